@@ -1,0 +1,59 @@
+"""What a service answered: status, headers, and a body of bounded size."""
+
+import codecs
+import re
+from dataclasses import dataclass
+
+import httpx
+
+from durable import values
+from durable.values import JSON
+
+_CHARSET = re.compile(r"charset *= *\"?([a-z0-9_-]+)", re.IGNORECASE)
+_CHARSETS = frozenset(
+    codecs.lookup(name).name
+    for name in (
+        *("ascii", "utf-8", "utf-8-sig", "utf-16", "utf-32", "iso-8859-1", "iso-8859-2", "iso-8859-15"),
+        *("cp1250", "cp1251", "cp1252", "koi8-r", "gb18030", "gbk", "big5", "shift_jis", "euc-jp", "euc-kr"),
+    )
+)
+"""What text may be encoded in; other codecs of Python yield what is no text, or take quadratic time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it was received, its content coding undone."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Below 400: a redirect is an answer like another, for none is followed."""
+        return self.status < 400
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the header says so."""
+        media_type: str = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type == "application/json" or media_type.endswith("+json")
+
+    def json(self) -> JSON:
+        """The body as JSON; raises `durable.values.NotJSON`."""
+        return values.decode(self.body)
+
+    def text(self) -> str | None:
+        """The body as text, in the charset that the header says or in UTF-8; None if it is no such text."""
+        try:
+            return self.body.decode(self._charset())
+        except UnicodeError:
+            return None
+
+    def _charset(self) -> str:
+        named = _CHARSET.search(self.headers.get("content-type", ""))
+        try:
+            name = codecs.lookup(named[1] if named else "utf-8").name
+        except LookupError:
+            return "utf-8"
+        return name if name in _CHARSETS else "utf-8"

@@ -1,0 +1,261 @@
+"""One HTTP/1.1 connection, and the one exchange of request and answer that it carries at a time.
+
+llhttp reads the answers, strictly. Nothing is ever written twice: an exchange that began ends with its whole answer
+or with an error, and after an error the connection is closed.
+"""
+
+import asyncio
+import select
+import sys
+from collections import deque
+from typing import NoReturn, Protocol, Self, cast
+
+import httptools
+import httpx
+
+HEAD_LIMIT = 64 * 1024
+"""Bytes of an answer's header, and of anything else in it that is no body."""
+
+HEADER_COST = 32
+"""Bytes that each header counts beside its own, so that many small ones are bounded too."""
+
+BUFFER_LIMIT = 256 * 1024
+"""Bytes of a body that may wait for their reader before the connection stops reading."""
+
+_OVERLONG = f"the answer's header is over {HEAD_LIMIT // 1024} KiB"
+
+
+class Owner(Protocol):
+    """Who keeps a connection between its exchanges."""
+
+    def returned(self, connection: "Connection") -> None:
+        """The exchange is over and another may follow."""
+
+    def lost(self, connection: "Connection") -> None:
+        """The connection is closed."""
+
+
+class Exchange(httpx.AsyncByteStream):
+    """An answer as it arrives: its head, then its body for one reader."""
+
+    def __init__(self, connection: "Connection", *, is_head: bool, timeout: float | None) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.is_head = is_head  # the answer to a HEAD has no body, whatever its header says
+        self.has_head = False
+        self.is_complete = False
+        self.ends_with_connection = False
+        self.error: httpx.TransportError | None = None
+        self._connection = connection
+        self._timeout = timeout
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def head(self) -> None:
+        """Return once status and headers are there; raises `httpx.TransportError`."""
+        while not self.has_head:
+            await self._arrival()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._chunks:
+            if self.is_complete:
+                raise StopAsyncIteration
+            await self._arrival()
+        chunk = self._chunks.popleft()
+        self._buffered -= len(chunk)
+        if self._buffered < BUFFER_LIMIT and not self.is_over:
+            self._connection.resume()
+        return chunk
+
+    async def aclose(self) -> None:
+        """Give up what has not arrived, and the connection with it."""
+        if not self.is_over:
+            self._connection.abort()
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_complete or self.error is not None
+
+    def receive(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._buffered += len(chunk)
+        if self._buffered >= BUFFER_LIMIT:
+            self._connection.pause()
+
+    def fail(self, error: httpx.TransportError) -> None:
+        """End without the whole answer; the first reason stands."""
+        if not self.is_over:
+            self.error = error
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _arrival(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._waiter
+        except TimeoutError:
+            raise httpx.ReadTimeout(f"nothing arrived for {self._timeout} s") from None
+        finally:
+            self._waiter = None
+
+
+class Connection(asyncio.Protocol):
+    """A connection to one origin, made once and used for one exchange after the other."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._parser = httptools.HttpResponseParser(self)
+        self._exchange: Exchange | None = None
+        self._unread = 0  # bytes received since the last piece of a body
+        self._head_size = 0
+        self._is_reusable = False
+        self._is_paused = False
+
+    def exchange(self, request: bytes, *, is_head: bool, timeout: float | None) -> Exchange:
+        """Send a whole request; `timeout` is for how many seconds nothing may arrive."""
+        exchange = Exchange(self, is_head=is_head, timeout=timeout)
+        self._exchange, self._unread, self._head_size, self._is_reusable = exchange, 0, 0, False
+        self._transport.write(request)
+        return exchange
+
+    @property
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether an idle connection can be used again: open, and without a byte or a close waiting to be read.
+
+        The event loop learns of a close only on its next turn; asking the socket closes that gap.
+        """
+        return not self.is_closing and not _has_arrived(self._transport.get_extra_info("socket").fileno())
+
+    def pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # -- what asyncio calls -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:  # nobody asked
+            self.abort()
+            return
+        self._unread += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            exchange.fail(httpx.RemoteProtocolError(f"the answer is not proper HTTP: {error}"))
+            self._is_reusable = False
+        if self._unread > HEAD_LIMIT:
+            exchange.fail(httpx.RemoteProtocolError(_OVERLONG))
+        self._settle(exchange)
+
+    def eof_received(self) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.has_head and exchange.ends_with_connection and exchange.error is None:
+            exchange.is_complete = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.fail(
+                httpx.ReadError(f"the connection broke: {exc}")
+                if exc
+                else httpx.RemoteProtocolError("the connection was closed before the answer was whole")
+            )
+            exchange.wake()
+        self._owner.lost(self)
+
+    # -- what llhttp calls --------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._current().is_complete:
+            self._refuse("more arrived than the answer")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self._current()
+        self._head_size += len(name) + len(value) + HEADER_COST
+        if self._head_size > HEAD_LIMIT:
+            self._refuse(_OVERLONG)
+        if not exchange.has_head:  # what follows a chunked body as a trailer is not used
+            exchange.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        exchange = self._current()
+        exchange.status = self._parser.get_status_code()
+        if exchange.status == 101:
+            self._refuse("the answer switches to a protocol that was not asked for")
+        if exchange.status < 200:
+            exchange.headers.clear()  # an interim answer; the real one follows
+            return
+        fields = dict(exchange.headers)
+        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            self._refuse("the answer has a transfer encoding that was not asked for")
+        exchange.ends_with_connection = b"content-length" not in fields and b"transfer-encoding" not in fields
+        exchange.has_head = True
+        exchange.is_complete = exchange.is_head
+
+    def on_body(self, chunk: bytes) -> None:
+        exchange = self._current()
+        self._unread = 0
+        if not exchange.is_complete:
+            exchange.receive(chunk)
+
+    def on_message_complete(self) -> None:
+        exchange = self._current()
+        if exchange.has_head and not exchange.is_head:
+            exchange.is_complete = True
+            self._is_reusable = self._parser.should_keep_alive()
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    def _current(self) -> Exchange:
+        assert self._exchange is not None, "llhttp is fed only during an exchange"
+        return self._exchange
+
+    def _refuse(self, why: str) -> NoReturn:
+        """Stop llhttp. An answer that was whole before stays whole."""
+        self._current().fail(httpx.RemoteProtocolError(why))
+        raise httptools.HttpParserError(why)
+
+    def _settle(self, exchange: Exchange) -> None:
+        """After something arrived: end the exchange if it is over, and tell who waits."""
+        if exchange.is_over:
+            self.resume()
+            if exchange.is_complete and self._is_reusable and not self._transport.get_write_buffer_size():
+                self._exchange = None
+                self._owner.returned(self)
+            else:
+                self.abort()
+        if exchange.has_head or exchange.is_over:
+            exchange.wake()
+
+
+def _has_arrived(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return False  # its event loop reads ahead
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

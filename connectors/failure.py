@@ -1,0 +1,76 @@
+"""How what went wrong on the way out becomes the `ActionError` that says what is known of the effect."""
+
+import math
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from connectors.answer import Answer
+from connectors.egress import EgressRefused
+from durable.action import ActionError, ErrorClass
+
+EXCERPT_LIMIT = 2_000
+"""Characters of an answer's body that an error carries."""
+
+LONGEST_WAIT = 86_400.0
+"""Seconds; a service that asks for a longer pause is asked again after a day."""
+
+
+def of_transport(error: httpx.TransportError, where: str) -> ActionError:
+    """What a transport's error means: only a connection that was never made is certainly not sent."""
+    match error:
+        case EgressRefused():
+            return ActionError(f"{where}: {error}", error_class="invalid", code="egress_refused", ending="not_sent")
+        case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
+            return ActionError(f"{where}: {error}", error_class="invalid", code="invalid_request", ending="not_sent")
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return ActionError(f"{where}: {error}", error_class="timeout", code="connect_timeout", ending="not_sent")
+        case httpx.ConnectError():
+            return ActionError(f"{where}: {error}", error_class="network", code="connect_failed", ending="not_sent")
+        case httpx.TimeoutException():
+            return ActionError(f"{where}: {error}", error_class="timeout", code="answer_timeout", ending="unknown")
+        case _:
+            return ActionError(f"{where}: {error}", error_class="network", code="answer_lost", ending="unknown")
+
+
+def of_answer(answer: Answer, where: str) -> ActionError:
+    """An answer that is a refusal: its status is the code, and the beginning of its body the details."""
+    body = answer.text()
+    return ActionError(
+        f"{where} answered {answer.status}",
+        error_class=error_class(answer),
+        code=str(answer.status),
+        retry_after=retry_after(answer.headers),
+        details={"status": answer.status, "body": None if body is None else body[:EXCERPT_LIMIT]},
+    )
+
+
+def error_class(answer: Answer) -> ErrorClass:
+    """The class of a refusal. Some services say 403 where they mean 429, and then when to come back."""
+    match answer.status:
+        case 429:
+            return "rate_limit"
+        case 403 if "retry-after" in answer.headers:
+            return "rate_limit"
+        case 401 | 403 | 407:
+            return "auth"
+        case 408:
+            return "timeout"
+        case status if status >= 500:
+            return "server"
+        case _:
+            return "client"
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds that a service asks to wait (RFC 9110, 10.2.3); a date counts from the answer's own Date."""
+    asked = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(asked) if asked[:1].isdigit() else _between(headers.get("date", ""), asked)
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_WAIT) if math.isfinite(seconds) else None
+
+
+def _between(earlier: str, later: str) -> float:
+    return (parsedate_to_datetime(later) - parsedate_to_datetime(earlier)).total_seconds()

@@ -1,0 +1,146 @@
+"""HTTP requests: `http.get`, `post`, `put`, `patch`, `delete`, and `request` for any method.
+
+An answer below 400 is a success, or what `expect` lists; a redirect is not followed. An answer that says it is JSON
+and is not stays text: the effect has happened, and no attempt to read it may repeat it. Every request that changes
+something carries the step's idempotency key as `Idempotency-Key`, so all of them may be repeated after a crash. Where
+a service ignores that key and a second effect would hurt, the step says `on_crash: park`.
+"""
+
+import base64
+from contextlib import suppress
+from typing import Literal, Self, TypeAlias
+
+import httpx
+from msgspec import UNSET
+from pydantic import BaseModel, Field, JsonValue, model_validator
+
+from connectors import failure
+from connectors.answer import Answer
+from connectors.client import HttpClient, where
+from durable.action import Connector, Context, Inputs, Secret, action
+from durable.values import JSON, NotJSON
+
+Parameter: TypeAlias = Secret | int | float | bool | None
+BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
+
+
+class Target(Inputs):
+    """Where a request goes, and what counts as its success."""
+
+    url: Secret = Field(description="An absolute http or https URL, without user and password")
+    params: dict[str, Parameter | list[Parameter]] = Field(
+        default={}, description="Added to the URL's query; a list repeats its name"
+    )
+    headers: dict[str, Secret] = Field(default={}, description="Request headers by name")
+    expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all < 400")
+
+
+class Message(Target):
+    """A request that may have a body: at most one of `json`, `form` and `body`."""
+
+    payload: JsonValue = Field(default=None, alias="json", description="A body to be sent as JSON")
+    form: dict[str, Parameter | list[Parameter]] | None = Field(
+        default=None, description="A body to be sent as a form (application/x-www-form-urlencoded)"
+    )
+    body: Secret | None = Field(
+        default=None, description="A body to be sent as it is, in UTF-8; say what it is in a content-type header"
+    )
+
+    @model_validator(mode="after")
+    def has_one_body(self) -> Self:
+        if len({"payload", "form", "body"} & self.model_fields_set) > 1:
+            raise ValueError("a request has one body; give json, form or body")
+        return self
+
+
+class AnyMessage(Message):
+    method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = Field(description="The HTTP method")
+
+
+class Reply(BaseModel):
+    """What came back. `body_encoding` says how `body` stands for it: base64 is for what is no text."""
+
+    status: int = Field(description="The HTTP status")
+    headers: dict[str, str] = Field(description="Headers by lower-case name; repeated ones are joined by a comma")
+    body: JsonValue = Field(description="The body: JSON, text, or base64; null if it is empty")
+    body_encoding: BodyEncoding = Field(description="How `body` stands for the body")
+
+
+@action("get", input=Target, output=Reply)
+async def get(context: Context, input: Target) -> Reply:
+    """Read something with a GET request."""
+    return await _performed(context, "GET", input)
+
+
+@action("post", input=Message, output=Reply)
+async def post(context: Context, input: Message) -> Reply:
+    """Send something with a POST request."""
+    return await _performed(context, "POST", input)
+
+
+@action("put", input=Message, output=Reply)
+async def put(context: Context, input: Message) -> Reply:
+    """Store something with a PUT request."""
+    return await _performed(context, "PUT", input)
+
+
+@action("patch", input=Message, output=Reply)
+async def patch(context: Context, input: Message) -> Reply:
+    """Change something with a PATCH request."""
+    return await _performed(context, "PATCH", input)
+
+
+@action("delete", input=Message, output=Reply)
+async def delete(context: Context, input: Message) -> Reply:
+    """Remove something with a DELETE request."""
+    return await _performed(context, "DELETE", input)
+
+
+@action("request", input=AnyMessage, output=Reply)
+async def request(context: Context, input: AnyMessage) -> Reply:
+    """Send a request with any method."""
+    return await _performed(context, input.method, input)
+
+
+CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch, delete, request))
+
+
+async def _performed(context: Context, method: str, target: Target) -> Reply:
+    answer = await _sent(context.resource(HttpClient), context, method, target)
+    is_expected = answer.is_success if target.expect is None else answer.status in target.expect
+    if not is_expected:
+        raise failure.of_answer(answer, where(method, httpx.URL(target.url)))
+    return _reply(answer)
+
+
+async def _sent(client: HttpClient, context: Context, method: str, target: Target) -> Answer:
+    if not isinstance(target, Message):
+        return await client.send(context, method, target.url, headers=target.headers, params=target.params)
+    return await client.send(
+        context,
+        method,
+        target.url,
+        headers=target.headers,
+        params=target.params,
+        content=None if target.body is None else target.body.encode(),
+        json=target.payload if "payload" in target.model_fields_set else UNSET,
+        form=target.form,
+    )
+
+
+def _reply(answer: Answer) -> Reply:
+    """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
+    body, encoding = _body(answer)
+    return Reply(status=answer.status, headers=dict(answer.headers.items()), body=body, body_encoding=encoding)
+
+
+def _body(answer: Answer) -> tuple[JSON, BodyEncoding]:
+    if not answer.body:
+        return None, "empty"
+    if answer.is_json:
+        with suppress(NotJSON):
+            return answer.json(), "json"
+    text = answer.text()
+    if text is not None:
+        return text, "text"
+    return base64.b64encode(answer.body).decode("ascii"), "base64"

@@ -1,0 +1,63 @@
+"""Undo an answer's content codings, never making more bytes than asked for."""
+
+import zlib
+from collections.abc import Sequence
+
+CODINGS = "gzip, deflate"
+"""What a request says it accepts."""
+
+_CODINGS_LIMIT = 3
+_MEMBERS_LIMIT = 100  # each costs a copy of what follows it
+_GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+
+
+class Undecodable(ValueError):
+    """The body is not in the coding that its header says."""
+
+
+class TooLarge(ValueError):
+    """The body would become larger than the limit."""
+
+
+def codings(header: str) -> list[str] | None:
+    """What a Content-Encoding header names, in the order of encoding; None if one of them is not known here."""
+    named = [coding for part in header.lower().split(",") if (coding := part.strip()) not in {"", "identity"}]
+    return named if set(named) <= {"gzip", "x-gzip", "deflate"} else None
+
+
+def inflate(body: bytes, encoded: Sequence[str], limit: int) -> bytes:
+    """Decode a body to at most `limit` bytes; raises `Undecodable` or `TooLarge`."""
+    if len(encoded) > _CODINGS_LIMIT:
+        raise Undecodable(f"{len(encoded)} content codings, one over the other")
+    for coding in reversed(encoded):
+        body = _decoded(body, _window(body, coding), limit)
+    return body
+
+
+def _window(body: bytes, coding: str) -> int:
+    """Some servers send `deflate` without the zlib header that it should have (RFC 9110, 8.4.1.2)."""
+    if coding != "deflate":
+        return _GZIP
+    return _ZLIB if body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0 else _RAW
+
+
+def _decoded(body: bytes, window: int, limit: int) -> bytes:
+    """A gzip body may have several members, one after the other."""
+    parts: list[bytes] = []
+    room = limit
+    while body:
+        decoder = zlib.decompressobj(window)
+        try:
+            part = decoder.decompress(body, room + 1)
+        except zlib.error as error:
+            raise Undecodable(str(error)) from None
+        room -= len(part)
+        if room < 0:
+            raise TooLarge(f"it inflates to more than {limit} bytes")
+        if not decoder.eof:
+            raise Undecodable("it ends too early")
+        parts.append(part)
+        if len(parts) == _MEMBERS_LIMIT:
+            raise Undecodable(f"it has {_MEMBERS_LIMIT} parts or more")
+        body = decoder.unused_data if window == _GZIP else b""
+    return b"".join(parts)

@@ -1,0 +1,33 @@
+"""Lines for the service's log: `log.write`."""
+
+import logging
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from durable import values
+from durable.action import Connector, Context, Inputs, action
+
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {0x2028: " ", 0x2029: " "}
+"""What would let a message pass for a line of its own, or for a command to a terminal."""
+
+
+class Line(Inputs):
+    """What to write."""
+
+    message: str = Field(description="The text")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much it matters")
+    fields: dict[str, JsonValue] = Field(default={}, description="Values that follow the text as JSON")
+
+
+@action("write", input=Line)
+async def write(context: Context, input: Line) -> None:
+    """Write a line to the service's log."""
+    text = input.message.translate(_ESCAPED)
+    if input.fields:
+        text = f"{text} {values.encode(input.fields).decode().translate(_ESCAPED)}"
+    context.ensure_open()
+    context.log.log(logging.getLevelNamesMapping()[input.level.upper()], "%s", text)
+
+
+CONNECTOR = Connector("log", "Lines in the service's log", (write,))

@@ -1,0 +1,235 @@
+"""The connections that are kept: to each origin a bounded number, to all of them together another.
+
+An exchange holds two permits, one of its origin and one of all, from before its connection is made until it is over;
+who finds none waits in line. So what an exchange costs does not grow with how many are under way.
+"""
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import certifi
+import httpx
+
+from connectors.connection import Connection
+from connectors.egress import Address, Egress, Resolve, canonical, literal
+
+
+class Origin(NamedTuple):
+    """Where a connection leads."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Connections to one origin and in total, and for how many seconds one is kept idle.
+
+    Widespread servers close an idle connection after 5 s (uvicorn, Node). To be the first spares an exchange from
+    meeting that close, and its step from an unknown ending.
+    """
+
+    per_origin: int = 128
+    total: int = 512
+    idle: float = 4.0
+
+
+@dataclass(eq=False, slots=True)
+class _Lane:
+    """One origin's connections; `users` hold a permit or wait for one."""
+
+    origin: Origin
+    permits: asyncio.Semaphore
+    idle: dict[Connection, None] = field(default_factory=dict)
+    users: int = 0
+
+
+class Pool:
+    """Lends connections, each to one exchange at a time; an `Owner` of theirs."""
+
+    def __init__(self, egress: Egress, resolve: Resolve, limits: Limits, tls: ssl.SSLContext | None) -> None:
+        self._egress = egress
+        self._resolve = resolve
+        self._limits = limits
+        self._given_tls = tls
+        self._permits = asyncio.Semaphore(limits.total)
+        self._permitted = 0
+        self._lanes: dict[Origin, _Lane] = {}
+        self._lent: dict[Connection, _Lane] = {}
+        self._idle: OrderedDict[Connection, tuple[float, _Lane]] = OrderedDict()  # the longest idle first
+        self._open: set[Connection] = set()
+        self._emptied = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
+
+    async def lend(self, origin: Origin, *, wait: float | None, connect: float | None) -> Connection:
+        """A connection on which nothing was sent yet in this exchange.
+
+        `wait` and `connect` are the seconds for a permit and for a new connection. Raises `httpx.PoolTimeout`,
+        `httpx.ConnectTimeout` or `httpx.ConnectError`.
+        """
+        lane = self._lanes.get(origin) or self._lanes.setdefault(
+            origin, _Lane(origin, asyncio.Semaphore(self._limits.per_origin))
+        )
+        lane.users += 1
+        try:
+            await self._permit(lane, wait)
+        except BaseException:
+            self._leave(lane)
+            raise
+        try:
+            connection = self._kept(lane) or await self._connected(lane, connect)
+        except BaseException:
+            self._release(lane)
+            raise
+        self._lent[connection] = lane
+        return connection
+
+    def returned(self, connection: Connection) -> None:
+        """Keep it for the next exchange."""
+        lane = self._lent.pop(connection)
+        loop = asyncio.get_running_loop()
+        lane.idle[connection] = None
+        self._idle[connection] = (loop.time(), lane)
+        if self._expiry is None:
+            self._expiry = loop.call_later(self._limits.idle, self._expire)
+        self._release(lane)
+
+    def lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if not self._open:
+            self._emptied.set()
+        self._forget(connection)
+        lane = self._lent.pop(connection, None)
+        if lane is not None:
+            self._release(lane)
+
+    async def close(self) -> None:
+        """Close every connection; exchanges under way end with an error."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        for connection in list(self._open):
+            connection.abort()
+        self._emptied.clear()
+        if self._open:
+            await self._emptied.wait()
+
+    # -- permits ------------------------------------------------------------------------------------------------
+
+    async def _permit(self, lane: _Lane, wait: float | None) -> None:
+        try:
+            async with asyncio.timeout(wait):
+                await lane.permits.acquire()
+                try:
+                    await self._permits.acquire()
+                except BaseException:
+                    lane.permits.release()
+                    raise
+        except TimeoutError:
+            raise httpx.PoolTimeout(f"no connection to {lane.origin} became free in {wait} s") from None
+        self._permitted += 1
+
+    def _release(self, lane: _Lane) -> None:
+        self._permitted -= 1
+        self._permits.release()
+        lane.permits.release()
+        self._leave(lane)
+
+    def _leave(self, lane: _Lane) -> None:
+        lane.users -= 1
+        if not lane.users and not lane.idle:
+            self._lanes.pop(lane.origin)
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    def _kept(self, lane: _Lane) -> Connection | None:
+        """The connection that was used last, so that those too many grow old."""
+        while lane.idle:
+            connection, _ = lane.idle.popitem()
+            del self._idle[connection]
+            if connection.is_quiet:
+                return connection
+            connection.abort()
+        return None
+
+    async def _connected(self, lane: _Lane, timeout: float | None) -> Connection:
+        """A new connection. Whatever fails here, nothing was sent."""
+        if self._permitted + len(self._idle) > self._limits.total:
+            self._retire(next(iter(self._idle)))
+        origin = lane.origin
+        try:
+            async with asyncio.timeout(timeout):
+                written = literal(origin.host)
+                addresses = [written] if written else await self._resolve(canonical(origin.host), origin.port)
+                self._egress.permit(origin.host, addresses)
+                connection = await self._dial(origin, addresses, timeout)
+        except TimeoutError:
+            raise httpx.ConnectTimeout(f"no connection to {origin} was made in {timeout} s") from None
+        except OSError as error:
+            raise httpx.ConnectError(f"no connection to {origin} can be made: {error}") from error
+        self._open.add(connection)
+        return connection
+
+    async def _dial(self, origin: Origin, addresses: Sequence[Address], timeout: float | None) -> Connection:
+        """Connect to the first address that answers; each has its share of the time. Raises `OSError`."""
+        is_encrypted = origin.scheme == "https"
+        failure = OSError("the host has no address")
+        for address in addresses:
+            try:
+                async with asyncio.timeout(timeout and timeout / len(addresses)):
+                    _, connection = await asyncio.get_running_loop().create_connection(
+                        lambda: Connection(self),
+                        str(address),
+                        origin.port,
+                        ssl=self._tls if is_encrypted else None,
+                        server_hostname=canonical(origin.host) if is_encrypted else None,
+                    )
+            except OSError as error:
+                failure = error
+            else:
+                if not connection.is_closing:
+                    return connection
+                failure = ConnectionResetError("the server closed it at once")
+        raise failure
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Trust what the machine trusts and what browsers trust; made when first needed, for it takes a while."""
+        if self._given_tls is not None:
+            return self._given_tls
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def _retire(self, connection: Connection) -> None:
+        """Close an idle connection."""
+        self._forget(connection)
+        connection.abort()
+
+    def _forget(self, connection: Connection) -> None:
+        _, lane = self._idle.pop(connection, (0.0, None))
+        if lane is not None:
+            lane.idle.pop(connection, None)
+            if not lane.users and not lane.idle:
+                self._lanes.pop(lane.origin)
+
+    def _expire(self) -> None:
+        """Close what has been idle for too long, and wake up when the next is due."""
+        self._expiry = None
+        loop = asyncio.get_running_loop()
+        while self._idle:
+            oldest, (since, _) = next(iter(self._idle.items()))
+            if since + self._limits.idle > loop.time():
+                self._expiry = loop.call_at(since + self._limits.idle, self._expire)
+                return
+            self._retire(oldest)

@@ -1,0 +1,21 @@
+"""Values made from values: `transform.set` checkpoints what its expressions yield."""
+
+from pydantic import Field, JsonValue
+
+from durable.action import Connector, Context, Inputs, action
+from durable.values import JSON
+
+
+class Values(Inputs):
+    """What to keep."""
+
+    values: dict[str, JsonValue] = Field(description="The output, by name; the values may be expressions")
+
+
+@action("set", input=Values)
+async def set_(context: Context, input: Values) -> JSON:
+    """Keep values under names of their own."""
+    return input.values
+
+
+CONNECTOR = Connector("transform", "Values made from values", (set_,))

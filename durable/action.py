@@ -1,0 +1,153 @@
+"""The port between the core and a connector: what an action is, what it is given, and how it fails.
+
+    ActionError          an attempt ended with an answer, or certainly did not happen
+    └── AttemptEnded     the attempt is over (timeout, cancel, lost lease): its context refuses everything
+
+An exception of any other class is an unknown ending of class `internal`.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
+
+from pydantic import BaseModel, Field
+
+from durable.values import JSON
+
+ErrorClass: TypeAlias = Literal[
+    "network", "timeout", "rate_limit", "server", "client", "auth", "invalid", "internal", "crash"
+]
+
+Ending: TypeAlias = Literal["not_sent", "answered", "unknown"]
+"""How an attempt ended: it certainly did not happen, it has an answer, or nobody can know."""
+
+OnCrash: TypeAlias = Literal["retry", "park", "fail"]
+
+Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
+"""Text in which `{{ secrets.NAME }}` may stand; checked when a pipeline is loaded."""
+
+Resource = TypeVar("Resource")
+
+
+class ActionError(Exception):
+    """An attempt failed.
+
+    `error_class` is what a retry policy names; `code` is the service's own word for it; `ending` says whether the
+    effect certainly did not happen (`not_sent`), was answered, or is unknown; `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_class: ErrorClass,
+        code: str | None = None,
+        ending: Ending = "answered",
+        retry_after: float | None = None,
+        details: JSON = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.error_class: ErrorClass = error_class
+        self.code = code
+        self.ending: Ending = ending
+        self.retry_after = retry_after
+        self.details = details
+
+
+class AttemptEnded(ActionError):
+    """What a context answers once its attempt is over."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the attempt is over; its context does nothing more", error_class="internal", ending="not_sent"
+        )
+
+
+@dataclass(slots=True)
+class Context:
+    """What an action knows of the attempt that it performs.
+
+    `key` is the step's idempotency key, the same in every attempt. `resources` are the shared things that the
+    composition root offers, by class (the HTTP client, say).
+    """
+
+    run: str
+    path: str
+    attempt: int
+    key: str
+    log: logging.LoggerAdapter[logging.Logger]
+    resources: Mapping[type, object] = field(default_factory=dict)
+    is_open: bool = True
+    _requests: int = 0
+
+    def ensure_open(self) -> None:
+        """Raise `AttemptEnded` once the attempt is over; to be called right before every effect."""
+        if not self.is_open:
+            raise AttemptEnded
+
+    def next_key(self) -> str:
+        """The idempotency key of the attempt's next request: `key`, then `key-2`, `key-3` …"""
+        self.ensure_open()
+        self._requests += 1
+        return self.key if self._requests == 1 else f"{self.key}-{self._requests}"
+
+    def resource(self, kind: type[Resource]) -> Resource:
+        """The shared thing of that class; raises `LookupError` if the service offers none."""
+        self.ensure_open()
+        found = self.resources.get(kind)
+        if not isinstance(found, kind):
+            raise LookupError(f"no {kind.__name__} is offered to actions")
+        return found
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+class Perform(Protocol):
+    """An action's function: its inputs as the model `Input`, its output as JSON or as the model `Output`."""
+
+    def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | JSON]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a connector does: `name` is the part of `use:` behind the dot.
+
+    `input` and `output` are the models of what goes in and comes out (an output of None is any JSON). `on_crash` is
+    what an unknown ending means unless the step says otherwise: `retry` where repeating under the same idempotency
+    key is safe, `park` where only a person can tell, `fail` to give up.
+    """
+
+    name: str
+    perform: Perform
+    input: type[BaseModel]
+    output: type[BaseModel] | None = None
+    on_crash: OnCrash = "retry"
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A service and what can be done with it: `name` is the part of `use:` before the dot."""
+
+    name: str
+    summary: str
+    actions: tuple[Action, ...]
+
+
+class Inputs(BaseModel, extra="forbid"):
+    """The model that an action's inputs derive from: unknown names are errors."""
+
+
+def action(
+    name: str, *, input: type[BaseModel], output: type[BaseModel] | None = None, on_crash: OnCrash = "retry"
+) -> Callable[[Perform], Action]:
+    """Make an action of an async function; the first line of its docstring is the summary."""
+
+    def made(perform: Perform) -> Action:
+        summary = (perform.__doc__ or "").strip().partition("\n")[0]
+        return Action(name, perform, input, output, on_crash, summary)
+
+    return made

@@ -1,0 +1,106 @@
+"""What the shape of a file cannot tell of a run's beginning: its triggers, the schemas of its inputs."""
+
+from collections.abc import Iterator
+
+import jsonschema_rs
+
+from durable.catalogue import Catalogue
+from durable.check import check_filled, check_given
+from durable.document import Pointer
+from durable.findings import Findings
+from durable.names import Scope
+from durable.problem import printable, quoted, suggestion
+from durable.texts import Texts, has_template
+from durable.tree import Mapped, listed, mapped
+from durable.values import JSON
+
+
+class AdmissionCheck:
+    """One pass over `inputs` and `triggers`."""
+
+    def __init__(self, data: Mapped, findings: Findings, catalogue: Catalogue, texts: Texts) -> None:
+        self._triggers = listed(data.get("triggers"))
+        self._declared = data.get("inputs")
+        self._findings = findings
+        self._catalogue = catalogue
+        self._texts = texts
+
+    def run(self, scope: Scope) -> None:
+        """Check them; `scope` is what a trigger's expressions may read."""
+        schemas = dict(self._schemas())
+        for index, trigger in enumerate(self._triggers):
+            if isinstance(trigger, dict):
+                self._trigger(trigger, ("triggers", index), scope)
+                self._inputs(trigger, ("triggers", index, "inputs"), schemas)
+
+    def _schemas(self) -> Iterator[tuple[str, jsonschema_rs.Draft202012Validator]]:
+        for name, schema in mapped(self._declared).items():
+            where: Pointer = ("inputs", name)
+            if not isinstance(schema, dict):
+                hint = f"write for example '{name}: {{type: string}}'"
+                self._findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
+                continue
+            try:
+                jsonschema_rs.meta.validate({**schema, "$schema": _DIALECT})
+                yield (
+                    name,
+                    jsonschema_rs.Draft202012Validator({"properties": {name: schema}}, retriever=_retrieve_nothing),
+                )
+            except jsonschema_rs.ValidationError as error:
+                self._findings.add((*where, *error.instance_path), *_explained(error))
+            except (jsonschema_rs.ReferencingError, ValueError) as error:
+                what = f"this is no JSON Schema: {_short(str(error))}"
+                self._findings.add(where, what, "references stay inside the schema")
+
+    def _trigger(self, trigger: Mapped, pointer: Pointer, scope: Scope) -> None:
+        check_filled(trigger, pointer, self._findings)
+        use = trigger.get("use")
+        model = self._catalogue.triggers.get(use) if isinstance(use, str) else None
+        if isinstance(use, str) and model is None:
+            hint = suggestion(use, self._catalogue.triggers)
+            self._findings.add((*pointer, "use"), f"there is no kind of trigger {quoted(use)}", hint)
+        check_given(model, trigger, pointer, scope=scope, findings=self._findings, texts=self._texts)
+        self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)
+        self._texts.templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
+
+    def _inputs(
+        self, trigger: Mapped, pointer: Pointer, schemas: dict[str, jsonschema_rs.Draft202012Validator]
+    ) -> None:
+        if not isinstance(self._declared, dict):
+            return
+        given = mapped(trigger.get("inputs"))
+        for name, value in given.items():
+            if name not in self._declared:
+                hint = suggestion(name, self._declared) or "declare it under 'inputs'"
+                self._findings.add((*pointer, name), f"the pipeline has no input {quoted(name)}", hint, is_key=True)
+            elif name in schemas and not has_template(value):
+                self._fit(schemas[name], name, value, pointer)
+        for name, schema in self._declared.items():
+            if name not in given and "default" not in mapped(schema):
+                what = f"the trigger does not give the input {quoted(name)}"
+                self._findings.add(pointer, what, "add it, or declare a default for it", is_key=True)
+
+    def _fit(self, schema: jsonschema_rs.Draft202012Validator, name: str, value: JSON, pointer: Pointer) -> None:
+        for error in schema.iter_errors({name: value}):
+            what = f"this does not fit the input {quoted(name)}: {_short(error.message)}"
+            self._findings.add((*pointer, *error.instance_path), what, "see its schema under 'inputs'")
+
+
+def _explained(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
+    """What to say of a schema that is none, and the cure."""
+    if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
+        return f"{quoted(error.instance)} is no type", suggestion(error.instance, _TYPES) or _SCHEMA_HELP
+    return f"this is no JSON Schema: {_short(error.message)}", _SCHEMA_HELP
+
+
+def _short(text: str) -> str:
+    return printable(text if len(text) <= 200 else f"{text[:199]}…")
+
+
+def _retrieve_nothing(address: str) -> JSON:
+    raise ValueError(f"schemas are not fetched from elsewhere ({address})")
+
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_SCHEMA_HELP = "see json-schema.org, draft 2020-12"

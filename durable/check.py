@@ -1,0 +1,183 @@
+"""What the shape of a step cannot tell: its action and inputs, its names and their scope, its secrets.
+
+It walks the data and not the models, so that one broken step hides nothing of the others.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import BaseModel
+
+from durable.catalogue import Catalogue
+from durable.document import Pointer
+from durable.findings import Findings
+from durable.fit import shape_of, unfit
+from durable.names import RESERVED, Scope, Spot
+from durable.pipeline import misfits
+from durable.problem import quoted
+from durable.texts import Texts, anywhere, is_template
+from durable.tree import Branch, Mapped, branches, listed, mapped
+from durable.values import JSON
+
+ENDS_BY_ITSELF = frozenset({"wait.delay", "wait.until"})
+"""Waits that the clock ends: they need not say what happens when nothing comes."""
+
+
+def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Findings) -> None:
+    """Refuse the second of two things with the same id."""
+    lines: dict[str, int] = {}
+    for owner, pointer in named:
+        name = owner.get("id")
+        if not isinstance(name, str):
+            continue
+        if name in lines:
+            hint = f"the first is on line {lines[name]}; rename one"
+            findings.add((*pointer, "id"), f"a second {what} with the id {quoted(name)}", hint)
+        lines.setdefault(name, findings.document.position((*pointer, "id"))[0])
+
+
+def check_filled(owner: Mapped, pointer: Pointer, findings: Findings) -> None:
+    """Refuse keys without a value: leaving a key out and leaving it empty shall not look alike."""
+    for key, value in owner.items():
+        if value is None and key != "with":
+            findings.add((*pointer, key), f"{quoted(key)} is empty", "give it a value, or remove it", is_key=True)
+
+
+def check_given(
+    model: type[BaseModel] | None, owner: Mapped, pointer: Pointer, *, scope: Scope, findings: Findings, texts: Texts
+) -> None:
+    """Check what stands under `with` against the model of what is to be given, if that is known."""
+    value, where = owner.get("with"), (*pointer, "with")
+    if model is None:
+        texts.templates(value, where, scope, anywhere)
+        return
+    given = {} if value is None else value
+    if isinstance(given, dict):
+        for each in unfit(model, given, is_open=is_template):
+            findings.add((*where, *each.pointer), each.message, each.hint, is_key=each.is_key or not each.pointer)
+    texts.templates(given, where, scope, shape_of(model).is_secret)
+
+
+class StepCheck:
+    """One pass over the steps of a file."""
+
+    def __init__(self, findings: Findings, catalogue: Catalogue, texts: Texts, places: Mapping[Pointer, Spot]) -> None:
+        self._findings = findings
+        self._places = places
+        self._catalogue = catalogue
+        self._texts = texts
+
+    def sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
+        """Check steps one after the other; each can then be read in the scope."""
+        for index, step in enumerate(listed(steps)):
+            if isinstance(step, dict):
+                self._step(step, (*pointer, index), scope)
+
+    def _step(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
+        here = scope.at(self._places.get(pointer))
+        check_filled(step, pointer, self._findings)
+        for key in ("retry", "repeat", "undo"):
+            check_filled(mapped(step.get(key)), (*pointer, key), self._findings)
+        for misfit in misfits(step.keys()):
+            where = (*pointer, misfit.key) if misfit.key else pointer
+            self._findings.add(where, misfit.message, misfit.hint, is_key=True)
+        self._texts.condition(step.get("if"), (*pointer, "if"), here)
+        self._texts.condition(step.get("foreach"), (*pointer, "foreach"), here)
+        if isinstance(step.get("use"), str):
+            self._use(step, pointer, here)
+        inside = self._branches(step, pointer, here)
+        scope.visible.update(inside)
+        if isinstance(step.get("id"), str):
+            scope.visible.add(str(step["id"]))
+
+    # -- actions
+
+    def _use(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
+        use = str(step["use"])
+        with_output = scope.adding("output")
+        check_given(self._model(use, pointer), step, pointer, scope=scope, findings=self._findings, texts=self._texts)
+        self._texts.templates(step.get("keep"), (*pointer, "keep"), with_output)
+        if not isinstance(step.get("on_timeout"), list):
+            self._texts.templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
+        if use.startswith("wait."):
+            self._wait(use, step, pointer)
+        elif "on_timeout" in step:
+            hint = "only wait.* has it; what fails is answered by 'try'"
+            self._findings.add(
+                (*pointer, "on_timeout"), f"'on_timeout' does not go with {quoted(use)}", hint, is_key=True
+            )
+        if use in self._catalogue.core:
+            for key in ("retry", "connection", "on_crash"):
+                if key in step:
+                    what, hint = f"{quoted(key)} does not go with {quoted(use)}", "it stands on a connector's action"
+                    self._findings.add((*pointer, key), what, hint, is_key=True)
+        undo = step.get("undo")
+        if isinstance(undo, dict):
+            self._undo(undo, (*pointer, "undo"), with_output)
+
+    def _wait(self, use: str, step: Mapped, pointer: Pointer) -> None:
+        if "on_timeout" not in step and use not in ENDS_BY_ITSELF:
+            hint = "add 'timeout: 2d' and 'on_timeout: fail', or a value or steps instead of fail"
+            self._findings.add((*pointer, "use"), f"{quoted(use)} does not say what happens when nothing comes", hint)
+        elif "on_timeout" in step and "timeout" not in step:
+            hint = "say how long it waits, for example 'timeout: 2d'"
+            self._findings.add(
+                (*pointer, "on_timeout"), "'on_timeout' without 'timeout' never happens", hint, is_key=True
+            )
+
+    def _undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
+        use = undo.get("use")
+        if not isinstance(use, str):
+            return
+        if use in self._catalogue.core:
+            hint = "name the connector's action that takes the effect back"
+            self._findings.add((*pointer, "use"), f"{quoted(use)} cannot undo a step", hint)
+        check_given(self._model(use, pointer), undo, pointer, scope=scope, findings=self._findings, texts=self._texts)
+
+    def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
+        model = self._catalogue.input_of(use)
+        if model is None:
+            fault = self._catalogue.unknown(use)
+            self._findings.add((*pointer, "use"), fault.message, fault.hint)
+        return model
+
+    # -- blocks
+
+    def _branches(self, step: Mapped, pointer: Pointer, scope: Scope) -> set[str]:
+        """Check the sequences inside a step; the result is which of their steps can be read after it."""
+        readable: dict[str, set[str]] = {}
+        for branch in branches(step, pointer):
+            inside = self._beginning(branch, step, pointer, scope, readable)
+            if branch.kind in {"case", "catch"}:
+                check_filled(branch.owner, branch.owner_pointer, self._findings)
+                self._texts.condition(branch.owner.get("when"), (*branch.owner_pointer, "when"), inside)
+            before = set(inside.visible)
+            self.sequence(branch.steps, branch.pointer, inside)
+            if branch.kind == "turn":
+                self._texts.condition(mapped(step.get("repeat")).get("until"), (*pointer, "repeat", "until"), inside)
+            else:
+                readable[branch.label] = inside.visible - before
+        return set().union(*readable.values())
+
+    def _beginning(
+        self, branch: Branch, step: Mapped, pointer: Pointer, scope: Scope, done: dict[str, set[str]]
+    ) -> Scope:
+        match branch.kind:
+            case "turn":
+                return scope.branch("index", *self._item_name(step, pointer, scope))
+            case "catch":
+                return scope.branch("error", after=done.get("try", ()))
+            case "finally":
+                return scope.branch(after=set().union(*done.values()))
+            case _:
+                return scope.branch()
+
+    def _item_name(self, step: Mapped, pointer: Pointer, scope: Scope) -> list[str]:
+        if "foreach" not in step:
+            return []
+        name = step.get("as", "item")
+        if not isinstance(name, str):
+            return []
+        if name in RESERVED or name in scope.roots:
+            what = f"the item's name {quoted(name)} is taken"
+            self._findings.add((*pointer, "as"), what, "choose another with 'as'", is_key="as" not in step)
+        return [name]

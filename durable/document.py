@@ -1,0 +1,330 @@
+"""YAML text as data that knows where each value stands.
+
+Built from the parser's events, so that no nesting can exhaust a stack. Scalars are those of the YAML 1.2 core schema
+(`no`, `on`, `12:30`, `1_000` and dates are text); what makes YAML surprising is refused with its line: duplicate
+keys, anchors, aliases, tags, merge keys, several documents, keys that are no text, numbers with leading zeros.
+"""
+
+import re
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NoReturn, TypeAlias
+
+import yaml
+
+from durable.problem import Problem, quoted
+from durable.scalar import Unfit, is_text, scalar
+from durable.syntax import Fault, explain, in_quotes, line_of, unquoted_expression, without_comment
+from durable.values import JSON
+
+Pointer: TypeAlias = tuple[str | int, ...]
+Place: TypeAlias = tuple[int, int]
+"""Line and column, both from 1."""
+
+FASTEST_LOADER: type = getattr(yaml, "CLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a document may have: bytes, levels, values, and problems that are told at once."""
+
+    size: int = 1024 * 1024
+    depth: int = 64
+    nodes: int = 50_000
+    problems: int = 100
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a YAML text says. It `is_whole` if it could be read to its end."""
+
+    file: str
+    data: JSON
+    problems: tuple[Problem, ...]
+    is_whole: bool
+    _lines: list[str] = field(repr=False)
+    _values: dict[Pointer, Place] = field(repr=False)
+    _keys: dict[Pointer, Place] = field(repr=False)
+
+    @classmethod
+    def read(
+        cls, text: str | bytes, file: str, limits: Limits = LIMITS, *, loader: type = FASTEST_LOADER
+    ) -> "Document":
+        """Read any text or bytes; never raises: what is wrong is among the problems."""
+        reading = _Reading(limits, loader)
+        try:
+            reading.read(text)
+        except _Ended:
+            reading.is_whole = False
+        problems = [Problem(file, fault.line, fault.column, fault.message, fault.hint) for fault in reading.faults]
+        return cls(file, reading.data, tuple(problems), reading.is_whole, reading.lines, reading.values, reading.keys)
+
+    def position(self, pointer: Pointer, *, key: bool = False) -> Place:
+        """Where the value stands, or its key; for what does not exist, its nearest ancestor."""
+        while pointer:
+            found = self._keys.get(pointer) if key else None
+            found = found or self._values.get(pointer)
+            if found:
+                return found
+            pointer, key = pointer[:-1], False
+        return self._values.get((), (1, 1))
+
+    def position_in(self, pointer: Pointer, line: int, column: int) -> Place:
+        """Where a character of a text stands, given by its line and column in the text.
+
+        Where the text is written with escapes or folded lines, the place is that of the whole text.
+        """
+        start, first = self.position(pointer)
+        text = self._text(pointer)
+        lines = text.split("\n")
+        if not 0 < line <= len(lines):
+            return start, first
+        source = self.source_line(start)
+        style = source[first - 1 : first]
+        if style in {"|", ">"}:
+            row = start + line
+            offset = self.source_line(row).find(lines[line - 1]) if lines[line - 1] else -1
+        else:
+            row, offset = start, first - 1 + (style in {"'", '"'})
+            if len(lines) > 1 or not source.startswith(text, offset):
+                offset = -1
+        return (row, offset + column) if offset >= 0 else (start, first)
+
+    def source_line(self, number: int) -> str:
+        """A line of the text, from 1; empty where there is none."""
+        return line_of(self._lines, number)
+
+    def _text(self, pointer: Pointer) -> str:
+        value: object = self.data
+        for part in pointer:
+            match value:
+                case dict() if part in value:
+                    value = value[part]
+                case list() if isinstance(part, int) and part < len(value):
+                    value = value[part]
+                case _:
+                    return ""
+        return value if isinstance(value, str) else ""
+
+
+# -- from events to data ----------------------------------------------------------------------------------------
+
+# What libyaml refuses, and what it would take for the end of a line although no editor does.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_LINE_END = re.compile("\r\n|\r|\n")
+
+
+class _Ended(Exception):
+    """The text cannot be read further; why is among the faults."""
+
+
+class _Frame:
+    """A list or mapping that is being read. `pointer` is None where nothing of it is kept."""
+
+    __slots__ = ("container", "key", "key_place", "place", "pointer", "wants_key")
+
+    def __init__(self, container: list[JSON] | dict[str, JSON], pointer: Pointer | None, place: Place) -> None:
+        self.container = container
+        self.pointer = pointer
+        self.place = place
+        self.wants_key = isinstance(container, dict)
+        self.key: str | None = None
+        self.key_place: Place = (1, 1)
+
+
+class _Reading:
+    """One pass over the events of a text."""
+
+    def __init__(self, limits: Limits, loader: type) -> None:
+        self.limits = limits
+        self.loader = loader
+        self.faults: list[Fault] = []
+        self.lines: list[str] = []
+        self.data: JSON = None
+        self.values: dict[Pointer, Place] = {}
+        self.keys: dict[Pointer, Place] = {}
+        self.is_whole = True
+        self._stack: list[_Frame] = []
+        self._nodes = 0
+        self._documents = 0
+
+    def read(self, text: str | bytes) -> None:
+        content = self._decoded(text)
+        self.lines = _LINE_END.split(content)
+        for found in islice(_FORBIDDEN.finditer(content), 10):
+            self._refuse(
+                _place(content, found.start()),
+                f"the character U+{ord(found[0]):04X} cannot stand in a pipeline",
+                'remove it, or write it as "\\uXXXX" in double quotes',
+            )
+        if self.faults:
+            raise _Ended
+        try:
+            for event in yaml.parse(content, Loader=self.loader):
+                self._take(event)
+        except yaml.YAMLError as error:
+            fault = explain(error, self.lines, self._stack[-1].place if self._stack else (1, 1))
+            if all(fault.line != known.line for known in self.faults):
+                self.faults.append(fault)
+            raise _Ended from None
+
+    def _decoded(self, text: str | bytes) -> str:
+        if len(text) > self.limits.size:
+            self._end((1, 1), f"the file is larger than {self.limits.size // 1024} KiB", "split the pipeline")
+        if isinstance(text, str):
+            return text.removeprefix("\ufeff")
+        try:
+            return text.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            readable = text[: error.start].decode("utf-8-sig", "replace")
+            self.lines = _LINE_END.split(readable)
+            place = _place(readable, len(readable))
+            self._end(place, f"the byte 0x{text[error.start]:02X} is not UTF-8", "save the file as UTF-8")
+
+    def _take(self, event: yaml.Event) -> None:
+        match event:
+            case yaml.ScalarEvent():
+                self._check_node(event)
+                self._take_scalar(event)
+            case yaml.MappingStartEvent():
+                self._check_node(event)
+                self._open({}, event)
+            case yaml.SequenceStartEvent():
+                self._check_node(event)
+                self._open([], event)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._stack.pop()
+            case yaml.AliasEvent():
+                what = f"'*{event.anchor}' is an alias, and pipelines have none"
+                self._refuse(_start(event), what, f'quote it if it is text: "*{event.anchor}"')
+                self._put_or_key(None, event)
+            case yaml.DocumentStartEvent():
+                self._documents += 1
+                if self._documents > 1:
+                    self._end(_start(event), "a second document begins here", "give each pipeline a file of its own")
+
+    def _check_node(self, event: yaml.NodeEvent) -> None:
+        self._nodes += 1
+        if self._nodes > self.limits.nodes:
+            self._end(_start(event), f"more than {self.limits.nodes} values", "split the pipeline")
+        if event.anchor is not None:
+            self._refuse(_start(event), f"'&{event.anchor}' is an anchor, and pipelines have none", _NO_REUSE)
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            shown = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
+            self._refuse(_start(event), f"{shown} is a tag, and pipelines have none", "remove it, or quote the text")
+
+    def _take_scalar(self, event: yaml.ScalarEvent) -> None:
+        if self._stack and self._stack[-1].wants_key:
+            self._take_key(event)
+            return
+        value: JSON = event.value
+        if event.implicit[0]:
+            try:
+                value = scalar(event.value)
+            except Unfit as unfit:
+                self._refuse(_start(event), str(unfit), f"quote it if it is text: {in_quotes(event.value)}")
+        self._put(value, event)
+
+    def _take_key(self, event: yaml.ScalarEvent) -> None:
+        frame = self._stack[-1]
+        frame.wants_key = False
+        frame.key, frame.key_place = event.value, _start(event)
+        if event.implicit[0] and event.value == "<<":
+            self._refuse(_start(event), "'<<' is a merge key, and pipelines have none", _NO_REUSE)
+            frame.key = None
+        elif event.implicit[0] and not is_text(event.value):
+            self._refuse(_start(event), f"the key {quoted(event.value)} is no text to YAML", "quote it")
+            frame.key = None
+        elif event.value in frame.container:
+            if frame.pointer is not None:
+                first = self.keys[(*frame.pointer, event.value)]
+                what = f"the key {quoted(event.value)} is given twice"
+                self._refuse(_start(event), what, f"the first is on line {first[0]}; remove one")
+            frame.key = None
+
+    def _open(self, container: list[JSON] | dict[str, JSON], event: yaml.NodeEvent) -> None:
+        if len(self._stack) >= self.limits.depth:
+            self._end(_start(event), f"nested deeper than {self.limits.depth} levels", "flatten it")
+        pointer = self._put_or_key(container, event)
+        self._stack.append(_Frame(container, pointer, _start(event)))
+
+    def _put_or_key(self, value: JSON, event: yaml.Event) -> Pointer | None:
+        """Put a value where it belongs; where a key is due it is none, and nothing of it is kept."""
+        if not self._stack or not self._stack[-1].wants_key:
+            return self._put(value, event)
+        frame = self._stack[-1]
+        frame.wants_key, frame.key = False, None
+        if not isinstance(event, yaml.AliasEvent):
+            self._refuse_key(event)
+        return None
+
+    def _refuse_key(self, event: yaml.Event) -> None:
+        line, column = _start(event)
+        is_braced = line_of(self.lines, line)[column - 2 : column] == "{{"
+        braces = unquoted_expression(self.lines, line, column) if is_braced else None
+        if braces:
+            self._refuse((braces.line, braces.column), braces.message, braces.hint)
+        else:
+            self._refuse((line, column), "a list or mapping cannot be a key", "write the key as text")
+
+    def _put(self, value: JSON, event: yaml.Event) -> Pointer | None:
+        """Attach a value to what is being read; None where it is not kept."""
+        if not self._stack:
+            self.data, self.values[()] = value, _start(event)
+            return ()
+        frame = self._stack[-1]
+        place = _start(event)
+        match frame.container:
+            case list() as items:
+                pointer = None if frame.pointer is None else (*frame.pointer, len(items))
+                items.append(value)
+            case dict() as entries:
+                frame.wants_key = True
+                if frame.key is None or frame.pointer is None:
+                    return None
+                pointer = (*frame.pointer, frame.key)
+                entries[frame.key] = value
+                self.keys[pointer] = frame.key_place
+        if pointer is not None:
+            self.values[pointer] = place if value is not None else self._place_of_nothing(frame, event)
+        return pointer
+
+    def _place_of_nothing(self, frame: _Frame, event: yaml.Event) -> Place:
+        """Where an empty value stands: at its key, or at the comment that swallowed it."""
+        line, column = _start(event)
+        if not (isinstance(event, yaml.ScalarEvent) and event.value == ""):
+            return line, column
+        comment = re.compile(r"\s+(#(\w\S*)?.*)").match(line_of(self.lines, line), column - 1)
+        if comment is None:
+            return frame.key_place if frame.key is not None else (line, column)
+        place = line, comment.start(1) + 1
+        if comment[2]:
+            hint = f"quote it: {in_quotes(without_comment(comment[1]))}; or put a space after '#' if it is a comment"
+            self._refuse(place, f"there is no value: {quoted(comment[1])} is a comment to YAML", hint)
+        return place
+
+    def _refuse(self, place: Place, message: str, hint: str | None) -> None:
+        self.faults.append(Fault(*place, message, hint))
+        if len(self.faults) >= self.limits.problems:
+            raise _Ended
+
+    def _end(self, place: Place, message: str, hint: str) -> NoReturn:
+        self._refuse(place, message, hint)
+        raise _Ended
+
+
+_NO_REUSE = "write the value out where it is needed"
+
+
+def _start(event: yaml.Event) -> Place:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+def _place(text: str, index: int) -> Place:
+    before = _LINE_END.split(text[:index])
+    return len(before), len(before[-1]) + 1

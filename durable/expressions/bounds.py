@@ -1,0 +1,201 @@
+"""What one evaluation may read, make and compute, and how it refuses.
+
+    Refused          an operation that these values do not allow, or too much of one
+    └── Missing      a name that is not there
+
+Both are of the inside: whoever evaluates makes an `ExpressionError` of them. One unit of work is an item of a list
+or mapping, or eight characters of text (four if it is not ASCII).
+"""
+
+import math
+import operator
+from collections.abc import Mapping
+from itertools import repeat
+from typing import Final, Self
+
+import msgspec
+
+from durable.values import JSON, NESTING_LIMIT
+
+TEXT_LIMIT = 1024 * 1024
+"""Characters of a text that an expression makes or works on; a payload's text that passes through may be longer."""
+
+ITEM_LIMIT = 100_000
+"""Items of a list that an expression makes or works on."""
+
+NUMBER_LIMIT = 10**30
+"""How far from zero a computed whole number may be."""
+
+WORK_LIMIT = 2_000_000
+"""Units of work in one evaluation."""
+
+_TEXT_WORK = TEXT_LIMIT // 4
+
+
+class Refused(Exception):
+    """`offset` is the place in the expression's text, once somebody knows it."""
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+    def locate(self, offset: int) -> Self:
+        """The same, at that place if none is known yet."""
+        if self.offset is None:
+            self.offset = offset
+        return self
+
+
+class Missing(Refused):
+    """A name that is not there. `label` is the name as it would be written, up to the part that is missing."""
+
+    def __init__(self, message: str, label: str | None = None) -> None:
+        super().__init__(message)
+        self.label = label
+
+
+class Absent:
+    """The type of `ABSENT`, which stands for the value of a missing name where that is no error yet."""
+
+
+ABSENT: Final = Absent()
+
+
+class Evaluation:
+    """The names in scope, and the work that may still be done."""
+
+    __slots__ = ("left", "scope")
+
+    def __init__(self, scope: Mapping[str, object], work: float = WORK_LIMIT) -> None:
+        self.scope = scope
+        self.left = work
+
+    def charge(self, work: int) -> None:
+        """Account for work; raises `Refused` when it is too much."""
+        self.left -= work
+        if self.left < 0:
+            raise Refused("this computes too much; make the data smaller first")
+
+
+def plain(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:
+    """The value as JSON, charged in full: lazy mappings become dicts, and what JSON cannot say is refused.
+
+    A value that is plain already is returned itself, not copied.
+    """
+    kind = type(value)
+    if value is None or kind is bool or kind is int:
+        return value  # type: ignore[return-value]
+    if kind is str:
+        return _plain_text(evaluation, value)  # type: ignore[arg-type]
+    if kind is float:
+        return finite(value)  # type: ignore[arg-type]
+    if depth > NESTING_LIMIT:
+        raise Refused(f"the value is nested deeper than {NESTING_LIMIT} levels")
+    if kind is list:
+        return _plain_list(evaluation, value, depth + 1)  # type: ignore[arg-type]
+    if isinstance(value, Mapping):
+        return _plain_mapping(evaluation, value, depth + 1)
+    raise Refused(f"a {kind.__name__} is not JSON")
+
+
+def _plain_text(evaluation: Evaluation, text: str) -> str:
+    evaluation.charge(cost(text))
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Refused("a lone surrogate is not JSON") from None
+    return text
+
+
+def _plain_list(evaluation: Evaluation, items: list[object], depth: int) -> JSON:
+    evaluation.charge(cost(items))
+    made = list(map(plain, repeat(evaluation), items, repeat(depth)))
+    return items if all(map(operator.is_, made, items)) else made  # type: ignore[return-value]
+
+
+def _plain_mapping(evaluation: Evaluation, mapping: Mapping[object, object], depth: int) -> JSON:
+    evaluation.charge(1)
+    made: dict[str, JSON] = {}
+    is_plain = type(mapping) is dict
+    for key in mapping:
+        if type(key) is not str:
+            raise Refused(f"the key {key!r} is not text")
+        evaluation.charge(cost(key))
+        item = mapping[key]
+        made[key] = plain(evaluation, item, depth)
+        is_plain = is_plain and made[key] is item
+    return mapping if is_plain else made  # type: ignore[return-value]
+
+
+def cost(value: object) -> int:
+    """The work of going through a value once, not counting what is inside its items."""
+    if type(value) is str:
+        return 1 + len(value) // (8 if value.isascii() else 4)
+    if type(value) is list or type(value) is dict:
+        return 1 + len(value)
+    return 1
+
+
+def finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise Refused(f"the result is {number}, which is not JSON")
+    return number
+
+
+def bounded_number(number: object) -> int | float:
+    """A computed number; refuses what is too large, not finite or not real."""
+    if type(number) is float:
+        return finite(number)
+    if type(number) is int:
+        if -NUMBER_LIMIT <= number <= NUMBER_LIMIT:
+            return number
+        raise Refused("the result is too large a number")
+    raise Refused("the result is not a real number")
+
+
+def ensure_length(length: int) -> None:
+    """Refuse a text of that many characters, if possible before it is made."""
+    if length > TEXT_LIMIT:
+        raise Refused(f"a text of more than {TEXT_LIMIT:,} characters is too long for an expression")
+
+
+def ensure_count(count: int) -> None:
+    """Refuse a list of that many items, if possible before it is made."""
+    if count > ITEM_LIMIT:
+        raise Refused(f"a list of more than {ITEM_LIMIT:,} items is too long for an expression")
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in the words of messages."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def json_of(evaluation: Evaluation, value: object) -> str:
+    """A value in JSON notation, on one line."""
+    bounded = Evaluation({}, _TEXT_WORK)  # what costs more makes too long a text
+    data = plain(bounded, value)
+    evaluation.charge(int(_TEXT_WORK - bounded.left))
+    made = msgspec.json.encode(data).decode()
+    ensure_length(len(made))
+    return made
+
+
+def written(evaluation: Evaluation, value: object) -> str:
+    """How a value stands inside a text: a text as it is, anything else in JSON notation."""
+    return value if type(value) is str else json_of(evaluation, value)

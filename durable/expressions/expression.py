@@ -1,0 +1,178 @@
+"""A bare expression, compiled once and evaluated often.
+
+ExpressionError          an expression cannot be compiled, or not be evaluated on this data
+└── UndefinedName        it reads a name that is not there
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import inf
+from typing import Self, TypeVar
+
+from durable.expressions.bounds import Evaluation, Missing, Refused, plain, written
+from durable.expressions.grammar import closing
+from durable.expressions.sandbox import Compiled, DottedName, compile_expression
+from durable.values import JSON
+
+_SHOWN_LIMIT = 80
+
+_Result = TypeVar("_Result")
+
+
+class ExpressionError(Exception):
+    """`message` names the expression, what is wrong with it, and the nearest name that exists. `line` and `column`
+    (from 1) say where in the text that was compiled, if that is known."""
+
+    def __init__(
+        self, message: str, *, expression: str | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.expression = expression
+        self.line = line
+        self.column = column
+
+
+class UndefinedName(ExpressionError):
+    """A name that is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line and a column of a text, both from 1."""
+
+    line: int = 1
+    column: int = 1
+
+    @classmethod
+    def of(cls, text: str, offset: int) -> Self:
+        """The place of a character of the text."""
+        return cls(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+    def plus(self, inner: "Place") -> "Place":
+        """Where an inner place is, if the text that it counts in begins here."""
+        if inner.line > 1:
+            return Place(self.line + inner.line - 1, inner.column)
+        return Place(self.line, self.column + inner.column - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """`source` is the text without braces; `names` are the dotted paths that it reads, constant subscripts included;
+    `place` is where it begins in the text that it stands in."""
+
+    source: str
+    place: Place
+    _compiled: Compiled = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Expression":
+        """Compile a bare expression; one wrapping `{{ }}` is accepted. Raises `ExpressionError`."""
+        start = len(text) - len(text.lstrip())
+        if not text.startswith("{{", start):
+            return cls.within(text, start, len(text))
+        end = find_end(text, start)
+        if text[end + 2 :].strip():
+            raise error_at(text, start, "one expression is expected here, without text around it", text.strip())
+        return cls.within(text, start + 2, end)
+
+    @classmethod
+    def within(cls, text: str, start: int, end: int) -> "Expression":
+        """Compile the expression that stands there in the text."""
+        source = text[start:end]
+        place = Place.of(text, start + len(source) - len(source.lstrip()))
+        source = source.strip()
+        try:
+            return cls(source, place, _compile(source))
+        except Refused as refused:
+            raise _error(refused, source, place) from None
+
+    @property
+    def names(self) -> frozenset[DottedName]:
+        return frozenset(self._compiled.names)
+
+    def place_of(self, name: DottedName) -> Place:
+        """Where one of its names stands first in the text that was compiled."""
+        return self.place.plus(Place.of(self.source, self._compiled.names[name]))
+
+    def evaluate(self, scope: Mapping[str, object]) -> JSON:
+        """The value, of its native type; raises `ExpressionError`, and whatever the scope raises."""
+        return self.value(Evaluation(scope))
+
+    def holds(self, scope: Mapping[str, object]) -> bool:
+        """Whether the value is true, as Python and Jinja see it: not null, false, zero or empty."""
+        return self._run(Evaluation(scope), _truth)
+
+    def value(self, evaluation: Evaluation) -> JSON:
+        """The value within an evaluation that goes on."""
+        return self._run(evaluation, _as_it_is if self._compiled.is_path else plain)
+
+    def text(self, evaluation: Evaluation) -> str:
+        """The value as it stands in the middle of a text."""
+        return self._run(evaluation, written)
+
+    def _run(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
+        try:
+            return finish(evaluation, self._compiled.code(evaluation))
+        except Refused as refused:
+            raise _error(refused, self.source, self.place) from None
+        except RecursionError:
+            raise ExpressionError(
+                f"{shown(self.source)}: the data is nested too deeply", expression=self.source
+            ) from None
+
+
+_compile = lru_cache(maxsize=4096)(compile_expression)
+_unmetered = Evaluation({}, inf)
+
+
+def _as_it_is(_: Evaluation, value: object) -> JSON:
+    """What was only looked up costs no more than it did where it comes from."""
+    return plain(_unmetered, value)
+
+
+def _truth(_: Evaluation, value: object) -> bool:
+    return bool(value)
+
+
+def find_end(text: str, start: int) -> int:
+    """Where the `}}` stands for the `{{` at `start`; raises `ExpressionError` if there is none."""
+    if text.startswith(("{{-", "{{+"), start):
+        message = "there is no whitespace control; before a sign write a space: '{{ -1 }}'"
+        raise error_at(text, start, message, text[start:])
+    try:
+        end = closing(text, start + 2)
+    except Refused as refused:
+        raise error_at(text, refused.offset or start, refused.message, text[start:]) from None
+    if end is None:
+        raise error_at(
+            text, start, "the braces '{{' are never closed; two that are meant as text are '{{ \"{{\" }}'", text[start:]
+        )
+    return end
+
+
+def error_at(text: str, offset: int, message: str, expression: str) -> ExpressionError:
+    """An error at a place of a text that has an expression in it."""
+    place = Place.of(text, offset)
+    return ExpressionError(
+        f"{shown(expression)}: {message}", expression=expression, line=place.line, column=place.column
+    )
+
+
+def shown(source: str) -> str:
+    """An expression as messages name it: on one line, and not too long."""
+    line = " ".join(source.split())
+    return line if len(line) <= _SHOWN_LIMIT else f"{line[: _SHOWN_LIMIT - 1]}…"
+
+
+def _error(refused: Refused, source: str, start: Place) -> ExpressionError:
+    kind = UndefinedName if isinstance(refused, Missing) else ExpressionError
+    label = refused.label if isinstance(refused, Missing) else None
+    place = start.plus(Place.of(source, refused.offset)) if refused.offset is not None else None
+    return kind(
+        f"{shown(label or source) or 'empty'}: {refused.message}",
+        expression=source,
+        line=place.line if place else None,
+        column=place.column if place else None,
+    )

@@ -1,0 +1,112 @@
+"""Jinja's lexer and grammar, asked for one expression, with places and in words that help."""
+
+import re
+from collections.abc import Iterator
+
+from jinja2 import Environment, nodes
+from jinja2.exceptions import TemplateSyntaxError
+from jinja2.lexer import TokenStream
+from jinja2.parser import Parser
+
+from durable.expressions.bounds import Refused
+
+SOURCE_LIMIT = 10_000
+"""Characters of an expression."""
+
+_BRACKET_LIMIT = 30
+_ESCAPES = re.compile(r"""(?:[^\\]|\\(?:[\\'"abfnrtv0]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]+\}))*""")
+_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HINTS = {
+    "&&": "write 'and'",
+    "||": "write 'or'",
+    "!": "write 'not'",
+    "&": "write 'and'",
+    "=": "'==' compares",
+    "?": "write 'a if condition else b'",
+    "`": "texts stand in ' or \"",
+    "$": "names have no sign before them",
+}
+
+_environment = Environment(autoescape=False)  # for its lexer and grammar; nothing is ever rendered
+
+
+def parse(text: str) -> nodes.Expr:
+    """Jinja's node of a bare expression; raises `Refused`."""
+    if len(text) > SOURCE_LIMIT:
+        raise Refused(f"the expression is longer than {SOURCE_LIMIT:,} characters", 0)
+    if not text.strip():
+        raise Refused("there is no expression", 0)
+    try:
+        parser = Parser(_environment, "")
+        parser.stream = TokenStream(_environment.lexer.wrap(_tokens(text, 0)), None, None)
+        node = parser.parse_expression()
+        if not parser.stream.eos:
+            parser.fail(f"unexpected {str(parser.stream.current.value)!r}")
+    except TemplateSyntaxError as error:
+        raise _explained(text, error.message or "", error.lineno) from None
+    except RecursionError:
+        raise Refused("the expression is nested too deeply", 0) from None
+    return node
+
+
+def closing(text: str, start: int) -> int | None:
+    """Where the `}}` stands that ends the expression which begins at `start`; None if nothing ends it."""
+    for offset, kind, _ in _tokens(text, start):
+        if kind == "variable_end":
+            return offset
+    return None
+
+
+def secret_name(text: str) -> str | None:
+    """The NAME of an expression that is `secrets.NAME` and nothing else."""
+    match parse(text):
+        case nodes.Getattr(node=nodes.Name(name="secrets"), attr=str(name)):
+            return _checked_secret(name)
+        case nodes.Getitem(node=nodes.Name(name="secrets"), arg=nodes.Const(value=str(name))):
+            return _checked_secret(name)
+        case _:
+            return None
+
+
+def _checked_secret(name: str) -> str:
+    if not _SECRET.fullmatch(name):
+        raise Refused(f"{name!r} cannot be the name of a secret; letters, digits and '_' can")
+    return name
+
+
+def _tokens(text: str, start: int) -> Iterator[tuple[int, str, str]]:
+    """Jinja's tokens of an expression, each with its offset where Jinja has the line, so that every node and every
+    error knows its place."""
+    source = text[start : start + SOURCE_LIMIT + 2].replace("\r", " ")  # a "\r\n" made "\n" would move what follows
+    offset, depth = start, 0
+    try:
+        for _, kind, value in _environment.lexer.tokeniter(source, None, state="variable"):
+            depth += (value in {"(", "[", "{"}) - (value in {")", "]", "}"}) if kind == "operator" else 0
+            _check_token(kind, value, offset, depth)
+            yield offset, kind, value
+            offset += len(value)
+            if kind == "variable_end":
+                return
+    except TemplateSyntaxError as error:
+        message = (error.message or "").partition(" at ")[0].replace("unexpected char", "unexpected")
+        raise _explained(text, message, offset) from None
+
+
+def _check_token(kind: str, value: str, offset: int, depth: int) -> None:
+    if depth > _BRACKET_LIMIT:
+        raise Refused("the expression is nested too deeply", offset)
+    if kind == "variable_end" and value.startswith("-"):
+        raise Refused("there is no whitespace control; write '}}' without '-'", offset)
+    if kind == "string" and not _ESCAPES.fullmatch(value[1:-1]):
+        raise Refused("the text has an escape that is unknown; write '\\\\' for a backslash", offset)
+    if kind == "integer" and len(value) > 40:
+        raise Refused("the number is too large", offset)
+
+
+def _explained(text: str, message: str, offset: int) -> Refused:
+    """Jinja's words for what it cannot read, with a hint for those who write another language."""
+    if "end of template" in message:
+        return Refused("the expression ends too early", len(text.rstrip()))
+    start = offset - text.startswith("||", max(0, offset - 1))  # Jinja stumbles over the second one
+    hint = next((hint for sign, hint in _HINTS.items() if text.startswith(sign, start)), None)
+    return Refused(f"{message}; {hint}" if hint else message, offset)

@@ -1,0 +1,264 @@
+"""What the signs of the language do with JSON: look-up, arithmetic, joining, comparing.
+
+Nothing here reaches a Python attribute: a look-up finds a key of a mapping or an index of a list, and nothing else.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import islice
+from typing import TypeAlias
+
+from durable.expressions.bounds import (
+    ABSENT,
+    Evaluation,
+    Missing,
+    Refused,
+    bounded_number,
+    cost,
+    ensure_count,
+    ensure_length,
+    kind_of,
+    plain,
+    written,
+)
+from durable.values import JSON
+
+Key: TypeAlias = str | int
+Operator: TypeAlias = Callable[[Evaluation, object, object], object]
+
+_CLOSEST_LIMIT = 200
+_KEY_LIMIT = 60
+_NOUNS = {"steps": "step", "inputs": "input", "secrets": "secret"}
+
+
+# -- look-up ----------------------------------------------------------------------------------------------------
+
+
+def look_up(value: object, key: object) -> object:
+    """The item of a mapping or a list; `ABSENT` if there is none."""
+    if type(value) is dict:
+        return value.get(key, ABSENT) if type(key) is str else ABSENT
+    if type(value) is list:
+        return value[key] if type(key) is int and -len(value) <= key < len(value) else ABSENT
+    if type(key) is str and isinstance(value, Mapping):
+        try:
+            return value[key]
+        except KeyError:
+            return ABSENT
+    return ABSENT
+
+
+def look_along(value: object, keys: Sequence[object]) -> object:
+    """The item that a whole path leads to; `ABSENT` if a part of it is missing."""
+    for key in keys:
+        value = value.get(key, ABSENT) if type(value) is dict and type(key) is str else look_up(value, key)
+        if value is ABSENT:
+            return ABSENT
+    return value
+
+
+def missing(root: object, keys: Sequence[object], label: str) -> Missing:
+    """Say which part of a path is missing. `label` names the root; it is empty where the root is the scope."""
+    value = root
+    for key in keys:
+        holder, value = value, look_up(value, key)
+        if value is ABSENT:
+            return Missing(_why(holder, key, label), extended(label, key))
+        label = extended(label, key)
+    return Missing("a value is missing", label)
+
+
+def extended(label: str, key: object) -> str:
+    """The label of what is found under a key."""
+    if type(key) is str and key.isidentifier():
+        return f"{label}.{key}" if label else key
+    return f"{label}[{_shown(key)}]"
+
+
+def _why(holder: object, key: object, label: str) -> str:
+    if isinstance(holder, Mapping) and type(key) is str:
+        named = _NOUNS.get(label)
+        what = f"there is no {named} '{key}'" if named else f"there is no '{key}'{f' in {label}' if label else ''}"
+        return f"{what}{suggestion(holder, key)}"
+    if isinstance(holder, Mapping):
+        return f"the keys of a mapping are text, not {_shown(key)}"
+    if isinstance(holder, list) and type(key) is int:
+        return f"{label} has only {len(holder)} item{'' if len(holder) == 1 else 's'}"
+    if isinstance(holder, list):
+        return f"{label} is a list; its items have numbers, not names"
+    return f"{label} is {kind_of(holder)} and has no items"
+
+
+def suggestion(mapping: Iterable[object], name: str) -> str:
+    """The nearest of the names that exist, as the end of a message."""
+    known = [key for key in islice(mapping, _CLOSEST_LIMIT) if type(key) is str and len(key) <= _KEY_LIMIT]
+    close = get_close_matches(name[:_KEY_LIMIT], known, n=3)
+    if close:
+        return f"; did you mean {' or '.join(repr(key) for key in close)}?"
+    return f"; known: {', '.join(known)}" if 0 < len(known) <= 8 else ""
+
+
+def _shown(key: object) -> str:
+    shown = repr(key) if type(key) in {str, int} else kind_of(key)
+    return shown if len(shown) <= _KEY_LIMIT else f"{shown[: _KEY_LIMIT - 1]}…"
+
+
+def sliced(evaluation: Evaluation, value: object, start: object, stop: object, step: object) -> object:
+    """`value[start:stop:step]` of a text or a list."""
+    bounds = slice(_slice_end(start), _slice_end(stop), _slice_end(step))
+    if type(value) is str:
+        ensure_length(len(range(*bounds.indices(len(value)))))
+        return value[bounds]
+    if type(value) is list:
+        ensure_count(len(range(*bounds.indices(len(value)))))
+        return value[bounds]
+    raise Refused(f"{kind_of(value)} has no slices")
+
+
+def _slice_end(value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise Refused(f"the ends of a slice are whole numbers, not {kind_of(value)}")
+    return value
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------------
+
+
+def is_number(value: object) -> bool:
+    return type(value) is int or type(value) is float
+
+
+def add(_: Evaluation, left: object, right: object) -> object:
+    if type(left) is str and type(right) is str:
+        ensure_length(len(left) + len(right))
+        return left + right
+    if type(left) is list and type(right) is list:
+        ensure_count(len(left) + len(right))
+        return left + right
+    if is_number(left) and is_number(right):
+        return bounded_number(left + right)  # type: ignore[operator]
+    hint = "; '~' joins anything as text" if str in (type(left), type(right)) else ""
+    raise Refused(f"{kind_of(left)} and {kind_of(right)} cannot be added{hint}")
+
+
+def _arithmetic(sign: str, operation: Callable[..., object]) -> Operator:
+    def operator(_: Evaluation, left: object, right: object) -> object:
+        if not (is_number(left) and is_number(right)):
+            raise Refused(f"'{sign}' is for numbers, not for {kind_of(left)} and {kind_of(right)}")
+        return bounded_number(operation(left, right))
+
+    return operator
+
+
+def _power(base: int | float, exponent: int | float) -> object:
+    if type(base) is int and type(exponent) is int and (abs(base).bit_length() - 1) * exponent > 100:
+        raise Refused("the result is too large a number")
+    return base**exponent
+
+
+def negative(_: Evaluation, value: object) -> object:
+    return -_signed("-", value)
+
+
+def positive(_: Evaluation, value: object) -> object:
+    return _signed("+", value)
+
+
+def _signed(sign: str, value: object) -> int | float:
+    if not is_number(value):
+        raise Refused(f"'{sign}' is for numbers, not for {kind_of(value)}")
+    return value  # type: ignore[return-value]
+
+
+def joined(evaluation: Evaluation, *values: object) -> object:
+    """`~`: the values as one text."""
+    parts = []
+    length = 0
+    for value in values:
+        parts.append(written(evaluation, value))
+        length += len(parts[-1])
+        ensure_length(length)
+    return "".join(parts)
+
+
+# -- comparing --------------------------------------------------------------------------------------------------
+
+
+def equal(evaluation: Evaluation, left: object, right: object) -> bool:
+    evaluation.charge(_comparing(evaluation, left))
+    return left == right
+
+
+def unequal(evaluation: Evaluation, left: object, right: object) -> bool:
+    return not equal(evaluation, left, right)
+
+
+def contains(evaluation: Evaluation, container: object, item: object) -> bool:
+    match container:
+        case str():
+            if type(item) is not str:
+                raise Refused(f"a text contains texts, not {kind_of(item)}")
+            evaluation.charge(cost(container) + cost(item))
+            return item in container
+        case list():
+            evaluation.charge(len(container) * _comparing(evaluation, item))
+            return item in container
+        case Mapping():
+            return type(item) is str and item in container
+        case _:
+            raise Refused(f"nothing is in {kind_of(container)}; 'in' is for lists, texts and mappings")
+
+
+def _comparing(evaluation: Evaluation, value: object) -> int:
+    """The most work that comparing something with the value can take."""
+    if type(value) is list or type(value) is dict:
+        before = evaluation.left
+        plain(evaluation, value)
+        return int(before - evaluation.left)
+    return cost(value)
+
+
+def _ordering(sign: str, operation: Callable[..., bool]) -> Operator:
+    def operator(evaluation: Evaluation, left: object, right: object) -> bool:
+        if not (is_number(left) and is_number(right)) and not (type(left) is str and type(right) is str):
+            raise Refused(f"{kind_of(left)} and {kind_of(right)} have no order ('{sign}')")
+        evaluation.charge(cost(left))
+        return operation(left, right)
+
+    return operator
+
+
+less = _ordering("<", lambda left, right: left < right)
+less_or_equal = _ordering("<=", lambda left, right: left <= right)
+greater = _ordering(">", lambda left, right: left > right)
+greater_or_equal = _ordering(">=", lambda left, right: left >= right)
+
+ARITHMETIC: Mapping[str, Operator] = {
+    "+": add,
+    "-": _arithmetic("-", lambda left, right: left - right),
+    "*": _arithmetic("*", lambda left, right: left * right),
+    "/": _arithmetic("/", lambda left, right: left / right),
+    "//": _arithmetic("//", lambda left, right: left // right),
+    "%": _arithmetic("%", lambda left, right: left % right),
+    "**": _arithmetic("**", _power),
+}
+COMPARISONS: Mapping[str, Operator] = {
+    "eq": equal,
+    "ne": unequal,
+    "lt": less,
+    "lteq": less_or_equal,
+    "gt": greater,
+    "gteq": greater_or_equal,
+    "in": lambda evaluation, item, container: contains(evaluation, container, item),
+    "notin": lambda evaluation, item, container: not contains(evaluation, container, item),
+}
+
+
+def compare(operators: Sequence[Operator]) -> Callable[..., object]:
+    """`a < b <= c`: every neighbour in turn, as far as they hold."""
+
+    def operation(evaluation: Evaluation, *values: JSON) -> object:
+        pairs = zip(operators, values, values[1:], strict=False)
+        return all(operator(evaluation, left, right) for operator, left, right in pairs)
+
+    return operation

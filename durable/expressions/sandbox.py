@@ -1,0 +1,318 @@
+"""Jinja's grammar, compiled into functions over data.
+
+Jinja reads the text; a node that it makes of it is either one of those that `_Compiler.code` knows or refused. What
+is compiled consists of look-ups in JSON, operators and allow-listed filters, so that there is nothing to break out
+of: no Python attribute, no call, no name but those in scope.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, singledispatchmethod
+from typing import TypeAlias
+
+from jinja2 import nodes
+
+from durable.expressions import closures, operators
+from durable.expressions.arguments import Function, named
+from durable.expressions.bounds import Evaluation, Refused, bounded_number, plain
+from durable.expressions.checks import TESTS
+from durable.expressions.closures import Code
+from durable.expressions.filters import FILTERS
+from durable.expressions.grammar import parse
+
+DottedName: TypeAlias = tuple[str, ...]
+"""A path as an expression reads it, such as `("steps", "customer", "output")`."""
+
+DEPTH_LIMIT = 100
+"""Levels of operations in an expression."""
+
+_EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What an expression became. `names` are what it reads, with their offsets in the text; it `is_path` if it only
+    looks something up and makes nothing."""
+
+    code: Code
+    names: Mapping[DottedName, int]
+    is_path: bool
+
+
+def compile_expression(text: str) -> Compiled:
+    """Compile a bare expression; raises `Refused` with the offset of what is wrong."""
+    node = parse(text)
+    compiler = _Compiler()
+    return Compiled(compiler.code(node), compiler.names, _is_path(node))
+
+
+class _Compiler:
+    """Makes functions of the nodes of one expression, and notes the names that they read."""
+
+    def __init__(self) -> None:
+        self.names: dict[DottedName, int] = {}
+        self._depth = 0
+
+    def code(self, node: nodes.Expr) -> Code:
+        """What gives the node's value; a missing name raises `Missing`."""
+        if self._depth > DEPTH_LIMIT:
+            raise Refused("the expression is nested too deeply", node.lineno)
+        self._depth += 1
+        try:
+            return self._code(node)
+        finally:
+            self._depth -= 1
+
+    def finding(self, node: nodes.Expr) -> Code:
+        """Like `code`, but where the node is a name, or the end of a list, and missing, it gives `ABSENT`."""
+        if _is_subscript(node) or isinstance(node, nodes.Name):
+            return self._path(node).find
+        if isinstance(node, nodes.Filter) and node.name in _EMPTY_ENDS:
+            return self._function(node, FILTERS, "filter")
+        return self.code(node)
+
+    @singledispatchmethod
+    def _code(self, node: nodes.Expr) -> Code:
+        raise Refused("this is not part of the language of expressions", node.lineno)
+
+    @_code.register
+    def _(self, node: nodes.Call) -> Code:
+        raise Refused(f"nothing can be called; there are filters instead: {', '.join(FILTERS)}", node.lineno)
+
+    # -- names and literals
+
+    @_code.register
+    def _(self, node: nodes.Name) -> Code:
+        return closures.constant(None) if node.name == "null" else self._path(node).read
+
+    @_code.register
+    def _(self, node: nodes.Getattr) -> Code:
+        return self._path(node).read
+
+    @_code.register
+    def _(self, node: nodes.Getitem) -> Code:
+        if not isinstance(node.arg, nodes.Slice):
+            return self._path(node).read
+        ends = (node.arg.start, node.arg.stop, node.arg.step)
+        return self._applied(node, operators.sliced, [node.node, *(end or nodes.Const(None) for end in ends)])
+
+    @_code.register
+    def _(self, node: nodes.Const) -> Code:
+        value = node.value
+        try:
+            plain(Evaluation({}), bounded_number(value) if operators.is_number(value) else value)
+        except Refused as refused:
+            refused.locate(node.lineno)
+            raise
+        return closures.constant(value)
+
+    @_code.register
+    def _(self, node: nodes.List) -> Code:
+        return closures.listed([self.code(item) for item in node.items])
+
+    @_code.register
+    def _(self, node: nodes.Tuple) -> Code:
+        return closures.listed([self.code(item) for item in node.items])
+
+    @_code.register
+    def _(self, node: nodes.Dict) -> Code:
+        return closures.mapped([(self.code(pair.key), self.code(pair.value)) for pair in node.items], node.lineno)
+
+    def _path(self, node: nodes.Expr) -> closures.Path:
+        keys: list[str | int | Code] = []
+        while isinstance(node, nodes.Getattr | nodes.Getitem) and _is_subscript(node):
+            keys.insert(0, self._key(node))
+            node = node.node
+        if isinstance(node, nodes.Name):
+            return self._name(node, keys)
+        return closures.Path(self.finding(node), [_key_code(key) for key in keys], "(…)", node.lineno)
+
+    def _name(self, root: nodes.Name, keys: Sequence[str | int | Code]) -> closures.Path:
+        if root.name == "secrets":
+            raise Refused(
+                "a secret stands alone in its braces, with text around them if need be: '{{ secrets.NAME }}'",
+                root.lineno,
+            )
+        known: list[str | int] = [root.name]
+        for key in keys:
+            if not isinstance(key, str | int):
+                break
+            known.append(key)
+        self.names.setdefault(tuple(map(str, known)), root.lineno)
+        if len(known) == len(keys) + 1:
+            return closures.Name(known, root.lineno)
+        return closures.Path(closures.scope, [_key_code(key) for key in (root.name, *keys)], "", root.lineno)
+
+    def _key(self, node: nodes.Getattr | nodes.Getitem) -> str | int | Code:
+        """The key of a look-up as a constant, if it is one."""
+        if isinstance(node, nodes.Getattr):
+            return node.attr
+        match node.arg:
+            case nodes.Const(value=bool()):
+                return self.code(node.arg)
+            case nodes.Const(value=str() | int() as value):
+                self.code(node.arg)  # refuses what is no JSON
+                return value
+            case nodes.Neg(node=nodes.Const(value=int() as value)):
+                return -value
+            case argument:
+                return self.code(argument)
+
+    # -- operators
+
+    @_code.register
+    def _(self, node: nodes.And) -> Code:
+        return closures.both(self.code(node.left), self.code(node.right))
+
+    @_code.register
+    def _(self, node: nodes.Or) -> Code:
+        return closures.either(self.code(node.left), self.code(node.right))
+
+    @_code.register
+    def _(self, node: nodes.Not) -> Code:
+        return closures.opposite(self.code(node.node))
+
+    @_code.register
+    def _(self, node: nodes.CondExpr) -> Code:
+        if node.expr2 is None:
+            raise Refused("this 'if' has no 'else'; write 'a if condition else b'", node.lineno)
+        return closures.choice(self.code(node.test), self.code(node.expr1), self.code(node.expr2))
+
+    @_code.register
+    def _(self, node: nodes.Compare) -> Code:
+        signs = [operators.COMPARISONS[operand.op] for operand in node.ops]
+        function = signs[0] if len(signs) == 1 else operators.compare(signs)
+        return self._applied(node.expr, function, [node.expr, *(operand.expr for operand in node.ops)])
+
+    @_code.register
+    def _(self, node: nodes.Concat) -> Code:
+        return self._applied(node, operators.joined, node.nodes)
+
+    @_code.register
+    def _(self, node: nodes.BinExpr) -> Code:
+        return self._applied(node, operators.ARITHMETIC[node.operator], [node.left, node.right])
+
+    @_code.register
+    def _(self, node: nodes.Neg) -> Code:
+        return self._applied(node, operators.negative, [node.node])
+
+    @_code.register
+    def _(self, node: nodes.Pos) -> Code:
+        return self._applied(node, operators.positive, [node.node])
+
+    # -- filters and tests
+
+    @_code.register
+    def _(self, node: nodes.Test) -> Code:
+        if node.name in {"defined", "undefined"} and not (node.args or node.kwargs):
+            return closures.is_defined(self.finding(node.node), node.name == "defined")
+        return self._function(node, TESTS, "test")
+
+    @_code.register
+    def _(self, node: nodes.Filter) -> Code:
+        if node.name in {"default", "d"}:
+            return self._default(node)
+        made = self._function(node, FILTERS, "filter")
+        if node.name in _EMPTY_ENDS:
+            return closures.not_absent(made, f"the list is empty and has no {node.name}", node.lineno)
+        return made
+
+    def _default(self, node: nodes.Filter) -> Code:
+        _check_arguments(node, "filter", node.name, FILTERS[node.name], node.args, _keywords(node))
+        given = dict(zip(("default", "boolean"), node.args, strict=False))
+        given |= _keywords(node)
+        boolean = self.code(given["boolean"]) if "boolean" in given else closures.constant(False)
+        return closures.or_default(self.finding(_operand(node)), self.code(given["default"]), boolean)
+
+    def _function(self, node: nodes.Filter | nodes.Test, table: Mapping[str, Function], what: str) -> Code:
+        """A filter or test, checked as far as it can be before there is data."""
+        function = _named(node, table, what, node.name)
+        _check_arguments(node, what, node.name, function, node.args, _keywords(node))
+        _check_on_items(node)
+        return self._applied(node, function, [_operand(node), *node.args], _keywords(node))
+
+    def _applied(
+        self,
+        node: nodes.Expr,
+        function: Callable[..., object],
+        operands: Sequence[nodes.Expr],
+        keywords: Mapping[str, nodes.Expr] | None = None,
+    ) -> Code:
+        named_codes = {name: self.code(operand) for name, operand in (keywords or {}).items()}
+        return closures.apply(function, [self.code(operand) for operand in operands], named_codes, node.lineno)
+
+
+def _operand(node: nodes.Filter | nodes.Test) -> nodes.Expr:
+    """What a filter or test stands behind; in an expression that is never nothing."""
+    if node.node is None:
+        raise Refused("a filter stands behind what it is applied to", node.lineno)
+    return node.node
+
+
+def _keywords(node: nodes.Filter | nodes.Test) -> dict[str, nodes.Expr]:
+    return {str(keyword.key): keyword.value for keyword in node.kwargs}
+
+
+def _is_subscript(node: nodes.Expr) -> bool:
+    """Whether the node looks up one key."""
+    is_slice = isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
+    return isinstance(node, nodes.Getattr | nodes.Getitem) and not is_slice
+
+
+def _is_path(node: nodes.Expr) -> bool:
+    """Whether the node is one name with keys behind it."""
+    while isinstance(node, nodes.Getattr | nodes.Getitem) and _is_subscript(node):
+        node = node.node
+    return isinstance(node, nodes.Name)
+
+
+def _key_code(key: str | int | Code) -> Code:
+    return closures.constant(key) if isinstance(key, str | int) else key
+
+
+def _named(node: nodes.Expr, table: Mapping[str, Function], what: str, name: object) -> Function:
+    try:
+        return named(table, what, name)
+    except Refused as refused:
+        refused.locate(node.lineno)
+        raise
+
+
+def _check_arguments(
+    node: nodes.Filter | nodes.Test,
+    what: str,
+    name: str,
+    function: Function,
+    arguments: Sequence[nodes.Expr],
+    keywords: Mapping[str, nodes.Expr],
+) -> None:
+    if node.dyn_args or node.dyn_kwargs:
+        raise Refused("'*' and '**' cannot stand in parentheses", node.lineno)
+    signature = _signature(function)
+    try:
+        signature.bind(None, None, *arguments, **keywords)
+    except TypeError as error:
+        known = [str(parameter.name) for parameter in list(signature.parameters.values())[2:]]
+        takes = f"takes {', '.join(known)}" if known else "takes nothing in parentheses"
+        raise Refused(f"the {what} '{name}' {takes}: {error}", node.lineno) from None
+
+
+def _check_on_items(node: nodes.Filter | nodes.Test) -> None:
+    """`map('uper')` is as wrong at the beginning as it would be later."""
+    match node.name, node.args:
+        case "map", [nodes.Const(value=str(name)), *arguments]:
+            table, what = FILTERS, "filter"
+        case (("select" | "reject"), [nodes.Const(value=str(name)), *arguments]):
+            table, what = TESTS, "test"
+        case (("selectattr" | "rejectattr"), [_, nodes.Const(value=str(name)), *arguments]):
+            table, what = TESTS, "test"
+        case _:
+            return
+    if what == "filter" or name not in {"defined", "undefined"}:
+        _check_arguments(node, what, name, _named(node, table, what, name), arguments, {})
+
+
+@cache
+def _signature(function: Function) -> inspect.Signature:
+    return inspect.signature(function)

@@ -1,0 +1,215 @@
+"""A tree of JSON in whose texts `{{ }}` marks expressions.
+
+A text that is one whole `{{ expression }}` becomes its value, of its native type; elsewhere an expression becomes
+text, null and true and lists in JSON notation. `{%` and `{#` are text, and so are the keys of mappings. A text in
+which `{{ secrets.NAME }}` stands becomes null, and a `Slot` beside the tree says what belongs there.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from durable.expressions.bounds import Evaluation, Refused, ensure_length
+from durable.expressions.expression import Expression, ExpressionError, error_at, find_end
+from durable.expressions.grammar import secret_name
+from durable.expressions.sandbox import DottedName
+from durable.history import SecretName, Slot
+from durable.values import JSON
+
+Pointer: TypeAlias = tuple[str | int, ...]
+Part: TypeAlias = str | Expression | SecretName
+
+EXPRESSION_LIMIT = 1_000
+"""Expressions in one text."""
+
+
+class _Plan(Protocol):
+    """A part of the tree, ready to be rendered; it adds the slots of what it renders."""
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """A compiled tree. `expressions` and `secret_places` say where in it what stands."""
+
+    expressions: tuple[tuple[Pointer, Expression], ...]
+    secrets: frozenset[str]
+    secret_places: tuple[Pointer, ...]
+    _plan: _Plan
+
+    @classmethod
+    def parse(cls, value: JSON) -> "Template":
+        """Compile a tree; raises the first of its `problems`."""
+        reading = _Reading(value)
+        if reading.problems:
+            raise reading.problems[0][1]
+        return cls(tuple(reading.expressions), frozenset(reading.secrets), tuple(reading.secret_places), reading.plan)
+
+    @staticmethod
+    def problems(value: JSON) -> list[tuple[Pointer, ExpressionError]]:
+        """Everything in the tree that cannot be compiled, with the path to its text."""
+        return _Reading(value).problems
+
+    @property
+    def names(self) -> frozenset[DottedName]:
+        return frozenset().union(*(expression.names for _, expression in self.expressions))
+
+    @property
+    def is_constant(self) -> bool:
+        return not self.expressions and not self.secrets
+
+    def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[Slot, ...]]:
+        """The tree with its values, and beside it the slots of its secrets; raises `ExpressionError`."""
+        slots: list[Slot] = []
+        return self._plan.render(Evaluation(scope), slots), tuple(slots)
+
+
+class _Reading:
+    """One pass over a tree: its plan, and what was found on the way."""
+
+    def __init__(self, value: JSON) -> None:
+        self.problems: list[tuple[Pointer, ExpressionError]] = []
+        self.expressions: list[tuple[Pointer, Expression]] = []
+        self.secrets: set[str] = set()
+        self.secret_places: list[Pointer] = []
+        self.plan = self._read(value, ())
+
+    def _read(self, value: JSON, pointer: Pointer) -> _Plan:
+        match value:
+            case str() if "{{" in value:
+                return self._text(value, pointer)
+            case dict():
+                items = {key: self._read(item, (*pointer, key)) for key, item in value.items()}
+                is_constant = all(isinstance(plan, _Constant) for plan in items.values())
+                return _Constant(value) if is_constant else _Mapping(items)
+            case list():
+                plans = [self._read(item, (*pointer, index)) for index, item in enumerate(value)]
+                return _Constant(value) if all(isinstance(plan, _Constant) for plan in plans) else _List(plans)
+            case _:
+                return _Constant(value)
+
+    def _text(self, text: str, pointer: Pointer) -> _Plan:
+        try:
+            parts = [self._part(text, piece, pointer) for piece in _pieces(text)]
+        except ExpressionError as error:
+            self.problems.append((pointer, error))
+            return _Constant(None)
+        match parts:
+            case [Expression() as expression]:
+                return _Whole(expression)
+            case _ if any(isinstance(part, SecretName) for part in parts):
+                self.secret_places.append(pointer)
+                return _WithSecrets(pointer, tuple(parts))
+            case _:
+                return _Text(text, tuple(parts))
+
+    def _part(self, text: str, piece: str | tuple[int, int], pointer: Pointer) -> Part:
+        if isinstance(piece, str):
+            return piece
+        name = _secret(text, *piece)
+        if name:
+            self.secrets.add(name)
+            return SecretName(name)
+        expression = Expression.within(text, *piece)
+        self.expressions.append((pointer, expression))
+        return expression
+
+
+def _pieces(text: str) -> Iterator[str | tuple[int, int]]:
+    """The literal parts of a text, and where its expressions begin and end."""
+    done = count = 0
+    while (start := text.find("{{", done)) >= 0:
+        if start > done:
+            yield text[done:start]
+        end = find_end(text, start)
+        yield start + 2, end
+        done = end + 2
+        count += 1
+        if count > EXPRESSION_LIMIT:
+            raise error_at(text, start, f"a text has at most {EXPRESSION_LIMIT:,} expressions", text)
+    if done < len(text):
+        yield text[done:]
+
+
+def _secret(text: str, start: int, end: int) -> str | None:
+    if "secrets" not in text[start:end]:
+        return None
+    try:
+        return secret_name(text[start:end])
+    except Refused as refused:
+        raise error_at(text, start + (refused.offset or 0), refused.message, text[start:end].strip()) from None
+
+
+# -- plans ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    value: JSON
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    expression: Expression
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        return self.expression.value(evaluation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    source: str
+    parts: tuple[Part, ...]
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        made: list[str] = []
+        length = 0
+        for part in self.parts:
+            made.append(part.text(evaluation) if isinstance(part, Expression) else str(part))
+            length += len(made[-1])
+            _ensure_length(length, self.source)
+        return "".join(made)
+
+
+@dataclass(frozen=True, slots=True)
+class _WithSecrets:
+    pointer: Pointer
+    parts: tuple[Part, ...]
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        made: list[str | SecretName] = []
+        for part in self.parts:
+            done = part.text(evaluation) if isinstance(part, Expression) else part
+            if made and isinstance(done, str) and isinstance(made[-1], str):
+                made[-1] += done
+            else:
+                made.append(done)
+        slots.append(Slot(self.pointer, tuple(made)))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapping:
+    items: dict[str, _Plan] = field(default_factory=dict)
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        return {key: plan.render(evaluation, slots) for key, plan in self.items.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    items: list[_Plan]
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        return [plan.render(evaluation, slots) for plan in self.items]
+
+
+def _ensure_length(length: int, source: str) -> None:
+    try:
+        ensure_length(length)
+    except Refused as refused:
+        raise error_at(source, 0, refused.message, source) from None

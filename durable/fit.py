@@ -1,0 +1,282 @@
+"""Whether data fits a pydantic model: what does not, where in the data, and what cures it, in our own words."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from durable.document import Pointer
+from durable.problem import quoted, suggestion
+from durable.values import JSON
+
+Schema: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """One thing in the data that does not fit. `is_key` says that the key is what is wrong, not its value; `is_rule`
+    that it is one of the language's own rules over several keys."""
+
+    pointer: Pointer
+    message: str
+    hint: str | None = None
+    is_key: bool = False
+    is_rule: bool = False
+
+
+def unfit(
+    model: type[BaseModel],
+    data: JSON,
+    *,
+    is_open: Callable[[object], bool] = lambda value: False,
+    cures: Mapping[str, str] | None = None,
+) -> list[Unfit]:
+    """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken."""
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    else:
+        return []
+    told = [_Told(detail, *_locate(data, detail)) for detail in details]
+    judged = [each for each in told if (each.is_about_key or not is_open(each.value)) and not each.is_consequence]
+    return list(_sentences(judged, shape_of(model), cures or {}))
+
+
+# -- a model's JSON Schema, asked by pointer --------------------------------------------------------------------
+
+
+class Shape:
+    """What may stand where in a model's data."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._definitions: Schema = schema.get("$defs", {})
+        self._root = schema
+
+    def keys(self, pointer: Pointer) -> set[str]:
+        """The keys that the mapping at the pointer may have."""
+        return {key for schema in self._at(pointer) for key in schema.get("properties", {})}
+
+    def description(self, pointer: Pointer) -> str | None:
+        """What the value at the pointer is for."""
+        return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
+
+    def is_secret(self, pointer: Pointer) -> bool:
+        """Whether the value at the pointer, or one around it, is meant to be secret."""
+        return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
+
+    def _at(self, pointer: Pointer) -> list[Schema]:
+        schemas = list(self._alternatives(self._root))
+        for part in pointer:
+            inside = [step for schema in schemas for step in _inside(schema, part)]
+            schemas = [each for schema in inside for each in self._alternatives(schema)]
+        return schemas
+
+    def _alternatives(self, schema: Schema) -> Iterator[Schema]:
+        yield schema
+        if "$ref" in schema:
+            yield from self._alternatives(self._definitions[schema["$ref"].rpartition("/")[2]])
+        for word in ("anyOf", "oneOf", "allOf"):
+            for each in schema.get(word, ()):
+                yield from self._alternatives(each)
+
+
+def _inside(schema: Schema, part: str | int) -> Iterator[Schema]:
+    if isinstance(part, int):
+        found = [schema.get("items"), *schema.get("prefixItems", ())]
+    else:
+        found = [schema.get("properties", {}).get(part, schema.get("additionalProperties"))]
+    yield from (each for each in found if isinstance(each, dict))
+
+
+@lru_cache(maxsize=512)
+def shape_of(model: type[BaseModel]) -> Shape:
+    """The shape of a model's data."""
+    return Shape(model.model_json_schema())
+
+
+# -- from pydantic's errors to sentences ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An error of pydantic's, at its place in the data; `is_union` where it is one of a union's alternatives."""
+
+    detail: ErrorDetails
+    pointer: Pointer
+    value: JSON
+    is_union: bool
+
+    @property
+    def kind(self) -> str:
+        return self.detail["type"]
+
+    @property
+    def is_about_key(self) -> bool:
+        return self.kind in {"missing", "extra_forbidden"} or self.detail["loc"][-1:] == ("[key]",)
+
+    @property
+    def is_consequence(self) -> bool:
+        """Whether a list only seems too short because pydantic does not count its items that are wrong."""
+        return self.kind == "too_short" and len(_sized(self.value)) >= self.context["min_length"]
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return self.detail.get("ctx", {})
+
+
+def _sized(value: JSON) -> list[JSON] | dict[str, JSON]:
+    return value if isinstance(value, list | dict) else []
+
+
+def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
+    """The pointer that a `loc` means: what is not in the data are tags of unions, or the missing name itself."""
+    pointer: list[str | int] = []
+    value, is_union = data, False
+    location = detail["loc"]
+    ending = location[-1:] if detail["type"] == "missing" else ()
+    for part in location[: len(location) - len(ending)]:
+        match value:
+            case dict() if part in value:
+                value = value[str(part)]
+            case list() if isinstance(part, int) and part < len(value):
+                value = value[part]
+            case _:
+                is_union = is_union or part != "[key]"
+                continue
+        pointer.append(part)
+    return (*pointer, *ending), value, is_union
+
+
+def _sentences(errors: Sequence[_Told], shape: Shape, cures: Mapping[str, str]) -> Iterator[Unfit]:
+    around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
+    errors = [error for error in errors if not (error.is_union and error.pointer in around)]
+    expected: dict[Pointer, list[str]] = {}
+    for error in errors:
+        if error.kind in _EXPECTED:
+            expected.setdefault(error.pointer, []).append(_EXPECTED[error.kind])
+    for error in errors:
+        if error.kind not in _EXPECTED:
+            yield _sentence(error, shape, cures)
+        elif error.pointer in expected:
+            yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))))
+
+
+def _mistyped(error: _Told, expected: str) -> Unfit:
+    subject = _subject(error.pointer)
+    if error.value is None:
+        return Unfit(error.pointer, f"{subject} is empty", f"give it {expected}")
+    hint = "quote it" if expected == "text" and isinstance(error.value, int | float) else None
+    return Unfit(error.pointer, f"{subject} must be {expected}, not {_described(error.value)}", hint)
+
+
+def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
+    subject, context = _subject(error.pointer), error.context
+    match error.kind:
+        case "misfit":
+            return Unfit(error.pointer, error.detail["msg"], is_rule=True)
+        case "missing":
+            name = str(error.pointer[-1])
+            purpose = shape.description(error.pointer)
+            hint = f"add '{name}: …' ({_begin_small(purpose)})" if purpose else f"add '{name}: …'"
+            return Unfit(error.pointer, f"{subject} is missing", hint)
+        case "extra_forbidden":
+            name = str(error.pointer[-1])
+            cure = cures.get(name) or suggestion(name, shape.keys(error.pointer[:-1]))
+            return Unfit(error.pointer, f"unknown key {quoted(name)}", cure, is_key=True)
+        case "literal_error" | "enum":
+            return _unlisted(error, re.findall(r"'([^']*)'|(\d+)", str(context["expected"])))
+        case "string_pattern_mismatch" if context["pattern"] == "^[a-z][a-z0-9_]*$":
+            return _misnamed(error)
+        case "value_error" | "assertion_error":
+            message, _, hint = str(context["error"]).partition("; ")
+            is_named = message.startswith(subject) or not error.pointer
+            return Unfit(error.pointer, message if is_named else f"{subject}: {message}", hint or None)
+        case "too_short" | "string_too_short" if context["min_length"] == 1:
+            return Unfit(error.pointer, f"{subject} is empty", "give it a value, or remove it")
+        case kind if kind in _BOUNDS:
+            bound = _BOUNDS[kind].format(**context)
+            return Unfit(error.pointer, f"{subject} must {bound}", None)
+        case _:
+            said = error.detail["msg"].removeprefix("Value error, ")
+            return Unfit(
+                error.pointer, f"{subject} {said.replace('Input should', 'must')}" if said[:5] == "Input" else said
+            )
+
+
+def _unlisted(error: _Told, expected: Sequence[tuple[str, str]]) -> Unfit:
+    names = [text or number for text, number in expected]
+    shown = ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else "".join(names)
+    message = f"{_subject(error.pointer)} must be {shown}, not {_described(error.value)}"
+    return Unfit(error.pointer, message, suggestion(str(error.value), names) if isinstance(error.value, str) else None)
+
+
+def _misnamed(error: _Told) -> Unfit:
+    is_key = error.is_about_key
+    name = str(error.pointer[-1] if is_key else error.value)
+    cured = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
+    cured = cured if re.match("[a-z]", cured) else f"x{cured}"
+    message = f"{quoted(name)} is no name: small letters, digits and '_', beginning with a letter"
+    return Unfit(error.pointer, message, f"write {quoted(cured)}", is_key)
+
+
+def _subject(pointer: Pointer) -> str:
+    match pointer:
+        case ():
+            return "the whole"
+        case (*_, str(name)):
+            return quoted(name)
+        case (*_, str(name), int(index)):
+            return f"item {index + 1} of {quoted(name)}"
+        case _:
+            return f"item {int(pointer[-1]) + 1}"
+
+
+def _described(value: JSON) -> str:
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {value}"
+        case str():
+            return f"the text {quoted(value)}"
+        case list():
+            return "a list"
+        case dict():
+            return "a mapping"
+
+
+def _begin_small(text: str) -> str:
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+_EXPECTED = {
+    **dict.fromkeys(("string_type", "string_sub_type"), "text"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "a list"),
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"), "a mapping"
+    ),
+    **dict.fromkeys(("url_type", "url_parsing", "url_scheme", "url_syntax_violation"), "a URL"),
+    **dict.fromkeys(("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "a date and time"),
+}
+
+_BOUNDS = {
+    "greater_than_equal": "be at least {ge}",
+    "greater_than": "be more than {gt}",
+    "less_than_equal": "be at most {le}",
+    "less_than": "be less than {lt}",
+    "string_too_short": "have {min_length} characters at least",
+    "string_too_long": "have {max_length} characters at most",
+    "too_short": "have {min_length} entries at least",
+    "too_long": "have {max_length} entries at most",
+    "string_pattern_mismatch": "match {pattern}",
+}

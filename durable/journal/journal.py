@@ -1,0 +1,136 @@
+"""The journal: the store of events, entries and runs, durable when it says so.
+
+What changes it is a *unit*, queued at once by a plain method whose future is completed after the unit's commit; a
+caller that goes away changes nothing. Await such a future through `asyncio.shield` where the waiter can be
+cancelled. All times come in as wall-clock milliseconds.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from durable.history import AnyEntry
+from durable.journal.folder import flush, lock, prepare
+from durable.journal.migrate import migrate
+from durable.journal.reads import Reads
+from durable.journal.sqlite import SQLite
+from durable.journal.units import (
+    Admission,
+    Admitted,
+    Claimed,
+    DataFolderUnfit,
+    Delivery,
+    JournalBusy,
+    JournalError,
+    RunView,
+)
+from durable.journal.writer import Writer
+from durable.journal.writes import Writes
+from durable.values import Value
+
+
+class Journal(Reads):
+    """A node's journal; to be used from one event loop."""
+
+    def __init__(self, database: SQLite, node: str, writer: Writer, lock: IO[str], max_waiting: int) -> None:
+        super().__init__(database)
+        self._writer = writer
+        self._writes = Writes(database.statements(), node)
+        self.node = node
+        self._lock = lock
+        self._max_waiting = max_waiting
+
+    @classmethod
+    async def open(
+        cls, folder: Path, *, node: str, on_fatal: Callable[[BaseException], None], max_waiting: int = 20_000
+    ) -> Self:
+        """Open the journal of a data folder, bringing its tables up to date.
+
+        `on_fatal` is called in the loop when writing failed for good: the process must end. With more than
+        `max_waiting` units queued nothing new is accepted. Raises `DataFolderInUse` and `DataFolderUnfit`.
+        """
+        database = SQLite(folder)
+        connection, lock = await asyncio.to_thread(_open, folder, database)
+        writer = Writer(database, connection, on_fatal)
+        return cls(database, node, writer, lock, max_waiting)
+
+    async def close(self) -> None:
+        """Commit everything that is queued, tidy the files and let the data folder go."""
+        await super().close()
+        await self._writer.close()
+        self._lock.close()
+
+    def admit(self, admission: Admission) -> asyncio.Future[Admitted]:
+        """Accept an event: the event, its delivery, its claims and its runs. Raises `JournalBusy`."""
+        self._ensure_room()
+        return self._writer.submit(self._writes.admit(admission))
+
+    def record(self, delivery: Delivery) -> asyncio.Future[None]:
+        """Keep a delivery that brought no event (filtered, rejected). Raises `JournalBusy`."""
+        self._ensure_room()
+        return self._writer.submit(self._writes.record(delivery))
+
+    def append(
+        self,
+        run: str,
+        epoch: int,
+        after: int,
+        entries: Sequence[AnyEntry],
+        view: RunView,
+        taken: Sequence[int] = (),
+    ) -> asyncio.Future[None]:
+        """Go on with a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
+
+        `taken` are the messages of the run's inbox that these entries answer. Progress clears a suspicion.
+        """
+        return self._writer.submit(self._writes.append(run, epoch, after, entries, view, taken))
+
+    def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Claimed | None]:
+        """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was."""
+        return self._writer.submit(self._writes.claim(run, at, count_recovery=count_recovery))
+
+    def release(self, runs: Sequence[str] | None = None) -> asyncio.Future[None]:
+        """Let go of these unfinished runs of this node, or of all, so that `due` finds them."""
+        return self._writer.submit(self._writes.release(runs))
+
+    def post(self, run: str, kind: str, data: Value, at: int) -> asyncio.Future[bool]:
+        """Put a message into a run's inbox; False if there is no such run that still goes on."""
+        return self._writer.submit(self._writes.post(run, kind, data, at))
+
+    def define(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
+        """Keep a pipeline version; one that is kept already stays as it is."""
+        return self._writer.submit(self._writes.define(version, pipeline, data, at))
+
+    async def is_writable(self) -> bool:
+        """Whether a small write can be committed now."""
+        try:
+            await asyncio.shield(self._writer.submit(self._writes.probe()))
+        except JournalError:
+            return False
+        return True
+
+    def _ensure_room(self) -> None:
+        if self._writer.waiting >= self._max_waiting:
+            raise JournalBusy(f"{self._writer.waiting} units wait for their commit; try again in a moment")
+
+
+def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, IO[str]]:
+    try:
+        prepare(folder)
+        holder = lock(folder)
+        try:
+            if migrate(database.migrations()):
+                flush(folder)
+            return database.connect(), holder
+        except BaseException:
+            holder.close()
+            raise
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+        reason = getattr(error, "orig", error)  # the driver's own words, without the statement
+        raise DataFolderUnfit(
+            f"the data folder {folder} cannot be used: {reason}; mend that, or choose another folder with --data"
+        ) from error

@@ -1,0 +1,61 @@
+"""Brings the journal's tables to the version that this program knows.
+
+The whole way is one transaction. Alembic is imported only where there is something to do.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, column, inspect, select, table
+
+from durable.journal.units import DataFolderUnfit
+
+HEAD = "0001"
+"""The newest of `migrations/versions`."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_version_table = table("alembic_version", column("version_num"))
+
+
+def migrate(engine: Engine) -> bool:
+    """Apply what is missing; answers whether anything was. `engine` begins transactions with the write lock."""
+    with engine.connect() as connection:
+        version = stored_version(connection)
+    if version == HEAD:
+        return False
+    if version is not None and version > HEAD:
+        raise DataFolderUnfit(_other_version(version))
+    _upgrade(engine)
+    return True
+
+
+def ensure_current(connection: Connection) -> None:
+    """For readers, which change nothing: raise `DataFolderUnfit` unless the tables are as this program knows them."""
+    version = stored_version(connection)
+    if version != HEAD:
+        raise DataFolderUnfit(_other_version(version))
+
+
+def stored_version(connection: Connection) -> str | None:
+    """The version that was applied last; None of an empty database."""
+    if not inspect(connection).has_table(_version_table.name):
+        return None
+    version: str | None = connection.scalar(select(_version_table.c.version_num))
+    return version
+
+
+def _other_version(version: str | None) -> str:
+    if version is not None and version > HEAD:
+        return f"the journal was written by a newer Waypost (tables {version}, this one knows {HEAD}): update Waypost"
+    return f"the journal's tables are of version {version}, not {HEAD}: start the service once, it brings them up"
+
+
+def _upgrade(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - 240 ms that most starts do not need
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)

@@ -1,0 +1,102 @@
+"""The journal's SQLite: how its file is opened, and what its errors mean.
+
+WAL with `synchronous=FULL`, one connection that writes; readers are apart and cannot write. Transactions are begun
+explicitly: what the driver would begin by itself loses updates.
+"""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Connection as CoreConnection
+from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy.dialects import sqlite
+
+from durable.journal.statements import Statements
+from durable.journal.writer import Connection, Fault
+
+FILE_NAME = "journal.sqlite"
+
+_PRAGMAS = (
+    "auto_vacuum=INCREMENTAL",  # before the first table, or never
+    "journal_mode=WAL",
+    "synchronous=FULL",  # NORMAL can lose committed units on power loss
+    "fullfsync=ON",  # macOS: an fsync that reaches the disk; elsewhere it changes nothing
+    "checkpoint_fullfsync=ON",
+    "temp_store=MEMORY",
+    "cache_size=-16000",
+    "journal_size_limit=67108864",  # the space of a long WAL is given back
+)
+
+_BUSY_SECONDS = 5.0
+
+_BROKEN = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+}
+
+
+class SQLite:
+    """The journal's file within a data folder."""
+
+    begin = "BEGIN IMMEDIATE"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+
+    def statements(self) -> Statements:
+        return Statements(sqlite.dialect(paramstyle="named"), sqlite.insert)
+
+    def connect(self) -> sqlite3.Connection:
+        """The connection that writes; the file is created if there is none."""
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def migrations(self) -> Engine:
+        """An engine whose transactions hold the write lock from their beginning."""
+        engine = create_engine("sqlite://", creator=self.connect, poolclass=NullPool)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+
+    def readers(self) -> Engine:
+        """An engine that cannot write, and does not create the file."""
+        return create_engine("sqlite://", creator=self._reader, poolclass=QueuePool, isolation_level="AUTOCOMMIT")
+
+    def fault(self, error: Exception) -> Fault:
+        code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):  # the latter: no room for the WAL's index
+            return "full"
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return "busy"
+        return "broken" if code & 0xFF in _BROKEN else "refused"
+
+    def finish(self, connection: Connection) -> None:
+        with contextlib.suppress(sqlite3.Error):  # what is not moved now stays in the WAL, as durable as before
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)", {})
+        connection.close()
+
+    def problems(self, connection: CoreConnection) -> list[str]:
+        """What a check of the whole file finds."""
+        found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        return [str(problem) for problem in found if problem != "ok"]
+
+    def _reader(self) -> sqlite3.Connection:
+        # Not mode=ro: after a kill the WAL's index has to be rebuilt before anybody can read.
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+
+def _begin_immediate(connection: CoreConnection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,100 @@
+"""The SQL of the write path, compiled once for a database's driver.
+
+Core writes it over the tables; the writer executes the text on the driver's own cursor with named parameters.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Integer,
+    String,
+    Table,
+    bindparam,
+    cast,
+    delete,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy.engine import Dialect
+
+from durable.journal.tables import claims, definitions, deliveries, entries, events, inbox, meta, payloads, runs
+
+_is_unfinished = runs.c.finished_at.is_(None)
+_zero: ColumnElement[int] = literal_column("0")
+
+
+class Statements:
+    """One text a statement; `insert` is the dialect's own, for its ON CONFLICT."""
+
+    def __init__(self, dialect: Dialect, insert: Callable[[Table], Insert]) -> None:
+        def sql(statement: ClauseElement, *, columns: list[str] | None = None) -> str:
+            return str(statement.compile(dialect=dialect, column_keys=columns))
+
+        self.add_event = sql(insert(events))
+        self.add_run = sql(insert(runs))
+        self.add_entries = sql(insert(entries))
+        self.add_delivery = sql(insert(deliveries))
+        self.add_payload = sql(insert(payloads).on_conflict_do_nothing())
+        self.add_definition = sql(insert(definitions).on_conflict_do_nothing())
+        self.add_message = sql(insert(inbox), columns=["run", "kind", "data", "at"])
+
+        self.find_claim = sql(
+            select(claims.c.fingerprint, claims.c.event, claims.c.runs).where(
+                claims.c.scope == bindparam("scope"),
+                claims.c.key == bindparam("key"),
+                claims.c.until > bindparam("now"),
+            )
+        )
+        taken = insert(claims)
+        self.take_claim = sql(
+            taken.on_conflict_do_update(
+                index_elements=["scope", "key"],
+                set_={name: taken.excluded[name] for name in ("until", "fingerprint", "event", "runs")},
+            )
+        )
+
+        self.advance = sql(
+            update(runs)
+            .where(
+                runs.c.id == bindparam("run"),
+                runs.c.epoch == bindparam("of_epoch"),
+                runs.c.sequence == bindparam("after"),
+            )
+            .values(
+                {name: bindparam(name) for name in ("sequence", "status", "reason", "due_at", "finished_at")}
+                | {"recoveries": _zero}
+            )
+        )
+        self.take_message = sql(delete(inbox).where(inbox.c.id == bindparam("message"), inbox.c.run == bindparam("of")))
+        self.empty_inbox = sql(delete(inbox).where(inbox.c.run == bindparam("of")))
+
+        self.take_over = sql(
+            update(runs)
+            .where(runs.c.id == bindparam("run"), _is_unfinished)
+            .values(
+                epoch=runs.c.epoch + literal_column("1"),
+                recoveries=runs.c.recoveries + bindparam("counted"),
+                node=bindparam("owner"),
+                claimed_at=bindparam("now"),
+            )
+        )
+        self.find_fence = sql(
+            select(runs.c.version, runs.c.epoch, runs.c.recoveries).where(runs.c.id == bindparam("run"))
+        )
+        self.find_entries = sql(
+            select(entries.c.entries).where(entries.c.run == bindparam("run")).order_by(entries.c.sequence)
+        )
+        let_go = (
+            update(runs).where(runs.c.node == bindparam("owner"), _is_unfinished).values(node=literal_column("NULL"))
+        )
+        self.release_all = sql(let_go)
+        self.release = sql(let_go.where(runs.c.id == bindparam("run")))
+        self.find_unfinished = sql(select(runs.c.id).where(runs.c.id == bindparam("run"), _is_unfinished))
+
+        probe = insert(meta)
+        counted = cast(cast(meta.c.value, Integer) + literal_column("1"), String)
+        self.probe = sql(probe.on_conflict_do_update(index_elements=["name"], set_={"value": counted}))

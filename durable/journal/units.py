@@ -1,0 +1,220 @@
+"""What is asked of a journal and what it answers.
+
+A *unit* is what one caller asked to commit: whole or absent.
+
+    JournalError            the tree of what a journal refuses
+    ├── Stale               the run has another owner or has moved on; the unit was refused
+    ├── UnitRefused         the database takes no such row; nothing of the unit was written
+    ├── JournalFull         the disk is full; nothing was written, the same unit may be tried again
+    ├── JournalBusy         too many units wait, or somebody holds the database; nothing was written
+    ├── JournalClosed       the journal does not take units any more
+    ├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
+    ├── DataFolderInUse     another process works on the data folder
+    └── DataFolderUnfit     the data folder cannot be used: a network file system, a newer version's, or none there
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from durable.history import AnyEntry, RunStatus, State
+from durable.values import NULL, Value
+
+DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected"]
+
+
+class JournalError(Exception):
+    """What a journal refuses; see the module's tree."""
+
+
+class Stale(JournalError):
+    """The run has another owner, or its history is not where the caller thinks."""
+
+
+class UnitRefused(JournalError):
+    """The database takes no such row; nothing of the unit was written, and trying it again would not help."""
+
+
+class JournalFull(JournalError):
+    """The disk is full; nothing was written."""
+
+
+class JournalBusy(JournalError):
+    """Too many units wait for their commit, or another process holds the database; nothing was written."""
+
+
+class JournalClosed(JournalError):
+    """The journal is shutting down; nothing was written."""
+
+
+class JournalBroken(JournalError):
+    """Writing failed in a way that leaves the outcome unknown; only a restart can tell what was written."""
+
+
+class DataFolderInUse(JournalError):
+    """Another process works on the data folder."""
+
+
+class DataFolderUnfit(JournalError):
+    """The data folder cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An immutable fact that arrived; the attributes are those of CloudEvents, `key` being its `id` at the source."""
+
+    id: str
+    source: str
+    key: str
+    type: str | None
+    time: int
+    subject: str | None = None
+    data: Value = NULL
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One inbound request on a webhook. `headers` are without credentials; `body_hash` is SHA-256 in hex."""
+
+    id: str
+    trigger: str
+    path: str
+    method: str
+    at: int
+    outcome: DeliveryOutcome
+    reason: str | None = None
+    headers: Value = NULL
+    body_hash: str | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A dedupe claim: `key` is taken within `scope` until `until` (ms). The same key with another `fingerprint`
+    (of the inputs) is a conflict; None never conflicts."""
+
+    scope: str
+    key: str
+    until: int
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """The mutable part of a run's row: what lists show and what the sweep looks for."""
+
+    status: RunStatus
+    reason: str | None = None
+    due_at: int | None = None
+    finished_at: int | None = None
+
+    @classmethod
+    def of(cls, state: State) -> "RunView":
+        return cls(state.status, state.paused, state.due, state.finished.at if state.finished else None)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to begin: its first entries stand in the commit that accepts its event."""
+
+    id: str
+    pipeline: str
+    version: str
+    trigger: str | None
+    created_at: int
+    entries: Sequence[AnyEntry]
+    view: RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
+    taken only if there are runs; if one is taken already, nothing but the delivery is written, as a duplicate. `at`
+    is when it arrived, which decides whether a claim has expired; None means the event's own time."""
+
+    event: Event
+    runs: Sequence[NewRun] = ()
+    claims: Sequence[Claim] = ()
+    delivery: Delivery | None = None
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """`is_duplicate`: the ids are those of the first admission. `is_conflict`: its inputs were others."""
+
+    event: str
+    runs: tuple[str, ...]
+    is_duplicate: bool = False
+    is_conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What others want of a run, from its inbox: `kind` names it (`cancel`), `data` says more."""
+
+    id: int
+    run: str
+    kind: str
+    data: Value
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run taken over: its whole history, the fence of its new owner, and how often in a row it was recovered
+    without progress."""
+
+    run: str
+    version: str
+    epoch: int
+    recoveries: int
+    entries: list[AnyEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`."""
+
+    id: str
+    pipeline: str
+    version: str
+    event: str
+    trigger: str | None
+    status: RunStatus
+    reason: str | None
+    node: str | None
+    epoch: int
+    sequence: int
+    recoveries: int
+    created_at: int
+    claimed_at: int
+    due_at: int | None
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as lists show it. `event` is what it brought; that of a duplicate is the first one's."""
+
+    id: str
+    trigger: str
+    path: str
+    method: str
+    at: int
+    outcome: DeliveryOutcome
+    reason: str | None
+    headers: Value
+    body_hash: str | None
+    size: int
+    event: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A run that has not ended, as recovery needs it. `was_busy`: its owner did not let go of it."""
+
+    run: str
+    due_at: int | None
+    recoveries: int
+    was_busy: bool

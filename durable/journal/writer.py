@@ -1,0 +1,189 @@
+"""The one writer of a node: a thread that commits whatever is queued, and then answers all who wait.
+
+There is no timer: while a commit is being flushed the next units queue up, and they are the next batch. A lone
+caller pays one commit, a hundred share one. A queued unit is committed whether or not anybody still waits for it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from time import perf_counter
+from typing import Any, Literal, Protocol, TypeAlias
+
+from durable import metrics
+from durable.journal.units import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
+from durable.journal.writes import Answer, Cursor, Unit
+
+BATCH_LIMIT = 512
+"""Units in one transaction; more would make the first of them wait too long."""
+
+Fault: TypeAlias = Literal["refused", "full", "busy", "broken"]
+"""What an error means: this unit's row is bad; the disk is full; another process holds the database; the database
+cannot be relied on any more."""
+
+
+class Connection(Protocol):
+    """What the writer needs of a driver's connection."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def cursor(self) -> Cursor: ...
+
+    def commit(self) -> None: ...
+
+    def rollback(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Database(Protocol):
+    """What differs between databases on the write path."""
+
+    @property
+    def begin(self) -> str: ...
+
+    def connect(self) -> Connection: ...
+
+    def fault(self, error: Exception) -> Fault: ...
+
+    def finish(self, connection: Connection) -> None:
+        """Leave the database tidy and close the connection."""
+
+
+_Waiting: TypeAlias = "tuple[Unit[Any], asyncio.Future[Any]]"
+_Answered: TypeAlias = "tuple[asyncio.Future[Any], object]"
+
+
+class Writer:
+    """Commits units in the order in which they come; to be used from one event loop.
+
+    `on_broken` is called in that loop, once, when the database cannot be relied on any more.
+    """
+
+    def __init__(self, database: Database, connection: Connection, on_broken: Callable[[BaseException], None]) -> None:
+        self.waiting = 0
+        self._database = database
+        self._connection = connection
+        self._on_broken = on_broken
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._refusal: tuple[type[JournalError], str] | None = None
+        self._thread = Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, unit: Unit[Answer]) -> asyncio.Future[Answer]:
+        """Queue a unit; the future is completed after its commit. Cancelling the future does not cancel the unit."""
+        if self._refusal:
+            kind, message = self._refusal
+            raise kind(message)
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self.waiting += 1
+        self._queue.put((unit, future))
+        return future
+
+    async def close(self) -> None:
+        """Commit everything that is queued, then end."""
+        if not self._refusal:
+            self._refusal = JournalClosed, "the journal is closed; nothing was written"
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # -- in the thread
+
+    def _run(self) -> None:
+        while batch := self._next():
+            try:
+                answers = self._commit(batch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be written after it
+                self._call(self._break, batch, error)
+                return
+            self._call(self._answer, answers)
+        self._database.finish(self._connection)
+
+    def _next(self) -> list[_Waiting]:
+        """What is queued, at least one unit; nothing once the journal is closed."""
+        batch: list[_Waiting] = []
+        while not batch or (len(batch) < BATCH_LIMIT and not self._queue.empty()):
+            waiting = self._queue.get()
+            if waiting is None:
+                if batch:
+                    self._queue.put(None)  # commit these first; nothing comes after the end
+                break
+            batch.append(waiting)
+        return batch
+
+    def _commit(self, batch: list[_Waiting]) -> list[_Answered]:
+        try:
+            return self._transact(batch)
+        except Exception as error:
+            fault = self._database.fault(error)
+            if fault == "broken":
+                raise
+            self._recover()
+            if fault == "busy":
+                return [(future, JournalBusy(f"another process holds the database: {error}")) for _, future in batch]
+            if len(batch) == 1:
+                return [(batch[0][1], _refusal(fault, error))]
+        return [answer for waiting in batch for answer in self._commit([waiting])]
+
+    def _transact(self, batch: list[_Waiting]) -> list[_Answered]:
+        began = perf_counter()
+        answers: list[_Answered] = []
+        cursor = self._connection.cursor()
+        cursor.execute(self._database.begin, {})
+        for unit, future in batch:
+            try:
+                answers.append((future, unit(cursor)))
+            except JournalError as refusal:
+                answers.append((future, refusal))
+        self._connection.commit()
+        metrics.commit(len(batch), perf_counter() - began)
+        return answers
+
+    def _recover(self) -> None:
+        """Make the connection usable after an error, or take a new one."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        except Exception:  # noqa: BLE001 - a connection that cannot even roll back is replaced
+            self._connection.close()
+            self._connection = self._database.connect()
+
+    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed before the journal: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    # -- in the loop
+
+    def _answer(self, answers: list[_Answered]) -> None:
+        self.waiting -= len(answers)
+        for future, answer in answers:
+            if future.done():  # its waiter was cancelled
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def _break(self, batch: list[_Waiting], error: Exception) -> None:
+        message = f"the journal cannot be written any more ({error}); restart the process"
+        self._refusal = JournalBroken, message
+        lost = [future for _, future in batch]
+        while not self._queue.empty():
+            waiting = self._queue.get()
+            if waiting is not None:
+                lost.append(waiting[1])
+        self._answer([(future, JournalBroken(message)) for future in lost])
+        self._on_broken(error)
+
+
+def _refusal(fault: Fault, error: Exception) -> JournalError:
+    if fault == "full":
+        refusal: JournalError = JournalFull(f"the disk is full ({error}); nothing was written; make room and try again")
+    else:
+        refusal = UnitRefused(f"the journal cannot keep this: {type(error).__name__}: {error}")
+    refusal.__cause__ = error
+    return refusal

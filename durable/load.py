@@ -1,0 +1,153 @@
+"""From a pipeline's text to a checked pipeline, or to all that is wrong with it.
+
+Pure: the text comes in, and whoever calls has read the file. No text and no bytes make it raise.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from durable.admission import AdmissionCheck
+from durable.catalogue import Catalogue
+from durable.check import StepCheck, check_filled, check_ids
+from durable.document import LIMITS, Document, Limits, Pointer
+from durable.findings import Findings
+from durable.fit import unfit
+from durable.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
+from durable.pipeline import IDENTIFIER, Pipeline
+from durable.problem import Problem, quoted
+from durable.texts import Texts
+from durable.tree import Mapped, every_step, listed, mapped, spots
+from durable.values import JSON
+
+__all__ = ["Catalogue", "Loaded", "load"]
+
+# -- what this version does not perform yet: these lists only shrink ---------------------------------------------
+
+UNPERFORMED_STEP_KEYS = ("connection", "undo", "on_timeout", "switch", "foreach", "parallel", "try", "repeat")
+UNPERFORMED_KEYS = ("concurrency",)
+UNPERFORMED_ACTIONS = re.compile(r"wait\..*|flow\.(call|undo|emit)")
+PERFORMED_TRIGGERS = ("webhook",)
+PERFORMED_RESPONSES = ("accepted",)
+
+# -- keys that people bring along from elsewhere -----------------------------------------------------------------
+
+CURES = {
+    "uses": "did you mean 'use'",
+    "on": "did you mean 'triggers'",
+    "jobs": "did you mean 'steps'",
+    "needs": "steps are performed in the order of the list; remove it",
+    "depends_on": "steps are performed in the order of the list; remove it",
+    "env": "secrets are read as secrets.NAME where an input is meant to be secret; remove it",
+    "run": "name an action under 'use'",
+    "timeout-minutes": "did you mean 'timeout', for example 'timeout: 30m'",
+    "continue-on-error": "a failure is answered by 'try' and 'catch'",
+    "cron": "put it under 'with' of a trigger with 'use: schedule'",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a text amounts to: a pipeline if there is no error, and every problem in the order of the text."""
+
+    pipeline: Pipeline | None
+    problems: tuple[Problem, ...]
+
+
+def load(
+    text: str | bytes,
+    *,
+    file: str,
+    catalogue: Catalogue,
+    secrets: Callable[[str], bool] | None = None,
+    limits: Limits = LIMITS,
+) -> Loaded:
+    """Check a pipeline's text. `secrets` says whether a secret has a value; one that has none is a warning."""
+    document = Document.read(text, file, limits)
+    findings = Findings(document, limits.problems)
+    data = document.data
+    if not document.is_whole:
+        return Loaded(None, findings.problems())
+    if not isinstance(data, dict):
+        what = "the file is empty" if data is None else "the file is not a mapping"
+        findings.add((), what, "a pipeline begins with 'steps:'; see the language's reference")
+        return Loaded(None, findings.problems())
+    data = _identified(data, findings)
+    for each in unfit(Pipeline, data, cures=CURES):
+        if not each.is_rule:
+            findings.add(each.pointer, each.message, each.hint, is_key=each.is_key)
+    _check(data, findings, catalogue, secrets)
+    _refuse_unperformed(data, findings, catalogue)
+    problems = findings.problems()
+    is_refused = any(problem.severity == "error" for problem in problems)
+    return Loaded(None if is_refused else Pipeline.model_validate(data), problems)
+
+
+def _identified(data: Mapped, findings: Findings) -> Mapped:
+    """The data with an id: the file's name unless it says one."""
+    if "id" in data:
+        return data
+    name = PurePath(findings.document.file).stem
+    if not re.match(IDENTIFIER, name):
+        what = f"the file's name {quoted(name)} cannot be the pipeline's id"
+        findings.add((), what, "add 'id: …' of small letters, digits and '_', or rename the file")
+        name = "unnamed"
+    return {"id": name, **data}
+
+
+def _check(data: Mapped, findings: Findings, catalogue: Catalogue, secrets: Callable[[str], bool] | None) -> None:
+    places = spots(data, findings)
+    by_id = {spot.id: spot for spot in reversed(places.values())}
+    inputs = data.get("inputs")
+    names = set(inputs) if isinstance(inputs, dict) else None
+    texts = Texts(findings, secrets)
+    check_filled(data, (), findings)
+    for key in ("defaults", "concurrency"):
+        check_filled(mapped(data.get(key)), (key,), findings)
+    check_filled(mapped(mapped(data.get("defaults")).get("retry")), ("defaults", "retry"), findings)
+    AdmissionCheck(data, findings, catalogue, texts).run(Scope(OF_A_TRIGGER, by_id, names))
+    admitted = Scope(OF_ADMISSION, by_id, names)
+    texts.templates(mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
+    steps = StepCheck(findings, catalogue, texts, places)
+    scope = Scope(OF_A_RUN, by_id, names)
+    steps.sequence(data.get("steps"), ("steps",), scope)
+    texts.templates(data.get("outputs"), ("outputs",), scope)
+    steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
+    check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
+    check_ids("step", _steps(data), findings)
+
+
+def _refuse_unperformed(data: Mapped, findings: Findings, catalogue: Catalogue) -> None:
+    def refuse(pointer: Pointer, what: str, *, is_key: bool = False) -> None:
+        findings.add(pointer, f"{quoted(what)} is not performed by this version yet", _LATER, is_key=is_key)
+
+    for key in UNPERFORMED_KEYS:
+        if key in data:
+            refuse((key,), key, is_key=True)
+    for trigger, pointer in _triggers(data):
+        use, respond = mapped(trigger).get("use"), mapped(mapped(trigger).get("with")).get("respond")
+        if isinstance(use, str) and use in catalogue.triggers and use not in PERFORMED_TRIGGERS:
+            refuse((*pointer, "use"), use)
+        if isinstance(respond, str) and respond not in PERFORMED_RESPONSES:
+            refuse((*pointer, "with", "respond"), f"respond: {respond}")
+    for step, pointer in _steps(data):
+        for key in UNPERFORMED_STEP_KEYS:
+            if key in step:
+                refuse((*pointer, key), key, is_key=True)
+        use = step.get("use")
+        if isinstance(use, str) and use in catalogue.core and UNPERFORMED_ACTIONS.fullmatch(use):
+            refuse((*pointer, "use"), use)
+
+
+def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:
+    yield from every_step(data.get("steps"), ("steps",))
+    yield from every_step(data.get("on_failure"), ("on_failure",))
+
+
+def _triggers(data: Mapped) -> Iterator[tuple[JSON, Pointer]]:
+    for index, trigger in enumerate(listed(data.get("triggers"))):
+        yield trigger, ("triggers", index)
+
+
+_LATER = "leave it out, or wait for a later version"

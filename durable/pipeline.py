@@ -1,0 +1,320 @@
+"""The pipeline language as models: every key that a file may hold, and what it means.
+
+The models give the JSON Schema that editors use and the reference documentation. They check shapes; `durable.load`
+checks what needs the whole file or the installed connectors. Durations stay text here: `parse_duration` reads them.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import model_validator as validator
+from pydantic.types import StringConstraints
+from pydantic_core import PydanticCustomError
+
+from durable.action import ErrorClass, OnCrash
+
+# -- words ------------------------------------------------------------------------------------------------------
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LONGEST = 3_650 * _UNITS["d"]
+_DURATION = r"[0-9]{1,12}(ms|s|m|h|d)"
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of `500ms 30s 5m 2h 7d`; raises `ValueError` saying what to write instead."""
+    if not re.fullmatch(_DURATION, text):
+        if re.fullmatch(r"[0-9]+", text):
+            raise ValueError(f"'{text}' has no unit; write {text}s for seconds, or ms, m, h, d")
+        raise ValueError(f"'{text[:40]}' is no duration; write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d")
+    number = text.rstrip("mshd")
+    milliseconds = int(number) * _UNITS[text[len(number) :]]
+    if milliseconds > _LONGEST:
+        raise ValueError(f"'{text}' is longer than ten years; write 3650d at most")
+    return milliseconds
+
+
+def _duration(value: object) -> str:
+    text = value if isinstance(value, str) else str(value)
+    parse_duration(text)
+    return text
+
+
+def _positive(text: str) -> str:
+    if not parse_duration(text):
+        raise ValueError(f"'{text}' is no time at all; write at least 1ms")
+    return text
+
+
+Duration = Annotated[
+    str, BeforeValidator(_duration), Field(json_schema_extra={"pattern": f"^{_DURATION}$"}, examples=["30s", "5m"])
+]
+"""A length of time as text: a whole number and one of the units ms, s, m, h, d."""
+
+Timeout = Annotated[Duration, AfterValidator(_positive)]
+"""A duration that is not zero."""
+
+IDENTIFIER = r"^[a-z][a-z0-9_]*$"
+
+Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=64)]
+"""A name that expressions can read: small letters, digits and `_`, beginning with a letter."""
+
+Condition = Annotated[str, StringConstraints(min_length=1)]
+"""A bare expression; one wrapping `{{ }}` is accepted."""
+
+Whole = Annotated[int, Field(strict=True)]
+
+
+class Model(BaseModel):
+    """What every part of the language is: frozen, with no keys but its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# -- policies ---------------------------------------------------------------------------------------------------
+
+
+class Retry(Model):
+    """How often, when and after which errors an attempt is repeated."""
+
+    max_attempts: Annotated[Whole, Field(ge=1, le=1_000)] = Field(3, description="Attempts in all; 1: no retry")
+    min_delay: Duration | None = Field(None, description="The first delay; default 1s")
+    max_delay: Duration | None = Field(None, description="What a delay grows to at most; default 5m")
+    factor: Annotated[float, Field(strict=True, ge=1, le=10, allow_inf_nan=False)] | None = Field(
+        None, description="By how much each delay is longer than the one before; default 2"
+    )
+    errors: Annotated[tuple[ErrorClass, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="The classes of error worth repeating; default: all but client, auth and invalid",
+    )
+
+    @validator(mode="after")
+    def _delays_are_in_order(self) -> Self:
+        if self.min_delay and self.max_delay and parse_duration(self.min_delay) > parse_duration(self.max_delay):
+            raise ValueError("'min_delay' is longer than 'max_delay'; exchange them")
+        return self
+
+
+class Defaults(Model):
+    """What steps that use a connector's action have unless they say otherwise."""
+
+    timeout: Timeout | None = Field(None, description="Of one attempt; default 30s")
+    retry: Retry | None = Field(None, description="When attempts are repeated")
+
+
+class Concurrency(Model):
+    """How many runs of the pipeline may work at once."""
+
+    key: str | None = Field(None, description="Runs with the same key are counted together; default: all of them")
+    limit: Annotated[Whole, Field(ge=1, le=100_000)] = Field(1, description="Runs at once")
+    overflow: Literal["queue", "skip", "cancel_oldest"] = Field(
+        "queue", description="What becomes of a run above the limit"
+    )
+
+
+class TriggerSpec(Model):
+    """What starts the pipeline by itself."""
+
+    id: Identifier = Field(description="The trigger's name, unique in the file")
+    use: str = Field(description="The kind of trigger: webhook, schedule …")
+    with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The trigger's settings")
+    when: Condition | None = Field(
+        None, description="An expression over `trigger`; what does not fulfil it is filtered"
+    )
+    inputs: dict[str, JsonValue] | None = Field(None, description="The run's inputs, made from `trigger`")
+
+
+# -- steps ------------------------------------------------------------------------------------------------------
+
+
+class Case(Model):
+    """One branch of a switch."""
+
+    when: Condition = Field(description="An expression; the first case that it holds for is performed")
+    steps: "tuple[Step, ...]" = Field(description="What is then performed")
+
+
+class Handler(Model):
+    """One branch of a catch."""
+
+    when: Condition | None = Field(None, description="An expression over `error`; default: any error")
+    steps: "tuple[Step, ...]" = Field(description="What is then performed")
+
+
+class Undo(Model):
+    """The action that takes a step's effect back."""
+
+    use: str = Field(description="connector.action")
+    connection: Identifier | None = Field(None, description="Named credentials for the connector")
+    with_: dict[str, JsonValue] | None = Field(
+        None, alias="with", description="The action's inputs; `output` is the step's"
+    )
+
+
+class Repeat(Model):
+    """How often the steps of the block are performed."""
+
+    until: Condition = Field(description="An expression, evaluated after each turn")
+    every: Timeout | None = Field(None, description="From one turn to the next; default: at once")
+    max_times: Annotated[Whole, Field(ge=1, le=100_000)] | None = Field(
+        None, description="Turns after which the step fails; needed where `every` is not given"
+    )
+
+    @validator(mode="after")
+    def _ends_or_pauses(self) -> Self:
+        if self.every is None and self.max_times is None:
+            raise ValueError("'repeat' could run on without a pause; give it 'every', 'max_times' or both")
+        return self
+
+
+def _kind_of_value(value: object) -> str:
+    return "steps" if isinstance(value, list | tuple) else "value"
+
+
+OnTimeout: TypeAlias = Annotated[
+    Annotated["tuple[Step, ...]", Tag("steps")] | Annotated[JsonValue, Tag("value")],
+    Discriminator(_kind_of_value),
+]
+
+
+class Step(Model):
+    """One named use of an action, or one block: switch, foreach, parallel, try, repeat."""
+
+    id: Identifier = Field(description="The step's name, unique in the file")
+    if_: Condition | None = Field(None, alias="if", description="An expression; the step is skipped if it is false")
+
+    use: str | None = Field(None, description="The action: connector.action, flow.… or wait.…")
+    with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The action's inputs")
+    connection: Identifier | None = Field(None, description="Named credentials for the connector")
+    retry: Retry | None = Field(None, description="When attempts are repeated; default: the pipeline's")
+    timeout: Timeout | None = Field(None, description="Of one attempt; of the whole wait on wait.*")
+    keep: JsonValue = Field(None, description="What is checkpointed of `output`; default: all of it")
+    on_crash: OnCrash | None = Field(
+        None, description="What an unknown ending means: retry, park for a person, or fail; default: the action's"
+    )
+    undo: Undo | None = Field(None, description="What takes the effect back, performed by flow.undo")
+    on_timeout: OnTimeout | None = Field(
+        None, description="When a wait is over unanswered: fail, a value as the output, or steps"
+    )
+
+    switch: Annotated[tuple[Case, ...], Field(min_length=1)] | None = Field(
+        None, description="Cases, of which the first that holds is performed"
+    )
+    else_: "tuple[Step, ...] | None" = Field(None, alias="else", description="Performed where no case holds")
+
+    foreach: Condition | None = Field(None, description="An expression that gives the items")
+    as_: Identifier | None = Field(None, alias="as", description="The item's name inside; default item")
+    max_parallel: Annotated[Whole, Field(ge=1, le=1_000)] | None = Field(
+        None, description="Items at work at once; default 1"
+    )
+    on_item_error: Literal["stop", "collect"] | None = Field(
+        None, description="Whether a failed item ends the block, or is collected; default stop"
+    )
+    steps: "Annotated[tuple[Step, ...], Field(min_length=1)] | None" = Field(
+        None, description="The steps of a foreach or repeat"
+    )
+
+    parallel: "Annotated[dict[Identifier, tuple[Step, ...]], Field(min_length=1)] | None" = Field(
+        None, description="Branches by name, performed at the same time"
+    )
+
+    try_: "Annotated[tuple[Step, ...], Field(min_length=1)] | None" = Field(
+        None, alias="try", description="Steps whose failure is caught"
+    )
+    catch: Annotated[tuple[Handler, ...], Field(min_length=1)] | None = Field(
+        None, description="What answers a failure; the first handler that holds is performed"
+    )
+    finally_: "tuple[Step, ...] | None" = Field(
+        None, alias="finally", description="Performed in any case, also after a cancel"
+    )
+
+    repeat: Repeat | None = Field(None, description="How often the block's steps are performed")
+
+    @validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        fields = type(self).model_fields
+        for misfit in misfits({fields[name].alias or name for name in self.model_fields_set}):
+            raise PydanticCustomError("misfit", "{message}", {"message": misfit.message})
+        return self
+
+
+class Pipeline(Model):
+    """One YAML file: a named list of steps, and what starts it."""
+
+    id: Identifier = Field("", description="The pipeline's name; default: the file's")
+    description: str | None = Field(None, description="What it does, for people")
+    triggers: tuple[TriggerSpec, ...] | None = Field(
+        None, description="What starts it by itself; every pipeline can be started over the API as well"
+    )
+    inputs: dict[str, Any] | None = Field(
+        None, description="JSON Schemas by name, checked before a run starts; one with a default may be left out"
+    )
+    concurrency: Concurrency | None = Field(None, description="How many runs may work at once")
+    timeout: Timeout | None = Field(None, description="Of the whole run, waiting included; default 90d")
+    defaults: Defaults | None = Field(None, description="Policies of the steps that use a connector's action")
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)] = Field(description="What is performed, in this order")
+    outputs: dict[str, JsonValue] | None = Field(None, description="What the run answers with")
+    on_failure: tuple[Step, ...] | None = Field(None, description="Performed when the run has failed")
+
+
+# -- which keys go together -------------------------------------------------------------------------------------
+
+KINDS: dict[str, frozenset[str]] = {
+    "use": frozenset({"with", "connection", "retry", "timeout", "keep", "on_crash", "undo", "on_timeout"}),
+    "switch": frozenset({"else"}),
+    "foreach": frozenset({"as", "max_parallel", "on_item_error", "steps"}),
+    "parallel": frozenset(),
+    "try": frozenset({"catch", "finally"}),
+    "repeat": frozenset({"steps"}),
+}
+"""What a step can be, by the key that makes it so, with the keys that go with it."""
+
+
+_BELONGING = frozenset().union(*KINDS.values())
+_KNOWN = _BELONGING | KINDS.keys() | {"id", "if"}
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A key of a step that does not go with its others; `key` is None where one is missing."""
+
+    key: str | None
+    message: str
+    hint: str
+
+
+def kind_of(keys: Collection[str]) -> str | None:
+    """What a step with these keys is; None if it is nothing, or several things."""
+    kinds = [kind for kind in KINDS if kind in keys]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def misfits(keys: Collection[str]) -> Iterator[Misfit]:
+    """What is wrong with a step's keys taken together."""
+    kinds = [kind for kind in KINDS if kind in keys]
+    if not kinds:
+        if _KNOWN.issuperset(keys):  # an unknown key is told of itself, and is likely meant to be one of these
+            yield Misfit(None, "the step does nothing", f"give it one of {', '.join(KINDS)}")
+        return
+    for other in kinds[1:]:
+        yield Misfit(
+            other, f"a step is one thing, and this one is '{kinds[0]}' already", f"move '{other}' to a step of its own"
+        )
+    kind = kinds[0]
+    if kind in {"foreach", "repeat"} and "steps" not in keys:
+        yield Misfit(None, f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
+    if kind == "try" and not {"catch", "finally"} & set(keys):
+        yield Misfit(None, "a 'try' without 'catch' or 'finally' changes nothing", "add one of them")
+    fitting = frozenset().union(*(KINDS[each] for each in kinds))
+    for key in sorted(_BELONGING & set(keys) - fitting):
+        yield _misplaced(key, kind)
+
+
+def _misplaced(key: str, kind: str) -> Misfit:
+    message = f"'{key}' does not go with '{kind}'"
+    if key == "retry":
+        return Misfit(key, message, "it stands on an action; 'repeat' is what repeats a block")
+    owners = [f"'{owner}'" for owner, keys in KINDS.items() if key in keys]
+    return Misfit(key, message, f"it belongs to {' or '.join(owners)}")

@@ -1,0 +1,76 @@
+"""What brings runs back into memory: recovery at start, and the sweep that finds what is due or was missed."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from durable.journal import Journal, Unfinished
+from durable.runner import Runner
+
+log = logging.getLogger("waypost.recovery")
+
+PAGE = 200
+ROOM_PAUSE = 0.2
+"""Seconds after which recovery looks again for room in memory."""
+
+SUSPECT_PATIENCE = 30.0
+"""Seconds for which the next suspect waits for the progress of the one before it."""
+
+
+class Recovery:
+    """Takes over the runs that a process left behind when it died, suspects last and one at a time.
+
+    A run is suspected of having killed the process when it was recovered before and made no progress since.
+    """
+
+    def __init__(self, journal: Journal, runner: Runner, now: Callable[[], int]) -> None:
+        self._journal = journal
+        self._runner = runner
+        self._now = now
+        self.recovered = 0
+
+    async def recover(self) -> None:
+        """Recover every run that was owned when its process died; returns when the last suspect has moved."""
+        suspects: list[Unfinished] = []
+        after: str | None = None
+        while page := await self._journal.orphans(self._journal.node, PAGE, after):
+            after = page[-1].run
+            suspects += [run for run in page if run.recoveries]
+            await asyncio.gather(*(self._adopt(run) for run in page if not run.recoveries))
+        for suspect in sorted(suspects, key=lambda run: run.recoveries):
+            await self._recover_alone(suspect)
+        if self.recovered:
+            log.info("recovered %d runs", self.recovered)
+
+    async def _adopt(self, run: Unfinished) -> None:
+        while not self._runner.room:  # noqa: ASYNC110  # a look five times a second, while memory is full of runs
+            await asyncio.sleep(ROOM_PAUSE)
+        if await self._runner.adopt(run.run, count_recovery=self._was_at_work(run)):
+            self.recovered += 1
+
+    def _was_at_work(self, run: Unfinished) -> bool:
+        """A run that waited for a later moment did not kill anything."""
+        return run.due_at is not None and run.due_at <= self._now()
+
+    async def _recover_alone(self, suspect: Unfinished) -> None:
+        log.warning("recovering a suspect alone", extra={"run": suspect.run, "recoveries": suspect.recoveries})
+        live = await self._runner.adopt(suspect.run, count_recovery=True)
+        if live is None:
+            return
+        self.recovered += 1
+        try:
+            await asyncio.wait_for(live.progress.wait(), SUSPECT_PATIENCE)
+        except TimeoutError:
+            log.warning("the suspect is still at work", extra={"run": suspect.run})
+
+    async def sweep(self) -> None:
+        """Bring in what nobody owns and is due, deliver what lies in inboxes, end what ran out of time."""
+        if self._runner.is_draining:
+            return
+        for live in list(self._runner.live.values()):
+            await self._runner.check_deadline(live)
+        if room := self._runner.room:
+            for run in await self._journal.due(self._now(), limit=min(room, PAGE)):
+                await self._runner.adopt(run)
+        for message in await self._journal.messages():
+            await self._runner.deliver(message.run)

@@ -1,0 +1,377 @@
+"""The shell around the core: it carries facts in, appends what is decided, and performs the effects.
+
+A run begins in the loop where its event was accepted, right after that commit. Nothing is performed before the append
+that decided it has been committed; where the disk is full the same append is tried again and no effect starts.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from durable import metrics
+from durable.attempt import Attempt, Workbench, loaded
+from durable.decide import Abandon, Advance, Effect, Perform, outstanding
+from durable.definition import Definition
+from durable.history import (
+    AnyEntry,
+    AttemptStarted,
+    CancelRequested,
+    DeadlinePassed,
+    Fact,
+    RecoveryStopped,
+    State,
+    detach,
+    fold,
+)
+from durable.journal import (
+    Admission,
+    Admitted,
+    Claim,
+    Delivery,
+    Event,
+    Journal,
+    JournalBroken,
+    JournalBusy,
+    JournalClosed,
+    JournalFull,
+    RunView,
+    Stale,
+)
+from durable.start import Begun, Start, begin
+from durable.values import Value
+
+log = logging.getLogger("waypost.run")
+
+FULL_DISK_PAUSE = 0.5
+"""Seconds between two tries of an append while the disk is full."""
+
+MENDING_PAUSE = 1.0
+"""Seconds after which a run whose handling failed is taken up again from its history."""
+
+
+class Overloaded(Exception):
+    """The service takes no more runs for now; `retry_after` is in seconds."""
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one node: attempts at once, runs in memory, recoveries without progress; `evict_after` is how long
+    (ms) a run waits before it leaves memory."""
+
+    attempts_in_flight: int = 256
+    live_runs: int = 10_000
+    recoveries: int = 5
+    evict_after: int = 30_000
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over."""
+
+    run: str
+    definition: Definition
+    state: State
+    epoch: int
+    is_settling: bool = False
+    is_gone: bool = False
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    progress: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Runner:
+    """Advances the runs that this node owns. `url` says where people see a run."""
+
+    def __init__(self, journal: Journal, bench: Workbench, limits: Limits, *, url: Callable[[str], str | None]) -> None:
+        self._journal = journal
+        self._bench = bench
+        self._limits = limits
+        self._url = url
+        self._slots = asyncio.Semaphore(limits.attempts_in_flight)
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._definitions: dict[str, Definition] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._adopting: dict[str, asyncio.Future[Live | None]] = {}
+        self._admitting = 0
+        self.live: dict[str, Live] = {}
+        self.is_draining = False
+
+    # -- taking in ----------------------------------------------------------------------------------------------
+
+    async def offer(self, definition: Definition) -> None:
+        """Make a definition known to the journal, so that runs of it can begin."""
+        await self._journal.define(definition.version, definition.spec.id, definition.data, self._bench.now())
+        self._definitions[definition.version] = definition
+
+    async def admit(
+        self, event: Event, starts: Sequence[Start], *, claims: Sequence[Claim] = (), delivery: Delivery | None = None
+    ) -> Admitted:
+        """Start the runs of an event in one commit and return after it; raises `Overloaded` or a `JournalError`.
+
+        The commit's completion starts the runs, whether or not anybody still waits for this call.
+        """
+        self._ensure_room()
+        begun = [begin(event, start, self._url) for start in starts]
+        admission = Admission(event, [run.row(event) for run in begun], claims, delivery)
+        committed = self._journal.admit(admission)
+        self._admitting += len(begun)
+        committed.add_done_callback(partial(self._admitted, begun))
+        return await asyncio.shield(committed)
+
+    @property
+    def room(self) -> int:
+        """How many more runs may come into memory."""
+        return max(0, self._limits.live_runs - len(self.live) - self._admitting)
+
+    def _ensure_room(self) -> None:
+        if self.is_draining:
+            raise Overloaded("the service is shutting down", retry_after=5)
+        if not self._writable.is_set():
+            raise Overloaded("the disk is full", retry_after=30)
+        if not self.room:
+            raise Overloaded(f"{self._limits.live_runs} runs are under way")
+
+    def _admitted(self, begun: Sequence[Begun], committed: "asyncio.Future[Admitted]") -> None:
+        self._admitting -= len(begun)
+        if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
+            return
+        for run in begun:
+            pipeline = run.definition.spec.id
+            metrics.run_started(pipeline)
+            log.info("run started", extra={"run": run.state.run, "pipeline": pipeline})
+            live = Live(run.state.run, run.definition, run.state, epoch=1)
+            detach(run.entries)
+            self._keep(live)
+            self._perform(live, run.effects)
+            self._let_go_if_idle(live)
+
+    async def cancel(self, run: str, reason: str | None = None) -> bool:
+        """Ask for a run's end through its inbox; False if there is no such unfinished run."""
+        posted = await self._journal.post(run, "cancel", Value.of(reason), self._bench.now())
+        if posted:
+            await self.deliver(run)
+        return posted
+
+    async def deliver(self, run: str) -> None:
+        """Move a run's inbox into its history."""
+        if live := self.live.get(run):
+            await self._take_messages(live)
+        else:
+            await self.adopt(run)
+
+    async def _take_messages(self, live: Live) -> None:
+        for message in await self._journal.messages(live.run):
+            reason = message.data.load()
+            fact = CancelRequested(at=self._bench.now(), reason=reason if isinstance(reason, str) else None)
+            await self.report(live, fact, taken=[message.id])
+
+    # -- advancing ----------------------------------------------------------------------------------------------
+
+    async def report(self, live: Live, fact: Fact, *, taken: Sequence[int] = ()) -> None:
+        """Carry a fact through the core: decide, append in one commit, then perform what was decided."""
+        async with live.lock:
+            if live.is_gone:
+                return
+            advance = Advance(live.definition, live.state, fact)
+            await loaded(advance.follow, self._bench.payload)
+            if not advance.entries and not taken:
+                return
+            if await self._append(live, advance.entries, taken):
+                detach(advance.entries)
+                live.progress.set()
+                self._perform(live, advance.effects)
+                self._let_go_if_idle(live)
+
+    async def _append(self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int]) -> bool:
+        """Append until it is committed or somebody else owns the run."""
+        after = live.state.entries - len(entries)
+        view = RunView.of(live.state)
+        while True:
+            try:
+                await self._journal.append(live.run, live.epoch, after, entries, view, taken)
+            except (JournalFull, JournalBusy):
+                self._writable.clear()
+                await asyncio.sleep(FULL_DISK_PAUSE)
+                continue
+            except (Stale, JournalClosed, JournalBroken) as error:
+                log.warning("run lost: %s", error, extra={"run": live.run})
+                self._writable.set()
+                self._drop(live)
+                return False
+            self._writable.set()
+            return True
+
+    def _perform(self, live: Live, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
+        for effect in effects:
+            match effect:
+                case Perform():
+                    previous = live.tasks.get(effect.path)
+                    work = self._perform_when_due(live, effect, previous, is_recorded=is_recorded or effect.attempt > 1)
+                    live.tasks[effect.path] = self._spawn(live, work)
+                case Abandon():
+                    if attempt := live.attempts.get(effect.path):
+                        attempt.abandon()
+
+    async def _perform_when_due(
+        self, live: Live, effect: Perform, previous: "asyncio.Task[None] | None", *, is_recorded: bool
+    ) -> None:
+        """Perform one attempt: when it is due, when a slot is free, and never beside its predecessor."""
+        wait = effect.due - self._bench.now()
+        if wait > 0:
+            await asyncio.sleep(wait / 1000)
+        if previous and not previous.done():
+            await asyncio.wait({previous})
+        async with self._slots:
+            await self._writable.wait()
+            if not self._may_start(live, effect):
+                return
+            if effect.starts_durably and not await self._start_durably(live, effect):
+                return
+            report = partial(self.report, live)
+            attempt = Attempt(self._bench, live.definition, live.state, effect.path, report, is_recorded=is_recorded)
+            live.attempts[effect.path] = attempt
+            try:
+                await attempt.perform()
+            finally:
+                if live.attempts.get(effect.path) is attempt:
+                    del live.attempts[effect.path]
+
+    def _may_start(self, live: Live, effect: Perform) -> bool:
+        if self.is_draining or live.is_gone or live.state.paused is not None:
+            return False
+        return effect.path in live.state.active and live.state.steps[effect.path].attempt == effect.attempt
+
+    async def _start_durably(self, live: Live, effect: Perform) -> bool:
+        await self.report(live, AttemptStarted(at=self._bench.now(), path=effect.path, attempt=effect.attempt))
+        return self._may_start(live, effect) and live.state.steps[effect.path].is_started
+
+    # -- owning -------------------------------------------------------------------------------------------------
+
+    async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
+        """Take over an unfinished run and perform what a restart owes it; None if it has ended or is gone."""
+        if run in self._adopting:
+            await asyncio.wait({self._adopting[run]})
+        if run in self.live:
+            return self.live[run]
+        self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
+        try:
+            return await taking
+        finally:
+            self._adopting.pop(run, None)
+
+    async def _take_over(self, run: str, *, count_recovery: bool) -> Live | None:
+        claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
+        if claimed is None:
+            return None
+        definition = await self._definition(claimed.version)
+        live = Live(run, definition, fold(run, claimed.entries), claimed.epoch, is_settling=True)
+        self._keep(live)
+        await self._take_messages(live)
+        await self.check_deadline(live)
+        if claimed.recoveries > self._limits.recoveries:
+            await self.report(live, RecoveryStopped(at=self._bench.now(), count=claimed.recoveries))
+        facts, effects = outstanding(definition, live.state, self._bench.now())
+        for fact in facts:
+            await self.report(live, fact)
+        self._perform(live, effects, is_recorded=True)
+        live.is_settling = False
+        self._let_go_if_idle(live)
+        return live
+
+    async def check_deadline(self, live: Live) -> None:
+        """End what has run out of time."""
+        at, deadline = self._bench.now(), live.state.deadline
+        if deadline is not None and at >= deadline and not live.state.finished:
+            await self.report(live, DeadlinePassed(at=at))
+
+    async def _definition(self, version: str) -> Definition:
+        if version not in self._definitions:
+            data = await self._journal.definition(version)
+            if data is None:
+                raise LookupError(f"the journal holds no definition of version {version}")
+            self._definitions[version] = Definition.load(data)
+        return self._definitions[version]
+
+    def _keep(self, live: Live) -> None:
+        self.live[live.run] = live
+        metrics.LIVE_RUNS.set(len(self.live))
+
+    def _drop(self, live: Live) -> None:
+        """Forget a run; what of it is still under way comes to nothing."""
+        live.is_gone = True
+        live.progress.set()
+        if self.live.get(live.run) is live:
+            del self.live[live.run]
+        metrics.LIVE_RUNS.set(len(self.live))
+        for attempt in live.attempts.values():
+            attempt.context.close()
+        for task in live.tasks.values():
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    def _let_go_if_idle(self, live: Live) -> None:
+        """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
+        state = live.state
+        if live.is_settling or live.is_gone:
+            return
+        if state.finished:
+            pipeline = live.definition.spec.id
+            metrics.run_finished(pipeline, state.status)
+            log.info("run %s", state.status, extra={"run": live.run, "pipeline": pipeline})
+            self._drop(live)
+        elif state.paused is not None or self._waits_for_long(state):
+            if state.paused is not None:
+                log.warning("run paused: %s", state.paused, extra={"run": live.run})
+            self._drop(live)
+            self._journal.release([live.run]).add_done_callback(_released)
+
+    def _waits_for_long(self, state: State) -> bool:
+        due = state.due
+        return state.status == "waiting" and due is not None and due > self._bench.now() + self._limits.evict_after
+
+    # -- shutting down ------------------------------------------------------------------------------------------
+
+    async def drain(self, timeout: float) -> None:
+        """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run."""
+        self.is_draining = True
+        under_way = {live.tasks[path] for live in self.live.values() for path in live.attempts}
+        if under_way:
+            log.info("draining: %d attempts are under way", len(under_way))
+            await asyncio.wait(under_way, timeout=timeout)
+        idle = [live.run for live in self.live.values() if not live.attempts]
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=1)
+        await self._journal.release(idle)
+
+    def _spawn(self, live: Live, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._done, live))
+        return task
+
+    def _done(self, live: Live, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the handling of a run failed; it is taken up again", exc_info=error, extra={"run": live.run})
+            self._drop(live)
+            self._spawn(live, self._take_up_again(live.run))
+
+    async def _take_up_again(self, run: str) -> None:
+        """A failure of our own counts as a crash: the run goes on from its history, a few times, then it is paused."""
+        await asyncio.sleep(MENDING_PAUSE)
+        await self.adopt(run, count_recovery=True)
+
+
+def _released(release: "asyncio.Future[None]") -> None:
+    if not release.cancelled() and (error := release.exception()):
+        log.warning("a run was not released: %s; the next start takes it over", error)

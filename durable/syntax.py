@@ -1,0 +1,209 @@
+"""What the parser says of text that is no YAML, in our own words: where, what, and what to write instead."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from durable.problem import printable, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a place of the text; `line` and `column` count from 1."""
+
+    line: int
+    column: int
+    message: str
+    hint: str | None = None
+
+
+def line_of(lines: Sequence[str], number: int) -> str:
+    """A line, from 1; empty where there is none."""
+    return lines[number - 1] if 0 < number <= len(lines) else ""
+
+
+def in_quotes(text: str) -> str:
+    """A value as it should have been written: in the kind of quotes that it does not contain."""
+    shown = printable(text if len(text) <= 80 else f"{text[:79]}…")
+    if '"' not in shown and "\\" not in shown:
+        return f'"{shown}"'
+    return "'{}'".format(shown.replace("'", "''"))
+
+
+def unquoted_expression(lines: Sequence[str], number: int, column: int) -> Fault | None:
+    """Braces that begin a value of the line, at `column` or before it: YAML takes them for a mapping."""
+    line = line_of(lines, number)
+    begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\{\{)", line[: column + 1])]
+    if not begins:
+        return None
+    value = without_comment(line[begins[-1] :])
+    if re.search(r"[{\[]", line[: begins[-1]]):  # inside brackets the value ends with its braces
+        value = value.partition("}}")[0] + "}}"
+    return Fault(number, begins[-1] + 1, "'{{' begins a mapping in YAML", f"quote it: {in_quotes(value)}")
+
+
+def explain(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]) -> Fault:
+    """The fault that stopped the parser while it was inside the list or mapping that was `opened` there."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
+        return Fault(1, 1, f"this is not YAML: {printable(str(error).partition(chr(10))[0])}")
+    since = error.context_mark or mark
+    here = (mark.line + 1, mark.column + 1)
+    start = opened if error.context == "while parsing a flow node" else (since.line + 1, since.column + 1)
+    stop = _Stop(error.problem or "", error.context or "", here, start, lines)
+    for wording in _WORDINGS:
+        fault = wording(stop)
+        if fault:
+            return fault
+    return Fault(*stop.here, f"this is not YAML: {stop.problem}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Where the parser stopped and why, and what it was doing since where."""
+
+    problem: str
+    context: str
+    here: tuple[int, int]
+    since: tuple[int, int]
+    lines: Sequence[str]
+
+    def line(self, number: int) -> str:
+        return line_of(self.lines, number)
+
+    def rest(self, place: tuple[int, int]) -> str:
+        return self.line(place[0])[place[1] - 1 :]
+
+
+def _expression(stop: _Stop) -> Fault | None:
+    if not stop.context.startswith(("while parsing a block", "while parsing a flow")):
+        return None
+    fault = unquoted_expression(stop.lines, *stop.here)
+    return fault or unquoted_expression(stop.lines, *stop.since)
+
+
+def _alias(stop: _Stop) -> Fault | None:
+    if stop.context not in {"while scanning an alias", "while scanning an anchor"}:
+        return None
+    what, value = stop.context.split()[-1], stop.rest(stop.since)
+    return Fault(
+        *stop.since,
+        f"{quoted(value[0])} begins an {what} in YAML, which pipelines do not have",
+        f"quote it: {in_quotes(without_comment(value))}",
+    )
+
+
+def _tab(stop: _Stop) -> Fault | None:
+    if "tab character" in stop.problem or (
+        "cannot start any token" in stop.problem and stop.rest(stop.here).startswith("\t")
+    ):
+        return Fault(*stop.here, "a tab cannot indent YAML", "use spaces, two for each level")
+    return None
+
+
+def _character(stop: _Stop) -> Fault | None:
+    if "cannot start any token" not in stop.problem:
+        return None
+    value = stop.rest(stop.here)
+    return Fault(
+        *stop.here,
+        f"{quoted(value[:1])} cannot begin a value in YAML",
+        f"quote it: {in_quotes(without_comment(value))}",
+    )
+
+
+def _open_quote(stop: _Stop) -> Fault | None:
+    if "quoted scalar" not in stop.context or "end of stream" not in stop.problem:
+        return None
+    return Fault(*stop.since, "the quoted text that begins here has no end", "close it with the quote that opened it")
+
+
+def _escape(stop: _Stop) -> Fault | None:
+    if "escape" not in stop.problem:
+        return None
+    return Fault(
+        *stop.here, "an escape that YAML does not know", "double the backslash, or use single quotes for this text"
+    )
+
+
+def _open_brackets(stop: _Stop) -> Fault | None:
+    if not stop.context.startswith("while parsing a flow"):
+        return None
+    for number in range(stop.since[0], stop.here[0] + 1):
+        comment = re.search(r"\s(#\w[\w-]*)", stop.line(number))
+        if comment:
+            return Fault(
+                number,
+                comment.start(1) + 1,
+                "'#' begins a comment, so that the brackets before it stay open",
+                f"quote it: {in_quotes(comment[1])}",
+            )
+    opening = stop.rest(stop.since)[:1]
+    if opening in {"{", "["} and (not stop.rest(stop.here) or stop.here[0] != stop.since[0]):
+        return Fault(
+            *stop.since, f"the '{opening}' that begins here has no end", f"close it with '{_CLOSING[opening]}'"
+        )
+    return Fault(*stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts")
+
+
+def _colon(stop: _Stop) -> Fault | None:
+    if "mapping values are not allowed" not in stop.problem:
+        return None
+    line = stop.line(stop.here[0])
+    before = line[: stop.here[1] - 1]
+    key = re.match(r"\s*(?:- +)*[\w.-]+: +", before)
+    if key:
+        return Fault(
+            stop.here[0],
+            key.end() + 1,
+            "a text with ': ' in it is a mapping to YAML",
+            f"quote it: {in_quotes(without_comment(line[key.end() :]))}",
+        )
+    column = len(line) - len(line.lstrip()) + 1
+    return Fault(
+        stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
+    )
+
+
+def _dash(stop: _Stop) -> Fault | None:
+    if "sequence entries are not allowed" not in stop.problem:
+        return None
+    return Fault(*stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text")
+
+
+def _indentation(stop: _Stop) -> Fault | None:
+    if not stop.context.startswith("while parsing a block"):
+        return None
+    before = stop.line(stop.here[0])[: stop.here[1] - 1]
+    if before.strip(" -"):
+        return Fault(*stop.here, "the value has ended before this", "quote the whole value once, or remove the rest")
+    return Fault(*stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows")
+
+
+def _no_colon(stop: _Stop) -> Fault | None:
+    if "expected ':'" not in stop.problem:
+        return None
+    return Fault(*stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on")
+
+
+def without_comment(value: str) -> str:
+    """The rest of a line as far as it belongs to the value."""
+    return re.split(r"\s+#", value, maxsplit=1)[0].rstrip()
+
+
+_CLOSING = {"{": "}", "[": "]"}
+_WORDINGS: tuple[Callable[[_Stop], Fault | None], ...] = (
+    _tab,
+    _expression,
+    _alias,
+    _character,
+    _open_quote,
+    _escape,
+    _open_brackets,
+    _colon,
+    _dash,
+    _indentation,
+    _no_colon,
+)

@@ -1,0 +1,115 @@
+"""The expressions in a file's texts: parsed, and every name in them looked up in its scope."""
+
+import re
+from collections.abc import Callable
+
+from durable.document import Pointer
+from durable.expressions import Expression, ExpressionError, Template
+from durable.findings import Findings
+from durable.names import Scope
+from durable.problem import quoted
+from durable.values import JSON
+
+
+def is_template(value: object) -> bool:
+    """Whether a value is made from an expression when it is used."""
+    return isinstance(value, str) and "{{" in value
+
+
+def has_template(value: JSON) -> bool:
+    """Whether there is an expression anywhere in a value."""
+    match value:
+        case dict():
+            return any(has_template(item) for item in value.values())
+        case list():
+            return any(has_template(item) for item in value)
+        case _:
+            return is_template(value)
+
+
+def anywhere(pointer: Pointer) -> bool:
+    """Where nobody knows which inputs are meant to be secret, since the action is not known."""
+    return True
+
+
+def never(pointer: Pointer) -> bool:
+    """Where no input is meant to be secret."""
+    return False
+
+
+class Texts:
+    """Checks what a file writes as expressions. `has_secret` says whether a secret has a value; None: nobody knows."""
+
+    def __init__(self, findings: Findings, has_secret: Callable[[str], bool] | None) -> None:
+        self._findings = findings
+        self._has_secret = has_secret
+
+    def condition(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
+        """Check a bare expression."""
+        if not isinstance(value, str) or not value:
+            return  # the model refuses it
+        try:
+            expression = Expression.parse(value)
+        except ExpressionError as error:
+            self._refuse(pointer, error)
+            return
+        self._names(expression, pointer, scope)
+
+    def templates(
+        self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
+    ) -> None:
+        """Check every text in a value. `is_secret` says where in it a secret may stand."""
+        whole = len(pointer)
+
+        def walk(value: JSON, pointer: Pointer) -> None:
+            match value:
+                case str() if "{{" in value:
+                    self._template(value, pointer, scope, is_secret(pointer[whole:]))
+                case list():
+                    for index, item in enumerate(value):
+                        walk(item, (*pointer, index))
+                case dict():
+                    for key, item in value.items():
+                        if "{{" in key:
+                            what, cure = "an expression in a key stays text", "make the whole mapping by an expression"
+                            self._findings.add((*pointer, key), what, cure, is_key=True, severity="warning")
+                        walk(item, (*pointer, key))
+
+        walk(value, pointer)
+
+    def _template(self, text: str, pointer: Pointer, scope: Scope, may_be_secret: bool) -> None:
+        if self._findings.is_full:
+            return
+        try:
+            template = Template.parse(text)
+        except ExpressionError as error:
+            self._refuse(pointer, error)
+            return
+        for _, expression in template.expressions:
+            self._names(expression, pointer, scope)
+        for name in sorted(template.secrets):
+            self._secret(text, name, pointer, may_be_secret)
+
+    def _secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
+        found = re.search(rf"secrets\W+{name}\b", text)
+        before = text[: found.start()].split("\n") if found else [""]
+        place = self._findings.document.position_in(pointer, len(before), len(before[-1]) + 1)
+        if not may_be_here:
+            hint = "it may stand where an input is meant to be secret: a header, 'verify', a connection"
+            self._findings.add(pointer, f"the secret {quoted(name)} may not stand here", hint, place=place)
+        elif self._has_secret and not self._has_secret(name):
+            what, hint = f"the secret {quoted(name)} is not set", f"set WAYPOST_SECRET_{name}"
+            self._findings.add(pointer, what, hint, place=place, severity="warning")
+
+    def _names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
+        for name in sorted(expression.names):
+            fault = None if self._findings.is_full else scope.fault(name)
+            if fault:
+                there = expression.place_of(name)
+                place = self._findings.document.position_in(pointer, there.line, there.column)
+                self._findings.add(pointer, fault.message, fault.hint, place=place)
+
+    def _refuse(self, pointer: Pointer, error: ExpressionError) -> None:
+        place = self._findings.document.position_in(pointer, error.line or 1, error.column or 1)
+        message, _, hint = error.message.partition("; ")
+        self._findings.add(pointer, message, hint or None, place=place)

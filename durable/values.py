@@ -1,0 +1,154 @@
+"""JSON as the journal keeps it: encoded once, content-addressed when large.
+
+A `Value` is one JSON document. Up to `INLINE_LIMIT` bytes it stands inside the entry that carries it; above, it is
+a payload row named by the SHA-256 of its bytes, and the entry carries only the name and the size. Its bytes can be
+absent from memory; `load` then raises `PayloadMissing`, and the shell attaches them and asks again.
+"""
+
+import hashlib
+import math
+from typing import Self, TypeAlias
+
+import msgspec
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+INLINE_LIMIT = 32 * 1024
+"""Bytes up to which a value stands inside its entry."""
+
+NESTING_LIMIT = 200
+"""Levels of lists and mappings that a JSON value may have."""
+
+_ABSENT = msgspec.Raw(b"")
+
+
+class NotJSON(ValueError):
+    """What JSON cannot say: NaN, an infinity, a lone surrogate, a key that is no text, too deep a nesting."""
+
+
+class PayloadMissing(LookupError):
+    """The bytes of a stored value are not in memory; the shell loads `value` and asks again."""
+
+    def __init__(self, value: "Value") -> None:
+        super().__init__(f"payload {value.ref} is not loaded")
+        self.value = value
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
+    """One JSON document: `data` its encoded bytes, `ref` its SHA-256 in hex if it is a payload row, `size` in bytes."""
+
+    data: msgspec.Raw = _ABSENT
+    ref: str | None = None
+    size: int = 0
+
+    @classmethod
+    def of(cls, value: JSON) -> Self:
+        """Encode a JSON value; raises `NotJSON`."""
+        return cls.encoded(encode(value))
+
+    @classmethod
+    def encoded(cls, data: bytes) -> Self:
+        """Take bytes that are JSON already."""
+        ref = hashlib.sha256(data).hexdigest() if len(data) > INLINE_LIMIT else None
+        return cls(data=msgspec.Raw(data), ref=ref, size=len(data))
+
+    @property
+    def is_loaded(self) -> bool:
+        return bool(bytes(self.data))
+
+    def load(self) -> JSON:
+        """Decode it; raises `PayloadMissing` when the bytes are not in memory."""
+        if not self.is_loaded:
+            raise PayloadMissing(self)
+        return decode(bytes(self.data))
+
+    @property
+    def text(self) -> str:
+        """Its JSON text, as far as it is in memory."""
+        return bytes(self.data).decode()
+
+    def attach(self, data: bytes) -> None:
+        """Bring a stored payload's bytes into memory."""
+        msgspec.structs.force_setattr(self, "data", msgspec.Raw(data))
+
+    def detach(self) -> None:
+        """Let go of a stored payload's bytes."""
+        msgspec.structs.force_setattr(self, "data", _ABSENT)
+
+    def reference(self) -> "Value":
+        """What an entry stores of a payload: its name and size, without the bytes."""
+        return Value(ref=self.ref, size=self.size)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Value):
+            return NotImplemented
+        if self.ref or other.ref:
+            return self.ref == other.ref
+        return bytes(self.data) == bytes(other.data)
+
+    def __hash__(self) -> int:
+        return hash(self.ref or bytes(self.data))
+
+
+NULL = Value.encoded(b"null")
+
+
+def encode(value: JSON) -> bytes:
+    """Encode to JSON; raises `NotJSON`, naming the place as a pointer, where msgspec would write null or fail."""
+    check(value)
+    return msgspec.json.encode(value)
+
+
+def decode(data: bytes | str) -> JSON:
+    """Decode strict JSON; raises `NotJSON` with the reason."""
+    try:
+        result: JSON = msgspec.json.decode(data)
+    except RecursionError:
+        raise NotJSON("JSON is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise NotJSON(str(error)) from None
+    return result
+
+
+def check(value: JSON) -> None:
+    """Refuse with `NotJSON`, naming the place as a pointer, what is no JSON."""
+    problem = _problem(value, 0)
+    if problem:
+        where, what = problem
+        raise NotJSON(f"{what} at {where or 'the top'} is not JSON")
+
+
+def _problem(value: object, depth: int) -> tuple[str, str] | None:
+    if depth > NESTING_LIMIT:
+        return "", f"nesting deeper than {NESTING_LIMIT}"
+    match value:
+        case None | bool() | int():
+            return None
+        case str():
+            return None if value.isascii() or _is_text(value) else ("", "a lone surrogate")
+        case float():
+            return None if math.isfinite(value) else ("", str(value))
+        case dict():
+            return _problem_in(value.items(), depth, keys=True)
+        case list() | tuple():
+            return _problem_in(enumerate(value), depth, keys=False)
+        case _:
+            return "", f"a {type(value).__name__}"
+
+
+def _problem_in(items: object, depth: int, *, keys: bool) -> tuple[str, str] | None:
+    for key, item in items:  # type: ignore[attr-defined]  # (key, value) pairs of either container
+        if keys and (not isinstance(key, str) or not _is_text(key)):
+            return "", f"the key {key!r}"
+        problem = _problem(item, depth + 1)
+        if problem:
+            return f"/{key}{problem[0]}", problem[1]
+    return None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

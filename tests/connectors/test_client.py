@@ -1,0 +1,311 @@
+"""The one HTTP client on real ports: what it adds, what it bounds, and what it says of every ending."""
+
+import asyncio
+import gzip
+import tracemalloc
+import zlib
+from ipaddress import ip_address
+
+import httpx
+import pytest
+
+from connectors.client import RESPONSE_LIMIT, HttpClient
+from connectors.egress import Address
+from connectors.transport import Transport
+from durable import __version__
+from durable.action import ActionError, AttemptEnded, Context
+from tests.connectors.conftest import LOCAL
+from tests.connectors.servers import OK, Visit, answer, answering, serve
+
+pytestmark = pytest.mark.anyio
+
+
+async def failure(client: HttpClient, context: Context, url: str, method: str = "POST") -> ActionError:
+    with pytest.raises(ActionError) as caught:
+        await client.send(context, method, url)
+    return caught.value
+
+
+def outcome(error: ActionError) -> tuple[str, str | None, str]:
+    return error.error_class, error.code, error.ending
+
+
+# -- what it sends -----------------------------------------------------------------------------------------------
+
+
+async def test_a_request_says_who_sends_it(client: HttpClient, context: Context) -> None:
+    async with serve(answering(OK)) as server:
+        await client.send(context, "GET", server.url)
+        headers = server.requests[0].headers
+        assert headers["user-agent"] == f"waypost/{__version__}"
+        assert headers["accept-encoding"] == "gzip, deflate"
+        assert "idempotency-key" not in headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_what_changes_something_carries_the_keys_of_its_step(
+    client: HttpClient, context: Context, method: str
+) -> None:
+    async with serve(answering(OK)) as server:
+        await client.send(context, method, server.url)
+        await client.send(context, method, server.url, headers={"IDEMPOTENCY-key": "mine"})
+        await client.send(context, method, server.url)
+        assert [each.headers["idempotency-key"] for each in server.requests] == ["run:step", "mine", "run:step-2"]
+
+
+async def test_bodies_are_sent_as_what_they_are(client: HttpClient, context: Context) -> None:
+    async with serve(answering(OK)) as server:
+        await client.send(context, "POST", server.url, json={"é": [1, None]})
+        await client.send(context, "POST", server.url, json=None)
+        await client.send(context, "POST", server.url, form={"a": ["1", 2], "b": "x y&"})
+        await client.send(context, "POST", server.url, content=b"raw", headers={"Content-Type": "text/plain"})
+        assert [(each.headers["content-type"], each.body) for each in server.requests] == [
+            ("application/json", '{"é":[1,null]}'.encode()),
+            ("application/json", b"null"),
+            ("application/x-www-form-urlencoded", b"a=1&a=2&b=x+y%26"),
+            ("text/plain", b"raw"),
+        ]
+
+
+async def test_parameters_are_added_to_a_query(client: HttpClient, context: Context) -> None:
+    async with serve(answering(OK)) as server:
+        await client.send(context, "GET", f"{server.url}/p?a=1#part", params={"b": "x y", "c": [True, None]})
+        assert server.requests[0].line == "GET /p?a=1&b=x+y&c=true&c= HTTP/1.1"
+
+
+async def test_a_cookie_of_one_answer_is_not_sent_in_the_next_call(client: HttpClient, context: Context) -> None:
+    async with serve(answering(answer(b"", "Set-Cookie: session=of-another-run; Path=/"))) as server:
+        await client.send(context, "GET", server.url)
+        await client.send(context, "GET", server.url)
+        assert all("cookie" not in each.headers for each in server.requests)
+
+
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1:{port}/inside", "http://169.254.169.254/latest", "//127.0.0.1:{port}"]
+)
+async def test_a_redirect_is_an_answer_and_is_not_followed(client: HttpClient, context: Context, target: str) -> None:
+    async with serve(answering(OK)) as inside:
+        location = target.format(port=inside.port)
+        async with serve(answering(answer(b"", f"Location: {location}", status="302 Found"))) as server:
+            reply = await client.send(context, "GET", server.url)
+            assert (reply.status, reply.headers["location"]) == (302, location)
+        assert not inside.connections
+
+
+async def test_the_proxies_of_the_environment_are_ignored(
+    client: HttpClient, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(answering(OK)) as server, serve(answering(OK)) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        async with HttpClient(egress=LOCAL) as fresh:
+            await fresh.send(context, "GET", server.url)
+        assert (len(server.requests), proxy.connections) == (1, 0)
+
+
+# -- endings -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_was_never_made_is_not_sent(client: HttpClient, context: Context) -> None:
+    error = await failure(client, context, "http://127.0.0.1:1/")
+    assert outcome(error) == ("network", "connect_failed", "not_sent")
+    assert str(error).startswith("POST http://127.0.0.1:1: no connection to 127.0.0.1:1 can be made")
+
+
+async def test_an_address_that_is_not_allowed_is_not_sent(client: HttpClient, context: Context) -> None:
+    error = await failure(client, context, "http://169.254.169.254/latest/meta-data")
+    assert outcome(error) == ("invalid", "egress_refused", "not_sent")
+    for word in ("169.254.169.254", "link-local", "egress_allow", "WAYPOST_EGRESS_ALLOW"):
+        assert word in str(error)
+
+
+async def test_a_lost_answer_is_unknown(client: HttpClient, context: Context) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+
+    async with serve(behave) as server:
+        error = await failure(client, context, server.url)
+        assert outcome(error) == ("network", "answer_lost", "unknown")
+        assert len(server.requests) == 1
+
+
+async def test_a_lost_body_is_unknown(client: HttpClient, context: Context) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+
+    async with serve(behave) as server:
+        assert outcome(await failure(client, context, server.url)) == ("network", "answer_lost", "unknown")
+
+
+async def test_an_answer_that_does_not_come_is_unknown_and_one_that_cannot_is_not_sent(context: Context) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.request()
+
+    async with serve(behave) as server, HttpClient(egress=LOCAL, read_timeout=0.01) as client:
+        assert outcome(await failure(client, context, server.url)) == ("timeout", "answer_timeout", "unknown")
+
+    def stuck(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectTimeout("too slow")
+
+    async with HttpClient(transport=httpx.MockTransport(stuck)) as client:
+        assert outcome(await failure(client, context, "http://x")) == ("timeout", "connect_timeout", "not_sent")
+
+
+async def test_cancelling_a_call_hangs_up(client: HttpClient, context: Context) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        await visit.request()
+
+    async with serve(behave) as server:
+        task = asyncio.create_task(client.send(context, "GET", server.url))
+        await server.asked.wait()
+        task.cancel()
+        await server.gone.wait()
+        assert task.cancelled()
+
+
+async def test_an_attempt_that_is_over_sends_nothing(client: HttpClient, context: Context) -> None:
+    async with serve(answering(OK)) as server:
+        context.close()
+        with pytest.raises(AttemptEnded):
+            await client.send(context, "GET", server.url)
+        assert server.connections == 0
+
+
+async def test_an_attempt_that_ends_while_its_connection_is_made_sends_nothing(context: Context) -> None:
+    async def resolve(host: str, port: int) -> list[Address]:
+        context.close()
+        return [ip_address("127.0.0.1")]
+
+    async with serve(answering(OK)) as server, HttpClient(transport=Transport(LOCAL, resolve=resolve)) as client:
+        with pytest.raises(AttemptEnded):
+            await client.send(context, "POST", f"http://late.example:{server.port}")
+        assert server.connections == 1
+        assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("", {}),
+        ("example.com", {}),
+        ("ftp://example.com", {}),
+        ("http://", {}),
+        ("http://[::1", {}),
+        ("http://a b:c/", {}),
+        ("http://x:99999/", {}),
+        ("http://x/\r\nX: y", {}),
+        ("http://\ud800.example/", {}),
+        ("http://x/" + "a" * 70_000, {}),
+        ("http://user:hunter2@example.com/", {}),
+        ("http://127.0.0.1:1", {"X": "a\r\nInjected: b"}),
+        ("http://127.0.0.1:1", {"X": "é"}),
+        ("http://127.0.0.1:1", {"X Y": "a"}),
+        ("http://127.0.0.1:1", {"É": "a"}),
+    ],
+)
+async def test_a_request_that_cannot_be_one_is_invalid_and_not_sent(
+    client: HttpClient, context: Context, url: str, headers: dict[str, str]
+) -> None:
+    with pytest.raises(ActionError) as caught:
+        await client.send(context, "POST", url, headers=headers)
+    assert outcome(caught.value) == ("invalid", "invalid_request", "not_sent")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_body_that_is_not_json_is_invalid_and_not_sent(client: HttpClient, context: Context) -> None:
+    with pytest.raises(ActionError, match="nan at /price is not JSON") as caught:
+        await client.send(context, "POST", "http://127.0.0.1:1", json={"price": float("nan")})
+    assert outcome(caught.value) == ("invalid", "invalid_request", "not_sent")
+
+
+# -- what it reads -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("coding", "encoded"),
+    [
+        ("gzip", gzip.compress(b"hello")),
+        ("x-gzip", gzip.compress(b"hel") + gzip.compress(b"lo")),
+        ("deflate", zlib.compress(b"hello")),
+        ("deflate", zlib.compress(b"hello", wbits=-15)),
+        ("identity", b"hello"),
+        ("deflate, GZIP", gzip.compress(zlib.compress(b"hello"))),
+    ],
+)
+async def test_a_content_coding_is_undone(client: HttpClient, context: Context, coding: str, encoded: bytes) -> None:
+    async with serve(answering(answer(encoded, f"Content-Encoding: {coding}", "X: kept"))) as server:
+        reply = await client.send(context, "GET", server.url)
+        assert (reply.body, reply.headers["x"]) == (b"hello", "kept")
+
+
+async def test_a_coding_that_was_not_asked_for_leaves_the_body_as_it_is(client: HttpClient, context: Context) -> None:
+    async with serve(answering(answer(b"\x0b\x02", "Content-Encoding: br"))) as server:
+        reply = await client.send(context, "GET", server.url)
+        assert (reply.body, reply.headers["content-encoding"]) == (b"\x0b\x02", "br")
+
+
+@pytest.mark.parametrize(
+    ("coding", "encoded"),
+    [
+        ("gzip", b"not gzip"),
+        ("gzip", gzip.compress(b"hello")[:-3]),
+        ("gzip", gzip.compress(b"") * 1000),
+        ("deflate", b"\xff\xff"),
+        ("gzip, gzip, gzip, gzip", b"x"),
+    ],
+)
+async def test_a_body_that_is_not_in_its_coding_is_an_answer_that_nobody_can_read(
+    client: HttpClient, context: Context, coding: str, encoded: bytes
+) -> None:
+    async with serve(answering(answer(encoded, f"Content-Encoding: {coding}"))) as server:
+        error = await failure(client, context, server.url)
+        assert outcome(error) == ("invalid", "undecodable_response", "answered")
+
+
+async def test_a_body_over_the_limit_is_not_read_to_its_end(context: Context) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            await visit.say(b"x" * 65_536)
+
+    async with serve(behave) as server, HttpClient(egress=LOCAL, max_response_bytes=100_000) as client:
+        error = await failure(client, context, server.url)
+        assert outcome(error) == ("invalid", "response_too_large", "answered")
+        await server.gone.wait()
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+async def test_a_bomb_fails_in_bounded_memory(client: HttpClient, context: Context, layers: int) -> None:
+    bomb = gzip.compress(bytes(300 * 1024 * 1024), 9)
+    for _ in range(layers - 1):
+        bomb = gzip.compress(bomb, 9)
+    coding = ", ".join(["gzip"] * layers)
+    async with serve(answering(answer(bomb, f"Content-Encoding: {coding}"))) as server:
+        tracemalloc.start()
+        try:
+            error = await failure(client, context, server.url)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert outcome(error) == ("invalid", "response_too_large", "answered")
+        assert peak < 3 * RESPONSE_LIMIT
+
+
+async def test_a_refusal_with_an_unreadable_body_keeps_its_status(client: HttpClient, context: Context) -> None:
+    broken = answer(b"not gzip", "Content-Encoding: gzip", status="503 Service Unavailable")
+    async with serve(answering(broken)) as server:
+        assert outcome(await failure(client, context, server.url)) == ("server", "503", "answered")
+
+
+async def test_a_mock_transport_serves_a_connectors_test(context: Context) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(201, json={"path": request.url.path})
+
+    async with HttpClient(transport=httpx.MockTransport(handle)) as client:
+        reply = await client.send(context, "POST", "https://api.example/charges")
+        assert (reply.status, reply.json()) == (201, {"path": "/charges"})

@@ -1,0 +1,191 @@
+"""The actions of `http`: what counts as success, how a body stands in the output, what a refusal says."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.failure import EXCERPT_LIMIT, LONGEST_WAIT
+from connectors.http import CONNECTOR, Reply
+from durable.action import ActionError, Context
+from tests.connectors.servers import OK, Server, answer, answering, serve
+
+pytestmark = pytest.mark.anyio
+
+ACTIONS = {action.name: action for action in CONNECTOR.actions}
+JSON_TYPE = "Content-Type: application/json"
+
+
+async def perform(context: Context, name: str, **given: Any) -> Reply:
+    action = ACTIONS[name]
+    reply = await action.perform(context, action.input.model_validate(given))
+    assert isinstance(reply, Reply)
+    return reply
+
+
+async def refusal(context: Context, server: Server, name: str = "post", **given: Any) -> ActionError:
+    with pytest.raises(ActionError) as caught:
+        await perform(context, name, url=server.url, **given)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", ["get", "post", "put", "patch", "delete"])
+async def test_each_action_sends_its_method(context: Context, name: str) -> None:
+    async with serve(answering(OK)) as server:
+        await perform(context, name, url=f"{server.url}/a", params={"q": [1, "x"]}, headers={"X-Team": "ops"})
+        request = server.requests[0]
+        assert request.line == f"{name.upper()} /a?q=1&q=x HTTP/1.1"
+        assert request.headers["x-team"] == "ops"
+        assert ("idempotency-key" in request.headers) is (name != "get")
+
+
+async def test_request_sends_any_method(context: Context) -> None:
+    async with serve(answering(OK)) as server:
+        await perform(context, "request", method="OPTIONS", url=server.url)
+        assert server.requests[0].line == "OPTIONS / HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("given", "content_type", "body"),
+    [
+        ({"json": {"a": 1}}, "application/json", b'{"a":1}'),
+        ({"json": None}, "application/json", b"null"),
+        ({"form": {"a": "x y", "b": True}}, "application/x-www-form-urlencoded", b"a=x+y&b=true"),
+        ({"body": "é", "headers": {"content-type": "text/plain"}}, "text/plain", "é".encode()),
+        ({}, None, b""),
+    ],
+)
+async def test_a_body_is_sent_as_it_was_given(
+    context: Context, given: dict[str, Any], content_type: str | None, body: bytes
+) -> None:
+    async with serve(answering(OK)) as server:
+        await perform(context, "post", url=server.url, **given)
+        request = server.requests[0]
+        assert (request.headers.get("content-type"), request.body) == (content_type, body)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"json": 1, "body": "x"},
+        {"form": {}, "body": "x"},
+        {"jsn": 1},
+        {"headers": {"x": 1}},
+        {"params": {"x": {"y": 1}}},
+    ],
+)
+def test_inputs_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ACTIONS["post"].input.model_validate({"url": "http://x", **given})
+
+
+def test_a_get_has_no_body() -> None:
+    with pytest.raises(ValidationError):
+        ACTIONS["get"].input.model_validate({"url": "http://x", "json": {}})
+
+
+# -- answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected", "encoding"),
+    [
+        ("application/json", b'{"a": [1, null]}', {"a": [1, None]}, "json"),
+        ("application/problem+json; charset=utf-8", b"3", 3, "json"),
+        ("application/json", b"<html>", "<html>", "text"),
+        ("application/json", b"[NaN]", "[NaN]", "text"),
+        ("application/json", b"[" * 100_000, "[" * 100_000, "text"),
+        ("application/json", b'"\\ud800"', '"\\ud800"', "text"),
+        ("application/json", b"", None, "empty"),
+        ("text/plain", "é".encode(), "é", "text"),
+        ("text/plain; charset=ISO-8859-1", b"\xe9", "é", "text"),
+        ('text/plain; charset="windows-1252"', b"\x80", "€", "text"),
+        ("text/plain; charset=zlib", b"plain", "plain", "text"),
+        ("text/plain; charset=unicode_escape", b"\\ud800", "\\ud800", "text"),
+        ("text/plain; charset=nonsense", b"plain", "plain", "text"),
+        ("text/plain", b"\xff\xfe\xfd", "//79", "base64"),
+        ("image/png", b"\x89PNG", "iVBORw==", "base64"),
+    ],
+)
+async def test_a_body_stands_in_the_output_as_what_it_is(
+    context: Context, content_type: str, body: bytes, expected: object, encoding: str
+) -> None:
+    async with serve(answering(answer(body, f"Content-Type: {content_type}"))) as server:
+        reply = await perform(context, "post", url=server.url)
+        assert (reply.body, reply.body_encoding) == (expected, encoding)
+
+
+async def test_headers_have_lower_case_names_and_repeated_ones_are_joined(context: Context) -> None:
+    async with serve(answering(answer(b"", "X-A: 1", "x-a: 2", status="201 Created"))) as server:
+        reply = await perform(context, "post", url=server.url)
+        assert reply.status == 201
+        assert reply.headers == {"content-length": "0", "x-a": "1, 2"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [
+        (400, "client"),
+        (401, "auth"),
+        (403, "auth"),
+        (404, "client"),
+        (408, "timeout"),
+        (409, "client"),
+        (429, "rate_limit"),
+        (500, "server"),
+        (503, "server"),
+    ],
+)
+async def test_a_refusal_has_the_class_of_its_status(context: Context, status: int, error_class: str) -> None:
+    async with serve(answering(answer(b'{"why": "no"}', JSON_TYPE, status=f"{status} No"))) as server:
+        error = await refusal(context, server, params={"token": "in-the-query"})
+        assert (error.error_class, error.code, error.ending) == (error_class, str(status), "answered")
+        assert error.details == {"status": status, "body": '{"why": "no"}'}
+        assert str(error) == f"POST {server.url} answered {status}"
+
+
+@pytest.mark.parametrize(("body", "excerpt"), [(b"x" * 100_000, "x" * EXCERPT_LIMIT), (b"\xff\xfe", None)])
+async def test_a_refusal_carries_the_beginning_of_its_body(context: Context, body: bytes, excerpt: str | None) -> None:
+    async with serve(answering(answer(body, status="500 Oh"))) as server:
+        assert (await refusal(context, server)).details == {"status": 500, "body": excerpt}
+
+
+async def test_expect_says_which_statuses_are_a_success(context: Context) -> None:
+    async with serve(answering(answer(b"", status="404 Not Found"), OK)) as server:
+        reply = await perform(context, "delete", url=server.url, expect=[200, 404])
+        assert reply.status == 404
+        error = await refusal(context, server, expect=[201])
+        assert (error.error_class, error.code) == ("client", "200")
+
+
+DATE = "Date: Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (["Retry-After: 120"], 120.0),
+        (["Retry-After: 0.5"], 0.5),
+        (["Retry-After: 0"], 0.0),
+        (["Retry-After: Wed, 21 Oct 2026 07:30:00 GMT", DATE], 120.0),
+        (["Retry-After: Wed, 21 Oct 2026 07:00:00 GMT", DATE], 0.0),
+        (["Retry-After: Wed, 21 Oct 2026 07:30:00 GMT"], None),
+        (["Retry-After: Wed, 21 Oct 2026 07:30:00 -0000", DATE], None),
+        (["Retry-After: 99999999999"], LONGEST_WAIT),
+        (["Retry-After: 1e999"], None),
+        (["Retry-After: -5"], None),
+        (["Retry-After: soon", DATE], None),
+        (["Retry-After: Mon, 99 Foo 99999 99:99:99 GMT", DATE], None),
+        (["Retry-After:"], None),
+        ([], None),
+    ],
+)
+async def test_a_service_says_when_to_come_back(context: Context, headers: list[str], seconds: float | None) -> None:
+    async with serve(answering(answer(b"", *headers, status="429 Slow"))) as server:
+        assert (await refusal(context, server)).retry_after == seconds
+
+
+async def test_a_403_that_says_when_to_come_back_is_a_rate_limit(context: Context) -> None:
+    async with serve(answering(answer(b"", "Retry-After: 60", status="403 Slow"))) as server:
+        error = await refusal(context, server)
+        assert (error.error_class, error.retry_after) == ("rate_limit", 60.0)

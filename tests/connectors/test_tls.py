@@ -1,0 +1,102 @@
+"""TLS: a server that cannot prove its name is told nothing."""
+
+import datetime
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from connectors.egress import Address
+from connectors.transport import Transport
+from tests.connectors.conftest import LOCAL
+from tests.connectors.servers import OK, Visit, answering, serve
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for crm.internal that vouches for itself, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crm.internal")])
+    today = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - datetime.timedelta(days=1))
+        .not_valid_after(today + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("crm.internal")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "crm.pem"
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(made.public_bytes(pem) + private)
+    return file
+
+
+@pytest.fixture
+def server_side(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+async def loopback(host: str, port: int) -> list[Address]:
+    return [ip_address("127.0.0.1")]
+
+
+async def fetched(transport: Transport, host: str, port: int) -> bytes:
+    response = await transport.handle_async_request(httpx.Request("GET", f"https://{host}:{port}/"))
+    return await response.aread()
+
+
+async def test_a_server_that_proves_its_name_is_talked_to(certificate: Path, server_side: ssl.SSLContext) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    async with (
+        serve(answering(OK), tls=server_side) as server,
+        Transport(LOCAL, resolve=loopback, tls=trusting) as transport,
+    ):
+        assert await fetched(transport, "crm.internal", server.port) == b"ok"
+        assert await fetched(transport, "crm.internal", server.port) == b"ok"
+        assert (len(server.requests), server.connections) == (2, 1)
+
+
+async def test_a_server_with_the_name_of_another_is_not_talked_to(
+    certificate: Path, server_side: ssl.SSLContext
+) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    async with (
+        serve(answering(OK), tls=server_side) as server,
+        Transport(LOCAL, resolve=loopback, tls=trusting) as transport,
+    ):
+        for host in ("bank.example", "127.0.0.1"):
+            with pytest.raises(httpx.ConnectError, match="certificate"):
+                await fetched(transport, host, server.port)
+        assert not server.requests
+
+
+async def test_a_server_that_nobody_vouches_for_is_not_talked_to(server_side: ssl.SSLContext) -> None:
+    async with serve(answering(OK), tls=server_side) as server, Transport(LOCAL, resolve=loopback) as transport:
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            await fetched(transport, "crm.internal", server.port)
+        assert not server.requests
+
+
+async def test_a_server_that_speaks_no_tls_is_not_talked_to() -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.say(OK)
+
+    async with serve(behave) as server, Transport(LOCAL, resolve=loopback) as transport:
+        with pytest.raises(httpx.ConnectError):
+            await fetched(transport, "crm.internal", server.port)

@@ -1,0 +1,13 @@
+"""`transform.set` keeps values."""
+
+import pytest
+
+from connectors.transform import Values, set_
+from durable.action import Context
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_output_is_the_values(context: Context) -> None:
+    values = {"total": 12.5, "lines": [{"sku": "a"}], "note": None}
+    assert await set_.perform(context, Values.model_validate({"values": values})) == values

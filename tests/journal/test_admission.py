@@ -1,0 +1,138 @@
+"""Every database: how events are accepted, once."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from durable.journal import Admission, Admitted, Claim, Journal, UnitRefused
+from durable.values import Value
+from tests.journal import given
+
+pytestmark = pytest.mark.anyio
+
+CLAIM = Claim("shop", "order-1", until=2_000)
+
+
+async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> None:
+    event = given.event("event-1", data=Value.of({"total": 12}))
+    runs = [given.new_run("run-1"), given.new_run("run-2", pipeline="mails")]
+
+    admitted = await journal.admit(Admission(event, runs, [CLAIM], given.delivery("delivery-1")))
+
+    assert admitted == Admitted("event-1", ("run-1", "run-2"))
+    assert await journal.event("event-1") == event
+    assert [run.id for run in await journal.runs(event="event-1")] == ["run-2", "run-1"]
+    [delivery] = await journal.deliveries()
+    assert (delivery.outcome, delivery.event, delivery.headers) == (
+        "accepted",
+        "event-1",
+        Value.of({"content-type": "x"}),
+    )
+
+
+async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
+    run = await journal.run(await given.a_run(journal))
+
+    assert run is not None
+    assert (run.node, run.epoch, run.sequence, run.recoveries) == ("node-1", 1, 1, 0)
+    assert (run.pipeline, run.version, run.trigger, run.created_at) == ("orders", "v1", "shop", 1_000)
+    assert (run.status, run.due_at, run.finished_at) == ("running", 5_000, None)
+
+
+async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery(journal: Journal) -> None:
+    await journal.admit(given.admission("1", CLAIM))
+
+    repeated = await journal.admit(given.admission("2", CLAIM))
+
+    assert repeated == Admitted("event-1", ("run-1",), is_duplicate=True)
+    assert await journal.run("run-2") is None
+    assert await journal.event("event-2") is None
+    deliveries = [(found.id, found.outcome, found.event) for found in await journal.deliveries()]
+    assert deliveries == [("delivery-2", "duplicate", "event-1"), ("delivery-1", "accepted", "event-1")]
+
+
+async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> None:
+    answers = await asyncio.gather(*(journal.admit(given.admission(f"{number:03}", CLAIM)) for number in range(100)))
+
+    assert {answer.runs for answer in answers} == {("run-000",)}
+    assert [answer.is_duplicate for answer in answers].count(False) == 1
+    assert len(await journal.runs(limit=200)) == 1
+    assert len(await journal.deliveries(limit=200)) == 100
+
+
+async def test_any_claim_that_is_taken_makes_a_duplicate(journal: Journal) -> None:
+    await journal.admit(given.admission("1", CLAIM))
+
+    answer = await journal.admit(given.admission("2", Claim("shop", "another", 2_000), CLAIM))
+
+    assert answer.is_duplicate
+    assert not (await journal.admit(given.admission("3", Claim("shop", "another", 2_000)))).is_duplicate
+
+
+async def test_the_same_key_in_another_scope_is_another_claim(journal: Journal) -> None:
+    await journal.admit(given.admission("1", CLAIM))
+
+    assert not (await journal.admit(given.admission("2", replace(CLAIM, scope="mails")))).is_duplicate
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_conflict"),
+    [("a", "a", False), ("a", "b", True), (None, "b", False), ("a", None, False), (None, None, False)],
+)
+async def test_the_same_key_with_other_inputs_is_a_conflict(
+    journal: Journal, first: str | None, second: str | None, is_conflict: bool
+) -> None:
+    await journal.admit(given.admission("1", replace(CLAIM, fingerprint=first)))
+
+    answer = await journal.admit(given.admission("2", replace(CLAIM, fingerprint=second)))
+
+    assert answer == Admitted("event-1", ("run-1",), is_duplicate=True, is_conflict=is_conflict)
+
+
+async def test_an_expired_claim_is_replaced(journal: Journal) -> None:
+    await journal.admit(given.admission("1", CLAIM))
+
+    assert (await journal.admit(given.admission("2", CLAIM, at=1_999))).is_duplicate
+    assert not (await journal.admit(given.admission("3", replace(CLAIM, until=3_000), at=2_000))).is_duplicate
+    assert (await journal.admit(given.admission("4", CLAIM, at=2_999))).runs == ("run-3",)
+
+
+async def test_what_starts_no_run_takes_no_claim(journal: Journal) -> None:
+    filtered = await journal.admit(Admission(given.event("event-1"), claims=[CLAIM]))
+
+    assert filtered == Admitted("event-1", ())
+    assert not (await journal.admit(given.admission("2", CLAIM))).is_duplicate
+
+
+async def test_a_refused_admission_leaves_nothing_and_hurts_no_other(journal: Journal) -> None:
+    await given.a_run(journal, "taken")
+    bad = Admission(
+        given.event("event-bad", data=given.LARGE),
+        [given.new_run("run-new"), given.new_run("run-taken")],  # the second one's id exists
+        [CLAIM],
+        given.delivery("delivery-bad"),
+    )
+
+    before, refused, after = await asyncio.gather(
+        journal.admit(given.admission("1")),
+        journal.admit(bad),
+        journal.admit(given.admission("2", CLAIM)),
+        return_exceptions=True,
+    )
+
+    assert before == Admitted("event-1", ("run-1",))
+    assert isinstance(refused, UnitRefused)
+    assert after == Admitted("event-2", ("run-2",))
+    assert await journal.event("event-bad") is None
+    assert await journal.run("run-new") is None
+    assert "delivery-bad" not in [delivery.id for delivery in await journal.deliveries()]
+    with pytest.raises(LookupError):
+        await journal.payload(given.LARGE.ref or "")
+
+
+async def test_a_delivery_without_an_event_is_kept(journal: Journal) -> None:
+    await journal.record(replace(given.delivery("delivery-1"), outcome="rejected", reason="bad signature"))
+
+    [delivery] = await journal.deliveries(outcome="rejected")
+    assert (delivery.id, delivery.reason, delivery.event) == ("delivery-1", "bad signature", None)

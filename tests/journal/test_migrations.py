@@ -1,0 +1,84 @@
+"""SQLite only: the tables are those of the models, and a journal of another version is refused."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from durable.journal import DataFolderUnfit, open_reader
+from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version
+from durable.journal.sqlite import FILE_NAME, SQLite
+from durable.journal.tables import Row
+from tests.journal.conftest import SQLitePlace
+
+pytestmark = pytest.mark.anyio
+
+
+def schema(file: Path) -> set[str]:
+    """What the database was told to create, but for Alembic's own table."""
+    with sqlite3.connect(file) as connection:
+        found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql NOT LIKE '%alembic%'").fetchall()
+    connection.close()
+    return {" ".join(sql.split()) for (sql,) in found}
+
+
+def test_an_empty_database_is_brought_to_the_newest_version_once(tmp_path: Path) -> None:
+    database = SQLite(tmp_path)
+
+    assert migrate(database.migrations())
+    assert not migrate(database.migrations())
+
+    engine = database.migrations()
+    with engine.connect() as connection:
+        assert stored_version(connection) == HEAD
+
+
+def test_the_newest_version_is_the_last_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
+    migrated = SQLite(tmp_path)
+    migrate(migrated.migrations())
+    engine = migrated.migrations()
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
+
+    created = create_engine(f"sqlite:///{tmp_path / 'created.sqlite'}")
+    Row.metadata.create_all(created)
+    created.dispose()
+    assert schema(tmp_path / FILE_NAME) == schema(tmp_path / "created.sqlite")
+
+
+@pytest.mark.parametrize(("version", "advice"), [("9999", "update Waypost"), ("0000", "start the service once")])
+async def test_a_reader_refuses_another_version(tmp_path: Path, version: str, advice: str) -> None:
+    migrate(SQLite(tmp_path).migrations())
+    store_version(tmp_path, version)
+
+    with pytest.raises(DataFolderUnfit, match=advice):
+        await open_reader(tmp_path)
+
+
+async def test_a_journal_of_a_newer_version_is_refused_and_its_folder_let_go(tmp_path: Path) -> None:
+    migrate(SQLite(tmp_path).migrations())
+    store_version(tmp_path, "9999")
+    with pytest.raises(DataFolderUnfit, match="written by a newer Waypost"):
+        await SQLitePlace(tmp_path).open()
+
+    store_version(tmp_path, HEAD)
+    await (await SQLitePlace(tmp_path).open()).close()
+
+
+def store_version(folder: Path, version: str) -> None:
+    connection = sqlite3.connect(folder / FILE_NAME)
+    with connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    connection.close()

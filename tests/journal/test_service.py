@@ -1,0 +1,109 @@
+"""Every database: opening, closing, limits, and what lists show."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from durable.journal import Journal, JournalBusy, JournalClosed, RunView
+from tests.journal import given
+from tests.journal.conftest import Place
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_closing_commits_what_is_queued(place: Place) -> None:
+    journal = await place.open()
+    waiting = [journal.admit(given.admission(f"{number:04}")) for number in range(1_500)]
+
+    await journal.close()
+
+    assert all(future.done() and not future.exception() for future in waiting)
+    reopened = await place.open()
+    assert len(await reopened.runs(limit=2_000)) == 1_500
+    await reopened.close()
+
+
+async def test_a_closed_journal_takes_nothing(place: Place) -> None:
+    journal = await place.open()
+    await journal.close()
+    await journal.close()
+
+    with pytest.raises(JournalClosed):
+        journal.admit(given.admission("1"))
+    assert not await journal.is_writable()
+
+
+async def test_too_much_that_waits_refuses_what_is_new_but_no_append(place: Place) -> None:
+    journal = await place.open(max_waiting=2)
+    run = await given.a_run(journal)
+
+    waiting = [journal.admit(given.admission("2")), journal.admit(given.admission("3"))]
+    with pytest.raises(JournalBusy, match="2 units wait"):
+        journal.admit(given.admission("4"))
+    with pytest.raises(JournalBusy):
+        journal.record(given.delivery("delivery-5"))
+    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING)
+    await asyncio.gather(*waiting)
+
+    await journal.admit(given.admission("4"))
+    await journal.close()
+
+
+async def test_a_working_journal_is_writable_and_whole(journal: Journal) -> None:
+    await given.a_run(journal)
+
+    assert await journal.is_writable()
+    assert await journal.is_writable()
+    assert await journal.integrity() == []
+
+
+async def test_pages_stay_stable_while_new_runs_come(journal: Journal) -> None:
+    for number in range(10, 17):
+        await given.a_run(journal, str(number))
+
+    first = await journal.runs(limit=3)
+    await given.a_run(journal, "17")
+    second = await journal.runs(limit=3, after=first[-1].id)
+    third = await journal.runs(limit=3, after=second[-1].id)
+
+    assert [run.id for page in (first, second, third) for run in page] == [f"run-{n}" for n in range(16, 9, -1)]
+
+
+async def test_lists_are_filtered(journal: Journal) -> None:
+    for name, pipeline, trigger, status in (
+        ("1", "orders", "shop", "running"),
+        ("2", "orders", "api", "failed"),
+        ("3", "mails", "shop", "failed"),
+    ):
+        view = RunView("failed", finished_at=1) if status == "failed" else given.RUNNING
+        run = given.new_run(f"run-{name}", pipeline=pipeline, trigger=trigger, view=view)
+        await journal.admit(replace(given.admission(name), runs=[run]))
+
+    assert [run.id for run in await journal.runs(pipeline="orders")] == ["run-2", "run-1"]
+    assert [run.id for run in await journal.runs(status="failed")] == ["run-3", "run-2"]
+    assert [run.id for run in await journal.runs(trigger="shop", status="failed")] == ["run-3"]
+    assert [run.id for run in await journal.runs(event="event-2")] == ["run-2"]
+    assert [found.id for found in await journal.deliveries(trigger="shop", limit=2)] == ["delivery-3", "delivery-2"]
+    assert [found.id for found in await journal.deliveries(after="delivery-2")] == ["delivery-1"]
+    assert await journal.deliveries(trigger="none") == []
+
+
+async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) -> None:
+    for number in range(5):
+        await given.a_run(journal, str(number))
+    await given.a_run(journal, "9", RunView("failed", finished_at=1))
+
+    first = await journal.unfinished(3)
+    second = await journal.unfinished(3, after=first[-1].run)
+
+    assert [run.run for run in first + second] == [f"run-{number}" for number in range(5)]
+    assert {(run.due_at, run.recoveries, run.was_busy) for run in first} == {(5_000, 0, True)}
+
+
+async def test_what_is_not_there_is_answered_plainly(journal: Journal) -> None:
+    assert await journal.run("run-none") is None
+    assert await journal.event("event-none") is None
+    assert await journal.history("run-none") == []
+    with pytest.raises(LookupError, match="no payload abc"):
+        await journal.payload("abc")

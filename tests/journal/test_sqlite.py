@@ -1,0 +1,286 @@
+"""SQLite only: the file, the lock, and what happens when the process or the disk fails."""
+
+import asyncio
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from durable.journal import (
+    DataFolderInUse,
+    DataFolderUnfit,
+    Journal,
+    JournalBusy,
+    JournalFull,
+    open_reader,
+)
+from durable.journal.folder import file_system
+from durable.journal.sqlite import FILE_NAME, SQLite
+from durable.journal.writes import Cursor
+from tests.journal import given
+from tests.journal.conftest import SQLitePlace
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command here")
+    if mounted.returncode:
+        pytest.skip(f"mounting a small disk is not permitted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def child(task: str, folder: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.journal.child", task, str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+async def open_journal(folder: Path) -> Journal:
+    return await SQLitePlace(folder).open()
+
+
+# -- the file ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_writing_connection_flushes_every_commit(folder: Path) -> None:
+    journal = await open_journal(folder)
+
+    def pragmas(cursor: Cursor) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name in ("journal_mode", "synchronous", "auto_vacuum", "fullfsync", "checkpoint_fullfsync", "temp_store"):
+            cursor.execute(f"PRAGMA {name}", {})
+            found[name] = cursor.fetchone()[0]
+        return found
+
+    assert await journal._writer.submit(pragmas) == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "auto_vacuum": 2,
+        "fullfsync": 1,
+        "checkpoint_fullfsync": 1,
+        "temp_store": 2,
+    }
+    await journal.close()
+
+
+async def test_readers_cannot_write(folder: Path) -> None:
+    journal = await open_journal(folder)
+    engine = SQLite(folder).readers()
+
+    with engine.connect() as connection, pytest.raises(OperationalError, match="readonly"):
+        connection.execute(text("DELETE FROM runs"))
+
+    engine.dispose()
+    await journal.close()
+
+
+async def test_closing_leaves_one_file_without_a_wal(folder: Path) -> None:
+    journal = await open_journal(folder)
+    await given.a_run(journal)
+    await journal.close()
+
+    assert sorted(path.name for path in folder.iterdir()) == [FILE_NAME, "waypost.lock"]
+
+
+# -- one process ------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_process_is_refused_and_told_who_until_the_first_is_killed(folder: Path) -> None:
+    with child("hold", folder) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+
+        with pytest.raises(DataFolderInUse, match=rf"in use by process {holder.pid} on .+ since \d{{4}}-.+ --data"):
+            await open_journal(folder)
+
+        holder.kill()
+    await (await open_journal(folder)).close()
+
+
+async def test_a_reader_works_beside_a_service_and_without_one(folder: Path) -> None:
+    journal = await open_journal(folder)
+    beside = await open_reader(folder)
+    await given.a_run(journal)
+    assert await beside.run("run-1") is not None
+    await beside.close()
+    await journal.close()
+
+    alone = await open_reader(folder)
+    assert [run.id for run in await alone.runs()] == ["run-1"]
+    await alone.close()
+
+
+async def test_a_reader_reads_what_a_killed_service_left(folder: Path) -> None:
+    with child("commit", folder) as writer:
+        assert writer.stdout is not None
+        run, _ = writer.stdout.readline().split()
+        writer.kill()
+
+    reader = await open_reader(folder)
+    assert await reader.run(run) is not None
+    await reader.close()
+
+
+async def test_a_reader_of_a_folder_without_a_journal_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(DataFolderUnfit, match="there is no journal in"):
+        await open_reader(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_somebody_who_holds_the_database_makes_the_journal_busy_for_a_while(folder: Path) -> None:
+    journal = await open_journal(folder)
+    somebody = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    somebody.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(JournalBusy, match="another process holds the database"):
+        await given.a_run(journal)
+
+    somebody.close()
+    await given.a_run(journal)
+    await journal.close()
+
+
+async def test_a_folder_that_cannot_be_used_is_refused_with_the_reason(folder: Path) -> None:
+    folder.mkdir()
+    (folder / FILE_NAME).write_bytes(b"something else " * 1_000)
+
+    for _ in range(2):
+        with pytest.raises(DataFolderUnfit, match=r"cannot be used: file is not a database; "):
+            await open_journal(folder)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/me/data", "ext4"),
+        ("/home/me/data/nfs sharé/x", "nfs4"),
+        ("/home/me/database", "ext4"),
+        ("/mnt/twice/x", "tmpfs"),
+    ],
+)
+def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(folder: str, kind: str) -> None:
+    mounts = (
+        "/dev/vda / ext4 rw 0 0\n"
+        "server:/x /home/me/data/nfs\\040sharé nfs4 rw 0 0\n"
+        "server:/y /mnt/twice cifs rw 0 0\n"
+        "tmpfs /mnt/twice tmpfs rw 0 0\n"
+    )
+    assert file_system(Path(folder), mounts) == kind
+
+
+# -- failures ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+    acknowledged: dict[str, int] = {}
+    with child("commit", folder) as writer:
+        assert writer.stdout is not None
+        for number, line in enumerate(writer.stdout):
+            run, entries = line.split()
+            acknowledged[run] = int(entries)
+            if number == 1_000:
+                writer.kill()
+
+    journal = await open_journal(folder)
+    kept = {run.id: run.sequence for run in await journal.runs(limit=10_000)}
+    assert {run: entries for run, entries in acknowledged.items() if kept.get(run, 0) < entries} == {}
+    for run, sequence in kept.items():
+        assert len(await journal.history(run)) == sequence
+    assert await journal.integrity() == []
+    await journal.close()
+
+
+async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -> None:
+    journal = await open_journal(small_disk / "data")
+    run = await given.a_run(journal, "before")
+    ballast = small_disk / "ballast"
+    fill(ballast)
+
+    with pytest.raises(JournalFull, match="disk is full"):
+        await define_many(journal)
+    with pytest.raises(JournalFull):
+        await journal.append(run, 1, 1, [given.completed(output=given.LARGE)], given.RUNNING)
+    refused = await asyncio.gather(
+        *(journal.define(f"w{number}", "orders", b"x" * 40_000, 1_000) for number in range(20)), return_exceptions=True
+    )
+    assert {type(answer) for answer in refused} == {JournalFull}
+    assert len(await journal.history(run)) == 1
+
+    ballast.unlink()
+    await journal.append(run, 1, 1, [given.completed(output=given.LARGE)], given.RUNNING)
+    assert await journal.is_writable()
+    assert len(await journal.history(run)) == 2
+    assert await journal.integrity() == []
+    await journal.close()
+
+
+async def test_a_journal_on_a_disk_without_any_room_is_not_writable(small_disk: Path) -> None:
+    journal = await open_journal(small_disk / "data")
+    ballast = small_disk / "ballast"
+    fill(ballast)
+
+    for _ in range(1_000):
+        if not await journal.is_writable():
+            break
+    else:
+        pytest.fail("the journal found room on a full disk")
+
+    ballast.unlink()
+    assert await journal.is_writable()
+    await journal.close()
+
+
+async def test_an_io_error_ends_the_journal_and_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.journal.child", "fail", str(folder)],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lines = done.stdout.splitlines()
+    answers = dict(line.split() for line in lines if line.startswith("v"))
+    assert "fatal OperationalError" in lines
+    assert "late refused" in lines
+    assert set(answers.values()) == {"kept", "JournalBroken"}
+
+    journal = await open_journal(folder)
+    for version, answer in answers.items():
+        if answer == "kept":
+            assert await journal.definition(version)
+    assert await journal.integrity() == []
+    await journal.close()
+
+
+async def define_many(journal: Journal) -> None:
+    for number in range(1_000):
+        await journal.define(f"v{number}", "orders", b"x" * 10_000, 1_000)
+
+
+def fill(ballast: Path) -> None:
+    """Take all the room of a small disk."""
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        ballast.write_bytes(bytes(8_000_000))

@@ -1,0 +1,55 @@
+"""What the journal says while the process is dead: the checkpoints that every later life has to honour."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from durable.history import State, apply, decode_entries
+from durable.journal.sqlite import FILE_NAME
+
+
+class DeadJournal:
+    """Reads a copy, so that the next life itself finds what its predecessor left, the write-ahead log included."""
+
+    def __init__(self, data: Path, scratch: Path) -> None:
+        self._file = data / FILE_NAME
+        self._scratch = scratch
+        self._last_row = 0
+        self.states: dict[str, State] = {}
+
+    def read(self) -> None:
+        """Fold what was appended since the last death."""
+        for run, data in self._new_rows():
+            state = self.states.setdefault(run, State(run=run))
+            for entry in decode_entries(data):
+                apply(state, entry)
+
+    def completed(self) -> set[tuple[str, str]]:
+        """Every run and step that has its checkpoint."""
+        return {
+            (run, path)
+            for run, state in self.states.items()
+            for path, step in state.steps.items()
+            if step.status == "completed"
+        }
+
+    def in_flight(self) -> int:
+        """How many steps were under way."""
+        return sum(len(state.active) for state in self.states.values() if not state.finished)
+
+    def _new_rows(self) -> list[tuple[str, bytes]]:
+        if not self._file.exists():
+            return []
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
+        for file in (self._file, self._file.with_name(f"{FILE_NAME}-wal")):
+            if file.exists():
+                shutil.copyfile(file, self._scratch / file.name)
+        with closing(sqlite3.connect(self._scratch / FILE_NAME)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
+                return []
+            query = "SELECT rowid, run, entries FROM entries WHERE rowid > ? ORDER BY rowid"
+            rows = connection.execute(query, (self._last_row,)).fetchall()
+        self._last_row = rows[-1][0] if rows else self._last_row
+        return [(run, data) for _, run, data in rows]

@@ -1,0 +1,183 @@
+"""What a kill loop proves: each figure with the claim that it has to meet."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple, TypeAlias
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.kill.home import MAY_NOT_REPEAT, STEPS
+from tests.kill.ledger import Line
+from tests.kill.loop import KINDS, Record
+
+Place: TypeAlias = tuple[str, str]
+"""A webhook's id and a step."""
+
+
+class Figure(NamedTuple):
+    """A line of the table; `holds` says whether its claim is met."""
+
+    name: str
+    value: str
+    holds: bool = True
+
+
+class Evidence:
+    """The figures of a kill loop."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._lines: dict[Place, list[Line]] = defaultdict(list)
+        for line in record.lines:
+            self._lines[line.event, line.step].append(line)
+        self.problems = [*record.problems, *self._problems()]
+
+    @property
+    def holds(self) -> bool:
+        return not self.problems and all(figure.holds for figure in self.figures())
+
+    def figures(self) -> list[Figure]:
+        record = self._record
+        kinds = Counter(death.kind for death in record.deaths)
+        in_flight = sum(death.in_flight for death in record.deaths)
+        repeats = sum(len(effects) - 1 for effects in self._effects(parked=False))
+        uncertain = [run for run in record.runs.values() if _is_uncertain(run)]
+        return [
+            Figure("kills", str(len(record.deaths))),
+            *(Figure(f"  {_NAMES[kind]}", str(kinds[kind])) for kind in KINDS if kinds[kind]),
+            Figure("accepted", str(len(record.answers)), bool(record.answers)),
+            _none("lost", sum(1 for _ in self._lost())),
+            _none("events with more than one run", self._split()),
+            _none("effects after a checkpoint", sum(1 for _ in self._after_checkpoint())),
+            Figure("repeats", f"{repeats} (kills × steps in flight: {in_flight})", repeats <= in_flight),
+            _none("repeats without a kill between", self._unexplained()),
+            _none("repeats when the ledger honours keys", self._honoured()),
+            _none("differing inputs or keys", self._differing()),
+            _none("repeats under park", sum(len(effects) - 1 for effects in self._effects(parked=True))),
+            Figure("park steps left uncertain", str(len(uncertain)), all(map(_is_explained, uncertain))),
+            Figure("time to ready", f"{median(record.starts):.2f} s (most: {max(record.starts):.2f} s)"),
+        ]
+
+    def table(self) -> str:
+        """The figures for people, and below them whatever else is wrong."""
+        table = Table(title=f"kill loop, seed {self._record.seed}", title_justify="left")
+        table.add_column("figure")
+        table.add_column("value")
+        table.add_column("claim")
+        for figure in self.figures():
+            table.add_row(figure.name, figure.value, "holds" if figure.holds else "FAILS")
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+            for problem in [*self.problems, *self._lost()][:20]:
+                console.print(f"problem: {problem}", markup=False, highlight=False, soft_wrap=True)
+        return capture.get()
+
+    # -- accepted and lost
+
+    def _lost(self) -> Iterator[str]:
+        """What was accepted and is not there, or did not end as it should."""
+        for id, answers in self._record.answers.items():
+            for run in sorted({run for answer in answers for run in answer.runs}):
+                document = self._record.runs.get(run)
+                if document is None:
+                    yield f"{id}: its run {run} is gone"
+                elif not self._is_well(id, document):
+                    yield f"{id}: its run {run} is {document['status']}: {document['reason'] or document['error']}"
+            if not all(answer.runs for answer in answers):
+                yield f"{id}: was answered 2xx without a run"
+
+    def _is_well(self, id: str, run: Mapping[str, Any]) -> bool:
+        """Whether it ended as it should: every effect happened, and the outputs are what the ledger answered."""
+        if _is_uncertain(run):
+            return run["pipeline"] == "parked" and (id, "last") not in self._lines
+        if run["status"] != "completed":
+            return False
+        return all(
+            run["outputs"][step] in {line.position for line in self._lines[id, step] if line.outcome != "refused"}
+            for step in STEPS[run["pipeline"]]
+        )
+
+    def _split(self) -> int:
+        runs = Counter(run["inputs"]["event"] for run in self._record.runs.values())
+        events = [{(answer.event, answer.runs) for answer in answers} for answers in self._record.answers.values()]
+        return sum(count > 1 for count in runs.values()) + sum(len(known) > 1 for known in events)
+
+    # -- effects
+
+    def _effects(self, *, parked: bool) -> list[list[Line]]:
+        """What was performed, by place: of steps that may not be repeated, or of the others."""
+        found = [
+            [line for line in lines if line.outcome != "refused"]
+            for (_, step), lines in self._lines.items()
+            if (step == MAY_NOT_REPEAT) == parked
+        ]
+        return [effects for effects in found if effects]
+
+    def _after_checkpoint(self) -> Iterator[Line]:
+        """Lines beyond the position at which a dead service's journal held the checkpoint."""
+        for line in self._record.lines:
+            known = self._record.checkpoints.get((line.run, line.step))
+            if known is not None and line.position > known:
+                yield line
+
+    def _unexplained(self) -> int:
+        """Repeats that no kill explains: both effects fell into one life."""
+        ends = [death.position for death in self._record.deaths]
+        lives = [[_life(line, ends) for line in effects] for effects in self._effects(parked=False)]
+        return sum(len(each) - len(set(each)) for each in lives)
+
+    def _honoured(self) -> int:
+        """Effects that a ledger which honours keys would have performed more than once."""
+        performed = [sum(line.outcome == "performed" for line in lines) for lines in self._lines.values()]
+        return sum(max(0, times - 1) for times in performed)
+
+    def _differing(self) -> int:
+        return sum(len({(line.key, line.sha256) for line in lines}) > 1 for lines in self._lines.values())
+
+    # -- whatever else must hold
+
+    def _problems(self) -> Iterator[str]:
+        known = {run["inputs"]["event"]: id for id, run in self._record.runs.items()}
+        for event, step in self._lines:
+            if event not in known:
+                yield f"{event}: step {step} had an effect, and there is no run"
+        for id, history in self._record.histories.items():
+            yield from _problems_of(id, history)
+
+
+_NAMES = {
+    "random": "at a random moment",
+    "accept": "after an accept's commit, before its answer",
+    "append": "after an append's commit, before its effects",
+    "statement": "between two statements of a unit",
+    "commit": "after a transaction's statements, before COMMIT",
+    "recovery": "during recovery",
+    "effect": "after an effect, before its checkpoint",
+}
+
+
+def _none(name: str, count: int) -> Figure:
+    return Figure(name, str(count), count == 0)
+
+
+def _life(line: Line, ends: Sequence[int]) -> int:
+    return sum(end < line.position for end in ends)
+
+
+def _is_uncertain(run: Mapping[str, Any]) -> bool:
+    return any(step["status"] == "uncertain" for step in run["steps"].values())
+
+
+def _is_explained(run: Mapping[str, Any]) -> bool:
+    return run["status"] == "paused" and MAY_NOT_REPEAT in (run["reason"] or "")
+
+
+def _problems_of(run: str, history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A history has no gap, and one checkpoint a step."""
+    if [entry["sequence"] for entry in history] != list(range(1, len(history) + 1)):
+        yield f"{run}: its history has gaps"
+    checkpoints = Counter(entry["path"] for entry in history if entry["type"] == "step_completed")
+    yield from (f"{run}: step {path} has {times} checkpoints" for path, times in checkpoints.items() if times > 1)

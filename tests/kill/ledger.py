@@ -1,0 +1,194 @@
+"""The world outside: a ledger of effects, in a process of its own, which no kill of the service touches.
+
+    python -m tests.kill.ledger FILE [--refuse-every N]
+
+`POST /effects/{event}/{step}` is a line of FILE, flushed to the disk before the answer. A key that was seen before is
+marked as a repeat, and a ledger that honours keys would not perform it. Every N-th effect is refused with 503 when it
+first comes. On a port of its own the ledger is told to hold answers back: what is then killed has had its effect, and
+will never know.
+
+    POST /hold {"step", "after"}   hold back the answer to the n-th effect from now (of that step, if one is named)
+    GET /held                      answers once an answer is held back
+    POST /release                  let every answer go
+    GET /settled                   answers with the last line's position once no effect can be under way any more
+"""
+
+import argparse
+import asyncio
+import hashlib
+import os
+import sys
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from tests.kill import lifeline
+
+SETTLE = 0.02
+"""Seconds after which a connection that the dead service had made must have been accepted here."""
+
+Outcome: TypeAlias = Literal["performed", "repeated", "refused"]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One request for an effect; `position` counts from 1, `at` is in milliseconds."""
+
+    position: int
+    at: int
+    event: str
+    step: str
+    run: str
+    key: str
+    sha256: str
+    outcome: Outcome
+
+
+def read_lines(file: Path) -> list[Line]:
+    """Every line that was written."""
+    return [msgspec.json.decode(line, type=Line) for line in file.read_bytes().splitlines()]
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer: TypeAlias = tuple[int, dict[str, Any]]
+Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
+
+
+class Ledger:
+    """Records effects, and holds answers back when it is told to."""
+
+    def __init__(self, file: Path, refuse_every: int) -> None:
+        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._refuse_every = refuse_every
+        self._position = 0
+        self._met: set[tuple[str, str]] = set()
+        self._applied: set[str] = set()
+        self._holding: tuple[str | None, int] | None = None
+        self._held = asyncio.Event()
+        self._released = asyncio.Event()
+        self._connections = 0
+        self._unconnected = asyncio.Event()
+        self._unconnected.set()
+
+    async def effects(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        self._unconnected.clear()
+        try:
+            await _serve(reader, writer, self._effect)
+        finally:
+            self._connections -= 1
+            if not self._connections:
+                self._unconnected.set()
+
+    async def control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _serve(reader, writer, self._order)
+
+    async def _effect(self, request: Request) -> Answer:
+        _, _, event, step = request.path.split("/")
+        line = self._record(event, step, request)
+        await self._hold_back(step)
+        if line.outcome == "refused":
+            return 503, {"reason": "not now"}
+        return 200, {"receipt": line.position}
+
+    def _record(self, event: str, step: str, request: Request) -> Line:
+        key = request.headers.get("idempotency-key", "")
+        self._position += 1
+        line = Line(
+            position=self._position,
+            at=time.time_ns() // 1_000_000,
+            event=event,
+            step=step,
+            run=key.partition(":")[0],
+            key=key,
+            sha256=hashlib.sha256(request.body).hexdigest(),
+            outcome=self._outcome(event, step, key),
+        )
+        os.write(self._file, msgspec.json.encode(line) + b"\n")
+        os.fsync(self._file)
+        return line
+
+    def _outcome(self, event: str, step: str, key: str) -> Outcome:
+        is_first, is_seen = (event, step) not in self._met, key in self._applied
+        self._met.add((event, step))
+        if is_first and self._refuse_every and zlib.crc32(f"{event}/{step}".encode()) % self._refuse_every == 0:
+            return "refused"
+        self._applied.add(key)
+        return "repeated" if is_seen else "performed"
+
+    async def _hold_back(self, step: str) -> None:
+        if self._holding is None or self._holding[0] not in (None, step):
+            return
+        wanted, left = self._holding
+        self._holding = (wanted, left - 1) if left > 1 else None
+        if left == 1:
+            self._held.set()
+            await self._released.wait()
+
+    async def _order(self, request: Request) -> Answer:
+        match request.method, request.path:
+            case "POST", "/hold":
+                order = msgspec.json.decode(request.body)
+                self._holding = order["step"], order["after"]
+                self._held.clear()
+                self._released.clear()
+            case "GET", "/held":
+                await self._held.wait()
+            case "POST", "/release":
+                self._holding = None
+                self._released.set()
+            case "GET", "/settled":
+                # The sockets of a dead process are closed after what it had sent, so wait until all are.
+                await asyncio.sleep(SETTLE)
+                await self._unconnected.wait()
+        return 200, {"position": self._position}
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handler) -> None:
+    """HTTP/1.1 as far as two well-behaved clients need it."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            status, document = await handle(await _request(reader))
+            body = msgspec.json.encode(document)
+            head = f"HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+    writer.close()
+
+
+async def _request(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *fields = head.rstrip().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
+
+
+async def _work(file: Path, refuse_every: int) -> None:
+    ledger = Ledger(file, refuse_every)
+    listen = partial(asyncio.start_server, host="127.0.0.1", port=0, backlog=1024)
+    async with await listen(ledger.effects) as effects, await listen(ledger.control) as control:
+        urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in (effects, control)]
+        sys.stdout.write(msgspec.json.encode(urls).decode() + "\n")
+        sys.stdout.flush()
+        await asyncio.gather(effects.serve_forever(), control.serve_forever())
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("file", type=Path)
+    arguments.add_argument("--refuse-every", type=int, default=0)
+    given = arguments.parse_args()
+    lifeline.hold()
+    asyncio.run(_work(given.file, given.refuse_every))

@@ -1,0 +1,16 @@
+"""A child process ends with whoever started it, however that one ended."""
+
+import os
+import signal
+from threading import Thread
+
+
+def hold() -> None:
+    """Kill this process as soon as its standard input ends."""
+    Thread(target=_wait, name="lifeline", daemon=True).start()
+
+
+def _wait() -> None:
+    while os.read(0, 1):  # not sys.stdin, whose lock a daemon thread would keep beyond the interpreter's end
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)

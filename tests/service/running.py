@@ -1,0 +1,110 @@
+"""A whole service on a served port, and the outside world that its steps call."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from triggers.server import Server, listen
+from triggers.service import Service, at_work, compose
+from triggers.settings import Settings
+
+ENVIRONMENT = {"WAYPOST_EGRESS_ALLOW": "127.0.0.0/8", "WAYPOST_SECRET_HOOK": "hook-secret-1"}
+ENDS = ("completed", "failed", "cancelled", "paused")
+
+
+@dataclass
+class Running:
+    """A service at work, and a client that has its key."""
+
+    service: Service
+    client: httpx.AsyncClient
+
+    async def ended(self, run: str, *, within: float = 10) -> dict[str, Any]:
+        """The run once it has ended or is paused."""
+        async with asyncio.timeout(within):
+            while True:
+                found = await self.run(run)
+                if found["status"] in ENDS:
+                    return found
+                await asyncio.sleep(0.01)
+
+    async def run(self, run: str) -> dict[str, Any]:
+        answer = await self.client.get(f"/api/runs/{run}")
+        answer.raise_for_status()
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def start(self, pipeline: str, inputs: Mapping[str, Any] | None = None, **headers: str) -> httpx.Response:
+        return await self.client.post(f"/api/pipelines/{pipeline}/runs", json={"inputs": inputs or {}}, headers=headers)
+
+
+@asynccontextmanager
+async def running(
+    tmp_path: Path, pipelines: Mapping[str, str], environment: Mapping[str, str] = ENVIRONMENT, **settings: object
+) -> AsyncIterator[Running]:
+    """Serve these pipeline files (by id) from the data folder of `tmp_path`."""
+    config = tmp_path / "config"
+    (config / "pipelines").mkdir(parents=True, exist_ok=True)
+    for name, text in pipelines.items():
+        (config / "pipelines" / f"{name}.yaml").write_text(text)
+    listener = listen("127.0.0.1", 0)
+    loaded = Settings.load(config, environment, {"drain_timeout": "2s", **settings})
+    address = listener.getsockname()[:2]
+    async with (
+        compose(loaded, config, tmp_path / "data", environment, address=address) as service,
+        at_work(service, listener),
+    ):
+        key = (tmp_path / "data" / "api.key").read_text().strip()
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=service.url, headers=headers, trust_env=False) as client:
+            yield Running(service, client)
+
+
+@dataclass
+class Outside:
+    """A server that stands for the services that steps call; `answers` says what it answers next."""
+
+    url: str
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[Callable[[], Response]] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self, request: Request) -> Response:
+        body = await request.body()
+        self.requests.append(
+            {
+                "method": request.method,
+                "path": request.url.path,
+                "headers": dict(request.headers),
+                "body": json.loads(body) if body else None,
+            }
+        )
+        self.arrived.set()
+        return self.answers.pop(0)() if self.answers else JSONResponse({"n": len(self.requests)})
+
+
+@asynccontextmanager
+async def outside() -> AsyncIterator[Outside]:
+    listener = listen("127.0.0.1", 0)
+    world = Outside(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    app = Starlette(routes=[Route("/{path:path}", world.take, methods=methods)])
+    server = Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield world
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()

@@ -1,0 +1,255 @@
+"""What the service says about itself: log lines, which hold no secret and stay lines, and metrics."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Counter
+from prometheus_client.parser import text_string_to_metric_families
+
+from durable import metrics
+from durable.secrets import Redactor
+from durable.values import JSON
+from triggers import logs
+from triggers.settings import LogFormat, LogLevel
+
+CANARY = 'canary/7+Q "é"\\n&<=%'
+log = logging.getLogger("waypost.test")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("", "uvicorn", "uvicorn.error", "uvicorn.access", *logs.CHATTY)]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, handlers, level, propagate in before:
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def configured(format: LogFormat, *secrets: str, level: LogLevel = "info") -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure(format, level, Redactor(secrets), stream)
+    root = logging.getLogger()
+    root.handlers = [each for each in root.handlers if isinstance(each, logs.Lines)]  # pytest's own raises what we keep
+    return stream
+
+
+def only(stream: io.StringIO) -> dict[str, JSON]:
+    (line,) = stream.getvalue().splitlines()
+    fields: dict[str, JSON] = json.loads(line)
+    return fields
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError(CANARY)
+
+
+# -- lines ------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_one_json_object() -> None:
+    stream = configured("json")
+    log.info("run %s", "completed", extra={"pipeline": "orders", "attempt": 2, "step": "a[1].b", "run": "r1"})
+    fields = only(stream)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(fields.pop("time")))
+    assert list(fields.items()) == [
+        ("level", "info"),
+        ("logger", "waypost.test"),
+        ("message", "run completed"),
+        ("run", "r1"),
+        ("step", "a[1].b"),
+        ("attempt", 2),
+        ("pipeline", "orders"),
+    ]
+
+
+def test_an_adapter_says_which_run_a_line_is_about() -> None:
+    stream = configured("json")
+    logging.LoggerAdapter(log, {"run": "r1", "step": "a", "attempt": 1}).warning("slow")
+    fields = only(stream)
+    assert (fields["level"], fields["run"], fields["step"], fields["attempt"]) == ("warning", "r1", "a", 1)
+
+
+def test_a_record_is_one_readable_line() -> None:
+    stream = configured("text")
+    log.info("run completed", extra={"run": "r1", "tags": ["a", None]})
+    time, line = stream.getvalue().split(" ", 1)
+    assert time.endswith("Z")
+    assert line == 'info     waypost.test: run completed  run=r1  tags=["a", null]\n'
+
+
+def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
+    for stream, is_json in ((Terminal(), False), (io.StringIO(), True)):
+        logs.configure("auto", "info", Redactor(), stream)
+        log.info("hello")
+        assert stream.getvalue().startswith("{") is is_json
+
+
+def test_what_is_below_the_level_is_not_logged() -> None:
+    stream = configured("json", level="warning")
+    log.info("no")
+    logging.getLogger("httpx").info("no")
+    assert stream.getvalue() == ""
+
+
+def test_libraries_that_report_every_call_are_heard_only_at_debug() -> None:
+    stream = configured("json")
+    logging.getLogger("httpx").info("HTTP Request")
+    assert stream.getvalue() == ""
+    stream = configured("json", level="debug")
+    logging.getLogger("httpx").info("HTTP Request")
+    assert only(stream)["logger"] == "httpx"
+
+
+def test_the_server_logs_through_the_same_lines() -> None:
+    logging.getLogger("uvicorn").addHandler(logging.StreamHandler(io.StringIO()))
+    logging.getLogger("uvicorn").propagate = False
+    stream = configured("json", CANARY)
+    logging.getLogger("uvicorn.error").error("cannot answer %s", CANARY, extra={"color_message": CANARY})
+    assert only(stream)["message"] == "cannot answer ***"
+    assert "color_message" not in stream.getvalue()
+
+
+def test_configuring_again_does_not_write_twice() -> None:
+    configured("json")
+    stream = configured("json")
+    log.info("once")
+    assert only(stream)["message"] == "once"
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_nothing_breaks_a_line_or_speaks_to_a_terminal(format: LogFormat) -> None:
+    stream = configured(format)
+    hostile = "a\r\nb\x1b[2J\x00\x85\x9b\u2028\u202e\udc80\x7f\t"
+    log.info("%s", hostile, extra={"field": hostile, "deep": [{hostile: hostile}]})
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\udc80]", text)
+    assert len(text.splitlines()) == 1
+
+
+def test_an_indented_traceback_cannot_imitate_a_line() -> None:
+    stream = configured("text")
+    try:
+        int("1\n2026-01-01 info waypost: all is well\x1b[2J")
+    except ValueError:
+        log.exception("it failed")
+    first, *below = stream.getvalue().splitlines()
+    assert first.endswith("waypost.test: it failed")
+    assert all(line.startswith("    ") for line in below)
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_what_is_not_json_is_logged_by_its_text() -> None:
+    stream = configured("json")
+    log.info("odd", extra={"path": Path("/x"), "nan": float("nan"), "big": 2**70, "keys": {1: {"a"}}, "text": "\ud800"})
+    fields = only(stream)
+    assert (fields["path"], fields["nan"], fields["big"], fields["keys"]) == ("/x", None, 2**70, {"1": ["a"]})
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_a_secret_is_gone_from_every_part_of_a_record(format: LogFormat) -> None:
+    stream = configured(format, CANARY)
+    try:
+        try:
+            raise KeyError(CANARY)
+        except KeyError as error:
+            raise RuntimeError(json.dumps({"key": CANARY})) from error
+    except RuntimeError:
+        log.exception("failed with %s and %r", CANARY, CANARY, extra={"run": CANARY, "deep": {CANARY: [CANARY]}})
+    text = stream.getvalue()
+    assert "canary" not in text
+    assert "RuntimeError" in text
+    assert "KeyError: '***'" in text
+
+
+@pytest.mark.parametrize("format", ["json", "text"])
+def test_a_record_that_cannot_be_formatted_shows_no_secret(
+    format: LogFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = configured(format, CANARY)
+    log.info("%d things", CANARY)
+    log.info("seen", extra={"password": CANARY, "odd": Unprintable()})
+    log.info(Unprintable())
+    text = stream.getvalue() + "".join(capsys.readouterr())
+    assert "canary" not in text
+    assert "things" in text
+    assert "<Unprintable>" in text
+
+
+def test_a_secret_that_is_a_number_or_a_word_of_ours_leaves_a_line_json() -> None:
+    stream = configured("json", "8400", "message", "info")
+    log.info("message at %d", 8400, extra={"port": 8400, "deep": {"port": [8400]}})
+    fields = only(stream)
+    assert (fields["message"], fields["port"], fields["deep"]) == ("*** at ***", "***", {"port": ["***"]})
+
+
+def test_the_redactor_of_the_logs_learns_while_they_are_written() -> None:
+    stream, redactor = io.StringIO(), Redactor()
+    logs.configure("json", "info", redactor, stream)
+    redactor.learn(CANARY)
+    log.info("%s", CANARY)
+    assert only(stream)["message"] == "***"
+
+
+# -- metrics ----------------------------------------------------------------------------------------------------
+
+
+def measured(name: str, **labels: str) -> float:
+    families = text_string_to_metric_families(metrics.render().decode())
+    samples = [sample for family in families for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
+
+
+def test_runs_deliveries_and_commits_are_counted() -> None:
+    metrics.run_started("counted")
+    metrics.run_finished("counted", "failed")
+    metrics.delivery("filtered")
+    metrics.commit(3, 0.002)
+    metrics.LIVE_RUNS.set(7)
+    assert measured("waypost_runs_started_total", pipeline="counted") == 1
+    assert measured("waypost_runs_finished_total", pipeline="counted", status="failed") == 1
+    assert measured("waypost_deliveries_total", outcome="filtered") >= 1
+    assert measured("waypost_commits_total") == measured("waypost_commit_seconds_count") >= 1
+    assert measured("waypost_commit_units_sum") >= 3
+    assert measured("waypost_live_runs") == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(None, "completed"), (ValueError(), "failed"), (KeyboardInterrupt(), "cancelled")]
+)
+def test_an_attempt_is_timed_and_counted_by_how_it_ended(error: BaseException | None, outcome: str) -> None:
+    in_flight = measured("waypost_attempts_in_flight")
+    raised: BaseException | None = None
+    try:
+        with metrics.attempt(f"test.{outcome}"):
+            assert measured("waypost_attempts_in_flight") == in_flight + 1
+            if error:
+                raise error
+    except BaseException as caught:  # noqa: BLE001  # to be compared
+        raised = caught
+    assert raised is error
+    assert measured("waypost_attempts_in_flight") == in_flight
+    assert measured("waypost_attempts_total", action=f"test.{outcome}", outcome=outcome) == 1
+    assert measured("waypost_attempt_seconds_count", action=f"test.{outcome}") == 1
+
+
+def test_labels_cannot_fill_the_memory() -> None:
+    children = metrics.Children(Counter("bounded", "A counter of this test.", ["name"], registry=None))
+    for number in range(metrics.MOST_CHILDREN + 100):
+        children[f"name-{number}",].inc()
+    assert len(children) == metrics.MOST_CHILDREN + 1
+    assert children["other",].collect()

@@ -1,0 +1,143 @@
+"""Logs: one JSON object a line for collectors, or a readable line for people, on the standard library's logging.
+
+`run`, `step` and `attempt` come from `extra`, as any other field does. What others could have written passes the
+redactor after it has become text, and can neither break its line nor speak to a terminal.
+"""
+
+import json
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TextIO, TypeAlias
+
+import msgspec
+
+from durable.secrets import Redactor
+from durable.values import JSON
+from triggers.settings import LogFormat, LogLevel
+
+Fields: TypeAlias = dict[str, JSON]
+
+CONTEXT = ("run", "step", "attempt")
+"""The fields that say what a line is about; they come first."""
+
+CHATTY = ("apscheduler", "httpcore", "httpx")
+"""Libraries that report every call at `info`."""
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: TextIO | None = None) -> None:
+    """Send all loggers' records, uvicorn's too, to the stream (standard error); a second call replaces the first."""
+    stream = stream or sys.stderr
+    is_for_people = format == "text" or (format == "auto" and stream.isatty())
+    handler = Lines(stream)
+    handler.setFormatter(Line(redactor, text_line if is_for_people else json_line))
+    root = logging.getLogger()
+    for former in [each for each in root.handlers if isinstance(each, Lines)]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING if level == "info" else logging.NOTSET)
+
+
+def flush() -> None:
+    """Put out what is still buffered: for the last words of a process."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes each record at once. One that cannot be written is lost: the library's own report would show secrets."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the library's name
+        pass
+
+
+class Line(logging.Formatter):
+    """Makes a line of what a record says, once that is redacted."""
+
+    def __init__(self, redactor: Redactor, write: Callable[[logging.LogRecord, Fields], str]) -> None:
+        super().__init__()
+        self._redactor = redactor
+        self._write = write
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = _plain(_said(record))
+        return self._write(record, {name: self._redactor.value(value) for name, value in said.items()})
+
+
+def json_line(record: logging.LogRecord, said: Fields) -> str:
+    """`time level logger message`, then `run step attempt`, further fields, and `error` with the traceback."""
+    fields: Fields = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name, **said}
+    try:
+        line = msgspec.json.encode(fields).decode()
+    except UnicodeEncodeError:  # a lone surrogate; NaN, which msgspec writes as null, must become that here too
+        line = json.dumps(json.loads(json.dumps(fields), parse_constant=lambda _: None))
+    return _in_line(line)
+
+
+def text_line(record: logging.LogRecord, said: Fields) -> str:
+    """`time level logger: message`, fields as `name=value`, and a traceback indented below."""
+    head = f"{_time(record)} {record.levelname.lower():<8} {record.name}: {_shown(said['message'])}"
+    fields = "".join(f"  {name}={_shown(value)}" for name, value in said.items() if name not in {"message", "error"})
+    below = "".join(f"\n    {_in_line(line)}" for line in str(said.get("error", "")).splitlines())
+    return head + fields + below
+
+
+# -- what a record says -----------------------------------------------------------------------------------------
+
+
+def _said(record: logging.LogRecord) -> dict[str, object]:
+    given = vars(record)
+    said: dict[str, object] = {"message": _message(record)}
+    said |= {name: given[name] for name in CONTEXT if given.get(name) is not None}
+    said |= {name: value for name, value in given.items() if name not in _OWN and name not in CONTEXT}
+    error = _error(record)
+    return said | {"error": error} if error else said
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  # a line whose arguments do not fit is better shown badly than lost
+        return f"{record.msg} {record.args!r}"
+
+
+def _error(record: logging.LogRecord) -> str:
+    """The traceback, formatted here each time: `exc_text` would keep it unredacted for other handlers."""
+    trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info and record.exc_info[1] else ""
+    return trace + (record.stack_info or "")
+
+
+def _plain(said: dict[str, object]) -> Fields:
+    """As JSON; what is none is named by its text, and what has none is left out."""
+    try:
+        plain: Fields = msgspec.to_builtins(said, str_keys=True, enc_hook=str)
+    except Exception:  # noqa: BLE001  # a field can be anything, and its text can fail in any way
+        return {name: value if isinstance(value, str) else f"<{type(value).__name__}>" for name, value in said.items()}
+    return plain
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _shown(value: JSON) -> str:
+    return _in_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _in_line(text: str) -> str:
+    return _UNSAFE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(match[0], f"\\u{ord(match[0]):04x}")

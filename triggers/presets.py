@@ -1,0 +1,62 @@
+"""The named schemes: `presets.yaml` for known senders, and `hmac` and `token`, whose options an operator gives."""
+
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+
+from durable.values import JSON
+from triggers.scheme import Encoding, HeaderName, Scheme, Sig, Signed, Strict, Token, read, read_scheme
+
+
+class GenericHmac(Strict):
+    """`preset: hmac`: a signature over the body alone, as most senders write it."""
+
+    header: HeaderName
+    algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    encoding: Encoding = "hex"
+    prefix: str = ""
+
+    def scheme(self) -> Signed:
+        return Signed(alg=self.algorithm, sig=Sig(header=self.header, prefix=self.prefix, encoding=self.encoding))
+
+
+class GenericToken(Strict):
+    """`preset: token`: a secret as the whole value of a header."""
+
+    header: HeaderName
+
+    def scheme(self) -> Token:
+        return Token(kind="token", header=self.header)
+
+
+GENERIC: dict[str, type[GenericHmac | GenericToken]] = {"hmac": GenericHmac, "token": GenericToken}
+
+
+@cache
+def presets() -> dict[str, Scheme]:
+    """The schemes of known senders by name."""
+    text = files("triggers").joinpath("presets.yaml").read_text(encoding="utf-8")
+    return {name: read_scheme(data, f"presets.yaml: {name}") for name, data in yaml.safe_load(text).items()}
+
+
+def named_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
+    """The scheme of `preset: NAME` with the options that stand beside it; raises ValueError naming the key."""
+    if not isinstance(name, str):
+        raise ValueError(f"{at}.preset: must be a name, such as `github`")
+    if name in GENERIC:
+        return read(GENERIC[name], options, at).scheme()
+    if name not in presets():
+        raise ValueError(f"{at}.preset: {_unknown(name)}")
+    if options:
+        raise ValueError(f"{at}.{next(iter(options))}: the preset `{name}` has no such option")
+    return presets()[name]
+
+
+def _unknown(name: str) -> str:
+    known = sorted([*presets(), *GENERIC])
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(known)}; or write a `scheme`"
+    return f"`{name}` is no preset; {hint}"

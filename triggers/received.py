@@ -1,0 +1,132 @@
+"""An inbound request as it came, and what the references of a scheme find in it.
+
+Rejected   it is not shown to be genuine; `reason` is for the delivery's record, `status` for the answer
+"""
+
+import hashlib
+import hmac
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, Self, TypeAlias
+from urllib.parse import parse_qsl
+
+from starlette.types import Scope
+
+from durable.values import JSON
+from triggers.body import FIELD_LIMIT, Unreadable, parse
+from triggers.scheme import Ref
+
+Reason: TypeAlias = Literal[
+    "missing_signature",
+    "malformed_signature",
+    "bad_signature",
+    "stale_timestamp",
+    "future_timestamp",
+    "duplicate_header",
+    "missing_secret",
+]
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and values in the order in which they came."""
+
+
+class Rejected(Exception):
+    """The request is not shown to be genuine."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.message = message
+
+    @property
+    def status(self) -> int:
+        """401 whether a signature is absent or bad; 400 for a request that says two things at once."""
+        return 400 if self.reason == "duplicate_header" else 401
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept."""
+
+    method: str
+    path: str
+    query_string: str
+    headers: Pairs
+    body: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, scope: Scope, body: bytes) -> Self:
+        """The request of an ASGI scope, whose header values are bytes: they are kept as Latin-1."""
+        return cls(
+            method=scope["method"],
+            path=scope["raw_path"].decode("latin-1"),
+            query_string=scope["query_string"].decode("latin-1"),
+            headers=tuple((name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in scope["headers"]),
+            body=body,
+        )
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, None without one; raises `Rejected` for several."""
+        values = [value for key, value in self.headers if key == name]
+        if len(values) > 1:
+            raise Rejected("duplicate_header", f"the header {name} came {len(values)} times")
+        return values[0] if values else None
+
+    @cached_property
+    def parsed(self) -> JSON:
+        """The body as JSON, parsed once; to be asked for after verification. Raises `Unreadable`."""
+        return parse(self.body, next((value for name, value in self.headers if name == "content-type"), None))
+
+    def value(self, ref: Ref, signature: Pairs) -> str | None:
+        """The text at a place that has a name, None if it is absent; raises `Rejected` if it is there several times.
+
+        `signature` has the fields of the signature's header.
+        """
+        match ref.place:
+            case "header":
+                return self.header(ref.name)
+            case "sig":
+                return _only(ref, signature)
+            case "query":
+                return _only(ref, _query(self.query_string))
+            case "form":
+                return self._in_body([ref.name])
+            case _:
+                return self._in_body(ref.name.split("."))
+
+    def _in_body(self, path: list[str]) -> str | None:
+        try:
+            value = self.parsed
+        except Unreadable:
+            return None  # whoever makes the Event meets it again, and answers for it
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _only(ref: Ref, pairs: Iterable[tuple[str, str]]) -> str | None:
+    values = [value for name, value in pairs if name == ref.name]
+    if len(values) > 1:
+        raise Rejected("malformed_signature", f"{ref.place}:{ref.name} came {len(values)} times")
+    return values[0] if values else None
+
+
+def _query(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=FIELD_LIMIT)
+    except ValueError:
+        raise Rejected("malformed_signature", f"the query has more than {FIELD_LIMIT} names") from None
+
+
+def withhold(headers: Pairs, names: Collection[str], key: bytes) -> tuple[Pairs, Pairs]:
+    """The headers without those named, and for each of those its name and HMAC-SHA256 under `key`.
+
+    The hashes tell whether two deliveries carried the same credential, and nothing of what it is.
+    """
+    kept = tuple((name, value) for name, value in headers if name not in names)
+    hashes = tuple(
+        (name, hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest())
+        for name, value in headers
+        if name in names
+    )
+    return kept, hashes

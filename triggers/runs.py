@@ -1,0 +1,209 @@
+"""A run as people and programs read it: its history told as one JSON document."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from durable.history import (
+    AnyEntry,
+    AttemptFailed,
+    AttemptLost,
+    Failure,
+    Slot,
+    State,
+    StepCompleted,
+    StepScheduled,
+    fold,
+    values,
+)
+from durable.journal import DeliveryRow, Reads, RunRow
+from durable.scope import described
+from durable.values import JSON, Value
+
+
+MOMENTS = {"started_at", "deadline", "due"}
+"""The fields of entries that are times."""
+
+
+class RunMissing(LookupError):
+    """There is no such run."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(f"there is no run {run}")
+
+
+async def find(reads: Reads, run: str) -> RunRow:
+    """A run's row; raises `RunMissing`."""
+    found = await reads.run(run)
+    if found is None:
+        raise RunMissing(run)
+    return found
+
+
+async def tell(reads: Reads, run: str) -> dict[str, JSON]:
+    """A run as one document; raises `RunMissing`."""
+    found = await find(reads, run)
+    return whole(found, await _loaded_history(reads, run))
+
+
+async def history(reads: Reads, run: str) -> list[dict[str, JSON]]:
+    """A run's history, entry by entry; raises `RunMissing`."""
+    await find(reads, run)
+    return [told(number, entry) for number, entry in await _loaded_history(reads, run)]
+
+
+async def _loaded_history(reads: Reads, run: str) -> list[tuple[int, AnyEntry]]:
+    entries = await reads.history(run)
+    for _, entry in entries:
+        for value in values(entry).values():
+            if value.ref and not value.is_loaded:
+                value.attach(await reads.payload(value.ref))
+    return entries
+
+
+def moment(at: int | None) -> str | None:
+    """Milliseconds as ISO 8601 in UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def row(run: RunRow) -> dict[str, JSON]:
+    """A run as a line of a list."""
+    return {
+        "id": run.id,
+        "pipeline": run.pipeline,
+        "status": run.status,
+        "reason": run.reason,
+        "trigger": run.trigger,
+        "event": run.event,
+        "created_at": moment(run.created_at),
+        "finished_at": moment(run.finished_at),
+    }
+
+
+def whole(run: RunRow, history: Sequence[tuple[int, AnyEntry]]) -> dict[str, JSON]:
+    """A run with its inputs, outputs, error and steps by path; the history's values are in memory."""
+    entries = [entry for _, entry in history]
+    state = fold(run.id, entries)
+    main = state.main
+    cleanup_error = state.finished.cleanup_error if state.finished else None
+    return row(run) | {
+        "version": run.version,
+        "inputs": state.inputs.load(),
+        "outputs": main.outputs.load() if main else None,
+        "error": described(state.error) if state.error else None,
+        "cleanup_error": described(cleanup_error) if cleanup_error else None,
+        "reason": (main.reason if main else None) or run.reason,
+        "due_at": moment(run.due_at),
+        "steps": _steps(state, entries),
+    }
+
+
+def told(number: int, entry: AnyEntry) -> dict[str, JSON]:
+    """An entry as a line of the history."""
+    line: dict[str, JSON] = {"sequence": number, "at": moment(entry.at), "type": str(entry.__struct_config__.tag)}
+    for name in entry.__struct_fields__:
+        if name != "at":
+            value = getattr(entry, name)
+            line[name] = moment(value) if name in MOMENTS else _plain(value)
+    if isinstance(entry, StepScheduled):
+        line["input"] = unfilled(entry.input.load(), entry.secrets)
+        del line["secrets"]
+    return {name: value for name, value in line.items() if value is not None}
+
+
+def unfilled(input: JSON, slots: Sequence[Slot]) -> JSON:
+    """An input as people read it: each secret as the reference that stands for it."""
+    for slot in slots:
+        text = "".join(part if isinstance(part, str) else f"{{{{ secrets.{part.secret} }}}}" for part in slot.parts)
+        input = _put(input, slot.pointer, text)
+    return input
+
+
+def _put(tree: JSON, pointer: Sequence[str | int], text: str) -> JSON:
+    if not pointer:
+        return text
+    head, *rest = pointer
+    if isinstance(tree, dict):
+        return tree | {str(head): _put(tree.get(str(head)), rest, text)}
+    if isinstance(tree, list) and isinstance(head, int):
+        return [*tree[:head], _put(tree[head], rest, text), *tree[head + 1 :]]
+    return tree
+
+
+def _plain(value: object) -> JSON:
+    match value:
+        case Value():
+            return value.load()
+        case Failure():
+            return described(value)
+        case None | bool() | int() | str():
+            return value
+    return str(value)
+
+
+def _steps(state: State, entries: Iterable[AnyEntry]) -> dict[str, JSON]:
+    attempts = _attempts(entries)
+    return {
+        path: {
+            "status": step.status,
+            "input": unfilled(step.input.load(), step.secrets),
+            "output": step.output.load(),
+            "error": described(step.error) if step.error else None,
+            "attempts": len(attempts.get(path, ())) or step.attempt,
+            "scheduled_at": moment(step.scheduled_at),
+            "finished_at": moment(step.finished_at),
+            "due_at": moment(step.due),
+            "tries": list(attempts.get(path, ())),
+        }
+        for path, step in state.steps.items()
+    }
+
+
+def _attempts(entries: Iterable[AnyEntry]) -> dict[str, list[dict[str, JSON]]]:
+    """What became of each attempt that has ended, by step."""
+    found: dict[str, list[dict[str, JSON]]] = {}
+    for entry in entries:
+        match entry:
+            case StepCompleted(attempt=0):
+                pass
+            case StepCompleted():
+                _add(found, entry, entry.started_at, "completed", None)
+            case AttemptFailed():
+                _add(found, entry, entry.started_at, entry.ending, entry.error)
+            case AttemptLost():
+                _add(found, entry, None, "lost", None)
+    return found
+
+
+def _add(
+    found: dict[str, list[dict[str, JSON]]],
+    entry: StepCompleted | AttemptFailed | AttemptLost,
+    started_at: int | None,
+    ending: str,
+    error: Failure | None,
+) -> None:
+    found.setdefault(entry.path, []).append(
+        {
+            "attempt": entry.attempt,
+            "started_at": moment(started_at),
+            "ended_at": moment(entry.at),
+            "ending": ending,
+            "error": described(error) if error else None,
+        }
+    )
+
+
+def delivery(found: DeliveryRow) -> dict[str, JSON]:
+    """A delivery as a line of a list."""
+    return {
+        "id": found.id,
+        "trigger": found.trigger,
+        "method": found.method,
+        "path": found.path,
+        "at": moment(found.at),
+        "outcome": found.outcome,
+        "reason": found.reason,
+        "event": found.event,
+        "size": found.size,
+    }

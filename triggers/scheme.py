@@ -1,0 +1,197 @@
+"""How a sender proves who it is, as data: where the signature stands, what it covers, and how both are written.
+
+A `Signed` scheme covers the request's bytes (HMAC, or Ed25519 with a public key); a `Token` is a secret that is sent
+as it is. References name a place in a request: `header:x-id`, `sig:t` (a field of the signature's header),
+`query:id`, `body:event.type` and `form:id` (once verified), and whole things: `body`, `url`, `method`, `ts`.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from durable.pipeline import parse_duration
+from durable.values import JSON
+
+Encoding: TypeAlias = Literal["hex", "base64"]
+Model = TypeVar("Model", bound=BaseModel)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_NAMED = {"header", "sig", "query", "body", "form"}
+_WHOLE = {"body", "url", "method", "ts"}
+
+
+class Ref(NamedTuple):
+    """A place in a request. A whole thing has no name; of a `const` the name is the text itself."""
+
+    place: str
+    name: str = ""
+
+
+def _header_name(value: object) -> str:
+    if isinstance(value, str) and _HEADER_NAME.fullmatch(value.lower()):
+        return value.lower()
+    raise ValueError("must be the name of a header, such as `x-signature`")
+
+
+HeaderName = Annotated[str, BeforeValidator(_header_name)]
+"""A header's name, in lower case."""
+
+
+def _any_ref(value: object) -> Ref:
+    match value:
+        case Ref():
+            return value
+        case {"const": str(text), **rest} if not rest:
+            return Ref("const", text)
+        case str() if value in _WHOLE:
+            return Ref(value)
+        case str():
+            place, colon, name = value.partition(":")
+            if colon and name and place in _NAMED:
+                return Ref(place, _header_name(name) if place == "header" else name)
+    raise ValueError(f"{value!r} names no place in a request; write `header:NAME`, `body`, or {{const: TEXT}}")
+
+
+def _ref_to(allowed: Callable[[Ref], bool], need: str) -> Callable[[object], Ref]:
+    def read(value: object) -> Ref:
+        ref = _any_ref(value)
+        if not allowed(ref):
+            raise ValueError(f"{value!r} cannot stand here; {need}")
+        return ref
+
+    return read
+
+
+SignedRef = Annotated[
+    Ref,
+    BeforeValidator(
+        _ref_to(
+            lambda ref: ref.place != "form" and not (ref.place == "body" and ref.name),
+            "the body is not parsed before it is verified, so only `body` as a whole can be signed",
+        )
+    ),
+]
+"""What a signature covers."""
+
+ValueRef = Annotated[
+    Ref,
+    BeforeValidator(_ref_to(lambda ref: ref.place in _NAMED and bool(ref.name), "name one value, such as `body:id`")),
+]
+"""One value of a request, read after it was verified."""
+
+
+class Strict(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
+    """A frozen value in which an unknown name is an error."""
+
+
+def _seconds(value: object) -> float:
+    return parse_duration(str(value)) / 1000
+
+
+class Key(Strict):
+    """How a secret becomes the key: `strip_prefix` is taken away if it stands there, and the rest is decoded."""
+
+    encoding: Literal["utf8", "base64", "hex"] = "utf8"
+    strip_prefix: str = ""
+
+
+class Sig(Strict):
+    """How the signature's header is written.
+
+    `items` splits it into several, `kv` an item into name and value, of which those named `field` are signatures
+    (several while a secret is rotated); `prefix` stands before each, and the rest is `encoding`.
+    """
+
+    header: HeaderName
+    items: str = ""
+    kv: str = ""
+    field: str = ""
+    prefix: str = ""
+    encoding: Encoding = "hex"
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if bool(self.kv) != bool(self.field):
+            raise ValueError("`kv` and `field` stand together: how an item is split, and which name is a signature")
+        return self
+
+
+class Timestamp(Strict):
+    """Where the sender's time stands, in seconds or milliseconds, and how far it may be off, either way.
+
+    `tolerance` is written as a duration, and kept in seconds.
+    """
+
+    ref: ValueRef
+    unit: Literal["s", "ms"] = "s"
+    tolerance: Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86_400)] = 300
+
+
+class Identity(Strict):
+    """What a verified request tells of itself.
+
+    `dedupe` is its id and `type` the kind of event. `replay: body` adds the body's hash as a second key, for senders
+    that sign neither their ids nor a time: one captured request could otherwise be sent again under a new id.
+    """
+
+    dedupe: ValueRef | None = None
+    type: ValueRef | None = None
+    replay: Literal["body"] | None = None
+
+
+class Signed(Identity):
+    """A signature over parts of the request. `alg` is HMAC's hash; `ed25519` has a public key for a secret."""
+
+    kind: Literal["hmac", "ed25519"] = "hmac"
+    alg: Literal["sha1", "sha256", "sha512"] = "sha256"
+    key: Key = Key()
+    sig: Sig
+    ts: Timestamp | None = None
+    signed: tuple[SignedRef, ...] = (Ref("body"),)
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        if Ref("body") not in self.signed:
+            raise ValueError("`signed` must contain `body`: what is not signed can be forged")
+        if not self.sig.kv and any(ref.place == "sig" for ref in self.signed):
+            raise ValueError("`sig:` names an item of the signature's header; say with `kv` how an item is split")
+        if self.ts is None:
+            if Ref("ts") in self.signed:
+                raise ValueError("`signed` names `ts`, and there is no `ts`")
+        elif self.ts.ref.place in {"body", "form"}:
+            if Ref("ts") in self.signed:
+                raise ValueError("`ts` stands in the body and is signed with it; take it out of `signed`")
+        elif not {Ref("ts"), self.ts.ref} & set(self.signed):
+            raise ValueError("`ts` must be among `signed`: a time that is not signed can be forged")
+        return self
+
+
+class Token(Identity):
+    """A secret in a header: the header's whole value, `Bearer TOKEN`, or `Basic` with `user:password` as the secret."""
+
+    kind: Literal["token"]
+    carrier: Literal["header", "bearer", "basic"] = "header"
+    header: HeaderName = "authorization"
+
+
+Scheme: TypeAlias = Signed | Token
+
+
+def read_scheme(data: JSON, at: str) -> Scheme:
+    """The scheme that a mapping describes; raises ValueError naming the key below `at`."""
+    is_token = isinstance(data, dict) and data.get("kind") == "token"
+    return read(Token, data, at) if is_token else read(Signed, data, at)
+
+
+def read(model: type[Model], data: JSON, at: str) -> Model:
+    """Validate a mapping; raises ValueError with a line for each problem, such as `verify.sig.header: …`."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join([at, *map(str, problem['loc'])])}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise ValueError("\n".join(problems)) from None

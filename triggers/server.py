@@ -1,0 +1,65 @@
+"""The ASGI server, embedded: it serves until told to stop, and leaves the signals to the service.
+
+uvicorn as a program takes the signals and raises them again when it returns, which would end the process before the
+runner has drained; so its signal handling is switched off here.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE = 5
+"""Seconds for requests under way when the server stops."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises OSError if the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def server_for(app: ASGIApp, *, max_connections: int) -> Server:
+    """A server for the application, on httptools: h11 takes requests that a proxy reads differently."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=max_connections,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=GRACE,
+            backlog=1024,
+        )
+    )
+
+
+async def stop(server: Server, serving: "asyncio.Task[None]") -> None:
+    """Take no more connections, let answers under way go out, and return."""
+    server.should_exit = True
+    await serving

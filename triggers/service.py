@@ -1,0 +1,200 @@
+"""The composition root: the one module that knows everything, and joins it into a service."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from connectors import BUILT_IN
+from connectors.client import HttpClient
+from connectors.egress import Egress
+from durable.action import Action
+from durable.attempt import Workbench
+from durable.clock import new_id, now
+from durable.journal import Journal
+from durable.recovery import Recovery
+from durable.runner import Limits, Runner
+from durable.secrets import Secrets
+from triggers import logs
+from triggers.api import Api
+from triggers.body import Bounds
+from triggers.folder import Folder
+from triggers.operations import Operations
+from triggers.server import listen, server_for, stop
+from triggers.settings import Settings, api_key
+from triggers.webhook import METHODS, Webhooks
+
+log = logging.getLogger("waypost.service")
+
+SWEEP_SECONDS = 1
+ADDRESS_FILE = "service.json"
+"""In the data folder: where the running service listens, for commands that talk to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service at work: its parts, for those who run it and those who test it."""
+
+    settings: Settings
+    url: str
+    data: Path
+    key_file: Path | None
+    folder: Folder
+    journal: Journal
+    runner: Runner
+    recovery: Recovery
+    app: Starlette
+    secrets: Secrets
+
+
+def actions() -> dict[str, Action]:
+    """Every action that the installed connectors offer, by `connector.action`."""
+    return {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
+
+
+@asynccontextmanager
+async def compose(
+    settings: Settings, config: Path, data: Path, environment: Mapping[str, str], *, address: tuple[str, int]
+) -> AsyncIterator[Service]:
+    """Join the parts over the journal in `data`, and part them in the reverse order."""
+    secrets = Secrets(environment)
+    logs.configure(settings.log_format, settings.log_level, secrets.redactor)
+    for warning in settings.unknown:
+        log.warning("%s", warning)
+    offered = actions()
+    data.mkdir(parents=True, exist_ok=True)
+    node = new_id("node", now())
+    async with contextlib.AsyncExitStack() as stack:
+        journal = await Journal.open(data, node=node, on_fatal=_end)
+        stack.push_async_callback(journal.close)
+        client = HttpClient(egress=Egress.parse(",".join(settings.egress_allow)))
+        stack.push_async_callback(client.close)
+        url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
+        runner = Runner(
+            journal,
+            Workbench(offered, secrets, {HttpClient: client}, journal.payload, now),
+            Limits(settings.max_attempts_in_flight, settings.max_live_runs, settings.recovery_limit),
+            url=lambda run: f"{url}/api/runs/{run}",
+        )
+        folder = Folder.read(config, offered, secrets, run_timeout=settings.run_timeout)
+        for definition in folder.definitions:
+            await runner.offer(definition)
+        key, key_file = api_key(data, settings)
+        secrets.redactor.learn(key)
+        bounds = Bounds(settings.max_body_bytes, settings.body_timeout / 1000)
+        hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
+        webhooks = Webhooks(runner, journal, secrets, now, bounds, hash_key)
+        webhooks.serve(folder.hooks)
+        api = Api(runner, journal, folder, now, bounds, key)
+        app = Starlette(
+            routes=[
+                *Operations(journal, runner, folder).routes(),
+                Route("/hooks/{path:path}", webhooks.answer, methods=METHODS),
+                Mount("/api", routes=api.routes()),
+            ]
+        )
+        recovery = Recovery(journal, runner, now)
+        yield Service(settings, url, data, key_file, folder, journal, runner, recovery, app, secrets)
+
+
+async def serve(
+    settings: Settings,
+    config: Path,
+    data: Path,
+    environment: Mapping[str, str],
+    *,
+    announce: Callable[[Service], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
+
+    Raises OSError if the address is taken, and the journal's errors if the data folder cannot be used.
+    """
+    stopping = _stop_signal()
+    listener = listen(settings.host, settings.port)
+    async with (
+        compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service,
+        at_work(service, listener) as serving,
+    ):
+        announce(service)
+        await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("stopping: no more requests are taken")
+
+
+@asynccontextmanager
+async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+    """Answer on the listener, recover what a killed process left behind, and sweep; in the end, drain."""
+    server = server_for(service.app, max_connections=service.settings.max_connections)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    recovering = asyncio.create_task(_recover(service))
+    scheduler = _sweeping(service.recovery)
+    address_file = service.data / ADDRESS_FILE
+    address_file.write_text(json.dumps({"url": _local_url(listener), "pid": os.getpid()}))
+    try:
+        yield serving
+    finally:
+        scheduler.shutdown(wait=False)
+        recovering.cancel()
+        service.runner.is_draining = True
+        await stop(server, serving)
+        await service.runner.drain(service.settings.drain_timeout / 1000)
+        address_file.unlink(missing_ok=True)
+
+
+async def _recover(service: Service) -> None:
+    try:
+        await service.recovery.recover()
+    except Exception:
+        log.exception("recovery failed; runs that it did not reach stay where they are until the next start")
+
+
+def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(
+        recovery.sweep, "interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True, misfire_grace_time=None
+    )
+    scheduler.start()
+    return scheduler
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first signal; the second ends the process where it stands, which the journal survives."""
+    stopping = asyncio.Event()
+
+    def received() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    return stopping
+
+
+def _end(error: BaseException) -> None:
+    """The journal cannot tell what is durable any more: end the process, and let recovery find out."""
+    log.critical("the journal failed: %s; the process ends, and the next start recovers", error)
+    logs.flush()
+    os._exit(1)
+
+
+def _local_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{_bracketed(reached)}:{port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

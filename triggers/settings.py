@@ -1,0 +1,273 @@
+"""Settings: `settings.toml` in the config folder, overridden by `WAYPOST_<NAME>` variables, overridden by options.
+
+SettingsError        what is wrong, a line for every problem, with the place where it was set
+"""
+
+import ipaddress
+import os
+import re
+import secrets
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+
+from durable.pipeline import parse_duration
+from durable.secrets import PREFIX as SECRET_PREFIX
+
+FILE = "settings.toml"
+KEY_FILE = "api.key"
+PREFIX = "WAYPOST_"
+
+PLACES = frozenset({"WAYPOST_CONFIG", "WAYPOST_DATA"})
+"""Variables that say where settings and data are, and so cannot be settings themselves."""
+
+CONFIDENTIAL = frozenset({"api_key", "database_url"})
+"""Settings whose values no message shows."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message has a line for every problem."""
+
+
+# -- kinds of values --------------------------------------------------------------------------------------------
+
+
+def _milliseconds(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
+    return parse_duration(value)
+
+
+def _listed(value: object) -> object:
+    return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
+
+
+def _destination(text: str) -> str:
+    if re.fullmatch(r"[0-9.]+(/.*)?|[0-9a-fA-F.]*:[0-9a-fA-F:.]*(/.*)?", text):
+        return str(ipaddress.ip_network(text, strict=False))
+    if re.fullmatch(r"\w([\w.-]*\w)?\.?", text):
+        return text.lower()
+    raise ValueError(f"{text!r} should be a host name or a network, such as crm.internal or 10.0.0.0/8")
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise ValueError("should be an address such as https://waypost.example.com")
+    return text.rstrip("/")
+
+
+def _header_safe(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch("[!-~]+", secret.get_secret_value()):
+        raise ValueError("should be printable ASCII without spaces, since it travels in a header")
+    return secret
+
+
+def _no_database(_: SecretStr) -> SecretStr:
+    raise ValueError("only the SQLite file in the data folder can be used so far; leave it unset")
+
+
+def _lowered(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Duration: TypeAlias = Annotated[int, BeforeValidator(_milliseconds)]
+"""Written as text with a unit, kept as milliseconds."""
+
+Timeout: TypeAlias = Annotated[Duration, Field(gt=0)]
+Destinations: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_destination)], ...], BeforeValidator(_listed)]
+BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
+ApiKey: TypeAlias = Annotated[SecretStr, AfterValidator(_header_safe)]
+DatabaseURL: TypeAlias = Annotated[SecretStr, AfterValidator(_no_database)]
+LogFormat: TypeAlias = Literal["auto", "text", "json"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+
+# -- the settings -----------------------------------------------------------------------------------------------
+
+
+class Settings(BaseModel, frozen=True, extra="forbid"):
+    """What an operator can set. Times are milliseconds here; `unknown` has a warning for every variable that looks
+    like a setting and is none."""
+
+    host: Annotated[str, StringConstraints(min_length=1)] = Field(
+        "127.0.0.1", description="The address to listen on; beyond this machine put a proxy with TLS in front."
+    )
+    port: int = Field(8400, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+    public_url: BaseURL | None = Field(
+        None, description="Where the world reaches this service; it begins the links in messages."
+    )
+    database_url: DatabaseURL | None = Field(
+        None, description="Another database than the SQLite file in the data folder; none can be used so far."
+    )
+    api_key: ApiKey | None = Field(
+        None, description="What callers of the API present; unset, a generated one is kept in the data folder."
+    )
+    egress_allow: Destinations = Field(
+        (), description="Private hosts and networks that steps may call; all other private addresses are refused."
+    )
+    max_body_bytes: int = Field(
+        1024 * 1024, gt=0, description="The largest request body taken in; a larger one is answered with 413."
+    )
+    body_timeout: Timeout = Field(
+        parse_duration("15s"),
+        description="How long a request's body may take to arrive, so that slow senders cost little.",
+    )
+    max_connections: int = Field(
+        512, gt=0, description="How many connections are served at once; the others are answered with 503."
+    )
+    max_attempts_in_flight: int = Field(
+        256, gt=0, description="How many attempts work at once; the others wait for their turn."
+    )
+    max_live_runs: int = Field(
+        10_000,
+        gt=0,
+        description="How many unfinished runs are in memory at most; then new ones are answered with 503.",
+    )
+    recovery_limit: int = Field(
+        5, gt=0, description="How often a run is recovered without any progress before it is paused for a person."
+    )
+    drain_timeout: Duration = Field(
+        parse_duration("30s"),
+        description="How long a stopping service waits for attempts; the rest goes on at the next start.",
+    )
+    run_timeout: Timeout = Field(
+        parse_duration("90d"), description="How long a run may take if its pipeline does not say; waiting counts."
+    )
+    log_format: LogFormat = Field(
+        "auto", description="text for people, json for collectors; auto is text on a terminal and json elsewhere."
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(_lowered)] = Field(
+        "info", description="The least level that is logged: debug, info, warning or error."
+    )
+    _unknown: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        return self._unknown
+
+    @classmethod
+    def load(cls, config: Path, environment: Mapping[str, str], overrides: Mapping[str, object]) -> Self:
+        """Read them; raises `SettingsError`. A variable that is empty and an override of None count as unset."""
+        given = _from_file(config / FILE) | _from_environment(environment) | _from_options(overrides)
+        problems = [_unknown_setting(name, each.where) for name, each in given.items() if name not in cls.model_fields]
+        if problems:
+            raise SettingsError("\n".join(problems))
+        try:
+            settings = cls.model_validate({name: each.value for name, each in given.items()})
+        except ValidationError as error:
+            raise SettingsError("\n".join(_problem(each, given) for each in error.errors())) from None
+        settings._unknown = tuple(_unknown_variables(environment))
+        return settings
+
+
+class _Given(NamedTuple):
+    """A value, and where it was set."""
+
+    value: object
+    where: str
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+    return {name: _Given(value, str(path)) for name, value in values.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
+    variables = {name: _variable(name) for name in Settings.model_fields}
+    return {
+        name: _Given(environment[variable], variable)
+        for name, variable in variables.items()
+        if environment.get(variable, "").strip()
+    }
+
+
+def _from_options(overrides: Mapping[str, object]) -> dict[str, _Given]:
+    return {
+        name: _Given(value, f"--{name.replace('_', '-')}") for name, value in overrides.items() if value is not None
+    }
+
+
+def _problem(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
+    name = str(error["loc"][0])
+    value, where = given[name]
+    shown = "" if name in CONFIDENTIAL else f" is {str(value)[:80]!r}"
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return f"{where}: {name}{shown}: {message}"
+
+
+def _unknown_setting(name: str, where: str) -> str:
+    return f"{where}: {name[:80]!r} is no setting{_meant(name, str)}"
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
+    known = {_variable(name) for name in Settings.model_fields} | PLACES
+    for variable in sorted(environment):
+        if variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX) and variable not in known:
+            yield f"{variable} is no setting{_meant(variable.removeprefix(PREFIX).lower(), _variable)}"
+
+
+def _meant(name: str, written: Callable[[str], str]) -> str:
+    near = get_close_matches(name, Settings.model_fields, n=1)
+    return f"; did you mean {written(near[0])}?" if near else ""
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+# -- the API key ------------------------------------------------------------------------------------------------
+
+
+def api_key(data_folder: Path, settings: Settings) -> tuple[str, Path | None]:
+    """The key that callers of the API present, and the file that keeps it if it is not set but generated.
+
+    The first call makes the file in the data folder, readable by its owner only; raises `SettingsError`.
+    """
+    if settings.api_key:
+        return settings.api_key.get_secret_value(), None
+    path = data_folder / KEY_FILE
+    try:
+        _make_key(path)
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the API key's file {path} cannot be used: {error}") from None
+    if not key:
+        raise SettingsError(f"the API key's file {path} is empty: delete it to have a new key generated")
+    return key, path
+
+
+def _make_key(path: Path) -> None:
+    """Make the file, unless it is there: nobody else can have made it in between, and it is never wider open."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(file, "w", encoding="ascii") as writer:
+        writer.write(f"wp_{secrets.token_urlsafe(32)}\n")
+        writer.flush()
+        os.fsync(writer.fileno())

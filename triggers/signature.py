@@ -1,0 +1,334 @@
+"""Whether a request comes from whom it should: its signature or token is checked against its raw bytes.
+
+Nothing is parsed before its bytes are verified, and whatever a sender writes, nothing but `Rejected` is raised.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from durable.values import JSON
+from triggers.presets import named_scheme
+from triggers.received import Pairs, Received, Rejected
+from triggers.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token, read_scheme
+
+SIGNATURE_LIMIT = 8_192
+"""Characters of a signature's header."""
+
+ITEM_LIMIT = 32
+"""Items of a signature's header: senders write one for each secret of a rotation, and a time."""
+
+IDENTITY_LIMIT = 200
+"""Characters of an id or type; a longer one is known by its hash."""
+
+ED25519_KEY_BYTES = 32
+
+ALWAYS_WITHHELD = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a genuine request tells of itself: its id and type, and a second key where its id may be forged."""
+
+    key: str | None = None
+    type: str | None = None
+    replay_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """What a webhook's `verify` asks for. `secrets` stand as they are written: references, not values."""
+
+    scheme: Scheme | None
+    secrets: tuple[str, ...] = ()
+    public_url: str = ""
+
+    @classmethod
+    def of(cls, verify: JSON, *, public_url: str = "") -> Self:
+        """Read `verify: none`, `{preset, secret, …}` or `{scheme, secret}`; raises ValueError naming the key.
+
+        `public_url` is the service's address as senders know it, for schemes that sign it.
+        """
+        if verify == "none":
+            return cls(None)
+        if not isinstance(verify, dict):
+            raise ValueError(
+                "verify: say how senders sign, such as {preset: github, secret: …}, or `none` to accept everybody"
+            )
+        scheme = _scheme_of(verify)
+        if isinstance(scheme, Signed) and Ref("url") in scheme.signed and not public_url:
+            raise ValueError("verify: this sender signs the public URL of the service; set `public_url`")
+        return cls(scheme, _secrets_of(verify.get("secret")), public_url.rstrip("/"))
+
+    def check(self, request: Received, secrets: Sequence[str], now: float) -> Verified:
+        """What the request tells of itself once it is verified with any of the secrets; raises `Rejected`.
+
+        `now` is in seconds since 1970: when the request was received.
+        """
+        match self.scheme:
+            case None:
+                return Verified()
+            case Token() as scheme:
+                _check_token(scheme, request, secrets)
+                return _identity(scheme, request, ())
+            case Signed() as scheme:
+                fields = _check_signature(scheme, request, secrets, self.public_url)
+                if scheme.ts:
+                    _check_time(scheme.ts, request.value(scheme.ts.ref, fields), now)
+                return _identity(scheme, request, fields)
+
+
+def _scheme_of(verify: dict[str, JSON]) -> Scheme:
+    options = {name: value for name, value in verify.items() if name not in {"preset", "scheme", "secret"}}
+    if ("preset" in verify) == ("scheme" in verify):
+        raise ValueError("verify: name either a `preset` or a `scheme`")
+    if "preset" in verify:
+        return named_scheme(verify["preset"], options, "verify")
+    if options:
+        raise ValueError(f"verify.{next(iter(options))}: no such option beside `scheme`")
+    return read_scheme(verify["scheme"], "verify.scheme")
+
+
+def _secrets_of(secret: JSON) -> tuple[str, ...]:
+    secrets = secret if isinstance(secret, list) else [secret]
+    texts = tuple(text for text in secrets if isinstance(text, str) and text)
+    if not texts or len(texts) < len(secrets):
+        raise ValueError('verify.secret: write "{{ secrets.NAME }}", or a list of them while a secret is rotated')
+    return texts
+
+
+def _identity(scheme: Scheme, request: Received, fields: Pairs) -> Verified:
+    key, kind = (request.value(ref, fields) if ref else None for ref in (scheme.dedupe, scheme.type))
+    replay_key = f"body-sha256:{hashlib.sha256(request.body).hexdigest()}" if scheme.replay else None
+    return Verified(_bounded(key), _bounded(kind), replay_key)
+
+
+def _bounded(text: str | None) -> str | None:
+    if not text or len(text) <= IDENTITY_LIMIT:
+        return text or None
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def credential_headers(scheme: Scheme | None) -> frozenset[str]:
+    """The headers that hold credentials: they are taken out before an Event is made of the request."""
+    match scheme:
+        case Signed():
+            return ALWAYS_WITHHELD | {scheme.sig.header}
+        case Token():
+            return ALWAYS_WITHHELD | {scheme.header}
+        case None:
+            return ALWAYS_WITHHELD
+
+
+def _is_any(claims: Iterable[bool]) -> bool:
+    """Whether one of the claims holds; all of them are looked at, so that the time does not tell which."""
+    return sum(claims) > 0
+
+
+# -- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def _check_token(scheme: Token, request: Received, secrets: Sequence[str]) -> None:
+    known = [secret.encode("utf-8", "surrogateescape") for secret in secrets if secret]
+    if not known:
+        raise Rejected("missing_secret", "the secret of this webhook is not set")
+    sent = _sent_token(scheme, request.header(scheme.header))
+    if not _is_any(hmac.compare_digest(sent, secret) for secret in known):
+        raise Rejected("bad_signature", f"the token in {scheme.header} is not this webhook's")
+
+
+def _sent_token(scheme: Token, value: str | None) -> bytes:
+    if not value:
+        raise Rejected("missing_signature", f"the header {scheme.header} is missing")
+    word, _, rest = value.partition(" ")
+    with suppress(ValueError):  # neither header text nor base64
+        if scheme.carrier == "header":
+            return value.encode("latin-1")
+        if word.lower() == scheme.carrier:
+            return rest.encode("latin-1") if scheme.carrier == "bearer" else base64.b64decode(rest, validate=True)
+    raise Rejected("malformed_signature", f"the header {scheme.header} does not hold a token as it should")
+
+
+# -- signatures ------------------------------------------------------------------------------------------------------
+
+
+def _check_signature(scheme: Signed, request: Received, secrets: Sequence[str], public_url: str) -> Pairs:
+    """The fields of the signature's header, once one of its signatures agrees with one of the secrets."""
+    keys = _keys(scheme, secrets)
+    header = request.header(scheme.sig.header)
+    if not header:
+        raise Rejected("missing_signature", f"the header {scheme.sig.header} is missing")
+    fields = _fields(scheme.sig, header)
+    candidates = _candidates(scheme.sig, fields)
+    message = _message(scheme, request, fields, public_url)
+    if not _is_any(_agrees(scheme, key, message, candidates) for key in keys):
+        raise Rejected("bad_signature", f"no signature in {scheme.sig.header} agrees with the request and the secret")
+    return fields
+
+
+def _keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
+    keys = []
+    problem = "is not set"
+    for secret in filter(None, secrets):
+        try:
+            key = _key(scheme, secret)
+        except ValueError:
+            problem = f"is not {scheme.key.encoding}"
+            continue
+        if not key or (scheme.kind == "ed25519" and len(key) != ED25519_KEY_BYTES):
+            problem = "has the wrong length"
+            continue
+        keys.append(key)
+    if not keys:
+        raise Rejected("missing_secret", f"the secret of this webhook {problem}")
+    return keys
+
+
+def _key(scheme: Signed, secret: str) -> bytes:
+    """The bytes that a secret's text stands for; raises ValueError."""
+    text = secret.removeprefix(scheme.key.strip_prefix)
+    match scheme.key.encoding:
+        case "utf8":
+            return text.encode("utf-8", "surrogateescape")
+        case "hex":
+            return binascii.unhexlify(text)
+        case "base64":
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+
+
+def _fields(sig: Sig, header: str) -> Pairs:
+    if len(header) > SIGNATURE_LIMIT:
+        raise Rejected("malformed_signature", f"the header {sig.header} is longer than {SIGNATURE_LIMIT} characters")
+    items = [item.strip() for item in header.split(sig.items)] if sig.items else [header]
+    if len(items) > ITEM_LIMIT:
+        raise Rejected("malformed_signature", f"the header {sig.header} has more than {ITEM_LIMIT} items")
+    if not sig.kv:
+        return tuple(("", item) for item in items)
+    return tuple((name, value) for name, _, value in (item.partition(sig.kv) for item in items))
+
+
+def _candidates(sig: Sig, fields: Pairs) -> list[bytes]:
+    """The signatures of the header; what cannot be decoded is left out, since another secret's may stand beside it."""
+    candidates = []
+    for name, text in fields:
+        if name == sig.field and text.startswith(sig.prefix):
+            with suppress(ValueError):
+                candidates.append(_decoded(text.removeprefix(sig.prefix), sig.encoding))
+    if not candidates:
+        form = f"{sig.field}{sig.kv}{sig.prefix}<{sig.encoding}>"
+        raise Rejected("malformed_signature", f"the header {sig.header} has no signature of the form {form}")
+    return candidates
+
+
+def _decoded(text: str, encoding: Encoding) -> bytes:
+    return binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text, validate=True)
+
+
+def _message(scheme: Signed, request: Received, fields: Pairs, public_url: str) -> bytes:
+    """The bytes that are signed; raises `Rejected` if the request lacks a part of them."""
+    return b"".join(_signed_part(ref, scheme, request, fields, public_url) for ref in scheme.signed)
+
+
+def _signed_part(ref: Ref, scheme: Signed, request: Received, fields: Pairs, public_url: str) -> bytes:
+    match ref.place:
+        case "body":
+            return request.body
+        case "const":
+            return ref.name.encode()
+        case "method":
+            text: str | None = request.method
+        case "url":
+            text = public_url + request.path + ("?" + request.query_string if request.query_string else "")
+        case "ts" if scheme.ts:
+            return _signed_part(scheme.ts.ref, scheme, request, fields, public_url)
+        case _:
+            text = request.value(ref, fields)
+    if not text:
+        raise Rejected("malformed_signature", f"{ref.place}:{ref.name} belongs to what is signed, and is missing")
+    try:
+        return text.encode("latin-1")  # as it came in: see Received.of
+    except UnicodeEncodeError:
+        raise Rejected("malformed_signature", f"{ref.place}:{ref.name} is no header text") from None
+
+
+def _agrees(scheme: Signed, key: bytes, message: bytes, candidates: list[bytes]) -> bool:
+    if scheme.kind == "ed25519":
+        return _is_any(_is_signed_by(key, message, candidate) for candidate in candidates)
+    expected = hmac.digest(key, message, scheme.alg)
+    return _is_any(hmac.compare_digest(expected, candidate) for candidate in candidates)
+
+
+def _is_signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _check_time(ts: Timestamp, text: str | None, now: float) -> None:
+    if not text or not (text.isascii() and text.isdigit()) or len(text) > 16:
+        raise Rejected("malformed_signature", f"{ts.ref.place}:{ts.ref.name} is no time in {ts.unit}")
+    age = now - int(text) / (1000 if ts.unit == "ms" else 1)
+    if age > ts.tolerance:
+        raise Rejected("stale_timestamp", f"the request was signed {age:.0f} s ago; {ts.tolerance:g} s are accepted")
+    if -age > ts.tolerance:
+        raise Rejected("future_timestamp", f"the request was signed {-age:.0f} s in the future: compare the clocks")
+
+
+# -- the sender's side -----------------------------------------------------------------------------------------------
+
+
+def sign(
+    scheme: Scheme,
+    secret: str,
+    body: bytes,
+    now: float,
+    *,
+    id: str,
+    type: str = "",
+    method: str = "POST",
+    path: str = "/",
+    query_string: str = "",
+    public_url: str = "",
+) -> dict[str, str]:
+    """The headers with which a sender proves itself: the inverse of verification.
+
+    `id` and `type` are written where the scheme has a header for them. For `ed25519` the secret is the private key.
+    """
+    if isinstance(scheme, Token):
+        return {scheme.header: _token(scheme, secret)}
+    time = str(int(now * (1000 if scheme.ts and scheme.ts.unit == "ms" else 1)))
+    known = [(scheme.dedupe, id), (scheme.type, type), (scheme.ts and scheme.ts.ref, time)]
+    headers = {ref.name: text for ref, text in known if ref and ref.place == "header" and text}
+    fields = tuple((ref.name, text) for ref, text in known if ref and ref.place == "sig")
+    request = Received(method, path, query_string, tuple(headers.items()), body)
+    signature = _signature(scheme, _key(scheme, secret), _message(scheme, request, fields, public_url.rstrip("/")))
+    written = (*fields, (scheme.sig.field, scheme.sig.prefix + signature))
+    return headers | {scheme.sig.header: scheme.sig.items.join(name + scheme.sig.kv + text for name, text in written)}
+
+
+def _token(scheme: Token, secret: str) -> str:
+    match scheme.carrier:
+        case "header":
+            return secret
+        case "bearer":
+            return f"Bearer {secret}"
+        case "basic":
+            return f"Basic {base64.b64encode(secret.encode()).decode()}"
+
+
+def _signature(scheme: Signed, key: bytes, message: bytes) -> str:
+    if scheme.kind == "ed25519":
+        raw = Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES]).sign(message)
+    else:
+        raw = hmac.digest(key, message, scheme.alg)
+    return raw.hex() if scheme.sig.encoding == "hex" else base64.b64encode(raw).decode()

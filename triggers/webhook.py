@@ -1,0 +1,359 @@
+"""The webhook trigger: a signed request becomes an event and the runs of it, answered after their commit.
+
+The bytes are verified before anything is parsed. An unknown hook and a bad signature get the same answer in the same
+time, so that nobody learns which hooks exist.
+"""
+
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from re import Pattern
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, Field, field_validator
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
+
+from durable import metrics
+from durable.action import Inputs
+from durable.clock import new_id
+from durable.definition import Definition, InputsRefused
+from durable.expressions import Expression, ExpressionError, Template, UndefinedName
+from durable.history import Failure, Slot
+from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
+from durable.pipeline import TriggerSpec, parse_duration
+from durable.runner import Overloaded, Runner
+from durable.secrets import SecretMissing, Secrets, fill
+from durable.start import Start
+from durable.values import JSON, Value
+from triggers.body import Bounds, Unreadable, read_body
+from triggers.presets import presets
+from triggers.received import Received, Rejected, withhold
+from triggers.signature import Verified, Verifier, credential_headers
+
+log = logging.getLogger("waypost.webhook")
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+DECOY = Verifier(presets()["github"], ())
+REFUSED = "the signature does not fit, or there is no such webhook"
+
+
+class Dedupe(BaseModel, extra="forbid"):
+    """What makes two deliveries the same, and for how long."""
+
+    key: str = Field(description="An expression of the delivery, such as {{ trigger.headers['x-id'] }}")
+    for_: str = Field("7d", alias="for", description="How long a key stays taken")
+
+    @field_validator("for_")
+    @classmethod
+    def _is_duration(cls, text: str) -> str:
+        parse_duration(text)
+        return text
+
+
+class Webhook(Inputs):
+    """What a webhook trigger is given."""
+
+    path: str = Field(description="The path below /hooks; {name} takes one part of it", pattern="^/")
+    methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that it takes")
+    verify: dict[str, Any] | Literal["none"] = Field(
+        description="How a request proves who sent it: a preset and a secret, or `none`",
+        json_schema_extra={"properties": {"secret": {"secret": True}}},
+    )
+    dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
+    respond: Literal["accepted", "result", "step"] = Field("accepted", description="When to answer")
+
+    @field_validator("verify")
+    @classmethod
+    def _is_scheme(cls, verify: dict[str, Any] | str) -> dict[str, Any] | str:
+        Verifier.of(verify)
+        return verify
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook trigger, compiled."""
+
+    definition: Definition
+    trigger: str
+    path: str
+    pattern: Pattern[str]
+    methods: frozenset[str]
+    verifier: Verifier
+    secrets: tuple[tuple[Slot, ...], ...]
+    credentials: frozenset[str]
+    dedupe: Template | None
+    claim_for: int
+    when: Expression | None
+    inputs: Template | None
+
+    @classmethod
+    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a checked trigger."""
+        given = Webhook.model_validate(spec.with_ or {})
+        pattern, _, _ = compile_path(given.path)
+        verifier = Verifier.of(given.verify)
+        return cls(
+            definition=definition,
+            trigger=spec.id,
+            path=given.path,
+            pattern=pattern,
+            methods=frozenset(given.methods),
+            verifier=verifier,
+            secrets=tuple(Template.parse(text).render({})[1] for text in verifier.secrets),
+            credentials=credential_headers(verifier.scheme),
+            dedupe=Template.parse(given.dedupe.key) if given.dedupe else None,
+            claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
+            when=Expression.parse(spec.when) if spec.when is not None else None,
+            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.definition.spec.id}/{self.trigger}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One request on its way: what came, where to, and when (ms). `headers` are without credentials, of which
+    `withheld` has the keyed hashes."""
+
+    hook: Hook
+    parameters: Mapping[str, str]
+    received: Received
+    headers: dict[str, JSON]
+    withheld: dict[str, JSON]
+    delivery: str
+    at: int
+
+    def record(self, outcome: DeliveryOutcome, reason: str | None = None) -> Delivery:
+        received = self.received
+        return Delivery(
+            id=self.delivery,
+            trigger=self.hook.name,
+            path=received.path,
+            method=received.method,
+            at=self.at,
+            outcome=outcome,
+            reason=reason,
+            headers=Value.of({"headers": self.headers, "withheld": self.withheld}),
+            body_hash=hashlib.sha256(received.body).hexdigest(),
+            size=len(received.body),
+        )
+
+
+class Filtered(Exception):
+    """The delivery was understood and starts nothing."""
+
+
+class Webhooks:
+    """Answers every request below `/hooks`."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        journal: Journal,
+        secrets: Secrets,
+        now: Callable[[], int],
+        bounds: Bounds,
+        hash_key: bytes,
+    ) -> None:
+        self._runner = runner
+        self._journal = journal
+        self._secrets = secrets
+        self._now = now
+        self._hash_key = hash_key
+        self._bounds = bounds
+        self.serve([])
+
+    def serve(self, hooks: Sequence[Hook]) -> None:
+        """Answer for these from now on."""
+        self._hooks = tuple(hooks)
+        schemes = [*presets().values(), *(hook.verifier.scheme for hook in hooks)]
+        self._credentials = frozenset[str]().union(*map(credential_headers, schemes))
+
+    async def answer(self, request: Request) -> Response:
+        """Answer one request: 202 with the ids after the commit, or what stands in the way."""
+        try:
+            body = await read_body(request, self._bounds)
+        except Unreadable as unreadable:
+            return _answer(unreadable.status, str(unreadable))
+        except ClientDisconnect:
+            return _answer(400, "the client hung up before its request was whole")
+        received = Received.of(request.scope, body)
+        if twice := _repeated(received, self._credentials):
+            return _answer(400, f"the header {twice} came several times")
+        found = self._find(f"/{request.path_params['path']}", request.method)
+        return await self._take(self._arrived(received, *found)) if found else _unknown(received)
+
+    def _arrived(self, received: Received, hook: Hook, parameters: Mapping[str, str]) -> Arrived:
+        kept, hashes = withhold(received.headers, hook.credentials, self._hash_key)
+        at = self._now()
+        return Arrived(hook, parameters, received, _joined(kept), _joined(hashes), new_id("dlv", at), at)
+
+    def _find(self, path: str, method: str) -> tuple[Hook, Mapping[str, str]] | None:
+        for hook in self._hooks:
+            if method in hook.methods and (match := hook.pattern.match(path)):
+                return hook, match.groupdict()
+        return None
+
+    async def _take(self, arrived: Arrived) -> Response:
+        hook = arrived.hook
+        try:
+            verified = hook.verifier.check(arrived.received, self._values(hook), arrived.at / 1000)
+            arrival = _arrival(arrived, verified)
+            self._filter(hook, arrival)
+            return await self._admit(arrived, verified, arrival)
+        except Rejected as rejected:
+            self._record(arrived, "rejected", f"{rejected.reason}: {rejected}")
+            return _answer(401, REFUSED)
+        except Unreadable as unreadable:
+            self._record(arrived, "rejected", str(unreadable))
+            return _answer(unreadable.status, str(unreadable))
+        except Filtered as filtered:
+            self._record(arrived, "filtered", str(filtered))
+            return JSONResponse({"event": None, "runs": [], "reason": str(filtered)})
+        except Overloaded as overloaded:
+            return _busy(str(overloaded), overloaded.retry_after)
+        except JournalError as error:
+            return _busy(str(error), 5)
+
+    def _values(self, hook: Hook) -> list[str]:
+        """The secrets of a hook as they are now; a missing one is left out, and no secret at all rejects."""
+        values = []
+        for slots in hook.secrets:
+            try:
+                values.append(str(fill(None, slots, self._secrets)[0]))
+            except SecretMissing as missing:
+                log.error("webhook %s: %s", hook.name, missing)
+        return values
+
+    def _filter(self, hook: Hook, arrival: dict[str, JSON]) -> None:
+        """Raise `Filtered` unless `when` holds; what it cannot decide starts nothing."""
+        if hook.when is None:
+            return
+        try:
+            holds = hook.when.holds({"trigger": arrival})
+        except UndefinedName as undefined:
+            raise Filtered(f"`when` is false: {undefined}") from None
+        except ExpressionError as error:
+            raise Filtered(f"`when` failed: {error}") from None
+        if not holds:
+            raise Filtered("`when` is false")
+
+    async def _admit(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> Response:
+        hook = arrived.hook
+        event = Event(
+            id=new_id("evt", arrived.at),
+            source=f"{hook.name}{arrived.received.path}",
+            key=str(arrival["id"]),
+            type=verified.type,
+            time=arrived.at,
+            data=Value.of(arrival["body"]),
+        )
+        admitted = await self._runner.admit(
+            event,
+            [_start(hook, arrival)],
+            claims=self._claims(arrived, verified, arrival),
+            delivery=arrived.record("accepted"),
+        )
+        metrics.delivery("duplicate" if admitted.is_duplicate else "accepted")
+        return _accepted(admitted)
+
+    def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
+        hook = arrived.hook
+        scope = "/".join([hook.name, *(f"{name}={value}" for name, value in sorted(arrived.parameters.items()))])
+        until = arrived.at + hook.claim_for
+        claims = []
+        if hook.dedupe is not None:
+            claims.append(Claim(scope, _dedupe_key(hook.dedupe, arrival), until))
+        elif verified.key is not None:
+            claims.append(Claim(scope, verified.key, until))
+        if verified.replay_key is not None:
+            claims.append(Claim(f"{scope}#body", verified.replay_key, until))
+        return claims
+
+    def _record(self, arrived: Arrived, outcome: DeliveryOutcome, reason: str) -> None:
+        """Write the delivery down without making its sender wait for it."""
+        metrics.delivery(outcome)
+        self._journal.record(arrived.record(outcome, reason))
+
+
+def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
+    """What expressions read as `trigger`."""
+    received = arrived.received
+    return {
+        "id": verified.key or arrived.delivery,
+        "type": verified.type,
+        "time": arrived.at,
+        "method": received.method,
+        "path": dict(arrived.parameters),
+        "query": _joined(parse_qsl(received.query_string, keep_blank_values=True)),
+        "headers": arrived.headers,
+        "body": received.parsed,
+    }
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
+    """Names and values as a mapping; what came several times is joined by commas, as HTTP means it."""
+    joined: dict[str, JSON] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+def _repeated(received: Received, names: Collection[str]) -> str | None:
+    seen = [name for name, _ in received.headers if name in names]
+    return next((name for name in seen if seen.count(name) > 1), None)
+
+
+def _unknown(received: Received) -> Response:
+    """The answer to a request for no hook, after the work that a bad signature costs."""
+    with contextlib.suppress(Rejected):
+        DECOY.check(received, ["decoy"], time.time())
+    return _answer(401, REFUSED)
+
+
+def _dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
+    try:
+        key, _ = template.render({"trigger": arrival})
+    except ExpressionError as error:
+        raise Unreadable(f"the delivery has no dedupe key: {error}") from None
+    return key if isinstance(key, str) else Value.of(key).text
+
+
+def _start(hook: Hook, arrival: dict[str, JSON]) -> Start:
+    """The run to be. What is wrong with its inputs makes a failed run, which can be redone once it is mended."""
+    definition = hook.definition
+    inputs: JSON = {}
+    try:
+        if hook.inputs is not None:
+            inputs, _ = hook.inputs.render({"trigger": arrival})
+        if not isinstance(inputs, dict):
+            raise InputsRefused([f"the trigger's inputs are {type(inputs).__name__}, not a mapping"])
+        return Start(definition, hook.trigger, definition.accept(inputs), arrival)
+    except (ExpressionError, InputsRefused) as error:
+        return Start(definition, hook.trigger, {}, arrival, Failure("invalid", "inputs", str(error)))
+
+
+def _accepted(admitted: Admitted) -> Response:
+    answer: dict[str, Any] = {"event": admitted.event, "runs": list(admitted.runs)}
+    if admitted.is_duplicate:
+        return JSONResponse(answer | {"duplicate": True}, 200)
+    return JSONResponse(answer, 202)
+
+
+def _answer(status: int, message: str) -> Response:
+    """An error. Where the body was not read to its end, the connection is of no more use."""
+    headers = {"Connection": "close"} if status in (408, 413) else None
+    return JSONResponse({"error": message}, status, headers)
+
+
+def _busy(message: str, retry_after: int) -> Response:
+    return JSONResponse({"error": message}, 503, {"Retry-After": str(retry_after)})
