@@ -10,6 +10,7 @@ from durable.document import Pointer
 from durable.findings import Findings
 from durable.names import Scope
 from durable.problem import printable, quoted, suggestion
+from durable.schema import Schema
 from durable.texts import Texts, has_template
 from durable.tree import Mapped, listed, mapped
 from durable.values import JSON
@@ -33,7 +34,7 @@ class AdmissionCheck:
                 self._trigger(trigger, ("triggers", index), scope)
                 self._inputs(trigger, ("triggers", index, "inputs"), schemas)
 
-    def _schemas(self) -> Iterator[tuple[str, jsonschema_rs.Draft202012Validator]]:
+    def _schemas(self) -> Iterator[tuple[str, Schema]]:
         for name, schema in mapped(self._declared).items():
             where: Pointer = ("inputs", name)
             if not isinstance(schema, dict):
@@ -41,11 +42,7 @@ class AdmissionCheck:
                 self._findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
                 continue
             try:
-                jsonschema_rs.meta.validate({**schema, "$schema": _DIALECT})
-                yield (
-                    name,
-                    jsonschema_rs.Draft202012Validator({"properties": {name: schema}}, retriever=_retrieve_nothing),
-                )
+                yield name, Schema(schema)
             except jsonschema_rs.ValidationError as error:
                 self._findings.add((*where, *error.instance_path), *_explained(error))
             except (jsonschema_rs.ReferencingError, ValueError) as error:
@@ -63,9 +60,7 @@ class AdmissionCheck:
         self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
-    def _inputs(
-        self, trigger: Mapped, pointer: Pointer, schemas: dict[str, jsonschema_rs.Draft202012Validator]
-    ) -> None:
+    def _inputs(self, trigger: Mapped, pointer: Pointer, schemas: dict[str, Schema]) -> None:
         if not isinstance(self._declared, dict):
             return
         given = mapped(trigger.get("inputs"))
@@ -80,14 +75,16 @@ class AdmissionCheck:
                 what = f"the trigger does not give the input {quoted(name)}"
                 self._findings.add(pointer, what, "add it, or declare a default for it", is_key=True)
 
-    def _fit(self, schema: jsonschema_rs.Draft202012Validator, name: str, value: JSON, pointer: Pointer) -> None:
-        for error in schema.iter_errors({name: value}):
-            what = f"this does not fit the input {quoted(name)}: {_short(error.message)}"
-            self._findings.add((*pointer, *error.instance_path), what, "see its schema under 'inputs'")
+    def _fit(self, schema: Schema, name: str, value: JSON, pointer: Pointer) -> None:
+        for place, message in schema.misfits(value):
+            what = f"this does not fit the input {quoted(name)}: {_short(message)}"
+            self._findings.add((*pointer, name, *place), what, "see its schema under 'inputs'")
 
 
 def _explained(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
     """What to say of a schema that is none, and the cure."""
+    if "retrieving it failed" in error.message:
+        return "the schema refers to another, and none is fetched", "write it out here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
         return f"{quoted(error.instance)} is no type", suggestion(error.instance, _TYPES) or _SCHEMA_HELP
     return f"this is no JSON Schema: {_short(error.message)}", _SCHEMA_HELP
@@ -97,10 +94,5 @@ def _short(text: str) -> str:
     return printable(text if len(text) <= 200 else f"{text[:199]}…")
 
 
-def _retrieve_nothing(address: str) -> JSON:
-    raise ValueError(f"schemas are not fetched from elsewhere ({address})")
-
-
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _SCHEMA_HELP = "see json-schema.org, draft 2020-12"

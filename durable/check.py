@@ -93,26 +93,27 @@ class StepCheck:
 
     def _use(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = str(step["use"])
-        with_output = scope.adding("output")
+        self._place_of_keys(use, step, pointer)
         check_given(self._model(use, pointer), step, pointer, scope=scope, findings=self._findings, texts=self._texts)
+        with_output = scope.adding("output")
         self._texts.templates(step.get("keep"), (*pointer, "keep"), with_output)
         if not isinstance(step.get("on_timeout"), list):
             self._texts.templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
-        if use.startswith("wait."):
-            self._wait(use, step, pointer)
-        elif "on_timeout" in step:
-            hint = "only wait.* has it; what fails is answered by 'try'"
-            self._findings.add(
-                (*pointer, "on_timeout"), f"'on_timeout' does not go with {quoted(use)}", hint, is_key=True
-            )
-        if use in self._catalogue.core:
-            for key in ("retry", "connection", "on_crash"):
-                if key in step:
-                    what, hint = f"{quoted(key)} does not go with {quoted(use)}", "it stands on a connector's action"
-                    self._findings.add((*pointer, key), what, hint, is_key=True)
         undo = step.get("undo")
         if isinstance(undo, dict):
             self._undo(undo, (*pointer, "undo"), with_output)
+
+    def _place_of_keys(self, use: str, step: Mapped, pointer: Pointer) -> None:
+        hints: dict[str, str] = {}
+        if use in self._catalogue.core:
+            hints = dict.fromkeys(("retry", "connection", "on_crash"), "it stands on a connector's action")
+        if use.startswith("wait."):
+            self._wait(use, step, pointer)
+        else:
+            hints["on_timeout"] = "only wait.* has it; what fails is answered by 'try'"
+        for key in hints.keys() & step.keys():
+            what = f"{quoted(key)} does not go with {quoted(use)}"
+            self._findings.add((*pointer, key), what, hints[key], is_key=True)
 
     def _wait(self, use: str, step: Mapped, pointer: Pointer) -> None:
         if "on_timeout" not in step and use not in ENDS_BY_ITSELF:
@@ -120,9 +121,8 @@ class StepCheck:
             self._findings.add((*pointer, "use"), f"{quoted(use)} does not say what happens when nothing comes", hint)
         elif "on_timeout" in step and "timeout" not in step:
             hint = "say how long it waits, for example 'timeout: 2d'"
-            self._findings.add(
-                (*pointer, "on_timeout"), "'on_timeout' without 'timeout' never happens", hint, is_key=True
-            )
+            what = "'on_timeout' without 'timeout' never happens"
+            self._findings.add((*pointer, "on_timeout"), what, hint, is_key=True)
 
     def _undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")

@@ -6,12 +6,11 @@ with the first run of it, and `Definition.load` makes the same definition of it 
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-import jsonschema_rs
 import msgspec
 
 from durable.action import Action, OnCrash
@@ -19,6 +18,7 @@ from durable.expressions import Expression, Template
 from durable.flow import CORE_ACTIONS
 from durable.pipeline import Defaults, Pipeline, Retry, Step, parse_duration
 from durable.retry import Policy
+from durable.schema import Schema
 from durable.values import JSON
 
 RUN_TIMEOUT = parse_duration("90d")
@@ -106,26 +106,36 @@ class Definition:
         schemas = self.spec.inputs
         if schemas is None:
             return inputs
-        defaults = {
-            name: schema["default"]
-            for name, schema in schemas.items()
-            if isinstance(schema, dict) and "default" in schema
-        }
-        inputs = defaults | inputs
+        inputs = _defaults(schemas) | inputs
         problems = [
-            f"inputs{''.join(f'.{part}' for part in error.instance_path)}: {error.message}"
-            for error in self._validator.iter_errors(inputs)
+            *(f"inputs.{name}: it is missing" for name in schemas if name not in inputs),
+            *(
+                f"inputs.{name}: there is no such input; there are {_listed(schemas)}"
+                for name in inputs.keys() - schemas
+            ),
+            *(problem for name in schemas if name in inputs for problem in self._misfits(name, inputs[name])),
         ]
         if problems:
             raise InputsRefused(problems)
         return inputs
 
+    def _misfits(self, name: str, value: JSON) -> Iterator[str]:
+        for place, message in self._schemas[name].misfits(value):
+            yield f"{'.'.join(str(part) for part in ('inputs', name, *place))}: {message}"
+
     @cached_property
-    def _validator(self) -> jsonschema_rs.Draft202012Validator:
-        schemas = self.spec.inputs or {}
-        return jsonschema_rs.Draft202012Validator(
-            {"type": "object", "properties": schemas, "required": list(schemas), "additionalProperties": False}
-        )
+    def _schemas(self) -> dict[str, Schema]:
+        return {name: Schema(schema) for name, schema in (self.spec.inputs or {}).items()}
+
+
+def _defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:
+    return {
+        name: schema["default"] for name, schema in schemas.items() if isinstance(schema, dict) and "default" in schema
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def resolve(pipeline: Pipeline, action: Callable[[str], Action | None], run_timeout: int = RUN_TIMEOUT) -> Definition:

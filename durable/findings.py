@@ -13,11 +13,12 @@ class Findings:
         self._refused = {(problem.line, problem.column) for problem in document.problems}
         self._keys: set[Place] = set()
         self._found: dict[Problem, None] = {}
+        self._errors = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether there are so many that nobody reads more."""
-        return len(self._found) >= self._limit
+        """Whether there are so many errors that nobody reads more; warnings never crowd an error out."""
+        return self._errors >= self._limit
 
     def add(
         self,
@@ -30,13 +31,16 @@ class Findings:
         severity: Severity = "error",
     ) -> None:
         """Add a problem with the value at the pointer, with its key, or with an exact place inside it."""
-        line, column = self.document.position(pointer, key=is_key)
-        if self.is_full or (line, column) in self._refused or (is_key and (line, column) in self._keys):
+        found = self.document.position(pointer, key=is_key)
+        if self.is_full or found in self._refused or (is_key and found in self._keys):
             return
-        if is_key:
-            self._keys.add((line, column))
-        line, column = place or (line, column)
-        self._found[Problem(self.document.file, line, column, message, hint, severity)] = None
+        problem = Problem(self.document.file, *(place or found), message, hint, severity)
+        if severity == "warning" and len(self._found) - self._errors >= self._limit:
+            return
+        if severity == "error" and problem not in self._found:
+            self._errors += 1
+            self._keys.update({found} if is_key else ())
+        self._found[problem] = None
 
     def problems(self) -> tuple[Problem, ...]:
         """All of them in the order of the text."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from durable.action import Inputs
+from durable.pipeline import Duration
 
 
 class Stop(Inputs):
@@ -49,7 +50,7 @@ class Emit(Inputs):
 class Delay(Inputs):
     """Wait for a while."""
 
-    duration: str = Field(alias="for", description="How long: 500ms, 30s, 5m, 2h, 7d")
+    duration: Duration = Field(alias="for", description="How long: 500ms, 30s, 5m, 2h, 7d")
 
 
 class Until(Inputs):
@@ -77,7 +78,7 @@ class AwaitEvent(Inputs):
 
     type: str = Field(description="The event's type")
     match: str | None = Field(None, description="The correlation key")
-    look_back: str | None = Field(None, description="How far back an earlier event counts")
+    look_back: Duration | None = Field(None, description="How far back an earlier event counts")
 
 
 class AwaitAny(Inputs):

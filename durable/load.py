@@ -6,7 +6,6 @@ Pure: the text comes in, and whoever calls has read the file. No text and no byt
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from durable.admission import AdmissionCheck
 from durable.catalogue import Catalogue
@@ -88,7 +87,7 @@ def _identified(data: Mapped, findings: Findings) -> Mapped:
     """The data with an id: the file's name unless it says one."""
     if "id" in data:
         return data
-    name = PurePath(findings.document.file).stem
+    name = findings.document.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not re.match(IDENTIFIER, name):
         what = f"the file's name {quoted(name)} cannot be the pipeline's id"
         findings.add((), what, "add 'id: …' of small letters, digits and '_', or rename the file")

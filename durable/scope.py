@@ -12,13 +12,16 @@ from durable.values import JSON
 
 
 class Lazy(Mapping[str, object]):
-    """A mapping whose values are made when they are asked for."""
+    """A mapping whose values are made when they are asked for, once."""
 
     def __init__(self, makers: Mapping[str, Callable[[], object]]) -> None:
         self._makers = makers
+        self._made: dict[str, object] = {}
 
     def __getitem__(self, key: str) -> object:
-        return self._makers[key]()
+        if key not in self._made:
+            self._made[key] = self._makers[key]()
+        return self._made[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._makers)

@@ -30,15 +30,6 @@ IMPURE = {
     "sqlmodel",
     "time",
 }
-SHELL = {
-    "durable.attempt",
-    "durable.clock",
-    "durable.journal",
-    "durable.metrics",
-    "durable.recovery",
-    "durable.runner",
-    "durable.start",
-}
 
 
 def _sources(room: str) -> list[str]:

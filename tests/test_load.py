@@ -99,108 +99,8 @@ def loaded(text: str | bytes, **more: Any) -> Loaded:
 
 # -- the language's own example -----------------------------------------------------------------------------------
 
-NEARLY_EVERYTHING = """\
-id: order_intake
-description: Take an order in, charge it, reserve stock, tell people
-triggers:
-  - id: shop
-    use: webhook
-    with:
-      path: /orders/{store}
-      methods: [POST]
-      verify: {preset: shopify, secret: "{{ secrets.SHOPIFY }}"}
-      dedupe: {key: "{{ trigger.headers['x-shopify-webhook-id'] }}", for: 3d}
-      respond: accepted
-    when: "trigger.body.test is not defined"
-    inputs: {order: "{{ trigger.body }}"}
-  - id: nightly
-    use: schedule
-    with: {cron: "0 2 * * *", timezone: Europe/Berlin, missed: latest}
-    inputs: {order: {id: sweep, customer_id: all, kind: sweep, total: 0, lines: []}}
-inputs:
-  order: {type: object, required: [id, total]}
-concurrency: {key: "{{ inputs.order.customer_id }}", limit: 1, overflow: queue}
-timeout: 30d
-defaults:
-  timeout: 30s
-  retry: {max_attempts: 4, min_delay: 2s, max_delay: 5m, factor: 2, errors: [network, timeout, rate_limit, server]}
-steps:
-  - id: customer
-    use: http.get
-    connection: crm
-    with: {url: "/customers/{{ inputs.order.customer_id }}"}
-    keep: {email: "{{ output.body.email }}"}
-  - id: approval
-    if: "inputs.order.total > 500"
-    use: wait.approval
-    with: {to: ops@example.com, title: "Order {{ inputs.order.id }}"}
-    timeout: 2d
-    on_timeout: {approved: false}
-  - id: route
-    switch:
-      - when: "steps.approval.status == 'completed' and not steps.approval.output.approved"
-        steps:
-          - {id: refuse, use: flow.stop, with: {status: cancelled, reason: not approved}}
-      - when: "inputs.order.kind == 'digital'"
-        steps:
-          - {id: licence, use: flow.call, with: {pipeline: issue_licence, inputs: {order: "{{ inputs.order }}"}}}
-    else: []
-  - id: reserve
-    foreach: "inputs.order.lines"
-    as: line
-    max_parallel: 5
-    on_item_error: collect
-    steps:
-      - id: hold
-        use: http.post
-        connection: stock
-        with: {url: /holds, json: {sku: "{{ line.sku }}", qty: "{{ line.qty }}"}}
-        undo: {use: http.delete, connection: stock, with: {url: "/holds/{{ output.body.id }}"}}
-  - id: pay
-    try:
-      - id: charge
-        use: stripe.create_charge
-        connection: stripe_live
-        with: {amount: "{{ inputs.order.total }}", currency: eur}
-        on_crash: park
-    catch:
-      - when: "error.code == 'card_declined'"
-        steps:
-          - {id: release, use: flow.undo, with: {steps: [reserve]}}
-          - {id: halt, use: flow.fail, with: {message: "{{ error.message }}"}}
-    finally:
-      - id: audit
-        use: sql.execute
-        connection: warehouse
-        with: {sql: "insert into audit values (:id)", params: {id: "{{ run.id }}"}}
-  - id: tell
-    parallel:
-      chat:
-        - id: slack
-          use: slack.post_message
-          connection: slack
-          with: {channel: "#orders", text: "Paid {{ inputs.order.id }}"}
-      mail:
-        - id: mail
-          use: email.send
-          connection: smtp
-          with: {to: "{{ steps.customer.output.email }}", subject: Thanks, template: receipt}
-  - id: settled
-    repeat: {until: "steps.status.output.body.state == 'settled'", every: 30s, max_times: 200}
-    steps:
-      - {id: status, use: http.get, connection: bank, with: {url: "/payments/{{ steps.charge.output.id }}"}}
-  - id: shipped
-    use: wait.event
-    with: {type: parcel.shipped, match: "{{ inputs.order.id }}"}
-    timeout: 7d
-    on_timeout: fail
-outputs: {charge: "{{ steps.charge.output.id }}"}
-on_failure:
-  - id: page
-    use: slack.post_message
-    connection: slack
-    with: {channel: "#oncall", text: "{{ run.url }} failed at {{ error.step }}: {{ error.message }}"}
-"""
+DATA = Path(__file__).parent / "data"
+NEARLY_EVERYTHING = (DATA / "order_intake.yaml").read_text("utf-8")
 
 
 def test_the_whole_language_is_understood_and_only_what_is_not_performed_is_refused() -> None:
@@ -256,6 +156,22 @@ def test_a_secret_without_a_value_is_a_warning_and_the_pipeline_is_loaded() -> N
     assert result.problems[0].hint == "set WAYPOST_SECRET_TOKEN"
 
 
+def test_warnings_never_crowd_an_error_out() -> None:
+    headers = ", ".join(f"x{number}: '{{{{ secrets.S{number} }}}}'" for number in range(300))
+    text = f"steps: [{{id: a, use: http.get, with: {{url: /, headers: {{{headers}}}}}}}, {{id: a, use: flow.stop}}]"
+
+    result = loaded(text, secrets=lambda name: False)
+
+    assert result.pipeline is None
+    assert [each.message for each in result.problems if each.severity == "error"] == ["a second step with the id 'a'"]
+
+
+def test_problems_are_bounded() -> None:
+    text = "steps:\n" + "".join(f"  - {{id: s{number}, use: nothing.here}}\n" for number in range(3_000))
+
+    assert len(loaded(text).problems) == 100
+
+
 # -- mistakes -----------------------------------------------------------------------------------------------------
 
 STEP = "steps:\n  - id: a\n    use: http.get\n    with: {url: /}\n"
@@ -281,14 +197,11 @@ class Mistake:
             else:
                 source.append(line)
         text = "\n".join(source) + "\n"
-        return cls(
-            text if re.search("^steps?:", text, re.MULTILINE) or "steps" in said[0][2] else text + STEP, tuple(said)
-        )
+        is_whole = "steps:" in source or source[0].startswith(("steps:", "description: x"))
+        return cls(text if is_whole else text + STEP, tuple(said))
 
 
-MISTAKES = [
-    Mistake.read(block) for block in (Path(__file__).parent / "data" / "mistakes.txt").read_text("utf-8").split("\n\n")
-]
+MISTAKES = [Mistake.read(block) for block in (DATA / "mistakes.txt").read_text("utf-8").split("\n\n")]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.said[0][2])
@@ -365,7 +278,7 @@ steps:
         (9, 54),  # no such name
         (10, 5),  # the id is missing
         (10, 5),  # unknown key
-        (12, 12),  # no expression
+        (12, 13),  # no expression
         (14, 20),  # a leading zero
     ]
 

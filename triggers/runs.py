@@ -19,7 +19,6 @@ from durable.journal import DeliveryRow, Reads, RunRow
 from durable.scope import described
 from durable.values import JSON, Value
 
-
 MOMENTS = {"started_at", "deadline", "due"}
 """The fields of entries that are times."""
 

@@ -26,7 +26,7 @@ ITEM_LIMIT = 100_000
 NUMBER_LIMIT = 10**30
 """How far from zero a computed whole number may be."""
 
-WORK_LIMIT = 2_000_000
+WORK_LIMIT = 1_000_000
 """Units of work in one evaluation."""
 
 _TEXT_WORK = TEXT_LIMIT // 4

@@ -78,7 +78,9 @@ class _Compiler:
 
     @_code.register
     def _(self, node: nodes.Call) -> Code:
-        raise Refused(f"nothing can be called; there are filters instead: {', '.join(FILTERS)}", node.lineno)
+        method = node.node.attr if isinstance(node.node, nodes.Getattr) else None
+        instead = f"write '|{method}'" if method in FILTERS else "there are filters instead, such as '|lower'"
+        raise Refused(f"nothing can be called; {instead}", node.lineno)
 
     # -- names and literals
 
@@ -131,7 +133,7 @@ class _Compiler:
     def _name(self, root: nodes.Name, keys: Sequence[str | int | Code]) -> closures.Path:
         if root.name == "secrets":
             raise Refused(
-                "a secret stands alone in its braces, with text around them if need be: '{{ secrets.NAME }}'",
+                "no expression reads a secret; it stands alone in its braces, where an input is meant to be secret",
                 root.lineno,
             )
         known: list[str | int] = [root.name]

@@ -80,7 +80,7 @@ def joined(evaluation: Evaluation, value: object, separator: object = "", attrib
 
 def from_json(evaluation: Evaluation, value: object) -> object:
     text = text_of(evaluation, value)
-    evaluation.charge(len(text))
+    evaluation.charge(len(text) // 2)
     try:
         return decode(text)
     except NotJSON as error:

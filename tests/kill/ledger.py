@@ -1,11 +1,11 @@
 """The world outside: a ledger of effects, in a process of its own, which no kill of the service touches.
 
-    python -m tests.kill.ledger FILE [--refuse-every N]
+    python -m tests.kill.ledger FILE [--refuse-every N] [--delay MS]
 
 `POST /effects/{event}/{step}` is a line of FILE, flushed to the disk before the answer. A key that was seen before is
 marked as a repeat, and a ledger that honours keys would not perform it. Every N-th effect is refused with 503 when it
-first comes. On a port of its own the ledger is told to hold answers back: what is then killed has had its effect, and
-will never know.
+first comes, and each takes up to MS milliseconds, some before it happens and the rest until it is answered. On a port
+of its own the ledger is told to hold answers back: what is then killed has had its effect, and will never know.
 
     POST /hold {"step", "after"}   hold back the answer to the n-th effect from now (of that step, if one is named)
     GET /held                      answers once an answer is held back
@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import hashlib
 import os
+import random
 import sys
 import time
 import zlib
@@ -68,9 +69,11 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 class Ledger:
     """Records effects, and holds answers back when it is told to."""
 
-    def __init__(self, file: Path, refuse_every: int) -> None:
-        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    def __init__(self, file: Path, refuse_every: int, delay: int) -> None:
+        self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._refuse_every = refuse_every
+        self._delay = delay / 1000
+        self._chance = random.Random(0)
         self._position = 0
         self._met: set[tuple[str, str]] = set()
         self._applied: set[str] = set()
@@ -96,8 +99,11 @@ class Ledger:
 
     async def _effect(self, request: Request) -> Answer:
         _, _, event, step = request.path.split("/")
+        before, after = (self._chance.uniform(0, self._delay / 2) for _ in range(2))
+        await asyncio.sleep(before)
         line = self._record(event, step, request)
         await self._hold_back(step)
+        await asyncio.sleep(after)
         if line.outcome == "refused":
             return 503, {"reason": "not now"}
         return 200, {"receipt": line.position}
@@ -175,8 +181,8 @@ async def _request(reader: asyncio.StreamReader) -> Request:
     return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
 
 
-async def _work(file: Path, refuse_every: int) -> None:
-    ledger = Ledger(file, refuse_every)
+async def _work(file: Path, refuse_every: int, delay: int) -> None:
+    ledger = Ledger(file, refuse_every, delay)
     listen = partial(asyncio.start_server, host="127.0.0.1", port=0, backlog=1024)
     async with await listen(ledger.effects) as effects, await listen(ledger.control) as control:
         urls = [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in (effects, control)]
@@ -189,6 +195,7 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser()
     arguments.add_argument("file", type=Path)
     arguments.add_argument("--refuse-every", type=int, default=0)
+    arguments.add_argument("--delay", type=int, default=0)
     given = arguments.parse_args()
     lifeline.hold()
-    asyncio.run(_work(given.file, given.refuse_every))
+    asyncio.run(_work(given.file, given.refuse_every, given.delay))

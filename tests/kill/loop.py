@@ -19,14 +19,15 @@ Kind: TypeAlias = Literal["random", "accept", "append", "statement", "commit", "
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-FARTHEST: Mapping[Kind, int] = {"accept": 15, "append": 40, "statement": 15, "commit": 40, "recovery": 2, "effect": 30}
+FARTHEST: Mapping[Kind, int] = {"accept": 15, "append": 40, "statement": 15, "commit": 40, "recovery": 1, "effect": 30}
 """Up to which passing of its point a life may go."""
 
-LONGEST_LIFE = 10.0
+LONGEST_LIFE = 3.0
 """Seconds after which a life whose point was not passed is killed all the same, and counted as `random`."""
 
 REST = 60.0
 REFUSE_EVERY = 16
+DELAY = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,6 @@ class Record:
     starts: list[float] = field(default_factory=list)
     checkpoints: dict[tuple[str, str], int] = field(default_factory=dict)  # the ledger's position when first seen
     answers: Mapping[str, Sequence[Accepted]] = field(default_factory=dict)
-    pipelines: Mapping[str, str] = field(default_factory=dict)
     lines: Sequence[Line] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histories: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
@@ -56,7 +56,8 @@ class Record:
 
 def plan(kills: int, chance: random.Random) -> list[Kind]:
     """Every kind once and then any, in any order."""
-    kinds = [*KINDS, *chance.choices(KINDS, weights=[len(KINDS), *[1] * len(POINTS), 1], k=max(0, kills - len(KINDS)))]
+    weights = [3 if kind == "random" else 1 for kind in KINDS]
+    kinds = [*KINDS, *chance.choices(KINDS, weights, k=max(0, kills - len(KINDS)))]
     chance.shuffle(kinds)
     return kinds[:kills]
 
@@ -66,8 +67,11 @@ async def kill_loop(folder: Path, *, kills: int, seed: int) -> Record:
     chance = random.Random(seed)
     home = Home(folder)
     record = Record(seed)
-    provider = Provider(f"evt{seed}", home.sender_secret, chance)
-    async with LedgerProcess(home.ledger, refuse_every=REFUSE_EVERY) as ledger, asyncio.TaskGroup() as group:
+    async with (
+        LedgerProcess(home.ledger, refuse_every=REFUSE_EVERY, delay=DELAY) as ledger,
+        Provider(f"evt{seed}", home.sender_secret, random.Random(-seed)) as provider,
+        asyncio.TaskGroup() as group,
+    ):
         home.write_pipelines(ledger.url)
         sending = group.create_task(provider.work())
         loop = Loop(home, ledger, provider, record, chance)
@@ -153,6 +157,6 @@ class Loop:
             service.terminate()
             if code := await service.ended():
                 record.problems.append(f"the last life ended with exit code {code}")
-        record.answers, record.pipelines = self._provider.answers, self._provider.pipelines
+        record.answers = self._provider.answers
         record.problems += self._provider.problems
         record.lines = self._ledger.lines()

@@ -129,7 +129,7 @@ class Service(Child):
             page = await self.ask("/runs", limit="1000", after=found[-1]["id"], **query)
         return found
 
-    async def at_rest(self, patience: float) -> None:
+    async def at_rest(self, patience: float = PATIENCE) -> None:
         """Wait until every run has ended or is paused."""
         await _until(self._is_at_rest, patience)
 
@@ -145,8 +145,8 @@ class Service(Child):
 class LedgerProcess(Child):
     """The ledger, and what it can be told."""
 
-    def __init__(self, file: Path, *, refuse_every: int = 0) -> None:
-        program = ["tests.kill.ledger", str(file), "--refuse-every", str(refuse_every)]
+    def __init__(self, file: Path, *, refuse_every: int = 0, delay: int = 0) -> None:
+        program = ["tests.kill.ledger", str(file), "--refuse-every", str(refuse_every), "--delay", str(delay)]
         super().__init__(program, {}, subprocess.PIPE)
         self._file = file
         self.url = ""
@@ -185,5 +185,5 @@ class LedgerProcess(Child):
 async def _until(holds: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
     """Ask a process of its own until it says so; raises TimeoutError."""
     async with asyncio.timeout(patience):
-        while not await holds():  # noqa: ASYNC110  # another process cannot set our events
+        while not await holds():  # another process cannot set our events
             await asyncio.sleep(POLL)

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import httpx
 
@@ -21,6 +21,21 @@ LITTLE_PATIENCE = 0.003
 
 RETRY_PAUSE = 0.02
 
+AGAIN, IMPATIENT = 0.1, 0.05
+"""The shares of webhooks that are delivered again though they were accepted, and of deliveries that hang up early."""
+
+
+class Webhook(NamedTuple):
+    """What happened at the provider, once, however often it is delivered."""
+
+    id: str
+    pipeline: str
+    body: bytes
+
+    @classmethod
+    def of(cls, id: str, pipeline: str = "repeatable", *, amount: int = 1, note: str = "short") -> Self:
+        return cls(id, pipeline, json.dumps({"type": "order.placed", "amount": amount, "note": note}).encode())
+
 
 class Accepted(NamedTuple):
     """A 2xx answer to a delivery."""
@@ -31,83 +46,83 @@ class Accepted(NamedTuple):
 
 
 class Provider:
-    """Delivers from `senders` at once to wherever `url` is at the moment, `pause` seconds apart on average.
+    """Delivers to wherever `url` is at the moment, and to nowhere while that is empty.
 
-    `answers` has every 2xx answer by webhook id, `pipelines` what each id was for, `problems` what no provider should
-    ever see.
+    `answers` has every 2xx answer by webhook id, `problems` what no provider should ever see.
     """
 
-    def __init__(
-        self, name: str, secret: bytes, chance: random.Random, *, senders: int = 12, pause: float = 0.1
-    ) -> None:
+    def __init__(self, name: str, secret: bytes, chance: random.Random) -> None:
         self._name = name
         self._secret = secret
         self._chance = chance
-        self._senders = senders
-        self._pause = pause
+        self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=httpx.Limits(keepalive_expiry=4))
         self._number = 0
         self._is_closing = False
         self.url = ""
         self.answers: dict[str, list[Accepted]] = defaultdict(list)
-        self.pipelines: dict[str, str] = {}
         self.problems: list[str] = []
 
-    async def work(self) -> None:
-        """Send until `close`, then bring what was begun to its end."""
-        async with (
-            httpx.AsyncClient(trust_env=False, limits=httpx.Limits(keepalive_expiry=4)) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(self._senders):
-                group.create_task(self._send(client))
+    async def work(self, *, senders: int = 12, pause: float = 0.05) -> None:
+        """Send with so many at once, each pausing that many seconds on average, until `close`; then finish these."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(senders):
+                group.create_task(self._send(pause))
 
     def close(self) -> None:
         self._is_closing = True
 
-    async def _send(self, client: httpx.AsyncClient) -> None:
+    async def _send(self, pause: float) -> None:
         while not self._is_closing:
-            id, body = self._next()
-            await self.deliver(client, id, body)
-            if self._chance.random() < 0.1:
-                await self.deliver(client, id, body)
-            await asyncio.sleep(self._chance.expovariate(1 / self._pause))
+            webhook = self._next()
+            await self.deliver(webhook)
+            if self._chance.random() < AGAIN:
+                await self.deliver(webhook)
+            await asyncio.sleep(self._chance.expovariate(1 / pause))
 
-    def _next(self) -> tuple[str, bytes]:
-        self._number += 1
-        id = f"{self._name}-{self._number}"
-        self.pipelines[id] = "parked" if self._number % 4 == 0 else "repeatable"
-        note = BIG_NOTE if self._number % 25 == 0 else "short"
-        return id, json.dumps({"type": "order.placed", "amount": self._number, "note": note}).encode()
+    def _next(self) -> Webhook:
+        self._number = number = self._number + 1
+        pipeline = "parked" if number % 4 == 0 else "repeatable"
+        note = BIG_NOTE if number % 25 == 0 else "short"
+        return Webhook.of(f"{self._name}-{number}", pipeline, amount=number, note=note)
 
-    async def deliver(self, client: httpx.AsyncClient, id: str, body: bytes) -> None:
+    async def deliver(self, webhook: Webhook) -> None:
         """Deliver under the same id until a 2xx comes back, sometimes hanging up before it can."""
         while True:
-            is_impatient = self._chance.random() < 0.05
-            answer = await self._try(client, id, body, LITTLE_PATIENCE if is_impatient else PATIENCE)
+            patience = LITTLE_PATIENCE if self._chance.random() < IMPATIENT else PATIENCE
+            answer = await self._try(webhook, patience)
             if answer is not None and answer.is_success:
                 document = answer.json()
                 accepted = Accepted(document["event"], tuple(document["runs"]), document.get("duplicate", False))
-                self.answers[id].append(accepted)
+                self.answers[webhook.id].append(accepted)
                 return
             if answer is not None and answer.status_code != 503:
-                self.problems.append(f"{id} was answered {answer.status_code}: {answer.text[:200]}")
+                self.problems.append(f"{webhook.id} was answered {answer.status_code}: {answer.text[:200]}")
                 return
             await asyncio.sleep(RETRY_PAUSE)
 
-    async def _try(self, client: httpx.AsyncClient, id: str, body: bytes, patience: float) -> httpx.Response | None:
+    async def _try(self, webhook: Webhook, patience: float) -> httpx.Response | None:
         if not self.url:
             return None
-        moment = str(int(time.time()))
-        signed = hmac.digest(self._secret, f"{id}.{moment}.".encode() + body, hashlib.sha256)
-        headers = {
-            "content-type": "application/json",
-            "webhook-id": id,
-            "webhook-timestamp": moment,
-            "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-        }
-        path = f"/hooks/{self.pipelines.get(id, 'repeatable')}"
         try:
             async with asyncio.timeout(patience):
-                return await client.post(f"{self.url}{path}", content=body, headers=headers, timeout=PATIENCE)
+                url = f"{self.url}/hooks/{webhook.pipeline}"
+                return await self._client.post(url, content=webhook.body, headers=self._signed(webhook))
         except (httpx.TransportError, TimeoutError):
             return None
+
+    def _signed(self, webhook: Webhook) -> dict[str, str]:
+        """Headers after https://www.standardwebhooks.com."""
+        moment = str(int(time.time()))
+        signature = hmac.digest(self._secret, f"{webhook.id}.{moment}.".encode() + webhook.body, hashlib.sha256)
+        return {
+            "content-type": "application/json",
+            "webhook-id": webhook.id,
+            "webhook-timestamp": moment,
+            "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
+        }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()

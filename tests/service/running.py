@@ -73,14 +73,28 @@ async def running(
 
 @dataclass
 class Outside:
-    """A server that stands for the services that steps call; `answers` says what it answers next."""
+    """A server that stands for the services that steps call; `answers` says what it answers next, `hangs` how many
+    requests it leaves unanswered, `delay` how long (s) it takes for the others."""
 
     url: str
     requests: list[dict[str, Any]] = field(default_factory=list)
     answers: list[Callable[[], Response]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs: int = 0
+    delay: float = 0
+    echo: bool = False
+    at_once: int = 0
+    most_at_once: int = 0
 
     async def take(self, request: Request) -> Response:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self._answer(request)
+        finally:
+            self.at_once -= 1
+
+    async def _answer(self, request: Request) -> Response:
         body = await request.body()
         self.requests.append(
             {
@@ -91,6 +105,12 @@ class Outside:
             }
         )
         self.arrived.set()
+        if self.hangs:
+            self.hangs -= 1
+            await asyncio.wait_for(asyncio.Event().wait(), 20)
+        await asyncio.sleep(self.delay)
+        if self.echo:
+            return JSONResponse(dict(request.headers))
         return self.answers.pop(0)() if self.answers else JSONResponse({"n": len(self.requests)})
 
 
@@ -105,6 +125,6 @@ async def outside() -> AsyncIterator[Outside]:
     try:
         yield world
     finally:
-        server.should_exit = True
+        server.force_exit = server.should_exit = True
         await serving
         listener.close()

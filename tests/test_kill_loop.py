@@ -1,0 +1,152 @@
+"""The service is killed and stopped, and a ledger outside tells what it did: promises P1 to P4.
+
+The full evidence is a command: `python -m tests.kill --kills 60`.
+"""
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from durable.journal import open_reader
+from tests.kill.evidence import Evidence
+from tests.kill.home import Home
+from tests.kill.loop import KINDS, kill_loop
+from tests.kill.processes import LedgerProcess, Service
+from tests.kill.provider import Provider, Webhook
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture
+async def ledger(home: Home) -> AsyncIterator[LedgerProcess]:
+    async with LedgerProcess(home.ledger) as ledger:
+        home.write_pipelines(ledger.url)
+        yield ledger
+
+
+@pytest.fixture
+async def provider(home: Home) -> AsyncIterator[Provider]:
+    async with Provider("evt", home.sender_secret, random.Random(1)) as provider:
+        yield provider
+
+
+@pytest.mark.slow
+async def test_twelve_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_path: Path) -> None:
+    record = await kill_loop(tmp_path, kills=12, seed=1)
+    evidence = Evidence(record)
+    assert evidence.holds, evidence.table()
+    assert {death.kind for death in record.deaths} == set(KINDS), evidence.table()
+
+
+async def test_a_run_killed_in_its_second_step_goes_on_at_its_second_step(
+    home: Home, ledger: LedgerProcess, provider: Provider
+) -> None:
+    async with Service(home) as service:
+        run = await _held_in(service, ledger, provider, "second")
+        service.kill()
+        await service.ended()
+    await ledger.release()
+    assert await _recoveries(home) == {run: 0}
+    async with Service(home) as service:
+        await ledger.hold("second")
+        await service.ready()
+        await ledger.held()
+        assert await _recoveries(home) == {run: 1}
+        await ledger.release()
+        await service.at_rest()
+        assert (await service.ask(f"/runs/{run}"))["status"] == "completed"
+    assert _effects(ledger) == {"first": 1, "second": 2, "third": 1}
+    assert len({(line.key, line.sha256) for line in ledger.lines() if line.step == "second"}) == 1
+
+
+async def test_a_step_that_may_not_be_repeated_stays_uncertain_after_a_kill(
+    home: Home, ledger: LedgerProcess, provider: Provider
+) -> None:
+    async with Service(home) as service:
+        run = await _held_in(service, ledger, provider, "middle", pipeline="parked")
+        service.kill()
+        await service.ended()
+    await ledger.release()
+    for _ in range(2):
+        async with Service(home) as service:
+            await service.ready()
+            await service.at_rest()
+            told = await service.ask(f"/runs/{run}")
+            service.kill()
+            await service.ended()
+        assert told["status"] == "paused"
+        assert "step middle is uncertain" in told["reason"]
+        assert told["steps"]["middle"]["status"] == "uncertain"
+    assert _effects(ledger) == {"before": 1, "middle": 1}
+
+
+async def test_a_stopping_service_finishes_the_step_under_way_and_goes_on_at_its_next_start(
+    home: Home, ledger: LedgerProcess, provider: Provider
+) -> None:
+    async with Service(home) as service:
+        run = await _held_in(service, ledger, provider, "second")
+        service.terminate()
+        await service.stops_listening()
+        await ledger.release()
+        assert await service.ended() == 0
+    assert _effects(ledger) == {"first": 1, "second": 1}
+    async with Service(home) as service:
+        await ledger.hold("third")
+        await service.ready()
+        await ledger.held()
+        assert await _recoveries(home) == {run: 0}
+        await ledger.release()
+        await service.at_rest()
+        assert (await service.ask(f"/runs/{run}"))["status"] == "completed"
+    assert _effects(ledger) == {"first": 1, "second": 1, "third": 1}
+
+
+async def test_a_second_signal_stops_at_once_and_loses_nothing(
+    home: Home, ledger: LedgerProcess, provider: Provider
+) -> None:
+    async with Service(home) as service:
+        run = await _held_in(service, ledger, provider, "second")
+        service.terminate()
+        await service.stops_listening()
+        service.terminate()
+        assert await service.ended(patience=5) == 1
+    await ledger.release()
+    async with Service(home) as service:
+        await service.ready()
+        await service.at_rest()
+        assert (await service.ask(f"/runs/{run}"))["status"] == "completed"
+    assert _effects(ledger) == {"first": 1, "second": 2, "third": 1}
+
+
+async def _held_in(
+    service: Service, ledger: LedgerProcess, provider: Provider, step: str, pipeline: str = "repeatable"
+) -> str:
+    """Begin a run and wait until this step's effect has happened and is not answered."""
+    await ledger.hold(step)
+    await service.ready()
+    provider.url = service.url
+    await provider.deliver(Webhook.of("evt-1", pipeline))
+    await ledger.held()
+    return provider.answers["evt-1"][0].runs[0]
+
+
+async def _recoveries(home: Home) -> dict[str, int]:
+    """The unfinished runs, and how often each was recovered without progress since."""
+    reads = await open_reader(home.data)
+    try:
+        return {run.run: run.recoveries for run in await reads.unfinished(limit=10)}
+    finally:
+        await reads.close()
+
+
+def _effects(ledger: LedgerProcess) -> dict[str, int]:
+    """How often each step had its effect."""
+    return dict(Counter(line.step for line in ledger.lines()))
