@@ -40,7 +40,7 @@ from durable.history import (
     StepUncertain,
     apply,
 )
-from durable.pipeline import parse_duration
+from durable.language.pipeline import parse_duration
 from durable.scope import names
 from durable.values import JSON, NULL, NotJSON, Value
 

@@ -16,7 +16,7 @@ import msgspec
 from durable.action import Action, OnCrash
 from durable.expressions import Expression, Template
 from durable.flow import CORE_ACTIONS
-from durable.pipeline import Defaults, Pipeline, Retry, Step, parse_duration
+from durable.language.pipeline import Defaults, Pipeline, Retry, Step, parse_duration
 from durable.retry import Policy
 from durable.schema import Schema
 from durable.values import JSON

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from durable.action import Inputs
-from durable.pipeline import Duration
+from durable.language.pipeline import Duration
 
 
 class Stop(Inputs):

@@ -7,9 +7,9 @@ from pathlib import Path
 from durable.action import Action
 from durable.definition import RUN_TIMEOUT, Definition, resolve
 from durable.flow import CORE_ACTIONS
-from durable.load import Catalogue, load
-from durable.pipeline import Pipeline
-from durable.problem import Problem
+from durable.language.load import Catalogue, load
+from durable.language.pipeline import Pipeline
+from durable.language.problem import Problem
 from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.webhook import Hook, Webhook

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from durable.pipeline import parse_duration
+from durable.language.pipeline import parse_duration
 from durable.values import JSON
 
 Encoding: TypeAlias = Literal["hex", "base64"]

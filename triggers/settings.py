@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from durable.pipeline import parse_duration
+from durable.language.pipeline import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 
 FILE = "settings.toml"

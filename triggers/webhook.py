@@ -26,7 +26,7 @@ from durable.definition import Definition, InputsRefused
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
 from durable.history import Failure, Slot
 from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
-from durable.pipeline import TriggerSpec, parse_duration
+from durable.language.pipeline import TriggerSpec, parse_duration
 from durable.runner import Overloaded, Runner
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.start import Start

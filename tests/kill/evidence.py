@@ -68,7 +68,7 @@ class Evidence:
         table.add_column("claim")
         for figure in self.figures():
             table.add_row(figure.name, figure.value, "holds" if figure.holds else "FAILS")
-        console = Console(width=100, color_system=None)
+        console = Console(width=120, color_system=None)
         with console.capture() as capture:
             console.print(table)
             for problem in [*self.problems, *self._lost()][:20]:
@@ -153,7 +153,7 @@ _NAMES = {
     "accept": "after an accept's commit, before its answer",
     "append": "after an append's commit, before its effects",
     "statement": "between two statements of a unit",
-    "commit": "after a transaction's statements, before COMMIT",
+    "commit": "after the statements of a transaction, before its COMMIT",
     "recovery": "during recovery",
     "effect": "after an effect, before its checkpoint",
 }

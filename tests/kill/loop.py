@@ -19,10 +19,17 @@ Kind: TypeAlias = Literal["random", "accept", "append", "statement", "commit", "
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-FARTHEST: Mapping[Kind, int] = {"accept": 15, "append": 40, "statement": 15, "commit": 40, "recovery": 1, "effect": 30}
+FARTHEST: Mapping[Kind, int] = {
+    "accept": 60,
+    "append": 150,
+    "statement": 60,
+    "commit": 100,
+    "recovery": 1,
+    "effect": 150,
+}
 """Up to which passing of its point a life may go."""
 
-LONGEST_LIFE = 3.0
+LONGEST_LIFE = 5.0
 """Seconds after which a life whose point was not passed is killed all the same, and counted as `random`."""
 
 REST = 60.0
@@ -114,7 +121,7 @@ class Loop:
         except Died:
             return kind
         if kind == "random":
-            await asyncio.sleep(self._chance.uniform(0, 0.8))
+            await asyncio.sleep(self._chance.uniform(0, 1.5))
         elif kind == "effect":
             await self._ledger.hold(after=passings)
             await self._ledger.held()
@@ -150,7 +157,10 @@ class Loop:
             self._provider.close()
             async with asyncio.timeout(REST):
                 await sending
-            await service.at_rest(REST)
+            try:
+                await service.at_rest(REST)
+            except TimeoutError:
+                record.problems.append(f"not every run came to rest within {REST:g} s")
             runs = await service.runs()
             record.runs = {run["id"]: await service.ask(f"/runs/{run['id']}") for run in runs}
             record.histories = {id: (await service.ask(f"/runs/{id}/history"))["entries"] for id in record.runs}

@@ -21,7 +21,7 @@ from triggers.received import Received, Rejected
 from triggers.scheme import Scheme, Signed, Token, read_scheme
 from triggers.signature import IDENTITY_LIMIT, ITEM_LIMIT, SIGNATURE_LIMIT, Verified, Verifier, sign
 
-DATA = Path(__file__).parent / "data" / "webhooks"
+DATA = Path(__file__).parent.parent / "data" / "webhooks"
 VECTORS = json.loads((DATA / "vectors.json").read_text(encoding="utf-8"))["vectors"]
 SCHEMES: dict[str, Scheme] = {
     name: read_scheme(data, name)

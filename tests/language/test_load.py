@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
 from durable.flow import CORE_ACTIONS
-from durable.load import Catalogue, Loaded, load
-from durable.pipeline import Duration, Pipeline, Step, parse_duration
-from tests.test_document import WELL_KNOWN_MISTAKES
+from durable.language.load import Catalogue, Loaded, load
+from durable.language.pipeline import Duration, Pipeline, Step, parse_duration
+from tests.language.test_document import WELL_KNOWN_MISTAKES
 
 # -- stand-ins for connectors and triggers ------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ def loaded(text: str | bytes, **more: Any) -> Loaded:
 
 # -- the language's own example -----------------------------------------------------------------------------------
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 NEARLY_EVERYTHING = (DATA / "order_intake.yaml").read_text("utf-8")
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 import jsonschema_rs
 
-from durable.catalogue import Catalogue
-from durable.check import check_filled, check_given
-from durable.document import Pointer
-from durable.findings import Findings
-from durable.names import Scope
-from durable.problem import printable, quoted, suggestion
+from durable.language.catalogue import Catalogue
+from durable.language.check import check_filled, check_given
+from durable.language.document import Pointer
+from durable.language.findings import Findings
+from durable.language.names import Scope
+from durable.language.problem import printable, quoted, suggestion
+from durable.language.texts import Texts, has_template
+from durable.language.tree import Mapped, listed, mapped
 from durable.schema import Schema
-from durable.texts import Texts, has_template
-from durable.tree import Mapped, listed, mapped
 from durable.values import JSON
 
 

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durable import document
-from durable.document import Document, Limits
-from durable.problem import Problem, nearest
+from durable.language import document
+from durable.language.document import Document, Limits
+from durable.language.problem import Problem, nearest
 
 WELL_KNOWN_MISTAKES = [
     # text, line, column, part of the message, part of the cure

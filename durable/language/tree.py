@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from durable.document import Pointer
-from durable.findings import Findings
-from durable.names import Spot
-from durable.pipeline import kind_of
+from durable.language.document import Pointer
+from durable.language.findings import Findings
+from durable.language.names import Spot
+from durable.language.pipeline import kind_of
 from durable.values import JSON
 
 Mapped: TypeAlias = "dict[str, JSON]"

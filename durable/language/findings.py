@@ -1,7 +1,7 @@
 """The problems of one document, gathered by where they are in its data."""
 
-from durable.document import LIMITS, Document, Place, Pointer
-from durable.problem import Problem, Severity
+from durable.language.document import LIMITS, Document, Place, Pointer
+from durable.language.problem import Problem, Severity
 
 
 class Findings:

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from durable.document import Pointer
-from durable.problem import quoted, suggestion
+from durable.language.document import Pointer
+from durable.language.problem import quoted, suggestion
 from durable.values import JSON
 
 Schema: TypeAlias = dict[str, Any]

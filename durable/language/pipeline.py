@@ -1,7 +1,7 @@
 """The pipeline language as models: every key that a file may hold, and what it means.
 
-The models give the JSON Schema that editors use and the reference documentation. They check shapes; `durable.load`
-checks what needs the whole file or the installed connectors. Durations stay text here: `parse_duration` reads them.
+The models give the JSON Schema that editors use and the reference documentation. They check shapes; `load` checks what
+needs the whole file or the installed connectors. Durations stay text here: `parse_duration` reads them.
 """
 
 import re

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from durable.problem import printable, quoted
+from durable.language.problem import printable, quoted
 
 
 @dataclass(frozen=True, slots=True)

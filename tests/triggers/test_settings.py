@@ -10,7 +10,7 @@ import pytest
 
 from triggers.settings import Settings, SettingsError, api_key
 
-SHIPPED = Path(__file__).parent.parent / "config"
+SHIPPED = Path(__file__).parent.parent.parent / "config"
 
 
 def load(

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import BaseModel
 
-from durable.catalogue import Catalogue
-from durable.document import Pointer
-from durable.findings import Findings
-from durable.fit import shape_of, unfit
-from durable.names import RESERVED, Scope, Spot
-from durable.pipeline import misfits
-from durable.problem import quoted
-from durable.texts import Texts, anywhere, is_template
-from durable.tree import Branch, Mapped, branches, listed, mapped
+from durable.language.catalogue import Catalogue
+from durable.language.document import Pointer
+from durable.language.findings import Findings
+from durable.language.fit import shape_of, unfit
+from durable.language.names import RESERVED, Scope, Spot
+from durable.language.pipeline import misfits
+from durable.language.problem import quoted
+from durable.language.texts import Texts, anywhere, is_template
+from durable.language.tree import Branch, Mapped, branches, listed, mapped
 from durable.values import JSON
 
 ENDS_BY_ITSELF = frozenset({"wait.delay", "wait.until"})

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 
-from durable.document import Pointer
 from durable.expressions import Expression, ExpressionError, Template
-from durable.findings import Findings
-from durable.names import Scope
-from durable.problem import quoted
+from durable.language.document import Pointer
+from durable.language.findings import Findings
+from durable.language.names import Scope
+from durable.language.problem import quoted
 from durable.values import JSON
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from durable.problem import quoted, suggestion
+from durable.language.problem import quoted, suggestion
 
 FIELDS: dict[str, frozenset[str]] = {
     "trigger": frozenset({"body", "headers", "query", "path", "id", "type", "time"}),

@@ -2,7 +2,7 @@
 
 import re
 
-from durable.problem import quoted
+from durable.language.problem import quoted
 from durable.values import JSON
 
 _CONSTANTS: dict[str, JSON] = (

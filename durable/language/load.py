@@ -7,17 +7,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from durable.admission import AdmissionCheck
-from durable.catalogue import Catalogue
-from durable.check import StepCheck, check_filled, check_ids
-from durable.document import LIMITS, Document, Limits, Pointer
-from durable.findings import Findings
-from durable.fit import unfit
-from durable.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
-from durable.pipeline import IDENTIFIER, Pipeline
-from durable.problem import Problem, quoted
-from durable.texts import Texts
-from durable.tree import Mapped, every_step, listed, mapped, spots
+from durable.language.admission import AdmissionCheck
+from durable.language.catalogue import Catalogue
+from durable.language.check import StepCheck, check_filled, check_ids
+from durable.language.document import LIMITS, Document, Limits, Pointer
+from durable.language.findings import Findings
+from durable.language.fit import unfit
+from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
+from durable.language.pipeline import IDENTIFIER, Pipeline
+from durable.language.problem import Problem, quoted
+from durable.language.texts import Texts
+from durable.language.tree import Mapped, every_step, listed, mapped, spots
 from durable.values import JSON
 
 __all__ = ["Catalogue", "Loaded", "load"]

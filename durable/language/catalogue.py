@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.action import Action
-from durable.names import Fault
-from durable.problem import quoted, suggestion
+from durable.language.names import Fault
+from durable.language.problem import quoted, suggestion
 
 
 @dataclass(frozen=True, slots=True)

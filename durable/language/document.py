@@ -12,9 +12,9 @@ from typing import NoReturn, TypeAlias
 
 import yaml
 
-from durable.problem import Problem, quoted
-from durable.scalar import Unfit, is_text, scalar
-from durable.syntax import Fault, explain, in_quotes, line_of, unquoted_expression, without_comment
+from durable.language.problem import Problem, quoted
+from durable.language.scalar import Unfit, is_text, scalar
+from durable.language.syntax import Fault, explain, in_quotes, line_of, unquoted_expression, without_comment
 from durable.values import JSON
 
 Pointer: TypeAlias = tuple[str | int, ...]
