@@ -14,8 +14,8 @@ from rich.table import Table
 from durable import __version__
 from durable.secrets import SecretMissing, fill
 from triggers.folder import Folder, PipelineFile
+from triggers.hook import Hook
 from triggers.signature import sign
-from triggers.webhook import Hook
 
 if TYPE_CHECKING:
     from triggers.service import Service

@@ -12,7 +12,7 @@ from durable.language.pipeline import Pipeline
 from durable.language.problem import Problem
 from durable.secrets import Secrets
 from durable.values import JSON
-from triggers.webhook import Hook, Webhook
+from triggers.hook import Hook, Webhook
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,113 +10,33 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from re import Pattern
-from typing import Any, Literal, Self
+from typing import Any, get_args
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, Field, field_validator
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import compile_path
 
 from durable import metrics
-from durable.action import Inputs
 from durable.clock import new_id
-from durable.definition import Definition, InputsRefused
-from durable.expressions import Expression, ExpressionError, Template, UndefinedName
-from durable.history import Failure, Slot
+from durable.definition import InputsRefused
+from durable.expressions import ExpressionError, Template, UndefinedName
+from durable.history import Failure
 from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
-from durable.language.pipeline import TriggerSpec, parse_duration
 from durable.runner import Overloaded, Runner
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.start import Start
 from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, read_body
+from triggers.hook import Hook, Method
 from triggers.presets import presets
 from triggers.received import Received, Rejected, withhold
 from triggers.signature import Verified, Verifier, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = get_args(Method)
 DECOY = Verifier(presets()["github"], ())
 REFUSED = "the signature does not fit, or there is no such webhook"
-
-
-class Dedupe(BaseModel, extra="forbid"):
-    """What makes two deliveries the same, and for how long."""
-
-    key: str = Field(description="An expression of the delivery, such as {{ trigger.headers['x-id'] }}")
-    for_: str = Field("7d", alias="for", description="How long a key stays taken")
-
-    @field_validator("for_")
-    @classmethod
-    def _is_duration(cls, text: str) -> str:
-        parse_duration(text)
-        return text
-
-
-class Webhook(Inputs):
-    """What a webhook trigger is given."""
-
-    path: str = Field(description="The path below /hooks; {name} takes one part of it", pattern="^/")
-    methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that it takes")
-    verify: dict[str, Any] | Literal["none"] = Field(
-        description="How a request proves who sent it: a preset and a secret, or `none`",
-        json_schema_extra={"properties": {"secret": {"secret": True}}},
-    )
-    dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
-    respond: Literal["accepted", "result", "step"] = Field("accepted", description="When to answer")
-
-    @field_validator("verify")
-    @classmethod
-    def _is_scheme(cls, verify: dict[str, Any] | str) -> dict[str, Any] | str:
-        Verifier.of(verify)
-        return verify
-
-
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A webhook trigger, compiled."""
-
-    definition: Definition
-    trigger: str
-    path: str
-    pattern: Pattern[str]
-    methods: frozenset[str]
-    verifier: Verifier
-    secrets: tuple[tuple[Slot, ...], ...]
-    credentials: frozenset[str]
-    dedupe: Template | None
-    claim_for: int
-    when: Expression | None
-    inputs: Template | None
-
-    @classmethod
-    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
-        """Compile a checked trigger."""
-        given = Webhook.model_validate(spec.with_ or {})
-        pattern, _, _ = compile_path(given.path)
-        verifier = Verifier.of(given.verify)
-        return cls(
-            definition=definition,
-            trigger=spec.id,
-            path=given.path,
-            pattern=pattern,
-            methods=frozenset(given.methods),
-            verifier=verifier,
-            secrets=tuple(Template.parse(text).render({})[1] for text in verifier.secrets),
-            credentials=credential_headers(verifier.scheme),
-            dedupe=Template.parse(given.dedupe.key) if given.dedupe else None,
-            claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
-            when=Expression.parse(spec.when) if spec.when is not None else None,
-            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
-        )
-
-    @property
-    def name(self) -> str:
-        return f"{self.definition.spec.id}/{self.trigger}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,92 @@
+"""A webhook as its pipeline describes it: where it listens, whom it believes, and what it makes of a request."""
+
+from dataclasses import dataclass
+from re import Pattern
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, Field, field_validator
+from starlette.routing import compile_path
+
+from durable.action import Inputs
+from durable.definition import Definition
+from durable.expressions import Expression, Template
+from durable.history import Slot
+from durable.language.pipeline import TriggerSpec, parse_duration
+from triggers.signature import Verifier, credential_headers
+
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Dedupe(BaseModel, extra="forbid"):
+    """What makes two deliveries the same, and for how long."""
+
+    key: str = Field(description="An expression of the delivery, such as {{ trigger.headers['x-id'] }}")
+    for_: str = Field("7d", alias="for", description="How long a key stays taken")
+
+    @field_validator("for_")
+    @classmethod
+    def _is_duration(cls, text: str) -> str:
+        parse_duration(text)
+        return text
+
+
+class Webhook(Inputs):
+    """What a webhook trigger is given."""
+
+    path: str = Field(description="The path below /hooks; {name} takes one part of it", pattern="^/")
+    methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that it takes")
+    verify: dict[str, Any] | Literal["none"] = Field(
+        description="How a request proves who sent it: a preset and a secret, or `none`",
+        json_schema_extra={"properties": {"secret": {"secret": True}}},
+    )
+    dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
+    respond: Literal["accepted", "result", "step"] = Field("accepted", description="When to answer")
+
+    @field_validator("verify")
+    @classmethod
+    def _is_scheme(cls, verify: dict[str, Any] | str) -> dict[str, Any] | str:
+        Verifier.of(verify)
+        return verify
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook trigger, compiled."""
+
+    definition: Definition
+    trigger: str
+    path: str
+    pattern: Pattern[str]
+    methods: frozenset[str]
+    verifier: Verifier
+    secrets: tuple[tuple[Slot, ...], ...]
+    credentials: frozenset[str]
+    dedupe: Template | None
+    claim_for: int
+    when: Expression | None
+    inputs: Template | None
+
+    @classmethod
+    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a checked trigger."""
+        given = Webhook.model_validate(spec.with_ or {})
+        pattern, _, _ = compile_path(given.path)
+        verifier = Verifier.of(given.verify)
+        return cls(
+            definition=definition,
+            trigger=spec.id,
+            path=given.path,
+            pattern=pattern,
+            methods=frozenset(given.methods),
+            verifier=verifier,
+            secrets=tuple(Template.parse(text).render({})[1] for text in verifier.secrets),
+            credentials=credential_headers(verifier.scheme),
+            dedupe=Template.parse(given.dedupe.key) if given.dedupe else None,
+            claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
+            when=Expression.parse(spec.when) if spec.when is not None else None,
+            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
+        )
+
+    @property
+    def name(self) -> str:
+        return f"{self.definition.spec.id}/{self.trigger}"
