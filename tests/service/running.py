@@ -81,6 +81,7 @@ class Outside:
     answers: list[Callable[[], Response]] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     hangs: int = 0
+    hangs_until: asyncio.Event | None = None
     delay: float = 0
     echo: bool = False
     at_once: int = 0
@@ -108,6 +109,8 @@ class Outside:
         if self.hangs:
             self.hangs -= 1
             await asyncio.wait_for(asyncio.Event().wait(), 20)
+        if self.hangs_until:
+            await self.hangs_until.wait()
         await asyncio.sleep(self.delay)
         if self.echo:
             return JSONResponse(dict(request.headers))
