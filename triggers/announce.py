@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from triggers.service import Service
 
 SAMPLE_BODY = '{"name": "Ada"}'
+WIDE = 200
+"""Columns of what is written to a pipe, where nothing need be cut."""
+
 TONES = {
     "completed": "green",
     "failed": "red",
@@ -35,7 +38,6 @@ TONES = {
 def announce(service: "Service") -> None:
     """Where the service listens, what it serves, and a request to try."""
     out = Console(highlight=False)
-    print_problems(service.folder)
     out.print(f"Waypost {__version__} listens on [bold]{service.url}[/]")
     for hook in service.folder.hooks:
         methods = " ".join(sorted(hook.methods))
@@ -44,6 +46,7 @@ def announce(service: "Service") -> None:
         )
     where = service.key_file or "WAYPOST_API_KEY"
     out.print(f"  API key   {where}", soft_wrap=True)
+    print_problems(service.folder)
     for hook in service.folder.hooks:
         if command := _curl(service, hook):
             out.print("Try it:")
@@ -89,12 +92,13 @@ def print_runs(found: Iterable[dict[str, Any]]) -> None:
     """A line a run."""
     table = Table(box=None, pad_edge=False)
     for column in ("RUN", "PIPELINE", "STATUS", "STARTED", "TOOK"):
-        table.add_column(column, no_wrap=True, min_width=30 if column == "RUN" else None)
+        table.add_column(column, no_wrap=True)
     for run in found:
         took = _between(run["created_at"], run["finished_at"])
-        table.add_row(run["id"], run["pipeline"], _toned(run["status"]), _moment(run["created_at"]), took)
+        started = _moment(run["created_at"])[5:19]
+        table.add_row(run["id"], run["pipeline"], _toned(run["status"]), started, took)
     out = Console(highlight=False)
-    out.print(table, width=max(out.width, 120), crop=False)
+    out.print(table, width=None if out.is_terminal else WIDE)
 
 
 def print_run(run: dict[str, Any], history: Iterable[dict[str, Any]]) -> None:

@@ -156,6 +156,7 @@ _NAMES = {
     "commit": "after the statements of a transaction, before its COMMIT",
     "recovery": "during recovery",
     "effect": "after an effect, before its checkpoint",
+    "drain": "while it drains after SIGTERM",
 }
 
 

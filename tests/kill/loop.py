@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,9 @@ from tests.kill.processes import Died, LedgerProcess, Service
 from tests.kill.provider import Accepted, Provider
 from tests.kill.service import POINTS
 
-Kind: TypeAlias = Literal["random", "accept", "append", "statement", "commit", "recovery", "effect"]
-"""`random` at any moment, `effect` after an effect and before its checkpoint, the others as `service` says."""
+Kind: TypeAlias = Literal["random", "accept", "append", "statement", "commit", "recovery", "effect", "drain"]
+"""`random` at any moment, `effect` after an effect and before its checkpoint, `drain` between SIGTERM and the end that it
+asks for, the others as `service` says."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -26,6 +28,7 @@ FARTHEST: Mapping[Kind, int] = {
     "commit": 100,
     "recovery": 1,
     "effect": 150,
+    "drain": 150,
 }
 """Up to which passing of its point a life may go."""
 
@@ -106,7 +109,9 @@ class Loop:
         async with Service(self._home, f"{kind}:{passings}" if kind in POINTS else "") as service:
             died_of = await self._live(service, kind, passings)
             self._provider.url = ""
-            await service.ended()
+            code = await service.ended()
+        if code != -signal.SIGKILL:
+            self._record.problems.append(f"a life that was to be killed ended by itself with exit code {code}")
         await self._ledger.release()
         await self._examine(died_of)
 
@@ -122,9 +127,12 @@ class Loop:
             return kind
         if kind == "random":
             await asyncio.sleep(self._chance.uniform(0, 1.5))
-        elif kind == "effect":
+        elif kind in ("effect", "drain"):
             await self._ledger.hold(after=passings)
             await self._ledger.held()
+            if kind == "drain":
+                service.terminate()
+                await asyncio.sleep(self._chance.uniform(0, 0.3))
         else:
             kind = await self._await_doom(service, kind)
         service.kill()
