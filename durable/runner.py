@@ -111,6 +111,10 @@ class Runner:
         await self._journal.define(definition.version, definition.spec.id, definition.data, self._bench.now())
         self._definitions[definition.version] = definition
 
+    def knows(self, definition: Definition) -> bool:
+        """Whether it was offered already."""
+        return definition.version in self._definitions
+
     async def admit(
         self, event: Event, starts: Sequence[Start], *, claims: Sequence[Claim] = (), delivery: Delivery | None = None
     ) -> Admitted:

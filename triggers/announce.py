@@ -13,7 +13,7 @@ from rich.table import Table
 
 from durable import __version__
 from durable.secrets import SecretMissing, fill
-from triggers.folder import Folder, PipelineFile
+from triggers.folder import Folder
 from triggers.hook import Hook
 from triggers.signature import sign
 
@@ -80,12 +80,7 @@ def print_problems(folder: Folder) -> None:
     for file in folder.files:
         for problem in file.problems:
             tone = "red" if problem.severity == "error" else "yellow"
-            err.print(f"[{tone}]{escape(problem.render(_line(file, problem.line)))}[/]", soft_wrap=True)
-
-
-def _line(file: PipelineFile, number: int) -> str:
-    lines = file.text.splitlines()
-    return lines[number - 1] if 0 < number <= len(lines) else ""
+            err.print(f"[{tone}]{escape(problem.render(file.line(problem.line)))}[/]", soft_wrap=True)
 
 
 def print_runs(found: Iterable[dict[str, Any]]) -> None:

@@ -140,9 +140,9 @@ def validate(config: Config = CONFIG) -> None:
 
     if not (config / "pipelines").is_dir():
         _fail(f"there is no folder {config / 'pipelines'}: name the config folder with --config", 2)
-    folder = Folder.read(config, actions(), Secrets(os.environ))
+    folder = Folder(config, actions(), Secrets(os.environ))
     print_problems(folder)
-    invalid = sum(file.definition is None for file in folder.files)
+    invalid = sum(not file.is_valid for file in folder.files)
     typer.echo(f"{len(folder.files) - invalid} of {len(folder.files)} pipelines are valid")
     if invalid:
         raise typer.Exit(FAILED)

@@ -1,55 +1,87 @@
-"""The config folder: its pipeline files, loaded and checked. A file that is invalid disables only itself, visibly."""
+"""The config folder: its pipeline files, loaded, checked, and read again when they change.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+A file that is invalid disables only itself, visibly. One that was valid before goes on serving what it said then, until
+it is mended or removed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from durable.action import Action
 from durable.definition import RUN_TIMEOUT, Definition, resolve
 from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, load
-from durable.language.pipeline import Pipeline
 from durable.language.problem import Problem
 from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.hook import Hook, Webhook
 
+TRIGGERS = {"webhook": Webhook}
+"""The kinds of triggers, and what each is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineFile:
-    """One file of the folder: what it defines, or what is wrong with it."""
+    """One file: what it defines, or what is wrong with it. `is_refused`: it serves what it said before it changed."""
 
     path: Path
-    text: str
-    problems: tuple[Problem, ...]
-    pipeline: Pipeline | None = None
+    data: bytes
+    problems: tuple[Problem, ...] = ()
     definition: Definition | None = None
     hooks: tuple[Hook, ...] = ()
+    is_refused: bool = False
 
     @property
     def name(self) -> str:
-        return self.pipeline.id if self.pipeline else self.path.stem
+        return self.definition.spec.id if self.definition else self.path.stem
+
+    @property
+    def is_valid(self) -> bool:
+        return self.definition is not None and not self.is_refused
+
+    def line(self, number: int) -> str:
+        """A line of its text, counted from 1; empty if there is none."""
+        lines = self.data.decode(errors="replace").splitlines()
+        return lines[number - 1] if 0 < number <= len(lines) else ""
+
+    def described(self) -> dict[str, JSON]:
+        """The file as a list shows it."""
+        return {
+            "id": self.name,
+            "file": self.path.name,
+            "status": "serving" if self.is_valid else "serving the version before" if self.definition else "disabled",
+            "version": self.definition.version if self.definition else None,
+            "webhooks": [f"/hooks{hook.path}" for hook in self.hooks],
+            "problems": [str(problem) for problem in self.problems],
+        }
 
 
-@dataclass(frozen=True, slots=True)
 class Folder:
     """Every pipeline file of a config folder, in the order of their names."""
 
-    files: tuple[PipelineFile, ...] = ()
-    _by_id: Mapping[str, Definition] = field(default_factory=dict)
+    def __init__(
+        self, folder: Path, actions: Mapping[str, Action], secrets: Secrets, *, run_timeout: int = RUN_TIMEOUT
+    ) -> None:
+        self.path = folder / "pipelines"
+        self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers=TRIGGERS)
+        self._secrets = secrets
+        self._run_timeout = run_timeout
+        self._loaded: dict[Path, PipelineFile] = {}
+        self.files: tuple[PipelineFile, ...] = ()
+        self._by_id: dict[str, Definition] = {}
+        self.refresh()
 
-    @classmethod
-    def read(
-        cls, folder: Path, actions: Mapping[str, Action], secrets: Secrets, *, run_timeout: int = RUN_TIMEOUT
-    ) -> "Folder":
-        """Load `pipelines/*.yaml` below the folder."""
-        catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={"webhook": Webhook})
-        paths = sorted(path for path in (folder / "pipelines").glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
-        files: list[PipelineFile] = []
-        for path in paths:
-            files.append(_without_clash(_read(path, catalogue, secrets, run_timeout), files))
-        definitions = {file.name: file.definition for file in files if file.definition}
-        return cls(tuple(files), definitions)
+    def refresh(self) -> list[PipelineFile]:
+        """Read the folder again; returns the files that are new or changed, and those that are gone, as they were."""
+        paths = sorted(path for path in self.path.glob("*") if path.suffix in (".yaml", ".yml"))
+        loaded = {path: self._read(path) for path in paths}
+        changed = [file for path, file in loaded.items() if file is not self._loaded.get(path)]
+        gone = [file for path, file in self._loaded.items() if path not in loaded]
+        self._loaded = loaded
+        self.files = tuple(_without_clashes(loaded.values()))
+        self._by_id = {file.name: file.definition for file in self.files if file.definition}
+        return changed + gone
 
     def definition(self, pipeline: str) -> Definition | None:
         return self._by_id.get(pipeline)
@@ -62,58 +94,60 @@ class Folder:
     def hooks(self) -> list[Hook]:
         return [hook for file in self.files for hook in file.hooks]
 
-    @property
-    def problems(self) -> list[Problem]:
-        return [problem for file in self.files for problem in file.problems]
-
     def described(self) -> list[JSON]:
         """The files as a list shows them."""
-        return [
-            {
-                "id": file.name,
-                "file": file.path.name,
-                "version": file.definition.version if file.definition else None,
-                "webhooks": [f"/hooks{hook.path}" for hook in file.hooks],
-                "problems": [str(problem) for problem in file.problems],
-            }
-            for file in self.files
-        ]
+        return [file.described() for file in self.files]
+
+    def _read(self, path: Path) -> PipelineFile:
+        before = self._loaded.get(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            problem = Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")
+            return _refused(before, PipelineFile(path, b"", (problem,)))
+        if before and before.data == data:
+            return before
+        return _refused(before, self._load(path, data))
+
+    def _load(self, path: Path, data: bytes) -> PipelineFile:
+        loaded = load(data, file=str(path), catalogue=self._catalogue, secrets=self._secrets.has)
+        if loaded.pipeline is None:
+            return PipelineFile(path, data, loaded.problems)
+        definition = resolve(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
+        hooks = tuple(Hook.of(definition, spec) for spec in loaded.pipeline.triggers or () if spec.use == "webhook")
+        return PipelineFile(path, data, loaded.problems, definition, hooks)
 
 
-def _read(path: Path, catalogue: Catalogue, secrets: Secrets, run_timeout: int) -> PipelineFile:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return PipelineFile(path, "", (Problem(str(path), 1, 1, f"cannot be read: {error.strerror}"),))
-    loaded = load(data, file=str(path), catalogue=catalogue, secrets=secrets.has)
-    text = data.decode(errors="replace")
-    pipeline = loaded.pipeline
-    if pipeline is None:
-        return PipelineFile(path, text, loaded.problems)
-    definition = resolve(pipeline, catalogue.actions.get, run_timeout)
-    hooks = tuple(Hook.of(definition, spec) for spec in pipeline.triggers or () if spec.use == "webhook")
-    return PipelineFile(path, text, loaded.problems, pipeline, definition, hooks)
+def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:
+    """The file as it is now, or, where that is invalid, serving what it said before."""
+    if before is None or before.definition is None or now.definition is not None:
+        return now
+    return replace(before, data=now.data, problems=now.problems, is_refused=True)
 
 
-def _without_clash(file: PipelineFile, earlier: Sequence[PipelineFile]) -> PipelineFile:
-    """The file, disabled if an earlier one has its id or one of its webhooks."""
+def _without_clashes(files: Iterable[PipelineFile]) -> Iterable[PipelineFile]:
+    """The files; one that wants an earlier one's id or webhook is disabled."""
+    taken: dict[object, Path] = {}
+    for file in files:
+        wanted = _wanted(file)
+        clashes = [(what, taken[key]) for key, what in wanted.items() if key in taken]
+        if clashes:
+            problems = [
+                Problem(str(file.path), 1, 1, f"{what} is taken by {path.name}", "give one of them another")
+                for what, path in clashes
+            ]
+            yield PipelineFile(file.path, file.data, (*file.problems, *problems))
+        else:
+            taken |= dict.fromkeys(wanted, file.path)
+            yield file
+
+
+def _wanted(file: PipelineFile) -> dict[object, str]:
+    """What only one file can have, and what to call it."""
     if file.definition is None:
-        return file
-    problems = [
-        _clash(file, f"the id {file.name!r} is taken by {other.path.name}; give one of them another `id`")
-        for other in earlier
-        if other.definition and other.name == file.name
-    ] + [
-        _clash(file, f"the webhook {mine.path} is taken by {other.path.name}; give one of them another `path`")
-        for other in earlier
-        for theirs in other.hooks
-        for mine in file.hooks
-        if theirs.pattern == mine.pattern and theirs.methods & mine.methods
-    ]
-    if not problems:
-        return file
-    return PipelineFile(file.path, file.text, (*file.problems, *problems))
-
-
-def _clash(file: PipelineFile, message: str) -> Problem:
-    return Problem(str(file.path), 1, 1, message)
+        return {}
+    wanted: dict[object, str] = {file.name: f"the id {file.name!r}"}
+    for hook in file.hooks:
+        for method in sorted(hook.methods):
+            wanted[method, hook.pattern.pattern] = f"the webhook {method} {hook.path}"
+    return wanted

@@ -24,7 +24,7 @@ Fields: TypeAlias = dict[str, JSON]
 CONTEXT = ("run", "step", "attempt")
 """The fields that say what a line is about; they come first."""
 
-CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "uvicorn")
+CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "uvicorn", "watchfiles")
 """Libraries that report every call at `info`."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}

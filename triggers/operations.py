@@ -31,14 +31,14 @@ class Operations:
 
     async def ready(self, request: Request) -> Response:
         """The journal takes writes, so that events can be accepted; 503 otherwise, with the reason."""
-        disabled = [file.path.name for file in self._folder.files if file.definition is None]
+        invalid = [file.path.name for file in self._folder.files if not file.is_valid]
         try:
             problem = "the service is shutting down" if self._runner.is_draining else await self._unwritable()
         except JournalError as error:
             problem = str(error)
         if problem:
             return JSONResponse({"ready": False, "reason": problem}, 503, {"Retry-After": "5"})
-        return JSONResponse({"ready": True, "disabled": disabled})
+        return JSONResponse({"ready": True, "invalid": invalid})
 
     async def _unwritable(self) -> str | None:
         return None if await self._journal.is_writable() else "the journal takes no writes"

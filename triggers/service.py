@@ -32,6 +32,7 @@ from triggers.api import Api
 from triggers.body import Bounds
 from triggers.folder import Folder
 from triggers.operations import Operations
+from triggers.reload import Reload
 from triggers.server import listen, server_for, stop
 from triggers.settings import Settings, api_key
 from triggers.webhook import METHODS, Webhooks
@@ -52,6 +53,7 @@ class Service:
     data: Path
     key_file: Path | None
     folder: Folder
+    reload: Reload
     journal: Journal
     runner: Runner
     recovery: Recovery
@@ -88,7 +90,7 @@ async def compose(
             Limits(settings.max_attempts_in_flight, settings.max_live_runs, settings.recovery_limit),
             url=lambda run: f"{url}/api/runs/{run}",
         )
-        folder = Folder.read(config, offered, secrets, run_timeout=settings.run_timeout)
+        folder = Folder(config, offered, secrets, run_timeout=settings.run_timeout)
         for definition in folder.definitions:
             await runner.offer(definition)
         key, key_file = api_key(data, settings)
@@ -96,6 +98,7 @@ async def compose(
         bounds = Bounds(settings.max_body_bytes, settings.body_timeout / 1000)
         hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
         webhooks = Webhooks(runner, journal, secrets, now, bounds, hash_key)
+        reload = Reload(folder, runner, webhooks)
         webhooks.serve(folder.hooks)
         api = Api(runner, journal, folder, now, bounds, key)
         app = Starlette(
@@ -106,7 +109,7 @@ async def compose(
             ]
         )
         recovery = Recovery(journal, runner, now)
-        yield Service(settings, url, data, key_file, folder, journal, runner, recovery, app, secrets)
+        yield Service(settings, url, data, key_file, folder, reload, journal, runner, recovery, app, secrets)
 
 
 async def serve(
@@ -138,6 +141,7 @@ async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["a
     server = server_for(service.app, max_connections=service.settings.max_connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     recovering = asyncio.create_task(_recover(service))
+    reloading = asyncio.create_task(service.reload.watch())
     scheduler = _sweeping(service.recovery)
     address_file = service.data / ADDRESS_FILE
     address_file.write_text(json.dumps({"url": _local_url(listener), "pid": os.getpid()}))
@@ -146,6 +150,7 @@ async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["a
     finally:
         scheduler.shutdown(wait=False)
         recovering.cancel()
+        reloading.cancel()
         service.runner.is_draining = True
         await stop(server, serving)
         await service.runner.drain(service.settings.drain_timeout / 1000)

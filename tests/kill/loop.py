@@ -16,8 +16,8 @@ from tests.kill.provider import Accepted, Provider
 from tests.kill.service import POINTS
 
 Kind: TypeAlias = Literal["random", "accept", "append", "statement", "commit", "recovery", "effect", "drain"]
-"""`random` at any moment, `effect` after an effect and before its checkpoint, `drain` between SIGTERM and the end that it
-asks for, the others as `service` says."""
+"""`random` at any moment, `effect` after an effect and before its checkpoint, `drain` after SIGTERM and before the end
+that it asks for; the others are `service`'s points."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -32,7 +32,7 @@ FARTHEST: Mapping[Kind, int] = {
 }
 """Up to which passing of its point a life may go."""
 
-LONGEST_LIFE = 5.0
+LONGEST_LIFE = 20.0
 """Seconds after which a life whose point was not passed is killed all the same, and counted as `random`."""
 
 REST = 60.0
@@ -65,11 +65,13 @@ class Record:
 
 
 def plan(kills: int, chance: random.Random) -> list[Kind]:
-    """Every kind once and then any, in any order."""
+    """Every kind once and then any, in any order, but a first recovery where there is something to recover."""
     weights = [3 if kind == "random" else 1 for kind in KINDS]
-    kinds = [*KINDS, *chance.choices(KINDS, weights, k=max(0, kills - len(KINDS)))]
+    kinds = [*KINDS, *chance.choices(KINDS, weights, k=kills - len(KINDS))]
     chance.shuffle(kinds)
-    return kinds[:kills]
+    kinds.remove("recovery")
+    kinds.insert(kinds.index("effect") + 1, "recovery")
+    return kinds
 
 
 async def kill_loop(folder: Path, *, kills: int, seed: int) -> Record:
@@ -123,18 +125,12 @@ class Loop:
             return kind
         try:
             await self._begin(service)
+            async with asyncio.timeout(LONGEST_LIFE):
+                await self._doom(service, kind, passings)
         except Died:
             return kind
-        if kind == "random":
-            await asyncio.sleep(self._chance.uniform(0, 1.5))
-        elif kind in ("effect", "drain"):
-            await self._ledger.hold(after=passings)
-            await self._ledger.held()
-            if kind == "drain":
-                service.terminate()
-                await asyncio.sleep(self._chance.uniform(0, 0.3))
-        else:
-            kind = await self._await_doom(service, kind)
+        except TimeoutError:
+            kind = "random"
         service.kill()
         return kind
 
@@ -142,12 +138,19 @@ class Loop:
         self._record.starts.append(await service.ready())
         self._provider.url = service.url
 
-    async def _await_doom(self, service: Service, kind: Kind) -> Kind:
-        try:
-            await service.ended(LONGEST_LIFE)
-        except TimeoutError:
-            return "random"
-        return kind
+    async def _doom(self, service: Service, kind: Kind, passings: int) -> None:
+        """Return when it is to be killed, or has been."""
+        match kind:
+            case "random":
+                await asyncio.sleep(self._chance.uniform(0, 1.5))
+            case "effect" | "drain":
+                await self._ledger.hold(after=passings)
+                await self._ledger.held()
+                if kind == "drain":
+                    service.terminate()
+                    await asyncio.sleep(self._chance.uniform(0, 0.3))
+            case _:
+                await service.ended()
 
     async def _examine(self, kind: Kind) -> None:
         """Nothing moves now: what is completed here may have no effect beyond this position."""

@@ -1,0 +1,60 @@
+"""Reload: a change in the config folder is served from the next event on; runs under way keep what they began with."""
+
+import asyncio
+import logging
+
+from watchfiles import awatch
+
+from durable.runner import Runner
+from triggers.folder import Folder, PipelineFile
+from triggers.webhook import Webhooks
+
+log = logging.getLogger("waypost.reload")
+
+QUIET = 100
+"""Milliseconds without another change after which the folder is read."""
+
+
+class Reload:
+    """Watches the pipeline files and serves what they say now."""
+
+    def __init__(self, folder: Folder, runner: Runner, webhooks: Webhooks) -> None:
+        self._folder = folder
+        self._runner = runner
+        self._webhooks = webhooks
+
+    async def watch(self) -> None:
+        """Reload at every change, until cancelled."""
+        if not self._folder.path.is_dir():
+            log.warning("there is no folder %s: no pipeline is served", self._folder.path)
+            return
+        is_first = True
+        watching = awatch(
+            self._folder.path, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
+        )
+        async for changes in watching:
+            # The first time in any case: something may have changed between the service's start and the watch's.
+            if changes or is_first:
+                await self.reload()
+            is_first = False
+
+    async def reload(self) -> None:
+        """Read the folder and serve what is valid; say what changed and what was refused."""
+        changed = await asyncio.to_thread(self._folder.refresh)
+        for definition in self._folder.definitions:
+            if not self._runner.knows(definition):
+                await self._runner.offer(definition)
+        self._webhooks.serve(self._folder.hooks)
+        for file in changed:
+            self._tell(file)
+
+    def _tell(self, file: PipelineFile) -> None:
+        if not file.path.exists():
+            log.info("%s is gone: %s is served no more", file.path.name, file.name)
+        elif file.is_valid:
+            log.info("%s is served as it is now", file.path.name, extra={"pipeline": file.name})
+        else:
+            kept = "; what it said before is served on" if file.is_refused else ""
+            log.error("%s is refused%s", file.path.name, kept)
+        for problem in file.problems:
+            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
