@@ -9,8 +9,12 @@ from connectors.answer import Answer
 from connectors.egress import EgressRefused
 from durable.action import ActionError, ErrorClass
 
-EXCERPT_LIMIT = 2_000
-"""Characters of an answer's body that an error carries."""
+EXCERPT_LIMIT = 64_000
+"""Characters of an answer's body that an error carries. The history keeps the beginning of them; it is cut there, after
+secrets were taken out, since half a secret is not recognised any more."""
+
+GATEWAY = (502, 504)
+"""What a gateway answers when it lost the answer of the service behind it."""
 
 LONGEST_WAIT = 86_400.0
 """Seconds; a service that asks for a longer pause is asked again after a day."""
@@ -40,6 +44,7 @@ def of_answer(answer: Answer, where: str) -> ActionError:
         f"{where} answered {answer.status}",
         error_class=error_class(answer),
         code=str(answer.status),
+        ending="unknown" if answer.status in GATEWAY else "answered",
         retry_after=retry_after(answer.headers),
         details={"status": answer.status, "body": None if body is None else body[:EXCERPT_LIMIT]},
     )

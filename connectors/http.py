@@ -18,10 +18,14 @@ from connectors import failure
 from connectors.answer import Answer
 from connectors.client import HttpClient, where
 from durable.action import Connector, Context, Inputs, Secret, action
-from durable.values import JSON, NotJSON
+from durable.values import JSON, NESTING_LIMIT, NotJSON, check
 
 Parameter: TypeAlias = Secret | int | float | bool | None
 BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
+
+
+LEVEL_LIMIT = NESTING_LIMIT // 2
+"""Levels of an answer's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
 
 
 class Target(Inputs):
@@ -139,7 +143,9 @@ def _body(answer: Answer) -> tuple[JSON, BodyEncoding]:
         return None, "empty"
     if answer.is_json:
         with suppress(NotJSON):
-            return answer.json(), "json"
+            body = answer.json()
+            check(body, LEVEL_LIMIT)
+            return body, "json"
     text = answer.text()
     if text is not None:
         return text, "text"

@@ -1,22 +1,24 @@
 """One try of a step: the action is called, and how it ended becomes a fact."""
 
 import asyncio
+import contextlib
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
 from durable.action import Action, ActionError, Context
 from durable.decide import raised, returned
-from durable.definition import Definition
+from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
 from durable.secrets import Redactor, SecretMissing, Secrets, fill
-from durable.values import JSON, PayloadMissing
+from durable.values import JSON, NotJSON, PayloadMissing, Value, check
 
 log = logging.getLogger("waypost.run")
 
@@ -37,12 +39,18 @@ class Workbench:
 
 
 async def loaded(ask: Callable[[], Result], payload: Callable[[str], Awaitable[bytes]]) -> Result:
-    """Ask the core, bringing in the stored payloads that it misses."""
-    while True:
-        try:
-            return ask()
-        except PayloadMissing as missing:
-            missing.value.attach(await payload(missing.value.ref or ""))
+    """Ask the core, bringing in the stored payloads that it misses, and letting them go again."""
+    attached: list[Value] = []
+    try:
+        while True:
+            try:
+                return ask()
+            except PayloadMissing as missing:
+                missing.value.attach(await payload(missing.value.ref or ""))
+                attached.append(missing.value)
+    finally:
+        for value in attached:
+            value.detach()
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):
@@ -88,17 +96,15 @@ class Attempt:
     async def perform(self) -> None:
         """Call the action and report how it ended; returns when nothing of it works any more."""
         self._task = asyncio.current_task()
-        timeout = self._node.spec.timeout
-        timer = asyncio.get_running_loop().call_later(timeout / 1000, self._expire) if timeout else None
         try:
             fact = await self._outcome()
         except asyncio.CancelledError:
-            if self.context.is_open:
+            if not self.context.is_open:
+                return
+            if self._task and self._task.cancelling():
                 raise
-            return
-        finally:
-            if timer:
-                timer.cancel()
+            error = ActionError("the action cancelled itself", error_class="internal", ending="unknown")
+            fact = self._raised(error)
         if self.context.is_open:
             self.context.close()
             await self._report(fact)
@@ -113,50 +119,68 @@ class Attempt:
         if not self.context.is_open:
             return
         timeout = self._node.spec.timeout or 0
-        error = ActionError(
-            f"the attempt took longer than its timeout of {timeout / 1000:g} s",
-            error_class="timeout",
-            code="attempt_timeout",
-            ending="unknown",
-        )
-        fact = raised(self.path, self.number, error, started_at=self.started_at, at=self._bench.now())
+        message = f"the attempt took longer than its timeout of {timeout / 1000:g} s"
+        error = ActionError(message, error_class="timeout", code="attempt_timeout", ending="unknown")
         self.abandon()
-        self._expiry = asyncio.ensure_future(self._report(fact))
+        self._expiry = asyncio.ensure_future(self._report(self._raised(error)))
 
     async def _outcome(self) -> Fact:
+        """The fact in which the attempt ends. Before the call nothing was sent; after it nothing is repeated."""
         step = self._state.steps[self.path]
-        spec = self._node.spec
-        redact = Redactor()
         try:
             input = await loaded(step.input.load, self._bench.payload)
             filled, values = fill(input, step.secrets, self._bench.secrets)
-            redact = Redactor(values)
-            action = self._bench.actions.get(spec.use)
-            if action is None:
-                return self._refused(f"no connector offers {spec.use} any more")
-            try:
-                given = action.input.model_validate(filled)
-            except ValidationError as error:
-                return self._unfit_input(redact, error)
-            with metrics.attempt(spec.use):
+        except SecretMissing as missing:
+            error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
+            return self._raised(error)
+        except (LookupError, OSError, SQLAlchemyError) as problem:
+            message = f"the step's input cannot be read: {problem}"
+            return self._raised(ActionError(message, error_class="internal", code="input", ending="not_sent"))
+        redact = Redactor(values)
+        action = self._bench.actions.get(self._node.spec.use)
+        if action is None:
+            return self._refused(f"no connector offers {self._node.spec.use} any more")
+        try:
+            given = action.input.model_validate(filled)
+        except ValidationError as unfit:
+            return self._unfit_input(redact, unfit)
+        return await self._performed(action, given, redact)
+
+    async def _performed(self, action: Action, given: BaseModel, redact: Redactor) -> Fact:
+        try:
+            with metrics.attempt(self._node.spec.use), self._timer():
                 output = await action.perform(self.context, given)
-        except SecretMissing as error:
-            return self._raised(ActionError(str(error), error_class="auth", code="secret_missing", ending="not_sent"))
         except ActionError as error:
             return self._raised(_redacted(error, redact))
-        except Exception as error:  # noqa: BLE001  # an action may raise anything; it is journaled and not known to us
+        except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
             return self._raised(_unknown(error, redact))
-        return await loaded(partial(self._returned, action, redact, output), self._bench.payload)
+        plain, problem = _plain(action, output, redact)
+        try:
+            return await loaded(partial(self._returned, plain, problem), self._bench.payload)
+        except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened
+            return self._returned(plain, f"what follows the action failed: {error}")
 
-    def _returned(self, action: Action, redact: Redactor, output: "BaseModel | JSON") -> StepCompleted | AttemptFailed:
-        plain, problem = _plain(action, output)
+    @contextlib.contextmanager
+    def _timer(self) -> Iterator[None]:
+        """Let the attempt expire if what stands inside takes longer than the step's timeout."""
+        timeout = self._node.spec.timeout
+        if not timeout:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(timeout / 1000, self._expire)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _returned(self, output: JSON, problem: str | None) -> StepCompleted | AttemptFailed:
         return returned(
             self._definition,
             self._state,
             self.path,
             self.number,
-            redact.value(plain),
-            problem=problem and redact.text(problem),
+            output,
+            problem=problem,
             started_at=self.started_at,
             at=self._bench.now(),
         )
@@ -175,43 +199,54 @@ class Attempt:
         return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
 
 
-def _plain(action: Action, output: "BaseModel | JSON") -> tuple[JSON, str | None]:
-    """The output as JSON, and what its model finds wrong with it."""
+def _plain(action: Action, output: "BaseModel | JSON", redact: Redactor) -> tuple[JSON, str | None]:
+    """The output as JSON without secrets, and what is wrong with it; an output that is no JSON is lost but for that."""
     problem = None
-    if action.output is not None and not isinstance(output, action.output):
-        try:
-            output = action.output.model_validate(output)
-        except ValidationError as error:
-            problem = _listed(error)
-    if isinstance(output, BaseModel):
-        plain: JSON = output.model_dump(mode="json", by_alias=True)
-        return plain, problem
-    return output, problem
+    try:
+        if action.output is not None and not isinstance(output, action.output):
+            output, problem = _modelled(action.output, output)
+        plain = output.model_dump(mode="json", by_alias=True) if isinstance(output, BaseModel) else output
+        check(plain)
+        return redact.value(plain), problem and redact.text(problem)
+    except Exception as error:  # noqa: BLE001  # a plugin's model may raise anything; the effect has happened
+        return None, redact.text(f"the action's output is no JSON: {error}")
+
+
+def _modelled(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseModel | JSON, str | None]":
+    try:
+        return model.model_validate(output), None
+    except ValidationError as error:
+        return output, _listed(error)
 
 
 def _listed(error: ValidationError) -> str:
     """Every problem with its place, without the offending values (they may be secret)."""
+    problems = error.errors(include_input=False, include_context=False, include_url=False)[:PROBLEMS_LIMIT]
     return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'it'}: {problem['msg']}"
-        for problem in error.errors(include_input=False, include_context=False, include_url=False)
+        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"[:PROBLEM_LENGTH] for problem in problems
     )
 
 
 def _redacted(error: ActionError, redact: Redactor) -> ActionError:
+    try:
+        check(error.details)
+        details = redact.value(error.details)
+    except NotJSON as problem:
+        details = f"the details are no JSON: {problem}"
     return ActionError(
-        redact.text(error.message),
+        redact.text(str(error.message)),
         error_class=error.error_class,
-        code=error.code,
+        code=None if error.code is None else redact.text(str(error.code)),
         ending=error.ending,
         retry_after=error.retry_after,
-        details=redact.value(error.details),
+        details=details,
     )
 
 
 def _unknown(error: Exception, redact: Redactor) -> ActionError:
     frames = "".join(traceback.format_exception(error, limit=-8))
     return ActionError(
-        redact.text(f"{type(error).__name__}: {error}"),
+        redact.text("".join(traceback.format_exception_only(error)).strip()),
         error_class="internal",
         code=type(error).__name__,
         ending="unknown",

@@ -5,13 +5,14 @@ fact and follows its consequences to their end; `outstanding` is what a restart 
 no chance: `now` is the time of the entry that caused the decision.
 """
 
+import math
 from collections import deque
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 
 from durable import retry
-from durable.action import ActionError
+from durable.action import ActionError, Ending, ErrorClass
 from durable.definition import Definition, Node
 from durable.expressions import ExpressionError
 from durable.history import (
@@ -47,6 +48,9 @@ from durable.values import JSON, NULL, NotJSON, Value
 CLEANUP_TIMEOUT = parse_duration("1h")
 DETAILS_LIMIT = 8 * 1024
 """Bytes of `details` that a failure keeps in the history."""
+
+RETRY_AFTER_LIMIT = 86_400 * 366
+"""Seconds above which a service's `Retry-After` is nonsense."""
 
 
 class Perform(msgspec.Struct, frozen=True):
@@ -193,7 +197,7 @@ def returned(
         kept = Value.of(keep.render(names(definition, state, output=output))[0]) if keep else raw
     except (NotJSON, ExpressionError) as error:
         what = "keep" if isinstance(error, ExpressionError) else "the action's output"
-        failure = Failure("invalid", "output", f"{what}: {error}", path, attempt)
+        failure = Failure.of("invalid", "output", f"{what}: {error}", path, attempt)
         return AttemptFailed(
             at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending="answered", output=raw
         )
@@ -201,17 +205,23 @@ def returned(
 
 
 def raised(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
-    """The fact that an attempt failed."""
-    failure = Failure(
-        error_class=error.error_class,
-        code=error.code,
-        message=error.message,
-        step=path,
-        attempt=attempt,
+    """The fact that an attempt failed. What an action says of its error is taken as far as it makes sense."""
+    failure = Failure.of(
+        error.error_class if error.error_class in get_args(ErrorClass) else "internal",
+        error.code,
+        error.message,
+        path,
+        attempt,
         details=_bounded(error.details),
-        retry_after=None if error.retry_after is None else int(error.retry_after * 1000),
+        retry_after=_milliseconds(error.retry_after),
     )
-    return AttemptFailed(at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending=error.ending)
+    ending = error.ending if error.ending in get_args(Ending) else "unknown"
+    return AttemptFailed(at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending=ending)
+
+
+def _milliseconds(seconds: object) -> int | None:
+    is_time = isinstance(seconds, int | float) and math.isfinite(seconds) and 0 <= seconds < RETRY_AFTER_LIMIT
+    return int(seconds * 1000) if is_time else None  # type: ignore[operator]  # a number, by the line above
 
 
 def _bounded(details: JSON) -> Value:
@@ -240,7 +250,9 @@ def _enter(definition: Definition, state: State, path: str | None, at: int) -> l
         return [StepScheduled(at=at, path=path, input=Value.of(rendered), secrets=secrets)]
     except (ExpressionError, NotJSON) as error:
         return [
-            StepFailed(at=at, path=path, error=Failure("invalid", "expression", _explained(state, node, error), path))
+            StepFailed(
+                at=at, path=path, error=Failure.of("invalid", "expression", _explained(state, node, error), path)
+            )
         ]
 
 
@@ -251,7 +263,7 @@ def _perform(definition: Definition, state: State, entry: StepScheduled) -> Cons
             return [StepCompleted(at=at, path=path, attempt=1)], []
         case "flow.fail":
             given = _flow_input(state, path)
-            failure = Failure(code=_text(given, "code") or "failed", message=_text(given, "message"), step=path)
+            failure = Failure.of(None, _text(given, "code") or "failed", _text(given, "message"), path)
             return [StepFailed(at=at, path=path, error=failure)], []
     return [], [_attempt(definition, path, 1, at)]
 
@@ -285,7 +297,7 @@ def _after_failure(definition: Definition, state: State, entry: AttemptFailed) -
 
 def _after_loss(definition: Definition, state: State, entry: AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
-    failure = Failure("crash", "process_lost", "the process ended during the attempt", path, entry.attempt)
+    failure = Failure.of("crash", "process_lost", "the process ended during the attempt", path, entry.attempt)
     match definition.nodes[path].spec.on_crash:
         case "park":
             return _uncertain(state, path, entry.attempt, failure, at), []
@@ -312,7 +324,7 @@ def _main_completed(definition: Definition, state: State, at: int) -> MainEnded:
         try:
             outputs = Value.of(definition.outputs.render(names(definition, state))[0])
         except (ExpressionError, NotJSON) as error:
-            failure = Failure("invalid", "outputs", f"outputs: {error}")
+            failure = Failure.of("invalid", "outputs", f"outputs: {error}")
             return _main_ended(definition, "failed", at, error=failure)
     return MainEnded(at=at, status="completed", outputs=outputs)
 
@@ -345,10 +357,10 @@ def _after_main(definition: Definition, state: State, entry: MainEnded) -> list[
 
 def _out_of_time(definition: Definition, state: State, at: int) -> Consequences:
     if state.main is None:
-        failure = Failure("timeout", "run_timeout", "the run's timeout is over")
+        failure = Failure.of("timeout", "run_timeout", "the run's timeout is over")
         return _stop(definition, state, at, "failed", error=failure)
     cancelled, effects = _interrupt(definition, state, at)
-    failure = Failure("timeout", "cleanup_timeout", "the cleanup's deadline is over")
+    failure = Failure.of("timeout", "cleanup_timeout", "the cleanup's deadline is over")
     return [*cancelled, RunFinished(at=at, status=_main_status(state), cleanup_error=failure)], effects
 
 
@@ -372,7 +384,7 @@ def _interrupt(definition: Definition, state: State, at: int) -> Consequences:
     for path in state.active:
         step = state.steps[path]
         if step.is_started and definition.nodes[path].spec.on_crash == "park":
-            failure = Failure("crash", "interrupted", "the run ended during the attempt", path, step.attempt)
+            failure = Failure.of("crash", "interrupted", "the run ended during the attempt", path, step.attempt)
             entries.append(StepUncertain(at=at, path=path, attempt=step.attempt, error=failure))
         else:
             entries.append(StepCancelled(at=at, path=path))

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -23,6 +24,10 @@ from durable.values import JSON
 
 RUN_TIMEOUT = parse_duration("90d")
 STEP_TIMEOUT = parse_duration("30s")
+
+PROBLEMS_LIMIT = 20
+PROBLEM_LENGTH = 300
+"""How many misfits of a run's inputs are told, and how many characters of each."""
 
 Tree: TypeAlias = Any
 """JSON; msgspec reads no recursive alias."""
@@ -116,12 +121,13 @@ class Definition:
             *(problem for name in schemas if name in inputs for problem in self._misfits(name, inputs[name])),
         ]
         if problems:
-            raise InputsRefused(problems)
+            raise InputsRefused(problems[:PROBLEMS_LIMIT])
         return inputs
 
     def _misfits(self, name: str, value: JSON) -> Iterator[str]:
-        for place, message in self._schemas[name].misfits(value):
-            yield f"{'.'.join(str(part) for part in ('inputs', name, *place))}: {message}"
+        for place, message in islice(self._schemas[name].misfits(value), PROBLEMS_LIMIT):
+            where = ".".join(str(part) for part in ("inputs", name, *place))
+            yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
 
     @cached_property
     def _schemas(self) -> dict[str, Schema]:

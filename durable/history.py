@@ -6,7 +6,7 @@ state is the fold of the history and nothing else. Times are wall-clock millisec
 """
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,18 @@ StepStatus: TypeAlias = Literal[
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
 
 
+CODE_LIMIT = 200
+MESSAGE_LIMIT = 4_000
+"""Characters of a failure's code and message."""
+
+
+def _bounded(text: object, limit: int) -> str | None:
+    if text is None:
+        return None
+    sound = str(text).encode(errors="replace").decode()
+    return sound if len(sound) <= limit else f"{sound[:limit]} …"
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_class": "class"}):
     """Why a step or a run failed, as people read it in `error`; each part may be null."""
 
@@ -33,6 +45,19 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_cl
     attempt: int | None = None
     details: Value = NULL
     retry_after: int | None = None  # milliseconds that the service asked for
+
+    @classmethod
+    def of(
+        cls,
+        error_class: ErrorClass | None,
+        code: object,
+        message: object,
+        step: str | None = None,
+        attempt: int | None = None,
+        **more: Any,
+    ) -> "Failure":
+        """A failure whose texts are texts, and no longer than a history bears."""
+        return cls(error_class, _bounded(code, CODE_LIMIT), _bounded(message, MESSAGE_LIMIT), step, attempt, **more)
 
 
 class SecretName(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from durable.journal import Journal, Unfinished
 from durable.runner import Runner
@@ -13,6 +13,9 @@ PAGE = 200
 ROOM_PAUSE = 0.2
 """Seconds after which recovery looks again for room in memory."""
 
+SUSPECT_AFTER = 2
+"""Recoveries without progress; the first could befall any run that was at work when the process died."""
+
 SUSPECT_PATIENCE = 30.0
 """Seconds for which the next suspect waits for the progress of the one before it."""
 
@@ -20,7 +23,7 @@ SUSPECT_PATIENCE = 30.0
 class Recovery:
     """Takes over the runs that a process left behind when it died, suspects last and one at a time.
 
-    A run is suspected of having killed the process when it was recovered before and made no progress since.
+    A run is suspected of having killed the process when it was recovered `SUSPECT_AFTER` times and made no progress.
     """
 
     def __init__(self, journal: Journal, runner: Runner, now: Callable[[], int]) -> None:
@@ -35,8 +38,8 @@ class Recovery:
         after: str | None = None
         while page := await self._journal.orphans(self._journal.node, PAGE, after):
             after = page[-1].run
-            suspects += [run for run in page if run.recoveries]
-            await asyncio.gather(*(self._adopt(run) for run in page if not run.recoveries))
+            suspects += [run for run in page if run.recoveries >= SUSPECT_AFTER]
+            await asyncio.gather(*(self._adopt(run) for run in page if run.recoveries < SUSPECT_AFTER))
         for suspect in sorted(suspects, key=lambda run: run.recoveries):
             await self._recover_alone(suspect)
         if self.recovered:
@@ -64,13 +67,28 @@ class Recovery:
             log.warning("the suspect is still at work", extra={"run": suspect.run})
 
     async def sweep(self) -> None:
-        """Bring in what nobody owns and is due, deliver what lies in inboxes, end what ran out of time."""
-        if self._runner.is_draining:
+        """Bring in what nobody owns and is due, take up what went adrift, deliver inboxes, end what ran out of time."""
+        runner, now = self._runner, self._now()
+        if runner.is_draining:
             return
-        for live in list(self._runner.live.values()):
-            await self._runner.check_deadline(live)
-        if room := self._runner.room:
-            for run in await self._journal.due(self._now(), limit=min(room, PAGE)):
-                await self._runner.adopt(run)
-        for message in await self._journal.messages():
-            await self._runner.deliver(message.run)
+        for live in list(runner.live.values()):
+            await runner.check_deadline(live)
+        adrift = {run: each.counts for run, each in runner.adrift.items() if each.due <= now}
+        due = await self._journal.due(now, limit=min(runner.room, PAGE)) if runner.room else []
+        called = dict.fromkeys(message.run for message in await self._journal.messages())
+        await _each(
+            [
+                *(runner.adopt(run, count_recovery=counts) for run, counts in adrift.items()),
+                *(runner.adopt(run) for run in due if run not in adrift),
+                *(runner.deliver(run) for run in called),
+            ]
+        )
+
+
+async def _each(work: Sequence[Awaitable[object]]) -> None:
+    """Do all of it, whatever becomes of one."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.error(
+                "something that the sweep found could not be taken up; the next sweep tries again", exc_info=result
+            )

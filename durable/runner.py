@@ -32,12 +32,9 @@ from durable.journal import (
     Delivery,
     Event,
     Journal,
-    JournalBroken,
     JournalBusy,
-    JournalClosed,
     JournalFull,
     RunView,
-    Stale,
 )
 from durable.start import Begun, Start, begin
 from durable.values import Value
@@ -47,8 +44,8 @@ log = logging.getLogger("waypost.run")
 FULL_DISK_PAUSE = 0.5
 """Seconds between two tries of an append while the disk is full."""
 
-MENDING_PAUSE = 1.0
-"""Seconds after which a run whose handling failed is taken up again from its history."""
+MENDING_PAUSES = (1_000, 5_000, 30_000, 300_000)
+"""Milliseconds after which a run whose handling failed is taken up again: the first time, the next, and so on."""
 
 
 class Overloaded(Exception):
@@ -68,6 +65,16 @@ class Limits:
     live_runs: int = 10_000
     recoveries: int = 5
     evict_after: int = 30_000
+
+
+@dataclass(eq=False, slots=True)
+class Adrift:
+    """A run that this node may own in the journal and does not advance: when to take it up again, after how many
+    failures, and whether that counts as a recovery."""
+
+    due: int
+    failures: int
+    counts: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -102,6 +109,7 @@ class Runner:
         self._adopting: dict[str, asyncio.Future[Live | None]] = {}
         self._admitting = 0
         self.live: dict[str, Live] = {}
+        self.adrift: dict[str, Adrift] = {}
         self.is_draining = False
 
     # -- taking in ----------------------------------------------------------------------------------------------
@@ -129,11 +137,6 @@ class Runner:
         self._admitting += len(begun)
         committed.add_done_callback(partial(self._admitted, begun))
         return await asyncio.shield(committed)
-
-    @property
-    def room(self) -> int:
-        """How many more runs may come into memory."""
-        return max(0, self._limits.live_runs - len(self.live) - self._admitting)
 
     def _ensure_room(self) -> None:
         if self.is_draining:
@@ -173,9 +176,14 @@ class Runner:
 
     async def _take_messages(self, live: Live) -> None:
         for message in await self._journal.messages(live.run):
-            reason = message.data.load()
+            reason = await loaded(message.data.load, self._bench.payload)
             fact = CancelRequested(at=self._bench.now(), reason=reason if isinstance(reason, str) else None)
             await self.report(live, fact, taken=[message.id])
+
+    @property
+    def room(self) -> int:
+        """How many more runs may come into memory."""
+        return max(0, self._limits.live_runs - len(self.live) - self._admitting)
 
     # -- advancing ----------------------------------------------------------------------------------------------
 
@@ -184,41 +192,46 @@ class Runner:
         async with live.lock:
             if live.is_gone:
                 return
-            advance = Advance(live.definition, live.state, fact)
-            await loaded(advance.follow, self._bench.payload)
-            if not advance.entries and not taken:
-                return
-            if await self._append(live, advance.entries, taken):
-                detach(advance.entries)
-                live.progress.set()
-                self._perform(live, advance.effects)
-                self._let_go_if_idle(live)
+            try:
+                await self._carry(live, fact, taken)
+            except Exception:
+                log.exception("the handling of a run failed; it is taken up again", extra={"run": live.run})
+                self._drop(live)
+                self.set_adrift(live.run)
 
-    async def _append(self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int]) -> bool:
-        """Append until it is committed or somebody else owns the run."""
+    async def _carry(self, live: Live, fact: Fact, taken: Sequence[int]) -> None:
+        advance = Advance(live.definition, live.state, fact)
+        await loaded(advance.follow, self._bench.payload)
+        if not advance.entries and not taken:
+            return
+        await self._append(live, advance.entries, taken)
+        detach(advance.entries)
+        self.adrift.pop(live.run, None)
+        live.progress.set()
+        self._perform(live, advance.effects)
+        self._let_go_if_idle(live)
+
+    async def _append(self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int]) -> None:
+        """Append, again and again while the disk is full; what else the journal refuses is raised."""
         after = live.state.entries - len(entries)
         view = RunView.of(live.state)
-        while True:
-            try:
-                await self._journal.append(live.run, live.epoch, after, entries, view, taken)
-            except (JournalFull, JournalBusy):
-                self._writable.clear()
-                await asyncio.sleep(FULL_DISK_PAUSE)
-                continue
-            except (Stale, JournalClosed, JournalBroken) as error:
-                log.warning("run lost: %s", error, extra={"run": live.run})
-                self._writable.set()
-                self._drop(live)
-                return False
+        try:
+            while True:
+                try:
+                    await self._journal.append(live.run, live.epoch, after, entries, view, taken)
+                    return
+                except (JournalFull, JournalBusy):
+                    self._writable.clear()
+                    await asyncio.sleep(FULL_DISK_PAUSE)
+        finally:
             self._writable.set()
-            return True
 
     def _perform(self, live: Live, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
         for effect in effects:
             match effect:
                 case Perform():
                     previous = live.tasks.get(effect.path)
-                    work = self._perform_when_due(live, effect, previous, is_recorded=is_recorded or effect.attempt > 1)
+                    work = self._perform_when_due(live, effect, previous, is_recorded=is_recorded)
                     live.tasks[effect.path] = self._spawn(live, work)
                 case Abandon():
                     if attempt := live.attempts.get(effect.path):
@@ -237,43 +250,53 @@ class Runner:
             await self._writable.wait()
             if not self._may_start(live, effect):
                 return
-            if effect.starts_durably and not await self._start_durably(live, effect):
-                return
-            report = partial(self.report, live)
-            attempt = Attempt(self._bench, live.definition, live.state, effect.path, report, is_recorded=is_recorded)
-            live.attempts[effect.path] = attempt
-            try:
+            await self._attempt(live, effect, is_recorded=is_recorded)
+
+    async def _attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> None:
+        report = partial(self.report, live)
+        attempt = Attempt(self._bench, live.definition, live.state, effect.path, report, is_recorded=is_recorded)
+        live.attempts[effect.path] = attempt
+        try:
+            if effect.starts_durably:
+                await report(AttemptStarted(at=self._bench.now(), path=effect.path, attempt=effect.attempt))
+            if attempt.context.is_open and not live.is_gone:
                 await attempt.perform()
-            finally:
-                if live.attempts.get(effect.path) is attempt:
-                    del live.attempts[effect.path]
+        finally:
+            if live.attempts.get(effect.path) is attempt:
+                del live.attempts[effect.path]
 
     def _may_start(self, live: Live, effect: Perform) -> bool:
         if self.is_draining or live.is_gone or live.state.paused is not None:
             return False
         return effect.path in live.state.active and live.state.steps[effect.path].attempt == effect.attempt
 
-    async def _start_durably(self, live: Live, effect: Perform) -> bool:
-        await self.report(live, AttemptStarted(at=self._bench.now(), path=effect.path, attempt=effect.attempt))
-        return self._may_start(live, effect) and live.state.steps[effect.path].is_started
-
     # -- owning -------------------------------------------------------------------------------------------------
 
     async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
-        """Take over an unfinished run and perform what a restart owes it; None if it has ended or is gone."""
-        if run in self._adopting:
+        """Take over an unfinished run and perform what a restart owes it; None if it has ended or cannot be taken now.
+
+        A run that cannot be taken is set adrift: the sweep tries again.
+        """
+        while run in self._adopting:
             await asyncio.wait({self._adopting[run]})
         if run in self.live:
             return self.live[run]
         self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
         try:
             return await taking
+        except Exception:
+            log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
+            if live := self.live.get(run):
+                self._drop(live)
+            self.set_adrift(run, counts=count_recovery)
+            return None
         finally:
             self._adopting.pop(run, None)
 
     async def _take_over(self, run: str, *, count_recovery: bool) -> Live | None:
         claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
         if claimed is None:
+            self.adrift.pop(run, None)
             return None
         definition = await self._definition(claimed.version)
         live = Live(run, definition, fold(run, claimed.entries), claimed.epoch, is_settling=True)
@@ -285,10 +308,17 @@ class Runner:
         facts, effects = outstanding(definition, live.state, self._bench.now())
         for fact in facts:
             await self.report(live, fact)
+        self.adrift.pop(run, None)
         self._perform(live, effects, is_recorded=True)
         live.is_settling = False
         self._let_go_if_idle(live)
         return live
+
+    def set_adrift(self, run: str, *, counts: bool = True) -> None:
+        """Take the run up again after a pause; each time that it fails, the pause is longer."""
+        failures = self.adrift[run].failures + 1 if run in self.adrift else 0
+        pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
+        self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts)
 
     async def check_deadline(self, live: Live) -> None:
         """End what has run out of time."""
@@ -335,27 +365,34 @@ class Runner:
             if state.paused is not None:
                 log.warning("run paused: %s", state.paused, extra={"run": live.run})
             self._drop(live)
-            self._journal.release([live.run]).add_done_callback(_released)
+            self._journal.release([live.run]).add_done_callback(partial(self._released, live.run))
 
     def _waits_for_long(self, state: State) -> bool:
         due = state.due
         return state.status == "waiting" and due is not None and due > self._bench.now() + self._limits.evict_after
 
+    def _released(self, run: str, release: "asyncio.Future[None]") -> None:
+        if not release.cancelled() and (error := release.exception()):
+            log.warning("a run was not released: %s", error, extra={"run": run})
+            self.set_adrift(run, counts=False)
+
     # -- shutting down ------------------------------------------------------------------------------------------
 
     async def drain(self, timeout: float) -> None:
-        """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run."""
+        """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.
+
+        What is cut off then has an unknown ending, as if the process had died, but nobody is suspected for it.
+        """
         self.is_draining = True
         under_way = {live.tasks[path] for live in self.live.values() for path in live.attempts}
         if under_way:
             log.info("draining: %d attempts are under way", len(under_way))
             await asyncio.wait(under_way, timeout=timeout)
-        idle = [live.run for live in self.live.values() if not live.attempts]
-        for task in list(self._tasks):
-            task.cancel()
+        for live in list(self.live.values()):
+            self._drop(live)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1)
-        await self._journal.release(idle)
+        await self._journal.release()
 
     def _spawn(self, live: Live, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
@@ -366,16 +403,6 @@ class Runner:
     def _done(self, live: Live, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("the handling of a run failed; it is taken up again", exc_info=error, extra={"run": live.run})
+            log.error("an attempt's own handling failed; its run is taken up again", exc_info=error)
             self._drop(live)
-            self._spawn(live, self._take_up_again(live.run))
-
-    async def _take_up_again(self, run: str) -> None:
-        """A failure of our own counts as a crash: the run goes on from its history, a few times, then it is paused."""
-        await asyncio.sleep(MENDING_PAUSE)
-        await self.adopt(run, count_recovery=True)
-
-
-def _released(release: "asyncio.Future[None]") -> None:
-    if not release.cancelled() and (error := release.exception()):
-        log.warning("a run was not released: %s; the next start takes it over", error)
+            self.set_adrift(live.run)

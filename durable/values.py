@@ -110,9 +110,9 @@ def decode(data: bytes | str) -> JSON:
     return result
 
 
-def check(value: JSON) -> None:
-    """Refuse with `NotJSON`, naming the place as a pointer, what is no JSON."""
-    problem = _problem(value, 0)
+def check(value: JSON, levels: int = NESTING_LIMIT) -> None:
+    """Refuse with `NotJSON`, naming the place as a pointer, what is no JSON or nested deeper than `levels`."""
+    problem = _problem(value, NESTING_LIMIT - levels)
     if problem:
         where, what = problem
         raise NotJSON(f"{what} at {where or 'the top'} is not JSON")
@@ -120,7 +120,7 @@ def check(value: JSON) -> None:
 
 def _problem(value: object, depth: int) -> tuple[str, str] | None:
     if depth > NESTING_LIMIT:
-        return "", f"nesting deeper than {NESTING_LIMIT}"
+        return "", "too deep a nesting"
     match value:
         case None | bool() | int():
             return None

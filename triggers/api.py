@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import TypeVar, get_args
 
 import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,6 +30,9 @@ CLAIM_FOR = 7 * 24 * 3_600_000
 """Milliseconds for which an Idempotency-Key stays taken."""
 
 PAGE_LIMIT = 1_000
+REASON_LIMIT = 1_000
+KEY_LIMIT = 255
+"""Characters of a cancel's reason and of an Idempotency-Key."""
 
 
 class Problem(Exception):
@@ -67,7 +72,11 @@ class Api:
         self._key = key.encode()
         self._bounds = bounds
 
-    def routes(self) -> list[Route]:
+    def app(self) -> Starlette:
+        """Everything below `/api`."""
+        return Starlette(routes=self._routes(), exception_handlers={HTTPException: _problem})
+
+    def _routes(self) -> list[Route]:
         return [
             Route("/runs", self._guarded(self.list_runs), methods=["GET"]),
             Route("/runs/{run}", self._guarded(self.get_run), methods=["GET"]),
@@ -133,8 +142,8 @@ class Api:
         run = request.path_params["run"]
         given = await self._body(request)
         reason = given.get("reason")
-        if reason is not None and not isinstance(reason, str):
-            raise Problem(422, "`reason` is text")
+        if reason is not None and not (isinstance(reason, str) and len(reason) <= REASON_LIMIT):
+            raise Problem(422, f"`reason` is text of at most {REASON_LIMIT} characters")
         if not await self._runner.cancel(run, reason):
             found = await runs.find(self._journal, run)
             raise Problem(409, f"run {run} has ended already: it is {found.status}")
@@ -158,7 +167,10 @@ class Api:
             accepted = definition.accept(inputs)
         except InputsRefused as refused:
             raise Problem(422, str(refused)) from None
-        return await self._start(definition, accepted, request.headers.get("idempotency-key"))
+        key = request.headers.get("idempotency-key")
+        if key is not None and not 1 <= len(key) <= KEY_LIMIT:
+            raise Problem(422, f"`Idempotency-Key` has 1 to {KEY_LIMIT} characters")
+        return await self._start(definition, accepted, key)
 
     async def _start(self, definition: Definition, inputs: dict[str, JSON], key: str | None) -> Response:
         at = self._now()
@@ -200,10 +212,17 @@ class Api:
         return given
 
 
+async def _problem(request: Request, error: Exception) -> Response:
+    """What the router refuses, as problem details."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return Problem(status, f"{request.method} {request.url.path} is not part of the API", headers).response()
+
+
 def _limit(text: str | None) -> int:
     if text is None:
         return 50
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= PAGE_LIMIT:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= PAGE_LIMIT):
         raise Problem(422, f"`limit` is a number from 1 to {PAGE_LIMIT}")
     return int(text)
 

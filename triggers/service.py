@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from connectors import BUILT_IN
 from connectors.client import HttpClient
 from connectors.egress import Egress
-from durable.action import Action
+from durable.action import Action, Connector
 from durable.attempt import Workbench
 from durable.clock import new_id, now
 from durable.journal import Journal
@@ -61,21 +61,27 @@ class Service:
     secrets: Secrets
 
 
-def actions() -> dict[str, Action]:
-    """Every action that the installed connectors offer, by `connector.action`."""
-    return {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
+def actions(connectors: Sequence[Connector] = BUILT_IN) -> dict[str, Action]:
+    """Every action that the connectors offer, by `connector.action`."""
+    return {f"{connector.name}.{action.name}": action for connector in connectors for action in connector.actions}
 
 
 @asynccontextmanager
 async def compose(
-    settings: Settings, config: Path, data: Path, environment: Mapping[str, str], *, address: tuple[str, int]
+    settings: Settings,
+    config: Path,
+    data: Path,
+    environment: Mapping[str, str],
+    *,
+    address: tuple[str, int],
+    connectors: Sequence[Connector] = BUILT_IN,
 ) -> AsyncIterator[Service]:
     """Join the parts over the journal in `data`, and part them in the reverse order."""
     secrets = Secrets(environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
     for warning in settings.unknown:
         log.warning("%s", warning)
-    offered = actions()
+    offered = actions(connectors)
     data.mkdir(parents=True, exist_ok=True)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:
@@ -105,7 +111,7 @@ async def compose(
             routes=[
                 *Operations(journal, runner, folder).routes(),
                 Route("/hooks/{path:path}", webhooks.answer, methods=METHODS),
-                Mount("/api", routes=api.routes()),
+                Mount("/api", app=api.app()),
             ]
         )
         recovery = Recovery(journal, runner, now)

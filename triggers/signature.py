@@ -108,12 +108,13 @@ def _secrets_of(secret: JSON) -> tuple[str, ...]:
 def _identity(scheme: Scheme, request: Received, fields: Pairs) -> Verified:
     key, kind = (request.value(ref, fields) if ref else None for ref in (scheme.dedupe, scheme.type))
     replay_key = f"body-sha256:{hashlib.sha256(request.body).hexdigest()}" if scheme.replay else None
-    return Verified(_bounded(key), _bounded(kind), replay_key)
+    return Verified(bounded(key) if key else None, bounded(kind) if kind else None, replay_key)
 
 
-def _bounded(text: str | None) -> str | None:
-    if not text or len(text) <= IDENTITY_LIMIT:
-        return text or None
+def bounded(text: str) -> str:
+    """The id or type, or its hash if it is long."""
+    if len(text) <= IDENTITY_LIMIT:
+        return text
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 

@@ -4,6 +4,7 @@ The bytes are verified before anything is parsed. An unknown hook and a bad sign
 time, so that nobody learns which hooks exist.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -30,12 +31,18 @@ from triggers.body import Bounds, Unreadable, read_body
 from triggers.hook import Hook, Method
 from triggers.presets import presets
 from triggers.received import Received, Rejected, withhold
-from triggers.signature import Verified, Verifier, credential_headers
+from triggers.signature import Verified, Verifier, bounded, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
 METHODS = get_args(Method)
 DECOY = Verifier(presets()["github"], ())
+REJECTIONS_A_MINUTE = 60
+"""Rejected deliveries that are written down for each webhook; all are counted."""
+
+PATH_LIMIT = 500
+"""Characters of a request's path that a delivery keeps."""
+
 REFUSED = "the signature does not fit, or there is no such webhook"
 
 
@@ -54,18 +61,36 @@ class Arrived:
 
     def record(self, outcome: DeliveryOutcome, reason: str | None = None) -> Delivery:
         received = self.received
+        is_known = outcome != "rejected"
+        headers: dict[str, JSON] = {"headers": self.headers, "withheld": self.withheld} if is_known else {}
         return Delivery(
             id=self.delivery,
             trigger=self.hook.name,
-            path=received.path,
+            path=received.path[:PATH_LIMIT],
             method=received.method,
             at=self.at,
             outcome=outcome,
             reason=reason,
-            headers=Value.of({"headers": self.headers, "withheld": self.withheld}),
+            headers=Value.of(headers),
             body_hash=hashlib.sha256(received.body).hexdigest(),
             size=len(received.body),
         )
+
+
+class Quota:
+    """So many a minute for each name."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken: dict[str, tuple[int, int]] = {}
+
+    def take(self, name: str, at: int) -> bool:
+        """Whether there is one left in the minute of `at` (ms)."""
+        minute = at // 60_000
+        since, taken = self._taken.get(name, (minute, 0))
+        taken = taken + 1 if since == minute else 1
+        self._taken[name] = minute, taken
+        return taken <= self._limit
 
 
 class Filtered(Exception):
@@ -89,6 +114,7 @@ class Webhooks:
         self._secrets = secrets
         self._now = now
         self._hash_key = hash_key
+        self._rejections = Quota(REJECTIONS_A_MINUTE)
         self._bounds = bounds
         self.serve([])
 
@@ -200,9 +226,12 @@ class Webhooks:
         return claims
 
     def _record(self, arrived: Arrived, outcome: DeliveryOutcome, reason: str) -> None:
-        """Write the delivery down without making its sender wait for it."""
+        """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
         metrics.delivery(outcome)
-        self._journal.record(arrived.record(outcome, reason))
+        if outcome == "rejected" and not self._rejections.take(arrived.hook.name, arrived.at):
+            return
+        with contextlib.suppress(JournalError):
+            self._journal.record(arrived.record(outcome, reason)).add_done_callback(_settled)
 
 
 def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
@@ -245,7 +274,9 @@ def _dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
         key, _ = template.render({"trigger": arrival})
     except ExpressionError as error:
         raise Unreadable(f"the delivery has no dedupe key: {error}") from None
-    return key if isinstance(key, str) else Value.of(key).text
+    if key is None or key == "":
+        raise Unreadable("the delivery has no dedupe key: its expression gives nothing")
+    return bounded(key if isinstance(key, str) else Value.of(key).text)
 
 
 def _start(hook: Hook, arrival: dict[str, JSON]) -> Start:
@@ -260,6 +291,11 @@ def _start(hook: Hook, arrival: dict[str, JSON]) -> Start:
         return Start(definition, hook.trigger, definition.accept(inputs), arrival)
     except (ExpressionError, InputsRefused) as error:
         return Start(definition, hook.trigger, {}, arrival, Failure("invalid", "inputs", str(error)))
+
+
+def _settled(record: "asyncio.Future[None]") -> None:
+    if not record.cancelled() and (error := record.exception()):
+        log.warning("a delivery was not written down: %s", error)
 
 
 def _accepted(admitted: Admitted) -> Response:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from connectors import BUILT_IN
+from durable.action import Connector
 from triggers.server import Server, listen
 from triggers.service import Service, at_work, compose
 from triggers.settings import Settings
@@ -51,9 +53,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    tmp_path: Path, pipelines: Mapping[str, str], environment: Mapping[str, str] = ENVIRONMENT, **settings: object
+    tmp_path: Path,
+    pipelines: Mapping[str, str],
+    environment: Mapping[str, str] = ENVIRONMENT,
+    connectors: Sequence[Connector] = (),
+    **settings: object,
 ) -> AsyncIterator[Running]:
-    """Serve these pipeline files (by id) from the data folder of `tmp_path`."""
+    """Serve these pipeline files (by id) from the data folder of `tmp_path`, with more connectors than the built-in."""
     config = tmp_path / "config"
     (config / "pipelines").mkdir(parents=True, exist_ok=True)
     for name, text in pipelines.items():
@@ -62,7 +68,14 @@ async def running(
     loaded = Settings.load(config, environment, {"drain_timeout": "2s", **settings})
     address = listener.getsockname()[:2]
     async with (
-        compose(loaded, config, tmp_path / "data", environment, address=address) as service,
+        compose(
+            loaded,
+            config,
+            tmp_path / "data",
+            environment,
+            address=address,
+            connectors=(*BUILT_IN, *connectors),
+        ) as service,
         at_work(service, listener),
     ):
         key = (tmp_path / "data" / "api.key").read_text().strip()
