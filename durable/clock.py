@@ -1,6 +1,6 @@
 """Time and new names: what the shell takes from the machine and the core is given."""
 
-import secrets
+import os
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -31,5 +31,5 @@ def new_id(kind: str, at: int) -> str:
 
     The length is that of a ULID (https://github.com/ulid/spec), in lower case.
     """
-    number = at << 80 | _order.next(at) << 64 | secrets.randbits(64)
+    number = at << 80 | _order.next(at) << 64 | int.from_bytes(os.urandom(8))
     return f"{kind}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from connectors import BUILT_IN
 from connectors.client import HttpClient
 from connectors.egress import Egress
+from durable import metrics
 from durable.action import Action, Connector
 from durable.attempt import Workbench
 from durable.clock import new_id, now
@@ -87,6 +88,7 @@ async def compose(
     async with contextlib.AsyncExitStack() as stack:
         journal = await Journal.open(data, node=node, on_fatal=_end)
         stack.push_async_callback(journal.close)
+        metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
         client = HttpClient(egress=Egress.parse(",".join(settings.egress_allow)))
         stack.push_async_callback(client.close)
         url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"

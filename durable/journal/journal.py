@@ -64,6 +64,11 @@ class Journal(Reads):
         await self._writer.close()
         self._lock.close()
 
+    @property
+    def waiting(self) -> int:
+        """How many units are queued for their commit."""
+        return self._writer.waiting
+
     def admit(self, admission: Admission) -> asyncio.Future[Admitted]:
         """Accept an event: the event, its delivery, its claims and its runs. Raises `JournalBusy`."""
         self._ensure_room()
