@@ -42,6 +42,10 @@ CURES = {
     "run": "name an action under 'use'",
     "timeout-minutes": "did you mean 'timeout', for example 'timeout: 30m'",
     "continue-on-error": "a failure is answered by 'try' and 'catch'",
+    "name": "did you mean 'id'",
+    "when": "did you mean 'if'",
+    "loop": "did you mean 'foreach'",
+    **dict.fromkeys(("url", "headers", "json", "body", "params", "values"), "an action's input stands under 'with'"),
     "cron": "put it under 'with' of a trigger with 'use: schedule'",
 }
 

@@ -7,7 +7,7 @@ from durable.expressions import Expression, ExpressionError, Template
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.names import Scope
-from durable.language.problem import quoted
+from durable.language.problem import Severity, quoted
 from durable.values import JSON
 
 
@@ -87,8 +87,18 @@ class Texts:
             return
         for _, expression in template.expressions:
             self._names(expression, pointer, scope)
+        self._dollar(text, pointer, is_error=bool(template.secrets))
         for name in sorted(template.secrets):
             self._secret(text, name, pointer, may_be_secret)
+
+    def _dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
+        """Braces as in a GitHub workflow: the `$` would be sent along."""
+        found = text.find("${{")
+        if found >= 0 and (is_error or (found == 0 and text.endswith("}}"))):
+            place = self._findings.document.position_in(pointer, 1, found + 1)
+            what, hint = "the '$' before '{{' is text, and is sent along", "write '{{' without it"
+            severity: Severity = "error" if is_error else "warning"
+            self._findings.add(pointer, what, hint, place=place, severity=severity)
 
     def _secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
         found = re.search(rf"secrets\W+{name}\b", text)

@@ -1,0 +1,185 @@
+"""Markdown made of models: a table of a model's fields, and the names and notes of constants."""
+
+import ast
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, TypeAdapter
+
+from durable.language.pipeline import IDENTIFIER, Duration
+
+Schema: TypeAlias = dict[str, Any]
+
+LATER = "◌"
+"""What stands beside a thing that is not performed yet."""
+
+_DURATION = TypeAdapter(Duration).json_schema()["pattern"]
+_LINKS = {"Step": ("step", "steps"), "TriggerSpec": ("trigger", "triggers")}
+_WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def code(text: str) -> str:
+    """Text in backquotes, as many as it needs."""
+    fence = "``" if "`" in text else "`"
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def listing(names: Iterable[str], joint: str = "or") -> str:
+    """`a`, `b` or `c`."""
+    *first, last = map(code, names)
+    return f"{', '.join(first)} {joint} {last}" if first else last
+
+
+def one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def summary(thing: object) -> str:
+    """What a class says of itself; never what its parents do."""
+    return one_line(inspect.cleandoc(vars(thing).get("__doc__") or ""))
+
+
+def fields(
+    model: type[BaseModel],
+    only: Iterable[str] | None = None,
+    *,
+    is_later: Callable[[str], bool] = lambda key: False,
+    is_given: bool = True,
+) -> str:
+    """A row for each field, or for those of `only`, in its order.
+
+    `is_later` says of a key, or of `key: value`, that it is not performed yet. What is not given but comes out has
+    nothing that is required.
+    """
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    own = definitions.get(model.__name__, schema)
+    required, properties = own.get("required", ()), own["properties"]
+    rows = []
+    for key in properties if only is None else only:
+        value = properties[key]
+        name = f"{code(key)} {LATER}" if is_later(key) else code(key)
+        kind = _kind(value, definitions, lambda word, key=key: is_later(f"{key}: {word}"))  # type: ignore[misc]
+        notes = _notes(value, key in required) if is_given else ""
+        rows.append((name, f"{kind}{notes}", one_line(value.get("description"))))
+    return table(("key", "value", "meaning"), rows) if rows else ""
+
+
+def _kind(schema: Schema, definitions: Schema, is_later: Callable[[str], bool], *, many: bool = False) -> str:
+    match schema:
+        case {"$ref": ref}:
+            return _reference(ref.rpartition("/")[2], many)
+        case {"enum": [*words]}:
+            marked = [f"{code(word)} {LATER}" if is_later(word) else code(word) for word in words]
+            return f"{', '.join(marked[:-1])} or {marked[-1]}" if marked[1:] else marked[0]
+        case {"const": word}:
+            return code(str(word))
+        case {"anyOf": [*kinds]} | {"oneOf": [*kinds]}:
+            words = [_kind(kind, definitions, is_later, many=many) for kind in kinds if kind.get("type") != "null"]
+            return " or ".join(_without_narrower(dict.fromkeys(words)))
+        case {"type": "array", "items": items}:
+            return f"{_number('list', many)} of {_kind(items, definitions, is_later, many=True)}"
+        case {"type": "object", "additionalProperties": dict(items)}:
+            return f"{_number('mapping', many)}{_of(items, definitions, is_later)}"
+        case {"type": "object", "patternProperties": dict(patterns)}:
+            return f"{_number('mapping', many)}{_of(next(iter(patterns.values())), definitions, is_later)}"
+        case {"type": "object"}:
+            return _number("mapping", many)
+        case {"type": "string", "pattern": pattern} if pattern == _DURATION:
+            return "[durations](#durations)" if many else "[duration](#durations)"
+        case {"type": "string", "pattern": pattern} if pattern == IDENTIFIER:
+            return _number("name", many)
+        case {"type": str(kind)}:
+            return _number(_WORDS[kind], many) + _bounds(schema)
+        case _:
+            return "any values" if many else "any value"
+
+
+def _of(items: Schema, definitions: Schema, is_later: Callable[[str], bool]) -> str:
+    """What a mapping is of, where that is worth saying."""
+    words = _kind(items, definitions, is_later, many=True)
+    return "" if words == "any values" or " or " in words else f" of {words}"
+
+
+def _reference(name: str, many: bool) -> str:
+    if name == "JsonValue":
+        return "any values" if many else "any value"
+    word, anchor = _LINKS.get(name, (name.lower(), name.lower()))
+    return f"[{_number(word, many)}](#{anchor})"
+
+
+def _number(word: str, many: bool) -> str:
+    return f"{word}s" if many and not word.startswith("true") else word
+
+
+def _without_narrower(words: Collection[str]) -> list[str]:
+    return [word for word in words if not (word.startswith("whole number") and word.replace("whole ", "") in words)]
+
+
+def _bounds(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f", {low:,} to {high:,}"
+    if low is not None:
+        return f", at least {low:,}"
+    return f", at most {high:,}" if high is not None else ""
+
+
+def _notes(schema: Schema, is_required: bool) -> str:
+    notes = ["required"] if is_required else []
+    if schema.get("default") not in (None, "", {}, []):
+        default = schema["default"]
+        words = default if isinstance(default, list) else [default]
+        notes.append(f"default {listing(word if isinstance(word, str) else _written(word) for word in words)}")
+    if _has_secret(schema):
+        notes.append("may hold a secret")
+    return "".join(f"; {note}" for note in notes)
+
+
+def _written(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _has_secret(schema: object) -> bool:
+    match schema:
+        case {"secret": True}:
+            return True
+        case dict():
+            return any(map(_has_secret, schema.values()))
+        case list():
+            return any(map(_has_secret, schema))
+    return False
+
+
+# -- constants --------------------------------------------------------------------------------------------------
+
+
+def limits(modules: Mapping[ModuleType, Collection[str]]) -> str:
+    """A table of constants, each with the note that stands below it in its module."""
+    rows = []
+    for module, names in modules.items():
+        notes = dict(_noted(module))
+        rows += [(_rounded(getattr(module, name)), notes[name].rstrip(".")) for name in names]
+    return table(("at most", "of what"), rows)
+
+
+def _rounded(number: int) -> str:
+    return f"{number:,}" if number < 10**12 else code(f"{number:.0e}")
+
+
+def _noted(module: ModuleType) -> Iterator[tuple[str, str]]:
+    body = ast.parse(Path(module.__file__ or "").read_text("utf-8")).body
+    for statement, note in pairwise(body):
+        match statement, note:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, one_line(text)

@@ -1,0 +1,298 @@
+"""The language's reference, written from the models: `python -m tests.docs.reference` writes `docs/reference.md`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import get_args
+
+import httpx
+from pydantic import BaseModel
+
+from connectors import BUILT_IN, failure
+from connectors.answer import Answer
+from durable import history
+from durable.action import Action, Connector, ErrorClass
+from durable.definition import RUN_TIMEOUT, STEP_TIMEOUT
+from durable.flow import CORE_ACTIONS
+from durable.language import pipeline
+from durable.language.document import LIMITS
+from durable.language.load import (
+    PERFORMED_RESPONSES,
+    PERFORMED_TRIGGERS,
+    UNPERFORMED_ACTIONS,
+    UNPERFORMED_KEYS,
+    UNPERFORMED_STEP_KEYS,
+)
+from durable.language.names import FIELDS
+from durable.retry import Policy
+from tests.docs import expressions, words
+from tests.docs.markdown import LATER, code, fields, listing, summary, table
+from triggers import scheme
+from triggers.folder import TRIGGERS
+from triggers.presets import GENERIC, presets
+from triggers.scheme import Ref, Scheme, Signed, Token
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reference.md"
+
+NOT_YET = f"{LATER} Not performed by this version yet: the loader refuses it."
+
+
+def written() -> str:
+    """The page."""
+    blocks = (
+        *_file(),
+        *_steps(),
+        *_triggers(),
+        *_connectors(),
+        *_core_actions(),
+        *expressions.section(),
+        *_small_things(),
+    )
+    return "\n\n".join(block for block in ("# The reference", words.BEGINNING, *blocks) if block) + "\n"
+
+
+# -- the file ---------------------------------------------------------------------------------------------------
+
+
+def _file() -> Iterator[str]:
+    yield "## The file"
+    yield summary(pipeline.Pipeline)
+    yield fields(pipeline.Pipeline, is_later=UNPERFORMED_KEYS.__contains__)
+    yield from _part(pipeline.Defaults)
+    yield from _part(pipeline.Retry)
+    yield _policy(Policy())
+    yield from _part(pipeline.Concurrency, "concurrency" in UNPERFORMED_KEYS)
+
+
+def _part(model: type[BaseModel], is_later: bool = False) -> Iterator[str]:
+    yield f"### {model.__name__}"
+    yield summary(model)
+    if is_later:
+        yield NOT_YET
+    yield fields(model)
+
+
+def _policy(policy: Policy) -> str:
+    return (
+        f"Where neither the step nor `defaults` says anything: {policy.max_attempts} attempts, "
+        f"{_duration(STEP_TIMEOUT)} for each, delays from {_duration(policy.min_delay)} to "
+        f"{_duration(policy.max_delay)} that grow by the factor {policy.factor:g}, and a run has "
+        f"{_duration(RUN_TIMEOUT)}. {words.RETRYING}"
+    )
+
+
+def _duration(milliseconds: int) -> str:
+    size, unit = next((size, unit) for unit, size in reversed(_units().items()) if milliseconds % size == 0)
+    return f"{milliseconds // size}{unit}"
+
+
+def _units() -> dict[str, int]:
+    return {unit: pipeline.parse_duration(f"1{unit}") for unit in words.UNITS}
+
+
+# -- steps ------------------------------------------------------------------------------------------------------
+
+_PARTS: dict[str, tuple[type[BaseModel], ...]] = {
+    "use": (pipeline.Undo,),
+    "switch": (pipeline.Case,),
+    "try": (pipeline.Handler,),
+    "repeat": (pipeline.Repeat,),
+}
+"""The models that stand inside a kind of step and nowhere else."""
+
+
+def _steps() -> Iterator[str]:
+    yield "## Steps"
+    yield summary(pipeline.Step)
+    order = [field.alias or name for name, field in pipeline.Step.model_fields.items()]
+    belonging = {key for kind, keys in pipeline.KINDS.items() for key in (kind, *keys)}
+    yield fields(pipeline.Step, [key for key in order if key not in belonging])
+    for kind, keys in pipeline.KINDS.items():
+        is_later = kind in UNPERFORMED_STEP_KEYS
+        yield f"### A step with {code(kind)}"
+        if is_later:
+            yield NOT_YET
+        yield fields(pipeline.Step, [kind, *sorted(keys, key=order.index)], is_later=UNPERFORMED_STEP_KEYS.__contains__)
+        for model in _PARTS.get(kind, ()):
+            yield from _part(model, is_later or model.__name__.lower() in UNPERFORMED_STEP_KEYS)
+
+
+# -- triggers ---------------------------------------------------------------------------------------------------
+
+
+def _triggers() -> Iterator[str]:
+    yield "## Triggers"
+    yield summary(pipeline.TriggerSpec)
+    yield fields(pipeline.TriggerSpec)
+    for kind, model in TRIGGERS.items():
+        yield f"### {code('use: ' + kind)}"
+        yield summary(model)
+        if kind not in PERFORMED_TRIGGERS:
+            yield NOT_YET
+        yield fields(model, is_later=_unperformed_responses)
+        for part in _parts_of(model):
+            yield f"#### {part.__name__}"
+            yield summary(part)
+            yield fields(part)
+    yield from _verify()
+
+
+def _unperformed_responses(key: str) -> bool:
+    name, _, value = key.partition(": ")
+    return name == "respond" and bool(value) and value not in PERFORMED_RESPONSES
+
+
+def _parts_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for field in model.model_fields.values():
+        for each in (field.annotation, *get_args(field.annotation)):
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                yield each
+
+
+def _verify() -> Iterator[str]:
+    yield "### `verify`"
+    yield words.VERIFY
+    yield table(
+        ("preset", "proof", "signed", "id, kind, second key"),
+        [(code(name), *_proof(each), _identity(each)) for name, each in sorted(presets().items())],
+    )
+    yield table(
+        ("preset", "for", "options"),
+        [(code(name), summary(model), _keys(model)) for name, model in GENERIC.items()],
+    )
+    yield words.SCHEME
+    rows = [(part.__name__, summary(part), _keys(part)) for part in _parts_of_a_scheme()]
+    yield table(("part", "meaning", "keys"), rows)
+
+
+def _parts_of_a_scheme() -> Iterator[type[BaseModel]]:
+    for each in vars(scheme).values():
+        if isinstance(each, type) and issubclass(each, scheme.Strict) and each is not scheme.Strict:
+            yield each
+
+
+def _proof(each: Scheme) -> tuple[str, str]:
+    match each:
+        case Token(carrier="header"):
+            return f"the secret in {code(each.header)}", ""
+        case Token():
+            return f"the secret as {each.carrier} credentials in {code(each.header)}", ""
+        case Signed():
+            how = "Ed25519" if each.kind == "ed25519" else f"HMAC-{each.alg.upper()}"
+            time = f", at most {each.ts.tolerance:g} s old" if each.ts else ""
+            return f"{how}, {each.sig.encoding}, in {code(each.sig.header)}{time}", " ".join(map(_place, each.signed))
+
+
+def _identity(each: Scheme) -> str:
+    refs = [_place(ref) for ref in (each.dedupe, each.type) if ref]
+    return ", ".join([*refs, *([f"the {each.replay}'s hash"] if each.replay else [])])
+
+
+def _place(ref: Ref) -> str:
+    if ref.place == "const":
+        return f"`'{ref.name}'`"
+    return code(f"{ref.place}:{ref.name}" if ref.name else ref.place)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return " ".join(
+        f"{code(name)} (required)" if field.is_required() else code(name) for name, field in model.model_fields.items()
+    )
+
+
+# -- actions ----------------------------------------------------------------------------------------------------
+
+
+def _connectors() -> Iterator[str]:
+    yield "## Connectors"
+    yield words.CONNECTORS
+    for connector in BUILT_IN:
+        yield f"### {code(connector.name)}"
+        yield f"{connector.summary.rstrip('.')}."
+        yield table(
+            ("action", "what it does", "after an unknown ending"),
+            [(_use(connector, action), action.summary, code(action.on_crash)) for action in connector.actions],
+        )
+        yield from _models(connector)
+
+
+def _use(connector: Connector, action: Action) -> str:
+    return code(f"{connector.name}.{action.name}")
+
+
+def _models(connector: Connector) -> Iterator[str]:
+    for input, group in groupby(connector.actions, key=lambda action: action.input):
+        names = listing((f"{connector.name}.{action.name}" for action in group), "and")
+        yield f"#### Inputs of {names}"
+        yield summary(input)
+        yield fields(input)
+    for output, group in groupby(connector.actions, key=lambda action: action.output):
+        names = listing((f"{connector.name}.{action.name}" for action in group), "and")
+        if output:
+            yield f"#### Output of {names}"
+            yield summary(output)
+            yield fields(output, is_given=False)
+
+
+def _core_actions() -> Iterator[str]:
+    yield "## Actions of the core"
+    yield words.CORE_ACTIONS
+    for use, model in CORE_ACTIONS.items():
+        yield f"### {code(use)}"
+        yield summary(model)
+        if UNPERFORMED_ACTIONS.fullmatch(use):
+            yield NOT_YET
+        yield fields(model)
+
+
+# -- durations, errors, statuses, history -----------------------------------------------------------------------
+
+
+def _small_things() -> Iterator[str]:
+    yield "## Durations"
+    yield words.DURATIONS
+    yield table(("unit", "milliseconds"), [(code(unit), f"{size:,}") for unit, size in _units().items()])
+    yield "## Error classes"
+    yield words.ERRORS
+    yield table(("class", "meaning", "HTTP statuses", "repeated by default"), _error_classes())
+    yield f"`error` has {listing(sorted(FIELDS['error']), 'and')}; each may be null."
+    yield "## Statuses"
+    yield "Of a run:"
+    yield table(("status", "meaning"), _statuses(words.RUN_STATUSES, get_args(history.RunStatus)))
+    yield "Of a step:"
+    yield table(("status", "meaning"), _statuses(words.STEP_STATUSES, get_args(history.StepStatus)))
+    yield "## The history"
+    yield words.HISTORY
+    yield table(
+        ("entry", "kind", "meaning"), [*_entries("fact", history.Fact), *_entries("decision", history.Decision)]
+    )
+    yield "## Limits of a file"
+    rows = [(f"{getattr(LIMITS, name):,}", of) for name, of in words.FILE_LIMITS.items()]
+    yield table(("at most", "of what"), rows)
+
+
+def _error_classes() -> Iterator[tuple[str, str, str, str]]:
+    repeated = Policy().errors
+    for name, meaning in words.complete(words.ERROR_CLASSES, get_args(ErrorClass)).items():
+        yield code(name), meaning, _http_statuses(name), "yes" if name in repeated else "no"
+
+
+def _http_statuses(error_class: str) -> str:
+    found = [each for each in range(400, 600) if failure.error_class(Answer(each, httpx.Headers(), b"")) == error_class]
+    spans = [[each for _, each in group] for _, group in groupby(enumerate(found), lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{span[0]}–{span[-1]}" if span[1:] else str(span[0]) for span in spans)
+
+
+def _statuses(meanings: Mapping[str, str], statuses: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name, meaning in words.complete(meanings, statuses).items():
+        is_later = name == "queued" and "concurrency" in UNPERFORMED_KEYS
+        yield f"{code(name)} {LATER}" if is_later else code(name), meaning
+
+
+def _entries(kind: str, union: object) -> Iterator[tuple[str, str, str]]:
+    for entry in get_args(union):
+        yield code(str(entry.__struct_config__.tag)), kind, summary(entry)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(), encoding="utf-8")
