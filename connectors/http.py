@@ -58,6 +58,8 @@ class Message(Target):
 
 
 class AnyMessage(Message):
+    """A request with any method, and perhaps a body: at most one of `json`, `form` and `body`."""
+
     method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = Field(description="The HTTP method")
 
 

@@ -32,6 +32,7 @@ from durable.history import (
     RunFinished,
     RunPaused,
     RunStarted,
+    StartDue,
     State,
     StepCancelled,
     StepCompleted,
@@ -46,6 +47,9 @@ from durable.scope import names
 from durable.values import JSON, NULL, NotJSON, Value
 
 CLEANUP_TIMEOUT = parse_duration("1h")
+EXPIRED = "expired"
+"""The reason of a run that did not begin in time."""
+
 DETAILS_LIMIT = 8 * 1024
 """Bytes of `details` that a failure keeps in the history."""
 
@@ -68,7 +72,15 @@ class Abandon(msgspec.Struct, frozen=True):
     path: str
 
 
-Effect: TypeAlias = Perform | Abandon
+class AwaitStart(msgspec.Struct, frozen=True):
+    """Report `StartDue`: at `due` (ms), but of a run that can expire only when there is a slot for it, and at
+    `expires_at` in any case."""
+
+    due: int
+    expires_at: int | None = None
+
+
+Effect: TypeAlias = Perform | Abandon | AwaitStart
 Consequences: TypeAlias = tuple[list[AnyEntry], list[Effect]]
 
 
@@ -113,6 +125,8 @@ def is_current(state: State, fact: Fact) -> bool:
     match fact:
         case AttemptStarted() | StepCompleted() | AttemptFailed() | AttemptLost() | InputRefused():
             return fact.path in state.active and state.steps[fact.path].attempt == fact.attempt
+        case StartDue():
+            return state.is_queued and state.paused is None
         case CancelRequested():
             return state.main is None
         case RecoveryStopped():
@@ -125,10 +139,14 @@ def is_current(state: State, fact: Fact) -> bool:
 def decide(definition: Definition, state: State, entry: AnyEntry) -> Consequences:
     """What follows from an entry that was just folded into the state; looks only at what the entry touched."""
     match entry:
-        case RunStarted(error=None):
-            return _enter(definition, state, definition.first("main"), entry.at), []
-        case RunStarted(error=error):
+        case RunStarted(error=Failure() as error):
             return [_main_ended(definition, "failed", entry.at, error=error)], []
+        case RunStarted(held_until=int() as due):
+            return [], [AwaitStart(due, entry.expires_at)]
+        case RunStarted():
+            return _enter(definition, state, definition.first("main"), entry.at), []
+        case StartDue():
+            return _begin(definition, state, entry), []
         case StepScheduled():
             return _perform(definition, state, entry)
         case AttemptFailed():
@@ -163,6 +181,8 @@ def outstanding(definition: Definition, state: State, at: int) -> tuple[list[Fac
         return [], []
     facts: list[Fact] = []
     effects: list[Effect] = []
+    if state.started and state.start_due is not None:
+        effects.append(AwaitStart(state.start_due, state.started.expires_at))
     for path in state.active:
         step = state.steps[path]
         if step.is_started:
@@ -235,6 +255,13 @@ def _bounded(details: JSON) -> Value:
 
 
 # -- going on ---------------------------------------------------------------------------------------------------
+
+
+def _begin(definition: Definition, state: State, entry: StartDue) -> list[AnyEntry]:
+    expires_at = state.started.expires_at if state.started else None
+    if expires_at is not None and entry.at >= expires_at:
+        return [_main_ended(definition, "cancelled", entry.at, reason=EXPIRED)]
+    return _enter(definition, state, definition.first("main"), entry.at)
 
 
 def _enter(definition: Definition, state: State, path: str | None, at: int) -> list[AnyEntry]:

@@ -86,7 +86,8 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     """A run began. `error` stands where its inputs could not be made; it then fails before its first step.
 
     `trigger` is the id of what started it, `arrival` what steps read as `trigger` (kept only where they do), `url`
-    where people see the run.
+    where people see the run. A run with a `not_before` or an `expires_at` is held back until `StartDue`. Attempts of a
+    higher `priority` get a slot first.
     """
 
     pipeline: str
@@ -98,7 +99,23 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     arrival: Value = NULL
     url: str | None = None
     error: Failure | None = None
+    not_before: int | None = None
+    expires_at: int | None = None
+    tags: tuple[str, ...] = ()
+    priority: int = 0
     semantics: int = SEMANTICS
+
+    @property
+    def held_until(self) -> int | None:
+        """When the turn comes of a run that does not begin at once: it may begin then, or expires."""
+        if self.error or (self.not_before is None and self.expires_at is None):
+            return None
+        begins = self.at if self.not_before is None else self.not_before
+        return begins if self.expires_at is None else min(begins, self.expires_at)
+
+
+class StartDue(Entry, frozen=True, tag="start_due"):
+    """The turn of a run that was held back has come: it begins, or has expired by now."""
 
 
 class AttemptStarted(Entry, frozen=True, tag="attempt_started"):
@@ -231,6 +248,7 @@ class RunFinished(Entry, frozen=True, tag="run_finished"):
 
 Fact: TypeAlias = (
     RunStarted
+    | StartDue
     | AttemptStarted
     | StepCompleted
     | AttemptFailed
@@ -320,6 +338,7 @@ class State(msgspec.Struct):
     started: RunStarted | None = None
     steps: dict[str, StepState] = {}
     active: dict[str, None] = {}
+    is_queued: bool = False  # held back: no step was reached yet
     paused: str | None = None
     main: MainEnded | None = None
     finished: RunFinished | None = None
@@ -331,9 +350,16 @@ class State(msgspec.Struct):
             return self.finished.status
         if self.paused is not None:
             return "paused"
+        if self.is_queued:
+            return "queued"
         if self.active and all(self.steps[path].status == "waiting" for path in self.active):
             return "waiting"
         return "running"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is paused, or why it ended as it did."""
+        return self.paused if self.paused is not None else self.main.reason if self.main else None
 
     @property
     def error(self) -> Failure | None:
@@ -351,15 +377,18 @@ class State(msgspec.Struct):
         return self.started.deadline if self.started else None
 
     @property
+    def start_due(self) -> int | None:
+        """When the turn of a run comes that is held back; None for any other."""
+        return self.started.held_until if self.started and self.is_queued else None
+
+    @property
     def due(self) -> int | None:
         """When something must happen to this run even if nothing arrives; None once it has finished."""
         if self.finished:
             return None
-        dues = (
-            [step.due for path in self.active if (step := self.steps[path]).due is not None] if not self.paused else []
-        )
-        deadline = self.deadline
-        return min([*dues, deadline], default=None) if deadline is not None else min(dues, default=None)
+        steps = () if self.paused is not None else (self.steps[path].due for path in self.active)
+        dues = (self.start_due if self.paused is None else None, *steps, self.deadline)
+        return min((due for due in dues if due is not None), default=None)
 
 
 def fold(run: str, entries: Iterable[AnyEntry]) -> State:
@@ -376,7 +405,9 @@ def apply(state: State, entry: AnyEntry) -> None:
     state.at = entry.at
     match entry:
         case RunStarted():
-            state.started = entry
+            state.started, state.is_queued = entry, entry.held_until is not None
+        case StartDue():
+            state.is_queued = False
         case StepScheduled():
             state.steps[entry.path] = StepState(
                 "running", entry.input, entry.secrets, attempt=1, due=entry.at, scheduled_at=entry.at
@@ -400,7 +431,7 @@ def apply(state: State, entry: AnyEntry) -> None:
         case RunPaused():
             state.paused = entry.reason
         case MainEnded():
-            state.main, state.paused = entry, None
+            state.main, state.paused, state.is_queued = entry, None, False
         case RunFinished():
             state.finished = entry
         case InputRefused() | CancelRequested() | DeadlinePassed() | RecoveryStopped():

@@ -68,6 +68,14 @@ _ATTEMPT_SECONDS = Children(
 _DELIVERIES = Children(
     Counter("waypost_deliveries", "Requests on webhooks, and what became of them.", ["outcome"], registry=REGISTRY)
 )
+_FIRES = Children(
+    Counter(
+        "waypost_schedule_fires",
+        "Fires of schedules, and what became of them.",
+        ["schedule", "outcome"],
+        registry=REGISTRY,
+    )
+)
 _COMMITS = Counter("waypost_commits", "Transactions of the journal.", registry=REGISTRY)
 _COMMIT_UNITS = Histogram(
     "waypost_commit_units",
@@ -100,6 +108,11 @@ def run_finished(pipeline: str, status: RunStatus) -> None:
 def delivery(outcome: str) -> None:
     """Count a request on a webhook; `outcome` is one of the words of `DeliveryOutcome`."""
     _DELIVERIES[outcome,].inc()
+
+
+def fires(schedule: str, outcome: str, count: int = 1) -> None:
+    """Count fires of a schedule; `outcome` is one of the words of `FireOutcome`."""
+    _FIRES[schedule, outcome].inc(count)
 
 
 def commit(units: int, seconds: float) -> None:

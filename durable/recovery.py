@@ -13,6 +13,9 @@ PAGE = 200
 ROOM_PAUSE = 0.2
 """Seconds after which recovery looks again for room in memory."""
 
+LOOK_AHEAD = 1_000
+"""Milliseconds: what is due so soon is brought in before its time, so that it begins on time."""
+
 SUSPECT_AFTER = 2
 """Recoveries without progress; the first could befall any run that was at work when the process died."""
 
@@ -74,7 +77,7 @@ class Recovery:
         for live in list(runner.live.values()):
             await runner.check_deadline(live)
         adrift = {run: each.counts for run, each in runner.adrift.items() if each.due <= now}
-        due = await self._journal.due(now, limit=min(runner.room, PAGE)) if runner.room else []
+        due = await self._journal.due(now + LOOK_AHEAD, limit=min(runner.room, PAGE)) if runner.room else []
         called = dict.fromkeys(message.run for message in await self._journal.messages())
         await _each(
             [

@@ -7,12 +7,13 @@ that decided it has been committed; where the disk is full the same append is tr
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from durable import metrics
 from durable.attempt import Attempt, Workbench, loaded
-from durable.decide import Abandon, Advance, Effect, Perform, outstanding
+from durable.decide import Abandon, Advance, AwaitStart, Effect, Perform, outstanding
 from durable.definition import Definition
 from durable.history import (
     AnyEntry,
@@ -21,6 +22,7 @@ from durable.history import (
     DeadlinePassed,
     Fact,
     RecoveryStopped,
+    StartDue,
     State,
     detach,
     fold,
@@ -35,7 +37,9 @@ from durable.journal import (
     JournalBusy,
     JournalFull,
     RunView,
+    ScheduleRow,
 )
+from durable.slots import Slots
 from durable.start import Begun, Start, begin
 from durable.values import Value
 
@@ -79,7 +83,8 @@ class Adrift:
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over."""
+    """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over; `holds_slot` from
+    its beginning to its first attempt, if it could expire."""
 
     run: str
     definition: Definition
@@ -89,8 +94,14 @@ class Live:
     is_gone: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    start: asyncio.Task[None] | None = None
+    holds_slot: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     progress: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def priority(self) -> int:
+        return self.state.started.priority if self.state.started else 0
 
 
 class Runner:
@@ -101,16 +112,19 @@ class Runner:
         self._bench = bench
         self._limits = limits
         self._url = url
-        self._slots = asyncio.Semaphore(limits.attempts_in_flight)
+        self._slots = Slots(limits.attempts_in_flight)
         self._writable = asyncio.Event()
         self._writable.set()
         self._definitions: dict[str, Definition] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._adopting: dict[str, asyncio.Future[Live | None]] = {}
         self._admitting = 0
+        self._watches: dict[str, set[asyncio.Future[None]]] = {}
         self.live: dict[str, Live] = {}
         self.adrift: dict[str, Adrift] = {}
         self.is_draining = False
+        self.when_ended: Callable[[str], None] = _nobody
+        """Is told of every run that has ended."""
 
     # -- taking in ----------------------------------------------------------------------------------------------
 
@@ -124,7 +138,13 @@ class Runner:
         return definition.version in self._definitions
 
     async def admit(
-        self, event: Event, starts: Sequence[Start], *, claims: Sequence[Claim] = (), delivery: Delivery | None = None
+        self,
+        event: Event,
+        starts: Sequence[Start],
+        *,
+        claims: Sequence[Claim] = (),
+        delivery: Delivery | None = None,
+        schedule: ScheduleRow | None = None,
     ) -> Admitted:
         """Start the runs of an event in one commit and return after it; raises `Overloaded` or a `JournalError`.
 
@@ -132,7 +152,7 @@ class Runner:
         """
         self._ensure_room()
         begun = [begin(event, start, self._url) for start in starts]
-        admission = Admission(event, [run.row(event) for run in begun], claims, delivery)
+        admission = Admission(event, [run.row(event) for run in begun], claims, delivery, schedule=schedule)
         committed = self._journal.admit(admission)
         self._admitting += len(begun)
         committed.add_done_callback(partial(self._admitted, begun))
@@ -166,6 +186,25 @@ class Runner:
         if posted:
             await self.deliver(run)
         return posted
+
+    async def wait_for_end(self, run: str, seconds: float) -> None:
+        """Return once the run has ended, the service drains, or the time is over."""
+        watch = asyncio.get_running_loop().create_future()
+        self._watches.setdefault(run, set()).add(watch)
+        try:
+            found = await self._journal.run(run)
+            if found and found.finished_at is None and not self.is_draining:
+                await asyncio.wait({watch}, timeout=seconds)
+        finally:
+            watches = self._watches.get(run, set())
+            watches.discard(watch)
+            if not watches:
+                self._watches.pop(run, None)
+
+    def _tell_watchers(self, run: str) -> None:
+        for watch in self._watches.pop(run, ()):
+            if not watch.done():
+                watch.set_result(None)
 
     async def deliver(self, run: str) -> None:
         """Move a run's inbox into its history."""
@@ -233,6 +272,8 @@ class Runner:
                     previous = live.tasks.get(effect.path)
                     work = self._perform_when_due(live, effect, previous, is_recorded=is_recorded)
                     live.tasks[effect.path] = self._spawn(live, work)
+                case AwaitStart():
+                    live.start = self._spawn(live, self._start_when_due(live, effect))
                 case Abandon():
                     if attempt := live.attempts.get(effect.path):
                         attempt.abandon()
@@ -241,16 +282,46 @@ class Runner:
         self, live: Live, effect: Perform, previous: "asyncio.Task[None] | None", *, is_recorded: bool
     ) -> None:
         """Perform one attempt: when it is due, when a slot is free, and never beside its predecessor."""
-        wait = effect.due - self._bench.now()
-        if wait > 0:
-            await asyncio.sleep(wait / 1000)
+        await self._until(effect.due)
         if previous and not previous.done():
             await asyncio.wait({previous})
-        async with self._slots:
+        if not live.holds_slot:
+            await self._slots.take(live.priority)
+        live.holds_slot = False
+        try:
             await self._writable.wait()
-            if not self._may_start(live, effect):
-                return
-            await self._attempt(live, effect, is_recorded=is_recorded)
+            if self._may_start(live, effect):
+                await self._attempt(live, effect, is_recorded=is_recorded)
+        finally:
+            self._slots.give()
+
+    async def _start_when_due(self, live: Live, effect: AwaitStart) -> None:
+        """Let a run begin that was held back. One that can expire needs a slot to begin, which its first attempt takes
+        over."""
+        await self._until(effect.due)
+        if effect.expires_at is not None:
+            live.holds_slot = await self._slot_before(effect.expires_at, live.priority)
+        if not self.is_draining:
+            await self.report(live, StartDue(at=self._bench.now()))
+        if live.holds_slot and not live.tasks:
+            self._give_back(live)
+
+    async def _slot_before(self, end: int, priority: int) -> bool:
+        """Whether a slot could be taken before that time (ms); if not, it has come."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout((end - self._bench.now()) / 1000):
+                await self._slots.take(priority)
+                return True
+        await self._until(end)
+        return False
+
+    def _give_back(self, live: Live) -> None:
+        live.holds_slot = False
+        self._slots.give()
+
+    async def _until(self, due: int) -> None:
+        while (wait := due - self._bench.now()) > 0:  # noqa: ASYNC110  # again, if the clock was set back meanwhile
+            await asyncio.sleep(wait / 1000)
 
     async def _attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> None:
         report = partial(self.report, live)
@@ -347,9 +418,11 @@ class Runner:
         metrics.LIVE_RUNS.set(len(self.live))
         for attempt in live.attempts.values():
             attempt.context.close()
-        for task in live.tasks.values():
-            if task is not asyncio.current_task():
+        for task in (*live.tasks.values(), live.start):
+            if task and task is not asyncio.current_task():
                 task.cancel()
+        if live.holds_slot:
+            self._give_back(live)
 
     def _let_go_if_idle(self, live: Live) -> None:
         """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
@@ -361,6 +434,8 @@ class Runner:
             metrics.run_finished(pipeline, state.status)
             log.info("run %s", state.status, extra={"run": live.run, "pipeline": pipeline})
             self._drop(live)
+            self.when_ended(live.run)
+            self._tell_watchers(live.run)
         elif state.paused is not None or self._waits_for_long(state):
             if state.paused is not None:
                 log.warning("run paused: %s", state.paused, extra={"run": live.run})
@@ -369,7 +444,8 @@ class Runner:
 
     def _waits_for_long(self, state: State) -> bool:
         due = state.due
-        return state.status == "waiting" and due is not None and due > self._bench.now() + self._limits.evict_after
+        is_patient = state.status in ("waiting", "queued")
+        return is_patient and due is not None and due > self._bench.now() + self._limits.evict_after
 
     def _released(self, run: str, release: "asyncio.Future[None]") -> None:
         if not release.cancelled() and (error := release.exception()):
@@ -378,12 +454,18 @@ class Runner:
 
     # -- shutting down ------------------------------------------------------------------------------------------
 
+    def begin_draining(self) -> None:
+        """Take in and start nothing more, and let nobody wait any longer for the end of a run."""
+        self.is_draining = True
+        for run in list(self._watches):
+            self._tell_watchers(run)
+
     async def drain(self, timeout: float) -> None:
         """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.
 
         What is cut off then has an unknown ending, as if the process had died, but nobody is suspected for it.
         """
-        self.is_draining = True
+        self.begin_draining()
         under_way = {live.tasks[path] for live in self.live.values() for path in live.attempts}
         if under_way:
             log.info("draining: %d attempts are under way", len(under_way))
@@ -406,3 +488,7 @@ class Runner:
             log.error("an attempt's own handling failed; its run is taken up again", exc_info=error)
             self._drop(live)
             self.set_adrift(live.run)
+
+
+def _nobody(run: str) -> None:
+    """Nobody waits for a run's end."""

@@ -14,13 +14,17 @@ from durable.values import JSON, NULL, Value
 @dataclass(frozen=True, slots=True)
 class Start:
     """What starts a run: a definition, the trigger's id, the inputs or why they could not be made, and what steps
-    read as `trigger`."""
+    read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`."""
 
     definition: Definition
     trigger: str | None
     inputs: dict[str, JSON] = field(default_factory=dict)
     arrival: JSON = None
     error: Failure | None = None
+    not_before: int | None = None
+    expires_at: int | None = None
+    tags: tuple[str, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Begun:
             created_at=event.time,
             entries=self.entries,
             view=RunView.of(self.state),
+            tags=self.state.started.tags if self.state.started else (),
         )
 
 
@@ -60,6 +65,10 @@ def begin(event: Event, start: Start, url: Callable[[str], str | None]) -> Begun
         arrival=Value.of(start.arrival) if definition.reads_arrival else NULL,
         url=url(run),
         error=start.error,
+        not_before=start.not_before,
+        expires_at=start.expires_at,
+        tags=start.tags,
+        priority=start.priority,
     )
     advance = Advance(definition, State(run=run), started)
     advance.follow()

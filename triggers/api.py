@@ -23,6 +23,8 @@ from durable.values import JSON
 from triggers import runs
 from triggers.body import Bounds, Unreadable, parse, read_body
 from triggers.folder import Folder
+from triggers.schedules import Schedules
+from triggers.timetable import told
 
 Word = TypeVar("Word", bound=str)
 Handler = Callable[[Request], Awaitable[Response]]
@@ -61,6 +63,7 @@ class Api:
         runner: Runner,
         journal: Journal,
         folder: Folder,
+        schedules: Schedules,
         now: Callable[[], int],
         bounds: Bounds,
         key: str,
@@ -68,6 +71,7 @@ class Api:
         self._runner = runner
         self._journal = journal
         self._folder = folder
+        self._schedules = schedules
         self._now = now
         self._key = key.encode()
         self._bounds = bounds
@@ -84,6 +88,7 @@ class Api:
             Route("/runs/{run}/cancel", self._guarded(self.cancel_run), methods=["POST"]),
             Route("/pipelines", self._guarded(self.list_pipelines), methods=["GET"]),
             Route("/pipelines/{pipeline}/runs", self._guarded(self.start_run), methods=["POST"]),
+            Route("/schedules", self._guarded(self.list_schedules), methods=["GET"]),
             Route("/deliveries", self._guarded(self.list_deliveries), methods=["GET"]),
         ]
 
@@ -185,6 +190,11 @@ class Api:
         found = await runs.find(self._journal, run)
         body = {"id": run, "status": found.status, "duplicate": admitted.is_duplicate}
         return JSONResponse(body, 200 if admitted.is_duplicate else 202)
+
+    async def list_schedules(self, request: Request) -> Response:
+        """Every schedule: when it fired, when it will, and what did not come."""
+        found = told(self._folder.schedules, self._schedules.served(), self._now())
+        return JSONResponse({"schedules": found})
 
     async def list_deliveries(self, request: Request) -> Response:
         """`?trigger=&outcome=&after=&limit=`, newest first."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from durable.action import Action
 from durable.definition import RUN_TIMEOUT, Definition, resolve
 from durable.flow import CORE_ACTIONS
@@ -16,8 +18,9 @@ from durable.language.problem import Problem
 from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.hook import Hook, Webhook
+from triggers.schedule import Planned, Schedule
 
-TRIGGERS = {"webhook": Webhook}
+TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule}
 """The kinds of triggers, and what each is given."""
 
 
@@ -30,6 +33,7 @@ class PipelineFile:
     problems: tuple[Problem, ...] = ()
     definition: Definition | None = None
     hooks: tuple[Hook, ...] = ()
+    schedules: tuple[Planned, ...] = ()
     is_refused: bool = False
 
     @property
@@ -53,6 +57,7 @@ class PipelineFile:
             "status": "serving" if self.is_valid else "serving the version before" if self.definition else "disabled",
             "version": self.definition.version if self.definition else None,
             "webhooks": [f"/hooks{hook.path}" for hook in self.hooks],
+            "schedules": [planned.given.times for planned in self.schedules],
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -61,10 +66,17 @@ class Folder:
     """Every pipeline file of a config folder, in the order of their names."""
 
     def __init__(
-        self, folder: Path, actions: Mapping[str, Action], secrets: Secrets, *, run_timeout: int = RUN_TIMEOUT
+        self,
+        folder: Path,
+        actions: Mapping[str, Action],
+        secrets: Secrets,
+        *,
+        run_timeout: int = RUN_TIMEOUT,
+        public_url: str | None = None,
     ) -> None:
         self.path = folder / "pipelines"
-        self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers=TRIGGERS)
+        self._webhook = Webhook.at(public_url)
+        self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": self._webhook})
         self._secrets = secrets
         self._run_timeout = run_timeout
         self._loaded: dict[Path, PipelineFile] = {}
@@ -94,6 +106,15 @@ class Folder:
     def hooks(self) -> list[Hook]:
         return [hook for file in self.files for hook in file.hooks]
 
+    @property
+    def schedules(self) -> list[Planned]:
+        return [planned for file in self.files for planned in file.schedules]
+
+    @property
+    def broken(self) -> set[str]:
+        """The names of pipelines whose files serve nothing for now."""
+        return {file.name for file in self.files if file.definition is None}
+
     def described(self) -> list[JSON]:
         """The files as a list shows them."""
         return [file.described() for file in self.files]
@@ -114,8 +135,10 @@ class Folder:
         if loaded.pipeline is None:
             return PipelineFile(path, data, loaded.problems)
         definition = resolve(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
-        hooks = tuple(Hook.of(definition, spec) for spec in loaded.pipeline.triggers or () if spec.use == "webhook")
-        return PipelineFile(path, data, loaded.problems, definition, hooks)
+        triggers = loaded.pipeline.triggers or ()
+        hooks = tuple(Hook.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
+        schedules = tuple(Planned.of(definition, spec) for spec in triggers if spec.use == "schedule")
+        return PipelineFile(path, data, loaded.problems, definition, hooks, schedules)
 
 
 def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:

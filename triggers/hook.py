@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from re import Pattern
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, Field, field_validator
 from starlette.routing import compile_path
@@ -12,7 +12,8 @@ from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.history import Slot
 from durable.language.pipeline import TriggerSpec, parse_duration
-from triggers.signature import Verifier, credential_headers
+from triggers.scheme import Reply
+from triggers.verifier import Verifier, credential_headers
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -20,8 +21,8 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Dedupe(BaseModel, extra="forbid"):
     """What makes two deliveries the same, and for how long."""
 
-    key: str = Field(description="An expression of the delivery, such as {{ trigger.headers['x-id'] }}")
-    for_: str = Field("7d", alias="for", description="How long a key stays taken")
+    key: str = Field(description="An expression of the delivery, such as `{{ trigger.headers['x-id'] }}`")
+    for_: str = Field("7d", alias="for", description="How long a key stays taken: a duration")
 
     @field_validator("for_")
     @classmethod
@@ -33,20 +34,34 @@ class Dedupe(BaseModel, extra="forbid"):
 class Webhook(Inputs):
     """What a webhook trigger is given."""
 
+    public_url: ClassVar[str] = ""
+
     path: str = Field(description="The path below /hooks; {name} takes one part of it", pattern="^/")
     methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that it takes")
     verify: dict[str, Any] | Literal["none"] = Field(
         description="How a request proves who sent it: a preset and a secret, or `none`",
-        json_schema_extra={"properties": {"secret": {"secret": True}}},
+        json_schema_extra={"properties": {"secret": {"secret": True}, "verify_token": {"secret": True}}},
     )
     dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
-    respond: Literal["accepted", "result", "step"] = Field("accepted", description="When to answer")
+    respond: Literal["accepted", "result", "step"] = Field(
+        "accepted", description="When it answers: at once, with the run's result, or with a step's"
+    )
 
     @field_validator("verify")
     @classmethod
     def _is_scheme(cls, verify: dict[str, Any] | str) -> dict[str, Any] | str:
-        Verifier.of(verify)
+        cls.verifier(verify)
         return verify
+
+    @classmethod
+    def at(cls, public_url: str | None) -> type[Self]:
+        """The same for a service that the world reaches there; some senders sign that address."""
+        return type(cls.__name__, (cls,), {"__doc__": cls.__doc__, "public_url": public_url or ""})
+
+    @classmethod
+    def verifier(cls, verify: dict[str, Any] | str) -> Verifier:
+        """What `verify` asks for; raises ValueError."""
+        return Verifier.of(verify, public_url=cls.public_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,7 @@ class Hook:
     methods: frozenset[str]
     verifier: Verifier
     secrets: tuple[tuple[Slot, ...], ...]
+    verify_token: tuple[Slot, ...]
     credentials: frozenset[str]
     dedupe: Template | None
     claim_for: int
@@ -67,11 +83,11 @@ class Hook:
     inputs: Template | None
 
     @classmethod
-    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
-        """Compile a checked trigger."""
-        given = Webhook.model_validate(spec.with_ or {})
+    def of(cls, definition: Definition, spec: TriggerSpec, model: type[Webhook] = Webhook) -> Self:
+        """Compile a trigger that was checked by the model."""
+        given = model.model_validate(spec.with_ or {})
         pattern, _, _ = compile_path(given.path)
-        verifier = Verifier.of(given.verify)
+        verifier = model.verifier(given.verify)
         return cls(
             definition=definition,
             trigger=spec.id,
@@ -79,7 +95,8 @@ class Hook:
             pattern=pattern,
             methods=frozenset(given.methods),
             verifier=verifier,
-            secrets=tuple(Template.parse(text).render({})[1] for text in verifier.secrets),
+            secrets=tuple(_slots(text) for text in verifier.secrets),
+            verify_token=_slots(verifier.verify_token or ""),
             credentials=credential_headers(verifier.scheme),
             dedupe=Template.parse(given.dedupe.key) if given.dedupe else None,
             claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
@@ -90,3 +107,18 @@ class Hook:
     @property
     def name(self) -> str:
         return f"{self.definition.spec.id}/{self.trigger}"
+
+    @property
+    def greeting_methods(self) -> frozenset[str]:
+        """The methods on which it takes a handshake and nothing else."""
+        scheme = self.verifier.scheme
+        return frozenset({scheme.handshake.method} if scheme and scheme.handshake else ()) - self.methods
+
+    @property
+    def reply(self) -> Reply | None:
+        """What its sender is answered instead of Waypost's own words."""
+        return self.verifier.scheme.reply if self.verifier.scheme else None
+
+
+def _slots(text: str) -> tuple[Slot, ...]:
+    return Template.parse(text).render({})[1]

@@ -12,15 +12,17 @@ from triggers.scheme import Encoding, HeaderName, Scheme, Sig, Signed, Strict, T
 
 
 class GenericHmac(Strict):
-    """`preset: hmac`: a signature over the body alone, as most senders write it."""
+    """`preset: hmac`: a signature over the body alone, as most senders write it; `items` is what parts several."""
 
     header: HeaderName
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     encoding: Encoding = "hex"
     prefix: str = ""
+    items: str = ""
 
     def scheme(self) -> Signed:
-        return Signed(alg=self.algorithm, sig=Sig(header=self.header, prefix=self.prefix, encoding=self.encoding))
+        sig = Sig(header=self.header, items=self.items, prefix=self.prefix, encoding=self.encoding)
+        return Signed(alg=self.algorithm, sig=sig)
 
 
 class GenericToken(Strict):

@@ -1,22 +1,55 @@
-"""How commands read runs: from the running service over its API, or from the journal itself where none runs."""
+"""How commands reach runs: over the API of the running service, or from the journal itself where none runs."""
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import os
+import tomllib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 
 from durable.journal import Reads, open_reader
 from durable.values import JSON
 from triggers import runs
+from triggers.settings import FILE as SETTINGS_FILE
+from triggers.settings import KEY_FILE
 
 Document = dict[str, Any]
 
+ADDRESS_FILE = "service.json"
+"""In the data folder: where the running service listens, and its process."""
+
 
 class Refused(Exception):
-    """The service answered with an error; the message is its own."""
+    """The service answered with an error; the message is its own, `status` that of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a service is at home: its folders and its environment."""
+
+    config: Path
+    data: Path
+    environment: Mapping[str, str]
+
+    def key(self) -> str | None:
+        """The API's key, looked for as the service does: a variable, a setting, the file that it made."""
+        if key := self.environment.get("WAYPOST_API_KEY", "").strip():
+            return key
+        with contextlib.suppress(OSError, ValueError):
+            if said := tomllib.loads((self.config / SETTINGS_FILE).read_text(encoding="utf-8")).get("api_key"):
+                return str(said)
+        with contextlib.suppress(OSError, ValueError):
+            return (self.data / KEY_FILE).read_text(encoding="ascii").strip()
+        return None
 
 
 class Reading(Protocol):
@@ -28,38 +61,63 @@ class Reading(Protocol):
 
 
 class OverApi:
-    """Asks the running service."""
+    """Asks the running service; raises `Refused`, `RunMissing` and `httpx.TransportError`."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, url: str, pid: int) -> None:
         self._client = client
+        self.url = url
+        self.pid = pid
 
     async def runs(self, **filters: str | int | None) -> list[Document]:
         answer = await self._ask("GET", "/api/runs", params={k: v for k, v in filters.items() if v is not None})
         return list(answer["runs"])
 
     async def tell(self, run: str) -> Document:
-        return await self._ask("GET", f"/api/runs/{run}")
+        return await self._ask_of(run, "GET", "")
 
     async def history(self, run: str) -> list[Document]:
-        return list((await self._ask("GET", f"/api/runs/{run}/history"))["entries"])
+        return list((await self._ask_of(run, "GET", "/history"))["entries"])
+
+    async def start(self, pipeline: str, inputs: Mapping[str, JSON]) -> Document:
+        return await self._ask("POST", f"/api/pipelines/{quote(pipeline, safe='')}/runs", json={"inputs": inputs})
 
     async def cancel(self, run: str, reason: str | None) -> Document:
-        return await self._ask("POST", f"/api/runs/{run}/cancel", json={"reason": reason})
+        return await self._ask_of(run, "POST", "/cancel", json={"reason": reason})
 
-    async def ping(self) -> None:
-        """Raises `httpx.TransportError` if nobody answers."""
-        await self._client.get("/health")
+    async def pipelines(self) -> list[Document]:
+        return list((await self._ask("GET", "/api/pipelines"))["pipelines"])
+
+    async def schedules(self) -> list[Document]:
+        return list((await self._ask("GET", "/api/schedules"))["schedules"])
+
+    async def unready(self) -> str | None:
+        """Why the service takes no events at the moment; None if it does."""
+        answer: Document = (await self._client.get("/ready")).json()
+        return None if answer.get("ready") else str(answer.get("reason"))
+
+    async def is_healthy(self) -> bool:
+        """Whether it is a Waypost that answers there."""
+        with contextlib.suppress(httpx.TransportError, ValueError):
+            return bool((await self._client.get("/health")).json() == {"status": "ok"})
+        return False
+
+    async def _ask_of(self, run: str, method: str, what: str, **more: Any) -> Document:
+        try:
+            return await self._ask(method, f"/api/runs/{quote(run, safe='')}{what}", **more)
+        except Refused as refused:
+            if refused.status == 404:
+                raise runs.RunMissing(run) from None
+            raise
 
     async def _ask(self, method: str, path: str, **more: Any) -> Document:
         answer = await self._client.request(method, path, **more)
         try:
             document: Document = answer.json()
         except ValueError:
-            raise Refused(
-                f"{self._client.base_url} answered {answer.status_code} without JSON: is it Waypost?"
-            ) from None
+            what = f"{self.url} answered {answer.status_code} without JSON: is it Waypost?"
+            raise Refused(what, answer.status_code) from None
         if answer.is_error:
-            raise Refused(str(document.get("detail", document)))
+            raise Refused(str(document.get("detail", document)), answer.status_code)
         return document
 
 
@@ -80,13 +138,13 @@ class FromJournal:
 
 
 @contextlib.asynccontextmanager
-async def reading(data: Path, key: str | None) -> AsyncIterator[Reading]:
+async def reading(place: Place) -> AsyncIterator[Reading]:
     """Whoever can tell about the runs of a data folder; raises the journal's errors if nobody can."""
-    async with service(data, key) as running:
+    async with service(place) as running:
         if running:
             yield running
             return
-    reads = await open_reader(data)
+    reads = await open_reader(place.data)
     try:
         yield FromJournal(reads)
     finally:
@@ -94,20 +152,27 @@ async def reading(data: Path, key: str | None) -> AsyncIterator[Reading]:
 
 
 @contextlib.asynccontextmanager
-async def service(data: Path, key: str | None) -> AsyncIterator[OverApi | None]:
-    """The service that works on a data folder, None if none answers. `key` overrides the folder's own."""
+async def service(place: Place) -> AsyncIterator[OverApi | None]:
+    """The service that works on a data folder, None if none answers."""
     try:
-        address = json.loads((data / "service.json").read_text())["url"]
-        key = key or (data / "api.key").read_text().strip()
-    except (OSError, ValueError, KeyError):
+        noted = json.loads((place.data / ADDRESS_FILE).read_text())
+        url, pid = str(noted["url"]), int(noted["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
         yield None
         return
-    headers = {"Authorization": f"Bearer {key}"}
-    async with httpx.AsyncClient(base_url=address, headers=headers, trust_env=False, timeout=30) as client:
-        running = OverApi(client)
-        try:
-            await running.ping()
-        except httpx.TransportError:
-            yield None
-            return
-        yield running
+    key = place.key()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+        running = OverApi(client, url, pid)
+        # The note of a killed service outlives it, and another folder's service may listen there by now.
+        yield running if _is_alive(pid) and await running.is_healthy() else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is there, and somebody else's
+    return True

@@ -24,6 +24,7 @@ Reason: TypeAlias = Literal[
     "stale_timestamp",
     "future_timestamp",
     "duplicate_header",
+    "wrong_method",
     "missing_secret",
 ]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]

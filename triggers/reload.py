@@ -7,6 +7,7 @@ from watchfiles import awatch
 
 from durable.runner import Runner
 from triggers.folder import Folder, PipelineFile
+from triggers.schedules import Schedules
 from triggers.webhook import Webhooks
 
 log = logging.getLogger("waypost.reload")
@@ -18,10 +19,11 @@ QUIET = 100
 class Reload:
     """Watches the pipeline files and serves what they say now."""
 
-    def __init__(self, folder: Folder, runner: Runner, webhooks: Webhooks) -> None:
+    def __init__(self, folder: Folder, runner: Runner, webhooks: Webhooks, schedules: Schedules) -> None:
         self._folder = folder
         self._runner = runner
         self._webhooks = webhooks
+        self._schedules = schedules
 
     async def watch(self) -> None:
         """Reload at every change, until cancelled."""
@@ -45,6 +47,7 @@ class Reload:
             if not self._runner.knows(definition):
                 await self._runner.offer(definition)
         self._webhooks.serve(self._folder.hooks)
+        await self._schedules.serve(self._folder.schedules, self._folder.broken)
         for file in changed:
             self._tell(file)
 

@@ -1,5 +1,6 @@
 """How a sender proves who it is, as data: where the signature stands, what it covers, and how both are written.
 
+Beside that stand what else is known of the sender: its ids, the handshake that it begins with, the answer it expects.
 A `Signed` scheme covers the request's bytes (HMAC, or Ed25519 with a public key); a `Token` is a secret that is sent
 as it is. References name a place in a request: `header:x-id`, `sig:t` (a field of the signature's header),
 `query:id`, `body:event.type` and `form:id` (once verified), and whole things: `body`, `url`, `method`, `ts`.
@@ -129,16 +130,61 @@ class Timestamp(Strict):
     tolerance: Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86_400)] = 300
 
 
-class Identity(Strict):
-    """What a verified request tells of itself.
+class Reply(Strict):
+    """What a sender is answered instead of Waypost's own words: a status and no body."""
 
-    `dedupe` is its id and `type` the kind of event. `replay: body` adds the body's hash as a second key, for senders
-    that sign neither their ids nor a time: one captured request could otherwise be sent again under a new id.
+    status: int = Field(200, ge=200, le=299)
+
+
+class Digest(Strict):
+    """HMAC-SHA256 of one value of the request in hex, under the secret that verified it."""
+
+    hmac: ValueRef
+
+
+class Greeting(Reply):
+    """What a handshake is answered: a value of the request as text, or JSON of a few of them."""
+
+    text: ValueRef | None = None
+    fields: dict[str, ValueRef | Digest] = {}
+
+
+class Handshake(Strict):
+    """A request that brings no event and wants an answer: it starts nothing. `when` names what marks it.
+
+    It is verified like any other. Only one with a `token` is not: it holds the operator's `verify_token` there.
     """
 
+    method: Literal["GET", "POST"] = "POST"
+    when: dict[ValueRef, str] = Field(min_length=1)
+    token: ValueRef | None = None
+    reply: Greeting
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        parts = [part.hmac if isinstance(part, Digest) else part for part in self.reply.fields.values()]
+        read = [*self.when, self.token, self.reply.text, *parts]
+        if self.token and any(ref.place in {"body", "form"} for ref in read if ref):
+            raise ValueError("with a `token` nothing of the body can be used: it is not parsed before it is verified")
+        if self.token and any(isinstance(part, Digest) for part in self.reply.fields.values()):
+            raise ValueError("with a `token` there is no `hmac`: no secret verified the request")
+        return self
+
+
+class Identity(Strict):
+    """What a verified request tells of itself, and how its sender is answered.
+
+    `dedupe` is its id and `type` the kind of event. `replay` adds a hash as a second key, so that one captured request
+    starts nothing under another id: `body` of the body, for senders that sign neither their ids nor a time; `message`
+    of all that is signed, for those that sign a time and have no id.
+    """
+
+    about: str = ""
     dedupe: ValueRef | None = None
     type: ValueRef | None = None
-    replay: Literal["body"] | None = None
+    replay: Literal["body", "message"] | None = None
+    handshake: Handshake | None = None
+    reply: Reply | None = None
 
 
 class Signed(Identity):

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,11 +30,14 @@ from durable.recovery import Recovery
 from durable.runner import Limits, Runner
 from durable.secrets import Secrets
 from triggers import logs
+from triggers.alarm import Alarm
 from triggers.api import Api
 from triggers.body import Bounds
 from triggers.folder import Folder
+from triggers.limits import Limiter, Limiters
 from triggers.operations import Operations
 from triggers.reload import Reload
+from triggers.schedules import Schedules
 from triggers.server import listen, server_for, stop
 from triggers.settings import Settings, api_key
 from triggers.webhook import METHODS, Webhooks
@@ -58,6 +62,7 @@ class Service:
     journal: Journal
     runner: Runner
     recovery: Recovery
+    schedules: Schedules
     app: Starlette
     secrets: Secrets
 
@@ -98,17 +103,23 @@ async def compose(
             Limits(settings.max_attempts_in_flight, settings.max_live_runs, settings.recovery_limit),
             url=lambda run: f"{url}/api/runs/{run}",
         )
-        folder = Folder(config, offered, secrets, run_timeout=settings.run_timeout)
+        folder = Folder(config, offered, secrets, run_timeout=settings.run_timeout, public_url=settings.public_url)
         for definition in folder.definitions:
             await runner.offer(definition)
         key, key_file = api_key(data, settings)
         secrets.redactor.learn(key)
         bounds = Bounds(settings.max_body_bytes, settings.body_timeout / 1000)
         hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
-        webhooks = Webhooks(runner, journal, secrets, now, bounds, hash_key)
-        reload = Reload(folder, runner, webhooks)
+        limiters = Limiters(
+            addresses=Limiter(settings.address_rate, time.monotonic_ns),
+            hooks=Limiter(settings.webhook_rate, time.monotonic_ns),
+        )
+        webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
+        schedules = Schedules(runner, journal, now)
+        reload = Reload(folder, runner, webhooks, schedules)
         webhooks.serve(folder.hooks)
-        api = Api(runner, journal, folder, now, bounds, key)
+        await schedules.serve(folder.schedules, folder.broken)
+        api = Api(runner, journal, folder, schedules, now, bounds, key)
         app = Starlette(
             routes=[
                 *Operations(journal, runner, folder).routes(),
@@ -117,7 +128,7 @@ async def compose(
             ]
         )
         recovery = Recovery(journal, runner, now)
-        yield Service(settings, url, data, key_file, folder, reload, journal, runner, recovery, app, secrets)
+        yield Service(settings, url, data, key_file, folder, reload, journal, runner, recovery, schedules, app, secrets)
 
 
 async def serve(
@@ -151,12 +162,16 @@ async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["a
     recovering = asyncio.create_task(_recover(service))
     reloading = asyncio.create_task(service.reload.watch())
     scheduler = _sweeping(service.recovery)
+    alarm = Alarm(service.schedules)
+    alarm.start(scheduler)
     address_file = service.data / ADDRESS_FILE
     address_file.write_text(json.dumps({"url": _local_url(listener), "pid": os.getpid()}))
     try:
         yield serving
     finally:
+        alarm.stop()
         scheduler.shutdown(wait=False)
+        await service.schedules.close()
         recovering.cancel()
         reloading.cancel()
         service.runner.is_draining = True

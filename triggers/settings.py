@@ -28,6 +28,7 @@ from pydantic_core import ErrorDetails
 
 from durable.language.pipeline import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
+from triggers.limits import Rate
 
 FILE = "settings.toml"
 KEY_FILE = "api.key"
@@ -78,6 +79,12 @@ def _header_safe(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _rate(value: object) -> object:
+    if isinstance(value, str):
+        return None if value == "none" else Rate.parse(value)
+    return value
+
+
 def _no_database(_: SecretStr) -> SecretStr:
     raise ValueError("only the SQLite file in the data folder can be used so far; leave it unset")
 
@@ -92,6 +99,9 @@ Duration: TypeAlias = Annotated[int, BeforeValidator(_milliseconds)]
 Timeout: TypeAlias = Annotated[Duration, Field(gt=0)]
 Destinations: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_destination)], ...], BeforeValidator(_listed)]
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
+MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_rate)]
+"""Written as `COUNT/DURATION` or `none`."""
+
 ApiKey: TypeAlias = Annotated[SecretStr, AfterValidator(_header_safe)]
 DatabaseURL: TypeAlias = Annotated[SecretStr, AfterValidator(_no_database)]
 LogFormat: TypeAlias = Literal["auto", "text", "json"]
@@ -130,6 +140,15 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     max_connections: int = Field(
         512, gt=0, description="How many connections are served at once; the others are answered with 503."
+    )
+    webhook_rate: MostOften = Field(
+        Rate.parse("60000/1m"),
+        description="How many genuine requests a webhook takes at once and again in that time; others get 429."
+        ' "none" is no limit.',
+    )
+    address_rate: MostOften = Field(
+        Rate.parse("60000/1m"),
+        description="The same for all requests on webhooks from one address; behind a proxy, that is the proxy's.",
     )
     max_attempts_in_flight: int = Field(
         256, gt=0, description="How many attempts work at once; the others wait for their turn."

@@ -1,24 +1,19 @@
-"""Whether a request comes from whom it should: its signature or token is checked against its raw bytes.
+"""Whether a signature or a token agrees with a request's raw bytes, and how a sender makes one.
 
 Nothing is parsed before its bytes are verified, and whatever a sender writes, nothing but `Rejected` is raised.
 """
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from durable.values import JSON
-from triggers.presets import named_scheme
 from triggers.received import Pairs, Received, Rejected
-from triggers.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token, read_scheme
+from triggers.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
 
 SIGNATURE_LIMIT = 8_192
 """Characters of a signature's header."""
@@ -26,107 +21,7 @@ SIGNATURE_LIMIT = 8_192
 ITEM_LIMIT = 32
 """Items of a signature's header: senders write one for each secret of a rotation, and a time."""
 
-IDENTITY_LIMIT = 200
-"""Characters of an id or type; a longer one is known by its hash."""
-
 ED25519_KEY_BYTES = 32
-
-ALWAYS_WITHHELD = frozenset({"authorization", "cookie", "proxy-authorization"})
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What a genuine request tells of itself: its id and type, and a second key where its id may be forged."""
-
-    key: str | None = None
-    type: str | None = None
-    replay_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verifier:
-    """What a webhook's `verify` asks for. `secrets` stand as they are written: references, not values."""
-
-    scheme: Scheme | None
-    secrets: tuple[str, ...] = ()
-    public_url: str = ""
-
-    @classmethod
-    def of(cls, verify: JSON, *, public_url: str = "") -> Self:
-        """Read `verify: none`, `{preset, secret, …}` or `{scheme, secret}`; raises ValueError naming the key.
-
-        `public_url` is the service's address as senders know it, for schemes that sign it.
-        """
-        if verify == "none":
-            return cls(None)
-        if not isinstance(verify, dict):
-            raise ValueError(
-                "verify: say how senders sign, such as {preset: github, secret: …}, or `none` to accept everybody"
-            )
-        scheme = _scheme_of(verify)
-        if isinstance(scheme, Signed) and Ref("url") in scheme.signed and not public_url:
-            raise ValueError("verify: this sender signs the public URL of the service; set `public_url`")
-        return cls(scheme, _secrets_of(verify.get("secret")), public_url.rstrip("/"))
-
-    def check(self, request: Received, secrets: Sequence[str], now: float) -> Verified:
-        """What the request tells of itself once it is verified with any of the secrets; raises `Rejected`.
-
-        `now` is in seconds since 1970: when the request was received.
-        """
-        match self.scheme:
-            case None:
-                return Verified()
-            case Token() as scheme:
-                _check_token(scheme, request, secrets)
-                return _identity(scheme, request, ())
-            case Signed() as scheme:
-                fields = _check_signature(scheme, request, secrets, self.public_url)
-                if scheme.ts:
-                    _check_time(scheme.ts, request.value(scheme.ts.ref, fields), now)
-                return _identity(scheme, request, fields)
-
-
-def _scheme_of(verify: dict[str, JSON]) -> Scheme:
-    options = {name: value for name, value in verify.items() if name not in {"preset", "scheme", "secret"}}
-    if ("preset" in verify) == ("scheme" in verify):
-        raise ValueError("verify: name either a `preset` or a `scheme`")
-    if "preset" in verify:
-        return named_scheme(verify["preset"], options, "verify")
-    if options:
-        raise ValueError(f"verify.{next(iter(options))}: no such option beside `scheme`")
-    return read_scheme(verify["scheme"], "verify.scheme")
-
-
-def _secrets_of(secret: JSON) -> tuple[str, ...]:
-    secrets = secret if isinstance(secret, list) else [secret]
-    texts = tuple(text for text in secrets if isinstance(text, str) and text)
-    if not texts or len(texts) < len(secrets):
-        raise ValueError('verify.secret: write "{{ secrets.NAME }}", or a list of them while a secret is rotated')
-    return texts
-
-
-def _identity(scheme: Scheme, request: Received, fields: Pairs) -> Verified:
-    key, kind = (request.value(ref, fields) if ref else None for ref in (scheme.dedupe, scheme.type))
-    replay_key = f"body-sha256:{hashlib.sha256(request.body).hexdigest()}" if scheme.replay else None
-    return Verified(bounded(key) if key else None, bounded(kind) if kind else None, replay_key)
-
-
-def bounded(text: str) -> str:
-    """The id or type, or its hash if it is long."""
-    if len(text) <= IDENTITY_LIMIT:
-        return text
-    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
-
-
-def credential_headers(scheme: Scheme | None) -> frozenset[str]:
-    """The headers that hold credentials: they are taken out before an Event is made of the request."""
-    match scheme:
-        case Signed():
-            return ALWAYS_WITHHELD | {scheme.sig.header}
-        case Token():
-            return ALWAYS_WITHHELD | {scheme.header}
-        case None:
-            return ALWAYS_WITHHELD
 
 
 def _is_any(claims: Iterable[bool]) -> bool:
@@ -137,13 +32,15 @@ def _is_any(claims: Iterable[bool]) -> bool:
 # -- tokens ----------------------------------------------------------------------------------------------------------
 
 
-def _check_token(scheme: Token, request: Received, secrets: Sequence[str]) -> None:
+def check_token(scheme: Token, request: Received, secrets: Sequence[str]) -> bytes:
+    """The token that was sent, once it agrees with one of the secrets; raises `Rejected`."""
     known = [secret.encode("utf-8", "surrogateescape") for secret in secrets if secret]
     if not known:
         raise Rejected("missing_secret", "the secret of this webhook is not set")
     sent = _sent_token(scheme, request.header(scheme.header))
     if not _is_any(hmac.compare_digest(sent, secret) for secret in known):
         raise Rejected("bad_signature", f"the token in {scheme.header} is not this webhook's")
+    return sent
 
 
 def _sent_token(scheme: Token, value: str | None) -> bytes:
@@ -161,8 +58,13 @@ def _sent_token(scheme: Token, value: str | None) -> bytes:
 # -- signatures ------------------------------------------------------------------------------------------------------
 
 
-def _check_signature(scheme: Signed, request: Received, secrets: Sequence[str], public_url: str) -> Pairs:
-    """The fields of the signature's header, once one of its signatures agrees with one of the secrets."""
+def check_signature(
+    scheme: Signed, request: Received, secrets: Sequence[str], public_url: str
+) -> tuple[bytes, Pairs, bytes]:
+    """The key under which one of the header's signatures agrees, the header's fields, and what is signed.
+
+    Raises `Rejected`.
+    """
     keys = _keys(scheme, secrets)
     header = request.header(scheme.sig.header)
     if not header:
@@ -170,9 +72,10 @@ def _check_signature(scheme: Signed, request: Received, secrets: Sequence[str], 
     fields = _fields(scheme.sig, header)
     candidates = _candidates(scheme.sig, fields)
     message = _message(scheme, request, fields, public_url)
-    if not _is_any(_agrees(scheme, key, message, candidates) for key in keys):
+    agreeing = [key for key in keys if _agrees(scheme, key, message, candidates)]
+    if not agreeing:
         raise Rejected("bad_signature", f"no signature in {scheme.sig.header} agrees with the request and the secret")
-    return fields
+    return agreeing[0], fields, message
 
 
 def _keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
@@ -275,7 +178,8 @@ def _is_signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-def _check_time(ts: Timestamp, text: str | None, now: float) -> None:
+def check_time(ts: Timestamp, text: str | None, now: float) -> None:
+    """Raise `Rejected` unless the time that was sent is within the tolerance of now, in seconds since 1970."""
     if not text or not (text.isascii() and text.isdigit()) or len(text) > 16:
         raise Rejected("malformed_signature", f"{ts.ref.place}:{ts.ref.name} is no time in {ts.unit}")
     age = now - int(text) / (1000 if ts.unit == "ms" else 1)

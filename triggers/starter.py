@@ -12,9 +12,9 @@ def starter() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "config"
 
 
-def ensure_config(config: Path, *, is_default: bool) -> Path | None:
-    """Write the starter where the default config folder is missing; returns it if it was written."""
-    if config.exists() or not is_default:
-        return None
-    shutil.copytree(starter(), config)
-    return config
+def write_starter(config: Path) -> list[Path]:
+    """Write it, and return its files; raises `FileExistsError` if something stands there already."""
+    if config.exists() and (not config.is_dir() or any(config.iterdir())):
+        raise FileExistsError(config)
+    shutil.copytree(starter(), config, copy_function=shutil.copyfile, dirs_exist_ok=True)  # with rights of its own
+    return sorted(path for path in config.rglob("*") if path.is_file())

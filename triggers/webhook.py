@@ -1,7 +1,8 @@
 """The webhook trigger: a signed request becomes an event and the runs of it, answered after their commit.
 
 The bytes are verified before anything is parsed. An unknown hook and a bad signature get the same answer in the same
-time, so that nobody learns which hooks exist.
+time, so that nobody learns which hooks exist. Strangers count against the rate of their address, and only what is
+verified against that of the webhook, so that nobody can use up somebody else's.
 """
 
 import asyncio
@@ -11,27 +12,29 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from durable import metrics
 from durable.clock import new_id
 from durable.definition import InputsRefused
 from durable.expressions import ExpressionError, Template, UndefinedName
-from durable.history import Failure
-from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
+from durable.history import Failure, Slot
+from durable.journal import Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
 from durable.runner import Overloaded, Runner
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.start import Start
 from durable.values import JSON, Value
+from triggers import answers
 from triggers.body import Bounds, Unreadable, read_body
 from triggers.hook import Hook, Method
+from triggers.limits import Limiters, network_of
 from triggers.presets import presets
 from triggers.received import Received, Rejected, withhold
-from triggers.signature import Verified, Verifier, bounded, credential_headers
+from triggers.verifier import Verified, Verifier, bounded, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
@@ -42,8 +45,6 @@ REJECTIONS_A_MINUTE = 60
 
 PATH_LIMIT = 500
 """Characters of a request's path that a delivery keeps."""
-
-REFUSED = "the signature does not fit, or there is no such webhook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ class Filtered(Exception):
     """The delivery was understood and starts nothing."""
 
 
+class TooMany(Exception):
+    """The webhook had more than its rate allows; the next one may come after `wait` seconds."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"too many: the next one may come in {wait} s")
+        self.wait = wait
+
+
 class Webhooks:
     """Answers every request below `/hooks`."""
 
@@ -107,6 +116,7 @@ class Webhooks:
         secrets: Secrets,
         now: Callable[[], int],
         bounds: Bounds,
+        limiters: Limiters,
         hash_key: bytes,
     ) -> None:
         self._runner = runner
@@ -116,25 +126,31 @@ class Webhooks:
         self._hash_key = hash_key
         self._rejections = Quota(REJECTIONS_A_MINUTE)
         self._bounds = bounds
+        self._limiters = limiters
         self.serve([])
 
     def serve(self, hooks: Sequence[Hook]) -> None:
         """Answer for these from now on."""
-        self._hooks = tuple(hooks)
+        own = [(hook.methods, hook) for hook in hooks]
+        greeting = [(hook.greeting_methods, hook) for hook in hooks if hook.greeting_methods]
+        self._routes = (*own, *greeting)
         schemes = [*presets().values(), *(hook.verifier.scheme for hook in hooks)]
         self._credentials = frozenset[str]().union(*map(credential_headers, schemes))
 
     async def answer(self, request: Request) -> Response:
         """Answer one request: 202 with the ids after the commit, or what stands in the way."""
+        address = network_of(request.client.host) if request.client else ""
+        if wait := self._limiters.addresses.take(address):
+            return answers.too_many(wait, is_read=False)
         try:
             body = await read_body(request, self._bounds)
         except Unreadable as unreadable:
-            return _answer(unreadable.status, str(unreadable))
+            return answers.error(unreadable.status, str(unreadable))
         except ClientDisconnect:
-            return _answer(400, "the client hung up before its request was whole")
+            return answers.error(400, "the client hung up before its request was whole")
         received = Received.of(request.scope, body)
         if twice := _repeated(received, self._credentials):
-            return _answer(400, f"the header {twice} came several times")
+            return answers.error(400, f"the header {twice} came several times")
         found = self._find(f"/{request.path_params['path']}", request.method)
         return await self._take(self._arrived(received, *found)) if found else _unknown(received)
 
@@ -144,36 +160,54 @@ class Webhooks:
         return Arrived(hook, parameters, received, _joined(kept), _joined(hashes), new_id("dlv", at), at)
 
     def _find(self, path: str, method: str) -> tuple[Hook, Mapping[str, str]] | None:
-        for hook in self._hooks:
-            if method in hook.methods and (match := hook.pattern.match(path)):
+        for methods, hook in self._routes:
+            if method in methods and (match := hook.pattern.match(path)):
                 return hook, match.groupdict()
         return None
 
     async def _take(self, arrived: Arrived) -> Response:
         hook = arrived.hook
         try:
-            verified = hook.verifier.check(arrived.received, self._values(hook), arrived.at / 1000)
+            verified = self._verify(arrived)
+            if verified.answer:
+                self._record(arrived, "filtered", "handshake")
+                return answers.greeted(verified.answer)
             arrival = _arrival(arrived, verified)
             self._filter(hook, arrival)
             return await self._admit(arrived, verified, arrival)
         except Rejected as rejected:
             self._record(arrived, "rejected", f"{rejected.reason}: {rejected}")
-            return _answer(401, REFUSED)
+            return answers.refused()
+        except TooMany as too_many:
+            self._record(arrived, "rejected", str(too_many))
+            return answers.too_many(too_many.wait, is_read=True)
         except Unreadable as unreadable:
             self._record(arrived, "rejected", str(unreadable))
-            return _answer(unreadable.status, str(unreadable))
+            return answers.error(unreadable.status, str(unreadable))
         except Filtered as filtered:
             self._record(arrived, "filtered", str(filtered))
-            return JSONResponse({"event": None, "runs": [], "reason": str(filtered)})
+            return answers.filtered(str(filtered), hook.reply)
         except Overloaded as overloaded:
-            return _busy(str(overloaded), overloaded.retry_after)
+            return answers.busy(str(overloaded), overloaded.retry_after)
         except JournalError as error:
-            return _busy(str(error), 5)
+            return answers.busy(str(error), 5)
 
-    def _values(self, hook: Hook) -> list[str]:
-        """The secrets of a hook as they are now; a missing one is left out, and no secret at all rejects."""
+    def _verify(self, arrived: Arrived) -> Verified:
+        """What a genuine request tells of itself; raises `Rejected`, `Unreadable` and `TooMany`."""
+        hook, received = arrived.hook, arrived.received
+        secrets = self._values(hook, hook.secrets)
+        token = "".join(self._values(hook, [hook.verify_token]))
+        verified = hook.verifier.check(received, secrets, arrived.at / 1000, token)
+        if not verified.answer and received.method not in hook.methods:
+            raise Rejected("wrong_method", f"{received.method} is taken for a handshake only")
+        if wait := self._limiters.hooks.take(hook.name):
+            raise TooMany(wait)
+        return verified
+
+    def _values(self, hook: Hook, secrets: Iterable[Sequence[Slot]]) -> list[str]:
+        """The secrets as they are now; a missing one is left out, and no secret at all rejects."""
         values = []
-        for slots in hook.secrets:
+        for slots in filter(None, secrets):
             try:
                 values.append(str(fill(None, slots, self._secrets)[0]))
             except SecretMissing as missing:
@@ -210,7 +244,7 @@ class Webhooks:
             delivery=arrived.record("accepted"),
         )
         metrics.delivery("duplicate" if admitted.is_duplicate else "accepted")
-        return _accepted(admitted)
+        return answers.accepted(admitted, hook.reply)
 
     def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
         hook = arrived.hook
@@ -222,7 +256,7 @@ class Webhooks:
         elif verified.key is not None:
             claims.append(Claim(scope, verified.key, until))
         if verified.replay_key is not None:
-            claims.append(Claim(f"{scope}#body", verified.replay_key, until))
+            claims.append(Claim(f"{scope}#replay", verified.replay_key, until))
         return claims
 
     def _record(self, arrived: Arrived, outcome: DeliveryOutcome, reason: str) -> None:
@@ -266,7 +300,7 @@ def _unknown(received: Received) -> Response:
     """The answer to a request for no hook, after the work that a bad signature costs."""
     with contextlib.suppress(Rejected):
         DECOY.check(received, ["decoy"], time.time())
-    return _answer(401, REFUSED)
+    return answers.refused()
 
 
 def _dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
@@ -296,20 +330,3 @@ def _start(hook: Hook, arrival: dict[str, JSON]) -> Start:
 def _settled(record: "asyncio.Future[None]") -> None:
     if not record.cancelled() and (error := record.exception()):
         log.warning("a delivery was not written down: %s", error)
-
-
-def _accepted(admitted: Admitted) -> Response:
-    answer: dict[str, Any] = {"event": admitted.event, "runs": list(admitted.runs)}
-    if admitted.is_duplicate:
-        return JSONResponse(answer | {"duplicate": True}, 200)
-    return JSONResponse(answer, 202)
-
-
-def _answer(status: int, message: str) -> Response:
-    """An error. Where the body was not read to its end, the connection is of no more use."""
-    headers = {"Connection": "close"} if status in (408, 413) else None
-    return JSONResponse({"error": message}, status, headers)
-
-
-def _busy(message: str, retry_after: int) -> Response:
-    return JSONResponse({"error": message}, 503, {"Retry-After": str(retry_after)})

@@ -21,12 +21,14 @@ from durable.journal.sqlite import SQLite
 from durable.journal.units import (
     Admission,
     Admitted,
+    ApiKey,
     Claimed,
     DataFolderUnfit,
     Delivery,
     JournalBusy,
     JournalError,
     RunView,
+    ScheduleRow,
 )
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
@@ -109,6 +111,22 @@ class Journal(Reads):
     def define(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
         """Keep a pipeline version; one that is kept already stays as it is."""
         return self._writer.submit(self._writes.define(version, pipeline, data, at))
+
+    def keep_schedule(self, schedule: ScheduleRow) -> asyncio.Future[None]:
+        """Note how far a schedule is dealt with, where no run is started."""
+        return self._writer.submit(self._writes.keep_schedule(schedule))
+
+    def forget_schedule(self, id: str) -> asyncio.Future[None]:
+        """A schedule is there no more; should it come back, it begins anew."""
+        return self._writer.submit(self._writes.forget_schedule(id))
+
+    def add_key(self, key: ApiKey) -> asyncio.Future[None]:
+        """Keep a key of the API."""
+        return self._writer.submit(self._writes.add_key(key))
+
+    def revoke_key(self, id: str, at: int) -> asyncio.Future[bool]:
+        """Make a key of the API worthless; False if there is none of that id that is still worth something."""
+        return self._writer.submit(self._writes.revoke_key(id, at))
 
     async def is_writable(self) -> bool:
         """Whether a small write can be committed now."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from durable.journal.units import DataFolderUnfit
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest of `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

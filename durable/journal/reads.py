@@ -5,24 +5,38 @@ row that was seen, so pages stay stable while new rows come.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
-from sqlalchemy import Connection, Engine, Row, Select, select
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from durable.history import AnyEntry, RunStatus, decode_entries
+from durable.history import AnyEntry, EndStatus, RunStatus, decode_entries
 from durable.journal.migrate import ensure_current
 from durable.journal.sqlite import SQLite
-from durable.journal.tables import definitions, deliveries, entries, events, inbox, payloads, runs
+from durable.journal.tables import (
+    api_keys,
+    definitions,
+    deliveries,
+    entries,
+    events,
+    inbox,
+    payloads,
+    runs,
+    schedules,
+    tags,
+)
 from durable.journal.units import (
+    ApiKey,
     DataFolderUnfit,
     DeliveryOutcome,
     DeliveryRow,
     Event,
     Message,
     RunRow,
+    ScheduleRow,
     Unfinished,
 )
 from durable.journal.writes import unpack
@@ -55,7 +69,13 @@ class Reads:
     # -- for people
 
     async def run(self, id: str) -> RunRow | None:
-        return await self._one(select(runs).where(runs.c.id == id), _run_row)
+        found = await self._read(lambda connection: _run_rows(connection, select(runs).where(runs.c.id == id)))
+        return found[0] if found else None
+
+    async def statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
+        """The statuses of these runs; those that there are not are absent."""
+        query = select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids))
+        return dict(await self._all(query, lambda row: (row.id, row.status)))
 
     async def runs(
         self,
@@ -64,21 +84,40 @@ class Reads:
         status: RunStatus | None = None,
         trigger: str | None = None,
         event: str | None = None,
+        tag: str | None = None,
+        since: str | None = None,
+        before: str | None = None,
         after: str | None = None,
         limit: int = 50,
     ) -> list[RunRow]:
-        """Runs, the newest first."""
+        """Runs, the newest first: those whose ids are not less than `since`, and less than `before`."""
         wanted = {runs.c.pipeline: pipeline, runs.c.status: status, runs.c.trigger: trigger, runs.c.event: event}
         query = select(runs).where(*(column == value for column, value in wanted.items() if value is not None))
-        if after is not None:
-            query = query.where(runs.c.id < after)
-        return await self._all(query.order_by(runs.c.id.desc()).limit(limit), _run_row)
+        if status is not None:  # said again in the terms of the partial indexes
+            has_ended = status in get_args(EndStatus)
+            query = query.where(runs.c.finished_at.is_not(None) if has_ended else runs.c.finished_at.is_(None))
+        id: ColumnElement[str] = runs.c.id
+        if tag is not None:
+            id = tags.c.run
+            query = query.join_from(tags, runs, tags.c.run == runs.c.id).where(tags.c.tag == tag)
+        if since is not None:
+            query = query.where(id >= since)
+        for bound in (before, after):
+            if bound is not None:
+                query = query.where(id < bound)
+        return await self._read(lambda connection: _run_rows(connection, query.order_by(id.desc()).limit(limit)))
 
-    async def history(self, run: str) -> list[tuple[int, AnyEntry]]:
-        """A run's entries with their numbers, from 1; large values come without their bytes."""
-        query = select(entries.c.entries).where(entries.c.run == run).order_by(entries.c.sequence)
-        appends = await self._all(query, lambda row: decode_entries(row.entries))
-        return list(enumerate((entry for append in appends for entry in append), start=1))
+    async def history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
+        """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes."""
+        first = select(func.max(entries.c.sequence)).where(entries.c.run == run, entries.c.sequence <= after + 1)
+        query = (
+            select(entries.c.sequence, entries.c.entries)
+            .where(entries.c.run == run, entries.c.sequence >= first.scalar_subquery())
+            .order_by(entries.c.sequence)
+            .limit(limit)
+        )
+        appends = await self._all(query, lambda row: enumerate(decode_entries(row.entries), row.sequence))
+        return [each for append in appends for each in append if each[0] > after][:limit]
 
     async def event(self, id: str) -> Event | None:
         return await self._one(select(events).where(events.c.id == id), _event)
@@ -97,6 +136,14 @@ class Reads:
         if after is not None:
             query = query.where(deliveries.c.id < after)
         return await self._all(query.order_by(deliveries.c.id.desc()).limit(limit), _delivery)
+
+    async def schedules(self) -> list[ScheduleRow]:
+        """How far each schedule is dealt with."""
+        return await self._all(select(schedules).order_by(schedules.c.id), _schedule)
+
+    async def keys(self) -> list[ApiKey]:
+        """Every key of the API that was ever made, the oldest first."""
+        return await self._all(select(api_keys).order_by(api_keys.c.id), lambda row: ApiKey(**row._mapping))
 
     async def integrity(self) -> list[str]:
         """What a check of the whole database finds wrong; it reads everything."""
@@ -180,8 +227,15 @@ def _unfinished_run(row: Row[Any]) -> Unfinished:
     return Unfinished(row.id, row.due_at, row.recoveries, was_busy=row.node is not None)
 
 
-def _run_row(row: Row[Any]) -> RunRow:
-    return RunRow(**row._mapping)
+def _run_rows(connection: Connection, query: Select[Any]) -> list[RunRow]:
+    """The runs that a query finds, with their tags."""
+    found = connection.execute(query).mappings().all()
+    of = tags.c.run.in_([row["id"] for row in found])
+    put = connection.execute(select(tags.c.run, tags.c.tag).where(of).order_by(tags.c.tag)).all()
+    tags_of: dict[str, list[str]] = {}
+    for run, tag in put:
+        tags_of.setdefault(run, []).append(tag)
+    return [RunRow(**row, tags=tuple(tags_of.get(row["id"], ()))) for row in found]
 
 
 def _event(row: Row[Any]) -> Event:
@@ -190,6 +244,10 @@ def _event(row: Row[Any]) -> Event:
 
 def _delivery(row: Row[Any]) -> DeliveryRow:
     return DeliveryRow(**{**row._mapping, "headers": unpack(row.headers)})
+
+
+def _schedule(row: Row[Any]) -> ScheduleRow:
+    return ScheduleRow(**{**row._mapping, "waiting": tuple(msgspec.json.decode(row.waiting))})
 
 
 def _message(row: Row[Any]) -> Message:

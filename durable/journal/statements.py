@@ -21,7 +21,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.engine import Dialect
 
-from durable.journal.tables import claims, definitions, deliveries, entries, events, inbox, meta, payloads, runs
+from durable.journal.tables import (
+    api_keys,
+    claims,
+    definitions,
+    deliveries,
+    entries,
+    events,
+    inbox,
+    meta,
+    payloads,
+    runs,
+    schedules,
+    tags,
+)
 
 _is_unfinished = runs.c.finished_at.is_(None)
 _zero: ColumnElement[int] = literal_column("0")
@@ -36,6 +49,7 @@ class Statements:
 
         self.add_event = sql(insert(events))
         self.add_run = sql(insert(runs))
+        self.add_tag = sql(insert(tags).on_conflict_do_nothing())
         self.add_entries = sql(insert(entries))
         self.add_delivery = sql(insert(deliveries))
         self.add_payload = sql(insert(payloads).on_conflict_do_nothing())
@@ -56,6 +70,13 @@ class Statements:
                 set_={name: taken.excluded[name] for name in ("until", "fingerprint", "event", "runs")},
             )
         )
+
+        kept = insert(schedules)
+        changing = [column.name for column in schedules.c if column.name != "id"]
+        self.keep_schedule = sql(
+            kept.on_conflict_do_update(index_elements=["id"], set_={name: kept.excluded[name] for name in changing})
+        )
+        self.forget_schedule = sql(delete(schedules).where(schedules.c.id == bindparam("schedule")))
 
         self.advance = sql(
             update(runs)
@@ -94,6 +115,13 @@ class Statements:
         self.release_all = sql(let_go)
         self.release = sql(let_go.where(runs.c.id == bindparam("run")))
         self.find_unfinished = sql(select(runs.c.id).where(runs.c.id == bindparam("run"), _is_unfinished))
+
+        self.add_key = sql(insert(api_keys))
+        self.revoke_key = sql(
+            update(api_keys)
+            .where(api_keys.c.id == bindparam("key"), api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=bindparam("at"))
+        )
 
         probe = insert(meta)
         counted = cast(cast(meta.c.value, Integer) + literal_column("1"), String)

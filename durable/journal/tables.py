@@ -1,8 +1,8 @@
 """The journal's tables.
 
-Rows are narrow. What changes at every append (a run's status, due time, sequence) is in no index: the two partial
-indexes on it hold only runs that have not ended, or that nobody owns, and an append leaves both alone. Times are
-wall-clock milliseconds; ids grow with time.
+Rows are narrow. What changes at every append (a run's status, due time, sequence) is in no index: the partial indexes
+on it hold only runs that have not ended, that nobody owns, or that have ended, and an append leaves them all alone.
+Times are wall-clock milliseconds; ids grow with time.
 """
 
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Index, Integer, LargeBinary, MetaData, Table,
 from sqlmodel import Field, SQLModel
 
 _UNFINISHED = text("finished_at IS NULL")
+_ENDED = text("finished_at IS NOT NULL")
 _UNOWNED = text("finished_at IS NULL AND node IS NULL")
 
 
@@ -27,6 +28,9 @@ class Run(Row, table=True):
     __table_args__: ClassVar[Any] = (
         Index("runs_pipeline", "pipeline", "id"),
         Index("runs_event", "event", "id"),
+        Index("runs_trigger", "trigger", "id"),
+        Index("runs_ended", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
+        Index("runs_pipeline_ended", "pipeline", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("runs_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
         Index("runs_unowned", "due_at", sqlite_where=_UNOWNED, postgresql_where=_UNOWNED),
         {"sqlite_with_rowid": False},
@@ -47,6 +51,16 @@ class Run(Row, table=True):
     claimed_at: int = Field(sa_type=BigInteger)
     due_at: int | None = Field(sa_type=BigInteger)
     finished_at: int | None = Field(sa_type=BigInteger)
+
+
+class Tag(Row, table=True):
+    """A word that was put on a run when it was started."""
+
+    __tablename__ = "run_tags"
+    __table_args__: ClassVar[Any] = (Index("run_tags_run", "run"), {"sqlite_with_rowid": False})
+
+    tag: str = Field(primary_key=True)
+    run: str = Field(primary_key=True)
 
 
 class Entries(Row, table=True):
@@ -73,7 +87,10 @@ class Event(Row, table=True):
 
 class Delivery(Row, table=True):
     __tablename__ = "deliveries"
-    __table_args__: ClassVar[Any] = (Index("deliveries_trigger", "trigger", "id"),)
+    __table_args__: ClassVar[Any] = (
+        Index("deliveries_trigger", "trigger", "id"),
+        Index("deliveries_outcome", "outcome", "id"),
+    )
 
     id: str = Field(primary_key=True)
     trigger: str
@@ -100,6 +117,25 @@ class Claim(Row, table=True):
     fingerprint: str | None = None
     event: str
     runs: bytes = Field(sa_type=LargeBinary)
+
+
+class Schedule(Row, table=True):
+    """How far a schedule's fires are dealt with; one row for each, written with the run that a fire starts."""
+
+    __tablename__ = "schedules"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
+
+    id: str = Field(primary_key=True)
+    times: str
+    handled: int = Field(sa_type=BigInteger)
+    waiting: bytes = Field(sa_type=LargeBinary)
+    fire: int | None = Field(sa_type=BigInteger)
+    outcome: str | None = None
+    reason: str | None = None
+    run: str | None = None
+    skipped: int
+    missed: int
+    missed_at: int | None = Field(sa_type=BigInteger)
 
 
 class Payload(Row, table=True):
@@ -135,6 +171,19 @@ class Message(Row, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
+class ApiKey(Row, table=True):
+    """A key of the API; `hash` is the SHA-256 of what its holder presents, in hex."""
+
+    __tablename__ = "api_keys"
+
+    id: str = Field(primary_key=True)
+    name: str
+    scope: str
+    hash: str
+    created_at: int = Field(sa_type=BigInteger)
+    revoked_at: int | None = Field(sa_type=BigInteger)
+
+
 class Meta(Row, table=True):
     """Facts about the journal itself, by name."""
 
@@ -150,11 +199,14 @@ def table(model: type[Row]) -> Table:
 
 
 runs = table(Run)
+tags = table(Tag)
 entries = table(Entries)
 events = table(Event)
 deliveries = table(Delivery)
 claims = table(Claim)
+schedules = table(Schedule)
 payloads = table(Payload)
 definitions = table(Definition)
 inbox = table(Message)
+api_keys = table(ApiKey)
 meta = table(Meta)

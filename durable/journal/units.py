@@ -21,6 +21,8 @@ from durable.history import AnyEntry, RunStatus, State
 from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected"]
+FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", "missed"]
+"""What became of a schedule's fire; `skipped` as a run was under way, `missed` as nobody was there when it was due."""
 
 
 class JournalError(Exception):
@@ -100,6 +102,28 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """How far a schedule is dealt with: every fire (ms) up to `handled`, but for those `waiting` for their turn.
+
+    `fire` is the last that was dealt with, with its `outcome` and the `reason` of it; `run` is the last that was
+    started. `skipped` and `missed` count fires, `missed_at` is the last of these. Another text of `times` is another
+    schedule.
+    """
+
+    id: str
+    times: str
+    handled: int
+    waiting: tuple[int, ...] = ()
+    fire: int | None = None
+    outcome: FireOutcome | None = None
+    reason: str | None = None
+    run: str | None = None
+    skipped: int = 0
+    missed: int = 0
+    missed_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """The mutable part of a run's row: what lists show and what the sweep looks for."""
 
@@ -110,7 +134,7 @@ class RunView:
 
     @classmethod
     def of(cls, state: State) -> "RunView":
-        return cls(state.status, state.paused, state.due, state.finished.at if state.finished else None)
+        return cls(state.status, state.reason, state.due, state.finished.at if state.finished else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +148,22 @@ class NewRun:
     created_at: int
     entries: Sequence[AnyEntry]
     view: RunView
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
-    taken only if there are runs; if one is taken already, nothing but the delivery is written, as a duplicate. `at`
-    is when it arrived, which decides whether a claim has expired; None means the event's own time."""
+    taken only if there are runs; if one is taken already, nothing but the delivery and the schedule is written, as a
+    duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived, which decides whether a claim has
+    expired; None means the event's own time."""
 
     event: Event
     runs: Sequence[NewRun] = ()
     claims: Sequence[Claim] = ()
     delivery: Delivery | None = None
     at: int | None = None
+    schedule: ScheduleRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +201,8 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`."""
+    """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`; its tags
+    are sorted."""
 
     id: str
     pipeline: str
@@ -191,6 +219,7 @@ class RunRow:
     claimed_at: int
     due_at: int | None
     finished_at: int | None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +237,18 @@ class DeliveryRow:
     body_hash: str | None
     size: int
     event: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of the API: `scope` says what it may do, `hash` is the SHA-256 of what its holder presents, in hex."""
+
+    id: str
+    name: str
+    scope: str
+    hash: str
+    created_at: int
+    revoked_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ executes inside its transaction. A unit that raises a `JournalError` has written
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -14,12 +15,14 @@ from durable.journal.statements import Statements
 from durable.journal.units import (
     Admission,
     Admitted,
+    ApiKey,
     Claim,
     Claimed,
     Delivery,
     Event,
     NewRun,
     RunView,
+    ScheduleRow,
     Stale,
 )
 from durable.values import Value
@@ -75,11 +78,13 @@ class Writes:
         payloads: Payloads = {}
         event = _event_params(admission.event, payloads)
         runs = [self._run_params(run, admission.event.id, payloads) for run in admission.runs]
+        tags: list[Params] = [{"tag": tag, "run": run.id} for run in admission.runs for tag in run.tags]
         delivery = _delivery_params(admission.delivery, payloads) if admission.delivery else None
         ids = tuple(run.id for run in admission.runs)
         now = admission.event.time if admission.at is None else admission.at
         claims = admission.claims if runs else ()
         taken = [_claim_params(claim, admission.event.id, ids) for claim in claims]
+        schedule = _schedule_params(admission.schedule) if admission.schedule else None
         sql = self._sql
 
         def unit(cursor: Cursor) -> Admitted:
@@ -88,6 +93,8 @@ class Writes:
                 outcome = {"outcome": "duplicate"} if first else {}
                 of_event = {"event": first.event if first else admission.event.id}
                 cursor.execute(sql.add_delivery, delivery | outcome | of_event)
+            if schedule:
+                cursor.execute(sql.keep_schedule, schedule | _fired(first, ids))
             self._add_payloads(cursor, payloads)
             if first:
                 return first
@@ -95,6 +102,8 @@ class Writes:
             for row, history in runs:
                 cursor.execute(sql.add_run, row)
                 cursor.execute(sql.add_entries, history)
+            for tag in tags:
+                cursor.execute(sql.add_tag, tag)
             for claim in taken:
                 cursor.execute(sql.take_claim, claim)
             return Admitted(admission.event.id, ids)
@@ -173,6 +182,20 @@ class Writes:
 
         return unit
 
+    def keep_schedule(self, schedule: ScheduleRow) -> Unit[None]:
+        row = _schedule_params(schedule)
+
+        def unit(cursor: Cursor) -> None:
+            cursor.execute(self._sql.keep_schedule, row)
+
+        return unit
+
+    def forget_schedule(self, id: str) -> Unit[None]:
+        def unit(cursor: Cursor) -> None:
+            cursor.execute(self._sql.forget_schedule, {"schedule": id})
+
+        return unit
+
     def record(self, delivery: Delivery) -> Unit[None]:
         payloads: Payloads = {}
         row = _delivery_params(delivery, payloads)
@@ -180,6 +203,28 @@ class Writes:
         def unit(cursor: Cursor) -> None:
             self._add_payloads(cursor, payloads)
             cursor.execute(self._sql.add_delivery, row)
+
+        return unit
+
+    def add_key(self, key: ApiKey) -> Unit[None]:
+        row: Params = {
+            "id": key.id,
+            "name": key.name,
+            "scope": key.scope,
+            "hash": key.hash,
+            "created_at": key.created_at,
+            "revoked_at": key.revoked_at,
+        }
+
+        def unit(cursor: Cursor) -> None:
+            cursor.execute(self._sql.add_key, row)
+
+        return unit
+
+    def revoke_key(self, id: str, at: int) -> Unit[bool]:
+        def unit(cursor: Cursor) -> bool:
+            cursor.execute(self._sql.revoke_key, {"key": id, "at": at})
+            return cursor.rowcount == 1
 
         return unit
 
@@ -263,6 +308,15 @@ def _delivery_params(delivery: Delivery, payloads: Payloads) -> Params:
         "size": delivery.size,
         "event": None,
     }
+
+
+def _fired(first: Admitted | None, runs: Sequence[str]) -> Params:
+    """What a schedule learns of its fire: the run that it started, or that it had started before."""
+    return {"run": first.runs[-1], "outcome": "duplicate"} if first else {"run": runs[-1]}
+
+
+def _schedule_params(schedule: ScheduleRow) -> Params:
+    return {**asdict(schedule), "waiting": _encode(schedule.waiting)}
 
 
 def _claim_params(claim: Claim, event: str, runs: tuple[str, ...]) -> Params:

@@ -56,7 +56,15 @@ class AdmissionCheck:
         if isinstance(use, str) and model is None:
             hint = suggestion(use, self._catalogue.triggers)
             self._findings.add((*pointer, "use"), f"there is no kind of trigger {quoted(use)}", hint)
-        check_given(model, trigger, pointer, scope=scope, findings=self._findings, texts=self._texts)
+        check_given(
+            model,
+            trigger,
+            pointer,
+            scope=scope,
+            findings=self._findings,
+            texts=self._texts,
+            is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
+        )
         self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 

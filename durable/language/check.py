@@ -3,7 +3,7 @@
 It walks the data and not the models, so that one broken step hides nothing of the others.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pydantic import BaseModel
 
@@ -43,16 +43,24 @@ def check_filled(owner: Mapped, pointer: Pointer, findings: Findings) -> None:
 
 
 def check_given(
-    model: type[BaseModel] | None, owner: Mapped, pointer: Pointer, *, scope: Scope, findings: Findings, texts: Texts
+    model: type[BaseModel] | None,
+    owner: Mapped,
+    pointer: Pointer,
+    *,
+    scope: Scope,
+    findings: Findings,
+    texts: Texts,
+    is_open: Callable[[object], bool] = is_template,
 ) -> None:
-    """Check what stands under `with` against the model of what is to be given, if that is known."""
+    """Check what stands under `with` against the model of what is to be given, if that is known. What `is_open` is
+    rendered before it is used, so that its type cannot be told yet."""
     value, where = owner.get("with"), (*pointer, "with")
     if model is None:
         texts.templates(value, where, scope, anywhere)
         return
     given = {} if value is None else value
     if isinstance(given, dict):
-        for each in unfit(model, given, is_open=is_template):
+        for each in unfit(model, given, is_open=is_open):
             findings.add((*where, *each.pointer), each.message, each.hint, is_key=each.is_key or not each.pointer)
     texts.templates(given, where, scope, shape_of(model).is_secret)
 

@@ -27,7 +27,7 @@ __all__ = ["Catalogue", "Loaded", "load"]
 UNPERFORMED_STEP_KEYS = ("connection", "undo", "on_timeout", "switch", "foreach", "parallel", "try", "repeat")
 UNPERFORMED_KEYS = ("concurrency",)
 UNPERFORMED_ACTIONS = re.compile(r"wait\..*|flow\.(call|undo|emit)")
-PERFORMED_TRIGGERS = ("webhook",)
+PERFORMED_TRIGGERS = ("webhook", "schedule")
 PERFORMED_RESPONSES = ("accepted",)
 
 # -- keys that people bring along from elsewhere -----------------------------------------------------------------

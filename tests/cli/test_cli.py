@@ -1,86 +1,26 @@
-"""The command, as a person types it: a real process, its output and its exit code."""
+"""The command as a person types it: what serves, what it says, and how it ends."""
 
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-COMMAND = [sys.executable, "-c", "from triggers.cli import main; main()"]
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")},
-    "WAYPOST_SECRET_DEMO": "demo-secret",
-    "WAYPOST_EGRESS_ALLOW": "127.0.0.0/8",
-    "PYTHONPATH": str(ROOT),
-}
-PIPELINE = """
-triggers:
-  - id: greet
-    use: webhook
-    with:
-      path: /greet
-      verify: {preset: hmac, header: x-signature, prefix: "sha256=", secret: "{{ secrets.DEMO }}"}
-steps:
-  - {id: text, use: transform.set, with: {values: {text: "Hello {{ trigger.body.name }}"}}}
-outputs: {text: "{{ steps.text.output.text }}"}
-"""
+from tests.cli.command import COMMAND, ENVIRONMENT, ended, serving, waypost
 
-
-def _waypost(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env=ENVIRONMENT | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    (tmp_path / "config" / "pipelines").mkdir(parents=True)
-    (tmp_path / "config" / "pipelines" / "greet.yaml").write_text(PIPELINE)
-    return tmp_path
-
-
-@contextmanager
-def _serving(place: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A service of its own, and what it printed until it was ready."""
-    process = subprocess.Popen(
-        [*COMMAND, "serve", "--port", "0"],
-        cwd=place,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout
-    try:
-        said = ""
-        for line in process.stdout:
-            said += line
-            if "curl" in line:
-                break
-        yield process, said
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+COMMANDS = [
+    *("init", "serve", "validate", "plan", "run", "runs", "show", "history", "cancel"),
+    *("pipelines", "connectors", "schema", "doctor", "version"),
+]
 
 
 def test_serve_prints_a_request_that_works(place: Path) -> None:
-    with _serving(place) as (_, said):
+    with serving(place) as (_, said):
         assert "(pipeline greet)" in said
         assert "demo-secret" not in said
         command = next(line.strip() for line in said.splitlines() if line.strip().startswith("curl"))
@@ -90,72 +30,131 @@ def test_serve_prints_a_request_that_works(place: Path) -> None:
         answer = httpx.post(url, headers=headers, content=body, trust_env=False)
         assert answer.status_code == 202
         run = answer.json()["runs"][0]
-        deadline = time.monotonic() + 10
-        while (told := json.loads(_waypost("show", run, "--json", cwd=place).stdout))["status"] == "running":
-            assert time.monotonic() < deadline
-        assert told["outputs"] == {"text": "Hello Ada"}
+        ended(place, said, run)
+        told = json.loads(waypost("show", run, "--json", cwd=place).stdout)
+        assert told["outputs"] == {"text": "Hello Ada", "times": 1}
         assert told["history"][0]["type"] == "run_started"
-        assert run in _waypost("runs", cwd=place).stdout
-        shown = _waypost("show", run, cwd=place).stdout
-        assert "Steps" in shown
-        assert "History" in shown
-        assert _waypost("cancel", run, cwd=place).returncode == 1
+        assert run in waypost("runs", cwd=place).stdout
+        assert waypost("cancel", run, cwd=place).returncode == 1
 
 
 def test_a_second_process_on_the_same_folder_exits_3_and_says_who(place: Path) -> None:
-    with _serving(place) as (process, _):
-        second = _waypost("serve", "--port", "0", cwd=place)
+    with serving(place) as (process, said):
+        second = waypost("serve", "--port", "0", cwd=place)
         assert second.returncode == 3
         assert str(process.pid) in second.stderr
+        port = re.findall(r"http://127.0.0.1:(\d+)", said)[0]
+        other = waypost("serve", "--port", port, "--data", "other", cwd=place)
+        assert other.returncode == 3
+        assert port in other.stderr
 
 
-def test_runs_can_be_read_where_no_service_runs(place: Path) -> None:
-    with _serving(place) as (process, _):
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    assert _waypost("runs", cwd=place).returncode == 0
-    missing = _waypost("show", "run_nobody", cwd=place)
-    assert missing.returncode == 1
-    assert "there is no run run_nobody" in missing.stderr
-    cancelled = _waypost("cancel", "run_nobody", cwd=place)
-    assert cancelled.returncode == 3
+def test_the_starter_is_written_once_and_never_over_anything(tmp_path: Path) -> None:
+    first = waypost("init", "--config", "mine", cwd=tmp_path)
+    assert first.returncode == 0
+    assert (tmp_path / "mine" / "pipelines" / "hello.yaml").is_file()
+    assert "waypost validate --config mine" in first.stdout
+    (tmp_path / "mine" / "settings.toml").write_text("port = 1\n")
+    second = waypost("init", "--config", "mine", cwd=tmp_path)
+    assert second.returncode == 1
+    assert "settings.toml" in second.stderr
+    assert (tmp_path / "mine" / "settings.toml").read_text() == "port = 1\n"
 
 
-def test_validate_names_file_line_and_column(place: Path) -> None:
-    assert _waypost("validate", cwd=place).returncode == 0
-    broken = place / "config" / "pipelines" / "broken.yaml"
-    broken.write_text("steps:\n  - {id: a, use: htp.get, with: {url: x}}\n")
-    found = _waypost("validate", cwd=place)
-    assert found.returncode == 1
-    assert "broken.yaml:2:18: error" in found.stderr
-    assert "http" in found.stderr
-    assert "1 of 2 pipelines are valid" in found.stdout
+def test_a_config_folder_that_is_named_and_missing_is_not_served_as_an_empty_one(tmp_path: Path) -> None:
+    found = waypost("serve", "--config", "nowhere", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "waypost init --config nowhere" in found.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("arguments", "code", "said"),
     [
-        (["--version"], 0),
-        (["--help"], 0),
-        (["serve", "--nobody"], 2),
-        (["nobody"], 2),
-        (["serve", "--port", "99999"], 2),
+        (["--version"], 0, "waypost "),
+        (["version"], 0, "sqlite "),
+        (["serve", "--nobody"], 2, "No such option"),
+        (["serve", "--prt", "1"], 2, "--port"),
+        (["valdate"], 2, "Did you mean 'validate'"),
+        (["serve", "--port", "99999"], 2, "65535"),
+        (["runs", "--status", "done"], 2, "queued, running"),
+        (["runs"], 3, "there is no journal in .waypost"),
+        (["cancel", "run_nobody"], 3, "waypost serve"),
+        (["connectors", "htp.get"], 1, "did you mean 'http.get'"),
+        (["validate", "missing.yaml"], 2, "missing.yaml cannot be read"),
+        (["schema"], 0, '"title": "Waypost pipeline"'),
     ],
 )
-def test_exit_codes_are_those_of_the_contract(place: Path, arguments: list[str], code: int) -> None:
-    assert _waypost(*arguments, cwd=place).returncode == code
+def test_what_cannot_be_done_says_why_and_exits_as_the_contract_has_it(
+    place: Path, arguments: list[str], code: int, said: str
+) -> None:
+    found = waypost(*arguments, cwd=place)
+    assert found.returncode == code
+    assert said in found.stdout + found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_settings_that_cannot_be_used_are_named(place: Path) -> None:
-    found = _waypost("serve", cwd=place, WAYPOST_PORT="many")
+    found = waypost("serve", cwd=place, WAYPOST_PORT="many")
     assert found.returncode == 2
     assert "WAYPOST_PORT" in found.stderr
     assert "Traceback" not in found.stderr
 
 
-def test_an_address_that_is_taken_exits_3(place: Path) -> None:
-    with _serving(place) as (_, said):
-        port = re.findall(r"http://127.0.0.1:(\d+)", said)[0]
-        other = _waypost("serve", "--port", port, "--data", "other", cwd=place)
-        assert other.returncode == 3
-        assert port in other.stderr
+def test_an_error_of_our_own_is_a_message_too_unless_somebody_looks_for_it(place: Path) -> None:
+    program = "from triggers.cli import app, main\n@app.command()\ndef broken():\n    {}['x']\nmain()"
+    broken = [*COMMAND[:-1], program, "broken"]
+    for level, is_traced in (("info", False), ("debug", True)):
+        environment = ENVIRONMENT | {"WAYPOST_LOG_LEVEL": level}
+        found = subprocess.run(broken, cwd=place, env=environment, capture_output=True, text=True, check=False)
+        assert found.returncode == 1
+        assert "KeyError: 'x'" in found.stderr
+        assert ("Traceback" in found.stderr) is is_traced
+
+
+def test_help_lists_every_command_at_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    took: list[float] = []
+    for _ in range(3):
+        began = time.perf_counter()
+        found = waypost("--help", cwd=place)
+        took.append(time.perf_counter() - began)
+    with capsys.disabled():
+        print(f"\nwaypost --help: {min(took) * 1000:.0f} ms")
+    listed = re.findall(r"^  (\w+)  ", found.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert listed == COMMANDS
+    assert min(took) < 0.4
+
+
+def test_a_shell_completes_commands_pipelines_and_runs(place: Path) -> None:
+    def offered(line: str) -> list[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+        return waypost(cwd=place, _WAYPOST_COMPLETE="complete_bash", **words).stdout.split()
+
+    assert offered("waypost hist") == ["history"]
+    assert offered("waypost run g") == ["greet"]
+    assert offered("waypost show run") == []
+    with serving(place):
+        run = waypost("run", "greet", "--input", "name=Ada", "--detach", cwd=place).stdout.strip()
+        assert offered("waypost show run") == [run]
+
+
+def test_runs_can_be_read_where_no_service_runs_and_where_one_was_killed(place: Path) -> None:
+    with serving(place) as (process, _):
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+        assert (place / ".waypost" / "service.json").exists()
+        listed = waypost("runs", cwd=place)
+        assert listed.returncode == 0
+        assert "PIPELINE" in listed.stdout
+    missing = waypost("show", "run_nobody", cwd=place)
+    assert missing.returncode == 1
+    assert "there is no run run_nobody" in missing.stderr
+
+
+def test_output_to_a_pipe_that_closes_ends_quietly(place: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = subprocess.run(
+        [*COMMAND, "connectors"], cwd=place, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert b"Traceback" not in found.stderr

@@ -1,11 +1,12 @@
 """A small world around the core: it performs what the core asks, as chance (Hypothesis) says it goes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
 from durable.action import ActionError, OnCrash
-from durable.decide import Abandon, Advance, Effect, Perform, outstanding, raised, returned
+from durable.decide import Abandon, Advance, AwaitStart, Effect, Perform, outstanding, raised, returned
 from durable.definition import ActionSpec, Definition, Spec
 from durable.history import (
     AnyEntry,
@@ -15,6 +16,7 @@ from durable.history import (
     Fact,
     RecoveryStopped,
     RunStarted,
+    StartDue,
     State,
     fold,
 )
@@ -35,6 +37,34 @@ INPUTS = [
     {"unknown": "{{ inputs.nobody }}"},
 ]
 KEEPS = [None, {"only": "{{ output.n }}"}, {"broken": "{{ output.nobody }}"}]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a run starts: its inputs, and how many milliseconds later it may begin and expires, if it is held back."""
+
+    inputs: dict[str, JSON] = field(default_factory=dict)
+    delay: int | None = None
+    expires_in: int | None = None
+
+    def started(self, definition: Definition) -> RunStarted:
+        return RunStarted(
+            at=T0,
+            pipeline="p",
+            version=definition.version,
+            deadline=T0 + definition.spec.timeout,
+            inputs=Value.of(dict(self.inputs)),
+            not_before=None if self.delay is None else T0 + self.delay,
+            expires_at=None if self.expires_in is None else T0 + self.expires_in,
+        )
+
+
+def beginnings() -> st.SearchStrategy[Beginning]:
+    """Runs that begin at once, and such as are held back; a few beyond their expiry or the pipeline's timeout."""
+    fillers = st.sampled_from(["small", "x" * 40_000])
+    inputs = st.fixed_dictionaries({"flag": st.booleans(), "number": st.integers(-5, 10), "filler": fillers})
+    delays, lives = st.sampled_from([None, None, 0, 20, 700_000]), st.sampled_from([None, None, 0, 10, 50, 900_000])
+    return st.builds(Beginning, inputs, delays, lives)
 
 
 @st.composite
@@ -70,23 +100,17 @@ def _step(draw: st.DrawFn, id: str, number: int) -> ActionSpec:
 
 
 class World:
-    """A run and what surrounds it. `units` holds what each append wrote; time goes on only here."""
+    """A run and what surrounds it. `units` holds what each append wrote, `start` what a run that is held back waits
+    for; time goes on only here."""
 
-    def __init__(self, definition: Definition, inputs: dict[str, object]) -> None:
+    def __init__(self, definition: Definition, beginning: Beginning) -> None:
         self.definition = definition
         self.state = State(run=RUN)
         self.now = T0
         self.units: list[list[AnyEntry]] = []
         self.effects: dict[str, Perform] = {}
-        self.report(
-            RunStarted(
-                at=T0,
-                pipeline="p",
-                version=definition.version,
-                deadline=T0 + definition.spec.timeout,
-                inputs=Value.of(inputs),  # type: ignore[arg-type]  # the tests draw JSON only
-            )
-        )
+        self.start: AwaitStart | None = None
+        self.report(beginning.started(definition))
 
     @property
     def history(self) -> list[AnyEntry]:
@@ -106,6 +130,8 @@ class World:
                     self.effects[effect.path] = effect
                 case Abandon():
                     self.effects.pop(effect.path, None)
+                case AwaitStart():
+                    self.start = effect
 
     def go_on(self, choice: int) -> None:
         """Let one thing happen: mostly an attempt's end, sometimes a cancel, a deadline, a crash."""
@@ -119,8 +145,17 @@ class World:
             self.report(RecoveryStopped(at=self.now, count=9))
         elif choice <= 5:
             self.crash(in_attempt=choice > 3)
+        elif self.start:
+            self.let_start(self.start, choice)
         elif self.effects:
             self.perform(next(iter(self.effects.values())), choice)
+
+    def let_start(self, start: AwaitStart, choice: int) -> None:
+        """A slot is free when the run is due, or, as chance says, not before it has expired."""
+        self.start = None
+        late = start.expires_at is not None and choice % 2
+        self.now = max(self.now, start.due, (start.expires_at or 0) if late else 0)
+        self.report(StartDue(at=self.now))
 
     def perform(self, effect: Perform, choice: int) -> None:
         del self.effects[effect.path]
@@ -158,7 +193,7 @@ class World:
         if in_attempt and self.effects and (effect := next(iter(self.effects.values()))).starts_durably:
             self.report(AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
         self.state = fold(RUN, self.history)
-        self.effects = {}
+        self.effects, self.start = {}, None
         facts, effects = outstanding(self.definition, self.state, self.now)
         self._take(effects)
         for fact in facts:

@@ -108,7 +108,7 @@ def test_the_whole_language_is_understood_and_only_what_is_not_performed_is_refu
 
     assert result.pipeline is None
     assert all(problem.message.endswith(NOT_YET) for problem in result.problems), result.problems
-    assert len(result.problems) == 22
+    assert len(result.problems) == 21
 
 
 SMALL = """\

@@ -1,13 +1,54 @@
 """What strangers send to the port itself."""
 
 import asyncio
+import contextlib
+import gzip
+import json
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
 
+import httpx
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
-from tests.service.running import Running, running
+from tests.service.running import ENVIRONMENT, Running, running
+from triggers.presets import presets
+from triggers.server import Protocol, Server, listen, stop
+from triggers.signature import sign
 
 pytestmark = pytest.mark.anyio
+
+HUB = """
+triggers:
+  - {id: hub, use: webhook, with: {path: /hub, verify: {preset: github, secret: "{{ secrets.HOOK }}"}}}
+steps:
+  - {id: note, use: transform.set, with: {values: {a: 1}}}
+"""
+SECRET = ENVIRONMENT["WAYPOST_SECRET_HOOK"]
+
+
+def address(tmp_path: Path) -> tuple[str, int]:
+    """Where the service of this folder listens."""
+    url = httpx.URL(json.loads((tmp_path / "data" / "service.json").read_text())["url"])
+    return url.host, url.port or 80
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _signed(body: bytes, id: str = "1") -> dict[str, str]:
+    return sign(presets()["github"], SECRET, body, 0, id=id, type="push")
 
 
 async def _raw(service: Running, data: bytes, *, then: float = 5) -> bytes:
@@ -21,6 +62,9 @@ async def _raw(service: Running, data: bytes, *, then: float = 5) -> bytes:
         return b""
     finally:
         writer.close()
+
+
+# -- heads and framing ------------------------------------------------------------------------------------------------
 
 
 async def test_headers_over_the_limit_are_refused(tmp_path: Path) -> None:
@@ -46,6 +90,227 @@ async def test_headers_over_the_limit_are_refused(tmp_path: Path) -> None:
 async def test_what_proxies_read_differently_is_refused(tmp_path: Path, request_: bytes) -> None:
     async with running(tmp_path, {}) as service:
         assert (await _raw(service, request_)).startswith(b"HTTP/1.1 400 ")
+
+
+class Hurried(Protocol):
+    """The protocol, in a loop whose time runs fifty times as fast."""
+
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self.loop = _Fast(self.loop)  # type: ignore[assignment]  # as far as a protocol asks
+
+
+class _Fast:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+        return self._loop.call_later(delay / 50, callback, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02], ids=["silent", "trickling"])
+async def test_half_a_head_is_not_waited_for(pause: float) -> None:
+    async def fine(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("fine")
+
+    listener = listen("127.0.0.1", 0)
+    config = uvicorn.Config(Starlette(routes=[Route("/", fine)]), http=Hurried, lifespan="off", log_config=None)
+    server = Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"fine")).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx: ")
+        trickle = asyncio.create_task(_trickle(writer, pause))
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408 ")
+        assert time.monotonic() - began < 2
+        trickle.cancel()
+        writer.close()
+    finally:
+        await stop(server, serving)
+        listener.close()
+
+
+async def _trickle(writer: asyncio.StreamWriter, pause: float) -> None:
+    with contextlib.suppress(ConnectionError):
+        while pause:
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+
+async def test_connections_over_the_cap_get_503_until_one_is_free(tmp_path: Path) -> None:
+    async with running(tmp_path, {}, max_connections=6) as service:
+        url = service.service.url
+        writers = [(await asyncio.open_connection(*address(tmp_path)))[1] for _ in range(6)]
+        for writer in writers:
+            writer.write(b"POST /hooks/x HTTP/1.1\r\nhost: x\r\n")
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            assert (await client.get("/health")).status_code == 503
+        for writer in writers:
+            writer.close()
+        async with asyncio.timeout(5):
+            while await _health(url) != 200:
+                await asyncio.sleep(0.01)
+
+
+async def _health(url: str) -> int:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        return (await client.get("/health")).status_code
+
+
+# -- bodies -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02], ids=["silent", "trickling"])
+@pytest.mark.parametrize("framing", [b"content-length: 1000", b"transfer-encoding: chunked"])
+async def test_half_a_body_is_not_waited_for(tmp_path: Path, framing: bytes, pause: float) -> None:
+    async with running(tmp_path, {"hub": HUB}, body_timeout="200ms"):
+        reader, writer = await asyncio.open_connection(*address(tmp_path))
+        writer.write(b"POST /hooks/hub HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n3e8\r\n")
+        trickle = asyncio.create_task(_trickle(writer, pause))
+        answer = await asyncio.wait_for(reader.read(), 5)
+        trickle.cancel()
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
+async def test_a_gigabyte_in_chunks_is_cut_off_and_costs_no_memory(tmp_path: Path) -> None:
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    async with running(tmp_path, {"hub": HUB}) as service:
+        before, sent = resident(), 0
+        for _ in range(4):
+            reader, writer = await asyncio.open_connection(*address(tmp_path))
+            writer.write(b"POST /hooks/hub HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(16_384):
+                    writer.write(chunk)
+                    await writer.drain()
+                    sent += len(chunk)
+            with contextlib.suppress(ConnectionError):
+                assert (await reader.read()).startswith((b"HTTP/1.1 413 ", b""))
+            writer.close()
+        growth = resident() - before
+        print(
+            f"4 bodies of 1 GiB in chunks: cut off after {sent / 2**20:.1f} MiB, RSS grew by {growth / 2**20:.1f} MiB"
+        )
+        assert sent < 64 * 2**20
+        assert growth < 32 * 2**20
+        assert await _health(service.service.url) == 200
+
+
+async def test_a_compressed_body_is_refused(tmp_path: Path) -> None:
+    bomb = gzip.compress(b"0" * 50_000_000)
+    async with running(tmp_path, {"hub": HUB}) as service:
+        before = resident()
+        headers = {**_signed(bomb), "content-encoding": "gzip"}
+        assert (await service.client.post("/hooks/hub", content=bomb, headers=headers)).status_code == 415
+        assert resident() - before < 16 * 2**20
+
+
+# -- signatures -------------------------------------------------------------------------------------------------------
+
+
+async def test_one_changed_blank_fails_and_two_signatures_say_nothing(tmp_path: Path) -> None:
+    body = b'{"a": 1}'
+    async with running(tmp_path, {"hub": HUB}) as service:
+        changed = await service.client.post("/hooks/hub", content=b'{"a":1}', headers=_signed(body))
+        twice = [*_signed(body).items(), ("X-Hub-Signature-256", "sha256=00")]
+        assert changed.status_code == 401
+        assert (await service.client.post("/hooks/hub", content=body, headers=twice)).status_code == 400
+        assert (await service.client.post("/hooks/hub", content=body, headers=_signed(body))).status_code == 202
+
+
+@pytest.mark.parametrize("signature", ["é".encode(), b"\xff", b"sha256=\xe9", b"sha256=", b"\xed\xa0\x80"])
+async def test_a_signature_that_is_no_text_is_unauthorised(tmp_path: Path, signature: bytes) -> None:
+    async with running(tmp_path, {"hub": HUB}) as service:
+        answer = await service.client.post("/hooks/hub", content=b"{}", headers={b"x-hub-signature-256": signature})
+        assert answer.status_code == 401
+
+
+async def test_an_unknown_webhook_takes_as_long_as_a_bad_signature(tmp_path: Path) -> None:
+    body = b'{"a": "' + b"x" * 2_000 + b'"}'
+    headers = _signed(b"another")
+    async with running(tmp_path, {"hub": HUB}, log_level="error") as service:
+        seconds: dict[str, list[float]] = {"/hooks/hub": [], "/hooks/nobody": []}
+        for _ in range(400):
+            for path, taken in seconds.items():
+                began = time.perf_counter()
+                answer = await service.client.post(path, content=body, headers=headers)
+                taken.append(time.perf_counter() - began)
+                assert answer.status_code == 401
+    known, unknown = (median(taken) * 1e6 for taken in seconds.values())
+    print(f"median of 400 bad signatures: {known:.0f} µs; of 400 requests for an unknown webhook: {unknown:.0f} µs")
+    assert 0.6 < known / unknown < 1.7
+
+
+# -- too many ---------------------------------------------------------------------------------------------------------
+
+
+async def test_an_address_over_its_rate_gets_429_before_its_body_is_read(tmp_path: Path) -> None:
+    async with running(tmp_path, {"hub": HUB}, address_rate="3/1h") as service:
+        for status in (401, 401, 401, 429, 429):
+            answer = await service.client.post("/hooks/nobody", content=b"{}")
+            assert answer.status_code == status
+        assert 0 < int(answer.headers["retry-after"]) <= 1_200
+        head = b"POST /hooks/hub HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
+        unread = await _raw(service, head)
+        assert unread.startswith(b"HTTP/1.1 429 ")
+        assert (await service.client.get("/api/runs")).status_code == 200
+
+
+async def test_strangers_do_not_use_up_what_a_webhook_may_take(tmp_path: Path) -> None:
+    async with running(tmp_path, {"hub": HUB}, webhook_rate="2/1h") as service:
+        for number in range(5):
+            bad = await service.client.post("/hooks/hub", content=b"{}", headers=_signed(b"x", str(number)))
+            assert bad.status_code == 401
+        statuses = []
+        for number in range(4):
+            body = b'{"n": %d}' % number
+            answer = await service.client.post("/hooks/hub", content=body, headers=_signed(body, str(number)))
+            statuses.append(answer.status_code)
+        assert statuses == [202, 202, 429, 429]
+        assert 0 < int(answer.headers["retry-after"]) <= 1_800
+        assert len((await service.client.get("/api/runs")).json()["runs"]) == 2
+
+
+async def test_a_burst_is_acknowledged_within_a_second(tmp_path: Path) -> None:
+    seconds: list[float] = []
+
+    async def send(sender: int) -> None:
+        reader, writer = await asyncio.open_connection(*address(tmp_path))
+        for number in range(25):
+            id = f"{sender}/{number}"
+            request = _request("/hooks/hub", body := id.encode(), _signed(body, id))
+            began = time.perf_counter()
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            seconds.append(time.perf_counter() - began)
+            assert head.startswith(b"HTTP/1.1 202 ")
+            await reader.readuntil(b"}")
+        writer.close()
+
+    async with running(tmp_path, {"hub": HUB}, log_level="error"):
+        await asyncio.gather(*(send(sender) for sender in range(40)))
+    cuts = quantiles(seconds, n=100)
+    print(
+        f"1000 events from 40 senders: acknowledged in {cuts[49] * 1000:.0f} ms (p50), {cuts[98] * 1000:.0f} ms (p99)"
+    )
+    assert cuts[98] < 1
+
+
+def _request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "host: x", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+# -- the API ----------------------------------------------------------------------------------------------------------
 
 
 async def test_below_api_every_error_is_a_problem(tmp_path: Path) -> None:

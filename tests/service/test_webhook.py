@@ -145,6 +145,8 @@ async def test_unfit_inputs_make_a_failed_run_that_tells_why(tmp_path: Path) -> 
     [
         (b"{", 400),
         (b'{"a": NaN}', 400),
+        (b'{"a": 1e400}', 400),
+        (b'{"a": ' + b"9" * 5_000 + b"}", 400),
         (b"\xff\xfe", 400),
         (b'"\\ud800"', 400),
         (b"[" * 5000, 400),

@@ -6,24 +6,33 @@ import hmac
 import pytest
 
 from durable.values import JSON
-from triggers.presets import presets
+from tests.triggers.page import PAGE, written
+from triggers.presets import GENERIC, presets
 from triggers.received import Received, withhold
-from triggers.scheme import Token, read_scheme
-from triggers.signature import Verified, Verifier, credential_headers
+from triggers.scheme import Signed, Token, read_scheme
+from triggers.signature import sign
+from triggers.verifier import Verified, Verifier, credential_headers
+
+SECRET = "{{ secrets.X }}"
+
+
+def _greeting(when: JSON, **reply: JSON) -> JSON:
+    handshake: JSON = {"method": "GET", "when": when, "token": "query:token", "reply": reply}
+    return {"sig": {"header": "x"}, "handshake": handshake}
 
 
 def test_a_generic_hmac_is_what_its_options_say() -> None:
-    options = {"header": "X-Sign", "algorithm": "sha512", "encoding": "base64", "prefix": "s=", "secret": "{{ s }}"}
+    options = {"header": "X-Sign", "algorithm": "sha512", "encoding": "base64", "prefix": "s=", "secret": SECRET}
     verifier = Verifier.of({"preset": "hmac", **options})
-    assert verifier.secrets == ("{{ s }}",)
+    assert verifier.secrets == (SECRET,)
     assert verifier.scheme == read_scheme(
         {"alg": "sha512", "sig": {"header": "x-sign", "encoding": "base64", "prefix": "s="}}, "scheme"
     )
 
 
 def test_a_scheme_may_be_written_out() -> None:
-    verifier = Verifier.of({"scheme": {"kind": "token", "header": "X-Token"}, "secret": ["{{ a }}", "{{ b }}"]})
-    assert verifier == Verifier(Token(kind="token", header="x-token"), ("{{ a }}", "{{ b }}"))
+    verifier = Verifier.of({"scheme": {"kind": "token", "header": "X-Token"}, "secret": [SECRET, "{{ secrets.B }}"]})
+    assert verifier == Verifier(Token(kind="token", header="x-token"), (SECRET, "{{ secrets.B }}"))
 
 
 def test_nobody_is_checked_only_where_that_is_spelled_out() -> None:
@@ -36,46 +45,103 @@ def test_nobody_is_checked_only_where_that_is_spelled_out() -> None:
     ("verify", "problem"),
     [
         ("github", "verify: say how senders sign"),
-        ({"secret": "x"}, "verify: name either a `preset` or a `scheme`"),
-        ({"preset": "gihub", "secret": "x"}, "verify.preset: `gihub` is no preset; did you mean `github`?"),
-        ({"preset": "acme", "secret": "x"}, "there are basic, bearer, github, hmac, standard-webhooks, svix, token"),
-        ({"preset": 1, "secret": "x"}, "verify.preset: must be a name"),
+        ({"secret": SECRET}, "verify: name either a `preset` or a `scheme`"),
+        ({"preset": "gihub", "secret": SECRET}, "verify.preset: `gihub` is no preset; did you mean `github`?"),
+        ({"preset": "acme", "secret": SECRET}, "there are basic, bearer, bitbucket, calendly,"),
+        ({"preset": 1, "secret": SECRET}, "verify.preset: must be a name"),
         ({"preset": "github"}, "verify.secret: write"),
         ({"preset": "github", "secret": []}, "verify.secret: write"),
-        ({"preset": "github", "secret": ["x", ""]}, "verify.secret: write"),
-        ({"preset": "github", "secret": "x", "header": "x"}, "verify.header: the preset `github` has no such option"),
-        ({"preset": "hmac", "secret": "x"}, "verify.header: Field required"),
-        ({"preset": "hmac", "header": "x", "algorithm": "md5", "secret": "x"}, "verify.algorithm: Input should be"),
-        ({"preset": "hmac", "header": "x y", "secret": "x"}, "verify.header: must be the name of a header"),
-        ({"scheme": [], "secret": "x"}, "verify.scheme: Input should be a valid dictionary"),
-        ({"scheme": {"sig": {"header": "x"}}, "secret": "x", "alg": 1}, "verify.alg: no such option beside `scheme`"),
-        ({"scheme": {"sig": {"header": "x"}, "signed": ["ts"]}, "secret": "x"}, "`signed` must contain `body`"),
+        ({"preset": "github", "secret": [SECRET, ""]}, "verify.secret: write"),
+        ({"preset": "github", "secret": "shown to everybody"}, "verify.secret: write"),
+        ({"preset": "github", "secret": "{{ trigger.body.secret }}"}, "verify.secret: write"),
+        ({"preset": "github", "secret": "{{ secrets.X }}{{ trigger.body.secret }}"}, "verify.secret: write"),
+        ({"preset": "github", "secret": "{{ secrets. }}"}, "verify.secret: write"),
+        ({"preset": "github", "secret": SECRET, "verify_token": SECRET}, "verify.verify_token: this sender shows none"),
+        ({"preset": "meta", "secret": SECRET}, "verify.verify_token: write"),
+        ({"preset": "meta", "secret": SECRET, "verify_token": "me"}, "verify.verify_token: write"),
+        ({"preset": "square", "secret": SECRET}, "set `public_url`"),
+        ({"preset": "hubspot-v3", "secret": SECRET}, "set `public_url`"),
         (
-            {"scheme": {"sig": {"header": "x"}, "signed": ["v0:", "body"]}, "secret": "x"},
+            {"preset": "github", "secret": SECRET, "header": "x"},
+            "verify.header: the preset `github` has no such option",
+        ),
+        ({"preset": "hmac", "secret": SECRET}, "verify.header: Field required"),
+        ({"preset": "hmac", "header": "x", "algorithm": "md5", "secret": SECRET}, "verify.algorithm: Input should be"),
+        ({"preset": "hmac", "header": "x y", "secret": SECRET}, "verify.header: must be the name of a header"),
+        ({"scheme": [], "secret": SECRET}, "verify.scheme: Input should be a valid dictionary"),
+        (
+            {"scheme": {"sig": {"header": "x"}}, "secret": SECRET, "alg": 1},
+            "verify.alg: no such option beside `scheme`",
+        ),
+        ({"scheme": {"sig": {"header": "x"}, "signed": ["ts"]}, "secret": SECRET}, "`signed` must contain `body`"),
+        (
+            {"scheme": {"sig": {"header": "x"}, "signed": ["v0:", "body"]}, "secret": SECRET},
             "verify.scheme.signed.0: 'v0:'",
         ),
         (
-            {"scheme": {"sig": {"header": "x"}, "signed": ["body:id", "body"]}, "secret": "x"},
+            {"scheme": {"sig": {"header": "x"}, "signed": ["body:id", "body"]}, "secret": SECRET},
             "the body is not parsed before it is verified",
         ),
         (
-            {"scheme": {"sig": {"header": "x"}, "ts": {"ref": "header:t"}}, "secret": "x"},
+            {"scheme": {"sig": {"header": "x"}, "ts": {"ref": "header:t"}}, "secret": SECRET},
             "a time that is not signed can be forged",
         ),
         (
-            {"scheme": {"sig": {"header": "x"}, "ts": {"ref": "body:t", "tolerance": 300}}, "secret": "x"},
+            {"scheme": {"sig": {"header": "x"}, "ts": {"ref": "body:t", "tolerance": 300}}, "secret": SECRET},
             "verify.scheme.ts.tolerance: '300' has no unit",
         ),
-        ({"scheme": {"sig": {"header": "x"}, "signed": ["sig:t", "body"]}, "secret": "x"}, "say with `kv`"),
-        ({"scheme": {"sig": {"header": "x", "kv": "="}}, "secret": "x"}, "`kv` and `field` stand together"),
-        ({"scheme": {"sig": {"header": "x"}, "dedupe": "body"}, "secret": "x"}, "verify.scheme.dedupe: 'body' cannot"),
-        ({"scheme": {"sig": {"header": "x"}, "signed": ["url", "body"]}, "secret": "x"}, "set `public_url`"),
+        ({"scheme": {"sig": {"header": "x"}, "signed": ["sig:t", "body"]}, "secret": SECRET}, "say with `kv`"),
+        ({"scheme": {"sig": {"header": "x", "kv": "="}}, "secret": SECRET}, "`kv` and `field` stand together"),
+        (
+            {"scheme": {"sig": {"header": "x"}, "dedupe": "body"}, "secret": SECRET},
+            "verify.scheme.dedupe: 'body' cannot",
+        ),
+        ({"scheme": {"sig": {"header": "x"}, "signed": ["url", "body"]}, "secret": SECRET}, "set `public_url`"),
+        ({"scheme": _greeting({"body:a": "b"}, text="query:c"), "secret": SECRET}, "nothing of the body can be used"),
+        ({"scheme": _greeting({"query:a": "b"}, text="body:c"), "secret": SECRET}, "nothing of the body can be used"),
+        (
+            {"scheme": _greeting({"query:a": "b"}, fields={"c": {"hmac": "query:c"}}), "secret": SECRET},
+            "no secret verified the request",
+        ),
+        ({"scheme": _greeting({}, text="query:c"), "secret": SECRET}, "verify.scheme.handshake.when"),
+        (
+            {"scheme": {"sig": {"header": "x"}, "reply": {"status": 500}}, "secret": SECRET},
+            "verify.scheme.reply.status",
+        ),
     ],
 )
 def test_what_cannot_be_verified_is_refused_by_name(verify: JSON, problem: str) -> None:
     with pytest.raises(ValueError) as caught:
         Verifier.of(verify)
     assert problem in str(caught.value)
+
+
+def test_presets_are_told_of_and_named_once() -> None:
+    assert len(presets()) >= 30
+    assert all(scheme.about.endswith(".") for scheme in presets().values())
+    assert not set(presets()) & set(GENERIC)
+
+
+def test_the_page_about_webhooks_tells_every_preset_as_it_is() -> None:
+    assert PAGE.read_text(encoding="utf-8") == written(), "write it again: python -m tests.triggers.page"
+
+
+def test_what_has_no_signed_time_and_no_signed_id_has_a_second_key() -> None:
+    for name, scheme in presets().items():
+        if isinstance(scheme, Signed):
+            has_signed_id = scheme.dedupe is not None and (
+                scheme.dedupe.place == "body" or scheme.dedupe in scheme.signed
+            )
+            assert scheme.replay or has_signed_id, f"{name}: one captured request could start runs without end"
+
+
+def test_a_second_key_covers_all_that_is_signed_where_a_time_is() -> None:
+    scheme = presets()["zendesk"]
+    keys = set()
+    for now in (1_700_000_000, 1_700_000_000, 1_700_000_001):
+        request = Received("POST", "/", "", tuple(sign(scheme, "key", b"{}", now, id="").items()), b"{}")
+        keys.add(Verifier(scheme).check(request, ["key"], now).replay_key)
+    assert len(keys) == 2
 
 
 # -- credentials ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,150 @@
+"""JSON Schema, draft-07, of pydantic models, as editors read it best: what a model says, and nothing of Python's."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from durable.language.pipeline import IDENTIFIER, Duration
+
+Schema: TypeAlias = dict[str, Any]
+Change: TypeAlias = Callable[[Schema], Schema]
+
+DIALECT = "http://json-schema.org/draft-07/schema#"
+
+_TEMPLATE = r"\{\{"
+_NAMES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+_EXPLAINED = {
+    IDENTIFIER: "Write small letters, digits and '_', beginning with a letter",
+    TypeAdapter(Duration).json_schema()["pattern"]: "Write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d",
+}
+_NARROWER = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength"})
+_ANNOTATIONS = ("title", "description", "default", "examples")
+
+
+# -- from a model to its schema ---------------------------------------------------------------------------------
+
+
+class Inputs(GenerateJsonSchema):
+    """What an action or a trigger is given, without titles made of Python's names and without empty defaults."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        drafted = super().default_schema(schema)
+        if drafted.get("default", 0) in (None, "", [], {}):
+            del drafted["default"]
+        return drafted
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        drafted = super().nullable_schema(schema)
+        alternatives: list[Schema] = drafted.get("anyOf", [])
+        match alternatives:
+            case [{"type": str(kind)} as plain, {"type": "null"}] if not _NARROWER & plain.keys():
+                return {**plain, "type": [kind, "null"]}
+            case _:
+                return drafted
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        drafted = super().dict_schema(schema)
+        return drafted | {"additionalProperties": False} if "patternProperties" in drafted else drafted
+
+    def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
+        drafted = super().tuple_schema(schema)
+        if "prefixItems" in drafted:
+            more = drafted.pop("items", False)
+            drafted |= {"items": drafted.pop("prefixItems"), "additionalItems": more}
+        return drafted
+
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        drafted = super().tagged_union_schema(schema)
+        drafted.pop("discriminator", None)
+        return {("anyOf" if word == "oneOf" else word): value for word, value in drafted.items()}
+
+
+class Language(Inputs):
+    """The language's own keys: one that is there has a value."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def drafted(model: type[BaseModel], generator: type[Inputs], *, prefix: str = "") -> tuple[Schema, dict[str, Schema]]:
+    """A model's schema, and those that it refers to below `#/definitions`, their names with a prefix."""
+    schema = model.model_json_schema(ref_template=f"#/definitions/{prefix}{{model}}", schema_generator=generator)
+    definitions: dict[str, Schema] = {prefix + name: each for name, each in schema.pop("$defs", {}).items()}
+    anything = {f"#/definitions/{name}" for name, each in definitions.items() if not each}
+
+    def settled(schema: Schema) -> Schema:
+        schema = {word: part for word, part in schema.items() if word != "$ref" or part not in anything}
+        if schema.get("pattern") in _EXPLAINED:
+            schema["errorMessage"] = _EXPLAINED[schema["pattern"]]
+        return inside(schema, settled, settled)
+
+    if "$ref" in schema:  # the model refers to itself
+        schema = definitions[schema["$ref"].removeprefix("#/definitions/")]
+    return settled(schema), {name: settled(each) for name, each in definitions.items() if each}
+
+
+def inside(schema: Schema, value: Change, alternative: Change) -> Schema:
+    """The schema with those directly inside it changed: of values in it, and alternatives to it."""
+    changed = dict(schema)
+    for word, part in schema.items():
+        match word, part:
+            case "properties" | "patternProperties", dict():
+                changed[word] = {name: value(each) for name, each in part.items()}
+            case "items" | "additionalProperties" | "additionalItems", dict():
+                changed[word] = value(part)
+            case "items", list():
+                changed[word] = [value(each) for each in part]
+            case "anyOf" | "allOf", list():
+                changed[word] = [alternative(each) for each in part]
+    return changed
+
+
+# -- values that may be expressions -----------------------------------------------------------------------------
+
+
+def written_out(schema: Schema) -> Schema:
+    """The schema of a value that is no expression as a whole, while each value inside it may be one."""
+    return inside(schema, opened, written_out)
+
+
+def opened(schema: Schema) -> Schema:
+    """The schema of a value in whose place a text with `{{ … }}` may stand. What it refers to must be opened too."""
+    schema = written_out(schema)
+    if _takes_templates(schema):
+        return schema
+    types = _types(schema)
+    if types and not {"enum", "const", "string"} & {*schema, *types}:
+        wanted = " or ".join(_NAMES[each] for each in types if each != "null")
+        said = f"Write {wanted}, or an expression: {{{{ … }}}}"
+        return {**schema, "type": [*types, "string"], "pattern": _TEMPLATE, "patternErrorMessage": said}
+    notes = {word: schema[word] for word in _ANNOTATIONS if word in schema}
+    plain = {word: part for word, part in schema.items() if word not in notes}
+    alternatives = plain["anyOf"] if plain.keys() <= {"anyOf", "type"} and "anyOf" in plain else [plain]
+    return {**notes, "anyOf": [*alternatives, {"type": "string", "pattern": _TEMPLATE}]}
+
+
+def _takes_templates(schema: Schema) -> bool:
+    if "anyOf" in schema:
+        return any(map(_takes_templates, schema["anyOf"]))
+    if "$ref" in schema or schema.get("pattern") == _TEMPLATE:
+        return True
+    types = _types(schema)
+    return (not types or "string" in types) and not _NARROWER & schema.keys()
+
+
+def _types(schema: Schema) -> list[str]:
+    types: str | list[str] = schema.get("type", [])
+    return [types] if isinstance(types, str) else types

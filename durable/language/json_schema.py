@@ -1,0 +1,177 @@
+"""The JSON Schema of a pipeline file, for editors: the language's models, with what is installed filled in.
+
+What may stand under `with` follows from `use`, and what may stand in a step from the key that makes it what it is:
+conditions choose one schema, so that an editor offers and refuses by that one alone. Every value under `with` may be
+an expression instead. What needs the whole file (names and their scope, the order of steps) stays with `load`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from durable.language.catalogue import Catalogue
+from durable.language.check import ENDS_BY_ITSELF
+from durable.language.draft import DIALECT, Inputs, Language, Schema, drafted, opened, written_out
+from durable.language.metaschema import metaschema
+from durable.language.pipeline import KINDS, Pipeline
+
+_OF_CONNECTORS = frozenset({"retry", "connection", "on_crash"})
+_FILLED = ["object", "array", "string", "number", "boolean"]
+_NEEDED: dict[str, Schema] = {
+    "foreach": {"required": ["steps"]},
+    "repeat": {"required": ["steps"]},
+    "try": {"anyOf": [{"required": ["catch"]}, {"required": ["finally"]}]},
+}
+"""What a block needs beside the key that makes it one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Something that `use` can name: what it is for, and what it is given."""
+
+    summary: str
+    model: type[BaseModel]
+
+    @property
+    def has_required(self) -> bool:
+        return any(field.is_required() for field in self.model.model_fields.values())
+
+
+Usables = Mapping[str, Usable]
+
+
+def pipeline_schema(catalogue: Catalogue) -> Schema:
+    """The schema of a file: the same for the same catalogue, to the last byte."""
+    actions = {use: Usable(action.summary, action.input) for use, action in sorted(catalogue.actions.items())}
+    core = {use: Usable(_summary(model), model) for use, model in sorted(catalogue.core.items())}
+    triggers = {kind: Usable(_summary(model), model) for kind, model in sorted(catalogue.triggers.items())}
+    file, definitions = drafted(Pipeline, Language)
+    file["properties"]["inputs"]["additionalProperties"] = {"type": "object", "allOf": [_ref("Schema")]}
+    definitions["Schema"] = metaschema("Schema")
+    definitions["Repeat"]["anyOf"] = [{"required": ["every"]}, {"required": ["max_times"]}]
+    for owner, usables in (("Undo", actions), ("TriggerSpec", triggers)):
+        definitions[owner]["properties"] |= _used(definitions[owner]["properties"], usables)
+        definitions[owner] = _using(definitions[owner], usables)
+    definitions |= _steps(definitions["Step"], actions, core)
+    for use, usable in {**actions, **core, **triggers}.items():
+        definitions |= _given(use, usable)
+    return {"$schema": DIALECT, **file, "title": "Waypost pipeline", "definitions": dict(sorted(definitions.items()))}
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().partition("\n")[0]
+
+
+# -- steps ------------------------------------------------------------------------------------------------------
+
+
+def _steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
+    """What a step is: one of several, defined beside it, by the key that makes it so, or by what it uses."""
+    fields = step["properties"]
+    fields |= _used(fields, {**actions, **core})
+    fields["keep"]["type"] = _FILLED
+    fields["on_timeout"] |= {
+        "examples": ["fail"],
+        "type": _FILLED,
+        "anyOf": [{"type": "array", "items": _ref("Step")}, {"not": {"type": "array"}}],
+    }
+    waits = {use: usable for use, usable in core.items() if use.startswith("wait.")}
+    flow = {use: usable for use, usable in core.items() if use not in waits}
+    keys = {"use", *KINDS["use"]}
+    blocks = {kind: f"Step.{kind}" for kind in KINDS if kind != "use"}
+    choices = [
+        (_uses({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
+        (_uses({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
+        ({"required": ["use"]}, "Step.action"),
+        *(({"required": [kind]}, name) for kind, name in blocks.items()),
+    ]
+    return {
+        "Step": {"title": "Step", "description": step["description"], "type": "object", **_chosen(choices, "Step.new")},
+        "Step.new": _with_keys(step, KINDS) | {"anyOf": [{"required": [kind]} for kind in KINDS]},
+        "Step.action": _using(_with_keys(step, keys - {"on_timeout"}, "use"), actions),
+        "Step.flow": _using(_with_keys(step, keys - _OF_CONNECTORS - {"on_timeout"}, "use"), flow),
+        "Step.wait": {
+            **_using(_with_keys(step, keys - _OF_CONNECTORS, "use"), waits),
+            "dependencies": {"on_timeout": ["timeout"]},
+        },
+        **{name: _block(step, kind) for kind, name in blocks.items()},
+    }
+
+
+def _chosen(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
+    """The definition that goes with the first condition that holds."""
+    chosen = _ref(otherwise)
+    for condition, name in reversed(choices):
+        chosen = {"if": condition, "then": _ref(name), "else": chosen}
+    return chosen
+
+
+def _with_keys(step: Schema, keys: Collection[str], *required: str) -> Schema:
+    """A step with these keys and no others."""
+    return {
+        "type": "object",
+        "properties": {key: field for key, field in step["properties"].items() if key in {"id", "if", *keys}},
+        "required": [*step["required"], *required],
+        "additionalProperties": False,
+    }
+
+
+def _block(step: Schema, kind: str) -> Schema:
+    needed = _NEEDED.get(kind, {})
+    return {**needed, **_with_keys(step, {kind, *KINDS[kind]}, kind, *needed.get("required", ()))}
+
+
+# -- what follows from `use` ------------------------------------------------------------------------------------
+
+
+def _using(owner: Schema, usables: Usables) -> Schema:
+    """The owner of a `use` and a `with`, of which the one decides on the other."""
+    cases = [_case(use, usable) for use, usable in usables.items()]
+    return {**owner, "allOf": cases} if cases else owner
+
+
+def _case(use: str, usable: Usable) -> Schema:
+    required = ["with"] if usable.has_required else []
+    if use.startswith("wait.") and use not in ENDS_BY_ITSELF:
+        required.append("on_timeout")
+    return {"if": _uses({"const": use}), "then": {"properties": {"with": _ref(use)}, "required": required}}
+
+
+def _uses(what: Schema) -> Schema:
+    return {"properties": {"use": what}, "required": ["use"]}
+
+
+def _used(fields: Schema, usables: Usables) -> Schema:
+    """The fields `use`, which offers every name with its summary, and `with`, whose inside a case decides on.
+
+    The last alternative fits every text, so that a wrong name is told by the pattern, in one short sentence and not
+    with all the names there are.
+    """
+    names = sorted(usables)
+    pattern = "|".join(names).replace(".", r"\.")
+    use = {
+        **fields["use"],
+        "pattern": f"^({pattern})$",
+        "patternErrorMessage": "Nothing that is installed has this name; `waypost validate` says what may be meant",
+        "anyOf": [*({"const": name, "description": usables[name].summary} for name in names), {"type": "string"}],
+    }
+    return {"use": use, "with": {"description": fields["with"]["description"], "type": ["object", "null"]}}
+
+
+def _given(use: str, usable: Usable) -> dict[str, Schema]:
+    """The definition of what stands under `with`, and those inside it, all named after `use`.
+
+    The whole is a mapping that is written out, so that its keys can be checked; where nothing is required, an empty
+    `with:` is as good as none.
+    """
+    given, inner = drafted(usable.model, Inputs, prefix=f"{use}.")
+    kind = "object" if usable.has_required else ["object", "null"]
+    return {
+        use: {**written_out(given), "title": use, "type": kind},
+        **{name: opened(schema) for name, schema in inner.items()},
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/definitions/{name}"}

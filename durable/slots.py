@@ -1,0 +1,40 @@
+"""The slots for attempts: so many at once, and whoever waits for one gets it by priority, then by arrival."""
+
+import asyncio
+from heapq import heappop, heappush
+from itertools import count
+from typing import TypeAlias
+
+_Turn: TypeAlias = "asyncio.Future[None]"
+
+
+class Slots:
+    """`number` slots; to be used from one event loop."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: list[tuple[int, int, _Turn]] = []
+        self._arrivals = count()
+
+    async def take(self, priority: int) -> None:
+        """Wait for a slot and take it; a higher priority gets it first."""
+        if self._free:
+            self._free -= 1
+            return
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (-priority, next(self._arrivals), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # it was given the slot in the moment in which it went away
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Give a slot back: to the next who still waits, if there is one."""
+        while self._waiting:
+            _, _, turn = heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -1,0 +1,156 @@
+"""The command as a real process: piped, on a terminal, or serving."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-c", "from triggers.cli import main; main()"]
+
+FOREIGN = ("WAYPOST_", "GITHUB_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TERM")
+"""Variables of whoever runs the tests that would change what is printed."""
+
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
+    "WAYPOST_SECRET_DEMO": "demo-secret",
+    "WAYPOST_EGRESS_ALLOW": "127.0.0.0/8",
+    "WAYPOST_DRAIN_TIMEOUT": "500ms",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+def waypost(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in pipes."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@contextmanager
+def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command under way."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def serving(place: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service of its own, and what it printed until it was ready."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0", *options],
+        cwd=place,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout
+    with process:
+        try:
+            said = ""
+            for line in process.stdout:
+                said += line
+                if "curl" in line:
+                    break
+            yield process, said
+        finally:
+            process.kill()
+
+
+def ended(place: Path, said: str, run: str) -> dict[str, Any]:
+    """What the service that said so tells of a run, once it has ended."""
+    url = re.findall(r"http://127.0.0.1:\d+", said)[0]
+    headers = {"Authorization": f"Bearer {(place / '.waypost' / 'api.key').read_text().strip()}"}
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        told: dict[str, Any] = httpx.get(f"{url}/api/runs/{run}", headers=headers, trust_env=False).json()
+        if told["finished_at"]:
+            return told
+    raise AssertionError(f"{run} did not end")
+
+
+def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str]:
+    """Run a command on a terminal of so many columns; its exit code and all that the terminal was sent."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = ENVIRONMENT | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=cwd, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    with suppress(OSError):  # Linux says so when the last who writes is gone
+        while part := os.read(ours, 65536):
+            said += part
+    os.close(ours)
+    return process.wait(30), said.decode()
+
+
+@dataclass
+class Gate:
+    """A server that lets no request through until it is opened."""
+
+    url: str = ""
+    arrived: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def gate() -> Iterator[Gate]:
+    found = Gate()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.arrived.set()
+            found.opened.wait(30)
+            with suppress(OSError):
+                self.send_response(204)
+                self.end_headers()
+
+        do_POST = do_GET  # noqa: N815  # the library's name
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield found
+        finally:
+            found.opened.set()
+            server.shutdown()
+            thread.join()

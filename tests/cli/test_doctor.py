@@ -1,0 +1,132 @@
+"""`waypost doctor`: what it finds sound, and what it finds wrong."""
+
+import ctypes
+import json
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import COMMAND, ENVIRONMENT, serving, waypost
+from tests.cli.conftest import write
+
+AHEAD = 3_600_000
+
+
+def _found(place: Path, *options: str, **environment: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = waypost("doctor", "--json", *options, cwd=place, **environment)
+    assert "Traceback" not in done.stderr
+    return done.returncode, {each["check"]: each for each in json.loads(done.stdout)}
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    """A port that is free, and another process's as long as the test lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield str(taken.getsockname()[1])
+
+
+def test_a_sound_place_is_found_sound_before_and_while_a_service_runs(place: Path) -> None:
+    shown = waypost("doctor", cwd=place, WAYPOST_PORT="0")
+    assert shown.returncode == 0
+    assert shown.stdout.endswith("all is well\n")
+    with serving(place) as (process, said):
+        own = re.findall(r"http://127.0.0.1:(\d+)", said)[0]
+        code, found = _found(place, WAYPOST_PORT=own)
+        assert code == 0, found
+        assert str(process.pid) in found["service"]["found"]
+        assert found["port"]["found"].endswith("is held by the running service")
+        assert float(found["fsync"]["found"].split()[0]) > 0
+        assert set(found) >= {"python", "sqlite", "settings", "pipelines", "secrets", "disk", "API key", "clock"}
+
+
+def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) -> None:
+    write(used, "broken", "steps: 1\n")
+    (used / ".waypost" / "api.key").chmod(0o644)
+    (used / ".waypost").chmod(0o777)
+    code, found = _found(used, WAYPOST_PORT=port, WAYPOST_PROT="1", WAYPOST_SECRET_DEMO="")
+    assert code == 1
+    assert {name for name, each in found.items() if each["state"] == "wrong"} == {"pipelines", "API key", "port"}
+    assert {name for name, each in found.items() if each["state"] == "warning"} == {
+        "settings",
+        "secrets",
+        "data folder",
+    }
+    assert found["API key"]["cure"] == "chmod 600 .waypost/api.key"
+    assert "another process" in found["port"]["found"]
+    assert "broken.yaml" in found["pipelines"]["found"]
+    assert "WAYPOST_SECRET_DEMO" in found["secrets"]["cure"]
+    assert "WAYPOST_PORT" in found["settings"]["found"]
+
+
+def test_settings_that_cannot_be_used_do_not_hide_the_rest(place: Path) -> None:
+    code, found = _found(place, WAYPOST_PORT="many")
+    assert code == 1
+    assert found["settings"]["state"] == "wrong"
+    assert "WAYPOST_PORT" in found["settings"]["found"]
+    assert found["disk"]["state"] == "ok"
+
+
+def test_a_damaged_database_is_found_and_is_a_message_to_whoever_reads_it(used: Path) -> None:
+    path = used / ".waypost" / "journal.sqlite"
+    whole = path.read_bytes()
+    for damaged in (whole[:8192] + b"\xff" * 4096 + whole[12288:], b"not a database at all" * 100):
+        path.write_bytes(damaged)
+        code, found = _found(used, WAYPOST_PORT="0")
+        assert code == 1
+        assert found["journal"]["state"] == "wrong"
+        assert "restore a backup" in found["journal"]["cure"]
+    listed = waypost("runs", cwd=used)
+    assert listed.returncode == 3
+    assert "waypost doctor" in listed.stderr
+
+
+def test_a_clock_that_was_set_back_is_found(used: Path) -> None:
+    with sqlite3.connect(used / ".waypost" / "journal.sqlite") as journal:
+        journal.execute("UPDATE runs SET created_at = created_at + ?", (AHEAD,))
+    journal.close()
+    code, found = _found(used, WAYPOST_PORT="0")
+    assert code == 1
+    assert "ahead of this machine's clock" in found["clock"]["found"]
+
+
+def test_a_data_folder_that_cannot_be_made_or_written_is_found(place: Path) -> None:
+    code, found = _found(place, "--data", "config/pipelines/greet.yaml/data", WAYPOST_PORT="0")
+    assert code == 1
+    assert "is a file" in found["data folder"]["found"]
+    serve = waypost("serve", "--data", "config/pipelines/greet.yaml/data", "--port", "0", cwd=place)
+    assert serve.returncode == 3
+    assert "--data" in serve.stderr
+
+
+def _obeying_modes(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command without what lets root write anywhere (PR_CAPBSET_DROP of CAP_DAC_OVERRIDE)."""
+    drop = partial(ctypes.CDLL(None).prctl, 24, 1) if os.geteuid() == 0 else None
+    command = [*COMMAND, *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, preexec_fn=drop
+    )
+
+
+def test_an_unwritable_data_folder_is_found_and_exits_3(used: Path) -> None:
+    data = used / ".waypost"
+    data.chmod(0o500)
+    try:
+        examined = _obeying_modes("doctor", "--json", cwd=used)
+        served = _obeying_modes("serve", "--port", "0", cwd=used)
+    finally:
+        data.chmod(0o700)
+    found = {each["check"]: each for each in json.loads(examined.stdout)}
+    assert examined.returncode == 1
+    assert found["data folder"]["state"] == "wrong"
+    assert "--data" in found["data folder"]["cure"]
+    assert served.returncode == 3
+    assert "--data" in served.stderr
+    assert "Traceback" not in served.stderr

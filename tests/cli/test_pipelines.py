@@ -1,0 +1,181 @@
+"""Commands about pipelines: what is wrong with them, what a config folder would change, what they can use."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durable.language.problem import Problem
+from tests.cli.command import serving, waypost
+from tests.cli.conftest import GREET, write
+from triggers.commands.offer import type_of
+from triggers.commands.plan import plan
+from triggers.commands.problems import annotations
+from triggers.folder import PipelineFile
+
+BROKEN = "steps:\n  - {id: a, use: htp.get, with: {url: x}}\n"
+PLAIN = "steps:\n  - {id: a, use: transform.set, with: {values: {n: 1}}}\n"
+LACKS_A_SECRET = GREET.replace("DEMO", "NOWHERE").replace("/greet", "/lacks").replace("id: greet", "id: lacks")
+
+# -- validate ---------------------------------------------------------------------------------------------------
+
+
+def test_problems_name_file_line_and_column_and_only_errors_fail(place: Path) -> None:
+    write(place, "lacks", LACKS_A_SECRET)
+    warned = waypost("validate", cwd=place)
+    assert warned.returncode == 0
+    assert "config/pipelines/lacks.yaml:7:82: warning: the secret 'NOWHERE' is not set" in warned.stdout
+    write(place, "broken", BROKEN)
+    found = waypost("validate", cwd=place)
+    assert found.returncode == 1
+    assert (
+        "config/pipelines/broken.yaml:2:18: error: there is no connector 'htp'; did you mean 'http.get'" in found.stdout
+    )
+    assert "\n    " + " " * 17 + "^\n" in found.stdout
+    assert "2 of 3 pipelines are valid" in found.stdout
+    assert "\x1b" not in found.stdout
+
+
+def test_only_the_named_files_are_checked_and_those_of_the_folder_beside_the_others(place: Path) -> None:
+    write(place, "broken", BROKEN)
+    apart = place / "apart.yaml"
+    apart.write_text(PLAIN)
+    assert waypost("validate", "config/pipelines/greet.yaml", "apart.yaml", cwd=place).returncode == 0
+    same = write(place, "hello", f"id: greet\n{PLAIN}")
+    clash = waypost("validate", str(same), cwd=place)
+    assert clash.returncode == 1
+    assert "the id 'greet' is taken by greet.yaml" in clash.stdout
+
+
+def test_editors_get_problems_as_json(place: Path) -> None:
+    write(place, "broken", BROKEN)
+    found = waypost("validate", "--json", cwd=place, GITHUB_ACTIONS="true")
+    assert found.returncode == 1
+    assert json.loads(found.stdout) == [
+        {
+            "file": "config/pipelines/broken.yaml",
+            "line": 2,
+            "column": 18,
+            "severity": "error",
+            "message": "there is no connector 'htp'",
+            "hint": "did you mean 'http.get'",
+        }
+    ]
+
+
+def test_github_gets_annotations_relative_to_the_workspace(place: Path) -> None:
+    write(place, "broken", BROKEN)
+    found = waypost("validate", "--config", str(place / "config"), cwd=place, GITHUB_ACTIONS="true")
+    assert found.returncode == 1
+    what = "there is no connector 'htp'; did you mean 'http.get'"
+    assert f"::error file=config/pipelines/broken.yaml,line=2,col=18::{what}\n" in found.stdout
+
+
+def test_an_annotation_cannot_be_broken_by_what_it_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "a,b:c%.yaml"
+    problem = Problem(str(path), 1, 2, "50% of\r\nit::error file=x", severity="warning")
+    lines = annotations([PipelineFile(path, b"", (problem,))], {"GITHUB_WORKSPACE": str(tmp_path)})
+    assert lines == ["::warning file=a%2Cb%3Ac%25.yaml,line=1,col=2::50%25 of%0D%0Ait::error file=x"]
+
+
+# -- plan and pipelines -----------------------------------------------------------------------------------------
+
+
+def test_without_a_service_everything_is_new_and_the_invalid_is_told(place: Path) -> None:
+    write(place, "broken", BROKEN)
+    found = waypost("plan", cwd=place)
+    assert found.returncode == 1
+    assert "no service" in found.stdout
+    assert "+ /hooks/greet" in found.stdout
+    assert "broken.yaml:2:18: error" in found.stdout
+    listed = json.loads(waypost("pipelines", "--json", cwd=place).stdout)
+    assert [(each["id"], each["status"]) for each in listed] == [("broken", "disabled"), ("greet", "valid")]
+
+
+def test_a_folder_is_compared_with_what_the_service_serves(place: Path) -> None:
+    for name in ("same", "edited", "removed", "spoilt"):
+        write(place, name, PLAIN)
+    with serving(place):
+        served = waypost("pipelines", cwd=place)
+        assert "greet     serving  greet.yaml    /hooks/greet" in served.stdout
+        other = place / "other"
+        shutil.copytree(place / "config", other)
+        pipelines = other / "pipelines"
+        (pipelines / "edited.yaml").write_text(PLAIN.replace("n: 1", "n: 2"))
+        (pipelines / "greet.yaml").write_text(GREET.replace("path: /greet", "path: /welcome"))
+        (pipelines / "removed.yaml").unlink()
+        (pipelines / "spoilt.yaml").write_text(BROKEN)
+        (pipelines / "added.yaml").write_text(PLAIN)
+        found = waypost("plan", "--config", "other", "--json", cwd=place)
+    assert found.returncode == 1
+    made = json.loads(found.stdout)
+    told = {kind: [each["id"] for each in made[kind]] for kind in ("new", "changed", "removed", "invalid")}
+    assert told == {"new": ["added"], "changed": ["edited", "greet"], "removed": ["removed"], "invalid": ["spoilt"]}
+    assert made["unchanged"] == 1
+    edited, greet = made["changed"]
+    assert edited["version"]["before"] != edited["version"]["after"]
+    assert greet["version"]["before"] == greet["version"]["after"]
+    assert greet["webhooks"] == {"appear": ["/hooks/welcome"], "disappear": ["/hooks/greet"]}
+    assert "htp" in made["invalid"][0]["problems"][0]
+
+
+def _file(id: str, status: str = "serving", **more: Any) -> dict[str, Any]:
+    told = {"id": id, "file": f"{id}.yaml", "status": status, "version": "v1", "webhooks": [], "problems": []}
+    return told | more
+
+
+def test_an_invalid_file_under_another_id_removes_nothing() -> None:
+    spoilt = _file("b", "disabled", file="a.yaml", version=None, problems=["it is"])
+    made = plan([spoilt], [_file("named", file="a.yaml")])
+    assert [(change.kind, change.id) for change in made.changes] == [("invalid", "b")]
+
+
+def test_what_a_service_has_disabled_is_new_once_it_is_valid() -> None:
+    made = plan([_file("a")], [_file("a", "disabled", version=None)])
+    assert [(change.kind, change.after) for change in made.changes] == [("new", "v1")]
+
+
+def test_a_pipeline_that_serves_its_version_before_is_compared_with_that() -> None:
+    made = plan([_file("a", version="v2")], [_file("a", "serving the version before")])
+    assert [(change.kind, change.before, change.after) for change in made.changes] == [("changed", "v1", "v2")]
+
+
+# -- connectors -------------------------------------------------------------------------------------------------
+
+
+def test_connectors_tell_their_actions_and_an_action_its_inputs(place: Path) -> None:
+    only = waypost("connectors", "http", cwd=place).stdout
+    assert "http.get      Read something with a GET request." in only
+    assert "log.write" not in only
+    offered = json.loads(waypost("connectors", "log.write", "--json", cwd=place).stdout)
+    inputs = {each["name"]: each for each in offered[0]["inputs"]}
+    assert inputs["message"] == {
+        "name": "message",
+        "type": "string",
+        "required": True,
+        "default": None,
+        "description": "The text",
+    }
+    assert inputs["level"]["type"] == '"debug" | "info" | "warning" | "error"'
+    assert inputs["level"]["default"] == "info"
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({}, "any"),
+        ({"type": "string", "secret": True}, "string, secret"),
+        ({"$ref": "#/$defs/Word"}, "integer"),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/$defs/Word"}}]},
+            "string | list of integer",
+        ),
+        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "boolean"),
+        ({"type": "object", "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "number"}]}}, "mapping"),
+        ({"const": "none"}, '"none"'),
+    ],
+)
+def test_a_type_is_told_in_a_few_words(schema: dict[str, Any], told: str) -> None:
+    assert type_of(schema, {"Word": {"type": "integer"}}) == told

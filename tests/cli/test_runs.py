@@ -1,0 +1,158 @@
+"""Commands about runs: start one, follow it, stop looking, and read what became of it."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import ended, gate, serving, started, waypost
+from tests.cli.conftest import write
+
+HELD = """
+steps:
+  - {{id: before, use: transform.set, with: {{values: {{n: 1}}}}}}
+  - {{id: call, use: http.get, with: {{url: "{url}/"}}}}
+outputs: {{n: "{{{{ steps.before.output.n }}}}"}}
+"""
+PARKED = """
+steps:
+  - {{id: pay, use: http.post, with: {{url: "{url}/"}}, timeout: 100ms, on_crash: park}}
+"""
+FAILS = """
+steps:
+  - {id: check, use: flow.fail, with: {message: "the amount is missing", code: no_amount}}
+"""
+STOPS = """
+steps:
+  - {id: check, use: flow.stop, with: {status: cancelled, reason: nothing to do}}
+"""
+
+
+def _until(process: subprocess.Popen[str], line: str) -> None:
+    """Read what the command says of its progress until it says that."""
+    assert process.stderr
+    for said in process.stderr:
+        if said.startswith(line):
+            return
+    raise AssertionError(f"it never said {line!r}")
+
+
+def test_a_run_without_a_service_is_followed_to_its_outputs(place: Path) -> None:
+    found = waypost("run", "greet", "--input", "name=Ada", "--input", "times=3", cwd=place)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == {"text": "Hello Ada", "times": 3}
+    assert "text completed, 1 attempt" in found.stderr
+    assert "\x1b" not in found.stdout + found.stderr
+    run = found.stderr.split()[-2]
+    told = waypost("history", run, "--json", cwd=place)
+    assert told.returncode == 0, told.stderr
+    entries = json.loads(told.stdout)
+    assert [entries[0]["type"], entries[-1]["type"]] == ["run_started", "run_finished"]
+    assert "step_completed" in waypost("history", run, cwd=place).stdout
+
+
+def test_a_run_over_the_running_service_takes_inputs_whole_or_one_by_one(place: Path) -> None:
+    (place / "inputs.json").write_text('{"name": "Ada", "times": 2}')
+    with serving(place):
+        found = waypost("run", "greet", "--inputs", "@inputs.json", "--input", "name=5 apples", "--json", cwd=place)
+        assert found.returncode == 0, found.stderr
+        told = json.loads(found.stdout)
+        assert told["outputs"] == {"text": "Hello 5 apples", "times": 2}
+        assert found.stderr == ""
+        detached = waypost("run", "greet", "--inputs", '{"name": "Bob"}', "--detach", "--json", cwd=place)
+        assert json.loads(detached.stdout)["duplicate"] is False
+        unfit = waypost("run", "greet", cwd=place)
+        assert unfit.returncode == 1
+        assert "inputs.name: it is missing" in unfit.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (FAILS, 1, "failed: check: the amount is missing"),
+        (STOPS, 1, "is cancelled: nothing to do"),
+        ("steps: 1\n", 1, "the pipeline other cannot run: config/pipelines/other.yaml:1:8"),
+    ],
+)
+def test_a_run_that_does_not_complete_says_why_and_exits_1(place: Path, text: str, code: int, said: str) -> None:
+    write(place, "other", text)
+    found = waypost("run", "other", cwd=place)
+    assert found.returncode == code
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_paused_run_says_what_it_is_paused_for(place: Path) -> None:
+    with gate() as held:
+        write(place, "parked", PARKED.format(url=held.url))
+        found = waypost("run", "parked", cwd=place)
+    assert found.returncode == 1
+    assert "is paused: " in found.stderr
+    assert "pay" in found.stderr
+
+
+def test_ctrl_c_stops_looking_and_the_service_goes_on(place: Path) -> None:
+    with gate() as held:
+        write(place, "held", HELD.format(url=held.url))
+        with serving(place) as (_, announced):
+            with started("run", "held", cwd=place) as process:
+                _until(process, "call running")
+                process.send_signal(signal.SIGINT)
+                said, warned = process.communicate(timeout=20)
+            assert process.returncode == 1
+            assert "goes on" in warned
+            assert said == ""
+            run = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]["id"]
+            assert run in warned
+            assert waypost("cancel", run, cwd=place).returncode == 0
+            assert ended(place, announced, run)["status"] == "cancelled"
+
+
+def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_one(place: Path) -> None:
+    with gate() as held:
+        write(place, "held", HELD.format(url=held.url))
+        with started("run", "held", cwd=place) as process:
+            _until(process, "call running")
+            process.send_signal(signal.SIGINT)
+            _, warned = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "goes on when a service works on .waypost again" in warned
+        unfinished = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]
+        assert unfinished["finished_at"] is None
+        held.opened.set()
+        with serving(place) as (_, said):
+            assert ended(place, said, unfinished["id"])["status"] == "completed"
+
+
+def test_a_service_that_goes_away_while_it_is_followed_is_no_end_of_the_run(place: Path) -> None:
+    with gate() as held:
+        write(place, "held", HELD.format(url=held.url))
+        with serving(place) as (service, _), started("run", "held", cwd=place) as process:
+            _until(process, "call running")
+            service.kill()
+            _, warned = process.communicate(timeout=20)
+        assert process.returncode == 3
+        assert "goes on when it is back" in warned
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["gret"], 1, "did you mean 'greet'"),
+        (["greet", "--input", "name"], 2, "NAME=VALUE"),
+        (["greet", "--input", "a=1", "--input", "a=2"], 2, "given twice"),
+        (["greet", "--inputs", "{"], 2, "not JSON"),
+        (["greet", "--inputs", "[NaN]"], 2, "not JSON"),
+        (["greet", "--inputs", "[]"], 2, "object"),
+        (["greet", "--inputs", "@nowhere.json"], 2, "nowhere.json"),
+        (["greet", "--detach"], 3, "waypost serve"),
+        (["greet", "--config", "nowhere"], 2, "waypost init --config nowhere"),
+    ],
+)
+def test_a_run_that_cannot_be_started_says_what_to_do(place: Path, arguments: list[str], code: int, said: str) -> None:
+    found = waypost("run", *arguments, cwd=place)
+    assert found.returncode == code
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr

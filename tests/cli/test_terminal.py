@@ -1,0 +1,44 @@
+"""What a terminal is shown: colour, progress, and lines that fit."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.cli.command import on_terminal, waypost
+from tests.cli.conftest import write
+
+LONG = """
+steps:
+  - {id: text, use: transform.set, with: {values: {text: "WORDS"}}}
+outputs: {text: "{{ steps.text.output.text }}"}
+""".replace("WORDS", "a rather long text " * 40)
+CONTROL = re.compile("\x1b(\\[[0-9;?]*[a-zA-Z]|\\].*?\x07)")
+
+
+def test_progress_and_colour_are_for_terminals(place: Path) -> None:
+    code, said = on_terminal("run", "greet", "--input", "name=Ada\u009b31m\u202e", cwd=place)
+    assert code == 0
+    assert "\x1b[32mcompleted" in said
+    assert "\x1b[?25l" in said, "a live view hides the cursor"
+    assert "Hello Ada\\u009b31m\\u202e" in said, "what a payload would do to a terminal is told, not done"
+
+
+def test_problems_are_coloured_on_a_terminal(place: Path) -> None:
+    write(place, "broken", "steps: 1\n")
+    code, said = on_terminal("validate", cwd=place)
+    assert code == 1
+    assert "\x1b[1;31m error: " in said
+
+
+def test_eighty_columns_hold_a_list_and_a_pipe_is_never_cut(place: Path) -> None:
+    name = "a_pipeline_with_quite_a_long_name_that_goes_on_and_on"
+    write(place, name, LONG)
+    run = json.loads(waypost("run", name, "--json", cwd=place).stdout)["id"]
+    for arguments in (["runs"], ["show", run], ["connectors", "http.post"]):
+        _, said = on_terminal(*arguments, cwd=place)
+        assert max(map(len, CONTROL.sub("", said).splitlines())) <= 80, arguments
+        assert run in said or arguments[0] != "runs"
+    assert name in waypost("runs", cwd=place).stdout
+    piped = waypost("show", run, cwd=place).stdout
+    assert piped.count("a rather long text " * 40) > 3
+    assert "\x1b" not in piped

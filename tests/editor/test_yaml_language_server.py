@@ -1,0 +1,134 @@
+"""What an editor shows of a pipeline file: the schema in the hands of yaml-language-server, as VS Code runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.editor.server import SERVER, Editor, editor
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGES = Path(os.environ.get("WAYPOST_TEST_NPM", ROOT / ".npm-cache")).absolute()
+INSTALL = f"npm install --no-audit --no-fund --no-save --prefix {PACKAGES} yaml-language-server"
+CONNECTED = "# yaml-language-server: $schema=../pipeline.schema.json\n"
+POST = "steps:\n  - id: a\n    use: http.post\n"
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def packages() -> Path:
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    if not (PACKAGES / SERVER).is_file():
+        pytest.skip(f"yaml-language-server is not installed: {INSTALL}")
+    return PACKAGES
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the schema where the documentation says to write it."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "config" / "pipelines").mkdir(parents=True)
+    command = [sys.executable, "-c", "from triggers.cli import main; main()", "schema"]
+    where = ["--output", "config/pipeline.schema.json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command, *where], cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    assert CONNECTED in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def opened(packages: Path, folder: Path) -> AsyncIterator[Editor]:
+    async with editor(packages, folder) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("|", {"steps", "triggers", "inputs", "on_failure"}),
+        ("steps:\n  - id: a\n    |", {"use", "switch", "foreach", "parallel", "try", "repeat"}),
+        ("steps:\n  - id: a\n    use: |", {"http.get", "http.post", "log.write", "flow.stop", "wait.event"}),
+        (f"{POST}    |", {"with", "retry", "keep", "on_crash"}),
+        (f"{POST}    with:\n      |", {"url", "json", "headers"}),
+        (f"{POST}    with:\n      url: /\n      |", {"json", "headers", "expect"}),
+        (f"{POST}    retry:\n      errors:\n        - |", {"network", "rate_limit"}),
+        ("steps:\n  - id: a\n    use: flow.stop\n    with:\n      status: |", {"completed", "cancelled"}),
+        ("triggers:\n  - id: a\n    use: |", {"webhook"}),
+        ("triggers:\n  - id: a\n    use: webhook\n    with:\n      |", {"path", "verify", "dedupe"}),
+        ("triggers:\n  - id: a\n    use: webhook\n    with:\n      verify:\n        preset: |", {"github", "hmac"}),
+        (
+            "triggers:\n  - id: a\n    use: webhook\n    with:\n      verify:\n        preset: hmac\n        |",
+            {"header", "algorithm", "secret"},
+        ),
+        ("inputs:\n  order:\n    type: |", {"object", "string"}),
+    ],
+    ids=lambda value: value.strip("|").split("\n")[-1].strip() or "top" if isinstance(value, str) else "",
+)
+async def test_what_may_stand_there_is_offered(opened: Editor, text: str, offered: set[str]) -> None:
+    found = await opened.proposals(CONNECTED + text)
+
+    assert offered <= found.keys()
+
+
+async def test_only_what_goes_with_the_step_is_offered(opened: Editor) -> None:
+    post = await opened.proposals(f"{CONNECTED}{POST}    |")
+    loop = await opened.proposals(f"{CONNECTED}steps:\n  - id: a\n    foreach: inputs.x\n    |")
+
+    assert not {"switch", "foreach", "on_timeout", "catch"} & post.keys()
+    assert {"steps", "as", "max_parallel"} <= loop.keys()
+    assert not {"with", "retry"} & loop.keys()
+
+
+async def test_an_action_is_offered_with_its_summary(opened: Editor) -> None:
+    found = await opened.proposals(f"{CONNECTED}steps:\n  - id: a\n    use: |")
+
+    assert found["http.post"] == "Send something with a POST request."
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (f"{POST}    with:\n      urll: /\n", ['5: Missing property "url".', "6: Property urll is not allowed."]),
+        (f"{POST}    with: {{url: 5}}\n", ['5: Incorrect type. Expected "string".']),
+        (f"{POST}    with: {{url: /, expect: all}}\n", ["5: Write a list, or an expression: {{ … }}"]),
+        (f"{POST}    with: {{url: /, expect: '{{{{ inputs.expect }}}}'}}\n", []),
+        (f"{POST}    with: {{url: /}}\n    catch: []\n", ["6: Property catch is not allowed."]),
+        (
+            "steps: [{id: a, use: htp.get}]\n",
+            ["2: Nothing that is installed has this name; `waypost validate` says what may be meant"],
+        ),
+        ("timeout: 30\nsteps: []\n", ["2: Write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d"]),
+    ],
+)
+async def test_a_mistake_is_underlined_once(opened: Editor, text: str, problems: list[str]) -> None:
+    found = await opened.problems(CONNECTED + text)
+
+    assert [each for each in found if "too few items" not in each] == problems
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ids=lambda path: path.stem)
+async def test_a_shipped_pipeline_has_no_mistake(opened: Editor, path: Path) -> None:
+    assert await opened.problems(CONNECTED + path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("steps:\n  - id: a\n    |use: http.post\n", "Send something with a POST request"),
+        (f"{POST}    with: {{|url: /}}\n", "An absolute http or https URL"),
+        (f"{POST}    |timeout: 5s\n", "Of one attempt"),
+    ],
+)
+async def test_a_word_is_explained(opened: Editor, text: str, words: str) -> None:
+    assert words in await opened.hover(CONNECTED + text)

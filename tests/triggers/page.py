@@ -1,0 +1,174 @@
+"""The page about webhooks, with every preset as it is: `python -m tests.triggers.page` writes `docs/webhooks.md`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.docs.markdown import code, listing, one_line, table
+from triggers.handshake import WORD
+from triggers.limits import MOST_NAMES
+from triggers.presets import presets
+from triggers.scheme import Digest, Handshake, Ref, Scheme, Signed, Token
+from triggers.settings import Settings
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "webhooks.md"
+
+BEGINNING = """\
+# Webhooks
+
+A webhook takes what a provider sends, makes sure that it comes from there, and starts runs. This page says whom it
+believes and what it answers. The keys of the trigger stand in [reference.md](reference.md), an introduction in
+[pipelines.md](pipelines.md). The tables of presets are written from `triggers/presets.yaml` by
+`python -m tests.triggers.page`; a test holds the page to them.
+
+```yaml
+triggers:
+  - id: shop
+    use: webhook
+    with:
+      path: /shop                     # POST /hooks/shop
+      verify: {preset: shopify, secret: "{{ secrets.SHOP }}"}
+```
+
+`secret` is a reference to a secret, or a list of them while one is rotated: a request is believed if any of them fits.
+A secret that is written out, or that a sender could choose, is refused when the file is loaded. Without its value the
+webhook believes nobody.
+"""
+
+ORDER = """\
+## What happens to a request
+
+1. The address that it comes from is held to `address_rate`; over it the answer is 429, and the body is not read.
+2. The body is read, within `max_body_bytes` and `body_timeout`, whatever length was declared. A compressed one is not.
+3. The signature is checked over the bytes as they came, in a time that does not depend on where it is wrong, and the
+   sender's time against the clock, in both directions. Nothing is parsed before.
+4. A handshake is answered and recorded as a delivery (`filtered`, reason `handshake`). It starts nothing.
+5. What is genuine is held to `webhook_rate`. What is not does not count, so that a stranger cannot use it up.
+6. `when` decides, and the inputs are made.
+7. Event, delivery, keys and runs are committed together, and then it is answered. A repeat, known by its id, gets the
+   ids of the first delivery. Where senders sign neither an id nor a time, a captured request could be sent again under
+   another id; there the body's hash is a second key. Where they sign a time and have no id, the second key is the hash
+   of all that is signed.
+
+| answer | when |
+| --- | --- |
+| 202 `{"event": "…", "runs": ["…"]}` | accepted; both are on disk |
+| 200 with `"duplicate": true` | a repeat, with the ids of the first delivery |
+| 200 with `"runs": []` and `reason` | `when` did not hold |
+| 400 | the request cannot be read: its framing, its JSON, a signature's header that came twice |
+| 401 | the signature does not fit, or there is no such webhook: nobody learns which |
+| 408, 413, 415, 431 | too slow, too large, compressed or in an unknown charset, too long a head |
+| 429 with `Retry-After` | more than the rate allows |
+| 503 with `Retry-After` | it cannot be made durable now; nothing was accepted |
+
+Where a preset has a reply of its own it replaces the first three, with an empty body, and the ids stand in the headers
+`Waypost-Event` and `Waypost-Runs`.
+"""
+
+GENERIC = """
+
+Beside them stand, for senders without a name, `hmac` (`header`, `algorithm`: sha1, sha256 or sha512, `encoding`: hex or
+base64, `prefix`, `items`: what parts several signatures) and `token` (`header`); and `scheme`, for all that the
+[reference](reference.md) can describe.
+"""
+
+ADDRESSES = """\
+## Addresses
+
+Behind a proxy, every request comes from the proxy's address: set `address_rate = "none"` and let the proxy count.
+An IPv6 sender is counted by its network of 2^64 addresses. At most {names:,} addresses are remembered.
+
+`public_url` is where the world reaches this service. {url} sign it with the body: a file that
+uses one of them is refused without it. What a request says of its own host is never believed.
+"""
+
+
+def written() -> str:
+    """The page."""
+    known = sorted(presets().items())
+    url = listing((name for name, each in known if isinstance(each, Signed) and Ref("url") in each.signed), "and")
+    blocks = [
+        BEGINNING,
+        ORDER,
+        f"Rates are a number and a duration: `{_rate()}` lets so many come at once, and as many again in that time.\n",
+        ADDRESSES.format(names=MOST_NAMES, url=url),
+        f"## The {len(known)} presets\n\n"
+        + table(("preset", "who sends"), [(code(name), one_line(each.about)) for name, each in known])
+        + GENERIC,
+        "## How they sign\n\n"
+        + table(("preset", "proof", "signed", "time"), [(code(name), *_proof(each)) for name, each in known])
+        + "\n",
+        "## What they tell, and how they are answered\n\n"
+        + table(
+            ("preset", "id", "kind", "second key", "reply"),
+            [(code(name), *_identity(each)) for name, each in known],
+        )
+        + "\n",
+        _handshakes((name, each.handshake) for name, each in known if each.handshake),
+    ]
+    return "\n".join(blocks)
+
+
+def _rate() -> str:
+    rate = Settings().webhook_rate
+    return f"{rate.number}/{rate.period // 60_000}m" if rate else "none"
+
+
+def _proof(each: Scheme) -> tuple[str, str, str]:
+    match each:
+        case Token(carrier="header"):
+            return f"the secret in {code(each.header)}", "", ""
+        case Token():
+            return f"{each.carrier} credentials in {code(each.header)}", "", ""
+        case Signed():
+            how = "Ed25519" if each.kind == "ed25519" else f"HMAC-{each.alg.upper()}"
+            time = f"{_place(each.ts.ref)}, {each.ts.tolerance:g} s" if each.ts else ""
+            return f"{how}, {each.sig.encoding}, {code(each.sig.header)}", " ".join(map(_place, each.signed)), time
+
+
+def _identity(each: Scheme) -> tuple[str, str, str, str]:
+    second = {None: "", "body": "hash of the body", "message": "hash of what is signed"}[each.replay]
+    reply = f"{each.reply.status}, empty" if each.reply else ""
+    return _optional(each.dedupe), _optional(each.type), second, reply
+
+
+def _handshakes(found: Iterable[tuple[str, Handshake]]) -> str:
+    rows = [(code(name), *_handshake(each)) for name, each in found]
+    return (
+        "## Handshakes\n\n"
+        f"What an answer repeats of a request is a word: `{WORD.pattern}`. Anything else is answered with 400.\n\n"
+        + table(("preset", "request", "verified by", "answer"), rows)
+        + "\n"
+    )
+
+
+def _handshake(each: Handshake) -> tuple[str, str, str]:
+    marks = " and ".join(f"{_place(ref)} is {code(text)}" for ref, text in each.when.items())
+    reply = each.reply
+    if reply.text:
+        answer = _place(reply.text)
+    elif reply.fields:
+        answer = "JSON: " + ", ".join(f"{code(name)} {_part(part)}" for name, part in reply.fields.items())
+    else:
+        answer = f"{reply.status}, empty"
+    proof = f"`verify_token` in {_place(each.token)}" if each.token else "its signature"
+    return f"{each.method}, {marks}", proof, answer
+
+
+def _part(part: Ref | Digest) -> str:
+    if isinstance(part, Digest):
+        return f"HMAC-SHA256 of {_place(part.hmac)} in hex"
+    return _place(part)
+
+
+def _optional(ref: Ref | None) -> str:
+    return _place(ref) if ref else ""
+
+
+def _place(ref: Ref) -> str:
+    if ref.place == "const":
+        return f"`'{ref.name}'`"
+    return code(f"{ref.place}:{ref.name}" if ref.name else ref.place)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(), encoding="utf-8")

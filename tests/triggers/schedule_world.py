@@ -1,0 +1,181 @@
+"""A service's schedules under a clock that only the test moves: journal, runner and folder are the real ones."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from connectors.transform import CONNECTOR as TRANSFORM
+from durable.action import Action, Context, Inputs, action
+from durable.attempt import Workbench
+from durable.journal import Journal, RunRow
+from durable.runner import Limits, Runner
+from durable.secrets import Secrets
+from durable.values import JSON
+from triggers.folder import Folder
+from triggers.schedules import Schedules
+from triggers.timetable import told
+
+LOOK = 30_000
+
+QUICK = """
+triggers:
+  - {{id: t, use: schedule, with: {0}}}
+steps:
+  - {{id: a, use: transform.set, with: {{values: {{at: "{{{{ trigger.id }}}}"}}}}}}
+outputs: {{at: "{{{{ steps.a.output.at }}}}", time: "{{{{ trigger.time }}}}", type: "{{{{ trigger.type }}}}"}}
+"""
+HELD = """
+triggers:
+  - {{id: t, use: schedule, with: {0}}}
+steps:
+  - {{id: a, use: test.hold, timeout: 1d}}
+"""
+
+
+def ms(text: str) -> int:
+    """A moment of ISO 8601, in UTC unless it says otherwise."""
+    moment = datetime.fromisoformat(text)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+@dataclass
+class Clock:
+    """The time of day, as everybody in the test sees it."""
+
+    at: int
+
+    def now(self) -> int:
+        return self.at
+
+
+@dataclass
+class Gate:
+    """What the action `test.hold` waits at: each of its runs holds until it is let through."""
+
+    waiting: list[asyncio.Event] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def action(self) -> Action:
+        @action("hold", input=Inputs)
+        async def hold(context: Context, given: Inputs) -> JSON:
+            """Wait."""
+            mine = asyncio.Event()
+            self.waiting.append(mine)
+            self.arrived.set()
+            await mine.wait()
+            return None
+
+        return hold
+
+
+@dataclass
+class World:
+    """Schedules at work, and what they started."""
+
+    clock: Clock
+    journal: Journal
+    runner: Runner
+    folder: Folder
+    schedules: Schedules
+    gate: Gate
+
+    async def look(self, at: int | str | None = None) -> None:
+        """Set the clock, and let the schedules look at it."""
+        if at is not None:
+            self.clock.at = ms(at) if isinstance(at, str) else at
+        self.schedules.wake()
+        await self.schedules.settle()
+
+    async def until(self, end: int | str) -> None:
+        """Let time pass as a service does: it looks when something is due, and twice a minute."""
+        end = ms(end) if isinstance(end, str) else end
+        while self.clock.at < end:
+            earliest = self.schedules.earliest
+            await self.look(
+                max(self.clock.at + 1, min(end, self.clock.at + LOOK, end if earliest is None else earliest))
+            )
+
+    async def reload(self, **files: str | None) -> None:
+        """Change the folder's files, and serve what they say now."""
+        for name, text in files.items():
+            path = self.folder.path / f"{name}.yaml"
+            path.unlink() if text is None else path.write_text(text)
+        self.folder.refresh()
+        for definition in self.folder.definitions:
+            await self.runner.offer(definition)
+        await self.schedules.serve(self.folder.schedules, self.folder.broken)
+        await self.look()
+
+    async def runs(self) -> list[RunRow]:
+        """All runs, the oldest first."""
+        return (await self.journal.runs(limit=5_000))[::-1]
+
+    async def fired(self) -> list[str]:
+        """The fire time of each run, in the order of the runs."""
+        events = [await self.journal.event(run.event) for run in await self.runs()]
+        return [event.key for event in events if event]
+
+    async def held(self, count: int) -> None:
+        """Wait until so many runs hold."""
+        while len(self.gate.waiting) < count:
+            self.gate.arrived.clear()
+            await self.gate.arrived.wait()
+
+    async def release(self) -> None:
+        """Let the first that holds through, and wait until its run has ended and its schedule knows."""
+        (run, *_) = (run.id for run in await self.runs() if run.finished_at is None)
+        live = self.runner.live[run]
+        self.gate.waiting.pop(0).set()
+        while not live.is_gone:
+            live.progress.clear()
+            await live.progress.wait()
+        await self.look()
+
+    async def idle(self) -> None:
+        """Wait until no run is under way."""
+        while tasks := {task for live in self.runner.live.values() for task in live.tasks.values()}:
+            await asyncio.wait(tasks)
+
+    def told(self) -> dict[str, object]:
+        """The only schedule, as people see it."""
+        (found,) = told(self.folder.schedules, self.schedules.served(), self.clock.at)
+        return dict(found)
+
+
+@asynccontextmanager
+async def world(tmp_path: Path, at: int | str, text: str | None = None) -> AsyncIterator[World]:
+    """The schedules of the folder of `tmp_path`, from a moment on; `text` is the pipeline `p`. May be opened again and
+    again, as a service is restarted."""
+    pipelines = tmp_path / "config" / "pipelines"
+    pipelines.mkdir(parents=True, exist_ok=True)
+    if text is not None:
+        (pipelines / "p.yaml").write_text(text)
+    clock, gate, secrets = Clock(ms(at) if isinstance(at, str) else at), Gate(), Secrets({})
+    actions = {f"transform.{each.name}": each for each in TRANSFORM.actions} | {"test.hold": gate.action()}
+    journal = await Journal.open(tmp_path / "data", node=f"node-{clock.at}", on_fatal=_fail)
+    runner = Runner(
+        journal,
+        Workbench(actions, secrets, {}, journal.payload, clock.now),
+        Limits(),
+        url=lambda run: None,
+    )
+    folder = Folder(tmp_path / "config", actions, secrets)
+    for definition in folder.definitions:
+        await runner.offer(definition)
+    schedules = Schedules(runner, journal, clock.now)
+    await schedules.serve(folder.schedules, folder.broken)
+    made = World(clock, journal, runner, folder, schedules, gate)
+    try:
+        await made.look()
+        yield made
+    finally:
+        await schedules.close()
+        await runner.drain(0)
+        await journal.close()
+
+
+def _fail(error: BaseException) -> None:
+    raise error

@@ -1,0 +1,122 @@
+"""A handshake is answered to whom it should be, with nothing but a word of it repeated, and it is no event."""
+
+import hmac
+import json
+
+import pytest
+
+from triggers.body import Unreadable
+from triggers.handshake import Answer
+from triggers.presets import presets
+from triggers.received import Received, Rejected
+from triggers.signature import sign
+from triggers.verifier import Verified, Verifier
+
+NOW = 1_700_000_000
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+TOKEN = "meatyhamhock"
+NO_WORDS = ["", "é", "<script>alert(1)</script>", "a b", "a" * 65, "a\r\nSet-Cookie: b", "v0:1:{}", "☃"]
+
+
+def posted(preset: str, body: object, secret: str = SECRET) -> Received:
+    data = json.dumps(body).encode()
+    return Received("POST", "/hooks/x", "", tuple(sign(presets()[preset], secret, data, NOW, id="").items()), data)
+
+
+def check(preset: str, request: Received, *secrets: str, token: str = TOKEN) -> Verified:
+    return Verifier(presets()[preset]).check(request, secrets or (SECRET,), NOW, token)
+
+
+def subscribing(query: str, method: str = "GET") -> Received:
+    return Received(method, "/hooks/x", query, (), b"")
+
+
+# -- Slack ------------------------------------------------------------------------------------------------------------
+
+
+def test_slack_gets_its_challenge_back() -> None:
+    request = posted("slack", {"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"})
+    answer = Answer(200, b'{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"}', "application/json")
+    assert check("slack", request) == Verified(answer=answer)
+
+
+def test_a_challenge_that_slack_did_not_sign_is_rejected() -> None:
+    request = posted("slack", {"type": "url_verification", "challenge": "abc"}, secret="another")
+    with pytest.raises(Rejected):
+        check("slack", request)
+
+
+@pytest.mark.parametrize("challenge", [*NO_WORDS, None, ["a"], {"a": 1}])
+def test_a_challenge_that_is_no_word_is_not_repeated(challenge: object) -> None:
+    with pytest.raises(Unreadable) as caught:
+        check("slack", posted("slack", {"type": "url_verification", "challenge": challenge}))
+    assert caught.value.status == 400
+    assert str(challenge or "no challenge") not in str(caught.value)
+
+
+def test_any_other_request_of_slack_is_an_event() -> None:
+    event = {"type": "event_callback", "event_id": "Ev1", "event": {"type": "app_mention"}, "challenge": "abc"}
+    verified = check("slack", posted("slack", event))
+    assert (verified.key, verified.type, verified.answer) == ("Ev1", "app_mention", None)
+
+
+# -- Meta -------------------------------------------------------------------------------------------------------------
+
+
+def test_meta_gets_its_challenge_back_for_the_token() -> None:
+    request = subscribing(f"hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={TOKEN}")
+    assert check("meta", request) == Verified(answer=Answer(200, b"1158201444", "text/plain"))
+
+
+@pytest.mark.parametrize("token", ["", "meatyhamhoc", "meatyhamhock2", "%C3%A9", "%ED%A0%80", "a&hub.verify_token=b"])
+def test_without_the_token_there_is_no_answer(token: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        check("meta", subscribing(f"hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}"))
+    assert TOKEN not in caught.value.message
+
+
+def test_a_token_that_is_not_set_rejects() -> None:
+    for query in ("hub.mode=subscribe&hub.challenge=1&hub.verify_token=", "hub.mode=subscribe&hub.challenge=1"):
+        with pytest.raises(Rejected) as caught:
+            check("meta", subscribing(query), token="")
+        assert caught.value.reason == "missing_secret"
+
+
+@pytest.mark.parametrize("challenge", ["", "%3Cscript%3E", "1%0D%0A2", "1&hub.challenge=2", "a" * 65])
+def test_meta_gets_no_page_of_a_stranger_back(challenge: str) -> None:
+    with pytest.raises((Unreadable, Rejected)):
+        check("meta", subscribing(f"hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={challenge}"))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_token_stands_for_no_signature_elsewhere(method: str) -> None:
+    query = f"hub.mode=subscribe&hub.challenge=1&hub.verify_token={TOKEN}"
+    with pytest.raises(Rejected):
+        check("meta", subscribing(query, method))
+
+
+# -- Zoom and Discord -------------------------------------------------------------------------------------------------
+
+
+def test_zoom_gets_its_token_signed_under_the_secret_that_it_used() -> None:
+    request = posted("zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}})
+    answer = check("zoom", request, "a newer one", SECRET).answer
+    assert answer
+    expected = hmac.digest(SECRET.encode(), b"qgg8vlvZRS6UYooatFL8Aw", "sha256").hex()
+    assert json.loads(answer.body) == {"plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": expected}
+
+
+def test_zoom_is_no_oracle_that_signs_what_a_stranger_writes() -> None:
+    forged = '{"event": "meeting.started"}'
+    for token in (f"v0:{NOW}:{forged}", f"v0:{NOW}:", "v0:", forged):
+        with pytest.raises(Unreadable):
+            check("zoom", posted("zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": token}}))
+
+
+def test_discord_gets_an_empty_answer() -> None:
+    scheme = presets()["discord"]
+    public = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
+    for body, answer in ((b'{"type":0}', Answer(204)), (b'{"type":1}', None)):
+        headers = sign(scheme, "00" * 32, body, NOW, id="")
+        request = Received("POST", "/hooks/x", "", tuple(headers.items()), body)
+        assert check("discord", request, public).answer == answer

@@ -1,0 +1,101 @@
+"""A bucket empties at once, fills up steadily, and there are never more of them than agreed."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triggers.limits import Limiter, Rate, network_of
+
+
+@dataclass
+class Clock:
+    """Time stands still until it is told."""
+
+    now: float = 1_000.0
+
+    def __call__(self) -> int:
+        return round(self.now * 1e9)
+
+
+def limiter(rate: str, clock: Clock, most: int = 100) -> Limiter:
+    return Limiter(Rate.parse(rate), clock, most=most)
+
+
+def test_so_many_pass_at_once_and_the_next_is_told_when() -> None:
+    clock = Clock()
+    limited = limiter("3/30s", clock)
+    assert [limited.take("a") for _ in range(5)] == [0, 0, 0, 10, 10]
+    clock.now += 9.5
+    assert limited.take("a") == 1
+    clock.now += 0.5
+    assert [limited.take("a") for _ in range(2)] == [0, 10]
+    clock.now += 1_000
+    assert [limited.take("a") for _ in range(4)] == [0, 0, 0, 10]
+
+
+def test_everybody_has_a_bucket_of_their_own() -> None:
+    limited = limiter("1/1m", Clock())
+    assert [limited.take(name) for name in "aabb"] == [0, 60, 0, 60]
+
+
+def test_the_quietest_is_forgotten_first_and_no_more_are_kept_than_agreed() -> None:
+    limited = limiter("1/1m", Clock(), most=3)
+    assert [limited.take(name) for name in "abc"] == [0, 0, 0]
+    assert limited.take("a") > 0
+    assert limited.take("d") == 0  # b is forgotten, a was heard of since
+    assert [limited.take(name) > 0 for name in "acd"] == [True, True, True]
+    for number in range(10_000):
+        limited.take(str(number))
+    assert len(limited) == 3
+
+
+def test_without_a_rate_all_pass() -> None:
+    limited = Limiter(None, Clock())
+    assert not any(limited.take("a") for _ in range(10_000))
+
+
+@given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 20))
+def test_no_window_has_more_than_the_bucket_and_what_filled_it(pauses: list[float], number: int) -> None:
+    clock = Clock()
+    limited = Limiter(Rate(number, 10_000), clock)
+    passed: list[float] = []
+    for pause in pauses:
+        clock.now += pause
+        if limited.take("a") == 0:
+            passed.append(clock.now)
+    for index, since in enumerate(passed):
+        for until in passed[index:]:
+            count = sum(since <= at <= until for at in passed)
+            assert count <= number + (until - since) * number / 10 + 1e-6
+
+
+@given(st.floats(0, 1e9), st.integers(1, 100_000))
+def test_a_full_bucket_is_never_short(now: float, number: int) -> None:
+    limited = Limiter(Rate(number, 60_000), Clock(now))
+    assert not any(limited.take("a") for _ in range(min(number, 50)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "600", "600/m", "0/1m", "-1/1m", "1/0s", "1/1y", "1e3/1m", "600 / 1m", "9" * 10 + "/1m"]
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Rate.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+        ("testclient", "testclient"),
+    ],
+)
+def test_one_who_has_a_whole_network_of_addresses_has_one_bucket(address: str, network: str) -> None:
+    assert network_of(address) == network

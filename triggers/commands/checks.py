@@ -1,0 +1,325 @@
+"""What `waypost doctor` examines: each check says what it found, and what to do where something is wrong."""
+
+import errno
+import os
+import platform
+import shutil
+import sqlite3
+import stat
+import statistics
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
+
+from durable.clock import now
+from durable.journal import JournalError, Reads, open_reader
+from durable.journal.folder import file_system, prepare
+from durable.journal.sqlite import FILE_NAME
+from durable.secrets import PREFIX, Secrets
+from durable.values import JSON
+from triggers import runs
+from triggers.commands.files import folder_of
+from triggers.commands.output import counted, print_plainly
+from triggers.reading import OverApi, Place, service
+from triggers.server import listen
+from triggers.settings import KEY_FILE, Settings, SettingsError
+
+State: TypeAlias = Literal["ok", "warning", "wrong"]
+
+TONES: dict[State, str] = {"ok": "green", "warning": "yellow", "wrong": "red"}
+
+OLDEST_SQLITE = (3, 24, 0)
+"""The first that knows everything the journal's statements say (ON CONFLICT)."""
+
+LEAST_FREE = 1_000_000_000
+"""Bytes of disk under which there is a warning."""
+
+FLUSHES = 20
+SLOW_FLUSH = 20.0
+"""How many are measured, and the milliseconds over which one is slow: every commit waits for one."""
+
+CLOCK_SLACK = 2_000
+"""Milliseconds by which the journal may be ahead of the clock before somebody has set it back."""
+
+RECENT = 100
+"""How many of the newest runs and deliveries are looked at for the newest time."""
+
+MOUNTS = Path("/proc/self/mounts")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found, and what to do about it."""
+
+    check: str
+    state: State
+    found: str
+    cure: str | None = None
+
+    def described(self) -> dict[str, JSON]:
+        return {"check": self.check, "state": self.state, "found": self.found, "cure": self.cure}
+
+
+async def examined(place: Place) -> list[Finding]:
+    """Every check's finding."""
+    findings = [_python(), _sqlite()]
+    settings = _settings(place, findings)
+    if settings:
+        findings += _pipelines(place)
+    findings += [*_data_folder(place.data), _disk(place.data), _key(place)]
+    async with service(place) as running:
+        findings += [each async for each in _journal(place.data)]
+        if settings:
+            findings.append(_port(settings, running))
+        findings.append(await _service(place, running))
+    return findings
+
+
+def print_findings(out: Console, findings: Sequence[Finding]) -> None:
+    """A line a finding, what to do below it, and a last line that sums up."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for finding in findings:
+        grid.add_row(Text(finding.state, TONES[finding.state]), finding.check, finding.found)
+        if finding.cure:
+            grid.add_row("", "", f"→ {finding.cure}")
+    print_plainly(out, grid)
+    wrong = sum(finding.state == "wrong" for finding in findings)
+    warnings = sum(finding.state == "warning" for finding in findings)
+    out.print(
+        f"{counted(wrong, 'thing')} wrong, {counted(warnings, 'warning')}" if wrong or warnings else "all is well"
+    )
+
+
+# -- the machine ------------------------------------------------------------------------------------------------
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", platform.python_version())
+
+
+def _sqlite() -> Finding:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        return Finding("sqlite", "wrong", sqlite3.sqlite_version, f"use a Python with SQLite {oldest} or newer")
+    return Finding("sqlite", "ok", sqlite3.sqlite_version)
+
+
+def _disk(data: Path) -> Finding:
+    try:
+        free = shutil.disk_usage(_nearest(data)).free
+    except OSError as error:
+        return Finding("disk", "warning", f"how much is free cannot be told: {error.strerror}")
+    found = f"{free / 1e9:.1f} GB are free"
+    if free < LEAST_FREE:
+        return Finding("disk", "warning", found, "make room: on a full disk no event is accepted")
+    return Finding("disk", "ok", found)
+
+
+def _nearest(path: Path) -> Path:
+    """The path, or the nearest one above it that exists. `Path.exists` raises where a folder may not be searched."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.exists(each))
+
+
+# -- what an operator wrote -------------------------------------------------------------------------------------
+
+
+def _settings(place: Place, findings: list[Finding]) -> Settings | None:
+    try:
+        settings = Settings.load(place.config, place.environment, {})
+    except SettingsError as error:
+        findings.append(Finding("settings", "wrong", str(error), "correct it: no service starts with it"))
+        return None
+    if settings.unknown:
+        findings.append(Finding("settings", "warning", "; ".join(settings.unknown), "correct it, or take it away"))
+    else:
+        findings.append(Finding("settings", "ok", "can be used"))
+    return settings
+
+
+class Asked(Secrets):
+    """Secrets that remember which were asked for in vain."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.missing: set[str] = set()
+        super().__init__(environment)
+
+    def has(self, name: str) -> bool:
+        found = super().has(name)
+        if not found:
+            self.missing.add(name)
+        return found
+
+
+def _pipelines(place: Place) -> Iterator[Finding]:
+    if not (place.config / "pipelines").is_dir():
+        found = f"there is no folder {place.config / 'pipelines'}"
+        yield Finding("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
+        return
+    secrets = Asked(place.environment)
+    folder = folder_of(place.config, place.environment, secrets)
+    invalid = [file.path.name for file in folder.files if not file.is_valid]
+    found = f"{len(folder.files) - len(invalid)} of {len(folder.files)} are valid"
+    if invalid:
+        yield Finding("pipelines", "wrong", f"{found}; not {', '.join(invalid)}", "`waypost validate` says why")
+    else:
+        yield Finding("pipelines", "ok", found)
+    if secrets.missing:
+        names = sorted(secrets.missing)
+        cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE"
+        yield Finding("secrets", "warning", f"not to be had: {', '.join(names)}", cure)
+    else:
+        yield Finding("secrets", "ok", "every one that a pipeline names is set")
+
+
+# -- the data folder --------------------------------------------------------------------------------------------
+
+
+def _data_folder(data: Path) -> Iterator[Finding]:
+    if _nearest(data) != data.absolute():
+        yield _future_folder(data)
+        return
+    try:
+        prepare(data)
+        mode = stat.S_IMODE(data.stat().st_mode)
+        flush = _median_flush(data)
+    except (JournalError, OSError) as error:
+        reason = f"{data}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        cure = "give it to the user who runs Waypost, or choose another with --data"
+        yield Finding("data folder", "wrong", reason, cure if isinstance(error, OSError) else None)
+        return
+    found = f"{data} on {_kind(data) or 'a file system of unknown kind'}, mode {mode:04o}"
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        yield Finding("data folder", "warning", f"{found}: others can change it", f"chmod 700 {data}")
+    else:
+        yield Finding("data folder", "ok", found)
+    yield _flushes(flush)
+
+
+def _future_folder(data: Path) -> Finding:
+    above = _nearest(data)
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        reason = "is not writable" if above.is_dir() else "is a file"
+        cure = "let the user who runs Waypost write there, or choose another data folder with --data"
+        return Finding("data folder", "wrong", f"{data} cannot be made: {above} {reason}", cure)
+    kind = _kind(above) or "a file system of unknown kind"
+    return Finding("data folder", "ok", f"{data} is made by the first start, on {kind}")
+
+
+def _kind(folder: Path) -> str | None:
+    return file_system(folder.resolve(), MOUNTS.read_text(errors="surrogateescape")) if MOUNTS.exists() else None
+
+
+def _median_flush(data: Path) -> float:
+    """Milliseconds that a small write needs to be on the disk."""
+    took: list[float] = []
+    with tempfile.TemporaryFile(dir=data) as file:
+        for _ in range(FLUSHES):
+            file.write(b"waypost " * 512)
+            file.flush()
+            began = perf_counter()
+            os.fsync(file.fileno())
+            took.append((perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+
+def _flushes(median: float) -> Finding:
+    found = f"{median:.2f} ms (the median of {FLUSHES})"
+    if median > SLOW_FLUSH:
+        return Finding("fsync", "warning", found, "every commit waits for one: a faster disk makes a faster service")
+    return Finding("fsync", "ok", found)
+
+
+def _key(place: Place) -> Finding:
+    path = place.data / KEY_FILE
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        found = "set" if place.key() else f"{path} is made by the first start"
+        return Finding("API key", "ok", found)
+    if mode & 0o077:
+        return Finding("API key", "wrong", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
+    return Finding("API key", "ok", f"{path}, mode {mode:04o}")
+
+
+# -- the journal ------------------------------------------------------------------------------------------------
+
+
+async def _journal(data: Path) -> AsyncIterator[Finding]:
+    if _nearest(data / FILE_NAME) != (data / FILE_NAME).absolute():
+        yield Finding("journal", "ok", "there is none yet")
+        return
+    try:
+        reads = await open_reader(data)
+        try:
+            problems, newest = await reads.integrity(), await _newest(reads)
+        finally:
+            await reads.close()
+    except JournalError as error:
+        yield Finding("journal", "wrong", str(error))
+        return
+    except SQLAlchemyError as error:
+        problems, newest = [str(getattr(error, "orig", error))], 0
+    if problems:
+        found = f"{data / FILE_NAME} is damaged: {'; '.join(problems[:3])}"
+        yield Finding("journal", "wrong", found, "stop the service, keep a copy of the folder, and restore a backup")
+    else:
+        yield Finding("journal", "ok", f"{data / FILE_NAME} is whole")
+        yield _clock(newest)
+
+
+async def _newest(reads: Reads) -> int:
+    """The newest time that the journal knows, in milliseconds."""
+    known = [max(run.created_at, run.claimed_at, run.finished_at or 0) for run in await reads.runs(limit=RECENT)]
+    return max([0, *known, *(delivery.at for delivery in await reads.deliveries(limit=RECENT))])
+
+
+def _clock(newest: int) -> Finding:
+    ahead = newest - now()
+    if ahead > CLOCK_SLACK:
+        found = f"the journal knows {runs.moment(newest)}, which is {ahead / 1000:.0f} s ahead of this machine's clock"
+        return Finding("clock", "wrong", found, "set the clock, and let NTP keep it: due times are by this clock")
+    return Finding("clock", "ok", f"{runs.moment(now())}, and the journal knows nothing later")
+
+
+# -- the service ------------------------------------------------------------------------------------------------
+
+
+def _port(settings: Settings, running: OverApi | None) -> Finding:
+    where = f"{settings.host} port {settings.port or 'of its own choice'}"
+    if running and urlsplit(running.url).port == settings.port:
+        return Finding("port", "ok", f"{where} is held by the running service")
+    try:
+        listen(settings.host, settings.port).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            cure = "stop what listens there, or choose another port: --port, WAYPOST_PORT"
+            return Finding("port", "wrong", f"{where} is held by another process", cure)
+        cure = "choose another: --host, --port, WAYPOST_HOST, WAYPOST_PORT"
+        return Finding("port", "wrong", f"{where} cannot be listened on: {error.strerror or error}", cure)
+    return Finding("port", "ok", f"{where} is free")
+
+
+async def _service(place: Place, running: OverApi | None) -> Finding:
+    if running is None:
+        return Finding("service", "ok", f"none works on {place.data}")
+    found = f"process {running.pid} at {running.url}"
+    try:
+        reason = await running.unready()
+    except (httpx.TransportError, ValueError) as error:
+        reason = str(error) or "it does not answer"
+    if reason:
+        return Finding("service", "wrong", f"{found} is not ready: {reason}", "its log says more")
+    return Finding("service", "ok", f"{found} is ready")

@@ -1,0 +1,70 @@
+"""How a command fails: a message that says what, where and what next, and an exit code.
+
+CommandFailed        what `waypost` prints and exits with; never a traceback
+"""
+
+# ruff: noqa: PLC0415  # an error's class is looked up only where there is an error
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+FAILED, WRONG_USE, NOT_READY = 1, 2, 3
+"""Exit codes; 0 is fine. Not ready: another process holds the data folder, the address is taken, nobody answers."""
+
+
+class CommandFailed(Exception):
+    """A command cannot do what it was asked for."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def end(error: Exception) -> NoReturn:
+    """End the process with the error's message; whoever looks for a mistake in Waypost gets the traceback too."""
+    failed = explained(error)
+    print(f"waypost: {failed}", file=sys.stderr)
+    if os.environ.get("WAYPOST_LOG_LEVEL", "").lower() == "debug":
+        traceback.print_exception(error)
+    sys.exit(failed.code)
+
+
+def explained(error: Exception) -> CommandFailed:
+    """What to say of an error that nobody nearer to it has explained."""
+    if isinstance(error, CommandFailed):
+        return error
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return CommandFailed(f"{where}{error.strerror or error}; mend that, and try again")
+
+    import httpx
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from durable.journal import JournalError
+    from triggers.reading import Refused
+    from triggers.runs import RunMissing
+    from triggers.settings import SettingsError
+
+    match error:
+        case RunMissing():
+            return CommandFailed(f"{error}; `waypost runs` lists them")
+        case Refused():
+            return CommandFailed(str(error))
+        case SettingsError():
+            return CommandFailed(str(error), WRONG_USE)
+        case JournalError():
+            return CommandFailed(str(error), NOT_READY)
+        case SQLAlchemyError():
+            reason = getattr(error, "orig", error)
+            return CommandFailed(f"the journal cannot be read: {reason}; `waypost doctor` examines it", NOT_READY)
+        case httpx.TransportError():
+            reason = str(error) or type(error).__name__
+            return CommandFailed(f"the service does not answer ({reason}); `waypost doctor` looks for why", NOT_READY)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return CommandFailed(
+        f"Waypost itself failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}); "
+        "please report it, with what WAYPOST_LOG_LEVEL=debug adds"
+    )

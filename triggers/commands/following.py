@@ -1,0 +1,183 @@
+"""Following a run: it is asked for again and again, and shown as it goes, until it ends or somebody stops looking."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeAlias
+
+import httpx
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from triggers.commands.failure import NOT_READY, CommandFailed
+from triggers.commands.files import no_pipelines
+from triggers.commands.output import between, counted, cut, lasting, moment, toned
+from triggers.commands.story import error_line
+from triggers.reading import OverApi, Place, service
+from triggers.server import listen
+from triggers.service import at_work, compose
+from triggers.settings import Settings
+
+Document: TypeAlias = dict[str, Any]
+
+ENDED = frozenset({"completed", "failed", "cancelled", "paused"})
+"""Statuses after which nothing more happens by itself."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+"""Seconds between two questions: short for a run that ends at once, and longer with every one."""
+
+
+class View(Protocol):
+    """Shows a run as it is told, again and again."""
+
+    def show(self, told: Document) -> None: ...
+
+
+class Lines:
+    """A plain line whenever something of a step changes."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._said: dict[str, str] = {}
+
+    def show(self, told: Document) -> None:
+        if told["status"] not in ENDED:
+            self._say("", f"{told['id']} {told['status']}")
+        for path, step in told["steps"].items():
+            self._say(path, f"{path} {step['status']}, {counted(step['attempts'], 'attempt')}{_noted(step)}")
+        self._say("", f"{told['id']} {told['status']}")
+
+    def _say(self, what: str, line: str) -> None:
+        if self._said.get(what) != line:
+            self._said[what] = line
+            self._out.print(line, soft_wrap=True)
+
+
+def _noted(step: Document) -> str:
+    note = _note(step)
+    return f", {note}" if note else ""
+
+
+@dataclass
+class Board:
+    """A picture of the run that changes in place; between two tellings its clocks go on."""
+
+    told: Document = field(default_factory=dict)
+
+    def show(self, told: Document) -> None:
+        self.told = told
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.told:
+            return
+        run = self.told
+        head = Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", toned(run["status"]), f"  {_took(run)}")
+        steps = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(4):
+            steps.add_column(no_wrap=True)
+        steps.add_column()
+        for path, step in run["steps"].items():
+            attempts = counted(step["attempts"], "attempt")
+            steps.add_row(f"  {path}", toned(step["status"]), attempts, _took(step), cut(_note(step)))
+        yield Group(head, steps) if run["steps"] else head
+
+
+def _took(what: Document) -> str:
+    """How long a run or a step took, or how long it has been at it."""
+    began = what.get("scheduled_at") or what.get("created_at")
+    if what["finished_at"] or not began:
+        return between(began, what["finished_at"])
+    return lasting(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()))
+
+
+def _note(step: Document) -> str:
+    """What a step that has not ended waits for, and why."""
+    if step["status"] in ("completed", "skipped", "cancelled"):
+        return ""
+    errors = [each["error"] for each in step["tries"] if each["error"]]
+    why = error_line(errors[-1]) if errors else ""
+    until = f"until {moment(step['due_at'])[11:]}" if step["due_at"] and step["status"] == "waiting" else ""
+    return "; ".join(filter(None, (until, why)))
+
+
+@contextmanager
+def view(out: Console) -> Iterator[View]:
+    """A picture on a terminal, lines elsewhere."""
+    if not out.is_terminal:
+        yield Lines(out)
+        return
+    board = Board()
+    with Live(board, console=out, refresh_per_second=12.5):
+        yield board
+
+
+# -- following --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A run as it was told last. `is_over`: it has ended or is paused; otherwise somebody stopped looking."""
+
+    told: Document
+    is_over: bool
+
+
+async def follow(running: OverApi, run: str, stopping: asyncio.Event, view: View) -> Followed:
+    """Show a run until it is over or `stopping` is set."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            told = await running.tell(run)
+        except httpx.TransportError:
+            raise CommandFailed(
+                f"the service at {running.url} answers no more; {run} goes on when it is back: `waypost show {run}`",
+                NOT_READY,
+            ) from None
+        view.show(told)
+        if told["status"] in ENDED or stopping.is_set():
+            return Followed(told, is_over=told["status"] in ENDED)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by the first Ctrl-C or SIGTERM; the second ends the process where it stands, which the journal survives."""
+    stopping = asyncio.Event()
+
+    def received() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received)
+    return stopping
+
+
+@asynccontextmanager
+async def own_service(place: Place) -> AsyncIterator[OverApi]:
+    """A service for the time of one run, on a free port of this machine; it drains in the end."""
+    if not (place.config / "pipelines").is_dir():
+        raise no_pipelines(place.config)
+    quiet = {} if place.environment.get("WAYPOST_LOG_LEVEL") else {"log_level": "error"}
+    settings = Settings.load(place.config, place.environment, {"host": "127.0.0.1", "port": 0, **quiet})
+    listener = listen("127.0.0.1", 0)
+    with contextlib.closing(listener):
+        address = listener.getsockname()[:2]
+        async with (
+            compose(settings, place.config, place.data, place.environment, address=address) as composed,
+            at_work(composed, listener),
+            service(place) as running,
+        ):
+            if running is None:
+                raise CommandFailed("the service that was started for this run does not answer", NOT_READY)
+            yield running

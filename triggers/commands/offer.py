@@ -1,0 +1,118 @@
+"""What pipelines can use: connectors and their actions, with what each is given."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.text import Text
+
+from durable.flow import CORE_ACTIONS
+from durable.language.load import UNPERFORMED_ACTIONS
+from durable.language.problem import suggestion
+from durable.values import JSON
+from triggers.commands.failure import CommandFailed
+from triggers.commands.output import print_table
+from triggers.service import actions
+
+Schema: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An action by the name that `use:` takes, and the model of what it is given."""
+
+    use: str
+    summary: str
+    input: type[BaseModel]
+    on_crash: str | None = None
+
+    @property
+    def connector(self) -> str:
+        return self.use.partition(".")[0]
+
+    def inputs(self) -> list[dict[str, JSON]]:
+        """What it is given: `name type required default description`."""
+        schema = self.input.model_json_schema()
+        known, required = schema.get("$defs", {}), schema.get("required", ())
+        return [
+            {
+                "name": name,
+                "type": type_of(field, known),
+                "required": name in required,
+                "default": field.get("default"),
+                "description": field.get("description", ""),
+            }
+            for name, field in schema.get("properties", {}).items()
+        ]
+
+    def described(self) -> dict[str, JSON]:
+        return {
+            "use": self.use,
+            "summary": self.summary,
+            "on_crash": self.on_crash,
+            "inputs": [dict(each) for each in self.inputs()],
+        }
+
+
+def offers(wanted: str | None = None) -> list[Offer]:
+    """Every action, or those of the connector or the one action that is wanted; raises `CommandFailed`."""
+    offered = [Offer(use, action.summary, action.input, action.on_crash) for use, action in actions().items()]
+    for use, model in CORE_ACTIONS.items():
+        if not UNPERFORMED_ACTIONS.fullmatch(use):
+            offered.append(Offer(use, (model.__doc__ or "").partition("\n")[0], model))
+    found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
+    if not found and wanted is not None:
+        hint = suggestion(wanted, {name for offer in offered for name in (offer.use, offer.connector)})
+        raise CommandFailed(f"there is no connector or action {wanted!r}; {hint or '`waypost connectors` lists them'}")
+    return found
+
+
+def print_offers(out: Console, offered: Sequence[Offer]) -> None:
+    """A line an action."""
+    print_table(out, ("ACTION", "SUMMARY"), ((offer.use, offer.summary) for offer in offered), fold="SUMMARY")
+
+
+def print_offer(out: Console, offer: Offer) -> None:
+    """One action with its inputs."""
+    out.print(Text.assemble((offer.use, "bold"), f"  {offer.summary}"))
+    if offer.on_crash:
+        out.print(f"on_crash: {offer.on_crash}, unless the step says otherwise")
+    out.print()
+    rows = ((str(each["name"]), str(each["type"]), _default(each), str(each["description"])) for each in offer.inputs())
+    print_table(out, ("INPUT", "TYPE", "DEFAULT", "DESCRIPTION"), rows, fold="DESCRIPTION")
+
+
+def _default(input: Mapping[str, JSON]) -> str:
+    return "required" if input["required"] else json.dumps(input["default"], ensure_ascii=False)
+
+
+def type_of(schema: Schema, known: Mapping[str, Schema]) -> str:
+    """A JSON Schema's type in a few words."""
+    match schema:
+        case {"$ref": str(ref)}:
+            return type_of(known[ref.rpartition("/")[2]], known)
+        case {"enum": list(values)}:
+            return " | ".join(json.dumps(value) for value in values)
+        case {"const": value}:
+            return json.dumps(value)
+        case {"anyOf": list(kinds)} | {"oneOf": list(kinds)}:
+            return " | ".join(dict.fromkeys(type_of(kind, known) for kind in kinds if kind != {"type": "null"}))
+        case {"type": "array", "items": dict(item)}:
+            return _of("list", type_of(item, known))
+        case {"type": "object", "additionalProperties": dict(item)}:
+            return _of("mapping", type_of(item, known))
+        case {"type": "object"}:
+            return "mapping"
+        case {"type": "array"}:
+            return "list"
+        case {"type": str(name)}:
+            return f"{name}, secret" if schema.get("secret") else name
+    return "any"
+
+
+def _of(whole: str, part: str) -> str:
+    """`list of integer`; where the parts are of many kinds, just what holds them."""
+    return whole if " | " in part or part == "any" else f"{whole} of {part}"

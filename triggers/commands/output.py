@@ -1,0 +1,127 @@
+"""How commands print: in colour and within its width on a terminal, plain and whole in a pipe."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import typer
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+UNBOUNDED = 1_000_000
+"""Columns of what is no terminal: nothing need be cut or folded."""
+
+_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What JSON leaves as it is, and a terminal or an eye may obey."""
+
+TONES = {
+    "completed": "green",
+    "failed": "red",
+    "uncertain": "red",
+    "cancelled": "yellow",
+    "paused": "yellow",
+    "running": "cyan",
+    "waiting": "cyan",
+    "error": "red",
+    "warning": "yellow",
+}
+
+
+def console(*, err: bool = False) -> Console:
+    """Standard output or standard error; nothing in a text is taken for markup."""
+    out = Console(stderr=err, highlight=False, markup=False, emoji=False)
+    if not out.file.isatty():
+        out.width = UNBOUNDED
+    return out
+
+
+def print_json(document: object) -> None:
+    """Print a document for programs."""
+    typer.echo(json_text(document, indent=2))
+
+
+def print_value(out: Console, value: object) -> None:
+    """Print a value for people: the same JSON, in colour on a terminal."""
+    out.print(JSONHighlighter()(json_text(value, indent=2)), soft_wrap=True)
+
+
+def json_text(document: object, *, indent: int | None = None) -> str:
+    """JSON that is readable in every language, and commands no terminal."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def print_table(
+    out: Console, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, cut: str = "", fold: str = ""
+) -> None:
+    """Print rows under their columns' names. Where the terminal is too narrow the column `cut` is cut, or `fold` is
+    folded; the others stay whole."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        table.add_column(name, no_wrap=name not in (cut, fold), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
+    print_plainly(out, table)
+
+
+def print_plainly(out: Console, table: Table) -> None:
+    """Print a table without the blanks that fill its last column, which would end every line of a pipe."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    out.print("\n".join(line.rstrip() for line in captured.get().splitlines()), soft_wrap=True)
+
+
+def print_fields(out: Console, pairs: Iterable[tuple[str, str | Text | None]], *, indent: int = 2) -> None:
+    """Names and values beside each other, without those that are None; a long value is folded beside its name."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(min_width=indent + 10, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        if value is not None:
+            grid.add_row(" " * indent + name, value)
+    if grid.row_count:
+        print_plainly(out, grid)
+
+
+def toned(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, TONES.get(status, ""))
+
+
+def cut(text: str) -> Text:
+    """A text that is cut where the line ends."""
+    return _cuttable(text)
+
+
+def _cuttable(cell: str | Text) -> Text:
+    text = Text(cell) if isinstance(cell, str) else cell
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def counted(number: int, what: str) -> str:
+    """`1 attempt`, `2 attempts`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def moment(text: str | None) -> str:
+    """A time of the API in this machine's zone."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if text else ""
+
+
+def between(start: str | None, end: str | None) -> str:
+    """How long it took from one time of the API to another; empty if one is not known."""
+    if not start or not end:
+        return ""
+    return lasting((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def lasting(seconds: float) -> str:
+    """A length of time for people."""
+    return f"{seconds:.3f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,78 @@
+"""Problems of pipeline files: for people, for editors, and as annotations where GitHub checks a change."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from durable.language.problem import Problem, printable
+from durable.values import JSON
+from triggers.commands.output import TONES
+from triggers.folder import PipelineFile
+
+
+def print_problems(files: Iterable[PipelineFile], out: Console) -> None:
+    """Every problem with the line in question."""
+    for file in files:
+        for problem in file.problems:
+            out.print(_shown(problem, file.line(problem.line)), soft_wrap=True)
+
+
+def _shown(problem: Problem, line: str) -> Text:
+    head, *source = problem.render(line).split("\n")
+    place = f"{problem.file}:{problem.line}:{problem.column}"
+    tone = TONES[problem.severity]
+    text = Text(printable(head))
+    text.stylize("bold", 0, len(place))
+    text.highlight_words([f" {problem.severity}: "], f"bold {tone}")
+    for number, each in enumerate(source):
+        text.append(f"\n{each}", tone if number == len(source) - 1 else "")
+    return text
+
+
+def documents(files: Iterable[PipelineFile]) -> list[JSON]:
+    """Every problem as a mapping."""
+    return [
+        {
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "severity": problem.severity,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for file in files
+        for problem in file.problems
+    ]
+
+
+def annotations(files: Iterable[PipelineFile], environment: Mapping[str, str]) -> list[str]:
+    """Every problem as a workflow command of GitHub Actions.
+
+    https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
+    """
+    root = Path(environment.get("GITHUB_WORKSPACE") or ".").resolve()
+    return [_annotation(problem, root) for file in files for problem in file.problems]
+
+
+def _annotation(problem: Problem, root: Path) -> str:
+    path = Path(problem.file).resolve()
+    file = path.relative_to(root).as_posix() if path.is_relative_to(root) else problem.file
+    message = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+    place = f"file={_property(file)},line={problem.line},col={problem.column}"
+    return f"::{problem.severity} {place}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def is_checked_by_github() -> bool:
+    """Whether this is a job of GitHub Actions, which reads annotations from what is printed."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"

@@ -1,0 +1,268 @@
+"""Commands about runs: start one and follow it, list, tell and cancel."""
+
+# ruff: noqa: PLC0415  # what a command does not need, it does not import
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from triggers.commands.completion import pipeline_ids, run_ids
+from triggers.commands.failure import FAILED, NOT_READY, CommandFailed
+from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
+from triggers.commands.service import in_loop
+
+if TYPE_CHECKING:
+    from triggers.commands.following import Followed
+    from triggers.reading import OverApi, Place
+
+Document: TypeAlias = dict[str, Any]
+
+PipelineId = Annotated[str, typer.Argument(help="The pipeline's id.", autocompletion=pipeline_ids)]
+RunId = Annotated[str, typer.Argument(help="The run's id.", autocompletion=run_ids)]
+Given = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; JSON, or else text. Repeatable.")
+]
+GivenWhole = Annotated[
+    str | None, typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs as a JSON object; @- reads them here.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Start it, print its id and return.")]
+
+
+def run(
+    pipeline: PipelineId,
+    given: Given = None,
+    inputs: GivenWhole = None,
+    detach: Detach = False,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Start a run and follow it to its end."""
+    values = _inputs(inputs, given or ())
+    from triggers import logs
+    from triggers.commands.output import print_json
+    from triggers.reading import Place
+
+    place = Place(config, data, os.environ)
+    try:
+        if detach:
+            started = asyncio.run(_detached(place, pipeline, values))
+            print_json(started) if as_json else typer.echo(started["id"])
+            return
+        followed = in_loop(_followed(place, pipeline, values, is_quiet=as_json))
+    finally:
+        logs.flush()
+    if as_json:
+        print_json(followed.told)
+    _end(followed, is_quiet=as_json)
+
+
+def runs(
+    pipeline: Annotated[str | None, typer.Option(help="Only of this pipeline.", autocompletion=pipeline_ids)] = None,
+    status: Annotated[str | None, typer.Option(help="Only with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, the newest first."""
+    from typing import get_args
+
+    from durable.history import RunStatus
+    from triggers.commands.output import console, print_json
+    from triggers.commands.story import print_runs
+    from triggers.reading import Place, reading
+
+    wanted = one_of(get_args(RunStatus), status, "--status")
+
+    async def ask() -> list[Document]:
+        async with reading(Place(config, data, os.environ)) as source:
+            return await source.runs(pipeline=pipeline, status=wanted, limit=limit)
+
+    found = asyncio.run(ask())
+    print_json(found) if as_json else print_runs(console(), found)
+
+
+def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+    """Tell one run: steps, attempts, values, errors, history."""
+    from triggers.commands.output import console, print_json
+    from triggers.commands.story import print_run
+    from triggers.reading import Place, reading
+
+    async def ask() -> tuple[Document, list[Document]]:
+        async with reading(Place(config, data, os.environ)) as source:
+            return await source.tell(run), await source.history(run)
+
+    told, entries = asyncio.run(ask())
+    print_json(told | {"history": entries}) if as_json else print_run(console(), told, entries)
+
+
+def history(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+    """Tell a run's history, entry by entry."""
+    from triggers.commands.output import console, print_json
+    from triggers.commands.story import print_history
+    from triggers.reading import Place, reading
+
+    async def ask() -> list[Document]:
+        async with reading(Place(config, data, os.environ)) as source:
+            return await source.history(run)
+
+    entries = asyncio.run(ask())
+    print_json(entries) if as_json else print_history(console(), entries)
+
+
+def cancel(
+    run: RunId,
+    reason: Annotated[str | None, typer.Option(help="Why, for those who read it.")] = None,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a run to end."""
+    from triggers.commands.output import print_json
+    from triggers.reading import Place, service
+
+    async def ask() -> Document:
+        async with service(Place(config, data, os.environ)) as running:
+            if running is None:
+                raise _nobody_works(data)
+            return await running.cancel(run, reason)
+
+    answer = asyncio.run(ask())
+    print_json(answer) if as_json else typer.echo(f"{run} is {answer['status']}")
+
+
+# -- starting ---------------------------------------------------------------------------------------------------
+
+
+def _inputs(whole: str | None, pairs: Sequence[str]) -> Document:
+    """The inputs of `--inputs`, with those of `--input` put over them."""
+    inputs = _whole(whole) if whole is not None else {}
+    seen: set[str] = set()
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="'--input'")
+        if name in seen:
+            raise typer.BadParameter(f"{name} is given twice", param_hint="'--input'")
+        seen.add(name)
+        inputs[name] = _value(text)
+    return inputs
+
+
+def _whole(text: str) -> Document:
+    if text.startswith("@"):
+        try:
+            text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"{text[1:]} cannot be read: {error}", param_hint="'--inputs'") from None
+    try:
+        inputs = json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise typer.BadParameter(f"this is not JSON: {error}", param_hint="'--inputs'") from None
+    if not isinstance(inputs, dict):
+        raise typer.BadParameter("the inputs are a JSON object, by name", param_hint="'--inputs'")
+    return inputs
+
+
+def _value(text: str) -> Any:
+    """JSON if it is some, else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        return text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+async def _detached(place: "Place", pipeline: str, inputs: Document) -> Document:
+    from triggers.reading import service
+
+    async with service(place) as running:
+        if running is None:
+            raise _nobody_works(place.data)
+        return await _started(running, pipeline, inputs)
+
+
+def _nobody_works(data: Path) -> CommandFailed:
+    what = f"no service works on {data}: start it with `waypost serve`, or name its folder with --data"
+    return CommandFailed(what, NOT_READY)
+
+
+async def _followed(place: "Place", pipeline: str, inputs: Document, *, is_quiet: bool) -> "Followed":
+    from rich.console import Console
+
+    from triggers.commands.following import follow, own_service, stop_signal, view
+    from triggers.commands.output import console
+    from triggers.reading import service
+
+    stopping = stop_signal()
+    async with contextlib.AsyncExitStack() as stack:
+        found = await stack.enter_async_context(service(place))
+        running = found if found else await stack.enter_async_context(own_service(place))
+        started = await _started(running, pipeline, inputs)
+        with view(Console(quiet=True) if is_quiet else console(err=True)) as shown:
+            followed = await follow(running, started["id"], stopping, shown)
+        if not followed.is_over:
+            _leave(started["id"], None if found else place.data)
+        return followed
+
+
+async def _started(running: "OverApi", pipeline: str, inputs: Document) -> Document:
+    """The run as the service began it; a pipeline that cannot run is explained."""
+    from durable.language.problem import suggestion
+    from triggers.reading import Refused
+
+    try:
+        return await running.start(pipeline, inputs)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+    known = {each["id"]: each for each in await running.pipelines()}
+    if pipeline in known:
+        why = "; ".join(known[pipeline]["problems"]) or "it is disabled"
+        raise CommandFailed(f"the pipeline {pipeline} cannot run: {why}")
+    hint = suggestion(pipeline, known) or "`waypost pipelines` lists them"
+    raise CommandFailed(f"there is no pipeline {pipeline!r}; {hint}")
+
+
+# -- ending -----------------------------------------------------------------------------------------------------
+
+
+def _leave(run: str, data: Path | None) -> None:
+    """Say at once that a run goes on without its follower; `data`: where its service was here, and ends now."""
+    from triggers.commands.output import console
+
+    if data is None:
+        line = f"{run} goes on: `waypost show {run}` tells how far it is, `waypost cancel {run}` ends it"
+    else:
+        line = f"{run} goes on when a service works on {data} again; another Ctrl-C does not wait for its step"
+    console(err=True).print(line, soft_wrap=True)
+
+
+def _end(followed: "Followed", *, is_quiet: bool) -> None:
+    """Say what became of the run, and exit with 1 unless it is completed."""
+    from triggers.commands.output import console, print_value
+    from triggers.commands.story import error_line
+
+    told, say = followed.told, console(err=True)
+    run, status = told["id"], told["status"]
+    if status == "completed" and not is_quiet and told["outputs"] is not None:
+        print_value(console(), told["outputs"])
+    elif status == "failed":
+        why = error_line(told["error"], with_step=True) if told["error"] else "nobody said why"
+        say.print(f"{run} failed: {why}; `waypost show {run}` tells all of it", style="red", soft_wrap=True)
+    elif status != "completed" and followed.is_over:
+        why = told["reason"] or "nobody said why"
+        say.print(f"{run} is {status}: {why}; `waypost show {run}` tells all of it", style="yellow", soft_wrap=True)
+    if status != "completed":
+        raise typer.Exit(FAILED)

@@ -1,0 +1,46 @@
+"""The command about schedules: when each fired, when it will, and what did not come."""
+
+# ruff: noqa: PLC0415  # what a command does not need, it does not import
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
+
+if TYPE_CHECKING:
+    from triggers.reading import Place
+
+
+def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+    """List schedules: the last fire and its run, the next, and what was missed."""
+    from triggers.commands.output import console, print_json
+    from triggers.commands.times import print_schedules
+    from triggers.reading import Place
+
+    found = asyncio.run(_found(Place(config, data, os.environ)))
+    print_json(found) if as_json else print_schedules(console(), found)
+
+
+async def _found(place: "Place") -> list[dict[str, Any]]:
+    """Those of the running service, or those of the config folder with what the journal knows of them."""
+    from triggers.commands.files import folder_of
+    from triggers.reading import service
+
+    async with service(place) as running:
+        if running:
+            return await running.schedules()
+
+    from durable.clock import now
+    from durable.journal import ScheduleRow, open_reader
+    from durable.journal.sqlite import FILE_NAME
+    from triggers.timetable import told
+
+    rows: dict[str, ScheduleRow] = {}
+    if (place.data / FILE_NAME).exists():
+        reads = await open_reader(place.data)
+        try:
+            rows = {row.id: row for row in await reads.schedules()}
+        finally:
+            await reads.close()
+    return told(folder_of(place.config, place.environment).schedules, rows, now())

@@ -1,0 +1,100 @@
+"""Runs told for people: many in a list, and one with its steps and its history."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from durable.language.problem import printable
+from triggers.commands.output import (
+    between,
+    counted,
+    cut,
+    json_text,
+    moment,
+    print_fields,
+    print_plainly,
+    print_table,
+    toned,
+)
+
+Document: TypeAlias = dict[str, Any]
+
+LONGEST = 400
+"""Characters of a value that are shown on a terminal."""
+
+OF_A_RUN = ("reason", "inputs", "outputs", "error", "cleanup_error")
+OF_A_STEP = ("input", "output", "error", "due_at")
+
+
+def print_runs(out: Console, found: Iterable[Document]) -> None:
+    """A line a run."""
+    columns = ("RUN", "PIPELINE", "STATUS", "STARTED", "TOOK")
+    print_table(out, columns, (_row(run) for run in found), cut="PIPELINE")
+
+
+def _row(run: Document) -> tuple[str | Text, ...]:
+    started = moment(run["created_at"])[5:19]
+    return run["id"], run["pipeline"], toned(run["status"]), started, between(run["created_at"], run["finished_at"])
+
+
+def print_run(out: Console, run: Document, history: Iterable[Document]) -> None:
+    """A run: what it was given and gave, what happened to each step, then the history."""
+    out.print(Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", toned(run["status"])))
+    print_fields(out, _of_the_run(out, run))
+    out.print(Text("\nSteps", "bold"))
+    for path, step in run["steps"].items():
+        _print_step(out, path, step)
+    out.print(Text("\nHistory", "bold"))
+    print_history(out, history)
+
+
+def _of_the_run(out: Console, run: Document) -> Iterator[tuple[str, str | None]]:
+    yield "version", run["version"][:12]
+    yield "trigger", run["trigger"]
+    yield "event", run["event"]
+    yield "started", moment(run["created_at"])
+    if run["finished_at"]:
+        took = between(run["created_at"], run["finished_at"])
+        yield "finished", f"{moment(run['finished_at'])}, after {took}"
+    for name in OF_A_RUN:
+        yield name, _value(out, run[name])
+
+
+def _print_step(out: Console, path: str, step: Document) -> None:
+    took = between(step["scheduled_at"], step["finished_at"])
+    attempts = counted(step["attempts"], "attempt")
+    out.print(Text.assemble("  ", (path, "bold"), "  ", toned(step["status"]), f"  {attempts}  {took}".rstrip()))
+    failed = [(f"attempt {each['attempt']}", error_line(each["error"])) for each in step["tries"] if each["error"]]
+    print_fields(out, [*((name, _value(out, step[name])) for name in OF_A_STEP), *failed], indent=4)
+
+
+def print_history(out: Console, history: Iterable[Document]) -> None:
+    """A line an entry."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for name in ("sequence", "at", "type"):
+        grid.add_column(justify="right" if name == "sequence" else "left", no_wrap=True)
+    grid.add_column()
+    for entry in history:
+        said = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
+        at = moment(entry["at"])[11:] if out.is_terminal else moment(entry["at"])
+        grid.add_row(f"  {entry['sequence']}", at, entry["type"], cut(json_text(said)) if said else "")
+    print_plainly(out, grid)
+
+
+def error_line(error: Document, *, with_step: bool = False) -> str:
+    """An error in a line."""
+    said = (error["step"] if with_step else None, error["class"], error["message"])
+    return printable(": ".join(part for part in said if part))
+
+
+def _value(out: Console, value: object) -> str | None:
+    """A value in a line; on a terminal a long one is shortened, and says where the whole of it is."""
+    if value is None:
+        return None
+    text = printable(value) if isinstance(value, str) else json_text(value)
+    if out.is_terminal and len(text) > LONGEST:
+        return f"{text[:LONGEST]}… (--json prints all of it)"
+    return text

@@ -1,0 +1,179 @@
+"""Cron lines as Unix means them, in a time zone: every fire once, also where clocks are put forward or back.
+
+cronsim finds the times on the wall clock; what moments they are is decided here, in UTC. A line whose minute and hour
+are both fixed is for a time of day: where that time is skipped it fires at the first moment after the gap, where it
+comes twice it fires the first time. Any other line counts what really passes, so an hour that comes twice counts twice
+and a skipped one not at all. That is Debian's rule (https://manpages.debian.org/cron), for five fields and for six.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Self
+
+from cronsim import CronSim, CronSimError
+
+from durable.language.problem import quoted, suggestion
+
+ALIASES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+FIELDS = (
+    ("second", "0 to 59"),
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of the month", "1 to 31, or L for the last"),
+    ("month", "1 to 12, or JAN to DEC"),
+    ("day of the week", "0 to 7 or SUN to SAT, 5L for the last Friday"),
+)
+FORMS = "five fields (minute, hour, day of the month, month, day of the week), or six with the second before them"
+
+LONGEST = 200
+"""Characters of a line."""
+
+WEEK = 7 * 86_400
+"""Seconds within which no zone changes its offset and changes it back."""
+
+_ORIGIN = datetime(1970, 1, 1)
+_SAMPLE = datetime(2000, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A line in a zone. `line` has its alias resolved."""
+
+    text: str
+    line: str
+    zone: tzinfo
+
+    @classmethod
+    def parse(cls, text: str, zone: tzinfo = UTC) -> Self:
+        """Read a line; raises `ValueError` saying what is wrong and what to write."""
+        return cls(text, _checked(text), zone)
+
+    @property
+    def is_time_of_day(self) -> bool:
+        """Whether both its minute and its hour are fixed."""
+        return not any(field.startswith("*") for field in self.line.split()[-5:-3])
+
+    def fires(self, after: int) -> Iterator[int]:
+        """Its fires (ms) after a moment (ms), in their order."""
+        second = after // 1_000
+        found = self._of_the_day(second) if self.is_time_of_day else self._of_passing_time(second)
+        return (fire * 1_000 for fire in found)
+
+    def _of_the_day(self, after: int) -> Iterator[int]:
+        for wall in CronSim(self.line, _wall(after + self._offset(after))):
+            fire = self._moment(wall)
+            if fire > after:  # those of one gap fall on one moment, and an hour that comes again was there before
+                after = fire
+                yield fire
+
+    def _of_passing_time(self, after: int) -> Iterator[int]:
+        """While the offset stays the same, the wall clock passes as time does: go from stretch to stretch."""
+        offset = self._offset(after)
+        while True:
+            turn = None
+            for wall in CronSim(self.line, _wall(after + offset)):
+                fire = _seconds(wall) - offset
+                if turn := self._turn(after, fire, offset):
+                    break
+                after = fire
+                yield fire
+            if turn is None:
+                return
+            after, offset = turn - 1, self._offset(turn)
+
+    def _moment(self, wall: datetime) -> int:
+        """When a wall clock first shows this time, or has gone past it."""
+        moment = int(wall.replace(tzinfo=self.zone).timestamp())
+        if _wall(moment + self._offset(moment)) == wall:
+            return moment
+        skipped = int(wall.replace(tzinfo=self.zone, fold=1).timestamp())
+        return self._turn(skipped, moment, self._offset(skipped)) or moment
+
+    def _offset(self, second: int) -> int:
+        offset = datetime.fromtimestamp(second, self.zone).utcoffset()
+        return int(offset.total_seconds()) if offset else 0
+
+    def _turn(self, after: int, until: int, offset: int) -> int | None:
+        """The first second after `after`, and not after `until`, that has another offset."""
+        while after < until:
+            step = min(after + WEEK, until)
+            if self._offset(step) != offset:
+                return self._bisect(after, step, offset)
+            after = step
+        return None
+
+    def _bisect(self, before: int, turned: int, offset: int) -> int:
+        while turned - before > 1:
+            middle = (before + turned) // 2
+            if self._offset(middle) == offset:
+                before = middle
+            else:
+                turned = middle
+        return turned
+
+
+def _wall(seconds: int) -> datetime:
+    return _ORIGIN + timedelta(seconds=seconds)
+
+
+def _seconds(wall: datetime) -> int:
+    return round((wall - _ORIGIN).total_seconds())
+
+
+def _checked(text: str) -> str:
+    """The line that cronsim takes, with its alias resolved; raises `ValueError`."""
+    if len(text) > LONGEST:
+        raise ValueError(f"a cron line has at most {LONGEST} characters; divide it into several triggers")
+    if text.startswith("@"):
+        return _unaliased(text)
+    fields = text.upper().split()
+    if len(fields) not in (5, 6):
+        raise ValueError(f"{quoted(text)} has {len(fields)} fields; a cron line has {FORMS}")
+    for (name, values), field in zip(FIELDS[-len(fields) :], fields, strict=True):
+        _check_field(name, values, field, FIELDS.index((name, values)))
+    line = " ".join(fields)
+    try:
+        comes = next(CronSim(line, _SAMPLE), None)
+    except CronSimError:
+        comes = None
+    if comes is None:
+        raise ValueError(f"{quoted(text)} never comes: none of its months has such a day; L is a month's last day")
+    return line
+
+
+def _unaliased(text: str) -> str:
+    if line := ALIASES.get(text.lower()):
+        return line
+    if text.lower().startswith("@every"):
+        raise ValueError(f"{quoted(text)} is no cron line; write 'every: 15m' instead of 'cron'")
+    raise ValueError(f"there is no {quoted(text)}; {suggestion(text.lower(), ALIASES)}")
+
+
+def _check_field(name: str, values: str, field: str, index: int) -> None:
+    """Refuse a field that is wrong by itself: every other field is a star."""
+    alone = ["*"] * len(FIELDS)
+    alone[index] = field
+    try:
+        CronSim(" ".join(alone), _SAMPLE)
+    except (CronSimError, ValueError):
+        raise ValueError(f"the {name} cannot be {quoted(field)}; {_cure(values, field)}") from None
+
+
+def _cure(values: str, field: str) -> str:
+    if "?" in field:
+        return "write * for any"
+    if field.startswith("H"):
+        return "write a number, and 'window: 10m' to spread the fires"
+    if "-" in field:
+        return f"a range goes up, within {values.partition(',')[0]}; one that goes past the end is two: 22-23,0-4"
+    return f"write {values}; also *, 1,15 or 1-5 or */10"

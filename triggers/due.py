@@ -1,0 +1,162 @@
+"""What a schedule owes at a moment: the policy, from values to the next step.
+
+A fire that was due while somebody watched starts its run, however long that takes. One that was due while nobody did
+(the service was down, the machine slept, the clock jumped ahead) is *late*, and `missed` says what becomes of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import TypeAlias
+
+from durable.journal import FireOutcome, ScheduleRow
+from triggers.schedule import Planned
+from triggers.timing import fires_between, latest_between
+
+MOST_WAITING = 1_000
+"""Fires of one schedule that are caught up or queued; those before them, or after them, start nothing."""
+
+MOST_COUNTED = 5_000
+"""Late fires that are looked at, the latest of them; before those there may be millions."""
+
+LOOK_AGAIN = 60_000
+"""Milliseconds after which a queue looks again whether the run before has ended."""
+
+NOBODY = "nobody was there when it was due"
+
+JUMP = 60_000
+"""Milliseconds by which a clock that was put back is seen to have jumped; less is a correction of no consequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, and since when somebody has watched without a break; from `turn` on a waiting fire may start. `is_busy`: the
+    run before is unfinished."""
+
+    now: int
+    since: int
+    turn: int = 0
+    is_busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start the run of a fire, and keep the row with it."""
+
+    fire: int
+    row: ScheduleRow
+    was_waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep the row: `count` fires have an `outcome` without a run. None where nothing is to be told of."""
+
+    row: ScheduleRow
+    outcome: FireOutcome | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is to be done before this moment, unless the run before ends; None: there is nothing more to come."""
+
+    until: int | None
+
+
+Step: TypeAlias = Begin | Keep | Wait
+
+
+def begin(planned: Planned, now: int) -> ScheduleRow:
+    """The row of a schedule that is seen for the first time: what would have fired before is not owed."""
+    return ScheduleRow(planned.name, planned.given.times, handled=now)
+
+
+def restart(row: ScheduleRow, planned: Planned, now: int) -> ScheduleRow:
+    """The row of a schedule that fires at other times from now on."""
+    return replace(row, times=planned.given.times, handled=now)
+
+
+def next_step(planned: Planned, row: ScheduleRow, moment: Moment) -> Step:
+    """What is to be done first."""
+    if row.handled > moment.now + JUMP:
+        return _go_back(row, moment)
+    owed = _owed(planned, row, moment)
+    late = list(takewhile(lambda fire: planned.due(fire) < moment.since, owed))
+    if late:
+        return _take_late(planned, row, late)
+    if owed:
+        return _take(planned, row, owed[0], moment)
+    if row.waiting:
+        return _take_waiting(planned, row, moment)
+    return Wait(next_due(planned, row))
+
+
+def next_due(planned: Planned, row: ScheduleRow) -> int | None:
+    """When the next fire starts its run; None if there is none."""
+    fire = next(planned.timing.fires(row.handled), None)
+    return None if fire is None else planned.due(fire)
+
+
+def _owed(planned: Planned, row: ScheduleRow, moment: Moment) -> Sequence[int]:
+    """The fires that are due and not dealt with, the latest of them."""
+    if next(fires_between(planned.timing, row.handled, moment.now), None) is None:
+        return ()
+    found = latest_between(planned.timing, row.handled, moment.now, MOST_COUNTED)
+    return list(takewhile(lambda fire: planned.due(fire) <= moment.now, found))
+
+
+def _go_back(row: ScheduleRow, moment: Moment) -> Step:
+    """The clock was put back: what is ahead again comes again, and where it had its run its claim says so."""
+    waiting = tuple(fire for fire in row.waiting if fire <= moment.now)
+    return Keep(replace(row, handled=moment.now, waiting=waiting))
+
+
+def _take_late(planned: Planned, row: ScheduleRow, late: list[int]) -> Step:
+    keep = {"skip": 0, "latest": 1, "all": MOST_WAITING}[planned.given.missed]
+    room = min(keep, MOST_WAITING - len(row.waiting))
+    dropped, kept = late[: len(late) - room], late[len(late) - room :]
+    row = replace(row, handled=late[-1], waiting=(*row.waiting, *kept))
+    if not dropped:
+        return Keep(row)
+    return Keep(_missed(row, dropped), "missed", len(dropped))
+
+
+def _missed(row: ScheduleRow, fires: Sequence[int]) -> ScheduleRow:
+    count, last = row.missed + len(fires), fires[-1]
+    return replace(row, fire=last, outcome="missed", reason=NOBODY, missed=count, missed_at=last)
+
+
+def _take(planned: Planned, row: ScheduleRow, fire: int, moment: Moment) -> Step:
+    """What becomes of a fire that is due now."""
+    row = replace(row, handled=fire)
+    overlap = planned.given.overlap
+    if overlap == "skip" and moment.is_busy:
+        return _skip(row, fire, "the run before is unfinished")
+    if overlap == "queue" and (moment.is_busy or row.waiting):
+        if len(row.waiting) >= MOST_WAITING:
+            return _skip(row, fire, f"{MOST_WAITING} fires wait already")
+        return Keep(replace(row, waiting=(*row.waiting, fire)))
+    return _begin(row, fire)
+
+
+def _take_waiting(planned: Planned, row: ScheduleRow, moment: Moment) -> Step:
+    """What becomes of the first that waits: caught up, or queued behind a run."""
+    fire, *others = row.waiting
+    rest = replace(row, waiting=tuple(others))
+    if moment.is_busy and planned.given.overlap == "skip":
+        return _skip(rest, fire, "the run before is unfinished")
+    if moment.is_busy and planned.given.overlap == "queue":
+        later = moment.now + LOOK_AGAIN  # the run's end calls earlier, unless another node ended it
+        return Wait(min(next_due(planned, row) or later, later))
+    if moment.now < moment.turn:
+        return Wait(moment.turn)
+    return replace(_begin(rest, fire), was_waiting=True)
+
+
+def _begin(row: ScheduleRow, fire: int) -> Begin:
+    return Begin(fire, replace(row, fire=fire, outcome="started", reason=None))
+
+
+def _skip(row: ScheduleRow, fire: int, reason: str) -> Step:
+    return Keep(replace(row, fire=fire, outcome="skipped", reason=reason, skipped=row.skipped + 1), "skipped", 1)

@@ -1,0 +1,96 @@
+"""The forms that a webhook's `verify` can have, as people write them: models for editors. `Verifier.of` reads them.
+
+Where `scheme` keeps a place in a request as a value of its own, these have the text that names it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, Field, WithJsonSchema, create_model
+
+from durable.action import Inputs, Secret
+from durable.language.pipeline import Duration
+from triggers.presets import GENERIC, presets
+from triggers.scheme import Digest, Greeting, Handshake, Scheme, Signed, Timestamp, Token
+
+# -- a scheme of one's own --------------------------------------------------------------------------------------
+
+
+class Text(Inputs):
+    """A text that is the same in every request."""
+
+    const: str = Field(description="The text")
+
+
+_PLACE = Annotated[str, Field(pattern="^(header|sig|query|body|form):.", examples=["header:x-id", "body:event.id"])]
+_COVERED = Annotated[str, Field(pattern="^((body|url|method|ts)$|(header|sig|query):.)")]
+_DIGEST = create_model("Digest", __base__=Digest, hmac=_PLACE)
+_GREETING = create_model(
+    "Greeting", __base__=Greeting, text=(_PLACE | None, None), fields=(dict[str, _PLACE | _DIGEST], {})
+)
+_HANDSHAKE = create_model(
+    "Handshake", __base__=Handshake, when=dict[_PLACE, str], token=(_PLACE | None, None), reply=_GREETING
+)
+_IDENTITY: dict[str, Any] = {
+    "dedupe": (_PLACE | None, Field(None, description="Where the delivery's id stands")),
+    "type": (_PLACE | None, Field(None, description="Where the kind of event stands")),
+    "handshake": (_HANDSHAKE | None, None),
+}
+_TIMESTAMP = create_model("Timestamp", __base__=Timestamp, ref=_PLACE, tolerance=(Duration, "5m"))
+_SIGNED = create_model(
+    "Signed",
+    __base__=Signed,
+    ts=(_TIMESTAMP | None, None),
+    signed=(tuple[_COVERED | Text, ...], Field(("body",), description="What the signature covers, in this order")),
+    **_IDENTITY,
+)
+_TOKEN = create_model("Token", __base__=Token, **_IDENTITY)
+_OWN = Annotated[_SIGNED | _TOKEN, Field(description="Where the signature stands, what it covers, how it is written")]
+
+# -- presets, and all of it together ----------------------------------------------------------------------------
+
+_SECRETS = Annotated[
+    Secret | list[Secret],
+    Field(description='The sender\'s secret, as "{{ secrets.NAME }}"; a list of them while it is rotated'),
+]
+_VERIFY_TOKEN = Annotated[Secret, Field(description="What the sender shows before it sends events")]
+
+
+def forms() -> Any:
+    """The type of `verify`: the union of its forms."""
+    schemes = dict(sorted(presets().items()))
+    shown = {name: scheme for name, scheme in schemes.items() if scheme.handshake and scheme.handshake.token}
+    silent = {name: scheme for name, scheme in schemes.items() if name not in shown}
+    found = [_form("Known", Inputs, preset=_one_of({name: _meaning(scheme) for name, scheme in silent.items()}))]
+    if shown:
+        names = _one_of({name: _meaning(scheme) for name, scheme in shown.items()})
+        found.append(_form("Shown", Inputs, preset=names, verify_token=_VERIFY_TOKEN))
+    for name, model in GENERIC.items():
+        meaning = (model.__doc__ or "").partition("`: ")[2].capitalize()
+        found.append(_form(model.__name__, model, preset=_one_of({name: meaning})))
+    found.append(_form("Own", Inputs, scheme=_OWN, verify_token=(_VERIFY_TOKEN | None, None)))
+    return Union[(Literal["none"], *found)]
+
+
+def _form(name: str, base: type[BaseModel], **fields: Any) -> type[BaseModel]:
+    """One form: what `base` says, these fields, and the secret to verify with."""
+    return create_model(name, __base__=base, **fields, secret=_SECRETS)
+
+
+def _one_of(names: Mapping[str, str]) -> Any:
+    """The name of a preset, each with what it means."""
+    offered = [{"const": name, "description": meaning} for name, meaning in names.items()]
+    return Annotated[str, WithJsonSchema({"type": "string", "anyOf": offered}), Field(description="How they sign")]
+
+
+def _meaning(scheme: Scheme) -> str:
+    if scheme.about:
+        return scheme.about
+    match scheme:
+        case Token(carrier="header"):
+            return f"A secret in the header {scheme.header}"
+        case Token():
+            return f"A secret in the header {scheme.header}, as {scheme.carrier.capitalize()}"
+        case Signed():
+            how = "Ed25519" if scheme.kind == "ed25519" else f"HMAC-{scheme.alg.upper()}"
+            return f"A signature ({how}) in the header {scheme.sig.header}"

@@ -1,0 +1,68 @@
+"""Handshakes: a sender asks whether somebody is there, is answered, and nothing is started.
+
+An answer repeats only a short word without punctuation. It may be made with the secret, as Zoom's is: of a text that
+a stranger chose freely it would be a valid signature. And it may be shown as it stands, as Meta's is.
+"""
+
+import hmac
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from triggers.body import Unreadable
+from triggers.received import Received, Rejected
+from triggers.scheme import Digest, Handshake, Ref
+
+WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What an answer may repeat of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handshake is answered; without a `media_type` there is no body."""
+
+    status: int
+    body: bytes = b""
+    media_type: str | None = None
+
+
+def is_met(handshake: Handshake, request: Received) -> bool:
+    """Whether the request is this handshake; its body is looked at only if `when` names it."""
+    return request.method == handshake.method and all(
+        request.value(ref, ()) == text for ref, text in handshake.when.items()
+    )
+
+
+def check_token(ref: Ref, request: Received, token: str) -> None:
+    """Raise `Rejected` unless the place holds the operator's token."""
+    if not token:
+        raise Rejected("missing_secret", "the verify_token of this webhook is not set")
+    sent = request.value(ref, ()) or ""
+    if not hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), token.encode("utf-8", "surrogateescape")):
+        raise Rejected("bad_signature", f"{ref.place}:{ref.name} is not this webhook's verify_token")
+
+
+def answer(handshake: Handshake, request: Received, key: bytes) -> Answer:
+    """What to answer, under the key that verified the request; raises `Unreadable` for more than a word to repeat."""
+    reply = handshake.reply
+    if reply.text:
+        return Answer(reply.status, _word(reply.text, request).encode(), "text/plain")
+    if not reply.fields:
+        return Answer(reply.status)
+    told = {
+        name: _digest(key, _word(part.hmac, request)) if isinstance(part, Digest) else _word(part, request)
+        for name, part in reply.fields.items()
+    }
+    return Answer(reply.status, msgspec.json.encode(told), "application/json")
+
+
+def _digest(key: bytes, word: str) -> str:
+    return hmac.digest(key, word.encode(), "sha256").hex()
+
+
+def _word(ref: Ref, request: Received) -> str:
+    text = request.value(ref, ()) or ""
+    if not WORD.fullmatch(text):
+        raise Unreadable(f"{ref.place}:{ref.name} is not answered: it has to be 1 to 64 letters, digits, - and _")
+    return text

@@ -1,0 +1,154 @@
+"""A schedule as its pipeline describes it: when it fires, and what becomes of a fire that is late or meets a run."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice, pairwise
+from typing import Literal, Self, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
+
+from durable.action import Inputs
+from durable.definition import Definition
+from durable.expressions import Expression, Template
+from durable.language.pipeline import Duration, TriggerSpec, parse_duration
+from triggers.cron import Cron
+from triggers.timing import Every, Once, Timing, fires_between, zone_named
+
+Missed: TypeAlias = Literal["skip", "latest", "all"]
+Overlap: TypeAlias = Literal["allow", "skip", "queue"]
+
+SAMPLE = 1_000
+"""Fires in a row whose distances a window is compared with."""
+
+YEAR = 366 * 86_400_000
+"""Milliseconds in which they are looked for."""
+
+_SAMPLE_FROM = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000
+
+
+class Schedule(Inputs):
+    """What a schedule trigger is given: one of `cron`, `every` and `at`, and how it behaves."""
+
+    cron: str | None = Field(
+        None, description="A cron line of five or six fields, or @hourly, @daily, @weekly, @monthly, @yearly"
+    )
+    every: Duration | None = Field(None, description="An interval of whole seconds, counted from 1970-01-01T00:00Z")
+    at: str | None = Field(
+        None, description="One date and time of day", json_schema_extra={"examples": ["2026-12-24T18:00:00"]}
+    )
+    timezone: str = Field("UTC", description="The IANA time zone of `cron` and `at`, such as Europe/Berlin")
+    window: Duration | None = Field(
+        None, description="Spread the fires evenly over this time after them, each always in the same place"
+    )
+    missed: Missed = Field(
+        "latest",
+        description="What is started for fires that came while the service was down: nothing, one run, or all",
+    )
+    overlap: Overlap = Field(
+        "allow", description="What a fire does while the run before it is unfinished: start, be skipped, or wait for it"
+    )
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, text: str) -> str:
+        Cron.parse(text)
+        return text
+
+    @field_validator("every")
+    @classmethod
+    def _is_interval(cls, text: str) -> str:
+        Every.parse(text)
+        return text
+
+    @field_validator("at")
+    @classmethod
+    def _is_moment(cls, text: str) -> str:
+        Once.parse(text)
+        return text
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        zone_named(name)
+        return name
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        given = [name for name in ("cron", "every", "at") if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = f"a schedule has one of 'cron', 'every' and 'at', not {' and '.join(map(repr, given))}"
+            raise ValueError(f"{what}; make a trigger of each" if given else "a schedule says when; add 'cron: …'")
+        if self.every and "timezone" in self.model_fields_set:
+            raise ValueError("'timezone' says nothing about 'every', which counts what passes; remove it")
+        self._check_window(self.timing)
+        return self
+
+    def _check_window(self, timing: Timing) -> None:
+        if self.window is None:
+            return
+        if not (window := parse_duration(self.window)):
+            raise ValueError("'window' is no time at all; write 1s at least, or remove it")
+        fires = islice(fires_between(timing, _SAMPLE_FROM, _SAMPLE_FROM + YEAR), SAMPLE)
+        closest = min((later - earlier for earlier, later in pairwise(fires)), default=YEAR) // 1_000
+        if window > closest * 1_000:
+            raise ValueError(
+                f"the window of {self.window} is longer than the {closest}s between two fires; write {closest}s at most"
+            )
+
+    @property
+    def timing(self) -> Timing:
+        """When it fires."""
+        zone = zone_named(self.timezone)
+        if self.cron is not None:
+            return Cron.parse(self.cron, zone)
+        return Every.parse(self.every) if self.every is not None else Once.parse(self.at or "", zone)
+
+    @property
+    def times(self) -> str:
+        """What its fires depend on, as text: another text is another schedule, which begins anew."""
+        if self.every is not None:
+            return f"every {self.every}"
+        return f"cron {self.cron} in {self.timezone}" if self.cron is not None else f"at {self.at} in {self.timezone}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A schedule trigger, compiled."""
+
+    definition: Definition
+    trigger: str
+    given: Schedule
+    timing: Timing
+    window: int
+    when: Expression | None
+    inputs: Template | None
+
+    @classmethod
+    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a checked trigger."""
+        given = Schedule.model_validate(spec.with_ or {})
+        return cls(
+            definition=definition,
+            trigger=spec.id,
+            given=given,
+            timing=given.timing,
+            window=parse_duration(given.window) if given.window else 0,
+            when=Expression.parse(spec.when) if spec.when is not None else None,
+            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
+        )
+
+    @cached_property
+    def name(self) -> str:
+        return f"{self.definition.spec.id}/{self.trigger}"
+
+    def due(self, fire: int) -> int:
+        """When a fire starts its run (ms): at its time, or at its own place in the window after it.
+
+        The place is a hash of the schedule's name and the fire, so a restart does not move it.
+        """
+        if not self.window:
+            return fire
+        digest = hashlib.sha256(f"{self.name}\0{fire}".encode()).digest()
+        return fire + int.from_bytes(digest[:8]) % self.window

@@ -1,0 +1,109 @@
+"""When a schedule fires: a cron line, an interval, or one date. All moments are milliseconds since 1970, in UTC."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from itertools import takewhile
+from typing import Protocol, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from durable.language.pipeline import parse_duration
+from durable.language.problem import quoted, suggestion
+
+
+class Timing(Protocol):
+    """What knows a schedule's fires."""
+
+    def fires(self, after: int) -> Iterator[int]:
+        """The fires after a moment, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """An interval (ms), counted from 1970-01-01T00:00Z, so that a restart does not shift it."""
+
+    interval: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a duration of whole seconds; raises `ValueError`."""
+        interval = parse_duration(text)
+        if not interval or interval % 1_000:
+            raise ValueError(f"{quoted(text)} cannot be kept; write whole seconds, 1s at least")
+        return cls(interval)
+
+    def fires(self, after: int) -> Iterator[int]:
+        fire = after // self.interval * self.interval
+        while True:
+            fire += self.interval
+            yield fire
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One moment."""
+
+    at: int
+
+    @classmethod
+    def parse(cls, text: str, zone: tzinfo | None = None) -> Self:
+        """Read a date and a time of day; its own offset counts before `zone`. Raises `ValueError`."""
+        moment = _read(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone or UTC)
+            shown = moment.astimezone(UTC).astimezone(moment.tzinfo)
+            if shown.replace(tzinfo=None) != moment.replace(tzinfo=None):
+                raise ValueError(
+                    f"there is no {quoted(text)} in {zone}, where clocks are put forward then; "
+                    f"write {shown.replace(tzinfo=None).isoformat()}"
+                )
+        return cls(round(moment.timestamp()) * 1_000)
+
+    def fires(self, after: int) -> Iterator[int]:
+        if self.at > after:
+            yield self.at
+
+
+def _read(text: str) -> datetime:
+    help = "write a date and a time of day, such as 2026-12-24T18:00:00"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no moment; {help}") from None
+    if ":" not in text:
+        raise ValueError(f"{quoted(text)} has no time of day; {help}")
+    if not 1971 <= moment.year <= 9998:
+        raise ValueError(f"{quoted(text)} is in no year that clocks here know; {help}")
+    return moment
+
+
+def iso(moment: int) -> str:
+    """A moment as ISO 8601 in UTC, to the second; a fire has no more."""
+    return datetime.fromtimestamp(moment // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """A time zone of the IANA database; raises `ValueError`."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # a folder of the database, or a name that is no path
+        hint = suggestion(name, available_timezones()) or "write a name of the IANA database, such as Europe/Berlin"
+        raise ValueError(f"there is no time zone {quoted(name)}; {hint}") from None
+
+
+def fires_between(timing: Timing, after: int, until: int) -> Iterator[int]:
+    """The fires after `after`, up to and with `until`."""
+    return takewhile(lambda fire: fire <= until, timing.fires(after))
+
+
+def latest_between(timing: Timing, after: int, until: int, limit: int) -> list[int]:
+    """Of those the latest, `limit` at most: looked for from the end, as there may be millions before them."""
+    span = limit * 1_000
+    while True:
+        start = max(after, until - span)
+        found = deque(fires_between(timing, start, until), maxlen=limit)
+        if start == after or len(found) == limit:
+            return list(found)
+        span *= 2

@@ -1,0 +1,162 @@
+"""Whom a webhook believes: its `verify` read, and a request checked against it.
+
+Nothing of a request is parsed before it is verified.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from durable.expressions import ExpressionError, Template
+from durable.values import JSON
+from triggers import handshake
+from triggers.handshake import Answer
+from triggers.presets import named_scheme
+from triggers.received import Pairs, Received
+from triggers.scheme import Ref, Scheme, Signed, Token, read_scheme
+from triggers.signature import check_signature, check_time, check_token
+
+IDENTITY_LIMIT = 200
+"""Characters of an id or type; a longer one is known by its hash."""
+
+VERIFY_KEYS = frozenset({"preset", "scheme", "secret", "verify_token"})
+"""What may stand in any `verify`; the rest are options of a generic preset."""
+
+ALWAYS_WITHHELD = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a genuine request tells of itself: its id and type, and a second key where its id may be forged.
+
+    With an `answer` it is a handshake, and brings no event.
+    """
+
+    key: str | None = None
+    type: str | None = None
+    replay_key: str | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """What a webhook's `verify` asks for. Its secrets stand as they are written: references, not values."""
+
+    scheme: Scheme | None
+    secrets: tuple[str, ...] = ()
+    public_url: str = ""
+    verify_token: str | None = None
+
+    @classmethod
+    def of(cls, verify: JSON, *, public_url: str = "") -> Self:
+        """Read `verify: none`, `{preset, secret, …}` or `{scheme, secret}`; raises ValueError naming the key.
+
+        `public_url` is the service's address as senders know it, for schemes that sign it.
+        """
+        if verify == "none":
+            return cls(None)
+        if not isinstance(verify, dict):
+            raise ValueError(
+                "verify: say how senders sign, such as {preset: github, secret: …}, or `none` to accept everybody"
+            )
+        scheme = _scheme_of(verify)
+        if isinstance(scheme, Signed) and Ref("url") in scheme.signed and not public_url:
+            raise ValueError(
+                "verify: this sender signs the public URL of the service; set `public_url` in settings.toml"
+                " or WAYPOST_PUBLIC_URL to where the sender reaches it"
+            )
+        token = _verify_token_of(scheme, verify)
+        return cls(scheme, _secrets_of(verify.get("secret")), public_url.rstrip("/"), token)
+
+    def check(self, request: Received, secrets: Sequence[str], now: float, verify_token: str = "") -> Verified:
+        """What the request tells of itself once it is verified with any of the secrets; raises `Rejected`.
+
+        `now` is in seconds since 1970: when the request was received. Raises `Unreadable` for a handshake that wants
+        more repeated than it may.
+        """
+        asked = self.scheme.handshake if self.scheme else None
+        if asked and asked.token and handshake.is_met(asked, request):
+            handshake.check_token(asked.token, request, verify_token)
+            return Verified(answer=handshake.answer(asked, request, b""))
+        match self.scheme:
+            case None:
+                return Verified()
+            case Token() as scheme:
+                key = check_token(scheme, request, secrets)
+                verified = _identity(scheme, request, (), request.body)
+            case Signed() as scheme:
+                key, fields, message = check_signature(scheme, request, secrets, self.public_url)
+                if scheme.ts:
+                    check_time(scheme.ts, request.value(scheme.ts.ref, fields), now)
+                verified = _identity(scheme, request, fields, message)
+        if asked and not asked.token and handshake.is_met(asked, request):
+            return Verified(answer=handshake.answer(asked, request, key))
+        return verified
+
+
+def _scheme_of(verify: dict[str, JSON]) -> Scheme:
+    options = {name: value for name, value in verify.items() if name not in VERIFY_KEYS}
+    if ("preset" in verify) == ("scheme" in verify):
+        raise ValueError("verify: name either a `preset` or a `scheme`")
+    if "preset" in verify:
+        return named_scheme(verify["preset"], options, "verify")
+    if options:
+        raise ValueError(f"verify.{next(iter(options))}: no such option beside `scheme`")
+    return read_scheme(verify["scheme"], "verify.scheme")
+
+
+def _secrets_of(secret: JSON) -> tuple[str, ...]:
+    secrets = secret if isinstance(secret, list) else [secret]
+    texts = tuple(text for text in secrets if isinstance(text, str) and _is_reference(text))
+    if not texts or len(texts) < len(secrets):
+        raise ValueError('verify.secret: write "{{ secrets.NAME }}", or a list of them while a secret is rotated')
+    return texts
+
+
+def _verify_token_of(scheme: Scheme, verify: dict[str, JSON]) -> str | None:
+    token = verify.get("verify_token")
+    if scheme.handshake is None or scheme.handshake.token is None:
+        if "verify_token" in verify:
+            raise ValueError("verify.verify_token: this sender shows none; take it out")
+        return None
+    if isinstance(token, str) and _is_reference(token):
+        return token
+    raise ValueError('verify.verify_token: write "{{ secrets.NAME }}"; this sender shows it when it subscribes')
+
+
+def _is_reference(text: str) -> bool:
+    """Whether a text has its value from secrets alone: what a file shows, or a stranger sends, is no secret."""
+    try:
+        template = Template.parse(text)
+    except ExpressionError:
+        return False
+    return bool(template.secrets) and not template.expressions
+
+
+def _identity(scheme: Scheme, request: Received, fields: Pairs, message: bytes) -> Verified:
+    key, kind = (request.value(ref, fields) if ref else None for ref in (scheme.dedupe, scheme.type))
+    replayed = {None: None, "body": request.body, "message": message}[scheme.replay]
+    return Verified(
+        key=bounded(key) if key else None,
+        type=bounded(kind) if kind else None,
+        replay_key=None if replayed is None else f"{scheme.replay}-sha256:{hashlib.sha256(replayed).hexdigest()}",
+    )
+
+
+def bounded(text: str) -> str:
+    """The id or type, or its hash if it is long."""
+    if len(text) <= IDENTITY_LIMIT:
+        return text
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def credential_headers(scheme: Scheme | None) -> frozenset[str]:
+    """The headers that hold credentials: they are taken out before an Event is made of the request."""
+    match scheme:
+        case Signed():
+            return ALWAYS_WITHHELD | {scheme.sig.header}
+        case Token():
+            return ALWAYS_WITHHELD | {scheme.header}
+        case None:
+            return ALWAYS_WITHHELD
