@@ -138,6 +138,8 @@ def _plain(value: object) -> JSON:
             return described(value)
         case None | bool() | int() | str():
             return value
+        case list() | tuple():
+            return [_plain(item) for item in value]
     return str(value)
 
 

@@ -88,7 +88,6 @@ async def compose(
     for warning in settings.unknown:
         log.warning("%s", warning)
     offered = actions(connectors)
-    data.mkdir(parents=True, exist_ok=True)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:
         journal = await Journal.open(data, node=node, on_fatal=_end)

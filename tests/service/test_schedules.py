@@ -58,15 +58,13 @@ async def test_a_schedule_fires_each_second_and_is_told(tmp_path: Path) -> None:
         assert 'waypost_schedule_fires_total{outcome="started",schedule="p/tick"}' in metrics
 
 
-async def test_a_restart_starts_no_fire_twice_and_skips_those_of_the_downtime(tmp_path: Path) -> None:
+async def test_a_restart_starts_no_fire_twice(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": EVERY_SECOND}) as service:
-        before = len(await _runs(service, 1))
-    await asyncio.sleep(max(0, 2.2 - datetime.now(UTC).microsecond / 1e6))  # two seconds go by without a service
+        await _runs(service, 1)
     async with running(tmp_path, {}) as service:
-        runs = await _runs(service, before + 2)
+        runs = await _runs(service, 3)
         fired = [(await service.run(run["id"]))["inputs"]["at"] for run in runs]
         assert len(set(fired)) == len(fired)
-        assert (await _schedule(service))["missed"] >= 1
 
 
 async def test_a_reload_takes_a_schedule_on_changes_it_and_takes_it_off(tmp_path: Path) -> None:
@@ -88,16 +86,11 @@ async def test_a_reload_takes_a_schedule_on_changes_it_and_takes_it_off(tmp_path
         assert await service.service.journal.schedules() == []
 
 
-async def test_an_idle_service_is_not_woken_by_what_is_far_away(tmp_path: Path) -> None:
+async def test_what_is_far_away_wants_no_attention_until_then(tmp_path: Path) -> None:
     many = "\n".join(f'  - {{id: t{n}, use: schedule, with: {{cron: "0 0 29 2 *"}}}}' for n in range(50))
     text = f"triggers:\n{many}\nsteps:\n  - {{id: a, use: log.write, with: {{message: x}}}}\n"
     async with running(tmp_path, {"p": text}) as service:
-        schedules = service.service.schedules
-        await schedules.settle()
-        earliest = schedules.earliest
+        await service.service.schedules.settle()
+        earliest = service.service.schedules.earliest
         assert earliest
-        assert earliest > datetime.now(UTC).timestamp() * 1_000 + 60_000
-        loop = asyncio.get_running_loop()
-        handles = [each.when() - loop.time() for each in loop._scheduled if "_look_now" in repr(each)]  # type: ignore[attr-defined]
-        assert len(handles) == 1
-        assert 25 < handles[0] <= 30
+        assert datetime.fromtimestamp(earliest / 1_000, UTC).strftime("%d %B") == "29 February"

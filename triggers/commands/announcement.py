@@ -42,7 +42,8 @@ def _curl(service: Service, hook: Hook) -> str | None:
         secret = str(fill(None, hook.secrets[0], service.secrets)[0])
     except SecretMissing:
         return None
-    headers = sign(scheme, secret, SAMPLE_BODY.encode(), 0, id="try-1")
+    where = {"path": f"/hooks{hook.path}", "public_url": hook.verifier.public_url}
+    headers = sign(scheme, secret, SAMPLE_BODY.encode(), 0, id="try-1", **where)
     given = [
         f"-H {shlex.quote(f'{name}: {value}')}"
         for name, value in {"content-type": "application/json", **headers}.items()

@@ -1,0 +1,37 @@
+"""`waypost schedules`: what fired, what will, and what did not come, with a service and without one."""
+
+import json
+from pathlib import Path
+
+from tests.cli.command import serving, waypost
+from tests.cli.conftest import write
+
+NIGHTLY = """
+triggers:
+  - {id: nightly, use: schedule, with: {cron: "30 2 * * *", timezone: Europe/Berlin}}
+  - {id: often, use: schedule, with: {every: 15m}}
+steps:
+  - {id: note, use: log.write, with: {message: again}}
+"""
+
+
+def test_schedules_are_listed_with_a_service_and_without_one(place: Path) -> None:
+    write(place, "sweep", NIGHTLY)
+    for _ in ("without a journal", "with the journal that a service left"):
+        found = waypost("schedules", cwd=place)
+        assert found.returncode == 0, found.stderr
+        assert "sweep/nightly" in found.stdout
+        assert "30 2 * * * Europe/Berlin" in found.stdout
+        with serving(place):
+            told = json.loads(waypost("schedules", "--json", cwd=place).stdout)
+            assert [each["id"] for each in told] == ["sweep/nightly", "sweep/often"]
+            assert [len(each["next"]) for each in told] == [3, 3]
+            assert [each["missed"] for each in told] == [0, 0]
+
+
+def test_a_schedule_that_cannot_be_is_refused_with_its_place_and_cure(place: Path) -> None:
+    write(place, "sweep", NIGHTLY.replace("30 2 * * *", "0 0 31 2 *").replace("Europe/Berlin", "Europe/Berlim"))
+    found = waypost("validate", cwd=place)
+    assert found.returncode == 1
+    assert "sweep.yaml:3:47: error: 'cron': '0 0 31 2 *' never comes" in found.stdout
+    assert "there is no time zone 'Europe/Berlim'; did you mean 'Europe/Berlin'" in found.stdout

@@ -1,0 +1,91 @@
+"""What a schedule is given: what does not fit is told where it stands, with its cure."""
+
+from itertools import islice
+
+import pytest
+
+from connectors import BUILT_IN
+from durable.language.load import Catalogue, Loaded, load
+from tests.triggers.schedule_world import ms
+from triggers.folder import TRIGGERS
+from triggers.schedule import Schedule
+from triggers.timing import Every, Once, fires_between, latest_between
+
+ACTIONS = {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
+
+
+def loaded(given: str) -> Loaded:
+    steps = "steps:\n  - {id: n, use: log.write, with: {message: x}}\n"
+    text = f"triggers:\n  - id: t\n    use: schedule\n    with: {given}\n{steps}"
+    return load(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, core={}, triggers=TRIGGERS))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        '{cron: "@daily"}',
+        '{cron: "0 9 * * MON-FRI", timezone: Australia/Lord_Howe, window: 1h}',
+        "{every: 15m, window: 15m, missed: all, overlap: queue}",
+        "{at: 2026-12-24T18:00:00, timezone: Europe/Berlin}",
+        "{at: 2026-12-24 18:00:00+01:00}",
+        '{cron: "0 0 29 2 *", window: 7d}',
+    ],
+)
+def test_a_schedule_that_fits_is_loaded(given: str) -> None:
+    found = loaded(given)
+    assert found.pipeline, found.problems
+
+
+@pytest.mark.parametrize(
+    ("given", "column", "said"),
+    [
+        ('{cron: "0 0 31 2 *"}', 18, "'0 0 31 2 *' never comes"),
+        ('{cron: "0 25 * * *"}', 18, "'cron': the hour cannot be '25'; write 0 to 23"),
+        ('{cron: "@daily", timezone: Europe/berlin}', 38, "did you mean 'Europe/Berlin'"),
+        ('{cron: "@daily", timezone: Europe}', 38, "there is no time zone 'Europe'"),
+        ('{cron: "@daily", timezone: ../etc/passwd}', 38, "there is no time zone '../etc/passwd'"),
+        ('{cron: "@daily", every: 5m}', 5, "one of 'cron', 'every' and 'at', not 'cron' and 'every'"),
+        ("{missed: all}", 5, "a schedule says when; add 'cron: …'"),
+        ("{every: 15}", 19, "'15' has no unit; write 15s"),
+        ("{every: 1500ms}", 19, "write whole seconds, 1s at least"),
+        ("{every: 0s}", 19, "write whole seconds, 1s at least"),
+        ("{every: 5m, timezone: Europe/Berlin}", 5, "'timezone' says nothing about 'every'"),
+        ("{every: 5m, window: 10m}", 5, "the window of 10m is longer than the 300s between two fires"),
+        ('{cron: "0 9,10 * * *", window: 2h}', 5, "longer than the 3600s between two fires"),
+        ('{cron: "@hourly", window: 0s}', 5, "'window' is no time at all"),
+        ("{at: 2026-12-24}", 16, "has no time of day; write a date and a time of day"),
+        ("{at: tomorrow}", 16, "'tomorrow' is no moment"),
+        (
+            "{at: 2027-03-28T02:30:00, timezone: Europe/Berlin}",
+            5,
+            "clocks are put forward then; write 2027-03-28T03:30:00",
+        ),
+        ('{cron: "{{ trigger.id }}"}', 18, "has 3 fields"),
+        ('{cron: "@daily", missed: last}', 36, "'missed' must be skip, latest or all"),
+        ('{cron: "@daily", overlap: wait}', 37, "'overlap' must be allow, skip or queue"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_place_and_cure(given: str, column: int, said: str) -> None:
+    found = loaded(given)
+    assert found.pipeline is None
+    problem = found.problems[0]
+    assert said in str(problem)
+    assert (problem.line, problem.column) == (4, column)
+
+
+def test_an_interval_counts_from_1970_and_not_from_a_start() -> None:
+    fires = islice(Every.parse("7h").fires(ms("2026-05-04T12:34:56")), 3)
+    assert [fire % (7 * 3_600_000) for fire in fires] == [0, 0, 0]
+
+
+def test_a_time_of_day_that_comes_twice_is_the_first_and_an_offset_means_itself() -> None:
+    given = Schedule(at="2026-10-25T02:30:00", timezone="Europe/Berlin")
+    assert next(given.timing.fires(0)) == ms("2026-10-25T00:30:00")
+    assert Once.parse("2026-10-25T02:30:00+01:00").at == ms("2026-10-25T01:30:00")
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1_000])
+@pytest.mark.parametrize("until", ["1970-01-01T00:00:00", "1970-01-01T00:00:30", "1970-01-01T04:00:00"])
+def test_the_latest_fires_are_the_end_of_all(limit: int, until: str) -> None:
+    timing = Every(10_000)
+    assert latest_between(timing, 0, ms(until), limit) == list(fires_between(timing, 0, ms(until)))[-limit:]
