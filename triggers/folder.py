@@ -17,8 +17,8 @@ from durable.language.load import Catalogue, load
 from durable.language.problem import Problem
 from durable.secrets import Secrets
 from durable.values import JSON
-from triggers.hook import Hook, Webhook
 from triggers.schedule import Planned, Schedule
+from triggers.webhooks.hook import Hook, Webhook
 
 TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule}
 """The kinds of triggers, and what each is given."""

@@ -76,7 +76,13 @@ class OverApi:
         return await self._ask_of(run, "GET", "")
 
     async def history(self, run: str) -> list[Document]:
-        return list((await self._ask_of(run, "GET", "/history"))["entries"])
+        entries: list[Document] = []
+        after: int | None = 0
+        while after is not None:
+            page = await self._ask_of(run, "GET", "/history", params={"after": after})
+            entries += page["entries"]
+            after = page["after"]
+        return entries
 
     async def start(self, pipeline: str, inputs: Mapping[str, JSON]) -> Document:
         return await self._ask("POST", f"/api/pipelines/{quote(pipeline, safe='')}/runs", json={"inputs": inputs})

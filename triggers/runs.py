@@ -19,7 +19,7 @@ from durable.journal import DeliveryRow, Reads, RunRow
 from durable.scope import described
 from durable.values import JSON, Value
 
-MOMENTS = {"started_at", "deadline", "due"}
+MOMENTS = {"started_at", "deadline", "due", "not_before", "expires_at"}
 """The fields of entries that are times."""
 
 
@@ -44,14 +44,16 @@ async def tell(reads: Reads, run: str) -> dict[str, JSON]:
     return whole(found, await _loaded_history(reads, run))
 
 
-async def history(reads: Reads, run: str) -> list[dict[str, JSON]]:
-    """A run's history, entry by entry; raises `RunMissing`."""
+async def history(reads: Reads, run: str, after: int = 0, limit: int | None = None) -> list[dict[str, JSON]]:
+    """A run's history after entry `after`, entry by entry; raises `RunMissing`."""
     await find(reads, run)
-    return [told(number, entry) for number, entry in await _loaded_history(reads, run)]
+    return [told(number, entry) for number, entry in await _loaded_history(reads, run, after, limit)]
 
 
-async def _loaded_history(reads: Reads, run: str) -> list[tuple[int, AnyEntry]]:
-    entries = await reads.history(run)
+async def _loaded_history(
+    reads: Reads, run: str, after: int = 0, limit: int | None = None
+) -> list[tuple[int, AnyEntry]]:
+    entries = await reads.history(run, after, limit)
     for _, entry in entries:
         for value in values(entry).values():
             if value.ref and not value.is_loaded:
@@ -75,6 +77,7 @@ def row(run: RunRow) -> dict[str, JSON]:
         "reason": run.reason,
         "trigger": run.trigger,
         "event": run.event,
+        "tags": list(run.tags),
         "created_at": moment(run.created_at),
         "finished_at": moment(run.finished_at),
     }
@@ -84,7 +87,7 @@ def whole(run: RunRow, history: Sequence[tuple[int, AnyEntry]]) -> dict[str, JSO
     """A run with its inputs, outputs, error and steps by path; the history's values are in memory."""
     entries = [entry for _, entry in history]
     state = fold(run.id, entries)
-    main = state.main
+    started, main = state.started, state.main
     cleanup_error = state.finished.cleanup_error if state.finished else None
     return row(run) | {
         "version": run.version,
@@ -94,6 +97,9 @@ def whole(run: RunRow, history: Sequence[tuple[int, AnyEntry]]) -> dict[str, JSO
         "cleanup_error": described(cleanup_error) if cleanup_error else None,
         "reason": (main.reason if main else None) or run.reason,
         "due_at": moment(run.due_at),
+        "not_before": moment(started.not_before) if started else None,
+        "expires_at": moment(started.expires_at) if started else None,
+        "priority": started.priority if started else 0,
         "steps": _steps(state, entries),
     }
 

@@ -10,8 +10,8 @@ from durable.flow import CORE_ACTIONS
 from durable.language.catalogue import Catalogue
 from durable.language.json_schema import pipeline_schema
 from triggers.folder import TRIGGERS
-from triggers.forms import forms
-from triggers.hook import Webhook
+from triggers.webhooks.forms import forms
+from triggers.webhooks.hook import Webhook
 
 
 def schema_text(actions: Mapping[str, Action]) -> str:

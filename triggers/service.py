@@ -16,6 +16,7 @@ from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
 from connectors import BUILT_IN
@@ -31,16 +32,17 @@ from durable.runner import Limits, Runner
 from durable.secrets import Secrets
 from triggers import logs
 from triggers.alarm import Alarm
-from triggers.api import Api
+from triggers.api import Api, refused
 from triggers.body import Bounds
 from triggers.folder import Folder
+from triggers.keys import Guesses, Keys
 from triggers.limits import Limiter, Limiters
 from triggers.operations import Operations
 from triggers.reload import Reload
 from triggers.schedules import Schedules
 from triggers.server import listen, server_for, stop
 from triggers.settings import Settings, api_key
-from triggers.webhook import METHODS, Webhooks
+from triggers.webhooks.webhook import METHODS, Webhooks
 
 log = logging.getLogger("waypost.service")
 
@@ -118,13 +120,16 @@ async def compose(
         reload = Reload(folder, runner, webhooks, schedules)
         webhooks.serve(folder.hooks)
         await schedules.serve(folder.schedules, folder.broken)
-        api = Api(runner, journal, folder, schedules, now, bounds, key)
+        keys = Keys(journal, key, now)
+        await keys.load()
+        api = Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic))
         app = Starlette(
             routes=[
                 *Operations(journal, runner, folder).routes(),
                 Route("/hooks/{path:path}", webhooks.answer, methods=METHODS),
                 Mount("/api", app=api.app()),
-            ]
+            ],
+            exception_handlers={HTTPException: refused},
         )
         recovery = Recovery(journal, runner, now)
         yield Service(settings, url, data, key_file, folder, reload, journal, runner, recovery, schedules, app, secrets)
@@ -173,7 +178,7 @@ async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["a
         await service.schedules.close()
         recovering.cancel()
         reloading.cancel()
-        service.runner.is_draining = True
+        service.runner.begin_draining()
         await stop(server, serving)
         await service.runner.drain(service.settings.drain_timeout / 1000)
         address_file.unlink(missing_ok=True)

@@ -23,8 +23,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from triggers.presets import named_scheme
-from triggers.signature import sign
+from triggers.webhooks.presets import named_scheme
+from triggers.webhooks.signature import sign
 
 SECRET = "bench-secret"
 SCHEME = named_scheme("hmac", {"header": "x-signature"}, "verify")

@@ -27,10 +27,10 @@ from durable.language.names import FIELDS
 from durable.retry import Policy
 from tests.docs import expressions, words
 from tests.docs.markdown import LATER, code, fields, listing, summary, table
-from triggers import scheme
 from triggers.folder import TRIGGERS
-from triggers.presets import GENERIC, presets
-from triggers.scheme import Ref, Scheme, Signed, Token
+from triggers.webhooks import scheme
+from triggers.webhooks.presets import GENERIC, presets
+from triggers.webhooks.scheme import Ref, Scheme, Signed, Token
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference.md"
 

@@ -21,9 +21,9 @@ from durable.language.document import Document
 from durable.language.json_schema import pipeline_schema
 from durable.values import JSON
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, NOT_YET, SMALL, Mistake, loaded, nothing
-from triggers.presets import GENERIC, presets
 from triggers.schema import schema_text
 from triggers.service import actions
+from triggers.webhooks.presets import GENERIC, presets
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted((ROOT / "config" / "pipelines").glob("*.yaml"))

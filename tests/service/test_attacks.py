@@ -20,9 +20,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.presets import presets
 from triggers.server import Protocol, Server, listen, stop
-from triggers.signature import sign
+from triggers.webhooks.presets import presets
+from triggers.webhooks.signature import sign
 
 pytestmark = pytest.mark.anyio
 

@@ -18,9 +18,9 @@ import pytest
 
 from tests.service.running import ENVIRONMENT, running
 from tests.service.test_attacks import address, resident
-from triggers.presets import presets
-from triggers.received import Rejected
-from triggers.signature import sign
+from triggers.webhooks.presets import presets
+from triggers.webhooks.received import Rejected
+from triggers.webhooks.signature import sign
 
 pytestmark = pytest.mark.anyio
 

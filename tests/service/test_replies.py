@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.presets import presets
-from triggers.signature import sign
+from triggers.webhooks.presets import presets
+from triggers.webhooks.signature import sign
 
 pytestmark = pytest.mark.anyio
 

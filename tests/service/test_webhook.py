@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, outside, running
-from triggers.presets import named_scheme
-from triggers.signature import sign
+from triggers.webhooks.presets import named_scheme
+from triggers.webhooks.signature import sign
 
 pytestmark = pytest.mark.anyio
 PAYLOADS = Path(__file__).parent.parent / "data" / "webhooks"

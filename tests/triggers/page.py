@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.docs.markdown import code, listing, one_line, table
-from triggers.handshake import WORD
 from triggers.limits import MOST_NAMES
-from triggers.presets import presets
-from triggers.scheme import Digest, Handshake, Ref, Scheme, Signed, Token
 from triggers.settings import Settings
+from triggers.webhooks.handshake import WORD
+from triggers.webhooks.presets import presets
+from triggers.webhooks.scheme import Digest, Handshake, Ref, Scheme, Signed, Token
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "webhooks.md"
 
@@ -17,7 +17,7 @@ BEGINNING = """\
 
 A webhook takes what a provider sends, makes sure that it comes from there, and starts runs. This page says whom it
 believes and what it answers. The keys of the trigger stand in [reference.md](reference.md), an introduction in
-[pipelines.md](pipelines.md). The tables of presets are written from `triggers/presets.yaml` by
+[pipelines.md](pipelines.md). The tables of presets are written from `triggers/webhooks/presets.yaml` by
 `python -m tests.triggers.page`; a test holds the page to them.
 
 ```yaml

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from triggers.body import Unreadable
-from triggers.handshake import Answer
-from triggers.presets import presets
-from triggers.received import Received, Rejected
-from triggers.signature import sign
-from triggers.verifier import Verified, Verifier
+from triggers.webhooks.handshake import Answer
+from triggers.webhooks.presets import presets
+from triggers.webhooks.received import Received, Rejected
+from triggers.webhooks.signature import sign
+from triggers.webhooks.verifier import Verified, Verifier
 
 NOW = 1_700_000_000
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"

@@ -7,11 +7,11 @@ import pytest
 
 from durable.values import JSON
 from tests.triggers.page import PAGE, written
-from triggers.presets import GENERIC, presets
-from triggers.received import Received, withhold
-from triggers.scheme import Signed, Token, read_scheme
-from triggers.signature import sign
-from triggers.verifier import Verified, Verifier, credential_headers
+from triggers.webhooks.presets import GENERIC, presets
+from triggers.webhooks.received import Received, withhold
+from triggers.webhooks.scheme import Signed, Token, read_scheme
+from triggers.webhooks.signature import sign
+from triggers.webhooks.verifier import Verified, Verifier, credential_headers
 
 SECRET = "{{ secrets.X }}"
 

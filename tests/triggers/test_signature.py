@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from triggers.presets import named_scheme, presets
-from triggers.received import Received, Rejected
-from triggers.scheme import Scheme, Signed, Token
-from triggers.signature import ITEM_LIMIT, SIGNATURE_LIMIT, sign
-from triggers.verifier import IDENTITY_LIMIT, Verified, Verifier
+from triggers.webhooks.presets import named_scheme, presets
+from triggers.webhooks.received import Received, Rejected
+from triggers.webhooks.scheme import Scheme, Signed, Token
+from triggers.webhooks.signature import ITEM_LIMIT, SIGNATURE_LIMIT, sign
+from triggers.webhooks.verifier import IDENTITY_LIMIT, Verified, Verifier
 
 DATA = Path(__file__).parent.parent / "data" / "webhooks"
 VECTORS = json.loads((DATA / "vectors.json").read_text(encoding="utf-8"))["vectors"]

@@ -9,9 +9,9 @@ from durable import __version__
 from durable.secrets import SecretMissing, fill
 from triggers.commands.output import console
 from triggers.commands.problems import print_problems
-from triggers.hook import Hook
 from triggers.service import Service
-from triggers.signature import sign
+from triggers.webhooks.hook import Hook
+from triggers.webhooks.signature import sign
 
 SAMPLE_BODY = '{"name": "Ada"}'
 

@@ -14,9 +14,9 @@ from durable.secrets import Secrets
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.output import counted, print_table
 from triggers.folder import TRIGGERS, Folder, PipelineFile
-from triggers.hook import Webhook
 from triggers.service import actions
 from triggers.settings import Settings
+from triggers.webhooks.hook import Webhook
 
 Document: TypeAlias = dict[str, Any]
 

@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from durable.values import JSON
 from triggers.body import FIELD_LIMIT, Unreadable, parse
-from triggers.scheme import Ref
+from triggers.webhooks.scheme import Ref
 
 Reason: TypeAlias = Literal[
     "missing_signature",

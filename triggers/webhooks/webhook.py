@@ -28,13 +28,13 @@ from durable.runner import Overloaded, Runner
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.start import Start
 from durable.values import JSON, Value
-from triggers import answers
 from triggers.body import Bounds, Unreadable, read_body
-from triggers.hook import Hook, Method
 from triggers.limits import Limiters, network_of
-from triggers.presets import presets
-from triggers.received import Received, Rejected, withhold
-from triggers.verifier import Verified, Verifier, bounded, credential_headers
+from triggers.webhooks import answers
+from triggers.webhooks.hook import Hook, Method
+from triggers.webhooks.presets import presets
+from triggers.webhooks.received import Received, Rejected, withhold
+from triggers.webhooks.verifier import Verified, Verifier, bounded, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 

@@ -10,12 +10,12 @@ from typing import Self
 
 from durable.expressions import ExpressionError, Template
 from durable.values import JSON
-from triggers import handshake
-from triggers.handshake import Answer
-from triggers.presets import named_scheme
-from triggers.received import Pairs, Received
-from triggers.scheme import Ref, Scheme, Signed, Token, read_scheme
-from triggers.signature import check_signature, check_time, check_token
+from triggers.webhooks import handshake
+from triggers.webhooks.handshake import Answer
+from triggers.webhooks.presets import named_scheme
+from triggers.webhooks.received import Pairs, Received
+from triggers.webhooks.scheme import Ref, Scheme, Signed, Token, read_scheme
+from triggers.webhooks.signature import check_signature, check_time, check_token
 
 IDENTITY_LIMIT = 200
 """Characters of an id or type; a longer one is known by its hash."""

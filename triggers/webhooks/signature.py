@@ -12,8 +12,8 @@ from contextlib import suppress
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from triggers.received import Pairs, Received, Rejected
-from triggers.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
+from triggers.webhooks.received import Pairs, Received, Rejected
+from triggers.webhooks.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
 
 SIGNATURE_LIMIT = 8_192
 """Characters of a signature's header."""

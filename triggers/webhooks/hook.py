@@ -12,8 +12,8 @@ from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.history import Slot
 from durable.language.pipeline import TriggerSpec, parse_duration
-from triggers.scheme import Reply
-from triggers.verifier import Verifier, credential_headers
+from triggers.webhooks.scheme import Reply
+from triggers.webhooks.verifier import Verifier, credential_headers
 
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 

@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 
 from durable.values import JSON
-from triggers.scheme import Encoding, HeaderName, Scheme, Sig, Signed, Strict, Token, read, read_scheme
+from triggers.webhooks.scheme import Encoding, HeaderName, Scheme, Sig, Signed, Strict, Token, read, read_scheme
 
 
 class GenericHmac(Strict):
@@ -40,7 +40,7 @@ GENERIC: dict[str, type[GenericHmac | GenericToken]] = {"hmac": GenericHmac, "to
 @cache
 def presets() -> dict[str, Scheme]:
     """The schemes of known senders by name."""
-    text = files("triggers").joinpath("presets.yaml").read_text(encoding="utf-8")
+    text = files("triggers.webhooks").joinpath("presets.yaml").read_text(encoding="utf-8")
     return {name: read_scheme(data, f"presets.yaml: {name}") for name, data in yaml.safe_load(text).items()}
 
 

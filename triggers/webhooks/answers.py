@@ -8,8 +8,8 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from durable.journal import Admitted
-from triggers.handshake import Answer
-from triggers.scheme import Reply
+from triggers.webhooks.handshake import Answer
+from triggers.webhooks.scheme import Reply
 
 
 def accepted(admitted: Admitted, reply: Reply | None) -> Response:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, WithJsonSchema, create_model
 
 from durable.action import Inputs, Secret
 from durable.language.pipeline import Duration
-from triggers.presets import GENERIC, presets
-from triggers.scheme import Digest, Greeting, Handshake, Scheme, Signed, Timestamp, Token
+from triggers.webhooks.presets import GENERIC, presets
+from triggers.webhooks.scheme import Digest, Greeting, Handshake, Scheme, Signed, Timestamp, Token
 
 # -- a scheme of one's own --------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import msgspec
 
 from triggers.body import Unreadable
-from triggers.received import Received, Rejected
-from triggers.scheme import Digest, Handshake, Ref
+from triggers.webhooks.received import Received, Rejected
+from triggers.webhooks.scheme import Digest, Handshake, Ref
 
 WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What an answer may repeat of a request."""

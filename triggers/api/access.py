@@ -1,0 +1,39 @@
+"""Who may ask: the key of a request, held against what it wants to do."""
+
+from starlette.requests import Request
+
+from triggers.api.problem import Problem
+from triggers.keys import Guesses, Keys, Scope, suffices
+
+
+class Access:
+    """Lets in those whose key suffices; whoever guesses too often waits."""
+
+    def __init__(self, keys: Keys, guesses: Guesses) -> None:
+        self._keys = keys
+        self._guesses = guesses
+
+    def check(self, request: Request, wanted: Scope | None) -> None:
+        """Raise `Problem` unless the request may do what wants this scope; None is open to everybody."""
+        if wanted is None:
+            return
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key:
+            raise _unknown("send the API key as `Authorization: Bearer KEY`")
+        address = request.client.host if request.client else ""
+        if seconds := self._guesses.wait(address):
+            message = f"too many wrong keys came from {address}; try again in {seconds} s"
+            raise Problem(429, message, {"Retry-After": str(seconds)})
+        scope = self._keys.scope(key)
+        if scope is None:
+            self._guesses.count(address)
+            raise _unknown("this API key is not known, or was revoked")
+        if not suffices(scope, wanted):
+            headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
+            raise Problem(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
+
+
+def _unknown(detail: str) -> Problem:
+    where = "it stands in WAYPOST_API_KEY or in the file api.key of the data folder, or `waypost keys create` makes one"
+    return Problem(401, f"{detail}; {where}", {"WWW-Authenticate": "Bearer"})

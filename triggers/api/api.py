@@ -1,0 +1,95 @@
+"""The API whole: every operation behind its key, and an error of whatever kind as problem details."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from durable.journal import Journal
+from durable.language.problem import quoted
+from durable.runner import Runner
+from triggers.api.access import Access
+from triggers.api.deliveries import DeliveryOperations
+from triggers.api.document import DocumentOperations
+from triggers.api.keys import KeyOperations
+from triggers.api.operation import Operation
+from triggers.api.pipelines import PipelineOperations
+from triggers.api.problem import Problem, problem_of
+from triggers.api.request import read
+from triggers.api.runs import RunOperations
+from triggers.api.schedules import ScheduleOperations
+from triggers.api.starts import StartOperations
+from triggers.body import Bounds
+from triggers.folder import Folder
+from triggers.keys import Guesses, Keys
+from triggers.schedules import Schedules
+
+
+class Api:
+    """Answers every request below `/api`."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        journal: Journal,
+        folder: Folder,
+        schedules: Schedules,
+        now: Callable[[], int],
+        bounds: Bounds,
+        keys: Keys,
+        guesses: Guesses,
+    ) -> None:
+        self._bounds = bounds
+        self._access = Access(keys, guesses)
+        described: list[Operation[Any, Any]] = [
+            *StartOperations(runner, journal, folder, now).operations(),
+            *RunOperations(runner, journal).operations(),
+            *PipelineOperations(folder).operations(),
+            *ScheduleOperations(folder, schedules, now).operations(),
+            *DeliveryOperations(journal).operations(),
+            *KeyOperations(keys).operations(),
+        ]
+        self.operations: list[Operation[Any, Any]] = DocumentOperations.over(described)
+
+    def app(self) -> Starlette:
+        """Everything below `/api`."""
+        by_path = groupby(sorted(self.operations, key=lambda each: each.path), key=lambda each: each.path)
+        app = Starlette(
+            routes=[self._route(path, list(operations)) for path, operations in by_path],
+            exception_handlers={HTTPException: refused},
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    def _route(self, path: str, operations: Sequence[Operation[Any, Any]]) -> Route:
+        """One route a path, so that a method which it has not is answered with those which it has."""
+        by_method: dict[str, Operation[Any, Any]] = {operation.method: operation for operation in operations}
+
+        async def answer(request: Request) -> Response:
+            method = "GET" if request.method == "HEAD" else request.method
+            return await self._answer(by_method[method], request)
+
+        return Route(path, answer, methods=list(by_method))
+
+    async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
+        try:
+            self._access.check(request, operation.scope)
+            asked = await read(operation, request, self._bounds)
+            return await operation.perform(asked)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is left to read it
+        except Exception as error:  # noqa: BLE001  # a client is told what is wrong, whatever it is
+            return problem_of(error).response()
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """What a router refuses, as problem details."""
+    status = error.status_code if isinstance(error, HTTPException) else 503
+    headers = error.headers if isinstance(error, HTTPException) else None
+    where = f"{request.method} {quoted(request.url.path)}"
+    return Problem(status, f"{where} is not part of this service; GET /api/docs lists what is", headers).response()

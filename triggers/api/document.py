@@ -1,0 +1,189 @@
+"""The API described by itself: an OpenAPI 3.1 document made of the operations, and a page to read it on.
+
+https://spec.openapis.org/oas/v3.1.1.html
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from durable import __version__
+from triggers.api.operation import Answer, Asked, Nothing, Operation, Parameters
+from triggers.api.page import render
+from triggers.api.problem import MEDIA_TYPE, ProblemDetails
+
+Document: TypeAlias = dict[str, Any]
+Operations: TypeAlias = Sequence[Operation[Any, Any]]
+
+WHERE = "/api"
+REF = "#/components/schemas/{model}"
+
+ABOUT = (
+    "Start runs of pipelines and read what became of them. Times are ISO 8601 in UTC, durations are text such as `30s`,"
+    " `5m` or `7d`. Errors are problem details (RFC 9457)."
+)
+
+PROBLEMS = {
+    400: "The request cannot be read",
+    401: "No key, or one that is not known",
+    403: "The key's scope does not suffice",
+    404: "There is no such thing",
+    408: "The body did not arrive in time",
+    413: "The body is too large",
+    415: "The body is compressed",
+    422: "A parameter or a key of the body is wrong; the problem names it",
+    429: "Too many wrong keys came from this address",
+    503: "Not now: the disk is full, or too much is under way; `Retry-After` says when",
+}
+HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+
+
+class OpenApi(BaseModel, extra="allow"):
+    """This document."""
+
+    openapi: str
+
+
+class DocumentOperations:
+    """Answers what is asked about the API itself."""
+
+    def __init__(self) -> None:
+        self._document: Document = {}
+        self._page = ""
+
+    @classmethod
+    def over(cls, described: Operations) -> list[Operation[Any, Any]]:
+        """These operations, and those that describe them all."""
+        own = cls()
+        operations = [*described, *own.operations()]
+        own._document = document(operations)
+        own._page = render(own._document)
+        return operations
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        return [
+            Operation("GET", "/openapi.json", self.get_document, None, Parameters, Nothing, {200: OpenApi}),
+            Operation("GET", "/docs", self.get_page, None, Parameters, Nothing, {200: "text/html"}),
+        ]
+
+    async def get_document(self, asked: Asked[Parameters, Nothing]) -> Response:
+        """Describe the API for programs."""
+        return JSONResponse(self._document)
+
+    async def get_page(self, asked: Asked[Parameters, Nothing]) -> Response:
+        """Describe the API for people."""
+        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(self._page, headers=headers)
+
+
+def document(operations: Operations) -> Document:
+    """The OpenAPI document of the operations."""
+    models: list[type[BaseModel]] = [
+        ProblemDetails,
+        *dict.fromkeys(model for operation in operations for model in _models(operation)),
+    ]
+    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+    paths: dict[str, Document] = {}
+    for operation in operations:
+        paths.setdefault(WHERE + operation.path, {})[operation.method.lower()] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Waypost", "version": __version__, "description": ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "responses": {str(status): _problem(status, said) for status, said in PROBLEMS.items()},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _models(operation: Operation[Any, Any]) -> Iterator[type[BaseModel]]:
+    if operation.body is not Nothing:
+        yield operation.body
+    for answer in operation.answers.values():
+        if not isinstance(answer, str):
+            yield from answer if isinstance(answer, tuple) else (answer,)
+
+
+def _described(operation: Operation[Any, Any]) -> Document:
+    summary, _, more = operation.said.partition("\n")
+    described: Document = {
+        "operationId": operation.id,
+        "tags": [re.split("[/.]", operation.path)[1]],
+        "summary": summary.rstrip("."),
+        "parameters": list(_parameters(operation)),
+        "responses": dict(_responses(operation)),
+    }
+    if more.strip():
+        described["description"] = more.strip()
+    if operation.scope:
+        described["security"] = [{"key": []}]
+        described["x-scope"] = operation.scope
+    if operation.body is not Nothing:
+        is_required = any(info.is_required() for info in operation.body.model_fields.values())
+        described["requestBody"] = {"required": is_required, "content": _content(operation.body)}
+    return described
+
+
+def _parameters(operation: Operation[Any, Any]) -> Iterator[Document]:
+    schema = operation.parameters.model_json_schema()
+    for name, place in operation.places().items():
+        kind = schema["properties"][name]
+        yield {
+            "name": name,
+            "in": place,
+            "required": name in schema.get("required", ()),
+            "description": kind["description"],
+            "schema": _given(kind),
+        }
+
+
+def _given(kind: Document) -> Document:
+    """The schema of a parameter where it is given: without the null that stands for its absence."""
+    [given] = [each for each in kind.get("anyOf", [kind]) if each != {"type": "null"}]
+    return {key: value for key, value in given.items() if key not in ("title", "description", "in")}
+
+
+def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, Document]]:
+    for status, answer in operation.answers.items():
+        yield str(status), {"description": HTTPStatus(status).phrase, "content": _content(answer)}
+    for status in _statuses(operation):
+        yield str(status), {"$ref": f"#/components/responses/{status}"}
+    for status, said in operation.problems.items():
+        yield str(status), _problem(status, said)
+
+
+def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
+    """The problems that the shape of the operation brings."""
+    yield 400
+    if operation.scope:
+        yield 401
+        if operation.scope != "read":
+            yield 403
+        yield 429
+    if "{" in operation.path:
+        yield 404
+    if operation.body is not Nothing:
+        yield from (408, 413, 415)
+    yield from (422, 503)
+
+
+def _content(answer: Answer) -> Document:
+    if isinstance(answer, str):
+        return {answer: {"schema": {"type": "string"}}}
+    models = answer if isinstance(answer, tuple) else (answer,)
+    refs = [{"$ref": REF.format(model=model.__name__)} for model in models]
+    return {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
+
+
+def _problem(status: int, said: str) -> Document:
+    described: Document = {"description": said, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
+    if status in HEADERS:
+        described["headers"] = {HEADERS[status]: {"schema": {"type": "string"}}}
+    return described

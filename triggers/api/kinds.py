@@ -1,0 +1,87 @@
+"""The kinds of values that requests hold: how each is written, how it is kept, and its schema."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from durable.language.pipeline import parse_duration
+
+PAGE_LIMIT = 1_000
+"""What a page holds at most."""
+
+LONGEST_WAIT = 60_000
+"""Milliseconds for which an answer is held back at most."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _milliseconds(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
+    return parse_duration(value)
+
+
+def _patience(milliseconds: int) -> int:
+    if milliseconds > LONGEST_WAIT:
+        raise ValueError(f"should be {LONGEST_WAIT // 1_000}s at most")
+    return milliseconds
+
+
+def _moment(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('should be text, such as "2030-01-31T18:00:00Z"')
+    text = value.upper().replace(" ", "+")  # a query turns the plus of an offset into a space
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or "T" not in text:
+        raise ValueError("should be a date and time such as 2030-01-31T18:00:00Z")
+    if moment.tzinfo is None:
+        raise ValueError("has no zone: end it with Z for UTC, or with an offset such as +02:00")
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _number(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not (value.isascii() and value.isdigit() and len(value) <= 9):
+        raise ValueError("should be a whole number")
+    return int(value)
+
+
+Duration: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_milliseconds),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$", "examples": ["30s", "5m"]}),
+]
+"""Text with a unit, kept as milliseconds."""
+
+Moment: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T18:00:00Z"]}),
+]
+"""An ISO 8601 time with its zone, kept as milliseconds."""
+
+Patience: TypeAlias = Annotated[Duration, AfterValidator(_patience)]
+"""A duration of a minute at most."""
+
+Count: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_number)]
+"""A whole number from 0, as a query writes it."""
+
+Limit: TypeAlias = Annotated[int, Field(ge=1, le=PAGE_LIMIT), BeforeValidator(_number)]
+"""How many things a page holds."""
+
+Tag: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""A word that is put on runs."""
+
+RunId: TypeAlias = Annotated[str, StringConstraints(pattern="^run_[0-9a-z]{26}$")]
+"""The id of a run, as a cursor."""
+
+DeliveryId: TypeAlias = Annotated[str, StringConstraints(pattern="^dlv_[0-9a-z]{26}$")]
+"""The id of a delivery, as a cursor."""
+
+Time: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time in an answer: ISO 8601, in UTC."""

@@ -1,0 +1,86 @@
+"""What the API is made of: operations, each one method of one path, declared once for the router and the document.
+
+An operation's models read its requests, and the document (OpenAPI) is made of the same models.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+from starlette.responses import Response
+
+from triggers.keys import Scope
+
+Method: TypeAlias = Literal["GET", "POST", "DELETE"]
+Answer: TypeAlias = type[BaseModel] | tuple[type[BaseModel], ...] | str
+"""The model of a JSON answer, or several of which one fits, or the media type of another answer."""
+
+
+class Parameters(BaseModel):
+    """What stands in a request's path, query and headers; a header says so with `HEADER`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Body(BaseModel):
+    """A request's body. Strict: text is no number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Nothing(Body):
+    """No body."""
+
+
+HEADER: dict[str, JsonValue] = {"in": "header"}
+"""Marks a parameter that is a header."""
+
+Asks = TypeVar("Asks", bound=Parameters)
+Brings = TypeVar("Brings", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[Asks, Brings]):
+    """A request, read: its parameters and its body."""
+
+    parameters: Asks
+    body: Brings
+
+
+@dataclass(frozen=True)
+class Operation(Generic[Asks, Brings]):
+    """One method of one path below `/api`: who may ask (None: everybody), what is asked, and what is answered.
+
+    `problems` says what an error status means here, besides those that the shape of the operation brings.
+    """
+
+    method: Method
+    path: str
+    perform: Callable[[Asked[Asks, Brings]], Awaitable[Response]]
+    scope: Scope | None
+    parameters: type[Asks]
+    body: type[Brings]
+    answers: Mapping[int, Answer]
+    problems: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.perform.__name__
+
+    @property
+    def said(self) -> str:
+        """What it does, for people."""
+        return inspect.getdoc(self.perform) or ""
+
+    def places(self) -> dict[str, str]:
+        """Where each parameter stands: `path`, `query` or `header`, by its name."""
+        return {
+            (info.alias or name): "path" if f"{{{name}}}" in self.path else _place(info.json_schema_extra)
+            for name, info in self.parameters.model_fields.items()
+        }
+
+
+def _place(extra: Any) -> str:
+    return "header" if isinstance(extra, dict) and extra.get("in") == "header" else "query"

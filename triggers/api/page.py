@@ -1,0 +1,39 @@
+"""The page on which people read the API: rendered from the document, without anything from elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(document: dict[str, Any]) -> str:
+    """The page of a document."""
+    return _templates.get_template("page.html").render(document=document, kind=kind, name=name)
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        return name(schema["$ref"])
+    if "anyOf" in schema:
+        return " or ".join(kind(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(str(each) for each in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {kind(schema.get('items', {}))}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"{kind(schema['additionalProperties'])} by name"
+    return str(schema.get("format") or schema.get("const") or schema.get("type") or "any JSON")
+
+
+def name(ref: str) -> str:
+    """The last part of a reference."""
+    return ref.rpartition("/")[2]

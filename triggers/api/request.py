@@ -1,0 +1,54 @@
+"""Reading a request: its parameters and its body, each by its operation's model."""
+
+from collections import Counter
+from collections.abc import Collection
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from durable.values import JSON
+from triggers.api.operation import Asked, Asks, Brings, Nothing, Operation
+from triggers.api.problem import Mistake, Problem, mistakes, unknown
+from triggers.body import Bounds, parse, read_body
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read(operation: Operation[Asks, Brings], request: Request, bounds: Bounds) -> Asked[Asks, Brings]:
+    """What the request asks; raises `Problem` and `Unreadable`."""
+    parameters = read_parameters(operation, request)
+    if issubclass(operation.body, Nothing):
+        return Asked(parameters, operation.body())
+    data = await read_body(request, bounds)
+    return Asked(parameters, read_body_of(operation.body, parse(data, "application/json") if data else {}))
+
+
+def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:
+    """Its parameters; what it does not know, or what comes twice, is refused."""
+    places = operation.places()
+    known = [name for name, place in places.items() if place == "query"]
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = [unknown(name, known) for name in counts if name not in known]
+    wrong += [
+        Mistake(name=name, detail=f"it came {counts[name]} times; send it once") for name in known if counts[name] > 1
+    ]
+    if wrong:
+        raise Problem.unfit(wrong)
+    headers = {name: request.headers.get(name) for name, place in places.items() if place == "header"}
+    given = {name: value for name, value in headers.items() if value is not None}
+    return _read(operation.parameters, {**request.query_params, **given, **request.path_params}, places)
+
+
+def read_body_of(model: type[Model], given: object) -> Model:
+    """A body by its model."""
+    if not isinstance(given, dict):
+        raise Problem(422, "the body is a JSON object")
+    return _read(model, given, [info.alias or name for name, info in model.model_fields.items()])
+
+
+def _read(model: type[Model], given: dict[str, JSON], known: Collection[str]) -> Model:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise Problem.unfit(mistakes(error, known)) from None

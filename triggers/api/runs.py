@@ -1,0 +1,204 @@
+"""Runs over the API: lists, one run, its history, and asking for its end."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.responses import JSONResponse, Response
+
+from durable.action import Ending, ErrorClass
+from durable.history import RunStatus, StepStatus
+from durable.journal import Journal
+from durable.runner import Runner
+from durable.start import first_id
+from triggers import runs
+from triggers.api.kinds import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag, Time
+from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
+from triggers.api.problem import Problem
+
+# -- what is asked ----------------------------------------------------------------------------------------------
+
+
+class OneRun(Parameters):
+    run: str = Field(description="The run's id")
+
+
+class ManyRuns(Parameters):
+    pipeline: str | None = Field(None, description="Only runs of this pipeline")
+    status: RunStatus | None = Field(None, description="Only runs with this status")
+    tag: Tag | None = Field(None, description="Only runs with this tag")
+    trigger: str | None = Field(None, description="Only runs that this trigger started; `api` is the API")
+    since: Moment | None = Field(None, alias="from", description="Only runs that were started then or later")
+    until: Moment | None = Field(None, alias="to", description="Only runs that were started before")
+    after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
+    limit: Limit = Field(50, description="How many at most")
+
+
+class OneHistory(OneRun):
+    after: Count = Field(0, description="Go on after the entry of this number")
+    limit: Limit = Field(PAGE_LIMIT, description="How many at most")
+
+
+class Cancel(Body):
+    """Why a run is to end."""
+
+    reason: Annotated[str, StringConstraints(max_length=1_000)] | None = Field(
+        None, description="Why, for those who read the run"
+    )
+
+
+# -- what is answered -------------------------------------------------------------------------------------------
+
+
+class Failure(BaseModel):
+    """Why a step or a run failed; each part may be null."""
+
+    error_class: ErrorClass | None = Field(alias="class", description="What kind of error, as a retry policy names it")
+    code: str | None = Field(description="A word by which programs can tell it from others")
+    message: str | None
+    step: str | None = Field(description="The path of the step")
+    attempt: int | None
+    details: Any
+
+
+class Attempt(BaseModel):
+    """What became of an attempt that has ended."""
+
+    attempt: int
+    started_at: Time | None
+    ended_at: Time
+    ending: Ending | Literal["completed", "lost"] = Field(
+        description="How sure it is what became of it; `lost` with the process"
+    )
+    error: Failure | None
+
+
+class Step(BaseModel):
+    """A step that was reached. Secrets stand in its input as references."""
+
+    status: StepStatus
+    input: Any
+    output: Any
+    error: Failure | None
+    attempts: int
+    scheduled_at: Time | None
+    finished_at: Time | None
+    due_at: Time | None = Field(description="When its next attempt is due")
+    tries: list[Attempt]
+
+
+class RunLine(BaseModel):
+    """A run in a list."""
+
+    id: str
+    pipeline: str
+    status: RunStatus
+    reason: str | None = Field(description="Why it is paused, or why it ended as it did")
+    trigger: str | None
+    event: str = Field(description="The id of the event that started it")
+    tags: list[str]
+    created_at: Time
+    finished_at: Time | None
+
+
+class Run(RunLine):
+    """A run, whole."""
+
+    version: str = Field(description="The version of the pipeline: the hash of its meaning")
+    inputs: Any
+    outputs: Any
+    error: Failure | None
+    cleanup_error: Failure | None = Field(description="Why `on_failure` failed itself")
+    due_at: Time | None = Field(description="When something must happen to it, even if nothing arrives")
+    not_before: Time | None = Field(description="When it may begin")
+    expires_at: Time | None = Field(description="When it ends if it has not begun")
+    priority: int
+    steps: dict[str, Step] = Field(description="The steps that were reached, by path")
+
+
+class Entry(BaseModel):
+    """An entry of a history; the other keys depend on its type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    sequence: int = Field(description="Its number, from 1")
+    at: Time
+    type: str
+
+
+class Runs(BaseModel):
+    """A page of runs, the newest first."""
+
+    runs: list[RunLine]
+    after: str | None = Field(description="What to ask the next page with; null if this is the last")
+
+
+class History(BaseModel):
+    """A page of a run's history."""
+
+    entries: list[Entry]
+    after: int | None = Field(description="What to ask the next page with; null if this is the last")
+
+
+class Cancelled(BaseModel):
+    """The request for a run's end is durable."""
+
+    id: str
+    status: RunStatus
+
+
+# -- what answers -----------------------------------------------------------------------------------------------
+
+
+class RunOperations:
+    """Answers what is asked of runs that there are."""
+
+    def __init__(self, runner: Runner, journal: Journal) -> None:
+        self._runner = runner
+        self._journal = journal
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        return [
+            Operation("GET", "/runs", self.list_runs, "read", ManyRuns, Nothing, {200: Runs}),
+            Operation("GET", "/runs/{run}", self.get_run, "read", OneRun, Nothing, {200: Run}),
+            Operation("GET", "/runs/{run}/history", self.get_history, "read", OneHistory, Nothing, {200: History}),
+            Operation(
+                *("POST", "/runs/{run}/cancel", self.cancel_run, "start", OneRun, Cancel, {202: Cancelled}),
+                problems={409: "The run has ended already"},
+            ),
+        ]
+
+    async def list_runs(self, asked: Asked[ManyRuns, Nothing]) -> Response:
+        """List runs, the newest first."""
+        wanted = asked.parameters
+        found = await self._journal.runs(
+            pipeline=wanted.pipeline,
+            status=wanted.status,
+            tag=wanted.tag,
+            trigger=wanted.trigger,
+            since=first_id(wanted.since) if wanted.since is not None else None,
+            before=first_id(wanted.until) if wanted.until is not None else None,
+            after=wanted.after,
+            limit=wanted.limit,
+        )
+        after = found[-1].id if len(found) == wanted.limit else None
+        return JSONResponse({"runs": [runs.row(run) for run in found], "after": after})
+
+    async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
+        """Tell one run: its inputs, outputs, error and steps."""
+        return JSONResponse(await runs.tell(self._journal, asked.parameters.run))
+
+    async def get_history(self, asked: Asked[OneHistory, Nothing]) -> Response:
+        """Tell a run's history, entry by entry."""
+        wanted = asked.parameters
+        found = await runs.history(self._journal, wanted.run, wanted.after, wanted.limit)
+        after = found[-1]["sequence"] if len(found) == wanted.limit else None
+        return JSONResponse({"entries": found, "after": after})
+
+    async def cancel_run(self, asked: Asked[OneRun, Cancel]) -> Response:
+        """Ask for a run's end; answered once that is durable."""
+        run = asked.parameters.run
+        is_posted = await self._runner.cancel(run, asked.body.reason)
+        found = await runs.find(self._journal, run)
+        if not is_posted:
+            raise Problem(409, f"run {run} has ended already: it is {found.status}")
+        return JSONResponse({"id": run, "status": found.status}, 202)

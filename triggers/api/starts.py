@@ -1,0 +1,227 @@
+"""Starting runs over the API, one or many; each is an admission of its own."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, TypeAlias, get_args
+
+import msgspec
+from pydantic import BaseModel, Field, SkipValidation, StringConstraints
+from starlette.responses import JSONResponse, Response
+
+from durable.clock import new_id
+from durable.definition import Definition, InputsRefused
+from durable.history import EndStatus, RunStatus
+from durable.journal import Admitted, Claim, Event, Journal
+from durable.language.pipeline import parse_duration
+from durable.language.problem import quoted
+from durable.runner import Runner
+from durable.start import Start
+from durable.values import JSON
+from triggers import runs
+from triggers.api.kinds import Duration, Moment, Patience, Tag
+from triggers.api.operation import HEADER, Answer, Asked, Body, Operation, Parameters
+from triggers.api.problem import Mistake, Problem, ProblemDetails, problem_of
+from triggers.api.request import read_body_of
+from triggers.api.runs import Run
+from triggers.folder import Folder
+
+CLAIM_FOR = parse_duration("7d")
+"""Milliseconds for which an Idempotency-Key stays taken."""
+
+FARTHEST = parse_duration("3650d")
+"""Milliseconds from now at which a run can begin at most."""
+
+BATCH_LIMIT = 1_000
+"""Runs that one request can start."""
+
+Key: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+KEY_SAID = "The same key with the same inputs is the same run, for seven days"
+
+# -- what is asked ----------------------------------------------------------------------------------------------
+
+
+class OnePipeline(Parameters):
+    pipeline: str = Field(description="The pipeline's id")
+
+
+class StartParameters(OnePipeline):
+    idempotency_key: Key | None = Field(None, alias="Idempotency-Key", description=KEY_SAID, json_schema_extra=HEADER)
+
+
+class StartBody(Body):
+    """A run to start."""
+
+    inputs: dict[str, Any] = Field(default_factory=dict, description="The pipeline's inputs by name")
+    delay: Duration | None = Field(None, description="How long from now it begins")
+    at: Moment | None = Field(None, description="When it begins, instead of `delay`")
+    expires_in: Duration | None = Field(
+        None, description="A run that has not begun so long from now ends as cancelled, with the reason `expired`"
+    )
+    tags: list[Tag] = Field(default_factory=list, max_length=16, description="Words to find it by")
+    priority: int = Field(0, ge=-100, le=100, description="Where attempts wait for a slot, the higher goes first")
+    wait_for: Patience | None = Field(
+        None, description="Answer when it has ended, or after so long (60s at most) as without it"
+    )
+
+
+class BatchItem(StartBody):
+    """A run to start, among others."""
+
+    idempotency_key: Key | None = Field(None, description=KEY_SAID)
+
+
+class Batch(Body):
+    """Runs to start; each is taken or refused by itself."""
+
+    runs: list[SkipValidation[BatchItem]] = Field(
+        min_length=1, max_length=BATCH_LIMIT, description="Each is read by itself, and so is still plain JSON here"
+    )
+
+
+# -- what is answered -------------------------------------------------------------------------------------------
+
+
+class Started(BaseModel):
+    """A run that is durable."""
+
+    id: str
+    status: RunStatus | None = Field(description="Null of a duplicate whose run was cleared away meanwhile")
+    duplicate: bool = Field(description="Whether an earlier request with the same key started it")
+
+
+class Ended(Run):
+    """A run that ended while the request waited for it."""
+
+    duplicate: bool = Field(description="Whether an earlier request with the same key started it")
+
+
+class BatchAnswer(BaseModel):
+    """What became of one item: a run, or a problem."""
+
+    code: int = Field(description="The status with which a request for this run alone is answered")
+    run: Started | Ended | None = None
+    problem: ProblemDetails | None = None
+
+
+class BatchAnswers(BaseModel):
+    """One answer for every item, in the order of the items."""
+
+    answers: list[BatchAnswer]
+
+
+Told: TypeAlias = tuple[int, dict[str, JSON]]
+"""A status of HTTP and a body."""
+
+# -- what answers -----------------------------------------------------------------------------------------------
+
+
+class StartOperations:
+    """Starts runs of the pipelines that are served."""
+
+    def __init__(self, runner: Runner, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
+        self._runner = runner
+        self._journal = journal
+        self._folder = folder
+        self._now = now
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        path, many = "/pipelines/{pipeline}/runs", "/pipelines/{pipeline}/runs/batch"
+        started: dict[int, Answer] = {200: (Started, Ended), 202: Started}
+        return [
+            Operation("POST", path, self.start_run, "start", StartParameters, StartBody, started),
+            Operation("POST", many, self.start_runs, "start", OnePipeline, Batch, {200: BatchAnswers}),
+        ]
+
+    async def start_run(self, asked: Asked[StartParameters, StartBody]) -> Response:
+        """Start a run; answered once it is durable.
+
+        202 with the id and the status of a new run; 200 if an earlier request with the same `Idempotency-Key` started
+        it. With `wait_for` 200 and the whole run, if it ended in time.
+        """
+        definition = self._definition(asked.parameters.pipeline)
+        admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key)
+        [(status, body)] = await self._told([(asked.body, admitted)])
+        return JSONResponse(body, status)
+
+    async def start_runs(self, asked: Asked[OnePipeline, Batch]) -> Response:
+        """Start up to 1,000 runs; answered once all of them are durable or refused.
+
+        Each is an admission of its own: what is wrong with one does not touch the others.
+        """
+        definition = self._definition(asked.parameters.pipeline)
+        outcomes = await asyncio.gather(*(self._taken(definition, item) for item in asked.body.runs))
+        told = iter(await self._told([outcome for outcome in outcomes if not isinstance(outcome, Problem)]))
+        return JSONResponse({"answers": [_answer(outcome, told) for outcome in outcomes]})
+
+    async def _taken(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | Problem":
+        """An item and its admission, or why it has none."""
+        try:
+            given = read_body_of(BatchItem, item)
+            return given, await self._admit(definition, given, given.idempotency_key)
+        except Exception as error:  # noqa: BLE001  # what is wrong with one item does not touch the others
+            return problem_of(error)
+
+    async def _admit(self, definition: Definition, given: StartBody, key: str | None) -> Admitted:
+        at, name = self._now(), definition.spec.id
+        start = _start(definition, given, at)
+        event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
+        start = replace(start, arrival={"id": event.key, "type": None, "time": at})
+        claims = [Claim(f"api/{name}", key, at + CLAIM_FOR, _fingerprint(start.inputs))] if key else []
+        admitted = await self._runner.admit(event, [start], claims=claims)
+        if admitted.is_conflict:
+            raise Problem(422, "this idempotency key was used with other inputs; use a new key for another run")
+        return admitted
+
+    async def _told(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[Told]:
+        """The answer for each run, once it has ended where the answer is to wait for that."""
+        waits = [(admitted.runs[0], given.wait_for) for given, admitted in taken if given.wait_for]
+        await asyncio.gather(*(self._runner.wait_for_end(run, wait / 1000) for run, wait in waits))
+        statuses = await self._journal.statuses([admitted.runs[0] for _, admitted in taken])
+        return [await self._answer(given, admitted, statuses.get(admitted.runs[0])) for given, admitted in taken]
+
+    async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None) -> Told:
+        run, is_duplicate = admitted.runs[0], admitted.is_duplicate
+        if given.wait_for and status in get_args(EndStatus):
+            return 200, await runs.tell(self._journal, run) | {"duplicate": is_duplicate}
+        return 200 if is_duplicate else 202, {"id": run, "status": status, "duplicate": is_duplicate}
+
+    def _definition(self, pipeline: str) -> Definition:
+        definition = self._folder.definition(pipeline)
+        if definition is None:
+            raise Problem(404, f"there is no pipeline {quoted(pipeline)} that can run; GET /api/pipelines lists them")
+        return definition
+
+
+def _start(definition: Definition, given: StartBody, at: int) -> Start:
+    """The run to be; raises `Problem` where it cannot be."""
+    if given.delay is not None and given.at is not None:
+        raise Problem.unfit([Mistake(name="at", detail="it excludes `delay`; leave one of them out")])
+    begins = given.at if given.at is not None else at + (given.delay or 0)
+    if begins > at + FARTHEST:
+        raise Problem.unfit([Mistake(name="at", detail="it is more than ten years away")])
+    try:
+        inputs = definition.accept(given.inputs)
+    except InputsRefused as refused:
+        raise Problem(422, str(refused)) from None
+    return Start(
+        definition,
+        "api",
+        inputs,
+        not_before=begins if begins > at else None,
+        expires_at=None if given.expires_in is None else at + given.expires_in,
+        tags=tuple(sorted(set(given.tags))),
+        priority=given.priority,
+    )
+
+
+def _answer(outcome: object, told: Iterator[Told]) -> JSON:
+    if isinstance(outcome, Problem):
+        return {"code": outcome.status, "problem": outcome.document()}
+    code, run = next(told)
+    return {"code": code, "run": run}
+
+
+def _fingerprint(inputs: dict[str, JSON]) -> str:
+    return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()

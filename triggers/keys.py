@@ -1,0 +1,114 @@
+"""Keys of the API: who may do what, and how often an address may guess.
+
+A key is shown once, when it is made; the journal keeps only its SHA-256. What is set as `WAYPOST_API_KEY`, or stands in
+the key file, is the admin key beside them.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal, TypeAlias, get_args
+
+from durable.clock import new_id
+from durable.journal import ApiKey, Journal
+from triggers.limits import network_of
+
+Scope: TypeAlias = Literal["read", "start", "admin"]
+"""What a key may do, each including those before it: read, start and cancel runs, everything."""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+PREFIX = "wp_"
+"""What every key begins with, so that people and scanners know one when they see it."""
+
+GUESSES = 20
+"""Wrong keys that an address may present in a minute."""
+
+ADDRESSES = 10_000
+"""Addresses whose guesses are counted; the one that began to guess first is forgotten first."""
+
+_MINUTE = 60.0
+
+
+def hashed(key: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def suffices(scope: str, wanted: Scope) -> bool:
+    """Whether a key of this scope may do what wants the other."""
+    return scope in SCOPES and SCOPES.index(scope) >= SCOPES.index(wanted)
+
+
+class Keys:
+    """The keys of the journal, which is their only writer, and the admin key."""
+
+    def __init__(self, journal: Journal, admin: str, now: Callable[[], int]) -> None:
+        self._journal = journal
+        self._admin = admin.encode()
+        self._now = now
+        self._by_hash: dict[str, ApiKey] = {}
+
+    async def load(self) -> None:
+        """Learn the keys that the journal holds."""
+        self._by_hash = {key.hash: key for key in await self._journal.keys()}
+
+    def listed(self) -> list[ApiKey]:
+        """Every key that was ever made, the oldest first."""
+        return list(self._by_hash.values())
+
+    def scope(self, presented: str) -> Scope | None:
+        """What the holder of a key may do; None if it is worth nothing."""
+        if hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self._admin):
+            return "admin"
+        found = self._by_hash.get(hashed(presented))
+        if found is None or found.revoked_at is not None:
+            return None
+        return next((scope for scope in SCOPES if scope == found.scope), None)
+
+    async def create(self, name: str, scope: Scope) -> tuple[ApiKey, str]:
+        """Make a key and keep it; the text is what its holder presents."""
+        at = self._now()
+        text = PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(new_id("key", at), name, scope, hashed(text), at)
+        await asyncio.shield(self._journal.add_key(key))
+        self._by_hash[key.hash] = key
+        return key, text
+
+    async def revoke(self, id: str) -> ApiKey | None:
+        """Make a key worthless from now on; None if there is none of that id."""
+        found = next((key for key in self._by_hash.values() if key.id == id), None)
+        if found is None or found.revoked_at is not None:
+            return found
+        at = self._now()
+        await asyncio.shield(self._journal.revoke_key(id, at))
+        revoked = self._by_hash[found.hash] = replace(found, revoked_at=at)
+        return revoked
+
+
+class Guesses:
+    """Counts the wrong keys that an address presents; `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float], *, most: int = GUESSES, addresses: int = ADDRESSES) -> None:
+        self._clock = clock
+        self._most = most
+        self._addresses = addresses
+        self._wrong: dict[str, tuple[float, int]] = {}
+        """By address: when its minute began, and how many there were in it."""
+
+    def wait(self, address: str) -> int:
+        """Seconds until a key from this address is looked at; 0 is now."""
+        began, wrong = self._wrong.get(network_of(address), (0.0, 0))
+        left = began + _MINUTE - self._clock()
+        return max(1, math.ceil(left)) if wrong >= self._most and left > 0 else 0
+
+    def count(self, address: str) -> None:
+        """A wrong key came from there."""
+        name, at = network_of(address), self._clock()
+        began, wrong = self._wrong.get(name, (at, 0))
+        self._wrong[name] = (began, wrong + 1) if at - began < _MINUTE else (at, 1)
+        if len(self._wrong) > self._addresses:
+            del self._wrong[next(iter(self._wrong))]
