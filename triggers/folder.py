@@ -17,7 +17,7 @@ from durable.language.load import Catalogue, load
 from durable.language.problem import Problem
 from durable.secrets import Secrets
 from durable.values import JSON
-from triggers.schedule import Planned, Schedule
+from triggers.schedules.schedule import Planned, Schedule
 from triggers.webhooks.hook import Hook, Webhook
 
 TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule}

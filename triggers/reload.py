@@ -7,7 +7,7 @@ from watchfiles import awatch
 
 from durable.runner import Runner
 from triggers.folder import Folder, PipelineFile
-from triggers.schedules import Schedules
+from triggers.schedules.schedules import Schedules
 from triggers.webhooks.webhook import Webhooks
 
 log = logging.getLogger("waypost.reload")

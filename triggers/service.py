@@ -31,7 +31,6 @@ from durable.recovery import Recovery
 from durable.runner import Limits, Runner
 from durable.secrets import Secrets
 from triggers import logs
-from triggers.alarm import Alarm
 from triggers.api import Api, refused
 from triggers.body import Bounds
 from triggers.folder import Folder
@@ -39,7 +38,8 @@ from triggers.keys import Guesses, Keys
 from triggers.limits import Limiter, Limiters
 from triggers.operations import Operations
 from triggers.reload import Reload
-from triggers.schedules import Schedules
+from triggers.schedules.alarm import Alarm
+from triggers.schedules.schedules import Schedules
 from triggers.server import listen, server_for, stop
 from triggers.settings import Settings, api_key
 from triggers.webhooks.webhook import METHODS, Webhooks

@@ -15,8 +15,8 @@ from durable.runner import Limits, Runner
 from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.folder import Folder
-from triggers.schedules import Schedules
-from triggers.timetable import told
+from triggers.schedules.schedules import Schedules
+from triggers.schedules.timetable import told
 
 LOOK = 30_000
 

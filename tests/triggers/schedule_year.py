@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import takewhile
 from zoneinfo import ZoneInfo
 
-from triggers.cron import Cron
+from triggers.schedules.cron import Cron
 
 ZONES = ("Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu")
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.triggers.schedule_year import LINES, ZONES, Oracle, compare, foretold, minutes
-from triggers.cron import ALIASES, Cron
+from triggers.schedules.cron import ALIASES, Cron
 
 MIDNIGHT_ZONES = ("America/Santiago", "Africa/Casablanca", "Antarctica/Troll")
 """Clocks that change at midnight, for Ramadan, and by two hours."""

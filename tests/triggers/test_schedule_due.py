@@ -6,8 +6,8 @@ import pytest
 
 from durable.journal import ScheduleRow
 from tests.triggers.schedule_world import HELD, QUICK, World, ms, world
-from triggers.due import MOST_WAITING
-from triggers.schedules import PACE
+from triggers.schedules.due import MOST_WAITING
+from triggers.schedules.schedules import PACE
 
 pytestmark = pytest.mark.anyio
 

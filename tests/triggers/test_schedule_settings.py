@@ -8,8 +8,8 @@ from connectors import BUILT_IN
 from durable.language.load import Catalogue, Loaded, load
 from tests.triggers.schedule_world import ms
 from triggers.folder import TRIGGERS
-from triggers.schedule import Schedule
-from triggers.timing import Every, Once, fires_between, latest_between
+from triggers.schedules.schedule import Schedule
+from triggers.schedules.timing import Every, Once, fires_between, latest_between
 
 ACTIONS = {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
 

@@ -27,7 +27,7 @@ from triggers.api.starts import StartOperations
 from triggers.body import Bounds
 from triggers.folder import Folder
 from triggers.keys import Guesses, Keys
-from triggers.schedules import Schedules
+from triggers.schedules.schedules import Schedules
 
 
 class Api:

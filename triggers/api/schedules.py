@@ -10,9 +10,9 @@ from durable.journal import FireOutcome
 from triggers.api.kinds import Time
 from triggers.api.operation import Asked, Nothing, Operation, Parameters
 from triggers.folder import Folder
-from triggers.schedule import Missed, Overlap
-from triggers.schedules import Schedules
-from triggers.timetable import told
+from triggers.schedules.schedule import Missed, Overlap
+from triggers.schedules.schedules import Schedules
+from triggers.schedules.timetable import told
 
 
 class Policy(BaseModel):

@@ -34,7 +34,7 @@ async def _found(place: "Place") -> list[dict[str, Any]]:
     from durable.clock import now
     from durable.journal import ScheduleRow, open_reader
     from durable.journal.sqlite import FILE_NAME
-    from triggers.timetable import told
+    from triggers.schedules.timetable import told
 
     rows: dict[str, ScheduleRow] = {}
     if (place.data / FILE_NAME).exists():

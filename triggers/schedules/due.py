@@ -10,8 +10,8 @@ from itertools import takewhile
 from typing import TypeAlias
 
 from durable.journal import FireOutcome, ScheduleRow
-from triggers.schedule import Planned
-from triggers.timing import fires_between, latest_between
+from triggers.schedules.schedule import Planned
+from triggers.schedules.timing import fires_between, latest_between
 
 MOST_WAITING = 1_000
 """Fires of one schedule that are caught up or queued; those before them, or after them, start nothing."""

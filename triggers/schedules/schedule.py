@@ -13,8 +13,8 @@ from durable.action import Inputs
 from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.language.pipeline import Duration, TriggerSpec, parse_duration
-from triggers.cron import Cron
-from triggers.timing import Every, Once, Timing, fires_between, zone_named
+from triggers.schedules.cron import Cron
+from triggers.schedules.timing import Every, Once, Timing, fires_between, zone_named
 
 Missed: TypeAlias = Literal["skip", "latest", "all"]
 Overlap: TypeAlias = Literal["allow", "skip", "queue"]

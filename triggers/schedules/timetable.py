@@ -5,9 +5,9 @@ from itertools import dropwhile, islice
 
 from durable.journal import ScheduleRow
 from durable.values import JSON
-from triggers.due import JUMP, begin
-from triggers.schedule import Planned
-from triggers.timing import iso
+from triggers.schedules.due import JUMP, begin
+from triggers.schedules.schedule import Planned
+from triggers.schedules.timing import iso
 
 SHOWN = 3
 """Fires to come that are told."""

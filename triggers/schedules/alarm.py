@@ -11,7 +11,7 @@ from typing import Any
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
 from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped]
 
-from triggers.schedules import Schedules
+from triggers.schedules.schedules import Schedules
 
 LOOK_SECONDS = 30.0
 

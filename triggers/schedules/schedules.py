@@ -13,10 +13,10 @@ from durable.clock import new_id
 from durable.journal import Claim, Event, FireOutcome, Journal, JournalError, ScheduleRow
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
-from triggers.due import Begin, Keep, Moment, Wait, begin, next_due, next_step, restart
-from triggers.schedule import Planned
-from triggers.starting import Filtered, ensure_wanted, start_of
-from triggers.timing import iso
+from triggers.schedules.due import Begin, Keep, Moment, Wait, begin, next_due, next_step, restart
+from triggers.schedules.schedule import Planned
+from triggers.schedules.starting import Filtered, ensure_wanted, start_of
+from triggers.schedules.timing import iso
 
 log = logging.getLogger("waypost.schedule")
 

@@ -1,0 +1,1 @@
+"""The schedule trigger: which moments a pipeline names, and that each of them starts it once."""
