@@ -163,7 +163,7 @@ def test_every_form_of_verify_fits(verify: str) -> None:
     assert said(EDITOR, with_verify(read(verify))) == []
 
 
-SPELT_OUT = yaml.safe_load((ROOT / "triggers" / "presets.yaml").read_text("utf-8"))
+SPELT_OUT = yaml.safe_load((ROOT / "triggers" / "webhooks" / "presets.yaml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(SPELT_OUT))
