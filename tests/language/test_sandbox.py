@@ -201,6 +201,11 @@ def _nested(levels: int) -> JSON:
 
 @pytest.fixture(scope="module")
 def large() -> dict[str, object]:
+    return large_scope()
+
+
+def large_scope() -> dict[str, object]:
+    """Data as large as an expression can meet."""
     return {
         "key": "total",
         "text": "a" * 2**20,
@@ -226,7 +231,7 @@ def test_nothing_breaks_out_of_the_sandbox(text: str) -> None:
 
 @pytest.mark.parametrize("text", BOMBS)
 def test_a_bomb_is_refused_in_bounded_time_and_memory(text: str, large: dict[str, object]) -> None:
-    seconds, memory, is_refused = _measure(text, large)
+    seconds, memory, is_refused = measure(text, large)
     assert is_refused
     assert seconds < TIME_LIMIT
     assert memory < MEMORY_LIMIT
@@ -234,7 +239,7 @@ def test_a_bomb_is_refused_in_bounded_time_and_memory(text: str, large: dict[str
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_is_merely_large_is_done_in_bounded_time_and_memory(text: str, large: dict[str, object]) -> None:
-    seconds, memory, is_refused = _measure(text, large)
+    seconds, memory, is_refused = measure(text, large)
     assert not is_refused
     assert seconds < TIME_LIMIT
     assert memory < MEMORY_LIMIT
@@ -254,7 +259,7 @@ def test_a_text_of_many_expressions_is_bounded(large: dict[str, object]) -> None
         Template.parse("{{ text }}" * 900).render(large)
 
 
-def _measure(text: str, scope: Mapping[str, object]) -> tuple[float, int, bool]:
+def measure(text: str, scope: Mapping[str, object]) -> tuple[float, int, bool]:
     """Seconds, the peak of the memory in bytes, and whether the expression was refused."""
     started = time.perf_counter()
     is_refused = _is_refused(text, scope)
