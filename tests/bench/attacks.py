@@ -10,8 +10,8 @@ def main() -> None:
     seconds, _, _, slowest = max(measured)
     memory, largest = max((memory, text) for _, memory, _, text in measured)
     print(f"attacks stopped / tried: {stopped} / {len(measured)}")
-    print(f"slowest: {seconds:.2f} s, {slowest}")
-    print(f"largest: {memory / 1e6:.0f} MB, {largest}")
+    print(f"slowest: {seconds:.2f} s, {slowest[:60]}")
+    print(f"largest: {memory / 1e6:.0f} MB, {largest[:60]}")
 
 
 if __name__ == "__main__":
