@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from durable import __version__
-from triggers.commands import failure, pipelines, runs, schedules, service
+from triggers.commands import failure, keys, pipelines, runs, schedules, service
 
 app = typer.Typer(
     name="waypost",
@@ -43,6 +43,7 @@ COMMANDS = (
 
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

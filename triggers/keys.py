@@ -7,6 +7,7 @@ the key file, is the admin key beside them.
 import asyncio
 import hashlib
 import hmac
+import ipaddress
 import math
 import secrets
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Literal, TypeAlias, get_args
 from durable.clock import new_id
 from durable.journal import ApiKey, Journal
 from triggers.limits import network_of
+from triggers.settings import Settings, SettingsError
 
 Scope: TypeAlias = Literal["read", "start", "admin"]
 """What a key may do, each including those before it: read, start and cancel runs, everything."""
@@ -23,6 +25,9 @@ Scope: TypeAlias = Literal["read", "start", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "wp_"
 """What every key begins with, so that people and scanners know one when they see it."""
+
+LEAST_LENGTH = 16
+"""Characters of an admin key that other machines may try."""
 
 GUESSES = 20
 """Wrong keys that an address may present in a minute."""
@@ -46,9 +51,9 @@ def suffices(scope: str, wanted: Scope) -> bool:
 class Keys:
     """The keys of the journal, which is their only writer, and the admin key."""
 
-    def __init__(self, journal: Journal, admin: str, now: Callable[[], int]) -> None:
+    def __init__(self, journal: Journal, admin: str | None, now: Callable[[], int]) -> None:
         self._journal = journal
-        self._admin = admin.encode()
+        self._admin = admin.encode() if admin else None
         self._now = now
         self._by_hash: dict[str, ApiKey] = {}
 
@@ -62,7 +67,7 @@ class Keys:
 
     def scope(self, presented: str) -> Scope | None:
         """What the holder of a key may do; None if it is worth nothing."""
-        if hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self._admin):
+        if self._admin and hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self._admin):
             return "admin"
         found = self._by_hash.get(hashed(presented))
         if found is None or found.revoked_at is not None:
@@ -87,6 +92,29 @@ class Keys:
         await asyncio.shield(self._journal.revoke_key(id, at))
         revoked = self._by_hash[found.hash] = replace(found, revoked_at=at)
         return revoked
+
+
+def ensure_guarded(settings: Settings, keys: Keys) -> None:
+    """Raise `SettingsError` where other machines can reach the service and its API is not guarded on purpose."""
+    if is_loopback(settings.host):
+        return
+    reach = f"other machines can reach {settings.host}"
+    cure = f"set WAYPOST_API_KEY to {LEAST_LENGTH} characters or more"
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    if key is not None and len(key) < LEAST_LENGTH:
+        raise SettingsError(f"{reach}, and the API key has {len(key)} characters: {cure}")
+    if key is None and not any(each.revoked_at is None for each in keys.listed()):
+        raise SettingsError(
+            f"{reach}, and nobody has chosen a key for the API: {cure}, or make a key with `waypost keys create NAME`"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address; of a name, whether it says so."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Guesses:

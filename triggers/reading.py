@@ -96,6 +96,15 @@ class OverApi:
     async def schedules(self) -> list[Document]:
         return list((await self._ask("GET", "/api/schedules"))["schedules"])
 
+    async def keys(self) -> list[Document]:
+        return list((await self._ask("GET", "/api/keys"))["keys"])
+
+    async def create_key(self, name: str, scope: str) -> Document:
+        return await self._ask("POST", "/api/keys", json={"name": name, "scope": scope})
+
+    async def revoke_key(self, key: str) -> Document:
+        return await self._ask("DELETE", f"/api/keys/{quote(key, safe='')}")
+
     async def unready(self) -> str | None:
         """Why the service takes no events at the moment; None if it does."""
         answer: Document = (await self._client.get("/ready")).json()

@@ -34,7 +34,7 @@ from triggers import logs
 from triggers.api import Api, refused
 from triggers.body import Bounds
 from triggers.folder import Folder
-from triggers.keys import Guesses, Keys
+from triggers.keys import Guesses, Keys, ensure_guarded
 from triggers.limits import Limiter, Limiters
 from triggers.operations import Operations
 from triggers.reload import Reload
@@ -67,6 +67,7 @@ class Service:
     schedules: Schedules
     app: Starlette
     secrets: Secrets
+    keys: Keys
 
 
 def actions(connectors: Sequence[Connector] = BUILT_IN) -> dict[str, Action]:
@@ -132,7 +133,9 @@ async def compose(
             exception_handlers={HTTPException: refused},
         )
         recovery = Recovery(journal, runner, now)
-        yield Service(settings, url, data, key_file, folder, reload, journal, runner, recovery, schedules, app, secrets)
+        yield Service(
+            settings, url, data, key_file, folder, reload, journal, runner, recovery, schedules, app, secrets, keys
+        )
 
 
 async def serve(
@@ -145,17 +148,17 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
 
-    Raises OSError if the address is taken, and the journal's errors if the data folder cannot be used.
+    Raises OSError if the address is taken, the journal's errors if the data folder cannot be used, and `SettingsError`
+    if other machines could reach an API that nobody guards.
     """
     stopping = _stop_signal()
-    listener = listen(settings.host, settings.port)
-    async with (
-        compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service,
-        at_work(service, listener) as serving,
-    ):
-        announce(service)
-        await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        log.info("stopping: no more requests are taken")
+    with listen(settings.host, settings.port) as listener:
+        async with compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service:
+            ensure_guarded(settings, service.keys)
+            async with at_work(service, listener) as serving:
+                announce(service)
+                await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
+                log.info("stopping: no more requests are taken")
 
 
 @asynccontextmanager

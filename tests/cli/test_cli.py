@@ -15,7 +15,7 @@ from tests.cli.command import COMMAND, ENVIRONMENT, ended, serving, waypost
 
 COMMANDS = [
     *("init", "serve", "validate", "plan", "run", "runs", "show", "history", "cancel"),
-    *("pipelines", "schedules", "connectors", "schema", "doctor", "version"),
+    *("pipelines", "schedules", "connectors", "schema", "doctor", "version", "keys"),
 ]
 
 

@@ -260,10 +260,10 @@ def test_a_text_of_many_expressions_is_bounded(large: dict[str, object]) -> None
 
 
 def measure(text: str, scope: Mapping[str, object]) -> tuple[float, int, bool]:
-    """Seconds, the peak of the memory in bytes, and whether the expression was refused."""
-    started = time.perf_counter()
+    """Seconds of CPU, the peak of the memory in bytes, and whether the expression was refused."""
+    started = time.thread_time()
     is_refused = _is_refused(text, scope)
-    seconds = time.perf_counter() - started
+    seconds = time.thread_time() - started
     tracemalloc.start()
     try:
         _is_refused(text, scope)

@@ -63,22 +63,23 @@ class KeyOperations:
 
     async def list_keys(self, asked: Asked[Parameters, Nothing]) -> Response:
         """List every key that was ever made."""
-        return JSONResponse({"keys": [_told(key) for key in self._keys.listed()]})
+        return JSONResponse({"keys": [told(key) for key in self._keys.listed()]})
 
     async def create_key(self, asked: Asked[Parameters, NewKey]) -> Response:
         """Make a key; the answer is the only place where it is ever shown."""
         key, text = await self._keys.create(asked.body.name, asked.body.scope)
-        return JSONResponse(_told(key) | {"key": text}, 201, {"Cache-Control": "no-store"})
+        return JSONResponse(told(key) | {"key": text}, 201, {"Cache-Control": "no-store"})
 
     async def revoke_key(self, asked: Asked[OneKey, Nothing]) -> Response:
         """Make a key worthless, at once and for ever."""
         key = await self._keys.revoke(asked.parameters.key)
         if key is None:
             raise Problem(404, f"there is no key {quoted(asked.parameters.key)}; GET /api/keys lists them")
-        return JSONResponse(_told(key))
+        return JSONResponse(told(key))
 
 
-def _told(key: ApiKey) -> dict[str, JSON]:
+def told(key: ApiKey) -> dict[str, JSON]:
+    """A key as a line of a list."""
     return {
         "id": key.id,
         "name": key.name,

@@ -1,0 +1,133 @@
+"""What lists cost among many runs: `python -m tests.bench.lists [RUNS]` prints milliseconds of whole answers.
+
+The runs (1,000,000) have ended, and are written by SQL into a journal of their own: 20 pipelines, 1 % failed, 0.1 %
+with the tag `rare` and half of them with `usual`. Each list is asked for again and again over the API's application,
+without a socket.
+"""
+
+import asyncio
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from durable.clock import new_id
+from durable.journal import Journal
+from durable.journal.sqlite import FILE_NAME
+from tests.service.running import ENVIRONMENT
+from triggers.service import compose
+from triggers.settings import Settings
+
+RUNS = 1_000_000
+NOW = 1_800_000_000_000
+EVERY = 250
+"""Milliseconds between two runs."""
+
+ASKED = 200
+BATCH = 20_000
+COLUMNS = (
+    "id, pipeline, version, event, trigger, status, reason, node, epoch, sequence, recoveries, created_at, claimed_at,"
+    " due_at, finished_at"
+)
+
+QUERIES = {
+    "the first page": {},
+    "pipeline": {"pipeline": "p7"},
+    "status=failed (1 %)": {"status": "failed"},
+    "pipeline and status=failed": {"pipeline": "p17", "status": "failed"},
+    "tag (0.1 %)": {"tag": "rare"},
+    "tag and status=failed (none)": {"tag": "rare", "status": "failed"},
+    "tag (50 %) and status=failed": {"tag": "usual", "status": "failed"},
+    "trigger": {"trigger": "shop3"},
+    "pipeline and trigger (none)": {"pipeline": "p7", "trigger": "nobody"},
+    "status=running (none)": {"status": "running"},
+    "an hour, long ago": {"from": "2027-01-14T00:00:00Z", "to": "2027-01-14T01:00:00Z"},
+}
+
+
+def rows(runs: int) -> Iterator[tuple[object, ...]]:
+    for number in range(runs):
+        at = NOW - (runs - number) * EVERY
+        status = "failed" if number % 100 == 17 else "completed"
+        id, pipeline, trigger = new_id("run", at), f"p{number % 20}", f"shop{number % 7}"
+        event = id.replace("run", "evt")
+        fixed = ("v" * 64, event, trigger, status, None, "node", 1, 9, 0, at, at, None, at + 60)
+        yield (id, pipeline, *fixed)
+
+
+def fill(folder: Path, runs: int) -> None:
+    connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    connection.execute("PRAGMA synchronous=OFF")
+    marks = ", ".join("?" * len(COLUMNS.split(", ")))
+    batch: list[tuple[object, ...]] = []
+    for number, row in enumerate(rows(runs), 1):
+        batch.append(row)
+        if len(batch) == BATCH or number == runs:
+            connection.execute("BEGIN")
+            connection.executemany(f"INSERT INTO runs ({COLUMNS}) VALUES ({marks})", batch)
+            tagged = [("rare", run[0]) for run in batch[::1000]] + [("usual", run[0]) for run in batch[1::2]]
+            connection.executemany("INSERT INTO run_tags (tag, run) VALUES (?, ?)", tagged)
+            connection.execute("COMMIT")
+            batch.clear()
+    connection.close()
+
+
+async def measure(client: httpx.AsyncClient, query: dict[str, str]) -> tuple[float, float, int]:
+    """The median and the 99th percentile of a whole answer in milliseconds, and the runs in it."""
+    took: list[float] = []
+    found = 0
+    for _ in range(ASKED):
+        began = time.perf_counter()
+        answer = await client.get("/api/runs", params=query)
+        took.append((time.perf_counter() - began) * 1000)
+        answer.raise_for_status()
+        found = len(answer.json()["runs"])
+    cuts = statistics.quantiles(took, n=100)
+    return cuts[49], cuts[98], found
+
+
+async def cursor_of(client: httpx.AsyncClient, page: int, query: dict[str, str]) -> dict[str, str]:
+    """The query of a page, counted from 1."""
+    asked = dict(query)
+    for _ in range(page - 1):
+        after = (await client.get("/api/runs", params=asked)).json()["after"]
+        if after is None:
+            break
+        asked["after"] = after
+    return asked
+
+
+async def main(runs: int) -> None:
+    table = Table(title=f"GET /api/runs among {runs:,} runs")
+    for column in ("list", "runs", "p50 ms", "p99 ms"):
+        table.add_column(column, justify="left" if column == "list" else "right")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        journal = await Journal.open(folder / "data", node="bench", on_fatal=print)
+        await journal.close()
+        began = time.perf_counter()
+        fill(folder / "data", runs)
+        size = (folder / "data" / FILE_NAME).stat().st_size / 1e6
+        print(f"{runs:,} runs were written in {time.perf_counter() - began:.0f} s: {size:,.0f} MB")
+        settings = Settings.load(folder, {}, {"api_key": "bench-bench-bench", "log_level": "warning"})
+        async with compose(settings, folder, folder / "data", ENVIRONMENT, address=("127.0.0.1", 1)) as service:
+            headers = {"Authorization": "Bearer bench-bench-bench"}
+            transport = httpx.ASGITransport(service.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as client:
+                hundredth = {"the hundredth page": await cursor_of(client, 100, {})}
+                hundredth["the hundredth page, status=failed"] = await cursor_of(client, 100, {"status": "failed"})
+                for said, query in (QUERIES | hundredth).items():
+                    p50, p99, found = await measure(client, query)
+                    table.add_row(said, str(found), f"{p50:.1f}", f"{p99:.1f}")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS))

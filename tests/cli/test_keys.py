@@ -1,0 +1,53 @@
+"""Commands about keys, with a running service and without one."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+
+from tests.cli.command import serving, waypost
+
+
+def test_keys_are_made_listed_and_revoked_without_a_service(place: Path) -> None:
+    made = waypost("keys", "create", "ci", "--scope", "read", cwd=place)
+    assert made.returncode == 0, made.stderr
+    assert re.fullmatch(r"wp_[\w-]{43}\n", made.stdout), "so that a variable can take it"
+    [listed] = json.loads(waypost("keys", "list", "--json", cwd=place).stdout)
+    assert (listed["name"], listed["scope"], listed["revoked_at"]) == ("ci", "read", None)
+    assert made.stdout.strip() not in waypost("keys", "list", cwd=place).stdout
+    assert "worthless" in waypost("keys", "revoke", listed["id"], cwd=place).stdout
+    [revoked] = json.loads(waypost("keys", "list", "--json", cwd=place).stdout)
+    assert revoked["revoked_at"]
+
+
+def test_a_key_that_is_made_while_the_service_runs_works_at_once(place: Path) -> None:
+    with serving(place) as (_, said):
+        made = json.loads(waypost("keys", "create", "ci", "--json", cwd=place).stdout)
+        url = re.findall(r"http://127.0.0.1:\d+", said)[0]
+        headers = {"Authorization": f"Bearer {made['key']}"}
+        assert httpx.get(f"{url}/api/runs", headers=headers, trust_env=False).status_code == 200
+        assert waypost("keys", "revoke", made["id"], cwd=place).returncode == 0
+        assert httpx.get(f"{url}/api/runs", headers=headers, trust_env=False).status_code == 401
+        assert waypost("keys", "revoke", "key_nobody", cwd=place).returncode == 1
+
+
+def test_what_is_no_key_is_explained(place: Path) -> None:
+    assert waypost("keys", "create", "ci", "--scope", "all", cwd=place).returncode == 2
+    assert waypost("keys", "create", "", cwd=place).returncode == 2
+    missing = waypost("keys", "revoke", "key_nobody", cwd=place)
+    assert missing.returncode == 1
+    assert "`waypost keys list` lists them" in missing.stderr
+
+
+def test_serving_other_machines_takes_a_key_that_was_chosen(place: Path) -> None:
+    refused = waypost("serve", "--host", "0.0.0.0", "--port", "0", cwd=place)
+    assert refused.returncode == 2
+    assert "WAYPOST_API_KEY" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    short = waypost("serve", "--host", "0.0.0.0", "--port", "0", cwd=place, WAYPOST_API_KEY="k" * 15)
+    assert short.returncode == 2
+    assert "kkkk" not in short.stderr
+    waypost("keys", "create", "ops", "--scope", "admin", cwd=place)
+    with serving(place, "--host", "0.0.0.0") as (_, said):
+        assert "listens" in said

@@ -1,0 +1,83 @@
+"""Every database: what lists find by tags and bounds, histories in pages, and the keys of the API."""
+
+from dataclasses import replace
+
+import pytest
+
+from durable.history import RunFinished
+from durable.journal import Admission, ApiKey, Journal, NewRun, RunView
+from tests.journal import given
+from tests.journal.conftest import Place
+
+pytestmark = pytest.mark.anyio
+
+FINISHED = RunView("completed", finished_at=3_000)
+KEY = ApiKey("key-1", "the reader", "read", "00ff", 1_000)
+
+
+async def _tagged(journal: Journal, name: str, *tags: str) -> NewRun:
+    run = replace(given.new_run(f"run-{name}"), tags=tags)
+    await journal.admit(Admission(given.event(f"event-{name}"), [run]))
+    return run
+
+
+async def test_runs_are_found_by_their_tags_and_show_them(journal: Journal) -> None:
+    for name, tags in (("1", ("red", "blue")), ("2", ()), ("3", ("red",))):
+        await _tagged(journal, name, *tags)
+
+    assert [(run.id, run.tags) for run in await journal.runs()] == [
+        ("run-3", ("red",)),
+        ("run-2", ()),
+        ("run-1", ("blue", "red")),
+    ]
+    assert [run.id for run in await journal.runs(tag="red")] == ["run-3", "run-1"]
+    assert [run.id for run in await journal.runs(tag="red", after="run-3")] == ["run-1"]
+    assert await journal.runs(tag="green") == []
+    found = await journal.run("run-1")
+    assert found is not None
+    assert found.tags == ("blue", "red")
+
+
+async def test_an_ended_run_is_found_by_its_status_and_by_no_other(journal: Journal) -> None:
+    await _tagged(journal, "1", "red")
+    await _tagged(journal, "2", "red")
+    await journal.append("run-1", 1, 1, [RunFinished(at=3_000, status="completed")], FINISHED)
+
+    assert [run.id for run in await journal.runs(status="completed", tag="red")] == ["run-1"]
+    assert [run.id for run in await journal.runs(status="running", pipeline="orders")] == ["run-2"]
+    assert await journal.runs(status="failed") == []
+    assert await journal.statuses(["run-1", "run-2", "run-9"]) == {"run-1": "completed", "run-2": "running"}
+
+
+async def test_runs_are_found_between_two_ids(journal: Journal) -> None:
+    for name in "12345":
+        await _tagged(journal, name)
+
+    assert [run.id for run in await journal.runs(since="run-2", before="run-5")] == ["run-4", "run-3", "run-2"]
+    assert [run.id for run in await journal.runs(since="run-2", before="run-5", after="run-3")] == ["run-2"]
+
+
+async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) -> None:
+    run = await given.a_run(journal)
+    await journal.append(run, 1, 1, [given.scheduled("a"), given.completed("a"), given.scheduled("b")], given.RUNNING)
+    await journal.append(run, 1, 4, [given.completed("b")], given.RUNNING)
+    whole = await journal.history(run)
+
+    assert [number for number, _ in whole] == [1, 2, 3, 4, 5]
+    for after in range(7):
+        for limit in (1, 2, 10):
+            assert await journal.history(run, after, limit) == whole[after : after + limit]
+        assert await journal.history(run, after) == whole[after:]
+
+
+async def test_a_key_is_kept_and_revoked_once(place: Place) -> None:
+    journal = await place.open()
+    await journal.add_key(KEY)
+    assert await journal.revoke_key("key-1", 2_000)
+    assert not await journal.revoke_key("key-1", 3_000)
+    assert not await journal.revoke_key("key-2", 3_000)
+    await journal.close()
+
+    reopened = await place.open()
+    assert await reopened.keys() == [replace(KEY, revoked_at=2_000)]
+    await reopened.close()

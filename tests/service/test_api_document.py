@@ -1,0 +1,195 @@
+"""The API's own description: it holds every route, real answers fit it, and strangers who follow it break nothing."""
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+from starlette.routing import Mount, Route
+
+from tests.service.running import Outside, Running, outside, running
+
+pytestmark = pytest.mark.anyio
+
+PIPELINES = {
+    "quick": "inputs: {n: {type: integer, default: 1}}\nsteps:\n  - {id: a, use: transform.set, with: {values: {}}}\n",
+    "fails": "steps:\n  - {id: a, use: flow.fail, with: {message: as asked}}\n"
+    "on_failure:\n  - {id: told, use: log.write, with: {message: sad}}\n",
+    "hook": "triggers:\n  - {id: w, use: webhook, with: {path: /w, verify: none}}\n"
+    "  - {id: s, use: schedule, with: {cron: '0 3 * * *'}}\n"
+    "steps:\n  - {id: a, use: transform.set, with: {values: {}}}\n",
+    "broken": "steps: []\n",
+}
+FUZZED_FOR = 12
+"""Seconds; Schemathesis ends the case that is under way."""
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+
+
+class Conformance:
+    """Holds answers against the document; whatever the document does not say is undocumented."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.paths: dict[str, Any] = document["paths"]
+        self.seen: set[tuple[str, str, int]] = set()
+        self._components = document["components"]
+        for schema in self._components["schemas"].values():
+            if "properties" in schema:
+                schema.setdefault("additionalProperties", False)
+
+    async def check(self, answer: httpx.Response) -> None:
+        await answer.aread()
+        if not answer.request.url.path.startswith("/api/") or answer.status_code in (404, 405):
+            return
+        path, said = self._said(answer)
+        self.seen.add((answer.request.method, path, answer.status_code))
+        media = answer.headers["content-type"].partition(";")[0]
+        assert media in said["content"], f"{path} answers {answer.status_code} as {media}"
+        if "json" in media:
+            schema = said["content"][media]["schema"] | {"components": self._components}
+            jsonschema_rs.Draft202012Validator(schema).validate(answer.json())
+
+    def _said(self, answer: httpx.Response) -> tuple[str, dict[str, Any]]:
+        given = answer.request.url.path
+        fitting = [path for path in self.paths if re.fullmatch(re.sub("{[a-z]+}", "[^/]+", path), given)]
+        said = self.paths[fitting[0]][answer.request.method.lower()]["responses"][str(answer.status_code)]
+        if "$ref" in said:
+            said = self._components["responses"][said["$ref"].rpartition("/")[2]]
+        return fitting[0], said
+
+
+async def _open(service: Running, path: str) -> httpx.Response:
+    """What somebody without a key is answered."""
+    async with httpx.AsyncClient(base_url=service.service.url, trust_env=False) as client:
+        return await client.get(path)
+
+
+async def _document(service: Running) -> dict[str, Any]:
+    document: dict[str, Any] = (await _open(service, "/api/openapi.json")).json()
+    return document
+
+
+async def test_the_document_holds_every_route_and_nothing_else(tmp_path: Path) -> None:
+    async with running(tmp_path, {}) as service:
+        document = await _document(service)
+        [api] = [route for route in service.service.app.routes if isinstance(route, Mount) and route.path == "/api"]
+    routes = {
+        (f"/api{route.path}", method)
+        for route in api.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    assert routes == {(path, method.upper()) for path, methods in document["paths"].items() for method in methods}
+    assert document["openapi"].startswith("3.1.")
+
+
+async def test_the_schemas_are_schemas_and_every_reference_leads_somewhere(tmp_path: Path) -> None:
+    async with running(tmp_path, {}) as service:
+        document = await _document(service)
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.meta.validate(schema)
+    for ref in re.findall(r'"\$ref": "#/components/(\w+)/(\w+)"', json.dumps(document)):
+        assert ref[1] in document["components"][ref[0]], ref
+    ids = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+async def test_real_answers_are_as_the_document_says(tmp_path: Path) -> None:
+    async with outside() as world, running(tmp_path, {**PIPELINES, "calls": _calls(world)}) as service:
+        conformance = Conformance(await _document(service))
+        service.client.event_hooks = {"response": [conformance.check]}
+        await _use(service, world)
+    wanted = {
+        (method.upper(), path, int(status))
+        for path, methods in conformance.paths.items()
+        for method, operation in methods.items()
+        for status in operation["responses"]
+        if status.startswith("2")
+    }
+    assert wanted <= conformance.seen, f"never answered: {sorted(wanted - conformance.seen)}"
+    assert {(status) for *_, status in conformance.seen} >= {400, 401, 403, 409, 422}
+
+
+def _calls(world: Outside) -> str:
+    return f'steps:\n  - {{id: call, use: http.post, with: {{url: "{world.url}/x", json: {{}}}}}}\n'
+
+
+async def _use(service: Running, world: Outside) -> None:
+    """Ask for everything that the API has, in the states that a run can have."""
+    ask = service.client.request
+    runs = "/api/pipelines/{}/runs".format
+    world.hangs = 1
+    hanging = (await ask("POST", runs("calls"), json={"tags": ["x"], "priority": 3})).json()["id"]
+    waits = {"wait_for": "10s"}
+    for pipeline in ("quick", "fails", "calls"):
+        run = (await ask("POST", runs(pipeline), json=waits, headers={"idempotency-key": "k"})).json()["id"]
+        await ask("POST", runs(pipeline), json={}, headers={"idempotency-key": "k"})
+        await ask("GET", f"/api/runs/{run}")
+        await ask("GET", f"/api/runs/{run}/history")
+        await ask("POST", f"/api/runs/{run}/cancel")
+    held = (await ask("POST", runs("quick"), json={"delay": "1h", "expires_in": "2h"})).json()["id"]
+    items = [{"idempotency_key": "k"}, {}, {"inputs": {"n": "x"}}, {"priority": 1000}, waits]
+    await ask("POST", f"{runs('quick')}/batch", json={"runs": items})
+    for run in (hanging, held):
+        await ask("GET", f"/api/runs/{run}")
+        await ask("POST", f"/api/runs/{run}/cancel", json={"reason": "enough"})
+        await ask("GET", f"/api/runs/{run}")
+    await ask("POST", "/hooks/w", json={})
+    made = (await ask("POST", "/api/keys", json={"name": "a reader", "scope": "read"})).json()
+    reader = {"authorization": f"Bearer {made['key']}"}
+    await ask("POST", runs("quick"), json={}, headers=reader)
+    await ask("GET", "/api/runs", headers={"authorization": "Bearer nobody"})
+    await ask("DELETE", f"/api/keys/{made['id']}")
+    lists = ("runs", "pipelines", "pipelines/quick", "pipelines/broken", "schedules", "deliveries", "keys")
+    for path in (*lists, "openapi.json", "docs"):
+        await ask("GET", f"/api/{path}")
+    await ask("POST", runs("quick"), content=b"{")
+    await ask("GET", "/api/runs?limit=0")
+
+
+async def test_the_page_says_what_the_document_says_and_loads_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, {}) as service:
+        document = await _document(service)
+        answer = await _open(service, "/api/docs")
+    page = answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    for path, methods in document["paths"].items():
+        assert f"<code>{path}</code>" in page
+        for operation in methods.values():
+            assert f'id="{operation["operationId"]}"' in page
+    targets = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert targets
+    for target in targets:
+        assert target == "openapi.json" or f'id="{target[1:]}"' in page, target
+    assert "<script" not in page
+
+
+async def test_strangers_who_follow_the_document_break_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(tmp_path, PIPELINES) as service:
+        key = service.client.headers["authorization"]
+        report = tmp_path / "report.json"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{service.service.url}/api/openapi.json"),
+            *("--header", f"Authorization:{key}", "--checks", CHECKS, "--max-time", str(FUZZED_FOR)),
+            *("--generation-database", "none", "--seed", "1", "--workers", "2", "--no-color"),
+            *("--report", "json", "--report-json-path", str(report)),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), FUZZED_FOR + 40)
+        assert (await service.client.get("/ready")).status_code == 200
+        assert (await service.client.get("/api/runs")).json()["runs"], "some of what it sent was taken"
+    text = said.decode()
+    with capsys.disabled():
+        print("\n" + "\n".join(text.splitlines()[-12:]))
+    assert process.returncode == 0, text

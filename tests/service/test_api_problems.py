@@ -1,0 +1,113 @@
+"""Below `/api`, and where nothing is, whatever goes wrong is answered with problem details."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.running import running
+
+pytestmark = pytest.mark.anyio
+
+QUICK = {"p": "steps:\n  - {id: a, use: transform.set, with: {values: {}}}\n"}
+
+
+def _is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    document: dict[str, Any] = answer.json()
+    assert answer.status_code == document["status"] == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {"type", "title", "status", "detail"} <= document.keys()
+    return document
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/nobody", 404),
+        ("GET", "/api/", 404),
+        ("GET", "/api/runs/", 404),
+        ("GET", "/nobody", 404),
+        ("DELETE", "/api/runs", 405),
+        ("PUT", "/health", 405),
+        ("TRACE", "/api/runs", 405),
+        ("GET", "/api/runs/run_nobody", 404),
+        ("GET", "/api/runs/%00%ff", 404),
+        ("POST", "/api/runs/run_nobody/cancel", 404),
+        ("POST", "/api/pipelines/nobody/runs", 404),
+        ("DELETE", "/api/keys/key_nobody", 404),
+    ],
+)
+async def test_what_is_not_there_is_a_problem(tmp_path: Path, method: str, path: str, status: int) -> None:
+    async with running(tmp_path, QUICK) as service:
+        _is_problem(await service.client.request(method, path), status)
+
+
+async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(tmp_path: Path) -> None:
+    async with running(tmp_path, QUICK) as service:
+        answer = await service.client.put("/api/keys")
+        assert {"GET", "POST"} <= {each.strip() for each in answer.headers["allow"].split(",")}
+        assert (await service.client.head("/api/runs")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{", {}, 400),
+        (b"\xff", {}, 400),
+        (b'{"inputs": {"a": NaN}}', {}, 400),
+        (b'{"inputs": {"a": "\\ud800"}}', {}, 400),
+        (b"[" * 5_000 + b"]" * 5_000, {}, 400),
+        (b'{"inputs": ' + b"[" * 150 + b"]" * 150 + b"}", {}, 400),
+        (b"null", {}, 422),
+        (b'{"inputs": null}', {}, 422),
+        (b"{}", {"content-encoding": "gzip"}, 415),
+        (b'{"inputs": {"a": "' + b"x" * 2_000_000 + b'"}}', {}, 413),
+        (b"{}", {"idempotency-key": ""}, 422),
+        (b"{}", {"idempotency-key": "k" * 256}, 422),
+    ],
+)
+async def test_a_body_that_cannot_be_taken_is_a_problem(
+    tmp_path: Path, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    async with running(tmp_path, QUICK) as service:
+        answer = await service.client.post("/api/pipelines/p/runs", content=body, headers=headers)
+        _is_problem(answer, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/api/runs?statsu=failed", "`statsu`: there is no such name; did you mean 'status'"),
+        ("/api/runs?status=faild", "`status`: should be 'queued'"),
+        ("/api/runs?status=failed&status=queued", "`status`: it came 2 times"),
+        ("/api/runs?limit=0", "`limit`: should be greater than or equal to 1"),
+        ("/api/runs?limit=1001", "`limit`: should be less than or equal to 1000"),
+        ("/api/runs?limit=1_0", "`limit`: should be a whole number"),
+        ("/api/runs?limit=%2B5", "`limit`: should be a whole number"),
+        ("/api/runs?limit=" + "9" * 30, "`limit`: should be a whole number"),
+        ("/api/runs?after=run_1", "`after`"),
+        ("/api/runs?from=yesterday", "`from`: should be a date and time"),
+        ("/api/runs?tag=", "`tag`"),
+        ("/api/runs/run_x?run=run_y", "`run`: there is no such name"),
+        ("/api/runs/run_x/history?after=-1", "`after`"),
+        ("/api/deliveries?outcome=x", "`outcome`"),
+        ("/api/pipelines?x=1", "`x`"),
+    ],
+)
+async def test_a_parameter_that_does_not_fit_is_named(tmp_path: Path, path: str, said: str) -> None:
+    async with running(tmp_path, QUICK) as service:
+        problem = _is_problem(await service.client.get(path), 422)
+        assert said in problem["detail"]
+        assert problem["errors"][0]["name"] in said
+
+
+async def test_what_nobody_foresaw_is_a_503_that_tells_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, QUICK) as service:
+        with sqlite3.connect(service.service.data / "journal.sqlite") as damaging:
+            damaging.execute("ALTER TABLE deliveries RENAME TO gone")
+        damaging.close()
+        problem = _is_problem(await service.client.get("/api/deliveries"), 503)
+        assert "gone" not in problem["detail"]
+        assert "deliveries" not in problem["detail"]
