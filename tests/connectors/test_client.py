@@ -233,7 +233,7 @@ async def test_a_body_that_is_not_json_is_invalid_and_not_sent(client: HttpClien
         ("deflate", zlib.compress(b"hello")),
         ("deflate", zlib.compress(b"hello", wbits=-15)),
         ("identity", b"hello"),
-        ("deflate, GZIP", gzip.compress(zlib.compress(b"hello"))),
+        ("deflate, GZIP", gzip.compress(zlib.compress(b"hello"), mtime=0)),
     ],
 )
 async def test_a_content_coding_is_undone(client: HttpClient, context: Context, coding: str, encoded: bytes) -> None:
