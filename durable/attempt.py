@@ -106,8 +106,13 @@ class Attempt:
             error = ActionError("the action cancelled itself", error_class="internal", ending="unknown")
             fact = self._raised(error)
         if self.context.is_open:
-            self.context.close()
+            self._end_with(fact)
             await self._report(fact)
+
+    def _end_with(self, fact: Fact) -> None:
+        self.context.close()
+        if isinstance(fact, AttemptFailed):
+            self.context.log.warning("attempt failed: %s: %s", fact.error.error_class, fact.error.message)
 
     def abandon(self) -> None:
         """End it without a fact: nobody waits for it any more."""
@@ -121,8 +126,10 @@ class Attempt:
         timeout = self._node.spec.timeout or 0
         message = f"the attempt took longer than its timeout of {timeout / 1000:g} s"
         error = ActionError(message, error_class="timeout", code="attempt_timeout", ending="unknown")
+        fact = self._raised(error)
+        self._end_with(fact)
         self.abandon()
-        self._expiry = asyncio.ensure_future(self._report(self._raised(error)))
+        self._expiry = asyncio.ensure_future(self._report(fact))
 
     async def _outcome(self) -> Fact:
         """The fact in which the attempt ends. Before the call nothing was sent; after it nothing is repeated."""

@@ -33,3 +33,13 @@ def new_id(kind: str, at: int) -> str:
     """
     number = at << 80 | _order.next(at) << 64 | int.from_bytes(os.urandom(8))
     return f"{kind}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+LAST_TIME = 2**48 - 1
+"""Milliseconds that fit into a name."""
+
+
+def first_id(kind: str, at: int) -> str:
+    """What sorts before every name of the kind made at this time (ms) or later, and after every earlier one."""
+    at = min(max(at, 0), LAST_TIME)
+    return f"{kind}_" + "".join(_ALPHABET[at >> shift & 31] for shift in range(45, -1, -5))

@@ -432,7 +432,7 @@ class Runner:
         if state.finished:
             pipeline = live.definition.spec.id
             metrics.run_finished(pipeline, state.status)
-            log.info("run %s", state.status, extra={"run": live.run, "pipeline": pipeline})
+            _tell_end(live)
             self._drop(live)
             self.when_ended(live.run)
             self._tell_watchers(live.run)
@@ -492,3 +492,13 @@ class Runner:
 
 def _nobody(run: str) -> None:
     """Nobody waits for a run's end."""
+
+
+def _tell_end(live: Live) -> None:
+    """A line about the end of a run: of a failure, where and why."""
+    fields = {"run": live.run, "pipeline": live.definition.spec.id}
+    error = live.state.error
+    if error is None:
+        log.info("run %s", live.state.status, extra=fields)
+    else:
+        log.error("run %s: %s", live.state.status, error.message, extra=fields | {"step": error.step})

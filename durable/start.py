@@ -3,15 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from durable.clock import _ALPHABET, new_id
+from durable.clock import new_id
 from durable.decide import Advance, Effect
 from durable.definition import Definition
 from durable.history import AnyEntry, Failure, RunStarted, State
 from durable.journal import Event, NewRun, RunView
 from durable.values import JSON, NULL, Value
-
-LAST_TIME = (1 << 48) - 1
-"""The last time (ms) that an id can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +49,6 @@ class Begun:
             view=RunView.of(self.state),
             tags=self.state.started.tags if self.state.started else (),
         )
-
-
-def first_id(at: int) -> str:
-    """What sorts before every run that was begun at this time (ms) or later, and after every earlier one."""
-    at = min(max(at, 0), LAST_TIME)
-    return "run_" + "".join(_ALPHABET[at >> shift & 31] for shift in range(45, -1, -5))
 
 
 def begin(event: Event, start: Start, url: Callable[[str], str | None]) -> Begun:

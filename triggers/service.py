@@ -162,7 +162,9 @@ async def serve(
 
 
 @asynccontextmanager
-async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["asyncio.Task[None]"]:
+async def at_work(
+    service: Service, listener: socket.socket, *, fires_schedules: bool = True
+) -> AsyncIterator["asyncio.Task[None]"]:
     """Answer on the listener, recover what a killed process left behind, and sweep; in the end, drain."""
     server = server_for(service.app, max_connections=service.settings.max_connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -170,7 +172,8 @@ async def at_work(service: Service, listener: socket.socket) -> AsyncIterator["a
     reloading = asyncio.create_task(service.reload.watch())
     scheduler = _sweeping(service.recovery)
     alarm = Alarm(service.schedules)
-    alarm.start(scheduler)
+    if fires_schedules:
+        alarm.start(scheduler)
     address_file = service.data / ADDRESS_FILE
     address_file.write_text(json.dumps({"url": _local_url(listener), "pid": os.getpid()}))
     try:

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.action import Ending, ErrorClass
+from durable.clock import first_id
 from durable.history import RunStatus, StepStatus
 from durable.journal import Journal
 from durable.runner import Runner
-from durable.start import first_id
 from triggers import runs
 from triggers.api.kinds import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag, Time
 from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
@@ -175,8 +175,8 @@ class RunOperations:
             status=wanted.status,
             tag=wanted.tag,
             trigger=wanted.trigger,
-            since=first_id(wanted.since) if wanted.since is not None else None,
-            before=first_id(wanted.until) if wanted.until is not None else None,
+            since=first_id("run", wanted.since) if wanted.since is not None else None,
+            before=first_id("run", wanted.until) if wanted.until is not None else None,
             after=wanted.after,
             limit=wanted.limit,
         )

@@ -175,7 +175,7 @@ async def own_service(place: Place) -> AsyncIterator[OverApi]:
         address = listener.getsockname()[:2]
         async with (
             compose(settings, place.config, place.data, place.environment, address=address) as composed,
-            at_work(composed, listener),
+            at_work(composed, listener, fires_schedules=False),
             service(place) as running,
         ):
             if running is None:

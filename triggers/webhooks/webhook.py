@@ -264,6 +264,8 @@ class Webhooks:
         metrics.delivery(outcome)
         if outcome == "rejected" and not self._rejections.take(arrived.hook.name, arrived.at):
             return
+        if outcome == "rejected":
+            log.warning("a delivery to %s was rejected: %s", arrived.hook.name, reason)
         with contextlib.suppress(JournalError):
             self._journal.record(arrived.record(outcome, reason)).add_done_callback(_settled)
 
