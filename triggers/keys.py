@@ -136,7 +136,7 @@ class Guesses:
     def count(self, address: str) -> None:
         """A wrong key came from there."""
         name, at = network_of(address), self._clock()
-        began, wrong = self._wrong.get(name, (at, 0))
+        began, wrong = self._wrong.pop(name, (at, 0))  # and put in again, so that the oldest go first
         self._wrong[name] = (began, wrong + 1) if at - began < _MINUTE else (at, 1)
         if len(self._wrong) > self._addresses:
             del self._wrong[next(iter(self._wrong))]

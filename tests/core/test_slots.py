@@ -52,3 +52,15 @@ async def test_who_goes_away_in_the_moment_of_being_given_a_slot_hands_it_on() -
     unlucky.cancel()
     await next_one
     assert order == ["next"]
+
+
+async def test_those_who_went_away_take_no_memory() -> None:
+    slots = Slots(1)
+    await slots.take(0)
+    stays = asyncio.ensure_future(slots.take(0))
+    for _ in range(1_000):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(slots.take(0), 0.00001)
+    assert len(slots._waiting) < 10
+    slots.give()
+    await asyncio.wait_for(stays, 1)

@@ -7,7 +7,7 @@ from triggers.keys import Guesses, Keys, Scope, suffices
 
 
 class Access:
-    """Lets in those whose key suffices; whoever guesses too often waits."""
+    """Lets in those whose key suffices; whoever guesses too often waits, and shuts out nobody who has a right key."""
 
     def __init__(self, keys: Keys, guesses: Guesses) -> None:
         self._keys = keys
@@ -22,11 +22,11 @@ class Access:
         if scheme.lower() != "bearer" or not key:
             raise _unknown("send the API key as `Authorization: Bearer KEY`")
         address = request.client.host if request.client else ""
-        if seconds := self._guesses.wait(address):
-            message = f"too many wrong keys came from {address}; try again in {seconds} s"
-            raise Problem(429, message, {"Retry-After": str(seconds)})
         scope = self._keys.scope(key)
         if scope is None:
+            if seconds := self._guesses.wait(address):
+                message = f"too many wrong keys came from {address}; try again in {seconds} s"
+                raise Problem(429, message, {"Retry-After": str(seconds)})
             self._guesses.count(address)
             raise _unknown("this API key is not known, or was revoked")
         if not suffices(scope, wanted):

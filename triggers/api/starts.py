@@ -168,7 +168,8 @@ class StartOperations:
         start = _start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival={"id": event.key, "type": None, "time": at})
-        claims = [Claim(f"api/{name}", key, at + CLAIM_FOR, _fingerprint(start.inputs))] if key else []
+        # No file can spell this scope, so nobody's key meets a trigger's claims.
+        claims = [Claim(f"#api/{name}", key, at + CLAIM_FOR, _fingerprint(start.inputs))] if key else []
         admitted = await self._runner.admit(event, [start], claims=claims)
         if admitted.is_conflict:
             raise Problem(422, "this idempotency key was used with other inputs; use a new key for another run")

@@ -8,6 +8,7 @@ verified against that of the webhook, so that nobody can use up somebody else's.
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -125,6 +126,7 @@ class Webhooks:
         self._now = now
         self._hash_key = hash_key
         self._rejections = Quota(REJECTIONS_A_MINUTE)
+        self._complaints = Quota(1)
         self._bounds = bounds
         self._limiters = limiters
         self.serve([])
@@ -211,7 +213,8 @@ class Webhooks:
             try:
                 values.append(str(fill(None, slots, self._secrets)[0]))
             except SecretMissing as missing:
-                log.error("webhook %s: %s", hook.name, missing)
+                if self._complaints.take(hook.name, self._now()):
+                    log.error("webhook %s: %s", hook.name, missing)
         return values
 
     def _filter(self, hook: Hook, arrival: dict[str, JSON]) -> None:
@@ -302,6 +305,8 @@ def _unknown(received: Received) -> Response:
     """The answer to a request for no hook, after the work that a bad signature costs."""
     with contextlib.suppress(Rejected):
         DECOY.check(received, ["decoy"], time.time())
+    hmac.digest(b"decoy", received.body, "sha256")
+    hashlib.sha256(received.body).digest()
     return answers.refused()
 
 
