@@ -151,7 +151,7 @@ async def serve(
     Raises OSError if the address is taken, the journal's errors if the data folder cannot be used, and `SettingsError`
     if other machines could reach an API that nobody guards.
     """
-    stopping = _stop_signal()
+    stopping = stop_signal()
     with listen(settings.host, settings.port) as listener:
         async with compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service:
             ensure_guarded(settings, service.keys)
@@ -206,7 +206,7 @@ def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
     return scheduler
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
     """Set by the first signal; the second ends the process where it stands, which the journal survives."""
     stopping = asyncio.Event()
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -146,21 +144,6 @@ async def follow(running: OverApi, run: str, stopping: asyncio.Event, view: View
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-def stop_signal() -> asyncio.Event:
-    """Set by the first Ctrl-C or SIGTERM; the second ends the process where it stands, which the journal survives."""
-    stopping = asyncio.Event()
-
-    def received() -> None:
-        if stopping.is_set():
-            os._exit(1)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
-    return stopping
 
 
 @asynccontextmanager

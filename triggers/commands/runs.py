@@ -201,9 +201,10 @@ def _nobody_works(data: Path) -> CommandFailed:
 async def _followed(place: "Place", pipeline: str, inputs: Document, *, is_quiet: bool) -> "Followed":
     from rich.console import Console
 
-    from triggers.commands.following import follow, own_service, stop_signal, view
+    from triggers.commands.following import follow, own_service, view
     from triggers.commands.output import console
     from triggers.reading import service
+    from triggers.service import stop_signal
 
     stopping = stop_signal()
     async with contextlib.AsyncExitStack() as stack:
