@@ -2,9 +2,8 @@
 
 import codecs
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import httpx
 
 from durable import values
 from durable.values import JSON
@@ -22,10 +21,13 @@ _CHARSETS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it was received, its content coding undone."""
+    """An answer as it was received, its content coding undone.
+
+    `headers` are by lower-case name; repeated ones are joined by a comma.
+    """
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -36,7 +38,7 @@ class Answer:
     @property
     def is_json(self) -> bool:
         """Whether the header says so."""
-        media_type: str = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         return media_type == "application/json" or media_type.endswith("+json")
 
     def json(self) -> JSON:
@@ -57,3 +59,19 @@ class Answer:
         except LookupError:
             return "utf-8"
         return name if name in _CHARSETS else "utf-8"
+
+
+def merged(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name, as text in UTF-8, or in Latin-1 where one of them is no UTF-8."""
+    try:
+        return _merged(headers, "utf-8")
+    except UnicodeDecodeError:
+        return _merged(headers, "iso-8859-1")
+
+
+def _merged(headers: Iterable[tuple[bytes, bytes]], encoding: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode(encoding), raw_value.decode(encoding)
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found

@@ -4,17 +4,20 @@ It adds the idempotency key to what changes something, bounds what comes back, a
 `ActionError` that says whether the effect certainly did not happen, was answered, or is unknown.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self, TypeAlias
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import httpx
 from msgspec import UNSET, UnsetType
 
 from connectors import failure
-from connectors.answer import Answer
+from connectors.answer import Answer, merged
+from connectors.borrowed import BorrowedTransport
 from connectors.egress import Egress
 from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
-from connectors.transport import BEFORE_SENDING, Transport
+from connectors.request import Header, Request, Timeouts
+from connectors.transport import Transport
 from durable import __version__, values
 from durable.action import ActionError, Context
 from durable.values import JSON, NotJSON
@@ -28,12 +31,44 @@ Fields: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
 
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OF_THE_CODED_BODY = frozenset({"content-encoding", "content-length"})
-_HEADERS = {"user-agent": f"waypost/{__version__}", "accept": "*/*", "accept-encoding": CODINGS}
+_HEADERS: tuple[Header, ...] = (
+    (b"user-agent", f"waypost/{__version__}".encode()),
+    (b"accept", b"*/*"),
+    (b"accept-encoding", CODINGS.encode()),
+)
+
+_JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
+_FORM: tuple[Header, ...] = ((b"content-type", b"application/x-www-form-urlencoded"),)
+
+_parsed = lru_cache(maxsize=256)(httpx.URL)
+"""To judge a URL takes as long as to send a request; most steps send to the same one again and again."""
+
+
+class Exchange(Protocol):
+    """An answer as it arrives: its head, then the pieces of its body."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Sequence[Header]: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class _Door(Protocol):
+    """What sends a request, once."""
+
+    async def exchange(self, request: Request) -> Exchange: ...
+
+    async def aclose(self) -> None: ...
 
 
 class _Body(NamedTuple):
-    content: bytes | None
-    headers: Mapping[str, str] = {}
+    content: bytes = b""
+    headers: tuple[Header, ...] = ()
 
 
 class HttpClient:
@@ -52,9 +87,9 @@ class HttpClient:
         connect_timeout: float = 10.0,
         read_timeout: float | None = None,
     ) -> None:
-        self._transport = transport or Transport(egress or Egress())
+        self._door = _door(transport or Transport(egress or Egress()))
         self._limit = max_response_bytes
-        self._timeouts = {"pool": connect_timeout, "connect": connect_timeout, "read": read_timeout}
+        self._timeouts = Timeouts(connect_timeout, connect_timeout, read_timeout)
 
     async def send(
         self,
@@ -72,23 +107,22 @@ class HttpClient:
 
         The body is `content`, `json` or `form`: the first that is given.
         """
-        body = _body(content, json, form)
-        request = self._request(context, method.upper(), url, given=headers or {}, params=params, body=body)
+        request = self._request(context, method.upper(), url, headers or {}, params, _body(content, json, form))
         context.ensure_open()
         try:
-            response = await self._transport.handle_async_request(request)
+            exchange = await self._door.exchange(request)
             try:
-                return await self._answer(response)
+                return await self._answer(exchange)
             except (TooLarge, Undecodable) as error:
-                raise _unreadable(error, response, request) from None
+                raise _unreadable(error, exchange, request) from None
             finally:
-                await response.aclose()
+                await exchange.aclose()
         except httpx.TransportError as error:
             raise failure.of_transport(error, where(request.method, request.url)) from error
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._transport.aclose()
+        await self._door.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,38 +131,32 @@ class HttpClient:
         await self.close()
 
     def _request(
-        self, context: Context, method: str, url: str, *, given: Mapping[str, str], params: Fields | None, body: _Body
-    ) -> httpx.Request:
-        names = {name.lower() for name in given}
-        added = {**_HEADERS, **body.headers}
-        if method in _UNSAFE and "idempotency-key" not in names:
-            added["idempotency-key"] = context.next_key()
+        self, context: Context, method: str, url: str, given: Mapping[str, str], params: Fields | None, body: _Body
+    ) -> Request:
+        key = context.next_key() if method in _UNSAFE and not _names_a_key(given) else None
         try:
-            target = httpx.URL(url).copy_merge_params(params) if params else httpx.URL(url)
-            headers = [*((name, value) for name, value in added.items() if name not in names), *given.items()]
-            extensions = {"timeout": self._timeouts, BEFORE_SENDING: context.ensure_open}
-            request = httpx.Request(method, target, headers=headers, content=body.content, extensions=extensions)
+            target = _parsed(url).copy_merge_params(params) if params else _parsed(url)
+            headers = _headers(target, given, key, body)
         except (httpx.InvalidURL, UnicodeError, TypeError) as error:
             raise _invalid(f"{method}: the request cannot be made: {error}") from error
         if target.userinfo:
             raise _invalid(f"{where(method, target)}: the URL holds a user or password; send an Authorization header")
-        return request
+        return Request(method, target, headers, body.content, self._timeouts, context.ensure_open)
 
-    async def _answer(self, response: httpx.Response) -> Answer:
+    async def _answer(self, exchange: Exchange) -> Answer:
         """Read the whole body; raises `TooLarge` or `Undecodable`."""
-        headers = response.headers
+        headers = merged(exchange.headers)
         encoded = codings(headers["content-encoding"]) if "content-encoding" in headers else []
-        body = await self._body(response)
+        body = await self._body(exchange)
         if encoded:
             body = inflate(body, encoded, self._limit)
-            headers = httpx.Headers([pair for pair in headers.multi_items() if pair[0] not in _OF_THE_CODED_BODY])
-        return Answer(response.status_code, headers, body)
+            headers = {name: value for name, value in headers.items() if name not in _OF_THE_CODED_BODY}
+        return Answer(exchange.status, headers, body)
 
-    async def _body(self, response: httpx.Response) -> bytes:
-        assert isinstance(response.stream, httpx.AsyncByteStream)
+    async def _body(self, exchange: Exchange) -> bytes:
         chunks: list[bytes] = []
         room = self._limit
-        async for chunk in response.stream:
+        async for chunk in exchange:
             room -= len(chunk)
             if room < 0:
                 raise TooLarge(f"it has more than {self._limit} bytes")
@@ -141,27 +169,45 @@ def where(method: str, url: httpx.URL) -> str:
     return f"{method} {url.scheme}://{url.netloc.decode()}"
 
 
+def _door(transport: httpx.AsyncBaseTransport) -> _Door:
+    return transport if isinstance(transport, Transport) else BorrowedTransport(transport)
+
+
+def _names_a_key(given: Mapping[str, str]) -> bool:
+    return any(name.lower() == "idempotency-key" for name in given)
+
+
+def _headers(url: httpx.URL, given: Mapping[str, str], key: str | None, body: _Body) -> list[Header]:
+    """What is given replaces what is added."""
+    added = [(b"Host", url.netloc), *_HEADERS, *body.headers]
+    if key is not None:
+        added.append((b"idempotency-key", key.encode("ascii")))
+    if not given:
+        return added
+    fields = httpx.Headers(given)
+    return [*(field for field in added if field[0].decode() not in fields), *fields.raw]
+
+
 def _body(content: bytes | None, json: "JSON | UnsetType", form: Fields | None) -> _Body:
     if content is not None:
         return _Body(content)
     if json is not UNSET:
         try:
-            return _Body(values.encode(json), {"content-type": "application/json"})
+            return _Body(values.encode(json), _JSON)
         except NotJSON as error:
             raise _invalid(f"the body cannot be sent: {error}") from error
     if form is not None:
-        fields = str(httpx.QueryParams(form))
-        return _Body(fields.encode(), {"content-type": "application/x-www-form-urlencoded"})
-    return _Body(None)
+        return _Body(str(httpx.QueryParams(form)).encode(), _FORM)
+    return _Body()
 
 
 def _invalid(message: str) -> ActionError:
     return ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
 
 
-def _unreadable(error: TooLarge | Undecodable, response: httpx.Response, request: httpx.Request) -> ActionError:
+def _unreadable(error: TooLarge | Undecodable, exchange: Exchange, request: Request) -> ActionError:
     """The service has answered; only what it said is lost. What its status says decides whether to ask again."""
-    answer = Answer(response.status_code, response.headers, b"")
+    answer = Answer(exchange.status, merged(exchange.headers), b"")
     if not answer.is_success:
         return failure.of_answer(answer, where(request.method, request.url))
     return ActionError(

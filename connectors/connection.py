@@ -100,8 +100,11 @@ class Exchange(httpx.AsyncByteStream):
             raise self.error
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(self._timeout):
+            if self._timeout is None:
                 await self._waiter
+            else:
+                async with asyncio.timeout(self._timeout):
+                    await self._waiter
         except TimeoutError:
             raise httpx.ReadTimeout(f"nothing arrived for {self._timeout} s") from None
         finally:
@@ -137,7 +140,7 @@ class Connection(asyncio.Protocol):
 
         The event loop learns of a close only on its next turn; asking the socket closes that gap.
         """
-        return not self.is_closing and not _has_arrived(self._transport.get_extra_info("socket").fileno())
+        return not self.is_closing and not (self._poll and self._poll.poll(0))
 
     def pause(self) -> None:
         if not self._is_paused:
@@ -156,6 +159,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._poll = _poll(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -253,9 +257,10 @@ class Connection(asyncio.Protocol):
             exchange.wake()
 
 
-def _has_arrived(descriptor: int) -> bool:
+def _poll(descriptor: int) -> "select.poll | None":
+    """What tells whether there is anything to read."""
     if sys.platform == "win32":
-        return False  # its event loop reads ahead
+        return None  # its event loop reads ahead
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return poll

@@ -1,6 +1,7 @@
 """How what went wrong on the way out becomes the `ActionError` that says what is known of the effect."""
 
 import math
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -67,7 +68,7 @@ def error_class(answer: Answer) -> ErrorClass:
             return "client"
 
 
-def retry_after(headers: httpx.Headers) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a service asks to wait (RFC 9110, 10.2.3); a date counts from the answer's own Date."""
     asked = headers.get("retry-after", "").strip()
     try:

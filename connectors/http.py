@@ -8,11 +8,11 @@ a service ignores that key and a second effect would hurt, the step says `on_cra
 
 import base64
 from contextlib import suppress
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import httpx
 from msgspec import UNSET
-from pydantic import BaseModel, Field, JsonValue, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from connectors import failure
 from connectors.answer import Answer
@@ -33,16 +33,16 @@ class Target(Inputs):
 
     url: Secret = Field(description="An absolute http or https URL, without user and password")
     params: dict[str, Parameter | list[Parameter]] = Field(
-        default={}, description="Added to the URL's query; a list repeats its name"
+        default_factory=dict, description="Added to the URL's query; a list repeats its name"
     )
-    headers: dict[str, Secret] = Field(default={}, description="Request headers by name")
+    headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name")
     expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all < 400")
 
 
 class Message(Target):
     """A request that may have a body: at most one of `json`, `form` and `body`."""
 
-    payload: JsonValue = Field(default=None, alias="json", description="A body to be sent as JSON")
+    payload: Any = Field(default=None, alias="json", description="A body to be sent as JSON")
     form: dict[str, Parameter | list[Parameter]] | None = Field(
         default=None, description="A body to be sent as a form (application/x-www-form-urlencoded)"
     )
@@ -68,7 +68,7 @@ class Reply(BaseModel):
 
     status: int = Field(description="The HTTP status")
     headers: dict[str, str] = Field(description="Headers by lower-case name; repeated ones are joined by a comma")
-    body: JsonValue = Field(description="The body: JSON, text, or base64; null if it is empty")
+    body: Any = Field(description="The body: JSON, text, or base64; null if it is empty")
     body_encoding: BodyEncoding = Field(description="How `body` stands for the body")
 
 
@@ -137,7 +137,7 @@ async def _sent(client: HttpClient, context: Context, method: str, target: Targe
 def _reply(answer: Answer) -> Reply:
     """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
     body, encoding = _body(answer)
-    return Reply(status=answer.status, headers=dict(answer.headers.items()), body=body, body_encoding=encoding)
+    return Reply(status=answer.status, headers=dict(answer.headers), body=body, body_encoding=encoding)
 
 
 def _body(answer: Answer) -> tuple[JSON, BodyEncoding]:
@@ -145,10 +145,16 @@ def _body(answer: Answer) -> tuple[JSON, BodyEncoding]:
         return None, "empty"
     if answer.is_json:
         with suppress(NotJSON):
-            body = answer.json()
-            check(body, LEVEL_LIMIT)
-            return body, "json"
+            return _shallow(answer), "json"
     text = answer.text()
     if text is not None:
         return text, "text"
     return base64.b64encode(answer.body).decode("ascii"), "base64"
+
+
+def _shallow(answer: Answer) -> JSON:
+    """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, nobody needs to look."""
+    body = answer.json()
+    if answer.body.count(b"[") + answer.body.count(b"{") > LEVEL_LIMIT:
+        check(body, LEVEL_LIMIT)
+    return body

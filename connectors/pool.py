@@ -10,24 +10,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import certifi
 import httpx
 
 from connectors.connection import Connection
 from connectors.egress import Address, Egress, Resolve, canonical, literal
-
-
-class Origin(NamedTuple):
-    """Where a connection leads."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+from connectors.origin import Origin
+from connectors.permits import Permits
+from connectors.request import Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class _Lane:
     """One origin's connections; `users` hold a permit or wait for one."""
 
     origin: Origin
-    permits: asyncio.Semaphore
+    permits: Permits
     idle: dict[Connection, None] = field(default_factory=dict)
     users: int = 0
 
@@ -61,7 +52,7 @@ class Pool:
         self._resolve = resolve
         self._limits = limits
         self._given_tls = tls
-        self._permits = asyncio.Semaphore(limits.total)
+        self._permits = Permits(limits.total)
         self._permitted = 0
         self._lanes: dict[Origin, _Lane] = {}
         self._lent: dict[Connection, _Lane] = {}
@@ -70,23 +61,22 @@ class Pool:
         self._emptied = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def lend(self, origin: Origin, *, wait: float | None, connect: float | None) -> Connection:
+    async def lend(self, origin: Origin, timeouts: Timeouts) -> Connection:
         """A connection on which nothing was sent yet in this exchange.
 
-        `wait` and `connect` are the seconds for a permit and for a new connection. Raises `httpx.PoolTimeout`,
-        `httpx.ConnectTimeout` or `httpx.ConnectError`.
+        Raises `httpx.PoolTimeout`, `httpx.ConnectTimeout` or `httpx.ConnectError`.
         """
         lane = self._lanes.get(origin) or self._lanes.setdefault(
-            origin, _Lane(origin, asyncio.Semaphore(self._limits.per_origin))
+            origin, _Lane(origin, Permits(self._limits.per_origin))
         )
         lane.users += 1
         try:
-            await self._permit(lane, wait)
+            await self._permit(lane, timeouts.pool)
         except BaseException:
             self._leave(lane)
             raise
         try:
-            connection = self._kept(lane) or await self._connected(lane, connect)
+            connection = self._kept(lane) or await self._connected(lane, timeouts.connect)
         except BaseException:
             self._release(lane)
             raise
@@ -126,6 +116,14 @@ class Pool:
     # -- permits ------------------------------------------------------------------------------------------------
 
     async def _permit(self, lane: _Lane, wait: float | None) -> None:
+        if lane.permits.free and self._permits.free:  # no wait, no timer
+            lane.permits.free -= 1
+            self._permits.free -= 1
+        else:
+            await self._turn(lane, wait)
+        self._permitted += 1
+
+    async def _turn(self, lane: _Lane, wait: float | None) -> None:
         try:
             async with asyncio.timeout(wait):
                 await lane.permits.acquire()
@@ -136,7 +134,6 @@ class Pool:
                     raise
         except TimeoutError:
             raise httpx.PoolTimeout(f"no connection to {lane.origin} became free in {wait} s") from None
-        self._permitted += 1
 
     def _release(self, lane: _Lane) -> None:
         self._permitted -= 1

@@ -1,6 +1,8 @@
 """Values made from values: `transform.set` checkpoints what its expressions yield."""
 
-from pydantic import Field, JsonValue
+from typing import Any
+
+from pydantic import Field
 
 from durable.action import Connector, Context, Inputs, action
 from durable.values import JSON
@@ -9,7 +11,7 @@ from durable.values import JSON
 class Values(Inputs):
     """What to keep."""
 
-    values: dict[str, JsonValue] = Field(description="The output, by name; the values may be expressions")
+    values: dict[str, Any] = Field(description="The output, by name; the values may be expressions")
 
 
 @action("set", input=Values)

@@ -309,3 +309,25 @@ async def test_a_mock_transport_serves_a_connectors_test(context: Context) -> No
     async with HttpClient(transport=httpx.MockTransport(handle)) as client:
         reply = await client.send(context, "POST", "https://api.example/charges")
         assert (reply.status, reply.json()) == (201, {"path": "/charges"})
+
+
+async def test_a_mock_transport_sees_what_a_server_would_see(context: Context) -> None:
+    async def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"headers": dict(request.headers), "body": (await request.aread()).decode()})
+
+    async with serve(answering(OK)) as server, HttpClient(egress=LOCAL) as real:
+        await real.send(context, "POST", server.url, json={"a": 1}, headers={"X-Team": "ops", "ACCEPT": "text/plain"})
+        seen = server.requests[0]
+        async with HttpClient(transport=httpx.MockTransport(handle)) as client:
+            given = {"X-Team": "ops", "ACCEPT": "text/plain", "idempotency-key": "run:step"}
+            reply = await client.send(context, "POST", server.url, json={"a": 1}, headers=given)
+    assert reply.json() == {"headers": seen.headers, "body": seen.body.decode()}
+
+
+async def test_a_mock_transport_is_held_to_the_same_bounds(context: Context) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b"x" * 11)
+
+    async with HttpClient(transport=httpx.MockTransport(handle), max_response_bytes=10) as client:
+        error = await failure(client, context, "https://api.example/")
+        assert outcome(error) == ("invalid", "response_too_large", "answered")

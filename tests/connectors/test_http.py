@@ -1,12 +1,13 @@
 """The actions of `http`: what counts as success, how a body stands in the output, what a refusal says."""
 
+import gzip
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from connectors.failure import EXCERPT_LIMIT, LONGEST_WAIT
-from connectors.http import CONNECTOR, Reply
+from connectors.http import CONNECTOR, LEVEL_LIMIT, Reply
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, Server, answer, answering, serve
 
@@ -84,6 +85,10 @@ def test_a_get_has_no_body() -> None:
         ACTIONS["get"].input.model_validate({"url": "http://x", "json": {}})
 
 
+def nested(levels: int) -> list[object]:
+    return [nested(levels - 1)] if levels > 1 else []
+
+
 # -- answers -----------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +100,9 @@ def test_a_get_has_no_body() -> None:
         ("application/json", b"<html>", "<html>", "text"),
         ("application/json", b"[NaN]", "[NaN]", "text"),
         ("application/json", b"[" * 100_000, "[" * 100_000, "text"),
+        ("application/json", b"[%b]" % b",".join([b"[1]"] * 1000), [[1]] * 1000, "json"),
+        ("application/json", b"[" * LEVEL_LIMIT + b"]" * LEVEL_LIMIT, nested(LEVEL_LIMIT), "json"),
+        ("application/json", b"[" * 102 + b"]" * 102, "[" * 102 + "]" * 102, "text"),
         ("application/json", b'"\\ud800"', '"\\ud800"', "text"),
         ("application/json", b"", None, "empty"),
         ("text/plain", "é".encode(), "é", "text"),
@@ -120,6 +128,18 @@ async def test_headers_have_lower_case_names_and_repeated_ones_are_joined(contex
         reply = await perform(context, "post", url=server.url)
         assert reply.status == 201
         assert reply.headers == {"content-length": "0", "x-a": "1, 2"}
+
+
+@pytest.mark.parametrize(("value", "text"), [("é".encode(), "é"), (b"\xe9", "é"), (b"", "")])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_a_header_is_text_whatever_it_is_encoded_in(
+    context: Context, value: bytes, text: str, coding: str
+) -> None:
+    body = gzip.compress(b"ok") if coding == "gzip" else b"ok"
+    said = answer(body, f"Content-Encoding: {coding}", "X-Name: NAME").replace(b"NAME", value)
+    async with serve(answering(said)) as server:
+        reply = await perform(context, "post", url=server.url)
+        assert (reply.headers["x-name"], reply.body) == (text, "ok")
 
 
 @pytest.mark.parametrize(

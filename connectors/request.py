@@ -1,0 +1,56 @@
+"""One request, and the bytes of the one message that it is sent as."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import httpx
+
+Header: TypeAlias = tuple[bytes, bytes]
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # decided here, and by nobody else
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(rb"[!-~]+")
+_VALUE = re.compile(rb"[^\r\n\0]*")
+
+
+class Timeouts(NamedTuple):
+    """Seconds to wait for a free connection, for a new one, and for anything to arrive."""
+
+    pool: float | None = None
+    connect: float | None = None
+    read: float | None = None
+
+
+class Request(NamedTuple):
+    """What to send. `before_sending` is called when the connection is there; it may raise."""
+
+    method: str
+    url: httpx.URL
+    headers: Sequence[Header]
+    content: bytes
+    timeouts: Timeouts
+    before_sending: Callable[[], None]
+
+    def encoded(self) -> bytes:
+        """The message; raises `httpx.LocalProtocolError` for what would not stay one request."""
+        method, target = self.method.encode("ascii", "replace"), self.url.raw_path
+        if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
+            raise httpx.LocalProtocolError("the method or the URL has characters that HTTP forbids")
+        self._check_headers()
+        lines = [b"%b %b HTTP/1.1" % (method, target)]
+        lines += [b": ".join(header) for header in self.headers if header[0].lower() not in _FRAMING]
+        if self.content or self.method in _WITH_BODY:
+            lines.append(b"content-length: %d" % len(self.content))
+        return b"\r\n".join((*lines, b"", self.content))
+
+    def _check_headers(self) -> None:
+        """A character that is forbidden in one header is forbidden in all of them, so they are looked at together."""
+        names, values = zip(*self.headers, strict=True) if self.headers else ((), ())
+        if all(names) and _TOKEN.fullmatch(b"".join(names)) and _VALUE.fullmatch(b"".join(values)):
+            return
+        for name, value in self.headers:
+            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+                raise httpx.LocalProtocolError(f"the header {name!r} has characters that HTTP forbids")
