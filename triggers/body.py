@@ -12,15 +12,20 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
-from durable.values import JSON, NESTING_LIMIT, NotJSON, decode
+from durable.values import JSON, NESTING_LIMIT, NotJSON, Value, decode
 
 FIELD_LIMIT = 1_000
 """Fields that a form may have."""
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
 """Levels that a body may have: fewer than a value may, since it will stand inside others."""
+
+IS_WHOLE = "waypost.is_whole"
+"""The extension of a scope by which the server says that the body is there: it needs no deadline, and a deadline is
+a seventh of what a request costs."""
 
 _TEXT_TYPE = re.compile(r"text/.+|application/(xml|yaml|x-ndjson|graphql|javascript)|.+\+(xml|yaml)")
 _CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "latin-1", "windows-1252": "cp1252"}
@@ -43,36 +48,49 @@ class Bounds(NamedTuple):
 
 
 async def read_body(request: Request, bounds: Bounds) -> bytes:
+    """The whole body of a request; see `receive_body`."""
+    return await receive_body(request.scope, request.receive, bounds)
+
+
+async def receive_body(scope: Scope, receive: Receive, bounds: Bounds) -> bytes:
     """The whole body, of `limit` bytes at most, which must have come before the deadline.
 
     Bytes are counted as they come, whatever was declared. Raises `Unreadable` and `ClientDisconnect`.
     """
     limit, deadline = bounds
-    _refuse_encoded(request)
-    _refuse_declared(request.headers.get("content-length", ""), limit)
+    _refuse_declared(scope, limit)
     body = bytearray()
+    if IS_WHOLE in scope.get("extensions", ()):
+        await _receive(body, receive, limit)
+        return bytes(body)
     try:
         async with asyncio.timeout(deadline):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > limit:
-                    raise _too_large(limit)
-                body += chunk
+            await _receive(body, receive, limit)
     except TimeoutError:
         message = f"the body did not arrive within {deadline:g} s; {len(body)} bytes came"
         raise Unreadable(message, 408) from None
     return bytes(body)
 
 
-def _refuse_encoded(request: Request) -> None:
-    for value in request.headers.getlist("content-encoding"):
-        if value.strip().lower() not in {"", "identity"}:
+async def _receive(body: bytearray, receive: Receive, limit: int) -> None:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        if len(body) + len(chunk) > limit:
+            raise _too_large(limit)
+        body += chunk
+
+
+def _refuse_declared(scope: Scope, limit: int) -> None:
+    """Raise `Unreadable` for a body that is known to be too large or compressed before it is read."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and (len(value) > len(str(limit)) or int(value) > limit):
+            raise _too_large(limit)
+        if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             raise Unreadable("compressed bodies are not accepted; send it without Content-Encoding", 415)
-
-
-def _refuse_declared(length: str, limit: int) -> None:
-    is_number = length.isascii() and length.isdigit()
-    if is_number and (len(length) > len(str(limit)) or int(length) > limit):
-        raise _too_large(limit)
 
 
 def _too_large(limit: int) -> Unreadable:
@@ -86,16 +104,30 @@ def parse(body: bytes, content_type: str | None) -> JSON:
     mapping (a repeated field as a list); text and XML as text; anything else, files and multipart included, as
     `{base64, content_type}`. Without a content type: JSON if it begins as a mapping or list, else text. No bytes: null.
     """
+    return _read(body, content_type)[0]
+
+
+def parse_and_keep(body: bytes, content_type: str | None) -> tuple[JSON, Value]:
+    """What `parse` makes of the body, and the same as an event keeps it; raises `Unreadable`.
+
+    JSON is kept as it was sent, since to check and encode again what it says is a quarter of the work on a request.
+    """
+    parsed, is_json = _read(body, content_type)
+    return parsed, Value.encoded(body) if is_json else Value.of(parsed)
+
+
+def _read(body: bytes, content_type: str | None) -> tuple[JSON, bool]:
+    """What the body says, and whether it is JSON as it stands."""
     if not body:
-        return None
+        return None, False
     kind, charset = _content_type(content_type, body)
     if kind == "application/json" or kind.endswith("+json"):
-        return _json(body)
+        return _json(body), True
     if kind == "application/x-www-form-urlencoded":
-        return _form(body)
+        return _form(body), False
     if _TEXT_TYPE.fullmatch(kind):
-        return _text(body, charset)
-    return {"base64": base64.b64encode(body).decode(), "content_type": content_type}
+        return _text(body, charset), False
+    return {"base64": base64.b64encode(body).decode(), "content_type": content_type}, False
 
 
 def _content_type(value: str | None, body: bytes) -> tuple[str, str]:

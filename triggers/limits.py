@@ -69,6 +69,8 @@ class Limiters(NamedTuple):
 
 def network_of(address: str) -> str:
     """What an address counts as: itself, or, of IPv6, the network of 2^64 addresses that one sender can choose from."""
+    if ":" not in address:
+        return address
     try:
         known = ipaddress.IPv6Address(address)
     except ValueError:

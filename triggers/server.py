@@ -14,6 +14,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from triggers.body import IS_WHOLE
+
 GRACE = 5
 """Seconds for requests under way when the server stops."""
 
@@ -26,13 +28,15 @@ HEAD_SECONDS = 10.0
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds on a request's head, which it has none for."""
+    """uvicorn's protocol with bounds on a request's head, which it has none for, and word of a body that is there."""
 
+    _is_in_head = False
     _head = 0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._is_in_head = True
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -40,30 +44,36 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline:
-            self._head += len(data)
+        self._head += len(data)
         super().data_received(data)
-        if self._deadline and self._head > HEAD_LIMIT:
-            self._refuse(431, "the request's headers are too large")
+        if self._is_in_head:
+            self._await_head()
+            if self._head > HEAD_LIMIT:
+                self._refuse(431, "the request's headers are too large")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._await_head()
+        if not self._is_in_head:
+            self._is_in_head, self._head = True, 0
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_LIMIT:
+        if sum([len(name) + len(value) for name, value in self.headers]) + len(self.url) > HEAD_LIMIT:
             self._refuse(431, "the request's headers are too large")
         else:
             super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self.scope["extensions"] = {IS_WHOLE: {}}
+        super().on_message_complete()
+
     def _await_head(self) -> None:
         if self._deadline is None:
-            self._head = 0
             message = "the request's headers did not arrive in time"
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, message)
 
     def _stop_waiting(self) -> None:
+        self._is_in_head = False
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None

@@ -18,9 +18,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.server import Protocol, Server, listen, stop
+from triggers.body import IS_WHOLE
+from triggers.server import Protocol, Server, listen, server_for, stop
 from triggers.webhooks.presets import presets
 from triggers.webhooks.signature import sign
 
@@ -76,6 +78,45 @@ async def test_headers_over_the_limit_are_refused(tmp_path: Path) -> None:
         endless = await _raw(service, b"GET /health HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 500_000)
         assert not endless or endless.startswith(b"HTTP/1.1 431 ")
         assert (await service.client.get("/health")).status_code == 200
+
+
+async def test_the_body_of_one_request_is_no_head_of_the_next(tmp_path: Path) -> None:
+    async with running(tmp_path, {}) as service:
+        host, port = address(tmp_path)
+        reader, writer = await asyncio.open_connection(host, port)
+        for part in (_request("/hooks/x", b"x" * 200_000, {}), b"GET /health HTTP/1.1\r\nhost:", b" x\r\n\r\n"):
+            writer.write(part)
+            await writer.drain()
+            if part.startswith(b"POST"):
+                assert (await reader.readuntil(b'webhook"}')).startswith(b"HTTP/1.1 401 ")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        assert (await service.client.options("/hooks/x")).status_code == 405
+
+
+async def test_the_server_says_whether_a_body_is_there() -> None:
+    async def tell(scope: Scope, receive: Receive, send: Send) -> None:
+        told = b"whole" if IS_WHOLE in scope.get("extensions", {}) else b"begun"
+        headers = [(b"x-body", told), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while (await receive())["more_body"]:
+            pass
+        await send({"type": "http.response.body"})
+
+    listener = listen("127.0.0.1", 0)
+    server = server_for(tell, max_connections=10)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        whole = _request("/", b"x" * 100, {})
+        for cut, told in ((len(whole), b"whole"), (len(whole) - 100, b"begun"), (len(whole) - 50, b"begun")):
+            writer.write(whole[:cut])
+            assert told in await reader.readuntil(b"\r\n\r\n")
+            writer.write(whole[cut:])
+        writer.close()
+    finally:
+        await stop(server, serving)
+        listener.close()
 
 
 @pytest.mark.parametrize(

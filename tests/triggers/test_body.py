@@ -11,7 +11,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from durable.values import JSON, Value
-from triggers.body import FIELD_LIMIT, LEVEL_LIMIT, Bounds, Unreadable, parse, read_body
+from triggers.body import (
+    FIELD_LIMIT,
+    IS_WHOLE,
+    LEVEL_LIMIT,
+    Bounds,
+    Unreadable,
+    parse,
+    parse_and_keep,
+    read_body,
+    receive_body,
+)
 
 KB = 1024
 
@@ -75,6 +85,15 @@ async def test_a_body_that_stays_unfinished_meets_the_deadline() -> None:
     with pytest.raises(Unreadable, match=r"within 0\.01 s; 4 bytes came") as caught:
         await read(request(half), deadline=0.01)
     assert caught.value.status == 408
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [KB, KB + 1])
+async def test_a_body_that_is_there_is_bounded_in_size_and_has_no_deadline(size: int) -> None:
+    given = request(*chunks(b"x" * size))
+    with pytest.raises(Unreadable) if size > KB else contextlib.nullcontext():
+        body = await receive_body({**given.scope, "extensions": {IS_WHOLE: {}}}, given.receive, Bounds(KB, deadline=0))
+        assert len(body) == size
 
 
 @pytest.mark.anyio
@@ -182,6 +201,13 @@ def test_the_deepest_body_that_is_accepted_can_still_stand_inside_an_event() -> 
     assert Value.of({"trigger": {"body": deepest}}).load() == {"trigger": {"body": deepest}}
 
 
+def test_an_event_keeps_json_as_it_was_sent_and_says_what_expressions_read() -> None:
+    sent = b'{ "a": 1, "a": 2.50,\n "b": "\\u00e9" }'
+    parsed, kept = parse_and_keep(sent, "application/json")
+    assert parsed == kept.load() == {"a": 2.5, "b": "é"}
+    assert kept.text.encode() == sent
+
+
 TYPES = st.sampled_from(
     [
         "application/json",
@@ -201,4 +227,5 @@ TOKENS = st.sampled_from(
 @given(st.binary(max_size=2_000) | st.lists(TOKENS, max_size=400).map(b"".join), TYPES | st.text(max_size=60))
 def test_any_bytes_become_json_or_unreadable_in_bounded_time(body: bytes, content_type: str | None) -> None:
     with contextlib.suppress(Unreadable):
-        Value.of(parse(body, content_type))
+        parsed, kept = parse_and_keep(body, content_type)
+        assert kept.load() == Value.of(parsed).load() == parsed

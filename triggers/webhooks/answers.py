@@ -3,56 +3,83 @@
 Where a sender expects an answer of its own (`reply`), it gets that, and the ids stand in `Waypost-` headers.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from starlette.responses import JSONResponse, Response
+import msgspec
+from starlette.types import Send
 
 from durable.journal import Admitted
-from triggers.webhooks.handshake import Answer
+from durable.values import JSON
+from triggers.webhooks import handshake
 from triggers.webhooks.scheme import Reply
 
+NO_CONTENT = 204
 
-def accepted(admitted: Admitted, reply: Reply | None) -> Response:
+
+class Answer(NamedTuple):
+    """A whole answer; names of headers are in lower case."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def send(self, send: Send) -> None:
+        """Say it as ASGI does."""
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def accepted(admitted: Admitted, reply: Reply | None) -> Answer:
     """The ids of the event and its runs: 202, and 200 if they are those of an earlier delivery."""
     if reply:
-        ids = {"Waypost-Event": admitted.event, "Waypost-Runs": ", ".join(admitted.runs)}
-        return Response(status_code=reply.status, headers=ids)
-    body: dict[str, Any] = {"event": admitted.event, "runs": list(admitted.runs)}
+        return _text(reply.status, {"waypost-event": admitted.event, "waypost-runs": ", ".join(admitted.runs)})
+    body: dict[str, JSON] = {"event": admitted.event, "runs": list(admitted.runs)}
     if admitted.is_duplicate:
-        return JSONResponse(body | {"duplicate": True}, 200)
-    return JSONResponse(body, 202)
+        return _json(200, body | {"duplicate": True})
+    return _json(202, body)
 
 
-def filtered(reason: str, reply: Reply | None) -> Response:
+def filtered(reason: str, reply: Reply | None) -> Answer:
     """No run was started, and why."""
     if reply:
-        return Response(status_code=reply.status, headers={"Waypost-Runs": ""})
-    return JSONResponse({"event": None, "runs": [], "reason": reason})
+        return _text(reply.status, {"waypost-runs": ""})
+    return _json(200, {"event": None, "runs": [], "reason": reason})
 
 
-def greeted(answer: Answer) -> Response:
+def greeted(answer: handshake.Answer) -> Answer:
     """What a handshake asked for, which no browser is to take for a page."""
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return Response(answer.body, answer.status, headers, answer.media_type)
+    headers = {"x-content-type-options": "nosniff"}
+    if answer.media_type:
+        headers["content-type"] = answer.media_type
+    return _text(answer.status, headers, answer.body)
 
 
-def refused() -> Response:
+def refused() -> Answer:
     """The one answer to a bad signature and to a webhook that does not exist."""
     return error(401, "the signature does not fit, or there is no such webhook")
 
 
-def error(status: int, message: str) -> Response:
+def error(status: int, message: str) -> Answer:
     """An error. Where the body was not read to its end, the connection is of no more use."""
-    headers = {"Connection": "close"} if status in (408, 413) else None
-    return JSONResponse({"error": message}, status, headers)
+    return _json(status, {"error": message}, {"connection": "close"} if status in (408, 413) else {})
 
 
-def busy(message: str, retry_after: int) -> Response:
+def busy(message: str, retry_after: int) -> Answer:
     """503: the sender may try again after so many seconds."""
-    return JSONResponse({"error": message}, 503, {"Retry-After": str(retry_after)})
+    return _json(503, {"error": message}, {"retry-after": str(retry_after)})
 
 
-def too_many(retry_after: int, *, is_read: bool) -> Response:
+def too_many(retry_after: int, *, is_read: bool) -> Answer:
     """429: more than the rate allows. `is_read` says whether the request's body was taken in."""
-    headers = {"Retry-After": str(retry_after)} | ({} if is_read else {"Connection": "close"})
-    return JSONResponse({"error": f"too many requests; try again in {retry_after} s"}, 429, headers)
+    headers = {"retry-after": str(retry_after)} | ({} if is_read else {"connection": "close"})
+    return _json(429, {"error": f"too many requests; try again in {retry_after} s"}, headers)
+
+
+def _json(status: int, content: dict[str, JSON], headers: Mapping[str, str] | None = None) -> Answer:
+    return _text(status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(content))
+
+
+def _text(status: int, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    sized = headers if status == NO_CONTENT else {**headers, "content-length": str(len(body))}
+    return Answer(status, body, tuple([(name.encode(), value.encode()) for name, value in sized.items()]))

@@ -68,6 +68,7 @@ class Webhook(Inputs):
 class Hook:
     """A webhook trigger, compiled."""
 
+    name: str
     definition: Definition
     trigger: str
     path: str
@@ -89,6 +90,7 @@ class Hook:
         pattern, _, _ = compile_path(given.path)
         verifier = model.verifier(given.verify)
         return cls(
+            name=f"{definition.spec.id}/{spec.id}",
             definition=definition,
             trigger=spec.id,
             path=given.path,
@@ -103,10 +105,6 @@ class Hook:
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
         )
-
-    @property
-    def name(self) -> str:
-        return f"{self.definition.spec.id}/{self.trigger}"
 
     @property
     def greeting_methods(self) -> frozenset[str]:

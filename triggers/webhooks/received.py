@@ -4,7 +4,6 @@ Rejected   it is not shown to be genuine; `reason` is for the delivery's record,
 """
 
 import hashlib
-import hmac
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,8 +12,8 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
-from durable.values import JSON
-from triggers.body import FIELD_LIMIT, Unreadable, parse
+from durable.values import JSON, Value
+from triggers.body import FIELD_LIMIT, Unreadable, parse_and_keep
 from triggers.webhooks.scheme import Ref
 
 Reason: TypeAlias = Literal[
@@ -58,11 +57,12 @@ class Received:
     @classmethod
     def of(cls, scope: Scope, body: bytes) -> Self:
         """The request of an ASGI scope, whose header values are bytes: they are kept as Latin-1."""
+        headers = [(name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in scope["headers"]]
         return cls(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query_string=scope["query_string"].decode("latin-1"),
-            headers=tuple((name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in scope["headers"]),
+            headers=tuple(headers),
             body=body,
         )
 
@@ -73,10 +73,20 @@ class Received:
             raise Rejected("duplicate_header", f"the header {name} came {len(values)} times")
         return values[0] if values else None
 
-    @cached_property
+    @property
     def parsed(self) -> JSON:
-        """The body as JSON, parsed once; to be asked for after verification. Raises `Unreadable`."""
-        return parse(self.body, next((value for name, value in self.headers if name == "content-type"), None))
+        """The body as JSON; to be asked for after verification. Raises `Unreadable`."""
+        return self._document[0]
+
+    @property
+    def kept(self) -> Value:
+        """The body as an event keeps it; as `parsed`."""
+        return self._document[1]
+
+    @cached_property
+    def _document(self) -> tuple[JSON, Value]:
+        content_type = next((value for name, value in self.headers if name == "content-type"), None)
+        return parse_and_keep(self.body, content_type)
 
     def value(self, ref: Ref, signature: Pairs) -> str | None:
         """The text at a place that has a name, None if it is absent; raises `Rejected` if it is there several times.
@@ -120,14 +130,16 @@ def _query(text: str) -> list[tuple[str, str]]:
 
 
 def withhold(headers: Pairs, names: Collection[str], key: bytes) -> tuple[Pairs, Pairs]:
-    """The headers without those named, and for each of those its name and HMAC-SHA256 under `key`.
+    """The headers without those named, and for each of those its name and keyed BLAKE2b under `key`.
 
     The hashes tell whether two deliveries carried the same credential, and nothing of what it is.
     """
-    kept = tuple((name, value) for name, value in headers if name not in names)
+    kept = tuple([pair for pair in headers if pair[0] not in names])
     hashes = tuple(
-        (name, hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest())
-        for name, value in headers
-        if name in names
+        [
+            (name, hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest())
+            for name, value in headers
+            if name in names
+        ]
     )
     return kept, hashes

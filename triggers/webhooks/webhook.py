@@ -8,16 +8,15 @@ verified against that of the webhook, so that nobody can use up somebody else's.
 import asyncio
 import contextlib
 import hashlib
-import hmac
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+import msgspec
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
@@ -29,16 +28,19 @@ from durable.runner import Overloaded, Runner
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.start import Start
 from durable.values import JSON, Value
-from triggers.body import Bounds, Unreadable, read_body
+from triggers.body import Bounds, Unreadable, receive_body
 from triggers.limits import Limiters, network_of
 from triggers.webhooks import answers
+from triggers.webhooks.answers import Answer
 from triggers.webhooks.hook import Hook, Method
 from triggers.webhooks.presets import presets
 from triggers.webhooks.received import Received, Rejected, withhold
+from triggers.webhooks.signature import mac
 from triggers.webhooks.verifier import Verified, Verifier, bounded, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
+PREFIX = "/hooks"
 METHODS = get_args(Method)
 DECOY = Verifier(presets()["github"], ())
 REJECTIONS_A_MINUTE = 60
@@ -73,7 +75,7 @@ class Arrived:
             at=self.at,
             outcome=outcome,
             reason=reason,
-            headers=Value.of(headers),
+            headers=Value.encoded(msgspec.json.encode(headers)),  # Latin-1 is always JSON: see Received.of
             body_hash=hashlib.sha256(received.body).hexdigest(),
             size=len(received.body),
         )
@@ -108,7 +110,7 @@ class TooMany(Exception):
 
 
 class Webhooks:
-    """Answers every request below `/hooks`."""
+    """Answers every request below `/hooks`, as an ASGI application."""
 
     def __init__(
         self,
@@ -139,22 +141,26 @@ class Webhooks:
         schemes = [*presets().values(), *(hook.verifier.scheme for hook in hooks)]
         self._credentials = frozenset[str]().union(*map(credential_headers, schemes))
 
-    async def answer(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 with the ids after the commit, or what stands in the way."""
-        address = network_of(request.client.host) if request.client else ""
-        if wait := self._limiters.addresses.take(address):
+        answer = await self._answer(scope, receive)
+        await answer.send(send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        client = scope["client"]
+        if wait := self._limiters.addresses.take(network_of(client[0]) if client else ""):
             return answers.too_many(wait, is_read=False)
         try:
-            body = await read_body(request, self._bounds)
+            body = await receive_body(scope, receive, self._bounds)
         except Unreadable as unreadable:
             return answers.error(unreadable.status, str(unreadable))
         except ClientDisconnect:
             return answers.error(400, "the client hung up before its request was whole")
-        received = Received.of(request.scope, body)
+        received = Received.of(scope, body)
         if twice := _repeated(received, self._credentials):
             return answers.error(400, f"the header {twice} came several times")
-        found = self._find(f"/{request.path_params['path']}", request.method)
-        return await self._take(self._arrived(received, *found)) if found else _unknown(received)
+        found = self._find(scope["path"].removeprefix(PREFIX), received.method)
+        return await self._take(self._arrived(received, *found)) if found else self._unknown(received)
 
     def _arrived(self, received: Received, hook: Hook, parameters: Mapping[str, str]) -> Arrived:
         kept, hashes = withhold(received.headers, hook.credentials, self._hash_key)
@@ -167,7 +173,19 @@ class Webhooks:
                 return hook, match.groupdict()
         return None
 
-    async def _take(self, arrived: Arrived) -> Response:
+    def _unknown(self, received: Received) -> Answer:
+        """The answer to a request for no hook, after the work that a bad signature costs."""
+        at = self._now()
+        new_id("dlv", at)
+        for pairs in withhold(received.headers, self._credentials, self._hash_key):
+            _joined(pairs)
+        with contextlib.suppress(Rejected):
+            DECOY.check(received, ["decoy"], at / 1000)
+        mac(b"decoy", received.body, "sha256")
+        hashlib.sha256(received.body).digest()
+        return answers.refused()
+
+    async def _take(self, arrived: Arrived) -> Answer:
         hook = arrived.hook
         try:
             verified = self._verify(arrived)
@@ -198,7 +216,7 @@ class Webhooks:
         """What a genuine request tells of itself; raises `Rejected`, `Unreadable` and `TooMany`."""
         hook, received = arrived.hook, arrived.received
         secrets = self._values(hook, hook.secrets)
-        token = "".join(self._values(hook, [hook.verify_token]))
+        token = "".join(self._values(hook, [hook.verify_token])) if hook.verify_token else ""
         verified = hook.verifier.check(received, secrets, arrived.at / 1000, token)
         if not verified.answer and received.method not in hook.methods:
             raise Rejected("wrong_method", f"{received.method} is taken for a handshake only")
@@ -230,7 +248,7 @@ class Webhooks:
         if not holds:
             raise Filtered("`when` is false")
 
-    async def _admit(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> Response:
+    async def _admit(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> Answer:
         hook = arrived.hook
         event = Event(
             id=new_id("evt", arrived.at),
@@ -238,7 +256,7 @@ class Webhooks:
             key=str(arrival["id"]),
             type=verified.type,
             time=arrived.at,
-            data=Value.of(arrival["body"]),
+            data=arrived.received.kept,
         )
         admitted = await self._runner.admit(
             event,
@@ -282,7 +300,7 @@ def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
         "time": arrived.at,
         "method": received.method,
         "path": dict(arrived.parameters),
-        "query": _joined(parse_qsl(received.query_string, keep_blank_values=True)),
+        "query": _joined(parse_qsl(received.query_string, keep_blank_values=True)) if received.query_string else {},
         "headers": arrived.headers,
         "body": received.parsed,
     }
@@ -299,15 +317,6 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
 def _repeated(received: Received, names: Collection[str]) -> str | None:
     seen = [name for name, _ in received.headers if name in names]
     return next((name for name in seen if seen.count(name) > 1), None)
-
-
-def _unknown(received: Received) -> Response:
-    """The answer to a request for no hook, after the work that a bad signature costs."""
-    with contextlib.suppress(Rejected):
-        DECOY.check(received, ["decoy"], time.time())
-    hmac.digest(b"decoy", received.body, "sha256")
-    hashlib.sha256(received.body).digest()
-    return answers.refused()
 
 
 def _dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
