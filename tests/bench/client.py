@@ -1,4 +1,4 @@
-"""What a POST costs: CPU microseconds a call at 1, 16 and 64 in flight, beside httpx as it comes.
+"""What a POST costs: CPU microseconds a call at 1, 16, 64 and 256 in flight, beside httpx as it comes.
 
     python -m tests.bench.client [CALLS]
 
@@ -17,12 +17,14 @@ from typing import cast
 import httpx
 import uvloop
 
+from connectors import http
 from connectors.client import HttpClient
 from connectors.egress import Egress
 from connectors.transport import Transport
 from durable.action import Context
 from durable.values import JSON
 
+IN_FLIGHT = (1, 16, 64, 256)
 LOCAL = Egress.parse("127.0.0.0/8")
 PAYLOAD: JSON = {"id": "ord_1042", "total": 129.5, "lines": [{"sku": "A-7", "quantity": 2}] * 4}
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{"id":"ch_1","ok":1  }'
@@ -82,14 +84,21 @@ async def compare(url: str, calls: int) -> None:
             response = await transport.handle_async_request(httpx.Request("POST", url, json=PAYLOAD))
             await response.aread()
 
+        async def action() -> None:
+            given = http.post.input.model_validate({"url": url, "json": PAYLOAD})
+            reply = await http.post.perform(Context("r", "s", 1, "r:s", log, {HttpClient: client}), given)
+            assert isinstance(reply, http.Reply)
+            reply.model_dump(mode="json")
+
         ways: dict[str, Call] = {
+            "http.post": action,
             "HttpClient.send": lambda: client.send(Context("r", "s", 1, "r:s", log), "POST", url, json=PAYLOAD),
             "httpx.Request into our transport": straight,
             "httpx.AsyncClient over our transport": lambda: over_ours.post(url, json=PAYLOAD),
             "httpx.AsyncClient as it comes": lambda: plain.post(url, json=PAYLOAD),
         }
         for name, call in ways.items():
-            figures = [await cost(call, calls, in_flight) for in_flight in (1, 16, 64)]
+            figures = [await cost(call, calls, in_flight) for in_flight in IN_FLIGHT]
             print(f"  {name:38}" + "".join(f"{figure:9.0f}" for figure in figures))
 
 
@@ -101,7 +110,7 @@ def main() -> None:
     url = f"http://127.0.0.1:{here.recv()}/v1/charges"
     try:
         for name, run in (("asyncio", asyncio.run), ("uvloop", uvloop.run)):
-            print(f"{name}: CPU µs a call, in flight" + "".join(f"{count:9}" for count in (1, 16, 64)))
+            print(f"{name}: CPU µs a call, in flight" + "".join(f"{count:9}" for count in IN_FLIGHT))
             run(compare(url, calls))
     finally:
         server.terminate()

@@ -1,0 +1,69 @@
+"""What an entry costs at the end of a long history: `python -m tests.bench.length [--entries 20000]`.
+
+A run of so many steps is driven through the pure core, as the runner does it, and without a journal. Advancing it is
+to cost the same at its last entries as at its first.
+"""
+
+import argparse
+import gc
+import statistics
+import time
+
+from durable.decide import Advance, returned
+from durable.definition import ActionSpec, Definition, Spec
+from durable.history import Fact, RunStarted, State, detach
+from durable.journal import RunView
+from durable.values import Value
+from tests.bench.rounds import page, table_of
+
+NOW = 1_700_000_000_000
+
+
+def long_pipeline(steps: int) -> Definition:
+    """Every step reads an input, and what the step before it returned."""
+
+    def step(number: int) -> ActionSpec:
+        before = f"{{{{ steps.s{number - 1}.output.n }}}}" if number else 0
+        given = {"url": "http://sink/", "json": {"name": "{{ inputs.name }}", "before": before}}
+        return ActionSpec(id=f"s{number}", use="http.post", input=given, timeout=1_000)
+
+    return Definition(Spec(id="long", steps=tuple(step(number) for number in range(steps))))
+
+
+def report(definition: Definition, state: State, fact: Fact) -> int:
+    """What the runner does with a fact, but its append; how many entries it became."""
+    advance = Advance(definition, state, fact)
+    advance.follow()
+    RunView.of(state)
+    detach(advance.entries)
+    return len(advance.entries)
+
+
+def main(entries: int, window: int) -> None:
+    definition, state = long_pipeline(entries // 2), State(run="run_1")
+    inputs = Value.of({"name": "Ada", "text": "x" * 1000})
+    started = RunStarted(at=NOW, pipeline="long", version=definition.version, deadline=2 * NOW, inputs=inputs)
+    costs: list[tuple[int, float]] = []
+    report(definition, state, started)
+    gc.freeze()
+    for number in range(entries // 2):
+        began = time.process_time_ns()
+        fact = returned(definition, state, f"s{number}", 1, {"n": number}, started_at=NOW, at=NOW)
+        count = report(definition, state, fact)
+        costs.append((state.entries, (time.process_time_ns() - began) / count / 1000))
+    assert state.finished
+    table = table_of("The pure core, µs of CPU an entry", ("what", "entries", "median µs", "mean µs"))
+    for name, low in (("first", 0), ("middle", entries // 2), ("last", entries - window)):
+        found = [cost for entry, cost in costs if low < entry <= low + window]
+        table.add_row(
+            name, f"{low:,} … {low + window:,}", f"{statistics.median(found):.1f}", f"{statistics.mean(found):.1f}"
+        )
+    page().print(table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=int, default=20_000)
+    parser.add_argument("--window", type=int, default=1_000)
+    given = parser.parse_args()
+    main(given.entries, given.window)
