@@ -1,10 +1,9 @@
 """One try of a step: the action is called, and how it ended becomes a fact."""
 
 import asyncio
-import contextlib
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -154,31 +153,23 @@ class Attempt:
         return await self._performed(action, given, redact)
 
     async def _performed(self, action: Action, given: BaseModel, redact: Redactor) -> Fact:
+        timeout = self._node.spec.timeout
+        timer = asyncio.get_running_loop().call_later(timeout / 1000, self._expire) if timeout else None
         try:
-            with metrics.attempt(self._node.spec.use), self._timer():
+            with metrics.attempt(self._node.spec.use):
                 output = await action.perform(self.context, given)
         except ActionError as error:
             return self._raised(_redacted(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
             return self._raised(_unknown(error, redact))
+        finally:
+            if timer:
+                timer.cancel()
         plain, problem = _plain(action, output, redact)
         try:
             return await loaded(partial(self._returned, plain, problem), self._bench.payload)
         except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened
             return self._returned(plain, f"what follows the action failed: {error}")
-
-    @contextlib.contextmanager
-    def _timer(self) -> Iterator[None]:
-        """Let the attempt expire if what stands inside takes longer than the step's timeout."""
-        timeout = self._node.spec.timeout
-        if not timeout:
-            yield
-            return
-        timer = asyncio.get_running_loop().call_later(timeout / 1000, self._expire)
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def _returned(self, output: JSON, problem: str | None) -> StepCompleted | AttemptFailed:
         return returned(

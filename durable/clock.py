@@ -4,6 +4,7 @@ import os
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def now() -> int:
@@ -32,7 +33,7 @@ def new_id(kind: str, at: int) -> str:
     The length is that of a ULID (https://github.com/ulid/spec), in lower case.
     """
     number = at << 80 | _order.next(at) << 64 | int.from_bytes(os.urandom(8))
-    return f"{kind}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return f"{kind}_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 LAST_TIME = 2**48 - 1
@@ -42,4 +43,4 @@ LAST_TIME = 2**48 - 1
 def first_id(kind: str, at: int) -> str:
     """What sorts before every name of the kind made at this time (ms) or later, and after every earlier one."""
     at = min(max(at, 0), LAST_TIME)
-    return f"{kind}_" + "".join(_ALPHABET[at >> shift & 31] for shift in range(45, -1, -5))
+    return f"{kind}_" + "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])

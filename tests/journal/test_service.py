@@ -1,11 +1,15 @@
 """Every database: opening, closing, limits, and what lists show."""
 
 import asyncio
+import re
+import time
 from dataclasses import replace
 
 import pytest
 
+from durable import metrics
 from durable.journal import Journal, JournalBusy, JournalClosed, RunView
+from durable.journal.writer import HANDFUL
 from tests.journal import given
 from tests.journal.conftest import Place
 
@@ -22,6 +26,33 @@ async def test_closing_commits_what_is_queued(place: Place) -> None:
     reopened = await place.open()
     assert len(await reopened.runs(limit=2_000)) == 1_500
     await reopened.close()
+
+
+def _commits() -> int:
+    found = re.search(rb"^waypost_commits_total (\S+)", metrics.render(), re.MULTILINE)
+    return int(float(found[1])) if found else 0
+
+
+async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(journal: Journal) -> None:
+    await journal.is_writable()
+    before = _commits()
+
+    waiting = [journal.admit(given.admission(f"{number}")) for number in range(10)]
+    await asyncio.gather(*waiting)
+
+    assert _commits() - before == 1
+
+
+async def test_a_turn_that_never_ends_holds_no_commit_back(journal: Journal) -> None:
+    before = _commits()
+    waiting = [journal.admit(given.admission(f"{number}")) for number in range(HANDFUL)]
+
+    deadline = time.monotonic() + 10
+    while _commits() == before and time.monotonic() < deadline:
+        pass  # the loop is not free
+
+    assert _commits() > before
+    await asyncio.gather(*waiting)
 
 
 async def test_a_closed_journal_takes_nothing(place: Place) -> None:
