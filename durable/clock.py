@@ -3,8 +3,7 @@
 import os
 import time
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+from durable.ids import numbered_id
 
 
 def now() -> int:
@@ -28,19 +27,5 @@ _order = _Order()
 
 
 def new_id(kind: str, at: int) -> str:
-    """A new name like `run_01jd…`: 48 bits of time, 16 of order, 64 of chance, in an alphabet that sorts by time.
-
-    The length is that of a ULID (https://github.com/ulid/spec), in lower case.
-    """
-    number = at << 80 | _order.next(at) << 64 | int.from_bytes(os.urandom(8))
-    return f"{kind}_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
-
-
-LAST_TIME = 2**48 - 1
-"""Milliseconds that fit into a name."""
-
-
-def first_id(kind: str, at: int) -> str:
-    """What sorts before every name of the kind made at this time (ms) or later, and after every earlier one."""
-    at = min(max(at, 0), LAST_TIME)
-    return f"{kind}_" + "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])
+    """A new name: after the time 16 bits of order and 64 of chance."""
+    return numbered_id(kind, at, _order.next(at) << 64 | int.from_bytes(os.urandom(8)))

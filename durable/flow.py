@@ -3,12 +3,20 @@
 They are no connectors: they change what happens next in the run and touch nothing outside the journal.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from durable.action import Inputs
-from durable.language.pipeline import Duration
+from durable.language.pipeline import Duration, Identifier, parse_moment
+
+
+def _key(value: object) -> object:
+    """A correlation key as text. One that came to null is a mistake: it would fit everybody's."""
+    if value is None:
+        raise ValueError("it is null; leave it out where none is meant")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
 
 
 class Stop(Inputs):
@@ -36,14 +44,25 @@ class Call(Inputs):
 class Undo(Inputs):
     """Perform the undo of named steps, or of all, in reverse order."""
 
-    steps: list[str] | None = Field(None, description="The steps to undo; default: all that registered an undo")
+    steps: list[Identifier] | None = Field(
+        None, min_length=1, description="The steps to undo, or blocks with steps in them; default: all"
+    )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _is_said(cls, steps: object) -> object:
+        if steps is None:
+            raise ValueError("it is null; leave it out to undo all")
+        return steps
 
 
 class Emit(Inputs):
     """Send an event to pipelines that listen for it."""
 
     type: str = Field(description="The event's type")
-    subject: str | None = Field(None, description="The correlation key that a waiting step matches")
+    subject: Annotated[str | None, BeforeValidator(_key)] = Field(
+        None, description="The correlation key that a waiting step matches"
+    )
     data: Any = Field(None, description="The event's data")
 
 
@@ -56,7 +75,13 @@ class Delay(Inputs):
 class Until(Inputs):
     """Wait for a moment."""
 
-    time: str = Field(description="An ISO 8601 time with its zone")
+    time: str = Field(description="An ISO 8601 time with its zone, such as 2027-01-31T09:00:00+01:00")
+
+    @field_validator("time")
+    @classmethod
+    def _is_moment(cls, text: str) -> str:
+        parse_moment(text)
+        return text
 
 
 class Webhook(Inputs):
@@ -70,21 +95,32 @@ class Approval(Inputs):
 
     to: str | list[str] = Field(description="Who is asked")
     title: str = Field(description="What is asked")
-    fields: dict[str, Any] | None = Field(None, description="JSON Schema of what the person fills in")
+    fields: dict[str, Any] | None = Field(None, description="What the person fills in: JSON Schemas by name")
 
 
 class AwaitEvent(Inputs):
     """Wait for an event."""
 
     type: str = Field(description="The event's type")
-    match: str | None = Field(None, description="The correlation key")
+    match: Annotated[str | None, BeforeValidator(_key)] = Field(
+        None, description="The correlation key, the event's subject; default: any event of the type"
+    )
     look_back: Duration | None = Field(None, description="How far back an earlier event counts")
+
+
+class Waited(Inputs):
+    """One of the waits of a `wait.any`."""
+
+    use: Literal["wait.delay", "wait.until", "wait.webhook", "wait.approval", "wait.event"] = Field(
+        description="What is waited for"
+    )
+    with_: dict[str, Any] | None = Field(None, alias="with", description="The wait's inputs")
 
 
 class AwaitAny(Inputs):
     """Wait for the first of several; the others are cancelled."""
 
-    waits: dict[str, dict[str, Any]] = Field(description="The waits by name")
+    waits: dict[Identifier, Waited] = Field(min_length=1, description="The waits by name")
 
 
 CORE_ACTIONS: dict[str, type[BaseModel]] = {

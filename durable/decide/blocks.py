@@ -1,0 +1,212 @@
+"""Blocks: which branches begin, and what the end of a branch means for its block."""
+
+from durable.decide.effects import Begin, Consequences, Enter, Move, Wake
+from durable.decide.ends import interrupted
+from durable.decide.sequence import explained, refused
+from durable.definition import FINALLY, ON_TIMEOUT, BlockNode, Definition, ForeachSpec, ParallelSpec, RepeatSpec
+from durable.expressions import ExpressionError
+from durable.history import (
+    Block,
+    BlockStarted,
+    BranchEnded,
+    BranchesCancelled,
+    BranchStarted,
+    Failure,
+    State,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    TimerFired,
+    TimerSet,
+)
+from durable.path import inside, numbered
+from durable.scope import described, names
+
+BURST = 500
+"""Decisions in a row after which a loop pauses for a moment, so that no commit grows too large."""
+
+LOOP = "steps"
+"""The one branch of a `foreach` or `repeat`."""
+
+
+def started(definition: Definition, state: State, entry: BlockStarted) -> list[Move]:
+    """The first branches of a block."""
+    path, at = entry.path, entry.at
+    if entry.kind == "on_timeout":
+        return [Begin(at, path, ON_TIMEOUT)]
+    node = definition.block(path)
+    match node.spec:
+        case ParallelSpec():
+            return [Begin(at, path, name) for name in node.spec.branches]
+        case ForeachSpec():
+            if not entry.count:
+                return [StepCompleted(at=at, path=path)]
+            return [Begin(at, path, LOOP)] * min(entry.count, node.spec.max_parallel)
+        case RepeatSpec():
+            return [Begin(at, path, LOOP)]
+    return [_chosen(definition, state, node, path, at)] if entry.kind == "switch" else [Begin(at, path, "try")]
+
+
+def _chosen(definition: Definition, state: State, node: BlockNode, path: str, at: int) -> Move:
+    """The first case of a switch that holds."""
+    scope = names(definition, state, path)
+    try:
+        for branch, when in node.whens.items():
+            if when is None or when.holds(scope):
+                return Begin(at, path, branch)
+    except ExpressionError as error:
+        return refused(path, at, explained(definition, state, path, error))
+    return Begin(at, path, "else")
+
+
+def begin(definition: Definition, state: State, move: Begin) -> list[Move]:
+    """Begin a branch, unless its block is to end."""
+    block = state.blocks[move.path]
+    if block.is_stopping and not (block.kind == "try" and move.branch == FINALLY):
+        return _unbegun(definition, block, move)
+    if block.kind == "foreach" and block.begun >= block.count:
+        return []
+    index = block.begun if block.kind in ("foreach", "repeat") else None
+    return [BranchStarted(at=move.at, path=move.path, branch=move.branch, index=index)]
+
+
+def _unbegun(definition: Definition, block: Block, move: Begin) -> list[Move]:
+    """In a block that is to end no branch begins; if none is under way, nobody else would end it."""
+    if block.running:
+        return []
+    was_entered = block.kind == "try" and move.branch != "try"
+    return [_cleanup(definition, block, move.path, move.at) if was_entered else _end(block, move.path, move.at)]
+
+
+def branch_started(definition: Definition, state: State, entry: BranchStarted) -> list[Move]:
+    path, at = entry.path, entry.at
+    if not state.blocks[path].running:
+        return []  # it ended as it began: its condition cannot be evaluated
+    first = definition.node(path).firsts.get(entry.branch)
+    if first is None:
+        return [BranchEnded(at=at, path=path, branch=entry.branch, index=entry.index, status="completed")]
+    return [Enter(at, inside(numbered(path, entry.index), first))]
+
+
+def branches_cancelled(definition: Definition, state: State, entry: BranchesCancelled) -> Consequences:
+    return interrupted(definition, state, entry.path, entry.at)
+
+
+# -- the end of a branch ----------------------------------------------------------------------------------------
+
+
+def branch_ended(definition: Definition, state: State, entry: BranchEnded) -> list[Move]:
+    """What the end of a branch means for its block: another branch, the block's end, or nothing yet."""
+    block = state.blocks[entry.path]
+    match block.kind:
+        case "try":
+            return _after_phase(definition, state, block, entry)
+        case "parallel":
+            return _after_branch(definition, block, entry)
+        case "foreach":
+            return _after_item(definition, state, block, entry)
+        case "repeat":
+            return _after_turn(definition, state, block, entry)
+    return [_end(block, entry.path, entry.at)]
+
+
+def _end(block: Block, path: str, at: int) -> Move:
+    """The end of a block, as its branches have ended."""
+    if block.is_cancelled:
+        return StepCancelled(at=at, path=path)
+    if block.error is not None:
+        return StepFailed(at=at, path=path, error=block.error)
+    return StepCompleted(at=at, path=path)
+
+
+def _after_branch(definition: Definition, block: Block, entry: BranchEnded) -> list[Move]:
+    if not block.running:
+        return [_end(block, entry.path, entry.at)]
+    spec = definition.block(entry.path).spec
+    assert isinstance(spec, ParallelSpec)
+    if entry.status == "failed" and spec.on_branch_error == "cancel" and not block.is_stopping:
+        return [BranchesCancelled(at=entry.at, path=entry.path)]
+    return []
+
+
+def _after_item(definition: Definition, state: State, block: Block, entry: BranchEnded) -> list[Move]:
+    path, at = entry.path, entry.at
+    spec = definition.block(path).spec
+    assert isinstance(spec, ForeachSpec)
+    collects = spec.on_item_error == "collect"
+    is_failing = block.error is not None and not collects
+    if block.is_stopping or is_failing or block.begun >= block.count:
+        if block.running:
+            return [BranchesCancelled(at=at, path=path)] if is_failing and not block.is_stopping else []
+        return [StepCompleted(at=at, path=path) if collects and not block.is_cancelled else _end(block, path, at)]
+    return _next(state, path, at, at)
+
+
+def _after_turn(definition: Definition, state: State, block: Block, entry: BranchEnded) -> list[Move]:
+    path, at = entry.path, entry.at
+    if entry.status != "completed" or block.is_stopping:
+        return [_end(block, path, at)]
+    node = definition.block(path)
+    assert isinstance(node.spec, RepeatSpec)
+    assert node.expression
+    scope = names(definition, state, path, frame=numbered(path, entry.index))
+    try:
+        if node.expression.holds(scope):
+            return [StepCompleted(at=at, path=path)]
+    except ExpressionError as error:
+        return [refused(path, at, f"until: {explained(definition, state, path, error)}")]
+    if node.spec.max_times is not None and block.begun >= node.spec.max_times:
+        message = f"'until' did not hold after {block.begun} turns"
+        return [StepFailed(at=at, path=path, error=Failure.of(None, "repeat_exhausted", message, path))]
+    return _next(state, path, at, max(at, block.branch_at + (node.spec.every or 0)))
+
+
+def _next(state: State, path: str, at: int, due: int) -> list[Move]:
+    """The next item or turn: now, or at its time."""
+    if due == at and state.since_fact < BURST:
+        return [Begin(at, path, LOOP)]
+    return [] if path in state.active else [TimerSet(at=at, path=path, due=due)]
+
+
+def timer_set(entry: TimerSet) -> Consequences:
+    return [], [Wake(entry.path, entry.due)]
+
+
+def timer_fired(definition: Definition, state: State, entry: TimerFired) -> list[Move]:
+    """The time has come for the next turn, or for as many items as there is room for."""
+    block = state.blocks[entry.path]
+    spec = definition.block(entry.path).spec
+    room = spec.max_parallel - block.running if isinstance(spec, ForeachSpec) else 1
+    return [Begin(entry.at, entry.path, LOOP)] * min(room, BURST)
+
+
+# -- try --------------------------------------------------------------------------------------------------------
+
+
+def _after_phase(definition: Definition, state: State, block: Block, entry: BranchEnded) -> list[Move]:
+    path, at = entry.path, entry.at
+    if entry.branch == FINALLY:
+        return [_end(block, path, at)]
+    if entry.status == "failed" and entry.branch == "try" and not block.is_stopping:
+        return _caught(definition, state, block, path, at)
+    return [_cleanup(definition, block, path, at)]
+
+
+def _caught(definition: Definition, state: State, block: Block, path: str, at: int) -> list[Move]:
+    """The first handler that answers the failure; without one it is passed on after the cleanup."""
+    scope = names(definition, state, path, error=described(block.error or Failure()))
+    for branch, when in definition.block(path).whens.items():
+        try:
+            if when is None or when.holds(scope):
+                return [Begin(at, path, branch)]
+        except ExpressionError as problem:
+            failure = Failure.of("invalid", "expression", f"{branch}: {problem}", path)
+            ended = BranchEnded(at=at, path=path, branch=branch, status="failed", error=failure)
+            return [BranchStarted(at=at, path=path, branch=branch), ended]
+    return [_cleanup(definition, block, path, at)]
+
+
+def _cleanup(definition: Definition, block: Block, path: str, at: int) -> Move:
+    if definition.block(path).firsts[FINALLY] is not None:
+        return Begin(at, path, FINALLY)
+    return _end(block, path, at)

@@ -1,0 +1,109 @@
+"""Steps one after the other: a step is reached, and what follows its end."""
+
+from collections.abc import Mapping
+
+from durable.decide.effects import Enter, Move
+from durable.decide.ends import cleanup_over, main_over
+from durable.definition import FINALLY, AnyNode, BlockNode, Definition, ForeachSpec
+from durable.expressions import Expression, ExpressionError
+from durable.history import BlockStarted, BranchEnded, EndStatus, Failure, State, StepFailed, StepScheduled, StepSkipped
+from durable.path import frame_of, inside
+from durable.scope import Place, names
+from durable.values import NotJSON, Value
+
+ITEMS_LIMIT = 100_000
+"""Items of a `foreach`."""
+
+
+def enter(definition: Definition, state: State, move: Enter) -> list[Move]:
+    """Reach a step, unless what it stands in is to end."""
+    path, at = move.path, move.at
+    node = definition.node(path)
+    if _is_over(state, node, path):
+        return over(definition, state, path, at, "cancelled")
+    scope = names(definition, state, path)
+    try:
+        if node.condition and not node.condition.holds(scope):
+            return [StepSkipped(at=at, path=path)]
+        if isinstance(node, BlockNode):
+            return [_block(node, path, at, scope)]
+        rendered, secrets = node.input.render(scope)
+        has_undo = node.undo is not None
+        return [StepScheduled(at=at, path=path, input=Value.of(rendered), secrets=secrets, has_undo=has_undo)]
+    except (ExpressionError, NotJSON) as error:
+        return [refused(path, at, explained(definition, state, path, error))]
+
+
+def _is_over(state: State, node: AnyNode, path: str) -> bool:
+    around = state.block_around(path)
+    if around is None:
+        return state.is_stopping if node.part == "cleanup" else state.ending is not None
+    block = state.blocks[around[0]]
+    return block.is_stopping and not (block.kind == "try" and node.branch == FINALLY)
+
+
+def _block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
+    if not isinstance(node.spec, ForeachSpec):
+        return BlockStarted(at=at, path=path, kind=node.spec.__struct_config__.tag)  # type: ignore[arg-type]  # as there
+    assert isinstance(node.expression, Expression)
+    items = node.expression.evaluate(scope)
+    if not isinstance(items, list):
+        raise ExpressionError(f"'{node.expression.source}' is {_kind(items)}, and 'foreach' needs a list")
+    if len(items) > ITEMS_LIMIT:
+        raise ExpressionError(
+            f"'{node.expression.source}' has {len(items):,} items, and 'foreach' takes {ITEMS_LIMIT:,}"
+        )
+    return BlockStarted(at=at, path=path, kind="foreach", items=Value.of(items), count=len(items))
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case str():
+            return "a text"
+        case dict():
+            return "a mapping"
+    return "a number"
+
+
+def after_step(definition: Definition, state: State, path: str, at: int) -> list[Move]:
+    """What follows a step that is done, or was skipped."""
+    follower = definition.node(path).follower
+    if follower is not None:
+        return [Enter(at, inside(frame_of(path), follower))]
+    return over(definition, state, path, at, "completed")
+
+
+def over(
+    definition: Definition, state: State, path: str, at: int, status: EndStatus, error: Failure | None = None
+) -> list[Move]:
+    """The sequence in which a step stands is over, because of that step."""
+    node = definition.node(path)
+    around = state.block_around(path)
+    if around:
+        block, index = around
+        return [BranchEnded(at=at, path=block, branch=node.branch, index=index, status=status, error=error)]
+    if node.part == "cleanup":
+        return [cleanup_over(state, at, status, error)]
+    return [] if state.main else [main_over(definition, state, at, status, error)]
+
+
+def refused(path: str, at: int, message: str) -> StepFailed:
+    """A step whose own expressions cannot be evaluated, or whose input makes no sense."""
+    return StepFailed(at=at, path=path, error=Failure.of("invalid", "expression", message, path))
+
+
+def explained(definition: Definition, state: State, path: str, error: Exception) -> str:
+    """The error's message, and which of the steps that the expression reads was not performed."""
+    read = {name[1] for name in definition.node(path).names if name[0] == "steps" and len(name) > 1}
+    place = Place(definition, state, frame_of(path))
+    found = {id: state.steps.get(place.path_of(id)) for id in sorted(read & definition.places.keys())}
+    missing = [
+        f"step {id!r} was {'skipped' if step else 'not performed'}"
+        for id, step in found.items()
+        if step is None or step.status == "skipped"
+    ]
+    return f"{error} ({', '.join(missing)})" if missing else str(error)

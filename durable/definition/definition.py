@@ -1,0 +1,131 @@
+"""A pipeline version, ready to decide with.
+
+Its name is the SHA-256 of the resolved form in canonical JSON, so that a comment or a reordered mapping changes
+nothing. That form is stored whole with the first run of it, and `Definition.load` makes the same definition of it
+again, whatever became of the file.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+
+import msgspec
+
+from durable.definition.node import ActionNode, AnyNode, BlockNode, compiled
+from durable.definition.spec import Part, Spec, Tree
+from durable.expressions import Template
+from durable.path import static
+from durable.schema import Schema
+from durable.values import JSON
+
+PROBLEMS_LIMIT = 20
+PROBLEM_LENGTH = 300
+"""How many misfits of a run's inputs are told, and how many characters of each."""
+
+
+class InputsRefused(ValueError):
+    """A run's inputs do not fit the pipeline's schema; `problems` say where and why."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class Definition:
+    """A pipeline version, ready to decide with."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.data = msgspec.json.encode(spec, order="deterministic")
+        # Taken from its stored form, so that a run renders its mappings in the same order before and after a restart.
+        self.spec = spec = msgspec.json.decode(self.data, type=Spec)
+        self.version = hashlib.sha256(self.data).hexdigest()
+        self.nodes = compiled(spec.steps, "main") | compiled(spec.on_failure, "cleanup")
+        self.outputs = Template.parse(spec.outputs) if spec.outputs is not None else None
+        concurrency = spec.concurrency.key if spec.concurrency else None
+        self.concurrency_key = Template.parse(concurrency) if concurrency is not None else None
+
+    @classmethod
+    def load(cls, data: bytes) -> "Definition":
+        """Make it of its stored form."""
+        return cls(msgspec.json.decode(data, type=Spec))
+
+    def first(self, part: Part) -> str | None:
+        """The id of the part's first step."""
+        steps = self.spec.steps if part == "main" else self.spec.on_failure
+        return steps[0].id if steps else None
+
+    def node(self, path: str) -> AnyNode:
+        """The compiled step that a path of a run names."""
+        return self.nodes.get(path) or self.nodes[static(path)]
+
+    def action(self, path: str) -> ActionNode:
+        """The compiled action that a path of a run names."""
+        node = self.node(path)
+        assert isinstance(node, ActionNode), f"{path} is no action"
+        return node
+
+    def block(self, path: str) -> BlockNode:
+        """The compiled block that a path of a run names."""
+        node = self.node(path)
+        assert isinstance(node, BlockNode), f"{path} is no block"
+        return node
+
+    @cached_property
+    def places(self) -> dict[str, AnyNode]:
+        """The steps by their ids."""
+        return {node.spec.id: node for node in self.nodes.values() if not node.is_inner}
+
+    @cached_property
+    def reads_arrival(self) -> bool:
+        """Whether a step reads `trigger`, so that the run must keep what arrived."""
+        read = {name for node in self.nodes.values() for name in node.names}
+        return any(name[0] == "trigger" for name in (read | self.outputs.names if self.outputs else read))
+
+    @cached_property
+    def listens(self) -> bool:
+        """Whether one of its waits is for an event."""
+        uses = {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
+        return not uses.isdisjoint({"wait.event", "wait.any"})
+
+    @cached_property
+    def has_links(self) -> bool:
+        """Whether somebody can be sent a link to answer one of its waits."""
+        return any(isinstance(node, ActionNode) and node.has_link for node in self.nodes.values())
+
+    def accept(self, inputs: dict[str, JSON]) -> dict[str, JSON]:
+        """The inputs with defaults filled in; raises `InputsRefused`."""
+        schemas = self.spec.inputs
+        if schemas is None:
+            return inputs
+        inputs = _defaults(schemas) | inputs
+        problems = [
+            *(f"inputs.{name}: it is missing" for name in schemas if name not in inputs),
+            *(
+                f"inputs.{name}: there is no such input; there are {_listed(schemas)}"
+                for name in inputs.keys() - schemas
+            ),
+            *(problem for name in schemas if name in inputs for problem in self._misfits(name, inputs[name])),
+        ]
+        if problems:
+            raise InputsRefused(problems[:PROBLEMS_LIMIT])
+        return inputs
+
+    def _misfits(self, name: str, value: JSON) -> Iterator[str]:
+        for place, message in islice(self._schemas[name].misfits(value), PROBLEMS_LIMIT):
+            where = ".".join(str(part) for part in ("inputs", name, *place))
+            yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
+
+    @cached_property
+    def _schemas(self) -> dict[str, Schema]:
+        return {name: Schema(schema) for name, schema in (self.spec.inputs or {}).items()}
+
+
+def _defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:
+    return {
+        name: schema["default"] for name, schema in schemas.items() if isinstance(schema, dict) and "default" in schema
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

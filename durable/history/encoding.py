@@ -1,0 +1,53 @@
+"""Entries as the journal keeps them: JSON, with large values beside them."""
+
+from collections.abc import Iterable
+from typing import get_args
+
+import msgspec
+
+from durable.history.entries import AnyEntry
+from durable.values import Value
+
+_VALUES = frozenset({"inputs", "arrival", "input", "output", "outputs", "items", "data", "undo"})
+_FIELDS = {kind: tuple(sorted(_VALUES.intersection(kind.__struct_fields__))) for kind in get_args(AnyEntry)}
+"""Which fields of each entry are values; a table, since every entry of every append is looked at twice."""
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(list[AnyEntry])
+
+
+def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]]:
+    """Encode what one append writes: the entries as a JSON array, and the payloads that they name, by SHA-256."""
+    payloads: dict[str, bytes] = {}
+    return _encode([_lightened(entry, payloads) for entry in entries]), payloads
+
+
+def decode_entries(data: bytes) -> list[AnyEntry]:
+    """The entries of one append; large values come without their bytes."""
+    return _decoder.decode(data)
+
+
+def values(entry: AnyEntry) -> dict[str, Value]:
+    """The values that an entry carries, by field."""
+    found = {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def detach(entries: Iterable[AnyEntry]) -> None:
+    """Let go of the bytes of large values, once they are rows of the journal."""
+    for entry in entries:
+        for name in _FIELDS[type(entry)]:
+            value: Value | None = getattr(entry, name)
+            if value is not None and value.ref is not None:
+                value.detach()
+
+
+def _lightened(entry: AnyEntry, payloads: dict[str, bytes]) -> AnyEntry:
+    changes: dict[str, Value] = {}
+    for name in _FIELDS[type(entry)]:
+        value: Value | None = getattr(entry, name)
+        if value is not None and value.ref is not None:
+            changes[name] = value.reference()
+            if value.is_loaded:
+                payloads[value.ref] = bytes(value.data)
+    return msgspec.structs.replace(entry, **changes) if changes else entry

@@ -1,0 +1,328 @@
+"""From entries to the state: `apply` folds one in, in place, and costs the same at every length."""
+
+from collections.abc import Iterable
+from typing import get_args
+
+from durable.history.entries import (
+    AnyEntry,
+    AttemptFailed,
+    AttemptLost,
+    AttemptStarted,
+    BlockStarted,
+    BranchEnded,
+    BranchesCancelled,
+    BranchStarted,
+    CancelRequested,
+    ChildCalled,
+    ChildEnded,
+    DeadlinePassed,
+    Fact,
+    InputRefused,
+    MainEnded,
+    MainEnding,
+    RecoveryStopped,
+    RetryScheduled,
+    RunFinished,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    SignalReceived,
+    SlotGranted,
+    StartDue,
+    StepCancelled,
+    StepCompleted,
+    StepExhausted,
+    StepFailed,
+    StepResolved,
+    StepScheduled,
+    StepSkipped,
+    StepUncertain,
+    TimerFired,
+    TimerSet,
+    UndoFailed,
+    UndoStarted,
+    WaitStarted,
+)
+from durable.history.state import Block, State, StepState, UndoState
+from durable.path import frame_of, inside, is_repetition, is_within
+from durable.values import NULL
+
+_FACTS = frozenset(get_args(Fact))
+_WITH_OUTPUT = frozenset({"foreach", "repeat"})
+
+
+def fold(run: str, entries: Iterable[AnyEntry]) -> State:
+    """The state that a history amounts to."""
+    state = State(run=run)
+    for entry in entries:
+        apply(state, entry)
+    return state
+
+
+def apply(state: State, entry: AnyEntry) -> None:
+    """Fold one entry into the state, in place."""
+    state.entries += 1
+    state.at = entry.at
+    state.since_fact = 0 if type(entry) in _FACTS else state.since_fact + 1
+    match entry:
+        case StepScheduled():
+            _schedule(state, entry)
+        case StepCompleted() | StepSkipped() | StepFailed() | StepCancelled():
+            _end_step(state, entry)
+        case BlockStarted() | BranchStarted() | BranchEnded() | BranchesCancelled() | UndoStarted():
+            _apply_to_block(state, entry)
+        case AttemptStarted() | AttemptFailed() | AttemptLost() | RetryScheduled() | StepUncertain() | StepExhausted():
+            _apply_to_attempt(state, entry)
+        case TimerSet() | TimerFired() | WaitStarted() | SignalReceived() | ChildCalled() | ChildEnded():
+            _apply_to_wait(state, entry)
+        case UndoFailed():
+            undo = state.undos[entry.path]
+            undo.status, undo.error = "failed", entry.error
+        case StepResolved():
+            state.pauses.pop(entry.path, None)
+            state.steps[entry.path].needs_person = False
+        case _:
+            _apply_to_run(state, entry)
+
+
+def _apply_to_run(
+    state: State,
+    entry: (
+        RunStarted
+        | StartDue
+        | SlotGranted
+        | RunPaused
+        | RunResumed
+        | MainEnding
+        | MainEnded
+        | RunFinished
+        | InputRefused
+        | CancelRequested
+        | DeadlinePassed
+        | RecoveryStopped
+    ),
+) -> None:
+    match entry:
+        case RunStarted():
+            state.started = entry
+            state.is_queued = not entry.error and (entry.held_until is not None or entry.queued_for is not None)
+        case StartDue():
+            state.is_due = True
+            state.is_queued = state.started is not None and state.started.queued_for is not None
+        case SlotGranted():
+            state.is_queued = False
+        case RunPaused():
+            state.pauses[entry.path or ""] = entry.reason
+        case RunResumed():
+            state.pauses.pop("", None)
+        case MainEnding():
+            state.ending, state.is_queued = entry, False
+            state.pauses.pop("", None)
+            _stop(state, "")
+        case MainEnded():
+            state.main, state.is_queued = entry, False
+            state.pauses.clear()
+            _close(state, entry.at)
+        case RunFinished():
+            state.finished = entry
+            _close(state, entry.at)
+        case InputRefused():
+            state.steps[entry.path].is_started = False
+        case CancelRequested() | DeadlinePassed() | RecoveryStopped():
+            pass
+
+
+# -- steps ------------------------------------------------------------------------------------------------------
+
+
+def _schedule(state: State, entry: StepScheduled) -> None:
+    state.steps[entry.path] = StepState(
+        "running", entry.input, entry.secrets, attempt=1, due=entry.at, scheduled_at=entry.at
+    )
+    state.active[entry.path] = None
+    if entry.has_undo:
+        state.undos[entry.path] = UndoState()
+
+
+def _apply_to_attempt(
+    state: State,
+    entry: AttemptStarted | AttemptFailed | AttemptLost | RetryScheduled | StepUncertain | StepExhausted,
+) -> None:
+    step = state.steps[entry.path]
+    match entry:
+        case AttemptStarted():
+            step.is_started = True
+        case AttemptFailed():
+            step.error, step.is_started = entry.error, False
+            step.is_doubtful |= entry.ending == "unknown"
+        case AttemptLost():
+            step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
+        case RetryScheduled():
+            step.status, step.attempt, step.due = "waiting", entry.attempt, entry.due
+        case StepUncertain():
+            step.status, step.error, step.due = "uncertain", entry.error, None
+            step.is_started, step.is_doubtful, step.needs_person = False, True, True
+        case StepExhausted():
+            step.status, step.error, step.due, step.needs_person = "waiting", entry.error, None, True
+
+
+def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | StepCancelled) -> None:
+    path = entry.path
+    step = state.steps.get(path)
+    if step is None:
+        step = state.steps[path] = StepState("pending")
+    may_be_attempted = _may_be_attempted(step, entry.at)
+    state.active.pop(path, None)
+    state.open.pop(path, None)
+    state.pauses.pop(path, None)
+    step.due, step.finished_at, step.needs_person = None, entry.at, False
+    match entry:
+        case StepCompleted():
+            step.status, step.output, step.error = "completed", entry.output, None
+        case StepSkipped():
+            step.status = "skipped"
+        case StepFailed():
+            step.status, step.error = "failed", entry.error
+            step.output, step.has_returned = entry.output or NULL, entry.output is not None
+        case StepCancelled() if step.status != "uncertain":
+            step.is_doubtful |= may_be_attempted
+            step.status = "cancelled"
+    state.memo.pop(path, None)
+    _end_block(state, path)
+    _note_undo(state, entry)
+
+
+def _may_be_attempted(step: StepState, at: int) -> bool:
+    """Whether an attempt may be under way, whose start need not be in the history: the first, or one that was due."""
+    is_due = step.due is not None and step.due <= at and not step.awaits and step.child is None
+    return step.status == "running" or (step.status == "waiting" and is_due)
+
+
+def _end_block(state: State, path: str) -> None:
+    block = state.blocks.get(path)
+    if block and block.kind not in _WITH_OUTPUT:
+        del state.blocks[path]
+
+
+def _note_undo(state: State, entry: StepCompleted | StepSkipped | StepFailed | StepCancelled) -> None:
+    """A checkpoint makes a step's effect one that can be taken back, as the last one; and that it was taken back is
+    known by the end of the undo."""
+    if undo := state.undos.get(entry.path):
+        if isinstance(entry, StepCompleted):
+            undo.input, undo.secrets = entry.undo, entry.undo_secrets
+            state.undos[entry.path] = state.undos.pop(entry.path)
+        return
+    target = frame_of(entry.path)
+    undone = state.undos.get(target)
+    if undone and undone.by and not is_repetition(entry.path) and isinstance(entry, StepCompleted):
+        undone.status = "done"
+
+
+# -- blocks -----------------------------------------------------------------------------------------------------
+
+
+def _apply_to_block(
+    state: State, entry: BlockStarted | BranchStarted | BranchEnded | BranchesCancelled | UndoStarted
+) -> None:
+    path = entry.path
+    match entry:
+        case BlockStarted():
+            step = state.steps.get(path)
+            if step is None:
+                step = state.steps[path] = StepState("running", scheduled_at=entry.at)
+            step.status, step.due = "running", None
+            state.active.pop(path, None)
+            state.open[path] = None
+            state.blocks[path] = Block(entry.kind, entry.items, entry.count)
+        case BranchStarted():
+            block = state.blocks[path]
+            block.running += 1
+            block.branch, block.branch_at = entry.branch, entry.at
+            if entry.index is not None:
+                block.begun = entry.index + 1
+        case BranchEnded():
+            _end_branch(state.blocks[path], entry)
+        case BranchesCancelled():
+            if path:
+                state.blocks[path].is_stopping = True
+            else:
+                state.is_stopping = True
+            _stop(state, path)
+        case UndoStarted():
+            state.active.pop(path, None)
+            state.open[path] = None
+            state.blocks[path] = Block("undo", targets=entry.targets)
+            for target in entry.targets:
+                undo = state.undos[target]
+                undo.status, undo.by, undo.passes = "chosen", path, undo.passes + 1
+
+
+def _end_branch(block: Block, entry: BranchEnded) -> None:
+    block.running -= 1
+    if entry.status == "failed":
+        if block.kind == "try" or block.error is None:
+            block.error = entry.error
+        if entry.index is not None and entry.error:
+            block.failures[entry.index] = entry.error
+    elif entry.status == "cancelled":
+        if entry.index is not None:
+            block.cancelled[entry.index] = None
+    elif block.kind == "try" and entry.branch.startswith("catch"):
+        block.error = None
+
+
+def _stop(state: State, root: str) -> None:
+    """Nothing begins any more in the blocks inside a block (or the run), but in a `finally` that is under way."""
+    spared = state.cleaning(root)
+    for path in state.open:
+        if is_within(path, root) and not any(is_within(path, block) for block in spared):
+            block = state.blocks[path]
+            if block.kind != "undo":
+                block.is_stopping = block.is_cancelled = True
+
+
+def _close(state: State, at: int) -> None:
+    """A part of the run is over: what of it was still under way is cancelled."""
+    for block, index in filter(None, map(state.block_around, [*state.active, *state.open])):
+        if index is not None:
+            state.blocks[block].cancelled[index] = None
+    for path in [*state.active, *state.open]:
+        step = state.steps[path]
+        if step.status != "uncertain":
+            step.is_doubtful |= path in state.active and _may_be_attempted(step, at)
+            step.status = "cancelled"
+        step.due, step.finished_at, step.needs_person = None, at, False
+        _end_block(state, path)
+    state.active.clear()
+    state.open.clear()
+    for undo in state.undos.values():
+        if undo.status == "chosen":
+            undo.status = "registered"
+
+
+# -- waits ------------------------------------------------------------------------------------------------------
+
+
+def _apply_to_wait(
+    state: State, entry: TimerSet | TimerFired | WaitStarted | SignalReceived | ChildCalled | ChildEnded
+) -> None:
+    step = state.steps.get(entry.path)
+    match entry:
+        case SignalReceived():
+            if entry.path not in state.active:
+                state.early[inside(entry.path, entry.name) if entry.name else entry.path] = entry.data
+        case _ if step is None:
+            return
+        case TimerSet():
+            state.active[entry.path] = None
+            step.status, step.due = "waiting", entry.due
+        case TimerFired():
+            if entry.path in state.open:
+                state.active.pop(entry.path, None)
+                step.status, step.due = "running", None
+        case WaitStarted():
+            step.status, step.due, step.awaits = "waiting", entry.due, entry.awaits
+        case ChildCalled():
+            step.status, step.due, step.child = "waiting", None, entry.run
+        case ChildEnded():
+            pass

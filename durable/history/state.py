@@ -1,0 +1,191 @@
+"""A run as its history tells it."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from durable.history.entries import MainEnded, MainEnding, RunFinished, RunStarted
+from durable.history.words import Await, BlockKind, Failure, RunStatus, Slot, StepStatus
+from durable.path import frame_of, is_within, split
+from durable.values import NULL, Value
+
+UndoStatus: TypeAlias = Literal["registered", "chosen", "done", "failed"]
+
+
+class Memo(dict[str, Any]):
+    """What was decoded once and is needed again; no part of the state, so that all of them are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memo)
+
+    __hash__ = None
+
+
+class StepState(msgspec.Struct):
+    """What is known of a step that was reached. `crashes` counts attempts that ended with the process. It `is_doubtful`
+    whether there was an effect once an attempt ended in a way that nobody knows."""
+
+    status: StepStatus
+    input: Value = NULL
+    secrets: tuple[Slot, ...] = ()
+    attempt: int = 0
+    crashes: int = 0
+    is_started: bool = False  # the attempt's start is in the history
+    is_doubtful: bool = False
+    has_returned: bool = False  # the action did, and what it returned was unfit
+    needs_person: bool = False
+    due: int | None = None
+    output: Value = NULL
+    error: Failure | None = None
+    scheduled_at: int | None = None
+    finished_at: int | None = None
+    awaits: tuple[Await, ...] = ()
+    child: str | None = None
+
+
+class Block(msgspec.Struct):
+    """A block that was reached. `running` counts its branches under way, `begun` its items or turns so far, of `count`;
+    `branch` is the one that began last, at `branch_at`. `error` is the failure that decides its end, or is caught.
+    Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so."""
+
+    kind: BlockKind | Literal["undo"]
+    items: Value = NULL
+    count: int = 0
+    running: int = 0
+    begun: int = 0
+    branch: str = ""
+    branch_at: int = 0
+    error: Failure | None = None
+    failures: dict[int, Failure] = {}
+    cancelled: dict[int, None] = {}
+    targets: tuple[str, ...] = ()
+    is_stopping: bool = False
+    is_cancelled: bool = False
+
+
+class UndoState(msgspec.Struct):
+    """What is known of the undo of a step: its input, once there is a checkpoint; `by` is the `flow.undo` that
+    performs it, in its pass number `passes`."""
+
+    status: UndoStatus = "registered"
+    input: Value | None = None
+    secrets: tuple[Slot, ...] = ()
+    by: str | None = None
+    passes: int = 0
+    error: Failure | None = None
+
+
+class State(msgspec.Struct):
+    """The fold of a history. `active` names the steps that are under way, and the blocks that wait for a time, in the
+    order in which they began; `open` the blocks that have not ended; `undos` the steps whose effect can be taken back,
+    in the order in which they were performed; `early` what came for a wait before it had begun; `pauses` why it is
+    paused, by the step that a person must decide on. `since_fact` counts the decisions since the last fact."""
+
+    run: str
+    entries: int = 0
+    started: RunStarted | None = None
+    steps: dict[str, StepState] = {}
+    active: dict[str, None] = {}
+    blocks: dict[str, Block] = {}
+    open: dict[str, None] = {}
+    undos: dict[str, UndoState] = {}
+    early: dict[str, Value] = {}
+    is_queued: bool = False  # held back: no step was reached yet
+    is_due: bool = False  # the time until which it was held back is over, so that only a slot is missing
+    pauses: dict[str, str] = {}
+    ending: MainEnding | None = None
+    main: MainEnded | None = None
+    is_stopping: bool = False  # the cleanup is to end before its last step
+    finished: RunFinished | None = None
+    at: int = 0
+    since_fact: int = 0
+    memo: Memo = msgspec.field(default_factory=Memo)
+
+    @property
+    def paused(self) -> str | None:
+        """Why it is paused; None if it is not."""
+        return "; ".join(self.pauses.values()) if self.pauses else None
+
+    @property
+    def status(self) -> RunStatus:
+        if self.finished:
+            return self.finished.status
+        if self.pauses:
+            return "paused"
+        if self.is_queued:
+            return "queued"
+        if self.active and all(self.steps[path].status == "waiting" for path in self.active):
+            return "waiting"
+        return "running"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is paused or queued, or why it ended as it did."""
+        if self.pauses:
+            return self.paused
+        if self.is_queued and self.started and self.started.queued_for is not None and self.start_due is None:
+            return f"it waits for a slot of {self.started.queued_for}"
+        return self.main.reason if self.main else None
+
+    @property
+    def error(self) -> Failure | None:
+        return self.main.error if self.main else None
+
+    @property
+    def inputs(self) -> Value:
+        return self.started.inputs if self.started else NULL
+
+    @property
+    def depth(self) -> int:
+        """How many calls and events, one because of the other, lie before this run."""
+        return (self.started.parent.depth if self.started.parent else 0) + self.started.depth if self.started else 0
+
+    @property
+    def deadline(self) -> int | None:
+        """When the part of the run that is under way must be over."""
+        if self.main:
+            return self.main.deadline
+        if self.ending:
+            return self.ending.deadline
+        return self.started.deadline if self.started else None
+
+    @property
+    def start_due(self) -> int | None:
+        """When the turn of a run comes that is held back until a time; None for any other."""
+        return self.started.held_until if self.started and self.is_queued and not self.is_due else None
+
+    @property
+    def due(self) -> int | None:
+        """When something must happen to this run even if nothing arrives; None once it has finished."""
+        if self.finished:
+            return None
+        steps = () if self.pauses else (self.steps[path].due for path in self.active)
+        dues = (self.start_due if not self.pauses else None, *steps, self.deadline)
+        return min((due for due in dues if due is not None), default=None)
+
+    def block_around(self, path: str) -> tuple[str, int | None] | None:
+        """The path of the block in which a step stands, and the number of its item or turn; None at the top."""
+        frame = frame_of(path)
+        return split(frame) if frame else None
+
+    def cleaning(self, root: str = "") -> list[str]:
+        """The `try` blocks inside a block (or the run) whose `finally` is under way: what is in there goes on."""
+        return [
+            path
+            for path in self.open
+            if self.blocks[path].kind == "try" and self.blocks[path].branch == "finally" and is_within(path, root)
+        ]
+
+    def interruptible(self, root: str = "") -> Iterator[str]:
+        """What is under way inside a block (or the run) and ends when that is cancelled."""
+        spared = self.cleaning(root)
+        for path in self.active:
+            is_spared = self.is_undoing(path) or any(is_within(path, block) for block in spared)
+            if is_within(path, root) and not is_spared:
+                yield path
+
+    def is_undoing(self, path: str) -> bool:
+        """Whether the step takes back the effect of another, or learns of it."""
+        undo = self.undos.get(frame_of(path))
+        return undo is not None and undo.by is not None

@@ -1,0 +1,103 @@
+"""What entries are made of: statuses, failures, places of secrets, what a wait waits for."""
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from durable.action import ErrorClass
+from durable.values import NULL, Value
+
+SEMANTICS = 2
+"""The number of the rules by which this core decides; a history carries the number of the core that began it.
+
+1: steps in sequence. 2: blocks, waits, children, undo; a cancel is announced (`main_ending`) before steps end by it.
+"""
+
+RunStatus: TypeAlias = Literal["queued", "running", "waiting", "paused", "completed", "failed", "cancelled"]
+StepStatus: TypeAlias = Literal[
+    "pending", "running", "waiting", "completed", "failed", "skipped", "uncertain", "cancelled"
+]
+EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
+BlockKind: TypeAlias = Literal["switch", "foreach", "parallel", "try", "repeat", "on_timeout"]
+Verdict: TypeAlias = Literal["completed", "retry", "failed"]
+
+
+CODE_LIMIT = 200
+MESSAGE_LIMIT = 4_000
+"""Characters of a failure's code and message."""
+
+
+def _bounded(text: object, limit: int) -> str | None:
+    if text is None:
+        return None
+    sound = str(text).encode(errors="replace").decode()
+    return sound if len(sound) <= limit else f"{sound[:limit]} …"
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_class": "class"}):
+    """Why a step or a run failed, as people read it in `error`; each part may be null."""
+
+    error_class: ErrorClass | None = None
+    code: str | None = None
+    message: str | None = None
+    step: str | None = None
+    attempt: int | None = None
+    details: Value = NULL
+    retry_after: int | None = None  # milliseconds that the service asked for
+
+    @classmethod
+    def of(
+        cls,
+        error_class: ErrorClass | None,
+        code: object,
+        message: object,
+        step: str | None = None,
+        attempt: int | None = None,
+        **more: Any,
+    ) -> "Failure":
+        """A failure whose texts are texts, and no longer than a history bears."""
+        return cls(error_class, _bounded(code, CODE_LIMIT), _bounded(message, MESSAGE_LIMIT), step, attempt, **more)
+
+
+class SecretName(msgspec.Struct, frozen=True):
+    """A reference to a secret; its value never enters a history."""
+
+    secret: str
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A place in an input where a secret stands: the path to it, and the text with the references in it."""
+
+    pointer: tuple[str | int, ...]
+    parts: tuple[str | SecretName, ...]
+
+
+AwaitKind: TypeAlias = Literal["delay", "until", "webhook", "approval", "event"]
+
+
+class Await(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that a wait waits for. `name` is that in a `wait.any`, else empty; `due` (ms) is when it happens by
+    itself; `type`, `match` and `since` (ms) say which event, and from when on it counts."""
+
+    kind: AwaitKind
+    name: str = ""
+    due: int | None = None
+    type: str | None = None
+    match: str | None = None
+    since: int | None = None
+
+
+class Parent(msgspec.Struct, frozen=True):
+    """The step that called a run, and how many calls deep that run is. One that is detached reports nothing back."""
+
+    run: str
+    path: str
+    depth: int
+    is_detached: bool = False
+
+
+class Links(msgspec.Struct, frozen=True):
+    """Where the links to a run's waits lead, and the key that makes each of them hard to guess."""
+
+    url: str
+    key: str
