@@ -4,7 +4,7 @@ ExpressionError          an expression cannot be compiled, or not be evaluated o
 └── UndefinedName        it reads a name that is not there
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -91,6 +91,11 @@ class Expression:
     @property
     def names(self) -> frozenset[DottedName]:
         return frozenset(self._compiled.names)
+
+    @property
+    def compared(self) -> Sequence[tuple[DottedName, JSON]]:
+        """Its names that are compared with constants, and the constants."""
+        return self._compiled.compared
 
     def place_of(self, name: DottedName) -> Place:
         """Where one of its names stands first in the text that was compiled."""

@@ -6,7 +6,7 @@ of: no Python attribute, no call, no name but those in scope.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, singledispatchmethod
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from durable.expressions.checks import TESTS
 from durable.expressions.closures import Code
 from durable.expressions.filters import FILTERS
 from durable.expressions.grammar import parse
+from durable.values import JSON
 
 DottedName: TypeAlias = tuple[str, ...]
 """A path as an expression reads it, such as `("steps", "customer", "output")`."""
@@ -32,11 +33,12 @@ _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What an expression became. `names` are what it reads, with their offsets in the text; it `is_path` if it only
-    looks something up and makes nothing."""
+    """What an expression became. `names` are what it reads, with their offsets in the text; `compared` are names with
+    the constants that they are compared with; it `is_path` if it only looks something up and makes nothing."""
 
     code: Code
     names: Mapping[DottedName, int]
+    compared: Sequence[tuple[DottedName, JSON]]
     is_path: bool
 
 
@@ -44,7 +46,7 @@ def compile_expression(text: str) -> Compiled:
     """Compile a bare expression; raises `Refused` with the offset of what is wrong."""
     node = parse(text)
     compiler = _Compiler()
-    return Compiled(compiler.code(node), compiler.names, _is_path(node))
+    return Compiled(compiler.code(node), compiler.names, compiler.compared, _is_path(node))
 
 
 class _Compiler:
@@ -52,6 +54,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.names: dict[DottedName, int] = {}
+        self.compared: list[tuple[DottedName, JSON]] = []
         self._depth = 0
 
     def code(self, node: nodes.Expr) -> Code:
@@ -183,6 +186,7 @@ class _Compiler:
 
     @_code.register
     def _(self, node: nodes.Compare) -> Code:
+        self.compared += _comparisons(node)
         signs = [operators.COMPARISONS[operand.op] for operand in node.ops]
         function = signs[0] if len(signs) == 1 else operators.compare(signs)
         return self._applied(node.expr, function, [node.expr, *(operand.expr for operand in node.ops)])
@@ -267,6 +271,31 @@ def _is_path(node: nodes.Expr) -> bool:
     while isinstance(node, nodes.Getattr | nodes.Getitem) and _is_subscript(node):
         node = node.node
     return isinstance(node, nodes.Name)
+
+
+def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
+    """The names that are compared with constants, and the constants."""
+    left = node.expr
+    for operand in node.ops:
+        for one, other in ((left, operand.expr), (operand.expr, left)):
+            is_list = operand.op in {"in", "notin"} and isinstance(other, nodes.List | nodes.Tuple)
+            name = _constant_name(one)
+            for each in (other.items if is_list else [other]) if name else ():  # type: ignore[attr-defined]  # it is one
+                if name and isinstance(each, nodes.Const):
+                    yield name, each.value
+        left = operand.expr
+
+
+def _constant_name(node: nodes.Expr) -> DottedName | None:
+    """The name that a node is, if all of it is constant."""
+    keys: list[str] = []
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
+        if not isinstance(key, str | int) or isinstance(key, bool):
+            return None
+        keys.insert(0, str(key))
+        node = node.node
+    return (node.name, *keys) if isinstance(node, nodes.Name) else None
 
 
 def _key_code(key: str | int | Code) -> Code:

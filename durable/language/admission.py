@@ -1,15 +1,12 @@
 """What the shape of a file cannot tell of a run's beginning: its triggers, the schemas of its inputs."""
 
-from collections.abc import Iterator
-
-import jsonschema_rs
-
 from durable.language.catalogue import Catalogue
 from durable.language.check import check_filled, check_given
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.names import Scope
-from durable.language.problem import printable, quoted, suggestion
+from durable.language.problem import quoted, suggestion
+from durable.language.schemas import schemas, short
 from durable.language.texts import Texts, has_template
 from durable.language.tree import Mapped, listed, mapped
 from durable.schema import Schema
@@ -28,26 +25,11 @@ class AdmissionCheck:
 
     def run(self, scope: Scope) -> None:
         """Check them; `scope` is what a trigger's expressions may read."""
-        schemas = dict(self._schemas())
+        declared = dict(schemas(mapped(self._declared), ("inputs",), self._findings, may_be_open=False))
         for index, trigger in enumerate(self._triggers):
             if isinstance(trigger, dict):
                 self._trigger(trigger, ("triggers", index), scope)
-                self._inputs(trigger, ("triggers", index, "inputs"), schemas)
-
-    def _schemas(self) -> Iterator[tuple[str, Schema]]:
-        for name, schema in mapped(self._declared).items():
-            where: Pointer = ("inputs", name)
-            if not isinstance(schema, dict):
-                hint = f"write for example '{name}: {{type: string}}'"
-                self._findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
-                continue
-            try:
-                yield name, Schema(schema)
-            except jsonschema_rs.ValidationError as error:
-                self._findings.add((*where, *error.instance_path), *_explained(error))
-            except (jsonschema_rs.ReferencingError, ValueError) as error:
-                what = f"this is no JSON Schema: {_short(str(error))}"
-                self._findings.add(where, what, "references stay inside the schema")
+                self._inputs(trigger, ("triggers", index, "inputs"), declared)
 
     def _trigger(self, trigger: Mapped, pointer: Pointer, scope: Scope) -> None:
         check_filled(trigger, pointer, self._findings)
@@ -85,22 +67,5 @@ class AdmissionCheck:
 
     def _fit(self, schema: Schema, name: str, value: JSON, pointer: Pointer) -> None:
         for place, message in schema.misfits(value):
-            what = f"this does not fit the input {quoted(name)}: {_short(message)}"
+            what = f"this does not fit the input {quoted(name)}: {short(message)}"
             self._findings.add((*pointer, name, *place), what, "see its schema under 'inputs'")
-
-
-def _explained(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
-    """What to say of a schema that is none, and the cure."""
-    if "retrieving it failed" in error.message:
-        return "the schema refers to another, and none is fetched", "write it out here"
-    if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
-        return f"{quoted(error.instance)} is no type", suggestion(error.instance, _TYPES) or _SCHEMA_HELP
-    return f"this is no JSON Schema: {_short(error.message)}", _SCHEMA_HELP
-
-
-def _short(text: str) -> str:
-    return printable(text if len(text) <= 200 else f"{text[:199]}…")
-
-
-_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
-_SCHEMA_HELP = "see json-schema.org, draft 2020-12"

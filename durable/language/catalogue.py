@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.action import Action
-from durable.language.names import Fault
+from durable.language.known import Fault
 from durable.language.problem import quoted, suggestion
 
 

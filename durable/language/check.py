@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pydantic import BaseModel
 
 from durable.language.catalogue import Catalogue
+from durable.language.connections import Connections
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.fit import shape_of, unfit
-from durable.language.names import RESERVED, Scope, Spot
-from durable.language.pipeline import misfits
+from durable.language.flows import FlowCheck
+from durable.language.names import RESERVED, SYNTAX, Scope, Spot
+from durable.language.outputs import returned
+from durable.language.pipeline import OF_CONNECTORS, misfits
 from durable.language.problem import quoted
 from durable.language.texts import Texts, anywhere, is_template
 from durable.language.tree import Branch, Mapped, branches, listed, mapped
+from durable.language.waits import WaitCheck
 from durable.values import JSON
-
-ENDS_BY_ITSELF = frozenset({"wait.delay", "wait.until"})
-"""Waits that the clock ends: they need not say what happens when nothing comes."""
 
 
 def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Findings) -> None:
@@ -60,7 +61,7 @@ def check_given(
         return
     given = {} if value is None else value
     if isinstance(given, dict):
-        for each in unfit(model, given, is_open=is_open):
+        for each in unfit(model, given, is_open=is_open, context={"connection": owner.get("connection")}):
             findings.add((*where, *each.pointer), each.message, each.hint, is_key=each.is_key or not each.pointer)
     texts.templates(given, where, scope, shape_of(model).is_secret)
 
@@ -68,11 +69,22 @@ def check_given(
 class StepCheck:
     """One pass over the steps of a file."""
 
-    def __init__(self, findings: Findings, catalogue: Catalogue, texts: Texts, places: Mapping[Pointer, Spot]) -> None:
+    def __init__(
+        self,
+        findings: Findings,
+        catalogue: Catalogue,
+        texts: Texts,
+        places: Mapping[Pointer, Spot],
+        flows: FlowCheck,
+        connections: Connections,
+    ) -> None:
         self._findings = findings
         self._places = places
         self._catalogue = catalogue
         self._texts = texts
+        self._waits = WaitCheck(findings, catalogue)
+        self._flows = flows
+        self._connections = connections
 
     def sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
         """Check steps one after the other; each can then be read in the scope."""
@@ -89,7 +101,7 @@ class StepCheck:
             where = (*pointer, misfit.key) if misfit.key else pointer
             self._findings.add(where, misfit.message, misfit.hint, is_key=True)
         self._texts.condition(step.get("if"), (*pointer, "if"), here)
-        self._texts.condition(step.get("foreach"), (*pointer, "foreach"), here)
+        self._texts.items(step.get("foreach"), (*pointer, "foreach"), here)
         if isinstance(step.get("use"), str):
             self._use(step, pointer, here)
         inside = self._branches(step, pointer, here)
@@ -103,7 +115,11 @@ class StepCheck:
         use = str(step["use"])
         self._place_of_keys(use, step, pointer)
         check_given(self._model(use, pointer), step, pointer, scope=scope, findings=self._findings, texts=self._texts)
-        with_output = scope.adding("output")
+        if use in self._catalogue.core:
+            (self._waits if use.startswith("wait.") else self._flows).run(use, step, pointer)
+        else:
+            self._connections.check(step, pointer)
+        with_output = scope.after(returned(use, mapped(step.get("with")), self._catalogue))
         self._texts.templates(step.get("keep"), (*pointer, "keep"), with_output)
         if not isinstance(step.get("on_timeout"), list):
             self._texts.templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
@@ -114,23 +130,14 @@ class StepCheck:
     def _place_of_keys(self, use: str, step: Mapped, pointer: Pointer) -> None:
         hints: dict[str, str] = {}
         if use in self._catalogue.core:
-            hints = dict.fromkeys(("retry", "connection", "on_crash"), "it stands on a connector's action")
-        if use.startswith("wait."):
-            self._wait(use, step, pointer)
-        else:
+            hints = dict.fromkeys(OF_CONNECTORS, "it stands on a connector's action")
+            if use.startswith("flow.") and use != "flow.call":
+                hints |= {"timeout": "it is done at once; remove it", "keep": "its output is kept whole; remove it"}
+        if not use.startswith("wait."):
             hints["on_timeout"] = "only wait.* has it; what fails is answered by 'try'"
-        for key in hints.keys() & step.keys():
+        for key in sorted(hints.keys() & step.keys()):
             what = f"{quoted(key)} does not go with {quoted(use)}"
             self._findings.add((*pointer, key), what, hints[key], is_key=True)
-
-    def _wait(self, use: str, step: Mapped, pointer: Pointer) -> None:
-        if "on_timeout" not in step and use not in ENDS_BY_ITSELF:
-            hint = "add 'timeout: 2d' and 'on_timeout: fail', or a value or steps instead of fail"
-            self._findings.add((*pointer, "use"), f"{quoted(use)} does not say what happens when nothing comes", hint)
-        elif "on_timeout" in step and "timeout" not in step:
-            hint = "say how long it waits, for example 'timeout: 2d'"
-            what = "'on_timeout' without 'timeout' never happens"
-            self._findings.add((*pointer, "on_timeout"), what, hint, is_key=True)
 
     def _undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")
@@ -140,6 +147,7 @@ class StepCheck:
             hint = "name the connector's action that takes the effect back"
             self._findings.add((*pointer, "use"), f"{quoted(use)} cannot undo a step", hint)
         check_given(self._model(use, pointer), undo, pointer, scope=scope, findings=self._findings, texts=self._texts)
+        self._connections.check(undo, pointer)
 
     def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._catalogue.input_of(use)
@@ -185,7 +193,7 @@ class StepCheck:
         name = step.get("as", "item")
         if not isinstance(name, str):
             return []
-        if name in RESERVED or name in scope.roots:
+        if name in RESERVED | SYNTAX or name in scope.roots:
             what = f"the item's name {quoted(name)} is taken"
             self._findings.add((*pointer, "as"), what, "choose another with 'as'", is_key="as" not in step)
         return [name]

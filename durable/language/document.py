@@ -243,8 +243,15 @@ class _Reading:
             if frame.pointer is not None:
                 first = self.keys[(*frame.pointer, event.value)]
                 what = f"the key {quoted(event.value)} is given twice"
-                self._refuse(_start(event), what, f"the first is on line {first[0]}; remove one")
+                self._refuse(_start(event), what, f"the first is on line {first[0]}; {self._remedy(event.value)}")
             frame.key = None
+
+    def _remedy(self, key: str) -> str:
+        """What cures a key that is given twice; the first key of a list's item may begin another item."""
+        frame = self._stack[-1]
+        is_in_list = len(self._stack) > 1 and isinstance(self._stack[-2].container, list)
+        is_first = next(iter(frame.container)) == key
+        return "remove one, or begin another item with '- ' here" if is_in_list and is_first else "remove one"
 
     def _open(self, container: list[JSON] | dict[str, JSON], event: yaml.NodeEvent) -> None:
         if len(self._stack) >= self.limits.depth:

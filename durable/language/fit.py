@@ -1,7 +1,7 @@
 """Whether data fits a pydantic model: what does not, where in the data, and what cures it, in our own words."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.language.document import Pointer
-from durable.language.problem import quoted, suggestion
+from durable.language.problem import nearest, printable, quoted, suggestion
 from durable.values import JSON
 
 Schema: TypeAlias = dict[str, Any]
@@ -34,10 +34,12 @@ def unfit(
     *,
     is_open: Callable[[object], bool] = lambda value: False,
     cures: Mapping[str, str] | None = None,
+    context: Mapping[str, JSON] | None = None,
 ) -> list[Unfit]:
-    """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken."""
+    """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken;
+    `context` is what the model's own validators are told."""
     try:
-        model.model_validate(data)
+        model.model_validate(data, context=context)
     except ValidationError as error:
         details = error.errors(include_url=False)
     else:
@@ -170,7 +172,11 @@ def _mistyped(error: _Told, expected: str) -> Unfit:
     subject = _subject(error.pointer)
     if error.value is None:
         return Unfit(error.pointer, f"{subject} is empty", f"give it {expected}")
-    hint = "quote it" if expected == "text" and isinstance(error.value, int | float) else None
+    hint = None
+    if expected == "text" and isinstance(error.value, int | float):
+        hint = "quote it"
+    elif expected == "a list" and isinstance(error.value, dict):
+        hint = "begin each of its items with '- '"
     return Unfit(error.pointer, f"{subject} must be {expected}, not {_described(error.value)}", hint)
 
 
@@ -186,7 +192,8 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
             return Unfit(error.pointer, f"{subject} is missing", hint)
         case "extra_forbidden":
             name = str(error.pointer[-1])
-            cure = cures.get(name) or suggestion(name, shape.keys(error.pointer[:-1]))
+            known = shape.keys(error.pointer[:-1])
+            cure = _unblanked(name, known) or cures.get(name) or suggestion(name, known)
             return Unfit(error.pointer, f"unknown key {quoted(name)}", cure, is_key=True)
         case "literal_error" | "enum":
             return _unlisted(error, re.findall(r"'([^']*)'|(\d+)", str(context["expected"])))
@@ -208,11 +215,18 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
             )
 
 
+def _unblanked(name: str, known: Collection[str]) -> str | None:
+    """What to say of `timeout:10s`, which is one word to YAML."""
+    key, colon, value = name.partition(":")
+    return f"put a blank after the colon: '{key}: {printable(value)[:40]}'" if colon and key in known else None
+
+
 def _unlisted(error: _Told, expected: Sequence[tuple[str, str]]) -> Unfit:
     names = [text or number for text, number in expected]
     shown = ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else "".join(names)
     message = f"{_subject(error.pointer)} must be {shown}, not {_described(error.value)}"
-    return Unfit(error.pointer, message, suggestion(str(error.value), names) if isinstance(error.value, str) else None)
+    meant = nearest(error.value, names) if isinstance(error.value, str) else None
+    return Unfit(error.pointer, message, f"did you mean {quoted(meant)}" if meant else None)
 
 
 def _misnamed(error: _Told) -> Unfit:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.language.catalogue import Catalogue
-from durable.language.check import ENDS_BY_ITSELF
 from durable.language.draft import DIALECT, Inputs, Language, Schema, drafted, opened, written_out
 from durable.language.metaschema import metaschema
-from durable.language.pipeline import KINDS, Pipeline
+from durable.language.pipeline import KINDS, OF_CONNECTORS, Pipeline
+from durable.language.waits import ANY, ENDS_BY_ITSELF
 
-_OF_CONNECTORS = frozenset({"retry", "connection", "on_crash"})
 _FILLED = ["object", "array", "string", "number", "boolean"]
 _NEEDED: dict[str, Schema] = {
     "foreach": {"required": ["steps"]},
@@ -56,6 +55,7 @@ def pipeline_schema(catalogue: Catalogue) -> Schema:
     definitions |= _steps(definitions["Step"], actions, core)
     for use, usable in {**actions, **core, **triggers}.items():
         definitions |= _given(use, usable)
+    definitions |= _inside_waits(definitions, core)
     return {"$schema": DIALECT, **file, "title": "Waypost pipeline", "definitions": dict(sorted(definitions.items()))}
 
 
@@ -79,9 +79,11 @@ def _steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
     waits = {use: usable for use, usable in core.items() if use.startswith("wait.")}
     flow = {use: usable for use, usable in core.items() if use not in waits}
     keys = {"use", *KINDS["use"]}
+    of_core = keys - OF_CONNECTORS
     blocks = {kind: f"Step.{kind}" for kind in KINDS if kind != "use"}
     choices = [
         (_uses({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
+        (_uses({"const": "flow.call"}), "Step.call"),
         (_uses({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
         ({"required": ["use"]}, "Step.action"),
         *(({"required": [kind]}, name) for kind, name in blocks.items()),
@@ -90,9 +92,10 @@ def _steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
         "Step": {"title": "Step", "description": step["description"], "type": "object", **_chosen(choices, "Step.new")},
         "Step.new": _with_keys(step, KINDS) | {"anyOf": [{"required": [kind]} for kind in KINDS]},
         "Step.action": _using(_with_keys(step, keys - {"on_timeout"}, "use"), actions),
-        "Step.flow": _using(_with_keys(step, keys - _OF_CONNECTORS - {"on_timeout"}, "use"), flow),
+        "Step.call": _using(_with_keys(step, of_core - {"on_timeout"}, "use"), flow),
+        "Step.flow": _using(_with_keys(step, of_core - {"on_timeout", "timeout", "keep"}, "use"), flow),
         "Step.wait": {
-            **_using(_with_keys(step, keys - _OF_CONNECTORS, "use"), waits),
+            **_using(_with_keys(step, of_core, "use"), waits),
             "dependencies": {"on_timeout": ["timeout"]},
         },
         **{name: _block(step, kind) for kind, name in blocks.items()},
@@ -122,19 +125,45 @@ def _block(step: Schema, kind: str) -> Schema:
     return {**needed, **_with_keys(step, {kind, *KINDS[kind]}, kind, *needed.get("required", ()))}
 
 
+def _inside_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Schema]:
+    """What stands inside waits: the waits of a `wait.any`, and what an approval asks for."""
+    several, one, approval = (definitions[name] for name in (ANY, f"{ANY}.Waited", "wait.approval"))
+    usables = {use: usable for use, usable in core.items() if use.startswith("wait.") and use != ANY}
+    waits = _mapping(several["properties"]["waits"])
+    fields = {
+        **approval["properties"]["fields"],
+        "additionalProperties": {"type": ["object", "string"], "allOf": [_ref("Field")]},
+    }
+    return {
+        ANY: {**several, "properties": {"waits": waits}},
+        f"{ANY}.Waited": {**_mapping(one), "allOf": [_case(use, each, ()) for use, each in usables.items()]},
+        "wait.approval": {**approval, "properties": {**approval["properties"], "fields": fields}},
+        "Field": opened(metaschema("Field")),
+    }
+
+
+def _mapping(schema: Schema) -> Schema:
+    """The schema without an expression in place of the whole, which a run could not be prepared for."""
+    plain = {word: part for word, part in schema.items() if word not in {"pattern", "patternErrorMessage"}}
+    return {**plain, "type": "object"}
+
+
 # -- what follows from `use` ------------------------------------------------------------------------------------
 
 
 def _using(owner: Schema, usables: Usables) -> Schema:
     """The owner of a `use` and a `with`, of which the one decides on the other."""
-    cases = [_case(use, usable) for use, usable in usables.items()]
+    cases = [_case(use, usable, _needed(use)) for use, usable in usables.items()]
     return {**owner, "allOf": cases} if cases else owner
 
 
-def _case(use: str, usable: Usable) -> Schema:
-    required = ["with"] if usable.has_required else []
-    if use.startswith("wait.") and use not in ENDS_BY_ITSELF:
-        required.append("on_timeout")
+def _needed(use: str) -> Sequence[str]:
+    """The keys that stand beside a `use`. A `wait.any` may hold a wait that the clock ends."""
+    return ["on_timeout"] if use.startswith("wait.") and use not in {*ENDS_BY_ITSELF, ANY} else []
+
+
+def _case(use: str, usable: Usable, needed: Sequence[str]) -> Schema:
+    required = [*(["with"] if usable.has_required else []), *needed]
     return {"if": _uses({"const": use}), "then": {"properties": {"with": _ref(use)}, "required": required}}
 
 

@@ -4,31 +4,29 @@ Pure: the text comes in, and whoever calls has read the file. No text and no byt
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
+from durable.language.connections import Connections, Find
 from durable.language.document import LIMITS, Document, Limits, Pointer
 from durable.language.findings import Findings
 from durable.language.fit import unfit
+from durable.language.flows import FlowCheck
 from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
 from durable.language.pipeline import IDENTIFIER, Pipeline
 from durable.language.problem import Problem, quoted
+from durable.language.spots import spots
 from durable.language.texts import Texts
-from durable.language.tree import Mapped, every_step, listed, mapped, spots
+from durable.language.tree import Mapped, every_step, listed, mapped
 from durable.values import JSON
 
 __all__ = ["Catalogue", "Loaded", "load"]
 
-# -- what this version does not perform yet: these lists only shrink ---------------------------------------------
-
-UNPERFORMED_STEP_KEYS = ("connection", "undo", "on_timeout", "switch", "foreach", "parallel", "try", "repeat")
-UNPERFORMED_KEYS = ("concurrency",)
-UNPERFORMED_ACTIONS = re.compile(r"wait\..*|flow\.(call|undo|emit)")
-PERFORMED_TRIGGERS = ("webhook", "schedule")
-PERFORMED_RESPONSES = ("accepted",)
+UNPERFORMED_RESPONSES = frozenset({"step"})
+"""What `respond` of a webhook may say only in a later version."""
 
 # -- keys that people bring along from elsewhere -----------------------------------------------------------------
 
@@ -64,9 +62,17 @@ def load(
     file: str,
     catalogue: Catalogue,
     secrets: Callable[[str], bool] | None = None,
+    connections: Find | None = None,
+    connection_names: Collection[str] = (),
+    pipelines: Collection[str] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
-    """Check a pipeline's text. `secrets` says whether a secret has a value; one that has none is a warning."""
+    """Check a pipeline's text.
+
+    `secrets` says whether a secret has a value; one that has none is a warning. `connections` gives the connector that
+    a connection is of, and None if there is no such connection, which is an error; `connection_names` are those to
+    suggest. `pipelines` are all that there are; a call of another is a warning. What is not given, nobody knows.
+    """
     document = Document.read(text, file, limits)
     findings = Findings(document, limits.problems)
     data = document.data
@@ -80,8 +86,10 @@ def load(
     for each in unfit(Pipeline, data, cures=CURES):
         if not each.is_rule:
             findings.add(each.pointer, each.message, each.hint, is_key=each.is_key)
-    _check(data, findings, catalogue, secrets)
-    _refuse_unperformed(data, findings, catalogue)
+    _Checking(data, findings, catalogue, Texts(findings, secrets)).run(
+        Connections(connections, connection_names, findings), pipelines
+    )
+    _refuse_unperformed(data, findings)
     problems = findings.problems()
     is_refused = any(problem.severity == "error" for problem in problems)
     return Loaded(None if is_refused else Pipeline.model_validate(data), problems)
@@ -99,48 +107,47 @@ def _identified(data: Mapped, findings: Findings) -> Mapped:
     return {"id": name, **data}
 
 
-def _check(data: Mapped, findings: Findings, catalogue: Catalogue, secrets: Callable[[str], bool] | None) -> None:
-    places = spots(data, findings)
-    by_id = {spot.id: spot for spot in reversed(places.values())}
-    inputs = data.get("inputs")
-    names = set(inputs) if isinstance(inputs, dict) else None
-    texts = Texts(findings, secrets)
-    check_filled(data, (), findings)
-    for key in ("defaults", "concurrency"):
-        check_filled(mapped(data.get(key)), (key,), findings)
-    check_filled(mapped(mapped(data.get("defaults")).get("retry")), ("defaults", "retry"), findings)
-    AdmissionCheck(data, findings, catalogue, texts).run(Scope(OF_A_TRIGGER, by_id, names))
-    admitted = Scope(OF_ADMISSION, by_id, names)
-    texts.templates(mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
-    steps = StepCheck(findings, catalogue, texts, places)
-    scope = Scope(OF_A_RUN, by_id, names)
-    steps.sequence(data.get("steps"), ("steps",), scope)
-    texts.templates(data.get("outputs"), ("outputs",), scope)
-    steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
-    check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
-    check_ids("step", _steps(data), findings)
+@dataclass(frozen=True, slots=True)
+class _Checking:
+    """One pass over a file, for what its shape cannot tell."""
+
+    data: Mapped
+    findings: Findings
+    catalogue: Catalogue
+    texts: Texts
+
+    def run(self, connections: Connections, pipelines: Collection[str] | None) -> None:
+        data, findings = self.data, self.findings
+        places = spots(data, findings, self.catalogue)
+        by_id = {spot.id: spot for spot in reversed(places.values())}
+        names = set(mapped(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
+        self._filled()
+        AdmissionCheck(data, findings, self.catalogue, self.texts).run(Scope(OF_A_TRIGGER, by_id, names))
+        admitted = Scope(OF_ADMISSION, by_id, names)
+        self.texts.templates(mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
+        flows = FlowCheck(findings, places, str(data.get("id")), pipelines)
+        steps = StepCheck(findings, self.catalogue, self.texts, places, flows, connections)
+        scope = Scope(OF_A_RUN, by_id, names)
+        steps.sequence(data.get("steps"), ("steps",), scope)
+        self.texts.templates(data.get("outputs"), ("outputs",), scope)
+        steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
+        check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
+        check_ids("step", _steps(data), findings)
+
+    def _filled(self) -> None:
+        check_filled(self.data, (), self.findings)
+        for key in ("defaults", "concurrency"):
+            check_filled(mapped(self.data.get(key)), (key,), self.findings)
+        retry = mapped(mapped(self.data.get("defaults")).get("retry"))
+        check_filled(retry, ("defaults", "retry"), self.findings)
 
 
-def _refuse_unperformed(data: Mapped, findings: Findings, catalogue: Catalogue) -> None:
-    def refuse(pointer: Pointer, what: str, *, is_key: bool = False) -> None:
-        findings.add(pointer, f"{quoted(what)} is not performed by this version yet", _LATER, is_key=is_key)
-
-    for key in UNPERFORMED_KEYS:
-        if key in data:
-            refuse((key,), key, is_key=True)
+def _refuse_unperformed(data: Mapped, findings: Findings) -> None:
     for trigger, pointer in _triggers(data):
-        use, respond = mapped(trigger).get("use"), mapped(mapped(trigger).get("with")).get("respond")
-        if isinstance(use, str) and use in catalogue.triggers and use not in PERFORMED_TRIGGERS:
-            refuse((*pointer, "use"), use)
-        if isinstance(respond, str) and respond not in PERFORMED_RESPONSES:
-            refuse((*pointer, "with", "respond"), f"respond: {respond}")
-    for step, pointer in _steps(data):
-        for key in UNPERFORMED_STEP_KEYS:
-            if key in step:
-                refuse((*pointer, key), key, is_key=True)
-        use = step.get("use")
-        if isinstance(use, str) and use in catalogue.core and UNPERFORMED_ACTIONS.fullmatch(use):
-            refuse((*pointer, "use"), use)
+        respond = mapped(mapped(trigger).get("with")).get("respond")
+        if isinstance(respond, str) and respond in UNPERFORMED_RESPONSES:
+            what = f"{quoted(f'respond: {respond}')} is not performed by this version yet"
+            findings.add((*pointer, "with", "respond"), what, "write 'accepted' or 'result'")
 
 
 def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:
@@ -151,6 +158,3 @@ def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:
 def _triggers(data: Mapped) -> Iterator[tuple[JSON, Pointer]]:
     for index, trigger in enumerate(listed(data.get("triggers"))):
         yield trigger, ("triggers", index)
-
-
-_LATER = "leave it out, or wait for a later version"

@@ -1,21 +1,31 @@
 """The names that an expression may read at its place in a file, and what to say of the others."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import get_args
 
+from durable.history import StepStatus
+from durable.language.known import Fault, Known, is_number, not_an_item, shown, unheld
 from durable.language.problem import quoted, suggestion
+from durable.values import JSON
 
 FIELDS: dict[str, frozenset[str]] = {
-    "trigger": frozenset({"body", "headers", "query", "path", "id", "type", "time"}),
-    "run": frozenset({"id", "url", "pipeline", "version", "started_at"}),
+    "trigger": frozenset({"body", "headers", "query", "path", "id", "type", "time", "source", "subject"}),
+    "run": frozenset({"id", "url", "pipeline", "version", "started_at", "links"}),
     "error": frozenset({"class", "code", "message", "step", "attempt", "details"}),
 }
 STEP_FIELDS = frozenset({"output", "status", "error", "attempts"})
+ITEM_FIELDS = frozenset({"status", "error", "steps"})
+STATUSES = get_args(StepStatus)
+LOOPS = frozenset({"foreach", "repeat"})
 
 OF_A_TRIGGER = frozenset({"trigger"})
 OF_ADMISSION = frozenset({"trigger", "inputs", "run"})
 OF_A_RUN = frozenset({"trigger", "inputs", "run", "steps"})
 RESERVED = frozenset({*OF_A_RUN, "secrets", "error", "output", "index"})
+SYNTAX = frozenset({"and", "else", "false", "if", "in", "is", "none", "not", "null", "true"})
+"""Words of expressions, which no item can be called."""
 
 WITH_OUTPUT = frozenset({"use", "foreach", "repeat"})
 """The kinds of step whose output can be read."""
@@ -36,23 +46,34 @@ _FOREIGN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Spot:
-    """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in."""
+    """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in.
+
+    `output` is what it is known to give; `links` are the names of its links (none: it has one itself; None: it is
+    answered by nobody).
+    """
 
     id: str
     kind: str | None
     order: int
     line: int
     blocks: tuple[tuple["Spot", str], ...] = ()
+    output: Known = None
+    links: Collection[str] | None = None
+    has_condition: bool = False
+    has_undo: bool = False
 
+    @property
+    def loops(self) -> list["Spot"]:
+        """The loops around it, the outermost first."""
+        return [block for block, _ in self.blocks if block.kind in LOOPS]
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a name cannot be read."""
-
-    message: str
-    hint: str | None = None
+    @property
+    def ids(self) -> Iterator[str]:
+        """Its own id, and those of the blocks around it."""
+        yield self.id
+        yield from (block.id for block, _ in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,7 @@ class Scope:
     inputs: Collection[str] | None = None
     visible: set[str] = field(default_factory=set)
     here: Spot | None = None
+    output: Known = None
 
     def at(self, here: Spot | None) -> "Scope":
         """The same names, for messages about another place."""
@@ -72,6 +94,10 @@ class Scope:
     def adding(self, *roots: str) -> "Scope":
         """More names; the same steps."""
         return replace(self, roots=self.roots | set(roots))
+
+    def after(self, output: Known) -> "Scope":
+        """What `keep` and `undo` read: also what the action returned."""
+        return replace(self.adding("output"), output=output)
 
     def branch(self, *roots: str, after: Collection[str] = ()) -> "Scope":
         """The beginning of a branch: what is seen here, and what comes after it is not seen back here."""
@@ -87,7 +113,22 @@ class Scope:
         if root == "inputs" and self.inputs is not None and len(name) > 1 and name[1] not in self.inputs:
             message = f"the pipeline has no input {quoted(name[1])}"
             return Fault(message, suggestion(name[1], self.inputs) or "declare it under 'inputs'")
+        if root == "output":
+            return unheld(self.output, name[1:], ["output"])
+        if name[:2] == ("run", "links"):
+            return self._link_fault(name)
         return _field_fault(root, name[1:])
+
+    def misread(self, name: tuple[str, ...], value: JSON) -> Fault | None:
+        """Why it makes no sense to compare a name with a constant."""
+        if len(name) != 3 or name[0] != "steps" or name[2] != "status" or value in STATUSES:
+            return None
+        if isinstance(value, str):
+            return Fault(f"no step has the status {quoted(value)}", suggestion(value, STATUSES))
+        step = self.spots.get(name[1])
+        fits = step and step.kind == "use" and unheld(step.output, ["status"], ["output"]) is None
+        hint = f"the HTTP status is steps.{name[1]}.output.status" if fits else f"known: {', '.join(STATUSES)}"
+        return Fault(f"a step's status is a word such as 'completed', and never {_constant(value)}", hint)
 
     def _unknown(self, root: str) -> Fault:
         if root in RESERVED:
@@ -110,10 +151,74 @@ class Scope:
             return Fault(f"'steps.{step}' cannot be read as a whole", f"read its part: steps.{step}.output")
         if name[2] not in STEP_FIELDS:
             return Fault(f"a step has no {quoted(name[2])}", suggestion(name[2], STEP_FIELDS))
-        kind = self.spots[step].kind
-        if name[2] == "output" and kind not in {*WITH_OUTPUT, None}:
-            return Fault(f"the {kind} {quoted(step)} has no output", "read the steps inside it")
-        return _field_fault("error", name[3:]) if name[2] == "error" else None
+        return self._part_fault(self.spots[step], name, 2)
+
+    def _part_fault(self, step: Spot, name: Sequence[str], start: int) -> Fault | None:
+        """Why the parts of a step cannot be read that stand in a name from there on."""
+        if start >= len(name):
+            return None
+        part, rest = name[start], name[start + 1 :]
+        if part not in STEP_FIELDS:
+            return Fault(f"a step has no {quoted(part)}", suggestion(part, STEP_FIELDS))
+        match part, step.kind:
+            case "error", _:
+                return _field_fault("error", rest)
+            case "output", "foreach":
+                return self._item_fault(step, name, start + 1)
+            case "output", "repeat":
+                return self._inner_fault(step, name, start + 1)
+            case "output", kind if kind not in {*WITH_OUTPUT, None}:
+                return Fault(f"the {kind} {quoted(step.id)} has no output", "read the steps inside it")
+            case "output", _:
+                return unheld(step.output, rest, name[: start + 1])
+        return None
+
+    def _item_fault(self, loop: Spot, name: Sequence[str], start: int) -> Fault | None:
+        """The same for the items of a `foreach`."""
+        match name[start:]:
+            case []:
+                return None
+            case [key, *_] if not is_number(key):
+                return not_an_item(name[:start], key)
+            case [_, part, *_] if part not in ITEM_FIELDS:
+                return Fault(f"an item has no {quoted(part)}", suggestion(part, ITEM_FIELDS))
+            case [_, "error", *rest]:
+                return _field_fault("error", rest)
+            case [_, "steps", *_]:
+                return self._inner_fault(loop, name, start + 2)
+        return None
+
+    def _inner_fault(self, loop: Spot, name: Sequence[str], start: int) -> Fault | None:
+        """The same for the steps of an item or a turn, which are known by their ids."""
+        if start >= len(name):
+            return None
+        id, inner = name[start], self._steps_of(loop)
+        if id not in inner:
+            message = f"the {loop.kind} {quoted(loop.id)} has no step {quoted(id)}"
+            return Fault(message, suggestion(id, inner) or f"read a step of it: {shown(name[:start])}.ID.output")
+        return self._part_fault(inner[id], name, start + 1)
+
+    def _steps_of(self, loop: Spot) -> dict[str, Spot]:
+        return {spot.id: spot for spot in self.spots.values() if spot.loops[-1:] == [loop]}
+
+    def _link_fault(self, name: tuple[str, ...]) -> Fault | None:
+        """Why a link cannot be read; it may be that of a wait which comes later."""
+        linked = {id: spot for id, spot in self.spots.items() if spot.links is not None}
+        if "steps" not in self.roots:
+            return Fault("'run.links' cannot be read here", "there are links once the run has begun")
+        if len(name) == 2:
+            return Fault("'run.links' cannot be read as a whole", "name the wait: run.links.ID")
+        wait = linked.get(name[2])
+        if wait is None:
+            what = "a link answers a wait.webhook or a wait.approval" if name[2] in self.spots else None
+            message = f"there is no wait {quoted(name[2])} that a link answers"
+            return Fault(message, suggestion(name[2], linked) or what)
+        around = [block for block, _ in self.here.blocks] if self.here else []
+        strange = [loop for loop in wait.loops if loop not in around]
+        if strange:
+            message = f"the wait {quoted(wait.id)} is inside the {strange[0].kind} {quoted(strange[0].id)}"
+            return Fault(message, "its link can be read only there, since each time has its own")
+        return _named_link_fault(wait, name)
 
     def _unreadable(self, step: str) -> Fault:
         there = self.spots.get(step)
@@ -129,14 +234,39 @@ class Scope:
             if block == other and branch != its_branch:
                 message = f"the step {quoted(step)} is in another branch, {branch} of {quoted(block.id)}"
                 return Fault(message, "what branches do can be read after their block")
-        loops = [block for block, _ in there.blocks if block.kind in {"foreach", "repeat"} and block not in blocks]
+        loops = [loop for loop in there.loops if loop not in blocks]
         if loops and (self.here is None or loops[0].order < self.here.order):
             message = f"the step {quoted(step)} is inside the {loops[0].kind} {quoted(loops[0].id)}"
-            return Fault(message, f"read the block's: steps.{loops[0].id}.output")
+            return Fault(message, f"read the block's: {_from_outside([*loops, there])}")
         return Fault(f"the step {quoted(step)} comes later, on line {there.line}", "move it up, or this down")
 
 
-def _field_fault(root: str, rest: tuple[str, ...]) -> Fault | None:
+def _from_outside(path: Sequence[Spot]) -> str:
+    """How a step is read from outside the loops around it; the last of the path is the step."""
+    inner = [
+        f"[0].steps.{spot.id}.output" if loop.kind == "foreach" else f".{spot.id}.output"
+        for loop, spot in pairwise(path)
+    ]
+    return f"steps.{path[0].id}.output{''.join(inner)}"
+
+
+def _named_link_fault(wait: Spot, name: tuple[str, ...]) -> Fault | None:
+    whole = shown(name[:3])
+    if not wait.links:
+        return Fault(f"{quoted(whole)} is a text", "it has no parts; remove the rest") if len(name) > 3 else None
+    if len(name) == 3:
+        return Fault(f"the wait {quoted(wait.id)} has more than one link", f"name it: {whole}.{min(wait.links)}")
+    if name[3] not in wait.links:
+        message = f"the wait {quoted(wait.id)} has no {quoted(name[3])} that a link answers"
+        return Fault(message, suggestion(name[3], wait.links))
+    return None
+
+
+def _constant(value: JSON) -> str:
+    return "null" if value is None else str(value).lower()
+
+
+def _field_fault(root: str, rest: Sequence[str]) -> Fault | None:
     known = FIELDS.get(root)
     if known is None or not rest or rest[0] in known:
         return None

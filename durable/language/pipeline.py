@@ -7,6 +7,7 @@ needs the whole file or the installed connectors. Durations stay text here: `par
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
@@ -34,6 +35,17 @@ def parse_duration(text: str) -> int:
     if milliseconds > _LONGEST:
         raise ValueError(f"'{text}' is longer than ten years; write 3650d at most")
     return milliseconds
+
+
+def parse_moment(text: str) -> int:
+    """Milliseconds of an ISO 8601 time with its zone; raises `ValueError` saying what to write instead."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"'{text[:40]}' is no time; write it as in 2027-01-31T09:00:00+01:00") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"'{text[:40]}' has no zone; add Z, or an offset such as +01:00")
+    return round(moment.timestamp() * 1000)
 
 
 def _duration(value: object) -> str:
@@ -189,10 +201,15 @@ class Step(Model):
     with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The action's inputs")
     connection: Identifier | None = Field(None, description="Named credentials for the connector")
     retry: Retry | None = Field(None, description="When attempts are repeated; default: the pipeline's")
-    timeout: Timeout | None = Field(None, description="Of one attempt; of the whole wait on wait.*")
+    timeout: Timeout | None = Field(
+        None, description="Of one attempt; of the whole wait on wait.*, of the called run on flow.call"
+    )
     keep: JsonValue = Field(None, description="What is checkpointed of `output`; default: all of it")
     on_crash: OnCrash | None = Field(
         None, description="What an unknown ending means: retry, park for a person, or fail; default: the action's"
+    )
+    on_exhausted: Literal["fail", "pause"] | None = Field(
+        None, description="When no attempt is left: the step fails (default), or the run is paused for a person"
     )
     undo: Undo | None = Field(None, description="What takes the effect back, performed by flow.undo")
     on_timeout: OnTimeout | None = Field(
@@ -218,6 +235,9 @@ class Step(Model):
 
     parallel: "Annotated[dict[Identifier, tuple[Step, ...]], Field(min_length=1)] | None" = Field(
         None, description="Branches by name, performed at the same time"
+    )
+    on_branch_error: Literal["cancel", "finish"] | None = Field(
+        None, description="When a branch fails: the others are cancelled (default), or come to their end first"
     )
 
     try_: "Annotated[tuple[Step, ...], Field(min_length=1)] | None" = Field(
@@ -262,14 +282,19 @@ class Pipeline(Model):
 # -- which keys go together -------------------------------------------------------------------------------------
 
 KINDS: dict[str, frozenset[str]] = {
-    "use": frozenset({"with", "connection", "retry", "timeout", "keep", "on_crash", "undo", "on_timeout"}),
+    "use": frozenset(
+        {"with", "connection", "retry", "timeout", "keep", "on_crash", "on_exhausted", "undo", "on_timeout"}
+    ),
     "switch": frozenset({"else"}),
     "foreach": frozenset({"as", "max_parallel", "on_item_error", "steps"}),
-    "parallel": frozenset(),
+    "parallel": frozenset({"on_branch_error"}),
     "try": frozenset({"catch", "finally"}),
     "repeat": frozenset({"steps"}),
 }
 """What a step can be, by the key that makes it so, with the keys that go with it."""
+
+OF_CONNECTORS = frozenset({"connection", "retry", "on_crash", "on_exhausted", "undo"})
+"""Keys that go with a connector's action and not with those of the core."""
 
 
 _BELONGING = frozenset().union(*KINDS.values())

@@ -52,7 +52,7 @@ def explain(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]
     since = error.context_mark or mark
     here = (mark.line + 1, mark.column + 1)
     start = opened if error.context == "while parsing a flow node" else (since.line + 1, since.column + 1)
-    stop = _Stop(error.problem or "", error.context or "", here, start, lines)
+    stop = _Stop(error.problem or "", error.context or "", here, start, opened, lines)
     for wording in _WORDINGS:
         fault = wording(stop)
         if fault:
@@ -62,12 +62,13 @@ def explain(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """Where the parser stopped and why, and what it was doing since where."""
+    """Where the parser stopped and why, what it was doing since where, and what it was inside of."""
 
     problem: str
     context: str
     here: tuple[int, int]
     since: tuple[int, int]
+    opened: tuple[int, int]
     lines: Sequence[str]
 
     def line(self, number: int) -> str:
@@ -75,6 +76,15 @@ class _Stop:
 
     def rest(self, place: tuple[int, int]) -> str:
         return self.line(place[0])[place[1] - 1 :]
+
+    def value(self, place: tuple[int, int]) -> str:
+        """The value that begins there: to the end of the line, or inside brackets to the end of the entry."""
+        value = without_comment(self.rest(place))
+        before = self.line(place[0])[: place[1] - 1]
+        is_inside = self.rest(self.opened)[:1] in _CLOSING or any(
+            before.count(opening) > before.count(closing) for opening, closing in _CLOSING.items()
+        )
+        return re.split(r",\s|[}\]]", value, maxsplit=1)[0].rstrip() if is_inside else value
 
 
 def _expression(stop: _Stop) -> Fault | None:
@@ -87,11 +97,11 @@ def _expression(stop: _Stop) -> Fault | None:
 def _alias(stop: _Stop) -> Fault | None:
     if stop.context not in {"while scanning an alias", "while scanning an anchor"}:
         return None
-    what, value = stop.context.split()[-1], stop.rest(stop.since)
+    what, value = stop.context.split()[-1], stop.value(stop.since)
     return Fault(
         *stop.since,
-        f"{quoted(value[0])} begins an {what} in YAML, which pipelines do not have",
-        f"quote it: {in_quotes(without_comment(value))}",
+        f"{quoted(value[:1])} begins an {what} in YAML, which pipelines do not have",
+        f"quote it: {in_quotes(value)}",
     )
 
 
@@ -106,11 +116,11 @@ def _tab(stop: _Stop) -> Fault | None:
 def _character(stop: _Stop) -> Fault | None:
     if "cannot start any token" not in stop.problem:
         return None
-    value = stop.rest(stop.here)
+    value = stop.value(stop.here)
     return Fault(
         *stop.here,
         f"{quoted(value[:1])} cannot begin a value in YAML",
-        f"quote it: {in_quotes(without_comment(value))}",
+        f"quote it: {in_quotes(value)}",
     )
 
 
@@ -177,14 +187,28 @@ def _indentation(stop: _Stop) -> Fault | None:
     if not stop.context.startswith("while parsing a block"):
         return None
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
+    if _is_item(stop):
+        hint = f"write '- {quoted(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
+        return Fault(*stop.here, "an item of this list has no '- '", hint)
     if before.strip(" -"):
         return Fault(*stop.here, "the value has ended before this", "quote the whole value once, or remove the rest")
     return Fault(*stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows")
 
 
+def _is_item(stop: _Stop) -> bool:
+    """Whether a key stands where the list that is open could only go on with another '-'."""
+    is_list = "'-' indicator" in stop.problem and stop.rest(stop.since).startswith("-")
+    return is_list and stop.here[1] >= stop.since[1] and re.match(r"[\w-]+:(\s|$)", stop.rest(stop.here)) is not None
+
+
 def _no_colon(stop: _Stop) -> Fault | None:
     if "expected ':'" not in stop.problem:
         return None
+    joined = re.match(r"([\w-]+):(?=\S)", stop.rest(stop.since))
+    if joined:
+        value = re.match(r"[^\s,{}\[\]]{1,40}", stop.rest(stop.since)[joined.end() :])
+        hint = f"write '{joined[1]}: {printable(value[0]) if value else '…'}'"
+        return Fault(*stop.since, f"there is no blank after the colon of {quoted(joined[1])}", hint)
     return Fault(*stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on")
 
 

@@ -44,16 +44,31 @@ class Texts:
         self._findings = findings
         self._has_secret = has_secret
 
-    def condition(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
+    def condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
         """Check a bare expression."""
         if not isinstance(value, str) or not value:
-            return  # the model refuses it
+            return None  # the model refuses it
         try:
             expression = Expression.parse(value)
         except ExpressionError as error:
             self._refuse(pointer, error)
-            return
+            return None
         self._names(expression, pointer, scope)
+        return expression
+
+    def items(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
+        """Check a bare expression that gives a list. One without a name can be evaluated at once."""
+        expression = self.condition(value, pointer, scope)
+        if expression is None or expression.names:
+            return
+        try:
+            items = expression.evaluate({})
+        except ExpressionError as error:
+            self._refuse(pointer, error)
+            return
+        if not isinstance(items, list):
+            what = f"'foreach' goes over a list, and this is {_kind(items)}"
+            self._findings.add(pointer, what, "name a list, such as inputs.lines; of a mapping take '| items'")
 
     def templates(
         self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
@@ -94,11 +109,15 @@ class Texts:
     def _dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
         """Braces as in a GitHub workflow: the `$` would be sent along."""
         found = text.find("${{")
-        if found >= 0 and (is_error or (found == 0 and text.endswith("}}"))):
-            place = self._findings.document.position_in(pointer, 1, found + 1)
-            what, hint = "the '$' before '{{' is text, and is sent along", "write '{{' without it"
-            severity: Severity = "error" if is_error else "warning"
-            self._findings.add(pointer, what, hint, place=place, severity=severity)
+        if found < 0:
+            return
+        before = text[:found].split("\n")
+        place = self._findings.document.position_in(pointer, len(before), len(before[-1]) + 1)
+        what, hint = "the '$' before '{{' is text, and is sent along", "write '{{' without it"
+        severity: Severity = "error"
+        if not is_error:
+            hint, severity = f"{hint}; a dollar sign that is meant is {{{{ '$' }}}}", "warning"
+        self._findings.add(pointer, what, hint, place=place, severity=severity)
 
     def _secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
         found = re.search(rf"secrets\W+{name}\b", text)
@@ -119,7 +138,27 @@ class Texts:
                 place = self._findings.document.position_in(pointer, there.line, there.column)
                 self._findings.add(pointer, fault.message, fault.hint, place=place)
 
+        for name, value in expression.compared:
+            fault = None if self._findings.is_full else scope.misread(name, value)
+            if fault:
+                there = expression.place_of(name)
+                place = self._findings.document.position_in(pointer, there.line, there.column)
+                self._findings.add(pointer, fault.message, fault.hint, place=place)
+
     def _refuse(self, pointer: Pointer, error: ExpressionError) -> None:
         place = self._findings.document.position_in(pointer, error.line or 1, error.column or 1)
         message, _, hint = error.message.partition("; ")
         self._findings.add(pointer, message, hint or None, place=place)
+
+
+def _kind(value: JSON) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case str():
+            return f"the text {quoted(value)}"
+        case dict():
+            return "a mapping"
+    return f"the number {value}"

@@ -1,13 +1,10 @@
-"""The tree of steps in a file's data, whatever else is wrong with it: blocks, their branches, and each step's spot."""
+"""The tree of steps in a file's data, whatever else is wrong with it: blocks and their branches."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from durable.language.document import Pointer
-from durable.language.findings import Findings
-from durable.language.names import Spot
-from durable.language.pipeline import kind_of
 from durable.values import JSON
 
 Mapped: TypeAlias = "dict[str, JSON]"
@@ -67,22 +64,3 @@ def every_step(steps: JSON, pointer: Pointer) -> Iterator[tuple[Mapped, Pointer]
             yield step, (*pointer, index)
             for branch in branches(step, (*pointer, index)):
                 yield from every_step(branch.steps, branch.pointer)
-
-
-def spots(data: Mapped, findings: Findings) -> dict[Pointer, Spot]:
-    """Where each step of the file stands, by pointer."""
-    found: dict[Pointer, Spot] = {}
-
-    def place(steps: JSON, pointer: Pointer, blocks: tuple[tuple[Spot, str], ...]) -> None:
-        for index, step in enumerate(listed(steps)):
-            here = (*pointer, index)
-            if isinstance(step, dict):
-                name, line = step.get("id"), findings.document.position(here)[0]
-                spot = Spot(name if isinstance(name, str) else "", kind_of(step), len(found), line, blocks)
-                found[here] = spot
-                for branch in branches(step, here):
-                    place(branch.steps, branch.pointer, (*blocks, (spot, branch.label)))
-
-    place(data.get("steps"), ("steps",), ())
-    place(data.get("on_failure"), ("on_failure",), ())
-    return found

@@ -365,6 +365,23 @@ def test_the_place_of_a_name_counts_in_the_text_that_was_compiled() -> None:
     assert (first.line, first.column, second.line, second.column) == (2, 6, 3, 2)
 
 
+@pytest.mark.parametrize(
+    ("text", "compared"),
+    [
+        ("a.b == 5", [(("a", "b"), 5)]),
+        ("'x' != a['b'][0]", [(("a", "b", "0"), "x")]),
+        ("a in ['x', b, none]", [(("a",), "x"), (("a",), None)]),
+        ("1 < a.b < 2", [(("a", "b"), 1), (("a", "b"), 2)]),
+        ("a == b or not c", []),
+        ("a[b] == 1 or a | lower == 'x'", []),
+    ],
+)
+def test_an_expression_knows_which_names_it_compares_with_constants(
+    text: str, compared: list[tuple[tuple[str, ...], JSON]]
+) -> None:
+    assert list(Expression.parse(text).compared) == compared
+
+
 # -- templates --------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ def evaluate(text: str, scope: Mapping[str, object] = SCOPE) -> JSON:
 
 # -- attacks -----------------------------------------------------------------------------------------------------
 
-TIME_LIMIT = 1.0
+TIME_LIMIT = 2.0
 MEMORY_LIMIT = 50_000_000
 
 ESCAPES = [

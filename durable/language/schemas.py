@@ -1,0 +1,52 @@
+"""JSON Schemas by name, as `inputs` and an approval's `fields` have them."""
+
+from collections.abc import Iterator
+
+import jsonschema_rs
+
+from durable.language.document import Pointer
+from durable.language.findings import Findings
+from durable.language.problem import printable, quoted, suggestion
+from durable.language.texts import has_template, is_template
+from durable.language.tree import Mapped
+from durable.schema import Schema
+
+
+def schemas(
+    declared: Mapped, pointer: Pointer, findings: Findings, *, may_be_open: bool
+) -> Iterator[tuple[str, Schema]]:
+    """Those that can be compiled; what is wrong with the others is among the findings. A schema that `may_be_open` may
+    be made from expressions, and is not known yet."""
+    for name, schema in declared.items():
+        where: Pointer = (*pointer, name)
+        if may_be_open and (is_template(schema) or (isinstance(schema, dict) and has_template(schema))):
+            continue
+        if not isinstance(schema, dict):
+            hint = f"write for example '{name}: {{type: string}}'"
+            findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
+            continue
+        try:
+            yield name, Schema(schema)
+        except jsonschema_rs.ValidationError as error:
+            findings.add((*where, *error.instance_path), *_explained(error))
+        except (jsonschema_rs.ReferencingError, ValueError) as error:
+            what = f"this is no JSON Schema: {short(str(error))}"
+            findings.add(where, what, "references stay inside the schema")
+
+
+def short(text: str) -> str:
+    """What a validator says, on one line."""
+    return printable(text if len(text) <= 200 else f"{text[:199]}…")
+
+
+def _explained(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
+    """What to say of a schema that is none, and the cure."""
+    if "retrieving it failed" in error.message:
+        return "the schema refers to another, and none is fetched", "write it out here"
+    if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
+        return f"{quoted(error.instance)} is no type", suggestion(error.instance, _TYPES) or _SCHEMA_HELP
+    return f"this is no JSON Schema: {short(error.message)}", _SCHEMA_HELP
+
+
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_SCHEMA_HELP = "see json-schema.org, draft 2020-12"
