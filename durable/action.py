@@ -1,7 +1,8 @@
 """The port between the core and a connector: what an action is, what it is given, and how it fails.
 
-    ActionError          an attempt ended with an answer, or certainly did not happen
-    └── AttemptEnded     the attempt is over (timeout, cancel, lost lease): its context refuses everything
+    ActionError              an attempt ended with an answer, or certainly did not happen
+    ├── AttemptEnded         the attempt is over (timeout, cancel, lost lease): its context refuses everything
+    └── ConnectionMissing    the connection that the step names cannot be had
 
 An exception of any other class is an unknown ending of class `internal`.
 """
@@ -65,12 +66,20 @@ class AttemptEnded(ActionError):
         )
 
 
+class ConnectionMissing(ActionError):
+    """The connection that a step names is not there, or is another connector's."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, error_class="auth", code="connection_missing", ending="not_sent")
+
+
 @dataclass(slots=True)
 class Context:
     """What an action knows of the attempt that it performs.
 
     `key` is the step's idempotency key, the same in every attempt. `resources` are the shared things that the
-    composition root offers, by class (the HTTP client, say).
+    composition root offers, by class (the HTTP client, say). `connection` is what the step's connection says, of the
+    connector's own model, with its secrets in it; None if the step names none.
     """
 
     run: str
@@ -79,6 +88,7 @@ class Context:
     key: str
     log: logging.LoggerAdapter[logging.Logger]
     resources: Mapping[type, object] = field(default_factory=dict)
+    connection: BaseModel | None = field(default=None, repr=False)
     is_open: bool = True
     _requests: int = 0
 
@@ -130,15 +140,17 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A service and what can be done with it: `name` is the part of `use:` before the dot."""
+    """A service and what can be done with it: `name` is the part of `use:` before the dot. `connection` is the model of
+    what a connection of it says; None if it takes none."""
 
     name: str
     summary: str
     actions: tuple[Action, ...]
+    connection: type[BaseModel] | None = None
 
 
 class Inputs(BaseModel, extra="forbid"):
-    """The model that an action's inputs derive from: unknown names are errors."""
+    """The model that an action's inputs and a connection derive from: unknown names are errors."""
 
 
 def action(

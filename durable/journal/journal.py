@@ -22,11 +22,14 @@ from durable.journal.units import (
     Admission,
     Admitted,
     ApiKey,
+    Beside,
+    Claim,
     Claimed,
     DataFolderUnfit,
     Delivery,
     JournalBusy,
     JournalError,
+    PostOutcome,
     RunView,
     ScheduleRow,
 )
@@ -89,12 +92,14 @@ class Journal(Reads):
         entries: Sequence[AnyEntry],
         view: RunView,
         taken: Sequence[int] = (),
-    ) -> asyncio.Future[None]:
+        beside: Beside | None = None,
+    ) -> asyncio.Future[tuple[str, ...]]:
         """Go on with a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
 
-        `taken` are the messages of the run's inbox that these entries answer. Progress clears a suspicion.
+        `taken` are the messages of the run's inbox that these entries answer, `beside` is what else is committed with
+        them; the answer are the runs whose inbox has got a message by it. Progress clears a suspicion.
         """
-        return self._writer.submit(self._writes.append(run, epoch, after, entries, view, taken))
+        return self._writer.submit(self._writes.append(run, epoch, after, entries, view, taken, beside))
 
     def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Claimed | None]:
         """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was."""
@@ -104,9 +109,11 @@ class Journal(Reads):
         """Let go of these unfinished runs of this node, or of all, so that `due` finds them."""
         return self._writer.submit(self._writes.release(runs))
 
-    def post(self, run: str, kind: str, data: Value, at: int) -> asyncio.Future[bool]:
-        """Put a message into a run's inbox; False if there is no such run that still goes on."""
-        return self._writer.submit(self._writes.post(run, kind, data, at))
+    def post(
+        self, run: str, kind: str, data: Value, at: int, claim: Claim | None = None
+    ) -> asyncio.Future[PostOutcome]:
+        """Put a message into a run's inbox, if the run still goes on; of those with the same claim only the first."""
+        return self._writer.submit(self._writes.post(run, kind, data, at, claim))
 
     def define(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
         """Keep a pipeline version; one that is kept already stays as it is."""

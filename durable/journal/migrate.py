@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 from durable.journal.units import DataFolderUnfit
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest of `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -169,6 +169,11 @@ class Reads:
         query = select(inbox) if run is None else select(inbox).where(inbox.c.run == run)
         return await self._all(query.order_by(inbox.c.id), _message)
 
+    async def called(self, limit: int) -> list[str]:
+        """Runs with something in their inbox, those that wait the longest first."""
+        query = select(inbox.c.run).group_by(inbox.c.run).order_by(func.min(inbox.c.id)).limit(limit)
+        return await self._all(query, lambda row: str(row.run))
+
     async def payload(self, ref: str) -> bytes:
         """The bytes of a large value; raises `LookupError` if the journal has none of that name."""
         found = await self._one(select(payloads.c.data).where(payloads.c.ref == ref), lambda row: bytes(row.data))

@@ -47,6 +47,9 @@ class Statements:
         def sql(statement: ClauseElement, *, columns: list[str] | None = None) -> str:
             return str(statement.compile(dialect=dialect, column_keys=columns))
 
+        self.compile = sql
+        self.insert = insert
+
         self.add_event = sql(insert(events))
         self.add_run = sql(insert(runs))
         self.add_tag = sql(insert(tags).on_conflict_do_nothing())

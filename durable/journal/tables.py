@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 _UNFINISHED = text("finished_at IS NULL")
 _ENDED = text("finished_at IS NOT NULL")
 _UNOWNED = text("finished_at IS NULL AND node IS NULL")
+_TYPED = text("type IS NOT NULL")
 
 
 class Row(SQLModel):
@@ -75,6 +76,9 @@ class Entries(Row, table=True):
 
 class Event(Row, table=True):
     __tablename__ = "events"
+    __table_args__: ClassVar[Any] = (
+        Index("events_type", "type", "time", sqlite_where=_TYPED, postgresql_where=_TYPED),
+    )
 
     id: str = Field(primary_key=True)
     source: str
@@ -171,6 +175,42 @@ class Message(Row, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
+class Slot(Row, table=True):
+    """An unfinished run that holds a slot of its pipeline's concurrency, or is queued for one: at most `most` runs with
+    the same key hold one at once."""
+
+    __tablename__ = "slots"
+    __table_args__: ClassVar[Any] = (Index("slots_key", "key", "is_held", "run"), {"sqlite_with_rowid": False})
+
+    run: str = Field(primary_key=True)
+    key: str
+    most: int
+    is_held: bool
+
+
+class Listener(Row, table=True):
+    """A step that waits for an event: of this type, and about this subject if one is given."""
+
+    __tablename__ = "listeners"
+    __table_args__: ClassVar[Any] = (Index("listeners_type", "type", "subject"), {"sqlite_with_rowid": False})
+
+    run: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    type: str
+    subject: str | None = None
+
+
+class Heard(Row, table=True):
+    """An event that has answered a wait of an unfinished run; it answers no other of that run."""
+
+    __tablename__ = "heard"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
+
+    run: str = Field(primary_key=True)
+    event: str = Field(primary_key=True)
+
+
 class ApiKey(Row, table=True):
     """A key of the API; `hash` is the SHA-256 of what its holder presents, in hex."""
 
@@ -208,5 +248,8 @@ schedules = table(Schedule)
 payloads = table(Payload)
 definitions = table(Definition)
 inbox = table(Message)
+slots = table(Slot)
+listeners = table(Listener)
+heard = table(Heard)
 api_keys = table(ApiKey)
 meta = table(Meta)

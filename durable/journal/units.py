@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 from durable.history import AnyEntry, RunStatus, State
 from durable.values import NULL, Value
 
-DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected"]
+DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "skipped"]
 FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", "missed"]
 """What became of a schedule's fire; `skipped` as a run was under way, `missed` as nobody was there when it was due."""
 
@@ -137,9 +137,72 @@ class RunView:
         return cls(state.status, state.reason, state.due, state.finished.at if state.finished else None)
 
 
+Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
+SlotOutcome: TypeAlias = Literal["held", "queued", "skipped"]
+PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
+"""A message was posted; another of the same claim was before; the run goes on no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contention:
+    """At most `limit` unfinished runs with this key hold a slot; `overflow` says what becomes of one more. One that
+    `is_held_back` does not ask for its slot yet."""
+
+    key: str
+    limit: int
+    overflow: Overflow = "queue"
+    is_held_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message for the inbox of another run. If there is no such run yet, the `claim` with which it would begin is
+    taken, so that it does not."""
+
+    run: str
+    kind: str
+    data: Value
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A step that waits for an event: of this type, about this subject if one is given, that came `since` (ms)."""
+
+    path: str
+    name: str
+    type: str
+    subject: str | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands in the same commit as a run's entries: messages to other runs, steps that begin to listen for an
+    event or listen no more (`deaf`, by path), a slot that is asked for, and the key of one that is free once the run
+    `has_ended`."""
+
+    posts: Sequence[Post] = ()
+    listening: Sequence[Listening] = ()
+    deaf: Sequence[str] = ()
+    asks: Contention | None = None
+    frees: str | None = None
+    has_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The entries with which a run begins, its row then, and what is committed with them."""
+
+    entries: Sequence[AnyEntry]
+    view: RunView
+    beside: Beside | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to begin: its first entries stand in the commit that accepts its event."""
+    """A run to begin: its first entries stand in the commit that accepts its event. One that contends for a slot has
+    `queued` as its beginning if it gets none. One that `listens` does not hear the event that started it."""
 
     id: str
     pipeline: str
@@ -149,14 +212,18 @@ class NewRun:
     entries: Sequence[AnyEntry]
     view: RunView
     tags: Sequence[str] = ()
+    contention: Contention | None = None
+    queued: Beginning | None = None
+    beside: Beside | None = None
+    listens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
-    taken only if there are runs; if one is taken already, nothing but the delivery and the schedule is written, as a
-    duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived, which decides whether a claim has
-    expired; None means the event's own time."""
+    taken only if there are runs, or in any case with `keeps_claims`; if one is taken already, nothing but the delivery
+    and the schedule is written, as a duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived,
+    which decides whether a claim has expired; None means the event's own time."""
 
     event: Event
     runs: Sequence[NewRun] = ()
@@ -164,16 +231,22 @@ class Admission:
     delivery: Delivery | None = None
     at: int | None = None
     schedule: ScheduleRow | None = None
+    keeps_claims: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """`is_duplicate`: the ids are those of the first admission. `is_conflict`: its inputs were others."""
+    """`is_duplicate`: the ids are those of the first admission. `is_conflict`: its inputs were others. `queued` are the
+    runs that wait for a slot, `skipped` those that were not made for want of one, and `called` the runs whose inbox has
+    got a message by it."""
 
     event: str
     runs: tuple[str, ...]
     is_duplicate: bool = False
     is_conflict: bool = False
+    queued: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from time import perf_counter
 from typing import Any, Literal, Protocol, TypeAlias
 
 from durable import metrics
+from durable.journal.cursor import Answer, Cursor, Unit
 from durable.journal.units import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
-from durable.journal.writes import Answer, Cursor, Unit
 
 BATCH_LIMIT = 512
 """Units in one transaction; more would make the first of them wait too long."""

@@ -4,50 +4,41 @@ A method prepares a unit in the caller's thread (values are encoded, parameters 
 executes inside its transaction. A unit that raises a `JournalError` has written nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TypeAlias
 
 import msgspec
 
 from durable.history import AnyEntry, decode_entries, encode_entries
+from durable.journal.contention import GRANTED, Contending
+from durable.journal.cursor import Cursor, Params, Unit
+from durable.journal.hearing import HEARD, Hearing
 from durable.journal.statements import Statements
 from durable.journal.units import (
     Admission,
     Admitted,
     ApiKey,
+    Beside,
     Claim,
     Claimed,
+    Contention,
     Delivery,
     Event,
     NewRun,
+    PostOutcome,
     RunView,
     ScheduleRow,
+    SlotOutcome,
     Stale,
 )
-from durable.values import Value
+from durable.values import NULL, Value
 
-Answer = TypeVar("Answer")
-Params: TypeAlias = dict[str, object]
 Payloads: TypeAlias = dict[str, bytes]
+Begun: TypeAlias = tuple[NewRun, tuple[Params, Params], tuple[Params, Params] | None]
+"""A run to begin, with its row and its entries: if it has its slot, and if it is queued."""
 
 FIRST_EPOCH = 1
-
-
-class Cursor(Protocol):
-    """What a unit needs of a driver's cursor."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def execute(self, sql: str, parameters: Mapping[str, object], /) -> object: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-
-Unit: TypeAlias = Callable[[Cursor], Answer]
 
 _encode = msgspec.json.Encoder().encode
 _decode_value = msgspec.json.Decoder(Value).decode
@@ -73,52 +64,97 @@ class Writes:
     def __init__(self, statements: Statements, node: str) -> None:
         self._sql = statements
         self._node = node
+        self._contending = Contending(statements)
+        self._hearing = Hearing(statements)
 
     def admit(self, admission: Admission) -> Unit[Admitted]:
         payloads: Payloads = {}
         event = _event_params(admission.event, payloads)
-        runs = [self._run_params(run, admission.event.id, payloads) for run in admission.runs]
+        runs = [self._beginnings(run, admission.event.id, payloads) for run in admission.runs]
         tags: list[Params] = [{"tag": tag, "run": run.id} for run in admission.runs for tag in run.tags]
         delivery = _delivery_params(admission.delivery, payloads) if admission.delivery else None
-        ids = tuple(run.id for run in admission.runs)
         now = admission.event.time if admission.at is None else admission.at
-        claims = admission.claims if runs else ()
-        taken = [_claim_params(claim, admission.event.id, ids) for claim in claims]
         schedule = _schedule_params(admission.schedule) if admission.schedule else None
         sql = self._sql
 
         def unit(cursor: Cursor) -> Admitted:
             first = self._first_admission(cursor, admission.claims, now)
+            began = first or self._begin(cursor, admission, runs)
             if delivery:
-                outcome = {"outcome": "duplicate"} if first else {}
-                of_event = {"event": first.event if first else admission.event.id}
-                cursor.execute(sql.add_delivery, delivery | outcome | of_event)
+                outcome = {"outcome": "duplicate"} if first else _outcome(began)
+                cursor.execute(sql.add_delivery, delivery | outcome | {"event": began.event})
             if schedule:
-                cursor.execute(sql.keep_schedule, schedule | _fired(first, ids))
+                cursor.execute(sql.keep_schedule, schedule | _fired(began))
             self._add_payloads(cursor, payloads)
             if first:
                 return first
             cursor.execute(sql.add_event, event)
-            for row, history in runs:
-                cursor.execute(sql.add_run, row)
-                cursor.execute(sql.add_entries, history)
             for tag in tags:
-                cursor.execute(sql.add_tag, tag)
-            for claim in taken:
-                cursor.execute(sql.take_claim, claim)
-            return Admitted(admission.event.id, ids)
+                if tag["run"] in began.runs:
+                    cursor.execute(sql.add_tag, tag)
+            for claim in admission.claims if began.runs or admission.keeps_claims else ():
+                cursor.execute(sql.take_claim, _claim_params(claim, began.event, began.runs))
+            return began
 
         return unit
 
+    def _begin(self, cursor: Cursor, admission: Admission, runs: Sequence[Begun]) -> Admitted:
+        """Tell those who wait for the event, and write its runs, each as it stands with regard to its slot."""
+        outcomes: dict[SlotOutcome, list[str]] = {"held": [], "queued": [], "skipped": []}
+        at = admission.event.time
+        called = self._tell(cursor, admission.event)
+        for begun in runs:
+            new = begun[0]
+            outcome = self._contending.place(cursor, new.id, new.contention) if new.contention else "held"
+            outcomes[outcome].append(new.id)
+            if outcome != "skipped":
+                called += self._begin_run(cursor, begun, admission.event, is_queued=outcome == "queued")
+            if outcome == "queued" and new.contention:
+                called += self._crowd_out(cursor, new.contention, at)
+        begun_runs = tuple(new.id for new, _, _ in runs if new.id not in outcomes["skipped"])
+        queued_runs, skipped = tuple(outcomes["queued"]), tuple(outcomes["skipped"])
+        return Admitted(admission.event.id, begun_runs, queued=queued_runs, skipped=skipped, called=tuple(called))
+
+    def _tell(self, cursor: Cursor, event: Event) -> list[str]:
+        """Tell those who wait for an event; a run that it starts is not yet among them."""
+        called: list[str] = []
+        for run, path, name in self._hearing.happened(cursor, event):
+            self._post(cursor, run, HEARD, Value.of({"path": path, "name": name, "event": event.id}), event.time)
+            called.append(run)
+        return called
+
+    def _begin_run(self, cursor: Cursor, begun: Begun, event: Event, *, is_queued: bool) -> tuple[str, ...]:
+        new, granted, queued = begun
+        row, history = queued if is_queued and queued else granted
+        beside = new.queued.beside if is_queued and new.queued else new.beside
+        cursor.execute(self._sql.add_run, row)
+        cursor.execute(self._sql.add_entries, history)
+        if new.listens and event.type is not None:
+            self._hearing.hear(cursor, new.id, event.id)
+        return self._beside(cursor, new.id, beside, event.time) if beside else ()
+
+    def _crowd_out(self, cursor: Cursor, contention: Contention, at: int) -> list[str]:
+        reason = Value.of("a newer run took its place")
+        runs = self._contending.crowded_out(cursor, contention)
+        return [run for run in runs if self._post(cursor, run, "cancel", reason, at)]
+
     def append(
-        self, run: str, epoch: int, after: int, entries: Sequence[AnyEntry], view: RunView, taken: Sequence[int]
-    ) -> Unit[None]:
+        self,
+        run: str,
+        epoch: int,
+        after: int,
+        entries: Sequence[AnyEntry],
+        view: RunView,
+        taken: Sequence[int],
+        beside: Beside | None,
+    ) -> Unit[tuple[str, ...]]:
         data, payloads = encode_entries(entries)
         row: Params = {"run": run, "of_epoch": epoch, "after": after, "sequence": after + len(entries), **_view(view)}
         history: Params = {"run": run, "sequence": after + 1, "entries": data}
+        at = entries[-1].at if entries else 0
         sql = self._sql
 
-        def unit(cursor: Cursor) -> None:
+        def unit(cursor: Cursor) -> tuple[str, ...]:
             cursor.execute(sql.advance, row)
             if cursor.rowcount != 1:
                 raise Stale(f"run {run}: it is not at entry {after} of epoch {epoch} any more; its owner is another")
@@ -129,8 +165,45 @@ class Writes:
                 cursor.execute(sql.take_message, {"message": message, "of": run})
             if view.finished_at is not None:
                 cursor.execute(sql.empty_inbox, {"of": run})
+            return self._beside(cursor, run, beside, at) if beside else ()
 
         return unit
+
+    def _beside(self, cursor: Cursor, run: str, beside: Beside, at: int) -> tuple[str, ...]:
+        """What else stands in the commit of a run's entries; returns the runs that have got a message by it."""
+        called: list[str] = []
+        for post in beside.posts:
+            if self._post(cursor, post.run, post.kind, post.data, at):
+                called.append(post.run)
+            elif post.claim and not self._first_admission(cursor, [post.claim], at):
+                cursor.execute(self._sql.take_claim, _claim_params(post.claim, run, ()))
+        self._hearing.deafen(cursor, run, beside.deaf)
+        for each in beside.listening:
+            event = self._hearing.listen(cursor, run, each)
+            if event:
+                self._post(cursor, run, HEARD, Value.of({"path": each.path, "name": each.name, "event": event}), at)
+                called.append(run)
+        if beside.has_ended:
+            self._hearing.forget(cursor, run)
+        granted: list[str] = []
+        if beside.frees is not None:
+            granted = self._contending.free(cursor, run, beside.frees)
+        elif beside.asks:
+            granted = self._contending.ask(cursor, run, beside.asks)
+            called += self._crowd_out(cursor, beside.asks, at)
+        for each_run in granted:
+            self._post(cursor, each_run, GRANTED, NULL, at)
+        return (*called, *granted)
+
+    def _post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
+        cursor.execute(self._sql.find_unfinished, {"run": run})
+        if cursor.fetchone() is None:
+            return False
+        payloads: Payloads = {}
+        message: Params = {"run": run, "kind": kind, "data": pack(data, payloads), "at": at}
+        self._add_payloads(cursor, payloads)
+        cursor.execute(self._sql.add_message, message)
+        return True
 
     def claim(self, run: str, at: int, *, count_recovery: bool) -> Unit[Claimed | None]:
         owner: Params = {"run": run, "owner": self._node, "now": at, "counted": int(count_recovery)}
@@ -159,18 +232,17 @@ class Writes:
 
         return unit
 
-    def post(self, run: str, kind: str, data: Value, at: int) -> Unit[bool]:
-        payloads: Payloads = {}
-        message: Params = {"run": run, "kind": kind, "data": pack(data, payloads), "at": at}
-        sql = self._sql
+    def post(self, run: str, kind: str, data: Value, at: int, claim: Claim | None) -> Unit[PostOutcome]:
+        taken = _claim_params(claim, run, ()) if claim else None
 
-        def unit(cursor: Cursor) -> bool:
-            cursor.execute(sql.find_unfinished, {"run": run})
-            if cursor.fetchone() is None:
-                return False
-            self._add_payloads(cursor, payloads)
-            cursor.execute(sql.add_message, message)
-            return True
+        def unit(cursor: Cursor) -> PostOutcome:
+            if claim and self._first_admission(cursor, [claim], at):
+                return "answered"
+            if not self._post(cursor, run, kind, data, at):
+                return "ended"
+            if taken:
+                cursor.execute(self._sql.take_claim, taken)
+            return "posted"
 
         return unit
 
@@ -253,8 +325,16 @@ class Writes:
         for ref, data in payloads.items():
             cursor.execute(self._sql.add_payload, {"ref": ref, "data": data})
 
-    def _run_params(self, run: NewRun, event: str, payloads: Payloads) -> tuple[Params, Params]:
-        data, more = encode_entries(run.entries)
+    def _beginnings(self, run: NewRun, event: str, payloads: Payloads) -> Begun:
+        granted = self._run_params(run, run.entries, run.view, event, payloads)
+        later = run.queued
+        queued = self._run_params(run, later.entries, later.view, event, payloads) if later else None
+        return run, granted, queued
+
+    def _run_params(
+        self, run: NewRun, entries: Sequence[AnyEntry], view: RunView, event: str, payloads: Payloads
+    ) -> tuple[Params, Params]:
+        data, more = encode_entries(entries)
         payloads.update(more)
         row: Params = {
             "id": run.id,
@@ -264,13 +344,20 @@ class Writes:
             "trigger": run.trigger,
             "node": self._node,
             "epoch": FIRST_EPOCH,
-            "sequence": len(run.entries),
+            "sequence": len(entries),
             "recoveries": 0,
             "created_at": run.created_at,
             "claimed_at": run.created_at,
-            **_view(run.view),
+            **_view(view),
         }
         return row, {"run": run.id, "sequence": 1, "entries": data}
+
+
+def _outcome(began: Admitted) -> Params:
+    """What a delivery says of runs that were not made."""
+    if began.runs or not began.skipped:
+        return {}
+    return {"outcome": "skipped", "reason": "as many runs as the pipeline's concurrency allows are under way"}
 
 
 def _view(view: RunView) -> Params:
@@ -310,9 +397,11 @@ def _delivery_params(delivery: Delivery, payloads: Payloads) -> Params:
     }
 
 
-def _fired(first: Admitted | None, runs: Sequence[str]) -> Params:
+def _fired(began: Admitted) -> Params:
     """What a schedule learns of its fire: the run that it started, or that it had started before."""
-    return {"run": first.runs[-1], "outcome": "duplicate"} if first else {"run": runs[-1]}
+    if began.is_duplicate:
+        return {"run": began.runs[-1], "outcome": "duplicate"}
+    return {"run": began.runs[-1]} if began.runs else {"outcome": "skipped"}
 
 
 def _schedule_params(schedule: ScheduleRow) -> Params:

@@ -64,7 +64,7 @@ async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journ
     )
 
     assert isinstance(refused, Stale)
-    assert appended is None
+    assert appended == ()
     assert (len(await journal.history(lost)), len(await journal.history(kept))) == (1, 2)
 
 
@@ -81,7 +81,7 @@ async def test_a_refused_append_leaves_nothing_and_hurts_no_other(journal: Journ
         return_exceptions=True,
     )
 
-    assert (before, after) == (None, None)
+    assert (before, after) == ((), ())
     assert isinstance(refused, UnitRefused)
     row = await journal.run(bad)
     assert row is not None
@@ -246,8 +246,8 @@ async def test_nothing_is_posted_to_a_run_that_has_ended_and_its_inbox_is_empty(
     await journal.post(run, "answer", Value.of(1), 1_500)
     await finish(journal, run)
 
-    assert not await journal.post(run, "cancel", Value.of(None), 4_000)
-    assert not await journal.post("run-none", "cancel", Value.of(None), 4_000)
+    assert await journal.post(run, "cancel", Value.of(None), 4_000) == "ended"
+    assert await journal.post("run-none", "cancel", Value.of(None), 4_000) == "ended"
     assert await journal.messages() == []
     assert await journal.unfinished(10) == []
 

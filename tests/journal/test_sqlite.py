@@ -21,9 +21,9 @@ from durable.journal import (
     JournalFull,
     open_reader,
 )
+from durable.journal.cursor import Cursor
 from durable.journal.folder import file_system
 from durable.journal.sqlite import FILE_NAME, SQLite
-from durable.journal.writes import Cursor
 from tests.journal import given
 from tests.journal.conftest import SQLitePlace
 

@@ -6,18 +6,20 @@ tried again and no effect starts.
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from durable import metrics
-from durable.attempt import Attempt, Workbench, loaded
-from durable.decide import Abandon, Advance, AwaitStart, Effect, Perform
+from durable.decide import Abandon, Advance, AwaitStart, Call, Effect, Emit, Perform, Resume, Wake, outstanding
 from durable.definition import Definition
-from durable.history import AnyEntry, AttemptStarted, Fact, StartDue, State, detach
-from durable.journal import Journal, JournalBusy, JournalFull, RunView
-from durable.slots import Slots
+from durable.history import AnyEntry, AttemptStarted, Fact, StartDue, State, TimerFired, detach
+from durable.journal import Beside, Journal, JournalBusy, JournalFull, RunView
+from durable.runner.attempt import Attempt, Workbench, loaded
+from durable.runner.beside import beside
+from durable.runner.slots import Slots
 
 log = logging.getLogger("waypost.run")
 
@@ -41,7 +43,8 @@ class Adrift:
 @dataclass(eq=False, slots=True)
 class Live:
     """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over; `holds_slot` from
-    its beginning to its first attempt, if it could expire."""
+    its beginning to its first attempt, if it could expire. While it `is_taking` what is in its inbox, it may be
+    `is_called` again."""
 
     run: str
     definition: Definition
@@ -52,16 +55,26 @@ class Live:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     start: asyncio.Task[None] | None = None
+    errands: int = 0
+    moved_at: int = 0
+    is_called: bool = False
+    is_taking: bool = False
     holds_slot: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     progress: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something of it is under way that its state does not tell of."""
+        is_performing = any(attempt.context.is_open for attempt in self.attempts.values())
+        return is_performing or self.errands > 0 or self.is_taking
 
     @property
     def priority(self) -> int:
         return self.state.started.priority if self.state.started else 0
 
 
-class Owner:
+class Owner(ABC):
     """Advances the runs in memory that this node owns: `attempts` of them at once. A run that waits for longer than
     `patience` (ms) leaves memory."""
 
@@ -84,37 +97,51 @@ class Owner:
 
     async def report(self, live: Live, fact: Fact, *, taken: Sequence[int] = ()) -> None:
         """Carry a fact through the core: decide, append in one commit, then perform what was decided."""
+        live.errands += 1
+        try:
+            async with live.lock:
+                if not live.is_gone:
+                    await self._carry(live, fact, taken)
+        except Exception:
+            log.exception("the handling of a run failed; it is taken up again", extra={"run": live.run})
+            self._drop(live)
+            self.set_adrift(live.run)
+        finally:
+            live.errands -= 1
+        self.let_go_soon(live)
+
+    async def discard(self, live: Live, message: int) -> None:
+        """Take a message out of the inbox that says nothing any more."""
         async with live.lock:
-            if live.is_gone:
-                return
-            try:
-                await self._carry(live, fact, taken)
-            except Exception:
-                log.exception("the handling of a run failed; it is taken up again", extra={"run": live.run})
-                self._drop(live)
-                self.set_adrift(live.run)
+            if not live.is_gone:
+                await self._append(live, (), [message], None)
 
     async def _carry(self, live: Live, fact: Fact, taken: Sequence[int]) -> None:
         advance = Advance(live.definition, live.state, fact)
         await loaded(advance.follow, self._bench.payload)
         if not advance.entries and not taken:
             return
-        await self._append(live, advance.entries, taken)
+        also = beside(live.definition, live.state, advance.entries, advance.effects)
+        called = await self._append(live, advance.entries, taken, also)
         detach(advance.entries)
+        live.moved_at = self._bench.now()
         self.adrift.pop(live.run, None)
         live.progress.set()
         self._perform(live, advance.effects)
-        self._let_go_if_idle(live)
+        for run in called:
+            self.call(run)
 
-    async def _append(self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int]) -> None:
-        """Append, again and again while the disk is full; what else the journal refuses is raised."""
+    async def _append(
+        self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int], also: Beside | None
+    ) -> Sequence[str]:
+        """Append, again and again while the disk is full; what else the journal refuses is raised. The answer are the
+        runs whose inbox has got a message by it."""
         after = live.state.entries - len(entries)
         view = RunView.of(live.state)
         try:
             while True:
                 try:
-                    await self._journal.append(live.run, live.epoch, after, entries, view, taken)
-                    return
+                    return await self._journal.append(live.run, live.epoch, after, entries, view, taken, also)
                 except (JournalFull, JournalBusy):
                     self._writable.clear()
                     await asyncio.sleep(FULL_DISK_PAUSE)
@@ -122,17 +149,94 @@ class Owner:
             self._writable.set()
 
     def _perform(self, live: Live, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
+        """Set to work on what was decided; of a run that is being taken over all of it is outstanding in the end."""
+        if live.is_settling:
+            return
         for effect in effects:
             match effect:
                 case Perform():
                     previous = live.tasks.get(effect.path)
-                    work = self._perform_when_due(live, effect, previous, is_recorded=is_recorded)
-                    live.tasks[effect.path] = self._spawn(live, work)
+                    self._work(
+                        live, effect.path, self._perform_when_due(live, effect, previous, is_recorded=is_recorded)
+                    )
+                case Wake():
+                    self._work(live, effect.path, self._wake(live, effect))
+                case Call() | Emit() if live.state.pauses:
+                    pass  # it is outstanding when the run goes on
+                case Call():
+                    self._send(live, self.start_child(live, effect, is_recorded=is_recorded))
+                case Emit():
+                    self._send(live, self.emit_from(live, effect))
                 case AwaitStart():
                     live.start = self._spawn(live, self._start_when_due(live, effect))
                 case Abandon():
-                    if attempt := live.attempts.get(effect.path):
-                        attempt.abandon()
+                    self._abandon(live, effect.path)
+                case Resume():
+                    self._spawn(live, self._resume(live))
+
+    def _send(self, live: Live, work: Coroutine[None, None, None]) -> None:
+        """Do something for which the run needs to stay in memory."""
+        live.errands += 1
+        self._spawn(live, self._errand(live, work))
+
+    async def _errand(self, live: Live, work: Coroutine[None, None, None]) -> None:
+        await work
+        if not self.is_draining:  # which may have cut it off: then the run is left to the next start
+            live.errands -= 1
+            self.let_go_soon(live)
+
+    def _work(self, live: Live, path: str, work: Coroutine[None, None, None]) -> None:
+        live.tasks[path] = task = self._spawn(live, work)
+        task.add_done_callback(partial(_forget, live, path))
+
+    def _abandon(self, live: Live, path: str) -> None:
+        """Stop what is under way for a step: its attempt, or its waiting for a time."""
+        if attempt := live.attempts.get(path):
+            attempt.abandon()
+        elif (task := live.tasks.get(path)) and task is not asyncio.current_task():
+            task.cancel()
+
+    async def _wake(self, live: Live, effect: Wake) -> None:
+        await self._until(effect.due)
+        if self.is_draining:
+            return
+        if any(each.due is None for each in live.state.steps[effect.path].awaits):
+            await self.end_wait(live, effect.path)
+        else:
+            await self.report(live, TimerFired(at=self._bench.now(), path=effect.path))
+
+    async def _resume(self, live: Live) -> None:
+        """Perform what is outstanding of a run that was paused, but for what is under way."""
+        facts, effects = outstanding(live.definition, live.state, self._bench.now())
+        for fact in facts:
+            if getattr(fact, "path", None) not in live.attempts:
+                await self.report(live, fact)
+        under_way = {path for path, task in live.tasks.items() if not task.done()}
+        owed = [effect for effect in effects if getattr(effect, "path", None) not in under_way]
+        self._perform(live, owed, is_recorded=True)
+
+    # -- other runs ---------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many more runs may come into memory."""
+
+    @abstractmethod
+    def call(self, run: str) -> None:
+        """There is a message in the inbox of a run: let it be taken soon."""
+
+    @abstractmethod
+    async def end_wait(self, live: Live, path: str) -> None:
+        """Nothing came for a wait in time; but what came before this is known takes precedence."""
+
+    @abstractmethod
+    async def start_child(self, live: Live, effect: Call, *, is_recorded: bool) -> None:
+        """Start the run that a step calls."""
+
+    @abstractmethod
+    async def emit_from(self, live: Live, effect: Emit) -> None:
+        """Send the event of a step, and report its checkpoint."""
 
     async def _perform_when_due(
         self, live: Live, effect: Perform, previous: "asyncio.Task[None] | None", *, is_recorded: bool
@@ -159,7 +263,7 @@ class Owner:
             live.holds_slot = await self._slot_before(effect.expires_at, live.priority)
         if not self.is_draining:
             await self.report(live, StartDue(at=self._bench.now()))
-        if live.holds_slot and not live.tasks:
+        if live.holds_slot and all(live.state.steps[path].status == "waiting" for path in live.state.active):
             self._give_back(live)
 
     async def _slot_before(self, end: int, priority: int) -> bool:
@@ -193,7 +297,7 @@ class Owner:
                 del live.attempts[effect.path]
 
     def _may_start(self, live: Live, effect: Perform) -> bool:
-        if self.is_draining or live.is_gone or live.state.paused is not None:
+        if self.is_draining or live.is_gone or live.state.pauses:
             return False
         return effect.path in live.state.active and live.state.steps[effect.path].attempt == effect.attempt
 
@@ -231,6 +335,11 @@ class Owner:
         if live.holds_slot:
             self._give_back(live)
 
+    def let_go_soon(self, live: Live) -> None:
+        """Let go of a run if it only waits; where something is just being appended, whoever does that lets go then."""
+        if not live.lock.locked():
+            self._let_go_if_idle(live)
+
     def _let_go_if_idle(self, live: Live) -> None:
         """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
         state = live.state
@@ -243,17 +352,26 @@ class Owner:
             self._drop(live)
             self.when_ended(live.run)
             self._tell_watchers(live.run)
-        elif state.paused is not None or self._waits_for_long(state):
-            if state.paused is not None:
+        elif (state.pauses and not live.is_at_work) or self._waits_for_long(live):
+            if state.pauses:
                 log.warning("run paused: %s", state.paused, extra={"run": live.run})
-            self._drop(live)
-            self._journal.release([live.run]).add_done_callback(partial(self._released, live.run))
+            self._release(live)
 
-    def _waits_for_long(self, state: State) -> bool:
-        if state.status not in ("waiting", "queued"):
+    def _release(self, live: Live) -> None:
+        """Let go of a run that somebody is to take up again: who calls it, or the sweep when it is due."""
+        self._drop(live)
+        self._journal.release([live.run]).add_done_callback(partial(self._released, live.run))
+
+    def _waits_for_long(self, live: Live) -> bool:
+        state = live.state
+        if state.status not in ("waiting", "queued") or live.is_at_work:
             return False
-        due = state.due
-        return due is not None and due > self._bench.now() + self._patience
+        due, now = state.due, self._bench.now()
+        if due is None or due <= now + self._patience:
+            return False
+        # Those that it called may end soon, and each end would bring it back, with its whole history.
+        is_caller = any(state.steps[path].child for path in state.active)
+        return not is_caller or not self.room or now > live.moved_at + self._patience
 
     def _released(self, run: str, release: "asyncio.Future[None]") -> None:
         if not release.cancelled() and (error := release.exception()):
@@ -286,6 +404,12 @@ class Owner:
         for watch in self._watches.pop(run, ()):
             if not watch.done():
                 watch.set_result(None)
+
+
+def _forget(live: Live, path: str, task: "asyncio.Task[None]") -> None:
+    """What is done for a step is done."""
+    if live.tasks.get(path) is task:
+        del live.tasks[path]
 
 
 def _nobody(run: str) -> None:

@@ -12,29 +12,39 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.action import Action, ActionError, Context
+from durable.action import Action, ActionError, ConnectionMissing, Context
 from durable.decide import raised, returned
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
+from durable.path import key
 from durable.secrets import Redactor, SecretMissing, Secrets, fill
 from durable.values import JSON, NotJSON, PayloadMissing, Value, check
 
 log = logging.getLogger("waypost.run")
 
 Clock = Callable[[], int]
+Connect = Callable[[str, str], tuple[BaseModel, frozenset[str]]]
+"""A connection for an action, both by name, and the secret values in it; raises `ActionError` or `SecretMissing`."""
+
 Result = TypeVar("Result")
+
+
+def no_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
+    """Where there are none."""
+    raise ConnectionMissing(f"there is no connection {name!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
     """What every attempt needs: the actions by name, the secrets, the shared things that actions use, the bytes of a
-    stored payload by its SHA-256, the clock."""
+    stored payload by its SHA-256, the clock, the connections."""
 
     actions: Mapping[str, Action]
     secrets: Secrets
     resources: Mapping[type, object]
     payload: Callable[[str], Awaitable[bytes]]
     now: Clock
+    connect: Connect = no_connection
 
 
 async def loaded(ask: Callable[[], Result], payload: Callable[[str], Awaitable[bytes]]) -> Result:
@@ -77,7 +87,7 @@ class Attempt:
         self._bench = bench
         self._definition = definition
         self._state = state
-        self._node = definition.nodes[path]
+        self._node = definition.action(path)
         self._report = report
         self._is_recorded = is_recorded
         self._expiry: asyncio.Task[None] | None = None
@@ -87,7 +97,7 @@ class Attempt:
             run=state.run,
             path=path,
             attempt=self.number,
-            key=f"{state.run}:{path}",
+            key=key(state.run, path),
             log=StepLog(log, {"run": state.run, "step": path, "attempt": self.number}),
             resources=bench.resources,
         )
@@ -136,8 +146,13 @@ class Attempt:
         try:
             input = await loaded(step.input.load, self._bench.payload)
             filled, values = fill(input, step.secrets, self._bench.secrets)
+            if name := self._node.spec.connection:
+                self.context.connection, credentials = self._bench.connect(name, self._node.spec.use)
+                values |= credentials
         except SecretMissing as missing:
             error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
+            return self._raised(error)
+        except ActionError as error:
             return self._raised(error)
         except (LookupError, OSError, SQLAlchemyError) as problem:
             message = f"the step's input cannot be read: {problem}"

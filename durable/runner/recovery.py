@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from durable.journal import Journal, Unfinished
-from durable.runner import Runner
+from durable.runner.runner import Runner
 
 log = logging.getLogger("waypost.recovery")
 
@@ -76,16 +76,27 @@ class Recovery:
             return
         for live in list(runner.live.values()):
             await runner.check_deadline(live)
+            runner.let_go_soon(live)
         adrift = {run: each.counts for run, each in runner.adrift.items() if each.due <= now}
-        due = await self._journal.due(now + LOOK_AHEAD, limit=min(runner.room, PAGE)) if runner.room else []
-        called = dict.fromkeys(message.run for message in await self._journal.messages())
+        called = await self._journal.called(PAGE)
         await _each(
             [
                 *(runner.adopt(run, count_recovery=counts) for run, counts in adrift.items()),
-                *(runner.adopt(run) for run in due if run not in adrift),
                 *(runner.deliver(run) for run in called),
             ]
         )
+        await self._bring_in(now + LOOK_AHEAD, set(adrift))
+
+    async def _bring_in(self, before: int, others: set[str]) -> None:
+        """Bring in what is due, page after page as long as there is room."""
+        seen = set(others)
+        while self._runner.room and not self._runner.is_draining:
+            due = await self._journal.due(before, limit=min(self._runner.room, PAGE))
+            new = [run for run in due if run not in seen]
+            if not new:
+                return
+            seen.update(new)
+            await _each([self._runner.adopt(run) for run in new])
 
 
 async def _each(work: Sequence[Awaitable[object]]) -> None:

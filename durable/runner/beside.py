@@ -1,0 +1,50 @@
+"""What else stands in the commit of a run's entries: messages to other runs, what its steps listen for, its slot."""
+
+from collections.abc import Sequence
+
+from durable.decide import Abandon, AwaitSlot, Effect, Listen, Post
+from durable.definition import Definition
+from durable.history import AnyEntry, RunFinished, State
+from durable.journal import Beside, Contention, Listening
+from durable.journal import Post as Message
+from durable.runner.claims import claim_of
+
+
+def beside(
+    definition: Definition, state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]
+) -> Beside | None:
+    """What is to be committed with these entries; None if it is nothing, as it mostly is."""
+    has_ended = bool(entries) and isinstance(entries[-1], RunFinished)
+    frees = state.started.slot if has_ended and state.started else None
+    forgets = has_ended and definition.listens
+    posts = [_message(state, effects, each) for each in effects if isinstance(each, Post)]
+    listening = [_listening(each) for each in effects if isinstance(each, Listen) and each.path in state.active]
+    deaf = [each.path for each in effects if isinstance(each, Abandon) and _is_deaf(state, each.path)]
+    asks = any(isinstance(each, AwaitSlot) for each in effects)
+    if not (posts or listening or deaf or asks or forgets or frees is not None):
+        return None
+    return Beside(posts, listening, deaf, _contention(definition, state) if asks else None, frees, forgets)
+
+
+def _message(state: State, effects: Sequence[Effect], effect: Post) -> Message:
+    """A called run that is told of its end before it has begun does not begin any more."""
+    stopped = (each.path for each in effects if isinstance(each, Abandon))
+    caller = next((path for path in stopped if state.steps[path].child == effect.run), None)
+    return Message(effect.run, effect.kind, effect.data, claim_of(state, caller, state.at) if caller else None)
+
+
+def _listening(effect: Listen) -> Listening:
+    return Listening(effect.path, effect.name, effect.type, effect.match, effect.since)
+
+
+def _is_deaf(state: State, path: str) -> bool:
+    """Whether a step that listened for an event does so no more; where only the run is paused, it still does."""
+    return path not in state.active and any(each.kind == "event" for each in state.steps[path].awaits)
+
+
+def _contention(definition: Definition, state: State) -> Contention | None:
+    """The slot that a run asks for which was held back until now."""
+    concurrency, started = definition.spec.concurrency, state.started
+    if concurrency is None or started is None or started.slot is None:
+        return None
+    return Contention(started.slot, concurrency.limit, concurrency.overflow)

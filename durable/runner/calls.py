@@ -1,0 +1,73 @@
+"""What a run sets going outside itself: a run of another pipeline, an event. Each is asked for again after a crash, and
+its dedupe claim makes it happen once."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from durable.clock import new_id
+from durable.definition import Definition, InputsRefused
+from durable.history import Failure, Parent, State
+from durable.journal import Event
+from durable.runner.claims import step_key
+from durable.runner.start import Start
+from durable.values import JSON, Value
+
+SOURCE = "waypost"
+DETACHED = "detach"
+
+
+class Pipelines(Protocol):
+    """The pipelines as they are now."""
+
+    def definition(self, pipeline: str) -> Definition | None:
+        """The pipeline of that id, if it is served."""
+        ...
+
+    def starts(self, event: Event) -> Sequence[Start]:
+        """What an event starts."""
+        ...
+
+
+class NoPipelines:
+    """No pipeline at all."""
+
+    def definition(self, pipeline: str) -> Definition | None:
+        return None
+
+    def starts(self, event: Event) -> Sequence[Start]:
+        return ()
+
+
+def child_of(state: State, path: str, run: str, given: dict[str, JSON], pipelines: Pipelines) -> Start | Failure:
+    """The run that a `flow.call` starts, or why it cannot."""
+    pipeline = str(given.get("pipeline"))
+    definition = pipelines.definition(pipeline)
+    if definition is None:
+        return Failure.of("invalid", "no_pipeline", f"no pipeline {pipeline!r} is served", path)
+    inputs = given.get("inputs")
+    try:
+        accepted = definition.accept(dict(inputs) if isinstance(inputs, dict) else {})
+    except InputsRefused as refused:
+        return Failure.of("invalid", "inputs", f"inputs of {pipeline}: {refused}", path)
+    parent = Parent(state.run, path, state.depth + 1, is_detached=bool(given.get(DETACHED)))
+    priority = state.started.priority if state.started else 0
+    return Start(definition, "call", accepted, run=run, parent=parent, priority=priority)
+
+
+def call_event(state: State, path: str, at: int) -> Event:
+    """The event of a call."""
+    return Event(id=new_id("evt", at), source=SOURCE, key=step_key(state, path), type=None, time=at)
+
+
+def emitted(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
+    """The event that a `flow.emit` sends."""
+    subject = given.get("subject")
+    return Event(
+        id=new_id("evt", at),
+        source=SOURCE,
+        key=step_key(state, path),
+        type=str(given.get("type")),
+        time=at,
+        subject=subject if subject is None or isinstance(subject, str) else Value.of(subject).text,
+        data=Value.of(given.get("data")),
+    )

@@ -1,0 +1,105 @@
+"""What others want of a run: it is committed to the run's inbox, and its owner moves it into the history."""
+
+import asyncio
+import logging
+from abc import abstractmethod
+
+from durable.history import Verdict
+from durable.journal import Claim, Event, Journal, Message, PostOutcome
+from durable.runner.attempt import Workbench, loaded
+from durable.runner.claims import answer_claim
+from durable.runner.messages import fact_of
+from durable.runner.owner import Live, Owner
+from durable.values import JSON, Value
+
+log = logging.getLogger("waypost.run")
+
+
+class Inbox(Owner):
+    """Takes in what others want of runs: of those in memory at once, of others by bringing them in."""
+
+    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, patience: int) -> None:
+        super().__init__(journal, bench, attempts=attempts, patience=patience)
+        self._adopting: dict[str, asyncio.Future[Live | None]] = {}
+
+    @abstractmethod
+    async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
+        """Bring a run into memory."""
+
+    async def cancel(self, run: str, reason: str | None = None) -> bool:
+        """Ask for a run's end through its inbox; False if there is no such unfinished run."""
+        return await self._post(run, "cancel", reason) == "posted"
+
+    async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
+        """Answer a wait; `name` is that of one wait of a `wait.any`. Of several answers the first counts."""
+        claim = answer_claim(run, path, self._bench.now())
+        return await self._post(run, "answer", {"path": path, "name": name, "data": data}, claim)
+
+    async def resolve(
+        self, run: str, path: str, verdict: Verdict, *, output: JSON = None, by: str | None, reason: str | None
+    ) -> bool:
+        """Decide for a step that needs a person; False if there is no such unfinished run."""
+        decision: JSON = {"path": path, "verdict": verdict, "output": output, "by": by, "reason": reason}
+        return await self._post(run, "resolve", decision) == "posted"
+
+    async def resume(self, run: str, by: str | None) -> bool:
+        """Let a paused run go on; False if there is no such unfinished run."""
+        return await self._post(run, "resume", {"by": by}) == "posted"
+
+    async def _post(self, run: str, kind: str, data: JSON, claim: Claim | None = None) -> PostOutcome:
+        posted = await asyncio.shield(self._journal.post(run, kind, Value.of(data), self._bench.now(), claim))
+        if posted == "posted":
+            await self.deliver(run)
+        return posted
+
+    async def deliver(self, run: str) -> None:
+        """Move a run's inbox into its history."""
+        if run in self._adopting:
+            await asyncio.wait({self._adopting[run]})
+        if live := self.live.get(run):
+            await self._take_messages(live)
+        elif self.room:  # without it, the sweep tries again
+            await self.adopt(run)
+
+    def call(self, run: str) -> None:
+        task = asyncio.create_task(self._deliver_soon(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver_soon(self, run: str) -> None:
+        if self.is_draining:
+            return
+        try:
+            await self.deliver(run)
+        except Exception:
+            log.exception("a message was not taken; the sweep tries again", extra={"run": run})
+
+    async def _take_messages(self, live: Live) -> None:
+        """Take what is there, and what comes meanwhile; one at a time does so."""
+        live.is_called = True
+        if live.is_taking:
+            return
+        live.is_taking = True
+        try:
+            while live.is_called and not live.is_gone:
+                live.is_called = False
+                for message in await self._journal.messages(live.run):
+                    await self._take(live, message)
+        finally:
+            live.is_taking = False
+        self.let_go_soon(live)
+
+    async def _take(self, live: Live, message: Message) -> None:
+        data = await loaded(message.data.load, self._bench.payload)
+        fact = await fact_of(message, data, self._event, self._bench.now())
+        if fact is None:
+            log.warning("a message says nothing: %s", message.kind, extra={"run": live.run})
+            await self.discard(live, message.id)
+        else:
+            await self.report(live, fact, taken=[message.id])
+
+    async def _event(self, id: str) -> Event | None:
+        event = await self._journal.event(id)
+        if event and event.data.ref and not event.data.is_loaded:
+            event.data.attach(await self._bench.payload(event.data.ref))
+        return event

@@ -1,0 +1,350 @@
+"""What takes runs in: those of new events, and those that somebody else left or that are due.
+
+A run begins in the loop where its event was accepted, right after that commit.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from durable import metrics
+from durable.decide import Call, Emit, outstanding
+from durable.definition import Definition
+from durable.history import (
+    SEMANTICS,
+    AnyEntry,
+    ChildEnded,
+    DeadlinePassed,
+    Failure,
+    RecoveryStopped,
+    RunStarted,
+    StepCompleted,
+    detach,
+    fold,
+)
+from durable.journal import (
+    Admission,
+    Admitted,
+    Claim,
+    Delivery,
+    Event,
+    Journal,
+    JournalBusy,
+    JournalFull,
+    ScheduleRow,
+)
+from durable.runner.attempt import Workbench, loaded
+from durable.runner.calls import DETACHED, NoPipelines, Pipelines, call_event, child_of, emitted
+from durable.runner.claims import answer_claim, claim_of
+from durable.runner.inbox import Inbox
+from durable.runner.owner import Live
+from durable.runner.start import Addresses, Begun, Start, begin
+from durable.values import JSON, Value
+
+WRITE_PAUSE = 0.2
+"""Seconds after which a call or an event is tried again that could not be written."""
+
+log = logging.getLogger("waypost.run")
+
+
+class Overloaded(Exception):
+    """The service takes no more runs for now; `retry_after` is in seconds."""
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one node: attempts at once, runs in memory, recoveries without progress; `evict_after` is how long
+    (ms) a run waits before it leaves memory."""
+
+    attempts_in_flight: int = 256
+    live_runs: int = 10_000
+    recoveries: int = 5
+    evict_after: int = 30_000
+
+
+class Runner(Inbox):
+    """Takes runs in and advances them; `pipelines` are what they can call, and what events start."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        bench: Workbench,
+        limits: Limits,
+        *,
+        addresses: Addresses,
+        pipelines: Pipelines | None = None,
+    ) -> None:
+        super().__init__(journal, bench, attempts=limits.attempts_in_flight, patience=limits.evict_after)
+        self._limits = limits
+        self._addresses = addresses
+        self._pipelines = pipelines or NoPipelines()
+        self._definitions: dict[str, Definition] = {}
+        self._admitting = 0
+
+    # -- taking in ----------------------------------------------------------------------------------------------
+
+    async def offer(self, *definitions: Definition) -> None:
+        """Make definitions known to the journal, so that runs of them can begin."""
+        now = self._bench.now()
+        await asyncio.gather(
+            *(self._journal.define(each.version, each.spec.id, each.data, now) for each in definitions)
+        )
+        self._definitions |= {each.version: each for each in definitions}
+
+    def knows(self, definition: Definition) -> bool:
+        """Whether it was offered already."""
+        return definition.version in self._definitions
+
+    async def admit(
+        self,
+        event: Event,
+        starts: Sequence[Start],
+        *,
+        claims: Sequence[Claim] = (),
+        delivery: Delivery | None = None,
+        schedule: ScheduleRow | None = None,
+    ) -> Admitted:
+        """Start the runs of an event in one commit and return after it; raises `Overloaded` or a `JournalError`.
+
+        The commit's completion starts the runs, whether or not anybody still waits for this call.
+        """
+        self._ensure_open()
+        self._ensure_room()
+        return await self._commit(event, starts, claims, delivery=delivery, schedule=schedule)
+
+    async def _commit(
+        self,
+        event: Event,
+        starts: Sequence[Start],
+        claims: Sequence[Claim],
+        *,
+        delivery: Delivery | None = None,
+        schedule: ScheduleRow | None = None,
+        keeps_claims: bool = False,
+    ) -> Admitted:
+        begun = [begin(event, start, self._addresses) for start in starts]
+        admission = Admission(
+            event,
+            [run.row(event) for run in begun],
+            claims,
+            delivery,
+            schedule=schedule,
+            keeps_claims=keeps_claims,
+        )
+        committed = self._journal.admit(admission)
+        self._admitting += len(begun)
+        committed.add_done_callback(partial(self._admitted, begun))
+        return await asyncio.shield(committed)
+
+    def _ensure_open(self) -> None:
+        if self.is_draining:
+            raise Overloaded("the service is shutting down", retry_after=5)
+        if not self._writable.is_set():
+            raise Overloaded("the disk is full", retry_after=30)
+
+    def _ensure_room(self) -> None:
+        if not self.room:
+            raise Overloaded(f"{self._limits.live_runs} runs are under way")
+
+    def _admitted(self, begun: Sequence[Begun], committed: "asyncio.Future[Admitted]") -> None:
+        self._admitting -= len(begun)
+        if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
+            return
+        admitted = committed.result()
+        for called in admitted.called:
+            self.call(called)
+        for each in begun:
+            if each.state.run in admitted.skipped:
+                continue
+            run = each.queued if each.queued and each.state.run in admitted.queued else each
+            pipeline = run.definition.spec.id
+            metrics.run_started(pipeline)
+            log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
+            self._bring_in(run)
+
+    def _bring_in(self, begun: Begun) -> None:
+        """Take a new run into memory; where there is no room, the sweep does so later, and a drain lets go of all."""
+        if self.is_draining:
+            return
+        live = Live(begun.state.run, begun.definition, begun.state, epoch=1)
+        detach(begun.entries)
+        if self.room or begun.state.finished:
+            self._keep(live)
+            self._perform(live, begun.effects)
+            self._let_go_if_idle(live)
+        else:
+            self._release(live)
+
+    async def emit(self, event: Event, *, claims: Sequence[Claim] = ()) -> Admitted:
+        """Admit an event, for those who wait for it and with the runs that it starts. It takes its claims even if it
+        starts none."""
+        self._ensure_open()
+        self._ensure_room()
+        return await self._commit(event, self._pipelines.starts(event), claims, keeps_claims=True)
+
+    # -- what a run sets going ----------------------------------------------------------------------------------
+
+    async def end_wait(self, live: Live, path: str) -> None:
+        """The end goes through the inbox, where an answer that was taken stands before it, and after which none is."""
+        while not self.is_draining:
+            at = self._bench.now()
+            try:
+                claim = answer_claim(live.run, path, at)
+                await asyncio.shield(self._journal.post(live.run, "timer", Value.of({"path": path}), at, claim))
+            except (JournalFull, JournalBusy):
+                await asyncio.sleep(WRITE_PAUSE)
+            else:
+                self.call(live.run)
+                return
+
+    async def start_child(self, live: Live, effect: Call, *, is_recorded: bool) -> None:
+        state, path, at = live.state, effect.path, self._bench.now()
+        is_skipped = False
+        given = await self._input(live, path)
+        if not (is_recorded and await self._journal.run(effect.run)):
+            start = child_of(state, path, effect.run, given, self._pipelines)
+            if isinstance(start, Failure):
+                await self.report(live, ChildEnded(at=at, path=path, status="failed", error=start))
+                return
+            admitted = await self._admit_in_turn(call_event(state, path, at), [start], claim_of(state, path, at))
+            if admitted is None:
+                return
+            is_skipped = not admitted.runs
+        if is_skipped:
+            failure = Failure.of(
+                None, "skipped", "as many runs as the pipeline's concurrency allows are under way", path
+            )
+            await self.report(live, ChildEnded(at=self._bench.now(), path=path, status="failed", error=failure))
+        elif given.get(DETACHED):
+            output = Value.of({"run": effect.run})
+            await self.report(live, StepCompleted(at=self._bench.now(), path=path, attempt=1, output=output))
+
+    async def emit_from(self, live: Live, effect: Emit) -> None:
+        state, path, at = live.state, effect.path, self._bench.now()
+        event = emitted(state, path, await self._input(live, path), at)
+        starts = [replace(start, depth=state.depth + 1) for start in self._pipelines.starts(event)]
+        admitted = await self._admit_in_turn(event, starts, claim_of(state, path, at))
+        if admitted:
+            output = Value.of({"event": admitted.event, "runs": list(admitted.runs)})
+            await self.report(live, StepCompleted(at=self._bench.now(), path=path, attempt=1, output=output))
+
+    async def _input(self, live: Live, path: str) -> dict[str, JSON]:
+        given = await loaded(live.state.steps[path].input.load, self._bench.payload)
+        return given if isinstance(given, dict) else {}
+
+    async def _admit_in_turn(self, event: Event, starts: Sequence[Start], claim: Claim) -> Admitted | None:
+        """Admit what a run asks for, as soon as it can be written; None if the service drains before that."""
+        while not self.is_draining:
+            try:
+                self._ensure_open()
+                return await self._commit(event, starts, [claim], keeps_claims=True)
+            except (Overloaded, JournalFull, JournalBusy):
+                await asyncio.sleep(WRITE_PAUSE)
+        return None
+
+    @property
+    def room(self) -> int:
+        """How many more runs may come into memory."""
+        return max(0, self._limits.live_runs - len(self.live) - self._admitting)
+
+    # -- owning -------------------------------------------------------------------------------------------------
+
+    async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
+        """Take over an unfinished run and perform what a restart owes it; None if it has ended or cannot be taken now.
+
+        A run that cannot be taken is set adrift: the sweep tries again.
+        """
+        while run in self._adopting:
+            await asyncio.wait({self._adopting[run]})
+        if run in self.live:
+            return self.live[run]
+        self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
+        try:
+            return await taking
+        except Exception:
+            log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
+            if live := self.live.get(run):
+                self._drop(live)
+            self.set_adrift(run, counts=count_recovery)
+            return None
+        finally:
+            self._adopting.pop(run, None)
+
+    async def _take_over(self, run: str, *, count_recovery: bool) -> Live | None:
+        claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
+        if claimed is None:
+            self.adrift.pop(run, None)
+            return None
+        definition = await self._definition(claimed.version)
+        _ensure_known(claimed.entries)
+        live = Live(run, definition, fold(run, claimed.entries), claimed.epoch, is_settling=True)
+        self._keep(live)
+        await self._take_messages(live)
+        await self.check_deadline(live)
+        if claimed.recoveries > self._limits.recoveries:
+            await self.report(live, RecoveryStopped(at=self._bench.now(), count=claimed.recoveries))
+        lost, _ = outstanding(definition, live.state, self._bench.now())
+        for fact in lost:
+            await self.report(live, fact)
+        if live.is_gone:
+            return None
+        self.adrift.pop(run, None)
+        live.is_settling = False
+        _, effects = outstanding(definition, live.state, self._bench.now())
+        self._perform(live, effects, is_recorded=True)
+        self._let_go_if_idle(live)
+        return live
+
+    async def check_deadline(self, live: Live) -> None:
+        """End what has run out of time."""
+        at, deadline = self._bench.now(), live.state.deadline
+        if deadline is not None and at >= deadline and not live.state.finished:
+            await self.report(live, DeadlinePassed(at=at))
+
+    async def _definition(self, version: str) -> Definition:
+        if version not in self._definitions:
+            data = await self._journal.definition(version)
+            if data is None:
+                raise LookupError(f"the journal holds no definition of version {version}")
+            self._definitions[version] = Definition.load(data)
+        return self._definitions[version]
+
+    # -- shutting down ------------------------------------------------------------------------------------------
+
+    def begin_draining(self) -> None:
+        """Take in and start nothing more, and let nobody wait any longer for the end of a run."""
+        self.is_draining = True
+        for run in list(self._watches):
+            self._tell_watchers(run)
+
+    async def drain(self, timeout: float) -> None:
+        """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.
+
+        What is cut off then has an unknown ending, as if the process had died, but nobody is suspected for it.
+        """
+        self.begin_draining()
+        under_way = {live.tasks[path] for live in self.live.values() for path in live.attempts}
+        if under_way:
+            log.info("draining: %d attempts are under way", len(under_way))
+            await asyncio.wait(under_way, timeout=timeout)
+        owing = {live.run for live in self.live.values() if live.errands}
+        others = [run for run in self.live if run not in owing]
+        for live in list(self.live.values()):
+            self._drop(live)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=1)
+        # Who was cut off while it set something going stays owned: the next start recovers it, whenever it is due.
+        await self._journal.release(others if owing else None)
+
+
+def _ensure_known(entries: Sequence[AnyEntry]) -> None:
+    """Raise `LookupError` for a history of rules that this core does not know: it would decide otherwise."""
+    for entry in entries[:1]:
+        if isinstance(entry, RunStarted) and entry.semantics > SEMANTICS:
+            raise LookupError(f"a newer Waypost began this run (rules {entry.semantics}, here {SEMANTICS}): update it")

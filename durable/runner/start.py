@@ -1,0 +1,143 @@
+"""A run to be: what is decided before the commit that accepts its event."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from durable.clock import new_id
+from durable.decide import Advance, Effect
+from durable.definition import Definition
+from durable.expressions import ExpressionError
+from durable.history import SEMANTICS, AnyEntry, Failure, Links, Parent, RunStarted, State, fold
+from durable.journal import Beginning, Beside, Contention, Event, NewRun, RunView
+from durable.runner.beside import beside
+from durable.scope import names
+from durable.values import JSON, NULL, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What starts a run: a definition, the trigger's id, the inputs or why they could not be made, and what steps
+    read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`.
+    A run that a step called has its name and its `parent` from there."""
+
+    definition: Definition
+    trigger: str | None
+    inputs: dict[str, JSON] = field(default_factory=dict)
+    arrival: JSON = None
+    error: Failure | None = None
+    not_before: int | None = None
+    expires_at: int | None = None
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    run: str | None = None
+    parent: Parent | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A run as its first decision leaves it: to be appended, and then performed. One that contends for a slot is
+    `queued` if it gets none."""
+
+    definition: Definition
+    state: State
+    entries: list[AnyEntry]
+    effects: list[Effect]
+    trigger: str | None
+    contention: Contention | None = None
+    queued: "Begun | None" = None
+
+    def row(self, event: Event) -> NewRun:
+        """What the admission of the event writes of it."""
+        return NewRun(
+            id=self.state.run,
+            pipeline=self.definition.spec.id,
+            version=self.definition.version,
+            trigger=self.trigger,
+            created_at=event.time,
+            entries=self.entries,
+            view=RunView.of(self.state),
+            tags=self.state.started.tags if self.state.started else (),
+            contention=self.contention,
+            queued=self.queued.beginning if self.queued else None,
+            beside=self._beside,
+            listens=self.definition.listens,
+        )
+
+    @property
+    def beginning(self) -> Beginning:
+        return Beginning(self.entries, RunView.of(self.state), self._beside)
+
+    @property
+    def _beside(self) -> Beside | None:
+        return beside(self.definition, self.state, self.entries, self.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where people see a run, and where the links to its waits lead."""
+
+    run: Callable[[str], str | None]
+    waits: str
+
+    def links(self) -> Links:
+        return Links(self.waits, secrets.token_hex(16))
+
+
+def begin(event: Event, start: Start, addresses: Addresses) -> Begun:
+    """Begin a run of the event."""
+    definition, run = start.definition, start.run or new_id("run", event.time)
+    started = RunStarted(
+        at=event.time,
+        pipeline=definition.spec.id,
+        version=definition.version,
+        deadline=event.time + definition.spec.timeout,
+        inputs=NULL if start.error else Value.of(dict(start.inputs)),
+        event=event.id,
+        trigger=start.trigger,
+        arrival=Value.of(start.arrival) if definition.reads_arrival else NULL,
+        url=addresses.run(run),
+        error=start.error,
+        not_before=start.not_before,
+        expires_at=start.expires_at,
+        tags=start.tags,
+        priority=start.priority,
+        semantics=SEMANTICS,
+        parent=start.parent,
+        depth=start.depth,
+        links=addresses.links() if definition.has_links else None,
+    )
+    if definition.spec.concurrency is None or start.error:
+        return _begun(start, run, started)
+    return _contending(start, run, started)
+
+
+def _begun(start: Start, run: str, started: RunStarted, **more: Contention | Begun) -> Begun:
+    advance = Advance(start.definition, State(run=run), started)
+    advance.follow()
+    return Begun(start.definition, advance.state, advance.entries, advance.effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
+
+
+def _contending(start: Start, run: str, started: RunStarted) -> Begun:
+    """A run whose pipeline says how many may work at once; how it begins depends on who is there at its commit."""
+    try:
+        contention = _contention(start.definition, run, started)
+    except ExpressionError as error:
+        failure = Failure.of("invalid", "expression", f"concurrency: {error}")
+        return _begun(start, run, msgspec.structs.replace(started, error=failure))
+    started = msgspec.structs.replace(started, slot=contention.key)
+    queued = _begun(start, run, msgspec.structs.replace(started, queued_for=contention.key))
+    return _begun(start, run, started, contention=contention, queued=queued)
+
+
+def _contention(definition: Definition, run: str, started: RunStarted) -> Contention:
+    concurrency = definition.spec.concurrency
+    assert concurrency
+    key = definition.spec.id
+    if definition.concurrency_key:
+        rendered, _ = definition.concurrency_key.render(names(definition, fold(run, [started])))
+        key = f"{key}:{rendered if isinstance(rendered, str) else Value.of(rendered).text}"
+    return Contention(key, concurrency.limit, concurrency.overflow, is_held_back=started.held_until is not None)

@@ -1,0 +1,143 @@
+"""Slots of a pipeline's concurrency: counted from rows, given in order, never lost."""
+
+import pytest
+
+from durable.journal import Admission, Admitted, Beside, Journal, NewRun, RunView
+from durable.journal.units import Beginning, Contention, Overflow
+from tests.journal.conftest import Place
+from tests.journal.given import RUNNING, event, started
+
+pytestmark = pytest.mark.anyio
+
+ENDED = RunView("completed", finished_at=9_000)
+QUEUED = RunView("queued", due_at=9_000)
+
+
+async def begin(
+    journal: Journal,
+    run: str,
+    *,
+    limit: int = 1,
+    key: str = "orders",
+    overflow: Overflow = "queue",
+    is_held_back: bool = False,
+) -> Admitted:
+    new = NewRun(
+        *(run, "orders", "v1", None, 1_000, [started()], RUNNING),
+        contention=Contention(key, limit, overflow, is_held_back),
+        queued=Beginning([started()], QUEUED),
+    )
+    return await journal.admit(Admission(event(f"event-{run}"), [new]))
+
+
+async def end(journal: Journal, run: str, key: str = "orders") -> tuple[str, ...]:
+    return await journal.append(run, 1, 1, [], ENDED, (), Beside(frees=key, has_ended=True))
+
+
+async def ask(journal: Journal, run: str, contention: Contention) -> tuple[str, ...]:
+    return await journal.append(run, 1, 1, [], QUEUED, (), Beside(asks=contention))
+
+
+async def messages(journal: Journal, run: str) -> list[str]:
+    return [message.kind for message in await journal.messages(run)]
+
+
+async def status(journal: Journal, run: str) -> str | None:
+    found = await journal.run(run)
+    return found.status if found else None
+
+
+async def test_one_too_many_is_queued_and_gets_the_slot_of_who_ends(journal: Journal) -> None:
+    assert (await begin(journal, "r1")).queued == ()
+    assert (await begin(journal, "r2")).queued == ("r2",)
+    assert (await begin(journal, "r3")).queued == ("r3",)
+    assert [await status(journal, run) for run in ("r1", "r2", "r3")] == ["running", "queued", "queued"]
+    assert await end(journal, "r1") == ("r2",)
+    assert await messages(journal, "r2") == ["slot"]
+    assert await messages(journal, "r3") == []
+
+
+async def test_who_leaves_the_queue_gives_nothing_away(journal: Journal) -> None:
+    for run in ("r1", "r2", "r3"):
+        await begin(journal, run)
+    assert await end(journal, "r2") == ()
+    assert await end(journal, "r1") == ("r3",)
+
+
+async def test_nobody_overtakes_the_queue(journal: Journal) -> None:
+    await begin(journal, "r1")
+    await begin(journal, "r2")
+    assert (await begin(journal, "r3", limit=3)).queued == ("r3",)
+    assert await end(journal, "r1") == ("r2", "r3"), "each by the limit that it came with"
+
+
+async def test_a_lower_limit_lets_nobody_in_before_enough_have_ended(journal: Journal) -> None:
+    for run in ("r1", "r2", "r3"):
+        await begin(journal, run, limit=3)
+    await begin(journal, "r4", limit=1)
+    assert await end(journal, "r1") == ()
+    assert await end(journal, "r2") == ()
+    assert await end(journal, "r3") == ("r4",)
+
+
+async def test_one_too_many_is_skipped_and_leaves_nothing(journal: Journal) -> None:
+    await begin(journal, "r1", overflow="skip")
+    admitted = await begin(journal, "r2", overflow="skip")
+    assert (admitted.runs, admitted.skipped) == ((), ("r2",))
+    assert await status(journal, "r2") is None
+    await end(journal, "r1")
+    assert (await begin(journal, "r3", overflow="skip")).skipped == ()
+
+
+async def test_the_oldest_are_asked_to_end_so_many_as_are_too_many(journal: Journal) -> None:
+    for run in ("r1", "r2"):
+        await begin(journal, run, limit=2, overflow="cancel_oldest")
+    assert (await begin(journal, "r3", limit=2, overflow="cancel_oldest")).called == ("r1",)
+    assert (await begin(journal, "r4", limit=2, overflow="cancel_oldest")).called == ("r2",)
+    assert await messages(journal, "r1") == ["cancel"]
+    assert await end(journal, "r1") == ("r3",)
+
+
+async def test_one_that_is_held_back_asks_later(journal: Journal) -> None:
+    assert (await begin(journal, "r1", is_held_back=True)).queued == ("r1",)
+    assert (await begin(journal, "r2")).queued == (), "who is held back takes no slot"
+    assert await ask(journal, "r1", Contention("orders", 1)) == ()
+    assert await end(journal, "r2") == ("r1",)
+    assert await messages(journal, "r1") == ["slot"]
+
+
+async def test_one_that_asks_for_a_free_slot_gets_it(journal: Journal) -> None:
+    await begin(journal, "r1", is_held_back=True)
+    assert await ask(journal, "r1", Contention("orders", 1)) == ("r1",)
+    assert (await begin(journal, "r2")).queued == ("r2",)
+
+
+async def test_one_that_ends_while_it_is_held_back_or_queued_leaves_no_row(journal: Journal) -> None:
+    await begin(journal, "r1", is_held_back=True)
+    assert await end(journal, "r1") == ()
+    assert (await begin(journal, "r2")).queued == ()
+
+
+async def test_keys_do_not_meet(journal: Journal) -> None:
+    await begin(journal, "r1", key="a")
+    assert (await begin(journal, "r2", key="b")).queued == ()
+
+
+async def test_slots_are_there_after_a_restart(place: Place) -> None:
+    journal = await place.open()
+    await begin(journal, "r1")
+    await begin(journal, "r2")
+    await journal.close()
+    journal = await place.open()
+    assert (await begin(journal, "r3")).queued == ("r3",)
+    assert await end(journal, "r1") == ("r2",)
+    await journal.close()
+
+
+async def test_a_stale_end_frees_nothing(journal: Journal) -> None:
+    await begin(journal, "r1")
+    await begin(journal, "r2")
+    await journal.claim("r1", 2_000, count_recovery=False)
+    with pytest.raises(Exception, match="its owner is another"):
+        await end(journal, "r1")
+    assert await messages(journal, "r2") == []
