@@ -40,7 +40,7 @@ _HEADERS: tuple[Header, ...] = (
 _JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 _FORM: tuple[Header, ...] = ((b"content-type", b"application/x-www-form-urlencoded"),)
 
-_parsed = lru_cache(maxsize=256)(httpx.URL)
+parsed = lru_cache(maxsize=256)(httpx.URL)
 """To judge a URL takes as long as to send a request; most steps send to the same one again and again."""
 
 
@@ -135,12 +135,12 @@ class HttpClient:
     ) -> Request:
         key = context.next_key() if method in _UNSAFE and not _names_a_key(given) else None
         try:
-            target = _parsed(url).copy_merge_params(params) if params else _parsed(url)
+            target = parsed(url).copy_merge_params(params) if params else parsed(url)
             headers = _headers(target, given, key, body)
         except (httpx.InvalidURL, UnicodeError, TypeError) as error:
-            raise _invalid(f"{method}: the request cannot be made: {error}") from error
+            raise invalid(f"{method}: the request cannot be made: {error}") from error
         if target.userinfo:
-            raise _invalid(f"{where(method, target)}: the URL holds a user or password; send an Authorization header")
+            raise invalid(f"{where(method, target)}: the URL holds a user or password; send an Authorization header")
         return Request(method, target, headers, body.content, self._timeouts, context.ensure_open)
 
     async def _answer(self, exchange: Exchange) -> Answer:
@@ -195,13 +195,14 @@ def _body(content: bytes | None, json: "JSON | UnsetType", form: Fields | None) 
         try:
             return _Body(values.encode(json), _JSON)
         except NotJSON as error:
-            raise _invalid(f"the body cannot be sent: {error}") from error
+            raise invalid(f"the body cannot be sent: {error}") from error
     if form is not None:
         return _Body(str(httpx.QueryParams(form)).encode(), _FORM)
     return _Body()
 
 
-def _invalid(message: str) -> ActionError:
+def invalid(message: str) -> ActionError:
+    """A request that cannot be made; nothing was sent."""
     return ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
 
 

@@ -4,6 +4,8 @@ An answer below 400 is a success, or what `expect` lists; a redirect is not foll
 and is not stays text: the effect has happened, and no attempt to read it may repeat it. Every request that changes
 something carries the step's idempotency key as `Idempotency-Key`, so all of them may be repeated after a crash. Where
 a service ignores that key and a second effect would hurt, the step says `on_crash: park`.
+
+With a connection a step's URL is joined to its `base_url`. What the connection adds is sent there, and nowhere else.
 """
 
 import base64
@@ -12,12 +14,14 @@ from typing import Any, Literal, Self, TypeAlias
 
 import httpx
 from msgspec import UNSET
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from connectors import failure
 from connectors.answer import Answer
-from connectors.client import HttpClient, where
-from durable.action import Connector, Context, Inputs, Secret, action
+from connectors.client import HttpClient, invalid, parsed, where
+from connectors.join import is_absolute, join
+from connectors.origin import Origin
+from durable.action import ActionError, Connector, Context, Inputs, Secret, action
 from durable.values import JSON, NESTING_LIMIT, NotJSON, check
 
 Parameter: TypeAlias = Secret | int | float | bool | None
@@ -28,15 +32,70 @@ LEVEL_LIMIT = NESTING_LIMIT // 2
 """Levels of an answer's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
 
 
+RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
+
+
+class HttpConnection(Inputs):
+    """A service's address, and what every request to it carries."""
+
+    base_url: Secret = Field(description="An http or https URL, to which a step's `url` is joined: /holds")
+    headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name; a step's own win")
+    params: dict[str, Parameter | list[Parameter]] = Field(
+        default_factory=dict, description="Added to every URL's query; a step's own win"
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def leads_somewhere(cls, base_url: str) -> str:
+        try:
+            url = httpx.URL(base_url)
+            Origin.of(url)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):  # whose words may hold what is secret
+            raise ValueError("it is no http or https URL; write https://…") from None
+        if url.userinfo or "?" in base_url or "#" in base_url:
+            raise ValueError("it holds more than an address; credentials stand under headers or params")
+        return base_url
+
+    @field_validator("headers")
+    @classmethod
+    def has_no_key(cls, headers: dict[str, str]) -> dict[str, str]:
+        if "idempotency-key" in map(str.lower, headers):
+            raise ValueError("each request has an Idempotency-Key of its own; remove it")
+        return headers
+
+    def applied(self, target: "Target") -> "Target":
+        """The target with what is added here; raises `ActionError` if it leads away from here."""
+        url = join(self.base_url, target.url)
+        own, said = {name.lower() for name in target.headers}, parsed(url).params
+        if "host" in own:
+            message = "a step with a connection sends no Host of its own: the connection's credentials would go there"
+            raise ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
+        params = {name: value for name, value in self.params.items() if name not in said}
+        changes = {"url": url, "headers": headers | target.headers, "params": params | target.params}
+        return target.model_copy(update=changes)
+
+
 class Target(Inputs):
     """Where a request goes, and what counts as its success."""
 
-    url: Secret = Field(description="An absolute http or https URL, without user and password")
+    url: Secret = Field(
+        description="An absolute http or https URL, without user and password; with a connection, what follows its "
+        "`base_url`"
+    )
     params: dict[str, Parameter | list[Parameter]] = Field(
         default_factory=dict, description="Added to the URL's query; a list repeats its name"
     )
     headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name")
     expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all < 400")
+
+    @field_validator("url")
+    @classmethod
+    def is_whole_alone(cls, url: str, info: ValidationInfo) -> str:
+        """When a file is loaded, the step's connection is told; None is to have none."""
+        if info.context and info.context.get("connection", "") is None and not is_absolute(url):
+            raise ValueError(RELATIVE)
+        return url
 
 
 class Message(Target):
@@ -108,15 +167,24 @@ async def request(context: Context, input: AnyMessage) -> Reply:
     return await _performed(context, input.method, input)
 
 
-CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch, delete, request))
+CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch, delete, request), HttpConnection)
 
 
 async def _performed(context: Context, method: str, target: Target) -> Reply:
+    target = _aimed(target, context.connection)
     answer = await _sent(context.resource(HttpClient), context, method, target)
     is_expected = answer.is_success if target.expect is None else answer.status in target.expect
     if not is_expected:
         raise failure.of_answer(answer, where(method, httpx.URL(target.url)))
     return _reply(answer)
+
+
+def _aimed(target: Target, connection: BaseModel | None) -> Target:
+    if isinstance(connection, HttpConnection):
+        return connection.applied(target)
+    if not is_absolute(target.url):
+        raise invalid(RELATIVE)
+    return target
 
 
 async def _sent(client: HttpClient, context: Context, method: str, target: Target) -> Answer:

@@ -47,7 +47,7 @@ class Transport(httpx.AsyncBaseTransport):
         try:
             await exchange.head()
         except BaseException:
-            connection.abort()
+            await exchange.aclose()  # not the connection: if the answer is whole, that is somebody else's by now
             raise
         return exchange
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from connectors.connection import BUFFER_LIMIT, HEAD_LIMIT
+from connectors.connection import BUFFER_LIMIT, HEAD_LIMIT, Connection
 from connectors.egress import Address, Egress
 from connectors.pool import Limits
 from connectors.transport import BEFORE_SENDING, Transport
@@ -511,3 +511,23 @@ async def test_only_absolute_http_urls_are_sent(url: str) -> None:
     async with Transport(Egress.parse("0.0.0.0/0")) as transport:
         with pytest.raises(httpx.UnsupportedProtocol):
             await transport.handle_async_request(httpx.Request("GET", url))
+
+
+async def test_an_exchange_that_is_cancelled_as_its_answer_comes_leaves_the_connection_to_the_next(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serve(answering(OK)) as server:
+        returned = transport._pool.returned
+        tasks: list[asyncio.Task[tuple[int, bytes]]] = []
+
+        def at_once(connection: Connection) -> None:
+            monkeypatch.undo()
+            returned(connection)
+            tasks.append(asyncio.create_task(call(transport, server)))
+            tasks[0].cancel()
+
+        monkeypatch.setattr(transport._pool, "returned", at_once)
+        tasks.append(asyncio.create_task(call(transport, server)))
+        await asyncio.wait({tasks[0]})
+        assert await tasks[1] == (200, b"ok")
+    assert tasks[0].cancelled()

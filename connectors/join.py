@@ -1,0 +1,54 @@
+"""Where a step's URL leads with a connection: always below its `base_url`, so that credentials go nowhere else."""
+
+import re
+from urllib.parse import unquote
+
+import httpx
+
+from connectors.client import invalid, parsed
+from connectors.origin import Origin
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
+_ENCODINGS = 3
+"""How often over a `..` may be encoded and still be found; no service decodes more often."""
+
+_UNSEEN = "".join(map(chr, range(0x21)))
+
+
+def is_absolute(url: str) -> bool:
+    """Whether it says more than a path: a scheme, or a host."""
+    return _ABSOLUTE.match(url) is not None
+
+
+def join(base_url: str, url: str) -> str:
+    """The URL below the base; raises `ActionError` for one that leads elsewhere."""
+    path = re.split("[?#]", url, maxsplit=1)[0]
+    if _climbs(path):
+        raise invalid("the URL has '..' in its path, which could lead out of the connection's base_url")
+    try:
+        target = url if is_absolute(url) else _below(base_url, url, path)
+        is_there = _is_below(parsed(base_url), parsed(target))
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, TypeError) as error:
+        raise invalid(f"the URL cannot be joined to the connection's base_url: {error}") from None
+    if not is_there:
+        raise invalid("the URL is not below the connection's base_url, and its credentials go nowhere else")
+    return target
+
+
+def _below(base_url: str, url: str, path: str) -> str:
+    return f"{base_url.rstrip('/')}/{url.removeprefix('/')}" if path else base_url + url
+
+
+def _is_below(base: httpx.URL, target: httpx.URL) -> bool:
+    folder = base.raw_path.rstrip(b"/")
+    path = target.raw_path.partition(b"?")[0]
+    return Origin.of(base) == Origin.of(target) and (path.rstrip(b"/") == folder or path.startswith(folder + b"/"))
+
+
+def _climbs(path: str) -> bool:
+    """Whether a part of the path is `..`, in any spelling that a service might take for it."""
+    for _ in range(_ENCODINGS + 1):
+        if any(part.partition(";")[0].strip(_UNSEEN) == ".." for part in re.split(r"[/\\]", path)):
+            return True
+        path = unquote(path)
+    return False

@@ -1,0 +1,189 @@
+"""Connections at work: what a step's request carries, what becomes of the credentials, and what is missing."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from tests.service.running import ENVIRONMENT, Outside, Running, outside, running
+
+pytestmark = pytest.mark.anyio
+
+CANARY = "canary/+9-token"
+WITH_CANARY = {**ENVIRONMENT, "WAYPOST_SECRET_CRM": CANARY}
+
+GET = """
+inputs: {where: {type: string, default: /holds}}
+steps:
+  - {id: get, use: http.get, connection: crm, with: {url: "{{ inputs.where }}"}}
+outputs: {got: "{{ steps.get.output.body }}"}
+"""
+RESERVE = """
+steps:
+  - id: hold
+    use: http.post
+    connection: crm
+    with: {url: /holds, json: {sku: 1}}
+    undo: {use: http.delete, connection: crm, with: {url: "/holds/{{ output.body.n }}"}}
+  - {id: halt, use: flow.fail, with: {message: no}}
+on_failure:
+  - {id: back, use: flow.undo}
+"""
+
+
+def crm(url: str, more: str = 'headers: {authorization: "Bearer {{ secrets.CRM }}"}') -> str:
+    return f"crm: {{use: http, base_url: {url}/v2, {more}}}\n"
+
+
+def write(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "connections.yaml").write_text(text)
+
+
+async def ended(service: Running, inputs: Mapping[str, Any] | None = None, pipeline: str = "p") -> dict[str, Any]:
+    answer = await service.start(pipeline, inputs)
+    assert answer.status_code == 202, answer.text
+    return await service.ended(answer.json()["id"])
+
+
+def error_of(run: dict[str, Any]) -> tuple[object, object]:
+    return run["error"]["class"], run["error"]["code"]
+
+
+async def test_a_step_and_its_undo_are_sent_with_their_connections_credentials(tmp_path: Path) -> None:
+    async with outside() as world:
+        write(tmp_path, crm(world.url))
+        async with running(tmp_path, {"p": RESERVE}, WITH_CANARY) as service:
+            run = await ended(service)
+        assert run["status"] == "failed"
+        assert run["error"]["message"] == "no"
+        assert [(each["method"], each["path"]) for each in world.requests] == [
+            ("POST", "/v2/holds"),
+            ("DELETE", "/v2/holds/1"),
+        ]
+        assert {each["headers"]["authorization"] for each in world.requests} == {f"Bearer {CANARY}"}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_what_comes_back_of_the_credentials_is_kept_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, refuses: bool
+) -> None:
+    async with outside() as world:
+        status = 401 if refuses else 200
+        world.answers.append(lambda: JSONResponse({"you": f"sent Bearer {CANARY}", CANARY: [CANARY]}, status))
+        write(tmp_path, crm(world.url))
+        with caplog.at_level(logging.DEBUG):
+            async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
+                run = await ended(service)
+                history = (await service.client.get(f"/api/runs/{run['id']}/history")).text
+                definition = service.service.folder.definition("p")
+    assert world.requests[0]["headers"]["authorization"] == f"Bearer {CANARY}"
+    assert "***" in str(run)
+    assert definition
+    shown = f"{run}{history}{caplog.text}{definition.data!r}"
+    assert "canary" not in shown
+    assert world.url not in definition.data.decode()
+    files = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert b"canary" not in files
+
+
+async def test_a_url_of_the_payload_takes_the_credentials_nowhere(tmp_path: Path) -> None:
+    async with outside() as world, outside() as other:
+        write(tmp_path, crm(world.url))
+        async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
+            for where in (f"{other.url}/v2/holds", f"{world.url}/v3", "/../admin", "/%2e%2e/admin", "//127.0.0.1/v2"):
+                run = await ended(service, {"where": where})
+                assert error_of(run) == ("invalid", "invalid_request")
+                assert run["steps"]["get"]["attempts"] == 1
+            run = await ended(service, {"where": f"{world.url}/v2/next"})
+            assert run["status"] == "completed"
+        assert (len(world.requests), other.requests) == (1, [])
+
+
+async def test_new_credentials_count_from_the_next_attempt_on(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first-token\n")
+    environment = {**ENVIRONMENT, "WAYPOST_SECRET_CRM_FILE": str(token)}
+    async with outside() as world:
+        write(tmp_path, crm(world.url))
+        async with running(tmp_path, {"p": GET}, environment) as service:
+            version = (await ended(service))["version"]
+            token.write_text("second-token\n")
+            assert (await ended(service))["version"] == version
+            token.unlink()
+            run = await ended(service)
+    assert [each["headers"]["authorization"] for each in world.requests] == [
+        "Bearer first-token",
+        "Bearer second-token",
+    ]
+    assert error_of(run) == ("auth", "secret_missing")
+    assert run["steps"]["get"]["attempts"] == 1
+
+
+async def test_a_changed_connection_is_served_from_the_next_attempt_on(tmp_path: Path) -> None:
+    async with outside() as world:
+        write(tmp_path, crm(world.url))
+        async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
+            await ended(service)
+            write(tmp_path, crm(world.url).replace("/v2", "/v3"))
+            await _until(service, world, "/v3/holds")
+            write(tmp_path, crm(world.url).replace("base_url", "bas_url"))
+            await service.service.reload.reload()
+            await _until(service, world, "/v3/holds")
+            write(tmp_path, "")
+            async with asyncio.timeout(10):
+                while (run := await ended(service))["status"] == "completed":
+                    await asyncio.sleep(0.05)
+            assert error_of(run) == ("auth", "connection_missing")
+            assert run["steps"]["get"]["attempts"] == 1
+            (described,) = (await service.client.get("/api/pipelines")).json()["pipelines"]
+            assert described["status"] == "serving the version before"
+            assert "there is no connection 'crm'; add it to connections.yaml" in described["problems"][0]
+
+
+async def _until(service: Running, world: Outside, path: str) -> None:
+    async with asyncio.timeout(10):
+        while (await ended(service)) and world.requests[-1]["path"] != path:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_pipeline_without_its_connection_is_disabled_until_it_is_there(tmp_path: Path) -> None:
+    async with outside() as world, running(tmp_path, {"p": GET}, WITH_CANARY) as service:
+        assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": ["p.yaml"]}
+        assert (await service.start("p")).status_code == 404
+        write(tmp_path, crm(world.url))
+        async with asyncio.timeout(10):
+            while (await service.start("p")).status_code != 202:
+                await asyncio.sleep(0.05)
+
+
+async def test_what_is_wrong_with_connections_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, "crm: {use: http}\n")
+    async with running(tmp_path, {"p": "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"}) as service:
+        await service.service.reload.reload()
+        await service.service.reload.reload()
+    assert caplog.text.count("connections.yaml:1:6: error: 'base_url' is missing") == 1
+
+
+async def test_a_rate_limit_is_retried_with_the_same_key_and_the_credentials_of_then(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first-token\n")
+
+    def refuse() -> Response:
+        token.write_text("second-token\n")
+        return Response(status_code=429, headers={"retry-after": "0"})
+
+    text = RESERVE.partition("    undo")[0] + "    retry: {min_delay: 10ms, max_delay: 20ms}\n"
+    async with outside() as world:
+        world.answers.append(refuse)
+        write(tmp_path, crm(world.url))
+        environment = {**ENVIRONMENT, "WAYPOST_SECRET_CRM_FILE": str(token)}
+        async with running(tmp_path, {"p": text}, environment) as service:
+            assert (await ended(service))["status"] == "completed"
+    sent = [(each["headers"]["authorization"], each["headers"]["idempotency-key"]) for each in world.requests]
+    key = sent[0][1]
+    assert sent == [("Bearer first-token", key), ("Bearer second-token", key)]

@@ -1,0 +1,213 @@
+"""`connections.yaml`: what is wrong is told where it stands, and what is sound can be opened."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from connectors import BUILT_IN
+from connectors.http import HttpConnection
+from durable.action import ActionError
+from durable.secrets import MARK, SecretMissing, Secrets
+from triggers.connections import FILE, Connections
+from triggers.folder import Folder
+from triggers.service import actions
+from triggers.starter import starter
+
+MODELS = {connector.name: connector.connection for connector in BUILT_IN}
+SECRETS = {"WAYPOST_SECRET_CRM": "canary-crm-1", "WAYPOST_SECRET_HOST": "crm.example.com"}
+CRM = 'crm:\n  use: http\n  base_url: https://crm.example.com\n  headers: {authorization: "Bearer {{ secrets.CRM }}"}\n'
+
+
+def connections(config: Path, text: str | None, environment: Mapping[str, str] = SECRETS) -> Connections:
+    if text is not None:
+        (config / FILE).write_text(text)
+    return Connections(config, MODELS, Secrets(environment))
+
+
+@pytest.mark.parametrize("text", [None, "", "# nothing yet\n"])
+def test_there_may_be_none(tmp_path: Path, text: str | None) -> None:
+    found = connections(tmp_path, text)
+    assert (found.names, found.problems) == ([], ())
+
+
+def test_the_shipped_file_is_sound_and_says_nothing_until_its_marks_are_taken_away(tmp_path: Path) -> None:
+    text = (starter() / FILE).read_text()
+    assert connections(tmp_path, text).problems == ()
+    example = text.partition("to begin.\n")[2].replace("\n#", "\n")
+    found = connections(tmp_path, example)
+    assert (found.names, found.problems) == (["crm"], ())
+
+
+def test_a_connection_is_opened_with_its_secrets_and_their_values(tmp_path: Path) -> None:
+    found = connections(tmp_path, CRM.replace("https://crm.example.com", '"https://{{ secrets.HOST }}/v2"'))
+    assert found.problems == ()
+    connection, values = found.open("crm", "http.get")
+    assert connection == HttpConnection(
+        base_url="https://crm.example.com/v2", headers={"authorization": "Bearer canary-crm-1"}
+    )
+    assert values == {"canary-crm-1", "crm.example.com"}
+
+
+def test_what_cannot_be_opened_says_why_and_is_not_sent(tmp_path: Path) -> None:
+    found = connections(tmp_path, CRM + 'odd: {use: http, base_url: "{{ secrets.CRM }}"}\n')
+    for name, use, said, error_class, code in (
+        ("crn", "http.get", "there is no connection 'crn': add it to connections.yaml", "auth", "connection_missing"),
+        ("crm", "log.write", "is one of 'http', not of 'log'", "auth", "connection_missing"),
+        ("odd", "http.get", "does not fit with its secrets filled in: base_url", "invalid", "connection_invalid"),
+    ):
+        with pytest.raises(ActionError, match=said) as caught:
+            found.open(name, use)
+        assert (caught.value.error_class, caught.value.code, caught.value.ending) == (error_class, code, "not_sent")
+        assert "canary" not in str(caught.value)
+
+
+def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
+    environment: dict[str, str] = {}
+    found = connections(tmp_path, CRM, environment)
+    (problem,) = found.problems
+    assert str(problem).endswith("connections.yaml:4:39: warning: the secret 'CRM' is not set; set WAYPOST_SECRET_CRM")
+    with pytest.raises(SecretMissing):
+        found.open("crm", "http.get")
+    environment["WAYPOST_SECRET_CRM"] = "first"
+    assert found.open("crm", "http.get")[1] == {"first"}
+    environment["WAYPOST_SECRET_CRM"] = "second"
+    assert found.open("crm", "http.get")[1] == {"second"}
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        ("- crm\n", "1:1", "the file is not a mapping"),
+        ("crm: https://canary\n", "1:6", "'crm' must be a mapping"),
+        ("crm:\n", "1:1", "'crm' is empty; give it a mapping"),
+        ("Our-CRM: {use: http, base_url: https://a.b}\n", "1:1", "'Our-CRM' is no name"),
+        ("crm: {base_url: https://a.b}\n", "1:6", "'use' is missing; add 'use: …'"),
+        ("crm: {use: htp, base_url: https://a.b}\n", "1:12", "there is no connector 'htp'; did you mean 'http'"),
+        ("crm: {use: log}\n", "1:12", "the connector 'log' takes no connection; known: http"),
+        ("crm: {use: http}\n", "1:6", "'base_url' is missing; add 'base_url: …'"),
+        ("crm: {use: http, base_url: crm.example.com}\n", "1:28", "'base_url': it is no http or https URL"),
+        (CRM + "  heders: {}\n", "5:3", "unknown key 'heders'; did you mean 'headers'"),
+        (CRM + "  params: {a: {b: 1}}\n", "5:15", "'a' must be text or a whole number"),
+        (CRM.replace("{auth", "canary #{auth"), "4:12", "'headers' must be a mapping"),
+        (CRM.replace("secrets.CRM", "inputs.token"), "4:28", "a connection knows no run"),
+        (CRM.replace("secrets.CRM", "1 + 1"), "4:28", "no expression but a secret; write '{{ secrets.NAME }}'"),
+        (CRM.replace("{{ secrets.CRM", "{{ secrets.CRM | upper"), "4:39", "no expression reads a secret"),
+        (CRM.replace("{{", "${{"), "4:36", "the '$' before '{{' is text"),
+        (CRM + CRM, "5:1", "crm"),
+        (CRM + "  params: &a {}\n", "5:11", "anchor"),
+        (CRM + "  params: [\n", "5:11", "has no end"),
+        (CRM + '  use: "{{ secrets.CRM }}"\n', "5:3", "use"),
+    ],
+)
+def test_a_mistake_is_told_where_it_stands_and_makes_no_connection(
+    tmp_path: Path, text: str, place: str, said: str
+) -> None:
+    found = connections(tmp_path, text)
+    told = [str(problem) for problem in found.problems if problem.severity == "error"]
+    assert any(f"{FILE}:{place}: error: " in each and said in each for each in told), told
+    assert "canary" not in "".join(told)
+    assert found.names == []
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("headers: {authorization: Bearer canary-1}", "1:66"),
+        ("headers: {X-Api-Key: canary-1}", "1:62"),
+        ("params: {access_token: canary-1}", "1:64"),
+        ("params: {token: [canary-1]}", "1:58"),
+    ],
+)
+def test_credentials_that_are_written_out_are_a_warning_and_stay_secret(tmp_path: Path, line: str, place: str) -> None:
+    secrets = Secrets({})
+    (tmp_path / FILE).write_text(f"crm: {{use: http, base_url: https://a.b, {line}}}\n")
+    found = Connections(tmp_path, MODELS, secrets)
+    (problem,) = found.problems
+    assert f"{FILE}:{place}: warning: " in str(problem)
+    assert "write '{{ secrets.NAME }}', and set WAYPOST_SECRET_NAME" in str(problem)
+    assert "canary" not in str(problem)
+    assert "canary-1" in found.open("crm", "http.get")[1]
+    assert secrets.redactor.text("sent canary-1") == f"sent {MARK}"
+
+
+def test_what_is_no_credential_may_be_written_out(tmp_path: Path) -> None:
+    text = (
+        "crm: {use: http, base_url: https://a.b, headers: {accept: text/csv}, params: {sort_key: name, author: me}}\n"
+    )
+    found = connections(tmp_path, text)
+    assert found.problems == ()
+    assert found.open("crm", "http.get")[1] == frozenset()
+
+
+def test_one_that_is_invalid_disables_only_itself(tmp_path: Path) -> None:
+    found = connections(tmp_path, CRM + "stock: {use: http}\n")
+    assert found.names == ["crm"]
+    assert len(found.problems) == 1
+
+
+def test_one_that_was_valid_goes_on_until_it_is_mended_or_removed(tmp_path: Path) -> None:
+    found = connections(tmp_path, CRM)
+    for broken in (CRM.replace("base_url", "bas_url"), CRM + "x: [", CRM + CRM):
+        (tmp_path / FILE).write_text(broken)
+        assert found.refresh() is False
+        assert found.problems
+        assert found.open("crm", "http.get")[1] == {"canary-crm-1"}
+    (tmp_path / FILE).write_text(CRM.replace("crm.example.com", "new.example.com"))
+    assert found.refresh() is False
+    assert found.problems == ()
+    connection, _ = found.open("crm", "http.get")
+    assert connection.model_dump()["base_url"] == "https://new.example.com"
+    (tmp_path / FILE).unlink()
+    assert found.refresh() is True
+    assert found.names == []
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    found = connections(tmp_path, None)
+    assert "the file cannot be read: Is a directory" in str(found.problems[0])
+
+
+# -- pipelines that name them -----------------------------------------------------------------------------------
+
+STEP = "steps:\n  - {id: a, use: http.get, connection: crm, with: {url: /a}}\n"
+
+
+def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_it(tmp_path: Path) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
+    (tmp_path / "pipelines" / "q.yaml").write_text("steps:\n  - {id: a, use: log.write, with: {message: x}}\n")
+    known = connections(tmp_path, CRM.replace("crm:", "crn:"))
+    folder = Folder(tmp_path, actions(), Secrets(SECRETS), connections=known)
+    missing, other = folder.files
+    assert (missing.is_valid, other.is_valid) == (False, True)
+    assert "p.yaml:2:40: error: there is no connection 'crm'; did you mean 'crn', or add it" in str(missing.problems[0])
+    (tmp_path / FILE).write_text(CRM)
+    assert [file.path.name for file in folder.refresh()] == ["p.yaml"]
+    assert [file.is_valid for file in folder.files] == [True, True]
+    (tmp_path / FILE).write_text(CRM.replace("crm.example.com", "new.example.com"))
+    assert folder.refresh() == []
+    (tmp_path / FILE).write_text("")
+    (refused,) = folder.refresh()
+    assert (refused.is_valid, refused.described()["status"]) == (False, "serving the version before")
+    assert "there is no connection 'crm'; add it to connections.yaml" in str(refused.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("use: http.get, with: {url: /a}", ["p.yaml:2:40: error: 'url': the URL is relative; name a connection"]),
+        ("use: http.get, with: {url: https://a.b}, undo: {use: http.delete, with: {url: a}}", ["p.yaml:2:91: error: "]),
+        ("use: http.get, connection: crm, with: {url: /a}", []),
+        ('use: http.get, with: {url: "{{ run.url }}"}', []),
+        ("use: http.get, with: {url: https://a.b}", []),
+    ],
+)
+def test_a_relative_url_needs_a_connection(tmp_path: Path, step: str, said: list[str]) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "p.yaml").write_text(f"steps:\n  - {{id: a, {step}}}\n")
+    (file,) = Folder(tmp_path, actions(), Secrets(SECRETS), connections=connections(tmp_path, CRM)).files
+    assert len(file.problems) == len(said)
+    for problem, expected in zip(file.problems, said, strict=True):
+        assert expected in str(problem)

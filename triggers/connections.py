@@ -1,0 +1,236 @@
+"""Connections: `connections.yaml` says which there are, and an attempt is given its own with the secrets in it.
+
+One that is invalid disables only itself, visibly; if it was valid before, it goes on with what it said then. Only a
+connection's name stands in a definition: what it says counts from the next attempt on.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
+
+from durable.action import ActionError, ConnectionMissing
+from durable.expressions import ExpressionError, Template
+from durable.history import Slot
+from durable.language.document import Document, Pointer
+from durable.language.findings import Findings
+from durable.language.fit import Unfit, shape_of, unfit
+from durable.language.names import Scope
+from durable.language.pipeline import Identifier
+from durable.language.problem import Problem, quoted, suggestion
+from durable.language.texts import Texts, is_template
+from durable.language.tree import Mapped
+from durable.secrets import Secrets, fill
+from durable.values import JSON
+
+FILE = "connections.yaml"
+
+Models = Mapping[str, type[BaseModel] | None]
+"""What a connection of each connector says; None if it takes none."""
+
+_CREDENTIAL = re.compile(
+    r"(proxy-)?authorization|cookie|(.*[_-])?((api|access|auth|private|secret|subscription)[_-]?key|token|secret|password)",
+    re.IGNORECASE,
+)
+"""The names under which people keep what nobody else may know."""
+
+
+class Entry(BaseModel, extra="allow"):
+    """What every connection says."""
+
+    use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that it is for")
+
+
+class Entries(RootModel[dict[Identifier, Entry]]):
+    """The whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection: what it says, and where in it which secrets stand. `literals` are credentials written out."""
+
+    connector: str
+    given: JSON
+    slots: tuple[Slot, ...]
+    literals: frozenset[str]
+
+
+class Connections:
+    """The connections of a config folder, as its file says them or said them last."""
+
+    def __init__(self, config: Path, models: Models, secrets: Secrets) -> None:
+        self.path = config / FILE
+        self.problems: tuple[Problem, ...] = ()
+        self._models = models
+        self._secrets = secrets
+        self._data: bytes | None = None
+        self._known: dict[str, Connection] = {}
+        self.refresh()
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._known)
+
+    def connector(self, name: str) -> str | None:
+        """The connector that a connection is of; None if there is no such connection."""
+        found = self._known.get(name)
+        return found.connector if found else None
+
+    def refresh(self) -> bool:
+        """Read the file again; whether there are other connections now, or of other connectors."""
+        before = {name: each.connector for name, each in self._known.items()}
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            self.problems = (Problem(str(self.path), 1, 1, f"the file cannot be read: {error.strerror}"),)
+            self._data = None
+            return False
+        if data != self._data:
+            self._take(data)
+        return {name: each.connector for name, each in self._known.items()} != before
+
+    def open(self, name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
+        """A connection for an action, filled with the secrets of now, and their values; raises `ConnectionMissing`,
+        `SecretMissing`, or `ActionError` for one that its secrets make unfit."""
+        found, connector = self._known.get(name), use.partition(".")[0]
+        model = self._models.get(connector)
+        if found is None:
+            raise ConnectionMissing(f"there is no connection {name!r}: add it to {FILE}")
+        if found.connector != connector or model is None:
+            raise ConnectionMissing(f"the connection {name!r} is one of {found.connector!r}, not of {connector!r}")
+        given, values = fill(found.given, found.slots, self._secrets)
+        try:
+            return model.model_validate(given), values | found.literals
+        except ValidationError as error:
+            fields = ", ".join(sorted({".".join(map(str, each["loc"])) or "it" for each in error.errors()}))
+            message = f"the connection {name!r} does not fit with its secrets filled in: {fields}"
+            raise ActionError(
+                message, error_class="invalid", code="connection_invalid", ending="not_sent"
+            ) from None  # whose words hold the values
+
+    def _take(self, data: bytes) -> None:
+        read = _Reading(Document.read(data, str(self.path)), self._models, self._secrets)
+        known = read.connections()
+        kept = {name: each for name, each in self._known.items() if read.is_refused or name in read.broken}
+        for each in known.values():
+            for literal in each.literals:
+                self._secrets.redactor.learn(literal)
+        self._data, self.problems, self._known = data, read.findings.problems(), kept | known
+
+
+class _Reading:
+    """One pass over the file. `is_refused`: nobody can tell what it says; `broken`: the names of what is wrong."""
+
+    def __init__(self, document: Document, models: Models, secrets: Secrets) -> None:
+        self.findings = Findings(document)
+        self.is_refused = not document.is_whole or bool(document.problems)
+        self.broken: set[str] = set()
+        self._data = document.data
+        self._models = models
+        self._texts = Texts(self.findings, secrets.has)
+
+    def connections(self) -> dict[str, Connection]:
+        """Those that are sound."""
+        if self._data is None:
+            return {}
+        if not isinstance(self._data, dict):
+            self._refuse_whole()
+            return {}
+        for each in unfit(Entries, self._data):
+            self._add(each, ())
+            self.broken.add(str(each.pointer[0]))
+        found = {name: self._connection(name, entry) for name, entry in self._data.items() if isinstance(entry, dict)}
+        if self.findings.is_full:
+            self.is_refused = True
+        return {name: each for name, each in found.items() if each and not self.is_refused and name not in self.broken}
+
+    def _refuse_whole(self) -> None:
+        self.is_refused = True
+        self.findings.add(
+            (), "the file is not a mapping", "a connection is its name, and below it 'use: http' and more"
+        )
+
+    def _connection(self, name: str, entry: Mapped) -> Connection | None:
+        use, given = entry.get("use"), {key: value for key, value in entry.items() if key != "use"}
+        if not isinstance(use, str) or not use:
+            return None
+        errors = self._errors()
+        if (model := self._model(use, (name, "use"))) is not None:
+            for each in unfit(model, given, is_open=is_template):
+                self._add(each, (name,))
+            for pointer, value in _scalars(given):
+                self._check(value, (name, *pointer), is_secret=shape_of(model).is_secret(pointer))
+        if self._errors() > errors:
+            self.broken.add(name)
+            return None
+        rendered, slots = Template.parse(given).render({})
+        literals = frozenset(part for _, value in _literals(given) for part in (value, value.split()[-1]))
+        return Connection(use, rendered, slots, literals)
+
+    def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
+        model = self._models.get(use)
+        if model is None:
+            what = f"the connector {quoted(use)} takes no connection" if use in self._models else None
+            hint = suggestion(use, [name for name, each in self._models.items() if each])
+            self.findings.add(pointer, what or f"there is no connector {quoted(use)}", hint)
+        return model
+
+    def _check(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:
+        if is_template(value):
+            self._text(str(value), pointer, is_secret=is_secret)
+        elif _is_literal(pointer, value):
+            what, hint = f"{quoted(_field(pointer))} stands here for all to read", "write '{{ secrets.NAME }}'"
+            self.findings.add(pointer, what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
+
+    def _text(self, text: str, pointer: Pointer, *, is_secret: bool) -> None:
+        try:
+            is_secrets_only = not Template.parse(text).expressions
+        except ExpressionError:
+            is_secrets_only = True  # what is wrong is told in the usual words
+        if is_secrets_only:
+            self._texts.templates(text, pointer, Scope(frozenset(), {}), lambda _: is_secret)
+        else:
+            what = "a connection knows no run, and so no expression but a secret"
+            self.findings.add(pointer, what, "write '{{ secrets.NAME }}', or put it into the step")
+
+    def _add(self, each: Unfit, where: Pointer) -> None:
+        """Add what does not fit, without the text that stands there: it may be meant to be secret."""
+        message = re.sub(", not the (text|number) .*", "", each.message, flags=re.DOTALL)
+        self.findings.add((*where, *each.pointer), message, each.hint, is_key=each.is_key)
+
+    def _errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.findings.problems())
+
+
+def _scalars(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from _scalars(item, (*pointer, key))
+        case list():
+            for index, item in enumerate(value):
+                yield from _scalars(item, (*pointer, index))
+        case _:
+            yield pointer, value
+
+
+def _literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
+    """The credentials that are written out."""
+    for pointer, value in _scalars(given):
+        if _is_literal(pointer, value) and not is_template(value):
+            yield pointer, str(value)
+
+
+def _is_literal(pointer: Pointer, value: JSON) -> bool:
+    is_said = isinstance(value, str | int | float) and not isinstance(value, bool) and bool(str(value).strip())
+    return is_said and _CREDENTIAL.fullmatch(_field(pointer)) is not None
+
+
+def _field(pointer: Pointer) -> str:
+    """The name under which a value stands."""
+    return next((part for part in reversed(pointer) if isinstance(part, str)), "")
