@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from durable import __version__
-from triggers.commands import failure, keys, pipelines, runs, schedules, service
+from triggers.commands import events, failure, keys, pipelines, runs, schedules, service, waits
 
 app = typer.Typer(
     name="waypost",
@@ -32,6 +32,12 @@ COMMANDS = (
     runs.show,
     runs.history,
     runs.cancel,
+    waits.waits,
+    waits.answer,
+    waits.resolve,
+    waits.resume,
+    events.emit,
+    events.deliveries,
     pipelines.pipelines,
     schedules.schedules,
     pipelines.connectors,

@@ -13,14 +13,18 @@ from pydantic import BaseModel
 from durable.action import Action
 from durable.definition import RUN_TIMEOUT, Definition, resolve
 from durable.flow import CORE_ACTIONS
+from durable.journal import Event
 from durable.language.load import Catalogue, load
 from durable.language.problem import Problem
+from durable.runner.start import Start
 from durable.secrets import Secrets
 from durable.values import JSON
+from triggers.connections import Connections
+from triggers.events import OnEvent, Subscription
 from triggers.schedules.schedule import Planned, Schedule
 from triggers.webhooks.hook import Hook, Webhook
 
-TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule}
+TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule, "event": OnEvent}
 """The kinds of triggers, and what each is given."""
 
 
@@ -34,6 +38,7 @@ class PipelineFile:
     definition: Definition | None = None
     hooks: tuple[Hook, ...] = ()
     schedules: tuple[Planned, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
     is_refused: bool = False
 
     @property
@@ -58,12 +63,13 @@ class PipelineFile:
             "version": self.definition.version if self.definition else None,
             "webhooks": [f"/hooks{hook.path}" for hook in self.hooks],
             "schedules": [planned.given.times for planned in self.schedules],
+            "events": [subscription.given.type for subscription in self.subscriptions],
             "problems": [str(problem) for problem in self.problems],
         }
 
 
 class Folder:
-    """Every pipeline file of a config folder, in the order of their names."""
+    """Every pipeline file of a config folder, in the order of their names, and the connections that they name."""
 
     def __init__(
         self,
@@ -73,8 +79,10 @@ class Folder:
         *,
         run_timeout: int = RUN_TIMEOUT,
         public_url: str | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self.path = folder / "pipelines"
+        self.connections = connections
         self._webhook = Webhook.at(public_url)
         self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": self._webhook})
         self._secrets = secrets
@@ -86,8 +94,9 @@ class Folder:
 
     def refresh(self) -> list[PipelineFile]:
         """Read the folder again; returns the files that are new or changed, and those that are gone, as they were."""
+        is_rewired = self.connections is not None and self.connections.refresh()
         paths = sorted(path for path in self.path.glob("*") if path.suffix in (".yaml", ".yml"))
-        loaded = {path: self._read(path) for path in paths}
+        loaded = {path: self._read(path, is_rewired=is_rewired) for path in paths}
         changed = [file for path, file in loaded.items() if file is not self._loaded.get(path)]
         gone = [file for path, file in self._loaded.items() if path not in loaded]
         self._loaded = loaded
@@ -115,30 +124,46 @@ class Folder:
         """The names of pipelines whose files serve nothing for now."""
         return {file.name for file in self.files if file.definition is None}
 
+    def starts(self, event: Event) -> list[Start]:
+        """What an event starts."""
+        started = (each.start(event) for file in self.files for each in file.subscriptions)
+        return [start for start in started if start]
+
     def described(self) -> list[JSON]:
         """The files as a list shows them."""
         return [file.described() for file in self.files]
 
-    def _read(self, path: Path) -> PipelineFile:
+    def _read(self, path: Path, *, is_rewired: bool) -> PipelineFile:
         before = self._loaded.get(path)
         try:
             data = path.read_bytes()
         except OSError as error:
             problem = Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")
             return _refused(before, PipelineFile(path, b"", (problem,)))
-        if before and before.data == data:
+        if before and before.data == data and not is_rewired:
             return before
-        return _refused(before, self._load(path, data))
+        now = self._load(path, data)
+        if before and before.data == data and before.problems == now.problems:
+            return before
+        return _refused(before, now)
 
     def _load(self, path: Path, data: bytes) -> PipelineFile:
-        loaded = load(data, file=str(path), catalogue=self._catalogue, secrets=self._secrets.has)
+        loaded = load(
+            data,
+            file=str(path),
+            catalogue=self._catalogue,
+            secrets=self._secrets.has,
+            connections=self.connections.connector if self.connections else None,
+            connection_names=self.connections.names if self.connections else (),
+        )
         if loaded.pipeline is None:
             return PipelineFile(path, data, loaded.problems)
         definition = resolve(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
         triggers = loaded.pipeline.triggers or ()
         hooks = tuple(Hook.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
         schedules = tuple(Planned.of(definition, spec) for spec in triggers if spec.use == "schedule")
-        return PipelineFile(path, data, loaded.problems, definition, hooks, schedules)
+        subscriptions = tuple(Subscription.of(definition, spec) for spec in triggers if spec.use == "event")
+        return PipelineFile(path, data, loaded.problems, definition, hooks, schedules, subscriptions)
 
 
 def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:

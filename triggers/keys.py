@@ -20,7 +20,7 @@ from triggers.limits import network_of
 from triggers.settings import Settings, SettingsError
 
 Scope: TypeAlias = Literal["read", "start", "admin"]
-"""What a key may do, each including those before it: read, start and cancel runs, everything."""
+"""What a key may do, each including those before it: read; start, cancel and answer runs; everything."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "wp_"

@@ -14,11 +14,15 @@ import httpx
 
 from durable.journal import Reads, open_reader
 from durable.values import JSON
-from triggers import runs
+from triggers import export, runs
 from triggers.settings import FILE as SETTINGS_FILE
 from triggers.settings import KEY_FILE
+from triggers.waits import pending
 
 Document = dict[str, Any]
+
+PAGE = 100
+"""Unfinished runs that are looked at in one go."""
 
 ADDRESS_FILE = "service.json"
 """In the data folder: where the running service listens, and its process."""
@@ -58,6 +62,9 @@ class Reading(Protocol):
     async def runs(self, **filters: str | int | None) -> list[Document]: ...
     async def tell(self, run: str) -> Document: ...
     async def history(self, run: str) -> list[Document]: ...
+    async def exported(self, run: str) -> str: ...
+    async def waits(self, run: str | None) -> list[Document]: ...
+    async def deliveries(self, **filters: str | int | None) -> list[Document]: ...
 
 
 class OverApi:
@@ -69,8 +76,7 @@ class OverApi:
         self.pid = pid
 
     async def runs(self, **filters: str | int | None) -> list[Document]:
-        answer = await self._ask("GET", "/api/runs", params={k: v for k, v in filters.items() if v is not None})
-        return list(answer["runs"])
+        return list((await self._ask("GET", "/api/runs", params=_given(filters)))["runs"])
 
     async def tell(self, run: str) -> Document:
         return await self._ask_of(run, "GET", "")
@@ -83,6 +89,39 @@ class OverApi:
             entries += page["entries"]
             after = page["after"]
         return entries
+
+    async def exported(self, run: str) -> str:
+        answer = await self._client.get(f"/api/runs/{quote(run, safe='')}/export")
+        if answer.status_code == 404:
+            raise runs.RunMissing(run)
+        self._read(answer)
+        return answer.text
+
+    async def waits(self, run: str | None) -> list[Document]:
+        waits: list[Document] = []
+        asked: dict[str, str | int | None] = {"run": run}
+        while True:
+            page = await self._ask("GET", "/api/waits", params=_given(asked))
+            waits += page["waits"]
+            if page["after"] is None:
+                return waits
+            asked = {"after": page["after"]}
+
+    async def deliveries(self, **filters: str | int | None) -> list[Document]:
+        return list((await self._ask("GET", "/api/deliveries", params=_given(filters)))["deliveries"])
+
+    async def answer(self, run: str, said: Mapping[str, JSON]) -> Document:
+        return await self._say(run, "answer", said)
+
+    async def resolve(self, run: str, said: Mapping[str, JSON]) -> Document:
+        return await self._say(run, "resolve", said)
+
+    async def resume(self, run: str) -> Document:
+        return await self._ask_of(run, "POST", "/resume")
+
+    async def emit(self, event: Mapping[str, JSON], key: str | None) -> Document:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self._ask("POST", "/api/events", json=event, headers=headers)
 
     async def start(self, pipeline: str, inputs: Mapping[str, JSON]) -> Document:
         return await self._ask("POST", f"/api/pipelines/{quote(pipeline, safe='')}/runs", json={"inputs": inputs})
@@ -124,8 +163,14 @@ class OverApi:
                 raise runs.RunMissing(run) from None
             raise
 
+    async def _say(self, run: str, what: str, said: Mapping[str, JSON]) -> Document:
+        """Say something to a run; a 404 is about the run or about one of its steps, and says which."""
+        return await self._ask("POST", f"/api/runs/{quote(run, safe='')}/{what}", json=said)
+
     async def _ask(self, method: str, path: str, **more: Any) -> Document:
-        answer = await self._client.request(method, path, **more)
+        return self._read(await self._client.request(method, path, **more))
+
+    def _read(self, answer: httpx.Response) -> Document:
         try:
             document: Document = answer.json()
         except ValueError:
@@ -150,6 +195,27 @@ class FromJournal:
 
     async def history(self, run: str) -> list[dict[str, JSON]]:
         return await runs.history(self._reads, run)
+
+    async def exported(self, run: str) -> str:
+        return (await export.exported(self._reads, run)).decode()
+
+    async def waits(self, run: str | None) -> list[dict[str, JSON]]:
+        if run is not None:
+            return await pending.of_run(self._reads, run, may_answer=True)
+        waits: list[dict[str, JSON]] = []
+        after: str | None = None
+        while True:
+            found, after = await pending.of_all(self._reads, after, PAGE, may_answer=True)
+            waits += found
+            if after is None:
+                return waits
+
+    async def deliveries(self, **filters: Any) -> list[dict[str, JSON]]:
+        return [runs.delivery(each) for each in await self._reads.deliveries(**filters)]
+
+
+def _given(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 @contextlib.asynccontextmanager

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from watchfiles import awatch
 
+from durable.language.problem import Problem
 from durable.runner import Runner
 from triggers.folder import Folder, PipelineFile
 from triggers.schedules.schedules import Schedules
@@ -17,13 +19,14 @@ QUIET = 100
 
 
 class Reload:
-    """Watches the pipeline files and serves what they say now."""
+    """Watches the pipeline files and the connections, and serves what they say now."""
 
     def __init__(self, folder: Folder, runner: Runner, webhooks: Webhooks, schedules: Schedules) -> None:
         self._folder = folder
         self._runner = runner
         self._webhooks = webhooks
         self._schedules = schedules
+        self._told: tuple[Problem, ...] = ()
 
     async def watch(self) -> None:
         """Reload at every change, until cancelled."""
@@ -31,8 +34,9 @@ class Reload:
             log.warning("there is no folder %s: no pipeline is served", self._folder.path)
             return
         is_first = True
+        paths = (self._folder.path, self._folder.path.parent)  # connections stand above; an editor replaces their file
         watching = awatch(
-            self._folder.path, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
+            *paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
         )
         async for changes in watching:
             # The first time in any case: something may have changed between the service's start and the watch's.
@@ -43,6 +47,7 @@ class Reload:
     async def reload(self) -> None:
         """Read the folder and serve what is valid; say what changed and what was refused."""
         changed = await asyncio.to_thread(self._folder.refresh)
+        self._tell_of_connections()
         for definition in self._folder.definitions:
             if not self._runner.knows(definition):
                 await self._runner.offer(definition)
@@ -59,5 +64,16 @@ class Reload:
         else:
             kept = "; what it said before is served on" if file.is_refused else ""
             log.error("%s is refused%s", file.path.name, kept)
-        for problem in file.problems:
-            log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)
+        _list(file.problems)
+
+    def _tell_of_connections(self) -> None:
+        """Say what is wrong with them, once."""
+        problems = self._folder.connections.problems if self._folder.connections else ()
+        if problems != self._told:
+            _list(problems)
+        self._told = problems
+
+
+def _list(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)

@@ -1,13 +1,18 @@
 """A run as people and programs read it: its history told as one JSON document."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+
+import msgspec
 
 from durable.history import (
     AnyEntry,
     AttemptFailed,
     AttemptLost,
+    Await,
     Failure,
+    Parent,
+    RunStatus,
     Slot,
     State,
     StepCompleted,
@@ -18,9 +23,14 @@ from durable.history import (
 from durable.journal import DeliveryRow, Reads, RunRow
 from durable.scope import described
 from durable.values import JSON, Value
+from triggers.waits.proofs import blotted
+from triggers.waits.question import Question, questions
 
-MOMENTS = {"started_at", "deadline", "due", "not_before", "expires_at"}
+MOMENTS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
 """The fields of entries that are times."""
+
+UNTOLD = {"at", "links", "secrets", "undo_secrets"}
+"""The fields of entries that are told in another way, or, as the key of links, never."""
 
 
 class RunMissing(LookupError):
@@ -38,21 +48,31 @@ async def find(reads: Reads, run: str) -> RunRow:
     return found
 
 
-async def tell(reads: Reads, run: str) -> dict[str, JSON]:
-    """A run as one document; raises `RunMissing`."""
+async def tell(reads: Reads, run: str, *, may_answer: bool = True) -> dict[str, JSON]:
+    """A run as one document; raises `RunMissing`. Whoever may not answer its waits sees no link to them."""
     found = await find(reads, run)
-    return whole(found, await _loaded_history(reads, run))
+    entries = [entry for _, entry in await loaded_history(reads, run)]
+    state = fold(run, entries)
+    called = [step.child for step in state.steps.values() if step.child]
+    statuses = await reads.statuses(called) if called else {}
+    document = whole(found, state, entries, statuses, may_answer=may_answer)
+    return document if may_answer else blotted(document)
 
 
-async def history(reads: Reads, run: str, after: int = 0, limit: int | None = None) -> list[dict[str, JSON]]:
-    """A run's history after entry `after`, entry by entry; raises `RunMissing`."""
+async def history(
+    reads: Reads, run: str, after: int = 0, limit: int | None = None, *, may_answer: bool = True
+) -> list[dict[str, JSON]]:
+    """A run's history after entry `after`, entry by entry; raises `RunMissing`. Whoever may not answer the run's waits
+    sees no link to them."""
     await find(reads, run)
-    return [told(number, entry) for number, entry in await _loaded_history(reads, run, after, limit)]
+    lines = [told(number, entry) for number, entry in await loaded_history(reads, run, after, limit)]
+    return lines if may_answer else blotted(lines)
 
 
-async def _loaded_history(
+async def loaded_history(
     reads: Reads, run: str, after: int = 0, limit: int | None = None
 ) -> list[tuple[int, AnyEntry]]:
+    """A run's entries with their numbers, and with the bytes of large values."""
     entries = await reads.history(run, after, limit)
     for _, entry in entries:
         for value in values(entry).values():
@@ -83,38 +103,84 @@ def row(run: RunRow) -> dict[str, JSON]:
     }
 
 
-def whole(run: RunRow, history: Sequence[tuple[int, AnyEntry]]) -> dict[str, JSON]:
-    """A run with its inputs, outputs, error and steps by path; the history's values are in memory."""
-    entries = [entry for _, entry in history]
-    state = fold(run.id, entries)
+def whole(
+    run: RunRow, state: State, entries: Iterable[AnyEntry], called: Mapping[str, RunStatus], *, may_answer: bool
+) -> dict[str, JSON]:
+    """A run with its inputs, outputs, error and steps by path; the history's values are in memory, and `called` are the
+    statuses of the runs that it called."""
     started, main = state.started, state.main
     cleanup_error = state.finished.cleanup_error if state.finished else None
+    parent = started.parent if started else None
     return row(run) | {
         "version": run.version,
         "inputs": state.inputs.load(),
         "outputs": main.outputs.load() if main else None,
         "error": described(state.error) if state.error else None,
         "cleanup_error": described(cleanup_error) if cleanup_error else None,
-        "reason": (main.reason if main else None) or run.reason,
+        "reason": state.reason or (state.ending.reason if state.ending else None) or run.reason,
         "due_at": moment(run.due_at),
         "not_before": moment(started.not_before) if started else None,
         "expires_at": moment(started.expires_at) if started else None,
         "priority": started.priority if started else 0,
+        "parent": {"run": parent.run, "step": parent.path} if parent else None,
+        "children": _children(state, called),
+        "waits": [wait_told(question, state, may_answer=may_answer) for question in questions(state)],
+        "undo": _undo(state),
         "steps": _steps(state, entries),
     }
+
+
+def wait_told(question: Question, state: State, *, may_answer: bool) -> dict[str, JSON]:
+    """One thing that a run waits for."""
+    return {
+        "step": question.step,
+        "name": question.name or None,
+        "kind": question.kind,
+        "due_at": moment(question.due),
+        "title": question.title,
+        "to": list(question.to),
+        "fields": question.fields,
+        "type": question.type,
+        "match": question.match,
+        "link": question.link(state.run, state.started) if may_answer else None,
+    }
+
+
+def _children(state: State, called: Mapping[str, RunStatus]) -> list[JSON]:
+    """The runs that it called; one that has not begun has no status."""
+    return [
+        {"step": path, "run": step.child, "status": called.get(step.child)}
+        for path, step in state.steps.items()
+        if step.child
+    ]
+
+
+def _undo(state: State) -> list[JSON]:
+    """The steps whose effect can be taken back, was, or could not be."""
+    return [
+        {"step": path, "status": undo.status, "error": described(undo.error) if undo.error else None}
+        for path, undo in state.undos.items()
+        if undo.status != "registered" or undo.input is not None or state.steps[path].is_doubtful
+    ]
 
 
 def told(number: int, entry: AnyEntry) -> dict[str, JSON]:
     """An entry as a line of the history."""
     line: dict[str, JSON] = {"sequence": number, "at": moment(entry.at), "type": str(entry.__struct_config__.tag)}
-    for name in entry.__struct_fields__:
-        if name != "at":
-            value = getattr(entry, name)
-            line[name] = moment(value) if name in MOMENTS else _plain(value)
-    if isinstance(entry, StepScheduled):
-        line["input"] = unfilled(entry.input.load(), entry.secrets)
-        del line["secrets"]
+    line |= _fields(entry)
+    match entry:
+        case StepScheduled():
+            line["input"] = unfilled(entry.input.load(), entry.secrets)
+        case StepCompleted(undo=Value() as undo):
+            line["undo"] = unfilled(undo.load(), entry.undo_secrets)
     return {name: value for name, value in line.items() if value is not None}
+
+
+def _fields(struct: msgspec.Struct) -> dict[str, JSON]:
+    return {
+        name: moment(value) if name in MOMENTS else _plain(value)
+        for name, value in ((name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in UNTOLD)
+    }
 
 
 def unfilled(input: JSON, slots: Sequence[Slot]) -> JSON:
@@ -146,6 +212,8 @@ def _plain(value: object) -> JSON:
             return value
         case list() | tuple():
             return [_plain(item) for item in value]
+        case Await() | Parent():
+            return {name: said for name, said in _fields(value).items() if said not in (None, "")}
     return str(value)
 
 
@@ -161,6 +229,7 @@ def _steps(state: State, entries: Iterable[AnyEntry]) -> dict[str, JSON]:
             "scheduled_at": moment(step.scheduled_at),
             "finished_at": moment(step.finished_at),
             "due_at": moment(step.due),
+            "decision_needed": step.needs_person,
             "tries": list(attempts.get(path, ())),
         }
         for path, step in state.steps.items()

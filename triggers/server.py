@@ -6,6 +6,7 @@ runner has drained; so its signal handling is switched off here.
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -87,6 +88,16 @@ class Protocol(HttpToolsProtocol):
                 % (status, HTTPStatus(status).phrase.encode(), len(body), body)
             )
             self.transport.close()
+
+
+def allow_connections(count: int) -> None:
+    """Let this process have so many connections, and what else it opens beside them, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 1_024
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
 
 
 class Server(uvicorn.Server):

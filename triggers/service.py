@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -25,15 +26,17 @@ from connectors.client import HttpClient
 from connectors.egress import Egress
 from durable import metrics
 from durable.action import Action, Connector
-from durable.attempt import Workbench
 from durable.clock import new_id, now
 from durable.journal import Journal
-from durable.recovery import Recovery
 from durable.runner import Limits, Runner
+from durable.runner.attempt import Workbench
+from durable.runner.recovery import Recovery
+from durable.runner.start import Addresses
 from durable.secrets import Secrets
 from triggers import logs
 from triggers.api import Api, refused
 from triggers.body import Bounds
+from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.keys import Guesses, Keys, ensure_guarded
 from triggers.limits import Limiter, Limiters
@@ -41,8 +44,9 @@ from triggers.operations import Operations
 from triggers.reload import Reload
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
-from triggers.server import listen, server_for, stop
+from triggers.server import allow_connections, listen, server_for, stop
 from triggers.settings import Settings, api_key
+from triggers.waits.waits import Waits
 from triggers.webhooks.webhook import METHODS, PREFIX, Webhooks
 
 log = logging.getLogger("waypost.service")
@@ -77,6 +81,11 @@ def actions(connectors: Sequence[Connector] = BUILT_IN) -> dict[str, Action]:
     return {f"{connector.name}.{action.name}": action for connector in connectors for action in connector.actions}
 
 
+def connections(config: Path, secrets: Secrets, connectors: Sequence[Connector] = BUILT_IN) -> Connections:
+    """The config folder's connections, of these connectors."""
+    return Connections(config, {connector.name: connector.connection for connector in connectors}, secrets)
+
+
 @asynccontextmanager
 async def compose(
     settings: Settings,
@@ -101,15 +110,23 @@ async def compose(
         client = HttpClient(egress=Egress.parse(",".join(settings.egress_allow)))
         stack.push_async_callback(client.close)
         url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
+        wired = connections(config, secrets, connectors)
+        folder = Folder(
+            config,
+            offered,
+            secrets,
+            run_timeout=settings.run_timeout,
+            public_url=settings.public_url,
+            connections=wired,
+        )
         runner = Runner(
             journal,
-            Workbench(offered, secrets, {HttpClient: client}, journal.payload, now),
+            Workbench(offered, secrets, {HttpClient: client}, journal.payload, now, wired.open),
             Limits(settings.max_attempts_in_flight, settings.max_live_runs, settings.recovery_limit),
-            url=lambda run: f"{url}/api/runs/{run}",
+            addresses=Addresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits"),
+            pipelines=folder,
         )
-        folder = Folder(config, offered, secrets, run_timeout=settings.run_timeout, public_url=settings.public_url)
-        for definition in folder.definitions:
-            await runner.offer(definition)
+        await runner.offer(*folder.definitions)
         key, key_file = api_key(data, settings)
         secrets.redactor.learn(key)
         bounds = Bounds(settings.max_body_bytes, settings.body_timeout / 1000)
@@ -130,6 +147,7 @@ async def compose(
             routes=[
                 *Operations(journal, runner, folder).routes(),
                 Route(f"{PREFIX}/{{path:path}}", webhooks, methods=METHODS),
+                *Waits(runner, journal, now, bounds, limiters.addresses).routes(),
                 Mount("/api", app=api.app()),
             ],
             exception_handlers={HTTPException: refused},
@@ -181,10 +199,19 @@ async def serve(
     with listen(settings.host, settings.port) as listener:
         async with compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service:
             ensure_guarded(settings, service.keys)
+            allow_connections(settings.max_connections)
+            _spare_the_collector()
             async with at_work(service, listener) as serving:
                 announce(service)
                 await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping: no more requests are taken")
+
+
+def _spare_the_collector() -> None:
+    """What was loaded stays, so the garbage collector need not look at it again; runs make little that is circular."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @asynccontextmanager

@@ -139,7 +139,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         description="How long a request's body may take to arrive, so that slow senders cost little.",
     )
     max_connections: int = Field(
-        512, gt=0, description="How many connections are served at once; the others are answered with 503."
+        8_192, gt=0, description="How many connections are served at once; the others are answered with 503."
     )
     webhook_rate: MostOften = Field(
         Rate.parse("60000/1m"),

@@ -15,6 +15,7 @@ from tests.cli.command import COMMAND, ENVIRONMENT, ended, serving, waypost
 
 COMMANDS = [
     *("init", "serve", "validate", "plan", "run", "runs", "show", "history", "cancel"),
+    *("waits", "answer", "resolve", "resume", "emit", "deliveries"),
     *("pipelines", "schedules", "connectors", "schema", "doctor", "version", "keys"),
 ]
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from connectors.transform import CONNECTOR as TRANSFORM
 from durable.action import Action, Context, Inputs, action
-from durable.attempt import Workbench
 from durable.journal import Journal, RunRow
 from durable.runner import Limits, Runner
+from durable.runner.attempt import Workbench
+from durable.runner.start import Addresses
 from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.folder import Folder
@@ -160,7 +161,7 @@ async def world(tmp_path: Path, at: int | str, text: str | None = None) -> Async
         journal,
         Workbench(actions, secrets, {}, journal.payload, clock.now),
         Limits(),
-        url=lambda run: None,
+        addresses=Addresses(lambda run: None, ""),
     )
     folder = Folder(tmp_path / "config", actions, secrets)
     for definition in folder.definitions:

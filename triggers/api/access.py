@@ -1,9 +1,25 @@
 """Who may ask: the key of a request, held against what it wants to do."""
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 
 from triggers.api.problem import Problem
-from triggers.keys import Guesses, Keys, Scope, suffices
+from triggers.keys import Guesses, Keys, Scope, hashed, suffices
+
+ADMIN = "admin"
+"""The name of the key that is not kept in the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who asks: the name of their key, and what it may do."""
+
+    name: str
+    scope: Scope
+
+    def may(self, wanted: Scope) -> bool:
+        return suffices(self.scope, wanted)
 
 
 class Access:
@@ -13,10 +29,10 @@ class Access:
         self._keys = keys
         self._guesses = guesses
 
-    def check(self, request: Request, wanted: Scope | None) -> None:
-        """Raise `Problem` unless the request may do what wants this scope; None is open to everybody."""
+    def check(self, request: Request, wanted: Scope | None) -> Holder | None:
+        """Who asks; raises `Problem` unless they may do what wants this scope. None is open to everybody."""
         if wanted is None:
-            return
+            return None
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key:
@@ -32,6 +48,11 @@ class Access:
         if not suffices(scope, wanted):
             headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
             raise Problem(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
+        return Holder(self._name(key), scope)
+
+    def _name(self, key: str) -> str:
+        of_key = hashed(key)
+        return next((each.name for each in self._keys.listed() if each.hash == of_key), ADMIN)
 
 
 def _unknown(detail: str) -> Problem:

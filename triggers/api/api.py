@@ -16,6 +16,7 @@ from durable.runner import Runner
 from triggers.api.access import Access
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations
+from triggers.api.events import EventOperations
 from triggers.api.keys import KeyOperations
 from triggers.api.operation import Operation
 from triggers.api.pipelines import PipelineOperations
@@ -24,6 +25,7 @@ from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
+from triggers.api.waits import WaitOperations
 from triggers.body import Bounds
 from triggers.folder import Folder
 from triggers.keys import Guesses, Keys
@@ -49,6 +51,8 @@ class Api:
         described: list[Operation[Any, Any]] = [
             *StartOperations(runner, journal, folder, now).operations(),
             *RunOperations(runner, journal).operations(),
+            *WaitOperations(runner, journal, now).operations(),
+            *EventOperations(runner, now).operations(),
             *PipelineOperations(folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *DeliveryOperations(journal).operations(),
@@ -78,8 +82,8 @@ class Api:
 
     async def _answer(self, operation: Operation[Any, Any], request: Request) -> Response:
         try:
-            self._access.check(request, operation.scope)
-            asked = await read(operation, request, self._bounds)
+            holder = self._access.check(request, operation.scope)
+            asked = await read(operation, request, self._bounds, holder)
             return await operation.perform(asked)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it

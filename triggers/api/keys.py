@@ -23,7 +23,7 @@ class NewKey(Body):
     """A key to make."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(description="Who it is for")
-    scope: Scope = Field(description="What it may do: read, also start and cancel runs, or everything")
+    scope: Scope = Field(description="What it may do: read, also start, cancel and answer runs, or everything")
 
 
 class Key(BaseModel):

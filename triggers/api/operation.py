@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
+from triggers.api.access import Holder
 from triggers.keys import Scope
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
@@ -43,10 +44,22 @@ Brings = TypeVar("Brings", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[Asks, Brings]):
-    """A request, read: its parameters and its body."""
+    """A request, read: its parameters and its body, and who sent it (None: anybody)."""
 
     parameters: Asks
     body: Brings
+    holder: Holder | None
+
+    @property
+    def by(self) -> Holder:
+        """Whoever asks, where nobody is let in without a key."""
+        assert self.holder, "this operation is open to everybody"
+        return self.holder
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether they may answer what runs wait for."""
+        return self.by.may("start")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class PipelineLine(BaseModel):
     version: str | None = Field(description="The hash of its meaning; null if nothing is served")
     webhooks: list[str] = Field(description="The paths of its webhooks")
     schedules: list[str] = Field(description="When its schedules fire")
+    events: list[str] = Field(description="The types of the events that start it")
     problems: list[str] = Field(description="What is wrong with the file, each with its place")
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from durable.values import JSON
+from triggers.api.access import Holder
 from triggers.api.operation import Asked, Asks, Brings, Nothing, Operation
 from triggers.api.problem import Mistake, Problem, mistakes, unknown
 from triggers.body import Bounds, parse, read_body
@@ -15,13 +16,15 @@ from triggers.body import Bounds, parse, read_body
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read(operation: Operation[Asks, Brings], request: Request, bounds: Bounds) -> Asked[Asks, Brings]:
+async def read(
+    operation: Operation[Asks, Brings], request: Request, bounds: Bounds, holder: Holder | None
+) -> Asked[Asks, Brings]:
     """What the request asks; raises `Problem` and `Unreadable`."""
     parameters = read_parameters(operation, request)
     if issubclass(operation.body, Nothing):
-        return Asked(parameters, operation.body())
+        return Asked(parameters, operation.body(), holder)
     data = await read_body(request, bounds)
-    return Asked(parameters, read_body_of(operation.body, parse(data, "application/json") if data else {}))
+    return Asked(parameters, read_body_of(operation.body, parse(data, "application/json") if data else {}), holder)
 
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:

@@ -6,14 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.action import Ending, ErrorClass
-from durable.clock import first_id
-from durable.history import RunStatus, StepStatus
+from durable.history import AwaitKind, RunStatus, StepStatus
+from durable.history.state import UndoStatus
+from durable.ids import first_id
 from durable.journal import Journal
 from durable.runner import Runner
 from triggers import runs
 from triggers.api.kinds import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag, Time
 from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
 from triggers.api.problem import Problem
+from triggers.export import exported
 
 # -- what is asked ----------------------------------------------------------------------------------------------
 
@@ -82,8 +84,54 @@ class Step(BaseModel):
     attempts: int
     scheduled_at: Time | None
     finished_at: Time | None
-    due_at: Time | None = Field(description="When its next attempt is due")
+    due_at: Time | None = Field(description="When its next attempt is due, or its wait ends by itself")
+    decision_needed: bool = Field(description="Whether it waits for a person to resolve it")
     tries: list[Attempt]
+
+
+class Wanted(BaseModel):
+    """What is waited for, and how it is put to those who are asked."""
+
+    name: str | None = Field(description="Its name in a `wait.any`")
+    due_at: Time | None = Field(description="When the wait ends by itself")
+    title: str | None = Field(description="What is asked")
+    to: list[str] = Field(description="Who is asked")
+    fields: dict[str, Any] | None = Field(description="What a person fills in: JSON Schemas by name")
+    type: str | None = Field(description="Of an event: its type")
+    match: str | None = Field(description="Of an event: its subject")
+    link: str | None = Field(
+        description="Where it is answered by whoever has this address; null for a key that may not answer"
+    )
+
+
+class Wait(Wanted):
+    """One thing that a run waits for."""
+
+    step: str
+    kind: AwaitKind
+
+
+class CallingStep(BaseModel):
+    """The step that called a run."""
+
+    run: str
+    step: str
+
+
+class CalledRun(BaseModel):
+    """A run that a step called."""
+
+    step: str
+    run: str
+    status: RunStatus | None = Field(description="Null of a run that has not begun, or was cleared away")
+
+
+class Undo(BaseModel):
+    """A step whose effect can be taken back (`registered`), is about to be, was (`done`), or could not be."""
+
+    step: str
+    status: UndoStatus
+    error: Failure | None
 
 
 class RunLine(BaseModel):
@@ -92,7 +140,7 @@ class RunLine(BaseModel):
     id: str
     pipeline: str
     status: RunStatus
-    reason: str | None = Field(description="Why it is paused, or why it ended as it did")
+    reason: str | None = Field(description="Why it is queued or paused, or why it ended as it did")
     trigger: str | None
     event: str = Field(description="The id of the event that started it")
     tags: list[str]
@@ -112,6 +160,10 @@ class Run(RunLine):
     not_before: Time | None = Field(description="When it may begin")
     expires_at: Time | None = Field(description="When it ends if it has not begun")
     priority: int
+    parent: CallingStep | None = Field(description="The step that called it")
+    children: list[CalledRun] = Field(description="The runs that it called")
+    waits: list[Wait] = Field(description="What it waits for now")
+    undo: list[Undo] = Field(description="The steps with an effect that an undo takes back")
     steps: dict[str, Step] = Field(description="The steps that were reached, by path")
 
 
@@ -139,6 +191,14 @@ class History(BaseModel):
     after: int | None = Field(description="What to ask the next page with; null if this is the last")
 
 
+class Export(BaseModel):
+    """A run's history to be replayed elsewhere; the key of its links is another one."""
+
+    definition: Any = Field(description="The pipeline's version, resolved")
+    run: str
+    entries: list[dict[str, Any]] = Field(description="As they are stored, large values inside them")
+
+
 class Cancelled(BaseModel):
     """The request for a run's end is durable."""
 
@@ -161,6 +221,7 @@ class RunOperations:
             Operation("GET", "/runs", self.list_runs, "read", ManyRuns, Nothing, {200: Runs}),
             Operation("GET", "/runs/{run}", self.get_run, "read", OneRun, Nothing, {200: Run}),
             Operation("GET", "/runs/{run}/history", self.get_history, "read", OneHistory, Nothing, {200: History}),
+            Operation("GET", "/runs/{run}/export", self.export_run, "read", OneRun, Nothing, {200: Export}),
             Operation(
                 *("POST", "/runs/{run}/cancel", self.cancel_run, "start", OneRun, Cancel, {202: Cancelled}),
                 problems={409: "The run has ended already"},
@@ -184,15 +245,21 @@ class RunOperations:
         return JSONResponse({"runs": [runs.row(run) for run in found], "after": after})
 
     async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
-        """Tell one run: its inputs, outputs, error and steps."""
-        return JSONResponse(await runs.tell(self._journal, asked.parameters.run))
+        """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
+        told = await runs.tell(self._journal, asked.parameters.run, may_answer=asked.may_answer)
+        return JSONResponse(told)
 
     async def get_history(self, asked: Asked[OneHistory, Nothing]) -> Response:
         """Tell a run's history, entry by entry."""
         wanted = asked.parameters
-        found = await runs.history(self._journal, wanted.run, wanted.after, wanted.limit)
+        found = await runs.history(self._journal, wanted.run, wanted.after, wanted.limit, may_answer=asked.may_answer)
         after = found[-1]["sequence"] if len(found) == wanted.limit else None
         return JSONResponse({"entries": found, "after": after})
+
+    async def export_run(self, asked: Asked[OneRun, Nothing]) -> Response:
+        """Export a run's history, to replay it elsewhere."""
+        text = await exported(self._journal, asked.parameters.run)
+        return Response(text, media_type="application/json")
 
     async def cancel_run(self, asked: Asked[OneRun, Cancel]) -> Response:
         """Ask for a run's end; answered once that is durable."""

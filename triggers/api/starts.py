@@ -17,7 +17,7 @@ from durable.journal import Admitted, Claim, Event, Journal
 from durable.language.pipeline import parse_duration
 from durable.language.problem import quoted
 from durable.runner import Runner
-from durable.start import Start
+from durable.runner.start import Start
 from durable.values import JSON
 from triggers import runs
 from triggers.api.kinds import Duration, Moment, Patience, Tag
@@ -111,6 +111,8 @@ class BatchAnswers(BaseModel):
     answers: list[BatchAnswer]
 
 
+SKIPPED = "The pipeline's concurrency allows no more runs now, and skips what is above its limit"
+
 Told: TypeAlias = tuple[int, dict[str, JSON]]
 """A status of HTTP and a body."""
 
@@ -130,7 +132,9 @@ class StartOperations:
         path, many = "/pipelines/{pipeline}/runs", "/pipelines/{pipeline}/runs/batch"
         started: dict[int, Answer] = {200: (Started, Ended), 202: Started}
         return [
-            Operation("POST", path, self.start_run, "start", StartParameters, StartBody, started),
+            Operation(
+                "POST", path, self.start_run, "start", StartParameters, StartBody, started, problems={409: SKIPPED}
+            ),
             Operation("POST", many, self.start_runs, "start", OnePipeline, Batch, {200: BatchAnswers}),
         ]
 
@@ -167,12 +171,14 @@ class StartOperations:
         at, name = self._now(), definition.spec.id
         start = _start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
-        start = replace(start, arrival={"id": event.key, "type": None, "time": at})
+        start = replace(start, arrival=_arrival(event))
         # No file can spell this scope, so nobody's key meets a trigger's claims.
         claims = [Claim(f"#api/{name}", key, at + CLAIM_FOR, _fingerprint(start.inputs))] if key else []
         admitted = await self._runner.admit(event, [start], claims=claims)
         if admitted.is_conflict:
             raise Problem(422, "this idempotency key was used with other inputs; use a new key for another run")
+        if not admitted.runs:
+            raise Problem(409, "the pipeline's concurrency allows no more runs now, and skips what is above its limit")
         return admitted
 
     async def _told(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[Told]:
@@ -193,6 +199,11 @@ class StartOperations:
         if definition is None:
             raise Problem(404, f"there is no pipeline {quoted(pipeline)} that can run; GET /api/pipelines lists them")
         return definition
+
+
+def _arrival(event: Event) -> JSON:
+    """What expressions read as `trigger`."""
+    return {"id": event.key, "type": None, "time": event.time, "source": event.source, "subject": None}
 
 
 def _start(definition: Definition, given: StartBody, at: int) -> Start:

@@ -23,6 +23,12 @@ class CommandFailed(Exception):
         self.code = code
 
 
+def nobody_works(data: Path) -> CommandFailed:
+    """What a command says that only a running service can do."""
+    what = f"no service works on {data}: start it with `waypost serve`, or name its folder with --data"
+    return CommandFailed(what, NOT_READY)
+
+
 def end(error: Exception) -> NoReturn:
     """End the process with the error's message; whoever looks for a mistake in Waypost gets the traceback too."""
     failed = explained(error)

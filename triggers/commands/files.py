@@ -13,8 +13,9 @@ from durable.language.load import Catalogue, load
 from durable.secrets import Secrets
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.output import counted, print_table
+from triggers.connections import Connections
 from triggers.folder import TRIGGERS, Folder, PipelineFile
-from triggers.service import actions
+from triggers.service import actions, connections
 from triggers.settings import Settings
 from triggers.webhooks.hook import Webhook
 
@@ -29,7 +30,14 @@ def folder_of(config: Path, environment: Mapping[str, str], secrets: Secrets | N
         raise no_pipelines(config)
     settings = Settings.load(config, environment, {})
     known = secrets or Secrets(environment)
-    return Folder(config, actions(), known, run_timeout=settings.run_timeout, public_url=settings.public_url)
+    return Folder(
+        config,
+        actions(),
+        known,
+        run_timeout=settings.run_timeout,
+        public_url=settings.public_url,
+        connections=connections(config, known),
+    )
 
 
 def no_pipelines(config: Path) -> CommandFailed:
@@ -47,15 +55,24 @@ def only(paths: Sequence[Path], config: Path, environment: Mapping[str, str]) ->
     known = {file.path.resolve(): file for file in folder_of(config, environment).files} if is_there else {}
     webhook = Webhook.at(Settings.load(config, environment, {}).public_url)
     catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": webhook})
-    return [known.get(path.resolve()) or _alone(path, catalogue, Secrets(environment)) for path in paths]
+    secrets = Secrets(environment)
+    wired = connections(config, secrets)
+    return [known.get(path.resolve()) or _alone(path, catalogue, secrets, wired) for path in paths]
 
 
-def _alone(path: Path, catalogue: Catalogue, secrets: Secrets) -> PipelineFile:
+def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connections) -> PipelineFile:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}", WRONG_USE) from None
-    loaded = load(data, file=str(path), catalogue=catalogue, secrets=secrets.has)
+    loaded = load(
+        data,
+        file=str(path),
+        catalogue=catalogue,
+        secrets=secrets.has,
+        connections=wired.connector,
+        connection_names=wired.names,
+    )
     definition = resolve(loaded.pipeline, catalogue.actions.get) if loaded.pipeline else None
     return PipelineFile(path, data, loaded.problems, definition)
 

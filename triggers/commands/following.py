@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from triggers.commands import advice
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.commands.files import no_pipelines
 from triggers.commands.output import between, counted, cut, lasting, moment, toned
@@ -49,18 +50,14 @@ class Lines:
         if told["status"] not in ENDED:
             self._say("", f"{told['id']} {told['status']}")
         for path, step in told["steps"].items():
-            self._say(path, f"{path} {step['status']}, {counted(step['attempts'], 'attempt')}{_noted(step)}")
+            noted = "".join(f", {note}" for note in _notes(told, path))
+            self._say(path, f"{path} {step['status']}, {counted(step['attempts'], 'attempt')}{noted}")
         self._say("", f"{told['id']} {told['status']}")
 
     def _say(self, what: str, line: str) -> None:
         if self._said.get(what) != line:
             self._said[what] = line
             self._out.print(line, soft_wrap=True)
-
-
-def _noted(step: Document) -> str:
-    note = _note(step)
-    return f", {note}" if note else ""
 
 
 @dataclass
@@ -82,8 +79,9 @@ class Board:
             steps.add_column(no_wrap=True)
         steps.add_column()
         for path, step in run["steps"].items():
-            attempts = counted(step["attempts"], "attempt")
-            steps.add_row(f"  {path}", toned(step["status"]), attempts, _took(step), cut(_note(step)))
+            attempts = counted(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
+            note = "; ".join(_notes(run, path))
+            steps.add_row(f"  {path}", toned(step["status"]), attempts, _took(step), cut(note))
         yield Group(head, steps) if run["steps"] else head
 
 
@@ -95,14 +93,21 @@ def _took(what: Document) -> str:
     return lasting(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()))
 
 
-def _note(step: Document) -> str:
-    """What a step that has not ended waits for, and why."""
+def _notes(run: Document, path: str) -> Iterator[str]:
+    """What a step that has not ended waits for, why, and what to do about it."""
+    step = run["steps"][path]
     if step["status"] in ("completed", "skipped", "cancelled"):
-        return ""
+        return
+    waits = [wait for wait in run["waits"] if wait["step"] == path]
+    if step["due_at"] and step["status"] == "waiting" and not waits:
+        yield f"until {moment(step['due_at'])[11:]}"
+    for wait in waits:
+        yield f"waits for {advice.line(wait)}"
+        if wait["kind"] in ("approval", "webhook") and (command := advice.command(wait, run["id"])):
+            yield f"`{command}`"
     errors = [each["error"] for each in step["tries"] if each["error"]]
-    why = error_line(errors[-1]) if errors else ""
-    until = f"until {moment(step['due_at'])[11:]}" if step["due_at"] and step["status"] == "waiting" else ""
-    return "; ".join(filter(None, (until, why)))
+    if errors and (why := error_line(errors[-1])):
+        yield why
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class KeyStore(Protocol):
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who the key is for.")],
-    scope: Annotated[str, typer.Option(help="read; start: also start and cancel runs; admin: everything.")] = "start",
+    scope: Annotated[str, typer.Option(help="read; start: also start, cancel, answer runs; admin: all.")] = "start",
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.flow import CORE_ACTIONS
-from durable.language.load import UNPERFORMED_ACTIONS
 from durable.language.problem import suggestion
 from durable.values import JSON
 from triggers.commands.failure import CommandFailed
@@ -60,9 +59,7 @@ class Offer:
 def offers(wanted: str | None = None) -> list[Offer]:
     """Every action, or those of the connector or the one action that is wanted; raises `CommandFailed`."""
     offered = [Offer(use, action.summary, action.input, action.on_crash) for use, action in actions().items()]
-    for use, model in CORE_ACTIONS.items():
-        if not UNPERFORMED_ACTIONS.fullmatch(use):
-            offered.append(Offer(use, (model.__doc__ or "").partition("\n")[0], model))
+    offered += [Offer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_ACTIONS.items()]
     found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
     if not found and wanted is not None:
         hint = suggestion(wanted, {name for offer in offered for name in (offer.use, offer.connector)})

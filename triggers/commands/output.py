@@ -6,10 +6,17 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
+
+GAP = 2
+"""Blanks between two columns."""
+
+FLEXIBLE = 12
+"""Characters that a column keeps which is cut or folded."""
 
 UNBOUNDED = 1_000_000
 """Columns of what is no terminal: nothing need be cut or folded."""
@@ -58,13 +65,32 @@ def print_table(
     out: Console, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, cut: str = "", fold: str = ""
 ) -> None:
     """Print rows under their columns' names. Where the terminal is too narrow the column `cut` is cut, or `fold` is
-    folded; the others stay whole."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    folded; the others stay whole, and where that is too much, each row is printed as a block."""
+    told = [tuple(row) for row in rows]
+    if out.is_terminal and _width(columns, told, {cut, fold}) > out.width:
+        _print_blocks(out, columns, told)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for name in columns:
         table.add_column(name, no_wrap=name not in (cut, fold), overflow="fold")
-    for row in rows:
+    for row in told:
         table.add_row(*(_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
     print_plainly(out, table)
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], flexible: set[str]) -> int:
+    """How wide a table is in which the flexible columns are as narrow as can be read."""
+    widths = [
+        FLEXIBLE if name in flexible else max(cell_len(str(text)) for text in (name, *cells))
+        for name, *cells in zip(columns, *rows, strict=True)
+    ]
+    return sum(widths) + GAP * len(widths)
+
+
+def _print_blocks(out: Console, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    for first, *rest in rows:
+        out.print(Text(str(first), "bold"), overflow="fold")
+        print_fields(out, ((name.lower(), text) for name, text in zip(columns[1:], rest, strict=True) if str(text)))
 
 
 def print_plainly(out: Console, table: Table) -> None:

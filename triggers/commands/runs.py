@@ -4,17 +4,17 @@
 
 import asyncio
 import contextlib
-import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from triggers.commands.completion import pipeline_ids, run_ids
-from triggers.commands.failure import FAILED, NOT_READY, CommandFailed
+from triggers.commands.arguments import PipelineId, RunId
+from triggers.commands.completion import pipeline_ids
+from triggers.commands.failure import FAILED, CommandFailed, nobody_works
+from triggers.commands.given import json_object, named_values
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
 from triggers.commands.service import in_loop
 
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 Document: TypeAlias = dict[str, Any]
 
-PipelineId = Annotated[str, typer.Argument(help="The pipeline's id.", autocompletion=pipeline_ids)]
-RunId = Annotated[str, typer.Argument(help="The run's id.", autocompletion=run_ids)]
 Given = Annotated[
     list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; JSON, or else text. Repeatable.")
 ]
 GivenWhole = Annotated[
     str | None, typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs as a JSON object; @- reads them here.")
+]
+Export = Annotated[
+    bool, typer.Option("--export", help="Print it as it is stored, with its definition, to be replayed elsewhere.")
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Start it, print its id and return.")]
 
@@ -104,11 +105,21 @@ def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson
     print_json(told | {"history": entries}) if as_json else print_run(console(), told, entries)
 
 
-def history(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+def history(
+    run: RunId,
+    export: Export = False,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
     """Tell a run's history, entry by entry."""
     from triggers.commands.output import console, print_json
     from triggers.commands.story import print_history
     from triggers.reading import Place, reading
+
+    if export:
+        typer.echo(asyncio.run(_exported(Place(config, data, os.environ), run)))
+        return
 
     async def ask() -> list[Document]:
         async with reading(Place(config, data, os.environ)) as source:
@@ -116,6 +127,13 @@ def history(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJ
 
     entries = asyncio.run(ask())
     print_json(entries) if as_json else print_history(console(), entries)
+
+
+async def _exported(place: "Place", run: str) -> str:
+    from triggers.reading import reading
+
+    async with reading(place) as source:
+        return await source.exported(run)
 
 
 def cancel(
@@ -132,7 +150,7 @@ def cancel(
     async def ask() -> Document:
         async with service(Place(config, data, os.environ)) as running:
             if running is None:
-                raise _nobody_works(data)
+                raise nobody_works(data)
             return await running.cancel(run, reason)
 
     answer = asyncio.run(ask())
@@ -144,44 +162,8 @@ def cancel(
 
 def _inputs(whole: str | None, pairs: Sequence[str]) -> Document:
     """The inputs of `--inputs`, with those of `--input` put over them."""
-    inputs = _whole(whole) if whole is not None else {}
-    seen: set[str] = set()
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="'--input'")
-        if name in seen:
-            raise typer.BadParameter(f"{name} is given twice", param_hint="'--input'")
-        seen.add(name)
-        inputs[name] = _value(text)
-    return inputs
-
-
-def _whole(text: str) -> Document:
-    if text.startswith("@"):
-        try:
-            text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{text[1:]} cannot be read: {error}", param_hint="'--inputs'") from None
-    try:
-        inputs = json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
-        raise typer.BadParameter(f"this is not JSON: {error}", param_hint="'--inputs'") from None
-    if not isinstance(inputs, dict):
-        raise typer.BadParameter("the inputs are a JSON object, by name", param_hint="'--inputs'")
-    return inputs
-
-
-def _value(text: str) -> Any:
-    """JSON if it is some, else the text itself."""
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except ValueError:
-        return text
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    inputs = json_object(whole, "--inputs") if whole is not None else {}
+    return inputs | named_values(pairs, "--input")
 
 
 async def _detached(place: "Place", pipeline: str, inputs: Document) -> Document:
@@ -189,13 +171,8 @@ async def _detached(place: "Place", pipeline: str, inputs: Document) -> Document
 
     async with service(place) as running:
         if running is None:
-            raise _nobody_works(place.data)
+            raise nobody_works(place.data)
         return await _started(running, pipeline, inputs)
-
-
-def _nobody_works(data: Path) -> CommandFailed:
-    what = f"no service works on {data}: start it with `waypost serve`, or name its folder with --data"
-    return CommandFailed(what, NOT_READY)
 
 
 async def _followed(place: "Place", pipeline: str, inputs: Document, *, is_quiet: bool) -> "Followed":

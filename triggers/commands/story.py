@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable.language.problem import printable
+from triggers.commands import advice
 from triggers.commands.output import (
     between,
     counted,
@@ -24,6 +25,8 @@ Document: TypeAlias = dict[str, Any]
 
 LONGEST = 400
 """Characters of a value that are shown on a terminal."""
+
+OUTCOMES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
 
 OF_A_RUN = ("reason", "inputs", "outputs", "error", "cleanup_error")
 OF_A_STEP = ("input", "output", "error", "due_at")
@@ -44,9 +47,11 @@ def print_run(out: Console, run: Document, history: Iterable[Document]) -> None:
     """A run: what it was given and gave, what happened to each step, then the history."""
     out.print(Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", toned(run["status"])))
     print_fields(out, _of_the_run(out, run))
+    _print_waits(out, run)
     out.print(Text("\nSteps", "bold"))
     for path, step in run["steps"].items():
         _print_step(out, path, step)
+    _print_undo(out, run["undo"])
     out.print(Text("\nHistory", "bold"))
     print_history(out, history)
 
@@ -59,13 +64,42 @@ def _of_the_run(out: Console, run: Document) -> Iterator[tuple[str, str | None]]
     if run["finished_at"]:
         took = between(run["created_at"], run["finished_at"])
         yield "finished", f"{moment(run['finished_at'])}, after {took}"
+    if run["parent"]:
+        yield "called by", f"{run['parent']['run']} {run['parent']['step']}"
+    for child in run["children"]:
+        yield "called", f"{child['run']} {child['status'] or 'not begun'} ({child['step']})"
+    if run["status"] == "queued" and run["not_before"]:
+        yield "begins", moment(run["not_before"])
     for name in OF_A_RUN:
         yield name, _value(out, run[name])
 
 
+def _print_waits(out: Console, run: Document) -> None:
+    """What it waits for, and what to do next."""
+    waits = [*run["waits"], *advice.needed(run)]
+    if waits:
+        out.print(Text("\nWaits", "bold"))
+    for wait in waits:
+        out.print(Text.assemble("  ", (wait["step"] or run["id"], "bold")))
+        print_fields(out, advice.of_wait(wait, run["id"]), indent=4)
+
+
+def _print_undo(out: Console, undos: Iterable[Document]) -> None:
+    """What became of effects that an undo takes back."""
+    told = [(undo["step"], _undone(undo)) for undo in undos]
+    if told:
+        out.print(Text("\nUndo", "bold"))
+        print_fields(out, told)
+
+
+def _undone(undo: Document) -> str:
+    said = {"registered": "can be taken back", "chosen": "is being taken back", "done": "was taken back"}
+    return said.get(undo["status"]) or f"could not be taken back: {error_line(undo['error'])}"
+
+
 def _print_step(out: Console, path: str, step: Document) -> None:
     took = between(step["scheduled_at"], step["finished_at"])
-    attempts = counted(step["attempts"], "attempt")
+    attempts = counted(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
     out.print(Text.assemble("  ", (path, "bold"), "  ", toned(step["status"]), f"  {attempts}  {took}".rstrip()))
     failed = [(f"attempt {each['attempt']}", error_line(each["error"])) for each in step["tries"] if each["error"]]
     print_fields(out, [*((name, _value(out, step[name])) for name in OF_A_STEP), *failed], indent=4)
@@ -82,6 +116,17 @@ def print_history(out: Console, history: Iterable[Document]) -> None:
         at = moment(entry["at"])[11:] if out.is_terminal else moment(entry["at"])
         grid.add_row(f"  {entry['sequence']}", at, entry["type"], cut(json_text(said)) if said else "")
     print_plainly(out, grid)
+
+
+def print_deliveries(out: Console, found: Iterable[Document]) -> None:
+    """A line a delivery."""
+    columns = ("DELIVERY", "WEBHOOK", "AT", "OUTCOME", "REASON")
+    print_table(out, columns, (_delivery(each) for each in found), fold="REASON")
+
+
+def _delivery(each: Document) -> tuple[str | Text, ...]:
+    outcome = Text(each["outcome"], OUTCOMES.get(each["outcome"], ""))
+    return each["id"], each["trigger"], moment(each["at"])[5:19], outcome, printable(each["reason"] or "")
 
 
 def error_line(error: Document, *, with_step: bool = False) -> str:

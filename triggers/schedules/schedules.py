@@ -15,8 +15,8 @@ from durable.runner import Overloaded, Runner
 from durable.values import JSON
 from triggers.schedules.due import Begin, Keep, Moment, Wait, begin, next_due, next_step, restart
 from triggers.schedules.schedule import Planned
-from triggers.schedules.starting import Filtered, ensure_wanted, start_of
 from triggers.schedules.timing import iso
+from triggers.starting import Filtered, ensure_wanted, start_of
 
 log = logging.getLogger("waypost.schedule")
 
@@ -211,7 +211,7 @@ class Schedules:
 
     async def _begin(self, kept: Kept, step: Begin) -> None:
         planned, at, key = kept.planned, self._now(), iso(step.fire)
-        arrival: JSON = {"id": key, "type": TYPE, "time": step.fire}
+        arrival: JSON = {"id": key, "type": TYPE, "time": step.fire, "source": planned.name, "subject": None}
         try:
             ensure_wanted(planned.when, arrival)
         except Filtered as filtered:

@@ -37,7 +37,15 @@ def accepted(admitted: Admitted, reply: Reply | None) -> Answer:
     body: dict[str, JSON] = {"event": admitted.event, "runs": list(admitted.runs)}
     if admitted.is_duplicate:
         return _json(200, body | {"duplicate": True})
+    if admitted.skipped and not admitted.runs:
+        return _json(200, body | {"reason": "skipped: the pipeline's concurrency allows no more runs now"})
     return _json(202, body)
+
+
+def result(admitted: Admitted, told: Mapping[str, JSON]) -> Answer:
+    """What the run came to: its status, and its outputs or its error."""
+    came_to = {name: told[name] for name in ("status", "outputs", "error")}
+    return _json(200, {"event": admitted.event, "runs": list(admitted.runs), **came_to})
 
 
 def filtered(reason: str, reply: Reply | None) -> Answer:

@@ -82,6 +82,7 @@ class Hook:
     claim_for: int
     when: Expression | None
     inputs: Template | None
+    gives_result: bool
 
     @classmethod
     def of(cls, definition: Definition, spec: TriggerSpec, model: type[Webhook] = Webhook) -> Self:
@@ -104,6 +105,7 @@ class Hook:
             claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
+            gives_result=given.respond == "result",
         )
 
     @property

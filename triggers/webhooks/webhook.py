@@ -20,16 +20,16 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
-from durable.definition import InputsRefused
-from durable.expressions import ExpressionError, Template, UndefinedName
-from durable.history import Failure, Slot
-from durable.journal import Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
+from durable.expressions import ExpressionError, Template
+from durable.history import Slot
+from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
 from durable.runner import Overloaded, Runner
 from durable.secrets import SecretMissing, Secrets, fill
-from durable.start import Start
 from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, receive_body
 from triggers.limits import Limiters, network_of
+from triggers.runs import tell
+from triggers.starting import Filtered, ensure_wanted, start_of
 from triggers.webhooks import answers
 from triggers.webhooks.answers import Answer
 from triggers.webhooks.hook import Hook, Method
@@ -45,6 +45,9 @@ METHODS = get_args(Method)
 DECOY = Verifier(presets()["github"], ())
 REJECTIONS_A_MINUTE = 60
 """Rejected deliveries that are written down for each webhook; all are counted."""
+
+RESULT_SECONDS = 25.0
+"""How long a sender who is to be told the result waits for it; most of them wait for 30 s."""
 
 PATH_LIMIT = 500
 """Characters of a request's path that a delivery keeps."""
@@ -95,10 +98,6 @@ class Quota:
         taken = taken + 1 if since == minute else 1
         self._taken[name] = minute, taken
         return taken <= self._limit
-
-
-class Filtered(Exception):
-    """The delivery was understood and starts nothing."""
 
 
 class TooMany(Exception):
@@ -193,7 +192,7 @@ class Webhooks:
                 self._record(arrived, "filtered", "handshake")
                 return answers.greeted(verified.answer)
             arrival = _arrival(arrived, verified)
-            self._filter(hook, arrival)
+            ensure_wanted(hook.when, arrival)
             return await self._admit(arrived, verified, arrival)
         except Rejected as rejected:
             self._record(arrived, "rejected", f"{rejected.reason}: {rejected}")
@@ -235,19 +234,6 @@ class Webhooks:
                     log.error("webhook %s: %s", hook.name, missing)
         return values
 
-    def _filter(self, hook: Hook, arrival: dict[str, JSON]) -> None:
-        """Raise `Filtered` unless `when` holds; what it cannot decide starts nothing."""
-        if hook.when is None:
-            return
-        try:
-            holds = hook.when.holds({"trigger": arrival})
-        except UndefinedName as undefined:
-            raise Filtered(f"`when` is false: {undefined}") from None
-        except ExpressionError as error:
-            raise Filtered(f"`when` failed: {error}") from None
-        if not holds:
-            raise Filtered("`when` is false")
-
     async def _admit(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> Answer:
         hook = arrived.hook
         event = Event(
@@ -260,12 +246,23 @@ class Webhooks:
         )
         admitted = await self._runner.admit(
             event,
-            [_start(hook, arrival)],
+            [start_of(hook.definition, hook.trigger, hook.inputs, arrival)],
             claims=self._claims(arrived, verified, arrival),
             delivery=arrived.record("accepted"),
         )
-        metrics.delivery("duplicate" if admitted.is_duplicate else "accepted")
+        metrics.delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
+        if hook.gives_result and admitted.runs:
+            return await self._result(admitted, hook)
         return answers.accepted(admitted, hook.reply)
+
+    async def _result(self, admitted: Admitted, hook: Hook) -> Answer:
+        """What the run came to; if it goes on for longer than senders wait, its ids."""
+        run = admitted.runs[0]
+        await self._runner.wait_for_end(run, RESULT_SECONDS)
+        told = await tell(self._journal, run)
+        if told["finished_at"] is None:
+            return answers.accepted(admitted, hook.reply)
+        return answers.result(admitted, told)
 
     def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
         hook = arrived.hook
@@ -298,6 +295,8 @@ def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
         "id": verified.key or arrived.delivery,
         "type": verified.type,
         "time": arrived.at,
+        "source": arrived.hook.name,
+        "subject": None,
         "method": received.method,
         "path": dict(arrived.parameters),
         "query": _joined(parse_qsl(received.query_string, keep_blank_values=True)) if received.query_string else {},
@@ -327,20 +326,6 @@ def _dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
     if key is None or key == "":
         raise Unreadable("the delivery has no dedupe key: its expression gives nothing")
     return bounded(key if isinstance(key, str) else Value.of(key).text)
-
-
-def _start(hook: Hook, arrival: dict[str, JSON]) -> Start:
-    """The run to be. What is wrong with its inputs makes a failed run, which can be redone once it is mended."""
-    definition = hook.definition
-    inputs: JSON = {}
-    try:
-        if hook.inputs is not None:
-            inputs, _ = hook.inputs.render({"trigger": arrival})
-        if not isinstance(inputs, dict):
-            raise InputsRefused([f"the trigger's inputs are {type(inputs).__name__}, not a mapping"])
-        return Start(definition, hook.trigger, definition.accept(inputs), arrival)
-    except (ExpressionError, InputsRefused) as error:
-        return Start(definition, hook.trigger, {}, arrival, Failure("invalid", "inputs", str(error)))
 
 
 def _settled(record: "asyncio.Future[None]") -> None:

@@ -6,7 +6,7 @@ Filtered   it was understood and starts nothing
 from durable.definition import Definition, InputsRefused
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
 from durable.history import Failure
-from durable.start import Start
+from durable.runner.start import Start
 from durable.values import JSON
 
 

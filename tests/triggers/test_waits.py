@@ -1,0 +1,177 @@
+"""The parts of waits by themselves: what is filled into a form, what an answer must be, links that are hidden."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, fold
+from durable.links import link, proof
+from durable.values import JSON, Value, check
+from triggers.runs import told
+from triggers.waits import answer, page, proofs
+from triggers.waits.form import filled_in, form
+from triggers.waits.question import Question, questions
+
+RUN = "run_" + "0" * 26
+LINKS = Links("https://x.example/waits", "k" * 32)
+SCHEMAS: dict[str, JSON] = {
+    "text": {"type": "string"},
+    "number": {"type": "number"},
+    "whole": {"type": "integer", "default": 2},
+    "yes": {"type": "boolean"},
+    "choice": {"enum": ["a", 1, None, {"b": 2}]},
+    "any": {},
+    "odd": {"type": ["string", "null"]},
+    "broken": {"type": 7},
+    "none": "no schema",
+}
+
+
+def _state() -> State:
+    asked: JSON = {"to": "ops", "title": "Ship it?", "fields": {"n": {"type": "integer"}}}
+    delay: JSON = {"use": "wait.delay", "with": {"for": "1m"}}
+    waits: JSON = {"waits": {"a": {"use": "wait.approval", "with": asked}, "t": delay}}
+    awaits = (Await("approval", "a"), Await("delay", "t", due=60_000))
+    return fold(
+        RUN,
+        [
+            RunStarted(at=0, pipeline="p", version="v", deadline=10**9, links=LINKS),
+            StepScheduled(at=0, path="each[1].ask", input=Value.of(waits)),
+            WaitStarted(at=0, path="each[1].ask", awaits=awaits, due=60_000),
+        ],
+    )
+
+
+# -- questions --------------------------------------------------------------------------------------------------
+
+
+def test_each_of_several_waits_is_a_question_with_its_own_link() -> None:
+    state = _state()
+    first, second = questions(state)
+    assert (first.path, first.title, first.to, first.due) == ("each[1].ask.a", "Ship it?", ("ops",), 60_000)
+    assert first.link(RUN, state.started) == link(LINKS, RUN, "each[1].ask.a")
+    assert (second.kind, second.due, second.link(RUN, state.started)) == ("delay", 60_000, None)
+
+
+def test_a_line_of_the_history_tells_awaits_and_no_key() -> None:
+    state = _state()
+    assert state.started
+    assert "links" not in told(1, state.started)
+    wait = WaitStarted(at=0, path="x", awaits=(Await("event", "", type="t", match="m", since=0),))
+    assert told(2, wait)["awaits"] == [
+        {"kind": "event", "type": "t", "match": "m", "since": "1970-01-01T00:00:00.000Z"}
+    ]
+
+
+# -- forms ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_filled_in_gets_the_type_that_its_schema_wants() -> None:
+    sent: dict[str, JSON] = {
+        "fields.text": "12",
+        "fields.number": "1e3",
+        "fields.whole": "7",
+        "fields.choice": "1",
+        "fields.any": '{"a": [1]}',
+        "fields.odd": "free text",
+        "fields.none": "x",
+    }
+    assert filled_in(SCHEMAS, sent) == {
+        "text": "12",
+        "number": 1000.0,
+        "whole": 7,
+        "choice": 1,
+        "any": {"a": [1]},
+        "odd": "free text",
+        "none": "x",
+        "yes": False,
+    }
+
+
+def test_what_is_no_number_stays_text_and_what_is_empty_is_absent() -> None:
+    sent: dict[str, JSON] = {"fields.number": "0x10", "fields.whole": "", "fields.yes": "true", "fields.nobody": ""}
+    assert filled_in(SCHEMAS, sent) == {"number": "0x10", "yes": True, "nobody": ""}
+
+
+@given(st.dictionaries(st.sampled_from([f"fields.{name}" for name in SCHEMAS]), st.text() | st.lists(st.text())))
+def test_whatever_is_filled_in_is_json_and_can_be_shown_again(sent: dict[str, Any]) -> None:
+    filled = filled_in(SCHEMAS, sent)
+    check(dict(filled))
+    question = Question("ask", "", "approval", title="<script>alert(1)</script>", fields=SCHEMAS)
+    shown = page.asking(question, filled=filled, comment="</textarea><script>")
+    assert "<script" not in shown
+    assert len(form(SCHEMAS, filled)) == len(SCHEMAS)
+
+
+def test_a_choice_that_was_made_is_chosen_again() -> None:
+    question = Question("ask", "", "approval", fields={"c": {"enum": ["a", 1]}})
+    assert re.search(r'<option value="1" selected>', page.asking(question, filled={"c": 1}))
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+
+def _approval(schemas: dict[str, JSON], approved: bool, **fields: JSON) -> dict[str, JSON]:
+    return answer.approval(schemas, approved=approved, by="x", comment=None, fields=fields, at=1)
+
+
+def test_every_misfit_is_told() -> None:
+    with pytest.raises(answer.Unfit) as caught:
+        _approval({"n": {"type": "integer"}, "m": {"maxLength": 1}, "o": {}}, True, n="x", m="xy", p=1)
+    assert [misfit.name for misfit in caught.value.misfits] == ["fields.p", "fields.n", "fields.m", "fields.o"]
+
+
+def test_a_schema_that_is_none_takes_anything_since_the_run_waits_already() -> None:
+    said = _approval(
+        {"broken": {"type": 7}, "none": "x", "away": {"$ref": "http://x/"}}, True, broken=1, none=2, away=3
+    )
+    assert said["fields"] == {"broken": 1, "none": 2, "away": 3}
+
+
+def test_defaults_stand_for_what_an_approval_leaves_out() -> None:
+    schemas: dict[str, JSON] = {"n": {"default": 3}, "m": {}}
+    assert _approval(schemas, True, m=1)["fields"] == {"n": 3, "m": 1}
+    assert _approval(schemas, False)["fields"] == {}
+
+
+# -- links ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["ask", "each[12].ask", "pick.one"])
+@pytest.mark.parametrize("form", ["{}", "go to {}, please", '<a href="{}">', "{}?x=1"])
+def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
+    plain = link(LINKS, RUN, path)
+    for written in (plain, quote(plain), quote(plain, safe="")):
+        text = form.format(written)
+        document: dict[str, Any] = {"a": [text, 1], "b": None}
+        blotted = proofs.blotted(document)
+        assert proof(LINKS.key, RUN, path) not in json.dumps(blotted)
+        [told_again, one] = blotted["a"]
+        assert (one, len(str(told_again))) == (1, len(text) - 31)
+        other = proofs.replaced(json.dumps(text).encode())
+        assert len(other) == len(json.dumps(text).encode())
+        stand_in = link(Links(LINKS.url, proofs.STAND_IN), RUN, path)
+        assert proof(proofs.STAND_IN, RUN, path).encode() in other
+        assert written != plain or stand_in.encode() in other
+
+
+def test_what_is_no_link_stays_as_it_is() -> None:
+    for text in ("", RUN, f"{RUN}/ask", f"{RUN}/ask/abc", "run_x/y/" + "0" * 32):
+        assert proofs.blotted({"a": text}) == {"a": text}
+
+
+def test_a_text_full_of_beginnings_of_links_costs_little() -> None:
+    import time
+
+    took = []
+    for size in (2_000, 16_000):
+        text = f"{RUN}%2F" * size
+        began = time.process_time()
+        proofs.blotted({"a": text})
+        took.append(time.process_time() - began)
+    assert took[1] < took[0] * 8 * 3

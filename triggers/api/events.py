@@ -1,0 +1,87 @@
+"""Events over the API: whatever happened elsewhere, told to the pipelines and the steps that listen for it."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from pydantic import BaseModel, Field, StringConstraints
+from starlette.responses import JSONResponse, Response
+
+from durable.clock import new_id
+from durable.journal import Claim, Event
+from durable.runner import Runner
+from durable.values import Value
+from triggers.api.operation import HEADER, Asked, Body, Operation, Parameters
+from triggers.api.problem import Problem
+from triggers.api.starts import CLAIM_FOR, Key
+
+SOURCE = "api"
+"""Where an event comes from if nobody says."""
+
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class EmitParameters(Parameters):
+    idempotency_key: Key | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="The same key of the same source is the same event, for seven days",
+        json_schema_extra=HEADER,
+    )
+
+
+class NewEvent(Body):
+    """An event that happened."""
+
+    type: Name = Field(description="What happened, as pipelines and waits name it")
+    subject: Name | None = Field(None, description="What it happened to: the correlation key that a wait matches")
+    source: Name = Field(SOURCE, description="Where it happened")
+    data: Any = Field(None, description="What is known of it")
+
+
+class Emitted(BaseModel):
+    """An event that is durable."""
+
+    event: str = Field(description="Its id")
+    runs: list[str] = Field(description="The runs that it started")
+    duplicate: bool = Field(description="Whether an earlier request with the same key brought it")
+
+
+class EventOperations:
+    """Takes events in."""
+
+    def __init__(self, runner: Runner, now: Callable[[], int]) -> None:
+        self._runner = runner
+        self._now = now
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        answers = {200: Emitted, 202: Emitted}
+        return [Operation("POST", "/events", self.emit_event, "start", EmitParameters, NewEvent, answers)]
+
+    async def emit_event(self, asked: Asked[EmitParameters, NewEvent]) -> Response:
+        """Tell of an event; answered once it is durable, with the runs that it started.
+
+        It starts a run of each pipeline that listens for its type, and answers the steps that wait for it. 200 if an
+        earlier request with the same `Idempotency-Key` brought it.
+        """
+        at, given, key = self._now(), asked.body, asked.parameters.idempotency_key
+        event = Event(
+            id=new_id("evt", at),
+            source=given.source,
+            key=key or new_id("key", at),
+            type=given.type,
+            time=at,
+            subject=given.subject,
+            data=Value.of(given.data),
+        )
+        claims = [Claim(f"#events/{given.source}", key, at + CLAIM_FOR, _fingerprint(given))] if key else []
+        admitted = await self._runner.emit(event, claims=claims)
+        if admitted.is_conflict:
+            raise Problem(422, "this idempotency key was used for another event; use a new key for this one")
+        told = {"event": admitted.event, "runs": list(admitted.runs), "duplicate": admitted.is_duplicate}
+        return JSONResponse(told, 200 if admitted.is_duplicate else 202)
+
+
+def _fingerprint(given: NewEvent) -> str:
+    return hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()

@@ -1,0 +1,233 @@
+"""Waits over the API: what runs wait for, and what a person or a program says to it."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, Field, StringConstraints
+from starlette.responses import JSONResponse, Response
+
+from durable.history import AwaitKind, State, Verdict
+from durable.journal import Journal
+from durable.language.problem import quoted, suggestion
+from durable.runner import Runner
+from durable.values import JSON
+from triggers import runs
+from triggers.api.kinds import Limit, RunId
+from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
+from triggers.api.problem import Mistake, Problem
+from triggers.api.runs import Cancelled, OneRun, Wanted
+from triggers.waits import answer, pending
+from triggers.waits.question import Question
+from triggers.waits.wait import Wait, place, state_of, waits_of
+
+Path: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
+
+# -- what is asked ----------------------------------------------------------------------------------------------
+
+
+class ManyWaits(Parameters):
+    run: str | None = Field(None, description="Only those of this run")
+    after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
+    limit: Limit = Field(100, description="How many unfinished runs are looked at; each may wait for several things")
+
+
+class AnswerBody(Body):
+    """What is said to a wait: `approved` decides on an approval, `data` comes to a webhook."""
+
+    step: Path = Field(description="The path of the step that waits")
+    name: str | None = Field(None, description="Which of the waits of a `wait.any`")
+    approved: bool | None = Field(None, description="The decision on an approval")
+    comment: Reason | None = Field(None, description="Why, for those who read it")
+    fields: dict[str, Any] | None = Field(None, description="What an approval wants filled in, by name")
+    data: Any = Field(None, description="What comes to a webhook, as its body")
+
+
+class Resolution(Body):
+    """What a person knows of a step that is uncertain, or has used up its attempts."""
+
+    step: Path = Field(description="The path of the step")
+    verdict: Verdict = Field(
+        description="It happened, with this output; it did not, and is attempted again; it failed for good"
+    )
+    output: Any = Field(None, description="The output of a step that happened")
+    reason: Reason | None = Field(None, description="How that is known, for those who read it")
+
+
+# -- what is answered -------------------------------------------------------------------------------------------
+
+
+class Pending(Wanted):
+    """One thing that a run waits for and that does not come by itself. A `decision` is on a step, to be resolved; a run
+    to `resume` is paused as a whole."""
+
+    run: str
+    pipeline: str
+    step: str | None
+    kind: AwaitKind | Literal["decision", "resume"]
+    reason: str | None = Field(description="Why it is paused")
+
+
+class PendingList(BaseModel):
+    """What runs wait for, the oldest run first."""
+
+    waits: list[Pending]
+    after: str | None = Field(description="What to ask the next page with; null if this is the last")
+
+
+class Taken(Cancelled):
+    """What was said to the run is durable."""
+
+
+# -- what answers -----------------------------------------------------------------------------------------------
+
+NO_STEP = "There is no such run, or no such step in it"
+
+
+class WaitOperations:
+    """Answers what is asked of waits, and takes what is said to them."""
+
+    def __init__(self, runner: Runner, journal: Journal, now: Callable[[], int]) -> None:
+        self._runner = runner
+        self._journal = journal
+        self._now = now
+
+    def operations(self) -> list[Operation[Any, Any]]:
+        taken = {202: Taken}
+        return [
+            Operation(
+                *("GET", "/waits", self.list_waits, "read", ManyWaits, Nothing, {200: PendingList}),
+                problems={404: "There is no such run"},
+            ),
+            Operation(
+                *("POST", "/runs/{run}/answer", self.answer_run, "start", OneRun, AnswerBody, taken),
+                problems={404: NO_STEP, 409: "It does not wait, or was answered already"},
+            ),
+            Operation(
+                *("POST", "/runs/{run}/resolve", self.resolve_step, "start", OneRun, Resolution, taken),
+                problems={404: NO_STEP, 409: "The step needs no decision"},
+            ),
+            Operation(
+                *("POST", "/runs/{run}/resume", self.resume_run, "start", OneRun, Nothing, taken),
+                problems={409: "The run is not paused, or waits for a decision on a step"},
+            ),
+        ]
+
+    async def list_waits(self, asked: Asked[ManyWaits, Nothing]) -> Response:
+        """List what runs wait for that does not come by itself: answers, events, decisions."""
+        wanted, may_answer = asked.parameters, asked.may_answer
+        if wanted.run is not None:
+            found = await pending.of_run(self._journal, wanted.run, may_answer=may_answer)
+            return JSONResponse({"waits": found, "after": None})
+        found, after = await pending.of_all(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
+        return JSONResponse({"waits": found, "after": after})
+
+    async def answer_run(self, asked: Asked[OneRun, AnswerBody]) -> Response:
+        """Answer what a step waits for; the first answer counts. Answered once it is durable."""
+        run, given = asked.parameters.run, asked.body
+        wait = await self._wait(await self._state(run), given.step, given.name)
+        question = _asked(wait)
+        data = self._answer(question, given, asked.by.name)
+        outcome = await self._runner.answer(run, wait.step, wait.name, data)
+        if outcome == "answered":
+            raise Problem(409, f"step {quoted(wait.step)} was answered already")
+        return await self._taken(run, is_taken=outcome != "ended")
+
+    async def resolve_step(self, asked: Asked[OneRun, Resolution]) -> Response:
+        """Say what became of a step that is uncertain, or has used up its attempts. Answered once it is durable."""
+        run, given = asked.parameters.run, asked.body
+        state = await self._state(run)
+        step = state.steps.get(given.step)
+        if step is None and await place(self._journal, state, given.step) is None:
+            raise _no_step(given.step, state)
+        if step is None or not step.needs_person:
+            status = step.status if step else "pending"
+            raise Problem(409, f"step {quoted(given.step)} needs no decision: it is {status}")
+        if given.verdict != "completed" and given.output is not None:
+            raise Problem.unfit([Mistake(name="output", detail=f"it goes with `completed`, not `{given.verdict}`")])
+        is_taken = await self._runner.resolve(
+            *(run, given.step, given.verdict), output=given.output, by=asked.by.name, reason=given.reason
+        )
+        return await self._taken(run, is_taken=is_taken)
+
+    async def resume_run(self, asked: Asked[OneRun, Nothing]) -> Response:
+        """Let a paused run go on. Answered once that is durable."""
+        run = asked.parameters.run
+        state = await self._state(run)
+        if "" not in state.pauses:
+            steps = ", ".join(map(quoted, state.pauses))
+            what = f"resolve {steps}" if steps else f"it is {state.status}"
+            raise Problem(409, f"run {run} is not paused as a whole: {what}")
+        return await self._taken(run, is_taken=await self._runner.resume(run, asked.by.name))
+
+    async def _state(self, run: str) -> State:
+        await runs.find(self._journal, run)
+        return await state_of(self._journal, run)
+
+    async def _taken(self, run: str, *, is_taken: bool) -> Response:
+        found = await runs.find(self._journal, run)
+        if not is_taken:
+            raise Problem(409, f"run {run} has ended already: it is {found.status}")
+        return JSONResponse({"id": run, "status": found.status}, 202)
+
+    async def _wait(self, state: State, step: str, name: str | None) -> Wait:
+        """The wait that is meant; raises `Problem`."""
+        waits = await waits_of(self._journal, state, step)
+        if not waits:
+            raise _no_step(step, state)
+        named = {wait.name: wait for wait in waits}
+        if found := named.get(name or ""):
+            return found
+        if name is None:
+            raise Problem.unfit([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
+        hint = suggestion(name, named) if list(named) != [""] else "it has one wait, without a name"
+        raise Problem(404, f"step {quoted(step)} has no wait {quoted(name)}; {hint}")
+
+    def _answer(self, question: Question, given: AnswerBody, by: str) -> JSON:
+        """The answer as the run gets it; raises `Problem`."""
+        said = given.model_fields_set
+        is_approval = question.kind == "approval"
+        wrong = [
+            Mistake(name=name, detail=f"it is nothing that a wait for {question.kind} takes")
+            for name in (("data",) if is_approval else ("approved", "comment", "fields"))
+            if name in said
+        ]
+        if is_approval and given.approved is None:
+            wrong.append(Mistake(name="approved", detail="it is missing; say true or false"))
+        if wrong:
+            raise Problem.unfit(wrong)
+        if not is_approval:
+            return answer.request(given.data, query={}, headers={}, method="POST", at=self._now())
+        try:
+            return answer.approval(
+                question.fields,
+                approved=bool(given.approved),
+                by=by,
+                comment=given.comment,
+                fields=given.fields or {},
+                at=self._now(),
+            )
+        except answer.Unfit as unfit:
+            raise Problem.unfit([Mistake(name=name, detail=detail) for name, detail in unfit.misfits]) from None
+
+
+def _asked(wait: Wait) -> Question:
+    """What is asked now; raises `Problem`."""
+    if wait.standing == "asked" and wait.question:
+        if wait.question.is_answered_by_somebody:
+            return wait.question
+        what = "an event does: POST /api/events" if wait.kind == "event" else "time does"
+        raise Problem(409, f"nobody answers step {quoted(wait.step)}: {what}")
+    why = {"ended": "the run has ended", "over": "it was answered, or is over"}.get(
+        wait.standing, "it was not reached yet"
+    )
+    raise Problem(409, f"step {quoted(wait.step)} is not waiting: {why}")
+
+
+def _no_step(step: str, state: State) -> Problem:
+    hint = suggestion(step, state.steps)
+    return Problem(404, f"the run has no such step {quoted(step)}" + (f"; {hint}" if hint else ""))
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return f"one of {', '.join(names)}"

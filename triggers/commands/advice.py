@@ -1,0 +1,88 @@
+"""What to do next about what a run waits for: a line to read, and a command to type."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+from rich.console import Console
+from rich.text import Text
+
+from durable.language.problem import printable
+from triggers.commands.output import moment, print_fields
+
+Document: TypeAlias = dict[str, Any]
+
+SAID = {
+    "approval": "an approval",
+    "webhook": "a request on its link",
+    "event": "an event",
+    "delay": "its time",
+    "until": "its time",
+    "decision": "a decision on it",
+    "resume": "somebody who lets it go on",
+}
+"""What is waited for, in words."""
+
+
+def print_waits(out: Console, waits: Iterable[Document]) -> None:
+    """Each thing that is waited for, with what to do next."""
+    found = list(waits)
+    for wait in found:
+        path = f"  {wait['step']}" if wait["step"] else ""
+        out.print(Text.assemble((wait["run"], "bold"), f"  {wait['pipeline']}{path}"), soft_wrap=True)
+        print_fields(out, of_wait(wait, wait["run"]))
+    if not found:
+        out.print("nothing waits for a person, an answer or an event")
+
+
+def of_wait(wait: Document, run: str) -> Iterator[tuple[str, str | None]]:
+    """A wait as names and values."""
+    yield "waits for", line(wait)
+    yield "to", printable(", ".join(wait["to"])) or None
+    yield "fields", ", ".join(map(printable, wait["fields"])) if wait["fields"] else None
+    yield "reason", printable(wait["reason"]) if wait.get("reason") else None
+    yield "link", wait["link"]
+    yield "next", command(wait, run)
+
+
+def line(wait: Document) -> str:
+    """What is waited for, and until when."""
+    named = f" ({wait['name']})" if wait["name"] else ""
+    what = SAID[wait["kind"]]
+    about = {"event": " ".join(filter(None, (wait["type"], wait["match"])))}.get(wait["kind"], wait["title"] or "")
+    until = f", until {moment(wait['due_at'])[:19]}" if wait["due_at"] else ""
+    return printable(f"{what}{named}{': ' + about if about else ''}{until}")
+
+
+def command(wait: Document, run: str) -> str | None:
+    """The command with which somebody goes on; None where only time does."""
+    step = shlex.quote(wait["step"] or "")
+    name = f" --name {shlex.quote(wait['name'])}" if wait["name"] else ""
+    match wait["kind"]:
+        case "approval":
+            return f"waypost answer {run} {step}{name} --approve | --reject"
+        case "webhook":
+            return f"waypost answer {run} {step}{name} --value JSON"
+        case "event":
+            subject = f" --subject {shlex.quote(wait['match'])}" if wait["match"] else ""
+            return printable(f"waypost emit {shlex.quote(wait['type'] or '')}{subject}")
+        case "decision":
+            return f"waypost resolve {run} {step} --completed JSON | --retry | --failed"
+        case "resume":
+            return f"waypost resume {run}"
+    return None
+
+
+def needed(run: Document) -> Iterator[Document]:
+    """The decisions that a run which is told needs of a person, told as waits are."""
+    for path, step in run["steps"].items():
+        if step["decision_needed"]:
+            yield _decision("decision", path)
+    is_whole = not any(step["decision_needed"] for step in run["steps"].values())
+    if run["status"] == "paused" and is_whole:
+        yield _decision("resume", None)
+
+
+def _decision(kind: str, step: str | None) -> Document:
+    nothing = dict.fromkeys(("name", "due_at", "title", "fields", "type", "match", "link"))
+    return {**nothing, "kind": kind, "step": step, "to": []}

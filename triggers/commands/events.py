@@ -1,0 +1,76 @@
+"""Commands about what comes in: what arrived on webhooks, and an event that a person tells of."""
+
+# ruff: noqa: PLC0415  # what a command does not need, it does not import
+
+import asyncio
+import os
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from triggers.commands.failure import nobody_works
+from triggers.commands.given import json_value
+from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
+
+Document: TypeAlias = dict[str, Any]
+
+
+def deliveries(
+    webhook: Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only on this webhook.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only with this outcome.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """List what arrived on webhooks, the newest first, and what became of it."""
+    from typing import get_args
+
+    from durable.journal import DeliveryOutcome
+    from triggers.commands.output import console, print_json
+    from triggers.commands.story import print_deliveries
+    from triggers.reading import Place, reading
+
+    wanted = one_of(get_args(DeliveryOutcome), outcome, "--outcome")
+
+    async def ask() -> list[Document]:
+        async with reading(Place(config, data, os.environ)) as source:
+            return await source.deliveries(trigger=webhook, outcome=wanted, limit=limit)
+
+    found = asyncio.run(ask())
+    print_json(found) if as_json else print_deliveries(console(), found)
+
+
+def emit(
+    type: Annotated[str, typer.Argument(help="What happened, as pipelines and waits name it.")],
+    subject: Annotated[str | None, typer.Option(help="What it happened to: what a wait matches.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where it happened; default: api.")] = None,
+    value: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="What is known of it: the data.")] = None,
+    key: Annotated[str | None, typer.Option(help="The same key again is the same event, for seven days.")] = None,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Tell of an event: to pipelines that listen for it, and to steps that wait for it."""
+    from triggers.commands.output import print_json
+    from triggers.reading import Place, service
+
+    event: Document = {"type": type, "subject": subject}
+    if source is not None:
+        event["source"] = source
+    if value is not None:
+        event["data"] = json_value(value, "--value")
+
+    async def ask() -> Document:
+        async with service(Place(config, data, os.environ)) as running:
+            if running is None:
+                raise nobody_works(data)
+            return await running.emit(event, key)
+
+    told = asyncio.run(ask())
+    if as_json:
+        print_json(told)
+        return
+    typer.echo(f"{told['event']}{' (it was told of before)' if told['duplicate'] else ''}")
+    for run in told["runs"]:
+        typer.echo(f"started {run}")

@@ -1,0 +1,74 @@
+"""The event trigger: what `flow.emit` sends, and what comes over `POST /api/events`, starts runs of other pipelines."""
+
+import logging
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import Field
+
+from durable.action import Inputs
+from durable.definition import Definition
+from durable.expressions import Expression, Template
+from durable.journal import Event
+from durable.language.pipeline import TriggerSpec
+from durable.runner.start import Start
+from durable.values import JSON
+from triggers.starting import Filtered, ensure_wanted, start_of
+
+log = logging.getLogger("waypost.events")
+
+
+class OnEvent(Inputs):
+    """What an event trigger is given."""
+
+    type: str = Field(description="The event's type", min_length=1)
+    source: str | None = Field(None, description="Where the event must come from; default: anywhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An event trigger, compiled."""
+
+    definition: Definition
+    trigger: str
+    given: OnEvent
+    when: Expression | None
+    inputs: Template | None
+
+    @classmethod
+    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a trigger that was checked by the model."""
+        return cls(
+            definition=definition,
+            trigger=spec.id,
+            given=OnEvent.model_validate(spec.with_ or {}),
+            when=Expression.parse(spec.when) if spec.when is not None else None,
+            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
+        )
+
+    def start(self, event: Event) -> Start | None:
+        """The run that the event starts, if it is meant."""
+        if event.type != self.given.type or self.given.source not in (None, event.source):
+            return None
+        arrival = _arrival(event)
+        try:
+            ensure_wanted(self.when, arrival)
+        except Filtered as filtered:
+            log.info("%s/%s: %s", self.definition.spec.id, self.trigger, filtered)
+            return None
+        return start_of(self.definition, self.trigger, self.inputs, arrival)
+
+
+def _arrival(event: Event) -> dict[str, JSON]:
+    """What expressions read as `trigger`."""
+    return {
+        "id": event.key,
+        "type": event.type,
+        "source": event.source,
+        "subject": event.subject,
+        "time": event.time,
+        "path": {},
+        "query": {},
+        "headers": {},
+        "body": event.data.load(),
+    }

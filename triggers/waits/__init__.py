@@ -1,0 +1,1 @@
+"""Waits: what runs ask of people and of the world, and the ways in which they are answered."""

@@ -1,0 +1,57 @@
+"""The page on which a person reads what is asked and answers it; it loads nothing and runs nothing."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from durable.values import JSON
+from triggers.waits.answer import Misfit
+from triggers.waits.form import form
+from triggers.waits.question import Question
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+"""The page's Content-Security-Policy."""
+
+EARLY = "This is not asked yet. Whoever has this address can answer, once; the answer is kept until it is asked."
+
+_templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def asking(
+    question: Question,
+    *,
+    is_early: bool = False,
+    wrong: Sequence[Misfit] = (),
+    filled: Mapping[str, JSON] | None = None,
+    comment: str = "",
+) -> str:
+    """What is asked, with a form. An answer that did not fit comes back as it was filled in, with what is wrong."""
+    return _templates.get_template("page.html").render(
+        title=question.title or "An answer is awaited",
+        said=EARLY if is_early else _asked(question),
+        question=question,
+        fields=form(question.fields, filled),
+        comment=comment,
+        wrong=wrong,
+    )
+
+
+def saying(title: str, said: str) -> str:
+    """A page without a question."""
+    return _templates.get_template("page.html").render(title=title, said=said, question=None, wrong=())
+
+
+def _asked(question: Question) -> str:
+    to = f"For {', '.join(question.to)}. " if question.to else ""
+    if question.due is None:
+        return f"{to}Whoever has this address can answer, once."
+    until = datetime.fromtimestamp(question.due / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{to}Whoever has this address can answer, once, until {until}."

@@ -1,0 +1,121 @@
+"""What a run waits for, as it is put to those whom it asks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_args
+
+from durable.definition import ActionNode
+from durable.expressions import Template
+from durable.history import Await, AwaitKind, RunStarted, State, StepState
+from durable.links import link
+from durable.path import inside
+from durable.values import JSON
+
+LINKED = frozenset({"webhook", "approval"})
+"""The kinds of waits that somebody answers."""
+
+KINDS: dict[str, AwaitKind] = {f"wait.{kind}": kind for kind in get_args(AwaitKind)}
+"""The kinds by the actions that wait so."""
+
+ANY = "wait.any"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing that a step waits for. `name` is that in a `wait.any`, else empty; `due` (ms) is when the wait ends by
+    itself; `fields` are JSON Schemas by name; `type` and `match` say which event."""
+
+    step: str
+    name: str
+    kind: AwaitKind
+    due: int | None = None
+    title: str | None = None
+    to: tuple[str, ...] = ()
+    fields: dict[str, JSON] | None = None
+    type: str | None = None
+    match: str | None = None
+
+    @property
+    def path(self) -> str:
+        """What its link leads to."""
+        return inside(self.step, self.name) if self.name else self.step
+
+    @property
+    def is_answered_by_somebody(self) -> bool:
+        return self.kind in LINKED
+
+    def link(self, run: str, started: RunStarted | None) -> str | None:
+        """Where it is answered, if somebody can be sent there."""
+        links = started.links if started else None
+        return link(links, run, self.path) if links and self.is_answered_by_somebody else None
+
+
+def questions(state: State) -> Iterator[Question]:
+    """What a run waits for now; the inputs of steps that wait are in memory."""
+    for path in waiting(state):
+        yield from _of_step(path, state.steps[path])
+
+
+def waiting(state: State) -> Iterator[str]:
+    """The steps that wait now."""
+    for path in state.active:
+        if path not in state.open and state.steps[path].awaits:
+            yield path
+
+
+def _of_step(path: str, step: StepState) -> Iterator[Question]:
+    given = step.input.load()
+    for each in step.awaits:
+        yield _asked(path, each, _given(given, each.name), each.due if each.due is not None else step.due)
+
+
+def _given(given: JSON, name: str) -> dict[str, JSON]:
+    """What a wait is given; one inside a `wait.any` has that under its name."""
+    for key in ("waits", name, "with") if name else ():
+        given = given.get(key) if isinstance(given, dict) else None
+    return given if isinstance(given, dict) else {}
+
+
+def _asked(path: str, each: Await, given: dict[str, JSON], due: int | None) -> Question:
+    title, fields = given.get("title"), given.get("fields")
+    return Question(
+        step=path,
+        name=each.name,
+        kind=each.kind,
+        due=due,
+        title=title if isinstance(title, str) else None,
+        to=_people(given.get("to")),
+        fields=fields if isinstance(fields, dict) else None,
+        type=each.type,
+        match=each.match,
+    )
+
+
+def _people(to: JSON) -> tuple[str, ...]:
+    return tuple(str(each) for each in (to if isinstance(to, list) else [to]) if each is not None)
+
+
+# -- before it is asked -----------------------------------------------------------------------------------------
+
+
+def uses(node: ActionNode) -> dict[str, str]:
+    """The waits of a step by their names; that of a wait alone is empty."""
+    if node.spec.use != ANY:
+        return {"": node.spec.use}
+    given = node.spec.input
+    waits = given.get("waits") if isinstance(given, dict) else None
+    return {name: str(each.get("use")) for name, each in (waits or {}).items() if isinstance(each, dict)}
+
+
+def foreseen(node: ActionNode, path: str, name: str, kind: AwaitKind) -> Question | None:
+    """What somebody will be asked there, as far as it is known before; None where it is not known what they are to fill
+    in."""
+    given = _given(node.spec.input, name)
+    if kind not in LINKED or not _is_constant(given.get("fields")):
+        return None
+    known = {key: value for key, value in given.items() if _is_constant(value)}
+    return _asked(path, Await(kind, name), known, None)
+
+
+def _is_constant(tree: JSON) -> bool:
+    return Template.parse(tree).is_constant

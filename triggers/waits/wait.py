@@ -1,0 +1,110 @@
+"""One wait of a run, and how it stands: whether it can be answered."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from durable.definition import ActionNode, BlockNode, Definition, ForeachSpec, RepeatSpec
+from durable.history import AwaitKind, State, StepStatus, fold
+from durable.journal import Reads
+from durable.path import frame_of, inside, static
+from durable.values import Value
+from triggers.waits.question import KINDS, LINKED, Question, foreseen, questions, uses, waiting
+
+Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
+"""It waits; it will perhaps wait, and an answer is kept until then, or cannot be taken yet; it waits no more; the run
+has ended."""
+
+_PART = re.compile(r"[a-z][a-z0-9_]*(\[(0|[1-9][0-9]{0,8})\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait of a run. Its `question` is known where it can be answered; `status` is that of its step."""
+
+    step: str
+    name: str
+    kind: AwaitKind
+    standing: Standing
+    status: StepStatus = "pending"
+    question: Question | None = None
+
+
+async def state_of(reads: Reads, run: str) -> State:
+    """A run's state, with the inputs of the steps that wait; empty if there is no such run."""
+    state = fold(run, [entry for _, entry in await reads.history(run)])
+    for path in waiting(state):
+        await attach(reads, state.steps[path].input)
+    return state
+
+
+async def attach(reads: Reads, value: Value) -> None:
+    """Bring a stored value into memory."""
+    if value.ref and not value.is_loaded:
+        value.attach(await reads.payload(value.ref))
+
+
+async def waits_of(reads: Reads, state: State, step: str) -> list[Wait]:
+    """The waits of the step at a path, reached or not; none if there is no such step, or if it is no wait."""
+    found = state.steps.get(step)
+    if found and found.awaits:
+        return list(_reached(state, step))
+    node = await place(reads, state, step)
+    return list(_planned(state, step, node)) if node else []
+
+
+async def linked(reads: Reads, state: State, path: str) -> Wait | None:
+    """The wait to which a link leads."""
+    frame, name = frame_of(path), path.rpartition(".")[2]
+    for step, wanted in ((path, ""), (frame, name)):
+        for wait in await waits_of(reads, state, step) if step else ():
+            if wait.name == wanted and wait.kind in LINKED:
+                return wait
+    return None
+
+
+async def place(reads: Reads, state: State, path: str) -> ActionNode | None:
+    """The action that a path of the run may name: items and turns are numbered, and nothing else is."""
+    data = await reads.definition(state.started.version) if state.started else None
+    if data is None:
+        return None
+    definition = Definition.load(data)
+    parts = path.split(".")
+    if not all(_fits(definition, ".".join(parts[:number])) for number in range(1, len(parts) + 1)):
+        return None
+    node = definition.node(path)
+    return node if isinstance(node, ActionNode) and not node.is_inner else None
+
+
+def _fits(definition: Definition, path: str) -> bool:
+    node = definition.nodes.get(static(path))
+    is_loop = isinstance(node, BlockNode) and isinstance(node.spec, ForeachSpec | RepeatSpec)
+    return bool(node and _PART.fullmatch(path.rpartition(".")[2])) and path.endswith("]") == is_loop
+
+
+def _reached(state: State, path: str) -> Iterator[Wait]:
+    step = state.steps[path]
+    asked = {each.name: each for each in questions(state) if each.step == path}
+    for each in step.awaits:
+        question = asked.get(each.name)
+        standing: Standing = "ended" if state.finished else "asked" if question else "over"
+        yield Wait(path, each.name, each.kind, standing, step.status, question)
+
+
+def _planned(state: State, path: str, node: ActionNode) -> Iterator[Wait]:
+    step = state.steps.get(path)
+    for name, use in uses(node).items():
+        if kind := KINDS.get(use):
+            question = foreseen(node, path, name, kind)
+            standing = _standing(state, path, name, question)
+            yield Wait(path, name, kind, standing, step.status if step else "pending", question)
+
+
+def _standing(state: State, path: str, name: str, question: Question | None) -> Standing:
+    if state.finished:
+        return "ended"
+    is_answered = (inside(path, name) if name else path) in state.early
+    if is_answered or path in state.steps or state.main or state.ending:
+        return "over"
+    return "early" if question else "unknown"
