@@ -14,7 +14,7 @@ ALLOWED = {
     "triggers": {"triggers", "durable"},
 }
 COMPOSITION_ROOT = "triggers/service.py"
-SHELL = {"attempt", "clock", "journal", "metrics", "recovery", "runner", "secrets", "slots", "start"}
+SHELL = {"clock", "journal", "metrics", "runner", "secrets"}
 """The rooms of the core that touch the machine; every other one is pure."""
 
 IMPURE = {

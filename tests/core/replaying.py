@@ -1,23 +1,28 @@
 """Folding a history again and checking that the core decides as it did."""
 
-from collections import deque
 from collections.abc import Sequence
+from typing import get_args
 
-from durable.decide import decide
+from durable.decide import Advance
 from durable.definition import Definition
-from durable.history import AnyEntry, State, apply
+from durable.history import AnyEntry, Fact, State
+
+FACTS = get_args(Fact)
 
 
 def replay(definition: Definition, run: str, history: Sequence[AnyEntry]) -> State:
     """The state of a history, every decision in it having been taken again; an AssertionError names the first that
     differs."""
     state = State(run=run)
-    expected: deque[AnyEntry] = deque()
-    for number, entry in enumerate(history, 1):
-        if expected:
-            decided = expected.popleft()
-            assert entry == decided, f"entry {number} is {entry}, and the core now decides {decided}"
-        apply(state, entry)
-        decisions, _ = decide(definition, state, entry)
-        expected.extend(decisions)
+    number = 0
+    while number < len(history):
+        fact = history[number]
+        assert isinstance(fact, FACTS), f"entry {number + 1} is {fact}, and the core decides nothing there now"
+        advance = Advance(definition, state, fact)
+        advance.follow()
+        assert advance.entries, f"entry {number + 1} is {fact}, and the core now takes it for one that came too late"
+        for decided in advance.entries:
+            recorded = history[number] if number < len(history) else None
+            assert recorded == decided, f"entry {number + 1} is {recorded}, and the core now decides {decided}"
+            number += 1
     return state

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from durable.slots import Slots
+from durable.runner.slots import Slots
 
 pytestmark = pytest.mark.anyio
 

@@ -1,51 +1,94 @@
-"""A small world around the core: it performs what the core asks, as chance (Hypothesis) says it goes."""
+"""A small world around the core: it performs what the core asks as the shell does, and as chance says it goes.
 
+Its journal keeps bytes: large values are let go of after each append and brought back where an expression misses them,
+and a crash leaves nothing but what was appended.
+"""
+
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from hypothesis import strategies as st
-
-from durable.action import ActionError, OnCrash
-from durable.decide import Abandon, Advance, AwaitStart, Effect, Perform, outstanding, raised, returned
-from durable.definition import ActionSpec, Definition, Spec
+from durable.action import ActionError
+from durable.decide import (
+    Abandon,
+    Advance,
+    AwaitSlot,
+    AwaitStart,
+    Call,
+    Effect,
+    Emit,
+    Listen,
+    Perform,
+    Post,
+    Resume,
+    Wake,
+    outstanding,
+    raised,
+    returned,
+)
+from durable.definition import Definition
 from durable.history import (
     AnyEntry,
     AttemptStarted,
     CancelRequested,
+    ChildEnded,
     DeadlinePassed,
     Fact,
+    Failure,
+    InputRefused,
+    Links,
+    Parent,
     RecoveryStopped,
+    RunResumed,
     RunStarted,
+    SignalReceived,
+    SlotGranted,
     StartDue,
     State,
+    StepCompleted,
+    StepResolved,
+    TimerFired,
+    decode_entries,
+    detach,
+    encode_entries,
     fold,
 )
-from durable.retry import Policy
-from durable.values import JSON, Value
+from durable.values import JSON, NULL, PayloadMissing, Value
+from tests.core.chance import Chance
+from tests.core.pipelines import inputs
 
 RUN = "run_test"
 T0 = 1_700_000_000_000
 
-Draw = Callable[[st.SearchStrategy[int]], int]
-
-CONDITIONS = [None, "inputs.flag", "not inputs.flag", "inputs.number > 5"]
-INPUTS = [
-    {},
-    {"text": "{{ inputs.number }} and {{ inputs.flag }}"},
-    {"native": "{{ inputs.number }}", "headers": {"authorization": "Bearer {{ secrets.TOKEN }}"}},
-    {"big": "{{ inputs.filler }}"},
-    {"unknown": "{{ inputs.nobody }}"},
-]
-KEEPS = [None, {"only": "{{ output.n }}"}, {"broken": "{{ output.nobody }}"}]
+Result = TypeVar("Result")
+Move = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """How a run starts: its inputs, and how many milliseconds later it may begin and expires, if it is held back."""
+    """How a run starts: its inputs, how many milliseconds later it may begin and expires, the slot that it waits for,
+    and who called it."""
 
     inputs: dict[str, JSON] = field(default_factory=dict)
     delay: int | None = None
     expires_in: int | None = None
+    queued_for: str | None = None
+    parent: Parent | None = None
+    error: Failure | None = None
+
+    @classmethod
+    def made(cls, chance: Chance) -> "Beginning":
+        """Mostly a run that begins at once; some are held back, a few beyond their expiry or the run's timeout."""
+        called = Parent("run_caller", "call", chance.pick([1, 1, 16]), is_detached=chance.once_in(4))
+        return cls(
+            inputs=inputs(chance),
+            delay=chance.pick([None] * 20 + [0, 20, 700_000]),
+            expires_in=chance.pick([None] * 20 + [0, 10, 50, 900_000]),
+            queued_for="p" if chance.once_in(10) else None,
+            parent=called if chance.once_in(4) else None,
+            error=Failure.of("invalid", "inputs", "unfit") if chance.once_in(40) else None,
+        )
 
     def started(self, definition: Definition) -> RunStarted:
         return RunStarted(
@@ -56,113 +99,320 @@ class Beginning:
             inputs=Value.of(dict(self.inputs)),
             not_before=None if self.delay is None else T0 + self.delay,
             expires_at=None if self.expires_in is None else T0 + self.expires_in,
+            queued_for=self.queued_for,
+            parent=self.parent,
+            error=self.error,
+            links=Links("https://example.com/answers", "key"),
         )
 
 
-def beginnings() -> st.SearchStrategy[Beginning]:
-    """Runs that begin at once, and such as are held back; a few beyond their expiry or the pipeline's timeout."""
-    fillers = st.sampled_from(["small", "x" * 40_000])
-    inputs = st.fixed_dictionaries({"flag": st.booleans(), "number": st.integers(-5, 10), "filler": fillers})
-    delays, lives = st.sampled_from([None, None, 0, 20, 700_000]), st.sampled_from([None, None, 0, 10, 50, 900_000])
-    return st.builds(Beginning, inputs, delays, lives)
+@dataclass
+class Child:
+    """A run that was called: whether it began, and whether its end was told."""
+
+    path: str
+    has_begun: bool = False
+    is_told_to_end: bool = False
+    is_over: bool = False
 
 
-@st.composite
-def definitions(draw: st.DrawFn) -> Definition:
-    """Pipelines of one to four steps, with conditions, retries, ways to crash, ends in the middle and cleanup."""
-    steps = tuple(draw(_step(f"s{number}", number)) for number in range(draw(st.integers(1, 4))))
-    cleanup = tuple(draw(_step(f"c{number}", 0)) for number in range(draw(st.integers(0, 2))))
-    outputs = draw(
-        st.sampled_from([None, {"n": "{{ inputs.number }}"}, {"s": "{{ steps.s0.output }}"}, {"x": "{{ x }}"}])
-    )
-    return Definition(Spec(id="p", steps=steps, on_failure=cleanup, outputs=outputs, timeout=600_000))
+@dataclass
+class Desk:
+    """What the shell has in hand for the run, and loses in a crash."""
 
+    performs: dict[str, Perform] = field(default_factory=dict)
+    under_way: dict[str, Perform] = field(default_factory=dict)
+    wakes: dict[str, Wake] = field(default_factory=dict)
+    listens: dict[tuple[str, str], Listen] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
+    emits: dict[str, Emit] = field(default_factory=dict)
+    start: AwaitStart | None = None
+    slot: AwaitSlot | None = None
 
-@st.composite
-def _step(draw: st.DrawFn, id: str, number: int) -> ActionSpec:
-    use = draw(st.sampled_from(["test.do"] * 8 + ["flow.stop", "flow.fail"]))
-    condition = draw(st.sampled_from(CONDITIONS))
-    if use != "test.do":
-        given = {"status": "cancelled"} if use == "flow.stop" else {"message": "no {{ inputs.number }}"}
-        return ActionSpec(id=id, use=use, input=given, condition=condition)
-    on_crash: OnCrash = draw(st.sampled_from(["retry", "retry", "park", "fail"]))
-    inputs = INPUTS if number == 0 else [*INPUTS, {"before": f"{{{{ steps.s{number - 1}.output }}}}"}]
-    return ActionSpec(
-        id=id,
-        use=use,
-        input=draw(st.sampled_from(inputs)),
-        condition=condition,
-        keep=draw(st.sampled_from(KEEPS)),
-        retry=Policy(max_attempts=draw(st.integers(1, 3)), min_delay=10, max_delay=100_000),
-        timeout=1_000,
-        on_crash=on_crash,
-    )
+    @property
+    def effects(self) -> set[Effect]:
+        """All of it."""
+        held_back = [each for each in (self.start, self.slot) if each]
+        parts = (self.performs, self.under_way, self.wakes, self.listens, self.calls, self.emits)
+        return {*held_back, *(effect for part in parts for effect in part.values())}
 
 
 class World:
-    """A run and what surrounds it. `units` holds what each append wrote, `start` what a run that is held back waits
-    for; time goes on only here."""
+    """A run and what surrounds it. `units` holds what each append wrote; time goes on only here. `watch` is called
+    after each append; the greater the `luck`, the fewer attempts fail."""
 
-    def __init__(self, definition: Definition, beginning: Beginning) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        beginning: Beginning,
+        watch: "Callable[[World], None] | None" = None,
+        *,
+        luck: int = 30,
+    ) -> None:
         self.definition = definition
+        self.beginning = beginning
+        self.watch = watch
+        self.luck = luck
         self.state = State(run=RUN)
         self.now = T0
         self.units: list[list[AnyEntry]] = []
-        self.effects: dict[str, Perform] = {}
-        self.start: AwaitStart | None = None
-        self.report(beginning.started(definition))
+        self.stored: list[bytes] = []
+        self.payloads: dict[str, bytes] = {}
+        self.desk = Desk()
+        self.children: dict[str, Child] = {}
+        self.posts: list[Post] = []
+        self.performed: list[tuple[str, int, bytes, object]] = []
+        self.facts: list[Fact] = []
+        self.seen: Counter[str] = Counter()
+
+    def begin(self) -> "World":
+        self.report(self.beginning.started(self.definition))
+        return self
 
     @property
     def history(self) -> list[AnyEntry]:
         return [entry for unit in self.units for entry in unit]
 
-    def report(self, fact: Fact) -> None:
+    @property
+    def is_over(self) -> bool:
+        return self.state.finished is not None
+
+    def restored(self) -> list[AnyEntry]:
+        """The history as it was stored, without the bytes of large values."""
+        return [entry for data in self.stored for entry in decode_entries(data)]
+
+    # -- the shell's part ---------------------------------------------------------------------------------------
+
+    def loaded(self, ask: Callable[[], Result]) -> Result:
+        """As `durable.runner.attempt.loaded`: bring in what is missing, and let it go again."""
+        attached: list[Value] = []
+        try:
+            while True:
+                try:
+                    return ask()
+                except PayloadMissing as missing:
+                    missing.value.attach(self.payloads[missing.value.ref or ""])
+                    attached.append(missing.value)
+        finally:
+            for value in attached:
+                value.detach()
+
+    def report(self, fact: Fact) -> bool:
+        """Carry a fact through the core, append, then perform; False if it came too late."""
+        self.facts.append(fact)
         advance = Advance(self.definition, self.state, fact)
-        advance.follow()
+        self.loaded(advance.follow)
         if advance.entries:
-            self.units.append(advance.entries)
+            self._append(advance.entries)
         self._take(advance.effects)
+        if self.watch:
+            self.watch(self)
+        return bool(advance.entries)
+
+    def _append(self, entries: list[AnyEntry]) -> None:
+        data, payloads = encode_entries(entries)
+        self.units.append(entries)
+        self.stored.append(data)
+        self.payloads |= payloads
+        self.seen.update(type(entry).__name__ for entry in entries)
+        detach(entries)
 
     def _take(self, effects: Sequence[Effect]) -> None:
+        desk = self.desk
         for effect in effects:
             match effect:
                 case Perform():
-                    self.effects[effect.path] = effect
+                    desk.performs[effect.path] = effect
                 case Abandon():
-                    self.effects.pop(effect.path, None)
+                    for part in (desk.performs, desk.under_way, desk.wakes, desk.calls, desk.emits):
+                        part.pop(effect.path, None)
+                    desk.listens = {key: each for key, each in desk.listens.items() if key[0] != effect.path}
                 case AwaitStart():
-                    self.start = effect
+                    desk.start = effect
+                case AwaitSlot():
+                    desk.slot = effect
+                case Wake():
+                    desk.wakes[effect.path] = effect
+                case Listen():
+                    desk.listens[effect.path, effect.name] = effect
+                case Call():
+                    if not self.children.setdefault(effect.run, Child(effect.path)).is_over:
+                        desk.calls[effect.path] = effect
+                case Emit():
+                    desk.emits[effect.path] = effect
+                case Post():
+                    self._post(effect)
+                case Resume():
+                    self._resume()
 
-    def go_on(self, choice: int) -> None:
-        """Let one thing happen: mostly an attempt's end, sometimes a cancel, a deadline, a crash."""
-        self.now += 7
-        if choice == 0:
-            self.report(CancelRequested(at=self.now, reason="somebody"))
-        elif choice == 1:
-            self.now = max(self.now, self.state.deadline or 0)
-            self.report(DeadlinePassed(at=self.now))
-        elif choice == 2:
-            self.report(RecoveryStopped(at=self.now, count=9))
-        elif choice <= 5:
-            self.crash(in_attempt=choice > 3)
-        elif self.start:
-            self.let_start(self.start, choice)
-        elif self.effects:
-            self.perform(next(iter(self.effects.values())), choice)
+    def _post(self, post: Post) -> None:
+        self.posts.append(post)
+        if post.kind == "cancel":
+            self.children.setdefault(post.run, Child("")).is_told_to_end = True
 
-    def let_start(self, start: AwaitStart, choice: int) -> None:
-        """A slot is free when the run is due, or, as chance says, not before it has expired."""
-        self.start = None
-        late = start.expires_at is not None and choice % 2
+    def _resume(self) -> None:
+        """Perform what is outstanding and not under way."""
+        facts, effects = outstanding(self.definition, self.state, self.now)
+        under_way = self.desk.under_way
+        self._take([each for each in effects if not (isinstance(each, Perform) and each.path in under_way)])
+        for path in [path for path in self.desk.performs if path in under_way]:
+            del self.desk.performs[path]
+        self._lose([fact for fact in facts if fact.path not in under_way])  # type: ignore[union-attr]  # of attempts
+
+    def crash(self) -> None:
+        """The process dies and a new one takes over."""
+        self.seen["(crash)"] += 1
+        self.state = fold(RUN, self.restored())
+        self.desk = Desk()
+        facts, effects = outstanding(self.definition, self.state, self.now)
+        self._take(effects)
+        self._lose(facts)
+
+    def _lose(self, facts: Sequence[Fact]) -> None:
+        watch, self.watch = self.watch, None
+        for fact in facts:
+            self.report(fact)
+        self.watch = watch
+
+    # -- what happens -------------------------------------------------------------------------------------------
+
+    def go_on(self, chance: Chance) -> None:
+        """Let one thing happen: mostly what the run waits for, sometimes what it does not."""
+        self.now += chance.below(10)
+        if chance.once_in(5):
+            chance.pick(self._disturbances(chance))()
+            return
+        if moves := self._moves(chance, is_kind=False):
+            chance.pick(moves)()
+
+    def drive(self, chance: Chance, steps: int = 2_000) -> None:
+        """Let everything succeed until the run is over."""
+        for _ in range(steps):
+            self.now += 1
+            moves = self._moves(chance, is_kind=True) or self._decisions(chance, is_kind=True)
+            if self.is_over or not moves:
+                return
+            chance.pick(moves)()
+
+    def _moves(self, chance: Chance, *, is_kind: bool) -> list[Move]:
+        """What the run waits for."""
+        desk = self.desk
+        moves: list[Move] = []
+        if not self.state.pauses:
+            moves += [lambda each=each: self._begin_attempt(each) for each in desk.performs.values()]  # type: ignore[misc]
+            moves += [lambda: self.let_start(late=bool(chance.below(2)))] if desk.start else []
+            moves += [self._grant] if desk.slot else []
+        moves += [
+            lambda each=each: self._end_attempt(each, 29 if is_kind else chance.below(self.luck))  # type: ignore[misc]
+            for each in desk.under_way.values()
+        ]
+        moves += [lambda path=path: self._call(path) for path in desk.calls]  # type: ignore[misc]
+        moves += [
+            lambda run=run: self._end_child(run, 0 if is_kind else chance.below(5))  # type: ignore[misc]
+            for run, child in self.children.items()
+            if child.has_begun and not child.is_over
+        ]
+        moves += [lambda path=path: self._emit(path) for path in desk.emits]  # type: ignore[misc]
+        moves += [lambda each=each: self._wake(each) for each in desk.wakes.values()]  # type: ignore[misc]
+        moves += [
+            lambda path=path, name=each.name: self._signal(path, name, chance)  # type: ignore[misc]
+            for path in self.state.active
+            for each in self.state.steps[path].awaits
+            if each.due is None
+        ]
+        return moves
+
+    def _decisions(self, chance: Chance, *, is_kind: bool) -> list[Move]:
+        """What a person may do about a paused run."""
+        undecided = [path for path in self.state.active if self.state.steps[path].needs_person]
+        moves: list[Move] = [lambda path=path: self._resolve(path, chance, is_kind) for path in undecided]  # type: ignore[misc]
+        if "" in self.state.pauses:
+            moves.append(lambda: self._report(RunResumed(at=self.now)))
+        return moves
+
+    def _disturbances(self, chance: Chance) -> list[Move]:
+        others = [
+            lambda: self._report(CancelRequested(at=self.now, reason="somebody")),
+            self.crash,
+            self._pass_deadline,
+            lambda: self._report(RecoveryStopped(at=self.now, count=9)),
+        ]
+        return [
+            self.crash,
+            self.crash,
+            lambda: self._again(chance),
+            lambda: self._again(chance),
+            lambda: self._stray_signal(chance),
+            lambda: self._early_timer(chance),
+            lambda: self._refuse_input(chance),
+            *self._decisions(chance, is_kind=False) * 4,
+            *(chance.pick(others) for _ in range(3)),
+        ]
+
+    def _report(self, fact: Fact) -> None:
+        self.report(fact)
+
+    def _pass_deadline(self) -> None:
+        self.now = max(self.now, self.state.deadline or 0)
+        self.report(DeadlinePassed(at=self.now))
+
+    def _again(self, chance: Chance) -> None:
+        """An earlier fact comes a second time; but for the start of an attempt, which is told by nobody else."""
+        fact = chance.pick(self.facts)
+        if not isinstance(fact, AttemptStarted):
+            self.report(fact)
+
+    def _stray_signal(self, chance: Chance) -> None:
+        """An answer comes before its wait has begun, after it, twice, or under a wrong name."""
+        nodes = [node for node in self.definition.nodes.values() if "wait." in getattr(node.spec, "use", "")]
+        paths = [node.path for node in nodes] + list(self.state.steps)
+        if paths:
+            path = chance.pick(paths)
+            path = path.replace(".", f"[{chance.below(2)}].") if chance.below(2) else path
+            self.report(SignalReceived(at=self.now, path=path, name=chance.pick(["", "one"]), data=Value.of("early")))
+
+    def _early_timer(self, chance: Chance) -> None:
+        if self.state.steps:
+            self.report(TimerFired(at=self.now, path=chance.pick(list(self.state.steps))))
+
+    def _refuse_input(self, chance: Chance) -> None:
+        if self.desk.under_way:
+            effect = self.desk.under_way.pop(chance.pick(list(self.desk.under_way)))
+            self.report(InputRefused(at=self.now, path=effect.path, attempt=effect.attempt, reason="unfit"))
+
+    def _resolve(self, path: str, chance: Chance, is_kind: bool) -> None:
+        verdict = "completed" if is_kind else chance.pick(["completed", "retry", "failed"])
+        output = Value.of({"n": 7, "by": "a person"})
+        self.report(StepResolved(at=self.now, path=path, verdict=verdict, output=output))  # type: ignore[arg-type]
+
+    # -- the beginning ------------------------------------------------------------------------------------------
+
+    def let_start(self, *, late: bool) -> None:
+        """A slot is free when the run is due, or not before it has expired."""
+        start, self.desk.start = self.desk.start, None
+        assert start
         self.now = max(self.now, start.due, (start.expires_at or 0) if late else 0)
         self.report(StartDue(at=self.now))
 
-    def perform(self, effect: Perform, choice: int) -> None:
-        del self.effects[effect.path]
+    def _grant(self) -> None:
+        self.desk.slot = None
+        self.report(SlotGranted(at=self.now))
+
+    # -- attempts -----------------------------------------------------------------------------------------------
+
+    def _begin_attempt(self, effect: Perform) -> None:
+        desk = self.desk
+        del desk.performs[effect.path]
         self.now = max(self.now, effect.due)
+        desk.under_way[effect.path] = effect
+        step = self.state.steps[effect.path]
+        self.performed.append((effect.path, effect.attempt, self.loaded(lambda: _bytes(step.input)), step.secrets))
         if effect.starts_durably:
             self.report(AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
-        self.report(self._ending(effect, choice))
+
+    def _end_attempt(self, effect: Perform, choice: int) -> None:
+        if self.desk.under_way.pop(effect.path, None):
+            self.report(self._ending(effect, choice))
 
     def _ending(self, effect: Perform, choice: int) -> Fact:
         path, attempt, at = effect.path, effect.attempt, self.now
@@ -173,28 +423,66 @@ class World:
                 error = ActionError("busy", error_class="rate_limit", retry_after=30)
             case 8:
                 error = ActionError("refused", error_class="network", ending="not_sent")
-            case 9:
-                error = ActionError("no", error_class="client", details={"a": 1})
+            case 9 | 10 | 11:
+                error = ActionError("no", error_class="client", code="no", details={"a": 1})
             case _:
-                output: JSON = {"n": choice, "big": "x" * (40_000 if choice % 2 else 1)}
-                return returned(
-                    self.definition,
-                    self.state,
-                    path,
-                    attempt,
-                    output,
-                    started_at=at,
-                    at=at,
+                output: JSON = {"n": choice, "big": "x" * (33_000 if choice == 4 else 1)}
+                problem = "unfit" if choice == 5 else None
+                state = self.state
+                return self.loaded(
+                    lambda: returned(
+                        self.definition, state, path, attempt, output, problem=problem, started_at=at, at=at
+                    )
                 )
         return raised(path, attempt, error, started_at=at, at=at)
 
-    def crash(self, *, in_attempt: bool) -> None:
-        """The process dies, perhaps in an attempt whose start is durable, and a new one takes over."""
-        if in_attempt and self.effects and (effect := next(iter(self.effects.values()))).starts_durably:
-            self.report(AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
-        self.state = fold(RUN, self.history)
-        self.effects, self.start = {}, None
-        facts, effects = outstanding(self.definition, self.state, self.now)
-        self._take(effects)
-        for fact in facts:
-            self.report(fact)
+    # -- waits, children, events --------------------------------------------------------------------------------
+
+    def _wake(self, wake: Wake) -> None:
+        self.desk.wakes.pop(wake.path, None)
+        self.now = max(self.now, wake.due)
+        self.report(TimerFired(at=self.now, path=wake.path))
+
+    def _signal(self, path: str, name: str, chance: Chance) -> None:
+        answers: list[JSON] = [{"approved": True}, "x" * 33_000, None]
+        data = chance.pick(answers)
+        self.report(SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
+
+    def _call(self, path: str) -> None:
+        call = self.desk.calls.pop(path)
+        child = self.children[call.run]
+        if child.has_begun or child.is_told_to_end:
+            return
+        child.has_begun = True
+        given = self.loaded(self.state.steps[path].input.load)
+        if isinstance(given, dict) and given["detach"]:
+            child.is_over = True
+            self.report(
+                ChildEnded(
+                    at=self.now, path=path, status="completed", run=call.run, outputs=Value.of({"run": call.run})
+                )
+            )
+
+    def _end_child(self, run: str, choice: int) -> None:
+        child = self.children[run]
+        child.is_over = True
+        at, path = self.now, child.path
+        match choice:
+            case 0 | 1:
+                outputs = Value.of({"n": 1, "big": "x" * 33_000 * choice})
+                self.report(ChildEnded(at=at, path=path, status="completed", run=run, outputs=outputs))
+            case 2:
+                self.report(ChildEnded(at=at, path=path, status="failed", run=run, error=Failure.of(None, "no", "no")))
+            case 3:
+                self.report(ChildEnded(at=at, path=path, status="cancelled", run=run))
+            case 4:
+                self.report(ChildEnded(at=at, path=path, status="failed", error=Failure.of("invalid", "none", "none")))
+
+    def _emit(self, path: str) -> None:
+        del self.desk.emits[path]
+        self.report(StepCompleted(at=self.now, path=path, attempt=1, output=NULL))
+
+
+def _bytes(value: Value) -> bytes:
+    value.load()
+    return bytes(value.data)

@@ -1,0 +1,445 @@
+"""What must hold in every run, whatever happens to it: each promise is a function that looks at a world.
+
+Those of `AT_EVERY_STEP` are asked after each append, those of `AT_THE_END` of a whole history.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from durable.decide import Advance, Call, Perform, Wake, outstanding
+from durable.definition import (
+    FINALLY,
+    ActionSpec,
+    BlockNode,
+    Definition,
+    ForeachSpec,
+    TrySpec,
+)
+from durable.history import (
+    AnyEntry,
+    AttemptStarted,
+    BlockStarted,
+    BranchEnded,
+    BranchesCancelled,
+    BranchStarted,
+    CancelRequested,
+    ChildCalled,
+    DeadlinePassed,
+    MainEnded,
+    MainEnding,
+    RunFinished,
+    SignalReceived,
+    State,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepResolved,
+    StepScheduled,
+    StepSkipped,
+    StepUncertain,
+    UndoStarted,
+    WaitStarted,
+    fold,
+    values,
+)
+from durable.path import AGAIN, UNDO, frame_of, inside, is_within, static
+from durable.scope import names
+from tests.core.replaying import replay
+from tests.core.world import RUN, World
+
+Promise = Callable[[World], None]
+
+ENDS = (StepCompleted, StepSkipped, StepFailed, StepCancelled)
+REACHED = (StepScheduled, StepSkipped, BlockStarted)
+
+
+# -- at every step ----------------------------------------------------------------------------------------------
+
+
+def the_state_is_the_fold_of_what_was_stored(world: World) -> None:
+    assert fold(RUN, world.restored()) == world.state
+
+
+def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> None:
+    state, desk = world.state, world.desk
+    facts, effects = outstanding(world.definition, fold(RUN, world.restored()), world.now)
+    if state.pauses or state.finished:
+        assert not facts
+        assert not effects
+        return
+    lost = {fact.path for fact in facts}  # type: ignore[union-attr]  # of attempts
+    assert lost <= set(desk.under_way)
+    begun = {child.path for child in world.children.values() if child.has_begun and not child.is_over}
+    owed = {_plain(effect) for effect in effects if not (isinstance(effect, Call) and effect.path in begun)}
+    in_hand = {_plain(effect) for effect in desk.effects if not (isinstance(effect, Perform) and effect.path in lost)}
+    if not state.is_queued:
+        in_hand -= {desk.start, desk.slot}  # who comes too late with them is not heard
+    in_hand -= {_plain(each) for each in desk.calls.values() if each.path in begun}
+    assert owed <= in_hand, f"lost: {owed - in_hand}"
+    beyond = {effect for effect in in_hand - owed if not isinstance(effect, Wake)}  # one too many wakes nobody
+    assert not beyond, f"in hand beyond what is owed: {beyond}"
+
+
+def _plain(effect: object) -> object:
+    """An effect without what may differ: an attempt that is due already is due now."""
+    return (effect.path, effect.attempt, effect.starts_durably) if isinstance(effect, Perform) else effect
+
+
+def a_run_ends_or_visibly_waits_for_a_named_thing(world: World) -> None:
+    state = world.state
+    if state.finished:
+        assert state.status in ("completed", "failed", "cancelled")
+        assert not state.active
+        assert not state.open
+        assert state.due is None
+        return
+    assert state.due is not None, "an unfinished run always has a moment at which it is looked at again"
+    assert state.due >= 0
+    undecided = {path for path in state.active if state.steps[path].needs_person}
+    assert undecided == {path for path in state.pauses if path}, "what a person must decide is why a run is paused"
+    if state.pauses:
+        assert state.status == "paused"
+        assert state.reason
+        return
+    assert state.is_queued or state.active, f"nothing is under way, and {list(state.open)} are open"
+    if state.status == "waiting":
+        steps = [state.steps[path] for path in state.active]
+        assert all(step.due is not None or step.awaits or step.child for step in steps)
+
+
+def what_is_over_is_not_performed(world: World) -> None:
+    over = {path for path, step in world.state.steps.items() if path not in world.state.active}
+    assert not over & {*world.desk.performs, *world.desk.under_way}
+
+
+def a_foreach_has_at_most_max_parallel_items_under_way(world: World) -> None:
+    for path in world.state.open:
+        block = world.state.blocks[path]
+        assert block.running >= 0
+        if block.kind == "foreach":
+            spec = world.definition.block(path).spec
+            assert isinstance(spec, ForeachSpec)
+            assert block.running <= spec.max_parallel
+            assert block.begun <= block.count
+        elif block.kind == "parallel":
+            assert block.running <= len(world.definition.block(path).firsts)
+        else:
+            assert block.running <= 1, f"{path} has {block.running} branches under way"
+
+
+def what_is_open_stands_in_what_is_open(world: World) -> None:
+    state = world.state
+    for path in (*state.active, *state.open):
+        if path.rpartition(".")[2].partition("[")[0] in (UNDO, AGAIN):
+            assert state.undos[frame_of(path)].by in state.open
+            continue
+        around = state.block_around(path)
+        if around:
+            assert around[0] in state.open, f"{path} goes on, and {around[0]} is over"
+            assert state.blocks[around[0]].running > 0
+
+
+# -- at the end -------------------------------------------------------------------------------------------------
+
+
+def replaying_a_history_gives_the_same_decisions(world: World) -> None:
+    definition = Definition.load(world.definition.data)
+    assert _replayed(world, definition) == world.state
+
+
+def _replayed(world: World, definition: Definition) -> State:
+    stored = world.restored()
+    for entry in stored:
+        for value in values(entry).values():
+            if value.ref:
+                value.attach(world.payloads[value.ref])
+    return replay(definition, RUN, stored)
+
+
+def nothing_follows_the_end(world: World) -> None:
+    ends = [number for number, entry in enumerate(world.history) if isinstance(entry, RunFinished)]
+    assert ends in ([], [len(world.history) - 1])
+    if ends:
+        for fact in (*world.facts, CancelRequested(at=world.now), DeadlinePassed(at=world.now + 10**12)):
+            advance = Advance(world.definition, world.state, fact)
+            advance.follow()
+            assert not advance.entries
+            assert not advance.effects
+
+
+def a_part_of_a_run_ends_once(world: World) -> None:
+    announced = [entry for entry in world.history if isinstance(entry, MainEnding)]
+    ended = [entry for entry in world.history if isinstance(entry, MainEnded)]
+    assert len(announced) <= 1, announced
+    assert len(ended) <= 1, ended
+    if announced and ended:
+        assert (announced[0].status, announced[0].reason) == (ended[0].status, ended[0].reason)
+        assert world.history.index(announced[0]) < world.history.index(ended[0])
+
+
+def a_step_is_reached_once_and_ends_once(world: World) -> None:
+    reached = Counter(entry.path for entry in world.history if isinstance(entry, StepScheduled))
+    blocks = Counter(entry.path for entry in world.history if isinstance(entry, BlockStarted))
+    ends = Counter(entry.path for entry in world.history if isinstance(entry, ENDS))
+    for counted in (reached, blocks, ends):
+        assert not [path for path, count in counted.items() if count > 1], counted
+
+
+def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> None:
+    under_way: dict[str, set[tuple[str, int | None]]] = {}
+    known: set[tuple[str, str, int | None]] = set()
+    over: set[str] = set()
+    for entry in world.history:
+        match entry:
+            case BlockStarted():
+                under_way[entry.path] = set()
+            case BranchStarted():
+                assert entry.path not in over
+                assert (entry.path, entry.branch, entry.index) not in known
+                known.add((entry.path, entry.branch, entry.index))
+                under_way[entry.path].add((entry.branch, entry.index))
+            case BranchEnded():
+                assert (entry.branch, entry.index) in under_way[entry.path], f"{entry} of no branch under way"
+                under_way[entry.path].remove((entry.branch, entry.index))
+            case StepCompleted() | StepFailed() | StepCancelled() if entry.path in under_way:
+                assert not under_way[entry.path], f"{entry.path} ends before {under_way[entry.path]}"
+                over.add(entry.path)
+
+
+def a_step_is_reached_when_the_one_before_it_is_done(world: World) -> None:
+    before = {
+        inside(frame_of(node.path), node.follower): node.spec.id
+        for node in world.definition.nodes.values()
+        if node.follower is not None
+    }
+    done: set[str] = set()
+    for entry in world.history:
+        if isinstance(entry, REACHED) and static(entry.path) in before:
+            first = inside(frame_of(entry.path), before[static(entry.path)])
+            is_timeout = isinstance(entry, BlockStarted) and entry.kind == "on_timeout"
+            assert is_timeout or first in done, f"{entry.path} is reached before {first} is done"
+        if isinstance(entry, StepCompleted | StepSkipped):
+            done.add(entry.path)
+
+
+def nothing_but_cleanup_begins_in_what_is_to_end(world: World) -> None:
+    ending: set[str] = set()
+    for entry in world.history:
+        match entry:
+            case MainEnding():
+                ending.add("")
+            case MainEnded():
+                ending.discard("")
+            case BranchesCancelled():
+                ending.add(entry.path)
+            case StepScheduled() | BlockStarted():
+                node = world.definition.node(entry.path)
+                if node.is_inner or (isinstance(entry, BlockStarted) and entry.kind == "on_timeout"):
+                    continue
+                for root in ending:
+                    if is_within(entry.path, root):
+                        within = [each for each in node.around if is_within(each[0], static(root)) or each[0] == root]
+                        assert any(branch == FINALLY for _, branch in within), f"{entry.path} begins in '{root}'"
+
+
+def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> None:
+    begun = Counter(
+        entry.path for entry in world.history if isinstance(entry, BranchStarted) and entry.branch == FINALLY
+    )
+    entered = [
+        entry.path
+        for entry in world.history
+        if isinstance(entry, BranchStarted) and entry.branch == "try" and _is_try(world.definition, entry.path)
+    ]
+    ended = {entry.path for entry in world.history if isinstance(entry, ENDS)}
+    for path in entered:
+        has_cleanup = world.definition.block(path).firsts[FINALLY] is not None
+        assert begun[path] <= 1
+        if path in ended:
+            assert begun[path] == has_cleanup, f"{path} ended without its cleanup"
+
+
+def _is_try(definition: Definition, path: str) -> bool:
+    node = definition.node(path)
+    return isinstance(node, BlockNode) and isinstance(node.spec, TrySpec)
+
+
+def every_attempt_of_a_step_is_given_the_same_input(world: World) -> None:
+    seen: dict[str, object] = {}
+    for path, _, given, secrets in world.performed:
+        assert seen.setdefault(path, (given, secrets)) == (given, secrets)
+        if static(path).endswith(f".{AGAIN}"):
+            assert seen.get(frame_of(path), (given, secrets)) == (given, secrets)
+
+
+def an_attempt_is_begun_once_unless_the_process_died(world: World) -> None:
+    tried = Counter((path, attempt) for path, attempt, _, _ in world.performed)
+    if not any(world.seen[name] for name in ("(crash)", "RecoveryStopped", "InputRefused")):
+        assert not [each for each, count in tried.items() if count > 1], tried
+
+
+def a_parked_step_is_not_repeated_after_an_unknown_ending(world: World) -> None:
+    uncertain: set[str] = set()
+    tried = Counter(path for path, *_ in world.performed)
+    starts = Counter(entry.path for entry in world.history if isinstance(entry, AttemptStarted))
+    for entry in world.history:
+        match entry:
+            case StepUncertain():
+                uncertain.add(entry.path)
+            case StepResolved(verdict="retry"):
+                uncertain.discard(entry.path)
+            case AttemptStarted():
+                assert entry.path not in uncertain, f"{entry.path} is attempted again, and nobody said so"
+    assert all(count <= tried[path] for path, count in starts.items()), "a start is recorded once"
+
+
+def a_run_is_paused_for_what_a_person_must_decide(world: World) -> None:
+    """An uncertain step stays so until a person says otherwise, or the run ends."""
+    uncertain: dict[str, AnyEntry] = {}
+    for entry in world.history:
+        match entry:
+            case StepUncertain():
+                uncertain[entry.path] = entry
+            case StepResolved() | StepCancelled():
+                uncertain.pop(entry.path, None)
+            case StepCompleted() | StepFailed():
+                assert entry.path not in uncertain
+
+
+def undo_goes_in_reverse_order_and_takes_no_effect_back_twice(world: World) -> None:
+    checkpoints: list[str] = []
+    undone: set[str] = set()
+    targets: dict[str, int] = {}
+    last = -1
+    for entry in world.history:
+        match entry:
+            case UndoStarted():
+                assert not undone & set(entry.targets)
+                known = [path for path in entry.targets if path in checkpoints]
+                order = [checkpoints.index(path) for path in known]
+                assert order == sorted(order, reverse=True)
+                targets = {path: number for number, path in enumerate(entry.targets)}
+                last = -1
+            case StepCompleted() if _is_inner(entry.path, UNDO):
+                assert frame_of(entry.path) not in undone, f"{entry.path} was undone already"
+                undone.add(frame_of(entry.path))
+            case StepScheduled() if _is_inner(entry.path, UNDO) and frame_of(entry.path) in targets:
+                assert frame_of(entry.path) not in undone
+                assert targets[frame_of(entry.path)] > last
+                last = targets[frame_of(entry.path)]
+            case StepCompleted() if _has_undo(world.definition, entry.path):
+                checkpoints.append(entry.path)
+
+
+def _is_inner(path: str, kind: str) -> bool:
+    return static(path).endswith(f".{kind}")
+
+
+def _has_undo(definition: Definition, path: str) -> bool:
+    spec = definition.node(path).spec
+    return isinstance(spec, ActionSpec) and spec.undo is not None
+
+
+def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world: World) -> None:
+    if world.is_over:
+        assert all(undo.status != "chosen" for undo in world.state.undos.values())
+    for entry in world.history:
+        if isinstance(entry, StepCompleted) and world.definition.node(entry.path).spec.id not in ("undo",):
+            spec = world.definition.node(entry.path).spec
+            if isinstance(spec, ActionSpec) and spec.use == "flow.undo":
+                said = world.loaded(entry.output.load)
+                assert isinstance(said, dict)
+                targets = next(
+                    each.targets for each in world.history if isinstance(each, UndoStarted) and each.path == entry.path
+                )
+                assert len(said["undone"]) + len(said["not_undone"]) <= len(targets)  # type: ignore[arg-type]
+
+
+def a_foreach_gives_its_items_in_order(world: World) -> None:
+    ends: dict[tuple[str, int], str] = {}
+    begun: dict[str, int] = {}
+    for entry in world.history:
+        if isinstance(entry, BranchStarted) and entry.index is not None:
+            assert entry.index == begun.get(entry.path, 0)
+            begun[entry.path] = entry.index + 1
+        if isinstance(entry, BranchEnded) and entry.index is not None:
+            ends[entry.path, entry.index] = entry.status
+    for path, count in begun.items():
+        node = world.definition.node(path)
+        if isinstance(node.spec, ForeachSpec) and not node.around and path not in world.state.open:
+            scope = names(world.definition, world.state)
+            output = scope["steps"][path]["output"]  # type: ignore[index]
+            statuses = [each["status"] for each in output]
+            assert statuses == [ends.get((path, index), "cancelled") for index in range(count)], path
+            for each in output:
+                for step in each["steps"].values():
+                    world.loaded(partial(step.__getitem__, "output"))
+
+
+def a_called_run_is_told_to_end_when_its_caller_did(world: World) -> None:
+    called = {entry.path: entry.run for entry in world.history if isinstance(entry, ChildCalled)}
+    assert len(set(called.values())) == len(called)
+    told = Counter(post.run for post in world.posts if post.kind == "cancel")
+    assert all(count == 1 for count in told.values()), told
+    assert set(told) <= set(called.values())
+    for path, run in called.items():
+        if path not in world.state.active and world.children[run].has_begun:
+            child = world.children[run]
+            assert child.is_over or child.is_told_to_end, f"{run} goes on and nobody waits for it"
+
+
+def an_answer_that_came_early_counts_when_its_wait_begins(world: World) -> None:
+    early: set[tuple[str, str]] = set()
+    answered: str | None = None
+    for entry in world.history:
+        if answered:
+            ended = isinstance(entry, ENDS) and entry.path == answered
+            answered = None if ended else answered
+        match entry:
+            case SignalReceived():
+                early.add((entry.path, entry.name))
+            case WaitStarted():
+                is_answered = any((entry.path, each.name) in early for each in entry.awaits)
+                answered = entry.path if is_answered else answered
+    assert answered is None or world.state.steps[answered].finished_at, f"{answered} was answered and goes on waiting"
+
+
+def a_caller_is_told_of_the_end_once(world: World) -> None:
+    told = [post for post in world.posts if post.kind == "child"]
+    parent = world.beginning.parent
+    expected = 1 if parent and not parent.is_detached and world.is_over else 0
+    assert len(told) == expected
+    for post in told:
+        assert parent
+        assert post.run == parent.run
+
+
+AT_EVERY_STEP: tuple[Promise, ...] = (
+    the_state_is_the_fold_of_what_was_stored,
+    a_restart_is_owed_what_an_uninterrupted_run_still_performs,
+    a_run_ends_or_visibly_waits_for_a_named_thing,
+    what_is_over_is_not_performed,
+    a_foreach_has_at_most_max_parallel_items_under_way,
+    what_is_open_stands_in_what_is_open,
+)
+AT_THE_END: tuple[Promise, ...] = (
+    a_part_of_a_run_ends_once,
+    a_step_is_reached_once_and_ends_once,
+    a_branch_begins_once_and_ends_once_and_before_its_block,
+    a_step_is_reached_when_the_one_before_it_is_done,
+    nothing_but_cleanup_begins_in_what_is_to_end,
+    a_finally_is_performed_once_for_every_try_that_was_entered,
+    every_attempt_of_a_step_is_given_the_same_input,
+    an_attempt_is_begun_once_unless_the_process_died,
+    a_parked_step_is_not_repeated_after_an_unknown_ending,
+    a_run_is_paused_for_what_a_person_must_decide,
+    undo_goes_in_reverse_order_and_takes_no_effect_back_twice,
+    every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for,
+    a_foreach_gives_its_items_in_order,
+    a_called_run_is_told_to_end_when_its_caller_did,
+    a_caller_is_told_of_the_end_once,
+    an_answer_that_came_early_counts_when_its_wait_begins,
+    replaying_a_history_gives_the_same_decisions,
+    nothing_follows_the_end,
+)

@@ -1,0 +1,166 @@
+"""A run told step by step: a pipeline in YAML, facts as short calls, and the history as a list of short lines."""
+
+from textwrap import dedent
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from durable.action import Action, ActionError, Context, Ending
+from durable.decide import Advance, Effect, outstanding, raised, returned
+from durable.definition import Definition, resolve
+from durable.flow import CORE_ACTIONS
+from durable.history import (
+    AnyEntry,
+    AttemptStarted,
+    CancelRequested,
+    ChildEnded,
+    DeadlinePassed,
+    EndStatus,
+    Fact,
+    Failure,
+    Links,
+    Parent,
+    RunStarted,
+    SignalReceived,
+    State,
+    StepResolved,
+    StepState,
+    TimerFired,
+    Verdict,
+    fold,
+)
+from durable.language.load import Catalogue, load
+from durable.values import JSON, NULL, Value
+
+T0 = 1_700_000_000_000
+RUN = "run_told"
+
+
+class Anything(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+async def _nothing(context: Context, input: Anything) -> JSON:
+    return None
+
+
+ACTIONS = {f"test.{name}": Action(name, _nothing, Anything) for name in ("do", "undo")}
+CATALOGUE = Catalogue(ACTIONS, CORE_ACTIONS, {})
+
+
+def pipeline(text: str) -> Definition:
+    """The definition that a YAML text means."""
+    loaded = load(dedent(text), file="told.yaml", catalogue=CATALOGUE)
+    assert loaded.pipeline, [str(problem) for problem in loaded.problems]
+    return resolve(loaded.pipeline, ACTIONS.get)
+
+
+class Run:
+    """A run of a pipeline. `new` are the lines that the last fact added to the history, `asked` the effects."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        inputs: dict[str, JSON] | None = None,
+        parent: Parent | None = None,
+        queued_for: str | None = None,
+    ) -> None:
+        self.definition = pipeline(text)
+        self.state = State(run=RUN)
+        self.history: list[AnyEntry] = []
+        self.now = T0
+        self.new: list[str] = []
+        self.asked: list[Effect] = []
+        started = RunStarted(
+            at=T0,
+            pipeline="told",
+            version=self.definition.version,
+            deadline=T0 + self.definition.spec.timeout,
+            inputs=Value.of(dict(inputs or {})),
+            parent=parent,
+            queued_for=queued_for,
+            links=Links("https://example.com/answers", "key"),
+        )
+        self.report(started)
+
+    def __getitem__(self, path: str) -> StepState:
+        return self.state.steps[path]
+
+    def report(self, fact: Fact) -> "Run":
+        advance = Advance(self.definition, self.state, fact)
+        advance.follow()
+        self.history += advance.entries
+        self.new = [line(entry) for entry in advance.entries]
+        self.asked = advance.effects
+        return self
+
+    def asks(self, kind: type[Effect]) -> list[str]:
+        """The paths for which the last fact asked such an effect."""
+        return [each.path for each in self.asked if isinstance(each, kind) and hasattr(each, "path")]
+
+    @property
+    def story(self) -> list[str]:
+        """The whole history, but for its first entry."""
+        return [line(entry) for entry in self.history[1:]]
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    def completes(self, path: str, output: JSON = None) -> "Run":
+        at, attempt = self.now, self[path].attempt
+        return self.report(returned(self.definition, self.state, path, attempt, output, started_at=at, at=at))
+
+    def fails(self, path: str, code: str = "no", *, ending: Ending = "answered") -> "Run":
+        error_class = "network" if ending == "unknown" else "client"
+        error = ActionError("it failed", error_class=error_class, code=code, ending=ending)  # type: ignore[arg-type]  # of two
+        return self.report(raised(path, self[path].attempt, error, started_at=self.now, at=self.now))
+
+    def starts_durably(self, path: str) -> "Run":
+        return self.report(AttemptStarted(at=self.now, path=path, attempt=self[path].attempt))
+
+    def is_answered(self, path: str, data: JSON = None, *, name: str = "") -> "Run":
+        return self.report(SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
+
+    def wakes(self, path: str, *, late: int = 0) -> "Run":
+        """The time that a step waits for has come."""
+        self.now = (self[path].due or 0) + late
+        return self.report(TimerFired(at=self.now, path=path))
+
+    def child_ends(self, path: str, status: EndStatus = "completed", outputs: JSON = None) -> "Run":
+        error = Failure.of(None, "broken", "the child failed") if status == "failed" else None
+        value = NULL if outputs is None else Value.of(outputs)
+        child = self[path].child
+        return self.report(ChildEnded(at=self.now, path=path, status=status, run=child, outputs=value, error=error))
+
+    def is_cancelled(self) -> "Run":
+        return self.report(CancelRequested(at=self.now, reason="enough"))
+
+    def runs_out_of_time(self) -> "Run":
+        self.now = self.state.deadline or 0
+        return self.report(DeadlinePassed(at=self.now))
+
+    def is_resolved(self, path: str, verdict: Verdict, output: JSON = None) -> "Run":
+        return self.report(StepResolved(at=self.now, path=path, verdict=verdict, output=Value.of(output)))
+
+    def crashes(self) -> "Run":
+        """The process dies; the lines and effects are those of its successor."""
+        self.state = fold(RUN, self.history)
+        facts, effects = outstanding(self.definition, self.state, self.now)
+        told: list[str] = []
+        for fact in facts:
+            effects += self.report(fact).asked
+            told += self.new
+        self.new, self.asked = told, effects
+        return self
+
+
+def line(entry: AnyEntry) -> str:
+    """An entry in few words: `step_completed a`, `branch_ended all[1] failed`."""
+    told: Any = entry
+    place = getattr(told, "path", None) or ""
+    if getattr(told, "index", None) is not None:
+        place += f"[{told.index}]"
+    elif hasattr(told, "branch"):
+        place += f" {told.branch!r}"
+    words = [str(entry.__struct_config__.tag), place, getattr(told, "status", "")]
+    return " ".join(word for word in words if word)

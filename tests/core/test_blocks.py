@@ -1,0 +1,271 @@
+"""Blocks: which branch is performed, and what the end of a branch means for its block."""
+
+from durable.decide import Abandon, Perform, Wake
+from durable.decide.blocks import BURST
+from durable.scope import names
+from tests.core.telling import Run
+
+
+def test_a_switch_performs_the_first_case_that_holds() -> None:
+    run = Run(
+        """
+        inputs: {kind: {}}
+        steps:
+          - id: route
+            switch:
+              - {when: "inputs.kind == 'digital'", steps: [{id: licence, use: test.do}]}
+              - {when: "true", steps: [{id: parcel, use: test.do}]}
+            else: [{id: refuse, use: test.do}]
+        """,
+        inputs={"kind": "book"},
+    )
+    assert run.story == ["block_started route", "branch_started route 'case 2'", "step_scheduled route.parcel"]
+    assert run.completes("route.parcel").new == [
+        "step_completed route.parcel",
+        "branch_ended route 'case 2' completed",
+        "step_completed route",
+        "main_ended completed",
+        "run_finished completed",
+    ]
+
+
+def test_a_switch_in_which_nothing_holds_and_without_an_else_is_done() -> None:
+    run = Run("""
+        steps:
+          - id: route
+            switch: [{when: "false", steps: [{id: never, use: test.do}]}]
+    """)
+    assert run.state.status == "completed"
+    assert "never" not in str(run.story)
+
+
+def test_a_foreach_has_at_most_max_parallel_items_under_way_and_gives_its_output_in_item_order() -> None:
+    run = Run(
+        """
+        inputs: {lines: {}}
+        steps:
+          - id: all
+            foreach: inputs.lines
+            as: line
+            max_parallel: 2
+            steps: [{id: one, use: test.do, with: {n: "{{ line }}", place: "{{ index }}"}}]
+          - {id: after, use: test.do, with: {all: "{{ steps.all.output }}"}}
+        """,
+        inputs={"lines": ["a", "b", "c"]},
+    )
+    assert run.asks(Perform) == ["all[0].one", "all[1].one"]
+    run.completes("all[1].one", "second")
+    assert run.asks(Perform) == ["all[2].one"]
+    assert run["all[2].one"].input.load() == {"n": "c", "place": 2}
+    run.completes("all[2].one", "third").completes("all[0].one", "first")
+    given = run["after"].input.load()
+    assert isinstance(given, dict)
+    items = given["all"]
+    assert isinstance(items, list)
+    assert [item["steps"]["one"]["output"] for item in items] == ["first", "second", "third"]  # type: ignore[index,call-overload]
+
+
+def test_the_first_item_that_fails_ends_a_foreach() -> None:
+    run = Run("""
+        steps:
+          - id: all
+            foreach: "[1, 2, 3]"
+            max_parallel: 2
+            steps: [{id: one, use: test.do}]
+    """)
+    assert run.fails("all[0].one").new == [
+        "attempt_failed all[0].one",
+        "step_failed all[0].one",
+        "branch_ended all[0] failed",
+        "branches_cancelled all",
+        "step_cancelled all[1].one",
+        "branch_ended all[1] cancelled",
+        "step_failed all",
+        "main_ended failed",
+        "run_finished failed",
+    ]
+    assert run.asks(Abandon) == ["all[1].one"]
+
+
+def test_a_foreach_that_collects_goes_on_after_a_failure() -> None:
+    run = Run("""
+        steps:
+          - id: all
+            foreach: "[1, 2]"
+            on_item_error: collect
+            steps: [{id: one, use: test.do}]
+          - {id: after, use: test.do}
+    """)
+    run.fails("all[0].one").completes("all[1].one")
+    assert run.asks(Perform) == ["after"]
+    output = names(run.definition, run.state)["steps"]["all"]["output"]  # type: ignore[index]
+    assert [item["status"] for item in output] == ["failed", "completed"]
+
+
+def test_a_failure_in_one_branch_cancels_the_others() -> None:
+    run = Run("""
+        steps:
+          - id: both
+            parallel:
+              left: [{id: a, use: test.do}, {id: never, use: test.do}]
+              right: [{id: b, use: test.do}]
+    """)
+    assert run.asks(Perform) == ["both.a", "both.b"]
+    assert run.fails("both.b").new[2:] == [
+        "branch_ended both 'right' failed",
+        "branches_cancelled both",
+        "step_cancelled both.a",
+        "branch_ended both 'left' cancelled",
+        "step_failed both",
+        "main_ended failed",
+        "run_finished failed",
+    ]
+
+
+def test_branches_may_come_to_their_end_before_a_failure_counts() -> None:
+    run = Run("""
+        steps:
+          - id: both
+            on_branch_error: finish
+            parallel:
+              left: [{id: a, use: test.do}, {id: then, use: test.do}]
+              right: [{id: b, use: test.do}]
+    """)
+    run.fails("both.b").completes("both.a")
+    assert run.asks(Perform) == ["both.then"]
+    run.completes("both.then")
+    assert run.state.status == "failed"
+    assert run.state.error
+    assert run.state.error.step == "both.b"
+
+
+def test_nothing_begins_in_a_block_that_a_failure_in_the_same_moment_ends() -> None:
+    """The inner step was decided on before the failure was known to end its block."""
+    run = Run("""
+        steps:
+          - id: both
+            parallel:
+              left: [{id: inner, parallel: {one: [{id: a, use: test.do}], two: [{id: b, use: test.do}]}}]
+              right: [{id: halt, use: flow.fail, with: {message: no}}]
+    """)
+    assert run.state.status == "failed"
+    assert run["both.inner"].status == "cancelled"
+    under_way = set(run.asks(Perform)) - set(run.asks(Abandon))
+    assert not under_way
+
+
+def test_two_branches_that_fail_in_the_same_moment_end_their_block_once() -> None:
+    run = Run("""
+        steps:
+          - id: three
+            parallel:
+              a: [{id: no_a, use: flow.fail, with: {message: a}}]
+              b: [{id: no_b, use: flow.fail, with: {message: b}}]
+              c: [{id: work, use: test.do}]
+    """)
+    assert run.story.count("step_failed three") == 1
+    assert run.story.count("step_cancelled three.work") == 1
+    assert run.story.count("branch_ended three 'c' cancelled") == 1
+    assert run.state.error
+    assert run.state.error.message == "a"
+
+
+def test_a_failure_is_answered_by_the_first_handler_that_holds_and_finally_follows() -> None:
+    run = Run("""
+        steps:
+          - id: pay
+            try: [{id: charge, use: test.do}]
+            catch:
+              - {when: "error.code == 'other'", steps: [{id: never, use: test.do}]}
+              - steps: [{id: note, use: test.do, with: {why: "{{ error.message }}"}}]
+            finally: [{id: audit, use: test.do}]
+          - {id: after, use: test.do}
+    """)
+    run.fails("pay.charge")
+    assert run["pay.note"].input.load() == {"why": "it failed"}
+    assert run.completes("pay.note").asks(Perform) == ["pay.audit"]
+    assert run.completes("pay.audit").asks(Perform) == ["after"]
+    assert run["pay"].status == "completed"
+
+
+def test_a_failure_that_nobody_answers_is_passed_on_after_finally() -> None:
+    run = Run("""
+        steps:
+          - id: pay
+            try: [{id: charge, use: test.do}]
+            finally: [{id: audit, use: test.do}]
+    """)
+    assert run.fails("pay.charge").asks(Perform) == ["pay.audit"]
+    run.completes("pay.audit")
+    assert run.state.status == "failed"
+    assert run.state.error
+    assert run.state.error.step == "pay.charge"
+
+
+def test_a_handler_whose_condition_cannot_be_evaluated_fails_the_try_and_is_not_performed() -> None:
+    run = Run("""
+        steps:
+          - id: pay
+            try: [{id: charge, use: test.do}]
+            catch: [{when: "error.details.reason == 1", steps: [{id: note, use: test.do}]}]
+            finally: [{id: audit, use: test.do}]
+    """)
+    assert run.fails("pay.charge").new[2:] == [
+        "branch_ended pay 'try' failed",
+        "branch_started pay 'catch 1'",
+        "branch_ended pay 'catch 1' failed",
+        "branch_started pay 'finally'",
+        "step_scheduled pay.audit",
+    ]
+
+
+def test_a_repeat_goes_on_until_its_expression_holds_and_keeps_its_pace() -> None:
+    run = Run("""
+        steps:
+          - id: settled
+            repeat: {until: "steps.status.output == 'settled'", every: 30s}
+            steps: [{id: status, use: test.do}]
+          - {id: after, use: test.do, with: {last: "{{ steps.settled.output.status.output }}"}}
+    """)
+    begun = run.now
+    run.now += 10_000
+    run.completes("settled[0].status", "pending")
+    assert run.asked == [Wake("settled", begun + 30_000)]
+    assert run.state.status == "waiting"
+    assert run.wakes("settled").asks(Perform) == ["settled[1].status"]
+    run.completes("settled[1].status", "settled")
+    assert run["after"].input.load() == {"last": "settled"}
+
+
+def test_a_repeat_that_is_exhausted_fails() -> None:
+    run = Run("""
+        steps:
+          - id: settled
+            repeat: {until: "false", max_times: 2}
+            steps: [{id: status, use: test.do}]
+    """)
+    run.completes("settled[0].status").completes("settled[1].status")
+    assert run.state.error
+    assert run.state.error.code == "repeat_exhausted"
+
+
+def test_a_long_loop_without_effects_pauses_for_a_moment_between_two_commits() -> None:
+    run = Run(
+        """
+        inputs: {many: {}}
+        steps:
+          - id: all
+            foreach: inputs.many
+            max_parallel: 10
+            steps: [{id: never, if: "false", use: test.do}]
+        """,
+        inputs={"many": [None] * 2_000},
+    )
+    commits = 1
+    while not run.state.finished:
+        assert run.state.since_fact < 2 * BURST
+        assert run.asked == [Wake("all", run.now)]
+        run.wakes("all")
+        commits += 1
+    assert commits > 5
+    assert run["all[1999].never"].status == "skipped"

@@ -1,0 +1,81 @@
+"""Runs that a run calls, and events that it sends."""
+
+import pytest
+
+from durable.action import Ending
+from durable.decide import DEPTH_LIMIT, Call, Emit, Post, Wake
+from durable.history import EndStatus, Parent
+from tests.core.telling import T0, Run
+
+CALL = "steps: [{id: licence, use: flow.call, with: {pipeline: issue_licence}, timeout: 1h}, {id: after, use: test.do}]"
+
+
+def test_a_called_run_has_a_name_that_a_restart_knows() -> None:
+    run = Run(CALL)
+    assert run.story == ["step_scheduled licence", "child_called licence", "timer_set licence"]
+    child = run["licence"].child or ""
+    assert run.asked == [Call("licence", child), Wake("licence", T0 + 3_600_000)]
+    assert run.crashes().asked == [Call("licence", child), Wake("licence", T0 + 3_600_000)]
+
+
+def test_the_outputs_of_the_called_run_are_those_of_the_step() -> None:
+    run = Run(CALL).child_ends("licence", outputs={"key": "k"})
+    assert run["licence"].output.load() == {"key": "k"}
+    assert "step_scheduled after" in run.new
+    assert run.child_ends("licence").new == [], "it ends once"
+
+
+@pytest.mark.parametrize(("status", "code"), [("failed", "broken"), ("cancelled", "child_cancelled")])
+def test_the_failure_of_the_called_run_is_that_of_the_step(status: EndStatus, code: str) -> None:
+    run = Run(CALL).child_ends("licence", status)
+    assert run.state.error
+    assert run.state.error.code == code
+
+
+def test_a_called_run_that_takes_too_long_is_told_to_end() -> None:
+    run = Run(CALL)
+    child = run["licence"].child
+    run.wakes("licence")
+    assert run.state.error
+    assert run.state.error.code == "call_timeout"
+    assert [(post.run, post.kind) for post in run.asked if isinstance(post, Post)] == [(child, "cancel")]
+
+
+def test_a_called_run_is_told_to_end_when_its_caller_is_cancelled() -> None:
+    run = Run(CALL)
+    child = run["licence"].child
+    run.is_cancelled()
+    assert [(post.run, post.kind) for post in run.asked if isinstance(post, Post)] == [(child, "cancel")]
+    assert run.child_ends("licence").new == []
+
+
+@pytest.mark.parametrize("ending", ["answered", "unknown"])
+def test_a_caller_is_told_of_the_end_once(ending: Ending) -> None:
+    run = Run(
+        "{defaults: {retry: {max_attempts: 1}}, steps: [{id: a, use: test.do}]}",
+        parent=Parent("run_caller", "licence", 1),
+    )
+    run.fails("a", ending=ending)
+    posts = [post for post in run.asked if isinstance(post, Post)]
+    assert [(post.run, post.kind) for post in posts] == [("run_caller", "child")]
+    told = posts[0].data.load()
+    assert isinstance(told, dict)
+    assert (told["path"], told["status"]) == ("licence", "failed")
+
+
+def test_nobody_is_told_of_the_end_of_a_detached_run() -> None:
+    run = Run("steps: [{id: a, use: test.do}]", parent=Parent("run_caller", "licence", 1, is_detached=True))
+    assert not run.completes("a").asked
+
+
+def test_runs_that_call_each_other_in_a_circle_come_to_an_end() -> None:
+    run = Run(CALL, parent=Parent("run_caller", "licence", DEPTH_LIMIT))
+    assert run.state.error
+    assert run.state.error.code == "too_deep"
+
+
+def test_an_event_is_asked_for_until_its_checkpoint_is_there() -> None:
+    run = Run("steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]")
+    assert run.asked == [Emit("tell")]
+    assert run.crashes().asked == [Emit("tell")]
+    assert not run.completes("tell").crashes().asked
