@@ -1,6 +1,6 @@
 """The service is killed and stopped, and a ledger outside tells what it did: promises P1 to P4.
 
-The full evidence is a command: `python -m tests.kill --kills 60`.
+The full evidence is a command: `python -m tests.kill --kills 60`, and again with `--constructs`.
 """
 
 import random
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from durable.journal import open_reader
-from tests.kill.evidence import Evidence
+from tests.kill.claims import evidence_of
 from tests.kill.home import Home
-from tests.kill.loop import KINDS, kill_loop
+from tests.kill.loop import CONSTRUCTS, STEPS, kill_loop
 from tests.kill.processes import LedgerProcess, Service
 from tests.kill.provider import Provider, Webhook
 
@@ -41,9 +41,16 @@ async def provider(home: Home) -> AsyncIterator[Provider]:
 @pytest.mark.slow
 async def test_twelve_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_path: Path) -> None:
     record = await kill_loop(tmp_path, kills=12, seed=1)
-    evidence = Evidence(record)
+    evidence = evidence_of(record)
     assert evidence.holds, evidence.table()
-    assert {death.kind for death in record.deaths} == set(KINDS), evidence.table()
+    assert {death.kind for death in record.deaths} == set(STEPS.kinds), evidence.table()
+
+
+@pytest.mark.slow
+async def test_runs_of_every_construct_are_killed_and_end_as_they_should(tmp_path: Path) -> None:
+    few = CONSTRUCTS._replace(senders=4)
+    evidence = evidence_of(await kill_loop(tmp_path, kills=1, seed=5, scenario=few))
+    assert evidence.holds, evidence.table()
 
 
 async def test_a_run_killed_in_its_second_step_goes_on_at_its_second_step(

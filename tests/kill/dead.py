@@ -2,7 +2,9 @@
 
 import shutil
 import sqlite3
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from durable.history import State, apply, decode_entries
@@ -25,31 +27,46 @@ class DeadJournal:
             for entry in decode_entries(data):
                 apply(state, entry)
 
-    def completed(self) -> set[tuple[str, str]]:
-        """Every run and step that has its checkpoint."""
+    def ended(self) -> set[tuple[str, str]]:
+        """Every run and step that has its checkpoint, has failed for good or was left out."""
         return {
             (run, path)
             for run, state in self.states.items()
             for path, step in state.steps.items()
-            if step.status == "completed"
+            if step.status in ("completed", "failed", "skipped")
         }
 
     def in_flight(self) -> int:
-        """How many steps were under way."""
-        return sum(len(state.active) for state in self.states.values() if not state.finished)
+        """How many steps were under way, but for those that waited."""
+        return sum(
+            state.steps[path].status == "running"
+            for state in self.states.values()
+            if not state.finished
+            for path in state.active
+        )
+
+    def events(self) -> Counter[tuple[str, str]]:
+        """How often each event was written that has a type, by its source and its id there."""
+        with self._copy() as connection:
+            return Counter(connection.execute("SELECT source, key FROM events WHERE type IS NOT NULL").fetchall())
 
     def _new_rows(self) -> list[tuple[str, bytes]]:
         if not self._file.exists():
             return []
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir()
-        for file in (self._file, self._file.with_name(f"{FILE_NAME}-wal")):
-            if file.exists():
-                shutil.copyfile(file, self._scratch / file.name)
-        with closing(sqlite3.connect(self._scratch / FILE_NAME)) as connection:
+        with self._copy() as connection:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
                 return []
             query = "SELECT rowid, run, entries FROM entries WHERE rowid > ? ORDER BY rowid"
             rows = connection.execute(query, (self._last_row,)).fetchall()
         self._last_row = rows[-1][0] if rows else self._last_row
         return [(run, data) for _, run, data in rows]
+
+    @contextmanager
+    def _copy(self) -> Iterator[sqlite3.Connection]:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir()
+        for file in (self._file, self._file.with_name(f"{FILE_NAME}-wal")):
+            if file.exists():
+                shutil.copyfile(file, self._scratch / file.name)
+        with closing(sqlite3.connect(self._scratch / FILE_NAME)) as connection:
+            yield connection

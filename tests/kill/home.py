@@ -2,6 +2,7 @@
 
 import secrets
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +92,7 @@ outputs:
   last: "{{ steps.last.output.receipt }}"
 """
 
+SEQUENCES = {"repeatable": REPEATABLE, "parked": PARKED}
 STEPS = {"repeatable": ("first", "second", "third"), "parked": ("before", "middle", "last")}
 MAY_NOT_REPEAT = "middle"
 
@@ -122,11 +124,11 @@ class Home:
     def log(self) -> Path:
         return self.folder / "service.log"
 
-    def write_pipelines(self, ledger: str) -> None:
+    def write_pipelines(self, ledger: str, pipelines: Mapping[str, str] = SEQUENCES) -> None:
         """Write the config folder; the effects go to the ledger at that URL."""
         folder = self.config / "pipelines"
         folder.mkdir(parents=True)
-        for name, text in (("repeatable", REPEATABLE), ("parked", PARKED)):
+        for name, text in pipelines.items():
             (folder / f"{name}.yaml").write_text(text.replace("LEDGER", ledger))
 
     def environment(self) -> dict[str, str]:
@@ -135,4 +137,5 @@ class Home:
             "WAYPOST_EGRESS_ALLOW": "127.0.0.0/8",
             "WAYPOST_SECRET_SENDER": f"whsec_{b64encode(self.sender_secret).decode()}",
             "WAYPOST_RECOVERY_LIMIT": "1000",
+            "WAYPOST_ADDRESS_RATE": "none",
         }

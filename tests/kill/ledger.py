@@ -3,7 +3,8 @@
     python -m tests.kill.ledger FILE [--refuse-every N] [--delay MS]
 
 `POST /effects/{event}/{step}` is a line of FILE, flushed to the disk before the answer. A key that was seen before is
-marked as a repeat, and a ledger that honours keys would not perform it. Every N-th effect is refused with 503 when it
+marked as a repeat, and a ledger that honours keys would not perform it; what stands under `tell` in the body is kept
+for the people around. Every N-th effect is refused with 503 when it
 first comes, and each takes up to MS milliseconds, some before it happens and the rest until it is answered. On a port
 of its own the ledger is told to hold answers back: what is then killed has had its effect, and will never know.
 
@@ -36,6 +37,9 @@ SETTLE = 0.02
 
 Outcome: TypeAlias = Literal["performed", "repeated", "refused"]
 
+DECLINED = "declined"
+"""What the name of an effect begins with that is never granted."""
+
 
 class Line(msgspec.Struct, frozen=True):
     """One request for an effect; `position` counts from 1, `at` is in milliseconds."""
@@ -48,6 +52,12 @@ class Line(msgspec.Struct, frozen=True):
     key: str
     sha256: str
     outcome: Outcome
+    tell: dict[str, Any] = {}
+
+    @property
+    def path(self) -> str:
+        """The path of the step that sent it."""
+        return self.key.partition(":")[2]
 
 
 def read_lines(file: Path) -> list[Line]:
@@ -106,6 +116,8 @@ class Ledger:
         await asyncio.sleep(after)
         if line.outcome == "refused":
             return 503, {"reason": "not now"}
+        if step.startswith(DECLINED):
+            return 402, {"reason": "never", "receipt": line.position}
         return 200, {"receipt": line.position}
 
     def _record(self, event: str, step: str, request: Request) -> Line:
@@ -120,6 +132,7 @@ class Ledger:
             key=key,
             sha256=hashlib.sha256(request.body).hexdigest(),
             outcome=self._outcome(event, step, key),
+            tell=_told(request.body),
         )
         os.write(self._file, msgspec.json.encode(line) + b"\n")
         os.fsync(self._file)
@@ -159,6 +172,13 @@ class Ledger:
                 await asyncio.sleep(SETTLE)
                 await self._unconnected.wait()
         return 200, {"position": self._position}
+
+
+def _told(body: bytes) -> dict[str, Any]:
+    """What an effect says to the people around."""
+    document = msgspec.json.decode(body) if body else None
+    told = document.get("tell") if isinstance(document, dict) else None
+    return told if isinstance(told, dict) else {}
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handler) -> None:

@@ -6,20 +6,47 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from tests.kill.constructs import PIPELINES, TURNS
 from tests.kill.dead import DeadJournal
-from tests.kill.home import Home
+from tests.kill.home import SEQUENCES, Home
 from tests.kill.ledger import Line
+from tests.kill.people import People, Said
 from tests.kill.processes import Died, LedgerProcess, Service
 from tests.kill.provider import Accepted, Provider
-from tests.kill.service import POINTS
+from tests.kill.service import PLAIN, POINTS, SPECIAL, Point
 
-Kind: TypeAlias = Literal["random", "accept", "append", "statement", "commit", "recovery", "effect", "drain"]
+Kind: TypeAlias = Point | Literal["random", "effect", "drain"]
 """`random` at any moment, `effect` after an effect and before its checkpoint, `drain` after SIGTERM and before the end
 that it asks for; the others are `service`'s points."""
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+
+class Scenario(NamedTuple):
+    """What runs while it is killed: its pipelines, the kinds of kill, who sends how often (seconds between two)."""
+
+    name: str
+    pipelines: Mapping[str, str]
+    kinds: tuple[Kind, ...]
+    turns: tuple[str, ...] = ()
+    senders: int = 12
+    pause: float = 0.05
+    may_remain: tuple[str, ...] = ()
+    has_people: bool = True
+    longest_life: float = 20.0
+    """Seconds after which a life whose point was not passed is killed all the same, and counted as `random`."""
+
+
+STEPS = Scenario("steps", SEQUENCES, ("random", *PLAIN, "effect", "drain"), may_remain=("paused",), has_people=False)
+CONSTRUCTS = Scenario(
+    "constructs",
+    PIPELINES,
+    ("random", *PLAIN, "effect", "drain", *SPECIAL),
+    TURNS,
+    senders=8,
+    pause=0.4,
+    longest_life=12.0,
+)
 
 FARTHEST: Mapping[Kind, int] = {
     "accept": 60,
@@ -29,13 +56,16 @@ FARTHEST: Mapping[Kind, int] = {
     "recovery": 1,
     "effect": 150,
     "drain": 150,
+    **dict.fromkeys(SPECIAL, 6),
+    "burst": 2,
+    "slot": 3,
+    "resolve": 3,
+    "paused": 3,
 }
 """Up to which passing of its point a life may go."""
 
-LONGEST_LIFE = 20.0
-"""Seconds after which a life whose point was not passed is killed all the same, and counted as `random`."""
-
-REST = 60.0
+REST, SHORT_REST = 60.0, 12.0
+"""Seconds for everything to end; the shorter for what is expected not to."""
 REFUSE_EVERY = 16
 DELAY = 40
 
@@ -54,6 +84,7 @@ class Record:
     """What a kill loop leaves: everything that the claims are made of."""
 
     seed: int
+    scenario: Scenario = STEPS
     deaths: list[Death] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     checkpoints: dict[tuple[str, str], int] = field(default_factory=dict)  # the ledger's position when first seen
@@ -61,33 +92,41 @@ class Record:
     lines: Sequence[Line] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histories: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # how often each was written
+    said: Said = field(default_factory=Said)
     problems: list[str] = field(default_factory=list)
 
 
-def plan(kills: int, chance: random.Random) -> list[Kind]:
-    """Every kind once and then any, in any order, but a first recovery where there is something to recover."""
-    weights = [3 if kind == "random" else 1 for kind in KINDS]
-    kinds = [*KINDS, *chance.choices(KINDS, weights, k=kills - len(KINDS))]
+def plan(kinds_of_kill: Sequence[Kind], kills: int, chance: random.Random) -> list[Kind]:
+    """Every kind once and then any, in any order, but a first recovery where there is something to recover; some of
+    the kinds, if there are less kills."""
+    if kills < len(kinds_of_kill):
+        return chance.sample(kinds_of_kill, kills)
+    weights = [3 if kind == "random" else 1 for kind in kinds_of_kill]
+    kinds = [*kinds_of_kill, *chance.choices(kinds_of_kill, weights, k=kills - len(kinds_of_kill))]
     chance.shuffle(kinds)
     kinds.remove("recovery")
     kinds.insert(kinds.index("effect") + 1, "recovery")
     return kinds
 
 
-async def kill_loop(folder: Path, *, kills: int, seed: int) -> Record:
+async def kill_loop(folder: Path, *, kills: int, seed: int, scenario: Scenario = STEPS, sabotage: str = "") -> Record:
     """Kill the service that often, then let everything finish and read what became of it."""
     chance = random.Random(seed)
     home = Home(folder)
-    record = Record(seed)
+    record = Record(seed, scenario)
     async with (
         LedgerProcess(home.ledger, refuse_every=REFUSE_EVERY, delay=DELAY) as ledger,
-        Provider(f"evt{seed}", home.sender_secret, random.Random(-seed)) as provider,
+        Provider(f"evt{seed}", home.sender_secret, random.Random(-seed), scenario.turns) as provider,
+        People(home, random.Random(seed + 1)) as people,
         asyncio.TaskGroup() as group,
     ):
-        home.write_pipelines(ledger.url)
-        sending = group.create_task(provider.work())
-        loop = Loop(home, ledger, provider, record, chance)
-        for kind in plan(kills, chance):
+        home.write_pipelines(ledger.url, scenario.pipelines)
+        sending = group.create_task(provider.work(senders=scenario.senders, pause=scenario.pause))
+        if scenario.has_people:
+            group.create_task(people.work())
+        loop = Loop(home, ledger, provider, people, record, chance, sabotage)
+        for kind in plan(scenario.kinds, kills, chance):
             await loop.live_and_die(kind)
         await loop.finish(sending)
     return record
@@ -97,20 +136,29 @@ class Loop:
     """Lives one life after the other over the same home."""
 
     def __init__(
-        self, home: Home, ledger: LedgerProcess, provider: Provider, record: Record, chance: random.Random
+        self,
+        home: Home,
+        ledger: LedgerProcess,
+        provider: Provider,
+        people: People,
+        record: Record,
+        chance: random.Random,
+        sabotage: str = "",
     ) -> None:
         self._home = home
         self._ledger = ledger
         self._provider = provider
+        self._people = people
+        self._sabotage = sabotage
         self._record = record
         self._chance = chance
         self._journal = DeadJournal(home.data, home.folder / "dead")
 
     async def live_and_die(self, kind: Kind) -> None:
         passings = self._chance.randint(1, FARTHEST.get(kind, 1))
-        async with Service(self._home, f"{kind}:{passings}" if kind in POINTS else "") as service:
+        async with self._service(f"{kind}:{passings}" if kind in POINTS else "") as service:
             died_of = await self._live(service, kind, passings)
-            self._provider.url = ""
+            self._provider.url = self._people.url = ""
             code = await service.ended()
         if code != -signal.SIGKILL:
             self._record.problems.append(f"a life that was to be killed ended by itself with exit code {code}")
@@ -125,7 +173,7 @@ class Loop:
             return kind
         try:
             await self._begin(service)
-            async with asyncio.timeout(LONGEST_LIFE):
+            async with asyncio.timeout(self._record.scenario.longest_life):
                 await self._doom(service, kind, passings)
         except Died:
             return kind
@@ -136,7 +184,10 @@ class Loop:
 
     async def _begin(self, service: Service) -> None:
         self._record.starts.append(await service.ready())
-        self._provider.url = service.url
+        self._provider.url = self._people.url = service.url
+
+    def _service(self, kill_at: str = "") -> Service:
+        return Service(self._home, kill_at, self._sabotage)
 
     async def _doom(self, service: Service, kind: Kind, passings: int) -> None:
         """Return when it is to be killed, or has been."""
@@ -156,28 +207,31 @@ class Loop:
         """Nothing moves now: what is completed here may have no effect beyond this position."""
         position = await self._ledger.settled()
         await asyncio.to_thread(self._journal.read)
-        for step in self._journal.completed():
+        for step in self._journal.ended():
             self._record.checkpoints.setdefault(step, position)
         self._record.deaths.append(Death(kind, position, self._journal.in_flight()))
 
     async def finish(self, sending: "asyncio.Task[None]") -> None:
         """Let everything come to its end in a life without a kill, and read it all."""
         record = self._record
-        async with Service(self._home) as service:
+        async with self._service() as service:
             await self._begin(service)
             self._provider.close()
             async with asyncio.timeout(REST):
                 await sending
             try:
-                await service.at_rest(REST)
+                await service.at_rest(SHORT_REST if self._sabotage else REST, but=record.scenario.may_remain)
             except TimeoutError:
                 record.problems.append(f"not every run came to rest within {REST:g} s")
+            self._people.close()
             runs = await service.runs()
             record.runs = {run["id"]: await service.ask(f"/runs/{run['id']}") for run in runs}
-            record.histories = {id: (await service.ask(f"/runs/{id}/history"))["entries"] for id in record.runs}
+            record.histories = {id: await service.history(id) for id in record.runs}
             service.terminate()
             if code := await service.ended():
                 record.problems.append(f"the last life ended with exit code {code}")
+        record.events = await asyncio.to_thread(self._journal.events)
         record.answers = self._provider.answers
-        record.problems += self._provider.problems
+        record.said = self._people.said
+        record.problems += [*self._provider.problems, *record.said.problems]
         record.lines = self._ledger.lines()

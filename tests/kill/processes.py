@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -19,10 +20,10 @@ import httpx
 
 from tests.kill.home import Home
 from tests.kill.ledger import Line, read_lines
-from tests.kill.service import VARIABLE
+from tests.kill.service import SABOTAGE, VARIABLE
 
 ROOT = Path(__file__).parents[2]
-POLL = 0.005
+POLL = 0.02
 PATIENCE = 60.0
 """Seconds for what takes one, on a machine that is busy with other things."""
 
@@ -73,13 +74,15 @@ class Child:
 class Service(Child):
     """One life of the service over a home; `kill_at` is a point at which it kills itself, such as `append:7`."""
 
-    def __init__(self, home: Home, kill_at: str = "") -> None:
+    def __init__(self, home: Home, kill_at: str = "", sabotage: str = "") -> None:
         self._home = home
         self.url = ""
         self._client = httpx.AsyncClient(trust_env=False, timeout=30)
         program = ["tests.kill.service", "serve", "--config", str(home.config), "--data", str(home.data)]
         with home.log.open("ab") as log:
-            super().__init__([*program, "--port", "0"], {**home.environment(), VARIABLE: kill_at}, log)
+            super().__init__(
+                [*program, "--port", "0"], {**home.environment(), VARIABLE: kill_at, SABOTAGE: sabotage}, log
+            )
         self._began = time.monotonic()
 
     async def ready(self) -> float:
@@ -129,12 +132,23 @@ class Service(Child):
             page = await self.ask("/runs", limit="1000", after=found[-1]["id"], **query)
         return found
 
-    async def at_rest(self, patience: float = PATIENCE) -> None:
-        """Wait until every run has ended or is paused."""
-        await _until(self._is_at_rest, patience)
+    async def history(self, run: str) -> list[dict[str, Any]]:
+        """Every entry of a run."""
+        found: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page = await self.ask(f"/runs/{run}/history", after=str(after), limit="1000")
+            found += page["entries"]
+            after = page["after"]
+        return found
 
-    async def _is_at_rest(self) -> bool:
-        pages = [await self.ask("/runs", status=status, limit="1") for status in ("queued", "running", "waiting")]
+    async def at_rest(self, patience: float = PATIENCE, *, but: tuple[str, ...] = ("paused",)) -> None:
+        """Wait until every run has ended, but for those of these statuses."""
+        statuses = [each for each in ("queued", "running", "waiting", "paused") if each not in but]
+        await _until(partial(self._has_none, statuses), patience)
+
+    async def _has_none(self, statuses: Sequence[str]) -> bool:
+        pages = [await self.ask("/runs", status=status, limit="1") for status in statuses]
         return not any(page["runs"] for page in pages)
 
     async def __aexit__(self, *error: object) -> None:

@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import httpx
@@ -40,7 +41,7 @@ class Webhook(NamedTuple):
 class Accepted(NamedTuple):
     """A 2xx answer to a delivery."""
 
-    event: str
+    event: str | None
     runs: tuple[str, ...]
     is_duplicate: bool
 
@@ -48,13 +49,15 @@ class Accepted(NamedTuple):
 class Provider:
     """Delivers to wherever `url` is at the moment, and to nowhere while that is empty.
 
+    `turns` are the pipelines that it sends to, one after the other; their names are in the ids then.
     `answers` has every 2xx answer by webhook id, `problems` what no provider should ever see.
     """
 
-    def __init__(self, name: str, secret: bytes, chance: random.Random) -> None:
+    def __init__(self, name: str, secret: bytes, chance: random.Random, turns: Sequence[str] = ()) -> None:
         self._name = name
         self._secret = secret
         self._chance = chance
+        self._turns = turns
         self._client = httpx.AsyncClient(trust_env=False, timeout=PATIENCE, limits=httpx.Limits(keepalive_expiry=4))
         self._number = 0
         self._is_closing = False
@@ -81,6 +84,9 @@ class Provider:
 
     def _next(self) -> Webhook:
         self._number = number = self._number + 1
+        if self._turns:
+            pipeline = self._turns[number % len(self._turns)]
+            return Webhook.of(f"{self._name}-{pipeline}-{number}", pipeline, amount=number)
         pipeline = "parked" if number % 4 == 0 else "repeatable"
         note = BIG_NOTE if number % 25 == 0 else "short"
         return Webhook.of(f"{self._name}-{number}", pipeline, amount=number, note=note)
@@ -92,7 +98,7 @@ class Provider:
             answer = await self._try(webhook, patience)
             if answer is not None and answer.is_success:
                 document = answer.json()
-                accepted = Accepted(document["event"], tuple(document["runs"]), document.get("duplicate", False))
+                accepted = Accepted(document.get("event"), tuple(document["runs"]), document.get("duplicate", False))
                 self.answers[webhook.id].append(accepted)
                 return
             if answer is not None and answer.status_code != 503:

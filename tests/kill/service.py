@@ -10,24 +10,52 @@ program that is shipped knows of them.
     statement   within a unit: the event's row is written, its run is not
     commit      the statements of a transaction are executed, and it is not committed
     recovery    runs have been taken over from a process that died, and nothing of them has been performed
+    call        a run has committed that it calls another, which is not admitted yet
+    child       a called run has committed its end, or a run that it cancels, and nobody knows of it yet
+    event       an event is committed, with a message to a run that waits for it and has not got it yet
+    answer      an answer is committed, and the run has not got it yet
+    cancel      a cancel is committed, and the run has not got it yet
+    resolve     a person's decision is committed, and the run has not got it yet
+    slot        a slot was freed and granted, and the run that was queued for it does not know
+    emit        an event that a run sends is committed, and the run's checkpoint is not
+    undo        in the middle of an undo
+    burst       in the middle of a `foreach` that begins items in a burst
+    paused      a run has just been paused
+
+`SABOTAGE` names what is broken in it on purpose, which the evidence has to notice.
 """
 
 import os
 import signal
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from durable.journal.sqlite import SQLite
 from tests.kill import lifeline
+from tests.kill.sabotage import SABOTAGES
 from triggers.cli import main
 
 VARIABLE = "KILL_AT"
+SABOTAGE = "SABOTAGE"
 
-Point: TypeAlias = Literal["accept", "append", "statement", "commit", "recovery"]
-POINTS: tuple[Point, ...] = get_args(Point)
+Plain: TypeAlias = Literal["accept", "append", "statement", "commit", "recovery"]
+"""The points that every run passes."""
+
+Special: TypeAlias = Literal[
+    "call", "child", "event", "answer", "cancel", "resolve", "slot", "emit", "undo", "burst", "paused"
+]
+"""The points that only some constructs pass."""
+
+Point: TypeAlias = Plain | Special
+PLAIN: tuple[Plain, ...] = get_args(Plain)
+SPECIAL: tuple[Special, ...] = get_args(Special)
+POINTS: tuple[Point, ...] = (*PLAIN, *SPECIAL)
+
+BURST = 50
+"""Items that begin in one commit of a burst, at least."""
 
 
 class Doom:
@@ -51,6 +79,37 @@ _after_commit: Mapping[str, Point] = {
     _statements.advance: "append",
     _statements.take_over: "recovery",
 }
+_of_message: Mapping[str, Point] = {
+    "child": "child",
+    "event": "event",
+    "answer": "answer",
+    "cancel": "cancel",
+    "resolve": "resolve",
+    "slot": "slot",
+}
+
+
+def _passed(sql: str, parameters: Any) -> Iterator[Point]:
+    """The points that a commit passes in which this was executed."""
+    if point := _after_commit.get(sql):
+        yield point
+    if sql == _statements.add_message and (message := _of_message.get(parameters["kind"])):
+        yield message
+    if sql == _statements.add_event and parameters["source"] == "waypost" and parameters["type"]:
+        yield "emit"
+    if sql == _statements.add_entries:
+        yield from _decided(parameters["entries"])
+
+
+def _decided(entries: bytes) -> Iterator[Point]:
+    if b'"child_called"' in entries:
+        yield "call"
+    if b'.undo"' in entries:
+        yield "undo"
+    if b'"run_paused"' in entries:
+        yield "paused"
+    if entries.count(b'"branch_started"') >= BURST:
+        yield "burst"
 
 
 class Connection(sqlite3.Connection):
@@ -63,11 +122,10 @@ class Connection(sqlite3.Connection):
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or Cursor)
 
-    def executed(self, sql: str) -> None:
+    def executed(self, sql: str, parameters: Any) -> None:
         if sql == _statements.add_event:
             _doom.passing("statement")
-        if point := _after_commit.get(sql):
-            self._done.add(point)
+        self._done.update(_passed(sql, parameters))
 
     def commit(self) -> None:
         done, self._done = self._done, set()
@@ -88,11 +146,13 @@ class Cursor(sqlite3.Cursor):
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
         super().execute(sql, parameters)
         if isinstance(self.connection, Connection):
-            self.connection.executed(sql)
+            self.connection.executed(sql, parameters)
         return self
 
 
 if __name__ == "__main__":
     lifeline.hold()
     setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Connection))  # noqa: B010  # its type is overloads
+    if sabotage := os.environ.get(SABOTAGE):
+        SABOTAGES[sabotage]()
     main()
