@@ -25,7 +25,10 @@ PIPELINES = {
     "steps:\n  - {id: a, use: transform.set, with: {values: {}}}\n",
     "broken": "steps: []\n",
 }
-FUZZED_FOR = 12
+ABOUT_WAITS = ("/waits", "/events", "/export", "/answer", "/resolve", "/resume")
+"""Operations that `test_api_waits_document` asks for."""
+
+FUZZED_FOR = 25
 """Seconds; Schemathesis ends the case that is under way."""
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -112,7 +115,8 @@ async def test_real_answers_are_as_the_document_says(tmp_path: Path) -> None:
         for status in operation["responses"]
         if status.startswith("2")
     }
-    assert wanted <= conformance.seen, f"never answered: {sorted(wanted - conformance.seen)}"
+    here = {each for each in wanted if not each[1].endswith(ABOUT_WAITS)}
+    assert here <= conformance.seen, f"never answered: {sorted(here - conformance.seen)}"
     assert {(status) for *_, status in conformance.seen} >= {400, 401, 403, 409, 422}
 
 

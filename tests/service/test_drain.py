@@ -1,0 +1,90 @@
+"""A service that is stopped in the middle of everything: nothing is lost, and nothing of it lives on."""
+
+import asyncio
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.gates import Gates, begin, rows, until_entry
+
+pytestmark = pytest.mark.anyio
+
+BUSY = """
+inputs: {numbers: {type: array}}
+steps:
+  - id: each
+    foreach: inputs.numbers
+    as: n
+    max_parallel: 30
+    steps:
+      - {id: soon, use: wait.delay, with: {for: 5ms}}
+      - {id: call, use: flow.call, with: {pipeline: child, inputs: {n: "{{ n }}"}}}
+      - {id: tell, use: flow.emit, with: {type: done, subject: "{{ n }}"}}
+      - id: first
+        use: wait.any
+        with: {waits: {no: {use: wait.webhook}, yes: {use: wait.delay, with: {for: 20ms}}}}
+        timeout: 1h
+        on_timeout: fail
+"""
+CHILD = """
+inputs: {n: {type: integer}}
+concurrency: {limit: 10}
+steps: [{id: work, use: gate.pass, with: {what: work, value: "{{ inputs.n }}"}}]
+"""
+LISTENS = """
+triggers: [{id: done, use: event, with: {type: done}}]
+steps: [{id: note, use: gate.pass, with: {what: note}}]
+"""
+
+
+@pytest.mark.parametrize("after", ["branch_started", "child_called", "child_ended", "signal_received"])
+async def test_a_service_that_is_stopped_in_the_middle_of_everything_goes_on_from_there(
+    tmp_path: Path, after: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: strange.append(context))
+    gates = Gates()
+    pipelines = {"p": BUSY, "child": CHILD, "listens": LISTENS}
+    before = asyncio.all_tasks()
+    kind = {"signal_received": "step_completed"}.get(after, after)
+    async with gates.serving(tmp_path, pipelines, drain_timeout="2s") as service:
+        run = await begin(service, "p", numbers=list(range(60)))
+        await until_entry(service, run, kind, 20)
+    left = {task for task in asyncio.all_tasks() - before if not task.done()}
+    assert not left, left
+    async with gates.serving(tmp_path, pipelines, drain_timeout="2s") as service:
+        assert (await service.ended(run, within=30))["status"] == "completed"
+        async with asyncio.timeout(20):
+            while rows(tmp_path, "select count(*) from runs where finished_at is null") != [(0,)]:
+                await asyncio.sleep(0.02)
+        assert not service.service.runner.live
+        assert not service.service.runner.adrift
+    assert sorted(value for value in gates.given if value is not None) == list(range(60))
+    assert gates.passed.count("note") == 60
+    assert gates.most["work"] <= 10
+    assert rows(tmp_path, "select run from slots") == rows(tmp_path, "select run from inbox") == []
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not strange, strange
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+CALLS = """
+steps:
+  - {id: before, use: gate.pass, with: {what: before}}
+  - {id: call, use: flow.call, with: {pipeline: child}}
+"""
+CALLED = "steps: [{id: work, use: gate.pass, with: {what: work}}]"
+
+
+async def test_a_run_that_reaches_a_call_while_the_service_drains_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.close("before")
+    async with gates.serving(tmp_path, {"calls": CALLS, "child": CALLED}, drain_timeout="5s") as service:
+        run = await begin(service, "calls")
+        await gates.reached("before")
+        asyncio.get_running_loop().call_later(0.5, gates.open, "before")  # its attempt ends while the service drains
+    async with gates.serving(tmp_path, {"calls": CALLS, "child": CALLED}) as service:
+        assert (await service.ended(run))["status"] == "completed"

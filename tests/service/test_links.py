@@ -1,0 +1,254 @@
+"""Links to waits: whoever has one reads what is asked and answers it once; nobody else learns anything."""
+
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from durable.clock import now
+from tests.service.running import ENVIRONMENT, Running, running
+from tests.service.waiting import PIPELINES, asks, link, say, started
+
+pytestmark = pytest.mark.anyio
+
+PERSON = {"accept": "text/html,application/xhtml+xml"}
+PROGRAM = {"accept": "application/json"}
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, **settings: str | int) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
+    """A service, and somebody without a key."""
+    async with (
+        running(tmp_path, PIPELINES, ENVIRONMENT, (), **settings) as service,
+        httpx.AsyncClient(base_url=service.service.url, trust_env=False) as somebody,
+    ):
+        yield service, somebody
+
+
+async def test_a_page_shows_what_is_asked_escaped_and_without_scripts(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        answer = await somebody.get(await link(service, run), headers=PERSON)
+        told = await service.run(run)
+    page = answer.text
+    assert answer.status_code == 200
+    assert "&lt;b&gt;Refund&lt;/b&gt; &amp; more" in page
+    assert "<script" not in page
+    assert "ops@example.com" in page
+    for part in ('name="fields.amount"', "How much", 'name="fields.count" value="1"', 'type="checkbox"', "<select"):
+        assert part in page
+    assert 'value="&#34;red&#34;"' in page
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert told["status"] == "waiting"
+
+
+async def test_reading_a_link_never_answers_it(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        for pipeline in ("approval", "callback"):
+            run = await started(service, pipeline)
+            url = await link(service, run)
+            for method in ("GET", "HEAD", "GET"):
+                answer = await somebody.request(method, f"{url}?approved=true", headers=PERSON)
+                assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+            for method in ("PUT", "DELETE", "OPTIONS"):
+                assert (await somebody.request(method, url)).status_code == 405
+            assert (await service.run(run))["status"] == "waiting"
+
+
+async def test_a_form_is_typed_as_the_schemas_say(tmp_path: Path) -> None:
+    form = {
+        "approved": "true",
+        "comment": "fine",
+        "fields.amount": "12.5",
+        "fields.count": "",
+        "fields.urgent": "true",
+        "fields.colour": "3",
+    }
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        before = now()
+        answer = await somebody.post(await link(service, run), data=form, headers=PERSON)
+        assert answer.status_code == 202
+        assert "The answer was taken" in answer.text
+        said = (await service.ended(run))["outputs"]["said"]
+    assert before <= said.pop("at") <= now()
+    fields = {"amount": 12.5, "count": 1, "urgent": True, "colour": 3, "note": ""}
+    assert said == {"approved": True, "by": "link", "comment": "fine", "fields": fields}
+
+
+async def test_a_form_that_does_not_fit_comes_back_as_it_was_filled_in(tmp_path: Path) -> None:
+    form = {"approved": "true", "fields.amount": "-1", "fields.count": "x", "fields.nobody": "1", "comment": "<i>"}
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        answer = await somebody.post(await link(service, run), data=form, headers=PERSON)
+        assert answer.status_code == 422
+        for part in ("fields.amount", "fields.count", "fields.colour: it is missing", "fields.nobody", 'value="-1"'):
+            assert part in answer.text
+        assert "&lt;i&gt;" in answer.text
+        undecided = await somebody.post(await link(service, run), data={"fields.amount": "1"}, headers=PERSON)
+        assert undecided.status_code == 422
+        assert "approved: say true or false" in undecided.text
+        assert (await service.run(run))["status"] == "waiting"
+
+
+async def test_who_rejects_need_not_fill_anything_in(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        form = {"approved": "false", "fields.amount": "", "comment": ""}
+        assert (await somebody.post(await link(service, run), data=form, headers=PERSON)).status_code == 202
+        said = (await service.ended(run))["outputs"]["said"]
+    assert (said["approved"], said["comment"], said["fields"]) == (False, None, {"urgent": False})
+
+
+async def test_programs_read_and_answer_in_json(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        url = await link(service, run)
+        asked = (await somebody.get(url, headers=PROGRAM)).json()
+        assert (asked["status"], asked["kind"], asked["fields"]["amount"]["minimum"]) == ("asked", "approval", 0)
+        for body, said in (
+            ({"approved": "true"}, "approved"),
+            ({"approved": True}, "fields.amount"),
+            ({"approved": True, "fields": []}, "fields"),
+            ({"approved": True, "aproved": 1}, "aproved"),
+            ([], "body"),
+        ):
+            unfit = await somebody.post(url, json=body)
+            assert unfit.status_code == 422
+            assert said in [each["name"] for each in unfit.json()["errors"]]
+        fields = {"amount": 1, "urgent": False, "colour": "red"}
+        taken = await somebody.post(url, json={"approved": True, "fields": fields})
+        assert (taken.status_code, taken.json()) == (202, {"status": "taken"})
+        assert (await service.ended(run))["outputs"]["said"]["fields"] == {"count": 1, "note": "", **fields}
+
+
+async def test_what_comes_to_a_webhook_is_kept_without_credentials(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "callback")
+        url = await link(service, run)
+        headers = {"authorization": "Basic eDp5", "cookie": "a=b", "referer": url, "x-mine": "1"}
+        answer = await somebody.post(f"{url}?a=1&a=2&b=", json={"ok": True}, headers=headers)
+        assert answer.status_code == 202
+        said = (await service.ended(run))["outputs"]["said"]
+    assert (said["body"], said["query"], said["method"]) == ({"ok": True}, {"a": "1, 2", "b": ""}, "POST")
+    assert said["headers"]["x-mine"] == "1"
+    assert not {"authorization", "cookie", "referer"} & said["headers"].keys()
+
+
+async def test_the_second_answer_is_told_that_it_is_the_second(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "early")
+        url = (await service.run(run))["steps"]["link"]["output"]["link"]
+        assert (await somebody.get(url, headers=PROGRAM)).json()["status"] == "early"
+        assert "not asked yet" in (await somebody.get(url, headers=PERSON)).text
+        assert (await somebody.post(url, json={"n": {"type": "integer"}})).status_code == 202
+        again = await somebody.post(url, data={}, headers=PERSON)
+        assert again.status_code == 409
+        assert "answered already" in again.text
+        assert (await somebody.get(url, headers=PERSON)).status_code == 200
+        assert (await service.client.post("/api/events", json={"type": "go.on"})).status_code == 202
+        await asks(service, run, "ask")
+
+
+async def test_an_answer_is_kept_until_its_wait_begins(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "early")
+        told = (await service.run(run))["steps"]["link"]["output"]
+        unknown = await somebody.post(told["other"], json={"approved": True})
+        assert (unknown.status_code, "not known yet" in unknown.text) == (409, True)
+        assert (await somebody.post(told["link"], json={"n": {"type": "integer"}})).status_code == 202
+        await service.client.post("/api/events", json={"type": "go.on"})
+        await asks(service, run, "ask")
+        fields = (await somebody.get(told["other"], headers=PROGRAM)).json()["fields"]
+        assert fields == {"n": {"type": "integer"}}
+        assert (await somebody.post(told["other"], json={"approved": True, "fields": {"n": 1}})).status_code == 202
+        assert (await service.ended(run))["status"] == "completed"
+
+
+async def test_each_wait_of_several_has_a_link_and_the_first_answer_counts(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "any")
+        boss, shop = await link(service, run, "boss"), await link(service, run, "shop")
+        assert (await somebody.post(shop, json=1)).status_code == 202
+        ended = await service.ended(run)
+        assert (ended["outputs"]["said"]["name"], ended["outputs"]["said"]["output"]["body"]) == ("shop", 1)
+        for method in ("GET", "POST"):
+            over = await somebody.request(method, boss, headers=PERSON)
+            assert over.status_code == 410
+            assert "has ended" in over.text
+
+
+async def test_an_ended_run_takes_no_answer(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        url = await link(service, run)
+        await say(service, run, "cancel", reason="enough")
+        await service.ended(run)
+        for answer in (await somebody.get(url), await somebody.post(url, json={"approved": True})):
+            assert answer.status_code == 410
+
+
+async def test_what_is_wrong_with_a_link_is_not_told(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        url = await link(service, run)
+        *_, path, proof = url.split("/")
+        base = url.rsplit("/", 3)[0]
+        wrong = [
+            f"{base}/{run}/{path}/{'0' * 32}",
+            f"{base}/{run}/{path}/{proof.upper()}x",
+            f"{base}/{run}/other/{proof}",
+            f"{base}/run_{'0' * 26}/{path}/{proof}",
+            f"{base}/%00/%ff/%F0%9F",
+        ]
+        answers = [await somebody.request(method, each) for method in ("GET", "POST") for each in wrong]
+        for method in ("GET", "POST"):
+            same = [a for a in answers if a.request.method == method]
+            assert {(a.status_code, a.text, a.headers["cache-control"]) for a in same} == {
+                (404, same[0].text, "no-store")
+            }
+        assert (await somebody.get(url)).status_code == 200
+
+
+@pytest.mark.slow
+async def test_a_wrong_proof_takes_as_long_as_an_unknown_run(tmp_path: Path) -> None:
+    async with serving(tmp_path, address_rate="none") as (service, somebody):
+        run = await started(service, "approval")
+        known, unknown = f"/waits/{run}/ask/{'0' * 32}", f"/waits/run_{'0' * 26}/ask/{'0' * 32}"
+        took: dict[str, list[float]] = {known: [], unknown: []}
+        for _ in range(200):
+            for path, times in took.items():
+                began = time.perf_counter()
+                assert (await somebody.get(path)).status_code == 404
+                times.append(time.perf_counter() - began)
+    ratio = statistics.median(took[known]) / statistics.median(took[unknown])
+    assert 0.5 < ratio < 2, ratio
+
+
+async def test_bodies_are_bounded_as_those_of_webhooks(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_body_bytes=1000) as (service, somebody):
+        run = await started(service, "callback")
+        url = await link(service, run)
+        for body, headers, status in (
+            (b"x" * 1001, {}, 413),
+            (b"{}", {"content-encoding": "gzip"}, 415),
+            (b"{", {"content-type": "application/json"}, 400),
+            (b"[" * 900, {"content-type": "application/json"}, 400),
+        ):
+            answer = await somebody.post(url, content=body, headers=headers)
+            assert answer.status_code == status
+        assert (await service.run(run))["status"] == "waiting"
+
+
+async def test_an_address_that_asks_too_often_is_asked_to_wait(tmp_path: Path) -> None:
+    async with serving(tmp_path, address_rate="3/1h") as (_, somebody):
+        answers = [(await somebody.get("/waits/a/b/c")) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 429, 429]
+    assert int(answers[-1].headers["retry-after"]) > 0

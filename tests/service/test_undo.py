@@ -1,0 +1,144 @@
+"""Undo in whole runs: effects are taken back in reverse order, each once, over retries and crashes."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.service.gates import Gates, begin, dead, until_status
+
+pytestmark = pytest.mark.anyio
+
+BIG = "x" * 50_000
+FAILS = """
+inputs: {big: {type: string, default: ""}}
+defaults: {retry: {max_attempts: 2, min_delay: 1ms}}
+steps:
+  - id: one
+    use: gate.pass
+    with: {what: one, value: "{{ inputs.big }}1"}
+    undo: {use: gate.pass, with: {what: undo_one, value: "{{ output.value }}"}}
+  - id: two
+    use: gate.pass
+    with: {what: two, value: "{{ inputs.big }}2"}
+    undo: {use: gate.pass, with: {what: undo_two, value: "{{ output.value }}"}}
+  - {id: no, use: gate.pass, with: {what: "no"}}
+on_failure:
+  - {id: back, use: flow.undo}
+  - {id: page, use: gate.pass, with: {what: page, value: "{{ steps.back.output }}"}}
+"""
+CATCHES = """
+defaults: {retry: {max_attempts: 1}}
+steps:
+  - id: guarded
+    try:
+      - id: one
+        use: gate.pass
+        with: {what: one, value: 1}
+        undo: {use: gate.pass, with: {what: undo_one, value: "{{ output.value }}"}}
+      - {id: no, use: gate.pass, with: {what: "no"}}
+    catch:
+      - steps:
+          - {id: back, use: flow.undo, with: {steps: [guarded]}}
+outputs: {back: "{{ steps.back.output }}"}
+"""
+LEARNS = """
+defaults: {retry: {max_attempts: 1}}
+steps:
+  - id: both
+    parallel:
+      left:
+        - id: slow
+          use: gate.pass
+          with: {what: slow, value: learnt}
+          undo: {use: gate.pass, with: {what: undo_slow, value: "{{ output.value }}"}}
+          ON_CRASH
+      right:
+        - {id: no, use: gate.pass, with: {what: "no"}}
+on_failure:
+  - {id: back, use: flow.undo}
+  - {id: page, use: gate.pass, with: {what: page, value: "{{ steps.back.output }}"}}
+"""
+
+
+@pytest.mark.parametrize("big", ["", BIG], ids=["small", "large"])
+async def test_effects_are_taken_back_in_reverse_order_and_tried_again(tmp_path: Path, big: str) -> None:
+    gates = Gates()
+    gates.failures["no"] = 2
+    gates.failures["undo_two"] = 1
+    async with gates.serving(tmp_path, {"p": FAILS}) as service:
+        run = await service.ended(await begin(service, "p", big=big))
+    assert run["status"] == "failed"
+    assert gates.passed == ["one", "two", "undo_two", "undo_one", "page"]
+    assert gates.given[2:4] == [f"{big}2", f"{big}1"]
+    assert len(set(gates.keys["undo_two"])) == 1, "each try has the same key"
+    assert gates.given[-1] == {"undone": ["two", "one"], "not_undone": []}
+    assert {undo["status"] for undo in run["undo"]} == {"done"}
+
+
+async def test_an_undo_goes_on_after_a_crash_where_it_was(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.failures["no"] = 2
+    gates.close("undo_one")
+    async with gates.serving(tmp_path, {"p": FAILS}) as service:
+        run = await begin(service, "p", big=BIG)
+        await gates.reached("undo_one")
+        place = dead(tmp_path)
+    gates.open("undo_one")
+    async with gates.serving(place, {"p": FAILS}) as service:
+        await service.ended(run)
+    assert gates.passed == ["one", "two", "undo_two", "undo_one", "page"]
+    assert len(set(gates.keys["undo_one"])) == 1
+    assert gates.given[-1]["undone"] == ["two", "one"]
+
+
+async def test_a_handler_takes_back_what_its_try_did(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.failures["no"] = 1
+    async with gates.serving(tmp_path, {"p": CATCHES}) as service:
+        run = await service.ended(await begin(service, "p"))
+    assert run["status"] == "completed"
+    assert gates.passed == ["one", "undo_one"]
+    assert run["outputs"]["back"]["undone"] == ["guarded.one"]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_the_output_of_a_step_that_was_cut_off_is_learnt_under_its_key(
+    tmp_path: Path, is_restarted: bool
+) -> None:
+    gates, place = Gates(), tmp_path
+    gates.close("slow", "no")
+    gates.failures["no"] = 1
+    text = LEARNS.replace("ON_CRASH", "")
+    async with gates.serving(place, {"p": text}) as service:
+        run = await begin(service, "p")
+        await gates.reached("slow")
+        gates.open("no")
+        await gates.reached("slow", 2)  # it is repeated, to learn what is to be taken back
+        if is_restarted:
+            place = dead(tmp_path)
+        else:
+            gates.open("slow")
+            await service.ended(run)
+    if is_restarted:
+        gates.open("slow")
+        async with gates.serving(place, {"p": text}) as service:
+            await service.ended(run)
+    assert len(set(gates.keys["slow"])) == 1
+    assert gates.passed == ["slow", "undo_slow", "page"]
+    assert gates.given[-2:] == ["learnt", {"undone": ["both.slow"], "not_undone": []}]
+
+
+async def test_what_cannot_be_taken_back_stays_visible(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.close("slow", "no")
+    gates.failures["no"] = 1
+    async with gates.serving(tmp_path, {"p": LEARNS.replace("ON_CRASH", "on_crash: fail")}) as service:
+        run = await begin(service, "p")
+        await gates.reached("slow")
+        await gates.reached("no")
+        gates.open("no")
+        found = await until_status(service, run, "failed")
+    assert gates.passed == ["page"]
+    [left] = gates.given[-1]["not_undone"]
+    assert left["step"] == "both.slow"
+    assert [undo["status"] for undo in found["undo"]] == ["failed"]

@@ -1,0 +1,243 @@
+"""Waits of whole runs: they leave memory, come back for what they wait for, and end once."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durable.history import SignalReceived, TimerFired
+from tests.service.gates import Gates, begin, dead, history, kinds, rows, until_entry, until_out_of_memory
+from tests.service.running import Running
+from tests.service.waiting import link
+
+pytestmark = pytest.mark.anyio
+
+
+def _wait(use: str, given: str, more: str = "timeout: 1h, on_timeout: fail") -> str:
+    return f"""
+inputs: {{moment: {{type: string, default: "2030-01-01T00:00:00Z"}}}}
+steps:
+  - {{id: wait, use: {use}, with: {given}{", " if more else ""}{more}}}
+  - {{id: after, use: gate.pass, with: {{what: after}}}}
+outputs: {{said: "{{{{ steps.wait.output }}}}"}}
+"""
+
+
+SHORT = _wait("wait.delay", "{for: 700ms}", "")
+UNTIL = _wait("wait.until", '{time: "{{ inputs.moment }}"}', "")
+WEBHOOK = _wait("wait.webhook", "{}")
+APPROVAL = _wait("wait.approval", "{to: me, title: Really}")
+EVENT = _wait("wait.event", '{type: paid, match: "7"}')
+ANY = _wait(
+    "wait.any",
+    "{waits: {shop: {use: wait.webhook}, paid: {use: wait.event, with: {type: paid}},"
+    " soon: {use: wait.delay, with: {for: 2s}}}}",
+)
+LATE = _wait("wait.webhook", "{}", "timeout: 700ms, on_timeout: fail")
+VALUE = _wait("wait.webhook", "{}", "timeout: 300ms, on_timeout: {approved: false}")
+STEPS = """
+steps:
+  - id: wait
+    use: wait.webhook
+    timeout: 300ms
+    on_timeout: [{id: instead, use: gate.pass, with: {what: instead}}]
+  - {id: after, use: gate.pass, with: {what: after}}
+"""
+EARLY = """
+steps:
+  - {id: before, use: gate.pass, with: {what: before, value: "{{ run.links.hook }}"}}
+  - {id: hook, use: wait.webhook, timeout: 1h, on_timeout: fail}
+outputs: {said: "{{ steps.hook.output.body }}"}
+"""
+MANY = """
+inputs: {numbers: {type: array}}
+steps:
+  - id: each
+    foreach: inputs.numbers
+    as: n
+    max_parallel: 20
+    steps:
+      - {id: one, use: wait.event, with: {type: paid, match: "{{ n }}"}, timeout: 1h, on_timeout: fail}
+"""
+
+
+def _sooner() -> str:
+    return (datetime.now(UTC) + timedelta(milliseconds=800)).isoformat()
+
+
+async def _emit(service: Running, subject: str | None = None, data: Any = None) -> None:
+    answer = await service.client.post("/api/events", json={"type": "paid", "subject": subject, "data": data})
+    assert answer.status_code == 202, answer.text
+
+
+async def _answer(service: Running, run: str) -> None:
+    """Answer what the run waits for, in the way in which that is answered."""
+    wait = (await service.run(run))["waits"][0]
+    if wait["kind"] == "event":
+        await _emit(service, "7", "x" * 50_000)
+    else:
+        body = {"approved": True} if wait["kind"] == "approval" else {"big": "x" * 50_000}
+        answer = await service.client.post(wait["link"][wait["link"].index("/waits/") :], json=body)
+        assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("text", [WEBHOOK, APPROVAL, EVENT, ANY], ids=["webhook", "approval", "event", "any"])
+async def test_a_wait_leaves_memory_and_comes_back_for_its_answer(
+    tmp_path: Path, text: str, is_restarted: bool
+) -> None:
+    gates, place = Gates(), tmp_path
+    if text == ANY:
+        text = ANY.replace("2s", "1h")
+    async with gates.serving(place, {"p": text}) as service:
+        run = await begin(service, "p")
+        await until_out_of_memory(service, run)
+        assert (await service.run(run))["status"] == "waiting"
+        if is_restarted:
+            place = dead(tmp_path)
+        else:
+            await _answer(service, run)
+            found = await service.ended(run)
+    if is_restarted:
+        async with gates.serving(place, {"p": text}) as service:
+            found = await service.run(run)
+            assert found["status"] == "waiting"
+            await _answer(service, run)
+            found = await service.ended(run)
+    assert found["status"] == "completed"
+    assert gates.passed == ["after"]
+    assert rows(place, "select * from listeners") == rows(place, "select * from heard") == []
+    assert rows(place, "select * from inbox") == []
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("text", [SHORT, UNTIL, VALUE], ids=["delay", "until", "timeout"])
+async def test_a_wait_for_a_time_goes_on_at_that_time(tmp_path: Path, text: str, is_restarted: bool) -> None:
+    gates, place = Gates(), tmp_path
+    async with gates.serving(place, {"p": text}) as service:
+        began = time.time()
+        run = await begin(service, "p", moment=_sooner())
+        if is_restarted:
+            await until_entry(service, run, "wait_started")
+            place = dead(tmp_path)
+        else:
+            found = await service.ended(run)
+            assert time.time() - began >= 0.29
+    if is_restarted:
+        async with gates.serving(place, {"p": text}) as service:
+            found = await service.ended(run)
+    assert found["status"] == "completed"
+    assert gates.passed == ["after"]
+    if text == VALUE:
+        assert found["outputs"] == {"said": {"approved": False}}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_steps_are_performed_where_nothing_came_in_time(tmp_path: Path, is_restarted: bool) -> None:
+    gates, place = Gates(), tmp_path
+    gates.close("instead")
+    async with gates.serving(place, {"p": STEPS}) as service:
+        run = await begin(service, "p")
+        await gates.reached("instead")
+        if is_restarted:
+            place = dead(tmp_path)
+        else:
+            gates.open("instead")
+            assert (await service.ended(run))["status"] == "completed"
+    if is_restarted:
+        gates.open("instead")
+        async with gates.serving(place, {"p": STEPS}) as service:
+            assert (await service.ended(run))["status"] == "completed"
+    assert gates.passed == ["instead", "after"]
+
+
+async def test_an_answer_that_comes_before_its_wait_is_kept_for_it(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.close("before")
+    async with gates.serving(tmp_path, {"p": EARLY}) as service:
+        run = await begin(service, "p")
+        await gates.reached("before")
+        found = await service.run(run)
+        address = found["steps"]["before"]["input"]["value"]
+        big = {"text": "x" * 50_000}
+        assert (await service.client.post(address, json=big)).status_code == 202
+        assert (await service.client.post(address, json=big)).status_code == 409
+        place = dead(tmp_path)
+    gates.open("before")
+    async with gates.serving(place, {"p": EARLY}) as service:
+        assert (await service.ended(run))["outputs"] == {"said": big}
+
+
+async def test_of_answers_in_the_same_moment_one_counts_and_the_others_are_told(tmp_path: Path) -> None:
+    text = ANY.replace(
+        "paid: {use: wait.event, with: {type: paid}}", "boss: {use: wait.approval, with: {to: me, title: x}}"
+    )
+    async with Gates().serving(tmp_path, {"p": text.replace("2s", "1h")}) as service:
+        run = await begin(service, "p")
+        await until_entry(service, run, "wait_started")
+        shop, boss = await link(service, run, "shop"), await link(service, run, "boss")
+        sent = [(shop, {"n": 1}), (boss, {"approved": True}), (shop, {"n": 2})]
+        answers = await asyncio.gather(*(service.client.post(address, json=body) for address, body in sent))
+        assert sorted(answer.status_code for answer in answers) in ([202, 409, 409], [202, 409, 410], [202, 410, 410])
+        taken = next(address for (address, _), answer in zip(sent, answers, strict=True) if answer.status_code == 202)
+        name = "shop" if taken == shop else "boss"
+        assert (await service.ended(run))["outputs"]["said"]["name"] == name
+
+
+async def test_an_answer_that_was_taken_counts_even_if_the_time_is_over_in_that_moment(tmp_path: Path) -> None:
+    """Whoever is told that the answer was taken can rely on it."""
+    async with Gates().serving(tmp_path, {"p": LATE}) as service:
+        runner = service.service.runner
+
+        async def answered(number: int) -> tuple[str, str]:
+            run = await begin(service, "p")
+            due = runner.live[run].state.steps["wait"].due or 0
+            await asyncio.sleep((due - 12 + number) / 1000 - time.time())
+            return run, await runner.answer(run, "wait", "", {})
+
+        answers = await asyncio.gather(*(answered(number) for number in range(20)))
+        for run, outcome in answers:
+            found = await service.ended(run)
+            expected = {"posted": "completed", "answered": "failed", "ended": "failed"}
+            assert found["status"] == expected[outcome]
+
+
+async def test_a_timer_that_fires_after_an_answer_was_committed_comes_too_late(tmp_path: Path) -> None:
+    async with Gates().serving(tmp_path, {"p": LATE}) as service:
+        run = await begin(service, "p")
+        await until_entry(service, run, "wait_started")
+        runner = service.service.runner
+        live = runner.live[run]
+        due = live.state.steps["wait"].due or 0
+        while service.service.journal.waiting or time.time() * 1000 < due - 3:
+            await asyncio.sleep(0)
+        answers = asyncio.create_task(runner.answer(run, "wait", "", {"n": 1}))
+        while time.time() * 1000 < due + 1:
+            pass  # nobody else comes between: the time is over before the answer was delivered
+        assert await answers == "posted"
+        assert (await service.ended(run))["status"] == "completed"
+
+
+async def test_many_waits_of_one_run_each_get_their_event(tmp_path: Path) -> None:
+    async with Gates().serving(tmp_path, {"p": MANY}) as service:
+        run = await begin(service, "p", numbers=list(range(20)))
+        await until_entry(service, run, "wait_started", 20)
+        await asyncio.gather(*(_emit(service, str(number), number) for number in range(20)))
+        assert (await service.ended(run))["status"] == "completed"
+        facts = [entry for entry in await history(service, run) if isinstance(entry, SignalReceived | TimerFired)]
+    assert len(facts) == 20
+    assert rows(tmp_path, "select * from listeners") == rows(tmp_path, "select * from heard") == []
+
+
+async def test_a_cancelled_wait_hears_no_more(tmp_path: Path) -> None:
+    async with Gates().serving(tmp_path, {"p": EVENT}) as service:
+        run = await begin(service, "p")
+        await until_out_of_memory(service, run)
+        await service.service.runner.cancel(run)
+        assert (await service.ended(run))["status"] == "cancelled"
+        await _emit(service, "7")
+        assert "signal_received" not in await kinds(service, run)
+    assert rows(tmp_path, "select * from listeners") == rows(tmp_path, "select * from inbox") == []
