@@ -1,0 +1,49 @@
+"""A data folder as a service leaves it that was stopped while many runs waited: written through the journal itself."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+from durable.clock import new_id
+from durable.definition import Definition, resolve
+from durable.flow import CORE_ACTIONS
+from durable.journal import Admission, Event, Journal
+from durable.language.load import Catalogue, load
+from durable.runner.start import Addresses, Start, begin
+from durable.values import JSON
+from triggers.service import actions
+
+TOGETHER = 500
+"""Runs of one admission."""
+
+Inputs = Callable[[int], dict[str, JSON]]
+
+
+def compiled(id: str, text: str) -> Definition:
+    """The definition that a service makes of the text."""
+    loaded = load(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(actions(), CORE_ACTIONS, {}))
+    assert loaded.pipeline, [str(problem) for problem in loaded.problems]
+    return resolve(loaded.pipeline, actions().get)
+
+
+async def fill(data: Path, definition: Definition, count: int, at: int, inputs: Inputs) -> None:
+    """Begin so many runs as of then (ms), and let all of them go; `inputs` are those of each by its number."""
+    journal = await Journal.open(data, node=new_id("node", at), on_fatal=_never)
+    addresses = Addresses(lambda run: None, "http://127.0.0.1/waits")
+    await journal.define(definition.version, definition.spec.id, definition.data, at)
+    for first in range(0, count, TOGETHER):
+        event = Event(id=new_id("evt", at), source="bench", key=str(first), type=None, time=at)
+        begun = [
+            begin(event, Start(definition, "bench", inputs(number)), addresses)
+            for number in range(first, min(first + TOGETHER, count))
+        ]
+        admitted = await journal.admit(Admission(event, [run.row(event) for run in begun]))
+        assert len(admitted.runs) == len(begun)
+        await asyncio.sleep(0)
+    await journal.release()
+    await journal.close()
+
+
+def _never(error: BaseException) -> None:
+    raise AssertionError(error)
