@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from durable import values
 from durable.expressions import bounds, checks, filters, grammar, sandbox, template, texts
 from durable.expressions.arguments import Function
-from durable.language.load import UNPERFORMED_STEP_KEYS
 from durable.language.names import FIELDS, RESERVED, STEP_FIELDS
 from tests.docs import examples, words
-from tests.docs.markdown import LATER, code, limits, listing, table
+from tests.docs.markdown import code, limits, listing, table
 
 
 def section() -> Iterator[str]:
@@ -42,8 +41,7 @@ def section() -> Iterator[str]:
 
 def _names() -> Iterator[tuple[str, str, str]]:
     for name, where in words.complete(words.NAMES, RESERVED).items():
-        is_later = name == "index" and {"foreach", "repeat"} <= set(UNPERFORMED_STEP_KEYS)
-        yield f"{code(name)} {LATER}" if is_later else code(name), where, _fields_of(name)
+        yield code(name), where, _fields_of(name)
 
 
 def _fields_of(name: str) -> str:

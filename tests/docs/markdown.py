@@ -18,7 +18,7 @@ LATER = "◌"
 """What stands beside a thing that is not performed yet."""
 
 _DURATION = TypeAdapter(Duration).json_schema()["pattern"]
-_LINKS = {"Step": ("step", "steps"), "TriggerSpec": ("trigger", "triggers")}
+_LINKS = {"Step": ("step", "steps"), "TriggerSpec": ("trigger", "triggers"), "Waited": ("wait", "waitany")}
 _WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 
 

@@ -12,29 +12,25 @@ from connectors import BUILT_IN, failure
 from connectors.answer import Answer
 from durable import history
 from durable.action import Action, Connector, ErrorClass
-from durable.definition import RUN_TIMEOUT, STEP_TIMEOUT
+from durable.definition import RUN_TIMEOUT
+from durable.definition.resolve import STEP_TIMEOUT
 from durable.flow import CORE_ACTIONS
 from durable.language import pipeline
+from durable.language.catalogue import Catalogue
 from durable.language.document import LIMITS
-from durable.language.load import (
-    PERFORMED_RESPONSES,
-    PERFORMED_TRIGGERS,
-    UNPERFORMED_ACTIONS,
-    UNPERFORMED_KEYS,
-    UNPERFORMED_STEP_KEYS,
-)
+from durable.language.known import Held
+from durable.language.load import UNPERFORMED_RESPONSES
 from durable.language.names import FIELDS
+from durable.language.outputs import returned
 from durable.retry import Policy
 from tests.docs import expressions, words
-from tests.docs.markdown import LATER, code, fields, listing, summary, table
+from tests.docs.markdown import code, fields, listing, summary, table
 from triggers.folder import TRIGGERS
 from triggers.webhooks import scheme
 from triggers.webhooks.presets import GENERIC, presets
 from triggers.webhooks.scheme import Ref, Scheme, Signed, Token
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference.md"
-
-NOT_YET = f"{LATER} Not performed by this version yet: the loader refuses it."
 
 
 def written() -> str:
@@ -57,18 +53,16 @@ def written() -> str:
 def _file() -> Iterator[str]:
     yield "## The file"
     yield summary(pipeline.Pipeline)
-    yield fields(pipeline.Pipeline, is_later=UNPERFORMED_KEYS.__contains__)
+    yield fields(pipeline.Pipeline)
     yield from _part(pipeline.Defaults)
     yield from _part(pipeline.Retry)
     yield _policy(Policy())
-    yield from _part(pipeline.Concurrency, "concurrency" in UNPERFORMED_KEYS)
+    yield from _part(pipeline.Concurrency)
 
 
-def _part(model: type[BaseModel], is_later: bool = False) -> Iterator[str]:
+def _part(model: type[BaseModel]) -> Iterator[str]:
     yield f"### {model.__name__}"
     yield summary(model)
-    if is_later:
-        yield NOT_YET
     yield fields(model)
 
 
@@ -108,13 +102,11 @@ def _steps() -> Iterator[str]:
     belonging = {key for kind, keys in pipeline.KINDS.items() for key in (kind, *keys)}
     yield fields(pipeline.Step, [key for key in order if key not in belonging])
     for kind, keys in pipeline.KINDS.items():
-        is_later = kind in UNPERFORMED_STEP_KEYS
         yield f"### A step with {code(kind)}"
-        if is_later:
-            yield NOT_YET
-        yield fields(pipeline.Step, [kind, *sorted(keys, key=order.index)], is_later=UNPERFORMED_STEP_KEYS.__contains__)
+        yield fields(pipeline.Step, [kind, *sorted(keys, key=order.index)])
+        yield words.OUTPUTS.get(kind, "")
         for model in _PARTS.get(kind, ()):
-            yield from _part(model, is_later or model.__name__.lower() in UNPERFORMED_STEP_KEYS)
+            yield from _part(model)
 
 
 # -- triggers ---------------------------------------------------------------------------------------------------
@@ -127,8 +119,6 @@ def _triggers() -> Iterator[str]:
     for kind, model in TRIGGERS.items():
         yield f"### {code('use: ' + kind)}"
         yield summary(model)
-        if kind not in PERFORMED_TRIGGERS:
-            yield NOT_YET
         yield fields(model, is_later=_unperformed_responses)
         for part in _parts_of(model):
             yield f"#### {part.__name__}"
@@ -139,7 +129,7 @@ def _triggers() -> Iterator[str]:
 
 def _unperformed_responses(key: str) -> bool:
     name, _, value = key.partition(": ")
-    return name == "respond" and bool(value) and value not in PERFORMED_RESPONSES
+    return name == "respond" and value in UNPERFORMED_RESPONSES
 
 
 def _parts_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -240,9 +230,19 @@ def _core_actions() -> Iterator[str]:
     for use, model in CORE_ACTIONS.items():
         yield f"### {code(use)}"
         yield summary(model)
-        if UNPERFORMED_ACTIONS.fullmatch(use):
-            yield NOT_YET
         yield fields(model)
+        for part in _parts_of(model):
+            yield f"Each of them is {summary(part)[:1].lower()}{summary(part)[1:]}"
+            yield fields(part)
+        yield _core_output(use)
+
+
+def _core_output(use: str) -> str:
+    """What its output holds, as the loader knows it."""
+    known = returned(use, {"fields": None}, Catalogue({}, CORE_ACTIONS, {}))
+    if isinstance(known, Held):
+        return f"Its output has {listing(sorted(known.keys), 'and')}." if known.keys else "Its output is null."
+    return words.OUTPUTS.get(use, "")
 
 
 # -- durations, errors, statuses, history -----------------------------------------------------------------------
@@ -285,8 +285,7 @@ def _http_statuses(error_class: str) -> str:
 
 def _statuses(meanings: Mapping[str, str], statuses: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name, meaning in words.complete(meanings, statuses).items():
-        is_later = name == "queued" and "concurrency" in UNPERFORMED_KEYS
-        yield f"{code(name)} {LATER}" if is_later else code(name), meaning
+        yield code(name), meaning
 
 
 def _entries(kind: str, union: object) -> Iterator[tuple[str, str, str]]:

@@ -50,7 +50,7 @@ def test_there_are_as_many_mistakes_as_the_page_says() -> None:
 # -- examples -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/pipelines.md", "docs/schedules.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/pipelines.md", "docs/flow.md", "docs/schedules.md"])
 def test_every_pipeline_of_a_page_loads_without_problems(page: str) -> None:
     pipelines = [text for text in blocks(ROOT / page, "yaml") if re.search("^steps:", text, re.MULTILINE)]
 

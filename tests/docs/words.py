@@ -8,8 +8,9 @@ UNITS = ("ms", "s", "m", "h", "d")
 
 BEGINNING = f"""\
 Every key, action, filter and status of the pipeline language. [pipelines.md](pipelines.md) introduces the language,
-[mistakes.md](mistakes.md) has the usual mistakes with their cures. This page is written from the models that the
-service itself uses, by `python -m tests.docs.reference`; a test holds it to them.
+[flow.md](flow.md) shows blocks, waits, calls and undo, and [mistakes.md](mistakes.md) has the usual mistakes with their
+cures. This page is written from the models that the service itself uses, by `python -m tests.docs.reference`; a test
+holds it to them.
 
 {LATER} marks what this version does not perform yet: the loader refuses a file that uses it. A key is optional unless
 it is marked as required. A value that may hold a secret may be, or contain, `{{{{ secrets.NAME }}}}`."""
@@ -35,8 +36,9 @@ unless the step says otherwise: `retry` repeats under the same idempotency key w
 run for a person, `fail` fails the step."""
 
 CORE_ACTIONS = """\
-They change what happens next in the run and touch nothing outside the journal. `retry`, `connection` and `on_crash` do
-not go with them."""
+They change what happens next in the run and touch nothing outside the journal. `connection`, `retry`, `on_crash`,
+`on_exhausted` and `undo` do not go with them, `timeout` and `keep` only with `flow.call` and `wait.*`, `on_timeout`
+only with `wait.*`. [flow.md](flow.md) shows them at work."""
 
 EXPRESSIONS = """\
 `if` and `when` hold a bare expression; in every other text `{{ }}` marks one. The grammar is Jinja's over JSON data:
@@ -65,12 +67,24 @@ NAMES = {
     "trigger": "in a trigger's `when` and `inputs`, in steps and `outputs`: what arrived",
     "inputs": "in steps and `outputs`",
     "steps": "in steps and `outputs`: the steps before this one",
-    "run": "in steps and `outputs`",
+    "run": "in steps and `outputs`; `run.links.ID` is the link by which somebody answers the wait with that id",
     "secrets": "where a value may hold a secret, alone in its `{{ }}`",
     "output": "in `keep` and `undo`: what the action returned",
     "error": "in `on_failure` and `catch`",
-    "index": "in `foreach` and `repeat`",
+    "index": "in `foreach` and `repeat`: the number of the item or turn, from 0",
 }
+
+OUTPUTS = {
+    "foreach": """\
+Inside it the item is read by its name. After it, `steps.ID.output` is a list in the order of the items, each with
+`status`, `error` and `steps`: `steps.ID.output[0].steps.INNER.output`.""",
+    "repeat": "After it, `steps.ID.output` holds the steps of the last turn: `steps.ID.output.INNER.output`.",
+    "switch": "After it, the steps inside can be read by their ids; the output of one that was not performed is null.",
+    "parallel": "After it, the steps inside can be read by their ids.",
+    "try": "After it, the steps inside can be read by their ids; the output of one that was not performed is null.",
+    "flow.call": "Its output is the outputs of the called run; of a detached one it is `{run}`, the run's id.",
+}
+"""What a kind of step gives, where no model says so."""
 
 ERROR_CLASSES = {
     "network": "no connection, or an answer that was lost",
@@ -87,7 +101,7 @@ ERROR_CLASSES = {
 RUN_STATUSES = {
     "queued": "a limit holds it back",
     "running": "a step is due or under way",
-    "waiting": "nothing is left to do before the next attempt of a step is due",
+    "waiting": "nothing is left to do before something comes or is due",
     "paused": "it does not go on by itself; `reason` says why",
     "completed": "its steps were performed or skipped, or `flow.stop` ended it",
     "failed": "a step failed for good, its timeout passed, or its inputs could not be made",
@@ -97,7 +111,7 @@ RUN_STATUSES = {
 STEP_STATUSES = {
     "pending": "not reached",
     "running": "an attempt is due or under way",
-    "waiting": "an attempt failed, and the next is due later",
+    "waiting": "something is waited for: an answer, an event, a time, the next attempt",
     "completed": "its output is checkpointed",
     "failed": "no attempt follows",
     "skipped": "its `if` was false",
