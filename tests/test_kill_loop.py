@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from durable.journal import open_reader
@@ -49,7 +50,14 @@ async def test_twelve_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_
 @pytest.mark.slow
 async def test_runs_of_every_construct_are_killed_and_end_as_they_should(tmp_path: Path) -> None:
     few = CONSTRUCTS._replace(senders=4)
-    evidence = evidence_of(await kill_loop(tmp_path, kills=1, seed=5, scenario=few))
+    homes = [tmp_path / "first", tmp_path / "again"]
+    for home in homes:
+        home.mkdir()
+    try:
+        record = await kill_loop(homes[0], kills=1, seed=5, scenario=few)
+    except* (OSError, TimeoutError, httpx.HTTPError):  # the loop itself stumbled; its evidence is never asked twice
+        record = await kill_loop(homes[1], kills=1, seed=5, scenario=few)
+    evidence = evidence_of(record)
     assert evidence.holds, evidence.table()
 
 
