@@ -136,3 +136,6 @@ CORE_ACTIONS: dict[str, type[BaseModel]] = {
     "wait.event": AwaitEvent,
     "wait.any": AwaitAny,
 }
+
+LINKED = frozenset({"wait.webhook", "wait.approval"})
+"""Waits that somebody answers by a link."""

@@ -15,10 +15,8 @@ from durable.definition.spec import (
     TrySpec,
 )
 from durable.expressions import Expression, Template
+from durable.flow import LINKED
 from durable.path import AGAIN, UNDO, inside
-
-LINKED = frozenset({"wait.webhook", "wait.approval"})
-"""Waits that somebody answers by a link."""
 
 ON_TIMEOUT = "on_timeout"
 FINALLY = "finally"

@@ -171,7 +171,7 @@ def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | St
     step = state.steps.get(path)
     if step is None:
         step = state.steps[path] = StepState("pending")
-    may_be_attempted = _may_be_attempted(step, entry.at)
+    may_be_attempted = step.may_be_attempted(entry.at)
     state.active.pop(path, None)
     state.open.pop(path, None)
     state.pauses.pop(path, None)
@@ -190,12 +190,6 @@ def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | St
     state.memo.pop(path, None)
     _end_block(state, path)
     _note_undo(state, entry)
-
-
-def _may_be_attempted(step: StepState, at: int) -> bool:
-    """Whether an attempt may be under way, whose start need not be in the history: the first, or one that was due."""
-    is_due = step.due is not None and step.due <= at and not step.awaits and step.child is None
-    return step.status == "running" or (step.status == "waiting" and is_due)
 
 
 def _end_block(state: State, path: str) -> None:
@@ -289,7 +283,7 @@ def _close(state: State, at: int) -> None:
     for path in [*state.active, *state.open]:
         step = state.steps[path]
         if step.status != "uncertain":
-            step.is_doubtful |= path in state.active and _may_be_attempted(step, at)
+            step.is_doubtful |= path in state.active and step.may_be_attempted(at)
             step.status = "cancelled"
         step.due, step.finished_at, step.needs_person = None, at, False
         _end_block(state, path)

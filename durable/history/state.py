@@ -43,6 +43,11 @@ class StepState(msgspec.Struct):
     awaits: tuple[Await, ...] = ()
     child: str | None = None
 
+    def may_be_attempted(self, at: int) -> bool:
+        """Whether an attempt may be under way that the history need not tell of: the first, or one that was due."""
+        is_due = self.due is not None and self.due <= at and not self.awaits and self.child is None
+        return self.status == "running" or (self.status == "waiting" and is_due)
+
 
 class Block(msgspec.Struct):
     """A block that was reached. `running` counts its branches under way, `begun` its items or turns so far, of `count`;

@@ -6,14 +6,12 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from durable.flow import LINKED
 from durable.language.catalogue import Catalogue
 from durable.language.known import Held, Items, Known
 from durable.values import JSON
 
 _Given: TypeAlias = "Mapping[str, JSON]"
-
-LINKED = ("wait.webhook", "wait.approval")
-"""Waits that somebody answers by a link."""
 
 
 def returned(use: str, given: _Given, catalogue: Catalogue) -> Known:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from durable.history import State, StepState, apply, decode_entries
+from durable.history import State, apply, decode_entries
 from durable.journal.sqlite import FILE_NAME
 
 
@@ -41,7 +41,7 @@ class DeadJournal:
         """How many attempts may have been under way: of steps that run, and of those whose next attempt was due."""
         now = time.time_ns() // 1_000_000
         return sum(
-            _may_be_attempted(state.steps[path], now)
+            state.steps[path].may_be_attempted(now)
             for state in self.states.values()
             if not state.finished
             for path in state.active
@@ -73,8 +73,3 @@ class DeadJournal:
                 shutil.copyfile(file, self._scratch / file.name)
         with closing(sqlite3.connect(self._scratch / FILE_NAME)) as connection:
             yield connection
-
-
-def _may_be_attempted(step: StepState, now: int) -> bool:
-    is_due = step.due is not None and step.due <= now and not step.awaits and step.child is None
-    return step.status == "running" or (step.status == "waiting" and is_due)
