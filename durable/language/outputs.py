@@ -32,12 +32,15 @@ def kept(step: _Given, returned: Known) -> Known:
 
 def links(step: _Given) -> Collection[str] | None:
     """The names of the links of a `wait.any`; none of a wait that has one itself, and None of other steps."""
-    use = step.get("use")
-    if use != "wait.any":
-        return () if use in LINKED else None
+    if step.get("use") != "wait.any":
+        return () if _is_linked(step) else None
     waits = _mapping(_mapping(step.get("with")).get("waits"))
-    found = {name for name, each in waits.items() if _mapping(each).get("use") in LINKED}
-    return found or None
+    return {name for name, each in waits.items() if _is_linked(_mapping(each))} or None
+
+
+def _is_linked(given: _Given) -> bool:
+    use = given.get("use")
+    return isinstance(use, str) and use in LINKED
 
 
 def _either(one: Known, other: Known) -> Known:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,10 @@ from pydantic import BaseModel, Field, ValidationError
 from durable.action import Action, Context, Inputs, Secret
 from durable.definition import resolve
 from durable.flow import CORE_ACTIONS
+from durable.language.document import Document
 from durable.language.load import Catalogue, Loaded, load
 from durable.language.pipeline import Duration, Pipeline, Step, parse_duration
+from durable.values import JSON
 from tests.language.test_document import WELL_KNOWN_MISTAKES
 
 # -- stand-ins for connectors and triggers ------------------------------------------------------------------------
@@ -525,6 +528,25 @@ def test_no_data_makes_it_raise(data: dict[str, Any]) -> None:
     text = json.dumps(data)
 
     assert is_consistent(text, loaded(text))
+
+
+def each_key(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every mapping in the data, with each of its keys."""
+    if isinstance(data, dict):
+        yield from ((data, key) for key in data)
+    for each in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+        yield from each_key(each)
+
+
+@pytest.mark.parametrize("kind", [[], {}, 5], ids=repr)
+def test_no_key_of_another_type_makes_it_raise(kind: JSON) -> None:
+    """`use: []` is data as well, and no list can be looked for in a set."""
+    data = Document.read(NEARLY_EVERYTHING, "sample.yaml").data
+    for owner, key in list(each_key(data)):
+        before, owner[key] = owner[key], kind
+        text = json.dumps(data)
+        assert is_consistent(text, loaded(text))
+        owner[key] = before
 
 
 @given(st.binary(max_size=300))
