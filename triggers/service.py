@@ -44,7 +44,7 @@ from triggers.operations import Operations
 from triggers.reload import Reload
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
-from triggers.server import allow_connections, listen, server_for, stop
+from triggers.server import allow_connections, listen, server_for
 from triggers.settings import Settings, api_key
 from triggers.waits.waits import Waits
 from triggers.webhooks.webhook import METHODS, PREFIX, Webhooks
@@ -238,7 +238,8 @@ async def at_work(
         recovering.cancel()
         reloading.cancel()
         service.runner.begin_draining()
-        await stop(server, serving)
+        server.stop()
+        await serving
         await service.runner.drain(service.settings.drain_timeout / 1000)
         address_file.unlink(missing_ok=True)
 

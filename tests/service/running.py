@@ -141,6 +141,7 @@ async def outside() -> AsyncIterator[Outside]:
     try:
         yield world
     finally:
-        server.force_exit = server.should_exit = True
+        server.force_exit = True
+        server.stop()
         await serving
         listener.close()

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.body import IS_WHOLE
-from triggers.server import Protocol, Server, listen, server_for, stop
+from triggers.server import Protocol, Server, listen, server_for
 from triggers.webhooks.presets import presets
 from triggers.webhooks.signature import sign
 
@@ -115,7 +115,8 @@ async def test_the_server_says_whether_a_body_is_there() -> None:
             writer.write(whole[cut:])
         writer.close()
     finally:
-        await stop(server, serving)
+        server.stop()
+        await serving
         listener.close()
 
 
@@ -173,7 +174,8 @@ async def test_half_a_head_is_not_waited_for(pause: float) -> None:
         trickle.cancel()
         writer.close()
     finally:
-        await stop(server, serving)
+        server.stop()
+        await serving
         listener.close()
 
 

@@ -121,5 +121,6 @@ async def town() -> AsyncIterator[Town]:
         try:
             yield made
         finally:
-            server.force_exit = server.should_exit = True
+            server.force_exit = True
+            server.stop()
             await serving

@@ -58,7 +58,7 @@ class Api:
             *DeliveryOperations(journal).operations(),
             *KeyOperations(keys).operations(),
         ]
-        self.operations: list[Operation[Any, Any]] = DocumentOperations.over(described)
+        self.operations: list[Operation[Any, Any]] = DocumentOperations(described).operations
 
     def app(self) -> Starlette:
         """Everything below `/api`."""

@@ -5,6 +5,7 @@ https://spec.openapis.org/oas/v3.1.1.html
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -52,24 +53,22 @@ class OpenApi(BaseModel, extra="allow"):
 class DocumentOperations:
     """Answers what is asked about the API itself."""
 
-    def __init__(self) -> None:
-        self._document: Document = {}
-        self._page = ""
-
-    @classmethod
-    def over(cls, described: Operations) -> list[Operation[Any, Any]]:
-        """These operations, and those that describe them all."""
-        own = cls()
-        operations = [*described, *own.operations()]
-        own._document = document(operations)
-        own._page = render(own._document)
-        return operations
-
-    def operations(self) -> list[Operation[Any, Any]]:
-        return [
+    def __init__(self, described: Operations) -> None:
+        self.operations: list[Operation[Any, Any]] = [
+            *described,
             Operation("GET", "/openapi.json", self.get_document, None, Parameters, Nothing, {200: OpenApi}),
             Operation("GET", "/docs", self.get_page, None, Parameters, Nothing, {200: "text/html"}),
         ]
+        """All of them: those that are described, and these."""
+
+    @cached_property
+    def _document(self) -> Document:
+        """Made when somebody asks for it: it takes a tenth of a second, which every start would pay."""
+        return document(self.operations)
+
+    @cached_property
+    def _page(self) -> str:
+        return render(self._document)
 
     async def get_document(self, asked: Asked[Parameters, Nothing]) -> Response:
         """Describe the API for programs."""
