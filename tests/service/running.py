@@ -80,7 +80,9 @@ async def running(
     ):
         key = (tmp_path / "data" / "api.key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=service.url, headers=headers, trust_env=False) as client:
+        # Plain HTTP needs no certificates, and reading those takes a quarter of what starting the service does.
+        ask = httpx.AsyncClient(base_url=service.url, headers=headers, trust_env=False, verify=False)
+        async with ask as client:
             yield Running(service, client)
 
 
