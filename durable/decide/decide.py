@@ -102,7 +102,8 @@ def _under_way(state: State, path: str) -> StepState | None:
 def _concerns_run(state: State, fact: Fact) -> bool:
     match fact:
         case StartDue():
-            return state.is_queued and not state.is_due and not state.pauses
+            is_expired = state.is_due and state.start_due is not None and fact.at >= state.start_due
+            return state.is_queued and (is_expired or not state.is_due) and not state.pauses
         case SlotGranted():
             return state.is_queued
         case CancelRequested():
@@ -304,7 +305,7 @@ def outstanding(definition: Definition, state: State, at: int) -> tuple[list[Fac
     effects: list[Effect] = []
     if state.started and state.start_due is not None:
         effects.append(AwaitStart(state.start_due, state.started.expires_at))
-    elif state.is_queued:
+    if state.is_queued and (state.is_due or state.start_due is None):
         effects.append(AwaitSlot())
     for path in state.active:
         step = state.steps[path]

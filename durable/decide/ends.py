@@ -4,7 +4,7 @@ Whatever ends the main part early is announced first (`MainEnding`); then what i
 performed, and when the last of it is over the main part has ended. A part ends once.
 """
 
-from durable.decide.effects import Abandon, AwaitSlot, Consequences, Effect, Enter, Move, Post
+from durable.decide.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, Enter, Move, Post
 from durable.definition import Definition
 from durable.expressions import ExpressionError
 from durable.history import (
@@ -38,7 +38,8 @@ def begun(definition: Definition, state: State, entry: StartDue | SlotGranted) -
     if expires_at is not None and entry.at >= expires_at:
         return [main_ended(definition, "cancelled", entry.at, reason=EXPIRED)], []
     if state.is_queued:
-        return [], [AwaitSlot()]
+        expiry = [] if expires_at is None else [AwaitStart(expires_at, expires_at)]
+        return [], [AwaitSlot(), *expiry]
     return first_step(definition, entry.at), []
 
 

@@ -89,6 +89,12 @@ class Definition:
         return not uses.isdisjoint({"wait.event", "wait.any"})
 
     @cached_property
+    def has_claims(self) -> bool:
+        """Whether something that one of its steps waits for or sets going must count once."""
+        uses = {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
+        return any(use.startswith("wait.") for use in uses) or not uses.isdisjoint({"flow.call", "flow.emit"})
+
+    @cached_property
     def has_links(self) -> bool:
         """Whether somebody can be sent a link to answer one of its waits."""
         return any(isinstance(node, ActionNode) and node.has_link for node in self.nodes.values())

@@ -129,7 +129,7 @@ class State(msgspec.Struct):
         """Why it is paused or queued, or why it ended as it did."""
         if self.pauses:
             return self.paused
-        if self.is_queued and self.started and self.started.queued_for is not None and self.start_due is None:
+        if self.is_queued and self.started and (self.is_due or self.started.held_until is None):
             return f"it waits for a slot of {self.started.queued_for}"
         return self.main.reason if self.main else None
 
@@ -157,8 +157,11 @@ class State(msgspec.Struct):
 
     @property
     def start_due(self) -> int | None:
-        """When the turn of a run comes that is held back until a time; None for any other."""
-        return self.started.held_until if self.started and self.is_queued and not self.is_due else None
+        """When the turn of a run comes that is held back until a time, or when one that only lacks a slot expires; None
+        for any other."""
+        if not self.started or not self.is_queued:
+            return None
+        return self.started.expires_at if self.is_due else self.started.held_until
 
     @property
     def due(self) -> int | None:

@@ -23,7 +23,6 @@ from durable.journal.units import (
     Admitted,
     ApiKey,
     Beside,
-    Claim,
     Claimed,
     DataFolderUnfit,
     Delivery,
@@ -102,18 +101,20 @@ class Journal(Reads):
         return self._writer.submit(self._writes.append(run, epoch, after, entries, view, taken, beside))
 
     def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Claimed | None]:
-        """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was."""
+        """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was.
+
+        Its history is read afterwards (`pages`): that may take long, and nobody's commit waits for it.
+        """
         return self._writer.submit(self._writes.claim(run, at, count_recovery=count_recovery))
 
     def release(self, runs: Sequence[str] | None = None) -> asyncio.Future[None]:
         """Let go of these unfinished runs of this node, or of all, so that `due` finds them."""
         return self._writer.submit(self._writes.release(runs))
 
-    def post(
-        self, run: str, kind: str, data: Value, at: int, claim: Claim | None = None
-    ) -> asyncio.Future[PostOutcome]:
-        """Put a message into a run's inbox, if the run still goes on; of those with the same claim only the first."""
-        return self._writer.submit(self._writes.post(run, kind, data, at, claim))
+    def post(self, run: str, kind: str, data: Value, at: int, wait: str | None = None) -> asyncio.Future[PostOutcome]:
+        """Put a message into a run's inbox, if the run still goes on. Of what ends the `wait` at a path (an answer, its
+        time, an event) only the first does."""
+        return self._writer.submit(self._writes.post(run, kind, data, at, wait))
 
     def define(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
         """Keep a pipeline version; one that is kept already stays as it is."""

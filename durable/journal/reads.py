@@ -5,13 +5,14 @@ row that was seen, so pages stay stable while new rows come.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, func, select
 
 from durable.history import AnyEntry, EndStatus, RunStatus, decode_entries
 from durable.journal.migrate import ensure_current
@@ -44,6 +45,20 @@ from durable.journal.writes import unpack
 Read = TypeVar("Read")
 
 THREADS = 4
+
+PAGE = 256
+"""Appends that are read and decoded in one piece: it takes about a millisecond, in which nobody else is at work."""
+
+# Made once, as every takeover asks for these: to make them anew costs more than to execute them.
+_LAST = 2**62
+_NEXT_PAGE = (
+    select(entries.c.sequence, entries.c.entries)
+    .where(entries.c.run == bindparam("run"))
+    .where(entries.c.sequence > bindparam("after"), entries.c.sequence <= bindparam("until"))
+    .order_by(entries.c.sequence)
+    .limit(PAGE)
+)
+_MESSAGES = select(inbox).where(inbox.c.run == bindparam("run")).order_by(inbox.c.id)
 
 
 class Readable(Protocol):
@@ -119,6 +134,24 @@ class Reads:
         appends = await self._all(query, lambda row: enumerate(decode_entries(row.entries), row.sequence))
         return [each for append in appends for each in append if each[0] > after][:limit]
 
+    async def pages(self, run: str, until: int | None = None) -> AsyncIterator[list[AnyEntry]]:
+        """A run's entries, up to number `until`, in pieces; between two of them everybody else gets a turn."""
+        after = 0
+        while page := await self._read(partial(_page, {"run": run, "after": after, "until": until or _LAST})):
+            yield [entry for _, appended in page for entry in appended]
+            if len(page) < PAGE:
+                return
+            after = page[-1][0]
+
+    async def histories(self, ids: Sequence[str]) -> dict[str, list[AnyEntry]]:
+        """The whole histories of these runs; those that there are not are absent."""
+        query = select(entries.c.run, entries.c.entries).where(entries.c.run.in_(ids))
+        found: dict[str, list[AnyEntry]] = {}
+        by_run = query.order_by(entries.c.run, entries.c.sequence)
+        for run, some in await self._all(by_run, lambda row: (row.run, decode_entries(row.entries))):
+            found.setdefault(run, []).extend(some)
+        return found
+
     async def event(self, id: str) -> Event | None:
         return await self._one(select(events).where(events.c.id == id), _event)
 
@@ -166,8 +199,9 @@ class Reads:
 
     async def messages(self, run: str | None = None) -> list[Message]:
         """What waits in a run's inbox, or in all, in the order in which it came."""
-        query = select(inbox) if run is None else select(inbox).where(inbox.c.run == run)
-        return await self._all(query.order_by(inbox.c.id), _message)
+        if run is not None:
+            return await self._read(partial(_messages, run))
+        return await self._all(select(inbox).order_by(inbox.c.id), _message)
 
     async def called(self, limit: int) -> list[str]:
         """Runs with something in their inbox, those that wait the longest first."""
@@ -221,15 +255,25 @@ async def open_reader(folder: Path) -> Reads:
     return reads
 
 
+def _page(wanted: Mapping[str, object], connection: Connection) -> list[tuple[int, list[AnyEntry]]]:
+    return [(sequence, decode_entries(data)) for sequence, data in connection.execute(_NEXT_PAGE, wanted).all()]
+
+
+def _messages(run: str, connection: Connection) -> list[Message]:
+    return [_message(row) for row in connection.execute(_MESSAGES, {"run": run})]
+
+
 def _unfinished(limit: int, after: str | None) -> Select[Any]:
-    query = select(runs.c.id, runs.c.due_at, runs.c.recoveries, runs.c.node).where(runs.c.finished_at.is_(None))
+    query = select(runs.c.id, runs.c.due_at, runs.c.recoveries, runs.c.node, runs.c.sequence).where(
+        runs.c.finished_at.is_(None)
+    )
     if after is not None:
         query = query.where(runs.c.id > after)
     return query.order_by(runs.c.id).limit(limit)
 
 
 def _unfinished_run(row: Row[Any]) -> Unfinished:
-    return Unfinished(row.id, row.due_at, row.recoveries, was_busy=row.node is not None)
+    return Unfinished(row.id, row.due_at, row.recoveries, was_busy=row.node is not None, sequence=row.sequence)
 
 
 def _run_rows(connection: Connection, query: Select[Any]) -> list[RunRow]:

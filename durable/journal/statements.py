@@ -23,7 +23,6 @@ from sqlalchemy.engine import Dialect
 
 from durable.journal.tables import (
     api_keys,
-    claims,
     definitions,
     deliveries,
     entries,
@@ -59,21 +58,6 @@ class Statements:
         self.add_definition = sql(insert(definitions).on_conflict_do_nothing())
         self.add_message = sql(insert(inbox), columns=["run", "kind", "data", "at"])
 
-        self.find_claim = sql(
-            select(claims.c.fingerprint, claims.c.event, claims.c.runs).where(
-                claims.c.scope == bindparam("scope"),
-                claims.c.key == bindparam("key"),
-                claims.c.until > bindparam("now"),
-            )
-        )
-        taken = insert(claims)
-        self.take_claim = sql(
-            taken.on_conflict_do_update(
-                index_elements=["scope", "key"],
-                set_={name: taken.excluded[name] for name in ("until", "fingerprint", "event", "runs")},
-            )
-        )
-
         kept = insert(schedules)
         changing = [column.name for column in schedules.c if column.name != "id"]
         self.keep_schedule = sql(
@@ -93,6 +77,11 @@ class Statements:
                 | {"recoveries": _zero}
             )
         )
+        self.find_messages = sql(
+            select(inbox.c.id, inbox.c.data)
+            .where(inbox.c.run == bindparam("of"), inbox.c.kind == bindparam("of_kind"))
+            .order_by(inbox.c.id)
+        )
         self.take_message = sql(delete(inbox).where(inbox.c.id == bindparam("message"), inbox.c.run == bindparam("of")))
         self.empty_inbox = sql(delete(inbox).where(inbox.c.run == bindparam("of")))
 
@@ -107,10 +96,9 @@ class Statements:
             )
         )
         self.find_fence = sql(
-            select(runs.c.version, runs.c.epoch, runs.c.recoveries).where(runs.c.id == bindparam("run"))
-        )
-        self.find_entries = sql(
-            select(entries.c.entries).where(entries.c.run == bindparam("run")).order_by(entries.c.sequence)
+            select(runs.c.version, runs.c.epoch, runs.c.recoveries, runs.c.sequence).where(
+                runs.c.id == bindparam("run")
+            )
         )
         let_go = (
             update(runs).where(runs.c.node == bindparam("owner"), _is_unfinished).values(node=literal_column("NULL"))

@@ -14,8 +14,8 @@ A *unit* is what one caller asked to commit: whole or absent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, Self, TypeAlias, get_args
 
 from durable.history import AnyEntry, RunStatus, State
 from durable.values import NULL, Value
@@ -90,15 +90,29 @@ class Delivery:
     size: int = 0
 
 
+StepScope: TypeAlias = Literal["flow", "answer"]
+STEP_SCOPES: tuple[StepScope, ...] = get_args(StepScope)
+"""What a step does once: set something going; end its wait."""
+
+STEP_CLAIM_TIME = 3_650 * 86_400_000
+"""Milliseconds: longer than any run, with which such a claim ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A dedupe claim: `key` is taken within `scope` until `until` (ms). The same key with another `fingerprint`
-    (of the inputs) is a conflict; None never conflicts."""
+    (of the inputs) is a conflict; None never conflicts. A claim `of` a run ends with it."""
 
     scope: str
     key: str
     until: int
     fingerprint: str | None = None
+    of: str | None = None
+
+    @classmethod
+    def of_step(cls, scope: "StepScope", run: str, path: str, at: int) -> Self:
+        """What a step of a run does once."""
+        return cls(scope, f"{run}:{path}", at + STEP_CLAIM_TIME, of=run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +154,7 @@ class RunView:
 Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
 SlotOutcome: TypeAlias = Literal["held", "queued", "skipped"]
 PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
-"""A message was posted; another of the same claim was before; the run goes on no more."""
+"""A message was posted; the wait that it is for has its end already; the run goes on no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +193,12 @@ class Listening:
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What stands in the same commit as a run's entries: messages to other runs, steps that begin to listen for an
-    event or listen no more (`deaf`, by path), a slot that is asked for, and the key of one that is free once the run
-    `has_ended`."""
+    event, waits (by path) that are `over` though nothing came for them, a slot that is asked for, and the key of one
+    that is free once the run `has_ended`."""
 
     posts: Sequence[Post] = ()
     listening: Sequence[Listening] = ()
-    deaf: Sequence[str] = ()
+    over: Sequence[str] = ()
     asks: Contention | None = None
     frees: str | None = None
     has_ended: bool = False
@@ -262,14 +276,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run taken over: its whole history, the fence of its new owner, and how often in a row it was recovered
-    without progress."""
+    """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, and how many
+    entries its history has, to which only that owner can add."""
 
     run: str
     version: str
     epoch: int
     recoveries: int
-    entries: list[AnyEntry] = field(default_factory=list)
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,9 +340,11 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A run that has not ended, as recovery needs it. `was_busy`: its owner did not let go of it."""
+    """A run that has not ended, as recovery needs it. `was_busy`: its owner did not let go of it; `sequence` is the
+    number of its last entry."""
 
     run: str
     due_at: int | None
     recoveries: int
     was_busy: bool
+    sequence: int

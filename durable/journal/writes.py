@@ -6,21 +6,21 @@ executes inside its transaction. A unit that raises a `JournalError` has written
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from durable.history import AnyEntry, decode_entries, encode_entries
+from durable.history import AnyEntry, encode_entries
+from durable.journal.claiming import Claiming
 from durable.journal.contention import GRANTED, Contending
 from durable.journal.cursor import Cursor, Params, Unit
-from durable.journal.hearing import HEARD, Hearing
+from durable.journal.hearing import HEARD, Hearing, Told
 from durable.journal.statements import Statements
 from durable.journal.units import (
     Admission,
     Admitted,
     ApiKey,
     Beside,
-    Claim,
     Claimed,
     Contention,
     Delivery,
@@ -42,7 +42,6 @@ FIRST_EPOCH = 1
 
 _encode = msgspec.json.Encoder().encode
 _decode_value = msgspec.json.Decoder(Value).decode
-_decode_ids = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def pack(value: Value, payloads: Payloads) -> bytes:
@@ -65,7 +64,8 @@ class Writes:
         self._sql = statements
         self._node = node
         self._contending = Contending(statements)
-        self._hearing = Hearing(statements)
+        self._claiming = Claiming(statements)
+        self._hearing = Hearing(statements, self._claiming)
 
     def admit(self, admission: Admission) -> Unit[Admitted]:
         payloads: Payloads = {}
@@ -78,7 +78,7 @@ class Writes:
         sql = self._sql
 
         def unit(cursor: Cursor) -> Admitted:
-            first = self._first_admission(cursor, admission.claims, now)
+            first = self._claiming.first(cursor, admission.claims, now)
             began = first or self._begin(cursor, admission, runs)
             if delivery:
                 outcome = {"outcome": "duplicate"} if first else _outcome(began)
@@ -93,7 +93,7 @@ class Writes:
                 if tag["run"] in began.runs:
                     cursor.execute(sql.add_tag, tag)
             for claim in admission.claims if began.runs or admission.keeps_claims else ():
-                cursor.execute(sql.take_claim, _claim_params(claim, began.event, began.runs))
+                self._claiming.take(cursor, claim, began.event, began.runs)
             return began
 
         return unit
@@ -117,11 +117,12 @@ class Writes:
 
     def _tell(self, cursor: Cursor, event: Event) -> list[str]:
         """Tell those who wait for an event; a run that it starts is not yet among them."""
-        called: list[str] = []
-        for run, path, name in self._hearing.happened(cursor, event):
-            self._post(cursor, run, HEARD, Value.of({"path": path, "name": name, "event": event.id}), event.time)
-            called.append(run)
-        return called
+        return [self._post_told(cursor, told, event.time) for told in self._hearing.happened(cursor, event)]
+
+    def _post_told(self, cursor: Cursor, told: Told, at: int) -> str:
+        said = Value.of({"path": told.path, "name": told.name, "event": told.event})
+        self._post(cursor, told.run, HEARD, said, at)
+        return told.run
 
     def _begin_run(self, cursor: Cursor, begun: Begun, event: Event, *, is_queued: bool) -> tuple[str, ...]:
         new, granted, queued = begun
@@ -175,16 +176,15 @@ class Writes:
         for post in beside.posts:
             if self._post(cursor, post.run, post.kind, post.data, at):
                 called.append(post.run)
-            elif post.claim and not self._first_admission(cursor, [post.claim], at):
-                cursor.execute(self._sql.take_claim, _claim_params(post.claim, run, ()))
-        self._hearing.deafen(cursor, run, beside.deaf)
+            elif post.claim and not self._claiming.first(cursor, [post.claim], at):
+                self._claiming.take(cursor, post.claim, run)
+        called += self._end_waits(cursor, run, beside.over, at)
         for each in beside.listening:
-            event = self._hearing.listen(cursor, run, each)
-            if event:
-                self._post(cursor, run, HEARD, Value.of({"path": each.path, "name": each.name, "event": event}), at)
-                called.append(run)
+            if told := self._hearing.listen(cursor, run, each, at):
+                called.append(self._post_told(cursor, told, at))
         if beside.has_ended:
             self._hearing.forget(cursor, run)
+            self._claiming.forget(cursor, run)
         granted: list[str] = []
         if beside.frees is not None:
             granted = self._contending.free(cursor, run, beside.frees)
@@ -194,6 +194,24 @@ class Writes:
         for each_run in granted:
             self._post(cursor, each_run, GRANTED, NULL, at)
         return (*called, *granted)
+
+    def _end_waits(self, cursor: Cursor, run: str, paths: Sequence[str], at: int) -> list[str]:
+        """These waits are over; an event that one of them was just about to be told of may answer another."""
+        for path in paths:
+            self._hearing.settle(cursor, run, path, at)
+        called: list[str] = []
+        for message, told in self._untold(cursor, run) if paths else ():
+            if told.path in paths:
+                cursor.execute(self._sql.take_message, {"message": message, "of": run})
+                if again := self._hearing.pass_on(cursor, told, at):
+                    called.append(self._post_told(cursor, again, at))
+        return called
+
+    def _untold(self, cursor: Cursor, run: str) -> list[tuple[int, Told]]:
+        """The events of which a run was not yet told, with the messages that will."""
+        cursor.execute(self._sql.find_messages, {"of": run, "of_kind": HEARD})
+        said: list[tuple[int, Any]] = [(id, unpack(data).load()) for id, data in cursor.fetchall()]
+        return [(id, Told(run, each["path"], each["name"], each["event"])) for id, each in said]
 
     def _post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
         cursor.execute(self._sql.find_unfinished, {"run": run})
@@ -214,10 +232,7 @@ class Writes:
             if cursor.rowcount != 1:
                 return None
             cursor.execute(sql.find_fence, {"run": run})
-            version, epoch, recoveries = cursor.fetchone()
-            cursor.execute(sql.find_entries, {"run": run})
-            history = [entry for (data,) in cursor.fetchall() for entry in decode_entries(data)]
-            return Claimed(run, version, epoch, recoveries, history)
+            return Claimed(run, *cursor.fetchone())
 
         return unit
 
@@ -232,16 +247,14 @@ class Writes:
 
         return unit
 
-    def post(self, run: str, kind: str, data: Value, at: int, claim: Claim | None) -> Unit[PostOutcome]:
-        taken = _claim_params(claim, run, ()) if claim else None
-
+    def post(self, run: str, kind: str, data: Value, at: int, wait: str | None) -> Unit[PostOutcome]:
         def unit(cursor: Cursor) -> PostOutcome:
-            if claim and self._first_admission(cursor, [claim], at):
+            if wait is not None and self._hearing.is_settled(cursor, run, wait, at):
                 return "answered"
             if not self._post(cursor, run, kind, data, at):
                 return "ended"
-            if taken:
-                cursor.execute(self._sql.take_claim, taken)
+            if wait is not None:
+                self._hearing.settle(cursor, run, wait, at)
             return "posted"
 
         return unit
@@ -305,21 +318,6 @@ class Writes:
             cursor.execute(self._sql.probe, {"name": "probe", "value": "1"})
 
         return unit
-
-    def _first_admission(self, cursor: Cursor, claims: Sequence[Claim], now: int) -> Admitted | None:
-        first: Admitted | None = None
-        is_conflict = False
-        for claim in claims:
-            cursor.execute(self._sql.find_claim, {"scope": claim.scope, "key": claim.key, "now": now})
-            row = cursor.fetchone()
-            if row is None:
-                continue
-            fingerprint, event, runs = row
-            is_conflict |= None not in (fingerprint, claim.fingerprint) and fingerprint != claim.fingerprint
-            first = Admitted(
-                first.event if first else event, first.runs if first else _decode_ids(runs), True, is_conflict
-            )
-        return first
 
     def _add_payloads(self, cursor: Cursor, payloads: Payloads) -> None:
         for ref, data in payloads.items():
@@ -406,14 +404,3 @@ def _fired(began: Admitted) -> Params:
 
 def _schedule_params(schedule: ScheduleRow) -> Params:
     return {**asdict(schedule), "waiting": _encode(schedule.waiting)}
-
-
-def _claim_params(claim: Claim, event: str, runs: tuple[str, ...]) -> Params:
-    return {
-        "scope": claim.scope,
-        "key": claim.key,
-        "until": claim.until,
-        "fingerprint": claim.fingerprint,
-        "event": event,
-        "runs": _encode(runs),
-    }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from durable.decide import Abandon, AwaitSlot, Effect, Listen, Post
 from durable.definition import Definition
-from durable.history import AnyEntry, RunFinished, State
+from durable.history import AnyEntry, RunFinished, SignalReceived, State, StepState, TimerFired
 from durable.journal import Beside, Contention, Listening
 from durable.journal import Post as Message
 from durable.runner.claims import claim_of
@@ -16,14 +16,14 @@ def beside(
     """What is to be committed with these entries; None if it is nothing, as it mostly is."""
     has_ended = bool(entries) and isinstance(entries[-1], RunFinished)
     frees = state.started.slot if has_ended and state.started else None
-    forgets = has_ended and definition.listens
+    forgets = has_ended and definition.has_claims
     posts = [_message(state, effects, each) for each in effects if isinstance(each, Post)]
     listening = [_listening(each) for each in effects if isinstance(each, Listen) and each.path in state.active]
-    deaf = [each.path for each in effects if isinstance(each, Abandon) and _is_deaf(state, each.path)]
+    over = [] if has_ended else _over(state, entries, effects)
     asks = any(isinstance(each, AwaitSlot) for each in effects)
-    if not (posts or listening or deaf or asks or forgets or frees is not None):
+    if not (posts or listening or over or asks or forgets or frees is not None):
         return None
-    return Beside(posts, listening, deaf, _contention(definition, state) if asks else None, frees, forgets)
+    return Beside(posts, listening, over, _contention(definition, state) if asks else None, frees, forgets)
 
 
 def _message(state: State, effects: Sequence[Effect], effect: Post) -> Message:
@@ -37,9 +37,17 @@ def _listening(effect: Listen) -> Listening:
     return Listening(effect.path, effect.name, effect.type, effect.match, effect.since)
 
 
-def _is_deaf(state: State, path: str) -> bool:
-    """Whether a step that listened for an event does so no more; where only the run is paused, it still does."""
-    return path not in state.active and any(each.kind == "event" for each in state.steps[path].awaits)
+def _over(state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]) -> list[str]:
+    """The waits that end here though nothing came for them, as what they stand in ends; those of a run that is only
+    paused go on."""
+    came_for = entries[0].path if entries and isinstance(entries[0], SignalReceived | TimerFired) else None
+    stopped = (each.path for each in effects if isinstance(each, Abandon) and each.path != came_for)
+    return [path for path in stopped if path not in state.active and _can_be_answered(state.steps[path])]
+
+
+def _can_be_answered(step: StepState) -> bool:
+    """Whether it waits for more than a time."""
+    return any(each.due is None for each in step.awaits)
 
 
 def _contention(definition: Definition, state: State) -> Contention | None:

@@ -1,10 +1,7 @@
-"""What makes something count once: the call or the event of a step, the answer to a wait."""
+"""What makes something count once that a step sets going: its call, its event."""
 
 from durable.history import State
 from durable.journal import Claim
-
-CLAIM_TIME = 3_650 * 86_400_000
-"""Milliseconds for which a claim is remembered: as long as any run can last."""
 
 
 def step_key(state: State, path: str) -> str:
@@ -14,9 +11,4 @@ def step_key(state: State, path: str) -> str:
 
 def claim_of(state: State, path: str, at: int) -> Claim:
     """What makes a call or an event of a step happen once."""
-    return Claim("flow", step_key(state, path), at + CLAIM_TIME)
-
-
-def answer_claim(run: str, path: str, at: int) -> Claim:
-    """What makes the first answer to a wait the one that counts; to a `wait.any`, whichever of its waits it answers."""
-    return Claim("answer", f"{run}:{path}", at + CLAIM_TIME)
+    return Claim.of_step("flow", state.run, path, at)

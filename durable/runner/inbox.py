@@ -5,9 +5,8 @@ import logging
 from abc import abstractmethod
 
 from durable.history import Verdict
-from durable.journal import Claim, Event, Journal, Message, PostOutcome
+from durable.journal import Event, Journal, Message, PostOutcome
 from durable.runner.attempt import Workbench, loaded
-from durable.runner.claims import answer_claim
 from durable.runner.messages import fact_of
 from durable.runner.owner import Live, Owner
 from durable.values import JSON, Value
@@ -31,9 +30,9 @@ class Inbox(Owner):
         return await self._post(run, "cancel", reason) == "posted"
 
     async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
-        """Answer a wait; `name` is that of one wait of a `wait.any`. Of several answers the first counts."""
-        claim = answer_claim(run, path, self._bench.now())
-        return await self._post(run, "answer", {"path": path, "name": name, "data": data}, claim)
+        """Answer a wait; `name` is that of one wait of a `wait.any`. What comes first ends it: an answer, an event, its
+        time."""
+        return await self._post(run, "answer", {"path": path, "name": name, "data": data}, path)
 
     async def resolve(
         self, run: str, path: str, verdict: Verdict, *, output: JSON = None, by: str | None, reason: str | None
@@ -46,8 +45,8 @@ class Inbox(Owner):
         """Let a paused run go on; False if there is no such unfinished run."""
         return await self._post(run, "resume", {"by": by}) == "posted"
 
-    async def _post(self, run: str, kind: str, data: JSON, claim: Claim | None = None) -> PostOutcome:
-        posted = await asyncio.shield(self._journal.post(run, kind, Value.of(data), self._bench.now(), claim))
+    async def _post(self, run: str, kind: str, data: JSON, wait: str | None = None) -> PostOutcome:
+        posted = await asyncio.shield(self._journal.post(run, kind, Value.of(data), self._bench.now(), wait))
         if posted == "posted":
             await self.deliver(run)
         return posted

@@ -14,15 +14,13 @@ from durable.decide import Call, Emit, outstanding
 from durable.definition import Definition
 from durable.history import (
     SEMANTICS,
-    AnyEntry,
     ChildEnded,
     DeadlinePassed,
     Failure,
     RecoveryStopped,
-    RunStarted,
+    State,
     StepCompleted,
     detach,
-    fold,
 )
 from durable.journal import (
     Admission,
@@ -37,7 +35,8 @@ from durable.journal import (
 )
 from durable.runner.attempt import Workbench, loaded
 from durable.runner.calls import DETACHED, NoPipelines, Pipelines, call_event, child_of, emitted
-from durable.runner.claims import answer_claim, claim_of
+from durable.runner.claims import claim_of
+from durable.runner.folding import folded
 from durable.runner.inbox import Inbox
 from durable.runner.owner import Live
 from durable.runner.start import Addresses, Begun, Start, begin
@@ -195,8 +194,7 @@ class Runner(Inbox):
         while not self.is_draining:
             at = self._bench.now()
             try:
-                claim = answer_claim(live.run, path, at)
-                await asyncio.shield(self._journal.post(live.run, "timer", Value.of({"path": path}), at, claim))
+                await asyncio.shield(self._journal.post(live.run, "timer", Value.of({"path": path}), at, path))
             except (JournalFull, JournalBusy):
                 await asyncio.sleep(WRITE_PAUSE)
             else:
@@ -282,8 +280,9 @@ class Runner(Inbox):
             self.adrift.pop(run, None)
             return None
         definition = await self._definition(claimed.version)
-        _ensure_known(claimed.entries)
-        live = Live(run, definition, fold(run, claimed.entries), claimed.epoch, is_settling=True)
+        state = await folded(self._journal, run, claimed.sequence)
+        _ensure_known(state)
+        live = Live(run, definition, state, claimed.epoch, is_settling=True)
         self._keep(live)
         await self._take_messages(live)
         await self.check_deadline(live)
@@ -343,8 +342,8 @@ class Runner(Inbox):
         await self._journal.release(others if owing else None)
 
 
-def _ensure_known(entries: Sequence[AnyEntry]) -> None:
+def _ensure_known(state: State) -> None:
     """Raise `LookupError` for a history of rules that this core does not know: it would decide otherwise."""
-    for entry in entries[:1]:
-        if isinstance(entry, RunStarted) and entry.semantics > SEMANTICS:
-            raise LookupError(f"a newer Waypost began this run (rules {entry.semantics}, here {SEMANTICS}): update it")
+    semantics = state.started.semantics if state.started else SEMANTICS
+    if semantics > SEMANTICS:
+        raise LookupError(f"a newer Waypost began this run (rules {semantics}, here {SEMANTICS}): update it")

@@ -12,7 +12,7 @@ from durable.journal import Admission, Event, Journal
 from durable.language.load import Catalogue, load
 from durable.runner.start import Addresses, Start, begin
 from durable.values import JSON
-from triggers.service import actions
+from triggers.offered import actions
 
 TOGETHER = 500
 """Runs of one admission."""

@@ -91,7 +91,7 @@ async def test_who_is_deaf_or_has_ended_hears_nothing(journal: Journal) -> None:
     first, second = await a_run(journal, "1"), await a_run(journal, "2")
     for run in (first, second):
         await listen(journal, run, listening("left"), listening("right"))
-    await journal.append(first, 1, 1, [], RUNNING, (), Beside(deaf=["left", "right"]))
+    await journal.append(first, 1, 1, [], RUNNING, (), Beside(over=["left", "right"]))
     await journal.append(second, 1, 1, [], ENDED, (), Beside(has_ended=True))
     assert (await tell(journal, paid("e1"))).called == ()
 
@@ -155,9 +155,76 @@ async def test_a_claim_that_is_kept_makes_an_event_count_once_though_it_starts_n
 
 async def test_of_several_answers_the_first_is_posted(journal: Journal) -> None:
     run = await a_run(journal)
-    claim = Claim("answer", f"{run}:ask", 90_000)
-    posts = [journal.post(run, "answer", Value.of(number), 2_000, claim) for number in range(3)]
+    posts = [journal.post(run, "answer", Value.of(number), 2_000, "ask") for number in range(3)]
     assert [await post for post in posts] == ["posted", "answered", "answered"]
     assert [message.data.load() for message in await journal.messages(run)] == [0]
     await journal.append(run, 1, 1, [], ENDED)
-    assert await journal.post(run, "answer", NULL, 2_000, Claim("answer", "other", 90_000)) == "ended"
+    assert await journal.post(run, "answer", NULL, 2_000, "other") == "ended"
+
+
+async def test_of_an_answer_an_event_and_the_time_whatever_is_committed_first_ends_a_wait(journal: Journal) -> None:
+    run = await a_run(journal)
+    for path in ("a", "b", "c"):
+        await listen(journal, run, listening(path, name="paid", subject=path))
+    events = [(paid(f"e {path}", subject=path), path) for path in ("a", "b", "c")]
+    for what, path in events[:1]:
+        told = journal.admit(Admission(what))
+        answer = journal.post(run, "answer", NULL, 2_000, path)
+        assert ((await told).called, await answer) == ((run,), "answered")
+    for kind, (what, path) in zip(("answer", "timer"), events[1:], strict=True):
+        posted, told = journal.post(run, kind, NULL, 2_000, path), journal.admit(Admission(what))
+        assert (await posted, (await told).called) == ("posted", ())
+    assert await heard(journal, run) == [("a", "e a")]
+
+
+async def test_an_event_that_came_when_the_time_was_over_is_there_for_the_next_wait(journal: Journal) -> None:
+    run = await a_run(journal)
+    await listen(journal, run, listening("first"))
+    await journal.post(run, "timer", NULL, 2_000, "first")
+    assert (await tell(journal, paid("e1"))).called == ()
+    assert await listen(journal, run, listening("second")) == (run,)
+    assert await heard(journal, run) == [("second", "e1")]
+
+
+async def test_an_answer_that_comes_before_its_wait_leaves_the_event_to_others(journal: Journal) -> None:
+    run = await a_run(journal)
+    assert await journal.post(run, "answer", NULL, 1_500, "any") == "posted"
+    await tell(journal, paid("e1"))
+    assert await listen(journal, run, listening("any", name="paid")) == ()
+    await listen(journal, run, listening("other"))
+    assert await heard(journal, run) == [("other", "e1")]
+
+
+async def test_what_a_wait_heard_that_ends_without_it_answers_another_or_is_looked_back_at(journal: Journal) -> None:
+    run = await a_run(journal)
+    await listen(journal, run, listening("left"), listening("right"))
+    await tell(journal, paid("e1"))
+    await tell(journal, paid("e2"))
+    assert await heard(journal, run) == [("left", "e1"), ("right", "e2")]
+    await journal.append(run, 1, 1, [], RUNNING, (), Beside(over=["right"]))
+    await listen(journal, run, listening("waiting", since=9_000))
+    assert await journal.append(run, 1, 1, [], RUNNING, (), Beside(over=["left"])) == (run,)
+    assert await heard(journal, run) == [("waiting", "e1")]
+    await listen(journal, run, listening("looking"))
+    assert await heard(journal, run) == [("waiting", "e1"), ("looking", "e2")]
+
+
+async def test_a_wait_that_ended_with_its_block_takes_no_answer(journal: Journal) -> None:
+    run = await a_run(journal)
+    await journal.append(run, 1, 1, [], RUNNING, (), Beside(over=["ask"]))
+    assert await journal.post(run, "answer", NULL, 2_000, "ask") == "answered"
+
+
+async def test_what_a_run_has_claimed_ends_with_it_and_nothing_begins_for_it_any_more(journal: Journal) -> None:
+    run, other = await a_run(journal, "1"), await a_run(journal, "2")
+    claims = [Claim.of_step("flow", each, "tell", 2_000) for each in (run, other)]
+    for each, claim in zip((run, other), claims, strict=True):
+        await journal.admit(Admission(paid(f"of {each}"), claims=[claim], keeps_claims=True))
+        await journal.post(each, "answer", NULL, 2_000, "ask")
+    await journal.append(run, 1, 1, [], ENDED, (), Beside(has_ended=True))
+    for claim in claims:
+        again = Admission(event("again"), [new_run("run-again")], claims=[claim], keeps_claims=True)
+        assert (await journal.admit(again)).is_duplicate
+    assert await journal.run("run-again") is None
+    assert await journal.post(run, "answer", NULL, 2_000, "ask") == "ended"
+    assert await journal.post(other, "answer", NULL, 2_000, "ask") == "answered"

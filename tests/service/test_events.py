@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.gates import Gates, begin, cut, kinds, rows, until_entry, until_status
+from tests.service.gates import Gates, begin, cut, dead, kinds, rows, until_entry, until_status
 from tests.service.running import Running, running
 
 pytestmark = pytest.mark.anyio
@@ -15,6 +15,7 @@ steps:
   - {id: tell, use: flow.emit, with: {type: told, subject: "7", data: {n: 1}}}
 outputs: {told: "{{ steps.tell.output }}"}
 """
+EMITS_AND_WORKS = EMITS.replace("outputs", "  - {id: after, use: gate.pass, with: {what: after}}\noutputs")
 LISTENS = """
 triggers: [{id: told, use: event, with: {type: told}, inputs: {n: "{{ trigger.body.n }}"}}]
 inputs: {n: {type: integer}}
@@ -59,17 +60,22 @@ async def test_an_event_is_sent_once_though_the_process_dies_before_the_checkpoi
     tmp_path: Path, listeners: dict[str, str]
 ) -> None:
     gates = Gates()
-    pipelines = {"emits": EMITS, **listeners}
+    gates.close("after")
+    pipelines = {"emits": EMITS_AND_WORKS, **listeners}
     async with gates.serving(tmp_path, pipelines) as service:
-        first = await service.ended(await begin(service, "emits"))
-        for run in first["outputs"]["told"]["runs"]:
-            await service.ended(run)
-    cut(tmp_path, first["id"], "step_completed")
-    async with gates.serving(tmp_path, pipelines) as service:
-        again = await service.ended(first["id"])
-        assert again["outputs"] == first["outputs"], "it is the same event, and they are the same runs"
-    assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)]
-    assert gates.passed == ["note"] * len(listeners)
+        run = await begin(service, "emits")
+        await gates.reached("after")
+        told = (await service.run(run))["steps"]["tell"]["output"]
+        for each in told["runs"]:
+            await service.ended(each)
+        place = dead(tmp_path)
+        gates.open("after")
+    cut(place, run, "step_completed")
+    async with gates.serving(place, pipelines) as service:
+        again = await service.ended(run)
+        assert again["outputs"] == {"told": told}, "it is the same event, and they are the same runs"
+    assert rows(place, "select count(*) from events where type = 'told'") == [(1,)]
+    assert gates.passed.count("note") == len(listeners)
 
 
 async def test_an_event_that_started_nothing_is_the_same_event_when_it_is_told_again(tmp_path: Path) -> None:

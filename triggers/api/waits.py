@@ -29,7 +29,9 @@ Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 class ManyWaits(Parameters):
     run: str | None = Field(None, description="Only those of this run")
     after: RunId | None = Field(None, description="Go on after this run: the `after` of the page before")
-    limit: Limit = Field(100, description="How many unfinished runs are looked at; each may wait for several things")
+    limit: Limit = Field(
+        100, description="How many unfinished runs are looked at, at most; each may wait for several things"
+    )
 
 
 class AnswerBody(Body):
@@ -123,14 +125,15 @@ class WaitOperations:
         return JSONResponse({"waits": found, "after": after})
 
     async def answer_run(self, asked: Asked[OneRun, AnswerBody]) -> Response:
-        """Answer what a step waits for; the first answer counts. Answered once it is durable."""
+        """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is
+        durable."""
         run, given = asked.parameters.run, asked.body
         wait = await self._wait(await self._state(run), given.step, given.name)
         question = _asked(wait)
         data = self._answer(question, given, asked.by.name)
         outcome = await self._runner.answer(run, wait.step, wait.name, data)
         if outcome == "answered":
-            raise Problem(409, f"step {quoted(wait.step)} was answered already")
+            raise Problem(409, f"step {quoted(wait.step)} was answered already, or is over")
         return await self._taken(run, is_taken=outcome != "ended")
 
     async def resolve_step(self, asked: Asked[OneRun, Resolution]) -> Response:

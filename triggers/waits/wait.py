@@ -1,7 +1,7 @@
 """One wait of a run, and how it stands: whether it can be answered."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -9,6 +9,7 @@ from durable.definition import ActionNode, BlockNode, Definition, ForeachSpec, R
 from durable.history import AwaitKind, State, StepStatus, fold
 from durable.journal import Reads
 from durable.path import frame_of, inside, static
+from durable.runner.folding import folded
 from durable.values import Value
 from triggers.waits.question import KINDS, LINKED, Question, foreseen, questions, uses, waiting
 
@@ -33,7 +34,17 @@ class Wait:
 
 async def state_of(reads: Reads, run: str) -> State:
     """A run's state, with the inputs of the steps that wait; empty if there is no such run."""
-    state = fold(run, [entry for _, entry in await reads.history(run)])
+    return await _with_inputs(reads, await folded(reads, run))
+
+
+async def states_of(reads: Reads, runs: Sequence[str]) -> AsyncIterator[State]:
+    """The states of some runs whose histories are short, read together."""
+    histories = await reads.histories(runs)
+    for run in runs:
+        yield await _with_inputs(reads, fold(run, histories.pop(run, ())))
+
+
+async def _with_inputs(reads: Reads, state: State) -> State:
     for path in waiting(state):
         await attach(reads, state.steps[path].input)
     return state

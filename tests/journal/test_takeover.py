@@ -1,0 +1,110 @@
+"""A takeover of a run with a long history: it gets all of it, and keeps nobody else's commit waiting."""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from durable.history import AnyEntry, fold
+from durable.journal import Beside, Claimed, Journal, Stale
+from durable.journal.reads import PAGE
+from durable.runner.folding import folded
+from durable.values import NULL
+from tests.journal import given
+
+pytestmark = pytest.mark.anyio
+
+APPENDS = 12_000
+EACH = 4
+
+
+def _entries(number: int) -> list[AnyEntry]:
+    path = f"each[{number}].a"
+    again = f"each[{number}].b"
+    return [given.scheduled(path), given.completed(path), given.scheduled(again), given.completed(again)]
+
+
+async def _a_long_run(journal: Journal, appends: int, name: str = "long") -> str:
+    run = await given.a_run(journal, name)
+    after = 1
+    for first in range(0, appends, 500):
+        futures = []
+        for number in range(first, min(first + 500, appends)):
+            futures.append(journal.append(run, 1, after, _entries(number), given.RUNNING))
+            after += EACH
+        await asyncio.gather(*futures)
+    return run
+
+
+async def _taken_over(journal: Journal, run: str) -> Claimed:
+    claimed = await journal.claim(run, 2_000, count_recovery=False)
+    assert claimed
+    state = await folded(journal, run, claimed.sequence)
+    assert state.entries == claimed.sequence
+    return claimed
+
+
+async def _commits(journal: Journal, run: str, until: "asyncio.Future[Claimed]") -> AsyncIterator[float]:
+    """How long each of another run's commits takes, one after the other, in seconds."""
+    while not until.done():
+        began = time.perf_counter()
+        await journal.append(run, 1, 1, [], given.RUNNING, (), Beside())
+        yield time.perf_counter() - began
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The garbage collector holds everybody up, whatever is under way."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) -> None:
+    run, other = await _a_long_run(journal, APPENDS), await given.a_run(journal, "other")
+    shares = []
+    for _ in range(3):
+        began = time.perf_counter()
+        taking = asyncio.ensure_future(_taken_over(journal, run))
+        longest = max([took async for took in _commits(journal, other, taking)])
+        shares.append(longest / (time.perf_counter() - began))
+        await taking
+    assert min(shares) < 0.2, f"of the takeover's time, one commit took {shares}"
+
+
+@pytest.mark.parametrize("appends", [0, 1, PAGE - 2, PAGE - 1, PAGE, 2 * PAGE + 1])
+async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Journal, appends: int) -> None:
+    run = await _a_long_run(journal, appends)
+    history = [entry for _, entry in await journal.history(run)]
+    assert await folded(journal, run) == fold(run, history)
+    assert [entry async for page in journal.pages(run) for entry in page] == history
+    assert (await journal.histories([run, "run-none"])) == {run: history}
+
+
+async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_read(journal: Journal) -> None:
+    run = await _a_long_run(journal, PAGE + 10)
+    claiming = journal.claim(run, 2_000, count_recovery=False)
+    late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [given.scheduled("late")], given.RUNNING)
+    message = journal.post(run, "cancel", NULL, 2_000)
+    claimed = await claiming
+    with pytest.raises(Stale):
+        await late
+    assert claimed
+    assert await message == "posted"
+    assert "late" not in (await folded(journal, run, claimed.sequence)).steps
+    assert [each.kind for each in await journal.messages(run)] == ["cancel"], "it waits for the new owner"
+
+
+async def test_a_takeover_reads_no_further_than_its_own_claim(journal: Journal) -> None:
+    run = await _a_long_run(journal, PAGE + 10)
+    first = await journal.claim(run, 2_000, count_recovery=False)
+    second = await journal.claim(run, 2_001, count_recovery=False)
+    assert first
+    assert second
+    await journal.append(run, second.epoch, second.sequence, [given.scheduled("later")], given.RUNNING)
+    assert "later" not in (await folded(journal, run, first.sequence)).steps
+    with pytest.raises(Stale):
+        await journal.append(run, first.epoch, first.sequence, [given.scheduled("stale")], given.RUNNING)

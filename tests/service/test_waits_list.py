@@ -1,0 +1,91 @@
+"""The list of what runs wait for: what a page costs, and that long histories are spread over pages."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from durable.clock import new_id
+from durable.history import AnyEntry, Await, Links, RunStarted, StepCompleted, StepScheduled, WaitStarted
+from durable.journal import Admission, Event, Journal, NewRun, RunView
+from durable.values import INLINE_LIMIT, JSON, Value
+from triggers.waits import pending
+
+pytestmark = pytest.mark.anyio
+
+RUNS = 100
+AT = 1_700_000_000_000
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    opened = await Journal.open(tmp_path / "data", node="node-1", on_fatal=_fail)
+    yield opened
+    await opened.close()
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
+def _asking(number: int, steps: int, title: str = "Really") -> list[AnyEntry]:
+    """A history of so many steps, after which somebody is asked."""
+    asked: JSON = {"to": ["ops"], "title": f"{title} {number}", "fields": {"amount": {"type": "number"}}}
+    done: list[AnyEntry] = []
+    for step in range(steps):
+        done.append(StepScheduled(at=AT, path=f"s[{step}].a"))
+        done.append(StepCompleted(at=AT, path=f"s[{step}].a", attempt=1))
+    links = Links("https://x.example/waits", "k" * 32)
+    return [
+        RunStarted(at=AT, pipeline="p", version="v", deadline=AT + 10**9, links=links),
+        *done,
+        StepScheduled(at=AT, path="ask", input=Value.of(asked)),
+        WaitStarted(at=AT, path="ask", awaits=(Await("approval"),), due=AT + 10**6),
+    ]
+
+
+async def _fill(journal: Journal, histories: Sequence[list[AnyEntry]]) -> list[str]:
+    view = RunView("waiting", due_at=AT + 10**6)
+    runs = [NewRun(new_id("run", AT + n), "p", "v", None, AT, each, view) for n, each in enumerate(histories)]
+    await journal.admit(Admission(Event(new_id("evt", AT), "test", "1", None, AT), runs))
+    return [run.id for run in runs]
+
+
+async def test_a_page_costs_much_less_than_its_runs_one_by_one(journal: Journal) -> None:
+    runs = await _fill(journal, [_asking(number, 2) for number in range(RUNS)])
+    together, apart = [], []
+    for _ in range(5):
+        began = time.process_time()
+        told, after = await pending.of_all(journal, None, RUNS, may_answer=True)
+        together.append(time.process_time() - began)
+        began = time.process_time()
+        each = [wait for run in runs for wait in await pending.of_run(journal, run, may_answer=True)]
+        apart.append(time.process_time() - began)
+        assert told == each
+        assert (len(told), after) == (RUNS, runs[-1])
+    assert min(together) < min(apart) / 4
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+async def test_long_histories_are_spread_over_pages_and_nothing_is_left_out(journal: Journal, limit: int) -> None:
+    lengths = [0, pending.ENTRIES_LIMIT, 1, pending.ENTRIES_LIMIT // 4, pending.ENTRIES_LIMIT // 4, 0, 2]
+    runs = await _fill(journal, [_asking(number, steps) for number, steps in enumerate(lengths)])
+    after, found, pages = None, [], 0
+    while pages == 0 or after:
+        told, after = await pending.of_all(journal, after, limit, may_answer=False)
+        found += [(wait["run"], wait["title"]) for wait in told]
+        pages += 1
+    assert found == [(run, f"Really {number}") for number, run in enumerate(runs)]
+    assert pages >= 4, "the longest has a page of its own, and those of a quarter are not all in one"
+
+
+async def test_a_large_question_is_read_for_the_list(journal: Journal) -> None:
+    await _fill(journal, [_asking(number, 0, "x" * INLINE_LIMIT) for number in range(3)])
+    told, after = await pending.of_all(journal, None, 100, may_answer=False)
+    assert [str(wait["title"])[-1] for wait in told] == ["0", "1", "2"]
+    assert after is None
+
+
+async def test_there_is_nothing_to_list_where_nothing_waits(journal: Journal) -> None:
+    assert await pending.of_all(journal, None, 100, may_answer=False) == ([], None)
