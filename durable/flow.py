@@ -3,7 +3,7 @@
 They are no connectors: they change what happens next in the run and touch nothing outside the journal.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
@@ -17,6 +17,9 @@ def _key(value: object) -> object:
         raise ValueError("it is null; leave it out where none is meant")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number else value
+
+
+Key: TypeAlias = Annotated[str | None, BeforeValidator(_key, json_schema_input_type=str | int | float)]
 
 
 class Stop(Inputs):
@@ -60,9 +63,7 @@ class Emit(Inputs):
     """Send an event to pipelines that listen for it."""
 
     type: str = Field(description="The event's type")
-    subject: Annotated[str | None, BeforeValidator(_key)] = Field(
-        None, description="The correlation key that a waiting step matches"
-    )
+    subject: Key = Field(None, description="The correlation key that a waiting step matches")
     data: Any = Field(None, description="The event's data")
 
 
@@ -102,9 +103,7 @@ class AwaitEvent(Inputs):
     """Wait for an event."""
 
     type: str = Field(description="The event's type")
-    match: Annotated[str | None, BeforeValidator(_key)] = Field(
-        None, description="The correlation key, the event's subject; default: any event of the type"
-    )
+    match: Key = Field(None, description="The correlation key, the event's subject; default: any event of the type")
     look_back: Duration | None = Field(None, description="How far back an earlier event counts")
 
 

@@ -5,7 +5,7 @@ connection's name stands in a definition: what it says counts from the next atte
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,18 +15,18 @@ from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationE
 from durable.action import ActionError, ConnectionMissing
 from durable.expressions import ExpressionError, Template
 from durable.history import Slot
+from durable.language.connections import FILE, missing, mistaken
 from durable.language.document import Document, Pointer
 from durable.language.findings import Findings
 from durable.language.fit import Unfit, shape_of, unfit
 from durable.language.names import Scope
 from durable.language.pipeline import Identifier
 from durable.language.problem import Problem, quoted, suggestion
+from durable.language.syntax import line_of
 from durable.language.texts import Texts, is_template
 from durable.language.tree import Mapped
 from durable.secrets import Secrets, fill
 from durable.values import JSON
-
-FILE = "connections.yaml"
 
 Models = Mapping[str, type[BaseModel] | None]
 """What a connection of each connector says; None if it takes none."""
@@ -63,16 +63,34 @@ class Connections:
 
     def __init__(self, config: Path, models: Models, secrets: Secrets) -> None:
         self.path = config / FILE
-        self.problems: tuple[Problem, ...] = ()
+        self.problems: Sequence[Problem] = ()
         self._models = models
         self._secrets = secrets
         self._data: bytes | None = None
         self._known: dict[str, Connection] = {}
+        self._broken: frozenset[str] | None = frozenset()
         self.refresh()
 
     @property
     def names(self) -> list[str]:
         return sorted(self._known)
+
+    def of(self, connector: str) -> list[str]:
+        """Those of a connector."""
+        return [name for name in self.names if self._known[name].connector == connector]
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether nothing in the file is wrong; a warning is no error."""
+        return all(problem.severity == "warning" for problem in self.problems)
+
+    def is_broken(self, name: str) -> bool:
+        """Whether the file says something of a connection, or may say it, that is wrong."""
+        return self._broken is None or name in self._broken
+
+    def line(self, number: int) -> str:
+        """A line of the file's text, counted from 1; empty if there is none."""
+        return line_of((self._data or b"").decode(errors="replace").splitlines(), number)
 
     def connector(self, name: str) -> str | None:
         """The connector that a connection is of; None if there is no such connection."""
@@ -80,29 +98,27 @@ class Connections:
         return found.connector if found else None
 
     def refresh(self) -> bool:
-        """Read the file again; whether there are other connections now, or of other connectors."""
-        before = {name: each.connector for name, each in self._known.items()}
+        """Read the file again; whether there are other connections now, or of other connectors, or others wrong."""
+        before = self._wiring()
         try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            data = b""
+            data = self._read()
         except OSError as error:
             self.problems = (Problem(str(self.path), 1, 1, f"the file cannot be read: {error.strerror}"),)
-            self._data = None
-            return False
-        if data != self._data:
-            self._take(data)
-        return {name: each.connector for name, each in self._known.items()} != before
+            self._data, self._broken = None, None
+        else:
+            if data != self._data:
+                self._take(data)
+        return self._wiring() != before
 
     def open(self, name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
         """A connection for an action, filled with the secrets of now, and their values; raises `ConnectionMissing`,
         `SecretMissing`, or `ActionError` for one that its secrets make unfit."""
         found, connector = self._known.get(name), use.partition(".")[0]
         model = self._models.get(connector)
-        if found is None:
-            raise ConnectionMissing(f"there is no connection {name!r}: add it to {FILE}")
-        if found.connector != connector or model is None:
-            raise ConnectionMissing(f"the connection {name!r} is one of {found.connector!r}, not of {connector!r}")
+        if found is None or found.connector != connector or model is None:
+            is_broken = self.is_broken(name)
+            fault = mistaken(name, found.connector, connector) if found else missing(name, is_broken=is_broken)
+            raise ConnectionMissing(f"{fault.message}; {fault.hint}")
         given, values = fill(found.given, found.slots, self._secrets)
         try:
             return model.model_validate(given), values | found.literals
@@ -113,6 +129,17 @@ class Connections:
                 message, error_class="invalid", code="connection_invalid", ending="not_sent"
             ) from None  # whose words hold the values
 
+    def _read(self) -> bytes:
+        """The file's bytes; none where there is no file."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def _wiring(self) -> tuple[object, ...]:
+        """What pipelines are checked against."""
+        return {name: each.connector for name, each in self._known.items()}, self._broken
+
     def _take(self, data: bytes) -> None:
         read = _Reading(Document.read(data, str(self.path)), self._models, self._secrets)
         known = read.connections()
@@ -120,6 +147,7 @@ class Connections:
         for each in known.values():
             for literal in each.literals:
                 self._secrets.redactor.learn(literal)
+        self._broken = None if read.is_refused else frozenset(read.broken)
         self._data, self.problems, self._known = data, read.findings.problems(), kept | known
 
 

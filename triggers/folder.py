@@ -4,6 +4,7 @@ A file that is invalid disables only itself, visibly. One that was valid before 
 it is mended or removed.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from triggers.connections import Connections
 from triggers.events import OnEvent, Subscription
 from triggers.schedules.schedule import Planned, Schedule
 from triggers.webhooks.hook import Hook, Webhook
+
+log = logging.getLogger("waypost.folder")
 
 TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule, "event": OnEvent}
 """The kinds of triggers, and what each is given."""
@@ -142,10 +145,19 @@ class Folder:
             return _refused(before, PipelineFile(path, b"", (problem,)))
         if before and before.data == data and not is_rewired:
             return before
-        now = self._load(path, data)
+        now = self._survived(path, data)
         if before and before.data == data and before.problems == now.problems:
             return before
         return _refused(before, now)
+
+    def _survived(self, path: Path, data: bytes) -> PipelineFile:
+        """The file, whatever its models do: one that cannot even be checked disables only itself."""
+        try:
+            return self._load(path, data)
+        except Exception as error:
+            log.exception("%s could not be checked", path.name)
+            what, cure = f"checking the file failed: {type(error).__name__}", "a connector or Waypost is at fault"
+            return PipelineFile(path, data, (Problem(str(path), 1, 1, what, f"{cure}; the log says where"),))
 
     def _load(self, path: Path, data: bytes) -> PipelineFile:
         loaded = load(
@@ -155,6 +167,7 @@ class Folder:
             secrets=self._secrets.has,
             connections=self.connections.connector if self.connections else None,
             connection_names=self.connections.names if self.connections else (),
+            is_broken=self.connections.is_broken if self.connections else lambda connection: False,
         )
         if loaded.pipeline is None:
             return PipelineFile(path, data, loaded.problems)

@@ -32,6 +32,8 @@ class Operations:
     async def ready(self, request: Request) -> Response:
         """The journal takes writes, so that events can be accepted; 503 otherwise, with the reason."""
         invalid = [file.path.name for file in self._folder.files if not file.is_valid]
+        if self._folder.connections and not self._folder.connections.is_valid:
+            invalid.append(self._folder.connections.path.name)
         try:
             problem = "the service is shutting down" if self._runner.is_draining else await self._unwritable()
         except JournalError as error:

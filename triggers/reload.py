@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from watchfiles import awatch
 
@@ -26,23 +26,29 @@ class Reload:
         self._runner = runner
         self._webhooks = webhooks
         self._schedules = schedules
-        self._told: tuple[Problem, ...] = ()
+        self._told: Sequence[Problem] = ()
 
     async def watch(self) -> None:
         """Reload at every change, until cancelled."""
         if not self._folder.path.is_dir():
             log.warning("there is no folder %s: no pipeline is served", self._folder.path)
             return
-        is_first = True
+        is_due = True  # something may have changed between the service's start and the watch's
         paths = (self._folder.path, self._folder.path.parent)  # connections stand above; an editor replaces their file
         watching = awatch(
             *paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
         )
         async for changes in watching:
-            # The first time in any case: something may have changed between the service's start and the watch's.
-            if changes or is_first:
-                await self.reload()
-            is_first = False
+            if changes or is_due:
+                is_due = not await self._succeeds()
+
+    async def _succeeds(self) -> bool:
+        try:
+            await self.reload()
+        except Exception:
+            log.exception("what changed could not be served; it is tried again")
+            return False
+        return True
 
     async def reload(self) -> None:
         """Read the folder and serve what is valid; say what changed and what was refused."""

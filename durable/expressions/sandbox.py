@@ -278,9 +278,11 @@ def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
     left = node.expr
     for operand in node.ops:
         for one, other in ((left, operand.expr), (operand.expr, left)):
-            is_list = operand.op in {"in", "notin"} and isinstance(other, nodes.List | nodes.Tuple)
-            name = _constant_name(one)
-            for each in (other.items if is_list else [other]) if name else ():  # type: ignore[attr-defined]  # it is one
+            others: Sequence[nodes.Expr] = [other]
+            if operand.op in {"in", "notin"}:  # of a text, 'in' asks for a part; a list has all that is compared
+                others = other.items if one is left and isinstance(other, nodes.List | nodes.Tuple) else []
+            name = _constant_name(one) if others else None
+            for each in others:
                 if name and isinstance(each, nodes.Const):
                     yield name, each.value
         left = operand.expr

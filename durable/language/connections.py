@@ -4,20 +4,42 @@ from collections.abc import Callable, Collection
 
 from durable.language.document import Pointer
 from durable.language.findings import Findings
+from durable.language.known import Fault
 from durable.language.problem import nearest, quoted
 from durable.language.tree import Mapped
+
+FILE = "connections.yaml"
 
 Find = Callable[[str], str | None]
 """The connector that a connection is of; None if there is no such connection."""
 
 
+def missing(name: str, names: Collection[str] = (), *, is_broken: bool) -> Fault:
+    """What to say of a connection that cannot be used: it is not there, or (`is_broken`) what says it is wrong."""
+    if is_broken:
+        hint = f"{FILE} has mistakes; mend them, `waypost validate` says where they are"
+        return Fault(f"the connection {quoted(name)} cannot be used", hint)
+    meant, add = nearest(name, names), f"add it to {FILE}"
+    hint = f"did you mean {quoted(meant)}, or {add}" if meant else add
+    return Fault(f"there is no connection {quoted(name)}", hint)
+
+
+def mistaken(name: str, connector: str, wanted: str) -> Fault:
+    """What to say of a connection of another connector than the one that is used."""
+    message = f"the connection {quoted(name)} is one of {quoted(connector)}, not of {quoted(wanted)}"
+    return Fault(message, f"name a connection of {quoted(wanted)}")
+
+
 class Connections:
     """Checks `connection:`. Where nobody knows which there are (`find` is None), every name is taken; `names` are those
-    that can be suggested."""
+    that can be suggested, `is_broken` says which are there and wrong."""
 
-    def __init__(self, find: Find | None, names: Collection[str], findings: Findings) -> None:
+    def __init__(
+        self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], findings: Findings
+    ) -> None:
         self._find = find
         self._names = names
+        self._is_broken = is_broken
         self._findings = findings
 
     def check(self, owner: Mapped, pointer: Pointer) -> None:
@@ -28,10 +50,8 @@ class Connections:
         connector, wanted = self._find(name), use.partition(".")[0]
         where = (*pointer, "connection")
         if connector is None:
-            meant = nearest(name, self._names)
-            add = "add it to connections.yaml"
-            hint = f"did you mean {quoted(meant)}, or {add}" if meant else add
-            self._findings.add(where, f"there is no connection {quoted(name)}", hint)
+            fault = missing(name, self._names, is_broken=self._is_broken(name))
+            self._findings.add(where, fault.message, fault.hint)
         elif connector != wanted:
-            what = f"the connection {quoted(name)} is one of {quoted(connector)}, not of {quoted(wanted)}"
-            self._findings.add(where, what, f"name a connection of {quoted(wanted)}")
+            fault = mistaken(name, connector, wanted)
+            self._findings.add(where, fault.message, fault.hint)

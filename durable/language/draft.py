@@ -27,6 +27,14 @@ _EXPLAINED = {
     IDENTIFIER: "Write small letters, digits and '_', beginning with a letter",
     TypeAdapter(Duration).json_schema()["pattern"]: "Write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d",
 }
+_NUMBER = r"^\s*[-+]?[0-9]"
+_AS_TEXT = {
+    "integer": _NUMBER,
+    "number": _NUMBER,
+    "boolean": "^([01]|[tT]([rR][uU][eE])?|[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?|[oO]([nN]|[fF][fF]))$",
+}
+"""What an input takes that is written as text, as `detach: yes` is."""
+
 _NARROWER = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength"})
 _ANNOTATIONS = ("title", "description", "default", "examples")
 
@@ -129,7 +137,8 @@ def opened(schema: Schema) -> Schema:
     if types and not {"enum", "const", "string"} & {*schema, *types}:
         wanted = " or ".join(_NAMES[each] for each in types if each != "null")
         said = f"Write {wanted}, or an expression: {{{{ … }}}}"
-        return {**schema, "type": [*types, "string"], "pattern": _TEMPLATE, "patternErrorMessage": said}
+        pattern = "|".join([_TEMPLATE, *(_AS_TEXT[each] for each in types if each in _AS_TEXT)])
+        return {**schema, "type": [*types, "string"], "pattern": pattern, "patternErrorMessage": said}
     notes = {word: schema[word] for word in _ANNOTATIONS if word in schema}
     plain = {word: part for word, part in schema.items() if word not in notes}
     alternatives = plain["anyOf"] if plain.keys() <= {"anyOf", "type"} and "anyOf" in plain else [plain]
@@ -139,7 +148,7 @@ def opened(schema: Schema) -> Schema:
 def _takes_templates(schema: Schema) -> bool:
     if "anyOf" in schema:
         return any(map(_takes_templates, schema["anyOf"]))
-    if "$ref" in schema or schema.get("pattern") == _TEMPLATE:
+    if "$ref" in schema or schema.get("pattern", "").startswith(_TEMPLATE):
         return True
     types = _types(schema)
     return (not types or "string" in types) and not _NARROWER & schema.keys()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -26,6 +26,19 @@ class Unfit:
     hint: str | None = None
     is_key: bool = False
     is_rule: bool = False
+
+    @property
+    def said(self) -> str:
+        """All of it in one text."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class Inside(ValueError):
+    """What a model's validator found inside a value, each at its place there."""
+
+    def __init__(self, message: str, found: Sequence[Unfit]) -> None:
+        super().__init__(message)
+        self.found = found
 
 
 def unfit(
@@ -162,7 +175,9 @@ def _sentences(errors: Sequence[_Told], shape: Shape, cures: Mapping[str, str]) 
         if error.kind in _EXPECTED:
             expected.setdefault(error.pointer, []).append(_EXPECTED[error.kind])
     for error in errors:
-        if error.kind not in _EXPECTED:
+        if isinstance(inside := error.context.get("error"), Inside):
+            yield from (replace(each, pointer=(*error.pointer, *each.pointer)) for each in inside.found)
+        elif error.kind not in _EXPECTED:
             yield _sentence(error, shape, cures)
         elif error.pointer in expected:
             yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))))
@@ -177,7 +192,13 @@ def _mistyped(error: _Told, expected: str) -> Unfit:
         hint = "quote it"
     elif expected == "a list" and isinstance(error.value, dict):
         hint = "begin each of its items with '- '"
+    elif expected == "a mapping" and isinstance(error.value, str) and (joined := _JOINED.match(error.value)):
+        hint = f"put a blank after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
     return Unfit(error.pointer, f"{subject} must be {expected}, not {_described(error.value)}", hint)
+
+
+_JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
+"""A key and a value that are one text to YAML, since there is no blank between them."""
 
 
 def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
@@ -188,7 +209,7 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
         case "missing":
             name = str(error.pointer[-1])
             purpose = shape.description(error.pointer)
-            hint = f"add '{name}: …' ({_begin_small(purpose)})" if purpose else f"add '{name}: …'"
+            hint = f"add '{name}: …' ({_begin_small(_first_sentence(purpose))})" if purpose else f"add '{name}: …'"
             return Unfit(error.pointer, f"{subject} is missing", hint)
         case "extra_forbidden":
             name = str(error.pointer[-1])
@@ -264,6 +285,10 @@ def _described(value: JSON) -> str:
             return "a list"
         case dict():
             return "a mapping"
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition("\n")[0].removesuffix(".")
 
 
 def _begin_small(text: str) -> str:

@@ -151,14 +151,27 @@ def _mapping(schema: Schema) -> Schema:
 # -- what follows from `use` ------------------------------------------------------------------------------------
 
 
+_BY_CLOCK: Schema = {"properties": {"use": {"enum": sorted(ENDS_BY_ITSELF)}}, "required": ["use"]}
+_WITHOUT_CLOCK: Schema = {
+    "properties": {
+        "use": {"const": ANY},
+        "with": {"properties": {"waits": {"additionalProperties": {"not": _BY_CLOCK}}}},
+    },
+    "required": ["use"],
+}
+"""A `wait.any` in which no wait is one that the clock ends."""
+
+
 def _using(owner: Schema, usables: Usables) -> Schema:
     """The owner of a `use` and a `with`, of which the one decides on the other."""
     cases = [_case(use, usable, _needed(use)) for use, usable in usables.items()]
+    if ANY in usables:
+        cases.append({"if": _WITHOUT_CLOCK, "then": {"required": ["on_timeout"]}})
     return {**owner, "allOf": cases} if cases else owner
 
 
 def _needed(use: str) -> Sequence[str]:
-    """The keys that stand beside a `use`. A `wait.any` may hold a wait that the clock ends."""
+    """The keys that stand beside a `use`."""
     return ["on_timeout"] if use.startswith("wait.") and use not in {*ENDS_BY_ITSELF, ANY} else []
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from durable.language.problem import quoted, suggestion
+from durable.values import JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,64 @@ class Items:
     each: "Known" = None
 
 
-Known: TypeAlias = Held | Items | None
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A value with nothing in it, of one of these types as JSON Schema calls them; an integer is a number."""
+
+    types: frozenset[str]
+
+
+Known: TypeAlias = Held | Items | Plain | None
 """None: anything."""
+
+_NAMED = {"string": "a text", "number": "a number", "boolean": "true or false", "null": "null"}
+
+
+def behind(known: Known, keys: Sequence[str]) -> Known:
+    """What is known of the value to which keys lead."""
+    for key in keys:
+        match known:
+            case Held():
+                known = known.keys.get(key)
+            case Items() if is_number(key):
+                known = known.each
+            case _:
+                return None
+    return known
+
+
+def unlike(known: Known, name: Sequence[str], value: JSON) -> Fault | None:
+    """Why a value that is known is never equal to a constant."""
+    kind = type_of(value)
+    if not isinstance(known, Plain) or kind is None or kind in known.types:
+        return None
+    if kind == "boolean" and "number" in known.types:
+        return None  # 1 is equal to true
+    never = quoted(value) if isinstance(value, str) else "null" if value is None else str(value).lower()
+    hint = None
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,15}", value) and "number" in known.types:
+        hint = f"write {value} without quotes"
+    elif kind == "number" and "string" in known.types:
+        hint = f"write '{never}' in quotes"
+    return Fault(f"{quoted(shown(name))} is {_kinds(known)}, and never {never}", hint)
+
+
+def _kinds(known: Plain) -> str:
+    return " or ".join(_NAMED[each] for each in sorted(known.types, reverse=True))
+
+
+def type_of(value: JSON) -> str | None:
+    """The type of a plain value, as JSON Schema calls it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+    return None
 
 
 def unheld(known: Known, keys: Sequence[str], name: Sequence[str]) -> Fault | None:
@@ -48,6 +105,8 @@ def unheld(known: Known, keys: Sequence[str], name: Sequence[str]) -> Fault | No
                 return not_an_item(name, key)
             case Items():
                 known = known.each
+            case Plain():
+                return Fault(f"{quoted(shown(name))} is {_kinds(known)} and has no {quoted(key)}", "remove the rest")
             case None:
                 return None
         name.append(key)

@@ -16,7 +16,7 @@ from durable.language.findings import Findings
 from durable.language.fit import unfit
 from durable.language.flows import FlowCheck
 from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
-from durable.language.pipeline import IDENTIFIER, Pipeline
+from durable.language.pipeline import IDENTIFIER, Defaults, Pipeline, Step
 from durable.language.problem import Problem, quoted
 from durable.language.spots import spots
 from durable.language.texts import Texts
@@ -64,6 +64,7 @@ def load(
     secrets: Callable[[str], bool] | None = None,
     connections: Find | None = None,
     connection_names: Collection[str] = (),
+    is_broken: Callable[[str], bool] = lambda connection: False,
     pipelines: Collection[str] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
@@ -71,7 +72,8 @@ def load(
 
     `secrets` says whether a secret has a value; one that has none is a warning. `connections` gives the connector that
     a connection is of, and None if there is no such connection, which is an error; `connection_names` are those to
-    suggest. `pipelines` are all that there are; a call of another is a warning. What is not given, nobody knows.
+    suggest, and `is_broken` says of which ones something is there that is wrong. `pipelines` are all that there are; a
+    call of another is a warning. What is not given, nobody knows.
     """
     document = Document.read(text, file, limits)
     findings = Findings(document, limits.problems)
@@ -85,14 +87,26 @@ def load(
     data = _identified(data, findings)
     for each in unfit(Pipeline, data, cures=CURES):
         if not each.is_rule:
-            findings.add(each.pointer, each.message, each.hint, is_key=each.is_key)
+            hint = _belonging(each.pointer) if each.is_key else None
+            findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
     _Checking(data, findings, catalogue, Texts(findings, secrets)).run(
-        Connections(connections, connection_names, findings), pipelines
+        Connections(connections, connection_names, is_broken, findings), pipelines
     )
     _refuse_unperformed(data, findings)
     problems = findings.problems()
     is_refused = any(problem.severity == "error" for problem in problems)
     return Loaded(None if is_refused else Pipeline.model_validate(data), problems)
+
+
+def _belonging(pointer: Pointer) -> str | None:
+    """Where a key at the top of the file belongs: what forgets its '- ' falls out of its list."""
+    if len(pointer) > 1:
+        return None
+    if pointer[0] in Defaults.model_fields:
+        return "put it under 'defaults', or into a step"
+    if pointer[0] in {each.alias or name for name, each in Step.model_fields.items()}:
+        return "it belongs to a step: below 'steps', and indented below the '- ' that begins it"
+    return None
 
 
 def _identified(data: Mapped, findings: Findings) -> Mapped:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import get_args
 
 from durable.history import StepStatus
-from durable.language.known import Fault, Known, is_number, not_an_item, shown, unheld
+from durable.language.known import Fault, Known, behind, is_number, not_an_item, shown, unheld, unlike
 from durable.language.problem import quoted, suggestion
 from durable.values import JSON
 
@@ -129,6 +129,16 @@ class Scope:
         fits = step and step.kind == "use" and unheld(step.output, ["status"], ["output"]) is None
         hint = f"the HTTP status is steps.{name[1]}.output.status" if fits else f"known: {', '.join(STATUSES)}"
         return Fault(f"a step's status is a word such as 'completed', and never {_constant(value)}", hint)
+
+    def doubt(self, name: tuple[str, ...], value: JSON) -> Fault | None:
+        """Why a name can hardly be meant to be compared with a constant: it is of another type."""
+        match name:
+            case ("steps", id, "output", *rest):
+                step = self.spots.get(id)
+                return unlike(behind(step.output, rest), name, value) if step and step.kind == "use" else None
+            case ("output", *rest):
+                return unlike(behind(self.output, rest), name, value)
+        return None
 
     def _unknown(self, root: str) -> Fault:
         if root in RESERVED:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from durable.flow import LINKED
 from durable.language.catalogue import Catalogue
-from durable.language.known import Held, Items, Known
+from durable.language.known import Held, Items, Known, Plain
 from durable.values import JSON
 
 _Given: TypeAlias = "Mapping[str, JSON]"
@@ -110,8 +110,13 @@ def _of_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any], depth:
             return Held({key: _of_schema(each, definitions, depth + 1) for key, each in properties.items()})
         case {"type": "array", "items": dict(each)}:
             return Items(_of_schema(each, definitions, depth + 1))
+        case {"type": "integer" | "number"}:
+            return Plain(frozenset({"number"}))
+        case {"type": "string" | "boolean" | "null" as name}:
+            return Plain(frozenset({name}))
         case {"anyOf": [one, {"type": "null"}]}:
-            return _of_schema(one, definitions, depth + 1)
+            known = _of_schema(one, definitions, depth + 1)
+            return Plain(known.types | {"null"}) if isinstance(known, Plain) else known
     return None
 
 

@@ -1,11 +1,14 @@
 """JSON Schemas by name, as `inputs` and an approval's `fields` have them."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import jsonschema_rs
 
 from durable.language.document import Pointer
+from durable.language.draft import opened
 from durable.language.findings import Findings
+from durable.language.metaschema import metaschema
 from durable.language.problem import printable, quoted, suggestion
 from durable.language.texts import has_template, is_template
 from durable.language.tree import Mapped
@@ -19,7 +22,11 @@ def schemas(
     be made from expressions, and is not known yet."""
     for name, schema in declared.items():
         where: Pointer = (*pointer, name)
-        if may_be_open and (is_template(schema) or (isinstance(schema, dict) and has_template(schema))):
+        if may_be_open and is_template(schema):
+            continue
+        if may_be_open and isinstance(schema, dict) and has_template(schema):
+            for error in _opened().iter_errors(schema):
+                findings.add((*where, *error.instance_path), *_explained(error))
             continue
         if not isinstance(schema, dict):
             hint = f"write for example '{name}: {{type: string}}'"
@@ -32,6 +39,12 @@ def schemas(
         except (jsonschema_rs.ReferencingError, ValueError) as error:
             what = f"this is no JSON Schema: {short(str(error))}"
             findings.add(where, what, "references stay inside the schema")
+
+
+@cache
+def _opened() -> jsonschema_rs.Draft7Validator:
+    """What a schema is in which expressions stand in the place of values."""
+    return jsonschema_rs.Draft7Validator({"definitions": {"it": opened(metaschema("it"))}, "$ref": "#/definitions/it"})
 
 
 def short(text: str) -> str:

@@ -35,13 +35,16 @@ def in_quotes(text: str) -> str:
 def unquoted_expression(lines: Sequence[str], number: int, column: int) -> Fault | None:
     """Braces that begin a value of the line, at `column` or before it: YAML takes them for a mapping."""
     line = line_of(lines, number)
-    begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\{\{)", line[: column + 1])]
+    begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\$?\{\{)", line[: column + 2])]
     if not begins:
         return None
     value = without_comment(line[begins[-1] :])
     if re.search(r"[{\[]", line[: begins[-1]]):  # inside brackets the value ends with its braces
         value = value.partition("}}")[0] + "}}"
-    return Fault(number, begins[-1] + 1, "'{{' begins a mapping in YAML", f"quote it: {in_quotes(value)}")
+    hint = f"quote it: {in_quotes(value.removeprefix('$'))}"
+    if value.startswith("$"):
+        hint = f"{hint}, without the '$'"
+    return Fault(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
 
 
 def explain(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]) -> Fault:
@@ -171,10 +174,33 @@ def _colon(stop: _Stop) -> Fault | None:
             "a text with ': ' in it is a mapping to YAML",
             f"quote it: {in_quotes(without_comment(line[key.end() :]))}",
         )
+    fault = _unblanked(stop.lines, stop.here[0])
+    if fault:
+        return fault
     column = len(line) - len(line.lstrip()) + 1
     return Fault(
         stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
     )
+
+
+def _unblanked(lines: Sequence[str], number: int) -> Fault | None:
+    """A line above the `number`th one whose key has no blank behind its colon, or no blank behind its '-': it is
+    text to YAML, and what is wrong shows only where that text goes on."""
+    above = next((each for each in range(number - 1, 0, -1) if line_of(lines, each).strip()), 0)
+    line = line_of(lines, above)
+    joined = re.match(r"\s*(?:- +)*(?=([A-Za-z_][\w-]*):[^\s/])", line)
+    if joined:
+        return _no_blank(above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
+    dash = re.match(r"\s*(?=-(\w[\w-]*):(\s|$))", line)
+    if dash:
+        return Fault(above, dash.end() + 1, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+    return None
+
+
+def _no_blank(line: int, column: int, key: str, rest: str) -> Fault:
+    value = re.match(r"[^\s,{}\[\]]{1,40}", rest)
+    hint = f"write '{key}: {printable(value[0]) if value else '…'}'"
+    return Fault(line, column, f"there is no blank after the colon of {quoted(key)}", hint)
 
 
 def _dash(stop: _Stop) -> Fault | None:
@@ -187,6 +213,9 @@ def _indentation(stop: _Stop) -> Fault | None:
     if not stop.context.startswith("while parsing a block"):
         return None
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
+    dash = re.match(r"-(\w[\w-]*):(\s|$)", stop.rest(stop.here))
+    if dash:
+        return Fault(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
     if _is_item(stop):
         hint = f"write '- {quoted(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
         return Fault(*stop.here, "an item of this list has no '- '", hint)
@@ -206,9 +235,7 @@ def _no_colon(stop: _Stop) -> Fault | None:
         return None
     joined = re.match(r"([\w-]+):(?=\S)", stop.rest(stop.since))
     if joined:
-        value = re.match(r"[^\s,{}\[\]]{1,40}", stop.rest(stop.since)[joined.end() :])
-        hint = f"write '{joined[1]}: {printable(value[0]) if value else '…'}'"
-        return Fault(*stop.since, f"there is no blank after the colon of {quoted(joined[1])}", hint)
+        return _no_blank(*stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
     return Fault(*stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on")
 
 

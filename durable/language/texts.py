@@ -1,11 +1,12 @@
 """The expressions in a file's texts: parsed, and every name in them looked up in its scope."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from durable.expressions import Expression, ExpressionError, Template
 from durable.language.document import Pointer
 from durable.language.findings import Findings
+from durable.language.known import Fault
 from durable.language.names import Scope
 from durable.language.problem import Severity, quoted
 from durable.values import JSON
@@ -51,7 +52,11 @@ class Texts:
         try:
             expression = Expression.parse(value)
         except ExpressionError as error:
-            self._refuse(pointer, error)
+            if value.lstrip().startswith("${{"):
+                what, hint = "the '$' before '{{' is no part of an expression", f"write {quoted(value.lstrip()[1:])}"
+                self._findings.add(pointer, what, hint)
+            else:
+                self._refuse(pointer, error)
             return None
         self._names(expression, pointer, scope)
         return expression
@@ -131,24 +136,29 @@ class Texts:
             self._findings.add(pointer, what, hint, place=place, severity="warning")
 
     def _names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
-        for name in sorted(expression.names):
-            fault = None if self._findings.is_full else scope.fault(name)
-            if fault:
-                there = expression.place_of(name)
-                place = self._findings.document.position_in(pointer, there.line, there.column)
-                self._findings.add(pointer, fault.message, fault.hint, place=place)
-
-        for name, value in expression.compared:
-            fault = None if self._findings.is_full else scope.misread(name, value)
-            if fault:
-                there = expression.place_of(name)
-                place = self._findings.document.position_in(pointer, there.line, there.column)
-                self._findings.add(pointer, fault.message, fault.hint, place=place)
+        for name, fault, severity in _faults(expression, scope):
+            if self._findings.is_full:
+                return
+            there = expression.place_of(name)
+            place = self._findings.document.position_in(pointer, there.line, there.column)
+            self._findings.add(pointer, fault.message, fault.hint, place=place, severity=severity)
 
     def _refuse(self, pointer: Pointer, error: ExpressionError) -> None:
         place = self._findings.document.position_in(pointer, error.line or 1, error.column or 1)
         message, _, hint = error.message.partition("; ")
         self._findings.add(pointer, message, hint or None, place=place)
+
+
+def _faults(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Fault, Severity]]:
+    """What is wrong with the names of an expression, and with what they are compared with."""
+    for name in sorted(expression.names):
+        if fault := scope.fault(name):
+            yield name, fault, "error"
+    for name, value in expression.compared:
+        if fault := scope.misread(name, value):
+            yield name, fault, "error"
+        elif fault := scope.doubt(name, value):
+            yield name, fault, "warning"
 
 
 def _kind(value: JSON) -> str:

@@ -1,64 +1,232 @@
-"""Random bytes and mutated files against the loader: `python -m tests.bench.fuzz [--seconds 20] [--seed 1]`."""
+"""Damaged pipelines against the loader, and against all that reads what it takes.
+
+python -m tests.bench.fuzz [--seconds 20] [--seed 1]
+
+Most of it is data: any value in any place, keys renamed, places exchanged, things wrapped and repeated. The rest are
+bytes. What is wrong is printed with what brought it about: an exception, a problem without a place or in pydantic's
+words, a file that the loader takes and the schema for editors refuses. Tests take their damage from here as well.
+"""
 
 import argparse
+import json
 import random
+import re
 import resource
+import sys
 import time
+import traceback
+from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import jsonschema_rs
+
+from durable.definition import resolve
 from durable.flow import CORE_ACTIONS
-from durable.language.load import Catalogue, load
+from durable.language.document import Document
+from durable.language.json_schema import pipeline_schema
+from durable.language.load import Catalogue, Loaded, load
+from durable.language.pipeline import Pipeline
+from triggers.events import Subscription
 from triggers.folder import TRIGGERS
-from triggers.service import actions
+from triggers.offered import actions
+from triggers.schedules.schedule import Planned
+from triggers.webhooks.hook import Hook
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = [*(ROOT / "config" / "pipelines").glob("*.yaml"), ROOT / "tests" / "data" / "order_intake.yaml"]
+SEEDS = [*sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ROOT / "tests" / "data" / "order_intake.yaml"]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+CATALOGUE = Catalogue(actions(), CORE_ACTIONS, TRIGGERS)
+
+Data: TypeAlias = Any
+Place: TypeAlias = tuple[Any, Any]
+"""A container, and a key or an index in it."""
+
+BYTES_IN = 0.1
+"""The share of damage that is done to bytes."""
+
+# -- what is put in ---------------------------------------------------------------------------------------------
+
 PIECES = [
-    b"{{",
-    b"}}",
-    b"[",
-    b"]",
-    b"{",
-    b"}",
-    b": ",
-    b"- ",
-    b"\n",
-    b"\t",
-    b"#",
-    b"&a",
-    b"*a",
-    b"!!",
-    b"'",
-    b'"',
-    b"|",
-    b">",
-    b"\xff",
+    *(b"{{", b"}}", b"${{", b"[", b"]", b"{", b"}", b": ", b"- ", b"? ", b"\n", b"\r", b"\t", b"#", b"&a", b"*a"),
+    *(b"!!", b"'", b'"', b"|", b">", b"<<: ", b"---\n", b"...\n", b"%YAML 1.1\n", b"0777", b"\xe2\x80\xa8", b"\xff"),
+]
+NAMES = (
+    "a A a-b _ 5 -1 é 30s 0s 99999999999d fail null true object string POST none github hmac token queue stop . http."
+)
+USES = (
+    "http.get log.write nobody.knows webhook schedule event Europe/Berlin ../../etc /orders/{store} /{ header:x-a sig:t"
+)
+EXPRESSIONS = [
+    *(
+        "{{ steps.a.output }}",
+        "{{ secrets.A }}",
+        "x {{ secrets.A }}",
+        "{{ secrets }}",
+        "{{ secrets.A | upper }}",
+        "{{",
+        "}}",
+    ),
+    *("{{ }}", "{{ {} }}", "{{ '}}' }}", "${{ inputs.order }}", "{{ steps }}", "{{ steps.reserve.output[0].steps }}"),
+    *(
+        "{{ run.links.approval }}",
+        "{{ index }}",
+        "{{ error.message }}",
+        "{{ output.x[0]['a'] }}",
+        "inputs.order",
+        "[1, 2]",
+    ),
+    *(
+        "{'a': 1}",
+        "1 +",
+        "a b",
+        "steps.customer.status == []",
+        "steps.customer.output.status == '200'",
+        "a[::2]",
+        "x | f",
+    ),
+    *("{{ [1] * 99999999 }}", "9" * 400, "(" * 300 + ")" * 300, "{{ " + "-" * 500 + "1 }}", "x" * 3000),
+]
+ODD = [
+    "",
+    " ",
+    "\x00",
+    "\ud800",
+    "\u2028",
+    "0001-01-01T00:00:00+14:00",
+    "2027-13-31T09:00:00Z",
+    "0 0 31 2 *",
+    "60 * * * *",
+]
+WORDS = [*NAMES.split(), *USES.split(), *CORE_ACTIONS, *EXPRESSIONS, *ODD]
+STEP = {"id": "zz", "use": "flow.stop"}
+PLAIN: list[Data] = [
+    *(None, True, False, 0, 1, 30, -1, 2**31, 2**64, -(2**70), 10**99, 0.0, -1.5, 1e308, 5e-324, [], {}, [[]], [{}]),
+    *({"a": {}}, [None], {"a": None}, {"": 1}, {"a b": 1}, {"{{ x }}": 1}, ["a", 5], STEP, [STEP], [{"id": ["a"]}]),
+    *({"use": {"a": 1}}, {"type": "object"}, {"type": {"a": "{{ x }}"}}, {"$ref": "#"}, {"$ref": "http://x.y/z"}),
+    *({"pattern": "("}, {"properties": []}, {"enum": []}, {"multipleOf": 0}, {"allOf": [{"$ref": "#"}]}, {"$id": "::"}),
+    *({"preset": {}}, {"preset": "hmac"}, {"scheme": []}, {"scheme": {"sig": {"header": "x-a"}}, "secret": "a"}),
+    *({"max_attempts": 10**30}, {"errors": [[]]}, {"until": []}, {"when": []}, {"when": "true", "steps": [STEP]}),
+]
+VERIFY: list[Data] = [
+    *("none", {"preset": "hmac", "header": "x-a", "algorithm": "sha512", "prefix": "v1=", "secret": "{{ secrets.A }}"}),
+    {"scheme": {"kind": "token", "carrier": "bearer", "dedupe": "header:x-id"}, "secret": ["{{ secrets.A }}"]},
+    {
+        "scheme": {
+            "sig": {"header": "x-a", "items": ",", "kv": "=", "field": "v1"},
+            "ts": {"ref": "sig:t", "tolerance": "3m"},
+            "signed": ["ts", {"const": "."}, "body"],
+        },
+        "secret": "{{ secrets.A }}",
+    },
 ]
 
 
-def main(seconds: float, seed: int) -> None:
-    chance = random.Random(seed)
-    catalogue = Catalogue(actions(), CORE_ACTIONS, TRIGGERS)
-    originals = [path.read_bytes() for path in SEEDS]
-    tried, valid, slowest, end = 0, 0, 0.0, time.perf_counter() + seconds
-    while (began := time.perf_counter()) < end:
-        text = (
-            _mutated(chance, chance.choice(originals))
-            if chance.random() < 0.9
-            else chance.randbytes(chance.randrange(4000))
-        )
-        loaded = load(text, file="fuzz.yaml", catalogue=catalogue)
-        slowest = max(slowest, time.perf_counter() - began)
-        tried += 1
-        valid += loaded.pipeline is not None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"seed {seed}: inputs tried {tried}, of them valid {valid}, crashes 0")
-    print(f"slowest {slowest * 1000:.0f} ms, peak memory {peak:.0f} MB")
+# -- what is damaged --------------------------------------------------------------------------------------------
 
 
-def _mutated(chance: random.Random, text: bytes) -> bytes:
-    """A few cuts, copies, exchanged bytes and inserted pieces."""
-    made = bytearray(text)
+@cache
+def sound() -> tuple[Data, ...]:
+    """Pipelines that can be loaded, or nearly: those that are shipped and documented, and each of their parts alone."""
+    pages = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+    texts = [*(path.read_text("utf-8") for path in SEEDS), *pages]
+    whole = [data for data in (Document.read(text, "sample.yaml").data for text in texts) if _is_pipeline(data)]
+    alone = [{"steps": [part]} for data in whole for part in _parts(data, {*actions(), *CORE_ACTIONS}, "if", "undo")]
+    started = [
+        {"triggers": [part], "steps": [STEP]} for data in whole for part in _parts(data, TRIGGERS, "when", "inputs")
+    ]
+    hooks = [{"id": "a", "use": "webhook", "with": {"path": "/a", "verify": each}} for each in VERIFY]
+    return (*whole, *alone, *started, *({"triggers": [hook], "steps": [STEP]} for hook in hooks))
+
+
+def _is_pipeline(data: Data) -> bool:
+    return isinstance(data, dict) and "steps" in data
+
+
+def _parts(data: Data, uses: Collection[str], *without: str) -> Iterator[Data]:
+    """The steps or triggers in the data that use one of these, without what leads away from them."""
+    for owner, key in places(data):
+        part = owner[key]
+        if isinstance(part, dict) and "id" in part and part.get("use") in uses:
+            yield {name: value for name, value in part.items() if name not in without}
+
+
+def places(data: Data) -> list[Place]:
+    """Every container in the data, with every key or index in it."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [place for key, value in items for place in [(data, key), *places(value)]]
+
+
+@cache
+def keys() -> Sequence[str]:
+    """The keys that stand anywhere in sound data, those that may, and a few that may not."""
+    known = {key for data in sound() for _, key in places(data) if isinstance(key, str)}
+    said = re.findall(r'"([a-z_]{2,20})": \{', json.dumps(pipeline_schema(CATALOGUE)["definitions"]))
+    return sorted({*known, *said, *Pipeline.model_fields, "", "{{ x }}", "<<", "5", "null", "a-b", "é"})
+
+
+# -- damage -----------------------------------------------------------------------------------------------------
+
+
+def damaged(chance: random.Random) -> Data:
+    """A pipeline with one to five changes in it."""
+    data = deepcopy(chance.choice(sound()))
+    for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 5])):
+        if found := places(data):
+            _change(chance, *chance.choice(found), found)
+    return data
+
+
+def _change(chance: random.Random, owner: Data, key: Data, found: Sequence[Place]) -> None:
+    match chance.choice(["drop", "put", "put", "put", "add", "rename", "exchange", "wrap", "repeat", "unwrap"]):
+        case "drop":
+            del owner[key]
+        case "add" if isinstance(owner, dict):
+            new = chance.choice(keys())
+            owner[new] = _value(chance, new)
+        case "rename" if isinstance(owner, dict):
+            owner[chance.choice(keys())] = owner.pop(key)
+        case "exchange":
+            other, there = chance.choice(found)
+            owner[key], other[there] = deepcopy(other[there]), deepcopy(owner[key])
+        case "wrap":
+            owner[key] = chance.choice([[owner[key]], {chance.choice(keys()): owner[key]}])
+        case "repeat" if isinstance(owner, list):
+            owner.insert(key, deepcopy(owner[key]))
+        case "unwrap" if isinstance(owner[key], dict | list) and owner[key]:
+            owner[key] = next(iter(owner[key].values() if isinstance(owner[key], dict) else owner[key]))
+        case _:
+            owner[key] = _value(chance, key)
+
+
+def _value(chance: random.Random, key: object, depth: int = 0) -> Data:
+    """Anything; often what stands under the same key elsewhere."""
+    kind = chance.randrange(20 if depth < 4 else 16)
+    if kind < 6:
+        return chance.choice(WORDS)
+    if kind < 11:
+        return deepcopy(chance.choice(PLAIN))
+    if kind < 16:
+        found = places(chance.choice(sound()))
+        owner, there = chance.choice([each for each in found if each[1] == key] or found)
+        return deepcopy(owner[there])
+    if kind < 18:
+        return [_value(chance, key, depth + 1) for _ in range(chance.randint(0, 3))]
+    if kind < 19:
+        return {key: _value(chance, key, depth + 1) for key in chance.sample(keys(), chance.randint(0, 4))}
+    made: Data = chance.choice(WORDS)
+    for _ in range(chance.choice([2, 10, 50])):
+        made = chance.choice([[made], {chance.choice(keys()): made}])
+    return made
+
+
+def damaged_bytes(chance: random.Random) -> bytes:
+    """A few cuts, copies, exchanged bytes and inserted pieces; sometimes no pipeline at all."""
+    if chance.random() < 0.1:
+        return chance.randbytes(chance.randrange(4000))
+    made = bytearray(chance.choice(SEEDS).read_bytes())
     for _ in range(chance.randint(1, 6)):
         at, length = chance.randrange(len(made) + 1), chance.randint(1, 40)
         match chance.randrange(4):
@@ -73,9 +241,69 @@ def _mutated(chance: random.Random, text: bytes) -> bytes:
     return bytes(made)
 
 
+# -- what is to hold --------------------------------------------------------------------------------------------
+
+
+@cache
+def _editor() -> jsonschema_rs.Draft7Validator:
+    return jsonschema_rs.Draft7Validator(pipeline_schema(CATALOGUE))
+
+
+def ensure_sound(text: str | bytes) -> Loaded:
+    """Load a text, and set up what can be set up; raises `AssertionError`, or whatever there is to find."""
+    loaded = load(text, file="fuzz.yaml", catalogue=CATALOGUE, secrets=lambda name: name > "M")
+    lines = re.split("\r\n|\r|\n", text if isinstance(text, str) else text.decode(errors="replace"))
+    assert (loaded.pipeline is None) == any(each.severity == "error" for each in loaded.problems), "refused or not"
+    for each in loaded.problems:
+        assert 1 <= each.line <= len(lines) + 1, f"a line that is not there: {each}"
+        assert 1 <= each.column <= len(lines[min(each.line, len(lines)) - 1]) + 2, f"a column that is not there: {each}"
+        assert not re.search("\n|Input should|Field required|Extra inputs|validation error", str(each)), str(each)
+    if loaded.pipeline:
+        _set_up(loaded.pipeline)
+        refused = [error.message[:300] for error in _editor().iter_errors(Document.read(text, "fuzz.yaml").data)]
+        assert not refused, f"the loader takes what editors refuse: {refused}"
+    return loaded
+
+
+def _set_up(pipeline: Pipeline) -> None:
+    """What a folder does with a file that is loaded."""
+    definition = resolve(pipeline, CATALOGUE.actions.get)
+    for spec in pipeline.triggers or ():
+        match spec.use:
+            case "webhook":
+                Hook.of(definition, spec)
+            case "schedule":
+                Planned.of(definition, spec)
+            case _:
+                Subscription.of(definition, spec)
+
+
+def main(seconds: float, seed: int) -> int:
+    """Damage and load for so much CPU time; how many kinds of faults there are."""
+    chance = random.Random(seed)
+    tried, valid, slowest, end = 0, 0, 0.0, time.process_time() + seconds
+    faults: dict[str, int] = {}
+    while (began := time.process_time()) < end:
+        text = damaged_bytes(chance) if chance.random() < BYTES_IN else json.dumps(damaged(chance), indent=1)
+        try:
+            valid += ensure_sound(text).pipeline is not None
+        except Exception as error:  # noqa: BLE001  # whatever there is to find
+            kind = re.sub(r"\d+", "N", f"{type(error).__name__}: {error}")[:200]
+            faults[kind] = faults.get(kind, 0) + 1
+            if faults[kind] == 1:
+                print(f"{'=' * 80}\n{text!r}")
+                traceback.print_exc()
+        slowest = max(slowest, time.process_time() - began)
+        tried += 1
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"seed {seed}: inputs tried {tried}, of them valid {valid}, kinds of faults {len(faults)}")
+    print(f"slowest {slowest * 1000:.0f} ms of CPU, peak memory {peak:.0f} MB")
+    return len(faults)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    main(given.seconds, given.seed)
+    sys.exit(1 if main(given.seconds, given.seed) else 0)

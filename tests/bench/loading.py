@@ -11,7 +11,7 @@ from pathlib import Path
 
 from durable.secrets import Secrets
 from triggers.folder import Folder
-from triggers.service import actions
+from triggers.offered import actions
 
 PIPELINE = """
 triggers:

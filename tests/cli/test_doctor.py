@@ -66,6 +66,35 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
     assert "WAYPOST_PORT" in found["settings"]["found"]
 
 
+@pytest.mark.parametrize(
+    ("text", "state", "said"),
+    [
+        (None, "ok", "there is none"),
+        ("crm: {use: http, base_url: https://a.b}\n", "ok", "1 connection can be used"),
+        (
+            "crm: {use: http, base_url: 'https://{{ secrets.HOST }}'}\n",
+            "warning",
+            "1 connection can be used; config/connections.yaml:1:40: warning: the secret 'HOST' is not set",
+        ),
+        (
+            "crm: {use: htp, base_url: https://a.b}\nstock: {use: http}\n",
+            "wrong",
+            "0 connections can be used; config/connections.yaml:1:12: error: there is no connector 'htp'",
+        ),
+        ("crm: [\n", "wrong", "config/connections.yaml:1:6: error: the '[' that begins here has no end"),
+    ],
+)
+def test_what_is_wrong_with_connections_is_found(place: Path, text: str | None, state: str, said: str) -> None:
+    if text:
+        (place / "config" / "connections.yaml").write_text(text)
+    code, found = _found(place, WAYPOST_PORT="0")
+    assert code == (1 if state == "wrong" else 0)
+    assert found["connections"]["state"] == state
+    assert said in found["connections"]["found"]
+    assert (found["connections"]["cure"] is None) == (state == "ok")
+    assert ("WAYPOST_SECRET_HOST" in str(found["secrets"]["cure"])) == (state == "warning")
+
+
 def test_settings_that_cannot_be_used_do_not_hide_the_rest(place: Path) -> None:
     code, found = _found(place, WAYPOST_PORT="many")
     assert code == 1

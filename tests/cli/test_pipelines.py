@@ -80,6 +80,45 @@ def test_an_annotation_cannot_be_broken_by_what_it_quotes(tmp_path: Path) -> Non
     assert lines == ["::warning file=a%2Cb%3Ac%25.yaml,line=1,col=2::50%25 of%0D%0Ait::error file=x"]
 
 
+NEEDS_CRM = "steps:\n  - {id: a, use: http.get, connection: crm, with: {url: /a}}\n"
+NO_URL = "crm:\n  use: http\n"
+
+
+def connect(place: Path, text: str) -> None:
+    (place / "config" / "connections.yaml").write_text(text)
+
+
+def test_a_broken_connection_is_told_where_it_stands_and_so_is_who_names_it(place: Path) -> None:
+    write(place, "needs", NEEDS_CRM)
+    connect(place, NO_URL)
+    found = waypost("validate", cwd=place)
+    assert found.returncode == 1
+    assert "config/connections.yaml:2:3: error: 'base_url' is missing; add 'base_url: …'" in found.stdout
+    assert "\n      use: http\n      ^\n" in found.stdout
+    assert "config/pipelines/needs.yaml:2:40: error: the connection 'crm' cannot be used" in found.stdout
+    assert found.stdout.endswith("1 of 2 pipelines are valid; connections.yaml is not valid\n")
+    told = json.loads(waypost("validate", "--json", cwd=place).stdout)
+    assert [(Path(each["file"]).name, each["line"]) for each in told] == [("connections.yaml", 2), ("needs.yaml", 2)]
+    planned = waypost("plan", cwd=place)
+    assert planned.returncode == 1
+    assert "config/connections.yaml:2:3: error: 'base_url' is missing" in planned.stdout
+    assert "connections.yaml:2:3: error" in json.loads(waypost("plan", "--json", cwd=place).stdout)["connections"][0]
+
+
+def test_a_broken_connection_that_nobody_names_fails_as_well_and_can_be_checked_alone(place: Path) -> None:
+    connect(place, NO_URL)
+    found = waypost("validate", cwd=place)
+    assert found.returncode == 1
+    assert "1 of 1 pipelines are valid; connections.yaml is not valid" in found.stdout
+    alone = waypost("validate", "config/connections.yaml", cwd=place)
+    assert alone.returncode == 1
+    assert alone.stdout.endswith("connections.yaml is not valid\n")
+    assert waypost("validate", "config/pipelines/greet.yaml", cwd=place).returncode == 0
+    connect(place, NO_URL + "  base_url: https://a.b\n")
+    mended = waypost("validate", "config/connections.yaml", cwd=place)
+    assert (mended.returncode, mended.stdout) == (0, "connections.yaml is valid\n")
+
+
 # -- plan and pipelines -----------------------------------------------------------------------------------------
 
 
@@ -160,6 +199,17 @@ def test_connectors_tell_their_actions_and_an_action_its_inputs(place: Path) -> 
     }
     assert inputs["level"]["type"] == '"debug" | "info" | "warning" | "error"'
     assert inputs["level"]["default"] == "info"
+
+
+def test_connectors_tell_their_connections_and_what_is_wrong_with_others(place: Path) -> None:
+    connect(place, "crm: {use: http, base_url: https://a.b}\nstock: {use: http}\n")
+    shown = waypost("connectors", cwd=place)
+    assert shown.returncode == 0
+    assert "crm         http" in shown.stdout
+    assert "config/connections.yaml:2:8: error: 'base_url' is missing" in shown.stderr
+    offered = json.loads(waypost("connectors", "--json", cwd=place).stdout)
+    told = {each["use"]: each["connections"] for each in offered}
+    assert (told["http.get"], told["log.write"], told["flow.stop"]) == (["crm"], [], [])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, Loaded, load
 from triggers.folder import TRIGGERS
-from triggers.service import actions
+from triggers.offered import actions
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "mistakes.md"
 FILE = "config/pipelines/orders.yaml"

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGES = Path(os.environ.get("WAYPOST_TEST_NPM", ROOT / ".npm-cache")).absolute()
 INSTALL = f"npm install --no-audit --no-fund --no-save --prefix {PACKAGES} yaml-language-server"
 CONNECTED = "# yaml-language-server: $schema=../pipeline.schema.json\n"
+ANY = "steps: [{id: a, use: wait.any, with: {waits: "
 POST = "steps:\n  - id: a\n    use: http.post\n"
 
 
@@ -108,6 +109,8 @@ async def test_an_action_is_offered_with_its_summary(opened: Editor) -> None:
             "steps: [{id: a, use: htp.get}]\n",
             ["2: Nothing that is installed has this name; `waypost validate` says what may be meant"],
         ),
+        (f"{ANY}{{b: {{use: wait.webhook}}, c: {{use: wait.webhook}}}}}}}}]\n", ['2: Missing property "on_timeout".']),
+        (f"{ANY}{{b: {{use: wait.webhook}}, c: {{use: wait.delay, with: {{for: 1d}}}}}}}}}}]\n", []),
         ("timeout: 30\nsteps: []\n", ["2: Write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d"]),
     ],
 )

@@ -21,8 +21,8 @@ from durable.language.document import Document
 from durable.language.json_schema import pipeline_schema
 from durable.values import JSON
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing
+from triggers.offered import actions
 from triggers.schema import schema_text
-from triggers.service import actions
 from triggers.webhooks.presets import GENERIC, presets
 
 ROOT = Path(__file__).parent.parent.parent
@@ -201,6 +201,22 @@ def test_a_mistake_in_verify_is_refused(verify: str) -> None:
 
 
 # -- what is installed --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("waits", "is_enough"),
+    [
+        ("{b: {use: wait.webhook}, c: {use: wait.event, with: {type: d}}}", False),
+        ("{b: {use: wait.webhook}, c: {use: wait.delay, with: {for: 1d}}}", True),
+        ("{b: {use: wait.until, with: {time: '{{ run.id }}'}}}", True),
+    ],
+)
+def test_several_waits_need_an_ending_unless_the_clock_ends_one(waits: str, is_enough: bool) -> None:
+    text = f"steps: [{{id: a, use: wait.any, with: {{waits: {waits}}}END}}]"
+    ended = ", timeout: 1d, on_timeout: fail"
+
+    assert EDITOR.is_valid(read(text.replace("END", ""))) is is_enough
+    assert said(EDITOR, read(text.replace("END", ended))) == []
 
 
 def offered(schema: dict[str, Any]) -> dict[str, str]:

@@ -256,6 +256,15 @@ CALL = "with: {pipeline: sample}"
             "a dollar sign that is meant is {{ '$' }}",
         ),
         (
+            "steps: [{id: a, use: http.get, with: {url: /}},\n"
+            "{id: b, if: \"steps.a.output.status == '200'\", use: flow.stop}]",
+            "2:14: warning: 'steps.a.output.status' is a number, and never '200'; write 200 without quotes",
+        ),
+        (
+            "steps: [{id: a, use: http.get, with: {url: /}, keep: '{{ output.status in [none] }}'}]",
+            "1:58: warning: 'output.status' is a number, and never null",
+        ),
+        (
             "steps: [{id: a, use: wait.any, with: {waits: {late: {use: wait.delay, with: {for: 1d}}}}}]",
             "1:39: warning: a wait.any of one wait; use that wait itself, or add another to 'waits'",
         ),
@@ -292,6 +301,28 @@ def test_what_is_likely_a_mistake_is_a_warning_and_the_pipeline_is_loaded(text: 
 )
 def test_a_pipeline_that_calls_itself_under_a_condition_is_no_circle(steps: str) -> None:
     assert loaded(f"steps: {steps}").problems == ()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "steps.a.output.status == 200",
+        "steps.a.output.status in [200, 201.5]",
+        "steps.a.output.status == true",
+        "steps.a.output.body == '200'",
+        "steps.a.output.body.x.status == '200'",
+        "steps.a.output.headers.x == 5",
+        "steps.a.output.headers['x'] in 'a, b'",
+        "'complete' in steps.a.status",
+        "steps.a.status in 'completed, skipped'",
+        "steps.a.status in ['completed', 'skipped']",
+        "steps.a.output.status | string == '200'",
+    ],
+)
+def test_what_may_be_equal_is_no_mistake(condition: str) -> None:
+    text = f'steps: [{{id: a, use: http.get, with: {{url: /}}}}, {{id: b, if: "{condition}", use: flow.stop}}]'
+
+    assert loaded(text).problems == ()
 
 
 def test_several_waits_say_what_happens_when_nothing_comes_unless_the_clock_ends_one() -> None:
@@ -341,6 +372,14 @@ def test_a_connection_that_nobody_knows_of_is_not_checked() -> None:
 
     assert loaded(text).pipeline is None
     assert loaded(text, connections=None).problems == ()
+
+
+def test_a_connection_that_is_there_and_wrong_is_to_be_mended_and_not_added() -> None:
+    text = "steps: [{id: a, use: http.get, with: {url: /}, connection: billing}]"
+    [problem] = loaded(text, is_broken=lambda name: name == "billing").problems
+
+    assert problem.message == "the connection 'billing' cannot be used"
+    assert problem.hint == "connections.yaml has mistakes; mend them, `waypost validate` says where they are"
 
 
 @pytest.mark.parametrize(

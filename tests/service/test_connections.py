@@ -161,6 +161,41 @@ async def test_a_pipeline_without_its_connection_is_disabled_until_it_is_there(t
                 await asyncio.sleep(0.05)
 
 
+async def test_a_broken_connections_file_is_told_and_what_works_is_served_on(tmp_path: Path) -> None:
+    plain = "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"
+    async with outside() as world:
+        write(tmp_path, crm(world.url))
+        async with running(tmp_path, {"p": GET, "q": plain}, WITH_CANARY) as service:
+            write(tmp_path, crm(world.url) + "x: [")
+            await service.service.reload.reload()
+            assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": ["connections.yaml"]}
+            for pipeline in ("p", "q"):
+                assert (await ended(service, pipeline=pipeline))["status"] == "completed"
+            write(tmp_path, crm(world.url))
+            await service.service.reload.reload()
+            assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": []}
+
+
+async def test_a_pipeline_whose_connection_goes_is_told_as_one_that_became_invalid(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with outside() as world:
+        write(tmp_path, crm(world.url))
+        async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
+            write(tmp_path, "")
+            await service.service.reload.reload()
+            assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": ["p.yaml"]}
+            run = await ended(service)
+            write(tmp_path, crm(world.url))
+            await service.service.reload.reload()
+            assert (await ended(service))["status"] == "completed"
+    told = "there is no connection 'crm'; add it to connections.yaml"
+    assert run["error"]["message"] == told
+    assert f"p.yaml:4:42: error: {told}" in caplog.text
+    assert "p.yaml is refused; what it said before is served on" in caplog.text
+    assert "p.yaml is served as it is now" in caplog.text
+
+
 async def test_what_is_wrong_with_connections_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, "crm: {use: http}\n")
     async with running(tmp_path, {"p": "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"}) as service:

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, field_validator
 
 from connectors import BUILT_IN
 from connectors.http import HttpConnection
-from durable.action import ActionError
+from durable.action import Action, ActionError, Context
+from durable.language.connections import FILE
 from durable.secrets import MARK, SecretMissing, Secrets
-from triggers.connections import FILE, Connections
+from triggers.connections import Connections
 from triggers.folder import Folder
-from triggers.service import actions
+from triggers.offered import actions
 from triggers.starter import starter
 
 MODELS = {connector.name: connector.connection for connector in BUILT_IN}
@@ -52,7 +54,7 @@ def test_a_connection_is_opened_with_its_secrets_and_their_values(tmp_path: Path
 def test_what_cannot_be_opened_says_why_and_is_not_sent(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM + 'odd: {use: http, base_url: "{{ secrets.CRM }}"}\n')
     for name, use, said, error_class, code in (
-        ("crn", "http.get", "there is no connection 'crn': add it to connections.yaml", "auth", "connection_missing"),
+        ("crn", "http.get", "there is no connection 'crn'; add it to connections.yaml", "auth", "connection_missing"),
         ("crm", "log.write", "is one of 'http', not of 'log'", "auth", "connection_missing"),
         ("odd", "http.get", "does not fit with its secrets filled in: base_url", "invalid", "connection_invalid"),
     ):
@@ -150,12 +152,14 @@ def test_one_that_was_valid_goes_on_until_it_is_mended_or_removed(tmp_path: Path
     found = connections(tmp_path, CRM)
     for broken in (CRM.replace("base_url", "bas_url"), CRM + "x: [", CRM + CRM):
         (tmp_path / FILE).write_text(broken)
-        assert found.refresh() is False
+        found.refresh()
         assert found.problems
         assert found.open("crm", "http.get")[1] == {"canary-crm-1"}
+    (tmp_path / FILE).write_text(CRM)
+    assert found.refresh() is True
+    assert found.problems == ()
     (tmp_path / FILE).write_text(CRM.replace("crm.example.com", "new.example.com"))
     assert found.refresh() is False
-    assert found.problems == ()
     connection, _ = found.open("crm", "http.get")
     assert connection.model_dump()["base_url"] == "https://new.example.com"
     (tmp_path / FILE).unlink()
@@ -192,6 +196,48 @@ def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_
     (refused,) = folder.refresh()
     assert (refused.is_valid, refused.described()["status"]) == (False, "serving the version before")
     assert "there is no connection 'crm'; add it to connections.yaml" in str(refused.problems[0])
+
+
+@pytest.mark.parametrize("broken", [CRM.replace("base_url", "bas_url"), CRM + "x: [", CRM + CRM, "- crm\n"])
+def test_a_connection_that_is_there_and_wrong_is_to_be_mended_and_not_added(tmp_path: Path, broken: str) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
+    known = connections(tmp_path, broken)
+    folder = Folder(tmp_path, actions(), Secrets(SECRETS), connections=known)
+    said = (
+        "the connection 'crm' cannot be used; connections.yaml has mistakes; mend them, `waypost validate` says where"
+    )
+    assert said in str(folder.files[0].problems[0])
+    with pytest.raises(ActionError, match=r"the connection 'crm' cannot be used; connections\.yaml has mistakes"):
+        known.open("crm", "http.get")
+    (tmp_path / FILE).write_text("stock: {use: http, base_url: https://a.b}\n")
+    (now,) = folder.refresh()
+    assert "there is no connection 'crm'; add it to connections.yaml" in str(now.problems[0])
+
+
+class Unruly(BaseModel):
+    n: int
+
+    @field_validator("n")
+    @classmethod
+    def fails(cls, n: int) -> int:
+        raise RuntimeError("a connector's own mistake")
+
+
+async def nothing(context: Context, input: BaseModel) -> None:
+    """Do nothing."""
+
+
+def test_a_connector_that_fails_on_a_file_disables_that_file_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "p.yaml").write_text("steps: [{id: a, use: plug.in, with: {n: 1}}]\n")
+    (tmp_path / "pipelines" / "q.yaml").write_text("steps: [{id: a, use: log.write, with: {message: x}}]\n")
+    folder = Folder(tmp_path, {**actions(), "plug.in": Action("in", nothing, Unruly)}, Secrets({}))
+    assert [file.is_valid for file in folder.files] == [False, True]
+    assert "p.yaml:1:1: error: checking the file failed: RuntimeError; a connector" in str(folder.files[0].problems[0])
+    assert "a connector's own mistake" in caplog.text
 
 
 @pytest.mark.parametrize(

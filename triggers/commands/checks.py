@@ -30,9 +30,13 @@ from durable.values import JSON
 from triggers import runs
 from triggers.commands.files import folder_of
 from triggers.commands.output import counted, print_plainly
-from triggers.reading import OverApi, Place, service
+from triggers.connections import Connections
+from triggers.folder import Folder
+from triggers.offered import connections
+from triggers.place import KEY_FILE, Place
+from triggers.reading import OverApi, service
 from triggers.server import listen
-from triggers.settings import KEY_FILE, Settings, SettingsError
+from triggers.settings import Settings, SettingsError
 
 State: TypeAlias = Literal["ok", "warning", "wrong"]
 
@@ -75,7 +79,7 @@ async def examined(place: Place) -> list[Finding]:
     findings = [_python(), _sqlite()]
     settings = _settings(place, findings)
     if settings:
-        findings += _pipelines(place)
+        findings += _written(place)
     findings += [*_data_folder(place.data), _disk(place.data), _key(place)]
     async with service(place) as running:
         findings += [each async for each in _journal(place.data)]
@@ -163,25 +167,47 @@ class Asked(Secrets):
         return found
 
 
-def _pipelines(place: Place) -> Iterator[Finding]:
-    if not (place.config / "pipelines").is_dir():
+def _written(place: Place) -> Iterator[Finding]:
+    """Pipelines and connections, and the secrets that they name."""
+    secrets = Asked(place.environment)
+    if (place.config / "pipelines").is_dir():
+        folder = folder_of(place.config, place.environment, secrets)
+        yield _pipelines(folder)
+        known = folder.connections
+    else:
         found = f"there is no folder {place.config / 'pipelines'}"
         yield Finding("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
-        return
-    secrets = Asked(place.environment)
-    folder = folder_of(place.config, place.environment, secrets)
+        known = None
+    yield _connections(known or connections(place.config, secrets))
+    yield _secrets(secrets)
+
+
+def _pipelines(folder: Folder) -> Finding:
     invalid = [file.path.name for file in folder.files if not file.is_valid]
     found = f"{len(folder.files) - len(invalid)} of {len(folder.files)} are valid"
     if invalid:
-        yield Finding("pipelines", "wrong", f"{found}; not {', '.join(invalid)}", "`waypost validate` says why")
-    else:
-        yield Finding("pipelines", "ok", found)
-    if secrets.missing:
-        names = sorted(secrets.missing)
+        return Finding("pipelines", "wrong", f"{found}; not {', '.join(invalid)}", "`waypost validate` says why")
+    return Finding("pipelines", "ok", found)
+
+
+def _connections(known: Connections) -> Finding:
+    found = f"{counted(len(known.names), 'connection')} can be used"
+    if not known.problems:
+        return Finding("connections", "ok", found if known.names else "there is none")
+    told = [each for each in known.problems if known.is_valid or each.severity == "error"]
+    found = f"{found}; {told[0]}" + (f", and {len(told) - 1} more" if told[1:] else "")
+    if known.is_valid:
+        return Finding("connections", "warning", found, "`waypost validate` says more")
+    cure = f"mend {known.path}: a pipeline that names what is wrong there is disabled; `waypost validate` says more"
+    return Finding("connections", "wrong", found, cure)
+
+
+def _secrets(asked: Asked) -> Finding:
+    if asked.missing:
+        names = sorted(asked.missing)
         cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE"
-        yield Finding("secrets", "warning", f"not to be had: {', '.join(names)}", cure)
-    else:
-        yield Finding("secrets", "ok", "every one that a pipeline names is set")
+        return Finding("secrets", "warning", f"not to be had: {', '.join(names)}", cure)
+    return Finding("secrets", "ok", "every one that a pipeline or a connection names is set")
 
 
 # -- the data folder --------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from durable.language.problem import suggestion
 from durable.values import JSON
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_table
-from triggers.service import actions
+from triggers.connections import Connections
+from triggers.offered import actions
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -70,6 +71,15 @@ def offers(wanted: str | None = None) -> list[Offer]:
 def print_offers(out: Console, offered: Sequence[Offer]) -> None:
     """A line an action."""
     print_table(out, ("ACTION", "SUMMARY"), ((offer.use, offer.summary) for offer in offered), fold="SUMMARY")
+
+
+def print_connections(out: Console, offered: Sequence[Offer], known: Connections) -> None:
+    """A line a connection of these connectors; nothing where there is none."""
+    connectors = dict.fromkeys(offer.connector for offer in offered)
+    rows = [(name, connector) for connector in connectors for name in known.of(connector)]
+    if rows:
+        out.print()
+        print_table(out, ("CONNECTION", "CONNECTOR"), rows, fold="CONNECTOR")
 
 
 def print_offer(out: Console, offer: Offer) -> None:

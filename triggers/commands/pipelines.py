@@ -5,15 +5,13 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from triggers.commands.failure import FAILED
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
-
-if TYPE_CHECKING:
-    from triggers.reading import Place
+from triggers.place import Place
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: every one of the config folder.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Write it to this file.")]
@@ -21,79 +19,83 @@ Name = Annotated[str | None, typer.Argument(help="A connector, or one action of 
 
 
 def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
-    """Check pipeline files without running anything."""
-    from triggers.commands.files import folder_of, only
+    """Check pipeline files and connections.yaml without running anything."""
+    from triggers.commands.checkup import checkup
     from triggers.commands.output import console, print_json
     from triggers.commands.problems import annotations, documents, is_checked_by_github, print_problems
 
-    found = only(files, config, os.environ) if files else folder_of(config, os.environ).files
-    invalid = sum(not file.is_valid for file in found)
+    found = checkup(files, config, os.environ)
     if as_json:
-        print_json(documents(found))
+        print_json(documents(found.files))
     else:
         if is_checked_by_github():
-            for line in annotations(found, os.environ):
+            for line in annotations(found.files, os.environ):
                 typer.echo(line)
         else:
-            print_problems(found, console())
-        typer.echo(f"{len(found) - invalid} of {len(found)} pipelines are valid")
-    if invalid:
+            print_problems(found.files, console())
+        typer.echo(found.summary())
+    if not found.is_valid:
         raise typer.Exit(FAILED)
 
 
 def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """Tell what the config folder would change in the running service."""
-    from triggers.commands.files import folder_of
+    from triggers.commands.checkup import checkup
     from triggers.commands.output import console, print_json
     from triggers.commands.plan import plan as planned
     from triggers.commands.plan import print_plan
     from triggers.commands.problems import print_problems
-    from triggers.reading import Place
 
-    folder = folder_of(config, os.environ)
+    found = checkup(None, config, os.environ)
     url, served = asyncio.run(_served(Place(config, data, os.environ)))
-    made = planned([file.described() for file in folder.files], served or [])
+    made = planned([file.described() for file in found.pipelines], served or [])
     if as_json:
-        print_json({"service": url, **made.described()})
+        told = [str(each) for each in found.connections.problems] if found.connections else []
+        print_json({"service": url, **made.described(), "connections": told})
     else:
         out = console()
         against = f"the service at {url}" if url else f"no service, since none works on {data}: everything is new"
         out.print(f"{config} against {against}", soft_wrap=True)
         print_plan(out, made)
-        print_problems((file for file in folder.files if not file.is_valid), out)
-    if made.of("invalid"):
+        print_problems((file for file in found.files if not file.is_valid), out)
+    if not found.is_valid:
         raise typer.Exit(FAILED)
 
 
 def pipelines(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """List pipelines: of the running service, or of the config folder."""
-    from triggers.commands.files import described, folder_of, print_pipelines
     from triggers.commands.output import console, print_json
-    from triggers.reading import Place
+    from triggers.commands.roster import print_pipelines
 
     _, served = asyncio.run(_served(Place(config, data, os.environ)))
-    found = described(folder_of(config, os.environ)) if served is None else served
+    found = _unserved(config) if served is None else served
     print_json(found) if as_json else print_pipelines(console(), found)
 
 
-def connectors(name: Name = None, as_json: AsJson = False) -> None:
-    """List connectors and their actions, or one action's inputs."""
-    from triggers.commands.offer import offers, print_offer, print_offers
+def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
+    """List connectors with their actions and connections, or one action's inputs."""
+    from durable.secrets import Secrets
+    from triggers.commands.offer import offers, print_connections, print_offer, print_offers
     from triggers.commands.output import console, print_json
+    from triggers.commands.problems import print_problems
+    from triggers.offered import connections
 
     found = offers(name)
+    known = connections(config, Secrets(os.environ))
     if as_json:
-        print_json([offer.described() for offer in found])
+        print_json([offer.described() | {"connections": [*known.of(offer.connector)]} for offer in found])
     elif found[0].use == name:
         print_offer(console(), found[0])
     else:
         print_offers(console(), found)
+        print_connections(console(), found, known)
+        print_problems([known], console(err=True))
 
 
 def schema(output: Output = None, config: Config = CONFIG) -> None:
     """Print the JSON Schema of pipeline files, for editors."""
+    from triggers.offered import actions
     from triggers.schema import schema_text
-    from triggers.service import actions
 
     text = schema_text(actions())
     if output is None:
@@ -105,7 +107,13 @@ def schema(output: Output = None, config: Config = CONFIG) -> None:
     typer.echo(f"# yaml-language-server: $schema={place}")
 
 
-async def _served(place: "Place") -> tuple[str | None, list[dict[str, Any]] | None]:
+def _unserved(config: Path) -> list[dict[str, Any]]:
+    from triggers.commands.files import described, folder_of
+
+    return described(folder_of(config, os.environ))
+
+
+async def _served(place: Place) -> tuple[str | None, list[dict[str, Any]] | None]:
     """Where the running service listens and what it serves; None without one."""
     from triggers.reading import service
 

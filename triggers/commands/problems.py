@@ -1,8 +1,9 @@
 """Problems of pipeline files: for people, for editors, and as annotations where GitHub checks a change."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.text import Text
@@ -10,10 +11,21 @@ from rich.text import Text
 from durable.language.problem import Problem, printable
 from durable.values import JSON
 from triggers.commands.output import TONES
-from triggers.folder import PipelineFile
 
 
-def print_problems(files: Iterable[PipelineFile], out: Console) -> None:
+class Checked(Protocol):
+    """A file that was checked."""
+
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+
+    @property
+    def is_valid(self) -> bool: ...
+
+    def line(self, number: int) -> str: ...
+
+
+def print_problems(files: Iterable[Checked], out: Console) -> None:
     """Every problem with the line in question."""
     for file in files:
         for problem in file.problems:
@@ -32,7 +44,7 @@ def _shown(problem: Problem, line: str) -> Text:
     return text
 
 
-def documents(files: Iterable[PipelineFile]) -> list[JSON]:
+def documents(files: Iterable[Checked]) -> list[JSON]:
     """Every problem as a mapping."""
     return [
         {
@@ -48,7 +60,7 @@ def documents(files: Iterable[PipelineFile]) -> list[JSON]:
     ]
 
 
-def annotations(files: Iterable[PipelineFile], environment: Mapping[str, str]) -> list[str]:
+def annotations(files: Iterable[Checked], environment: Mapping[str, str]) -> list[str]:
     """Every problem as a workflow command of GitHub Actions.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands

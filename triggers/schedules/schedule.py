@@ -50,6 +50,13 @@ class Schedule(Inputs):
         "allow", description="What a fire does while the run before it is unfinished: start, be skipped, or wait for it"
     )
 
+    @field_validator("cron", "every", "at", mode="before")
+    @classmethod
+    def _is_said(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("it is empty; give it a value, or remove it")
+        return value
+
     @field_validator("cron")
     @classmethod
     def _is_cron(cls, text: str) -> str:

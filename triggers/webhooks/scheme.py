@@ -8,10 +8,12 @@ as it is. References name a place in a request: `header:x-id`, `sig:t` (a field 
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from durable.language.fit import Inside, unfit
 from durable.language.pipeline import parse_duration
 from durable.values import JSON
 
@@ -232,12 +234,12 @@ def read_scheme(data: JSON, at: str) -> Scheme:
 
 
 def read(model: type[Model], data: JSON, at: str) -> Model:
-    """Validate a mapping; raises ValueError with a line for each problem, such as `verify.sig.header: …`."""
+    """Validate a mapping; raises a ValueError that says what does not fit at `verify.sig.header`, and knows it inside
+    the value of `verify`."""
     try:
         return model.model_validate(data)
-    except ValidationError as error:
-        problems = (
-            f"{'.'.join([at, *map(str, problem['loc'])])}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise ValueError("\n".join(problems)) from None
+    except ValidationError:
+        place = at.split(".")[1:]
+        found = [replace(each, pointer=(*place, *each.pointer)) for each in unfit(model, data)]
+        said = [f"{'.'.join(map(str, (at, *each.pointer[len(place) :])))}: {each.said}" for each in found]
+        raise Inside(", ".join(said), found) from None

@@ -1,0 +1,85 @@
+"""What `waypost validate` and `waypost plan` check: pipeline files and connections."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from durable.definition import resolve
+from durable.flow import CORE_ACTIONS
+from durable.language.load import Catalogue, load
+from durable.secrets import Secrets
+from triggers.commands.failure import WRONG_USE, CommandFailed
+from triggers.commands.files import folder_of
+from triggers.commands.problems import Checked
+from triggers.connections import Connections
+from triggers.folder import TRIGGERS, PipelineFile
+from triggers.offered import actions, connections
+from triggers.settings import Settings
+from triggers.webhooks.hook import Webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """Pipeline files, and the connections where they are to be checked as well."""
+
+    pipelines: Sequence[PipelineFile]
+    connections: Connections | None
+
+    @property
+    def files(self) -> list[Checked]:
+        return [*([self.connections] if self.connections else []), *self.pipelines]
+
+    @property
+    def is_valid(self) -> bool:
+        return all(each.is_valid for each in self.files)
+
+    def summary(self) -> str:
+        """How much of it is valid; sound connections are worth a word only where nothing else was asked for."""
+        valid = sum(each.is_valid for each in self.pipelines)
+        counts = f"{valid} of {len(self.pipelines)} pipelines are valid"
+        if self.connections is None:
+            return counts
+        word = f"{self.connections.path.name} is {'valid' if self.connections.is_valid else 'not valid'}"
+        if not self.pipelines:
+            return word
+        return counts if self.connections.is_valid else f"{counts}; {word}"
+
+
+def checkup(paths: Sequence[Path] | None, config: Path, environment: Mapping[str, str]) -> Checkup:
+    """Check the whole config folder, or only these files; raises `CommandFailed` and `SettingsError`."""
+    if not paths:
+        folder = folder_of(config, environment)
+        return Checkup(folder.files, folder.connections)
+    wired = connections(config, Secrets(environment))
+    asked = [path for path in paths if path.resolve() != wired.path.resolve()]
+    return Checkup(_only(asked, config, environment, wired), wired if len(asked) < len(paths) else None)
+
+
+def _only(
+    paths: Sequence[Path], config: Path, environment: Mapping[str, str], wired: Connections
+) -> list[PipelineFile]:
+    """These files. Those of the config folder are checked beside the others there, whose ids and webhooks are taken."""
+    is_there = (config / "pipelines").is_dir()
+    known = {file.path.resolve(): file for file in folder_of(config, environment).files} if is_there else {}
+    webhook = Webhook.at(Settings.load(config, environment, {}).public_url)
+    catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": webhook})
+    secrets = Secrets(environment)
+    return [known.get(path.resolve()) or _alone(path, catalogue, secrets, wired) for path in paths]
+
+
+def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connections) -> PipelineFile:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}", WRONG_USE) from None
+    loaded = load(
+        data,
+        file=str(path),
+        catalogue=catalogue,
+        secrets=secrets.has,
+        connections=wired.connector,
+        connection_names=wired.names,
+        is_broken=wired.is_broken,
+    )
+    definition = resolve(loaded.pipeline, catalogue.actions.get) if loaded.pipeline else None
+    return PipelineFile(path, data, loaded.problems, definition)
