@@ -23,6 +23,7 @@ from durable.history import (
 from durable.journal import DeliveryRow, Reads, RunRow
 from durable.scope import described
 from durable.values import JSON, Value
+from triggers.missing import RunMissing
 from triggers.waits.proofs import blotted
 from triggers.waits.question import Question, questions
 
@@ -31,13 +32,6 @@ MOMENTS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
 
 UNTOLD = {"at", "links", "secrets", "undo_secrets"}
 """The fields of entries that are told in another way, or, as the key of links, never."""
-
-
-class RunMissing(LookupError):
-    """There is no such run."""
-
-    def __init__(self, run: str) -> None:
-        super().__init__(f"there is no run {run}")
 
 
 async def find(reads: Reads, run: str) -> RunRow:

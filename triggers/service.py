@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from connectors import BUILT_IN
 from connectors.client import HttpClient
 from connectors.egress import Egress
 from durable import metrics
-from durable.action import Action, Connector
+from durable.action import Connector
 from durable.clock import new_id, now
 from durable.journal import Journal
 from durable.runner import Limits, Runner
@@ -36,24 +35,24 @@ from durable.secrets import Secrets
 from triggers import logs
 from triggers.api import Api, refused
 from triggers.body import Bounds
-from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.keys import Guesses, Keys, ensure_guarded
 from triggers.limits import Limiter, Limiters
+from triggers.offered import actions, connections
 from triggers.operations import Operations
+from triggers.place import ADDRESS_FILE
 from triggers.reload import Reload
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
 from triggers.server import allow_connections, listen, server_for
 from triggers.settings import Settings, api_key
+from triggers.stopping import stop_signal
 from triggers.waits.waits import Waits
 from triggers.webhooks.webhook import METHODS, PREFIX, Webhooks
 
 log = logging.getLogger("waypost.service")
 
 SWEEP_SECONDS = 1
-ADDRESS_FILE = "service.json"
-"""In the data folder: where the running service listens, for commands that talk to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,6 @@ class Service:
     app: Starlette
     secrets: Secrets
     keys: Keys
-
-
-def actions(connectors: Sequence[Connector] = BUILT_IN) -> dict[str, Action]:
-    """Every action that the connectors offer, by `connector.action`."""
-    return {f"{connector.name}.{action.name}": action for connector in connectors for action in connector.actions}
-
-
-def connections(config: Path, secrets: Secrets, connectors: Sequence[Connector] = BUILT_IN) -> Connections:
-    """The config folder's connections, of these connectors."""
-    return Connections(config, {connector.name: connector.connection for connector in connectors}, secrets)
 
 
 @asynccontextmanager
@@ -258,21 +247,6 @@ def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
     )
     scheduler.start()
     return scheduler
-
-
-def stop_signal() -> asyncio.Event:
-    """Set by the first signal; the second ends the process where it stands, which the journal survives."""
-    stopping = asyncio.Event()
-
-    def received() -> None:
-        if stopping.is_set():
-            os._exit(1)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
-    return stopping
 
 
 def _end(error: BaseException) -> None:

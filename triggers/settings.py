@@ -29,9 +29,8 @@ from pydantic_core import ErrorDetails
 from durable.language.pipeline import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from triggers.limits import Rate
+from triggers.place import KEY_FILE, SETTINGS_FILE
 
-FILE = "settings.toml"
-KEY_FILE = "api.key"
 PREFIX = "WAYPOST_"
 
 PLACES = frozenset({"WAYPOST_CONFIG", "WAYPOST_DATA"})
@@ -183,7 +182,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def load(cls, config: Path, environment: Mapping[str, str], overrides: Mapping[str, object]) -> Self:
         """Read them; raises `SettingsError`. A variable that is empty and an override of None count as unset."""
-        given = _from_file(config / FILE) | _from_environment(environment) | _from_options(overrides)
+        given = _from_file(config / SETTINGS_FILE) | _from_environment(environment) | _from_options(overrides)
         problems = [_unknown_setting(name, each.where) for name, each in given.items() if name not in cls.model_fields]
         if problems:
             raise SettingsError("\n".join(problems))

@@ -1,7 +1,11 @@
-"""The store of events, entries and runs."""
+"""The store of events, entries and runs.
 
-from durable.journal.journal import Journal
-from durable.journal.reads import Reads, open_reader
+What opens it is imported where it is first asked for: SQLAlchemy takes longer than all that a pipeline's check does.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from durable.journal.units import (
     Admission,
     Admitted,
@@ -36,6 +40,12 @@ from durable.journal.units import (
     Unfinished,
     UnitRefused,
 )
+
+if TYPE_CHECKING:
+    from durable.journal.journal import Journal
+    from durable.journal.reads import Reads, open_reader
+
+_OPENING = {"Journal": "journal", "Reads": "reads", "open_reader": "reads"}
 
 __all__ = [
     "Admission",
@@ -74,3 +84,9 @@ __all__ = [
     "UnitRefused",
     "open_reader",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OPENING:
+        raise AttributeError(f"{__name__} has no {name}")
+    return getattr(import_module(f"{__name__}.{_OPENING[name]}"), name)

@@ -1,12 +1,14 @@
 """Brings the journal's tables to the version that this program knows.
 
-The whole way is one transaction. Alembic is imported only where there is something to do.
+The whole way is one transaction. An empty database is given the tables as they are now, which the migrations make too;
+Alembic brings up older ones, and is imported only for that.
 """
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, column, inspect, select, table
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
 
+from durable.journal.tables import Row
 from durable.journal.units import DataFolderUnfit
 
 HEAD = "0004"
@@ -14,7 +16,8 @@ HEAD = "0004"
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-_version_table = table("alembic_version", column("version_num"))
+_version_table = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Alembic's own."""
 
 
 def migrate(engine: Engine) -> bool:
@@ -25,7 +28,11 @@ def migrate(engine: Engine) -> bool:
         return False
     if version is not None and version > HEAD:
         raise DataFolderUnfit(_other_version(version))
-    _upgrade(engine)
+    with engine.begin() as connection:
+        if version is None:
+            _create(connection)
+        else:
+            upgrade(connection)
     return True
 
 
@@ -50,12 +57,18 @@ def _other_version(version: str | None) -> str:
     return f"the journal's tables are of version {version}, not {HEAD}: start the service once, it brings them up"
 
 
-def _upgrade(engine: Engine) -> None:
-    from alembic import command  # noqa: PLC0415 - 240 ms that most starts do not need
+def _create(connection: Connection) -> None:
+    for metadata in (Row.metadata, _version_table.metadata):
+        metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(_version_table).values(version_num=HEAD))
+
+
+def upgrade(connection: Connection) -> None:
+    """Apply the migrations that are missing, with Alembic."""
+    from alembic import command  # noqa: PLC0415 - 8 MB and 240 ms that most starts do not need
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)

@@ -1,9 +1,9 @@
 """The command as a real process: piped, on a terminal, or serving."""
 
 import fcntl
+import json
 import os
 import pty
-import re
 import struct
 import subprocess
 import sys
@@ -89,16 +89,23 @@ def serving(place: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
             process.kill()
 
 
-def ended(place: Path, said: str, run: str) -> dict[str, Any]:
-    """What the service that said so tells of a run, once it has ended."""
-    url = re.findall(r"http://127.0.0.1:\d+", said)[0]
+def api(place: Path) -> httpx.Client:
+    """The API of the service that works there: what a test only prepares or waits for takes no command."""
+    url = json.loads((place / ".waypost" / "service.json").read_text())["url"]
     headers = {"Authorization": f"Bearer {(place / '.waypost' / 'api.key').read_text().strip()}"}
+    return httpx.Client(base_url=url, headers=headers, trust_env=False)
+
+
+def until(place: Path, run: str, *statuses: str) -> dict[str, Any]:
+    """What the service tells of a run, once it has one of the statuses."""
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        told: dict[str, Any] = httpx.get(f"{url}/api/runs/{run}", headers=headers, trust_env=False).json()
-        if told["finished_at"]:
-            return told
-    raise AssertionError(f"{run} did not end")
+    with api(place) as asked:
+        while time.monotonic() < deadline:
+            told: dict[str, Any] = asked.get(f"/api/runs/{run}").json()
+            if told["status"] in statuses:
+                return told
+            time.sleep(0.01)
+    raise AssertionError(f"{run} is {told['status']}")
 
 
 def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str]:

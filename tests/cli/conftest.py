@@ -25,12 +25,12 @@ outputs: {text: "{{ steps.text.output.text }}", times: "{{ steps.text.output.tim
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """With the pipeline `greet`."""
-    return _made(tmp_path)
+    return made(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def _used(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    used = _made(tmp_path_factory.mktemp("used"))
+    used = made(tmp_path_factory.mktemp("used"))
     assert waypost("run", "greet", "--input", "name=Ada", cwd=used).returncode == 0
     return used
 
@@ -41,7 +41,8 @@ def used(_used: Path, tmp_path: Path) -> Path:
     return shutil.copytree(_used, tmp_path / "used")
 
 
-def _made(place: Path) -> Path:
+def made(place: Path) -> Path:
+    """A folder with a config folder, in which the pipeline `greet` is."""
     (place / "config" / "pipelines").mkdir(parents=True)
     write(place, "greet", GREET)
     return place

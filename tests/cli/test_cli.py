@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.command import COMMAND, ENVIRONMENT, ended, serving, waypost
+from tests.cli.command import COMMAND, ENVIRONMENT, serving, until, waypost
 
 COMMANDS = [
     *("init", "serve", "validate", "plan", "run", "runs", "show", "history", "cancel"),
@@ -31,7 +31,7 @@ def test_serve_prints_a_request_that_works(place: Path) -> None:
         answer = httpx.post(url, headers=headers, content=body, trust_env=False)
         assert answer.status_code == 202
         run = answer.json()["runs"][0]
-        ended(place, said, run)
+        until(place, run, "completed")
         told = json.loads(waypost("show", run, "--json", cwd=place).stdout)
         assert told["outputs"] == {"text": "Hello Ada", "times": 1}
         assert told["history"][0]["type"] == "run_started"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import ended, gate, serving, started, waypost
+from tests.cli.command import gate, serving, started, until, waypost
 from tests.cli.conftest import write
 
 HELD = """
@@ -96,7 +96,7 @@ def test_a_paused_run_says_what_it_is_paused_for(place: Path) -> None:
 def test_ctrl_c_stops_looking_and_the_service_goes_on(place: Path) -> None:
     with gate() as held:
         write(place, "held", HELD.format(url=held.url))
-        with serving(place) as (_, announced):
+        with serving(place):
             with started("run", "held", cwd=place) as process:
                 _until(process, "call running")
                 process.send_signal(signal.SIGINT)
@@ -107,7 +107,7 @@ def test_ctrl_c_stops_looking_and_the_service_goes_on(place: Path) -> None:
             run = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]["id"]
             assert run in warned
             assert waypost("cancel", run, cwd=place).returncode == 0
-            assert ended(place, announced, run)["status"] == "cancelled"
+            assert until(place, run, "cancelled")
 
 
 def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_one(place: Path) -> None:
@@ -122,8 +122,8 @@ def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_one(place: Path) ->
         unfinished = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]
         assert unfinished["finished_at"] is None
         held.opened.set()
-        with serving(place) as (_, said):
-            assert ended(place, said, unfinished["id"])["status"] == "completed"
+        with serving(place):
+            assert until(place, unfinished["id"], "completed")
 
 
 def test_a_service_that_goes_away_while_it_is_followed_is_no_end_of_the_run(place: Path) -> None:

@@ -17,16 +17,17 @@ steps:
 
 def test_schedules_are_listed_with_a_service_and_without_one(place: Path) -> None:
     write(place, "sweep", NIGHTLY)
-    for _ in ("without a journal", "with the journal that a service left"):
-        found = waypost("schedules", cwd=place)
+    without_a_journal = waypost("schedules", cwd=place)
+    with serving(place):
+        told = json.loads(waypost("schedules", "--json", cwd=place).stdout)
+    with_the_journal_that_was_left = waypost("schedules", cwd=place)
+    assert [each["id"] for each in told] == ["sweep/nightly", "sweep/often"]
+    assert [len(each["next"]) for each in told] == [3, 3]
+    assert [each["missed"] for each in told] == [0, 0]
+    for found in (without_a_journal, with_the_journal_that_was_left):
         assert found.returncode == 0, found.stderr
         assert "sweep/nightly" in found.stdout
         assert "30 2 * * * Europe/Berlin" in found.stdout
-        with serving(place):
-            told = json.loads(waypost("schedules", "--json", cwd=place).stdout)
-            assert [each["id"] for each in told] == ["sweep/nightly", "sweep/often"]
-            assert [len(each["next"]) for each in told] == [3, 3]
-            assert [each["missed"] for each in told] == [0, 0]
 
 
 def test_a_schedule_that_cannot_be_is_refused_with_its_place_and_cure(place: Path) -> None:

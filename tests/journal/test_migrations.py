@@ -8,10 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
 from durable.journal import DataFolderUnfit, open_reader
-from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version
+from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version, upgrade
 from durable.journal.sqlite import FILE_NAME, SQLite
 from durable.journal.tables import Row
 from tests.journal.conftest import SQLitePlace
@@ -20,11 +19,20 @@ pytestmark = pytest.mark.anyio
 
 
 def schema(file: Path) -> set[str]:
-    """What the database was told to create, but for Alembic's own table."""
+    """What the database was told to create, but for Alembic's own table, which names its key."""
     with sqlite3.connect(file) as connection:
         found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql NOT LIKE '%alembic%'").fetchall()
     connection.close()
     return {" ".join(sql.split()) for (sql,) in found}
+
+
+def migrated(folder: Path) -> SQLite:
+    """A database that the migrations have made, all of them."""
+    folder.mkdir()
+    database = SQLite(folder)
+    with database.migrations().begin() as connection:
+        upgrade(connection)
+    return database
 
 
 def test_an_empty_database_is_brought_to_the_newest_version_once(tmp_path: Path) -> None:
@@ -46,16 +54,24 @@ def test_the_newest_version_is_the_last_migration() -> None:
 
 
 def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
-    migrated = SQLite(tmp_path)
-    migrate(migrated.migrations())
-    engine = migrated.migrations()
-    with engine.connect() as connection:
+    with migrated(tmp_path / "migrated").migrations().connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
+        assert stored_version(connection) == HEAD
 
-    created = create_engine(f"sqlite:///{tmp_path / 'created.sqlite'}")
-    Row.metadata.create_all(created)
-    created.dispose()
-    assert schema(tmp_path / FILE_NAME) == schema(tmp_path / "created.sqlite")
+
+def test_an_empty_database_is_given_what_the_migrations_make(tmp_path: Path) -> None:
+    migrated(tmp_path / "migrated")
+    migrate(SQLite(tmp_path).migrations())
+
+    assert schema(tmp_path / FILE_NAME) == schema(tmp_path / "migrated" / FILE_NAME)
+
+
+def test_what_was_created_is_brought_up_by_later_migrations(tmp_path: Path) -> None:
+    database = SQLite(tmp_path)
+    migrate(database.migrations())
+    with database.migrations().begin() as connection:
+        upgrade(connection)  # Alembic reads the version that was noted, and finds nothing to do
+        assert stored_version(connection) == HEAD
 
 
 @pytest.mark.parametrize(("version", "advice"), [("9999", "update Waypost"), ("0000", "start the service once")])

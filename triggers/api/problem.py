@@ -13,7 +13,7 @@ from durable.language.problem import printable, quoted, suggestion
 from durable.runner import Overloaded
 from durable.values import JSON
 from triggers.body import Unreadable
-from triggers.runs import RunMissing
+from triggers.missing import RunMissing
 
 log = logging.getLogger("waypost.api")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from triggers.commands.options import CONFIG, DATA
+from triggers.place import ADDRESS_FILE, KEY_FILE
 
 SECONDS = 0.5
 """How long a shell may wait for the service."""
@@ -47,8 +48,8 @@ def _newest_runs(data: Path) -> Iterator[tuple[str, str]]:
     from http.client import HTTPConnection
     from urllib.parse import urlsplit
 
-    address = urlsplit(json.loads((data / "service.json").read_text())["url"])
-    key = os.environ.get("WAYPOST_API_KEY") or (data / "api.key").read_text().strip()
+    address = urlsplit(json.loads((data / ADDRESS_FILE).read_text())["url"])
+    key = os.environ.get("WAYPOST_API_KEY") or (data / KEY_FILE).read_text().strip()
     connection = HTTPConnection(address.hostname or "", address.port, timeout=SECONDS)
     connection.request("GET", "/api/runs?limit=50", headers={"Authorization": f"Bearer {key}"})
     for run in json.loads(connection.getresponse().read())["runs"]:

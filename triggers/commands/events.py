@@ -11,6 +11,7 @@ import typer
 from triggers.commands.failure import nobody_works
 from triggers.commands.given import json_value
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
+from triggers.place import Place
 
 Document: TypeAlias = dict[str, Any]
 
@@ -24,14 +25,11 @@ def deliveries(
     as_json: AsJson = False,
 ) -> None:
     """List what arrived on webhooks, the newest first, and what became of it."""
-    from typing import get_args
-
-    from durable.journal import DeliveryOutcome
     from triggers.commands.output import console, print_json
     from triggers.commands.story import print_deliveries
-    from triggers.reading import Place, reading
+    from triggers.reading import reading
 
-    wanted = one_of(get_args(DeliveryOutcome), outcome, "--outcome")
+    wanted = _outcome(outcome) if outcome is not None else None
 
     async def ask() -> list[Document]:
         async with reading(Place(config, data, os.environ)) as source:
@@ -39,6 +37,14 @@ def deliveries(
 
     found = asyncio.run(ask())
     print_json(found) if as_json else print_deliveries(console(), found)
+
+
+def _outcome(given: str) -> str | None:
+    from typing import get_args
+
+    from durable.journal import DeliveryOutcome
+
+    return one_of(get_args(DeliveryOutcome), given, "--outcome")
 
 
 def emit(
@@ -53,7 +59,7 @@ def emit(
 ) -> None:
     """Tell of an event: to pipelines that listen for it, and to steps that wait for it."""
     from triggers.commands.output import print_json
-    from triggers.reading import Place, service
+    from triggers.reading import service
 
     event: Document = {"type": type, "subject": subject}
     if source is not None:

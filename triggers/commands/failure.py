@@ -46,19 +46,35 @@ def explained(error: Exception) -> CommandFailed:
         where = f"{error.filename}: " if error.filename else ""
         return CommandFailed(f"{where}{error.strerror or error}; mend that, and try again")
 
-    import httpx
-    from sqlalchemy.exc import SQLAlchemyError
+    return _of_the_service(error) or _of_the_machine(error) or _of_ourselves(error)
 
-    from durable.journal import JournalError
+
+def _of_the_service(error: Exception) -> CommandFailed | None:
+    """What went wrong between the command and a running service."""
+    import httpx
+
+    from triggers.missing import RunMissing
     from triggers.reading import Refused
-    from triggers.runs import RunMissing
-    from triggers.settings import SettingsError
 
     match error:
         case RunMissing():
             return CommandFailed(f"{error}; `waypost runs` lists them")
         case Refused():
             return CommandFailed(str(error))
+        case httpx.TransportError():
+            reason = str(error) or type(error).__name__
+            return CommandFailed(f"the service does not answer ({reason}); `waypost doctor` looks for why", NOT_READY)
+    return None
+
+
+def _of_the_machine(error: Exception) -> CommandFailed | None:
+    """What is wrong with the settings or the journal here."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from durable.journal import JournalError
+    from triggers.settings import SettingsError
+
+    match error:
         case SettingsError():
             return CommandFailed(str(error), WRONG_USE)
         case JournalError():
@@ -66,9 +82,11 @@ def explained(error: Exception) -> CommandFailed:
         case SQLAlchemyError():
             reason = getattr(error, "orig", error)
             return CommandFailed(f"the journal cannot be read: {reason}; `waypost doctor` examines it", NOT_READY)
-        case httpx.TransportError():
-            reason = str(error) or type(error).__name__
-            return CommandFailed(f"the service does not answer ({reason}); `waypost doctor` looks for why", NOT_READY)
+    return None
+
+
+def _of_ourselves(error: Exception) -> CommandFailed:
+    """What nobody foresaw."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return CommandFailed(
         f"Waypost itself failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}); "

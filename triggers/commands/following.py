@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
@@ -16,13 +16,9 @@ from rich.text import Text
 
 from triggers.commands import advice
 from triggers.commands.failure import NOT_READY, CommandFailed
-from triggers.commands.files import no_pipelines
 from triggers.commands.output import between, counted, cut, lasting, moment, toned
 from triggers.commands.story import error_line
-from triggers.reading import OverApi, Place, service
-from triggers.server import listen
-from triggers.service import at_work, compose
-from triggers.settings import Settings
+from triggers.reading import OverApi
 
 Document: TypeAlias = dict[str, Any]
 
@@ -149,23 +145,3 @@ async def follow(running: OverApi, run: str, stopping: asyncio.Event, view: View
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-@asynccontextmanager
-async def own_service(place: Place) -> AsyncIterator[OverApi]:
-    """A service for the time of one run, on a free port of this machine; it drains in the end."""
-    if not (place.config / "pipelines").is_dir():
-        raise no_pipelines(place.config)
-    quiet = {} if place.environment.get("WAYPOST_LOG_LEVEL") else {"log_level": "error"}
-    settings = Settings.load(place.config, place.environment, {"host": "127.0.0.1", "port": 0, **quiet})
-    listener = listen("127.0.0.1", 0)
-    with contextlib.closing(listener):
-        address = listener.getsockname()[:2]
-        async with (
-            compose(settings, place.config, place.data, place.environment, address=address) as composed,
-            at_work(composed, listener, fires_schedules=False),
-            service(place) as running,
-        ):
-            if running is None:
-                raise CommandFailed("the service that was started for this run does not answer", NOT_READY)
-            yield running

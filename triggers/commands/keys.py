@@ -12,10 +12,10 @@ import typer
 
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
+from triggers.place import Place
 
 if TYPE_CHECKING:
     from triggers.keys import Keys
-    from triggers.reading import Place
 
 app = typer.Typer(help="Make, list and revoke keys of the API.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -40,7 +40,6 @@ def create(
 ) -> None:
     """Make a key; it is printed here and never again."""
     from triggers.commands.output import print_json
-    from triggers.reading import Place
 
     if not 1 <= len(name) <= 100:
         raise CommandFailed("a key's name has 1 to 100 characters", WRONG_USE)
@@ -62,7 +61,6 @@ def create(
 def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """List every key that was ever made, without the keys themselves."""
     from triggers.commands.output import console, moment, print_json, print_table
-    from triggers.reading import Place
 
     async def ask() -> list[dict[str, Any]]:
         async with _store(Place(config, data, os.environ)) as store:
@@ -85,7 +83,6 @@ def revoke(
 ) -> None:
     """Make a key worthless, at once and for ever."""
     from triggers.commands.output import print_json
-    from triggers.reading import Place
 
     async def ask() -> dict[str, Any]:
         async with _store(Place(config, data, os.environ)) as store:
@@ -123,7 +120,7 @@ class OfJournal:
 
 
 @asynccontextmanager
-async def _store(place: "Place") -> AsyncIterator[KeyStore]:
+async def _store(place: Place) -> AsyncIterator[KeyStore]:
     """The running service, or else the journal, which is held meanwhile as a service holds it."""
     from triggers.reading import service
 

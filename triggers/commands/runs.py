@@ -17,10 +17,11 @@ from triggers.commands.failure import FAILED, CommandFailed, nobody_works
 from triggers.commands.given import json_object, named_values
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
 from triggers.commands.service import in_loop
+from triggers.place import Place
 
 if TYPE_CHECKING:
     from triggers.commands.following import Followed
-    from triggers.reading import OverApi, Place
+    from triggers.reading import OverApi
 
 Document: TypeAlias = dict[str, Any]
 
@@ -47,19 +48,14 @@ def run(
 ) -> None:
     """Start a run and follow it to its end."""
     values = _inputs(inputs, given or ())
-    from triggers import logs
     from triggers.commands.output import print_json
-    from triggers.reading import Place
 
     place = Place(config, data, os.environ)
-    try:
-        if detach:
-            started = asyncio.run(_detached(place, pipeline, values))
-            print_json(started) if as_json else typer.echo(started["id"])
-            return
-        followed = in_loop(_followed(place, pipeline, values, is_quiet=as_json))
-    finally:
-        logs.flush()
+    if detach:
+        started = asyncio.run(_detached(place, pipeline, values))
+        print_json(started) if as_json else typer.echo(started["id"])
+        return
+    followed = in_loop(_followed(place, pipeline, values, is_quiet=as_json))
     if as_json:
         print_json(followed.told)
     _end(followed, is_quiet=as_json)
@@ -74,14 +70,11 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, the newest first."""
-    from typing import get_args
-
-    from durable.history import RunStatus
     from triggers.commands.output import console, print_json
     from triggers.commands.story import print_runs
-    from triggers.reading import Place, reading
+    from triggers.reading import reading
 
-    wanted = one_of(get_args(RunStatus), status, "--status")
+    wanted = _status(status) if status is not None else None
 
     async def ask() -> list[Document]:
         async with reading(Place(config, data, os.environ)) as source:
@@ -91,11 +84,19 @@ def runs(
     print_json(found) if as_json else print_runs(console(), found)
 
 
+def _status(given: str) -> str | None:
+    from typing import get_args
+
+    from durable.history import RunStatus
+
+    return one_of(get_args(RunStatus), given, "--status")
+
+
 def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """Tell one run: steps, attempts, values, errors, history."""
     from triggers.commands.output import console, print_json
     from triggers.commands.story import print_run
-    from triggers.reading import Place, reading
+    from triggers.reading import reading
 
     async def ask() -> tuple[Document, list[Document]]:
         async with reading(Place(config, data, os.environ)) as source:
@@ -115,7 +116,7 @@ def history(
     """Tell a run's history, entry by entry."""
     from triggers.commands.output import console, print_json
     from triggers.commands.story import print_history
-    from triggers.reading import Place, reading
+    from triggers.reading import reading
 
     if export:
         typer.echo(asyncio.run(_exported(Place(config, data, os.environ), run)))
@@ -129,7 +130,7 @@ def history(
     print_json(entries) if as_json else print_history(console(), entries)
 
 
-async def _exported(place: "Place", run: str) -> str:
+async def _exported(place: Place, run: str) -> str:
     from triggers.reading import reading
 
     async with reading(place) as source:
@@ -145,7 +146,7 @@ def cancel(
 ) -> None:
     """Ask a run to end."""
     from triggers.commands.output import print_json
-    from triggers.reading import Place, service
+    from triggers.reading import service
 
     async def ask() -> Document:
         async with service(Place(config, data, os.environ)) as running:
@@ -166,7 +167,7 @@ def _inputs(whole: str | None, pairs: Sequence[str]) -> Document:
     return inputs | named_values(pairs, "--input")
 
 
-async def _detached(place: "Place", pipeline: str, inputs: Document) -> Document:
+async def _detached(place: Place, pipeline: str, inputs: Document) -> Document:
     from triggers.reading import service
 
     async with service(place) as running:
@@ -175,24 +176,30 @@ async def _detached(place: "Place", pipeline: str, inputs: Document) -> Document
         return await _started(running, pipeline, inputs)
 
 
-async def _followed(place: "Place", pipeline: str, inputs: Document, *, is_quiet: bool) -> "Followed":
+async def _followed(place: Place, pipeline: str, inputs: Document, *, is_quiet: bool) -> "Followed":
     from rich.console import Console
 
-    from triggers.commands.following import follow, own_service, view
+    from triggers.commands.following import follow, view
     from triggers.commands.output import console
     from triggers.reading import service
-    from triggers.service import stop_signal
+    from triggers.stopping import stop_signal
 
     stopping = stop_signal()
     async with contextlib.AsyncExitStack() as stack:
         found = await stack.enter_async_context(service(place))
-        running = found if found else await stack.enter_async_context(own_service(place))
+        running = found if found else await stack.enter_async_context(_own_service(place))
         started = await _started(running, pipeline, inputs)
         with view(Console(quiet=True) if is_quiet else console(err=True)) as shown:
             followed = await follow(running, started["id"], stopping, shown)
         if not followed.is_over:
             _leave(started["id"], None if found else place.data)
         return followed
+
+
+def _own_service(place: Place) -> "contextlib.AbstractAsyncContextManager[OverApi]":
+    from triggers.commands.own_service import own_service
+
+    return own_service(place)
 
 
 async def _started(running: "OverApi", pipeline: str, inputs: Document) -> Document:

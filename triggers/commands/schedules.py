@@ -4,27 +4,23 @@
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
-
-if TYPE_CHECKING:
-    from triggers.reading import Place
+from triggers.place import Place
 
 
 def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """List schedules: the last fire and its run, the next, and what was missed."""
     from triggers.commands.output import console, print_json
     from triggers.commands.times import print_schedules
-    from triggers.reading import Place
 
     found = asyncio.run(_found(Place(config, data, os.environ)))
     print_json(found) if as_json else print_schedules(console(), found)
 
 
-async def _found(place: "Place") -> list[dict[str, Any]]:
+async def _found(place: Place) -> list[dict[str, Any]]:
     """Those of the running service, or those of the config folder with what the journal knows of them."""
-    from triggers.commands.files import folder_of
     from triggers.reading import service
 
     async with service(place) as running:
@@ -34,6 +30,7 @@ async def _found(place: "Place") -> list[dict[str, Any]]:
     from durable.clock import now
     from durable.journal import ScheduleRow, open_reader
     from durable.journal.sqlite import FILE_NAME
+    from triggers.commands.files import folder_of
     from triggers.schedules.timetable import told
 
     rows: dict[str, ScheduleRow] = {}

@@ -12,6 +12,7 @@ import typer
 
 from triggers.commands.failure import FAILED, NOT_READY, WRONG_USE, CommandFailed
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
+from triggers.place import Place
 
 Answer = TypeVar("Answer")
 
@@ -83,7 +84,6 @@ def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) 
     """Examine what a service stands on, and say what to mend."""
     from triggers.commands.checks import examined, print_findings
     from triggers.commands.output import console, print_json
-    from triggers.reading import Place
 
     findings = asyncio.run(examined(Place(config, data, os.environ)))
     if as_json:

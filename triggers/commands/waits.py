@@ -15,6 +15,7 @@ from triggers.commands.completion import run_ids
 from triggers.commands.failure import nobody_works
 from triggers.commands.given import json_value, named_values
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
+from triggers.place import Place
 
 if TYPE_CHECKING:
     from triggers.reading import OverApi
@@ -34,7 +35,7 @@ def waits(
     """List what waits for a person, an answer or an event, and what to do next."""
     from triggers.commands.advice import print_waits
     from triggers.commands.output import console, print_json
-    from triggers.reading import Place, reading
+    from triggers.reading import reading
 
     async def ask() -> list[Document]:
         async with reading(Place(config, data, os.environ)) as source:
@@ -112,7 +113,7 @@ def _say(
 ) -> None:
     """Say something to a run over the running service, and tell what the run is then."""
     from triggers.commands.output import print_json
-    from triggers.reading import Place, service
+    from triggers.reading import service
 
     async def ask() -> Document:
         async with service(Place(config, data, os.environ)) as running:

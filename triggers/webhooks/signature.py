@@ -10,9 +10,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from triggers.webhooks.received import Pairs, Received, Rejected
 from triggers.webhooks.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
 
@@ -185,6 +182,9 @@ def _keyed(key: bytes, alg: str) -> hmac.HMAC:
 
 
 def _is_signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # 6 MB that no other scheme needs
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except InvalidSignature:
@@ -247,6 +247,8 @@ def _token(scheme: Token, secret: str) -> str:
 
 def _signature(scheme: Signed, key: bytes, message: bytes) -> str:
     if scheme.kind == "ed25519":
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+
         raw = Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES]).sign(message)
     else:
         raw = mac(key, message, scheme.alg)

@@ -1,31 +1,20 @@
-"""How commands reach runs: over the API of the running service, or from the journal itself where none runs."""
+"""The service that works on a data folder, and what it is asked and told over its API."""
 
 import contextlib
 import json
 import os
-import tomllib
+import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import httpx
 
-from durable.journal import Reads, open_reader
 from durable.values import JSON
-from triggers import export, runs
-from triggers.settings import FILE as SETTINGS_FILE
-from triggers.settings import KEY_FILE
-from triggers.waits import pending
+from triggers.missing import RunMissing
+from triggers.place import ADDRESS_FILE, Place
 
-Document = dict[str, Any]
-
-PAGE = 100
-"""Unfinished runs that are looked at in one go."""
-
-ADDRESS_FILE = "service.json"
-"""In the data folder: where the running service listens, and its process."""
+Document: TypeAlias = dict[str, Any]
 
 
 class Refused(Exception):
@@ -34,37 +23,6 @@ class Refused(Exception):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a service is at home: its folders and its environment."""
-
-    config: Path
-    data: Path
-    environment: Mapping[str, str]
-
-    def key(self) -> str | None:
-        """The API's key, looked for as the service does: a variable, a setting, the file that it made."""
-        if key := self.environment.get("WAYPOST_API_KEY", "").strip():
-            return key
-        with contextlib.suppress(OSError, ValueError):
-            if said := tomllib.loads((self.config / SETTINGS_FILE).read_text(encoding="utf-8")).get("api_key"):
-                return str(said)
-        with contextlib.suppress(OSError, ValueError):
-            return (self.data / KEY_FILE).read_text(encoding="ascii").strip()
-        return None
-
-
-class Reading(Protocol):
-    """What a command can ask about runs."""
-
-    async def runs(self, **filters: str | int | None) -> list[Document]: ...
-    async def tell(self, run: str) -> Document: ...
-    async def history(self, run: str) -> list[Document]: ...
-    async def exported(self, run: str) -> str: ...
-    async def waits(self, run: str | None) -> list[Document]: ...
-    async def deliveries(self, **filters: str | int | None) -> list[Document]: ...
 
 
 class OverApi:
@@ -93,7 +51,7 @@ class OverApi:
     async def exported(self, run: str) -> str:
         answer = await self._client.get(f"/api/runs/{quote(run, safe='')}/export")
         if answer.status_code == 404:
-            raise runs.RunMissing(run)
+            raise RunMissing(run)
         self._read(answer)
         return answer.text
 
@@ -160,7 +118,7 @@ class OverApi:
             return await self._ask(method, f"/api/runs/{quote(run, safe='')}{what}", **more)
         except Refused as refused:
             if refused.status == 404:
-                raise runs.RunMissing(run) from None
+                raise RunMissing(run) from None
             raise
 
     async def _say(self, run: str, what: str, said: Mapping[str, JSON]) -> Document:
@@ -181,55 +139,8 @@ class OverApi:
         return document
 
 
-class FromJournal:
-    """Reads the journal's file, beside a service or without one."""
-
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
-
-    async def runs(self, **filters: Any) -> list[Document]:
-        return [runs.row(run) for run in await self._reads.runs(**filters)]
-
-    async def tell(self, run: str) -> dict[str, JSON]:
-        return await runs.tell(self._reads, run)
-
-    async def history(self, run: str) -> list[dict[str, JSON]]:
-        return await runs.history(self._reads, run)
-
-    async def exported(self, run: str) -> str:
-        return (await export.exported(self._reads, run)).decode()
-
-    async def waits(self, run: str | None) -> list[dict[str, JSON]]:
-        if run is not None:
-            return await pending.of_run(self._reads, run, may_answer=True)
-        waits: list[dict[str, JSON]] = []
-        after: str | None = None
-        while True:
-            found, after = await pending.of_all(self._reads, after, PAGE, may_answer=True)
-            waits += found
-            if after is None:
-                return waits
-
-    async def deliveries(self, **filters: Any) -> list[dict[str, JSON]]:
-        return [runs.delivery(each) for each in await self._reads.deliveries(**filters)]
-
-
 def _given(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
     return {name: value for name, value in parameters.items() if value is not None}
-
-
-@contextlib.asynccontextmanager
-async def reading(place: Place) -> AsyncIterator[Reading]:
-    """Whoever can tell about the runs of a data folder; raises the journal's errors if nobody can."""
-    async with service(place) as running:
-        if running:
-            yield running
-            return
-    reads = await open_reader(place.data)
-    try:
-        yield FromJournal(reads)
-    finally:
-        await reads.close()
 
 
 @contextlib.asynccontextmanager
@@ -243,7 +154,8 @@ async def service(place: Place) -> AsyncIterator[OverApi | None]:
         return
     key = place.key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never spoken on this machine, so no authority need be read
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30, verify=tls) as client:
         running = OverApi(client, url, pid)
         # The note of a killed service outlives it, and another folder's service may listen there by now.
         yield running if _is_alive(pid) and await running.is_healthy() else None

@@ -1,0 +1,37 @@
+"""A service for the time of one run, where none is at work."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from triggers import logs
+from triggers.commands.failure import NOT_READY, CommandFailed
+from triggers.commands.files import no_pipelines
+from triggers.place import Place
+from triggers.reading import OverApi, service
+from triggers.server import listen
+from triggers.service import at_work, compose
+from triggers.settings import Settings
+
+
+@asynccontextmanager
+async def own_service(place: Place) -> AsyncIterator[OverApi]:
+    """A service on a free port of this machine; it drains in the end."""
+    if not (place.config / "pipelines").is_dir():
+        raise no_pipelines(place.config)
+    quiet = {} if place.environment.get("WAYPOST_LOG_LEVEL") else {"log_level": "error"}
+    settings = Settings.load(place.config, place.environment, {"host": "127.0.0.1", "port": 0, **quiet})
+    listener = listen("127.0.0.1", 0)
+    with contextlib.closing(listener):
+        address = listener.getsockname()[:2]
+        try:
+            async with (
+                compose(settings, place.config, place.data, place.environment, address=address) as composed,
+                at_work(composed, listener, fires_schedules=False),
+                service(place) as running,
+            ):
+                if running is None:
+                    raise CommandFailed("the service that was started for this run does not answer", NOT_READY)
+                yield running
+        finally:
+            logs.flush()

@@ -1,0 +1,59 @@
+"""What a journal's file tells of runs, beside a service or without one."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from durable.journal import Reads, open_reader
+from durable.values import JSON
+from triggers import export, runs
+from triggers.waits import pending
+
+Document: TypeAlias = dict[str, Any]
+
+PAGE = 100
+"""Unfinished runs that are looked at in one go."""
+
+
+class FromJournal:
+    """Reads the journal itself."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def runs(self, **filters: Any) -> list[Document]:
+        return [runs.row(run) for run in await self._reads.runs(**filters)]
+
+    async def tell(self, run: str) -> dict[str, JSON]:
+        return await runs.tell(self._reads, run)
+
+    async def history(self, run: str) -> list[dict[str, JSON]]:
+        return await runs.history(self._reads, run)
+
+    async def exported(self, run: str) -> str:
+        return (await export.exported(self._reads, run)).decode()
+
+    async def waits(self, run: str | None) -> list[dict[str, JSON]]:
+        if run is not None:
+            return await pending.of_run(self._reads, run, may_answer=True)
+        waits: list[dict[str, JSON]] = []
+        after: str | None = None
+        while True:
+            found, after = await pending.of_all(self._reads, after, PAGE, may_answer=True)
+            waits += found
+            if after is None:
+                return waits
+
+    async def deliveries(self, **filters: Any) -> list[dict[str, JSON]]:
+        return [runs.delivery(each) for each in await self._reads.deliveries(**filters)]
+
+
+@asynccontextmanager
+async def from_journal(data: Path) -> AsyncIterator[FromJournal]:
+    """The journal of a data folder, to be read; raises the journal's errors."""
+    reads = await open_reader(data)
+    try:
+        yield FromJournal(reads)
+    finally:
+        await reads.close()
