@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from durable.action import Inputs
 from durable.language.pipeline import Duration, Identifier, parse_moment
+from durable.respond import Respond
 
 
 def _key(value: object) -> object:
@@ -128,6 +129,7 @@ CORE_ACTIONS: dict[str, type[BaseModel]] = {
     "flow.call": Call,
     "flow.undo": Undo,
     "flow.emit": Emit,
+    "flow.respond": Respond,
     "wait.delay": Delay,
     "wait.until": Until,
     "wait.webhook": Webhook,

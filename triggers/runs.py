@@ -109,6 +109,7 @@ def whole(
         "version": run.version,
         "inputs": state.inputs.load(),
         "outputs": main.outputs.load() if main else None,
+        "answer": state.answer.load() if state.answer else None,
         "error": described(state.error) if state.error else None,
         "cleanup_error": described(cleanup_error) if cleanup_error else None,
         "reason": state.reason or (state.ending.reason if state.ending else None) or run.reason,

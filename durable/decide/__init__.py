@@ -21,6 +21,7 @@ from durable.decide.effects import (
     Move,
     Perform,
     Post,
+    Respond,
     Resume,
     Wake,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Move",
     "Perform",
     "Post",
+    "Respond",
     "Resume",
     "Wake",
     "awaited",

@@ -17,6 +17,7 @@ from durable.decide.effects import (
     Emit,
     Enter,
     Move,
+    Respond,
     Wake,
 )
 from durable.decide.sequence import after_step, enter, over, refused
@@ -249,6 +250,8 @@ def _scheduled(definition: Definition, state: State, entry: StepScheduled) -> Co
             return children.called(definition, state, entry), []
         case "flow.emit":
             return children.emitted(state, entry)
+        case "flow.respond":
+            return [StepCompleted(at=at, path=path, attempt=1, output=entry.input, is_answer=True)], [Respond()]
     if use.startswith("wait."):
         return waits.begun(definition, state, entry), []
     return [], [attempts.attempt(definition, path, 1, at)]

@@ -69,6 +69,10 @@ class Emit(msgspec.Struct, frozen=True):
     path: str
 
 
+class Respond(msgspec.Struct, frozen=True):
+    """The run has an answer for whoever sent its event, if somebody still waits for it."""
+
+
 class Post(msgspec.Struct, frozen=True):
     """Put a message into another run's inbox."""
 
@@ -81,7 +85,7 @@ class Resume(msgspec.Struct, frozen=True):
     """Perform what is outstanding and not under way: the run was paused and goes on."""
 
 
-Effect: TypeAlias = Perform | Abandon | AwaitStart | AwaitSlot | Wake | Listen | Call | Emit | Post | Resume
+Effect: TypeAlias = Perform | Abandon | AwaitStart | AwaitSlot | Wake | Listen | Call | Emit | Respond | Post | Resume
 
 
 class Enter(msgspec.Struct, frozen=True):

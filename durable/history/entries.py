@@ -73,7 +73,7 @@ class AttemptStarted(Entry, frozen=True, tag="attempt_started"):
 
 class StepCompleted(Entry, frozen=True, tag="step_completed"):
     """The checkpoint: the step's output, which no later attempt can change. `undo` is the input of what takes the
-    step's effect back, if it has such."""
+    step's effect back, if it has such. An output that `is_answer` is what the sender of the run's event is told."""
 
     path: str
     attempt: int = 0
@@ -81,6 +81,7 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
     output: Value = NULL
     undo: Value | None = None
     undo_secrets: tuple[Slot, ...] = ()
+    is_answer: bool = False
 
 
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):

@@ -179,6 +179,8 @@ def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | St
     match entry:
         case StepCompleted():
             step.status, step.output, step.error = "completed", entry.output, None
+            if entry.is_answer and state.answer is None:
+                state.answer = entry.output
         case StepSkipped():
             step.status = "skipped"
         case StepFailed():

@@ -99,6 +99,7 @@ class State(msgspec.Struct):
     is_queued: bool = False  # held back: no step was reached yet
     is_due: bool = False  # the time until which it was held back is over, so that only a slot is missing
     pauses: dict[str, str] = {}
+    answer: Value | None = None  # the first that a step gave
     ending: MainEnding | None = None
     main: MainEnded | None = None
     is_stopping: bool = False  # the cleanup is to end before its last step

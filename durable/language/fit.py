@@ -223,7 +223,8 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
         case "value_error" | "assertion_error":
             message, _, hint = str(context["error"]).partition("; ")
             is_named = message.startswith(subject) or not error.pointer
-            return Unfit(error.pointer, message if is_named else f"{subject}: {message}", hint or None)
+            said = message if is_named else f"{subject}: {message}"
+            return Unfit(error.pointer, said, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
             return Unfit(error.pointer, f"{subject} is empty", "give it a value, or remove it")
         case kind if kind in _BOUNDS:

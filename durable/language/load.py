@@ -25,8 +25,7 @@ from durable.values import JSON
 
 __all__ = ["Catalogue", "Loaded", "load"]
 
-UNPERFORMED_RESPONSES = frozenset({"step"})
-"""What `respond` of a webhook may say only in a later version."""
+RESPOND = "flow.respond"
 
 # -- keys that people bring along from elsewhere -----------------------------------------------------------------
 
@@ -92,7 +91,6 @@ def load(
     _Checking(data, findings, catalogue, Texts(findings, secrets)).run(
         Connections(connections, connection_names, is_broken, findings), pipelines
     )
-    _refuse_unperformed(data, findings)
     problems = findings.problems()
     is_refused = any(problem.severity == "error" for problem in problems)
     return Loaded(None if is_refused else Pipeline.model_validate(data), problems)
@@ -145,8 +143,20 @@ class _Checking:
         steps.sequence(data.get("steps"), ("steps",), scope)
         self.texts.templates(data.get("outputs"), ("outputs",), scope)
         steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
+        self._responses()
         check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
         check_ids("step", _steps(data), findings)
+
+    def _responses(self) -> None:
+        """A sender who waits for what a step says needs such a step, and the step such a sender."""
+        triggers = ((mapped(mapped(each).get("with")), pointer) for each, pointer in _triggers(self.data))
+        asking = [(*pointer, "with", "respond") for given, pointer in triggers if given.get("respond") == "step"]
+        answering = [(*pointer, "use") for step, pointer in _steps(self.data) if step.get("use") == RESPOND]
+        for where in () if answering else asking:
+            self.findings.add(where, "no step answers", f"add a step with 'use: {RESPOND}', or write 'result'")
+        for where in () if asking else answering:
+            what, hint = "nobody waits for what it says", "write 'respond: step' at the webhook that is to be answered"
+            self.findings.add(where, what, hint, severity="warning")
 
     def _filled(self) -> None:
         check_filled(self.data, (), self.findings)
@@ -154,14 +164,6 @@ class _Checking:
             check_filled(mapped(self.data.get(key)), (key,), self.findings)
         retry = mapped(mapped(self.data.get("defaults")).get("retry"))
         check_filled(retry, ("defaults", "retry"), self.findings)
-
-
-def _refuse_unperformed(data: Mapped, findings: Findings) -> None:
-    for trigger, pointer in _triggers(data):
-        respond = mapped(mapped(trigger).get("with")).get("respond")
-        if isinstance(respond, str) and respond in UNPERFORMED_RESPONSES:
-            what = f"{quoted(f'respond: {respond}')} is not performed by this version yet"
-            findings.add((*pointer, "with", "respond"), what, "write 'accepted' or 'result'")
 
 
 def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:

@@ -13,13 +13,27 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from durable import metrics
-from durable.decide import Abandon, Advance, AwaitStart, Call, Effect, Emit, Perform, Resume, Wake, outstanding
+from durable.decide import (
+    Abandon,
+    Advance,
+    AwaitStart,
+    Call,
+    Effect,
+    Emit,
+    Perform,
+    Respond,
+    Resume,
+    Wake,
+    outstanding,
+)
 from durable.definition import Definition
 from durable.history import AnyEntry, AttemptStarted, Fact, StartDue, State, TimerFired, detach
 from durable.journal import Beside, Journal, JournalBusy, JournalFull, RunView
 from durable.runner.attempt import Attempt, Workbench, loaded
 from durable.runner.beside import beside
+from durable.runner.folding import folded
 from durable.runner.slots import Slots
+from durable.runner.watches import Watches
 
 log = logging.getLogger("waypost.run")
 
@@ -86,7 +100,8 @@ class Owner(ABC):
         self._writable = asyncio.Event()
         self._writable.set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watches: dict[str, set[asyncio.Future[None]]] = {}
+        self._ends = Watches()
+        self._answers = Watches()
         self.live: dict[str, Live] = {}
         self.adrift: dict[str, Adrift] = {}
         self.is_draining = False
@@ -167,6 +182,8 @@ class Owner(ABC):
                     self._send(live, self.start_child(live, effect, is_recorded=is_recorded))
                 case Emit():
                     self._send(live, self.emit_from(live, effect))
+                case Respond():
+                    self._answers.tell(live.run)
                 case AwaitStart():
                     live.start = self._spawn(live, self._start_when_due(live, effect))
                 case Abandon():
@@ -352,7 +369,8 @@ class Owner(ABC):
             _tell_end(live)
             self._drop(live)
             self.when_ended(live.run)
-            self._tell_watchers(live.run)
+            self._ends.tell(live.run)
+            self._answers.tell(live.run)
         elif (state.pauses and not live.is_at_work) or self._waits_for_long(live):
             if state.pauses:
                 log.warning("run paused: %s", state.paused, extra={"run": live.run})
@@ -389,22 +407,21 @@ class Owner(ABC):
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
         """Return once the run has ended, the service drains, or the time is over."""
-        watch = asyncio.get_running_loop().create_future()
-        self._watches.setdefault(run, set()).add(watch)
-        try:
-            found = await self._journal.run(run)
-            if found and found.finished_at is None and not self.is_draining:
-                await asyncio.wait({watch}, timeout=seconds)
-        finally:
-            watches = self._watches.get(run, set())
-            watches.discard(watch)
-            if not watches:
-                self._watches.pop(run, None)
 
-    def _tell_watchers(self, run: str) -> None:
-        for watch in self._watches.pop(run, ()):
-            if not watch.done():
-                watch.set_result(None)
+        async def is_over() -> bool:
+            found = await self._journal.run(run)
+            return found is None or found.finished_at is not None or self.is_draining
+
+        await self._ends.wait(run, seconds, is_over)
+
+    async def wait_for_answer(self, run: str, seconds: float) -> None:
+        """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
+
+        async def is_over() -> bool:
+            state = await folded(self._journal, run)
+            return state.answer is not None or state.finished is not None or self.is_draining
+
+        await self._answers.wait(run, seconds, is_over)
 
 
 def _forget(live: Live, path: str, task: "asyncio.Task[None]") -> None:

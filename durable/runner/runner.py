@@ -319,8 +319,8 @@ class Runner(Inbox):
     def begin_draining(self) -> None:
         """Take in and start nothing more, and let nobody wait any longer for the end of a run."""
         self.is_draining = True
-        for run in list(self._watches):
-            self._tell_watchers(run)
+        self._ends.tell_all()
+        self._answers.tell_all()
 
     async def drain(self, timeout: float) -> None:
         """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.

@@ -95,7 +95,7 @@ class _Author:
         blocks = [self._switch, self._parallel, self._foreach, self._try, self._repeat, self._waiting]
         if depth < DEPTH and self._left > 1 and self._chance.below(3):
             return self._chance.pick(blocks)(depth + 1, seen)
-        others = [self._action] * 6 + [self._wait, self._wait, self._call, self._emit]
+        others = [self._action] * 6 + [self._wait, self._wait, self._call, self._emit, self._respond]
         others += [self._stop, self._fail] if depth or self._chance.once_in(6) else []
         return self._chance.pick([*others, *[self._undo] * 3] if self._undoable else others)(seen)
 
@@ -160,6 +160,11 @@ class _Author:
         id = self._id()
         given = {"type": "t", "data": self._value(seen)}
         return ActionSpec(id=id, use="flow.emit", input=given, condition=self._condition(seen)), _reads(id)
+
+    def _respond(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+        id = self._id()
+        given = BROKEN if self._errs(6) else {"body": self._value(seen)}
+        return ActionSpec(id=id, use="flow.respond", input=given, condition=self._condition(seen)), _reads(id)
 
     def _undo(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
         id = self._id()

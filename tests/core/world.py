@@ -21,6 +21,7 @@ from durable.decide import (
     Listen,
     Perform,
     Post,
+    Respond,
     Resume,
     Wake,
     outstanding,
@@ -240,6 +241,8 @@ class World:
                         desk.calls[effect.path] = effect
                 case Emit():
                     desk.emits[effect.path] = effect
+                case Respond():
+                    assert self.state.answer is not None, "an answer is told that no step has given"
                 case Post():
                     self._post(effect)
                 case Resume():

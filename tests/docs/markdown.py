@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -13,9 +13,6 @@ from pydantic import BaseModel, TypeAdapter
 from durable.language.pipeline import IDENTIFIER, Duration
 
 Schema: TypeAlias = dict[str, Any]
-
-LATER = "◌"
-"""What stands beside a thing that is not performed yet."""
 
 _DURATION = TypeAdapter(Duration).json_schema()["pattern"]
 _LINKS = {"Step": ("step", "steps"), "TriggerSpec": ("trigger", "triggers"), "Waited": ("wait", "waitany")}
@@ -53,14 +50,10 @@ def fields(
     model: type[BaseModel],
     only: Iterable[str] | None = None,
     *,
-    is_later: Callable[[str], bool] = lambda key: False,
     is_given: bool = True,
 ) -> str:
-    """A row for each field, or for those of `only`, in its order.
-
-    `is_later` says of a key, or of `key: value`, that it is not performed yet. What is not given but comes out has
-    nothing that is required.
-    """
+    """A row for each field, or for those of `only`, in its order. What is not given but comes out has nothing that is
+    required."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     own = definitions.get(model.__name__, schema)
@@ -68,31 +61,29 @@ def fields(
     rows = []
     for key in properties if only is None else only:
         value = properties[key]
-        name = f"{code(key)} {LATER}" if is_later(key) else code(key)
-        kind = _kind(value, definitions, lambda word, key=key: is_later(f"{key}: {word}"))  # type: ignore[misc]
+        kind = _kind(value, definitions)
         notes = _notes(value, key in required) if is_given else ""
-        rows.append((name, f"{kind}{notes}", one_line(value.get("description"))))
+        rows.append((code(key), f"{kind}{notes}", one_line(value.get("description"))))
     return table(("key", "value", "meaning"), rows) if rows else ""
 
 
-def _kind(schema: Schema, definitions: Schema, is_later: Callable[[str], bool], *, many: bool = False) -> str:
+def _kind(schema: Schema, definitions: Schema, *, many: bool = False) -> str:
     match schema:
         case {"$ref": ref}:
             return _reference(ref.rpartition("/")[2], many)
         case {"enum": [*words]}:
-            marked = [f"{code(word)} {LATER}" if is_later(word) else code(word) for word in words]
-            return f"{', '.join(marked[:-1])} or {marked[-1]}" if marked[1:] else marked[0]
+            return listing(words)
         case {"const": word}:
             return code(str(word))
         case {"anyOf": [*kinds]} | {"oneOf": [*kinds]}:
-            words = [_kind(kind, definitions, is_later, many=many) for kind in kinds if kind.get("type") != "null"]
+            words = [_kind(kind, definitions, many=many) for kind in kinds if kind.get("type") != "null"]
             return " or ".join(_without_narrower(dict.fromkeys(words)))
         case {"type": "array", "items": items}:
-            return f"{_number('list', many)} of {_kind(items, definitions, is_later, many=True)}"
+            return f"{_number('list', many)} of {_kind(items, definitions, many=True)}"
         case {"type": "object", "additionalProperties": dict(items)}:
-            return f"{_number('mapping', many)}{_of(items, definitions, is_later)}"
+            return f"{_number('mapping', many)}{_of(items, definitions)}"
         case {"type": "object", "patternProperties": dict(patterns)}:
-            return f"{_number('mapping', many)}{_of(next(iter(patterns.values())), definitions, is_later)}"
+            return f"{_number('mapping', many)}{_of(next(iter(patterns.values())), definitions)}"
         case {"type": "object"}:
             return _number("mapping", many)
         case {"type": "string", "pattern": pattern} if pattern == _DURATION:
@@ -105,9 +96,9 @@ def _kind(schema: Schema, definitions: Schema, is_later: Callable[[str], bool], 
             return "any values" if many else "any value"
 
 
-def _of(items: Schema, definitions: Schema, is_later: Callable[[str], bool]) -> str:
+def _of(items: Schema, definitions: Schema) -> str:
     """What a mapping is of, where that is worth saying."""
-    words = _kind(items, definitions, is_later, many=True)
+    words = _kind(items, definitions, many=True)
     return "" if words == "any values" or " or " in words else f" of {words}"
 
 

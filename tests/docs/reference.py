@@ -19,7 +19,6 @@ from durable.language import pipeline
 from durable.language.catalogue import Catalogue
 from durable.language.document import LIMITS
 from durable.language.known import Held
-from durable.language.load import UNPERFORMED_RESPONSES
 from durable.language.names import FIELDS
 from durable.language.outputs import returned
 from durable.retry import Policy
@@ -119,17 +118,12 @@ def _triggers() -> Iterator[str]:
     for kind, model in TRIGGERS.items():
         yield f"### {code('use: ' + kind)}"
         yield summary(model)
-        yield fields(model, is_later=_unperformed_responses)
+        yield fields(model)
         for part in _parts_of(model):
             yield f"#### {part.__name__}"
             yield summary(part)
             yield fields(part)
     yield from _verify()
-
-
-def _unperformed_responses(key: str) -> bool:
-    name, _, value = key.partition(": ")
-    return name == "respond" and value in UNPERFORMED_RESPONSES
 
 
 def _parts_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

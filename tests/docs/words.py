@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 
-from tests.docs.markdown import LATER
-
 UNITS = ("ms", "s", "m", "h", "d")
 
-BEGINNING = f"""\
+BEGINNING = """\
 Every key, action, filter and status of the pipeline language. [pipelines.md](pipelines.md) introduces the language,
 [flow.md](flow.md) shows blocks, waits, calls and undo, and [mistakes.md](mistakes.md) has the usual mistakes with their
 cures. This page is written from the models that the service itself uses, by `python -m tests.docs.reference`; a test
 holds it to them.
 
-{LATER} marks what this version does not perform yet: the loader refuses a file that uses it. A key is optional unless
-it is marked as required. A value that may hold a secret may be, or contain, `{{{{ secrets.NAME }}}}`."""
+A key is optional unless it is marked as required. A value that may hold a secret may be, or contain,
+`{{ secrets.NAME }}`."""
 
 RETRYING = (
     "Delays have full jitter: each is between nothing and what the growth gives. "

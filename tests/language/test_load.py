@@ -281,6 +281,10 @@ CALL = "with: {pipeline: sample}"
             "{id: b, use: http.get, with: {url: /}}, {id: c, use: flow.undo, with: {steps: [a, b]}}]",
             "2:83: warning: neither the step 'b' nor anything in it has an 'undo'; those that have one: a",
         ),
+        (
+            "steps: [{id: a, use: flow.respond, with: {body: hi}}]",
+            "1:22: warning: nobody waits for what it says; write 'respond: step' at the webhook that is to be answered",
+        ),
     ],
 )
 def test_what_is_likely_a_mistake_is_a_warning_and_the_pipeline_is_loaded(text: str, said: str) -> None:

@@ -1,6 +1,8 @@
 """Webhooks whose sender is told what the run came to."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,147 @@ async def test_a_repeat_is_told_the_same_result(tmp_path: Path) -> None:
         second = (await service.client.post("/hooks/double", json={"number": 1, "id": "a"})).json()
 
         assert second == first
+
+
+# -- steps that answer ------------------------------------------------------------------------------------------------
+
+ANSWERING = """
+triggers:
+  - id: hook
+    use: webhook
+    with: {path: /ask, verify: none, respond: step, dedupe: {key: "{{ trigger.body.id }}"}}
+    inputs: {body: "{{ trigger.body }}"}
+steps:
+  - id: told
+    if: "inputs.body.answer is defined"
+    use: flow.respond
+    with:
+      status: "{{ inputs.body.answer.status | default(200) }}"
+      headers: "{{ inputs.body.answer.headers | default({}) }}"
+      body: "{{ inputs.body.answer.body | default(none) }}"
+  - {id: failed, if: "inputs.body.fails is defined", use: flow.fail, with: {message: no answer}}
+  - {id: later, if: "inputs.body.answer is defined", use: wait.delay, with: {for: 1h}}
+"""
+
+
+def _asked(**body: Any) -> dict[str, Any]:
+    return {"json": {"id": "a", **body}}
+
+
+async def test_a_step_answers_the_sender_while_the_run_goes_on(tmp_path: Path) -> None:
+    said = {"status": 201, "headers": {"X-Total": 7, "Location": "/orders/7"}, "body": {"total": [1, "ü"]}}
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+        answer = await service.client.post("/hooks/ask", **_asked(answer=said))
+
+        assert (answer.status_code, answer.json()) == (201, {"total": [1, "ü"]})
+        assert (answer.headers["x-total"], answer.headers["location"]) == ("7", "/orders/7")
+        assert answer.headers["content-type"] == "application/json"
+        run = await service.run(answer.headers["waypost-runs"])
+        assert run["status"] == "waiting"
+        assert run["answer"] == run["steps"]["told"]["output"] == said
+        assert run["event"] == answer.headers["waypost-event"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "content", "media_type"),
+    [
+        ({}, 200, b"", None),
+        ({"status": 204}, 204, b"", None),
+        ({"body": "Grüße"}, 200, "Grüße".encode(), "text/plain; charset=utf-8"),
+        ({"body": "<b>hi</b>", "headers": {"Content-Type": "text/html"}}, 200, b"<b>hi</b>", "text/html"),
+        ({"body": False}, 200, b"false", "application/json"),
+        ({"body": "x" * 100_000}, 200, b"x" * 100_000, "text/plain; charset=utf-8"),
+    ],
+    ids=["nothing", "no content", "text", "a page", "false", "large"],
+)
+async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
+    tmp_path: Path, said: dict[str, Any], status: int, content: bytes, media_type: str | None
+) -> None:
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+        answer = await service.client.post("/hooks/ask", **_asked(answer=said))
+
+        assert (answer.status_code, answer.content, answer.headers.get("content-type")) == (status, content, media_type)
+        assert answer.headers["content-security-policy"] == "sandbox"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"status": 99}, "status"),
+        ({"status": 204, "body": "x"}, "204 has no body"),
+        ({"headers": {"X-A": "b\r\nSet-Cookie: c=d"}}, "one line"),
+        ({"headers": {"X A": "b"}}, "no name of a header"),
+        ({"headers": {"Transfer-Encoding": "chunked"}}, "not for a pipeline to set"),
+    ],
+)
+async def test_an_answer_that_http_cannot_say_fails_its_step(tmp_path: Path, said: dict[str, Any], why: str) -> None:
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+        answer = await service.client.post("/hooks/ask", **_asked(answer=said))
+
+        assert answer.status_code == 200
+        assert answer.json()["status"] == "failed"
+        assert why in answer.json()["error"]["message"]
+
+
+async def test_a_run_that_ends_without_an_answer_tells_what_it_came_to(tmp_path: Path) -> None:
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+        failed = (await service.client.post("/hooks/ask", **_asked(fails=True))).json()
+        silent = (await service.client.post("/hooks/ask", json={"id": "b"})).json()
+
+        assert (failed["status"], failed["error"]["message"]) == ("failed", "no answer")
+        assert (silent["status"], silent["outputs"]) == ("completed", None)
+
+
+async def test_an_answer_outlives_the_service(tmp_path: Path) -> None:
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+        first = await service.client.post("/hooks/ask", **_asked(answer={"body": "yes"}))
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+        again = await service.client.post("/hooks/ask", **_asked(answer={"body": "no"}))
+
+        assert first.text == again.text == "yes"
+        assert again.headers["waypost-runs"] == first.headers["waypost-runs"]
+
+
+async def test_of_several_answers_the_first_counts(tmp_path: Path) -> None:
+    twice = """
+triggers: [{id: hook, use: webhook, with: {path: /ask, verify: none, respond: step}}]
+steps:
+  - id: both
+    parallel:
+      one: [{id: first, use: flow.respond, with: {body: one}}]
+      two: [{id: second, use: flow.respond, with: {body: two}}]
+"""
+    async with running(tmp_path, {"ask": twice}) as service:
+        answer = await service.client.post("/hooks/ask", json={})
+
+        assert answer.text == "one"
+        run = await service.ended(answer.headers["waypost-runs"])
+        assert (run["status"], run["answer"]) == ("completed", {"body": "one"})
+
+
+async def test_many_senders_get_each_its_own_answer(tmp_path: Path) -> None:
+    async with running(tmp_path, {"ask": ANSWERING}) as service:
+
+        async def ask(number: int) -> str:
+            body = {"id": str(number), "answer": {"body": str(number)}}
+            return (await service.client.post("/hooks/ask", json=body, timeout=30)).text
+
+        numbers = range(100)
+        assert await asyncio.gather(*map(ask, numbers)) == [str(number) for number in numbers]
+
+
+async def test_a_service_that_stops_lets_nobody_wait(tmp_path: Path) -> None:
+    held = ANSWERING.replace("- id: told", "- {id: hold, use: wait.delay, with: {for: 1h}}\n  - id: told")
+    async with running(tmp_path, {"ask": held}) as service:
+        asking = asyncio.create_task(service.client.post("/hooks/ask", **_asked(answer={"body": "late"})))
+        while not (await service.client.get("/api/runs")).json()["runs"]:
+            await asyncio.sleep(0.01)
+        service.service.runner.begin_draining()
+        answer = await asking
+
+        assert answer.status_code == 202
+        assert len(answer.json()["runs"]) == 1
 
 
 async def test_a_run_that_was_skipped_is_told_so(tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ import msgspec
 from starlette.types import Send
 
 from durable.journal import Admitted
+from durable.respond import BODILESS, Respond
 from durable.values import JSON
 from triggers.webhooks import handshake
 from triggers.webhooks.scheme import Reply
-
-NO_CONTENT = 204
 
 
 class Answer(NamedTuple):
@@ -46,6 +45,29 @@ def result(admitted: Admitted, told: Mapping[str, JSON]) -> Answer:
     """What the run came to: its status, and its outputs or its error."""
     came_to = {name: told[name] for name in ("status", "outputs", "error")}
     return _json(200, {"event": admitted.event, "runs": list(admitted.runs), **came_to})
+
+
+def of_step(admitted: Admitted, given: JSON) -> Answer:
+    """What a `flow.respond` says. It may be a page; but then one that a browser keeps apart from what is here else."""
+    said = Respond.model_validate(given)
+    own = {
+        "content-security-policy": "sandbox",
+        "x-content-type-options": "nosniff",
+        "waypost-event": admitted.event,
+        "waypost-runs": ", ".join(admitted.runs),
+    }
+    body, media_type = _content(said.body)
+    typed = {"content-type": media_type} if body else {}
+    return _text(said.status, typed | {name.lower(): value for name, value in said.headers.items()} | own, body)
+
+
+def _content(body: JSON) -> tuple[bytes, str]:
+    match body:
+        case None:
+            return b"", ""
+        case str():
+            return body.encode(), "text/plain; charset=utf-8"
+    return msgspec.json.encode(body), "application/json"
 
 
 def filtered(reason: str, reply: Reply | None) -> Answer:
@@ -89,5 +111,5 @@ def _json(status: int, content: dict[str, JSON], headers: Mapping[str, str] | No
 
 
 def _text(status: int, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-    sized = headers if status == NO_CONTENT else {**headers, "content-length": str(len(body))}
+    sized = headers if status in BODILESS else {**headers, "content-length": str(len(body))}
     return Answer(status, body, tuple([(name.encode(), value.encode()) for name, value in sized.items()]))

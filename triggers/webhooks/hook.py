@@ -15,6 +15,7 @@ from durable.language.pipeline import TriggerSpec, parse_duration
 from triggers.webhooks.scheme import Reply
 from triggers.webhooks.verifier import Verifier, credential_headers
 
+Respond: TypeAlias = Literal["accepted", "result", "step"]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -43,8 +44,8 @@ class Webhook(Inputs):
         json_schema_extra={"properties": {"secret": {"secret": True}, "verify_token": {"secret": True}}},
     )
     dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
-    respond: Literal["accepted", "result", "step"] = Field(
-        "accepted", description="When it answers: at once, with the run's result, or with a step's"
+    respond: Respond = Field(
+        "accepted", description="When it answers: at once, with the run's result, or as a step says (`flow.respond`)"
     )
 
     @field_validator("verify")
@@ -82,7 +83,7 @@ class Hook:
     claim_for: int
     when: Expression | None
     inputs: Template | None
-    gives_result: bool
+    respond: Respond
 
     @classmethod
     def of(cls, definition: Definition, spec: TriggerSpec, model: type[Webhook] = Webhook) -> Self:
@@ -105,7 +106,7 @@ class Hook:
             claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
-            gives_result=given.respond == "result",
+            respond=given.respond,
         )
 
     @property

@@ -47,7 +47,7 @@ REJECTIONS_A_MINUTE = 60
 """Rejected deliveries that are written down for each webhook; all are counted."""
 
 RESULT_SECONDS = 25.0
-"""How long a sender who is to be told the result waits for it; most of them wait for 30 s."""
+"""How long a sender waits who is to be told the result, or what a step says; most of them wait for 30 s."""
 
 PATH_LIMIT = 500
 """Characters of a request's path that a delivery keeps."""
@@ -251,15 +251,19 @@ class Webhooks:
             delivery=arrived.record("accepted"),
         )
         metrics.delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
-        if hook.gives_result and admitted.runs:
-            return await self._result(admitted, hook)
+        if hook.respond != "accepted" and admitted.runs:
+            return await self._came_to(admitted, hook)
         return answers.accepted(admitted, hook.reply)
 
-    async def _result(self, admitted: Admitted, hook: Hook) -> Answer:
-        """What the run came to; if it goes on for longer than senders wait, its ids."""
+    async def _came_to(self, admitted: Admitted, hook: Hook) -> Answer:
+        """What a step of the run answers, or what the run came to; if it goes on for longer than senders wait, its
+        ids."""
         run = admitted.runs[0]
-        await self._runner.wait_for_end(run, RESULT_SECONDS)
+        wait = self._runner.wait_for_answer if hook.respond == "step" else self._runner.wait_for_end
+        await wait(run, RESULT_SECONDS)
         told = await tell(self._journal, run)
+        if hook.respond == "step" and told["answer"] is not None:
+            return answers.of_step(admitted, told["answer"])
         if told["finished_at"] is None:
             return answers.accepted(admitted, hook.reply)
         return answers.result(admitted, told)
