@@ -7,8 +7,9 @@ from abc import abstractmethod
 from durable.history import Verdict
 from durable.journal import Event, Journal, Message, PostOutcome
 from durable.runner.attempt import Workbench, loaded
+from durable.runner.live import Live
 from durable.runner.messages import fact_of
-from durable.runner.owner import Live, Owner
+from durable.runner.owner import Owner
 from durable.values import JSON, Value
 
 log = logging.getLogger("waypost.run")

@@ -6,13 +6,11 @@ tried again and no effect starts.
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from abc import abstractmethod
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
-from durable import metrics
 from durable.decide import (
     Abandon,
     Advance,
@@ -26,87 +24,26 @@ from durable.decide import (
     Wake,
     outstanding,
 )
-from durable.definition import Definition
-from durable.history import AnyEntry, AttemptStarted, Fact, StartDue, State, TimerFired, detach
+from durable.history import AnyEntry, AttemptStarted, Fact, StartDue, TimerFired, detach
 from durable.journal import Beside, Journal, JournalBusy, JournalFull, RunView
 from durable.runner.attempt import Attempt, Workbench, loaded
 from durable.runner.beside import beside
-from durable.runner.folding import folded
-from durable.runner.slots import Slots
-from durable.runner.watches import Watches
+from durable.runner.keeper import Keeper
+from durable.runner.live import Live
 
 log = logging.getLogger("waypost.run")
 
 FULL_DISK_PAUSE = 0.5
 """Seconds between two tries of an append while the disk is full."""
 
-MENDING_PAUSES = (1_000, 5_000, 30_000, 300_000)
-"""Milliseconds after which a run whose handling failed is taken up again: the first time, the next, and so on."""
 
-
-@dataclass(eq=False, slots=True)
-class Adrift:
-    """A run that this node may own in the journal and does not advance: when to take it up again, after how many
-    failures, and whether that counts as a recovery."""
-
-    due: int
-    failures: int
-    counts: bool
-
-
-@dataclass(eq=False, slots=True)
-class Live:
-    """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over; `holds_slot` from
-    its beginning to its first attempt, if it could expire. While it `is_taking` what is in its inbox, it may be
-    `is_called` again."""
-
-    run: str
-    definition: Definition
-    state: State
-    epoch: int
-    is_settling: bool = False
-    is_gone: bool = False
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    start: asyncio.Task[None] | None = None
-    errands: int = 0
-    moved_at: int = 0
-    is_called: bool = False
-    is_taking: bool = False
-    holds_slot: bool = False
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    progress: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether something of it is under way that its state does not tell of."""
-        is_performing = any(attempt.context.is_open for attempt in self.attempts.values())
-        return is_performing or self.errands > 0 or self.is_taking
-
-    @property
-    def priority(self) -> int:
-        return self.state.started.priority if self.state.started else 0
-
-
-class Owner(ABC):
-    """Advances the runs in memory that this node owns: `attempts` of them at once. A run that waits for longer than
-    `patience` (ms) leaves memory."""
+class Owner(Keeper):
+    """Advances the runs in memory that this node owns."""
 
     def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, patience: int) -> None:
-        self._journal = journal
-        self._bench = bench
-        self._patience = patience
-        self._slots = Slots(attempts)
+        super().__init__(journal, bench, attempts=attempts, patience=patience)
         self._writable = asyncio.Event()
         self._writable.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._ends = Watches()
-        self._answers = Watches()
-        self.live: dict[str, Live] = {}
-        self.adrift: dict[str, Adrift] = {}
-        self.is_draining = False
-        self.when_ended: Callable[[str], None] = _nobody
-        """Is told of every run that has ended."""
 
     # -- advancing ----------------------------------------------------------------------------------------------
 
@@ -234,11 +171,6 @@ class Owner(ABC):
 
     # -- other runs ---------------------------------------------------------------------------------------------
 
-    @property
-    @abstractmethod
-    def room(self) -> int:
-        """How many more runs may come into memory."""
-
     @abstractmethod
     def call(self, run: str) -> None:
         """There is a message in the inbox of a run: let it be taken soon."""
@@ -293,10 +225,6 @@ class Owner(ABC):
         await self._until(end)
         return False
 
-    def _give_back(self, live: Live) -> None:
-        live.holds_slot = False
-        self._slots.give()
-
     async def _until(self, due: int) -> None:
         while (wait := due - self._bench.now()) > 0:  # noqa: ASYNC110  # again, if the clock was set back meanwhile
             await asyncio.sleep(wait / 1000)
@@ -319,126 +247,8 @@ class Owner(ABC):
             return False
         return effect.path in live.state.active and live.state.steps[effect.path].attempt == effect.attempt
 
-    def _spawn(self, live: Live, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._done, live))
-        return task
-
-    def _done(self, live: Live, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("an attempt's own handling failed; its run is taken up again", exc_info=error)
-            self._drop(live)
-            self.set_adrift(live.run)
-
-    # -- keeping and letting go ---------------------------------------------------------------------------------
-
-    def _keep(self, live: Live) -> None:
-        self.live[live.run] = live
-        metrics.LIVE_RUNS.set(len(self.live))
-
-    def _drop(self, live: Live) -> None:
-        """Forget a run; what of it is still under way comes to nothing."""
-        live.is_gone = True
-        live.progress.set()
-        if self.live.get(live.run) is live:
-            del self.live[live.run]
-        metrics.LIVE_RUNS.set(len(self.live))
-        for attempt in live.attempts.values():
-            attempt.context.close()
-        for task in (*live.tasks.values(), live.start):
-            if task and task is not asyncio.current_task():
-                task.cancel()
-        if live.holds_slot:
-            self._give_back(live)
-
-    def let_go_soon(self, live: Live) -> None:
-        """Let go of a run if it only waits; where something is just being appended, whoever does that lets go then."""
-        if not live.lock.locked():
-            self._let_go_if_idle(live)
-
-    def _let_go_if_idle(self, live: Live) -> None:
-        """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
-        state = live.state
-        if live.is_settling or live.is_gone:
-            return
-        if state.finished:
-            pipeline = live.definition.spec.id
-            metrics.run_finished(pipeline, state.status)
-            _tell_end(live)
-            self._drop(live)
-            self.when_ended(live.run)
-            self._ends.tell(live.run)
-            self._answers.tell(live.run)
-        elif (state.pauses and not live.is_at_work) or self._waits_for_long(live):
-            if state.pauses:
-                log.warning("run paused: %s", state.paused, extra={"run": live.run})
-            self._release(live)
-
-    def _release(self, live: Live) -> None:
-        """Let go of a run that somebody is to take up again: who calls it, or the sweep when it is due."""
-        self._drop(live)
-        self._journal.release([live.run]).add_done_callback(partial(self._released, live.run))
-
-    def _waits_for_long(self, live: Live) -> bool:
-        state = live.state
-        if state.status not in ("waiting", "queued") or live.is_at_work:
-            return False
-        due, now = state.due, self._bench.now()
-        if due is None or due <= now + self._patience:
-            return False
-        # Those that it called may end soon, and each end would bring it back, with its whole history.
-        is_caller = any(state.steps[path].child for path in state.active)
-        return not is_caller or not self.room or now > live.moved_at + self._patience
-
-    def _released(self, run: str, release: "asyncio.Future[None]") -> None:
-        if not release.cancelled() and (error := release.exception()):
-            log.warning("a run was not released: %s", error, extra={"run": run})
-            self.set_adrift(run, counts=False)
-
-    def set_adrift(self, run: str, *, counts: bool = True) -> None:
-        """Take the run up again after a pause; each time that it fails, the pause is longer."""
-        failures = self.adrift[run].failures + 1 if run in self.adrift else 0
-        pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
-        self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts)
-
-    # -- ends ---------------------------------------------------------------------------------------------------
-
-    async def wait_for_end(self, run: str, seconds: float) -> None:
-        """Return once the run has ended, the service drains, or the time is over."""
-
-        async def is_over() -> bool:
-            found = await self._journal.run(run)
-            return found is None or found.finished_at is not None or self.is_draining
-
-        await self._ends.wait(run, seconds, is_over)
-
-    async def wait_for_answer(self, run: str, seconds: float) -> None:
-        """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
-
-        async def is_over() -> bool:
-            state = await folded(self._journal, run)
-            return state.answer is not None or state.finished is not None or self.is_draining
-
-        await self._answers.wait(run, seconds, is_over)
-
 
 def _forget(live: Live, path: str, task: "asyncio.Task[None]") -> None:
     """What is done for a step is done."""
     if live.tasks.get(path) is task:
         del live.tasks[path]
-
-
-def _nobody(run: str) -> None:
-    """Nobody waits for a run's end."""
-
-
-def _tell_end(live: Live) -> None:
-    """A line about the end of a run: of a failure, where and why."""
-    fields = {"run": live.run, "pipeline": live.definition.spec.id}
-    error = live.state.error
-    if error is None:
-        log.info("run %s", live.state.status, extra=fields)
-    else:
-        log.error("run %s: %s", live.state.status, error.message, extra=fields | {"step": error.step})

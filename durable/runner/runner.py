@@ -38,7 +38,7 @@ from durable.runner.calls import DETACHED, NoPipelines, Pipelines, call_event, c
 from durable.runner.claims import claim_of
 from durable.runner.folding import folded
 from durable.runner.inbox import Inbox
-from durable.runner.owner import Live
+from durable.runner.live import Live
 from durable.runner.start import Addresses, Begun, Start, begin
 from durable.values import JSON, Value
 
