@@ -13,13 +13,22 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 OUR_HEADERS = frozenset(
     {
         *("connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("content-encoding", "date"),
         *("content-security-policy", "set-cookie", "x-content-type-options", "waypost-event", "waypost-runs"),
     }
 )
-"""Headers of an answer that are about the connection, and those that keep its page apart from what is here else."""
+"""Headers of an answer that the server makes, and those that keep its page apart from what is here else."""
+
+HEADERS_LIMIT = 50
+NAME_LIMIT = 100
+VALUE_LIMIT = 4_000
+"""How many headers an answer may have, and how many characters of each name and value."""
 
 BODILESS = frozenset({204, 304})
 """Statuses of answers that have no body: https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1"""
+
+RESET = 205
+"""One whose body is empty: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.6"""
 
 
 def _header_name(name: str) -> str:
@@ -39,19 +48,23 @@ def _header_value(value: object) -> object:
     return value
 
 
-HeaderName: TypeAlias = Annotated[str, AfterValidator(_header_name)]
-HeaderValue: TypeAlias = Annotated[str, BeforeValidator(_header_value, json_schema_input_type=str | int | float)]
+HeaderName: TypeAlias = Annotated[str, Field(max_length=NAME_LIMIT), AfterValidator(_header_name)]
+HeaderValue: TypeAlias = Annotated[
+    str, Field(max_length=VALUE_LIMIT), BeforeValidator(_header_value, json_schema_input_type=str | int | float)
+]
 
 
 class Respond(Inputs):
     """Answer the sender of the webhook that started the run, if it is to be told by a step (`respond: step`)."""
 
     status: int = Field(200, ge=200, le=599, description="The HTTP status")
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="HTTP headers by name")
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict, max_length=HEADERS_LIMIT, description="HTTP headers by name"
+    )
     body: Any = Field(None, description="Text as it is, anything else as JSON; default: no body")
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
-        if self.status in BODILESS and self.body is not None:
+        if self.status in (*BODILESS, RESET) and self.body is not None:
             raise ValueError(f"an answer of status {self.status} has no body")
         return self

@@ -90,19 +90,23 @@ class Folder:
         self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": self._webhook})
         self._secrets = secrets
         self._run_timeout = run_timeout
-        self._loaded: dict[Path, PipelineFile] = {}
+        self._loaded: Mapping[Path, PipelineFile] = {}
+        self._is_rewired = False
         self.files: tuple[PipelineFile, ...] = ()
         self._by_id: dict[str, Definition] = {}
-        self.refresh()
+        self.serve(self.read())
 
-    def refresh(self) -> list[PipelineFile]:
-        """Read the folder again; returns the files that are new or changed, and those that are gone, as they were."""
-        is_rewired = self.connections is not None and self.connections.refresh()
+    def read(self) -> dict[Path, PipelineFile]:
+        """What the folder holds now; nothing of it is served before `serve`."""
+        self._is_rewired |= self.connections is not None and self.connections.refresh()
         paths = sorted(path for path in self.path.glob("*") if path.suffix in (".yaml", ".yml"))
-        loaded = {path: self._read(path, is_rewired=is_rewired) for path in paths}
+        return {path: self._read(path) for path in paths}
+
+    def serve(self, loaded: Mapping[Path, PipelineFile]) -> list[PipelineFile]:
+        """Serve what was read; returns the files that are new or changed, and those that are gone, as they were."""
         changed = [file for path, file in loaded.items() if file is not self._loaded.get(path)]
         gone = [file for path, file in self._loaded.items() if path not in loaded]
-        self._loaded = loaded
+        self._loaded, self._is_rewired = loaded, False
         self.files = tuple(_without_clashes(loaded.values()))
         self._by_id = {file.name: file.definition for file in self.files if file.definition}
         return changed + gone
@@ -136,14 +140,14 @@ class Folder:
         """The files as a list shows them."""
         return [file.described() for file in self.files]
 
-    def _read(self, path: Path, *, is_rewired: bool) -> PipelineFile:
+    def _read(self, path: Path) -> PipelineFile:
         before = self._loaded.get(path)
         try:
             data = path.read_bytes()
         except OSError as error:
             problem = Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")
             return _refused(before, PipelineFile(path, b"", (problem,)))
-        if before and before.data == data and not is_rewired:
+        if before and before.data == data and not self._is_rewired:
             return before
         now = self._survived(path, data)
         if before and before.data == data and before.problems == now.problems:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from watchfiles import awatch
 
+from durable.journal import JournalError
 from durable.language.problem import Problem
 from durable.runner import Runner
 from triggers.folder import Folder, PipelineFile
@@ -27,6 +28,7 @@ class Reload:
         self._webhooks = webhooks
         self._schedules = schedules
         self._told: Sequence[Problem] = ()
+        self._trouble: str | None = None
 
     async def watch(self) -> None:
         """Reload at every change, until cancelled."""
@@ -43,20 +45,26 @@ class Reload:
                 is_due = not await self._succeeds()
 
     async def _succeeds(self) -> bool:
+        """Reload; what cannot be served now is tried again, and told once."""
         try:
             await self.reload()
-        except Exception:
-            log.exception("what changed could not be served; it is tried again")
+        except Exception as error:
+            if str(error) != self._trouble:
+                trace = None if isinstance(error, JournalError) else error
+                log.warning("what changed is not served yet: %s; it is tried again", error, exc_info=trace)
+            self._trouble = str(error)
             return False
+        self._trouble = None
         return True
 
     async def reload(self) -> None:
-        """Read the folder and serve what is valid; say what changed and what was refused."""
-        changed = await asyncio.to_thread(self._folder.refresh)
+        """Read the folder and serve what is valid, once the journal has it; say what changed and what was refused."""
+        loaded = await asyncio.to_thread(self._folder.read)
         self._tell_of_connections()
-        for definition in self._folder.definitions:
-            if not self._runner.knows(definition):
-                await self._runner.offer(definition)
+        for file in loaded.values():
+            if file.definition and not self._runner.knows(file.definition):
+                await self._runner.offer(file.definition)
+        changed = self._folder.serve(loaded)
         self._webhooks.serve(self._folder.hooks)
         await self._schedules.serve(self._folder.schedules, self._folder.broken)
         for file in changed:

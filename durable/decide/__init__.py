@@ -10,6 +10,7 @@ from durable.decide.children import DEPTH_LIMIT
 from durable.decide.decide import decide, is_current, outstanding
 from durable.decide.effects import (
     Abandon,
+    Answer,
     AwaitSlot,
     AwaitStart,
     Begin,
@@ -21,7 +22,6 @@ from durable.decide.effects import (
     Move,
     Perform,
     Post,
-    Respond,
     Resume,
     Wake,
 )
@@ -34,6 +34,7 @@ __all__ = [
     "EXPIRED",
     "Abandon",
     "Advance",
+    "Answer",
     "AwaitSlot",
     "AwaitStart",
     "Begin",
@@ -45,7 +46,6 @@ __all__ = [
     "Move",
     "Perform",
     "Post",
-    "Respond",
     "Resume",
     "Wake",
     "awaited",

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from durable.decide import attempts, blocks, children, ends, undo, waits
 from durable.decide.effects import (
     Abandon,
+    Answer,
     AwaitSlot,
     AwaitStart,
     Begin,
@@ -17,7 +18,6 @@ from durable.decide.effects import (
     Emit,
     Enter,
     Move,
-    Respond,
     Wake,
 )
 from durable.decide.sequence import after_step, enter, over, refused
@@ -65,6 +65,7 @@ from durable.history import (
     UndoStarted,
     WaitStarted,
 )
+from durable.respond import Respond
 from durable.values import JSON, Value
 
 
@@ -251,7 +252,8 @@ def _scheduled(definition: Definition, state: State, entry: StepScheduled) -> Co
         case "flow.emit":
             return children.emitted(state, entry)
         case "flow.respond":
-            return [StepCompleted(at=at, path=path, attempt=1, output=entry.input, is_answer=True)], [Respond()]
+            said = Value.of(Respond.model_validate(_given(state, path)).model_dump(mode="json"))
+            return [StepCompleted(at=at, path=path, attempt=1, output=said, is_answer=True)], [Answer()]
     if use.startswith("wait."):
         return waits.begun(definition, state, entry), []
     return [], [attempts.attempt(definition, path, 1, at)]

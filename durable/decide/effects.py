@@ -69,7 +69,7 @@ class Emit(msgspec.Struct, frozen=True):
     path: str
 
 
-class Respond(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True):
     """The run has an answer for whoever sent its event, if somebody still waits for it."""
 
 
@@ -85,7 +85,7 @@ class Resume(msgspec.Struct, frozen=True):
     """Perform what is outstanding and not under way: the run was paused and goes on."""
 
 
-Effect: TypeAlias = Perform | Abandon | AwaitStart | AwaitSlot | Wake | Listen | Call | Emit | Respond | Post | Resume
+Effect: TypeAlias = Perform | Abandon | AwaitStart | AwaitSlot | Wake | Listen | Call | Emit | Answer | Post | Resume
 
 
 class Enter(msgspec.Struct, frozen=True):

@@ -85,14 +85,12 @@ class Definition:
     @cached_property
     def listens(self) -> bool:
         """Whether one of its waits is for an event."""
-        uses = {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
-        return not uses.isdisjoint({"wait.event", "wait.any"})
+        return not self._uses.isdisjoint({"wait.event", "wait.any"})
 
     @cached_property
     def has_claims(self) -> bool:
         """Whether something that one of its steps waits for or sets going must count once."""
-        uses = {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
-        return any(use.startswith("wait.") for use in uses) or not uses.isdisjoint({"flow.call", "flow.emit"})
+        return any(use.startswith(("wait.", "flow.call", "flow.emit")) for use in self._uses)
 
     @cached_property
     def has_links(self) -> bool:
@@ -121,6 +119,10 @@ class Definition:
         for place, message in islice(self._schemas[name].misfits(value), PROBLEMS_LIMIT):
             where = ".".join(str(part) for part in ("inputs", name, *place))
             yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
+
+    @cached_property
+    def _uses(self) -> set[str]:
+        return {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
 
     @cached_property
     def _schemas(self) -> dict[str, Schema]:

@@ -43,6 +43,11 @@ class StepState(msgspec.Struct):
     awaits: tuple[Await, ...] = ()
     child: str | None = None
 
+    @property
+    def can_be_answered(self) -> bool:
+        """Whether it waits for more than a time."""
+        return any(each.due is None for each in self.awaits)
+
     def may_be_attempted(self, at: int) -> bool:
         """Whether an attempt may be under way that the history need not tell of: the first, or one that was due."""
         is_due = self.due is not None and self.due <= at and not self.awaits and self.child is None

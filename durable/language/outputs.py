@@ -83,7 +83,7 @@ def _call(given: _Given) -> Known:
 _OF_CORE: dict[str, Callable[[_Given], Known]] = {
     "flow.call": _call,
     "flow.emit": _always("event", "runs"),
-    "flow.respond": lambda given: Held(dict.fromkeys(given)),
+    "flow.respond": _always("status", "headers", "body"),
     "flow.undo": _always("undone", "not_undone"),
     "wait.delay": _always(),
     "wait.until": _always(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from durable.decide import Abandon, AwaitSlot, Effect, Listen, Post
 from durable.definition import Definition
-from durable.history import AnyEntry, RunFinished, SignalReceived, State, StepState, TimerFired
+from durable.history import AnyEntry, RunFinished, SignalReceived, State, TimerFired
 from durable.journal import Beside, Contention, Listening
 from durable.journal import Post as Message
 from durable.runner.claims import claim_of
@@ -42,12 +42,7 @@ def _over(state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]) 
     paused go on."""
     came_for = entries[0].path if entries and isinstance(entries[0], SignalReceived | TimerFired) else None
     stopped = (each.path for each in effects if isinstance(each, Abandon) and each.path != came_for)
-    return [path for path in stopped if path not in state.active and _can_be_answered(state.steps[path])]
-
-
-def _can_be_answered(step: StepState) -> bool:
-    """Whether it waits for more than a time."""
-    return any(each.due is None for each in step.awaits)
+    return [path for path in stopped if path not in state.active and state.steps[path].can_be_answered]
 
 
 def _contention(definition: Definition, state: State) -> Contention | None:

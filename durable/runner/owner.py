@@ -14,12 +14,12 @@ from functools import partial
 from durable.decide import (
     Abandon,
     Advance,
+    Answer,
     AwaitStart,
     Call,
     Effect,
     Emit,
     Perform,
-    Respond,
     Resume,
     Wake,
     outstanding,
@@ -101,11 +101,13 @@ class Owner(Keeper):
             self._writable.set()
 
     def _perform(self, live: Live, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
-        """Set to work on what was decided; of a run that is being taken over all of it is outstanding in the end."""
-        if live.is_settling:
-            return
+        """Set to work on what was decided."""
         for effect in effects:
             match effect:
+                case Answer():
+                    self._answers.tell(live.run)
+                case _ if live.is_settling:
+                    pass  # of a run that is being taken over it is outstanding in the end
                 case Perform():
                     previous = live.tasks.get(effect.path)
                     self._work(
@@ -119,8 +121,6 @@ class Owner(Keeper):
                     self._send(live, self.start_child(live, effect, is_recorded=is_recorded))
                 case Emit():
                     self._send(live, self.emit_from(live, effect))
-                case Respond():
-                    self._answers.tell(live.run)
                 case AwaitStart():
                     live.start = self._spawn(live, self._start_when_due(live, effect))
                 case Abandon():
@@ -154,7 +154,7 @@ class Owner(Keeper):
         await self._until(effect.due)
         if self.is_draining:
             return
-        if any(each.due is None for each in live.state.steps[effect.path].awaits):
+        if live.state.steps[effect.path].can_be_answered:
             await self.end_wait(live, effect.path)
         else:
             await self.report(live, TimerFired(at=self._bench.now(), path=effect.path))
@@ -208,6 +208,8 @@ class Owner(Keeper):
         """Let a run begin that was held back. One that can expire needs a slot to begin, which its first attempt takes
         over."""
         await self._until(effect.due)
+        if not live.state.is_queued:
+            return
         if effect.expires_at is not None:
             live.holds_slot = await self._slot_before(effect.expires_at, live.priority)
         if not self.is_draining:

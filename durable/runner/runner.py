@@ -317,7 +317,7 @@ class Runner(Inbox):
     # -- shutting down ------------------------------------------------------------------------------------------
 
     def begin_draining(self) -> None:
-        """Take in and start nothing more, and let nobody wait any longer for the end of a run."""
+        """Take in and start nothing more, and let nobody wait any longer for the end or the answer of a run."""
         self.is_draining = True
         self._ends.tell_all()
         self._answers.tell_all()

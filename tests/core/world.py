@@ -13,6 +13,7 @@ from durable.action import ActionError
 from durable.decide import (
     Abandon,
     Advance,
+    Answer,
     AwaitSlot,
     AwaitStart,
     Call,
@@ -21,7 +22,6 @@ from durable.decide import (
     Listen,
     Perform,
     Post,
-    Respond,
     Resume,
     Wake,
     outstanding,
@@ -241,7 +241,7 @@ class World:
                         desk.calls[effect.path] = effect
                 case Emit():
                     desk.emits[effect.path] = effect
-                case Respond():
+                case Answer():
                     assert self.state.answer is not None, "an answer is told that no step has given"
                 case Post():
                     self._post(effect)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.running import running
+from tests.service.running import Running, running
 
 pytestmark = pytest.mark.anyio
 
@@ -85,7 +85,11 @@ async def test_a_step_answers_the_sender_while_the_run_goes_on(tmp_path: Path) -
         assert answer.headers["content-type"] == "application/json"
         run = await service.run(answer.headers["waypost-runs"])
         assert run["status"] == "waiting"
-        assert run["answer"] == run["steps"]["told"]["output"] == said
+        assert (
+            run["answer"]
+            == run["steps"]["told"]["output"]
+            == said | {"headers": {"X-Total": "7", "Location": "/orders/7"}}
+        )
         assert run["event"] == answer.headers["waypost-event"]
 
 
@@ -117,6 +121,9 @@ async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
     [
         ({"status": 99}, "status"),
         ({"status": 204, "body": "x"}, "204 has no body"),
+        ({"status": 205, "body": "x"}, "205 has no body"),
+        ({"headers": {"Date": "today"}}, "not for a pipeline to set"),
+        ({"headers": {"X-A": "b" * 5_000}}, "4000"),
         ({"headers": {"X-A": "b\r\nSet-Cookie: c=d"}}, "one line"),
         ({"headers": {"X A": "b"}}, "no name of a header"),
         ({"headers": {"Transfer-Encoding": "chunked"}}, "not for a pipeline to set"),
@@ -164,7 +171,7 @@ steps:
 
         assert answer.text == "one"
         run = await service.ended(answer.headers["waypost-runs"])
-        assert (run["status"], run["answer"]) == ("completed", {"body": "one"})
+        assert (run["status"], run["answer"]["body"]) == ("completed", "one")
 
 
 async def test_many_senders_get_each_its_own_answer(tmp_path: Path) -> None:
@@ -176,6 +183,42 @@ async def test_many_senders_get_each_its_own_answer(tmp_path: Path) -> None:
 
         numbers = range(100)
         assert await asyncio.gather(*map(ask, numbers)) == [str(number) for number in numbers]
+
+
+@pytest.mark.parametrize("is_queued", [False, True], ids=["a wait", "a queue"])
+async def test_a_sender_is_told_at_once_by_a_run_that_had_left_memory(tmp_path: Path, *, is_queued: bool) -> None:
+    queue, wait = "concurrency: {limit: 1}", "  - {id: w, use: wait.webhook, timeout: 1h, on_timeout: fail}"
+    text = f"""
+triggers: [{{id: hook, use: webhook, with: {{path: /ask, verify: none, respond: step}}}}]
+{queue if is_queued else ""}
+steps:
+{"" if is_queued else wait}
+  - {{id: told, use: flow.respond, with: {{body: "yes"}}}}
+  - {{id: hold, use: wait.webhook, timeout: 1h, on_timeout: fail}}
+"""
+    async with running(tmp_path, {"ask": text}) as service:
+        if is_queued:
+            await service.client.post("/hooks/ask", json={})
+        asking = asyncio.create_task(service.client.post("/hooks/ask", json={}, timeout=30))
+        blocker, run = await _last(service, 2) if is_queued else (None, (await _last(service, 1))[0])
+        while run in service.service.runner.live:
+            await asyncio.sleep(0.01)
+        if blocker:
+            await service.client.post(f"/api/runs/{blocker}/cancel", json={})
+        else:
+            await service.client.post(f"/api/runs/{run}/answer", json={"step": "w", "data": {}})
+        answer = await asyncio.wait_for(asking, 5)
+
+        assert answer.text == "yes"
+
+
+async def _last(service: Running, count: int) -> list[str]:
+    """The runs, the first one first, once there are so many."""
+    while True:
+        runs = (await service.client.get("/api/runs")).json()["runs"]
+        if len(runs) == count:
+            return [str(run["id"]) for run in reversed(runs)]
+        await asyncio.sleep(0.01)
 
 
 async def test_a_service_that_stops_lets_nobody_wait(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class World:
         for name, text in files.items():
             path = self.folder.path / f"{name}.yaml"
             path.unlink() if text is None else path.write_text(text)
-        self.folder.refresh()
+        self.folder.serve(self.folder.read())
         for definition in self.folder.definitions:
             await self.runner.offer(definition)
         await self.schedules.serve(self.folder.schedules, self.folder.broken)

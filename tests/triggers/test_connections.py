@@ -188,12 +188,12 @@ def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_
     assert (missing.is_valid, other.is_valid) == (False, True)
     assert "p.yaml:2:40: error: there is no connection 'crm'; did you mean 'crn', or add it" in str(missing.problems[0])
     (tmp_path / FILE).write_text(CRM)
-    assert [file.path.name for file in folder.refresh()] == ["p.yaml"]
+    assert [file.path.name for file in folder.serve(folder.read())] == ["p.yaml"]
     assert [file.is_valid for file in folder.files] == [True, True]
     (tmp_path / FILE).write_text(CRM.replace("crm.example.com", "new.example.com"))
-    assert folder.refresh() == []
+    assert folder.serve(folder.read()) == []
     (tmp_path / FILE).write_text("")
-    (refused,) = folder.refresh()
+    (refused,) = folder.serve(folder.read())
     assert (refused.is_valid, refused.described()["status"]) == (False, "serving the version before")
     assert "there is no connection 'crm'; add it to connections.yaml" in str(refused.problems[0])
 
@@ -211,7 +211,7 @@ def test_a_connection_that_is_there_and_wrong_is_to_be_mended_and_not_added(tmp_
     with pytest.raises(ActionError, match=r"the connection 'crm' cannot be used; connections\.yaml has mistakes"):
         known.open("crm", "http.get")
     (tmp_path / FILE).write_text("stock: {use: http, base_url: https://a.b}\n")
-    (now,) = folder.refresh()
+    (now,) = folder.serve(folder.read())
     assert "there is no connection 'crm'; add it to connections.yaml" in str(now.problems[0])
 
 

@@ -155,7 +155,7 @@ class Run(RunLine):
     inputs: Any
     outputs: Any
     error: Failure | None
-    answer: Any = Field(description="What a step answered the sender of the run's event, as its `with` says")
+    answer: Any = Field(description="What a step answered the sender of the run's event: status, headers and body")
     cleanup_error: Failure | None = Field(description="Why `on_failure` failed itself")
     due_at: Time | None = Field(description="When something must happen to it, even if nothing arrives")
     not_before: Time | None = Field(description="When it may begin")

@@ -15,7 +15,7 @@ from durable.language.pipeline import TriggerSpec, parse_duration
 from triggers.webhooks.scheme import Reply
 from triggers.webhooks.verifier import Verifier, credential_headers
 
-Respond: TypeAlias = Literal["accepted", "result", "step"]
+RespondWhen: TypeAlias = Literal["accepted", "result", "step"]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -44,7 +44,7 @@ class Webhook(Inputs):
         json_schema_extra={"properties": {"secret": {"secret": True}, "verify_token": {"secret": True}}},
     )
     dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
-    respond: Respond = Field(
+    respond: RespondWhen = Field(
         "accepted", description="When it answers: at once, with the run's result, or as a step says (`flow.respond`)"
     )
 
@@ -83,7 +83,7 @@ class Hook:
     claim_for: int
     when: Expression | None
     inputs: Template | None
-    respond: Respond
+    respond: RespondWhen
 
     @classmethod
     def of(cls, definition: Definition, spec: TriggerSpec, model: type[Webhook] = Webhook) -> Self:
