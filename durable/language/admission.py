@@ -1,7 +1,11 @@
 """What the shape of a file cannot tell of a run's beginning: its triggers, the schemas of its inputs."""
 
+import re
+from collections.abc import Collection
+from dataclasses import replace
+
 from durable.language.catalogue import Catalogue
-from durable.language.check import check_filled, check_given
+from durable.language.check import BESIDE, check_filled, check_given
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.names import Scope
@@ -26,12 +30,21 @@ class AdmissionCheck:
     def run(self, scope: Scope) -> None:
         """Check them; `scope` is what a trigger's expressions may read."""
         declared = dict(schemas(mapped(self._declared), ("inputs",), self._findings, may_be_open=False))
+        for name, schema in declared.items():
+            self._default(schema, name)
         for index, trigger in enumerate(self._triggers):
             if isinstance(trigger, dict):
                 self._trigger(trigger, ("triggers", index), scope)
                 self._inputs(trigger, ("triggers", index, "inputs"), declared)
 
+    def _default(self, schema: Schema, name: str) -> None:
+        written = mapped(mapped(self._declared)[name])
+        for place, message in schema.misfits(written["default"]) if "default" in written else ():
+            what = f"the default of the input {quoted(name)} does not fit its schema: {short(message)}"
+            self._findings.add(("inputs", name, "default", *place), what, "change the one or the other")
+
     def _trigger(self, trigger: Mapped, pointer: Pointer, scope: Scope) -> None:
+        scope = replace(scope, parameters=_parameters(trigger))
         check_filled(trigger, pointer, self._findings)
         use = trigger.get("use")
         model = self._catalogue.triggers.get(use) if isinstance(use, str) else None
@@ -46,7 +59,10 @@ class AdmissionCheck:
             findings=self._findings,
             texts=self._texts,
             is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
+            beside={"when": BESIDE, "inputs": BESIDE},
         )
+        key = mapped(mapped(trigger.get("with")).get("dedupe")).get("key")
+        self._texts.constant(key, (*pointer, "with", "dedupe", "key"), scope, "all deliveries count as one")
         self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
@@ -69,3 +85,11 @@ class AdmissionCheck:
         for place, message in schema.misfits(value):
             what = f"this does not fit the input {quoted(name)}: {short(message)}"
             self._findings.add((*pointer, name, *place), what, "see its schema under 'inputs'")
+
+
+def _parameters(trigger: Mapped) -> Collection[str] | None:
+    """The names that a webhook's path takes parts of it by; None where nobody knows."""
+    path = mapped(trigger.get("with")).get("path")
+    if trigger.get("use") != "webhook" or not isinstance(path, str) or has_template(path):
+        return None
+    return set(re.findall(r"\{([a-zA-Z_]\w*)(?::\w+)?\}", path))

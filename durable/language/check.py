@@ -15,12 +15,16 @@ from durable.language.fit import shape_of, unfit
 from durable.language.flows import FlowCheck
 from durable.language.names import RESERVED, SYNTAX, Scope, Spot
 from durable.language.outputs import returned
-from durable.language.pipeline import OF_CONNECTORS, misfits
+from durable.language.pipeline import KINDS, OF_CONNECTORS, misfits
 from durable.language.problem import quoted
 from durable.language.texts import Texts, anywhere, is_template
 from durable.language.tree import Branch, Mapped, branches, listed, mapped
 from durable.language.waits import WaitCheck
 from durable.values import JSON
+
+BESIDE = "it belongs beside 'use', and not under 'with'"
+NOTHING: Mapping[str, str] = {}
+_BESIDE_USE = dict.fromkeys((KINDS["use"] | {"if"}) - {"with"}, BESIDE)
 
 
 def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Findings) -> None:
@@ -52,9 +56,10 @@ def check_given(
     findings: Findings,
     texts: Texts,
     is_open: Callable[[object], bool] = is_template,
+    beside: Mapping[str, str] = NOTHING,
 ) -> None:
     """Check what stands under `with` against the model of what is to be given, if that is known. What `is_open` is
-    rendered before it is used, so that its type cannot be told yet."""
+    rendered before it is used, so that its type cannot be told yet; `beside` are hints for the owner's own keys."""
     value, where = owner.get("with"), (*pointer, "with")
     if model is None:
         texts.templates(value, where, scope, anywhere)
@@ -62,7 +67,9 @@ def check_given(
     given = {} if value is None else value
     if isinstance(given, dict):
         for each in unfit(model, given, is_open=is_open, context={"connection": owner.get("connection")}):
-            findings.add((*where, *each.pointer), each.message, each.hint, is_key=each.is_key or not each.pointer)
+            hint = beside.get(str(each.pointer[0])) if each.is_key and len(each.pointer) == 1 else None
+            is_key = each.is_key or not each.pointer
+            findings.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
     texts.templates(given, where, scope, shape_of(model).is_secret)
 
 
@@ -113,8 +120,19 @@ class StepCheck:
 
     def _use(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = str(step["use"])
-        self._place_of_keys(use, step, pointer)
-        check_given(self._model(use, pointer), step, pointer, scope=scope, findings=self._findings, texts=self._texts)
+        strange = self._strange(use)
+        for key in sorted(strange.keys() & step.keys()):
+            what = f"{quoted(key)} does not go with {quoted(use)}"
+            self._findings.add((*pointer, key), what, strange[key], is_key=True)
+        check_given(
+            self._model(use, pointer),
+            step,
+            pointer,
+            scope=scope,
+            findings=self._findings,
+            texts=self._texts,
+            beside=_BESIDE_USE | strange,
+        )
         if use in self._catalogue.core:
             (self._waits if use.startswith("wait.") else self._flows).run(use, step, pointer)
         else:
@@ -127,7 +145,8 @@ class StepCheck:
         if isinstance(undo, dict):
             self._undo(undo, (*pointer, "undo"), with_output)
 
-    def _place_of_keys(self, use: str, step: Mapped, pointer: Pointer) -> None:
+    def _strange(self, use: str) -> dict[str, str]:
+        """The keys that do not go with an action, and what to do about each."""
         hints: dict[str, str] = {}
         if use in self._catalogue.core:
             hints = dict.fromkeys(OF_CONNECTORS, "it stands on a connector's action")
@@ -135,9 +154,7 @@ class StepCheck:
                 hints |= {"timeout": "it is done at once; remove it", "keep": "its output is kept whole; remove it"}
         if not use.startswith("wait."):
             hints["on_timeout"] = "only wait.* has it; what fails is answered by 'try'"
-        for key in sorted(hints.keys() & step.keys()):
-            what = f"{quoted(key)} does not go with {quoted(use)}"
-            self._findings.add((*pointer, key), what, hints[key], is_key=True)
+        return hints
 
     def _undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")

@@ -12,9 +12,9 @@ from typing import NoReturn, TypeAlias
 
 import yaml
 
-from durable.language.problem import Problem, quoted
+from durable.language.problem import Problem, printable, quoted
 from durable.language.scalar import Unfit, is_text, scalar
-from durable.language.syntax import Fault, explain, in_quotes, line_of, unquoted_expression, without_comment
+from durable.language.syntax import CONDITIONS, Fault, explain, in_quotes, line_of, unquoted_expression, without_comment
 from durable.values import JSON
 
 Pointer: TypeAlias = tuple[str | int, ...]
@@ -215,7 +215,16 @@ class _Reading:
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
-            self._refuse(_start(event), f"{shown} is a tag, and pipelines have none", "remove it, or quote the text")
+            hint = self._negation(event, tag) or "remove it, or quote the text"
+            self._refuse(_start(event), f"{shown} is a tag, and pipelines have none", hint)
+
+    def _negation(self, event: yaml.NodeEvent, tag: str) -> str | None:
+        """How to write a condition that begins with a `!`."""
+        frame = self._stack[-1] if self._stack else None
+        if frame is None or frame.wants_key or frame.key not in CONDITIONS or not tag.startswith("!"):
+            return None
+        negated = tag[1:].rstrip(",") or getattr(event, "value", "")
+        return f"write 'not' for the '!': not {printable(negated)[:80]}"
 
     def _take_scalar(self, event: yaml.ScalarEvent) -> None:
         if self._stack and self._stack[-1].wants_key:

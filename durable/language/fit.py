@@ -47,10 +47,11 @@ def unfit(
     *,
     is_open: Callable[[object], bool] = lambda value: False,
     cures: Mapping[str, str] | None = None,
+    examples: Mapping[str, str] | None = None,
     context: Mapping[str, JSON] | None = None,
 ) -> list[Unfit]:
-    """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken;
-    `context` is what the model's own validators are told."""
+    """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken,
+    `examples` are mappings to write under keys; `context` is what the model's own validators are told."""
     try:
         model.model_validate(data, context=context)
     except ValidationError as error:
@@ -59,7 +60,7 @@ def unfit(
         return []
     told = [_Told(detail, *_locate(data, detail)) for detail in details]
     judged = [each for each in told if (each.is_about_key or not is_open(each.value)) and not each.is_consequence]
-    return list(_sentences(judged, shape_of(model), cures or {}))
+    return list(_sentences(judged, shape_of(model), cures or {}, examples or {}))
 
 
 # -- a model's JSON Schema, asked by pointer --------------------------------------------------------------------
@@ -167,7 +168,9 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
     return (*pointer, *ending), value, is_union
 
 
-def _sentences(errors: Sequence[_Told], shape: Shape, cures: Mapping[str, str]) -> Iterator[Unfit]:
+def _sentences(
+    errors: Sequence[_Told], shape: Shape, cures: Mapping[str, str], examples: Mapping[str, str]
+) -> Iterator[Unfit]:
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
     expected: dict[Pointer, list[str]] = {}
@@ -180,10 +183,10 @@ def _sentences(errors: Sequence[_Told], shape: Shape, cures: Mapping[str, str]) 
         elif error.kind not in _EXPECTED:
             yield _sentence(error, shape, cures)
         elif error.pointer in expected:
-            yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))))
+            yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), examples)
 
 
-def _mistyped(error: _Told, expected: str) -> Unfit:
+def _mistyped(error: _Told, expected: str, examples: Mapping[str, str]) -> Unfit:
     subject = _subject(error.pointer)
     if error.value is None:
         return Unfit(error.pointer, f"{subject} is empty", f"give it {expected}")
@@ -194,6 +197,8 @@ def _mistyped(error: _Told, expected: str) -> Unfit:
         hint = "begin each of its items with '- '"
     elif expected == "a mapping" and isinstance(error.value, str) and (joined := _JOINED.match(error.value)):
         hint = f"put a blank after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
+    elif expected == "a mapping" and error.pointer and (example := examples.get(str(error.pointer[-1]))):
+        hint = f"write for example '{error.pointer[-1]}: {example}'"
     return Unfit(error.pointer, f"{subject} must be {expected}, not {_described(error.value)}", hint)
 
 

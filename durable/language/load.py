@@ -41,10 +41,19 @@ CURES = {
     "continue-on-error": "a failure is answered by 'try' and 'catch'",
     "name": "did you mean 'id'",
     "when": "did you mean 'if'",
+    "except": "did you mean 'catch'",
     "loop": "did you mean 'foreach'",
     **dict.fromkeys(("url", "headers", "json", "body", "params", "values"), "an action's input stands under 'with'"),
     "cron": "put it under 'with' of a trigger with 'use: schedule'",
 }
+
+EXAMPLES = {
+    "concurrency": "{limit: 1}",
+    "undo": "{use: http.delete, with: {…}}",
+    "retry": "{max_attempts: 3}",
+    "repeat": "{until: …, max_times: 10}",
+}
+"""What to write where a mapping is wanted that people take for one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ def load(
         findings.add((), what, "a pipeline begins with 'steps:'; see the language's reference")
         return Loaded(None, findings.problems())
     data = _identified(data, findings)
-    for each in unfit(Pipeline, data, cures=CURES):
+    for each in unfit(Pipeline, data, cures=CURES, examples=EXAMPLES):
         if not each.is_rule:
             hint = _belonging(each.pointer) if each.is_key else None
             findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
@@ -137,6 +146,9 @@ class _Checking:
         AdmissionCheck(data, findings, self.catalogue, self.texts).run(Scope(OF_A_TRIGGER, by_id, names))
         admitted = Scope(OF_ADMISSION, by_id, names)
         self.texts.templates(mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
+        self.texts.constant(
+            mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted, "all runs share one slot"
+        )
         flows = FlowCheck(findings, places, str(data.get("id")), pipelines)
         steps = StepCheck(findings, self.catalogue, self.texts, places, flows, connections)
         scope = Scope(OF_A_RUN, by_id, names)

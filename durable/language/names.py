@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import get_args
 
+from durable.action import ErrorClass
 from durable.history import StepStatus
 from durable.language.known import Fault, Known, behind, is_number, not_an_item, shown, unheld, unlike
 from durable.language.problem import quoted, suggestion
@@ -18,6 +19,7 @@ FIELDS: dict[str, frozenset[str]] = {
 STEP_FIELDS = frozenset({"output", "status", "error", "attempts"})
 ITEM_FIELDS = frozenset({"status", "error", "steps"})
 STATUSES = get_args(StepStatus)
+CLASSES = get_args(ErrorClass)
 LOOPS = frozenset({"foreach", "repeat"})
 
 OF_A_TRIGGER = frozenset({"trigger"})
@@ -35,6 +37,7 @@ _ELSEWHERE = {
     "output": "it is there only in 'keep' and 'undo'; read steps.ID.output",
     "index": "it is there only inside a 'foreach' or 'repeat'",
 }
+_NO_PARAMETER = "there is none in it; write for example 'path: /orders/{shop}' to read trigger.path.shop"
 _FOREIGN = {
     "item": "an item has its name only inside its 'foreach'",
     "env": "secrets are read as secrets.NAME",
@@ -78,7 +81,8 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What can be read at one place. `visible` are the steps before it, and grows as a sequence is walked."""
+    """What can be read at one place. `visible` are the steps before it, and grows as a sequence is walked; `parameters`
+    are the names in the path of a webhook that is read there. What is None, nobody knows."""
 
     roots: frozenset[str]
     spots: Mapping[str, Spot]
@@ -86,6 +90,7 @@ class Scope:
     visible: set[str] = field(default_factory=set)
     here: Spot | None = None
     output: Known = None
+    parameters: Collection[str] | None = None
 
     def at(self, here: Spot | None) -> "Scope":
         """The same names, for messages about another place."""
@@ -117,6 +122,8 @@ class Scope:
             return unheld(self.output, name[1:], ["output"])
         if name[:2] == ("run", "links"):
             return self._link_fault(name)
+        if name[:2] == ("trigger", "path"):
+            return self._parameter_fault(name[2:])
         return _field_fault(root, name[1:])
 
     def misread(self, name: tuple[str, ...], value: JSON) -> Fault | None:
@@ -131,8 +138,10 @@ class Scope:
         return Fault(f"a step's status is a word such as 'completed', and never {_constant(value)}", hint)
 
     def doubt(self, name: tuple[str, ...], value: JSON) -> Fault | None:
-        """Why a name can hardly be meant to be compared with a constant: it is of another type."""
+        """Why a name can hardly be meant to be compared with a constant: it is of another type, or never that word."""
         match name:
+            case ("error", "class") | ("steps", _, "error", "class"):
+                return _class_doubt(value)
             case ("steps", id, "output", *rest):
                 step = self.spots.get(id)
                 return unlike(behind(step.output, rest), name, value) if step and step.kind == "use" else None
@@ -211,6 +220,13 @@ class Scope:
     def _steps_of(self, loop: Spot) -> dict[str, Spot]:
         return {spot.id: spot for spot in self.spots.values() if spot.loops[-1:] == [loop]}
 
+    def _parameter_fault(self, rest: Sequence[str]) -> Fault | None:
+        """Why a part of the webhook's path cannot be read."""
+        if self.parameters is None or not rest or rest[0] in self.parameters:
+            return None
+        wanted = quoted(f"{{{rest[0]}}}")
+        return Fault(f"the trigger's path has no {wanted}", suggestion(rest[0], self.parameters) or _NO_PARAMETER)
+
     def _link_fault(self, name: tuple[str, ...]) -> Fault | None:
         """Why a link cannot be read; it may be that of a wait which comes later."""
         linked = {id: spot for id, spot in self.spots.items() if spot.links is not None}
@@ -270,6 +286,12 @@ def _named_link_fault(wait: Spot, name: tuple[str, ...]) -> Fault | None:
         message = f"the wait {quoted(wait.id)} has no {quoted(name[3])} that a link answers"
         return Fault(message, suggestion(name[3], wait.links))
     return None
+
+
+def _class_doubt(value: JSON) -> Fault | None:
+    if not isinstance(value, str) or value in CLASSES:
+        return None
+    return Fault(f"no error has the class {quoted(value)}", suggestion(value, CLASSES))
 
 
 def _constant(value: JSON) -> str:

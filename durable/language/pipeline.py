@@ -330,7 +330,7 @@ def misfits(keys: Collection[str]) -> Iterator[Misfit]:
     kind = kinds[0]
     if kind in {"foreach", "repeat"} and "steps" not in keys:
         yield Misfit(None, f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
-    if kind == "try" and not {"catch", "finally"} & set(keys):
+    if kind == "try" and not {"catch", "finally"} & set(keys) and _KNOWN.issuperset(keys):
         yield Misfit(None, "a 'try' without 'catch' or 'finally' changes nothing", "add one of them")
     fitting = frozenset().union(*(KINDS[each] for each in kinds))
     for key in sorted(_BELONGING & set(keys) - fitting):

@@ -8,6 +8,7 @@ import jsonschema_rs
 from durable.language.document import Pointer
 from durable.language.draft import opened
 from durable.language.findings import Findings
+from durable.language.keywords import slips
 from durable.language.metaschema import metaschema
 from durable.language.problem import printable, quoted, suggestion
 from durable.language.texts import has_template, is_template
@@ -32,6 +33,9 @@ def schemas(
             hint = f"write for example '{name}: {{type: string}}'"
             findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
             continue
+        for slip, meant in slips(schema, where):
+            what = f"JSON Schema has no word {quoted(str(slip[-1]))}, and it changes nothing"
+            findings.add(slip, what, f"did you mean {quoted(meant)}", is_key=True, severity="warning")
         try:
             yield name, Schema(schema)
         except jsonschema_rs.ValidationError as error:

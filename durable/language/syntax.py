@@ -7,6 +7,12 @@ from dataclasses import dataclass
 import yaml
 
 from durable.language.problem import printable, quoted
+from durable.language.scalar import is_text
+
+CONDITIONS = frozenset({"if", "when", "until", "foreach"})
+"""Keys under which an expression stands without braces."""
+
+_SHOWN_LIMIT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,17 @@ def in_quotes(text: str) -> str:
     return "'{}'".format(shown.replace("'", "''"))
 
 
+def bare(value: str) -> str:
+    """How to write a condition that somebody has put into `${{ }}`."""
+    written = value.strip()
+    inner = written.removeprefix("${{").removesuffix("}}").strip()
+    is_whole = written.startswith("${{") and written.endswith("}}") and "}}" not in inner
+    if not is_whole or len(inner) > _SHOWN_LIMIT:
+        return "it without braces"
+    is_plain = is_text(inner) and re.fullmatch(r"[A-Za-z_][^,\[\]{}#:\n]*", inner)
+    return f"it without braces: {printable(inner) if is_plain else in_quotes(inner)}"
+
+
 def unquoted_expression(lines: Sequence[str], number: int, column: int) -> Fault | None:
     """Braces that begin a value of the line, at `column` or before it: YAML takes them for a mapping."""
     line = line_of(lines, number)
@@ -43,7 +60,9 @@ def unquoted_expression(lines: Sequence[str], number: int, column: int) -> Fault
         value = value.partition("}}")[0] + "}}"
     hint = f"quote it: {in_quotes(value.removeprefix('$'))}"
     if value.startswith("$"):
-        hint = f"{hint}, without the '$'"
+        key = re.search(r"(\w+):\s+$", line[: begins[-1]])
+        is_condition = key is not None and key[1] in CONDITIONS
+        hint = f"write {bare(value)}" if is_condition else f"{hint}, without the '$'"
     return Fault(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
 
 
@@ -127,6 +146,19 @@ def _character(stop: _Stop) -> Fault | None:
     )
 
 
+def _joined_quote(stop: _Stop) -> Fault | None:
+    """A key inside braces with a quoted text right behind its colon: it is one word to YAML, and ends at a brace."""
+    is_quote = "quoted scalar" in stop.context
+    if not is_quote and not stop.context.startswith("while parsing a flow"):
+        return None
+    number, column = stop.since if is_quote else stop.here
+    line = stop.line(number)
+    for token in _QUOTED_OR_JOINED.finditer(line[: column - 1] if is_quote else line):
+        if token["key"]:
+            return _no_blank(number, token.start("key") + 1, token["key"], line[token.end() :])
+    return None
+
+
 def _open_quote(stop: _Stop) -> Fault | None:
     if "quoted scalar" not in stop.context or "end of stream" not in stop.problem:
         return None
@@ -174,13 +206,40 @@ def _colon(stop: _Stop) -> Fault | None:
             "a text with ': ' in it is a mapping to YAML",
             f"quote it: {in_quotes(without_comment(line[key.end() :]))}",
         )
-    fault = _unblanked(stop.lines, stop.here[0])
+    fault = _unblanked(stop.lines, stop.here[0]) or _listless(stop)
     if fault:
         return fault
     column = len(line) - len(line.lstrip()) + 1
     return Fault(
         stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
     )
+
+
+def _listless(stop: _Stop) -> Fault | None:
+    """An item of a list right below the keys of a loop: its `steps:` is forgotten."""
+    item = re.match(r" *(?=- )", stop.line(stop.here[0]))
+    width, keys = _keys_above(stop.lines, stop.here[0])
+    loops = keys & {"foreach", "repeat"}
+    if item is None or not loops or "steps" in keys or width > len(item[0]):
+        return None
+    what = f"the {min(loops)} has no 'steps' for this list"
+    return Fault(stop.here[0], len(item[0]) + 1, what, "write 'steps:' on a line of its own before it")
+
+
+def _keys_above(lines: Sequence[str], number: int) -> tuple[int, set[str]]:
+    """How far the keys with a value are indented that stand one below the other right above a line, and the keys."""
+    width, keys = 0, set[str]()
+    for each in range(number - 1, 0, -1):
+        line = line_of(lines, each)
+        key = re.match(r"( *(?:- +)*)([\w-]+): +\S", line)
+        if line.strip() and (key is None or (keys and len(key[1]) != width)):
+            break
+        if key:
+            width = len(key[1])
+            keys.add(key[2])
+            if "-" in key[1]:
+                break
+    return width, keys
 
 
 def _unblanked(lines: Sequence[str], number: int) -> Fault | None:
@@ -198,8 +257,10 @@ def _unblanked(lines: Sequence[str], number: int) -> Fault | None:
 
 
 def _no_blank(line: int, column: int, key: str, rest: str) -> Fault:
-    value = re.match(r"[^\s,{}\[\]]{1,40}", rest)
-    hint = f"write '{key}: {printable(value[0]) if value else '…'}'"
+    rest = without_comment(rest[: 2 * _SHOWN_LIMIT])
+    value = re.match(r"\"[^\"]*\"|'[^']*'|[^,{}\[\]'\"]+", rest)
+    is_shown = value is not None and len(value[0]) <= _SHOWN_LIMIT and rest[value.end() :].lstrip()[:1] in {*",}]", ""}
+    hint = f"write '{key}: {printable(value[0].rstrip()) if value and is_shown else '…'}'"
     return Fault(line, column, f"there is no blank after the colon of {quoted(key)}", hint)
 
 
@@ -212,10 +273,15 @@ def _dash(stop: _Stop) -> Fault | None:
 def _indentation(stop: _Stop) -> Fault | None:
     if not stop.context.startswith("while parsing a block"):
         return None
+    if fault := _listless(stop):
+        return fault
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
     dash = re.match(r"-(\w[\w-]*):(\s|$)", stop.rest(stop.here))
     if dash:
         return Fault(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+    if item := _item_above(stop):
+        hint = f"align it with the item's other keys: {item} blanks before it"
+        return Fault(*stop.here, f"{quoted(_key(stop))} is indented less than its item", hint)
     if _is_item(stop):
         hint = f"write '- {quoted(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
         return Fault(*stop.here, "an item of this list has no '- '", hint)
@@ -228,6 +294,21 @@ def _is_item(stop: _Stop) -> bool:
     """Whether a key stands where the list that is open could only go on with another '-'."""
     is_list = "'-' indicator" in stop.problem and stop.rest(stop.since).startswith("-")
     return is_list and stop.here[1] >= stop.since[1] and re.match(r"[\w-]+:(\s|$)", stop.rest(stop.here)) is not None
+
+
+def _item_above(stop: _Stop) -> int:
+    """How far the keys of the item are indented that a key stands below too little; 0 where it is something else."""
+    if not _is_item(stop) or stop.here[1] <= stop.since[1]:
+        return 0
+    for number in range(stop.here[0] - 1, stop.since[0] - 1, -1):
+        dash = re.match(rf" {{{stop.since[1] - 1}}}- +(?=\S)", stop.line(number))
+        if dash:
+            return dash.end() if stop.here[1] <= dash.end() else 0
+    return 0
+
+
+def _key(stop: _Stop) -> str:
+    return stop.rest(stop.here).partition(":")[0]
 
 
 def _no_colon(stop: _Stop) -> Fault | None:
@@ -245,11 +326,15 @@ def without_comment(value: str) -> str:
 
 
 _CLOSING = {"{": "}", "[": "]"}
+_QUOTED_OR_JOINED = re.compile(
+    r"""(?<=[\s{\[:,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|[{,]\s*(?P<key>[A-Za-z_][\w-]*):(?=["'])"""
+)
 _WORDINGS: tuple[Callable[[_Stop], Fault | None], ...] = (
     _tab,
     _expression,
     _alias,
     _character,
+    _joined_quote,
     _open_quote,
     _escape,
     _open_brackets,

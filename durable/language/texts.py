@@ -9,6 +9,7 @@ from durable.language.findings import Findings
 from durable.language.known import Fault
 from durable.language.names import Scope
 from durable.language.problem import Severity, quoted
+from durable.language.syntax import bare
 from durable.values import JSON
 
 
@@ -53,8 +54,7 @@ class Texts:
             expression = Expression.parse(value)
         except ExpressionError as error:
             if value.lstrip().startswith("${{"):
-                what, hint = "the '$' before '{{' is no part of an expression", f"write {quoted(value.lstrip()[1:])}"
-                self._findings.add(pointer, what, hint)
+                self._findings.add(pointer, "the '$' before '{{' is no part of an expression", f"write {bare(value)}")
             else:
                 self._refuse(pointer, error)
             return None
@@ -96,6 +96,14 @@ class Texts:
                         walk(item, (*pointer, key))
 
         walk(value, pointer)
+
+    def constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> None:
+        """Doubt a text that is a name without its braces: it is the same for all."""
+        if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(\.[A-Za-z_]\w*)+", value):
+            return
+        if value.partition(".")[0] in scope.roots:
+            what, hint = f"{quoted(value)} is text here, so that {effect}", f'write "{{{{ {value} }}}}"'
+            self._findings.add(pointer, what, hint, severity="warning")
 
     def _template(self, text: str, pointer: Pointer, scope: Scope, may_be_secret: bool) -> None:
         if self._findings.is_full:

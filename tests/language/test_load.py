@@ -285,6 +285,32 @@ CALL = "with: {pipeline: sample}"
             "steps: [{id: a, use: flow.respond, with: {body: hi}}]",
             "1:22: warning: nobody waits for what it says; write 'respond: step' at the webhook that is to be answered",
         ),
+        (
+            f"concurrency: {{key: inputs.customer}}\ninputs: {{customer: {{}}}}\n{STEP}",
+            "1:20: warning: 'inputs.customer' is text here, so that all runs share one slot; "
+            'write "{{ inputs.customer }}"',
+        ),
+        (
+            f"triggers: [{{id: t, use: webhook, with: {{path: /, dedupe: {{key: trigger.body.id}}}}}}]\n{STEP}",
+            "1:64: warning: 'trigger.body.id' is text here, so that all deliveries count as one; "
+            'write "{{ trigger.body.id }}"',
+        ),
+        (
+            f"inputs: {{a: {{typ: string}}}}\n{STEP}",
+            "1:14: warning: JSON Schema has no word 'typ', and it changes nothing; did you mean 'type'",
+        ),
+        (
+            f"inputs: {{a: {{properties: {{typ: {{items: {{anyOf: [{{minlength: 5}}]}}}}}}}}}}\n{STEP}",
+            "1:50: warning: JSON Schema has no word 'minlength', and it changes nothing; did you mean 'minLength'",
+        ),
+        (
+            "steps: [{id: a, try: [{id: b, use: flow.stop}], catch: [{when: error.class == 'clinet', steps: []}]}]",
+            "1:64: warning: no error has the class 'clinet'; did you mean 'client'",
+        ),
+        (
+            f"{STEP}on_failure: [{{id: b, if: \"steps.a.error.class in ['server', 'netwrk']\", use: flow.stop}}]",
+            "5:27: warning: no error has the class 'netwrk'; did you mean 'network'",
+        ),
     ],
 )
 def test_what_is_likely_a_mistake_is_a_warning_and_the_pipeline_is_loaded(text: str, said: str) -> None:
@@ -327,6 +353,28 @@ def test_what_may_be_equal_is_no_mistake(condition: str) -> None:
     text = f'steps: [{{id: a, use: http.get, with: {{url: /}}}}, {{id: b, if: "{condition}", use: flow.stop}}]'
 
     assert loaded(text).problems == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "concurrency: {key: customers}",
+        "concurrency: {key: steps.a}",
+        "concurrency: {key: 'shop {{ inputs.a }}'}\ninputs: {a: {}}",
+        "triggers: [{id: t, use: webhook, with: {path: '/{shop}'}, when: trigger.path.shop and trigger.path}]",
+        "triggers: [{id: t, use: webhook, with: {path: '/{a:path}'}, when: \"trigger.path['a'] == 'b'\"}]",
+        "triggers: [{id: t, use: event, with: {type: x}, when: trigger.path.shop}]",
+        "inputs: {a: {type: [string, 'null'], default: null}, b: {default: 5}, c: {type: number, default: 1}}",
+        "inputs: {a: {format: email, default: nobody}}",
+        "inputs: {a: {x-type: b, label: c, note: d, example: e, form: f, nullable: true, readOnly: true, when: g}}",
+        "inputs: {a: {properties: {typ: {}, defualt: {}}, default: {typ: 5}, examples: [{typ: 5}], const: {typ: 5}}}",
+        "inputs: {a: {$defs: {typ: {}}, enum: [{itmes: 5, typ: 1}], default: {itmes: 5, typ: 1}, required: [typ]}}",
+        "on_failure: [{id: b, if: \"error.class in ['server', 'crash'] or error.class == none\", use: flow.stop}]",
+        "on_failure: [{id: b, if: \"error.code == 'clinet'\", use: flow.stop}]",
+    ],
+)
+def test_what_only_looks_like_a_mistake_is_none(text: str) -> None:
+    assert loaded(f"{text}\n{STEP}").problems == ()
 
 
 def test_several_waits_say_what_happens_when_nothing_comes_unless_the_clock_ends_one() -> None:
