@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from watchfiles import awatch
 
 from durable.journal import JournalError
 from durable.language.problem import Problem
 from durable.runner import Runner
+from triggers.connections import Connections
 from triggers.folder import Folder, PipelineFile
 from triggers.schedules.schedules import Schedules
 from triggers.webhooks.webhook import Webhooks
@@ -27,7 +29,7 @@ class Reload:
         self._runner = runner
         self._webhooks = webhooks
         self._schedules = schedules
-        self._told: Sequence[Problem] = ()
+        self._told = _problems(folder.connections)  # the service's start told them
         self._trouble: str | None = None
 
     async def watch(self) -> None:
@@ -64,28 +66,66 @@ class Reload:
         for file in loaded.values():
             if file.definition and not self._runner.knows(file.definition):
                 await self._runner.offer(file.definition)
+        before = _by_path(self._folder.files)
         changed = self._folder.serve(loaded)
         self._webhooks.serve(self._folder.hooks)
         await self._schedules.serve(self._folder.schedules, self._folder.broken)
-        for file in changed:
-            self._tell(file)
+        after = _by_path(self._folder.files)  # a file that is valid in itself may want what another has
+        for path in (file.path for file in changed):
+            self._tell(before.get(path), after.get(path))
 
-    def _tell(self, file: PipelineFile) -> None:
-        if not file.path.exists():
-            log.info("%s is gone: %s is served no more", file.path.name, file.name)
-        elif file.is_valid:
-            log.info("%s is served as it is now", file.path.name, extra={"pipeline": file.name})
-        else:
-            kept = "; what it said before is served on" if file.is_refused else ""
-            log.error("%s is refused%s", file.path.name, kept)
-        _list(file.problems)
+    def _tell(self, before: PipelineFile | None, now: PipelineFile | None) -> None:
+        if now is None:
+            if before and before.definition:
+                self._tell_of_the_gone(before)
+        elif now.is_valid:
+            where = _appearing(before, now)
+            log.info("%s is served as it is now%s", now.path.name, where, extra={"pipeline": now.name})
+            _list(now.problems)
+        elif now.path.exists():  # one that went while it was read is told with the next reload
+            kept = "; what it said before is served on" if now.is_refused else ""
+            log.error("%s is refused%s", now.path.name, kept)
+            _list(now.problems)
+
+    def _tell_of_the_gone(self, file: PipelineFile) -> None:
+        is_elsewhere = self._folder.definition(file.name) is not None
+        what = "is another file's now" if is_elsewhere else "is served no more"
+        log.info("%s is gone: %s %s", file.path.name, file.name, what)
 
     def _tell_of_connections(self) -> None:
-        """Say what is wrong with them, once."""
-        problems = self._folder.connections.problems if self._folder.connections else ()
-        if problems != self._told:
+        """Say what became of them and what is wrong with them, once."""
+        connections = self._folder.connections
+        problems = _problems(connections)
+        if connections and problems != self._told:
+            _tell_whether_they_count(connections)
             _list(problems)
         self._told = problems
+
+
+def _by_path(files: Iterable[PipelineFile]) -> Mapping[Path, PipelineFile]:
+    return {file.path: file for file in files}
+
+
+def _appearing(before: PipelineFile | None, now: PipelineFile) -> str:
+    """Where webhooks are served that were not before."""
+    known = {(hook.path, hook.methods) for hook in before.hooks} if before else set()
+    new = [hook for hook in now.hooks if (hook.path, hook.methods) not in known]
+    return "".join(f"; webhook {' '.join(sorted(hook.methods))} /hooks{hook.path}" for hook in new)
+
+
+def _problems(connections: Connections | None) -> Sequence[Problem]:
+    return connections.problems if connections else ()
+
+
+def _tell_whether_they_count(connections: Connections) -> None:
+    name = connections.path.name
+    if not connections.path.exists():
+        log.info("%s is gone: there is no connection now", name)
+    elif connections.is_valid:
+        log.info("%s counts as it is now", name)
+    else:
+        kept = ", ".join(each for each in connections.names if connections.is_broken(each))
+        log.error("%s is refused%s", name, f"; what it said before counts on for {kept}" if kept else "")
 
 
 def _list(problems: Iterable[Problem]) -> None:

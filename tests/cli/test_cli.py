@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.command import COMMAND, ENVIRONMENT, serving, until, waypost
+from tests.cli.command import COMMAND, ENVIRONMENT, serving, started, until, waypost
+from tests.cli.conftest import GREET, write
 
 COMMANDS = [
     *("init", "serve", "validate", "plan", "run", "runs", "show", "history", "cancel"),
@@ -37,6 +38,20 @@ def test_serve_prints_a_request_that_works(place: Path) -> None:
         assert told["history"][0]["type"] == "run_started"
         assert run in waypost("runs", cwd=place).stdout
         assert waypost("cancel", run, cwd=place).returncode == 1
+
+
+def test_serve_says_what_is_wrong_with_connections_and_pipelines_when_it_starts(place: Path) -> None:
+    (place / "config" / "connections.yaml").write_text("crm: {use: http}\n")
+    write(place, "needs", "steps:\n  - {id: a, use: http.get, connection: crm, with: {url: /a}}\n")
+    write(
+        place, "lacks", GREET.replace("DEMO", "NOWHERE").replace("/greet", "/lacks").replace("id: greet", "id: lacks")
+    )
+    with started("serve", "--port", "0", cwd=place) as process:
+        assert process.stderr
+        said = "".join(next(process.stderr) for _ in range(9))
+    assert "config/connections.yaml:1:6: error: 'base_url' is missing" in said
+    assert "config/pipelines/needs.yaml:2:40: error: the connection 'crm' cannot be used" in said
+    assert "warning: the secret 'NOWHERE' is not set; set" in said
 
 
 def test_a_second_process_on_the_same_folder_exits_3_and_says_who(place: Path) -> None:

@@ -62,6 +62,7 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
     assert found["API key"]["cure"] == "chmod 600 .waypost/api.key"
     assert "another process" in found["port"]["found"]
     assert "broken.yaml" in found["pipelines"]["found"]
+    assert found["secrets"]["found"] == "not to be had in this shell: DEMO"
     assert "WAYPOST_SECRET_DEMO" in found["secrets"]["cure"]
     assert "WAYPOST_PORT" in found["settings"]["found"]
 
@@ -74,7 +75,7 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
         (
             "crm: {use: http, base_url: 'https://{{ secrets.HOST }}'}\n",
             "warning",
-            "1 connection can be used; config/connections.yaml:1:40: warning: the secret 'HOST' is not set",
+            "1 connection can be used; config/connections.yaml:1:40: warning: the secret 'HOST' is not set in this",
         ),
         (
             "crm: {use: htp, base_url: https://a.b}\nstock: {use: http}\n",
@@ -92,6 +93,7 @@ def test_what_is_wrong_with_connections_is_found(place: Path, text: str | None, 
     assert found["connections"]["state"] == state
     assert said in found["connections"]["found"]
     assert (found["connections"]["cure"] is None) == (state == "ok")
+    assert ("goes on with what it said before" in str(found["connections"]["cure"])) == (state == "wrong")
     assert ("WAYPOST_SECRET_HOST" in str(found["secrets"]["cure"])) == (state == "warning")
 
 

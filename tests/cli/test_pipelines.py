@@ -26,7 +26,9 @@ def test_problems_name_file_line_and_column_and_only_errors_fail(place: Path) ->
     write(place, "lacks", LACKS_A_SECRET)
     warned = waypost("validate", cwd=place)
     assert warned.returncode == 0
-    assert "config/pipelines/lacks.yaml:7:82: warning: the secret 'NOWHERE' is not set" in warned.stdout
+    assert (
+        "config/pipelines/lacks.yaml:7:82: warning: the secret 'NOWHERE' is not set in this shell; set" in warned.stdout
+    )
     write(place, "broken", BROKEN)
     found = waypost("validate", cwd=place)
     assert found.returncode == 1

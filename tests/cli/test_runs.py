@@ -24,6 +24,11 @@ FAILS = """
 steps:
   - {id: check, use: flow.fail, with: {message: "the amount is missing", code: no_amount}}
 """
+TAKES_TEXT = """
+inputs: {order: {type: string}, count: {type: integer}}
+steps:
+  - {id: note, use: log.write, with: {message: "{{ inputs.order }}"}}
+"""
 STOPS = """
 steps:
   - {id: check, use: flow.stop, with: {status: cancelled, reason: nothing to do}}
@@ -135,6 +140,18 @@ def test_a_service_that_goes_away_while_it_is_followed_is_no_end_of_the_run(plac
             _, warned = process.communicate(timeout=20)
         assert process.returncode == 3
         assert "goes on when it is back" in warned
+
+
+@pytest.mark.parametrize("options", [[], ["--detach"]])
+def test_a_number_where_a_text_is_wanted_says_how_a_text_is_given(place: Path, options: list[str]) -> None:
+    write(place, "order", TAKES_TEXT)
+    with serving(place):
+        wrong = waypost("run", "order", "--input", "order=17", "--input", "count=x", *options, cwd=place)
+        assert wrong.returncode == 1
+        assert wrong.stderr.endswith("""; text that looks like other JSON is given in quotes: --input 'order="17"'\n""")
+        assert waypost("run", "order", "--input", 'order="17"', "--input", "count=1", cwd=place).returncode == 0
+        other = waypost("run", "order", "--input", "order=a", "--input", "count=x", cwd=place)
+        assert "in quotes" not in other.stderr
 
 
 @pytest.mark.parametrize(

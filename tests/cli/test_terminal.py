@@ -30,6 +30,17 @@ def test_problems_are_coloured_on_a_terminal(place: Path) -> None:
     assert "\x1b[1;31m error: " in said
 
 
+def test_a_history_that_is_cut_says_once_how_all_of_it_is_seen(place: Path) -> None:
+    run = json.loads(waypost("run", "greet", "--input", "name=Ada", "--json", cwd=place).stdout)["id"]
+    told = "what ends with … is cut: --json prints all of it, and so does a pipe\r\n"
+    for command in ("history", "show"):
+        _, said = on_terminal(command, run, cwd=place)
+        assert CONTROL.sub("", said).endswith(told)
+        assert said.count("is cut") == 1
+        assert "is cut" not in on_terminal(command, run, cwd=place, columns=2_000)[1]
+        assert "is cut" not in waypost(command, run, cwd=place).stdout
+
+
 def test_eighty_columns_hold_a_list_and_a_pipe_is_never_cut(place: Path) -> None:
     name = "a_pipeline_with_quite_a_long_name_that_goes_on_and_on"
     write(place, name, LONG)

@@ -22,6 +22,17 @@ steps:
     on_timeout: fail
 outputs: {said: "{{ steps.ask.output }}"}
 """
+SIGNS = """
+steps:
+  - id: ask
+    use: wait.approval
+    with:
+      to: ops
+      title: Sign
+      fields: {code: {type: string}, a b: {type: string}, colour: {type: string, default: red}}
+    timeout: 1h
+    on_timeout: fail
+"""
 HOOKED = """
 steps:
   - {id: before, use: transform.set, with: {values: {}}}
@@ -53,7 +64,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where one service works for all tests that look at nothing but their own runs."""
     place = made(tmp_path_factory.mktemp("served"))
     with gate() as held:
-        for name, text in (("asks", ASKS), ("hooked", HOOKED), ("sweep_with_a_long_name", SWEEPS)):
+        texts = {"asks": ASKS, "signs": SIGNS, "hooked": HOOKED, "sweep_with_a_long_name": SWEEPS}
+        for name, text in texts.items():
             write(place, name, text)
         write(place, "parked", PARKED.format(url=held.url))
         with serving(place):
@@ -107,10 +119,10 @@ def test_a_wait_says_which_command_answers_it_and_the_command_does(place: Path) 
         for command in (["waits"], ["waits", run], ["show", run]):
             said = waypost(*command, cwd=place).stdout
             assert "an approval: Ship it?, until " in said
-            assert f"waypost answer {run} ask --approve | --reject" in said
+            assert f"waypost answer {run} ask --approve --field amount=… | --reject" in said
             assert f"/waits/{run}/ask/" in said
         unfit = waypost("answer", run, "ask", "--approve", "--field", "amount=x", cwd=place)
-        assert (unfit.returncode, "`fields.amount`" in unfit.stderr) == (1, True)
+        assert (unfit.returncode, '`--field amount=…`: "x" is not of type' in unfit.stderr) == (1, True)
         answered = waypost("answer", run, "ask", "--approve", "--field", "amount=5", "--comment", "ok", cwd=place)
         assert answered.returncode == 0, answered.stderr
         said = until(place, run, "completed")["outputs"]["said"]
@@ -118,6 +130,41 @@ def test_a_wait_says_which_command_answers_it_and_the_command_does(place: Path) 
         assert "nothing waits" in waypost("waits", cwd=place).stdout
         again = waypost("answer", run, "ask", "--reject", cwd=place)
         assert (again.returncode, "the run has ended" in again.stderr) == (1, True)
+
+
+def test_an_answer_that_does_not_fit_is_told_by_the_commands_options(served: Path) -> None:
+    run = _start(served, "signs", "waiting")
+    said = waypost("waits", run, cwd=served).stdout
+    assert f"waypost answer {run} ask --approve --field 'a b'=… --field code=… | --reject" in said
+    for arguments, told in (
+        ([], "waypost: say `--approve` or `--reject`\n"),
+        (["--value", "{}"], "`--value`: it is nothing that a wait for approval takes; say `--approve` or `--reject`"),
+        (["--approve", "--field", "a b=c"], "`--field code=…`: it is missing"),
+        (["--approve", "--field", "a b=c", "--field", "code=17"], """given in quotes: --field 'code="17"'"""),
+    ):
+        found = waypost("answer", run, "ask", *arguments, cwd=served)
+        assert (found.returncode, told in found.stderr) == (1, True), found.stderr
+    quoted = waypost("answer", run, "ask", "--approve", "--field", "a b=c", "--field", 'code="17"', cwd=served)
+    assert quoted.returncode == 0, quoted.stderr
+    hooked = _start(served, "hooked", "waiting")
+    approved = waypost("answer", hooked, "pick", "--name", "call", "--approve", cwd=served)
+    assert "`--approve`: it is nothing that a wait for webhook takes" in approved.stderr
+
+
+def test_a_run_that_there_is_not_is_looked_for_with_a_command(served: Path) -> None:
+    run = _start(served, "asks", "waiting")
+    for command in (
+        ["answer", "run_x", "ask", "--approve"],
+        ["resolve", "run_x", "ask", "--retry"],
+        ["waits", "run_x"],
+    ):
+        missing = waypost(*command, cwd=served)
+        assert (missing.returncode, missing.stderr) == (
+            1,
+            "waypost: there is no run run_x; `waypost runs` lists them\n",
+        )
+    step = waypost("answer", run, "asj", "--approve", cwd=served)
+    assert "the run has no such step 'asj'; did you mean 'ask'" in step.stderr
 
 
 def test_one_wait_of_several_is_answered_by_its_name_and_another_by_an_event(served: Path) -> None:

@@ -197,8 +197,8 @@ async def test_a_pipeline_whose_connection_goes_is_told_as_one_that_became_inval
 
 
 async def test_what_is_wrong_with_connections_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(tmp_path, "crm: {use: http}\n")
     async with running(tmp_path, {"p": "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"}) as service:
+        write(tmp_path, "crm: {use: http}\n")
         await service.service.reload.reload()
         await service.service.reload.reload()
     assert caplog.text.count("connections.yaml:1:6: error: 'base_url' is missing") == 1

@@ -1,11 +1,16 @@
 """A change in the config folder, while the service runs."""
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.service.running import Running, running
+from tests.service.running import ENVIRONMENT, Running, running
+from triggers.service import Service, compose
+from triggers.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -14,6 +19,11 @@ steps:
   - {{id: a, use: transform.set, with: {{values: {{said: "{0}"}}}}}}
 outputs: {{said: "{{{{ steps.a.output.said }}}}"}}
 """
+
+PLAIN = "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"
+UNFIT = "steps:\n  - {id: a, use: nobody.knows}\n"
+HOOKED = "triggers:\n  - {id: t, use: webhook, with: {path: /greet, verify: none}}\n"
+NO_URL = "'base_url' is missing; add 'base_url: …' (an http or https URL, to which a step's `url` is joined: /holds)"
 
 
 async def _said(service: Running) -> object:
@@ -60,3 +70,88 @@ async def test_a_new_file_is_served_and_a_clash_disables_the_later_one(tmp_path:
         assert [each["status"] for each in found] == ["serving", "disabled"]
         assert "the id 'p' is taken by q.yaml" in found[1]["problems"][0]
         assert await _said(service) == "first"
+
+
+# -- what is said of it -----------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _unwatched(tmp_path: Path, pipelines: dict[str, str]) -> AsyncIterator[Service]:
+    """A service that reloads only when it is told to."""
+    config = tmp_path / "config"
+    (config / "pipelines").mkdir(parents=True)
+    for name, text in pipelines.items():
+        (config / "pipelines" / f"{name}.yaml").write_text(text)
+    settings = Settings.load(config, ENVIRONMENT, {})
+    async with compose(settings, config, tmp_path / "data", ENVIRONMENT, address=("127.0.0.1", 8400)) as service:
+        yield service
+
+
+async def _told(service: Service, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> list[tuple[str, str]]:
+    """What a reload says now, and at which level."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        await service.reload.reload()
+    said = [each for each in caplog.records if each.name == "waypost.reload"]
+    return [(each.levelname, each.getMessage().replace(f"{tmp_path}/config/", "")) for each in said]
+
+
+async def test_a_file_that_is_gone_is_told_in_one_line_and_only_if_it_was_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"p": PLAIN, "q": PLAIN, "r": PLAIN, "unfit": UNFIT, "same": f"id: p\n{PLAIN}"}
+    async with _unwatched(tmp_path, files) as service:
+        pipelines = tmp_path / "config" / "pipelines"
+        (pipelines / "q.yaml").write_text(UNFIT)
+        assert [line for _, line in await _told(service, caplog, tmp_path)] == [
+            "q.yaml is refused; what it said before is served on",
+            "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait",
+        ]
+        (pipelines / "r.yaml").rename(pipelines / "s.yaml")
+        (pipelines / "s.yaml").write_text(f"id: r\n{PLAIN}")
+        for name in ("same", "q", "unfit"):
+            (pipelines / f"{name}.yaml").unlink()
+        assert await _told(service, caplog, tmp_path) == [
+            ("INFO", "s.yaml is served as it is now"),
+            ("INFO", "q.yaml is gone: q is served no more"),
+            ("INFO", "r.yaml is gone: r is another file's now"),
+        ]
+        assert await _told(service, caplog, tmp_path) == []
+
+
+async def test_a_webhook_is_told_where_it_is_served_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+        file = tmp_path / "config" / "pipelines" / "p.yaml"
+        for text, where in ((HOOKED, "; webhook POST /hooks/greet"), (HOOKED + "description: two\n", "")):
+            file.write_text(text + PLAIN)
+            assert await _told(service, caplog, tmp_path) == [("INFO", f"p.yaml is served as it is now{where}")]
+
+
+async def test_a_new_file_that_wants_what_another_has_is_told_as_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+        (tmp_path / "config" / "pipelines" / "q.yaml").write_text(f"id: p\n{PLAIN}")
+        assert await _told(service, caplog, tmp_path) == [
+            ("ERROR", "q.yaml is refused"),
+            ("ERROR", "pipelines/q.yaml:1:1: error: the id 'p' is taken by p.yaml; give one of them another"),
+        ]
+
+
+async def test_connections_are_told_as_refused_and_as_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    crm, unfit = "crm: {use: http, base_url: https://a.b}\n", "crm: {use: http}\n"
+    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+        file = tmp_path / "config" / "connections.yaml"
+        file.write_text(unfit)
+        why = ("ERROR", f"connections.yaml:1:6: error: {NO_URL}")
+        assert await _told(service, caplog, tmp_path) == [("ERROR", "connections.yaml is refused"), why]
+        assert await _told(service, caplog, tmp_path) == []
+        file.write_text(crm)
+        assert await _told(service, caplog, tmp_path) == [("INFO", "connections.yaml counts as it is now")]
+        file.write_text(unfit)
+        kept = ("ERROR", "connections.yaml is refused; what it said before counts on for crm")
+        assert await _told(service, caplog, tmp_path) == [kept, why]
+        file.unlink()
+        assert await _told(service, caplog, tmp_path) == [
+            ("INFO", "connections.yaml is gone: there is no connection now")
+        ]

@@ -60,7 +60,7 @@ def command(wait: Document, run: str) -> str | None:
     name = f" --name {shlex.quote(wait['name'])}" if wait["name"] else ""
     match wait["kind"]:
         case "approval":
-            return f"waypost answer {run} {step}{name} --approve | --reject"
+            return printable(f"waypost answer {run} {step}{name} --approve{_to_fill_in(wait)} | --reject")
         case "webhook":
             return f"waypost answer {run} {step}{name} --value JSON"
         case "event":
@@ -71,6 +71,13 @@ def command(wait: Document, run: str) -> str | None:
         case "resume":
             return f"waypost resume {run}"
     return None
+
+
+def _to_fill_in(wait: Document) -> str:
+    """The fields without which nobody can approve."""
+    fields = wait["fields"] or {}
+    required = [name for name, schema in fields.items() if not (isinstance(schema, dict) and "default" in schema)]
+    return "".join(f" --field {shlex.quote(name)}=…" for name in required)
 
 
 def needed(run: Document) -> Iterator[Document]:

@@ -17,7 +17,7 @@ SAMPLE_BODY = '{"name": "Ada"}'
 
 
 def announce(service: Service) -> None:
-    """Say it on standard output, and what is wrong with pipelines on standard error."""
+    """Say it on standard output, and what is wrong with connections and pipelines on standard error."""
     out = console()
     out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.url, "bold")))
     for hook in service.folder.hooks:
@@ -25,7 +25,8 @@ def announce(service: Service) -> None:
         where = f"{service.url}/hooks{hook.path}"
         out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.spec.id})", soft_wrap=True)
     out.print(f"  API key   {service.key_file or 'WAYPOST_API_KEY'}", soft_wrap=True)
-    print_problems(service.folder.files, console(err=True))
+    connections = [service.folder.connections] if service.folder.connections else []
+    print_problems([*connections, *service.folder.files], console(err=True), is_in_shell=False)
     if command := next(filter(None, (_curl(service, hook) for hook in service.folder.hooks)), None):
         out.print(f"Try it:\n  {command}", soft_wrap=True)
     sys.stdout.flush()

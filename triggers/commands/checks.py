@@ -30,6 +30,7 @@ from durable.values import JSON
 from triggers import runs
 from triggers.commands.files import folder_of
 from triggers.commands.output import counted, print_plainly
+from triggers.commands.problems import of_shell
 from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.offered import connections
@@ -195,18 +196,21 @@ def _connections(known: Connections) -> Finding:
     if not known.problems:
         return Finding("connections", "ok", found if known.names else "there is none")
     told = [each for each in known.problems if known.is_valid or each.severity == "error"]
-    found = f"{found}; {told[0]}" + (f", and {len(told) - 1} more" if told[1:] else "")
+    found = f"{found}; {of_shell(told[0])}" + (f", and {len(told) - 1} more" if told[1:] else "")
     if known.is_valid:
         return Finding("connections", "warning", found, "`waypost validate` says more")
-    cure = f"mend {known.path}: a pipeline that names what is wrong there is disabled; `waypost validate` says more"
+    cure = (
+        f"mend {known.path}: a service that starts now disables the pipelines that name what is wrong there, "
+        "and one at work goes on with what it said before; `waypost validate` says more"
+    )
     return Finding("connections", "wrong", found, cure)
 
 
 def _secrets(asked: Asked) -> Finding:
     if asked.missing:
         names = sorted(asked.missing)
-        cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE"
-        return Finding("secrets", "warning", f"not to be had: {', '.join(names)}", cure)
+        cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE, where the service starts"
+        return Finding("secrets", "warning", f"not to be had in this shell: {', '.join(names)}", cure)
     return Finding("secrets", "ok", "every one that a pipeline or a connection names is set")
 
 

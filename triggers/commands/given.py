@@ -1,8 +1,9 @@
 """Values as a command line gives them: JSON, whole or by name."""
 
 import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
             raise typer.BadParameter(f"{name} is given twice", param_hint=f"'{option}'")
         values[name] = json_or_text(text)
     return values
+
+
+def wants_text(problem: str) -> bool:
+    """Whether what is wrong with a value is that it is no text."""
+    return " is not of type" in problem and '"string"' in problem
+
+
+def as_texts(pairs: Sequence[str], option: str, names: Collection[str]) -> str | None:
+    """How to give the values of those names as texts, where they were taken for other JSON."""
+    given = [(name, text) for name, _, text in (pair.partition("=") for pair in pairs) if name in names]
+    shown = [f"{option} {shlex.quote(f'{name}={json.dumps(text, ensure_ascii=False)}')}" for name, text in given]
+    return f"text that looks like other JSON is given in quotes: {' '.join(shown)}" if shown else None
 
 
 def _refuse(constant: str) -> None:

@@ -103,6 +103,13 @@ def print_plainly(out: Console, table: Table) -> None:
     out.print("\n".join(line.rstrip() for line in captured.get().splitlines()), soft_wrap=True)
 
 
+def is_cut(out: Console, rows: Iterable[Sequence[str | Text]]) -> bool:
+    """Whether rows under each other do not fit, so that what may be cut there is."""
+    columns = list(zip(*rows, strict=True))
+    wide = sum(max(cell_len(str(cell)) for cell in column) for column in columns)
+    return out.is_terminal and wide + GAP * (len(columns) - 1) > out.width
+
+
 def print_fields(out: Console, pairs: Iterable[tuple[str, str | Text | None]], *, indent: int = 2) -> None:
     """Names and values beside each other, without those that are None; a long value is folded beside its name."""
     grid = Table.grid(padding=(0, 1, 0, 0))

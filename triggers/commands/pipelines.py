@@ -44,13 +44,13 @@ def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) ->
     from triggers.commands.output import console, print_json
     from triggers.commands.plan import plan as planned
     from triggers.commands.plan import print_plan
-    from triggers.commands.problems import print_problems
+    from triggers.commands.problems import of_shell, print_problems
 
     found = checkup(None, config, os.environ)
     url, served = asyncio.run(_served(Place(config, data, os.environ)))
     made = planned([file.described() for file in found.pipelines], served or [])
     if as_json:
-        told = [str(each) for each in found.connections.problems] if found.connections else []
+        told = [str(of_shell(each)) for each in found.connections.problems] if found.connections else []
         print_json({"service": url, **made.described(), "connections": told})
     else:
         out = console()

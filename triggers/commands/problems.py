@@ -1,7 +1,12 @@
-"""Problems of pipeline files: for people, for editors, and as annotations where GitHub checks a change."""
+"""Problems of pipeline files: for people, for editors, and as annotations where GitHub checks a change.
+
+A secret that only the command lacks is told as one that is not set in this shell.
+"""
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +16,8 @@ from rich.text import Text
 from durable.language.problem import Problem, printable
 from durable.values import JSON
 from triggers.commands.output import TONES
+
+_UNSET = re.compile(r"the secret '[^']*' is not set")
 
 
 class Checked(Protocol):
@@ -25,11 +32,19 @@ class Checked(Protocol):
     def line(self, number: int) -> str: ...
 
 
-def print_problems(files: Iterable[Checked], out: Console) -> None:
-    """Every problem with the line in question."""
+def print_problems(files: Iterable[Checked], out: Console, *, is_in_shell: bool = True) -> None:
+    """Every problem with the line in question; a service's own environment is not told as that of a shell."""
     for file in files:
         for problem in file.problems:
-            out.print(_shown(problem, file.line(problem.line)), soft_wrap=True)
+            told = of_shell(problem) if is_in_shell else problem
+            out.print(_shown(told, file.line(problem.line)), soft_wrap=True)
+
+
+def of_shell(problem: Problem) -> Problem:
+    """The problem as a command tells it, whose environment need not be the service's."""
+    if not _UNSET.fullmatch(problem.message):
+        return problem
+    return replace(problem, message=f"{problem.message} in this shell")
 
 
 def _shown(problem: Problem, line: str) -> Text:
@@ -56,7 +71,7 @@ def documents(files: Iterable[Checked]) -> list[JSON]:
             "hint": problem.hint,
         }
         for file in files
-        for problem in file.problems
+        for problem in map(of_shell, file.problems)
     ]
 
 
@@ -66,7 +81,7 @@ def annotations(files: Iterable[Checked], environment: Mapping[str, str]) -> lis
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
     root = Path(environment.get("GITHUB_WORKSPACE") or ".").resolve()
-    return [_annotation(problem, root) for file in files for problem in file.problems]
+    return [_annotation(of_shell(problem), root) for file in files for problem in file.problems]
 
 
 def _annotation(problem: Problem, root: Path) -> str:

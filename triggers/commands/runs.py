@@ -14,14 +14,14 @@ import typer
 from triggers.commands.arguments import PipelineId, RunId
 from triggers.commands.completion import pipeline_ids
 from triggers.commands.failure import FAILED, CommandFailed, nobody_works
-from triggers.commands.given import json_object, named_values
+from triggers.commands.given import as_texts, json_object, named_values, wants_text
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
 from triggers.commands.service import in_loop
 from triggers.place import Place
 
 if TYPE_CHECKING:
     from triggers.commands.following import Followed
-    from triggers.reading import OverApi
+    from triggers.reading import OverApi, Refused
 
 Document: TypeAlias = dict[str, Any]
 
@@ -52,10 +52,10 @@ def run(
 
     place = Place(config, data, os.environ)
     if detach:
-        started = asyncio.run(_detached(place, pipeline, values))
+        started = asyncio.run(_detached(place, pipeline, values, given or ()))
         print_json(started) if as_json else typer.echo(started["id"])
         return
-    followed = in_loop(_followed(place, pipeline, values, is_quiet=as_json))
+    followed = in_loop(_followed(place, pipeline, values, given or (), is_quiet=as_json))
     if as_json:
         print_json(followed.told)
     _end(followed, is_quiet=as_json)
@@ -167,16 +167,18 @@ def _inputs(whole: str | None, pairs: Sequence[str]) -> Document:
     return inputs | named_values(pairs, "--input")
 
 
-async def _detached(place: Place, pipeline: str, inputs: Document) -> Document:
+async def _detached(place: Place, pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
     from triggers.reading import service
 
     async with service(place) as running:
         if running is None:
             raise nobody_works(place.data)
-        return await _started(running, pipeline, inputs)
+        return await _started(running, pipeline, inputs, pairs)
 
 
-async def _followed(place: Place, pipeline: str, inputs: Document, *, is_quiet: bool) -> "Followed":
+async def _followed(
+    place: Place, pipeline: str, inputs: Document, pairs: Sequence[str], *, is_quiet: bool
+) -> "Followed":
     from rich.console import Console
 
     from triggers.commands.following import follow, view
@@ -188,7 +190,7 @@ async def _followed(place: Place, pipeline: str, inputs: Document, *, is_quiet: 
     async with contextlib.AsyncExitStack() as stack:
         found = await stack.enter_async_context(service(place))
         running = found if found else await stack.enter_async_context(_own_service(place))
-        started = await _started(running, pipeline, inputs)
+        started = await _started(running, pipeline, inputs, pairs)
         with view(Console(quiet=True) if is_quiet else console(err=True)) as shown:
             followed = await follow(running, started["id"], stopping, shown)
         if not followed.is_over:
@@ -202,8 +204,8 @@ def _own_service(place: Place) -> "contextlib.AbstractAsyncContextManager[OverAp
     return own_service(place)
 
 
-async def _started(running: "OverApi", pipeline: str, inputs: Document) -> Document:
-    """The run as the service began it; a pipeline that cannot run is explained."""
+async def _started(running: "OverApi", pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
+    """The run as the service began it; a pipeline that cannot run is explained, and so is an input that is no text."""
     from durable.language.problem import suggestion
     from triggers.reading import Refused
 
@@ -211,13 +213,20 @@ async def _started(running: "OverApi", pipeline: str, inputs: Document) -> Docum
         return await running.start(pipeline, inputs)
     except Refused as refused:
         if refused.status != 404:
-            raise
+            raise _with_texts(refused, pairs) from None
     known = {each["id"]: each for each in await running.pipelines()}
     if pipeline in known:
         why = "; ".join(known[pipeline]["problems"]) or "it is disabled"
         raise CommandFailed(f"the pipeline {pipeline} cannot run: {why}")
     hint = suggestion(pipeline, known) or "`waypost pipelines` lists them"
     raise CommandFailed(f"there is no pipeline {pipeline!r}; {hint}")
+
+
+def _with_texts(refused: "Refused", pairs: Sequence[str]) -> Exception:
+    """The refusal, with how to give a text where one of `--input` was taken for other JSON."""
+    problems = (problem.partition(": ") for problem in f"; {refused}".split("; inputs."))
+    hint = as_texts(pairs, "--input", [name for name, _, detail in problems if wants_text(detail)])
+    return CommandFailed(f"{refused}; {hint}") if hint else refused
 
 
 # -- ending -----------------------------------------------------------------------------------------------------

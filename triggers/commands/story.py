@@ -10,9 +10,11 @@ from rich.text import Text
 from durable.language.problem import printable
 from triggers.commands import advice
 from triggers.commands.output import (
+    GAP,
     between,
     counted,
     cut,
+    is_cut,
     json_text,
     moment,
     print_fields,
@@ -106,16 +108,23 @@ def _print_step(out: Console, path: str, step: Document) -> None:
 
 
 def print_history(out: Console, history: Iterable[Document]) -> None:
-    """A line an entry."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    """A line an entry; where one is cut, how to see all of it."""
+    grid = Table.grid(padding=(0, GAP, 0, 0))
     for name in ("sequence", "at", "type"):
         grid.add_column(justify="right" if name == "sequence" else "left", no_wrap=True)
     grid.add_column()
-    for entry in history:
-        said = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
-        at = moment(entry["at"])[11:] if out.is_terminal else moment(entry["at"])
-        grid.add_row(f"  {entry['sequence']}", at, entry["type"], cut(json_text(said)) if said else "")
+    rows = [_entry(out, entry) for entry in history]
+    for row in rows:
+        grid.add_row(*row)
     print_plainly(out, grid)
+    if is_cut(out, rows):
+        out.print("what ends with … is cut: --json prints all of it, and so does a pipe")
+
+
+def _entry(out: Console, entry: Document) -> tuple[str | Text, ...]:
+    said = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
+    at = moment(entry["at"])[11:] if out.is_terminal else moment(entry["at"])
+    return f"  {entry['sequence']}", at, entry["type"], cut(json_text(said)) if said else ""
 
 
 def print_deliveries(out: Console, found: Iterable[Document]) -> None:

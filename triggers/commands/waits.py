@@ -4,7 +4,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -12,18 +12,21 @@ import typer
 
 from triggers.commands.arguments import RunId
 from triggers.commands.completion import run_ids
-from triggers.commands.failure import nobody_works
-from triggers.commands.given import json_value, named_values
+from triggers.commands.failure import CommandFailed, nobody_works
+from triggers.commands.given import as_texts, json_value, named_values, wants_text
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
 from triggers.place import Place
 
 if TYPE_CHECKING:
-    from triggers.reading import OverApi
+    from triggers.reading import Mistake, OverApi
 
 Document: TypeAlias = dict[str, Any]
 
 StepPath = Annotated[str, typer.Argument(help="The step's path, as `waypost show` tells it.")]
 Why = Annotated[str | None, typer.Option("--reason", help="How that is known, for those who read it.")]
+
+OPTIONS = {"name": "--name", "comment": "--comment", "data": "--value", "fields": "--field"}
+"""What gives each part of an answer."""
 
 
 def waits(
@@ -75,7 +78,32 @@ def answer(
     said |= {key: each for key, each in given.items() if each is not None}
     if value is not None:
         said["data"] = json_value(value, "--value")
-    _say(config, data, lambda running: running.answer(run, said), "answered", as_json=as_json)
+    _say(config, data, lambda running: _answered(running, run, said, field or ()), "answered", as_json=as_json)
+
+
+async def _answered(running: "OverApi", run: str, said: Document, pairs: Sequence[str]) -> Document:
+    """Answer; what does not fit is told by the command's options."""
+    from triggers.reading import Refused
+
+    try:
+        return await running.answer(run, said)
+    except Refused as refused:
+        if not refused.mistakes:
+            raise
+        told = [_told(mistake, said) for mistake in refused.mistakes]
+        texts = [mistake.name.removeprefix("fields.") for mistake in refused.mistakes if wants_text(mistake.detail)]
+        hint = as_texts(pairs, "--field", texts)
+        raise CommandFailed("; ".join([*told, *([hint] if hint else [])])) from None
+
+
+def _told(mistake: "Mistake", said: Document) -> str:
+    """A mistake by the option that gives what is wrong."""
+    part, _, field = mistake.name.partition(".")
+    if part == "approved":
+        given = "--approve" if said.get("approved") else "--reject"
+        return f"`{given}`: {mistake.detail}" if "approved" in said else "say `--approve` or `--reject`"
+    option = OPTIONS.get(part, part)
+    return f"`{option} {field}=…`: {mistake.detail}" if field else f"`{option}`: {mistake.detail}"
 
 
 def resolve(

@@ -4,6 +4,6 @@ What reads the journal is imported only there: that takes longer than most comma
 """
 
 from triggers.reading.reading import Reading, reading
-from triggers.reading.service import OverApi, Refused, service
+from triggers.reading.service import Mistake, OverApi, Refused, service
 
-__all__ = ["OverApi", "Reading", "Refused", "reading", "service"]
+__all__ = ["Mistake", "OverApi", "Reading", "Refused", "reading", "service"]

@@ -4,8 +4,8 @@ import contextlib
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import httpx
@@ -17,12 +17,20 @@ from triggers.place import ADDRESS_FILE, Place
 Document: TypeAlias = dict[str, Any]
 
 
+class Mistake(NamedTuple):
+    """One thing that is wrong with what was sent: its name in the API, and why."""
+
+    name: str
+    detail: str
+
+
 class Refused(Exception):
     """The service answered with an error; the message is its own, `status` that of HTTP."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, mistakes: Sequence[Mistake] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.mistakes = tuple(mistakes)
 
 
 class OverApi:
@@ -59,11 +67,19 @@ class OverApi:
         waits: list[Document] = []
         asked: dict[str, str | int | None] = {"run": run}
         while True:
-            page = await self._ask("GET", "/api/waits", params=_given(asked))
+            page = await self._page_of_waits(asked)
             waits += page["waits"]
             if page["after"] is None:
                 return waits
             asked = {"after": page["after"]}
+
+    async def _page_of_waits(self, asked: Mapping[str, str | int | None]) -> Document:
+        try:
+            return await self._ask("GET", "/api/waits", params=_given(asked))
+        except Refused as refused:
+            if refused.status == 404 and asked.get("run"):
+                raise RunMissing(str(asked["run"])) from None
+            raise
 
     async def deliveries(self, **filters: str | int | None) -> list[Document]:
         return list((await self._ask("GET", "/api/deliveries", params=_given(filters)))["deliveries"])
@@ -122,8 +138,15 @@ class OverApi:
             raise
 
     async def _say(self, run: str, what: str, said: Mapping[str, JSON]) -> Document:
-        """Say something to a run; a 404 is about the run or about one of its steps, and says which."""
-        return await self._ask("POST", f"/api/runs/{quote(run, safe='')}/{what}", json=said)
+        """Say something to a run; a 404 is about the run or about one of its steps."""
+        try:
+            return await self._ask("POST", f"/api/runs/{quote(run, safe='')}/{what}", json=said)
+        except Refused as refused:
+            if refused.status == 404:
+                await self._ask_of(
+                    run, "GET", "/history", params={"limit": 1}
+                )  # raises if it is the run that is missing
+            raise
 
     async def _ask(self, method: str, path: str, **more: Any) -> Document:
         return self._read(await self._client.request(method, path, **more))
@@ -135,8 +158,12 @@ class OverApi:
             what = f"{self.url} answered {answer.status_code} without JSON: is it Waypost?"
             raise Refused(what, answer.status_code) from None
         if answer.is_error:
-            raise Refused(str(document.get("detail", document)), answer.status_code)
+            raise Refused(str(document.get("detail", document)), answer.status_code, _mistakes(document))
         return document
+
+
+def _mistakes(document: Document) -> list[Mistake]:
+    return [Mistake(str(each["name"]), str(each["detail"])) for each in document.get("errors", ())]
 
 
 def _given(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
