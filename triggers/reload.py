@@ -68,7 +68,7 @@ class Reload:
                 await self._runner.offer(file.definition)
         before = _by_path(self._folder.files)
         changed = self._folder.serve(loaded)
-        self._webhooks.serve(self._folder.hooks)
+        self._webhooks.serve(self._folder.hooks, are_all=not self._folder.broken)
         await self._schedules.serve(self._folder.schedules, self._folder.broken)
         after = _by_path(self._folder.files)  # a file that is valid in itself may want what another has
         for path in (file.path for file in changed):

@@ -26,6 +26,7 @@ from connectors.egress import Egress
 from durable import metrics
 from durable.action import Connector
 from durable.clock import new_id, now
+from durable.ids import first_id
 from durable.journal import Journal
 from durable.runner import Limits, Runner
 from durable.runner.attempt import Workbench
@@ -84,8 +85,10 @@ async def compose(
     *,
     address: tuple[str, int],
     connectors: Sequence[Connector] = BUILT_IN,
+    takes_over: bool = True,
 ) -> AsyncIterator[Service]:
-    """Join the parts over the journal in `data`, and part them in the reverse order."""
+    """Join the parts over the journal in `data`, and part them in the reverse order. One that does not take runs over
+    has only those that begin in it."""
     secrets = Secrets(environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
     for warning in settings.unknown:
@@ -114,6 +117,7 @@ async def compose(
             Limits(settings.max_attempts_in_flight, settings.max_live_runs, settings.recovery_limit),
             addresses=Addresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits"),
             pipelines=folder,
+            first="" if takes_over else first_id("run", now()),
         )
         await runner.offer(*folder.definitions)
         key, key_file = api_key(data, settings)
@@ -127,7 +131,7 @@ async def compose(
         webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
         schedules = Schedules(runner, journal, now)
         reload = Reload(folder, runner, webhooks, schedules)
-        webhooks.serve(folder.hooks)
+        webhooks.serve(folder.hooks, are_all=not folder.broken)
         await schedules.serve(folder.schedules, folder.broken)
         keys = Keys(journal, key, now)
         await keys.load()

@@ -89,7 +89,9 @@ def undo_input(node: ActionNode, scope: Mapping[str, object]) -> tuple[Value | N
     return Value.of(rendered), secrets
 
 
-def raised(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
+def raised(
+    path: str, attempt: int, error: ActionError, *, started_at: int, at: int, is_repeated: bool = False
+) -> AttemptFailed:
     """The fact that an attempt failed. What an action says of its error is taken as far as it makes sense."""
     failure = Failure.of(
         error.error_class if error.error_class in get_args(ErrorClass) else "internal",
@@ -101,7 +103,15 @@ def raised(path: str, attempt: int, error: ActionError, *, started_at: int, at: 
         retry_after=_milliseconds(error.retry_after),
     )
     ending = error.ending if error.ending in get_args(Ending) else "unknown"
-    return AttemptFailed(at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending=ending)
+    return AttemptFailed(
+        at=at,
+        path=path,
+        attempt=attempt,
+        started_at=started_at,
+        error=failure,
+        ending=ending,
+        is_repeated=is_repeated,
+    )
 
 
 def _milliseconds(seconds: object) -> int | None:

@@ -85,7 +85,8 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
 
 
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
-    """An attempt ended without an output. `output` stands where the action returned and what it returned is unfit."""
+    """An attempt ended without an output. `output` stands where the action returned and what it returned is unfit. One
+    that `is_repeated` may have been made before, by a process that died without a word of it."""
 
     path: str
     attempt: int
@@ -93,6 +94,7 @@ class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
     ending: Ending
     started_at: int | None = None
     output: Value | None = None
+    is_repeated: bool = False
 
 
 class AttemptLost(Entry, frozen=True, tag="attempt_lost"):

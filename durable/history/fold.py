@@ -154,7 +154,7 @@ def _apply_to_attempt(
             step.is_started = True
         case AttemptFailed():
             step.error, step.is_started = entry.error, False
-            step.is_doubtful |= entry.ending == "unknown"
+            step.is_doubtful |= entry.ending == "unknown" or entry.is_repeated
         case AttemptLost():
             step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
         case RetryScheduled():

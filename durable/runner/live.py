@@ -20,14 +20,15 @@ class Adrift:
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """A run in memory, owned by this node under `epoch`. `is_settling` while it is being taken over; `holds_slot` from
-    its beginning to its first attempt, if it could expire. While it `is_taking` what is in its inbox, it may be
-    `is_called` again."""
+    """A run in memory, owned by this node under `epoch`; `taken_at` (ms) it was taken over, if it was. `is_settling`
+    while that goes on; `holds_slot` from its beginning to its first attempt, if it could expire. While it `is_taking`
+    what is in its inbox, it may be `is_called` again."""
 
     run: str
     definition: Definition
     state: State
     epoch: int
+    taken_at: int = 0
     is_settling: bool = False
     is_gone: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)

@@ -233,7 +233,15 @@ class Owner(Keeper):
 
     async def _attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> None:
         report = partial(self.report, live)
-        attempt = Attempt(self._bench, live.definition, live.state, effect.path, report, is_recorded=is_recorded)
+        attempt = Attempt(
+            self._bench,
+            live.definition,
+            live.state,
+            effect.path,
+            report,
+            is_recorded=is_recorded,
+            is_repeated=is_recorded and effect.due <= live.taken_at and not effect.starts_durably,
+        )
         live.attempts[effect.path] = attempt
         try:
             if effect.starts_durably:

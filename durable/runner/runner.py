@@ -68,7 +68,8 @@ class Limits:
 
 
 class Runner(Inbox):
-    """Takes runs in and advances them; `pipelines` are what they can call, and what events start."""
+    """Takes runs in and advances them; `pipelines` are what they can call, and what events start. Runs whose name is
+    less than `first` are left to others."""
 
     def __init__(
         self,
@@ -78,11 +79,13 @@ class Runner(Inbox):
         *,
         addresses: Addresses,
         pipelines: Pipelines | None = None,
+        first: str = "",
     ) -> None:
         super().__init__(journal, bench, attempts=limits.attempts_in_flight, patience=limits.evict_after)
         self._limits = limits
         self._addresses = addresses
         self._pipelines = pipelines or NoPipelines()
+        self._first = first
         self._definitions: dict[str, Definition] = {}
         self._admitting = 0
 
@@ -254,7 +257,8 @@ class Runner(Inbox):
     # -- owning -------------------------------------------------------------------------------------------------
 
     async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
-        """Take over an unfinished run and perform what a restart owes it; None if it has ended or cannot be taken now.
+        """Take over an unfinished run and perform what a restart owes it; None if it has ended, is left to others or
+        cannot be taken now.
 
         A run that cannot be taken is set adrift: the sweep tries again.
         """
@@ -262,6 +266,8 @@ class Runner(Inbox):
             await asyncio.wait({self._adopting[run]})
         if run in self.live:
             return self.live[run]
+        if run < self._first:
+            return None
         self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
         try:
             return await taking
@@ -275,14 +281,15 @@ class Runner(Inbox):
             self._adopting.pop(run, None)
 
     async def _take_over(self, run: str, *, count_recovery: bool) -> Live | None:
-        claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
+        at = self._bench.now()
+        claimed = await self._journal.claim(run, at, count_recovery=count_recovery)
         if claimed is None:
             self.adrift.pop(run, None)
             return None
         definition = await self._definition(claimed.version)
         state = await folded(self._journal, run, claimed.sequence)
         _ensure_known(state)
-        live = Live(run, definition, state, claimed.epoch, is_settling=True)
+        live = Live(run, definition, state, claimed.epoch, taken_at=at, is_settling=True)
         self._keep(live)
         await self._take_messages(live)
         await self.check_deadline(live)

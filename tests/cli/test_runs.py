@@ -131,6 +131,25 @@ def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_one(place: Path) ->
             assert until(place, unfinished["id"], "completed")
 
 
+def test_a_run_without_a_service_leaves_the_runs_of_others_alone(place: Path) -> None:
+    """They began with the environment of their service, and this shell's may lack what they need."""
+    with gate() as held:
+        write(place, "held", HELD.format(url=held.url))
+        with serving(place) as (service, _):
+            begun = waypost("run", "held", "--detach", "--json", cwd=place)
+            run = json.loads(begun.stdout)["id"]
+            assert held.arrived.wait(10)
+            service.kill()
+        held.arrived.clear()
+        held.opened.set()
+        found = waypost("run", "greet", "--input", "name=Ada", cwd=place, WAYPOST_EGRESS_ALLOW="")
+        assert found.returncode == 0, found.stderr
+        assert not held.arrived.is_set()
+        assert json.loads(waypost("show", run, "--json", cwd=place).stdout)["finished_at"] is None
+        with serving(place):
+            assert until(place, run, "completed")
+
+
 def test_a_service_that_goes_away_while_it_is_followed_is_no_end_of_the_run(place: Path) -> None:
     with gate() as held:
         write(place, "held", HELD.format(url=held.url))

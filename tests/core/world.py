@@ -437,7 +437,8 @@ class World:
                         self.definition, state, path, attempt, output, problem=problem, started_at=at, at=at
                     )
                 )
-        return raised(path, attempt, error, started_at=at, at=at)
+        is_repeated = [each[:2] for each in self.performed].count((path, attempt)) > 1
+        return raised(path, attempt, error, started_at=at, at=at, is_repeated=is_repeated)
 
     # -- waits, children, events --------------------------------------------------------------------------------
 

@@ -72,6 +72,23 @@ async def test_a_new_file_is_served_and_a_clash_disables_the_later_one(tmp_path:
         assert await _said(service) == "first"
 
 
+async def test_senders_come_again_while_a_file_is_broken_that_may_have_their_webhook(tmp_path: Path) -> None:
+    trigger = "triggers: [{{id: h, use: webhook, with: {{path: /{0}, verify: none}}}}]"
+    hook = trigger + "\nsteps: [{{id: a, use: log.write, {1}}}]\n"
+    whole, broken = hook.format("whole", "with: {message: x}"), hook.format("broken", "wiht: {message: x}")
+    async with running(tmp_path, {"whole": whole, "broken": broken}) as service:
+        paths = ("/hooks/whole", "/hooks/broken", "/hooks/unknown")
+        answers = [await service.client.post(path, json={}) for path in paths]
+        assert [answer.status_code for answer in answers] == [202, 503, 503]
+        assert answers[1].content == answers[2].content
+        assert int(answers[1].headers["retry-after"]) > 0
+
+        (tmp_path / "config" / "pipelines" / "broken.yaml").write_text(broken.replace("wiht", "with"))
+        while (await service.client.post("/hooks/broken", json={})).status_code != 202:
+            await asyncio.sleep(0.05)
+        assert (await service.client.post("/hooks/unknown", json={})).status_code == 401
+
+
 # -- what is said of it -----------------------------------------------------------------------------------------
 
 

@@ -154,7 +154,7 @@ async def test_without_a_public_url_such_a_file_is_refused_with_its_line(tmp_pat
         (problem,) = file["problems"]
         assert "pay.yaml:5:" in problem
         assert "set `public_url` in settings.toml or WAYPOST_PUBLIC_URL" in problem
-        assert (await _send(service, "github", {})).status_code == 401
+        assert (await _send(service, "github", {})).status_code == 503
 
 
 # -- secrets ----------------------------------------------------------------------------------------------------------

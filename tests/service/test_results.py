@@ -133,18 +133,18 @@ async def test_an_answer_that_http_cannot_say_fails_its_step(tmp_path: Path, sai
     async with running(tmp_path, {"ask": ANSWERING}) as service:
         answer = await service.client.post("/hooks/ask", **_asked(answer=said))
 
-        assert answer.status_code == 200
+        assert answer.status_code == 500
         assert answer.json()["status"] == "failed"
         assert why in answer.json()["error"]["message"]
 
 
 async def test_a_run_that_ends_without_an_answer_tells_what_it_came_to(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        failed = (await service.client.post("/hooks/ask", **_asked(fails=True))).json()
-        silent = (await service.client.post("/hooks/ask", json={"id": "b"})).json()
+        failed = await service.client.post("/hooks/ask", **_asked(fails=True))
+        silent = await service.client.post("/hooks/ask", json={"id": "b"})
 
-        assert (failed["status"], failed["error"]["message"]) == ("failed", "no answer")
-        assert (silent["status"], silent["outputs"]) == ("completed", None)
+        assert (failed.status_code, failed.json()["error"]["message"]) == (500, "no answer")
+        assert (silent.status_code, silent.json()["status"], silent.json()["outputs"]) == (200, "completed", None)
 
 
 async def test_an_answer_outlives_the_service(tmp_path: Path) -> None:

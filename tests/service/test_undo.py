@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.gates import Gates, begin, dead, until_status
+from tests.service.running import ENVIRONMENT, outside, running
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +143,34 @@ async def test_what_cannot_be_taken_back_stays_visible(tmp_path: Path) -> None:
     [left] = gates.given[-1]["not_undone"]
     assert left["step"] == "both.slow"
     assert [undo["status"] for undo in found["undo"]] == ["failed"]
+
+
+# -- attempts of which nobody knows ------------------------------------------------------------------------------------
+
+HOLDS = """
+steps:
+  - id: hold
+    use: http.post
+    with: {url: "URL/holds", headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}}
+    undo: {use: http.delete, with: {url: "URL/holds/{{ output.body.n }}"}}
+on_failure: [{id: back, use: flow.undo}]
+"""
+
+
+async def test_an_effect_that_a_crash_cut_off_is_not_forgotten_where_its_repetition_cannot_be_sent(
+    tmp_path: Path,
+) -> None:
+    known = ENVIRONMENT | {"WAYPOST_SECRET_TOKEN": "t"}
+    async with outside() as world:
+        pipelines = {"p": HOLDS.replace("URL", world.url)}
+        world.hangs = 1
+        async with running(tmp_path, pipelines, known, drain_timeout="0s") as service:
+            run = (await service.start("p")).json()["id"]
+            await world.arrived.wait()
+            place = dead(tmp_path)
+        async with running(place, pipelines) as service:
+            ended = await service.ended(run)
+    assert ended["error"]["code"] == "secret_missing"
+    assert [(undo["step"], undo["status"]) for undo in ended["undo"]] == [("hold", "failed")]
+    (left,) = ended["steps"]["back"]["output"]["not_undone"]
+    assert left["step"] == "hold"

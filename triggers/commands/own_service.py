@@ -16,7 +16,8 @@ from triggers.settings import Settings
 
 @asynccontextmanager
 async def own_service(place: Place) -> AsyncIterator[OverApi]:
-    """A service on a free port of this machine; it drains in the end."""
+    """A service on a free port of this machine; it drains in the end. Runs that began elsewhere are left alone: they
+    belong to a service with its own environment."""
     if not (place.config / "pipelines").is_dir():
         raise no_pipelines(place.config)
     quiet = {} if place.environment.get("WAYPOST_LOG_LEVEL") else {"log_level": "error"}
@@ -26,7 +27,9 @@ async def own_service(place: Place) -> AsyncIterator[OverApi]:
         address = listener.getsockname()[:2]
         try:
             async with (
-                compose(settings, place.config, place.data, place.environment, address=address) as composed,
+                compose(
+                    settings, place.config, place.data, place.environment, address=address, takes_over=False
+                ) as composed,
                 at_work(composed, listener, fires_schedules=False),
                 service(place) as running,
             ):

@@ -41,10 +41,12 @@ def accepted(admitted: Admitted, reply: Reply | None) -> Answer:
     return _json(202, body)
 
 
-def result(admitted: Admitted, told: Mapping[str, JSON]) -> Answer:
-    """What the run came to: its status, and its outputs or its error."""
+def result(admitted: Admitted, told: Mapping[str, JSON], *, owes_answer: bool) -> Answer:
+    """What the run came to: its status, and its outputs or its error. One that `owes_answer` and did not complete is an
+    error to its sender."""
     came_to = {name: told[name] for name in ("status", "outputs", "error")}
-    return _json(200, {"event": admitted.event, "runs": list(admitted.runs), **came_to})
+    status = 500 if owes_answer and told["status"] != "completed" else 200
+    return _json(status, {"event": admitted.event, "runs": list(admitted.runs), **came_to})
 
 
 def of_step(admitted: Admitted, given: JSON) -> Answer:

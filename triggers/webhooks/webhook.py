@@ -49,6 +49,9 @@ REJECTIONS_A_MINUTE = 60
 RESULT_SECONDS = 25.0
 """How long a sender waits who is to be told the result, or what a step says; most of them wait for 30 s."""
 
+BROKEN_SECONDS = 60
+"""After which a sender may try again whose webhook may be one of a broken file."""
+
 PATH_LIMIT = 500
 """Characters of a request's path that a delivery keeps."""
 
@@ -132,8 +135,9 @@ class Webhooks:
         self._limiters = limiters
         self.serve([])
 
-    def serve(self, hooks: Sequence[Hook]) -> None:
-        """Answer for these from now on."""
+    def serve(self, hooks: Sequence[Hook], *, are_all: bool = True) -> None:
+        """Answer for these from now on. Unless they `are_all`, as a file is broken, others may be there again soon."""
+        self._are_all = are_all
         own = [(hook.methods, hook) for hook in hooks]
         greeting = [(hook.greeting_methods, hook) for hook in hooks if hook.greeting_methods]
         self._routes = (*own, *greeting)
@@ -182,7 +186,12 @@ class Webhooks:
             DECOY.check(received, ["decoy"], at / 1000)
         mac(b"decoy", received.body, "sha256")
         hashlib.sha256(received.body).digest()
-        return answers.refused()
+        return self._refused()
+
+    def _refused(self) -> Answer:
+        if self._are_all:
+            return answers.refused()
+        return answers.busy("the signature does not fit, or the webhook's pipeline is broken for now", BROKEN_SECONDS)
 
     async def _take(self, arrived: Arrived) -> Answer:
         hook = arrived.hook
@@ -196,7 +205,7 @@ class Webhooks:
             return await self._admit(arrived, verified, arrival)
         except Rejected as rejected:
             self._record(arrived, "rejected", f"{rejected.reason}: {rejected}")
-            return answers.refused()
+            return self._refused()
         except TooMany as too_many:
             self._record(arrived, "rejected", str(too_many))
             return answers.too_many(too_many.wait, is_read=True)
@@ -266,7 +275,7 @@ class Webhooks:
             return answers.of_step(admitted, told["answer"])
         if told["finished_at"] is None:
             return answers.accepted(admitted, hook.reply)
-        return answers.result(admitted, told)
+        return answers.result(admitted, told, owes_answer=hook.respond == "step")
 
     def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
         hook = arrived.hook
