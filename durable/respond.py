@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from durable.action import Inputs
 
@@ -62,6 +62,14 @@ class Respond(Inputs):
         default_factory=dict, max_length=HEADERS_LIMIT, description="HTTP headers by name"
     )
     body: Any = Field(None, description="Text as it is, anything else as JSON; default: no body")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_different(cls, headers: dict[str, str]) -> dict[str, str]:
+        names = [name.lower() for name in headers]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice!r} is given twice")
+        return headers
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:

@@ -4,6 +4,7 @@ A file that is invalid disables only itself, visibly. One that was valid before 
 it is mended or removed.
 """
 
+import errno
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from durable.action import Action
 from durable.definition import RUN_TIMEOUT, Definition, resolve
 from durable.flow import CORE_ACTIONS
 from durable.journal import Event
+from durable.language.document import LIMITS
 from durable.language.load import Catalogue, load
 from durable.language.problem import Problem
 from durable.runner.start import Start
@@ -143,7 +145,7 @@ class Folder:
     def _read(self, path: Path) -> PipelineFile:
         before = self._loaded.get(path)
         try:
-            data = path.read_bytes()
+            data = _bytes_of(path)
         except OSError as error:
             problem = Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")
             return _refused(before, PipelineFile(path, b"", (problem,)))
@@ -181,6 +183,14 @@ class Folder:
         schedules = tuple(Planned.of(definition, spec) for spec in triggers if spec.use == "schedule")
         subscriptions = tuple(Subscription.of(definition, spec) for spec in triggers if spec.use == "event")
         return PipelineFile(path, data, loaded.problems, definition, hooks, schedules, subscriptions)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """What is in a file, so far as to see that it is too large; raises OSError."""
+    if not path.is_file():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("rb") as file:
+        return file.read(LIMITS.size + 1)
 
 
 def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:

@@ -49,6 +49,8 @@ def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: Te
         logger.handlers, logger.propagate = [], True
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if level == "info" else logging.NOTSET)
+    if level != "debug":
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a sweep that is left out is made up for by the next
 
 
 def _forgo_what_no_line_tells() -> None:

@@ -245,10 +245,12 @@ async def _recover(service: Service) -> None:
 
 
 def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
+    async def sweep() -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # which says that the service stops, and is no job's failure
+            await recovery.sweep()
+
     scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(
-        recovery.sweep, "interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True, misfire_grace_time=None
-    )
+    scheduler.add_job(sweep, "interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True, misfire_grace_time=None)
     scheduler.start()
     return scheduler
 

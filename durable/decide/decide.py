@@ -4,6 +4,7 @@ There is no clock here and no chance: the time of every decision is that of the 
 """
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from durable.decide import attempts, blocks, children, ends, undo, waits
 from durable.decide.effects import (
@@ -341,8 +342,14 @@ def _misfit(use: str, given: dict[str, JSON]) -> str | None:
         CORE_ACTIONS[use].model_validate(given)
     except ValidationError as error:
         found = error.errors(include_input=False, include_context=False, include_url=False)
-        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found[:PROBLEMS_LIMIT])
+        return "; ".join(map(_said, found[:PROBLEMS_LIMIT]))
     return None
+
+
+def _said(problem: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    what = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 def _given(state: State, path: str) -> dict[str, JSON]:

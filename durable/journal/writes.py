@@ -249,7 +249,7 @@ class Writes:
 
     def post(self, run: str, kind: str, data: Value, at: int, wait: str | None) -> Unit[PostOutcome]:
         def unit(cursor: Cursor) -> PostOutcome:
-            if wait is not None and self._hearing.is_settled(cursor, run, wait, at):
+            if wait is not None and self._is_over(cursor, run, wait, at):
                 return "answered"
             if not self._post(cursor, run, kind, data, at):
                 return "ended"
@@ -258,6 +258,13 @@ class Writes:
             return "posted"
 
         return unit
+
+    def _is_over(self, cursor: Cursor, run: str, wait: str, at: int) -> bool:
+        """Whether a wait has its end, or the run is about to be told of its own."""
+        if self._hearing.is_settled(cursor, run, wait, at):
+            return True
+        cursor.execute(self._sql.find_messages, {"of": run, "of_kind": "cancel"})
+        return cursor.fetchone() is not None
 
     def define(self, version: str, pipeline: str, data: bytes, at: int) -> Unit[None]:
         definition: Params = {"version": version, "pipeline": pipeline, "data": data, "created_at": at}

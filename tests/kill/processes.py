@@ -148,8 +148,9 @@ class Service(Child):
         await _until(partial(self._has_none, statuses), patience)
 
     async def _has_none(self, statuses: Sequence[str]) -> bool:
-        pages = [await self.ask("/runs", status=status, limit="1") for status in statuses]
-        return not any(page["runs"] for page in pages)
+        """Asked twice, since a run may go from one status to another between two questions."""
+        asked = [await self.ask("/runs", status=status, limit="1") for status in (*statuses, *statuses)]
+        return not any(page["runs"] for page in asked)
 
     async def __aexit__(self, *error: object) -> None:
         await self._client.aclose()

@@ -122,6 +122,7 @@ async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
         ({"status": 99}, "status"),
         ({"status": 204, "body": "x"}, "204 has no body"),
         ({"status": 205, "body": "x"}, "205 has no body"),
+        ({"headers": {"X-A": "1", "x-a": "2"}}, "given twice"),
         ({"headers": {"Date": "today"}}, "not for a pipeline to set"),
         ({"headers": {"X-A": "b" * 5_000}}, "4000"),
         ({"headers": {"X-A": "b\r\nSet-Cookie: c=d"}}, "one line"),
