@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from watchfiles import awatch
 
@@ -16,6 +18,11 @@ from triggers.schedules.schedules import Schedules
 from triggers.webhooks.webhook import Webhooks
 
 log = logging.getLogger("waypost.reload")
+
+Identity: TypeAlias = tuple[int, int]
+
+MISSING_SECONDS = 1.0
+"""Between two looks for a folder that is gone."""
 
 QUIET = 100
 """Milliseconds without another change after which the folder is read."""
@@ -33,18 +40,31 @@ class Reload:
         self._trouble: str | None = None
 
     async def watch(self) -> None:
-        """Reload at every change, until cancelled."""
+        """Reload at every change, until cancelled. A folder that is made anew, or comes later, is watched from then."""
         if not self._folder.path.is_dir():
             log.warning("there is no folder %s: no pipeline is served", self._folder.path)
-            return
-        is_due = True  # something may have changed between the service's start and the watch's
-        paths = (self._folder.path, self._folder.path.parent)  # connections stand above; an editor replaces their file
+        while True:
+            with suppress(OSError):
+                await self._watch([_identity(path) for path in self._paths])
+            await asyncio.sleep(MISSING_SECONDS)
+
+    @property
+    def _paths(self) -> tuple[Path, Path]:
+        """Connections stand in the folder above, and an editor replaces their file."""
+        return self._folder.path, self._folder.path.parent
+
+    async def _watch(self, folders: list[Identity]) -> None:
+        """Watch these folders as long as they are there and no others; raises OSError."""
+        is_due = True  # something may have changed before the watch began
         watching = awatch(
-            *paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
+            *self._paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
         )
-        async for changes in watching:
-            if changes or is_due:
-                is_due = not await self._succeeds()
+        async with aclosing(watching):
+            async for changes in watching:
+                if changes or is_due:
+                    is_due = not await self._succeeds()
+                if [_identity(path) for path in self._paths] != folders:
+                    return
 
     async def _succeeds(self) -> bool:
         """Reload; what cannot be served now is tried again, and told once."""
@@ -100,6 +120,12 @@ class Reload:
             _tell_whether_they_count(connections)
             _list(problems)
         self._told = problems
+
+
+def _identity(folder: Path) -> Identity:
+    """What tells a folder from another that takes its place; raises OSError."""
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def _by_path(files: Iterable[PipelineFile]) -> Mapping[Path, PipelineFile]:

@@ -89,6 +89,18 @@ async def test_senders_come_again_while_a_file_is_broken_that_may_have_their_web
         assert (await service.client.post("/hooks/unknown", json={})).status_code == 401
 
 
+async def test_a_folder_that_is_replaced_or_comes_later_is_watched(tmp_path: Path) -> None:
+    async with running(tmp_path, {"p": SAYS.format("first")}) as service:
+        assert await _said(service) == "first"
+        pipelines = tmp_path / "config" / "pipelines"
+        pipelines.rename(tmp_path / "config" / "before")
+        await _until(service, 404)
+        for said in ("second", "third"):
+            pipelines.mkdir(exist_ok=True)
+            (pipelines / "p.yaml").write_text(SAYS.format(said))
+            await _until(service, said)
+
+
 # -- what is said of it -----------------------------------------------------------------------------------------
 
 
