@@ -3,9 +3,10 @@
 The full evidence is a command: `python -m tests.kill --kills 60`, and again with `--constructs`.
 """
 
+import gc
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,15 @@ from tests.kill.loop import CONSTRUCTS, STEPS, kill_loop
 from tests.kill.processes import LedgerProcess, Service
 from tests.kill.provider import Provider, Webhook
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+
+@pytest.fixture(autouse=True)
+def leftovers() -> Iterator[None]:
+    """The provider hangs up while a connection is being made, and such a socket is left to the collector: let it find
+    them here and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

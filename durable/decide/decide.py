@@ -347,9 +347,9 @@ def _misfit(use: str, given: dict[str, JSON]) -> str | None:
 
 
 def _said(problem: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-    what = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+    """In words that histories hold: another wording would be another decision."""
+    where = ".".join(map(str, problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else problem["msg"].removeprefix("Value error, ")
 
 
 def _given(state: State, path: str) -> dict[str, JSON]:

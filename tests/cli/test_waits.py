@@ -119,10 +119,10 @@ def test_a_wait_says_which_command_answers_it_and_the_command_does(place: Path) 
         for command in (["waits"], ["waits", run], ["show", run]):
             said = waypost(*command, cwd=place).stdout
             assert "an approval: Ship it?, until " in said
-            assert f"waypost answer {run} ask --approve --field amount=… | --reject" in said
+            assert f"waypost answer {run} ask --approve --field amount=VALUE | --reject" in said
             assert f"/waits/{run}/ask/" in said
         unfit = waypost("answer", run, "ask", "--approve", "--field", "amount=x", cwd=place)
-        assert (unfit.returncode, '`--field amount=…`: "x" is not of type' in unfit.stderr) == (1, True)
+        assert (unfit.returncode, '`--field amount=VALUE`: "x" is not of type' in unfit.stderr) == (1, True)
         answered = waypost("answer", run, "ask", "--approve", "--field", "amount=5", "--comment", "ok", cwd=place)
         assert answered.returncode == 0, answered.stderr
         said = until(place, run, "completed")["outputs"]["said"]
@@ -135,11 +135,11 @@ def test_a_wait_says_which_command_answers_it_and_the_command_does(place: Path) 
 def test_an_answer_that_does_not_fit_is_told_by_the_commands_options(served: Path) -> None:
     run = _start(served, "signs", "waiting")
     said = waypost("waits", run, cwd=served).stdout
-    assert f"waypost answer {run} ask --approve --field 'a b'=… --field code=… | --reject" in said
+    assert f"waypost answer {run} ask --approve --field 'a b'=VALUE --field code=VALUE | --reject" in said
     for arguments, told in (
         ([], "waypost: say `--approve` or `--reject`\n"),
         (["--value", "{}"], "`--value`: it is nothing that a wait for approval takes; say `--approve` or `--reject`"),
-        (["--approve", "--field", "a b=c"], "`--field code=…`: it is missing"),
+        (["--approve", "--field", "a b=c"], "`--field code=VALUE`: it is missing"),
         (["--approve", "--field", "a b=c", "--field", "code=17"], """given in quotes: --field 'code="17"'"""),
     ):
         found = waypost("answer", run, "ask", *arguments, cwd=served)

@@ -59,9 +59,40 @@ ORDER = """\
 | 408, 413, 415, 431 | too slow, too large, compressed or in an unknown charset, too long a head |
 | 429 with `Retry-After` | more than the rate allows |
 | 503 with `Retry-After` | it cannot be made durable now; nothing was accepted |
+| 503 instead of 401 | a file is broken and nothing of it is served, so that the webhook may be one of its own |
 
 Where a preset has a reply of its own it replaces the first three, with an empty body, and the ids stand in the headers
 `Waypost-Event` and `Waypost-Runs`.
+"""
+
+ANSWERS = """\
+## Answers
+
+`respond` says when a sender is answered: `accepted`, at once, as above; `result`, when the run has ended, with its
+status and its outputs or its error; or `step`, as soon as a step has said what.
+
+```yaml
+triggers:
+  - id: price
+    use: webhook
+    with: {path: /price, verify: {preset: github, secret: "{{ secrets.HOOK }}"}, respond: step}
+    inputs: {amount: "{{ trigger.body.amount }}"}
+inputs: {amount: {type: number}}
+steps:
+  - id: told
+    use: flow.respond
+    with: {status: 201, headers: {Cache-Control: no-store}, body: {total: "{{ inputs.amount * 1.19 }}"}}
+  - {id: note, use: log.write, with: {message: "The sender has its answer, and the run goes on"}}
+```
+
+A text is sent as it is, anything else as JSON; a `Content-Type` of yours replaces the one of that. Values of headers
+are one line of ASCII, 204, 205 and 304 go without a body, and what the server says itself (`Content-Length`, `Date`,
+`Set-Cookie`, …) is refused. A preset's own reply is not used. A page is sandboxed by its `Content-Security-Policy`,
+since it comes from the address of the API.
+
+The answer goes out once its step is checkpointed; of several, the first counts. It outlives a crash: who sends the same
+delivery again gets it. A run that ends without one answers as `result` does, with 500 unless it completed, and one that
+goes on for longer than 25 s as `accepted` does.
 """
 
 GENERIC = """
@@ -71,9 +102,13 @@ base64, `prefix`, `items`: what parts several signatures) and `token` (`header`)
 [reference](reference.md) can describe.
 """
 
-ADDRESSES = """\
-## Addresses
+RATES = """\
+## Rates and addresses
 
+Rates are a number and a duration: `{rate}` lets so many come at once, and as many again in that time.
+"""
+
+ADDRESSES = """\
 Behind a proxy, every request comes from the proxy's address: set `address_rate = "none"` and let the proxy count.
 An IPv6 sender is counted by its network of 2^64 addresses. At most {names:,} addresses are remembered.
 
@@ -89,7 +124,8 @@ def written() -> str:
     blocks = [
         BEGINNING,
         ORDER,
-        f"Rates are a number and a duration: `{_rate()}` lets so many come at once, and as many again in that time.\n",
+        ANSWERS,
+        RATES.format(rate=_rate()),
         ADDRESSES.format(names=MOST_NAMES, url=url),
         f"## The {len(known)} presets\n\n"
         + table(("preset", "who sends"), [(code(name), one_line(each.about)) for name, each in known])

@@ -77,7 +77,7 @@ def _to_fill_in(wait: Document) -> str:
     """The fields without which nobody can approve."""
     fields = wait["fields"] or {}
     required = [name for name, schema in fields.items() if not (isinstance(schema, dict) and "default" in schema)]
-    return "".join(f" --field {shlex.quote(name)}=…" for name in required)
+    return "".join(f" --field {shlex.quote(name)}=VALUE" for name in required)
 
 
 def needed(run: Document) -> Iterator[Document]:

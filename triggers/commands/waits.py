@@ -103,7 +103,7 @@ def _told(mistake: "Mistake", said: Document) -> str:
         given = "--approve" if said.get("approved") else "--reject"
         return f"`{given}`: {mistake.detail}" if "approved" in said else "say `--approve` or `--reject`"
     option = OPTIONS.get(part, part)
-    return f"`{option} {field}=…`: {mistake.detail}" if field else f"`{option}`: {mistake.detail}"
+    return f"`{option} {field}=VALUE`: {mistake.detail}" if field else f"`{option}`: {mistake.detail}"
 
 
 def resolve(
