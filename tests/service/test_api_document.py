@@ -28,7 +28,7 @@ PIPELINES = {
 ABOUT_WAITS = ("/waits", "/events", "/export", "/answer", "/resolve", "/resume")
 """Operations that `test_api_waits_document` asks for."""
 
-FUZZED_FOR = 25
+FUZZED_FOR = 12
 """Seconds; Schemathesis ends the case that is under way."""
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
