@@ -1,7 +1,4 @@
-"""What somebody named and nobody has.
-
-RunMissing           there is no such run
-"""
+"""What somebody named and nobody has; apart from what reads runs, as a command over the API needs no more of it."""
 
 
 class RunMissing(LookupError):
