@@ -1,0 +1,121 @@
+"""Python calls of one run: a signed webhook of 1 KB, three `http.post` steps to a sink, every checkpoint committed.
+
+    python -m tests.bench.calls [--runs 30] [--most 15]
+
+The service works in this process, with `sys.setprofile` on every one of its threads; the sink is a process of its own,
+and the thread that sends the webhooks is not counted. The runs come one at a time after a warm-up. A run's figure is
+the number of Python functions entered (a coroutine that goes on counts again) from its webhook until the service is
+idle; the median is exact, since only the sweep and the server's tick, once a second, fall into some of the runs. The
+table lists the files that are entered most, per run.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import uvloop
+
+from tests.bench.targets import RATE, pipelines
+from tests.bench.webhooks import SECRET, Webhooks
+from tests.service.running import running
+
+WARM_UP = 50
+ENVIRONMENT = {"WAYPOST_SECRET_BENCH": SECRET, "WAYPOST_EGRESS_ALLOW": "127.0.0.0/8"}
+QUIET = 0.03
+"""Seconds after the last step's call in which the run's last commit and its log line are done with."""
+
+ROOT = Path(__file__).parents[2]
+
+
+class Calls:
+    """Counts the functions that the profiled threads enter, while `is_counting`."""
+
+    def __init__(self) -> None:
+        self.is_counting = False
+        self.by_file: Counter[str] = Counter()
+
+    def hook(self, frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and self.is_counting:
+            self.by_file[frame.f_code.co_filename] += 1
+
+
+def send_webhooks(calls: Calls, port: int, runs: int, last_steps: IO[bytes]) -> list[Counter[str]]:
+    """Send them one at a time on one connection, in a thread that is not counted; returns what each run entered."""
+    sys.setprofile(None)
+    webhooks = Webhooks("/hooks/http")
+    counts = []
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for number in range(WARM_UP + runs):
+            calls.by_file = Counter()
+            calls.is_counting = True
+            connection.sendall(webhooks.next()[1])
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 202"), answer
+            last_steps.readline()
+            time.sleep(QUIET)
+            calls.is_counting = False
+            if number >= WARM_UP:
+                counts.append(calls.by_file)
+    return counts
+
+
+async def measure(runs: int) -> list[Counter[str]]:
+    """The functions entered by each run, by file."""
+    calls = Calls()
+    with contextlib.ExitStack() as stack:
+        port, last_steps = stack.enter_context(sink())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(contextlib.redirect_stderr(StringIO()))  # where the service writes its log
+        threading.setprofile(calls.hook)
+        sys.setprofile(calls.hook)
+        texts = pipelines(port, {"http": "http"})
+        async with running(folder, texts, ENVIRONMENT, webhook_rate=RATE, address_rate=RATE) as service:
+            threading.setprofile(None)
+            served = int(service.service.url.rpartition(":")[2])
+            with ThreadPoolExecutor(1) as own:
+                work = own.submit(send_webhooks, calls, served, runs, last_steps)
+                return await asyncio.wrap_future(work)
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[tuple[int, IO[bytes]]]:
+    """The service that the steps call: its port, and the lines that it writes, one for each run's last step."""
+    with subprocess.Popen([sys.executable, "-m", "tests.bench.sink"], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        try:
+            yield int(process.stdout.readline().removeprefix(b"port ")), process.stdout
+        finally:
+            process.kill()
+
+
+def show(counts: list[Counter[str]], most: int) -> None:
+    """Print the figure, and where the calls of the median run go."""
+    totals = [each.total() for each in counts]
+    median = statistics.median_low(totals)
+    print(f"Python calls of one run with three http.post steps: {median} (least {min(totals)}, most {max(totals)})")
+    for name, number in counts[totals.index(median)].most_common(most):
+        print(f"{number:6}  {name.removeprefix(f'{ROOT}/')}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--most", type=int, default=15, help="how many files to list")
+    given = parser.parse_args()
+    show(uvloop.run(measure(given.runs)), given.most)
