@@ -10,7 +10,7 @@ An exception of any other class is an unknown ending of class `internal`.
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -151,6 +151,17 @@ class Connector:
 
 class Inputs(BaseModel, extra="forbid"):
     """The model that an action's inputs and a connection derive from: unknown names are errors."""
+
+
+class TriggerInputs(Inputs):
+    """The model that what a kind of trigger is given derives from; `arrival` are the parts that `trigger` then has."""
+
+    arrival: ClassVar[frozenset[str]] = frozenset({"id", "type", "time", "source", "subject"})
+
+    @classmethod
+    def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
+        """The headers that no event keeps, in lower case; `given` need not be valid."""
+        return frozenset()
 
 
 def action(

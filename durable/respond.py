@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from durable.action import Inputs
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """https://www.rfc-editor.org/rfc/rfc9110#name-tokens"""
 
 OUR_HEADERS = frozenset(
@@ -32,7 +32,7 @@ RESET = 205
 
 
 def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a header")
     if name.lower() in OUR_HEADERS:
         raise ValueError(f"{name!r} is not for a pipeline to set")

@@ -2,11 +2,11 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from durable.action import Inputs
+from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.journal import Event
@@ -18,8 +18,10 @@ from triggers.starting import Filtered, ensure_wanted, start_of
 log = logging.getLogger("waypost.events")
 
 
-class OnEvent(Inputs):
+class OnEvent(TriggerInputs):
     """What an event trigger is given."""
+
+    arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"body"}
 
     type: str = Field(description="The event's type", min_length=1)
     source: str | None = Field(None, description="Where the event must come from; default: anywhere")

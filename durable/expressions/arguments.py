@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from durable.expressions.bounds import ABSENT, Evaluation, Refused, cost, ensure_count, ensure_length, kind_of
+from durable.expressions.headers import mark_header_names
 from durable.expressions.operators import is_number, look_along, missing, suggestion
 
 Function: TypeAlias = Callable[..., object]
@@ -52,9 +53,11 @@ def path_of(attribute: object) -> list[object]:
         return [attribute]
     if type(attribute) is not str or len(attribute) > 1_000:
         raise Refused(f"an attribute is a name or a path of names, not {kind_of(attribute)}")
-    return [
-        int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part for part in attribute.split(".")
-    ]
+    return [*mark_header_names([_key_of(part) for part in attribute.split(".")])]
+
+
+def _key_of(part: str) -> str | int:
+    return int(part) if part.isascii() and part.isdigit() and len(part) < 10 else part
 
 
 def find(evaluation: Evaluation, items: Sequence[object], attribute: object) -> list[object]:

@@ -133,7 +133,7 @@ def cost(value: object) -> int:
     """The work of going through a value once, not counting what is inside its items."""
     if type(value) is str:
         return 1 + len(value) // (8 if value.isascii() else 4)
-    if type(value) is list or type(value) is dict:
+    if type(value) is list or isinstance(value, dict):
         return 1 + len(value)
     return 1
 

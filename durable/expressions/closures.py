@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
 from durable.expressions.bounds import ABSENT, Evaluation, Missing, Refused, cost, plain
+from durable.expressions.headers import HeaderName, Headers
 from durable.expressions.operators import look_along, look_up, missing
 
 Code: TypeAlias = Callable[[Evaluation], object]
 
-_PLAIN_TYPES = frozenset({str, int, float, bool, type(None), list, dict})
+_PLAIN_TYPES = frozenset({str, int, float, bool, type(None), list, dict, Headers})
 
 
 def scope(evaluation: Evaluation) -> object:
@@ -61,6 +62,35 @@ class Name(Path):
         if value is ABSENT:
             self._raise(evaluation.scope, self._constants)
         return value
+
+
+class HeadersPath:
+    """A path that leads to headers as a whole."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, evaluation: Evaluation) -> object:
+        return _as_headers(self._path.find(evaluation))
+
+    def read(self, evaluation: Evaluation) -> object:
+        return _as_headers(self._path.read(evaluation))
+
+
+def _as_headers(value: object) -> object:
+    return Headers(value) if type(value) is dict else value
+
+
+def header_name(key: Code) -> Code:
+    """A key that is looked up among headers."""
+
+    def code(evaluation: Evaluation) -> object:
+        name = key(evaluation)
+        return HeaderName(name) if type(name) is str else name
+
+    return code
 
 
 def apply(function: Callable[..., object], operands: Sequence[Code], named: Mapping[str, Code], offset: int) -> Code:

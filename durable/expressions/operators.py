@@ -21,6 +21,7 @@ from durable.expressions.bounds import (
     plain,
     written,
 )
+from durable.expressions.headers import HeaderName, find_spelling
 from durable.values import JSON
 
 Key: TypeAlias = str | int
@@ -36,10 +37,12 @@ _NOUNS = {"steps": "step", "inputs": "input", "secrets": "secret"}
 
 def look_up(value: object, key: object) -> object:
     """The item of a mapping or a list; `ABSENT` if there is none."""
-    if type(value) is dict:
-        return value.get(key, ABSENT) if type(key) is str else ABSENT
+    if type(value) is dict and type(key) is str:
+        return value.get(key, ABSENT)
     if type(value) is list:
         return value[key] if type(key) is int and -len(value) <= key < len(value) else ABSENT
+    if type(key) is HeaderName and isinstance(value, Mapping):
+        key = find_spelling(value, key)
     if type(key) is str and isinstance(value, Mapping):
         try:
             return value[key]
@@ -60,8 +63,9 @@ def look_along(value: object, keys: Sequence[object]) -> object:
 def missing(root: object, keys: Sequence[object], label: str) -> Missing:
     """Say which part of a path is missing. `label` names the root; it is empty where the root is the scope."""
     value = root
-    for key in keys:
-        holder, value = value, look_up(value, key)
+    for each in keys:
+        holder, value = value, look_up(value, each)
+        key = str(each) if type(each) is HeaderName else each
         if value is ABSENT:
             return Missing(_why(holder, key, label), extended(label, key))
         label = extended(label, key)
@@ -211,7 +215,7 @@ def contains(evaluation: Evaluation, container: object, item: object) -> bool:
 
 def _comparing(evaluation: Evaluation, value: object) -> int:
     """The most work that comparing something with the value can take."""
-    if type(value) is list or type(value) is dict:
+    if type(value) is list or isinstance(value, dict):
         before = evaluation.left
         plain(evaluation, value)
         return int(before - evaluation.left)

@@ -20,6 +20,7 @@ from durable.expressions.checks import TESTS
 from durable.expressions.closures import Code
 from durable.expressions.filters import FILTERS
 from durable.expressions.grammar import parse
+from durable.expressions.headers import leads_to_headers, mark_header_names
 from durable.values import JSON
 
 DottedName: TypeAlias = tuple[str, ...]
@@ -124,14 +125,22 @@ class _Compiler:
     def _(self, node: nodes.Dict) -> Code:
         return closures.mapped([(self.code(pair.key), self.code(pair.value)) for pair in node.items], node.lineno)
 
-    def _path(self, node: nodes.Expr) -> closures.Path:
+    def _path(self, node: nodes.Expr) -> closures.Path | closures.HeadersPath:
         keys: list[str | int | Code] = []
         while isinstance(node, nodes.Getattr | nodes.Getitem) and _is_subscript(node):
             keys.insert(0, self._key(node))
             node = node.node
-        if isinstance(node, nodes.Name):
-            return self._name(node, keys)
-        return closures.Path(self.finding(node), [_key_code(key) for key in keys], "(…)", node.lineno)
+        marked = [
+            closures.header_name(key) if callable(key) and leads_to_headers(keys[:index]) else key
+            for index, key in enumerate(mark_header_names(keys))
+        ]
+        path = self._path_of(node, marked)
+        return closures.HeadersPath(path) if leads_to_headers(keys) else path
+
+    def _path_of(self, root: nodes.Expr, keys: Sequence[str | int | Code]) -> closures.Path:
+        if isinstance(root, nodes.Name):
+            return self._name(root, keys)
+        return closures.Path(self.finding(root), [_key_code(key) for key in keys], "(…)", root.lineno)
 
     def _name(self, root: nodes.Name, keys: Sequence[str | int | Code]) -> closures.Path:
         if root.name == "secrets":

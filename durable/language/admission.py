@@ -4,10 +4,12 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
+from durable.action import TriggerInputs
 from durable.language.catalogue import Catalogue
 from durable.language.check import BESIDE, check_filled, check_given
 from durable.language.document import Pointer
 from durable.language.findings import Findings
+from durable.language.headers import CREDENTIALS
 from durable.language.names import Scope
 from durable.language.problem import quoted, suggestion
 from durable.language.schemas import schemas, short
@@ -44,10 +46,13 @@ class AdmissionCheck:
             self._findings.add(("inputs", name, "default", *place), what, "change the one or the other")
 
     def _trigger(self, trigger: Mapped, pointer: Pointer, scope: Scope) -> None:
-        scope = replace(scope, parameters=_parameters(trigger))
-        check_filled(trigger, pointer, self._findings)
         use = trigger.get("use")
         model = self._catalogue.triggers.get(use) if isinstance(use, str) else None
+        scope = replace(scope, parameters=_parameters(trigger))
+        if model and issubclass(model, TriggerInputs):
+            withheld = CREDENTIALS | model.withheld_headers(mapped(trigger.get("with")))
+            scope = replace(scope, arrival=model.arrival, withheld=withheld)
+        check_filled(trigger, pointer, self._findings)
         if isinstance(use, str) and model is None:
             hint = suggestion(use, self._catalogue.triggers)
             self._findings.add((*pointer, "use"), f"there is no kind of trigger {quoted(use)}", hint)

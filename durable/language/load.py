@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
+from durable.expressions.headers import HEADERS
 from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
@@ -144,14 +145,15 @@ class _Checking:
         names = set(mapped(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
         self._filled()
         AdmissionCheck(data, findings, self.catalogue, self.texts).run(Scope(OF_A_TRIGGER, by_id, names))
-        admitted = Scope(OF_ADMISSION, by_id, names)
+        passed = _inputs_of_headers(data)
+        admitted = Scope(OF_ADMISSION, by_id, names, passed=passed)
         self.texts.templates(mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
         self.texts.constant(
             mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted, "all runs share one slot"
         )
         flows = FlowCheck(findings, places, str(data.get("id")), pipelines)
         steps = StepCheck(findings, self.catalogue, self.texts, places, flows, connections)
-        scope = Scope(OF_A_RUN, by_id, names)
+        scope = Scope(OF_A_RUN, by_id, names, passed=passed)
         steps.sequence(data.get("steps"), ("steps",), scope)
         self.texts.templates(data.get("outputs"), ("outputs",), scope)
         steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
@@ -181,6 +183,16 @@ class _Checking:
 def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:
     yield from every_step(data.get("steps"), ("steps",))
     yield from every_step(data.get("on_failure"), ("on_failure",))
+
+
+def _inputs_of_headers(data: Mapped) -> set[str]:
+    """The inputs to which a trigger gives its headers as a whole."""
+    given = (mapped(mapped(each).get("inputs")) for each, _ in _triggers(data))
+    return {name for each in given for name, value in each.items() if _is_headers(value)} - {HEADERS}
+
+
+def _is_headers(value: JSON) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\{\{\s*trigger\.headers\s*\}\}", value.strip()) is not None
 
 
 def _triggers(data: Mapped) -> Iterator[tuple[JSON, Pointer]]:

@@ -7,7 +7,8 @@ from typing import get_args
 
 from durable.action import ErrorClass
 from durable.history import StepStatus
-from durable.language.known import Fault, Known, behind, is_number, not_an_item, shown, unheld, unlike
+from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
+from durable.language.known import Fault, Held, Known, Plain, behind, is_number, not_an_item, shown, unheld, unlike
 from durable.language.problem import quoted, suggestion
 from durable.values import JSON
 
@@ -32,6 +33,7 @@ SYNTAX = frozenset({"and", "else", "false", "if", "in", "is", "none", "not", "nu
 WITH_OUTPUT = frozenset({"use", "foreach", "repeat"})
 """The kinds of step whose output can be read."""
 
+_TEXT = Plain(frozenset({"string"}))
 _ELSEWHERE = {
     "error": "it is there only in 'catch' and 'on_failure'",
     "output": "it is there only in 'keep' and 'undo'; read steps.ID.output",
@@ -82,7 +84,8 @@ class Spot:
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What can be read at one place. `visible` are the steps before it, and grows as a sequence is walked; `parameters`
-    are the names in the path of a webhook that is read there. What is None, nobody knows."""
+    are the names in the path of a webhook that is read there, `arrival` the parts that `trigger` has, `withheld` the
+    headers that are not kept, `passed` the inputs to which a trigger gives its headers. What is None, nobody knows."""
 
     roots: frozenset[str]
     spots: Mapping[str, Spot]
@@ -91,6 +94,9 @@ class Scope:
     here: Spot | None = None
     output: Known = None
     parameters: Collection[str] | None = None
+    arrival: Collection[str] = FIELDS["trigger"]
+    withheld: Collection[str] = CREDENTIALS
+    passed: Collection[str] = ()
 
     def at(self, here: Spot | None) -> "Scope":
         """The same names, for messages about another place."""
@@ -119,11 +125,11 @@ class Scope:
             message = f"the pipeline has no input {quoted(name[1])}"
             return Fault(message, suggestion(name[1], self.inputs) or "declare it under 'inputs'")
         if root == "output":
-            return unheld(self.output, name[1:], ["output"])
+            return unheld(self.output, name[1:], ["output"]) or _header_fault(self.output, ["output"], name[1:])
+        if root == "trigger":
+            return self._arrival_fault(name)
         if name[:2] == ("run", "links"):
             return self._link_fault(name)
-        if name[:2] == ("trigger", "path"):
-            return self._parameter_fault(name[2:])
         return _field_fault(root, name[1:])
 
     def misread(self, name: tuple[str, ...], value: JSON) -> Fault | None:
@@ -137,6 +143,16 @@ class Scope:
         hint = f"the HTTP status is steps.{name[1]}.output.status" if fits else f"known: {', '.join(STATUSES)}"
         return Fault(f"a step's status is a word such as 'completed', and never {_constant(value)}", hint)
 
+    def doubt_name(self, name: tuple[str, ...]) -> Fault | None:
+        """Why a name is likely never there: a header in another case than it is stored in."""
+        match name:
+            case ("inputs", passed, key, *_) if passed in self.passed and key != key.lower():
+                return Fault(
+                    f"the headers in {quoted(f'inputs.{passed}')} are in lower case",
+                    f"write inputs.{passed}['{key.lower()}'], or call the input 'headers', where any case matches",
+                )
+        return None
+
     def doubt(self, name: tuple[str, ...], value: JSON) -> Fault | None:
         """Why a name can hardly be meant to be compared with a constant: it is of another type, or never that word."""
         match name:
@@ -147,6 +163,8 @@ class Scope:
                 return unlike(behind(step.output, rest), name, value) if step and step.kind == "use" else None
             case ("output", *rest):
                 return unlike(behind(self.output, rest), name, value)
+            case ("trigger", "headers", _):
+                return unlike(_TEXT, name, value)
         return None
 
     def _unknown(self, root: str) -> Fault:
@@ -189,7 +207,8 @@ class Scope:
             case "output", kind if kind not in {*WITH_OUTPUT, None}:
                 return Fault(f"the {kind} {quoted(step.id)} has no output", "read the steps inside it")
             case "output", _:
-                return unheld(step.output, rest, name[: start + 1])
+                whole = name[: start + 1]
+                return unheld(step.output, rest, whole) or _header_fault(step.output, whole, rest)
         return None
 
     def _item_fault(self, loop: Spot, name: Sequence[str], start: int) -> Fault | None:
@@ -219,6 +238,20 @@ class Scope:
 
     def _steps_of(self, loop: Spot) -> dict[str, Spot]:
         return {spot.id: spot for spot in self.spots.values() if spot.loops[-1:] == [loop]}
+
+    def _arrival_fault(self, name: Sequence[str]) -> Fault | None:
+        """Why a part of what arrived cannot be read."""
+        if fault := _field_fault("trigger", name[1:]):
+            return fault
+        if len(name) > 1 and name[1] not in self.arrival:
+            message = f"this kind of trigger brings no {quoted(name[1])}"
+            return Fault(message, f"it has {', '.join(sorted(self.arrival))}")
+        match name[1:]:
+            case ("path", *rest):
+                return self._parameter_fault(rest)
+            case ("headers", key, *_):
+                return check_header_name("trigger.headers", key) or check_withheld(key, self.withheld)
+        return None
 
     def _parameter_fault(self, rest: Sequence[str]) -> Fault | None:
         """Why a part of the webhook's path cannot be read."""
@@ -296,6 +329,14 @@ def _class_doubt(value: JSON) -> Fault | None:
 
 def _constant(value: JSON) -> str:
     return "null" if value is None else str(value).lower()
+
+
+def _header_fault(output: Known, name: Sequence[str], rest: Sequence[str]) -> Fault | None:
+    """Why an answer's header cannot be read behind a name."""
+    has_headers = isinstance(output, Held) and output.keys.get("headers", output) is None
+    if not has_headers or len(rest) < 2 or rest[0] != "headers":
+        return None
+    return check_header_name(shown([*name, "headers"]), rest[1])
 
 
 def _field_fault(root: str, rest: Sequence[str]) -> Fault | None:

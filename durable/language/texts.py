@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from durable.expressions import Expression, ExpressionError, Template
 from durable.language.document import Pointer
 from durable.language.findings import Findings
+from durable.language.headers import doubt_underscore
 from durable.language.known import Fault
 from durable.language.names import Scope
 from durable.language.problem import Severity, quoted
@@ -162,6 +163,10 @@ def _faults(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, .
     for name in sorted(expression.names):
         if fault := scope.fault(name):
             yield name, fault, "error"
+        elif doubted := doubt_underscore(name, expression.source):
+            yield name, *doubted
+        elif fault := scope.doubt_name(name):
+            yield name, fault, "warning"
     for name, value in expression.compared:
         if fault := scope.misread(name, value):
             yield name, fault, "error"

@@ -49,7 +49,7 @@ SHOP_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WITH_SHOP = {**ENVIRONMENT, "WAYPOST_SECRET_SHOP": SHOP_SECRET}
 
 
-def _github(body: bytes, *, id: str, type: str, secret: str = "hook-secret-1") -> dict[str, str]:
+def github(body: bytes, *, id: str, type: str, secret: str = "hook-secret-1") -> dict[str, str]:
     scheme = named_scheme("github", {}, "verify")
     return {"content-type": "application/json", **sign(scheme, secret, body, 0, id=id, type=type)}
 
@@ -65,7 +65,7 @@ def _shop(service: Running, body: bytes, *, id: str, secret: str = SHOP_SECRET) 
 async def test_a_real_github_payload_becomes_a_completed_run(tmp_path: Path, event: str) -> None:
     body = next(PAYLOADS.rglob(f"github.{event}.json")).read_bytes()
     async with running(tmp_path, {"hub": GITHUB}) as service:
-        answer = await service.client.post("/hooks/github", content=body, headers=_github(body, id="1", type=event))
+        answer = await service.client.post("/hooks/github", content=body, headers=github(body, id="1", type=event))
         assert answer.status_code == 202
         assert set(answer.json()) == {"event", "runs"}
         run = await service.ended(answer.json()["runs"][0])
@@ -99,8 +99,8 @@ async def test_a_hundred_duplicates_at_once_start_one_run(tmp_path: Path) -> Non
 async def test_a_captured_request_with_a_new_unsigned_id_starts_nothing(tmp_path: Path) -> None:
     body = b'{"repository": {"full_name": "a/b"}}'
     async with running(tmp_path, {"hub": GITHUB}) as service:
-        first = await service.client.post("/hooks/github", content=body, headers=_github(body, id="1", type="push"))
-        replayed = await service.client.post("/hooks/github", content=body, headers=_github(body, id="2", type="push"))
+        first = await service.client.post("/hooks/github", content=body, headers=github(body, id="1", type="push"))
+        replayed = await service.client.post("/hooks/github", content=body, headers=github(body, id="2", type="push"))
         assert replayed.status_code == 200
         assert replayed.json()["runs"] == first.json()["runs"]
 
@@ -108,7 +108,7 @@ async def test_a_captured_request_with_a_new_unsigned_id_starts_nothing(tmp_path
 async def test_a_bad_signature_and_an_unknown_hook_get_the_same_answer(tmp_path: Path) -> None:
     body = b"{}"
     async with running(tmp_path, {"hub": GITHUB}) as service:
-        bad = await service.client.post("/hooks/github", content=body, headers=_github(b"x", id="1", type="push"))
+        bad = await service.client.post("/hooks/github", content=body, headers=github(b"x", id="1", type="push"))
         none = await service.client.post("/hooks/github", content=body)
         unknown = await service.client.post("/hooks/nobody", content=body)
         assert {answer.status_code for answer in (bad, none, unknown)} == {401}
@@ -155,7 +155,7 @@ async def test_unfit_inputs_make_a_failed_run_that_tells_why(tmp_path: Path) -> 
 )
 async def test_a_body_that_cannot_be_read_gets_a_4xx(tmp_path: Path, body: bytes, status: int) -> None:
     async with running(tmp_path, {"hub": GITHUB}, max_body_bytes=1_000_000) as service:
-        answer = await service.client.post("/hooks/github", content=body, headers=_github(body, id="1", type="push"))
+        answer = await service.client.post("/hooks/github", content=body, headers=github(body, id="1", type="push"))
         assert answer.status_code == status
         assert answer.json()["error"]
 
@@ -203,7 +203,7 @@ async def test_credentials_are_taken_out_before_the_event_is_made(tmp_path: Path
     )
     body = b'{"repository": {"full_name": "a/b"}}'
     async with running(tmp_path, {"hub": text}) as service:
-        headers = _github(body, id="1", type="push") | {"authorization": "Bearer canary-9", "cookie": "c=canary-9"}
+        headers = github(body, id="1", type="push") | {"authorization": "Bearer canary-9", "cookie": "c=canary-9"}
         client = httpx.AsyncClient(base_url=service.service.url)
         answer = await client.post("/hooks/github", content=body, headers=headers)
         await client.aclose()

@@ -302,7 +302,7 @@ async def test_a_fire_that_finds_no_room_is_tried_again_however_long_that_takes(
 
 
 async def test_inputs_that_cannot_be_made_make_a_failed_run(tmp_path: Path) -> None:
-    text = HOURLY.replace("}}\nsteps", '}, inputs: {x: "{{ trigger.body }}"}}\nsteps')
+    text = HOURLY.replace("}}\nsteps", '}, inputs: {x: "{{ trigger.id | int }}"}}\nsteps')
     async with world(tmp_path, "2026-05-04T11:59:50", text) as service:
         await service.until(ms("2026-05-04T12:00:01"))
         (run,) = await service.runs()

@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from durable.action import Inputs
+from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.language.pipeline import Duration, TriggerSpec, parse_duration
@@ -28,7 +28,7 @@ YEAR = 366 * 86_400_000
 _SAMPLE_FROM = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000
 
 
-class Schedule(Inputs):
+class Schedule(TriggerInputs):
     """What a schedule trigger is given: one of `cron`, `every` and `at`, and how it behaves."""
 
     cron: str | None = Field(

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from durable.history import RunStarted
 from durable.journal import Journal, JournalError
+from durable.language.headers import CREDENTIALS
 from durable.links import is_proof
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
@@ -24,13 +25,12 @@ from triggers.waits.answer import Misfit, Unfit
 from triggers.waits.form import PREFIX, filled_in
 from triggers.waits.question import Question
 from triggers.waits.wait import Standing, Wait, linked, state_of
-from triggers.webhooks.verifier import ALWAYS_WITHHELD
 
 FORM = "application/x-www-form-urlencoded"
 BY = "link"
 """Who answers with a link, as far as anybody knows."""
 
-WITHHELD = ALWAYS_WITHHELD | {"referer"}
+WITHHELD = CREDENTIALS | {"referer"}
 """Headers that an answer does not keep: credentials, and where the link itself may stand."""
 
 COMMENT_LIMIT = 1_000

@@ -1,5 +1,6 @@
 """A webhook as its pipeline describes it: where it listens, whom it believes, and what it makes of a request."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from re import Pattern
 from typing import Any, ClassVar, Literal, Self, TypeAlias
@@ -7,11 +8,12 @@ from typing import Any, ClassVar, Literal, Self, TypeAlias
 from pydantic import BaseModel, Field, field_validator
 from starlette.routing import compile_path
 
-from durable.action import Inputs
+from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.history import Slot
 from durable.language.pipeline import TriggerSpec, parse_duration
+from durable.values import JSON
 from triggers.webhooks.scheme import Reply
 from triggers.webhooks.verifier import Verifier, credential_headers
 
@@ -32,9 +34,10 @@ class Dedupe(BaseModel, extra="forbid"):
         return text
 
 
-class Webhook(Inputs):
+class Webhook(TriggerInputs):
     """What a webhook trigger is given."""
 
+    arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"path", "query", "headers", "body"}
     public_url: ClassVar[str] = ""
 
     path: str = Field(description="The path below /hooks; {name} takes one part of it", pattern="^/")
@@ -60,7 +63,15 @@ class Webhook(Inputs):
         return type(cls.__name__, (cls,), {"__doc__": cls.__doc__, "public_url": public_url or ""})
 
     @classmethod
-    def verifier(cls, verify: dict[str, Any] | str) -> Verifier:
+    def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
+        """The headers of the scheme's credentials; none of a `verify` that cannot be read, which is refused itself."""
+        try:
+            return credential_headers(cls.verifier(given.get("verify")).scheme)
+        except ValueError:
+            return frozenset()
+
+    @classmethod
+    def verifier(cls, verify: JSON) -> Verifier:
         """What `verify` asks for; raises ValueError."""
         return Verifier.of(verify, public_url=cls.public_url)
 

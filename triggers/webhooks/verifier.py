@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from durable.expressions import ExpressionError, Template
+from durable.language.headers import CREDENTIALS
 from durable.values import JSON
 from triggers.webhooks import handshake
 from triggers.webhooks.handshake import Answer
@@ -22,8 +23,6 @@ IDENTITY_LIMIT = 200
 
 VERIFY_KEYS = frozenset({"preset", "scheme", "secret", "verify_token"})
 """What may stand in any `verify`; the rest are options of a generic preset."""
-
-ALWAYS_WITHHELD = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,8 @@ def credential_headers(scheme: Scheme | None) -> frozenset[str]:
     """The headers that hold credentials: they are taken out before an Event is made of the request."""
     match scheme:
         case Signed():
-            return ALWAYS_WITHHELD | {scheme.sig.header}
+            return CREDENTIALS | {scheme.sig.header}
         case Token():
-            return ALWAYS_WITHHELD | {scheme.header}
+            return CREDENTIALS | {scheme.header}
         case None:
-            return ALWAYS_WITHHELD
+            return CREDENTIALS

@@ -1,0 +1,50 @@
+"""Keys of headers that can never match: what no header is called, and credentials, which no event keeps."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from durable.language.known import Fault
+from durable.language.problem import Severity, quoted
+from durable.respond import HEADER_NAME
+
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers that are taken out of every request before an event is made of it."""
+
+
+def check_header_name(holder: str, key: str) -> Fault | None:
+    """Why no header has this name; `holder` is the expression that gives the headers."""
+    if HEADER_NAME.fullmatch(key):
+        return None
+    meant = re.sub(r"[^!#$%&'*+.^`|~0-9A-Za-z-]+", "-", key.strip().strip(":").strip()).strip("-")
+    hint = f"did you mean {holder}['{meant.lower()}']" if meant else "write the header's name"
+    return Fault(f"no header is called {quoted(key)}", hint)
+
+
+def check_withheld(key: str, withheld: Collection[str]) -> Fault | None:
+    """Why a request's header is not kept."""
+    if key.lower() not in withheld:
+        return None
+    message = f"the header {quoted(key.lower())} is a credential, which is checked and never kept"
+    return Fault(message, "'verify' says how a request is checked; remove this")
+
+
+def doubt_underscore(name: Sequence[str], source: str) -> tuple[Fault, Severity] | None:
+    """A header's name that was likely meant to have hyphens: after a dot certainly, in brackets perhaps."""
+    holder, key = _split(name)
+    if not holder or "_" not in key:
+        return None
+    meant = f"did you mean {holder}['{key.lower().replace('_', '-')}']"
+    if re.search(rf"\.\s*{re.escape(key)}(?!\w)", source):
+        own = f"{holder}['{key}']"
+        return Fault(f"headers are rarely called {quoted(key)}, with '_'", f"{meant}; otherwise write {own}"), "error"
+    return Fault(f"headers are rarely called {quoted(key)}, with '_'", meant), "warning"
+
+
+def _split(name: Sequence[str]) -> tuple[str, str]:
+    """The expression that gives the headers and the key that is read in them; empty for another name."""
+    match list(name):
+        case ["trigger" | "output", "headers", key, *_]:
+            return f"{name[0]}.headers", key
+        case ["steps", id, "output", "headers", key, *_]:
+            return f"steps.{id}.output.headers", key
+    return "", ""
