@@ -32,8 +32,8 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Below 400: a redirect is an answer like another, for none is followed."""
-        return self.status < 400
+        """Whether the service did what was asked (2xx); a redirect only says where it might be done."""
+        return 200 <= self.status < 300
 
     @property
     def is_json(self) -> bool:

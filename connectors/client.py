@@ -5,7 +5,6 @@ It adds the idempotency key to what changes something, bounds what comes back, a
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import httpx
@@ -18,6 +17,7 @@ from connectors.egress import Egress
 from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
 from connectors.request import Header, Request, Timeouts
 from connectors.transport import Transport
+from connectors.url import MalformedURL, parse_url
 from durable import __version__, values
 from durable.action import ActionError, Context
 from durable.values import JSON, NotJSON
@@ -29,7 +29,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 Fields: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
 """A query's parameters or a form's fields; a sequence repeats its name."""
 
-_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OF_THE_CODED_BODY = frozenset({"content-encoding", "content-length"})
 _HEADERS: tuple[Header, ...] = (
     (b"user-agent", f"waypost/{__version__}".encode()),
@@ -39,9 +39,6 @@ _HEADERS: tuple[Header, ...] = (
 
 _JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 _FORM: tuple[Header, ...] = ((b"content-type", b"application/x-www-form-urlencoded"),)
-
-parsed = lru_cache(maxsize=256)(httpx.URL)
-"""To judge a URL takes as long as to send a request; most steps send to the same one again and again."""
 
 
 class Exchange(Protocol):
@@ -133,14 +130,12 @@ class HttpClient:
     def _request(
         self, context: Context, method: str, url: str, given: Mapping[str, str], params: Fields | None, body: _Body
     ) -> Request:
-        key = context.next_key() if method in _UNSAFE and not _names_a_key(given) else None
+        key = context.next_key() if method in UNSAFE and not names_a_key(given) else None
         try:
-            target = parsed(url).copy_merge_params(params) if params else parsed(url)
+            target = parse_url(url).copy_merge_params(params) if params else parse_url(url)
             headers = _headers(target, given, key, body)
-        except (httpx.InvalidURL, UnicodeError, TypeError) as error:
-            raise invalid(f"{method}: the request cannot be made: {error}") from error
-        if target.userinfo:
-            raise invalid(f"{where(method, target)}: the URL holds a user or password; send an Authorization header")
+        except (MalformedURL, UnicodeError, TypeError) as error:
+            raise invalid(f"{method}: the request cannot be made: {error}") from None
         return Request(method, target, headers, body.content, self._timeouts, context.ensure_open)
 
     async def _answer(self, exchange: Exchange) -> Answer:
@@ -173,7 +168,7 @@ def _door(transport: httpx.AsyncBaseTransport) -> _Door:
     return transport if isinstance(transport, Transport) else BorrowedTransport(transport)
 
 
-def _names_a_key(given: Mapping[str, str]) -> bool:
+def names_a_key(given: Mapping[str, str]) -> bool:
     return any(name.lower() == "idempotency-key" for name in given)
 
 

@@ -1,6 +1,7 @@
 """How what went wrong on the way out becomes the `ActionError` that says what is known of the effect."""
 
 import math
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
@@ -9,10 +10,14 @@ import httpx
 from connectors.answer import Answer
 from connectors.egress import EgressRefused
 from durable.action import ActionError, ErrorClass
+from durable.language.problem import printable
 
 EXCERPT_LIMIT = 64_000
 """Characters of an answer's body that an error carries. The history keeps the beginning of them; it is cut there, after
 secrets were taken out, since half a secret is not recognised any more."""
+
+LOCATION_LIMIT = 200
+"""Characters of a Location in a message."""
 
 GATEWAY = (502, 504)
 """What a gateway answers when it lost the answer of the service behind it."""
@@ -38,17 +43,33 @@ def of_transport(error: httpx.TransportError, where: str) -> ActionError:
             return ActionError(f"{where}: {error}", error_class="network", code="answer_lost", ending="unknown")
 
 
-def of_answer(answer: Answer, where: str) -> ActionError:
-    """An answer that is a refusal: its status is the code, and the beginning of its body the details."""
-    body = answer.text()
+def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
+    """An answer that is a refusal: its status is the code, and the beginning of its body the details. `reason` is why
+    a redirect was not followed."""
+    body, location = answer.text(), describe_location(answer)
+    leads = f" and leads to {location}" if location else ""
     return ActionError(
-        f"{where} answered {answer.status}",
+        f"{where} answered {answer.status}{leads}{reason and f': {reason}'}",
         error_class=error_class(answer),
         code=str(answer.status),
         ending="unknown" if answer.status in GATEWAY else "answered",
         retry_after=retry_after(answer.headers),
-        details={"status": answer.status, "body": None if body is None else body[:EXCERPT_LIMIT]},
+        details={
+            "status": answer.status,
+            "body": None if body is None else body[:EXCERPT_LIMIT],
+            **({"location": location} if location else {}),
+        },
     )
+
+
+def describe_location(answer: Answer) -> str | None:
+    """What a redirect's Location says, without user, query and fragment, which may hold what is secret."""
+    location = answer.headers.get("location", "").strip()
+    if not 300 <= answer.status < 400 or not location:
+        return None
+    address, mark, _ = re.sub(r"//[^/?#]*@", "//***@", location).partition("?")
+    address, fragment, _ = address.partition("#")
+    return printable(address[:LOCATION_LIMIT]) + ("…" if mark or fragment or len(address) > LOCATION_LIMIT else "")
 
 
 def error_class(answer: Answer) -> ErrorClass:

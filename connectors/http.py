@@ -1,9 +1,10 @@
 """HTTP requests: `http.get`, `post`, `put`, `patch`, `delete`, and `request` for any method.
 
-An answer below 400 is a success, or what `expect` lists; a redirect is not followed. An answer that says it is JSON
-and is not stays text: the effect has happened, and no attempt to read it may repeat it. Every request that changes
-something carries the step's idempotency key as `Idempotency-Key`, so all of them may be repeated after a crash. Where
-a service ignores that key and a second effect would hurt, the step says `on_crash: park`.
+An answer of 2xx is a success, or what `expect` lists, and so is a 304 to a conditional GET. A redirect delivers
+nothing: it is followed where `redirects` says so, and fails the step otherwise. An answer that says it is JSON and is
+not stays text: the effect has happened, and no attempt to read it may repeat it. Every request that changes something
+carries the step's idempotency key as `Idempotency-Key`, so all of them may be repeated after a crash. Where a service
+ignores that key and a second effect would hurt, the step says `on_crash: park`.
 
 With a connection a step's URL is joined to its `base_url`. What the connection adds is sent there, and nowhere else.
 """
@@ -18,9 +19,10 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 
 from connectors import failure
 from connectors.answer import Answer
-from connectors.client import HttpClient, invalid, parsed, where
+from connectors.client import UNSAFE, HttpClient, invalid, names_a_key, where
 from connectors.join import is_absolute, join
-from connectors.origin import Origin
+from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
+from connectors.url import parse_url
 from durable.action import ActionError, Connector, Context, Inputs, Secret, action
 from durable.values import JSON, NESTING_LIMIT, NotJSON, check
 
@@ -31,6 +33,8 @@ BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
 LEVEL_LIMIT = NESTING_LIMIT // 2
 """Levels of an answer's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
 
+
+_CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})
 
 RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 
@@ -47,12 +51,8 @@ class HttpConnection(Inputs):
     @field_validator("base_url")
     @classmethod
     def leads_somewhere(cls, base_url: str) -> str:
-        try:
-            url = httpx.URL(base_url)
-            Origin.of(url)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):  # whose words may hold what is secret
-            raise ValueError("it is no http or https URL; write https://…") from None
-        if url.userinfo or "?" in base_url or "#" in base_url:
+        parse_url(base_url)
+        if "?" in base_url or "#" in base_url:
             raise ValueError("it holds more than an address; credentials stand under headers or params")
         return base_url
 
@@ -66,7 +66,7 @@ class HttpConnection(Inputs):
     def applied(self, target: "Target") -> "Target":
         """The target with what is added here; raises `ActionError` if it leads away from here."""
         url = join(self.base_url, target.url)
-        own, said = {name.lower() for name in target.headers}, parsed(url).params
+        own, said = {name.lower() for name in target.headers}, parse_url(url).params
         if "host" in own:
             message = "a step with a connection sends no Host of its own: the connection's credentials would go there"
             raise ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
@@ -87,7 +87,13 @@ class Target(Inputs):
         default_factory=dict, description="Added to the URL's query; a list repeats its name"
     )
     headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name")
-    expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all < 400")
+    expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all 2xx")
+    redirects: Choice = Field(
+        default="refuse",
+        description="What a redirect does: `refuse` fails the step; `same_origin` follows it on the same scheme, host "
+        "and port (a request other than GET and HEAD only after 307 and 308); `without_credentials`, for a GET only, "
+        "follows it anywhere, with no header but Accept, Accept-Language, Range and User-Agent",
+    )
 
     @field_validator("url")
     @classmethod
@@ -101,6 +107,11 @@ class Target(Inputs):
 class Message(Target):
     """A request that may have a body: at most one of `json`, `form` and `body`."""
 
+    redirects: Literal["refuse", "same_origin"] = Field(
+        default="refuse",
+        description="What a redirect does: `refuse` fails the step; `same_origin` follows 307 and 308 on the same "
+        "scheme, host and port",
+    )
     payload: Any = Field(default=None, alias="json", description="A body to be sent as JSON")
     form: dict[str, Parameter | list[Parameter]] | None = Field(
         default=None, description="A body to be sent as a form (application/x-www-form-urlencoded)"
@@ -120,6 +131,15 @@ class AnyMessage(Message):
     """A request with any method, and perhaps a body: at most one of `json`, `form` and `body`."""
 
     method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = Field(description="The HTTP method")
+    redirects: Choice = Field(  # type: ignore[assignment]  # wider again, since the method may be GET
+        default="refuse", description=Target.model_fields["redirects"].description
+    )
+
+    @model_validator(mode="after")
+    def follows_as_its_method_may(self) -> Self:
+        if self.redirects == "without_credentials" and self.method != "GET":
+            raise ValueError("'redirects: without_credentials' goes with GET only; write same_origin or refuse")
+        return self
 
 
 class Reply(BaseModel):
@@ -171,12 +191,52 @@ CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch
 
 
 async def _performed(context: Context, method: str, target: Target) -> Reply:
-    target = _aimed(target, context.connection)
-    answer = await _sent(context.resource(HttpClient), context, method, target)
-    is_expected = answer.is_success if target.expect is None else answer.status in target.expect
-    if not is_expected:
-        raise failure.of_answer(answer, where(method, httpx.URL(target.url)))
+    target = _keyed(context, method, _aimed(target, context.connection))
+    client = context.resource(HttpClient)
+    answer = await _sent(client, context, method, target)
+    if not _is_expected(answer, method, target) and is_redirect(answer):
+        answer, target = await _redirected(client, context, method, target, answer)
+    if not _is_expected(answer, method, target):
+        raise failure.of_answer(answer, where(method, parse_url(target.url)))
     return _reply(answer)
+
+
+async def _redirected(
+    client: HttpClient, context: Context, method: str, target: Target, answer: Answer
+) -> tuple[Answer, Target]:
+    """Follow redirects to an answer that is none, and where it came from; raises `ActionError`."""
+    base_url = context.connection.base_url if isinstance(context.connection, HttpConnection) else None
+    visited = {identify(_whole_url(target))}
+    while not _is_expected(answer, method, target) and is_redirect(answer):
+        try:
+            hop = follow(answer, Hop(method, target.url, target.headers, base_url), target.redirects, visited)
+        except RedirectRefused as refused:
+            raise failure.of_answer(answer, where(method, parse_url(target.url)), str(refused)) from None
+        visited.add(identify(parse_url(hop.url)))
+        base_url = hop.base_url
+        target = target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}})
+        answer = await _sent(client, context, method, target)
+    return answer, target
+
+
+def _is_expected(answer: Answer, method: str, target: Target) -> bool:
+    if target.expect is not None:
+        return answer.status in target.expect
+    if answer.status == 304 and method in READS:
+        return not _CONDITIONAL.isdisjoint(map(str.lower, target.headers))
+    return answer.is_success
+
+
+def _keyed(context: Context, method: str, target: Target) -> Target:
+    """The target with its idempotency key, which a redirect keeps: it is the same effect, asked for again."""
+    if target.redirects == "refuse" or method not in UNSAFE or names_a_key(target.headers):
+        return target
+    return target.model_copy(update={"headers": target.headers | {"idempotency-key": context.next_key()}})
+
+
+def _whole_url(target: Target) -> httpx.URL:
+    url = parse_url(target.url.partition("#")[0])
+    return url.copy_merge_params(target.params) if target.params else url
 
 
 def _aimed(target: Target, connection: BaseModel | None) -> Target:

@@ -5,8 +5,9 @@ from urllib.parse import unquote
 
 import httpx
 
-from connectors.client import invalid, parsed
+from connectors.client import invalid
 from connectors.origin import Origin
+from connectors.url import MalformedURL, parse_url
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
 _ENCODINGS = 3
@@ -27,8 +28,8 @@ def join(base_url: str, url: str) -> str:
         raise invalid("the URL has '..' in its path, which could lead out of the connection's base_url")
     try:
         target = url if is_absolute(url) else _below(base_url, url, path)
-        is_there = _is_below(parsed(base_url), parsed(target))
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, TypeError) as error:
+        is_there = _is_below(parse_url(base_url), parse_url(target))
+    except MalformedURL as error:
         raise invalid(f"the URL cannot be joined to the connection's base_url: {error}") from None
     if not is_there:
         raise invalid("the URL is not below the connection's base_url, and its credentials go nowhere else")

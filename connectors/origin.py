@@ -20,8 +20,8 @@ class Origin(NamedTuple):
         scheme, host = url.scheme, url.raw_host
         if scheme not in _PORTS or not host:
             raise httpx.UnsupportedProtocol("the URL must be absolute and begin with http:// or https://")
-        port = url.port or _PORTS[scheme]
-        if port > 65_535:
+        port = _PORTS[scheme] if url.port is None else url.port
+        if not 0 < port <= 65_535:
             raise httpx.UnsupportedProtocol(f"there is no port {port}")
         return cls(scheme, host.decode("ascii"), port)
 

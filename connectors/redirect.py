@@ -1,0 +1,98 @@
+"""Redirects: where an answer leads, and whether its request follows it.
+
+    RedirectRefused     an answer that leads elsewhere, and the reason why its request does not go there
+
+Credentials never follow a redirect to another origin, nor out of a connection's `base_url`: `same_origin` stays where
+they belong, and `without_credentials` leaves them behind. Each hop passes the egress guard as every request does.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import urljoin
+
+import httpx
+
+from connectors.answer import Answer
+from connectors.join import join
+from connectors.origin import Origin
+from connectors.url import MalformedURL, parse_url, split_url
+from durable.action import ActionError
+
+Choice: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
+
+HOP_LIMIT = 10
+READS = frozenset({"GET", "HEAD"})
+
+_STATUSES = frozenset({301, 302, 303, 307, 308})
+_UNCHANGED = frozenset({307, 308})
+"""These keep method and body (RFC 9110, 15.4); after the others a POST would become a GET, which delivers nothing."""
+
+_HARMLESS = frozenset({"accept", "accept-language", "range", "user-agent"})
+"""The request headers that go to another origin; any other may be a credential."""
+
+
+class RedirectRefused(Exception):
+    """A redirect that is not followed; the message says why."""
+
+
+class Hop(NamedTuple):
+    """One request of a chain. `base_url` is the connection's; `headers` are the step's and the connection's."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    base_url: str | None = None
+
+
+def is_redirect(answer: Answer) -> bool:
+    return answer.status in _STATUSES
+
+
+def identify(url: httpx.URL) -> tuple[Origin, bytes]:
+    """What two URLs share that are the same place to a service."""
+    return Origin.of(url), url.raw_path
+
+
+def follow(answer: Answer, hop: Hop, choice: Choice, visited: Collection[tuple[Origin, bytes]]) -> Hop:
+    """The request that follows a redirect; `visited` are the URLs so far, as `identify` gives them.
+
+    Raises `RedirectRefused`.
+    """
+    if choice == "refuse":
+        raise RedirectRefused("redirects are not followed; change 'url', or set 'redirects'")
+    if hop.method not in READS and answer.status not in _UNCHANGED:
+        raise RedirectRefused(f"after {answer.status} a {hop.method} would become a GET; change 'url'")
+    here, there = parse_url(hop.url), _target(answer, hop.url)
+    if len(visited) > HOP_LIMIT:
+        raise RedirectRefused(f"{HOP_LIMIT} redirects were followed already")
+    if identify(there) in visited:
+        raise RedirectRefused("it was there already, and redirects go round in a circle")
+    if choice == "without_credentials":
+        if here.scheme == "https" and there.scheme == "http":
+            raise RedirectRefused("it leads from https to http, where anybody can read along")
+        headers = {name: value for name, value in hop.headers.items() if name.lower() in _HARMLESS}
+        return Hop(hop.method, str(there), headers)
+    if Origin.of(here) != Origin.of(there):
+        raise RedirectRefused("it leads to another origin, and 'redirects: same_origin' does not follow it")
+    if hop.base_url is not None:
+        _ensure_below(hop.base_url, str(there))
+    return hop._replace(url=str(there))
+
+
+def _target(answer: Answer, url: str) -> httpx.URL:
+    location = answer.headers.get("location", "").strip()
+    if not location:
+        raise RedirectRefused("it has no Location, and so leads nowhere")
+    is_absolute = split_url(location)[0] is not None
+    try:
+        return parse_url((location if is_absolute else urljoin(url, location)).partition("#")[0])
+    except ValueError as error:
+        reason = str(error) if isinstance(error, MalformedURL) else "it is malformed"
+        raise RedirectRefused(f"its Location is no URL to follow: {reason}") from None
+
+
+def _ensure_below(base_url: str, url: str) -> None:
+    try:
+        join(base_url, url)
+    except ActionError:
+        raise RedirectRefused("it leads out of the connection's base_url, and credentials go nowhere else") from None

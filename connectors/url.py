@@ -1,0 +1,120 @@
+"""URLs as requests take them: parsed strictly, with the reason where one is malformed.
+
+    MalformedURL        a URL to which no request can be sent
+
+`httpx.URL` alone is not enough: it reads `http://host:0/` and `http://host:+80/` as port 80, and takes blanks,
+backslashes and percent signs into a host. No message repeats a part of the URL, which may hold what is secret.
+"""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv6Address
+
+import httpx
+
+NO_SCHEME = "the URL has no scheme; write https://…"
+USERINFO = "the URL holds a user or password; send an Authorization header, with the password as {{ secrets.NAME }}"
+
+_NO_HOST = "the URL has no host; write https://host/path, with two slashes"
+_BLANK = "the URL begins or ends with a blank; remove it"
+_BACKSLASH = "the URL has a backslash; write '/', or %5C where one is meant"
+_PORT = "the URL's port is not a number from 1 to 65535"
+_HOST = "the URL's host is not a host name or an IP address"
+
+_PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)", re.DOTALL)
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([^:]*))?", re.DOTALL)
+_PORT_NUMBER = re.compile(r"0*([1-9][0-9]{0,4})?")  # empty: the scheme's own
+_HOST_NAME = re.compile(r"(?=.{1,254}$)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class MalformedURL(ValueError):
+    """A URL to which no request can be sent."""
+
+
+@lru_cache(maxsize=256)
+def parse_url(text: str) -> httpx.URL:
+    """Parse an absolute http or https URL; raises `MalformedURL`.
+
+    Parsing takes as long as sending a request does, and most steps send to the same URL again and again.
+    """
+    ensure_characters(text)
+    scheme, authority, path = split_url(text)
+    ensure_scheme(scheme, text)
+    if not authority:
+        raise MalformedURL(_NO_HOST)
+    ensure_authority(authority)
+    if "\\" in path:
+        raise MalformedURL(_BACKSLASH)
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError):
+        raise MalformedURL(_HOST if len(text) < 65_536 else "the URL is over 64 KiB long") from None
+    host = url.raw_host.decode("ascii")
+    if ":" not in host and not _HOST_NAME.fullmatch(host):
+        raise MalformedURL(_HOST)
+    return url
+
+
+def split_url(text: str) -> tuple[str | None, str | None, str]:
+    """Scheme, authority and path of a URL or of a relative reference; None for a part that is not there."""
+    found = _PARTS.match(text)
+    assert found is not None, "every part is optional"
+    return found[1], found[2], found[3]
+
+
+def ensure_characters(text: str) -> None:
+    """Refuse characters that no URL has; raises `MalformedURL`."""
+    if text != text.strip():
+        raise MalformedURL(_BLANK)
+    if found := _CONTROL.search(text):
+        raise MalformedURL(f"the URL has a control character (U+{ord(found[0]):04X}); remove it, or percent-encode it")
+
+
+def ensure_scheme(scheme: str | None, text: str) -> None:
+    """Refuse what is neither http nor https; raises `MalformedURL`."""
+    if scheme is None:
+        raise MalformedURL(NO_SCHEME)
+    if scheme.lower() in {"http", "https"}:
+        return
+    if re.match(r"[^:/?#]+:\d+(?:[/?#]|$)", text):
+        raise MalformedURL("the URL has no scheme; write http:// or https:// before the host")
+    raise MalformedURL("the URL's scheme is neither http nor https")
+
+
+def ensure_authority(authority: str) -> None:
+    """Refuse user and password, and a host or port that cannot be; raises `MalformedURL`."""
+    if "@" in authority:
+        raise MalformedURL(USERINFO)
+    if "\\" in authority:
+        raise MalformedURL(_BACKSLASH)
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        raise MalformedURL(_HOST if authority.startswith("[") else _PORT)
+    host, port = found[1], found[2]
+    if not host:
+        raise MalformedURL(_NO_HOST)
+    ensure_port(port or "")
+    if "%" in host:
+        zone = host.startswith("[")
+        raise MalformedURL("the URL's IPv6 address names a zone, which is not supported" if zone else _HOST)
+    if re.search(r"\s", host):
+        raise MalformedURL("the URL has a blank in its host; remove it")
+    if host.startswith("["):
+        _ensure_ipv6(host[1:-1])
+
+
+def ensure_port(port: str) -> None:
+    """Refuse a port that cannot be connected to; raises `MalformedURL`."""
+    if not port:
+        return
+    found = _PORT_NUMBER.fullmatch(port)
+    if found is None or not found[1] or int(found[1]) > 65_535:
+        raise MalformedURL(_PORT)
+
+
+def _ensure_ipv6(text: str) -> None:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        raise MalformedURL(_HOST) from None
