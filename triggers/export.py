@@ -3,9 +3,9 @@
 import msgspec
 
 from durable.history import AnyEntry, Links, RunStarted, values
-from durable.journal import Reads
+from durable.journal import Reads, RunRow, Scan
 from durable.values import Value
-from triggers.runs import find, loaded_history
+from triggers.runs import find
 from triggers.waits.proofs import STAND_IN, replaced
 
 
@@ -17,10 +17,18 @@ async def exported(reads: Reads, run: str) -> bytes:
     proofs made with it, so that a replay makes the same ones.
     """
     found = await find(reads, run)
-    definition = await reads.definition(found.version)
-    entries = [_disarmed(entry) for _, entry in await loaded_history(reads, run)]
-    document = {"definition": msgspec.Raw(definition or b"null"), "run": run, "entries": entries}
-    return replaced(msgspec.json.encode(document))
+    return await reads.scan(lambda scan: _export(scan, found), found.sequence)
+
+
+def _export(scan: Scan, run: RunRow) -> bytes:
+    definition = replaced(scan.definition(run.version) or b"null")
+    entries: list[bytes] = []
+    for _, entry in scan.entries(run.id):
+        for value in values(entry).values():
+            scan.load(value)
+        entries.append(replaced(msgspec.json.encode(_disarmed(entry))))
+    ends = b'{"definition":%b,"run":%b,"entries":[' % (definition, msgspec.json.encode(run.id))
+    return b"".join([ends, b",".join(entries), b"]}"])
 
 
 def _disarmed(entry: AnyEntry) -> AnyEntry:

@@ -1,6 +1,10 @@
-"""A run as people and programs read it: its history told as one JSON document."""
+"""A run as people and programs read it: its history told as one JSON document.
 
-from collections.abc import Iterable, Mapping, Sequence
+A document is as long as the run's author made it, so it is read, folded and encoded in a thread for that, a piece at a
+time; what is stored as JSON goes into it as it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,25 +17,26 @@ from durable.history import (
     Failure,
     Parent,
     RunStatus,
-    Slot,
     State,
     StepCompleted,
     StepScheduled,
-    fold,
-    values,
 )
-from durable.journal import DeliveryRow, Reads, RunRow
+from durable.history.state import StepState
+from durable.journal import DeliveryRow, Reads, RunRow, Scan
 from durable.scope import described
 from durable.values import JSON, Value
+from triggers.encoder import DocumentEncoder
 from triggers.missing import RunMissing
-from triggers.waits.proofs import blotted
-from triggers.waits.question import Question, questions
+from triggers.waits.question import Question, questions, waiting
 
 MOMENTS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
 """The fields of entries that are times."""
 
 UNTOLD = {"at", "links", "secrets", "undo_secrets"}
 """The fields of entries that are told in another way, or, as the key of links, never."""
+
+PAGE_BYTES = 8_000_000
+"""Bytes of a page of a history after which it ends, though it may have more entries."""
 
 
 async def find(reads: Reads, run: str) -> RunRow:
@@ -42,37 +47,25 @@ async def find(reads: Reads, run: str) -> RunRow:
     return found
 
 
-async def tell(reads: Reads, run: str, *, may_answer: bool = True) -> dict[str, JSON]:
-    """A run as one document; raises `RunMissing`. Whoever may not answer its waits sees no link to them."""
+async def encode_run(reads: Reads, run: str, *, may_answer: bool = True) -> bytes:
+    """A run as one JSON document; raises `RunMissing`. Whoever may not answer its waits sees no link to them."""
     found = await find(reads, run)
-    entries = [entry for _, entry in await loaded_history(reads, run)]
-    state = fold(run, entries)
-    called = [step.child for step in state.steps.values() if step.child]
-    statuses = await reads.statuses(called) if called else {}
-    document = whole(found, state, entries, statuses, may_answer=may_answer)
-    return document if may_answer else blotted(document)
+    return await reads.scan(
+        lambda scan: _encode_run(scan, found, DocumentEncoder(scan, may_answer=may_answer)), found.sequence
+    )
 
 
-async def history(
-    reads: Reads, run: str, after: int = 0, limit: int | None = None, *, may_answer: bool = True
-) -> list[dict[str, JSON]]:
-    """A run's history after entry `after`, entry by entry; raises `RunMissing`. Whoever may not answer the run's waits
-    sees no link to them."""
-    await find(reads, run)
-    lines = [told(number, entry) for number, entry in await loaded_history(reads, run, after, limit)]
-    return lines if may_answer else blotted(lines)
-
-
-async def loaded_history(
-    reads: Reads, run: str, after: int = 0, limit: int | None = None
-) -> list[tuple[int, AnyEntry]]:
-    """A run's entries with their numbers, and with the bytes of large values."""
-    entries = await reads.history(run, after, limit)
-    for _, entry in entries:
-        for value in values(entry).values():
-            if value.ref and not value.is_loaded:
-                value.attach(await reads.payload(value.ref))
-    return entries
+async def encode_history(
+    reads: Reads, run: str, after: int = 0, limit: int = 1_000, *, may_answer: bool = True
+) -> tuple[bytes, int | None]:
+    """A page of a run's history after entry `after`, as a JSON array of `limit` entries, or fewer where they are large,
+    and the entry after which to go on; raises `RunMissing`. Whoever may not answer the run's waits sees no link to
+    them."""
+    found = await find(reads, run)
+    return await reads.scan(
+        lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, may_answer=may_answer)),
+        min(limit, found.sequence - after),
+    )
 
 
 def moment(at: int | None) -> str | None:
@@ -97,19 +90,44 @@ def row(run: RunRow) -> dict[str, JSON]:
     }
 
 
-def whole(
-    run: RunRow, state: State, entries: Iterable[AnyEntry], called: Mapping[str, RunStatus], *, may_answer: bool
-) -> dict[str, JSON]:
-    """A run with its inputs, outputs, error and steps by path; the history's values are in memory, and `called` are the
-    statuses of the runs that it called."""
+# -- one run ----------------------------------------------------------------------------------------------------
+
+
+def _encode_run(scan: Scan, run: RunRow, encoder: DocumentEncoder) -> bytes:
+    """A run with its inputs, outputs, error and steps by path. Where its history cannot be read, it is told up to
+    there, with the reason."""
+    attempts: dict[str, list[dict[str, JSON]]] = {}
+    state, unreadable = scan.fold(run.id, run.sequence, lambda entry: _add_attempt(attempts, entry))
+    called = [step.child for step in state.steps.values() if step.child]
+    statuses = scan.statuses(called)
+    for path in waiting(state):
+        scan.load(state.steps[path].input)
+    waits = (wait_told(question, state, may_answer=encoder.may_answer) for question in questions(state))
+    parts = {
+        "children": encoder.array(_children(state, statuses)),
+        "waits": encoder.array(waits),
+        "undo": encoder.array(_undo(state)),
+        "steps": encoder.mapping(
+            (path, _step(step, attempts.get(path, []), encoder)) for path, step in state.steps.items()
+        ),
+    }
+    head = _head(run, state, encoder)
+    if why := unreadable or encoder.missing:
+        head["reason"] = str(why)
+    return b"".join(
+        [encoder.encode(head)[:-1], *(b',"%b":%b' % (name.encode(), part) for name, part in parts.items()), b"}"]
+    )
+
+
+def _head(run: RunRow, state: State, encoder: DocumentEncoder) -> dict[str, object]:
     started, main = state.started, state.main
     cleanup_error = state.finished.cleanup_error if state.finished else None
     parent = started.parent if started else None
     return row(run) | {
         "version": run.version,
-        "inputs": state.inputs.load(),
-        "outputs": main.outputs.load() if main else None,
-        "answer": state.answer.load() if state.answer else None,
+        "inputs": encoder.raw(state.inputs),
+        "outputs": encoder.raw(main.outputs) if main else None,
+        "answer": encoder.raw(state.answer) if state.answer else None,
         "error": described(state.error) if state.error else None,
         "cleanup_error": described(cleanup_error) if cleanup_error else None,
         "reason": state.reason or (state.ending.reason if state.ending else None) or run.reason,
@@ -118,10 +136,6 @@ def whole(
         "expires_at": moment(started.expires_at) if started else None,
         "priority": started.priority if started else 0,
         "parent": {"run": parent.run, "step": parent.path} if parent else None,
-        "children": _children(state, called),
-        "waits": [wait_told(question, state, may_answer=may_answer) for question in questions(state)],
-        "undo": _undo(state),
-        "steps": _steps(state, entries),
     }
 
 
@@ -141,110 +155,96 @@ def wait_told(question: Question, state: State, *, may_answer: bool) -> dict[str
     }
 
 
-def _children(state: State, called: Mapping[str, RunStatus]) -> list[JSON]:
+def _children(state: State, called: Mapping[str, RunStatus]) -> Iterator[JSON]:
     """The runs that it called; one that has not begun has no status."""
-    return [
-        {"step": path, "run": step.child, "status": called.get(step.child)}
-        for path, step in state.steps.items()
-        if step.child
-    ]
+    for path, step in state.steps.items():
+        if step.child:
+            yield {"step": path, "run": step.child, "status": called.get(step.child)}
 
 
-def _undo(state: State) -> list[JSON]:
+def _undo(state: State) -> Iterator[JSON]:
     """The steps whose effect can be taken back, was, or could not be."""
-    return [
-        {"step": path, "status": undo.status, "error": described(undo.error) if undo.error else None}
-        for path, undo in state.undos.items()
-        if undo.status != "registered" or undo.input is not None or state.steps[path].is_doubtful
-    ]
+    for path, undo in state.undos.items():
+        if undo.status != "registered" or undo.input is not None or state.steps[path].is_doubtful:
+            yield {"step": path, "status": undo.status, "error": described(undo.error) if undo.error else None}
 
 
-def told(number: int, entry: AnyEntry) -> dict[str, JSON]:
+def _step(step: StepState, attempts: Sequence[dict[str, JSON]], encoder: DocumentEncoder) -> dict[str, object]:
+    return {
+        "status": step.status,
+        "input": encoder.input(step.input, step.secrets),
+        "output": encoder.raw(step.output),
+        "error": described(step.error) if step.error else None,
+        "attempts": len(attempts) or step.attempt,
+        "scheduled_at": moment(step.scheduled_at),
+        "finished_at": moment(step.finished_at),
+        "due_at": moment(step.due),
+        "decision_needed": step.needs_person,
+        "tries": attempts,
+    }
+
+
+# -- its history ------------------------------------------------------------------------------------------------
+
+
+def _encode_history(
+    scan: Scan, run: RunRow, after: int, limit: int, encoder: DocumentEncoder
+) -> tuple[bytes, int | None]:
+    lines: list[bytes] = []
+    size, last = 0, after
+    for number, entry in scan.entries(run.id, after):
+        lines.append(encoder.encode(describe_entry(number, entry, encoder)))
+        size, last = size + len(lines[-1]), number
+        if len(lines) == limit or size > PAGE_BYTES:
+            break
+    return b"[%b]" % b",".join(lines), last if last < run.sequence and lines else None
+
+
+def describe_entry(number: int, entry: AnyEntry, encoder: DocumentEncoder) -> dict[str, object]:
     """An entry as a line of the history."""
-    line: dict[str, JSON] = {"sequence": number, "at": moment(entry.at), "type": str(entry.__struct_config__.tag)}
-    line |= _fields(entry)
+    line: dict[str, object] = {"sequence": number, "at": moment(entry.at), "type": str(entry.__struct_config__.tag)}
+    line |= _fields(entry, encoder)
     match entry:
         case StepScheduled():
-            line["input"] = unfilled(entry.input.load(), entry.secrets)
+            line["input"] = encoder.input(entry.input, entry.secrets)
         case StepCompleted(undo=Value() as undo):
-            line["undo"] = unfilled(undo.load(), entry.undo_secrets)
+            line["undo"] = encoder.input(undo, entry.undo_secrets)
     return {name: value for name, value in line.items() if value is not None}
 
 
-def _fields(struct: msgspec.Struct) -> dict[str, JSON]:
+def _fields(struct: msgspec.Struct, encoder: DocumentEncoder) -> dict[str, object]:
     return {
-        name: moment(value) if name in MOMENTS else _plain(value)
+        name: moment(value) if name in MOMENTS else _plain(value, encoder)
         for name, value in ((name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in UNTOLD)
     }
 
 
-def unfilled(input: JSON, slots: Sequence[Slot]) -> JSON:
-    """An input as people read it: each secret as the reference that stands for it."""
-    for slot in slots:
-        text = "".join(part if isinstance(part, str) else f"{{{{ secrets.{part.secret} }}}}" for part in slot.parts)
-        input = _put(input, slot.pointer, text)
-    return input
-
-
-def _put(tree: JSON, pointer: Sequence[str | int], text: str) -> JSON:
-    if not pointer:
-        return text
-    head, *rest = pointer
-    if isinstance(tree, dict):
-        return tree | {str(head): _put(tree.get(str(head)), rest, text)}
-    if isinstance(tree, list) and isinstance(head, int):
-        return [*tree[:head], _put(tree[head], rest, text), *tree[head + 1 :]]
-    return tree
-
-
-def _plain(value: object) -> JSON:
+def _plain(value: object, encoder: DocumentEncoder) -> object:
     match value:
         case Value():
-            return value.load()
+            return encoder.raw(value)
         case Failure():
             return described(value)
         case None | bool() | int() | str():
             return value
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [_plain(item, encoder) for item in value]
         case Await() | Parent():
-            return {name: said for name, said in _fields(value).items() if said not in (None, "")}
+            return {name: said for name, said in _fields(value, encoder).items() if said not in (None, "")}
     return str(value)
 
 
-def _steps(state: State, entries: Iterable[AnyEntry]) -> dict[str, JSON]:
-    attempts = _attempts(entries)
-    return {
-        path: {
-            "status": step.status,
-            "input": unfilled(step.input.load(), step.secrets),
-            "output": step.output.load(),
-            "error": described(step.error) if step.error else None,
-            "attempts": len(attempts.get(path, ())) or step.attempt,
-            "scheduled_at": moment(step.scheduled_at),
-            "finished_at": moment(step.finished_at),
-            "due_at": moment(step.due),
-            "decision_needed": step.needs_person,
-            "tries": list(attempts.get(path, ())),
-        }
-        for path, step in state.steps.items()
-    }
-
-
-def _attempts(entries: Iterable[AnyEntry]) -> dict[str, list[dict[str, JSON]]]:
-    """What became of each attempt that has ended, by step."""
-    found: dict[str, list[dict[str, JSON]]] = {}
-    for entry in entries:
-        match entry:
-            case StepCompleted(attempt=0):
-                pass
-            case StepCompleted():
-                _add(found, entry, entry.started_at, "completed", None)
-            case AttemptFailed():
-                _add(found, entry, entry.started_at, entry.ending, entry.error)
-            case AttemptLost():
-                _add(found, entry, None, "lost", None)
-    return found
+def _add_attempt(found: dict[str, list[dict[str, JSON]]], entry: AnyEntry) -> None:
+    """Note what became of an attempt that has ended, by step."""
+    match entry:
+        case StepCompleted(attempt=0):
+            pass
+        case StepCompleted():
+            _add(found, entry, entry.started_at, "completed", None)
+        case AttemptFailed():
+            _add(found, entry, entry.started_at, entry.ending, entry.error)
+        case AttemptLost():
+            _add(found, entry, None, "lost", None)
 
 
 def _add(

@@ -34,6 +34,7 @@ from durable.journal.units import (
     Post,
     PostOutcome,
     RunRow,
+    RunUnreadable,
     RunView,
     ScheduleRow,
     Stale,
@@ -44,8 +45,9 @@ from durable.journal.units import (
 if TYPE_CHECKING:
     from durable.journal.journal import Journal
     from durable.journal.reads import Reads, open_reader
+    from durable.journal.scan import Scan
 
-_OPENING = {"Journal": "journal", "Reads": "reads", "open_reader": "reads"}
+_OPENING = {"Journal": "journal", "Reads": "reads", "Scan": "scan", "open_reader": "reads"}
 
 __all__ = [
     "Admission",
@@ -77,7 +79,9 @@ __all__ = [
     "PostOutcome",
     "Reads",
     "RunRow",
+    "RunUnreadable",
     "RunView",
+    "Scan",
     "ScheduleRow",
     "Stale",
     "Unfinished",

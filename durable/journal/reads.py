@@ -5,7 +5,7 @@ row that was seen, so pages stay stable while new rows come.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar, get_args
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, func, select
 
-from durable.history import AnyEntry, EndStatus, RunStatus, decode_entries
+from durable.history import AnyEntry, EndStatus, RunStatus, State, decode_entries
 from durable.journal.migrate import ensure_current
+from durable.journal.scan import LAST, NEXT_PAGE, PAGE, Scan, read_append, run_rows, select_unfinished, unfinished_run
 from durable.journal.sqlite import SQLite
 from durable.journal.tables import (
     api_keys,
@@ -35,6 +36,7 @@ from durable.journal.units import (
     DeliveryOutcome,
     DeliveryRow,
     Event,
+    JournalBusy,
     Message,
     RunRow,
     ScheduleRow,
@@ -46,18 +48,15 @@ Read = TypeVar("Read")
 
 THREADS = 4
 
-PAGE = 256
-"""Appends that are read and decoded in one piece: it takes about a millisecond, in which nobody else is at work."""
+SCANS = 2
+"""Threads for scans of short histories; one more is for long ones, so that no short one waits for them."""
 
-# Made once, as every takeover asks for these: to make them anew costs more than to execute them.
-_LAST = 2**62
-_NEXT_PAGE = (
-    select(entries.c.sequence, entries.c.entries)
-    .where(entries.c.run == bindparam("run"))
-    .where(entries.c.sequence > bindparam("after"), entries.c.sequence <= bindparam("until"))
-    .order_by(entries.c.sequence)
-    .limit(PAGE)
-)
+LONG = 2_000
+"""Entries above which a history is long: to fold it takes some 20 ms."""
+
+WAITING_SCANS = 200
+"""Scans that wait for their thread at most; what is asked for beyond them is refused."""
+
 _MESSAGES = select(inbox).where(inbox.c.run == bindparam("run")).order_by(inbox.c.id)
 
 
@@ -76,15 +75,36 @@ class Reads:
         self._readable = database
         self._engine = database.readers()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="journal-read")
+        self._short_scans = ThreadPoolExecutor(SCANS, thread_name_prefix="journal-scan")
+        self._long_scans = ThreadPoolExecutor(1, thread_name_prefix="journal-long-scan")
+        self._waiting_scans = 0
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._threads.shutdown)
+        for threads in (self._threads, self._short_scans, self._long_scans):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=threads is not self._threads)
         self._engine.dispose()
+
+    async def scan(self, work: Callable[[Scan], Read], entries: int = 0) -> Read:
+        """Do work whose length somebody else chose in a thread for such, which gives way to everything else; `entries`
+        says how long a history it reads. Raises `JournalBusy` if too many wait for that already."""
+        if self._waiting_scans >= WAITING_SCANS:
+            raise JournalBusy(f"{self._waiting_scans} reads wait for their turn; try again in a moment")
+        threads = self._long_scans if entries > LONG else self._short_scans
+        self._waiting_scans += 1
+        try:
+            return await self._read(lambda connection: work(Scan(connection)), threads)
+        finally:
+            self._waiting_scans -= 1
+
+    async def state(self, run: str) -> State:
+        """The fold of a run's whole history; that of nothing if there is no such run. Raises `RunUnreadable`."""
+        found = await self.run(run)
+        return await self.scan(lambda scan: scan.state(run), found.sequence) if found else State(run=run)
 
     # -- for people
 
     async def run(self, id: str) -> RunRow | None:
-        found = await self._read(lambda connection: _run_rows(connection, select(runs).where(runs.c.id == id)))
+        found = await self._read(lambda connection: run_rows(connection, select(runs).where(runs.c.id == id)))
         return found[0] if found else None
 
     async def statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
@@ -120,7 +140,7 @@ class Reads:
         for bound in (before, after):
             if bound is not None:
                 query = query.where(id < bound)
-        return await self._read(lambda connection: _run_rows(connection, query.order_by(id.desc()).limit(limit)))
+        return await self._read(lambda connection: run_rows(connection, query.order_by(id.desc()).limit(limit)))
 
     async def history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
         """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes."""
@@ -136,21 +156,13 @@ class Reads:
 
     async def pages(self, run: str, until: int | None = None) -> AsyncIterator[list[AnyEntry]]:
         """A run's entries, up to number `until`, in pieces; between two of them everybody else gets a turn."""
-        after = 0
-        while page := await self._read(partial(_page, {"run": run, "after": after, "until": until or _LAST})):
+        after, expected = 0, 1
+        while page := await self._read(partial(_page, run, after, expected, until or LAST)):
             yield [entry for _, appended in page for entry in appended]
             if len(page) < PAGE:
                 return
-            after = page[-1][0]
-
-    async def histories(self, ids: Sequence[str]) -> dict[str, list[AnyEntry]]:
-        """The whole histories of these runs; those that there are not are absent."""
-        query = select(entries.c.run, entries.c.entries).where(entries.c.run.in_(ids))
-        found: dict[str, list[AnyEntry]] = {}
-        by_run = query.order_by(entries.c.run, entries.c.sequence)
-        for run, some in await self._all(by_run, lambda row: (row.run, decode_entries(row.entries))):
-            found.setdefault(run, []).extend(some)
-        return found
+            after, last = page[-1]
+            expected = after + len(last)
 
     async def event(self, id: str) -> Event | None:
         return await self._one(select(events).where(events.c.id == id), _event)
@@ -186,11 +198,11 @@ class Reads:
 
     async def unfinished(self, limit: int, after: str | None = None) -> list[Unfinished]:
         """Runs that have not ended, the oldest first."""
-        return await self._all(_unfinished(limit, after), _unfinished_run)
+        return await self._all(select_unfinished(limit, after), unfinished_run)
 
     async def orphans(self, node: str, limit: int, after: str | None = None) -> list[Unfinished]:
         """Those of them that an owner other than `node` did not let go of, the oldest first."""
-        return await self._all(_unfinished(limit, after).where(runs.c.node != node), _unfinished_run)
+        return await self._all(select_unfinished(limit, after).where(runs.c.node != node), unfinished_run)
 
     async def due(self, before: int, limit: int) -> list[str]:
         """Unfinished runs that nobody owns and that are due at or before `before` (ms), the earliest first."""
@@ -228,12 +240,12 @@ class Reads:
         found = await self._all(query, convert)
         return found[0] if found else None
 
-    async def _read(self, read: Callable[[Connection], Read]) -> Read:
+    async def _read(self, read: Callable[[Connection], Read], threads: ThreadPoolExecutor | None = None) -> Read:
         def work() -> Read:
             with self._engine.connect() as connection:
                 return read(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 
 
 async def open_reader(folder: Path) -> Reads:
@@ -255,36 +267,16 @@ async def open_reader(folder: Path) -> Reads:
     return reads
 
 
-def _page(wanted: Mapping[str, object], connection: Connection) -> list[tuple[int, list[AnyEntry]]]:
-    return [(sequence, decode_entries(data)) for sequence, data in connection.execute(_NEXT_PAGE, wanted).all()]
+def _page(run: str, after: int, expected: int, until: int, connection: Connection) -> list[tuple[int, list[AnyEntry]]]:
+    page: list[tuple[int, list[AnyEntry]]] = []
+    for row in connection.execute(NEXT_PAGE, {"run": run, "after": after, "until": until}).all():
+        page.append((row.sequence, read_append(run, row, expected)))
+        expected += len(page[-1][1])
+    return page
 
 
 def _messages(run: str, connection: Connection) -> list[Message]:
     return [_message(row) for row in connection.execute(_MESSAGES, {"run": run})]
-
-
-def _unfinished(limit: int, after: str | None) -> Select[Any]:
-    query = select(runs.c.id, runs.c.due_at, runs.c.recoveries, runs.c.node, runs.c.sequence).where(
-        runs.c.finished_at.is_(None)
-    )
-    if after is not None:
-        query = query.where(runs.c.id > after)
-    return query.order_by(runs.c.id).limit(limit)
-
-
-def _unfinished_run(row: Row[Any]) -> Unfinished:
-    return Unfinished(row.id, row.due_at, row.recoveries, was_busy=row.node is not None, sequence=row.sequence)
-
-
-def _run_rows(connection: Connection, query: Select[Any]) -> list[RunRow]:
-    """The runs that a query finds, with their tags."""
-    found = connection.execute(query).mappings().all()
-    of = tags.c.run.in_([row["id"] for row in found])
-    put = connection.execute(select(tags.c.run, tags.c.tag).where(of).order_by(tags.c.tag)).all()
-    tags_of: dict[str, list[str]] = {}
-    for run, tag in put:
-        tags_of.setdefault(run, []).append(tag)
-    return [RunRow(**row, tags=tuple(tags_of.get(row["id"], ()))) for row in found]
 
 
 def _event(row: Row[Any]) -> Event:

@@ -69,7 +69,9 @@ class SQLite:
 
     def readers(self) -> Engine:
         """An engine that cannot write, and does not create the file."""
-        return create_engine("sqlite://", creator=self._reader, poolclass=QueuePool, isolation_level="AUTOCOMMIT")
+        return create_engine(
+            "sqlite://", creator=self._reader, poolclass=QueuePool, pool_size=8, isolation_level="AUTOCOMMIT"
+        )
 
     def fault(self, error: Exception) -> Fault:
         code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK

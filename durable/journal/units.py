@@ -9,6 +9,7 @@ A *unit* is what one caller asked to commit: whole or absent.
     ├── JournalBusy         too many units wait, or somebody holds the database; nothing was written
     ├── JournalClosed       the journal does not take units any more
     ├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
+    ├── RunUnreadable          something that a run needs is damaged or missing, or a newer Waypost wrote it
     ├── DataFolderInUse     another process works on the data folder
     └── DataFolderUnfit     the data folder cannot be used: a network file system, a newer version's, or none there
 """
@@ -51,6 +52,14 @@ class JournalClosed(JournalError):
 
 class JournalBroken(JournalError):
     """Writing failed in a way that leaves the outcome unknown; only a restart can tell what was written."""
+
+
+class RunUnreadable(JournalError):
+    """Something that a run needs cannot be read; `reason` says what and why."""
+
+    def __init__(self, run: str, reason: str) -> None:
+        super().__init__(f"run {run} cannot be read: {reason}" if run else reason)
+        self.reason = reason
 
 
 class DataFolderInUse(JournalError):
@@ -340,10 +349,11 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A run that has not ended, as recovery needs it. `was_busy`: its owner did not let go of it; `sequence` is the
-    number of its last entry."""
+    """A run that has not ended, as recovery and lists need it. `was_busy`: its owner did not let go of it; `sequence`
+    is the number of its last entry."""
 
     run: str
+    pipeline: str
     due_at: int | None
     recoveries: int
     was_busy: bool

@@ -9,7 +9,6 @@ from functools import partial
 from durable import metrics
 from durable.journal import Journal
 from durable.runner.attempt import Workbench
-from durable.runner.folding import folded
 from durable.runner.live import Adrift, Live
 from durable.runner.slots import Slots
 from durable.runner.watches import Watches
@@ -148,7 +147,7 @@ class Keeper(ABC):
         """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
 
         async def is_over() -> bool:
-            state = await folded(self._journal, run)
+            state = await self._journal.state(run)
             return state.answer is not None or state.finished is not None or self.is_draining
 
         await self._answers.wait(run, seconds, is_over)

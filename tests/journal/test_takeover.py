@@ -9,7 +9,7 @@ import pytest
 
 from durable.history import AnyEntry, fold
 from durable.journal import Beside, Claimed, Journal, Stale
-from durable.journal.reads import PAGE
+from durable.journal.scan import PAGE
 from durable.runner.folding import folded
 from durable.values import NULL
 from tests.journal import given
@@ -81,7 +81,9 @@ async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Jou
     history = [entry for _, entry in await journal.history(run)]
     assert await folded(journal, run) == fold(run, history)
     assert [entry async for page in journal.pages(run) for entry in page] == history
-    assert (await journal.histories([run, "run-none"])) == {run: history}
+    found = [each for each in await journal.unfinished(10) if each.run == run]
+    assert await journal.scan(lambda scan: list(scan.folds(found))) == [(fold(run, history), None)]
+    assert await journal.state(run) == fold(run, history)
 
 
 async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_read(journal: Journal) -> None:

@@ -8,11 +8,14 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, fold
+from durable.journal import Scan
 from durable.links import link, proof
 from durable.values import JSON, Value, check
-from triggers.runs import told
+from triggers.encoder import DocumentEncoder
+from triggers.runs import describe_entry
 from triggers.waits import answer, page, proofs
 from triggers.waits.form import filled_in, form
 from triggers.waits.question import Question, questions
@@ -61,9 +64,11 @@ def test_each_of_several_waits_is_a_question_with_its_own_link() -> None:
 def test_a_line_of_the_history_tells_awaits_and_no_key() -> None:
     state = _state()
     assert state.started
-    assert "links" not in told(1, state.started)
+    with create_engine("sqlite://").connect() as connection:
+        encoder = DocumentEncoder(Scan(connection), may_answer=True)
+    assert "links" not in describe_entry(1, state.started, encoder)
     wait = WaitStarted(at=0, path="x", awaits=(Await("event", "", type="t", match="m", since=0),))
-    assert told(2, wait)["awaits"] == [
+    assert describe_entry(2, wait, encoder)["awaits"] == [
         {"kind": "event", "type": "t", "match": "m", "since": "1970-01-01T00:00:00.000Z"}
     ]
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
@@ -247,15 +248,17 @@ class RunOperations:
 
     async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
-        told = await runs.tell(self._journal, asked.parameters.run, may_answer=asked.may_answer)
-        return JSONResponse(told)
+        text = await runs.encode_run(self._journal, asked.parameters.run, may_answer=asked.may_answer)
+        return Response(text, media_type="application/json")
 
     async def get_history(self, asked: Asked[OneHistory, Nothing]) -> Response:
         """Tell a run's history, entry by entry."""
         wanted = asked.parameters
-        found = await runs.history(self._journal, wanted.run, wanted.after, wanted.limit, may_answer=asked.may_answer)
-        after = found[-1]["sequence"] if len(found) == wanted.limit else None
-        return JSONResponse({"entries": found, "after": after})
+        page, after = await runs.encode_history(
+            self._journal, wanted.run, wanted.after, wanted.limit, may_answer=asked.may_answer
+        )
+        text = b'{"entries":%b,"after":%b}' % (page, msgspec.json.encode(after))
+        return Response(text, media_type="application/json")
 
     async def export_run(self, asked: Asked[OneRun, Nothing]) -> Response:
         """Export a run's history, to replay it elsewhere."""

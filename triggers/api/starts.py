@@ -1,6 +1,7 @@
 """Starting runs over the API, one or many; each is an admission of its own."""
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -8,12 +9,12 @@ from typing import Annotated, Any, TypeAlias, get_args
 
 import msgspec
 from pydantic import BaseModel, Field, SkipValidation, StringConstraints
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
 from durable.history import EndStatus, RunStatus
-from durable.journal import Admitted, Claim, Event, Journal
+from durable.journal import Admitted, Claim, Event, Journal, JournalError
 from durable.language.pipeline import parse_duration
 from durable.language.problem import quoted
 from durable.runner import Runner
@@ -113,7 +114,7 @@ class BatchAnswers(BaseModel):
 
 SKIPPED = "The pipeline's concurrency allows no more runs now, and skips what is above its limit"
 
-Told: TypeAlias = tuple[int, dict[str, JSON]]
+Told: TypeAlias = tuple[int, dict[str, JSON] | msgspec.Raw]
 """A status of HTTP and a body."""
 
 # -- what answers -----------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ class StartOperations:
         definition = self._definition(asked.parameters.pipeline)
         admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key)
         [(status, body)] = await self._told([(asked.body, admitted)])
-        return JSONResponse(body, status)
+        return _response(body, status)
 
     async def start_runs(self, asked: Asked[OnePipeline, Batch]) -> Response:
         """Start up to 1,000 runs; answered once all of them are durable or refused.
@@ -157,7 +158,7 @@ class StartOperations:
         definition = self._definition(asked.parameters.pipeline)
         outcomes = await asyncio.gather(*(self._taken(definition, item) for item in asked.body.runs))
         told = iter(await self._told([outcome for outcome in outcomes if not isinstance(outcome, Problem)]))
-        return JSONResponse({"answers": [_answer(outcome, told) for outcome in outcomes]})
+        return _response({"answers": [_answer(outcome, told) for outcome in outcomes]})
 
     async def _taken(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | Problem":
         """An item and its admission, or why it has none."""
@@ -191,7 +192,9 @@ class StartOperations:
     async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None) -> Told:
         run, is_duplicate = admitted.runs[0], admitted.is_duplicate
         if given.wait_for and status in get_args(EndStatus):
-            return 200, await runs.tell(self._journal, run) | {"duplicate": is_duplicate}
+            with contextlib.suppress(JournalError):  # the run has begun, whether or not it can be read now
+                text = await runs.encode_run(self._journal, run)
+                return 200, msgspec.Raw(b'%b,"duplicate":%b}' % (text[:-1], msgspec.json.encode(is_duplicate)))
         return 200 if is_duplicate else 202, {"id": run, "status": status, "duplicate": is_duplicate}
 
     def _definition(self, pipeline: str) -> Definition:
@@ -228,7 +231,11 @@ def _start(definition: Definition, given: StartBody, at: int) -> Start:
     )
 
 
-def _answer(outcome: object, told: Iterator[Told]) -> JSON:
+def _response(body: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def _answer(outcome: object, told: Iterator[Told]) -> dict[str, object]:
     if isinstance(outcome, Problem):
         return {"code": outcome.status, "problem": outcome.document()}
     code, run = next(told)

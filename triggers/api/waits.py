@@ -1,13 +1,14 @@
 """Waits over the API: what runs wait for, and what a person or a program says to it."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.history import AwaitKind, State, Verdict
-from durable.journal import Journal
+from durable.history.state import StepState
+from durable.journal import Journal, Scan
 from durable.language.problem import quoted, suggestion
 from durable.runner import Runner
 from durable.values import JSON
@@ -21,6 +22,7 @@ from triggers.waits.question import Question
 from triggers.waits.wait import Wait, place, state_of, waits_of
 
 Path: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Found = TypeVar("Found")
 Reason: TypeAlias = Annotated[str, StringConstraints(max_length=1_000)]
 
 # -- what is asked ----------------------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ class WaitOperations:
         """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is
         durable."""
         run, given = asked.parameters.run, asked.body
-        wait = await self._wait(await self._state(run), given.step, given.name)
+        wait = await self._scan(run, lambda scan: _find_wait(scan, state_of(scan, run), given.step, given.name))
         question = _asked(wait)
         data = self._answer(question, given, asked.by.name)
         outcome = await self._runner.answer(run, wait.step, wait.name, data)
@@ -139,10 +141,7 @@ class WaitOperations:
     async def resolve_step(self, asked: Asked[OneRun, Resolution]) -> Response:
         """Say what became of a step that is uncertain, or has used up its attempts. Answered once it is durable."""
         run, given = asked.parameters.run, asked.body
-        state = await self._state(run)
-        step = state.steps.get(given.step)
-        if step is None and await place(self._journal, state, given.step) is None:
-            raise _no_step(given.step, state)
+        step = await self._scan(run, lambda scan: _find_step(scan, scan.state(run), given.step))
         if step is None or not step.needs_person:
             status = step.status if step else "pending"
             raise Problem(409, f"step {quoted(given.step)} needs no decision: it is {status}")
@@ -156,35 +155,23 @@ class WaitOperations:
     async def resume_run(self, asked: Asked[OneRun, Nothing]) -> Response:
         """Let a paused run go on. Answered once that is durable."""
         run = asked.parameters.run
-        state = await self._state(run)
+        state = await self._scan(run, lambda scan: scan.state(run))
         if "" not in state.pauses:
             steps = ", ".join(map(quoted, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"
             raise Problem(409, f"run {run} is not paused as a whole: {what}")
         return await self._taken(run, is_taken=await self._runner.resume(run, asked.by.name))
 
-    async def _state(self, run: str) -> State:
-        await runs.find(self._journal, run)
-        return await state_of(self._journal, run)
+    async def _scan(self, run: str, work: Callable[[Scan], Found]) -> Found:
+        """What is found in a run's history; raises `RunMissing`."""
+        found = await runs.find(self._journal, run)
+        return await self._journal.scan(work, found.sequence)
 
     async def _taken(self, run: str, *, is_taken: bool) -> Response:
         found = await runs.find(self._journal, run)
         if not is_taken:
             raise Problem(409, f"run {run} has ended already: it is {found.status}")
         return JSONResponse({"id": run, "status": found.status}, 202)
-
-    async def _wait(self, state: State, step: str, name: str | None) -> Wait:
-        """The wait that is meant; raises `Problem`."""
-        waits = await waits_of(self._journal, state, step)
-        if not waits:
-            raise _no_step(step, state)
-        named = {wait.name: wait for wait in waits}
-        if found := named.get(name or ""):
-            return found
-        if name is None:
-            raise Problem.unfit([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
-        hint = suggestion(name, named) if list(named) != [""] else "it has one wait, without a name"
-        raise Problem(404, f"step {quoted(step)} has no wait {quoted(name)}; {hint}")
 
     def _answer(self, question: Question, given: AnswerBody, by: str) -> JSON:
         """The answer as the run gets it; raises `Problem`."""
@@ -212,6 +199,28 @@ class WaitOperations:
             )
         except answer.Unfit as unfit:
             raise Problem.unfit([Mistake(name=name, detail=detail) for name, detail in unfit.misfits]) from None
+
+
+def _find_step(scan: Scan, state: State, path: str) -> StepState | None:
+    """The step at a path, None if it was not reached; raises `Problem` if there is none."""
+    step = state.steps.get(path)
+    if step is None and place(scan, state, path) is None:
+        raise _no_step(path, state)
+    return step
+
+
+def _find_wait(scan: Scan, state: State, step: str, name: str | None) -> Wait:
+    """The wait that is meant; raises `Problem`."""
+    waits = waits_of(scan, state, step)
+    if not waits:
+        raise _no_step(step, state)
+    named = {wait.name: wait for wait in waits}
+    if found := named.get(name or ""):
+        return found
+    if name is None:
+        raise Problem.unfit([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
+    hint = suggestion(name, named) if list(named) != [""] else "it has one wait, without a name"
+    raise Problem(404, f"step {quoted(step)} has no wait {quoted(name)}; {hint}")
 
 
 def _asked(wait: Wait) -> Question:

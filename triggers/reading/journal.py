@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
+
 from durable.journal import Reads, open_reader
 from durable.values import JSON
 from triggers import export, runs
@@ -26,10 +28,16 @@ class FromJournal:
         return [runs.row(run) for run in await self._reads.runs(**filters)]
 
     async def tell(self, run: str) -> dict[str, JSON]:
-        return await runs.tell(self._reads, run)
+        told: Document = msgspec.json.decode(await runs.encode_run(self._reads, run))
+        return told
 
     async def history(self, run: str) -> list[dict[str, JSON]]:
-        return await runs.history(self._reads, run)
+        lines: list[dict[str, JSON]] = []
+        after: int | None = 0
+        while after is not None:
+            page, after = await runs.encode_history(self._reads, run, after)
+            lines += msgspec.json.decode(page)
+        return lines
 
     async def exported(self, run: str) -> str:
         return (await export.exported(self._reads, run)).decode()

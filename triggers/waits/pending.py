@@ -1,14 +1,14 @@
 """What the unfinished runs of a journal wait for that is not just time: answers, events, decisions."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from durable.history import State
-from durable.journal import Reads, Unfinished
+from durable.journal import Reads, RunRow, RunUnreadable, Scan, Unfinished
 from durable.values import JSON
 from triggers.runs import find, moment, wait_told
 from triggers.waits.question import questions
-from triggers.waits.wait import state_of, states_of
+from triggers.waits.wait import load_inputs
 
 ENTRIES_LIMIT = 5_000
 """Entries that are folded for one page; a run that has more has a page of its own."""
@@ -16,8 +16,8 @@ ENTRIES_LIMIT = 5_000
 
 async def of_run(reads: Reads, run: str, *, may_answer: bool) -> list[dict[str, JSON]]:
     """What one run waits for; raises `RunMissing`."""
-    await find(reads, run)
-    return list(_pending(await state_of(reads, run), may_answer=may_answer))
+    found = await find(reads, run)
+    return await reads.scan(lambda scan: _of_run(scan, found, may_answer=may_answer), found.sequence)
 
 
 async def of_all(
@@ -27,8 +27,8 @@ async def of_all(
     histories are long."""
     found = await reads.unfinished(limit, after)
     page = _together(found)
-    states = states_of(reads, [each.run for each in page]) if len(page) > 1 else _alone(reads, page)
-    told = [each async for state in states for each in _pending(state, may_answer=may_answer)]
+    total = sum(each.sequence for each in page)
+    told = await reads.scan(lambda scan: _of_page(scan, page, may_answer=may_answer), total)
     is_last = len(page) == len(found) < limit
     return told, None if is_last else page[-1].run
 
@@ -39,14 +39,32 @@ def _together(found: Sequence[Unfinished]) -> Sequence[Unfinished]:
     return found[: max(1, sum(entries <= ENTRIES_LIMIT for entries in total))]
 
 
-async def _alone(reads: Reads, page: Sequence[Unfinished]) -> AsyncIterator[State]:
-    """The state of the only run of a page, whose history may be of any length."""
-    for each in page:
-        yield await state_of(reads, each.run)
+def _of_run(scan: Scan, run: RunRow, *, may_answer: bool) -> list[dict[str, JSON]]:
+    state, unreadable = scan.fold(run.id, run.sequence)
+    if unreadable and run.finished_at is None:
+        return [_needed_of(run.id, run.pipeline, str(unreadable))]
+    return list(_pending(scan, state, may_answer=may_answer))
 
 
-def _pending(state: State, *, may_answer: bool) -> Iterator[dict[str, JSON]]:
+def _of_page(scan: Scan, page: Sequence[Unfinished], *, may_answer: bool) -> list[dict[str, JSON]]:
+    """What some runs wait for: one of any length, or several short ones; one that cannot be read waits for a person."""
+    folds = scan.folds(page) if len(page) > 1 else (scan.fold(each.run, each.sequence) for each in page)
+    told: list[dict[str, JSON]] = []
+    for run, (state, unreadable) in zip(page, folds, strict=True):
+        if unreadable:
+            told.append(_needed_of(run.run, run.pipeline, str(unreadable)))
+        else:
+            told += _pending(scan, state, may_answer=may_answer)
+    return told
+
+
+def _pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[dict[str, JSON]]:
     if state.started is None or state.finished:
+        return
+    try:
+        load_inputs(scan, state)
+    except RunUnreadable as unreadable:
+        yield _needed_of(state.run, state.started.pipeline, unreadable.reason)
         return
     of: dict[str, JSON] = {"run": state.run, "pipeline": state.started.pipeline}
     for question in questions(state):
@@ -54,6 +72,11 @@ def _pending(state: State, *, may_answer: bool) -> Iterator[dict[str, JSON]]:
             yield of | {"reason": None} | wait_told(question, state, may_answer=may_answer)
     for path, reason in state.pauses.items():
         yield of | {"reason": reason} | _needed(path, state)
+
+
+def _needed_of(run: str, pipeline: str, reason: str) -> dict[str, JSON]:
+    """What a person must do about a run that cannot be read."""
+    return {"run": run, "pipeline": pipeline, "reason": reason} | _needed("", State(run=run))
 
 
 def _needed(path: str, state: State) -> dict[str, JSON]:

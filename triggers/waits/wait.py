@@ -1,16 +1,14 @@
 """One wait of a run, and how it stands: whether it can be answered."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from durable.definition import ActionNode, BlockNode, Definition, ForeachSpec, RepeatSpec
-from durable.history import AwaitKind, State, StepStatus, fold
-from durable.journal import Reads
+from durable.history import AwaitKind, State, StepStatus
+from durable.journal import Scan
 from durable.path import frame_of, inside, static
-from durable.runner.folding import folded
-from durable.values import Value
 from triggers.waits.question import KINDS, LINKED, Question, foreseen, questions, uses, waiting
 
 Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
@@ -32,52 +30,41 @@ class Wait:
     question: Question | None = None
 
 
-async def state_of(reads: Reads, run: str) -> State:
-    """A run's state, with the inputs of the steps that wait; empty if there is no such run."""
-    return await _with_inputs(reads, await folded(reads, run))
+def state_of(scan: Scan, run: str) -> State:
+    """A run's state, with the inputs of the steps that wait; empty if there is no such run. Raises `RunUnreadable`."""
+    return load_inputs(scan, scan.state(run))
 
 
-async def states_of(reads: Reads, runs: Sequence[str]) -> AsyncIterator[State]:
-    """The states of some runs whose histories are short, read together."""
-    histories = await reads.histories(runs)
-    for run in runs:
-        yield await _with_inputs(reads, fold(run, histories.pop(run, ())))
-
-
-async def _with_inputs(reads: Reads, state: State) -> State:
+def load_inputs(scan: Scan, state: State) -> State:
+    """Bring the inputs of the steps that wait into memory."""
     for path in waiting(state):
-        await attach(reads, state.steps[path].input)
+        scan.load(state.steps[path].input)
+        scan.rest()
     return state
 
 
-async def attach(reads: Reads, value: Value) -> None:
-    """Bring a stored value into memory."""
-    if value.ref and not value.is_loaded:
-        value.attach(await reads.payload(value.ref))
-
-
-async def waits_of(reads: Reads, state: State, step: str) -> list[Wait]:
+def waits_of(scan: Scan, state: State, step: str) -> list[Wait]:
     """The waits of the step at a path, reached or not; none if there is no such step, or if it is no wait."""
     found = state.steps.get(step)
     if found and found.awaits:
         return list(_reached(state, step))
-    node = await place(reads, state, step)
+    node = place(scan, state, step)
     return list(_planned(state, step, node)) if node else []
 
 
-async def linked(reads: Reads, state: State, path: str) -> Wait | None:
+def linked(scan: Scan, state: State, path: str) -> Wait | None:
     """The wait to which a link leads."""
     frame, name = frame_of(path), path.rpartition(".")[2]
     for step, wanted in ((path, ""), (frame, name)):
-        for wait in await waits_of(reads, state, step) if step else ():
+        for wait in waits_of(scan, state, step) if step else ():
             if wait.name == wanted and wait.kind in LINKED:
                 return wait
     return None
 
 
-async def place(reads: Reads, state: State, path: str) -> ActionNode | None:
+def place(scan: Scan, state: State, path: str) -> ActionNode | None:
     """The action that a path of the run may name: items and turns are numbered, and nothing else is."""
-    data = await reads.definition(state.started.version) if state.started else None
+    data = scan.definition(state.started.version) if state.started else None
     if data is None:
         return None
     definition = Definition.load(data)

@@ -4,6 +4,7 @@ A wrong proof, an unknown run and an unknown path get the same answer for the sa
 scanners and chat previews open every link that they see.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -106,7 +107,9 @@ class Waits:
         links = started.links if isinstance(started, RunStarted) else None
         if not is_proof(given, links.key if links else _DECOY, run, path) or links is None:
             return None
-        return await linked(self._journal, await state_of(self._journal, run), path)
+        found = await self._journal.run(run)
+        sequence = found.sequence if found else 0
+        return await self._journal.scan(lambda scan: linked(scan, state_of(scan, run), path), sequence)
 
     async def _show(self, request: Request, wait: Wait) -> Response:
         if refusal := REFUSALS.get(wait.standing):
@@ -115,7 +118,9 @@ class Waits:
         assert wait.question
         if _wants_json(request):
             return JSONResponse(_told(wait.question, wait.standing), headers=HEADERS)
-        return HTMLResponse(page.asking(wait.question, is_early=wait.standing == "early"), headers=HEADERS)
+        # The fields come from the run's data, which decides how long their page is.
+        text = await asyncio.to_thread(page.asking, wait.question, is_early=wait.standing == "early")
+        return HTMLResponse(text, headers=HEADERS)
 
     async def _take(self, request: Request, wait: Wait) -> Response:
         body = await read_body(request, self._bounds)

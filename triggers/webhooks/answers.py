@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.types import Send
 
+from durable.history import RunStatus
 from durable.journal import Admitted
 from durable.respond import BODILESS, Respond
 from durable.values import JSON
@@ -41,12 +42,14 @@ def accepted(admitted: Admitted, reply: Reply | None) -> Answer:
     return _json(202, body)
 
 
-def result(admitted: Admitted, told: Mapping[str, JSON], *, owes_answer: bool) -> Answer:
-    """What the run came to: its status, and its outputs or its error. One that `owes_answer` and did not complete is an
-    error to its sender."""
-    came_to = {name: told[name] for name in ("status", "outputs", "error")}
-    status = 500 if owes_answer and told["status"] != "completed" else 200
-    return _json(status, {"event": admitted.event, "runs": list(admitted.runs), **came_to})
+def result(
+    admitted: Admitted, status: RunStatus, outputs: msgspec.Raw | None, error: JSON, *, owes_answer: bool
+) -> Answer:
+    """What the run came to: its status, and its outputs (JSON already) or its error. One that `owes_answer` and did not
+    complete is an error to its sender."""
+    came_to = {"status": status, "outputs": outputs, "error": error}
+    code = 500 if owes_answer and status != "completed" else 200
+    return _json(code, {"event": admitted.event, "runs": list(admitted.runs), **came_to})
 
 
 def of_step(admitted: Admitted, given: JSON) -> Answer:
@@ -108,7 +111,7 @@ def too_many(retry_after: int, *, is_read: bool) -> Answer:
     return _json(429, {"error": f"too many requests; try again in {retry_after} s"}, headers)
 
 
-def _json(status: int, content: dict[str, JSON], headers: Mapping[str, str] | None = None) -> Answer:
+def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Answer:
     return _text(status, {"content-type": "application/json", **(headers or {})}, msgspec.json.encode(content))
 
 

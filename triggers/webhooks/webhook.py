@@ -22,13 +22,13 @@ from durable import metrics
 from durable.clock import new_id
 from durable.expressions import ExpressionError, Template
 from durable.history import Slot
-from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError
+from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
 from durable.runner import Overloaded, Runner
+from durable.scope import described
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, receive_body
 from triggers.limits import Limiters, network_of
-from triggers.runs import tell
 from triggers.starting import Filtered, ensure_wanted, start_of
 from triggers.webhooks import answers
 from triggers.webhooks.answers import Answer
@@ -269,13 +269,13 @@ class Webhooks:
         ids."""
         run = admitted.runs[0]
         wait = self._runner.wait_for_answer if hook.respond == "step" else self._runner.wait_for_end
-        await wait(run, RESULT_SECONDS)
-        told = await tell(self._journal, run)
-        if hook.respond == "step" and told["answer"] is not None:
-            return answers.of_step(admitted, told["answer"])
-        if told["finished_at"] is None:
-            return answers.accepted(admitted, hook.reply)
-        return answers.result(admitted, told, owes_answer=hook.respond == "step")
+        try:
+            await wait(run, RESULT_SECONDS)
+            answer = await self._journal.scan(lambda scan: _came_to(scan, run, admitted, hook))
+        except JournalError as error:  # the delivery is accepted, whether or not its run can be read now
+            log.warning("a result was not told: %s", error, extra={"run": run})
+            answer = None
+        return answer or answers.accepted(admitted, hook.reply)
 
     def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
         hook = arrived.hook
@@ -299,6 +299,18 @@ class Webhooks:
             log.warning("a delivery to %s was rejected: %s", arrived.hook.name, reason)
         with contextlib.suppress(JournalError):
             self._journal.record(arrived.record(outcome, reason)).add_done_callback(_settled)
+
+
+def _came_to(scan: Scan, run: str, admitted: Admitted, hook: Hook) -> Answer | None:
+    """What a run has come to, in the thread of a scan; None if it goes on."""
+    state = scan.state(run)
+    if hook.respond == "step" and state.answer:
+        return answers.of_step(admitted, scan.load(state.answer).load())
+    if not state.finished:
+        return None
+    outputs = scan.load(state.main.outputs).data if state.main else None
+    error = described(state.error) if state.error else None
+    return answers.result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
 
 
 def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:

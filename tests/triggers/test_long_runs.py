@@ -1,0 +1,114 @@
+"""Whoever reads a long run keeps nobody else waiting: its documents are made beside the event loop."""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from durable.history import AnyEntry, StepCompleted, StepScheduled
+from durable.journal import Journal, JournalBusy
+from durable.journal.reads import WAITING_SCANS
+from durable.values import Value
+from tests.journal import given
+from triggers import export, runs
+from triggers.waits import pending
+
+pytestmark = pytest.mark.anyio
+
+STEPS = 2_000
+EACH = 50
+"""Steps in one append."""
+
+READS: dict[str, Callable[[Journal, str], Awaitable[object]]] = {
+    "the run": runs.encode_run,
+    "the run for somebody who may not answer": lambda reads, run: runs.encode_run(reads, run, may_answer=False),
+    "a page of its history": runs.encode_history,
+    "its export": export.exported,
+    "what it waits for": lambda reads, run: pending.of_run(reads, run, may_answer=True),
+    "what all runs wait for": lambda reads, run: pending.of_all(reads, None, 10, may_answer=True),
+    "whether a step has answered": lambda reads, run: reads.state(run),
+}
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
+def _step(number: int) -> list[AnyEntry]:
+    path, text = f"s{number}", Value.of({"text": "run_ " + "x" * 200, "n": [number] * 20})
+    return [
+        StepScheduled(at=1_000, path=path, input=text),
+        StepCompleted(at=1_001, path=path, attempt=1, output=text),
+    ]
+
+
+@pytest.fixture
+async def long_run(tmp_path: Path) -> AsyncIterator[tuple[Journal, str]]:
+    journal = await Journal.open(tmp_path / "data", node="node-1", on_fatal=_fail)
+    run, after = await given.a_run(journal, "long"), 1
+    for first in range(0, STEPS, EACH):
+        entries = [entry for number in range(first, first + EACH) for entry in _step(number)]
+        await journal.append(run, 1, after, entries, given.RUNNING)
+        after += len(entries)
+    yield journal, run
+    await journal.close()
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """The garbage collector holds everybody up, whatever is under way."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def _longest_gap(reading: Awaitable[object]) -> float:
+    """The longest time for which the loop did nothing else, as a share of the whole read."""
+    task = asyncio.ensure_future(reading)
+    began = last = time.perf_counter()
+    longest = 0.0
+    while not task.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    await task
+    return longest / (last - began)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("read", READS)
+async def test_the_loop_works_while_a_long_run_is_read(long_run: tuple[Journal, str], read: str) -> None:
+    shares = [await _longest_gap(READS[read](*long_run)) for _ in range(3)]
+    assert min(shares) < 0.25, f"of the time of reading {read}, the loop waited {shares} in one piece"
+
+
+async def test_readers_do_not_pile_up_without_end(long_run: tuple[Journal, str]) -> None:
+    journal, run = long_run
+    reads = [asyncio.ensure_future(journal.scan(lambda scan: scan.run(run))) for _ in range(WAITING_SCANS + 5)]
+    outcomes = await asyncio.gather(*reads, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, JournalBusy)]
+    assert len(refused) == 5, "they are told to try again"
+
+
+async def test_a_short_run_does_not_wait_for_the_readers_of_long_ones(long_run: tuple[Journal, str]) -> None:
+    journal, run = long_run
+    short = await given.a_run(journal, "short")
+    long = [asyncio.ensure_future(runs.encode_run(journal, run)) for _ in range(8)]
+    await runs.encode_run(journal, short)
+    assert not long[-1].done()
+    for each in long:
+        each.cancel()
+
+
+async def test_the_pages_of_a_history_are_the_history(long_run: tuple[Journal, str]) -> None:
+    journal, run = long_run
+    texts: list[bytes] = []
+    after: int | None = 0
+    while after is not None:
+        text, after = await runs.encode_history(journal, run, after, 777)
+        texts.append(text[1:-1])
+    whole, _ = await runs.encode_history(journal, run, limit=100_000)
+    assert b",".join(texts) == whole[1:-1]

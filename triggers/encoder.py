@@ -1,0 +1,75 @@
+"""JSON texts that are made of stored values, a piece at a time, in the thread of a scan.
+
+A stored value is JSON already: it is neither decoded nor encoded again, since either takes 50 ms of the interpreter's
+lock for what a step may return.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from durable.history import Slot
+from durable.journal import RunUnreadable, Scan
+from durable.values import JSON, Value, decode
+from triggers.waits.proofs import blotted, blotted_text
+
+LARGE = 256 * 1024
+"""Bytes from which a text is not decoded to look for links in it."""
+
+_NULL = msgspec.Raw(b"null")
+_encode = msgspec.json.Encoder().encode
+
+
+class DocumentEncoder:
+    """Makes texts of what a scan reads; for a reader who may not answer waits, without links to them."""
+
+    def __init__(self, scan: Scan, *, may_answer: bool) -> None:
+        self.may_answer = may_answer
+        self.missing: RunUnreadable | None = None
+        self._scan = scan
+
+    def encode(self, document: object) -> bytes:
+        """A piece of a document, which may hold raw values."""
+        self._scan.rest()
+        text = _encode(document)
+        if self.may_answer or (b"run_" not in text and b"\\u" not in text):
+            return text
+        return blotted_text(text) if len(text) > LARGE else _encode(blotted(decode(text)))
+
+    def array(self, pieces: Iterable[object]) -> bytes:
+        return b"[%b]" % b",".join(self.encode(piece) for piece in pieces)
+
+    def mapping(self, pieces: Iterable[tuple[str, object]]) -> bytes:
+        return b"{%b}" % b",".join(b"%b:%b" % (self.encode(name), self.encode(piece)) for name, piece in pieces)
+
+    def raw(self, value: Value) -> msgspec.Raw:
+        """A stored value, as a part of a piece; null if the journal has lost it, which is noted as `missing`."""
+        try:
+            data = self._scan.load(value).data
+        except RunUnreadable as unreadable:
+            self.missing = unreadable
+            return _NULL
+        if value.ref:
+            value.detach()  # a document holds each of them once
+        return data
+
+    def input(self, value: Value, slots: Sequence[Slot]) -> object:
+        """An input as people read it: each secret as the reference that stands for it."""
+        if not slots:
+            return self.raw(value)
+        input = decode(self.raw(value))
+        for slot in slots:
+            text = "".join(part if isinstance(part, str) else f"{{{{ secrets.{part.secret} }}}}" for part in slot.parts)
+            input = _put(input, slot.pointer, text)
+        return input
+
+
+def _put(tree: JSON, pointer: Sequence[str | int], text: str) -> JSON:
+    if not pointer:
+        return text
+    head, *rest = pointer
+    if isinstance(tree, dict):
+        return tree | {str(head): _put(tree.get(str(head)), rest, text)}
+    if isinstance(tree, list) and isinstance(head, int):
+        return [*tree[:head], _put(tree[head], rest, text), *tree[head + 1 :]]
+    return tree
