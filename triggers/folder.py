@@ -6,7 +6,7 @@ it is mended or removed.
 
 import errno
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from durable.values import JSON
 from triggers.connections import Connections
 from triggers.events import OnEvent, Subscription
 from triggers.schedules.schedule import Planned, Schedule
+from triggers.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
 from triggers.webhooks.hook import Hook, Webhook
 
 log = logging.getLogger("waypost.folder")
@@ -86,7 +87,7 @@ class Folder:
         public_url: str | None = None,
         connections: Connections | None = None,
     ) -> None:
-        self.path = folder / "pipelines"
+        self.path = folder / PIPELINES
         self.connections = connections
         self._webhook = Webhook.at(public_url)
         self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": self._webhook})
@@ -94,6 +95,7 @@ class Folder:
         self._run_timeout = run_timeout
         self._loaded: Mapping[Path, PipelineFile] = {}
         self._is_rewired = False
+        self.unread = UnreadFiles()
         self.files: tuple[PipelineFile, ...] = ()
         self._by_id: dict[str, Definition] = {}
         self.serve(self.read())
@@ -101,7 +103,8 @@ class Folder:
     def read(self) -> dict[Path, PipelineFile]:
         """What the folder holds now; nothing of it is served before `serve`."""
         self._is_rewired |= self.connections is not None and self.connections.refresh()
-        paths = sorted(path for path in self.path.glob("*") if path.suffix in (".yaml", ".yml"))
+        self.unread = find_unread(self.path.parent)
+        paths = sorted(path for path in self.path.glob("*") if is_pipeline_file(path))
         return {path: self._read(path) for path in paths}
 
     def serve(self, loaded: Mapping[Path, PipelineFile]) -> list[PipelineFile]:
@@ -201,8 +204,18 @@ def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:
 
 
 def _without_clashes(files: Iterable[PipelineFile]) -> Iterable[PipelineFile]:
-    """The files; one that wants an earlier one's id or webhook is disabled."""
+    """The files in their order; of several that want the same id or webhook all but one are disabled. A file that is
+    named after its pipeline goes first, so that a copy (`copy of one.yaml`) does not disable what it is a copy of."""
     taken: dict[object, Path] = {}
+    judged = {file.path: file for file in _judged(sorted(files, key=_is_misnamed), taken)}
+    return [judged[path] for path in sorted(judged)]
+
+
+def _is_misnamed(file: PipelineFile) -> bool:
+    return file.name != file.path.stem
+
+
+def _judged(files: Iterable[PipelineFile], taken: dict[object, Path]) -> Iterator[PipelineFile]:
     for file in files:
         wanted = _wanted(file)
         clashes = [(what, taken[key]) for key, what in wanted.items() if key in taken]

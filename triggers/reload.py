@@ -37,6 +37,7 @@ class Reload:
         self._webhooks = webhooks
         self._schedules = schedules
         self._told = _problems(folder.connections)  # the service's start told them
+        self._unread = folder.unread
         self._trouble: str | None = None
 
     async def watch(self) -> None:
@@ -83,6 +84,7 @@ class Reload:
         """Read the folder and serve what is valid, once the journal has it; say what changed and what was refused."""
         loaded = await asyncio.to_thread(self._folder.read)
         self._tell_of_connections()
+        self._tell_of_unread()
         for file in loaded.values():
             if file.definition and not self._runner.knows(file.definition):
                 await self._runner.offer(file.definition)
@@ -111,6 +113,11 @@ class Reload:
         is_elsewhere = self._folder.definition(file.name) is not None
         what = "is another file's now" if is_elsewhere else "is served no more"
         log.info("%s is gone: %s %s", file.path.name, file.name, what)
+
+    def _tell_of_unread(self) -> None:
+        """Say which files are not read, once for each."""
+        before, self._unread = self._unread, self._folder.unread
+        _list(problem for problem in self._unread.lasting if problem not in before.problems)
 
     def _tell_of_connections(self) -> None:
         """Say what became of them and what is wrong with them, once."""

@@ -28,7 +28,10 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}: {self.severity}: {what}"
 
     def render(self, source_line: str) -> str:
-        """The problem as people read it: what and where, the line in question, and a caret under the place."""
+        """The problem as people read it: what and where, the line in question, and a caret under the place; a
+        line that is empty shows nothing."""
+        if not source_line.strip():
+            return str(self)
         start = max(0, self.column - _LINE_LIMIT) if len(source_line) > _LINE_LIMIT else 0
         shown = source_line[start : start + _LINE_LIMIT]
         indent = "".join("\t" if character == "\t" else " " for character in shown[: self.column - 1 - start])

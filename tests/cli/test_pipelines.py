@@ -51,6 +51,25 @@ def test_only_the_named_files_are_checked_and_those_of_the_folder_beside_the_oth
     assert "the id 'greet' is taken by greet.yaml" in clash.stdout
 
 
+def test_what_is_not_read_is_a_warning_of_validate_and_plan(place: Path) -> None:
+    shutil.copy(place / "config/pipelines/greet.yaml", place / "config/pipelines/.#greet.yaml")
+    shutil.copy(place / "config/pipelines/greet.yaml", place / "config/pipelines/Greet.YAML")
+    found = waypost("validate", cwd=place)
+    assert found.returncode == 0
+    assert found.stdout == (
+        "config/pipelines/.#greet.yaml:1:1: warning: the file is not read: its name begins with a dot; "
+        "rename it, or remove it\n"
+        "config/pipelines/Greet.YAML:1:1: warning: the file is not read: its name ends in .YAML; "
+        "rename it to Greet.yaml\n"
+        "1 of 1 pipelines are valid\n"
+    )
+    assert (
+        "::warning file=config/pipelines/Greet.YAML,line=1,col=1::the file is not read"
+        in waypost("validate", cwd=place, GITHUB_ACTIONS="true").stdout
+    )
+    assert "config/pipelines/Greet.YAML:1:1: warning: the file is not read" in waypost("plan", cwd=place).stdout
+
+
 def test_editors_get_problems_as_json(place: Path) -> None:
     write(place, "broken", BROKEN)
     found = waypost("validate", "--json", cwd=place, GITHUB_ACTIONS="true")

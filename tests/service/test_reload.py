@@ -148,6 +148,22 @@ async def test_a_file_that_is_gone_is_told_in_one_line_and_only_if_it_was_served
         assert await _told(service, caplog, tmp_path) == []
 
 
+async def test_a_file_that_is_not_read_is_told_once_and_an_editors_lock_never(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+        for name in ("Upper.YAML", ".#p.yaml", "p.yaml~"):
+            (tmp_path / "config" / "pipelines" / name).write_text(PLAIN)
+        assert await _told(service, caplog, tmp_path) == [
+            (
+                "WARNING",
+                "pipelines/Upper.YAML:1:1: warning: the file is not read: its name ends in .YAML; "
+                "rename it to Upper.yaml",
+            )
+        ]
+        assert await _told(service, caplog, tmp_path) == []
+
+
 async def test_a_webhook_is_told_where_it_is_served_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with _unwatched(tmp_path, {"p": PLAIN}) as service:
         file = tmp_path / "config" / "pipelines" / "p.yaml"

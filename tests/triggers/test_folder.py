@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from durable.secrets import Secrets
 from triggers.folder import Folder
 from triggers.offered import actions
@@ -46,3 +48,90 @@ def test_what_is_no_file_or_too_large_disables_only_itself_and_is_not_read(tmp_p
     (too_large,) = [file for file in folder.files if file.path.stem == "sparse"]
     assert len(too_large.data) < 2**22
     assert "larger than 1024 KiB" in str(too_large.problems[0])
+
+
+def write(folder: Path, *names: str, text: str = TEXT) -> None:
+    """Pipeline files of these names, which may lead through folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_a_file_whose_name_begins_with_a_dot_is_not_read_and_disables_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "pipelines", "._one.yaml", ".one.tmp.yaml", ".one.yml", "one.yaml", text=f"id: one\n{TEXT}")
+    (tmp_path / "pipelines" / ".#one.yaml").symlink_to("somebody@a.machine.4711")
+    folder = Folder(tmp_path, actions(), Secrets({}))
+
+    assert [(file.path.name, file.is_valid) for file in folder.files] == [("one.yaml", True)]
+    assert [str(problem).removeprefix(f"{tmp_path}/pipelines/") for problem in folder.unread.problems] == [
+        f"{name}:1:1: warning: the file is not read: its name begins with a dot; rename it, or remove it"
+        for name in (".#one.yaml", "._one.yaml", ".one.tmp.yaml", ".one.yml")
+    ]
+
+
+def test_a_copy_does_not_disable_the_file_that_is_named_after_its_pipeline(tmp_path: Path) -> None:
+    write(tmp_path / "pipelines", "copy of one.yaml", "one.yaml", "one_old.yaml", text=f"id: one\n{TEXT}")
+    folder = Folder(tmp_path, actions(), Secrets({}))
+
+    assert [(file.path.name, file.is_valid) for file in folder.files] == [
+        ("copy of one.yaml", False),
+        ("one.yaml", True),
+        ("one_old.yaml", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pipelines/Upper.YAML", "the file is not read: its name ends in .YAML; rename it to Upper.yaml"),
+        ("pipelines/one.Yml", "the file is not read: its name ends in .Yml; rename it to one.yml"),
+        (
+            "pipelines/one.yaml~",
+            "the file is not read: its name does not end in .yaml; remove it if it is a copy; or rename it",
+        ),
+        (
+            "pipelines/#one.yaml#",
+            "the file is not read: its name does not end in .yaml; remove it if it is a copy; or rename it",
+        ),
+        (
+            "pipelines/one.yaml.bak",
+            "the file is not read: its name does not end in .yaml; remove it if it is a copy; or rename it",
+        ),
+        ("pipelines/.one.yaml.swp", "the file is not read: its name begins with a dot; rename it, or remove it"),
+        ("pipelines/one.json", "the file is not read: pipelines end in .yaml; rename it to one.yaml if it is one"),
+        ("pipelines/team/one.yaml", "the folder is not read, and it has one.yaml; move its files into …/pipelines"),
+        ("one.yaml", "the file is not read: pipelines stand in …/pipelines; move it there"),
+        (
+            "connections.yml",
+            "the file is not read: connections stand in connections.yaml; move what it says to connections.yaml",
+        ),
+        (
+            "settings.yaml",
+            "the file is not read: settings stand in settings.toml; move what it says to settings.toml",
+        ),
+    ],
+)
+def test_what_is_likely_meant_to_be_read_and_is_not_is_told(tmp_path: Path, name: str, said: str) -> None:
+    write(tmp_path, "pipelines/p.yaml", name)
+    folder = Folder(tmp_path, actions(), Secrets({}))
+
+    (problem,) = folder.unread.problems
+    assert f"{problem.message}; {problem.hint}".replace(str(tmp_path), "…") == said
+    assert [file.path.name for file in folder.files] == ["p.yaml"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pipelines/README.md", "pipelines/.gitkeep", "pipelines/..data/one.yaml", "prices.yaml", "pipelines/notes/a.txt"],
+)
+def test_what_is_no_pipeline_is_not_told(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "pipelines/p.yaml")
+    write(tmp_path, name, text="prices: {}\n")
+    assert Folder(tmp_path, actions(), Secrets({})).unread.problems == ()
+
+
+def test_a_link_to_a_file_elsewhere_is_read(tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere/p.yaml")
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "linked.yml").symlink_to(tmp_path / "elsewhere" / "p.yaml")
+    assert [file.name for file in Folder(tmp_path, actions(), Secrets({})).files] == ["linked"]

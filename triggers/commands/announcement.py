@@ -8,7 +8,7 @@ from rich.text import Text
 from durable import __version__
 from durable.secrets import SecretMissing, fill
 from triggers.commands.output import console
-from triggers.commands.problems import print_problems
+from triggers.commands.problems import Checked, print_problems
 from triggers.service import Service
 from triggers.webhooks.hook import Hook
 from triggers.webhooks.signature import sign
@@ -26,7 +26,8 @@ def announce(service: Service) -> None:
         out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.spec.id})", soft_wrap=True)
     out.print(f"  API key   {service.key_file or 'WAYPOST_API_KEY'}", soft_wrap=True)
     connections = [service.folder.connections] if service.folder.connections else []
-    print_problems([*connections, *service.folder.files], console(err=True), is_in_shell=False)
+    checked: list[Checked] = [*connections, service.folder.unread, *service.folder.files]
+    print_problems(checked, console(err=True), is_in_shell=False)
     if command := next(filter(None, (_curl(service, hook) for hook in service.folder.hooks)), None):
         out.print(f"Try it:\n  {command}", soft_wrap=True)
     sys.stdout.flush()

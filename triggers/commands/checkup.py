@@ -1,7 +1,7 @@
 """What `waypost validate` and `waypost plan` check: pipeline files and connections."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from durable.definition import resolve
@@ -15,6 +15,7 @@ from triggers.connections import Connections
 from triggers.folder import TRIGGERS, PipelineFile
 from triggers.offered import actions, connections
 from triggers.settings import Settings
+from triggers.unread import UnreadFiles
 from triggers.webhooks.hook import Webhook
 
 
@@ -24,10 +25,11 @@ class Checkup:
 
     pipelines: Sequence[PipelineFile]
     connections: Connections | None
+    unread: UnreadFiles = field(default_factory=UnreadFiles)
 
     @property
     def files(self) -> list[Checked]:
-        return [*([self.connections] if self.connections else []), *self.pipelines]
+        return [*([self.connections] if self.connections else []), self.unread, *self.pipelines]
 
     @property
     def is_valid(self) -> bool:
@@ -49,7 +51,7 @@ def checkup(paths: Sequence[Path] | None, config: Path, environment: Mapping[str
     """Check the whole config folder, or only these files; raises `CommandFailed` and `SettingsError`."""
     if not paths:
         folder = folder_of(config, environment)
-        return Checkup(folder.files, folder.connections)
+        return Checkup(folder.files, folder.connections, folder.unread)
     wired = connections(config, Secrets(environment))
     asked = [path for path in paths if path.resolve() != wired.path.resolve()]
     return Checkup(_only(asked, config, environment, wired), wired if len(asked) < len(paths) else None)

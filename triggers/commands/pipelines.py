@@ -51,13 +51,14 @@ def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) ->
     made = planned([file.described() for file in found.pipelines], served or [])
     if as_json:
         told = [str(of_shell(each)) for each in found.connections.problems] if found.connections else []
-        print_json({"service": url, **made.described(), "connections": told})
+        unread = [str(problem) for problem in found.unread.problems]
+        print_json({"service": url, **made.described(), "connections": told, "unread": unread})
     else:
         out = console()
         against = f"the service at {url}" if url else f"no service, since none works on {data}: everything is new"
         out.print(f"{config} against {against}", soft_wrap=True)
         print_plan(out, made)
-        print_problems((file for file in found.files if not file.is_valid), out)
+        print_problems((file for file in found.files if not file.is_valid or file is found.unread), out)
     if not found.is_valid:
         raise typer.Exit(FAILED)
 
