@@ -23,7 +23,7 @@ from connectors.client import UNSAFE, HttpClient, invalid, names_a_key, where
 from connectors.join import is_absolute, join
 from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
 from connectors.url import parse_url
-from durable.action import ActionError, Connector, Context, Inputs, Secret, action
+from durable.action import URL, ActionError, Connector, Context, Inputs, Secret, action
 from durable.values import JSON, NESTING_LIMIT, NotJSON, check
 
 Parameter: TypeAlias = Secret | int | float | bool | None
@@ -42,7 +42,7 @@ RELATIVE = "the URL is relative; name a connection, to whose base_url it is join
 class HttpConnection(Inputs):
     """A service's address, and what every request to it carries."""
 
-    base_url: Secret = Field(description="An http or https URL, to which a step's `url` is joined: /holds")
+    base_url: URL = Field(description="An http or https URL, to which a step's `url` is joined: /holds")
     headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name; a step's own win")
     params: dict[str, Parameter | list[Parameter]] = Field(
         default_factory=dict, description="Added to every URL's query; a step's own win"
@@ -79,7 +79,7 @@ class HttpConnection(Inputs):
 class Target(Inputs):
     """Where a request goes, and what counts as its success."""
 
-    url: Secret = Field(
+    url: URL = Field(
         description="An absolute http or https URL, without user and password; with a connection, what follows its "
         "`base_url`"
     )

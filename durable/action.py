@@ -28,6 +28,9 @@ OnCrash: TypeAlias = Literal["retry", "park", "fail"]
 Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
 """Text in which `{{ secrets.NAME }}` may stand; checked when a pipeline is loaded."""
 
+URL = Annotated[str, Field(json_schema_extra={"secret": True, "url": True})]
+"""A URL: an expression in it is one percent-encoded value, and cannot lead elsewhere. A secret may stand in it too."""
+
 Resource = TypeVar("Resource")
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote
 
 from durable.history import SecretName, Slot
 from durable.values import JSON
@@ -110,9 +111,13 @@ def fill(value: JSON, slots: Sequence[Slot], secrets: Secrets) -> tuple[JSON, fr
     for slot in slots:
         known = {part.secret: secrets.get(part.secret) for part in slot.parts if isinstance(part, SecretName)}
         used.update(known.values())
-        text = "".join(known[part.secret] if isinstance(part, SecretName) else part for part in slot.parts)
+        text = "".join(part if isinstance(part, str) else _spell(known[part.secret], part) for part in slot.parts)
         filled = _placed(filled, slot.pointer, text)
     return filled, frozenset(used)
+
+
+def _spell(value: str, reference: SecretName) -> str:
+    return quote(value, safe="") if reference.is_encoded else value
 
 
 def _copied(value: JSON) -> JSON:

@@ -18,7 +18,7 @@ from durable.history import Slot
 from durable.language.connections import FILE, missing, mistaken
 from durable.language.document import Document, Pointer
 from durable.language.findings import Findings
-from durable.language.fit import Unfit, shape_of, unfit
+from durable.language.fit import Unfit, leaves, shape_of, unfit
 from durable.language.names import Scope
 from durable.language.pipeline import Identifier
 from durable.language.problem import Problem, quoted, suggestion
@@ -191,12 +191,13 @@ class _Reading:
         if (model := self._model(use, (name, "use"))) is not None:
             for each in unfit(model, given, is_open=is_template):
                 self._add(each, (name,))
-            for pointer, value in _scalars(given):
+            for pointer, value in leaves(given):
                 self._check(value, (name, *pointer), is_secret=shape_of(model).is_secret(pointer))
         if self._errors() > errors:
             self.broken.add(name)
             return None
-        rendered, slots = Template.parse(given).render({})
+        urls = shape_of(model).urls(given) if model else ()
+        rendered, slots = Template.parse(given, urls).render({})
         literals = frozenset(part for _, value in _literals(given) for part in (value, value.split()[-1]))
         return Connection(use, rendered, slots, literals)
 
@@ -235,21 +236,9 @@ class _Reading:
         return sum(problem.severity == "error" for problem in self.findings.problems())
 
 
-def _scalars(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
-    match value:
-        case dict():
-            for key, item in value.items():
-                yield from _scalars(item, (*pointer, key))
-        case list():
-            for index, item in enumerate(value):
-                yield from _scalars(item, (*pointer, index))
-        case _:
-            yield pointer, value
-
-
 def _literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
     """The credentials that are written out."""
-    for pointer, value in _scalars(given):
+    for pointer, value in leaves(given):
         if _is_literal(pointer, value) and not is_template(value):
             yield pointer, str(value)
 

@@ -148,9 +148,9 @@ def _action(spec: ActionSpec, common: _Common) -> ActionNode:
         around=common.around,
         firsts=common.firsts,
         condition=_expression(spec.condition),
-        input=Template.parse(spec.input),
+        input=Template.parse(spec.input, spec.urls),
         keep=_template(spec.keep),
-        undo=Template.parse(spec.undo.input) if spec.undo else None,
+        undo=Template.parse(spec.undo.input, spec.undo.urls) if spec.undo else None,
         timeout_value=_template(spec.timeout_value) if spec.times_out == "value" else None,
     )
 

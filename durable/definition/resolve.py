@@ -21,6 +21,7 @@ from durable.definition.spec import (
     TrySpec,
 )
 from durable.flow import CORE_ACTIONS
+from durable.language.fit import shape_of
 from durable.language.pipeline import Concurrency, Defaults, Pipeline, Retry, Step, Undo, parse_duration
 from durable.retry import Policy
 
@@ -120,6 +121,7 @@ class _Resolving:
         default = parse_duration(self._defaults.timeout) if self._defaults.timeout else STEP_TIMEOUT
         return msgspec.structs.replace(
             plain,
+            urls=shape_of(found.input).urls(plain.input),
             retry=_policy(retry or self._defaults.retry),
             timeout=plain.timeout or default,
             on_crash=on_crash or found.on_crash,

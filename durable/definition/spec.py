@@ -25,7 +25,7 @@ TimesOut: TypeAlias = Literal["fail", "value", "steps"]
 class ActionSpec(msgspec.Struct, frozen=True, tag="action", tag_field="kind", omit_defaults=True):
     """A step that uses an action, with every policy filled in. `timeout` (ms) is of one attempt, of a whole wait, or of
     a call. When a wait `times_out`, it fails, has the output `timeout_value`, or goes on with `timeout_steps`. `undo`
-    is the action that takes the effect back."""
+    is the action that takes the effect back. `urls` are the places in the input where expressions stand in a URL."""
 
     id: str
     use: str
@@ -41,6 +41,7 @@ class ActionSpec(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     times_out: TimesOut = "fail"
     timeout_value: Tree = None
     timeout_steps: "tuple[StepSpec, ...]" = ()
+    urls: tuple[tuple[str | int, ...], ...] = ()
 
 
 class CaseSpec(msgspec.Struct, frozen=True):

@@ -93,6 +93,11 @@ class Expression:
         return frozenset(self._compiled.names)
 
     @property
+    def is_encoded(self) -> bool:
+        """Whether its last filter makes what may stand in a URL as it is."""
+        return self._compiled.is_encoded
+
+    @property
     def compared(self) -> Sequence[tuple[DottedName, JSON]]:
         """Its names that are compared with constants, and the constants."""
         return self._compiled.compared
@@ -116,6 +121,16 @@ class Expression:
     def text(self, evaluation: Evaluation) -> str:
         """The value as it stands in the middle of a text."""
         return self._run(evaluation, written)
+
+    def finish(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
+        """What a function makes of the value, within an evaluation that goes on; the function may raise `Refused`."""
+        return self._run(evaluation, finish)
+
+    def refusal(self, message: str) -> ExpressionError:
+        """That the value does not fit where the expression stands."""
+        return ExpressionError(
+            f"{shown(self.source)}: {message}", expression=self.source, line=self.place.line, column=self.place.column
+        )
 
     def _run(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
         try:

@@ -276,6 +276,7 @@ FILTERS: Mapping[str, Function] = {
     "map": _mapped,
     "max": _extreme(max),
     "min": _extreme(min),
+    "raw_path": texts.path_encoded,
     "reject": _selected(False),
     "rejectattr": _selected_by(False),
     "replace": texts.replaced,
@@ -297,3 +298,6 @@ FILTERS: Mapping[str, Function] = {
     "urlencode": texts.url_encoded,
     "values": _value_list,
 }
+
+URL_FILTERS = frozenset({"raw_path", "urlencode"})
+"""Filters whose results may stand in a URL as they are."""

@@ -18,7 +18,7 @@ from durable.expressions.arguments import Function, named
 from durable.expressions.bounds import Evaluation, Refused, bounded_number, plain
 from durable.expressions.checks import TESTS
 from durable.expressions.closures import Code
-from durable.expressions.filters import FILTERS
+from durable.expressions.filters import FILTERS, URL_FILTERS
 from durable.expressions.grammar import parse
 from durable.expressions.headers import leads_to_headers, mark_header_names
 from durable.values import JSON
@@ -35,19 +35,21 @@ _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What an expression became. `names` are what it reads, with their offsets in the text; `compared` are names with
-    the constants that they are compared with; it `is_path` if it only looks something up and makes nothing."""
+    the constants that they are compared with; it `is_path` if it only looks something up and makes nothing, and
+    `is_encoded` if its last filter makes what may stand in a URL."""
 
     code: Code
     names: Mapping[DottedName, int]
     compared: Sequence[tuple[DottedName, JSON]]
     is_path: bool
+    is_encoded: bool
 
 
 def compile_expression(text: str) -> Compiled:
     """Compile a bare expression; raises `Refused` with the offset of what is wrong."""
     node = parse(text)
     compiler = _Compiler()
-    return Compiled(compiler.code(node), compiler.names, compiler.compared, _is_path(node))
+    return Compiled(compiler.code(node), compiler.names, compiler.compared, _is_path(node), _is_encoded(node))
 
 
 class _Compiler:
@@ -280,6 +282,13 @@ def _is_path(node: nodes.Expr) -> bool:
     while isinstance(node, nodes.Getattr | nodes.Getitem) and _is_subscript(node):
         node = node.node
     return isinstance(node, nodes.Name)
+
+
+def _is_encoded(node: nodes.Expr | None) -> bool:
+    """Whether a filter that encodes for URLs is the last thing that happens to the value, on either side of an 'if'."""
+    if isinstance(node, nodes.CondExpr):
+        return _is_encoded(node.expr1) and _is_encoded(node.expr2)
+    return isinstance(node, nodes.Filter) and node.name in URL_FILTERS
 
 
 def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:

@@ -2,10 +2,11 @@
 
 A text that is one whole `{{ expression }}` becomes its value, of its native type; elsewhere an expression becomes
 text, null and true and lists in JSON notation. `{%` and `{#` are text, and so are the keys of mappings. A text in
-which `{{ secrets.NAME }}` stands becomes null, and a `Slot` beside the tree says what belongs there.
+which `{{ secrets.NAME }}` stands becomes null, and a `Slot` beside the tree says what belongs there. A URL is written
+as `durable.expressions.url` says.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -13,6 +14,7 @@ from durable.expressions.bounds import Evaluation, Refused, ensure_length
 from durable.expressions.expression import Expression, ExpressionError, error_at, find_end
 from durable.expressions.grammar import secret_name
 from durable.expressions.sandbox import DottedName
+from durable.expressions.url import find_target, write_url
 from durable.history import SecretName, Slot
 from durable.values import JSON
 
@@ -31,20 +33,28 @@ class _Plan(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A compiled tree. `expressions` and `secret_places` say where in it what stands."""
+    """A compiled tree. `expressions` and `secret_places` say where in it what stands; `targets` are the expressions
+    that decide which service a URL leads to."""
 
     expressions: tuple[tuple[Pointer, Expression], ...]
     secrets: frozenset[str]
     secret_places: tuple[Pointer, ...]
+    targets: tuple[Expression, ...]
     _plan: _Plan
 
     @classmethod
-    def parse(cls, value: JSON) -> "Template":
-        """Compile a tree; raises the first of its `problems`."""
-        reading = _Reading(value)
+    def parse(cls, value: JSON, urls: Collection[Pointer] = ()) -> "Template":
+        """Compile a tree; `urls` are the places of URLs in it. Raises the first of its `problems`."""
+        reading = _Reading(value, urls)
         if reading.problems:
             raise reading.problems[0][1]
-        return cls(tuple(reading.expressions), frozenset(reading.secrets), tuple(reading.secret_places), reading.plan)
+        return cls(
+            tuple(reading.expressions),
+            frozenset(reading.secrets),
+            tuple(reading.secret_places),
+            tuple(reading.targets),
+            reading.plan,
+        )
 
     @staticmethod
     def problems(value: JSON) -> list[tuple[Pointer, ExpressionError]]:
@@ -68,11 +78,13 @@ class Template:
 class _Reading:
     """One pass over a tree: its plan, and what was found on the way."""
 
-    def __init__(self, value: JSON) -> None:
+    def __init__(self, value: JSON, urls: Collection[Pointer] = ()) -> None:
+        self._urls = urls
         self.problems: list[tuple[Pointer, ExpressionError]] = []
         self.expressions: list[tuple[Pointer, Expression]] = []
         self.secrets: set[str] = set()
         self.secret_places: list[Pointer] = []
+        self.targets: list[Expression] = []
         self.plan = self._read(value, ())
 
     def _read(self, value: JSON, pointer: Pointer) -> _Plan:
@@ -95,11 +107,16 @@ class _Reading:
         except ExpressionError as error:
             self.problems.append((pointer, error))
             return _Constant(None)
+        is_secret = any(isinstance(part, SecretName) for part in parts)
+        if is_secret:
+            self.secret_places.append(pointer)
         match parts:
+            case _ if pointer in self._urls:
+                self.targets += [target] if (target := find_target(parts)) else []
+                return _Url(pointer, tuple(parts))
             case [Expression() as expression]:
                 return _Whole(expression)
-            case _ if any(isinstance(part, SecretName) for part in parts):
-                self.secret_places.append(pointer)
+            case _ if is_secret:
                 return _WithSecrets(pointer, tuple(parts))
             case _:
                 return _Text(text, tuple(parts))
@@ -190,6 +207,20 @@ class _WithSecrets:
                 made.append(done)
         slots.append(Slot(self.pointer, tuple(made)))
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Url:
+    pointer: Pointer
+    parts: tuple[Part, ...]
+
+    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+        match write_url(self.parts, evaluation):
+            case [str(url)]:
+                return url
+            case made:
+                slots.append(Slot(self.pointer, tuple(made)))
+                return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,19 +90,29 @@ def from_json(evaluation: Evaluation, value: object) -> object:
 def url_encoded(evaluation: Evaluation, value: object) -> str:
     if isinstance(value, Mapping):
         pairs = mapping_of(evaluation, value).items()
-        made = "&".join(f"{_quoted(evaluation, name)}={_quoted(evaluation, item)}" for name, item in pairs)
+        made = "&".join(f"{quoted(evaluation, name)}={quoted(evaluation, item)}" for name, item in pairs)
     else:
-        made = _quoted(evaluation, value)
+        made = quoted(evaluation, value)
     ensure_length(len(made))
     return made
 
 
-def _quoted(evaluation: Evaluation, value: object) -> str:
+def path_encoded(evaluation: Evaluation, value: object) -> str:
+    made = quoted(evaluation, value, safe="/")
+    ensure_length(len(made))
+    return made
+
+
+def quoted(evaluation: Evaluation, value: object, safe: str = "") -> str:
+    """A value percent-encoded as UTF-8, all but letters, digits, `-._~` and what is safe."""
     text = written(evaluation, value)
     if len(text) > URL_LIMIT:
         raise Refused(f"a text of more than {URL_LIMIT:,} characters is too long to be URL-encoded")
     evaluation.charge(1 + 4 * len(text))
-    return quote(text, safe="")
+    try:
+        return quote(text, safe=safe)
+    except UnicodeEncodeError:
+        raise Refused("a lone surrogate cannot stand in a URL") from None
 
 
 def to_base64(evaluation: Evaluation, value: object) -> str:

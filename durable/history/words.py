@@ -59,10 +59,11 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_cl
         return cls(error_class, _bounded(code, CODE_LIMIT), _bounded(message, MESSAGE_LIMIT), step, attempt, **more)
 
 
-class SecretName(msgspec.Struct, frozen=True):
-    """A reference to a secret; its value never enters a history."""
+class SecretName(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A reference to a secret; its value never enters a history. It `is_encoded` for a URL where it is filled in."""
 
     secret: str
+    is_encoded: bool = False
 
 
 class Slot(msgspec.Struct, frozen=True):

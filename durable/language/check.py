@@ -3,15 +3,17 @@
 It walks the data and not the models, so that one broken step hides nothing of the others.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
 
+from durable.expressions import Expression, ExpressionError, Template
+from durable.expressions.expression import shown
 from durable.language.catalogue import Catalogue
 from durable.language.connections import Connections
 from durable.language.document import Pointer
 from durable.language.findings import Findings
-from durable.language.fit import shape_of, unfit
+from durable.language.fit import Shape, leaves, shape_of, unfit
 from durable.language.flows import FlowCheck
 from durable.language.names import RESERVED, SYNTAX, Scope, Spot
 from durable.language.outputs import returned
@@ -71,6 +73,32 @@ def check_given(
             is_key = each.is_key or not each.pointer
             findings.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
     texts.templates(given, where, scope, shape_of(model).is_secret)
+    check_targets(given, where, shape_of(model), findings, connection=owner.get("connection"))
+
+
+def check_targets(given: JSON, pointer: Pointer, shape: Shape, findings: Findings, *, connection: JSON) -> None:
+    """Warn where an expression decides which service gets a secret, or what a connection is used for."""
+    texts = {where: text for where, text in leaves(given) if isinstance(text, str)}
+    if not connection and not any("{{" in text and "secrets" in text for text in texts.values()):
+        return
+    for where in shape.urls(given):
+        for expression in _targets(texts[where]):
+            if {name[0] for name in expression.names} <= {"run"}:
+                continue
+            there = findings.document.position_in((*pointer, *where), expression.place.line, expression.place.column)
+            what = f"{quoted(shown(expression.source))} decides where a secret is sent"
+            hint = "write the address out: https://api.example.com/{{ … }}"
+            if connection:
+                what = f"{quoted(shown(expression.source))} decides what the connection's credentials are used for"
+                hint = "begin with the path: /orders/{{ … }}"
+            findings.add((*pointer, *where), what, hint, place=there, severity="warning")
+
+
+def _targets(text: str) -> Sequence[Expression]:
+    try:
+        return Template.parse(text, ((),)).targets
+    except ExpressionError:  # which is told of elsewhere
+        return ()
 
 
 class StepCheck:

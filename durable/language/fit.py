@@ -85,6 +85,14 @@ class Shape:
         """Whether the value at the pointer, or one around it, is meant to be secret."""
         return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
 
+    def urls(self, data: JSON) -> tuple[Pointer, ...]:
+        """Where in the data a URL is made with an expression."""
+        return tuple(
+            pointer
+            for pointer, value in leaves(data)
+            if isinstance(value, str) and "{{" in value and any(schema.get("url") for schema in self._at(pointer))
+        )
+
     def _at(self, pointer: Pointer) -> list[Schema]:
         schemas = list(self._alternatives(self._root))
         for part in pointer:
@@ -107,6 +115,19 @@ def _inside(schema: Schema, part: str | int) -> Iterator[Schema]:
     else:
         found = [schema.get("properties", {}).get(part, schema.get("additionalProperties"))]
     yield from (each for each in found if isinstance(each, dict))
+
+
+def leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
+    """The texts, numbers, true, false and nulls in a value, each with its place."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from leaves(item, (*pointer, key))
+        case list():
+            for index, item in enumerate(value):
+                yield from leaves(item, (*pointer, index))
+        case _:
+            yield pointer, value
 
 
 @lru_cache(maxsize=512)

@@ -36,6 +36,7 @@ FILTERS = {
     "map": "inputs.lines | map(attribute='sku')",
     "max": "inputs.lines | max(attribute='n')",
     "min": "[3, 1, 2] | min",
+    "raw_path": "'a b/c' | raw_path",
     "reject": "[1, 2, 3] | reject('odd')",
     "rejectattr": "inputs.lines | rejectattr('n', 'gt', 1)",
     "replace": "inputs.name | replace(' ', '-')",

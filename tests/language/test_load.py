@@ -26,7 +26,7 @@ from tests.language.test_document import WELL_KNOWN_MISTAKES
 
 
 class Request(Inputs):
-    url: str = Field(description="Where to")
+    url: str = Field(description="Where to", json_schema_extra={"url": True})
     headers: dict[str, Secret] | None = None
     json_: Any = Field(None, alias="json")
 

@@ -123,6 +123,7 @@ BOMBS = [
     "text|tojson ~ text",
     "control|tojson",
     "wide|urlencode",
+    "wide|raw_path",
     "items|join(text)",
     "texts|join",
     "texts|join(text)",
@@ -287,7 +288,7 @@ inputs trigger.body key x .a ['a'] [0] [1:2] 1 0 2.5 'a' "b" none true + - * / /
 is if else ( ) [ ] { } , : | . {{ }} defined undefined divisibleby(0) startswith('a') |abs |b64decode |default(1)
 |dictsort |first |float |fromjson |int |items |join |keys |last |length |list |lower |map('first') |map(attribute='a')
 |max |min |reject |replace('a','b') |reverse |round |round(2,'ceil') |select('odd') |selectattr('a','defined') |sort
-|split |string |sum |tojson |trim |truncate(3) |unique |upper |urlencode |values
+|split |string |sum |tojson |trim |truncate(3) |unique |upper |urlencode |raw_path |values
 """
 _PIECES = st.sampled_from(_TOKENS.split())
 _FILTERS = st.sampled_from([token for token in _TOKENS.split() if token.startswith("|") and token != "|"])

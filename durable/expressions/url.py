@@ -1,0 +1,175 @@
+"""A URL in which expressions stand: each is one value at its place, and none of them leads elsewhere.
+
+Behind the authority (RFC 3986, 3.2) a value is percent-encoded, `/` included, unless the last filter of its expression
+has done that. In the authority it may not hold what would end or move it. What stands at the very beginning is the
+base, which is taken as it is. A path segment that comes to `.` or `..` is refused, since clients and services resolve
+those; so is one that comes to nothing, since the URL would be that of another resource.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from durable.expressions.bounds import Evaluation, Refused, ensure_length, kind_of, written
+from durable.expressions.expression import Expression
+from durable.expressions.texts import quoted
+from durable.history import SecretName
+
+Part = str | Expression | SecretName
+
+DECODINGS = 3
+"""How often over a `..` may be encoded and still be found; no service decodes more often."""
+
+_AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]{0,2}|[/\\]{2})(?P<authority>[^/?#]*)")
+_AUTHORITY_END = re.compile(r"[/?#\\:]")
+_PATH_END = re.compile(r"[?#]")
+_HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_STAND_IN = "s"  # for a secret's value, which is not known yet
+_UNSEEN = "".join(map(chr, range(0x21)))
+
+
+@dataclass(slots=True)
+class Writing:
+    """A URL as far as it is written. `spans` are the places of values behind the authority."""
+
+    text: str = ""
+    parts: list[str | SecretName] = field(default_factory=list)
+    spans: list[tuple[int, int, Expression]] = field(default_factory=list)
+
+    def add(self, part: str | SecretName) -> None:
+        self.text += part if isinstance(part, str) else _STAND_IN
+        if self.parts and isinstance(part, str) and isinstance(self.parts[-1], str):
+            self.parts[-1] += part
+        else:
+            self.parts.append(part)
+
+
+def write_url(parts: Sequence[Part], evaluation: Evaluation) -> list[str | SecretName]:
+    """The URL with the values of its expressions and references to its secrets; raises `ExpressionError`."""
+    writing = Writing()
+    for index, part in enumerate(parts):
+        match part:
+            case str():
+                writing.add(part)
+            case SecretName():
+                is_encoded = index > 0 and not _is_in_authority(writing.text)
+                writing.add(SecretName(part.secret, is_encoded=is_encoded))
+            case Expression():
+                _add_value(writing, part, evaluation, is_base=index == 0, rest=parts[index + 1 :])
+    for start, end, expression in writing.spans:
+        _check_segments(writing.text, start, end, expression)
+    return writing.parts
+
+
+def find_target(parts: Sequence[Part]) -> Expression | None:
+    """The expression that decides which host the URL leads to, if one does."""
+    text = ""
+    for index, part in enumerate(parts):
+        if isinstance(part, Expression):
+            is_host = text.endswith(("/", ".")) and _is_in_authority(text) and not _is_host_fixed(parts[index + 1 :])
+            if index == 0 or is_host:
+                return part
+        text += part if isinstance(part, str) else _STAND_IN
+    return None
+
+
+def _add_value(
+    writing: Writing, expression: Expression, evaluation: Evaluation, *, is_base: bool, rest: Sequence[Part]
+) -> None:
+    is_in_authority = _is_in_authority(writing.text)
+    is_written = is_base or is_in_authority or expression.is_encoded
+    value = expression.finish(evaluation, _write_value if is_written else _encode_value)
+    if is_base:
+        if not value and not rest:
+            raise expression.refusal("this is empty, and a URL is needed")
+    elif is_in_authority:
+        _check_authority(writing.text, value, expression, rest)
+    else:
+        writing.spans.append((len(writing.text), len(writing.text) + len(value), expression))
+    writing.add(value)
+    _ensure_length(writing.text, expression)
+
+
+def _write_value(evaluation: Evaluation, value: object) -> str:
+    """A value as it stands in a text; only texts, numbers, true and false can stand in a URL."""
+    if value is None or isinstance(value, list | Mapping):
+        raise Refused(f"this is {kind_of(value)}, and a URL holds texts and numbers only", 0)
+    return written(evaluation, value)
+
+
+def _encode_value(evaluation: Evaluation, value: object) -> str:
+    return quoted(evaluation, _write_value(evaluation, value))
+
+
+def _ensure_length(text: str, expression: Expression) -> None:
+    try:
+        ensure_length(len(text))
+    except Refused as refused:
+        raise expression.refusal(refused.message) from None
+
+
+# -- the authority ----------------------------------------------------------------------------------------------
+
+
+def _is_in_authority(text: str) -> bool:
+    """Whether what comes next would be a part of the authority."""
+    return _AUTHORITY.fullmatch(text) is not None
+
+
+def _check_authority(text: str, value: str, expression: Expression, rest: Sequence[Part]) -> None:
+    """Refuse a value that would end the authority, or decide itself where it ends."""
+    found = _AUTHORITY.fullmatch(text)
+    before = found["authority"].rpartition("@")[2] if found else ""
+    host, colon, _ = before.partition(":")
+    if colon:
+        if not (value.isascii() and value.isdecimal()):
+            raise expression.refusal(f"{value[:60]!r} is no port, which is a number")
+        return
+    if not value:
+        raise expression.refusal("this is empty, and the URL would lead to another host")
+    if not _HOST.fullmatch(value):
+        cure = "write a '/' before it where a path begins" if value.startswith("/") else "name the host alone"
+        raise expression.refusal(f"{value[:60]!r} cannot be a part of the URL's host; {cure}")
+    if host == "" or host.endswith(".") or _is_host_fixed(rest):
+        return
+    if not (value.isdecimal() if "." in host else "." not in value):
+        raise expression.refusal(f"{value[:60]!r} would change the URL's host {host!r}; write '/' between the two")
+
+
+def _is_host_fixed(rest: Sequence[Part]) -> bool:
+    """Whether the text that follows ends the host with a domain of its own."""
+    for part in rest:
+        if isinstance(part, str):
+            host, *end = _AUTHORITY_END.split(part, maxsplit=1)
+            if "." in host or end:
+                return "." in host
+    return False
+
+
+# -- the path ---------------------------------------------------------------------------------------------------
+
+
+def _check_segments(text: str, start: int, end: int, expression: Expression) -> None:
+    """Refuse a value that makes a segment of the path into one that means another place."""
+    authority = _AUTHORITY.match(text)
+    first = authority.end() if authority else 0
+    last = found.start() if (found := _PATH_END.search(text, first)) else len(text)
+    if start > last:
+        return
+    stop = text.find("/", end, last)
+    segments = text[max(text.rfind("/", first, start) + 1, first) : last if stop < 0 else stop].split("/")
+    if any(map(is_dots, segments)):
+        message = f"the URL would have {segments[0]!r} in its path" if len(segments) == 1 else "the URL would climb"
+        raise expression.refusal(f"{message}; '.' and '..' lead to another resource")
+    if segments == [""] and not expression.is_encoded:
+        raise expression.refusal("this is empty, and the URL would be that of another resource")
+
+
+def is_dots(segment: str) -> bool:
+    """Whether a segment of a path is `.` or `..`, in any spelling that a service might take for it."""
+    for _ in range(DECODINGS + 1):
+        if segment.partition(";")[0].strip(_UNSEEN) in {".", ".."}:
+            return True
+        segment = unquote(segment)
+    return False
