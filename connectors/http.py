@@ -22,8 +22,9 @@ from connectors.answer import Answer
 from connectors.client import UNSAFE, HttpClient, invalid, names_a_key, where
 from connectors.join import is_absolute, join
 from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
-from connectors.url import parse_url
+from connectors.url import RELATIVE, ensure_written, parse_url
 from durable.action import URL, ActionError, Connector, Context, Inputs, Secret, action
+from durable.language.texts import is_template
 from durable.values import JSON, NESTING_LIMIT, NotJSON, check
 
 Parameter: TypeAlias = Secret | int | float | bool | None
@@ -35,8 +36,6 @@ LEVEL_LIMIT = NESTING_LIMIT // 2
 
 
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})
-
-RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 
 
 class HttpConnection(Inputs):
@@ -50,8 +49,11 @@ class HttpConnection(Inputs):
 
     @field_validator("base_url")
     @classmethod
-    def leads_somewhere(cls, base_url: str) -> str:
-        parse_url(base_url)
+    def leads_somewhere(cls, base_url: str, info: ValidationInfo) -> str:
+        if info.context is not None and is_template(base_url):
+            ensure_written(base_url, is_alone=False)
+        else:
+            parse_url(base_url)
         if "?" in base_url or "#" in base_url:
             raise ValueError("it holds more than an address; credentials stand under headers or params")
         return base_url
@@ -97,10 +99,10 @@ class Target(Inputs):
 
     @field_validator("url")
     @classmethod
-    def is_whole_alone(cls, url: str, info: ValidationInfo) -> str:
-        """When a file is loaded, the step's connection is told; None is to have none."""
-        if info.context and info.context.get("connection", "") is None and not is_absolute(url):
-            raise ValueError(RELATIVE)
+    def is_written_well(cls, url: str, info: ValidationInfo) -> str:
+        """Checked when a file is loaded; a URL that an expression made fails its attempt, with nothing sent."""
+        if info.context is not None:
+            ensure_written(url, is_alone=info.context.get("connection", "") is None)
         return url
 
 

@@ -12,6 +12,9 @@ from ipaddress import IPv6Address
 
 import httpx
 
+from durable.action import LiteralError
+
+RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 NO_SCHEME = "the URL has no scheme; write https://…"
 USERINFO = "the URL holds a user or password; send an Authorization header, with the password as {{ secrets.NAME }}"
 
@@ -26,6 +29,10 @@ _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([^:]*))?", re.DOTALL)
 _PORT_NUMBER = re.compile(r"0*([1-9][0-9]{0,4})?")  # empty: the scheme's own
 _HOST_NAME = re.compile(r"(?=.{1,254}$)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+_EXPRESSION = re.compile(r"""\{\{(?:[^'"}]|'[^']*'|"[^"]*"|\}(?!\}))*\}\}""")
+_VALUE = "\ue000"  # a private character that stands for an expression's value
 
 
 class MalformedURL(ValueError):
@@ -118,3 +125,43 @@ def _ensure_ipv6(text: str) -> None:
         IPv6Address(text)
     except ValueError:
         raise MalformedURL(_HOST) from None
+
+
+# -- as a file writes it ------------------------------------------------------------------------------------------
+
+
+def ensure_written(text: str, *, is_alone: bool) -> None:
+    """Refuse a URL, or a part of one, that can lead nowhere whatever its expressions give; raises `LiteralError`.
+
+    `is_alone` says that no base URL precedes it.
+    """
+    try:
+        _ensure_written(_EXPRESSION.sub(_VALUE, text), is_alone=is_alone)
+    except MalformedURL as error:
+        raise LiteralError(str(error)) from None
+
+
+def _ensure_written(text: str, *, is_alone: bool) -> None:
+    ensure_characters(text)
+    scheme, authority, path = split_url(text)
+    if scheme is None and authority is None:
+        if not text.startswith(_VALUE):
+            if is_alone:
+                raise MalformedURL(RELATIVE)
+        elif found := re.match("[^/?#]+://([^/?#]*)", text):
+            scheme, authority = "https", found[1]
+    else:
+        ensure_scheme(scheme, text)
+        if not authority:
+            raise MalformedURL(_NO_HOST)
+    if authority is not None:
+        _ensure_written_authority(authority)
+    if "\\" in path:
+        raise MalformedURL(_BACKSLASH)
+
+
+def _ensure_written_authority(authority: str) -> None:
+    if "@" in authority:
+        raise MalformedURL(USERINFO)
+    if _VALUE not in authority or "[" not in authority:
+        parse_url("http://" + authority.replace(_VALUE, "1"))

@@ -153,7 +153,17 @@ class Connector:
 
 
 class Inputs(BaseModel, extra="forbid"):
-    """The model that an action's inputs and a connection derive from: unknown names are errors."""
+    """The model that an action's inputs and a connection derive from: unknown names are errors.
+
+    When a file is loaded, validators see its texts with their expressions as they are written, and their
+    `ValidationInfo.context` is a mapping: `connection` is the name of the step's connection, or None. In an attempt the
+    context is None. What a validator finds wrong with a text in which an expression stands counts only as a
+    `LiteralError`.
+    """
+
+
+class LiteralError(ValueError):
+    """What is wrong with the literal part of a text, whatever its expressions give; for a validator of `Inputs`."""
 
 
 class TriggerInputs(Inputs):

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from durable.action import LiteralError
 from durable.language.document import Pointer
 from durable.language.problem import nearest, printable, quoted, suggestion
 from durable.values import JSON
@@ -53,13 +54,17 @@ def unfit(
     """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken,
     `examples` are mappings to write under keys; `context` is what the model's own validators are told."""
     try:
-        model.model_validate(data, context=context)
+        model.model_validate(data, context=context or {})
     except ValidationError as error:
         details = error.errors(include_url=False)
     else:
         return []
     told = [_Told(detail, *_locate(data, detail)) for detail in details]
-    judged = [each for each in told if (each.is_about_key or not is_open(each.value)) and not each.is_consequence]
+    judged = [
+        each
+        for each in told
+        if (each.is_about_key or each.is_certain or not is_open(each.value)) and not each.is_consequence
+    ]
     return list(_sentences(judged, shape_of(model), cures or {}, examples or {}))
 
 
@@ -155,6 +160,11 @@ class _Told:
     @property
     def is_about_key(self) -> bool:
         return self.kind in {"missing", "extra_forbidden"} or self.detail["loc"][-1:] == ("[key]",)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether it holds for a value that is not known yet."""
+        return isinstance(self.context.get("error"), LiteralError)
 
     @property
     def is_consequence(self) -> bool:

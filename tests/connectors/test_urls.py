@@ -1,0 +1,162 @@
+"""URLs: which are taken, and what is said of those that lead nowhere, when a file is loaded and in an attempt."""
+
+import pytest
+
+from connectors.client import HttpClient
+from connectors.url import MalformedURL, parse_url
+from durable.action import ActionError, Context
+from tests.docs.mistakes import loaded
+
+MALFORMED = [
+    ("http://127.0.0.1:0/", "the URL's port is not a number from 1 to 65535"),
+    ("http://127.0.0.1:65536/", "the URL's port is not a number from 1 to 65535"),
+    ("http://127.0.0.1:+80/", "the URL's port is not a number from 1 to 65535"),
+    ("http://127.0.0.1:-1/", "the URL's port is not a number from 1 to 65535"),
+    ("http://127.0.0.1:8O/", "the URL's port is not a number from 1 to 65535"),
+    ("http://127.0.0.1:８０/", "the URL's port is not a number from 1 to 65535"),
+    ("http://127.0.0.1:80:80/", "the URL's port is not a number from 1 to 65535"),
+    (" http://127.0.0.1/", "the URL begins or ends with a blank; remove it"),
+    ("http://127.0.0.1/\u00a0", "the URL begins or ends with a blank; remove it"),
+    ("http://127.0.0.1/\n", "the URL begins or ends with a blank; remove it"),
+    ("http://127.0.0.1/a\nb", "the URL has a control character (U+000A)"),
+    ("http://127.0.0.1/a\x00b", "the URL has a control character (U+0000)"),
+    ("http://127.0.0.1/a\x85b", "the URL has a control character (U+0085)"),
+    ("http://127.0.0.1/a\u2028b", "the URL has a control character (U+2028)"),
+    ("http://exa mple.com/", "the URL has a blank in its host; remove it"),
+    ("http://127.0.0.1\\@x/", "the URL holds a user or password"),
+    ("http://127.0.0.1\\x/", "the URL has a backslash"),
+    ("http://127.0.0.1/a\\b", "the URL has a backslash"),
+    ("http:\\\\127.0.0.1\\a", "the URL has no host"),
+    ("http:/127.0.0.1", "the URL has no host; write https://host/path, with two slashes"),
+    ("http:127.0.0.1", "the URL has no host"),
+    ("http:///127.0.0.1", "the URL has no host"),
+    ("http://", "the URL has no host"),
+    ("http://:80/", "the URL has no host"),
+    ("http://?a", "the URL has no host"),
+    ("ftp://127.0.0.1/", "the URL's scheme is neither http nor https"),
+    ("htps://127.0.0.1/", "the URL's scheme is neither http nor https"),
+    ("file:///etc/passwd", "the URL's scheme is neither http nor https"),
+    ("localhost:8080/x", "the URL has no scheme; write http:// or https:// before the host"),
+    ("//127.0.0.1/x", "the URL has no scheme; write https://…"),
+    ("http://[::1/", "the URL's host is not a host name or an IP address"),
+    ("http://[127.0.0.1]/", "the URL's host is not a host name or an IP address"),
+    ("http://[fe80::1%25eth0]/", "the URL's IPv6 address names a zone"),
+    ("http://ex%61mple.com/", "the URL's host is not a host name or an IP address"),
+    ("http://example..com/", "the URL's host is not a host name or an IP address"),
+    ("http://./", "the URL's host is not a host name or an IP address"),
+    ("http://ex*mple.com/", "the URL's host is not a host name or an IP address"),
+    ("http://<host>/", "the URL's host is not a host name or an IP address"),
+    ("http://ａ．com/", "the URL's host is not a host name or an IP address"),
+    ("http://" + "a" * 64 + ".com/", "the URL's host is not a host name or an IP address"),
+    ("http://u:hunter2@127.0.0.1/", "the URL holds a user or password; send an Authorization header"),
+    ("http://hunter2@127.0.0.1/", "the URL holds a user or password"),
+    ("http://@127.0.0.1/", "the URL holds a user or password"),
+    ("http://u:hunter2@a@127.0.0.1/", "the URL holds a user or password"),
+    ("http://u:hunter2@[::1]:0/", "the URL holds a user or password"),
+]
+
+WRITTEN = [
+    ("http://{{ inputs.user }}:hunter2@127.0.0.1/", "the URL holds a user or password"),
+    ("http://u:{{ secrets.WORD }}@127.0.0.1/", "the URL holds a user or password"),
+    ("http://{{ '}}@' }}@127.0.0.1/", "the URL holds a user or password"),
+    ("{{ inputs.scheme }}://u:hunter2@127.0.0.1/", "the URL holds a user or password"),
+    (" {{ inputs.url }}", "the URL begins or ends with a blank"),
+    ("{{ inputs.url }}\n", "the URL begins or ends with a blank"),
+    ("http://{{ inputs.host }}:0/", "the URL's port is not a number"),
+    ("http://{{ inputs.host }}:99999/a", "the URL's port is not a number"),
+    ("http://a b.{{ inputs.host }}/", "the URL has a blank in its host"),
+    ("http:/{{ inputs.path }}", "the URL has no host"),
+    ("ftp://{{ inputs.host }}/", "the URL's scheme is neither http nor https"),
+    ("//{{ inputs.host }}/", "the URL has no scheme"),
+    ("/items/{{ inputs.id }}", "the URL is relative; name a connection"),
+    ("http://127.0.0.1/{{ inputs.id }}\\x", "the URL has a backslash"),
+]
+
+
+def problems(url: str, *, beside: str = "") -> list[str]:
+    """What is said of a URL when a pipeline with it is loaded."""
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    for code in (0x00, 0x0A, 0x85, 0x2028, 0xA0):
+        quoted = quoted.replace(chr(code), f"\\u{code:04x}")
+    text = f'steps:\n  - id: a\n    use: http.post\n    {beside}with: {{url: "{quoted}"}}\n'
+    return [str(problem) for problem in loaded(text).problems if problem.severity == "error"]
+
+
+@pytest.mark.parametrize(("url", "reason"), MALFORMED)
+def test_a_malformed_url_is_refused_with_its_reason_when_a_file_is_loaded(url: str, reason: str) -> None:
+    [said] = problems(url)
+    assert f"orders.yaml:4:17: error: 'url': {reason}" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(("url", "reason"), WRITTEN)
+def test_what_no_expression_can_mend_is_refused_when_a_file_is_loaded(url: str, reason: str) -> None:
+    said = [each for each in problems(url) if "'url'" in each]
+    assert len(said) == 1
+    assert reason in said[0]
+    assert "hunter2" not in said[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "{{ inputs.url }}",
+        "{{ inputs.base }}/items/{{ inputs.id }}",
+        "{{ inputs.scheme }}://example.com/",
+        "http://{{ inputs.host }}:{{ inputs.port }}/",
+        "http://{{ inputs.host }}/a@b?c=@",
+        "http://[{{ inputs.address }}]:80/",
+        "https://{{ secrets.HOST }}/x",
+        "http://example.com/{{ '@' }}",
+        "https://example.com/a b?c=d e",
+    ],
+)
+def test_what_an_expression_may_make_whole_is_loaded(url: str) -> None:
+    assert not [each for each in problems(url) if "'url'" in each]
+
+
+@pytest.mark.parametrize("url", ["/items/{{ inputs.id }}", "items", "", "?page=2", "{{ inputs.user }}@example.com"])
+def test_a_relative_url_goes_with_a_connection(url: str) -> None:
+    assert not [each for each in problems(url, beside="connection: crm\n    ") if "'url'" in each]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("url", "reason"), MALFORMED)
+async def test_a_malformed_url_is_refused_with_its_reason_in_an_attempt(
+    client: HttpClient, context: Context, url: str, reason: str
+) -> None:
+    with pytest.raises(ActionError) as caught:
+        await client.send(context, "POST", url)
+    error = caught.value
+    assert (error.error_class, error.code, error.ending) == ("invalid", "invalid_request", "not_sent")
+    assert reason in str(error)
+    assert "hunter2" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "target"),
+    [
+        ("http://example.com", b"example.com", None, b"/"),
+        ("HTTPS://EXAMPLE.com:443/A", b"example.com", 443, b"/A"),
+        ("http://example.com.:8080/", b"example.com.", 8080, b"/"),
+        ("http://example.com:/", b"example.com", None, b"/"),
+        ("http://example.com:0080/", b"example.com", None, b"/"),
+        ("http://my_host-1/", b"my_host-1", None, b"/"),
+        ("http://0x7f.1/", b"0x7f.1", None, b"/"),
+        ("http://[::ffff:127.0.0.1]:1/", b"::ffff:127.0.0.1", 1, b"/"),
+        ("http://bücher.example/", b"xn--bcher-kva.example", None, b"/"),
+        ("http://x/%e9/%2F/a%20b;c=@:!$&'()*+,?q=%E9&flag&a=%20&b=/?@", b"x", None, None),
+        ("http://x/é b?q=é b", b"x", None, b"/%C3%A9%20b?q=%C3%A9%20b"),
+        ("http://x?q#part", b"x", None, b"/?q"),
+    ],
+)
+def test_a_url_is_taken_and_its_bytes_stay(url: str, host: bytes, port: int | None, target: bytes | None) -> None:
+    parsed = parse_url(url)
+    assert (parsed.raw_host, parsed.port) == (host, port)
+    assert parsed.raw_path == (url.removeprefix("http://x").encode() if target is None else target)
+
+
+def test_a_url_of_any_length_and_of_any_characters_is_judged() -> None:
+    for url in ("http://x/" + "a" * 70_000, "http://\ud800.example/", "http://xn--/\x7f", "http://x:" + "9" * 5_000):
+        with pytest.raises(MalformedURL):
+            parse_url(url)
