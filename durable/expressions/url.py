@@ -25,6 +25,7 @@ _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]{0,2}|[/\\]{2})(?P<aut
 _AUTHORITY_END = re.compile(r"[/?#\\:]")
 _PATH_END = re.compile(r"[?#]")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_USER = "the URL would hold a user or password before its host; send an Authorization header"
 _STAND_IN = "s"  # for a secret's value, which is not known yet
 _UNSEEN = "".join(map(chr, range(0x21)))
 
@@ -57,6 +58,7 @@ def write_url(parts: Sequence[Part], evaluation: Evaluation) -> list[str | Secre
                 writing.add(SecretName(part.secret, is_encoded=is_encoded))
             case Expression():
                 _add_value(writing, part, evaluation, is_base=index == 0, rest=parts[index + 1 :])
+    _check_user(writing.text, parts)
     for start, end, expression in writing.spans:
         _check_segments(writing.text, start, end, expression)
     return writing.parts
@@ -117,11 +119,21 @@ def _is_in_authority(text: str) -> bool:
     return _AUTHORITY.fullmatch(text) is not None
 
 
+def _check_user(text: str, parts: Sequence[Part]) -> None:
+    """Refuse a user or password, which no request takes from a URL, before the URL stands in the history."""
+    found = _AUTHORITY.match(text)
+    if found and "@" in found["authority"]:
+        expression = next(part for part in parts if isinstance(part, Expression))
+        raise expression.refusal(_USER)
+
+
 def _check_authority(text: str, value: str, expression: Expression, rest: Sequence[Part]) -> None:
     """Refuse a value that would end the authority, or decide itself where it ends."""
     found = _AUTHORITY.fullmatch(text)
     before = found["authority"].rpartition("@")[2] if found else ""
     host, colon, _ = before.partition(":")
+    if "@" in value:  # and what precedes it may be a password, which no message shows
+        raise expression.refusal(_USER)
     if colon:
         if not (value.isascii() and value.isdecimal()):
             raise expression.refusal(f"{value[:60]!r} is no port, which is a number")

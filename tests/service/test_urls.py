@@ -115,7 +115,7 @@ async def test_a_connection_goes_nowhere_but_below_its_base_url(tmp_path: Path) 
         async with running(tmp_path, {"p": file, "base": base}, SECRETS) as service:
             assert (await performed(service, x="a/b?c"))["status"] == "completed"
             assert world.targets == ["/v2/customers/a%2Fb%3Fc", "/v2/holds/a%2Fb%3Fc/1"]
-            for value in (other.url, f"//{other.url[7:]}/", "/../x", f"{world.url}/v1", f"{world.url}@{other.url[7:]}"):
+            for value in (other.url, f"//{other.url[7:]}/", "/../x", f"{world.url}/v1"):
                 run = await service.ended((await service.start("base", {"x": value})).json()["id"])
                 assert run["error"]["code"] == "invalid_request", value
             assert (await performed(service, x=".."))["error"]["code"] == "expression"
@@ -142,3 +142,28 @@ async def test_a_secret_in_a_url_is_one_value_there_and_never_shown(tmp_path: Pa
             assert run["steps"]["a"]["input"]["url"] == url
         token = "token%2F7%2BQ%3Ax"
         assert world.targets == [f"/{token}?t={token}", f"/bot{token}/send", "/c/y%20z"]
+
+
+@pytest.mark.parametrize(
+    ("url", "inputs"),
+    [
+        ("{{ inputs.x }}", {"x": "http://u:hunter2@127.0.0.1:1/a"}),
+        ("{{ inputs.x }}", {"x": "http://hunter2@127.0.0.1:1/a"}),
+        ("{{ inputs.x }}", {"x": "//u:hunter2@127.0.0.1:1/a"}),
+        ("{{ inputs.x }}", {"x": "HTTP:\\\\u:hunter2@127.0.0.1:1/a"}),
+        ("{{ inputs.x }}/{{ inputs.y }}", {"x": "http://u:hunter2@127.0.0.1:1", "y": "a"}),
+        ("http://{{ inputs.x }}/a", {"x": "u:hunter2@127.0.0.1:1"}),
+        ("http://127.0.0.1:{{ inputs.x }}/a", {"x": "hunter2@127.0.0.1"}),
+        ("{{ inputs.x }}{{ inputs.y }}", {"x": "http://", "y": "u:hunter2@127.0.0.1:1"}),
+    ],
+)
+async def test_a_password_that_an_expression_puts_into_a_url_stands_in_no_entry(
+    tmp_path: Path, url: str, inputs: dict[str, str]
+) -> None:
+    async with running(tmp_path, {"p": f"steps: [{{id: get, use: http.get, with: {{url: '{url}'}}}}]\n"}) as service:
+        run = await performed(service, **inputs)
+        error = run["error"]
+        assert (error["class"], error["code"]) == ("invalid", "expression")
+        assert "the URL would hold a user or password before its host; send an Authorization header" in error["message"]
+        assert "hunter2" not in str(run["steps"]) + str(error)
+        assert run["steps"]["get"]["attempts"] == 0
