@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from durable.clock import now
 from durable.history import (
     AnyEntry,
     AttemptFailed,
@@ -103,12 +104,13 @@ def _encode_run(scan: Scan, run: RunRow, encoder: DocumentEncoder) -> bytes:
     for path in waiting(state):
         scan.load(state.steps[path].input)
     waits = (wait_told(question, state, may_answer=encoder.may_answer) for question in questions(state))
+    performed_until = _performed_until(run, state)
     parts = {
         "children": encoder.array(_children(state, statuses)),
         "waits": encoder.array(waits),
         "undo": encoder.array(_undo(state)),
         "steps": encoder.mapping(
-            (path, _step(step, attempts.get(path, []), encoder)) for path, step in state.steps.items()
+            (path, _step(step, attempts.get(path, []), performed_until, encoder)) for path, step in state.steps.items()
         ),
     }
     head = _head(run, state, encoder)
@@ -169,13 +171,23 @@ def _undo(state: State) -> Iterator[JSON]:
             yield {"step": path, "status": undo.status, "error": described(undo.error) if undo.error else None}
 
 
-def _step(step: StepState, attempts: Sequence[dict[str, JSON]], encoder: DocumentEncoder) -> dict[str, object]:
+def _performed_until(run: RunRow, state: State) -> int:
+    """The time (ms) by which an attempt must have been due to have begun: none begins in a run that is paused, or that
+    nobody owns."""
+    if run.node is None:
+        return 0
+    return now() if state.paused_at is None else state.paused_at
+
+
+def _step(
+    step: StepState, attempts: Sequence[dict[str, JSON]], performed_until: int, encoder: DocumentEncoder
+) -> dict[str, object]:
     return {
         "status": step.status,
         "input": encoder.input(step.input, step.secrets),
         "output": encoder.raw(step.output),
         "error": described(step.error) if step.error else None,
-        "attempts": len(attempts) or step.attempt,
+        "attempts": step.attempt - step.is_backing_off(performed_until),
         "scheduled_at": moment(step.scheduled_at),
         "finished_at": moment(step.finished_at),
         "due_at": moment(step.due),
@@ -244,7 +256,7 @@ def _add_attempt(found: dict[str, list[dict[str, JSON]]], entry: AnyEntry) -> No
         case AttemptFailed():
             _add(found, entry, entry.started_at, entry.ending, entry.error)
         case AttemptLost():
-            _add(found, entry, None, "lost", None)
+            _add(found, entry, entry.started_at, "lost", entry.error)
 
 
 def _add(

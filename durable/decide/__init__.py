@@ -1,13 +1,13 @@
 """What must happen next: the pure core of a run.
 
-`Advance` folds a fact and follows its consequences to their end; `outstanding` is what a restart performs;
-`returned` and `raised` make facts of how an attempt ended.
+`Advance` folds a fact and follows its consequences to their end; `find_lost_attempts` is what a restart reports,
+`outstanding` what it performs; `returned` and `raised` make facts of how an attempt ended.
 """
 
 from durable.decide.advance import Advance
 from durable.decide.attempts import raised, returned
 from durable.decide.children import DEPTH_LIMIT
-from durable.decide.decide import decide, is_current, outstanding
+from durable.decide.decide import decide, find_lost_attempts, is_current, outstanding
 from durable.decide.effects import (
     Abandon,
     Answer,
@@ -50,6 +50,7 @@ __all__ = [
     "Wake",
     "awaited",
     "decide",
+    "find_lost_attempts",
     "is_current",
     "outstanding",
     "raised",

@@ -89,9 +89,7 @@ def undo_input(node: ActionNode, scope: Mapping[str, object]) -> tuple[Value | N
     return Value.of(rendered), secrets
 
 
-def raised(
-    path: str, attempt: int, error: ActionError, *, started_at: int, at: int, is_repeated: bool = False
-) -> AttemptFailed:
+def raised(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
     """The fact that an attempt failed. What an action says of its error is taken as far as it makes sense."""
     failure = Failure.of(
         error.error_class if error.error_class in get_args(ErrorClass) else "internal",
@@ -103,15 +101,7 @@ def raised(
         retry_after=_milliseconds(error.retry_after),
     )
     ending = error.ending if error.ending in get_args(Ending) else "unknown"
-    return AttemptFailed(
-        at=at,
-        path=path,
-        attempt=attempt,
-        started_at=started_at,
-        error=failure,
-        ending=ending,
-        is_repeated=is_repeated,
-    )
+    return AttemptFailed(at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending=ending)
 
 
 def _milliseconds(seconds: object) -> int | None:
@@ -150,12 +140,11 @@ def after_failure(definition: Definition, state: State, entry: AttemptFailed) ->
 
 def after_loss(definition: Definition, state: State, entry: AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
-    failure = Failure.of("crash", "process_lost", "the process ended during the attempt", path, entry.attempt)
     match definition.action(path).spec.on_crash:
         case "park":
-            return _uncertain(path, entry.attempt, failure, at), []
+            return _uncertain(path, entry.attempt, entry.error, at), []
         case "fail":
-            return [StepFailed(at=at, path=path, error=failure)], []
+            return [StepFailed(at=at, path=path, error=entry.error)], []
         case "retry":
             return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
 

@@ -39,6 +39,7 @@ from durable.history import (
     Fact,
     Failure,
     InputRefused,
+    LossCause,
     MainEnded,
     MainEnding,
     RecoveryStopped,
@@ -303,11 +304,36 @@ def _timer_fired(definition: Definition, state: State, entry: TimerFired) -> Con
     return blocks.timer_fired(definition, state, entry), []
 
 
-def outstanding(definition: Definition, state: State, at: int) -> tuple[list[Fact], list[Effect]]:
-    """What a restart owes a run: facts to report about attempts that were lost, and effects to perform."""
+def find_lost_attempts(
+    definition: Definition, state: State, at: int, *, is_orphan: bool, cause: LossCause = "crash"
+) -> list[AttemptLost]:
+    """The attempts of which a new owner will never hear: those whose start is in the history and, if the run
+    `is_orphan` (its owner was gone without letting go of it), those that may have begun without an entry."""
+    if state.finished:
+        return []
+    return [
+        AttemptLost(at=at, path=path, attempt=step.attempt, cause=cause)
+        for path, step in ((path, state.steps[path]) for path in state.active)
+        if step.is_started or (is_orphan and _may_have_begun(definition, state, path, step, at))
+    ]
+
+
+def _may_have_begun(definition: Definition, state: State, path: str, step: StepState, at: int) -> bool:
+    """Whether an attempt may have begun that writes no entry before its end. In a paused run none begins."""
+    if path in state.open or step.awaits or step.child is not None or step.needs_person:
+        return False
+    spec = definition.action(path).spec
+    if spec.use == "flow.emit" or spec.on_crash != "retry":
+        return False
+    if state.paused_at is None:
+        return step.may_be_attempted(at)
+    return step.due is not None and step.due <= state.paused_at
+
+
+def outstanding(definition: Definition, state: State, at: int) -> list[Effect]:
+    """The effects that a restart owes a run; the attempts that its last owner lost must be in the history already."""
     if state.finished or state.pauses:
-        return [], []
-    facts: list[Fact] = []
+        return []
     effects: list[Effect] = []
     if state.started and state.start_due is not None:
         effects.append(AwaitStart(state.start_due, state.started.expires_at))
@@ -315,11 +341,9 @@ def outstanding(definition: Definition, state: State, at: int) -> tuple[list[Fac
         effects.append(AwaitSlot())
     for path in state.active:
         step = state.steps[path]
-        if step.is_started:
-            facts.append(AttemptLost(at=at, path=path, attempt=step.attempt))
-        elif not step.needs_person:
+        if not step.is_started and not step.needs_person:
             effects += _owed(definition, state, path, step, at)
-    return facts, effects
+    return effects
 
 
 def _owed(definition: Definition, state: State, path: str, step: StepState, at: int) -> list[Effect]:

@@ -9,8 +9,13 @@ from typing import TypeAlias
 import msgspec
 
 from durable.action import Ending
-from durable.history.words import Await, BlockKind, EndStatus, Failure, Links, Parent, Slot, Verdict
+from durable.history.words import Await, BlockKind, EndStatus, Failure, Links, LossCause, Parent, Slot, Verdict
 from durable.values import NULL, Value
+
+_LOSSES: dict[LossCause, str] = {
+    "crash": "the process ended during the attempt",
+    "drain": "the service was stopped during the attempt",
+}
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -85,8 +90,7 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
 
 
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
-    """An attempt ended without an output. `output` stands where the action returned and what it returned is unfit. One
-    that `is_repeated` may have been made before, by a process that died without a word of it."""
+    """An attempt ended without an output. `output` stands where the action returned and what it returned is unfit."""
 
     path: str
     attempt: int
@@ -94,14 +98,22 @@ class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
     ending: Ending
     started_at: int | None = None
     output: Value | None = None
-    is_repeated: bool = False
 
 
 class AttemptLost(Entry, frozen=True, tag="attempt_lost"):
-    """The process died, or lost the run, while a durably started attempt had no ending."""
+    """An attempt that began, or may have begun, will never report how it ended: its process died, or lost the run, or
+    cut the attempt off when it drained. The owner that recovers the run writes it, or the one that drains."""
 
     path: str
     attempt: int
+    cause: LossCause = "crash"
+    started_at: int | None = None
+
+    @property
+    def error(self) -> Failure:
+        """The loss as people and expressions read it."""
+        message = _LOSSES[self.cause]
+        return Failure.of("crash", "process_lost", message, self.path, self.attempt)
 
 
 class InputRefused(Entry, frozen=True, tag="input_refused"):

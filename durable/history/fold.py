@@ -79,7 +79,7 @@ def apply(state: State, entry: AnyEntry) -> None:
             undo = state.undos[entry.path]
             undo.status, undo.error = "failed", entry.error
         case StepResolved():
-            state.pauses.pop(entry.path, None)
+            _unpause(state, entry.path)
             state.steps[entry.path].needs_person = False
         case _:
             _apply_to_run(state, entry)
@@ -112,16 +112,18 @@ def _apply_to_run(
         case SlotGranted():
             state.is_queued = False
         case RunPaused():
+            state.paused_at = state.paused_at if state.pauses else entry.at
             state.pauses[entry.path or ""] = entry.reason
         case RunResumed():
-            state.pauses.pop("", None)
+            _unpause(state, "")
         case MainEnding():
             state.ending, state.is_queued = entry, False
-            state.pauses.pop("", None)
+            _unpause(state, "")
             _stop(state, "")
         case MainEnded():
             state.main, state.is_queued = entry, False
             state.pauses.clear()
+            state.paused_at = None
             _close(state, entry.at)
         case RunFinished():
             state.finished = entry
@@ -130,6 +132,12 @@ def _apply_to_run(
             state.steps[entry.path].is_started = False
         case CancelRequested() | DeadlinePassed() | RecoveryStopped():
             pass
+
+
+def _unpause(state: State, path: str) -> None:
+    """One reason for the pause is gone, if it was there."""
+    if state.pauses.pop(path, None) is not None and not state.pauses:
+        state.paused_at = None
 
 
 # -- steps ------------------------------------------------------------------------------------------------------
@@ -154,8 +162,9 @@ def _apply_to_attempt(
             step.is_started = True
         case AttemptFailed():
             step.error, step.is_started = entry.error, False
-            step.is_doubtful |= entry.ending == "unknown" or entry.is_repeated
+            step.is_doubtful |= entry.ending == "unknown"
         case AttemptLost():
+            step.error = entry.error
             step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
         case RetryScheduled():
             step.status, step.attempt, step.due = "waiting", entry.attempt, entry.due
@@ -171,10 +180,10 @@ def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | St
     step = state.steps.get(path)
     if step is None:
         step = state.steps[path] = StepState("pending")
-    may_be_attempted = step.may_be_attempted(entry.at)
+    may_be_attempted, is_backing_off = step.may_be_attempted(entry.at), step.is_backing_off(entry.at)
     state.active.pop(path, None)
     state.open.pop(path, None)
-    state.pauses.pop(path, None)
+    _unpause(state, path)
     step.due, step.finished_at, step.needs_person = None, entry.at, False
     match entry:
         case StepCompleted():
@@ -188,6 +197,7 @@ def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | St
             step.output, step.has_returned = entry.output or NULL, entry.output is not None
         case StepCancelled() if step.status != "uncertain":
             step.is_doubtful |= may_be_attempted
+            step.attempt -= is_backing_off
             step.status = "cancelled"
     state.memo.pop(path, None)
     _end_block(state, path)
@@ -286,6 +296,7 @@ def _close(state: State, at: int) -> None:
         step = state.steps[path]
         if step.status != "uncertain":
             step.is_doubtful |= path in state.active and step.may_be_attempted(at)
+            step.attempt -= path in state.active and step.is_backing_off(at)
             step.status = "cancelled"
         step.due, step.finished_at, step.needs_person = None, at, False
         _end_block(state, path)

@@ -53,6 +53,10 @@ class StepState(msgspec.Struct):
         is_due = self.due is not None and self.due <= at and not self.awaits and self.child is None
         return self.status == "running" or (self.status == "waiting" and is_due)
 
+    def is_backing_off(self, at: int) -> bool:
+        """Whether the attempt that `attempt` numbers has not begun at that time: it is a later one, and not yet due."""
+        return self.status == "waiting" and self.attempt > 1 and not self.needs_person and not self.may_be_attempted(at)
+
 
 class Block(msgspec.Struct):
     """A block that was reached. `running` counts its branches under way, `begun` its items or turns so far, of `count`;
@@ -90,7 +94,8 @@ class State(msgspec.Struct):
     """The fold of a history. `active` names the steps that are under way, and the blocks that wait for a time, in the
     order in which they began; `open` the blocks that have not ended; `undos` the steps whose effect can be taken back,
     in the order in which they were performed; `early` what came for a wait before it had begun; `pauses` why it is
-    paused, by the step that a person must decide on. `since_fact` counts the decisions since the last fact."""
+    paused, by the step that a person must decide on, `paused_at` since when. `since_fact` counts the decisions since
+    the last fact."""
 
     run: str
     entries: int = 0
@@ -104,6 +109,7 @@ class State(msgspec.Struct):
     is_queued: bool = False  # held back: no step was reached yet
     is_due: bool = False  # the time until which it was held back is over, so that only a slot is missing
     pauses: dict[str, str] = {}
+    paused_at: int | None = None
     answer: Value | None = None  # the first that a step gave
     ending: MainEnding | None = None
     main: MainEnded | None = None

@@ -20,6 +20,7 @@ StepStatus: TypeAlias = Literal[
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
 BlockKind: TypeAlias = Literal["switch", "foreach", "parallel", "try", "repeat", "on_timeout"]
 Verdict: TypeAlias = Literal["completed", "retry", "failed"]
+LossCause: TypeAlias = Literal["crash", "drain"]
 
 
 CODE_LIMIT = 200

@@ -7,7 +7,7 @@ cancelled. All times come in as wall-clock milliseconds.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import IO, Self
 
@@ -92,13 +92,17 @@ class Journal(Reads):
         view: RunView,
         taken: Sequence[int] = (),
         beside: Beside | None = None,
+        *,
+        is_progress: bool = True,
     ) -> asyncio.Future[tuple[str, ...]]:
         """Go on with a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
 
         `taken` are the messages of the run's inbox that these entries answer, `beside` is what else is committed with
         them; the answer are the runs whose inbox has got a message by it. Progress clears a suspicion.
         """
-        return self._writer.submit(self._writes.append(run, epoch, after, entries, view, taken, beside))
+        return self._writer.submit(
+            self._writes.append(run, epoch, after, entries, view, taken, beside, is_progress=is_progress)
+        )
 
     def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Claimed | None]:
         """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was.
@@ -107,9 +111,15 @@ class Journal(Reads):
         """
         return self._writer.submit(self._writes.claim(run, at, count_recovery=count_recovery))
 
-    def release(self, runs: Sequence[str] | None = None) -> asyncio.Future[None]:
-        """Let go of these unfinished runs of this node, or of all, so that `due` finds them."""
+    def release(self, runs: Sequence[str]) -> asyncio.Future[None]:
+        """Let go of these unfinished runs of this node, so that `due` finds them."""
         return self._writer.submit(self._writes.release(runs))
+
+    def release_all(
+        self, *, kept: Collection[str] = (), due: Collection[str] = (), at: int = 0
+    ) -> asyncio.Future[None]:
+        """Let go of every unfinished run of this node but those `kept`; those `due` are so from `at` (ms) on."""
+        return self._writer.submit(self._writes.release_all(kept, due, at))
 
     def post(self, run: str, kind: str, data: Value, at: int, wait: str | None = None) -> asyncio.Future[PostOutcome]:
         """Put a message into a run's inbox, if the run still goes on. Of what ends the `wait` at a path (an answer, its

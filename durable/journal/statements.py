@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from sqlalchemy import (
     ClauseElement,
-    ColumnElement,
     Integer,
     String,
     Table,
@@ -36,7 +35,6 @@ from durable.journal.tables import (
 )
 
 _is_unfinished = runs.c.finished_at.is_(None)
-_zero: ColumnElement[int] = literal_column("0")
 
 
 class Statements:
@@ -74,7 +72,7 @@ class Statements:
             )
             .values(
                 {name: bindparam(name) for name in ("sequence", "status", "reason", "due_at", "finished_at")}
-                | {"recoveries": _zero}
+                | {"recoveries": runs.c.recoveries * bindparam("kept")}
             )
         )
         self.find_messages = sql(
@@ -100,9 +98,11 @@ class Statements:
                 runs.c.id == bindparam("run")
             )
         )
-        let_go = (
-            update(runs).where(runs.c.node == bindparam("owner"), _is_unfinished).values(node=literal_column("NULL"))
-        )
+        self.find_owner = sql(select(runs.c.node).where(runs.c.id == bindparam("run"), _is_unfinished))
+        is_owned = runs.c.node == bindparam("owner"), _is_unfinished
+        self.find_owned = sql(select(runs.c.id).where(*is_owned))
+        self.make_due = sql(update(runs).where(*is_owned, runs.c.id == bindparam("run")).values(due_at=bindparam("at")))
+        let_go = update(runs).where(*is_owned).values(node=literal_column("NULL"))
         self.release_all = sql(let_go)
         self.release = sql(let_go.where(runs.c.id == bindparam("run")))
         self.find_unfinished = sql(select(runs.c.id).where(runs.c.id == bindparam("run"), _is_unfinished))

@@ -285,14 +285,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, and how many
-    entries its history has, to which only that owner can add."""
+    """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, how many
+    entries its history has, to which only that owner can add, and whether an owner had not let go of it."""
 
     run: str
     version: str
     epoch: int
     recoveries: int
     sequence: int
+    was_owned: bool
 
 
 @dataclass(frozen=True, slots=True)

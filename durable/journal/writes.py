@@ -4,7 +4,7 @@ A method prepares a unit in the caller's thread (values are encoded, parameters 
 executes inside its transaction. A unit that raises a `JournalError` has written nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
@@ -148,9 +148,18 @@ class Writes:
         view: RunView,
         taken: Sequence[int],
         beside: Beside | None,
+        *,
+        is_progress: bool,
     ) -> Unit[tuple[str, ...]]:
         data, payloads = encode_entries(entries)
-        row: Params = {"run": run, "of_epoch": epoch, "after": after, "sequence": after + len(entries), **_view(view)}
+        row: Params = {
+            "run": run,
+            "of_epoch": epoch,
+            "after": after,
+            "sequence": after + len(entries),
+            "kept": int(not is_progress),
+            **_view(view),
+        }
         history: Params = {"run": run, "sequence": after + 1, "entries": data}
         at = entries[-1].at if entries else 0
         sql = self._sql
@@ -228,22 +237,39 @@ class Writes:
         sql = self._sql
 
         def unit(cursor: Cursor) -> Claimed | None:
-            cursor.execute(sql.take_over, owner)
-            if cursor.rowcount != 1:
+            cursor.execute(sql.find_owner, {"run": run})
+            row = cursor.fetchone()
+            if row is None:
                 return None
+            cursor.execute(sql.take_over, owner)
             cursor.execute(sql.find_fence, {"run": run})
-            return Claimed(run, *cursor.fetchone())
+            version, epoch, recoveries, sequence = cursor.fetchone()
+            return Claimed(run, version, epoch, recoveries, sequence, was_owned=row[0] is not None)
 
         return unit
 
-    def release(self, runs: Sequence[str] | None) -> Unit[None]:
+    def release(self, runs: Sequence[str]) -> Unit[None]:
         sql = self._sql
 
         def unit(cursor: Cursor) -> None:
-            if runs is None:
-                cursor.execute(sql.release_all, {"owner": self._node})
-            for run in runs or ():
+            for run in runs:
                 cursor.execute(sql.release, {"owner": self._node, "run": run})
+
+        return unit
+
+    def release_all(self, kept: Collection[str], due: Collection[str], at: int) -> Unit[None]:
+        sql, node = self._sql, self._node
+
+        def unit(cursor: Cursor) -> None:
+            for run in due:
+                cursor.execute(sql.make_due, {"owner": node, "run": run, "at": at})
+            if not kept:
+                cursor.execute(sql.release_all, {"owner": node})
+                return
+            cursor.execute(sql.find_owned, {"owner": node})
+            for (run,) in cursor.fetchall():
+                if run not in kept:
+                    cursor.execute(sql.release, {"owner": node, "run": run})
 
         return unit
 

@@ -71,7 +71,7 @@ class StepLog(logging.LoggerAdapter[logging.Logger]):
 
 class Attempt:
     """An attempt under way. `report` takes the one fact in which it ends, by itself, by its timeout or never. Its input
-    `is_recorded` if it was made earlier, perhaps by other code; it `is_repeated` if it may have been made before."""
+    `is_recorded` if it was made earlier, perhaps by other code."""
 
     def __init__(
         self,
@@ -82,7 +82,6 @@ class Attempt:
         report: Callable[[Fact], Awaitable[None]],
         *,
         is_recorded: bool,
-        is_repeated: bool,
     ) -> None:
         self.path = path
         self.number = state.steps[path].attempt
@@ -92,7 +91,6 @@ class Attempt:
         self._node = definition.action(path)
         self._report = report
         self._is_recorded = is_recorded
-        self._is_repeated = is_repeated
         self._expiry: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self.started_at = bench.now()
@@ -202,8 +200,7 @@ class Attempt:
         )
 
     def _raised(self, error: ActionError) -> AttemptFailed:
-        at = self._bench.now()
-        return raised(self.path, self.number, error, started_at=self.started_at, at=at, is_repeated=self._is_repeated)
+        return raised(self.path, self.number, error, started_at=self.started_at, at=self._bench.now())
 
     def _refused(self, reason: str) -> InputRefused:
         return InputRefused(at=self._bench.now(), path=self.path, attempt=self.number, reason=reason)

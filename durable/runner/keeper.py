@@ -107,11 +107,11 @@ class Keeper(ABC):
             log.warning("a run was not released: %s", error, extra={"run": run})
             self.set_adrift(run, counts=False)
 
-    def set_adrift(self, run: str, *, counts: bool = True) -> None:
+    def set_adrift(self, run: str, *, counts: bool = True, is_unbegun: bool = False) -> None:
         """Take the run up again after a pause; each time that it fails, the pause is longer."""
         failures = self.adrift[run].failures + 1 if run in self.adrift else 0
         pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
-        self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts)
+        self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts, is_unbegun)
 
     def _give_back(self, live: Live) -> None:
         live.holds_slot = False

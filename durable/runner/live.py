@@ -11,25 +11,28 @@ from durable.runner.attempt import Attempt
 @dataclass(eq=False, slots=True)
 class Adrift:
     """A run that this node may own in the journal and does not advance: when to take it up again, after how many
-    failures, and whether that counts as a recovery."""
+    failures, and whether that counts as a recovery. If it `is_unbegun`, no attempt of it is under way that its history
+    does not tell of."""
 
     due: int
     failures: int
     counts: bool
+    is_unbegun: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """A run in memory, owned by this node under `epoch`; `taken_at` (ms) it was taken over, if it was. `is_settling`
-    while that goes on; `holds_slot` from its beginning to its first attempt, if it could expire. While it `is_taking`
-    what is in its inbox, it may be `is_called` again."""
+    """A run in memory, owned by this node under `epoch`; `is_settling` while it is taken over, and `is_unbegun` from
+    when the attempts that its last owner lost are in its history until the next may begin. It `holds_slot` from its
+    beginning to its first attempt, if it could expire. While it `is_taking` what is in its inbox, it may be `is_called`
+    again."""
 
     run: str
     definition: Definition
     state: State
     epoch: int
-    taken_at: int = 0
     is_settling: bool = False
+    is_unbegun: bool = False
     is_gone: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from durable.decide import (
     Wake,
     outstanding,
 )
-from durable.history import AnyEntry, AttemptStarted, Fact, StartDue, TimerFired, detach
+from durable.history import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired, detach
 from durable.journal import Beside, Journal, JournalBusy, JournalFull, RunView
 from durable.runner.attempt import Attempt, Workbench, loaded
 from durable.runner.beside import beside
@@ -57,7 +57,7 @@ class Owner(Keeper):
         except Exception:
             log.exception("the handling of a run failed; it is taken up again", extra={"run": live.run})
             self._drop(live)
-            self.set_adrift(live.run)
+            self.set_adrift(live.run, is_unbegun=live.is_unbegun)
         finally:
             live.errands -= 1
         self.let_go_soon(live)
@@ -74,17 +74,25 @@ class Owner(Keeper):
         if not advance.entries and not taken:
             return
         also = beside(live.definition, live.state, advance.entries, advance.effects)
-        called = await self._append(live, advance.entries, taken, also)
+        is_progress = not isinstance(fact, AttemptLost)  # what a crash left behind clears nobody of its suspicion
+        called = await self._append(live, advance.entries, taken, also, is_progress=is_progress)
         detach(advance.entries)
         live.moved_at = self._bench.now()
         self.adrift.pop(live.run, None)
-        live.progress.set()
+        if is_progress:
+            live.progress.set()
         self._perform(live, advance.effects)
         for run in called:
             self.call(run)
 
     async def _append(
-        self, live: Live, entries: Sequence[AnyEntry], taken: Sequence[int], also: Beside | None
+        self,
+        live: Live,
+        entries: Sequence[AnyEntry],
+        taken: Sequence[int],
+        also: Beside | None,
+        *,
+        is_progress: bool = True,
     ) -> Sequence[str]:
         """Append, again and again while the disk is full; what else the journal refuses is raised. The answer are the
         runs whose inbox has got a message by it."""
@@ -93,7 +101,9 @@ class Owner(Keeper):
         try:
             while True:
                 try:
-                    return await self._journal.append(live.run, live.epoch, after, entries, view, taken, also)
+                    return await self._journal.append(
+                        live.run, live.epoch, after, entries, view, taken, also, is_progress=is_progress
+                    )
                 except (JournalFull, JournalBusy):
                     self._writable.clear()
                     await asyncio.sleep(FULL_DISK_PAUSE)
@@ -161,10 +171,7 @@ class Owner(Keeper):
 
     async def _resume(self, live: Live) -> None:
         """Perform what is outstanding of a run that was paused, but for what is under way."""
-        facts, effects = outstanding(live.definition, live.state, self._bench.now())
-        for fact in facts:
-            if getattr(fact, "path", None) not in live.attempts:
-                await self.report(live, fact)
+        effects = outstanding(live.definition, live.state, self._bench.now())
         under_way = {path for path, task in live.tasks.items() if not task.done()}
         owed = [effect for effect in effects if getattr(effect, "path", None) not in under_way]
         self._perform(live, owed, is_recorded=True)
@@ -240,7 +247,6 @@ class Owner(Keeper):
             effect.path,
             report,
             is_recorded=is_recorded,
-            is_repeated=is_recorded and effect.due <= live.taken_at and not effect.starts_durably,
         )
         live.attempts[effect.path] = attempt
         try:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from durable import metrics
-from durable.decide import Call, Emit, outstanding
+from durable.decide import Call, Emit, find_lost_attempts, outstanding
 from durable.definition import Definition
 from durable.history import (
     SEMANTICS,
+    AttemptLost,
     ChildEnded,
     DeadlinePassed,
     Failure,
@@ -44,6 +45,9 @@ from durable.values import JSON, Value
 
 WRITE_PAUSE = 0.2
 """Seconds after which a call or an event is tried again that could not be written."""
+
+CUT_OFF_TIMEOUT = 5.0
+"""Seconds within which a drain writes down the attempts that it has cut off; a full disk may keep it from that."""
 
 log = logging.getLogger("waypost.run")
 
@@ -273,39 +277,53 @@ class Runner(Inbox):
             return await taking
         except Exception:
             log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
+            is_unbegun = self._is_unbegun(run)
             if live := self.live.get(run):
                 self._drop(live)
-            self.set_adrift(run, counts=count_recovery)
+            self.set_adrift(run, counts=count_recovery, is_unbegun=is_unbegun)
             return None
         finally:
             self._adopting.pop(run, None)
 
     async def _take_over(self, run: str, *, count_recovery: bool) -> Live | None:
-        at = self._bench.now()
-        claimed = await self._journal.claim(run, at, count_recovery=count_recovery)
+        claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
         if claimed is None:
             self.adrift.pop(run, None)
             return None
         definition = await self._definition(claimed.version)
         state = await folded(self._journal, run, claimed.sequence)
         _ensure_known(state)
-        live = Live(run, definition, state, claimed.epoch, taken_at=at, is_settling=True)
+        is_orphan = claimed.was_owned and not self._is_unbegun(run)
+        live = Live(run, definition, state, claimed.epoch, is_settling=True)
         self._keep(live)
+        # Before anything else: a cancel or a timeout would end a step whose lost attempt nobody would see any more.
+        await self._report_lost(live, find_lost_attempts(definition, state, self._bench.now(), is_orphan=is_orphan))
+        live.is_unbegun = True
         await self._take_messages(live)
         await self.check_deadline(live)
         if claimed.recoveries > self._limits.recoveries:
             await self.report(live, RecoveryStopped(at=self._bench.now(), count=claimed.recoveries))
-        lost, _ = outstanding(definition, live.state, self._bench.now())
-        for fact in lost:
-            await self.report(live, fact)
         if live.is_gone:
             return None
         self.adrift.pop(run, None)
-        live.is_settling = False
-        _, effects = outstanding(definition, live.state, self._bench.now())
-        self._perform(live, effects, is_recorded=True)
+        live.is_settling = live.is_unbegun = False
+        self._perform(live, outstanding(definition, live.state, self._bench.now()), is_recorded=True)
         self._let_go_if_idle(live)
         return live
+
+    def _is_unbegun(self, run: str) -> bool:
+        """Whether a takeover that failed has already written down what the owner before it lost."""
+        holder = self.live.get(run) or self.adrift.get(run)
+        return holder is not None and holder.is_unbegun
+
+    async def _report_lost(self, live: Live, lost: Sequence[AttemptLost]) -> None:
+        for fact in lost:
+            log.warning(
+                "attempt lost: %s",
+                fact.error.message,
+                extra={"run": live.run, "step": fact.path, "attempt": fact.attempt},
+            )
+            await self.report(live, fact)
 
     async def check_deadline(self, live: Live) -> None:
         """End what has run out of time."""
@@ -339,14 +357,36 @@ class Runner(Inbox):
         if under_way:
             log.info("draining: %d attempts are under way", len(under_way))
             await asyncio.wait(under_way, timeout=timeout)
-        owing = {live.run for live in self.live.values() if live.errands}
-        others = [run for run in self.live if run not in owing]
+        untold = await self._cut_off()
+        owing = [live.run for live in self.live.values() if live.errands]
         for live in list(self.live.values()):
             self._drop(live)
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=1)
-        # Who was cut off while it set something going stays owned: the next start recovers it, whenever it is due.
-        await self._journal.release(others if owing else None)
+        # A run whose losses are not written stays owned, so that the next start finds them. One that was cut off while
+        # it set something going is due at once: its own time may be far away.
+        await self._journal.release_all(kept=untold.union(self.adrift), due=owing, at=self._bench.now())
+
+    async def _cut_off(self) -> set[str]:
+        """End the attempts that are still under way, and write them down as lost; the runs of which that failed."""
+        endings: dict[asyncio.Task[None], str] = {}
+        for live in self.live.values():
+            at = self._bench.now()
+            lost = [
+                AttemptLost(at=at, path=path, attempt=each.number, cause="drain", started_at=each.started_at)
+                for path, each in live.attempts.items()
+                if each.context.is_open
+            ]
+            for fact in lost:
+                live.attempts[fact.path].abandon()
+            # One that ended by itself just now reports that: it is written before what is reported here.
+            endings |= {live.tasks[path]: live.run for path in live.attempts if path in live.tasks}
+            if lost:
+                endings[asyncio.create_task(self._report_lost(live, lost))] = live.run
+        if not endings:
+            return set()
+        _, pending = await asyncio.wait(endings, timeout=CUT_OFF_TIMEOUT)
+        return {endings[task] for task in pending}
 
 
 def _ensure_known(state: State) -> None:

@@ -41,7 +41,7 @@ async def fill(data: Path, definition: Definition, count: int, at: int, inputs: 
         admitted = await journal.admit(Admission(event, [run.row(event) for run in begun]))
         assert len(admitted.runs) == len(begun)
         await asyncio.sleep(0)
-    await journal.release()
+    await journal.release_all()
     await journal.close()
 
 

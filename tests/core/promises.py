@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from durable.decide import Advance, Call, Perform, Wake, outstanding
+from durable.decide import Advance, Call, Perform, Wake, find_lost_attempts, outstanding
 from durable.definition import (
     FINALLY,
     ActionSpec,
@@ -18,6 +18,8 @@ from durable.definition import (
 )
 from durable.history import (
     AnyEntry,
+    AttemptFailed,
+    AttemptLost,
     AttemptStarted,
     BlockStarted,
     BranchEnded,
@@ -26,6 +28,7 @@ from durable.history import (
     CancelRequested,
     ChildCalled,
     DeadlinePassed,
+    InputRefused,
     MainEnded,
     MainEnding,
     RunFinished,
@@ -63,12 +66,12 @@ def the_state_is_the_fold_of_what_was_stored(world: World) -> None:
 
 def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> None:
     state, desk = world.state, world.desk
-    facts, effects = outstanding(world.definition, fold(RUN, world.restored()), world.now)
+    restored = fold(RUN, world.restored())
+    effects = outstanding(world.definition, restored, world.now)
     if state.pauses or state.finished:
-        assert not facts
         assert not effects
         return
-    lost = {fact.path for fact in facts}  # type: ignore[union-attr]  # of attempts
+    lost = {fact.path for fact in find_lost_attempts(world.definition, restored, world.now, is_orphan=False)}
     assert lost <= set(desk.under_way)
     begun = {child.path for child in world.children.values() if child.has_begun and not child.is_over}
     owed = {_plain(effect) for effect in effects if not (isinstance(effect, Call) and effect.path in begun)}
@@ -79,6 +82,17 @@ def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> 
     assert owed <= in_hand, f"lost: {owed - in_hand}"
     beyond = {effect for effect in in_hand - owed if not isinstance(effect, Wake)}  # one too many wakes nobody
     assert not beyond, f"in hand beyond what is owed: {beyond}"
+
+
+def a_restart_finds_every_attempt_that_is_under_way_lost(world: World) -> None:
+    lost = find_lost_attempts(world.definition, fold(RUN, world.restored()), world.now, is_orphan=True)
+    found, desk = {(each.path, each.attempt) for each in lost}, world.desk
+    begun = {(each.path, each.attempt) for each in desk.under_way.values()}
+    assert begun <= found, f"nobody would hear of {begun - found}"
+    due = {(each.path, each.attempt) for each in desk.performs.values() if each.due <= world.now}
+    paused_at = world.state.paused_at  # what was due in the millisecond of the pause may have begun before it
+    due |= {(path, step.attempt) for path, step in world.state.steps.items() if paused_at and step.due == paused_at}
+    assert found <= begun | due, f"{found - begun - due} cannot have begun"
 
 
 def _plain(effect: object) -> object:
@@ -273,10 +287,30 @@ def every_attempt_of_a_step_is_given_the_same_input(world: World) -> None:
             assert seen.get(frame_of(path), (given, secrets)) == (given, secrets)
 
 
-def an_attempt_is_begun_once_unless_the_process_died(world: World) -> None:
+def an_attempt_is_begun_once(world: World) -> None:
     tried = Counter((path, attempt) for path, attempt, _, _ in world.performed)
-    if not any(world.seen[name] for name in ("(crash)", "RecoveryStopped", "InputRefused")):
+    if not world.seen["InputRefused"]:  # which says that it never began
         assert not [each for each, count in tried.items() if count > 1], tried
+
+
+def every_attempt_that_began_is_counted(world: World) -> None:
+    begun = Counter(path for path, *_ in world.performed)
+    begun.subtract(entry.path for entry in world.history if isinstance(entry, InputRefused))
+    few = {path: count for path, count in begun.items() if world.state.steps[path].attempt < count}
+    assert not few, f"fewer attempts are counted than began: {few}"
+
+
+def a_lost_attempt_does_not_count_against_the_policy(world: World) -> None:
+    lost = Counter(entry.path for entry in world.history if isinstance(entry, AttemptLost))
+    failed = Counter(entry.path for entry in world.history if isinstance(entry, AttemptFailed))
+    resolved = {entry.path for entry in world.history if isinstance(entry, StepResolved)}
+    for entry in world.history:
+        if not isinstance(entry, StepFailed) or entry.path in resolved or not lost[entry.path]:
+            continue
+        spec = world.definition.action(entry.path).spec
+        is_policy = entry.error.error_class in spec.retry.errors and entry.error.error_class != "crash"
+        if spec.on_crash == "retry" and is_policy and entry.output is None:
+            assert failed[entry.path] >= spec.retry.max_attempts, entry
 
 
 def a_parked_step_is_not_repeated_after_an_unknown_ending(world: World) -> None:
@@ -418,6 +452,7 @@ def a_caller_is_told_of_the_end_once(world: World) -> None:
 AT_EVERY_STEP: tuple[Promise, ...] = (
     the_state_is_the_fold_of_what_was_stored,
     a_restart_is_owed_what_an_uninterrupted_run_still_performs,
+    a_restart_finds_every_attempt_that_is_under_way_lost,
     a_run_ends_or_visibly_waits_for_a_named_thing,
     what_is_over_is_not_performed,
     a_foreach_has_at_most_max_parallel_items_under_way,
@@ -431,7 +466,9 @@ AT_THE_END: tuple[Promise, ...] = (
     nothing_but_cleanup_begins_in_what_is_to_end,
     a_finally_is_performed_once_for_every_try_that_was_entered,
     every_attempt_of_a_step_is_given_the_same_input,
-    an_attempt_is_begun_once_unless_the_process_died,
+    an_attempt_is_begun_once,
+    every_attempt_that_began_is_counted,
+    a_lost_attempt_does_not_count_against_the_policy,
     a_parked_step_is_not_repeated_after_an_unknown_ending,
     a_run_is_paused_for_what_a_person_must_decide,
     undo_goes_in_reverse_order_and_takes_no_effect_back_twice,

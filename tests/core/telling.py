@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from durable.action import Action, ActionError, Context, Ending
-from durable.decide import Advance, Effect, outstanding, raised, returned
+from durable.decide import Advance, Effect, find_lost_attempts, outstanding, raised, returned
 from durable.definition import Definition, resolve
 from durable.flow import CORE_ACTIONS
 from durable.history import (
@@ -145,12 +145,11 @@ class Run:
     def crashes(self) -> "Run":
         """The process dies; the lines and effects are those of its successor."""
         self.state = fold(RUN, self.history)
-        facts, effects = outstanding(self.definition, self.state, self.now)
         told: list[str] = []
-        for fact in facts:
-            effects += self.report(fact).asked
+        for fact in find_lost_attempts(self.definition, self.state, self.now, is_orphan=True):
+            self.report(fact)
             told += self.new
-        self.new, self.asked = told, effects
+        self.new, self.asked = told, outstanding(self.definition, self.state, self.now)
         return self
 
 

@@ -24,6 +24,7 @@ from durable.decide import (
     Post,
     Resume,
     Wake,
+    find_lost_attempts,
     outstanding,
     raised,
     returned,
@@ -255,27 +256,28 @@ class World:
 
     def _resume(self) -> None:
         """Perform what is outstanding and not under way."""
-        facts, effects = outstanding(self.definition, self.state, self.now)
+        effects = outstanding(self.definition, self.state, self.now)
         under_way = self.desk.under_way
         self._take([each for each in effects if not (isinstance(each, Perform) and each.path in under_way)])
         for path in [path for path in self.desk.performs if path in under_way]:
             del self.desk.performs[path]
-        self._lose([fact for fact in facts if fact.path not in under_way])  # type: ignore[union-attr]  # of attempts
 
     def crash(self) -> None:
         """The process dies and a new one takes over."""
         self.seen["(crash)"] += 1
         self.state = fold(RUN, self.restored())
         self.desk = Desk()
-        facts, effects = outstanding(self.definition, self.state, self.now)
-        self._take(effects)
-        self._lose(facts)
-
-    def _lose(self, facts: Sequence[Fact]) -> None:
         watch, self.watch = self.watch, None
-        for fact in facts:
+        for fact in find_lost_attempts(self.definition, self.state, self.now, is_orphan=True):
             self.report(fact)
+        self.desk = Desk()
+        self._take(outstanding(self.definition, self.state, self.now))
         self.watch = watch
+
+    def _crash_too_often(self) -> None:
+        """The new process takes the run for what ends them, and pauses it before anything of it begins."""
+        self.crash()
+        self.report(RecoveryStopped(at=self.now, count=9))
 
     # -- what happens -------------------------------------------------------------------------------------------
 
@@ -338,7 +340,7 @@ class World:
             lambda: self._report(CancelRequested(at=self.now, reason="somebody")),
             self.crash,
             self._pass_deadline,
-            lambda: self._report(RecoveryStopped(at=self.now, count=9)),
+            self._crash_too_often,
         ]
         return [
             self.crash,
@@ -437,8 +439,7 @@ class World:
                         self.definition, state, path, attempt, output, problem=problem, started_at=at, at=at
                     )
                 )
-        is_repeated = [each[:2] for each in self.performed].count((path, attempt)) > 1
-        return raised(path, attempt, error, started_at=at, at=at, is_repeated=is_repeated)
+        return raised(path, attempt, error, started_at=at, at=at)
 
     # -- waits, children, events --------------------------------------------------------------------------------
 

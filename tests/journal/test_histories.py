@@ -180,7 +180,7 @@ async def test_released_runs_are_found_when_they_are_due(journal: Journal) -> No
     assert await journal.due(2_000, 1) == [early]
     assert [run.run for run in await journal.orphans("another", 10)] == [owned, "run-4"]
 
-    await journal.release()
+    await journal.release_all()
 
     assert await journal.due(9_000, 10) == [early, owned, late]
     assert not any(run.was_busy for run in await journal.unfinished(10))
@@ -194,7 +194,7 @@ async def test_a_node_releases_only_its_own_runs(place: Place) -> None:
     await first.close()
     second = await place.open("node-2")
 
-    await second.release()
+    await second.release_all()
 
     assert [run.was_busy for run in await second.unfinished(10)] == [True]
     claimed = await second.claim("run-1", 2_000, count_recovery=False)
