@@ -242,11 +242,25 @@ async def _recovery_stopped(stage: Stage) -> Runs:
 # -- crashes ----------------------------------------------------------------------------------------------------
 
 
-@scene("crash", "crash_fail", "crash_park")
+CRASHES = ("crash", "crash_fail", "crash_foreach", "crash_park", "crash_undo")
+
+
+@scene(*CRASHES)
 async def _crash(stage: Stage) -> Runs:
-    runs = {name: await stage.begins(name) for name in ("crash", "crash_fail", "crash_park")}
-    await stage.stand.holds(len(runs))
+    runs = {name: await stage.begins(name) for name in CRASHES}
+    await stage.stand.holds(len(runs) + 1)  # two items of the foreach
     await stage.dies()
+    await stage.stand.let_go()
+    for run in runs.values():
+        await stage.ends(run)
+    return runs
+
+
+@scene("drain", "drain_fail")
+async def _drain(stage: Stage) -> Runs:
+    runs = {name: await stage.begins(name) for name in ("drain", "drain_fail")}
+    await stage.stand.holds(len(runs))
+    await stage.drains()
     await stage.stand.let_go()
     for run in runs.values():
         await stage.ends(run)

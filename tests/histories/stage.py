@@ -43,6 +43,12 @@ class Stage:
         self.stand = Stand()
         await self.open(has_stand=has_stand, **settings)
 
+    async def drains(self) -> None:
+        """The service is stopped, cuts off what is under way, and the next one goes on."""
+        await self.close()
+        self.stand = Stand()
+        await self.open()
+
     async def begins(self, pipeline: str, **body: Any) -> str:
         answer = await self.service.client.post(f"/api/pipelines/{pipeline}/runs", json=body)
         assert answer.status_code == 202, answer.text
