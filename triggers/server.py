@@ -9,87 +9,17 @@ import contextlib
 import resource
 import socket
 from collections.abc import Iterator
-from http import HTTPStatus
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from triggers.body import IS_WHOLE
+from triggers.protocol import Protocol
 
 GRACE = 5
 """Seconds for requests under way when the server stops."""
 
 EVERY_SECOND = 0
 """uvicorn's number of a tick in which it makes the `date` header anew."""
-
-HEAD_LIMIT = 64 * 1024
-"""Bytes of a request's line and headers."""
-
-HEAD_SECONDS = 10.0
-"""Seconds for a request's line and headers to arrive."""
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds on a request's head, which it has none for, and word of a body that is there."""
-
-    _is_in_head = False
-    _head = 0
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
-        self._is_in_head = True
-        self._await_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._head += len(data)
-        super().data_received(data)
-        if self._is_in_head:
-            self._await_head()
-            if self._head > HEAD_LIMIT:
-                self._refuse(431, "the request's headers are too large")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if not self._is_in_head:
-            self._is_in_head, self._head = True, 0
-
-    def on_headers_complete(self) -> None:
-        self._stop_waiting()
-        if sum([len(name) + len(value) for name, value in self.headers]) + len(self.url) > HEAD_LIMIT:
-            self._refuse(431, "the request's headers are too large")
-        else:
-            super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self.scope["extensions"] = {IS_WHOLE: {}}
-        super().on_message_complete()
-
-    def _await_head(self) -> None:
-        if self._deadline is None:
-            message = "the request's headers did not arrive in time"
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, message)
-
-    def _stop_waiting(self) -> None:
-        self._is_in_head = False
-        if self._deadline:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _refuse(self, status: int, message: str) -> None:
-        self._stop_waiting()
-        if not self.transport.is_closing():
-            body = f'{{"error": "{message}"}}'.encode()
-            self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (status, HTTPStatus(status).phrase.encode(), len(body), body)
-            )
-            self.transport.close()
 
 
 def allow_connections(count: int) -> None:

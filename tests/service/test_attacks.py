@@ -22,7 +22,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.body import IS_WHOLE
-from triggers.server import Protocol, Server, listen, server_for
+from triggers.protocol import Protocol
+from triggers.server import Server, listen, server_for
 from triggers.webhooks.presets import presets
 from triggers.webhooks.signature import sign
 

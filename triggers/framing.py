@@ -1,0 +1,113 @@
+"""Checks of a request's head: where the request ends, and what it means, must be the same for every reader (RFC 9112).
+
+The parser (llhttp) refuses most of what is malformed. These checks refuse what it accepts: other versions and
+protocols, transfer codings that nobody here undoes, and headers that must be single and are not.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+"""Names in lower case and values without the white space around them, in the order in which they came."""
+
+SINGLE_HEADERS = (
+    b"authorization",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"host",
+    b"idempotency-key",
+    b"origin",
+    b"proxy-authorization",
+    b"transfer-encoding",
+)
+"""Headers of which the service acts on one value: with two, a proxy may go by the one and the service by the other."""
+
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00-\x20\x7f]+) (HTTP/\d\.\d)\r\n")
+_ABSOLUTE_TARGET = re.compile(rb"https?://[^/?#]+/", re.IGNORECASE)
+_HOST = re.compile(rb"[\w.~!$&'()*+;=%:\[\]-]*")
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
+
+
+class Refusal(NamedTuple):
+    """Why a request is not served: a status of HTTP, and what is wrong."""
+
+    status: int
+    detail: str
+
+
+class RequestLine(NamedTuple):
+    """The first line of a request; `target` may hold bytes that are not ASCII."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+
+
+def read_request_line(head: bytes) -> RequestLine | Refusal:
+    """The request line of a whole head, or why it is refused."""
+    match = _REQUEST_LINE.match(head)
+    if match is None:
+        return Refusal(400, "the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
+    line = RequestLine(match[1], match[2], match[3])
+    if line.version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        return Refusal(505, f"{line.version.decode()} is not spoken here; use HTTP/1.1")
+    if line.method == b"CONNECT":
+        return Refusal(501, "CONNECT is not served: this service is no proxy")
+    if b"#" in line.target:
+        return Refusal(400, "the request target holds a `#`; send it as %23, or leave the fragment out")
+    if not line.target.startswith(b"/") and not _ABSOLUTE_TARGET.match(line.target):
+        return Refusal(400, "the request target should be a path that begins with `/`")
+    return line
+
+
+def encode_target(head: bytes, line: RequestLine) -> bytes:
+    """The head with the bytes of its target that are not ASCII percent-encoded, as RFC 3986 has them.
+
+    Senders that write a path or query in raw UTF-8, or in Latin-1, mean these bytes: nothing of them is lost.
+    """
+    start = len(line.method) + 1
+    end = start + len(line.target)
+    return head[:start] + _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], line.target) + head[end:]
+
+
+def is_broken_head(begun: bytearray, seen: int) -> bool:
+    """Whether what came of a head can no longer become one. The first `seen` bytes of it were looked at before.
+
+    A sender that ends lines by LF alone never sends the blank line that ends a head: it is refused at once instead of
+    after the deadline.
+    """
+    is_method = 0x41 <= begun[0] <= 0x5A
+    return not is_method or _BARE_LINE_END.search(begun, max(0, seen - 1)) is not None
+
+
+def check_headers(headers: Headers, version: str) -> Refusal | None:
+    """Why a request with these headers is refused, if it is."""
+    names = [name for name, _ in headers]
+    if len(set(names)) < len(names):
+        for name in SINGLE_HEADERS:
+            if (count := names.count(name)) > 1:
+                return Refusal(400, f"the header {name.decode()} came {count} times; send it once")
+    if b"host" not in names:
+        if version == "1.1":
+            return Refusal(400, "the header host is missing; every request of HTTP/1.1 has one")
+    elif not _HOST.fullmatch(headers[names.index(b"host")][1]):
+        return Refusal(400, "the header host should be a name or an address, and perhaps a port")
+    if b"transfer-encoding" in names:
+        return _check_coding(headers[names.index(b"transfer-encoding")][1], version)
+    return None
+
+
+def _check_coding(coding: bytes, version: str) -> Refusal | None:
+    if version != "1.1":
+        return Refusal(400, "Transfer-Encoding is not part of HTTP/1.0; send Content-Length")
+    if coding.lower() != b"chunked":
+        return Refusal(501, "of transfer codings only `chunked` is understood, and that once")
+    return None
+
+
+def content_length(headers: Headers) -> int | None:
+    """The length that a head declares, None without one; the parser has checked it."""
+    return next((int(value) for name, value in headers if name == b"content-length"), None)

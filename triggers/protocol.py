@@ -1,0 +1,394 @@
+"""One connection of HTTP/1.1: one request at a time is read from it, and one answer is written for each.
+
+The bytes behind a request wait until its answer is out. So answers keep the order of the requests, what follows a
+refused or last request is never read as one, and a sender who pipelines a thousand requests gets one turn of the event
+loop for each, as everybody does. A head is parsed when it is whole, so that it makes no difference how it was cut.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from enum import Enum, auto
+from http import HTTPStatus
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from triggers.body import IS_WHOLE
+from triggers.framing import (
+    Refusal,
+    check_headers,
+    content_length,
+    encode_target,
+    is_broken_head,
+    read_request_line,
+)
+
+log = logging.getLogger("waypost.http")
+
+HEAD_LIMIT = 64 * 1024
+"""Bytes of a request's line and headers."""
+
+HEAD_SECONDS = 10.0
+"""Seconds for a request's line and headers to arrive."""
+
+CHUNK_OVERHEAD = 8
+"""Bytes of chunk sizes, extensions and trailers that a chunked body may have for each byte of content, beside
+`HEAD_LIMIT`. Chunks of one byte have five."""
+
+LINGER_SECONDS = 2.0
+"""Seconds in which a client may take note of an answer that ends the connection. To close it while the client still
+sends would reset it, and a client may lose the answer by that (RFC 9112 9.6)."""
+
+LINGER_LIMIT = 1024 * 1024
+"""Bytes that are read and dropped in that time."""
+
+WRITE_SECONDS = 30.0
+"""Seconds for a client to take in what fills the buffer of its connection."""
+
+PARTS = 256
+"""Parts of a request that are read in one turn of the event loop: a chunked body can have one every few bytes."""
+
+END_OF_HEAD = b"\r\n\r\n"
+"""It ends a chunked body as well, with or without trailers."""
+
+
+class Stage(Enum):
+    """What the next byte of a connection belongs to."""
+
+    HEAD = auto()
+    CONTENT = auto()
+    CHUNKS = auto()
+    ANSWER = auto()
+    """A later request: the present one is whole, and its answer is not."""
+    END = auto()
+    """Nothing: the last answer is out or on its way."""
+
+
+class HeldFlow(FlowControl):
+    """uvicorn's flow control, which does not read on while bytes of a later request wait: it reads on whenever a
+    request is asked for its body, and so would take in all that a sender pipelines."""
+
+    is_held = False
+
+    def resume_reading(self) -> None:
+        if not self.is_held:
+            super().resume_reading()
+
+
+class Outlet:
+    """The transport as an answer sees it: to close it is to let the client take note of the answer first."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, protocol: "Protocol", transport: asyncio.Transport) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = protocol.close
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, one request at a time, and with bounds on heads, framing and slow readers."""
+
+    _stage = Stage.HEAD
+    _seen = 0
+    _left = 0
+    _overhead = 0
+    _is_head_method = False
+    _is_half_closed = False
+    _refusal: Refusal | None = None
+    _deadline: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self.flow: HeldFlow = HeldFlow(transport)
+        self._outlet = Outlet(self, transport)
+        self._buffer = bytearray()
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stage = Stage.END
+        self._stop_waiting()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._stage is Stage.END:
+            self._drop(len(data))
+            return
+        self._unset_keepalive_if_required()
+        self._buffer += data
+        self._advance()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says nothing, which closes
+        """The client sends no more, and may still read: a request that came whole is answered."""
+        self._is_half_closed = True
+        if self._stage is Stage.ANSWER:
+            return True
+        if self._stage is not Stage.END and (self._buffer or self._stage is not Stage.HEAD):
+            self._refuse(400, "the connection ended before the request was whole")
+        return False
+
+    def _advance(self) -> None:
+        """Read on, up to the end of a request; what needs many parts goes on in the next turn of the loop."""
+        self.flow.is_held = False
+        for _ in range(PARTS):
+            match self._stage:
+                case Stage.HEAD:
+                    is_moving = self._read_head()
+                case Stage.CONTENT:
+                    is_moving = self._read_content()
+                case Stage.CHUNKS:
+                    is_moving = self._read_chunks()
+                case Stage.ANSWER:
+                    if self._buffer:
+                        self._hold()
+                    return
+                case Stage.END:
+                    return
+            if not is_moving:
+                return
+        self._hold()
+        self.loop.call_soon(self._advance)
+
+    def _hold(self) -> None:
+        self.flow.pause_reading()
+        self.flow.is_held = True
+
+    def _read_on(self) -> None:
+        """Nothing that could be read is left."""
+        self.flow.is_held = False
+        if self._stage is Stage.HEAD or len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            self.flow.resume_reading()
+
+    def _read_head(self) -> bool:
+        buffer = self._buffer
+        if buffer and buffer[0] in b"\r\n":  # RFC 9112 2.2: old clients send an empty line after a body
+            self._await_head()
+            del buffer[: len(buffer) - len(buffer.lstrip(b"\r\n"))]
+        end = buffer.find(END_OF_HEAD, max(0, self._seen - 3))
+        size = len(buffer) if end < 0 else end + len(END_OF_HEAD)
+        if size > HEAD_LIMIT:
+            self._refuse(431, f"the request's headers are larger than the {HEAD_LIMIT} bytes that are accepted")
+            return False
+        if end < 0:
+            if buffer and is_broken_head(buffer, self._seen):
+                self._refuse(400, "this is not HTTP/1.1: it begins with a method, and each line ends with CR and LF")
+            elif self._is_half_closed:
+                self.close()
+            else:
+                self._seen = size
+                self._read_on()
+                if buffer:
+                    self._await_head()
+            return False
+        head = bytes(buffer[:size])
+        del buffer[:size]
+        self._seen = 0
+        self._stop_waiting()
+        return self._take_head(head)
+
+    def _take_head(self, head: bytes) -> bool:
+        line = read_request_line(head)
+        self._is_head_method = head.startswith(b"HEAD ")
+        if isinstance(line, Refusal):
+            return self._refuse(*line)
+        if not line.target.isascii():
+            head = encode_target(head, line)
+        if not self._feed(head):
+            return False
+        if self._refusal:
+            return self._refuse(*self._refusal)
+        if self._stage is Stage.HEAD:
+            length = content_length(self.headers)
+            self._stage, self._left = (Stage.CHUNKS, 0) if length is None else (Stage.CONTENT, length)
+            self._overhead = HEAD_LIMIT
+        return True
+
+    def _read_content(self) -> bool:
+        """Feed the parser what belongs to the body, and nothing of what follows it."""
+        if not self._buffer:
+            self._read_on()
+            return False
+        part = bytes(self._buffer[: self._left])
+        del self._buffer[: self._left]
+        self._left -= len(part)
+        return self._feed(part)
+
+    def _read_chunks(self) -> bool:
+        """Feed the parser up to the next bytes that may end the body; half of them wait for the rest."""
+        end = self._buffer.find(END_OF_HEAD)
+        size = end + len(END_OF_HEAD) if end >= 0 else len(self._buffer) - _begun_end(self._buffer)
+        if not size:
+            self._read_on()
+            return False
+        part = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._overhead -= len(part)
+        if not self._feed(part):
+            return False
+        if self._overhead < 0:
+            return self._refuse(400, "the chunked body has too much framing for its content")
+        return True
+
+    def _feed(self, part: bytes) -> bool:
+        """Whether the parser takes it; where it does not, the request is refused."""
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserUpgrade:
+            return self._ignore_upgrade()
+        except httptools.HttpParserCallbackError:
+            return self._refuse(400, "the request target cannot be read")
+        except httptools.HttpParserError as error:
+            return self._refuse(400, f"the request is not valid HTTP/1.1: {error}")
+        return True
+
+    def _ignore_upgrade(self) -> bool:
+        """Parse the head again without its wish to speak another protocol, which RFC 9110 7.8 lets a server ignore.
+
+        The parser ends a message before its body where the head asks for an upgrade, whether or not that is granted.
+        """
+        headers = self.headers
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%s: %s\r\n" % field for field in headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        if not self._feed(line + b"".join(fields) + b"\r\n"):
+            return False
+        self.headers[:] = headers
+        return True
+
+    # -- the parser's callbacks ---------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._refusal = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._stage is not Stage.HEAD:
+            return  # a trailer, which is no header of the request (RFC 9110 6.5.1)
+        name, value = name.lower(), value.strip(b" \t")
+        if name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # see _ignore_upgrade
+        version = self.parser.get_http_version()
+        self._refusal = check_headers(self.headers, version)
+        if self._refusal:
+            return
+        if version == "1.0":
+            self.expect_100_continue = False  # whose clients take an interim answer for the answer
+        super().on_headers_complete()
+        self.cycle.transport = self._outlet  # type: ignore[assignment]  # as far as an answer asks
+
+    def on_body(self, body: bytes) -> None:
+        self._overhead += len(body) * (1 + CHUNK_OVERHEAD)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._refusal or self.parser.should_upgrade():
+            return
+        self._stage = Stage.ANSWER
+        self.scope["extensions"] = {IS_WHOLE: {}}
+        self.cycle.waiting_for_100_continue = False  # its body is here
+        super().on_message_complete()
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self._stage is Stage.END or self.transport.is_closing():
+            return
+        if self._stage is not Stage.ANSWER:
+            self.close()  # the rest of the request would have to be read first, and nobody wants it
+            return
+        self._stage = Stage.HEAD
+        if self._buffer or self._is_half_closed:
+            self.loop.call_soon(self._advance)
+        else:
+            self._read_on()
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.close)
+
+    def _refuse(self, status: int, detail: str) -> bool:
+        """Answer the request in the place of the application, and end the connection; returns False."""
+        self._stop_waiting()
+        cycle = self.cycle
+        is_begun = cycle is not None and not cycle.response_complete
+        if is_begun:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if not self.transport.is_closing() and not (is_begun and cycle.response_started):
+            log.warning("a request from %s was refused: %s", self.client[0] if self.client else "?", detail)
+            self.transport.write(_refusal(status, detail, has_body=not self._is_head_method))
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """End the connection once its client has taken note of the last answer."""
+        if self._stage is Stage.END or self.transport.is_closing():
+            return
+        is_read = self._is_half_closed or (self._stage in (Stage.HEAD, Stage.ANSWER) and not self._buffer)
+        self._stage = Stage.END
+        self._left = LINGER_LIMIT
+        self._stop_waiting()
+        self._buffer.clear()
+        self.flow.is_held = False
+        self.flow.resume_reading()
+        if is_read:
+            self._deadline = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+            self.transport.close()
+        else:
+            self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            with contextlib.suppress(OSError, RuntimeError):  # the client is gone already
+                self.transport.write_eof()
+
+    def _drop(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            self.transport.abort()
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stalled:
+            self._stalled.cancel()
+            self._stalled = None
+        super().resume_writing()
+
+    def _await_head(self) -> None:
+        if self._deadline is None:
+            message = f"the request's headers did not arrive within {HEAD_SECONDS:g} s"
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, message)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def _begun_end(begun: bytearray) -> int:
+    """How many bytes at the end of what came may be the first of those that end a body."""
+    return next((size for size in (3, 2, 1) if begun.endswith(END_OF_HEAD[:size])), 0)
+
+
+def _refusal(status: int, detail: str, *, has_body: bool) -> bytes:
+    phrase = HTTPStatus(status).phrase
+    problem = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+    body = json.dumps(problem).encode()
+    head = (
+        f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + (body if has_body else b"")
