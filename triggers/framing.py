@@ -28,6 +28,7 @@ _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00-\x20\x7f]+) 
 _ABSOLUTE_TARGET = re.compile(rb"https?://[^/?#]+/", re.IGNORECASE)
 _HOST = re.compile(rb"[\w.~!$&'()*+;=%:\[\]-]*")
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
+_TRAILING_WHITE_SPACE = re.compile(rb"([^\r\n \t])[ \t]+\r\n")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
@@ -71,6 +72,15 @@ def encode_target(head: bytes, line: RequestLine) -> bytes:
     start = len(line.method) + 1
     end = start + len(line.target)
     return head[:start] + _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], line.target) + head[end:]
+
+
+def strip_values(head: bytes) -> bytes:
+    """The head without the white space behind the values of its headers, which is no part of them (RFC 9112 5.1).
+
+    The parser takes only what is before a value away, and of some values it takes a tab behind them for a part. A line
+    of white space alone is left as it is: it continues the one before, and is refused.
+    """
+    return _TRAILING_WHITE_SPACE.sub(rb"\1\r\n", head) if b" \r\n" in head or b"\t\r\n" in head else head
 
 
 def is_broken_head(begun: bytearray, seen: int) -> bool:

@@ -24,6 +24,7 @@ from triggers.framing import (
     encode_target,
     is_broken_head,
     read_request_line,
+    strip_values,
 )
 
 log = logging.getLogger("waypost.http")
@@ -200,7 +201,7 @@ class Protocol(HttpToolsProtocol):
             return self._refuse(*line)
         if not line.target.isascii():
             head = encode_target(head, line)
-        if not self._feed(head):
+        if not self._feed(strip_values(head)):
             return False
         if self._refusal:
             return self._refuse(*self._refusal)
@@ -245,6 +246,8 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserCallbackError:
             return self._refuse(400, "the request target cannot be read")
         except httptools.HttpParserError as error:
+            if self._refusal:
+                return self._refuse(*self._refusal)
             return self._refuse(400, f"the request is not valid HTTP/1.1: {error}")
         return True
 
@@ -271,7 +274,7 @@ class Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._stage is not Stage.HEAD:
             return  # a trailer, which is no header of the request (RFC 9110 6.5.1)
-        name, value = name.lower(), value.strip(b" \t")
+        name = name.lower()
         if name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
         self.headers.append((name, value))
