@@ -153,37 +153,43 @@ class Reply(BaseModel):
     body_encoding: BodyEncoding = Field(description="How `body` stands for the body")
 
 
-@action("get", input=Target, output=Reply)
+def find_origin(input: Target, connection: BaseModel | None) -> str:
+    """Where the request goes, as those who wait for a connection to it are told; raises what a wrong URL raises."""
+    url = connection.base_url if isinstance(connection, HttpConnection) else input.url
+    return Origin.of(parsed(url)).address
+
+
+@action("get", input=Target, output=Reply, target=find_origin)
 async def get(context: Context, input: Target) -> Reply:
     """Read something with a GET request."""
     return await _performed(context, "GET", input)
 
 
-@action("post", input=Message, output=Reply)
+@action("post", input=Message, output=Reply, target=find_origin)
 async def post(context: Context, input: Message) -> Reply:
     """Send something with a POST request."""
     return await _performed(context, "POST", input)
 
 
-@action("put", input=Message, output=Reply)
+@action("put", input=Message, output=Reply, target=find_origin)
 async def put(context: Context, input: Message) -> Reply:
     """Store something with a PUT request."""
     return await _performed(context, "PUT", input)
 
 
-@action("patch", input=Message, output=Reply)
+@action("patch", input=Message, output=Reply, target=find_origin)
 async def patch(context: Context, input: Message) -> Reply:
     """Change something with a PATCH request."""
     return await _performed(context, "PATCH", input)
 
 
-@action("delete", input=Message, output=Reply)
+@action("delete", input=Message, output=Reply, target=find_origin)
 async def delete(context: Context, input: Message) -> Reply:
     """Remove something with a DELETE request."""
     return await _performed(context, "DELETE", input)
 
 
-@action("request", input=AnyMessage, output=Reply)
+@action("request", input=AnyMessage, output=Reply, target=find_origin)
 async def request(context: Context, input: AnyMessage) -> Reply:
     """Send a request with any method."""
     return await _performed(context, input.method, input)

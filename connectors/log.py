@@ -20,7 +20,7 @@ class Line(Inputs):
     fields: dict[str, JsonValue] = Field(default={}, description="Values that follow the text as JSON")
 
 
-@action("write", input=Line)
+@action("write", input=Line, is_immediate=True)
 async def write(context: Context, input: Line) -> None:
     """Write a line to the service's log."""
     text = input.message.translate(_ESCAPED)

@@ -25,5 +25,11 @@ class Origin(NamedTuple):
             raise httpx.UnsupportedProtocol(f"there is no port {port}")
         return cls(scheme, host.decode("ascii"), port)
 
+    @property
+    def address(self) -> str:
+        """Its one spelling as a URL."""
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -14,7 +14,7 @@ class Values(Inputs):
     values: dict[str, Any] = Field(description="The output, by name; the values may be expressions")
 
 
-@action("set", input=Values)
+@action("set", input=Values, is_immediate=True)
 async def set_(context: Context, input: Values) -> JSON:
     """Keep values under names of their own."""
     return input.values

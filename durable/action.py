@@ -8,7 +8,8 @@ An exception of any other class is an unknown ending of class `internal`.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
@@ -32,6 +33,10 @@ URL = Annotated[str, Field(json_schema_extra={"secret": True, "url": True})]
 """A URL: an expression in it is one percent-encoded value, and cannot lead elsewhere. A secret may stand in it too."""
 
 Resource = TypeVar("Resource")
+
+FindTarget: TypeAlias = Callable[[Any, BaseModel | None], str | None]
+"""What an attempt is made at, from the action's input and its connection: the address of a service, say
+(`https://api.example.com`). None where that cannot be told from them."""
 
 
 class ActionError(Exception):
@@ -92,6 +97,7 @@ class Context:
     log: logging.LoggerAdapter[logging.Logger]
     resources: Mapping[type, object] = field(default_factory=dict)
     connection: BaseModel | None = field(default=None, repr=False)
+    timer: "Timer | None" = field(default=None, repr=False)
     is_open: bool = True
     _requests: int = 0
 
@@ -114,8 +120,36 @@ class Context:
             raise LookupError(f"no {kind.__name__} is offered to actions")
         return found
 
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Wait for one of Waypost's own limits: the attempt's timeout stands still, and the run says what it waits for
+        ("a connection to https://api.example.com")."""
+        self.ensure_open()
+        if self.timer is None:
+            yield
+            return
+        self.timer.suspend(what)
+        try:
+            yield
+        finally:
+            self.timer.resume(what)
+
     def close(self) -> None:
         self.is_open = False
+
+
+class Timer(Protocol):
+    """The timeout of an attempt, which can stand still. `waits` are what the attempt waits for meanwhile."""
+
+    waits: list[str]
+
+    def suspend(self, what: str) -> None:
+        """Stop the clock, while the attempt waits for this."""
+        ...
+
+    def resume(self, what: str) -> None:
+        """Let the clock go on, once it waits for nothing more."""
+        ...
 
 
 class Perform(Protocol):
@@ -131,6 +165,10 @@ class Action:
     `input` and `output` are the models of what goes in and comes out (an output of None is any JSON). `on_crash` is
     what an unknown ending means unless the step says otherwise: `retry` where repeating under the same idempotency
     key is safe, `park` where only a person can tell, `fail` to give up.
+
+    An attempt waits for a slot until its pipeline and its target have room for one more; that is no attempt yet, and no
+    timeout runs. `target` tells what the attempt is made at; without it, that is the connector with its connection. An
+    action that `is_immediate` waits for nothing outside, and takes no slot.
     """
 
     name: str
@@ -139,6 +177,8 @@ class Action:
     output: type[BaseModel] | None = None
     on_crash: OnCrash = "retry"
     summary: str = ""
+    target: FindTarget | None = None
+    is_immediate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +218,18 @@ class TriggerInputs(Inputs):
 
 
 def action(
-    name: str, *, input: type[BaseModel], output: type[BaseModel] | None = None, on_crash: OnCrash = "retry"
+    name: str,
+    *,
+    input: type[BaseModel],
+    output: type[BaseModel] | None = None,
+    on_crash: OnCrash = "retry",
+    target: FindTarget | None = None,
+    is_immediate: bool = False,
 ) -> Callable[[Perform], Action]:
     """Make an action of an async function; the first line of its docstring is the summary."""
 
     def made(perform: Perform) -> Action:
         summary = (perform.__doc__ or "").strip().partition("\n")[0]
-        return Action(name, perform, input, output, on_crash, summary)
+        return Action(name, perform, input, output, on_crash, summary, target, is_immediate)
 
     return made

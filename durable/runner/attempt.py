@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from durable.decide import raised, returned
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
 from durable.path import key
+from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import Redactor, SecretMissing, Secrets, fill
 from durable.values import JSON, NotJSON, PayloadMissing, Value, check
 
@@ -93,6 +95,7 @@ class Attempt:
         self._is_recorded = is_recorded
         self._expiry: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._prepared: _Prepared | Fact | None = None
         self.started_at = bench.now()
         self.context = Context(
             run=state.run,
@@ -141,8 +144,40 @@ class Attempt:
         self.abandon()
         self._expiry = asyncio.ensure_future(self._report(fact))
 
-    async def _outcome(self) -> Fact:
-        """The fact in which the attempt ends. Before the call nothing was sent; after it nothing is repeated."""
+    async def prepare(self) -> None:
+        """Make what the action is given; where that fails, the attempt ends without it. Nothing was sent so far."""
+        self._prepared = await self._prepare()
+
+    @property
+    def needs_slot(self) -> bool:
+        """Whether the action is called, and may take its time."""
+        return isinstance(self._prepared, _Prepared) and not self._prepared.action.is_immediate
+
+    @property
+    def target(self) -> str:
+        """What the attempt is made at: it shares the connections there with others."""
+        return self._find_target() or self._service
+
+    def describe_target(self) -> str:
+        """What the attempt waits for while there is no room at its target."""
+        assert isinstance(self._prepared, _Prepared)
+        target = self._find_target()
+        return self._prepared.redact.text(f"a connection to {target}" if target else f"its turn at {self._service}")
+
+    def _find_target(self) -> str | None:
+        assert isinstance(self._prepared, _Prepared)
+        if find := self._prepared.action.target:
+            with suppress(Exception):  # what is wrong with its input, the action says itself
+                return find(self._prepared.input, self.context.connection)
+        return None
+
+    @property
+    def _service(self) -> str:
+        """The connector, with the step's connection."""
+        connector, _, _ = self._node.spec.use.partition(".")
+        return f"{connector} ({name})" if (name := self._node.spec.connection) else connector
+
+    async def _prepare(self) -> "_Prepared | Fact":
         step = self._state.steps[self.path]
         try:
             input = await loaded(step.input.load, self._bench.payload)
@@ -163,24 +198,28 @@ class Attempt:
         if action is None:
             return self._refused(f"no connector offers {self._node.spec.use} any more")
         try:
-            given = action.input.model_validate(filled)
+            return _Prepared(action, action.input.model_validate(filled), redact)
         except ValidationError as unfit:
             return self._unfit_input(redact, unfit)
-        return await self._performed(action, given, redact)
 
-    async def _performed(self, action: Action, given: BaseModel, redact: Redactor) -> Fact:
+    async def _outcome(self) -> Fact:
+        """The fact in which the attempt ends. After the call nothing is repeated."""
+        prepared = self._prepared
+        assert prepared is not None
+        if not isinstance(prepared, _Prepared):
+            return prepared
+        action, redact = prepared.action, prepared.redact
         timeout = self._node.spec.timeout
-        timer = asyncio.get_running_loop().call_later(timeout / 1000, self._expire) if timeout else None
+        timer = self.context.timer = SuspendableTimeout(timeout / 1000 if timeout else None, self._expire)
         try:
             with metrics.attempt(self._node.spec.use):
-                output = await action.perform(self.context, given)
+                output = await action.perform(self.context, prepared.input)
         except ActionError as error:
             return self._raised(_redacted(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
             return self._raised(_unknown(error, redact))
         finally:
-            if timer:
-                timer.cancel()
+            timer.cancel()
         plain, problem = _plain(action, output, redact)
         try:
             return await loaded(partial(self._returned, plain, problem), self._bench.payload)
@@ -211,6 +250,15 @@ class Attempt:
         if self._is_recorded:
             return self._refused(message)
         return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An action, what it is given, and what takes the secrets out of what it gives back."""
+
+    action: Action
+    input: BaseModel
+    redact: Redactor
 
 
 def _plain(action: Action, output: "BaseModel | JSON", redact: Redactor) -> tuple[JSON, str | None]:

@@ -60,8 +60,7 @@ class Keeper(ABC):
         for task in (*live.tasks.values(), live.start):
             if task and task is not asyncio.current_task():
                 task.cancel()
-        if live.holds_slot:
-            self._give_back(live)
+        self._give_back(live)
 
     def let_go_soon(self, live: Live) -> None:
         """Let go of a run if it only waits; where something is just being appended, whoever does that lets go then."""
@@ -114,8 +113,10 @@ class Keeper(ABC):
         self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts, is_unbegun)
 
     def _give_back(self, live: Live) -> None:
-        live.holds_slot = False
-        self._slots.give()
+        """Give back the slot with which a run was to begin, if it holds one."""
+        slot, live.slot = live.slot, None
+        if slot:
+            self._slots.give(slot)
 
     # -- what is under way for a run ----------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from durable.definition import Definition
 from durable.history import State
 from durable.runner.attempt import Attempt
+from durable.runner.slots import SlotLine
 
 
 @dataclass(eq=False, slots=True)
@@ -23,9 +24,9 @@ class Adrift:
 @dataclass(eq=False, slots=True)
 class Live:
     """A run in memory, owned by this node under `epoch`; `is_settling` while it is taken over, and `is_unbegun` from
-    when the attempts that its last owner lost are in its history until the next may begin. It `holds_slot` from its
-    beginning to its first attempt, if it could expire. While it `is_taking` what is in its inbox, it may be `is_called`
-    again."""
+    when the attempts that its last owner lost are in its history until the next may begin. It holds a `slot` from its
+    beginning to its first attempt, if it could expire. `lines` are the steps that wait for a slot, and what they wait
+    for. While it `is_taking` what is in its inbox, it may be `is_called` again."""
 
     run: str
     definition: Definition
@@ -41,7 +42,8 @@ class Live:
     moved_at: int = 0
     is_called: bool = False
     is_taking: bool = False
-    holds_slot: bool = False
+    slot: SlotLine | None = None
+    lines: dict[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     progress: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,6 +52,12 @@ class Live:
         """Whether something of it is under way that its state does not tell of."""
         is_performing = any(attempt.context.is_open for attempt in self.attempts.values())
         return is_performing or self.errands > 0 or self.is_taking
+
+    @property
+    def waits(self) -> dict[str, str]:
+        """The limits of Waypost's own that its steps wait for, by path."""
+        timers = ((path, attempt.context.timer) for path, attempt in self.attempts.items())
+        return self.lines | {path: timer.waits[0] for path, timer in timers if timer and timer.waits}
 
     @property
     def priority(self) -> int:

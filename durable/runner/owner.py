@@ -30,6 +30,7 @@ from durable.runner.attempt import Attempt, Workbench, loaded
 from durable.runner.beside import beside
 from durable.runner.keeper import Keeper
 from durable.runner.live import Live
+from durable.runner.slots import SlotLine
 
 log = logging.getLogger("waypost.run")
 
@@ -197,19 +198,31 @@ class Owner(Keeper):
     async def _perform_when_due(
         self, live: Live, effect: Perform, previous: "asyncio.Task[None] | None", *, is_recorded: bool
     ) -> None:
-        """Perform one attempt: when it is due, when a slot is free, and never beside its predecessor."""
+        """Perform one attempt: when it is due, when there is a slot for it, and never beside its predecessor."""
         await self._until(effect.due)
         if previous and not previous.done():
             await asyncio.wait({previous})
-        if not live.holds_slot:
-            await self._slots.take(live.priority)
-        live.holds_slot = False
+        slot, live.slot = live.slot, None
         try:
             await self._writable.wait()
-            if self._may_start(live, effect):
-                await self._attempt(live, effect, is_recorded=is_recorded)
+            while self._may_start(live, effect):
+                attempt = self._make_attempt(live, effect, is_recorded=is_recorded)
+                await attempt.prepare()
+                if not attempt.needs_slot:
+                    return await self._attempt(live, effect, attempt)
+                target, pipeline = attempt.target, live.definition.spec.id
+                slot = self._slots.exchange(slot, target) if slot else self._slots.take_now(pipeline, target)
+                if slot:
+                    return await self._attempt(live, effect, attempt)
+                # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
+                live.lines[effect.path] = attempt.describe_target()
+                del attempt
+                slot = await self._slots.take(pipeline, target, live.priority)
+                await self._writable.wait()
         finally:
-            self._slots.give()
+            live.lines.pop(effect.path, None)
+            if slot:
+                self._slots.give(slot)
 
     async def _start_when_due(self, live: Live, effect: AwaitStart) -> None:
         """Let a run begin that was held back. One that can expire needs a slot to begin, which its first attempt takes
@@ -218,40 +231,42 @@ class Owner(Keeper):
         if not live.state.is_queued:
             return
         if effect.expires_at is not None:
-            live.holds_slot = await self._slot_before(effect.expires_at, live.priority)
+            live.slot = await self._take_slot_before(effect.expires_at, live)
         if not self.is_draining:
             await self.report(live, StartDue(at=self._bench.now()))
         await asyncio.sleep(0)  # an attempt that begins now has taken the slot over when this goes on
-        if live.holds_slot:
-            self._give_back(live)
+        self._give_back(live)
 
-    async def _slot_before(self, end: int, priority: int) -> bool:
-        """Whether a slot could be taken before that time (ms); if not, it has come."""
+    async def _take_slot_before(self, end: int, live: Live) -> SlotLine | None:
+        """A slot that could be taken before that time (ms); None once it has come."""
         with suppress(TimeoutError):
             async with asyncio.timeout((end - self._bench.now()) / 1000):
-                await self._slots.take(priority)
-                return True
+                return await self._slots.take(live.definition.spec.id, None, live.priority)
         await self._until(end)
-        return False
+        return None
 
     async def _until(self, due: int) -> None:
         while (wait := due - self._bench.now()) > 0:  # noqa: ASYNC110  # again, if the clock was set back meanwhile
             await asyncio.sleep(wait / 1000)
 
-    async def _attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> None:
-        report = partial(self.report, live)
-        attempt = Attempt(
+    def _make_attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> Attempt:
+        return Attempt(
             self._bench,
             live.definition,
             live.state,
             effect.path,
-            report,
+            partial(self.report, live),
             is_recorded=is_recorded,
         )
+
+    async def _attempt(self, live: Live, effect: Perform, attempt: Attempt) -> None:
+        """Perform an attempt that has what it needs."""
+        live.lines.pop(effect.path, None)
         live.attempts[effect.path] = attempt
         try:
             if effect.starts_durably:
-                await report(AttemptStarted(at=self._bench.now(), path=effect.path, attempt=effect.attempt))
+                started = AttemptStarted(at=self._bench.now(), path=effect.path, attempt=effect.attempt)
+                await self.report(live, started)
             if attempt.context.is_open and not live.is_gone:
                 await attempt.perform()
         finally:

@@ -1,52 +1,225 @@
-"""The slots for attempts: so many at once, and whoever waits for one gets it by priority, then by arrival."""
+"""The slots for attempts: so many at once, shared fairly by pipeline and by target.
+
+A slot is taken together with a connection to its target (`Action.target`), so that no attempt holds the one while it
+waits for the other. Of those that wait, the pipeline that holds the fewest slots goes first; within a pipeline the
+higher priority, then each target in turn, then the order of arrival. What cannot go now holds up nothing else.
+
+A pipeline may hold `GREED` times as many slots as it leaves free (the dynamic threshold of Choudhury and Hahne, 1998):
+one that floods the service leaves an eighth of the slots, two of them leave a fifteenth, and a pipeline that holds none
+finds one. The same holds among the attempts at one target. Taking and giving cost the same however many wait.
+"""
 
 import asyncio
-from heapq import heapify, heappop, heappush
-from itertools import count
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+GREED = 7
+
+TARGET_LIMIT = 128
+"""Attempts at one target; the HTTP client keeps as many connections to one origin."""
+
+IDLE_LINES = 1_024
+"""Lines that are kept though nothing stands in them, since to make one costs more than to take a slot."""
 
 _Turn: TypeAlias = "asyncio.Future[None]"
+_Place = TypeVar("_Place")
+_Thing = TypeVar("_Thing")
+
+
+def may_take(held: int, free: int, number: int) -> bool:
+    """Whether a pipeline that holds `held` of the `number` may take one of the `free`: the last are for others. Of
+    fewer than four it may take all."""
+    return free > 0 and held < GREED * free and (not held or free > 1 or number < 4)
+
+
+@dataclass(eq=False, slots=True)
+class _Target:
+    """What attempts are made at, `limit` at once; `blocked` are the lines that wait for one of these to end."""
+
+    limit: int
+    held: int = 0
+    blocked: "dict[SlotLine, None]" = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class _Share:
+    """The slots of a pipeline, how many attempts of it wait, and the lines that no target blocks, by priority."""
+
+    held: int = 0
+    waiting: int = 0
+    ready: "dict[int, dict[SlotLine, None]]" = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class SlotLine:
+    """The attempts of one pipeline at one target: `held` have a slot, the others wait, by priority. Whoever has a slot
+    gives it back to its line."""
+
+    pipeline: str
+    to: str | None
+    share: _Share
+    target: _Target
+    held: int = 0
+    waiting: dict[int, dict[_Turn, None]] = field(default_factory=dict)
+    place: int | None = None
+    """The priority under which the line is ready; None if it is blocked, or nothing waits in it."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the target has room for one more attempt of this pipeline."""
+        return may_take(self.held, self.target.limit - self.target.held, self.target.limit)
 
 
 class Slots:
-    """`number` slots; to be used from one event loop."""
+    """`number` slots, `target_limit` of them at one target; to be used from one event loop."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, target_limit: int = TARGET_LIMIT) -> None:
+        self._number = number
+        self._target_limit = min(target_limit, number - number // 8)
         self._free = number
-        self._waiting: list[tuple[int, int, _Turn]] = []
-        self._arrivals = count()
-        self._gone = 0
+        self._shares: dict[str, _Share] = {}
+        self._targets: dict[str | None, _Target] = {}
+        self._lines: dict[tuple[str, str | None], SlotLine] = {}
+        self._most_lines = IDLE_LINES
+        self._ready: dict[int, dict[_Share, None]] = {}  # the pipelines that have a ready line, by what they hold
 
-    async def take(self, priority: int) -> None:
-        """Wait for a slot and take it; a higher priority gets it first."""
-        if self._free:
-            self._free -= 1
-            return
+    def take_now(self, pipeline: str, to: str | None) -> SlotLine | None:
+        """Take a slot that is free for this pipeline and this target; None if there is none now."""
+        line = self._lines.get((pipeline, to)) or self._add_line(pipeline, to)
+        if may_take(line.share.held, self._free, self._number) and line.has_room:
+            self._count(line, 1)
+            return line
+        return None
+
+    async def take(self, pipeline: str, to: str | None, priority: int) -> SlotLine:
+        """Wait for a slot and take it."""
+        if line := self.take_now(pipeline, to):
+            return line
+        line = self._lines[pipeline, to]
         turn: _Turn = asyncio.get_running_loop().create_future()
-        heappush(self._waiting, (-priority, next(self._arrivals), turn))
+        line.waiting.setdefault(priority, {})[turn] = None
+        line.share.waiting += 1
+        self._place(line)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was given the slot in the moment in which it went away
-                self.give()
-            else:
-                self._forget()
+            if not turn.cancelled():  # it was given the slot in the moment in which it went away
+                self.give(line)
+            elif turn in line.waiting.get(priority, ()):
+                self._leave(line, priority, turn)
             raise
+        return line
 
-    def _forget(self) -> None:
-        """Drop those who went away, once they are half of all who wait."""
-        self._gone += 1
-        if self._gone * 2 > len(self._waiting):
-            self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]
-            heapify(self._waiting)
-            self._gone = 0
+    def exchange(self, line: SlotLine, to: str | None) -> SlotLine | None:
+        """A slot at another target instead; None if that has no room now: then the slot is given back."""
+        if line.to == to:
+            return line
+        other = self._lines.get((line.pipeline, to)) or self._add_line(line.pipeline, to)
+        if not other.has_room:
+            self.give(line)
+            return None
+        self._count(line, -1)
+        self._count(other, 1)
+        self._unblock(line.target)
+        self._grant()
+        return other
 
-    def give(self) -> None:
-        """Give a slot back: to the next who still waits, if there is one."""
-        while self._waiting:
-            _, _, turn = heappop(self._waiting)
-            if not turn.done():
+    def give(self, line: SlotLine) -> None:
+        """Give a slot back: it goes to the next that may take it."""
+        self._count(line, -1)
+        self._unblock(line.target)
+        self._grant()
+
+    def count_waiting(self, pipeline: str) -> int:
+        """How many attempts of a pipeline wait for a slot."""
+        share = self._shares.get(pipeline)
+        return share.waiting if share else 0
+
+    # -- lines --------------------------------------------------------------------------------------------------
+
+    def _add_line(self, pipeline: str, to: str | None) -> SlotLine:
+        if len(self._lines) >= self._most_lines:
+            self._drop_idle_lines()
+        limit = self._number if to is None else self._target_limit
+        share = self._shares.setdefault(pipeline, _Share())
+        line = SlotLine(pipeline, to, share, self._targets.setdefault(to, _Target(limit)))
+        self._lines[pipeline, to] = line
+        return line
+
+    def _drop_idle_lines(self) -> None:
+        self._lines = {key: line for key, line in self._lines.items() if line.held or line.waiting}
+        self._shares = {line.pipeline: line.share for line in self._lines.values()}
+        self._targets = {line.to: line.target for line in self._lines.values()}
+        self._most_lines = max(IDLE_LINES, 2 * len(self._lines))
+
+    def _place(self, line: SlotLine) -> None:
+        """Put a line where it belongs: up for a slot, or to its target if that has no room, or nowhere if nothing waits
+        in it."""
+        line.target.blocked.pop(line, None)
+        place = max(line.waiting) if line.waiting else None
+        if place is not None and not line.has_room:
+            line.target.blocked[line] = None
+            place = None
+        if line.place == place:
+            return
+        self._withdraw(line)
+        if place is not None:
+            if not line.share.ready:
+                self._ready.setdefault(line.share.held, {})[line.share] = None
+            line.share.ready.setdefault(place, {})[line] = None
+            line.place = place
+
+    def _withdraw(self, line: SlotLine) -> None:
+        if line.place is not None:
+            _remove(line.share.ready, line.place, line)
+            line.place = None
+            if not line.share.ready:
+                _remove(self._ready, line.share.held, line.share)
+
+    def _unblock(self, target: _Target) -> None:
+        """One attempt less is made at the target: see who is blocked no longer."""
+        for line in list(target.blocked):
+            self._place(line)
+
+    def _leave(self, line: SlotLine, priority: int, turn: _Turn) -> None:
+        _remove(line.waiting, priority, turn)
+        line.share.waiting -= 1
+        self._place(line)
+
+    # -- slots --------------------------------------------------------------------------------------------------
+
+    def _count(self, line: SlotLine, change: int) -> None:
+        share = line.share
+        if share.ready:
+            _remove(self._ready, share.held, share)
+        self._free -= change
+        share.held += change
+        line.held += change
+        line.target.held += change
+        if share.ready:
+            self._ready.setdefault(share.held, {})[share] = None
+
+    def _grant(self) -> None:
+        """Hand out what is free."""
+        while self._ready:
+            share = next(iter(self._ready[min(self._ready)]))
+            if not may_take(share.held, self._free, self._number):
+                return  # nor may those that hold more
+            line = next(iter(share.ready[max(share.ready)]))
+            if not line.has_room:
+                self._place(line)
+                continue
+            priority = max(line.waiting)
+            turn = next(iter(line.waiting[priority]))
+            if not turn.done():  # else it is just about to go away
+                self._count(line, 1)
                 turn.set_result(None)
-                return
-            self._gone = max(0, self._gone - 1)
-        self._free += 1
+            self._withdraw(line)  # behind the pipeline's other targets
+            self._leave(line, priority, turn)
+
+
+def _remove(places: dict[_Place, dict[_Thing, None]], place: _Place, thing: _Thing) -> None:
+    """Take a thing out of its place, and drop a place that is empty."""
+    del places[place][thing]
+    if not places[place]:
+        del places[place]

@@ -1,66 +1,246 @@
-"""Slots: never more than there are, by priority, and none is lost to whoever goes away."""
+"""Slots: never more than there are, shared fairly by pipeline and by target, and none is lost to whoever goes away."""
 
 import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from time import process_time
 
 import pytest
 
-from durable.runner.slots import Slots
+from durable.runner.slots import IDLE_LINES, TARGET_LIMIT, SlotLine, Slots, may_take
 
 pytestmark = pytest.mark.anyio
 
 
-async def _hold(slots: Slots, name: str, priority: int, order: list[str]) -> None:
-    await slots.take(priority)
-    order.append(name)
+class Visits:
+    """Attempts that ask for slots, each with a name; `order` is how they got them."""
+
+    def __init__(self, number: int) -> None:
+        self.slots = Slots(number)
+        self.order: list[str] = []
+        self.lines: dict[str, SlotLine] = {}
+
+    async def take(self, name: str, pipeline: str, to: str | None = None, priority: int = 0) -> None:
+        self.lines[name] = await self.slots.take(pipeline, to, priority)
+        self.order.append(name)
+
+    def ask(self, name: str, pipeline: str, to: str | None = None, priority: int = 0) -> "asyncio.Task[None]":
+        return asyncio.create_task(self.take(name, pipeline, to, priority))
+
+    async def give(self, name: str) -> None:
+        self.slots.give(self.lines.pop(name))
+        await _settle()
+
+
+async def _settle() -> None:
+    """Whatever can go on has gone on."""
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 async def test_a_higher_priority_goes_first_and_among_equals_the_first() -> None:
-    slots, order = Slots(1), list[str]()
-    await slots.take(0)
+    visits = Visits(1)
+    await visits.take("holder", "p")
     waiting = [
-        asyncio.create_task(_hold(slots, name, priority, order))
+        visits.ask(name, "p", priority=priority)
         for name, priority in (("low", -1), ("first", 0), ("second", 0), ("high", 1))
     ]
-    await asyncio.sleep(0)
-    for _ in waiting:
-        slots.give()
-        await asyncio.sleep(0)
-    assert order == ["high", "first", "second", "low"]
+    await _settle()
+    for name in ("holder", "high", "first", "second"):
+        await visits.give(name)
+    assert visits.order == ["holder", "high", "first", "second", "low"]
+    await asyncio.gather(*waiting)
 
 
-async def test_who_goes_away_while_waiting_takes_no_slot_along() -> None:
-    slots, order = Slots(1), list[str]()
-    await slots.take(0)
-    gone = asyncio.create_task(_hold(slots, "gone", 1, order))
-    stays = asyncio.create_task(_hold(slots, "stays", 0, order))
-    await asyncio.sleep(0)
+async def test_the_pipeline_that_holds_the_fewest_goes_first_whatever_came_before() -> None:
+    visits = Visits(3)
+    for name in ("a1", "a2", "b1"):
+        await visits.take(name, name[0])
+    waiting = [visits.ask(name, name[0]) for name in ("a3", "a4", "b2", "b3", "c1", "c2")]
+    await _settle()
+    await visits.give("a1")
+    await visits.give("a2")
+    await visits.give("b1")
+    assert visits.order[3:] == ["c1", "a3", "b2"]
+    assert visits.slots.count_waiting("a") == 1
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert [visits.slots.count_waiting(pipeline) for pipeline in "abc"] == [0, 0, 0]
+
+
+async def test_one_target_that_hangs_keeps_no_other_target_waiting() -> None:
+    visits = Visits(256)
+    taken = [visits.slots.take_now(f"p{number % 10}", "hangs") for number in range(300)]
+    assert sum(each is not None for each in taken) in (TARGET_LIMIT - 1, TARGET_LIMIT)
+    waiting = [visits.ask(f"w{number}", "p0", "hangs") for number in range(1_000)]
+    await _settle()
+    assert visits.slots.take_now("p0", "other")
+    assert visits.slots.take_now("new", "other")
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+
+
+async def test_one_pipeline_that_hangs_leaves_slots_and_connections_to_others() -> None:
+    slots = Slots(256)
+    held = [slots.take_now("greedy", f"target{number % 5}") for number in range(1_000)]
+    assert sum(each is not None for each in held) == 224
+    assert slots.take_now("other", "target1"), "at a target at which the greedy one has what it may have, too"
+    assert slots.take_now("another", "target9")
+    slots = Slots(256)
+    assert sum(slots.take_now("greedy", "hangs") is not None for _ in range(256)) == 112
+    assert slots.take_now("other", "hangs")
+
+
+@pytest.mark.parametrize("number", [4, 5, 8, 16, 100, 256, 1_000])
+@pytest.mark.parametrize("greedy", [1, 2, 3])
+async def test_a_pipeline_that_holds_nothing_finds_a_slot_beside_greedy_ones(number: int, greedy: int) -> None:
+    slots = Slots(number)
+    for turn in range(3 * number):
+        slots.take_now(f"greedy{turn % greedy}", f"target{turn % 7}")
+    if greedy < number // 4 or greedy == 1:
+        assert slots.take_now("other", "elsewhere")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_of_few_slots_one_pipeline_may_hold_all(number: int) -> None:
+    slots = Slots(number)
+    assert all(slots.take_now("p", "t") for _ in range(number))
+    assert slots.take_now("p", "t") is None
+
+
+async def test_an_attempt_takes_its_slot_along_to_a_target_that_has_room() -> None:
+    slots = Slots(256)
+    begun = slots.take_now("p", None)
+    assert begun
+    moved = slots.exchange(begun, "t")
+    assert moved
+    assert moved.to == "t"
+    while slots.take_now("q", "full"):
+        pass
+    while slots.take_now("r", "full"):
+        pass
+    while slots.take_now("p", "full"):
+        pass
+    again = slots.exchange(moved, "full")
+    assert again is None
+    assert slots.exchange(begun, None) is begun
+
+
+async def test_an_attempt_that_goes_away_while_waiting_takes_no_slot_along() -> None:
+    visits = Visits(1)
+    await visits.take("holder", "p")
+    gone, stays = visits.ask("gone", "p", priority=1), visits.ask("stays", "p")
+    await _settle()
     gone.cancel()
-    slots.give()
+    await visits.give("holder")
     await stays
-    assert order == ["stays"]
-    slots.give()
-    await asyncio.wait_for(slots.take(0), 1)
+    assert visits.order == ["holder", "stays"]
+    await visits.give("stays")
+    assert visits.slots.take_now("p", None)
 
 
-async def test_who_goes_away_in_the_moment_of_being_given_a_slot_hands_it_on() -> None:
-    slots, order = Slots(1), list[str]()
-    await slots.take(0)
-    unlucky = asyncio.create_task(_hold(slots, "unlucky", 1, order))
-    next_one = asyncio.create_task(_hold(slots, "next", 0, order))
-    await asyncio.sleep(0)
-    slots.give()
+async def test_an_attempt_that_goes_away_in_the_moment_of_being_given_a_slot_hands_it_on() -> None:
+    visits = Visits(1)
+    await visits.take("holder", "p")
+    unlucky, follower = visits.ask("unlucky", "p"), visits.ask("follower", "q")
+    await _settle()
+    visits.slots.give(visits.lines.pop("holder"))
     unlucky.cancel()
-    await next_one
-    assert order == ["next"]
+    await follower
+    assert visits.order == ["holder", "follower"]
 
 
-async def test_those_who_went_away_take_no_memory() -> None:
-    slots = Slots(1)
-    await slots.take(0)
-    stays = asyncio.ensure_future(slots.take(0))
-    for _ in range(1_000):
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(slots.take(0), 0.00001)
-    assert len(slots._waiting) < 10
-    slots.give()
-    await asyncio.wait_for(stays, 1)
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_comes_and_goes_no_slot_is_lost_and_nobody_waits_in_vain(seed: int) -> None:
+    chance = random.Random(seed)
+    number = chance.choice([1, 2, 3, 5, 9, 20])
+    target_limit = chance.choice([1, 2, 4, 128])
+    slots = Slots(number, target_limit)
+    held: Counter[str] = Counter()
+    at: Counter[tuple[str, str | None]] = Counter()
+    waiting: Counter[tuple[str, str | None]] = Counter()
+
+    def may_go(pipeline: str, to: str | None) -> bool:
+        limit = number if to is None else min(target_limit, number - number // 8)
+        there = sum(count for (_, each), count in at.items() if each == to)
+        return may_take(held[pipeline], number - held.total(), number) and may_take(
+            at[pipeline, to], limit - there, limit
+        )
+
+    async def visit(pipeline: str, to: str | None, priority: int) -> None:
+        waiting[pipeline, to] += 1
+        try:
+            line = await slots.take(pipeline, to, priority)
+        finally:
+            waiting[pipeline, to] -= 1
+        held[pipeline] += 1
+        at[pipeline, to] += 1
+        left: SlotLine | None = line
+        try:
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+                if left and chance.random() < 0.2:
+                    at[pipeline, left.to] -= 1
+                    left = slots.exchange(left, chance.choice("xyz"))
+                    at[pipeline, left.to if left else "gone"] += 1
+                    held[pipeline] -= left is None
+        finally:
+            if left:
+                held[pipeline] -= 1
+                at[pipeline, left.to] -= 1
+                slots.give(left)
+
+    tasks: list[asyncio.Task[None]] = []
+    for _ in range(300):
+        if chance.random() < 0.6:
+            make = (chance.choice("abcd"), chance.choice(["x", "y", "z", None]), chance.randrange(3))
+            tasks.append(asyncio.create_task(visit(*make)))
+        if tasks and chance.random() < 0.3:
+            chance.choice(tasks).cancel()
+        await asyncio.sleep(0)
+        assert held.total() <= number
+    await _drained(tasks, lambda: [key for key, count in waiting.items() if count and may_go(*key)])
+    assert (held.total(), slots._free) == (0, number)
+    assert not any(slots.count_waiting(pipeline) for pipeline in "abcd")
+
+
+async def _drained(tasks: list["asyncio.Task[None]"], eligible: Callable[[], list[object]]) -> None:
+    """Return once all have ended; nobody who may go waits for longer than it takes to be woken."""
+    since = 0
+    while not all(task.done() for task in tasks):
+        since = since + 1 if eligible() else 0
+        assert since < 20, eligible()
+        await asyncio.sleep(0)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()):
+            raise error
+
+
+async def test_lines_that_nothing_stands_in_take_no_memory() -> None:
+    slots = Slots(8)
+    for number in range(20 * IDLE_LINES):
+        line = slots.take_now(f"p{number % 3}", f"https://host-{number}.example.com")
+        assert line
+        slots.give(line)
+    assert len(slots._lines) <= IDLE_LINES
+    assert len(slots._targets) <= IDLE_LINES
+
+
+async def test_handing_a_slot_over_costs_the_same_however_many_wait() -> None:
+    async def seconds(waiting: int) -> float:
+        visits = Visits(256)
+        tasks = [visits.ask(str(number), f"p{number % 10}", f"t{number % 1_000}") for number in range(256 + waiting)]
+        await _settle()
+        began = process_time()
+        for _ in range(500):
+            await visits.give(next(iter(visits.lines)))
+        spent = process_time() - began
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return spent
+
+    assert await seconds(20_000) < 10 * await seconds(1_000)

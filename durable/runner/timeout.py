@@ -1,0 +1,37 @@
+"""The timeout of an attempt. It stands still while the attempt waits for one of Waypost's own limits."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class SuspendableTimeout:
+    """Calls `expire` once, after so many seconds (None is never) in which nothing suspended it. `waits` are what
+    suspends it now; the parts of an action that work side by side may each do so."""
+
+    def __init__(self, seconds: float | None, expire: Callable[[], None]) -> None:
+        self.waits: list[str] = []
+        self._expire = expire
+        self._left = seconds
+        self._handle: asyncio.TimerHandle | None = None
+        self._start()
+
+    def _start(self) -> None:
+        if self._left is not None:
+            self._handle = asyncio.get_running_loop().call_later(self._left, self._expire)
+
+    def suspend(self, what: str) -> None:
+        self.waits.append(what)
+        if self._handle and len(self.waits) == 1:
+            self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
+            self._handle.cancel()
+
+    def resume(self, what: str) -> None:
+        self.waits.remove(what)
+        if self._handle and not self.waits:
+            self._start()
+
+    def cancel(self) -> None:
+        """The attempt is over."""
+        if self._handle:
+            self._handle.cancel()
+            self._handle = None
