@@ -15,6 +15,7 @@ from connectors.answer import Answer, merged
 from connectors.borrowed import BorrowedTransport
 from connectors.egress import Egress
 from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
+from connectors.pool import TOTAL_LIMIT, Limits
 from connectors.request import Header, Request, Timeouts
 from connectors.transport import Transport
 from connectors.url import MalformedURL, parse_url
@@ -71,8 +72,9 @@ class _Body(NamedTuple):
 class HttpClient:
     """Sends requests and reads their answers; made once, by the composition root, and closed by it.
 
-    `connect_timeout` bounds in seconds the wait for a connection and the making of one. How long an answer may take
-    is the step's affair; `read_timeout` bounds the silence in between.
+    `connect_timeout` bounds in seconds the making of a connection. To wait for one of the `connections` has no bound of
+    its own: meanwhile the attempt's timeout stands still. How long an answer may take is the step's affair;
+    `read_timeout` bounds the silence in between.
     """
 
     def __init__(
@@ -80,13 +82,14 @@ class HttpClient:
         *,
         egress: Egress | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        connections: int = TOTAL_LIMIT,
         max_response_bytes: int = RESPONSE_LIMIT,
         connect_timeout: float = 10.0,
         read_timeout: float | None = None,
     ) -> None:
-        self._door = _door(transport or Transport(egress or Egress()))
+        self._door = _door(transport or Transport(egress or Egress(), limits=Limits(total=connections)))
         self._limit = max_response_bytes
-        self._timeouts = Timeouts(connect_timeout, connect_timeout, read_timeout)
+        self._timeouts = Timeouts(connect=connect_timeout, read=read_timeout)
 
     async def send(
         self,
@@ -136,7 +139,7 @@ class HttpClient:
             headers = _headers(target, given, key, body)
         except (MalformedURL, UnicodeError, TypeError) as error:
             raise invalid(f"{method}: the request cannot be made: {error}") from None
-        return Request(method, target, headers, body.content, self._timeouts, context.ensure_open)
+        return Request(method, target, headers, body.content, self._timeouts, context.ensure_open, context.waiting)
 
     async def _answer(self, exchange: Exchange) -> Answer:
         """Read the whole body; raises `TooLarge` or `Undecodable`."""

@@ -21,6 +21,7 @@ from connectors import failure
 from connectors.answer import Answer
 from connectors.client import UNSAFE, HttpClient, invalid, names_a_key, where
 from connectors.join import is_absolute, join
+from connectors.origin import Origin
 from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
 from connectors.url import RELATIVE, ensure_written, parse_url
 from durable.action import URL, ActionError, Connector, Context, Inputs, Secret, action
@@ -156,7 +157,7 @@ class Reply(BaseModel):
 def find_origin(input: Target, connection: BaseModel | None) -> str:
     """Where the request goes, as those who wait for a connection to it are told; raises what a wrong URL raises."""
     url = connection.base_url if isinstance(connection, HttpConnection) else input.url
-    return Origin.of(parsed(url)).address
+    return Origin.of(parse_url(url)).address
 
 
 @action("get", input=Target, output=Reply, target=find_origin)

@@ -2,6 +2,9 @@
 
 An exchange holds two permits, one of its origin and one of all, from before its connection is made until it is over;
 who finds none waits in line. So what an exchange costs does not grow with how many are under way.
+
+Attempts whose action names its target wait for a slot instead, before they begin, and find a permit here. Those that
+wait here are of actions that name none, or that send to several services.
 """
 
 import asyncio
@@ -9,7 +12,7 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import certifi
 import httpx
@@ -18,7 +21,10 @@ from connectors.connection import Connection
 from connectors.egress import Address, Egress, Resolve, canonical, literal
 from connectors.origin import Origin
 from connectors.permits import Permits
-from connectors.request import Timeouts
+from connectors.request import Timeouts, Waiting
+from durable.action import TARGET_LIMIT
+
+TOTAL_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,8 @@ class Limits:
     meeting that close, and its step from an unknown ending.
     """
 
-    per_origin: int = 128
-    total: int = 512
+    per_origin: int = TARGET_LIMIT
+    total: int = TOTAL_LIMIT
     idle: float = 4.0
 
 
@@ -58,10 +64,11 @@ class Pool:
         self._lent: dict[Connection, _Lane] = {}
         self._idle: OrderedDict[Connection, tuple[float, _Lane]] = OrderedDict()  # the longest idle first
         self._open: set[Connection] = set()
+        self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
         self._emptied = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def lend(self, origin: Origin, timeouts: Timeouts) -> Connection:
+    async def lend(self, origin: Origin, timeouts: Timeouts, waiting: Waiting) -> Connection:
         """A connection on which nothing was sent yet in this exchange.
 
         Raises `httpx.PoolTimeout`, `httpx.ConnectTimeout` or `httpx.ConnectError`.
@@ -71,7 +78,7 @@ class Pool:
         )
         lane.users += 1
         try:
-            await self._permit(lane, timeouts.pool)
+            await self._permit(lane, timeouts.pool, waiting)
         except BaseException:
             self._leave(lane)
             raise
@@ -115,12 +122,13 @@ class Pool:
 
     # -- permits ------------------------------------------------------------------------------------------------
 
-    async def _permit(self, lane: _Lane, wait: float | None) -> None:
+    async def _permit(self, lane: _Lane, wait: float | None, waiting: Waiting) -> None:
         if lane.permits.free and self._permits.free:  # no wait, no timer
             lane.permits.free -= 1
             self._permits.free -= 1
         else:
-            await self._turn(lane, wait)
+            with waiting(f"a connection to {lane.origin.address}"):
+                await self._turn(lane, wait)
         self._permitted += 1
 
     async def _turn(self, lane: _Lane, wait: float | None) -> None:
@@ -166,7 +174,7 @@ class Pool:
         try:
             async with asyncio.timeout(timeout):
                 written = literal(origin.host)
-                addresses = [written] if written else await self._resolve(canonical(origin.host), origin.port)
+                addresses = [written] if written else await self._look_up(canonical(origin.host), origin.port)
                 self._egress.permit(origin.host, addresses)
                 connection = await self._dial(origin, addresses, timeout)
         except TimeoutError:
@@ -175,6 +183,20 @@ class Pool:
             raise httpx.ConnectError(f"no connection to {origin} can be made: {error}") from error
         self._open.add(connection)
         return connection
+
+    async def _look_up(self, host: str, port: int) -> Sequence[Address]:
+        """Resolve a host's name: once for all who ask at the same time, since few threads do it, and a name that is
+        slow to resolve would keep all others waiting."""
+        lookup = self._lookups.get((host, port))
+        if lookup is None:
+            lookup = self._lookups[host, port] = asyncio.ensure_future(self._resolve(host, port))
+            lookup.add_done_callback(partial(self._looked_up, (host, port)))
+        return await asyncio.shield(lookup)
+
+    def _looked_up(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
+        del self._lookups[name]
+        if not lookup.cancelled():
+            lookup.exception()  # whoever still waits for it raises it
 
     async def _dial(self, origin: Origin, addresses: Sequence[Address], timeout: float | None) -> Connection:
         """Connect to the first address that answers; each has its share of the time. Raises `OSError`."""

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, TypeAlias
 
 import httpx
 
 Header: TypeAlias = tuple[bytes, bytes]
+Waiting: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # decided here, and by nobody else
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -17,7 +19,8 @@ _VALUE = re.compile(rb"[^\r\n\0]*")
 
 
 class Timeouts(NamedTuple):
-    """Seconds to wait for a free connection, for a new one, and for anything to arrive."""
+    """Seconds to wait for a free connection, for a new one, and for anything to arrive; None is without end. Our own
+    client waits without end for a free connection, since that is no fault of the service."""
 
     pool: float | None = None
     connect: float | None = None
@@ -25,7 +28,8 @@ class Timeouts(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What to send. `before_sending` is called when the connection is there; it may raise."""
+    """What to send. `before_sending` is called when the connection is there; it may raise. `waiting` is entered while
+    the request waits for a connection to be free, with the words for that."""
 
     method: str
     url: httpx.URL
@@ -33,6 +37,7 @@ class Request(NamedTuple):
     content: bytes
     timeouts: Timeouts
     before_sending: Callable[[], None]
+    waiting: Waiting = nullcontext
 
     def encoded(self) -> bytes:
         """The message; raises `httpx.LocalProtocolError` for what would not stay one request."""

@@ -37,7 +37,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def exchange(self, request: Request) -> Exchange:
         """Send a request and return once the head of its answer is there; raises `httpx.TransportError`."""
         origin, message = Origin.of(request.url), request.encoded()
-        connection = await self._pool.lend(origin, request.timeouts)
+        connection = await self._pool.lend(origin, request.timeouts, request.waiting)
         try:
             request.before_sending()
         except BaseException:

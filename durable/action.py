@@ -39,6 +39,10 @@ FindTarget: TypeAlias = Callable[[Any, BaseModel | None], str | None]
 (`https://api.example.com`). None where that cannot be told from them."""
 
 
+TARGET_LIMIT = 128
+"""Attempts at one target at once, and connections to it."""
+
+
 class ActionError(Exception):
     """An attempt failed.
 

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from connectors import BUILT_IN
 from connectors.client import HttpClient
 from connectors.egress import Egress
+from connectors.pool import TOTAL_LIMIT
 from durable import metrics
 from durable.action import Connector
 from durable.clock import new_id, now
@@ -99,7 +100,10 @@ async def compose(
         journal = await Journal.open(data, node=node, on_fatal=_end)
         stack.push_async_callback(journal.close)
         metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
-        client = HttpClient(egress=Egress.parse(",".join(settings.egress_allow)))
+        client = HttpClient(
+            egress=Egress.parse(",".join(settings.egress_allow)),
+            connections=max(TOTAL_LIMIT, settings.max_attempts_in_flight),
+        )
         stack.push_async_callback(client.close)
         url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
         wired = connections(config, secrets, connectors)

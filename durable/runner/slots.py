@@ -13,10 +13,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-GREED = 7
+from durable.action import TARGET_LIMIT
 
-TARGET_LIMIT = 128
-"""Attempts at one target; the HTTP client keeps as many connections to one origin."""
+GREED = 7
 
 IDLE_LINES = 1_024
 """Lines that are kept though nothing stands in them, since to make one costs more than to take a slot."""

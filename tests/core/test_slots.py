@@ -8,7 +8,8 @@ from time import process_time
 
 import pytest
 
-from durable.runner.slots import IDLE_LINES, TARGET_LIMIT, SlotLine, Slots, may_take
+from durable.action import TARGET_LIMIT
+from durable.runner.slots import IDLE_LINES, SlotLine, Slots, may_take
 
 pytestmark = pytest.mark.anyio
 
