@@ -5,6 +5,7 @@ time; what is stored as JSON goes into it as it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -48,9 +49,12 @@ async def find(reads: Reads, run: str) -> RunRow:
     return found
 
 
-async def encode_run(reads: Reads, run: str, *, may_answer: bool = True) -> bytes:
-    """A run as one JSON document; raises `RunMissing`. Whoever may not answer its waits sees no link to them."""
+async def encode_run(reads: Reads, run: str, *, may_answer: bool = True, wait: str | None = None) -> bytes:
+    """A run as one JSON document; raises `RunMissing`. Whoever may not answer its waits sees no link to them. What it
+    waits for that its history does not tell, `wait`, is its reason if it has no other."""
     found = await find(reads, run)
+    if wait and found.finished_at is None:
+        found = replace(found, reason=found.reason or wait)
     return await reads.scan(
         lambda scan: _encode_run(scan, found, DocumentEncoder(scan, may_answer=may_answer)), found.sequence
     )

@@ -164,6 +164,14 @@ class Attempt:
         target = self._find_target()
         return self._prepared.redact.text(f"a connection to {target}" if target else f"its turn at {self._service}")
 
+    @property
+    def waits_for(self) -> str | None:
+        """What the action waits for that is a limit of Waypost's own."""
+        timer = self.context.timer
+        if not (timer and timer.waits and isinstance(self._prepared, _Prepared)):
+            return None
+        return self._prepared.redact.text(timer.waits[0])
+
     def _find_target(self) -> str | None:
         assert isinstance(self._prepared, _Prepared)
         if find := self._prepared.action.target:

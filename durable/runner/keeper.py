@@ -133,6 +133,14 @@ class Keeper(ABC):
             self._drop(live)
             self.set_adrift(live.run)
 
+    def explain_wait(self, run: str) -> str | None:
+        """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
+        live = self.live.get(run)
+        if live is None or not live.waits:
+            return None
+        (path, what), *others = live.waits.items()
+        return f"step {path} waits for {what}" + (f", and {len(others)} more steps wait" if others else "")
+
     # -- ends ---------------------------------------------------------------------------------------------------
 
     async def wait_for_end(self, run: str, seconds: float) -> None:

@@ -56,8 +56,7 @@ class Live:
     @property
     def waits(self) -> dict[str, str]:
         """The limits of Waypost's own that its steps wait for, by path."""
-        timers = ((path, attempt.context.timer) for path, attempt in self.attempts.items())
-        return self.lines | {path: timer.waits[0] for path, timer in timers if timer and timer.waits}
+        return self.lines | {path: what for path, each in self.attempts.items() if (what := each.waits_for)}
 
     @property
     def priority(self) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import tracemalloc
 import zlib
+from dataclasses import replace
 from ipaddress import ip_address
 
 import httpx
@@ -11,9 +12,11 @@ import pytest
 
 from connectors.client import RESPONSE_LIMIT, HttpClient
 from connectors.egress import Address
+from connectors.pool import Limits
 from connectors.transport import Transport
 from durable import __version__
 from durable.action import ActionError, AttemptEnded, Context
+from durable.runner.timeout import SuspendableTimeout
 from tests.connectors.conftest import LOCAL
 from tests.connectors.servers import OK, Visit, answer, answering, serve
 
@@ -151,6 +154,55 @@ async def test_an_answer_that_does_not_come_is_unknown_and_one_that_cannot_is_no
 
     async with HttpClient(transport=httpx.MockTransport(stuck)) as client:
         assert outcome(await failure(client, context, "http://x")) == ("timeout", "connect_timeout", "not_sent")
+
+
+async def test_waiting_for_a_free_connection_has_no_bound_and_stops_the_clock_of_the_attempt(context: Context) -> None:
+    released, expired = asyncio.Event(), asyncio.Event()
+
+    async def behave(visit: Visit) -> None:
+        while await visit.request():
+            await released.wait()
+            await visit.say(OK)
+
+    narrow = Transport(LOCAL, limits=Limits(per_origin=1))
+    async with serve(behave) as server, HttpClient(transport=narrow, connect_timeout=0.05) as client:
+        first = asyncio.create_task(client.send(replace(context), "POST", server.url))
+        await server.asked.wait()
+        context.timer = timer = SuspendableTimeout(0.5, expired.set)
+        second = asyncio.create_task(client.send(context, "POST", server.url))
+        async with asyncio.timeout(10):
+            while not timer.waits:
+                await asyncio.sleep(0)
+        assert timer.waits == [f"a connection to {server.url}"]
+        await asyncio.sleep(0.6)
+        assert not expired.is_set()
+        assert not second.done()
+        released.set()
+        assert [answer.status for answer in await asyncio.gather(first, second)] == [200, 200]
+        assert timer.waits == []
+        timer.cancel()
+    assert len(server.requests) == 2
+
+
+async def test_a_name_that_is_slow_to_resolve_is_looked_up_once_for_all_who_ask_meanwhile(context: Context) -> None:
+    asked: list[str] = []
+    answered = asyncio.Event()
+
+    async def resolve(host: str, port: int) -> list[Address]:
+        asked.append(host)
+        await answered.wait()
+        return [ip_address("127.0.0.1")]
+
+    async with serve(answering(OK)) as server, HttpClient(transport=Transport(LOCAL, resolve=resolve)) as client:
+        url = f"http://slow.example:{server.port}"
+        given_up, *calls = [asyncio.create_task(client.send(replace(context), "GET", url)) for _ in range(50)]
+        while not asked:
+            await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        answered.set()
+        assert [answer.status for answer in await asyncio.gather(*calls)] == [200] * 49
+        assert asked == ["slow.example"]
 
 
 async def test_cancelling_a_call_hangs_up(client: HttpClient, context: Context) -> None:

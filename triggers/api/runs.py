@@ -248,7 +248,9 @@ class RunOperations:
 
     async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
-        text = await runs.encode_run(self._journal, asked.parameters.run, may_answer=asked.may_answer)
+        run, may_answer = asked.parameters.run, asked.may_answer
+        wait = self._runner.explain_wait(run)
+        text = await runs.encode_run(self._journal, run, may_answer=may_answer, wait=wait)
         return Response(text, media_type="application/json")
 
     async def get_history(self, asked: Asked[OneHistory, Nothing]) -> Response:

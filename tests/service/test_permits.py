@@ -1,0 +1,223 @@
+"""Waiting for a slot and a connection is no attempt: nothing times out, nothing is sent, and others are served."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.connectors.servers import OK, Server, Visit, serve
+from tests.service.gates import begin, dead, kinds
+from tests.service.running import Running, running
+
+pytestmark = pytest.mark.anyio
+
+MOST = 112
+"""What one pipeline may have under way at one origin."""
+
+
+@dataclass
+class Slow:
+    """A healthy service that answers requests below /slow once it is let go, and all others at once."""
+
+    server: Server
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Condition = field(default_factory=asyncio.Condition)
+    at_once: int = 0
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    @property
+    def paths(self) -> Counter[str]:
+        return Counter(each.line.split()[1] for each in self.server.requests)
+
+    async def behave(self, visit: Visit) -> None:
+        while True:
+            received = await visit.request()
+            self.at_once += 1
+            async with self.moved:
+                self.moved.notify_all()
+            if " /slow" in received.line:
+                await self.released.wait()
+            self.at_once -= 1
+            await visit.say(OK)
+
+    async def holds(self, count: int) -> None:
+        async with asyncio.timeout(30), self.moved:
+            await self.moved.wait_for(lambda: self.at_once >= count)
+
+
+@asynccontextmanager
+async def slow_service() -> AsyncIterator[Slow]:
+    async def behave(visit: Visit) -> None:
+        await slow.behave(visit)
+
+    async with serve(behave) as server:
+        slow = Slow(server)
+        yield slow
+
+
+def gets(url: str, **more: str) -> str:
+    """A pipeline of one GET, with all defaults."""
+    extra = "".join(f", {name}: {value}" for name, value in more.items())
+    return f"inputs: {{n: {{default: 0}}}}\nsteps: [{{id: get, use: http.get, with: {{url: '{url}'}}{extra}}}]\n"
+
+
+async def begin_many(service: Running, pipeline: str, count: int, **body: Any) -> list[str]:
+    answer = await service.client.post(f"/api/pipelines/{pipeline}/runs/batch", json={"runs": [body] * count})
+    return [each["run"]["id"] for each in answer.json()["answers"]]
+
+
+async def until_waiting(service: Running, run: str) -> str:
+    """Return what a run waits for, once it waits for a limit of Waypost's own."""
+    async with asyncio.timeout(10):
+        while "waits for" not in str(reason := (await service.run(run))["reason"]):
+            await asyncio.sleep(0.01)
+        return str(reason)
+
+
+def attempts(found: dict[str, Any], step: str = "get") -> tuple[str, int]:
+    return found["status"], found["steps"][step]["attempts"]
+
+
+@pytest.mark.parametrize("on_crash", ["retry", "park"])
+async def test_runs_that_wait_for_a_connection_make_one_attempt_each_and_send_nothing_twice(
+    tmp_path: Path, on_crash: str
+) -> None:
+    async with slow_service() as slow:
+        pipelines = {"p": gets(f"{slow.url}/slow/{{{{ run.id }}}}", on_crash=on_crash)}
+        async with running(tmp_path, pipelines) as service:
+            runs = await begin_many(service, "p", 200)
+            await slow.holds(MOST)
+            last = runs[-1]
+            assert await until_waiting(service, last) == f"step get waits for a connection to {slow.url}"
+            assert (await service.run(last))["steps"]["get"]["tries"] == []
+            assert "attempt_started" not in await kinds(service, last)
+            assert len(slow.server.requests) == MOST, "of one pipeline; the other connections are for others"
+            slow.released.set()
+            for run in runs:
+                assert attempts(await service.ended(run, within=30)) == ("completed", 1)
+            assert slow.paths == {f"/slow/{run}": 1 for run in runs}
+            assert slow.server.connections <= MOST
+
+
+async def test_other_pipelines_are_served_at_once_while_one_waits_everywhere(tmp_path: Path) -> None:
+    async with slow_service() as slow, slow_service() as other, slow_service() as third:
+        urls = ", ".join(f"'{each.url}/slow'" for each in (slow, other, third))
+        pipelines = {
+            "floods": f"inputs: {{urls: {{default: [{urls}]}}}}\nsteps:\n  - id: each\n    foreach: inputs.urls\n"
+            "    as: url\n    max_parallel: 3\n"
+            "    steps: [{id: get, use: http.get, with: {url: '{{ url }}'}}]\n",
+            "same": gets(f"{slow.url}/quick"),
+            "other": gets(f"{third.url}/quick"),
+            "none": "steps: [{id: get, use: transform.set, with: {values: {a: 1}}}]",
+        }
+        async with running(tmp_path, pipelines) as service:
+            flood = await begin_many(service, "floods", 200)
+            async with asyncio.timeout(30):
+                while slow.at_once + other.at_once + third.at_once < 224:
+                    await asyncio.sleep(0.01)
+            for pipeline in ("same", "other", "none"):
+                for run in [await begin(service, pipeline) for _ in range(30)]:
+                    assert attempts(await service.ended(run)) == ("completed", 1)
+            answer = await service.client.get("/health")
+            assert answer.status_code == 200
+            for each in (slow, other, third):
+                each.released.set()
+            for run in flood:
+                assert (await service.ended(run, within=60))["status"] == "completed"
+
+
+async def test_many_pipelines_at_one_service_leave_room_for_others(tmp_path: Path) -> None:
+    async with slow_service() as slow, slow_service() as quick:
+        hang = {f"hangs{number}": gets(f"{slow.url}/slow") for number in range(12)}
+        async with running(tmp_path, {**hang, "q": gets(f"{quick.url}/quick")}) as service:
+            for pipeline in hang:
+                await begin_many(service, pipeline, 50)
+            await slow.holds(100)
+            for _ in range(5):
+                assert attempts(await service.ended(await begin(service, "q"))) == ("completed", 1)
+            slow.released.set()
+
+
+ONE: dict[str, Any] = {"max_attempts_in_flight": 1}
+
+
+async def test_a_run_that_waits_for_a_slot_is_cancelled_without_an_attempt(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        async with running(tmp_path, {"p": gets(f"{slow.url}/slow", on_crash="park")}, **ONE) as service:
+            first, second, third = await begin_many(service, "p", 3)
+            await until_waiting(service, second)
+            await service.client.post(f"/api/runs/{second}/cancel")
+            assert (await service.ended(second))["status"] == "cancelled"
+            assert "attempt_started" not in await kinds(service, second)
+            slow.released.set()
+            assert attempts(await service.ended(first)) == attempts(await service.ended(third)) == ("completed", 1)
+        assert len(slow.server.requests) == 2
+
+
+async def test_a_run_that_waits_for_a_slot_ends_at_its_own_deadline(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        late = "timeout: 1s\n" + gets(f"{slow.url}/slow", on_crash="park")
+        async with running(tmp_path, {"p": gets(f"{slow.url}/slow"), "late": late}, **ONE) as service:
+            first = await begin(service, "p")
+            await slow.holds(1)
+            run = await begin(service, "late")
+            found = await service.ended(run)
+            assert (found["status"], found["error"]["class"], found["steps"]["get"]["tries"]) == (
+                "failed",
+                "timeout",
+                [],
+            )
+            slow.released.set()
+            assert attempts(await service.ended(first)) == ("completed", 1)
+        assert len(slow.server.requests) == 1
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_runs_that_wait_when_the_service_ends_go_on_at_the_next_start_with_their_first_attempt(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    async with slow_service() as slow:
+        pipelines = {"p": gets(f"{slow.url}/slow", on_crash="park")}
+        async with running(tmp_path, pipelines, drain_timeout="0s", **ONE) as service:
+            first, *waiting = await begin_many(service, "p", 20)
+            await slow.holds(1)
+            await until_waiting(service, waiting[-1])
+            place = dead(tmp_path) if is_killed else tmp_path
+        slow.released.set()
+        async with running(place, pipelines) as service:
+            for run in waiting:
+                assert attempts(await service.ended(run)) == ("completed", 1)
+                assert (await kinds(service, run)).count("attempt_started") == 1
+            assert (await service.ended(first))["status"] == "paused", "only what was sent is uncertain"
+    assert len(slow.server.requests) == 20
+
+
+async def test_a_run_that_expires_while_all_slots_are_taken_makes_no_attempt(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        async with running(tmp_path, {"p": gets(f"{slow.url}/slow")}, **ONE) as service:
+            await begin(service, "p")
+            await slow.holds(1)
+            answer = await service.client.post("/api/pipelines/p/runs", json={"inputs": {}, "expires_in": "500ms"})
+            found = await service.ended(answer.json()["id"])
+            assert (found["status"], found["reason"], found["steps"]) == ("cancelled", "expired", {})
+            slow.released.set()
+        assert len(slow.server.requests) == 1
+
+
+async def test_a_step_whose_input_is_unfit_fails_without_waiting_for_a_slot(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        pipelines = {"p": gets(f"{slow.url}/slow"), "bad": gets("{{ inputs.n }}")}
+        async with running(tmp_path, pipelines, **ONE) as service:
+            await begin(service, "p")
+            await slow.holds(1)
+            found = await service.ended(await begin(service, "bad", n=[1]))
+            assert (found["status"], found["error"]["class"]) == ("failed", "invalid")
+            slow.released.set()
