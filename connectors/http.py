@@ -11,6 +11,7 @@ With a connection a step's URL is joined to its `base_url`. What the connection 
 
 import base64
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Literal, Self, TypeAlias
 
 import httpx
@@ -157,6 +158,11 @@ class Reply(BaseModel):
 def find_origin(input: Target, connection: BaseModel | None) -> str:
     """Where the request goes, as those who wait for a connection to it are told; raises what a wrong URL raises."""
     url = connection.base_url if isinstance(connection, HttpConnection) else input.url
+    return _find_address(url)
+
+
+@lru_cache(maxsize=256)
+def _find_address(url: str) -> str:
     return Origin.of(parse_url(url)).address
 
 

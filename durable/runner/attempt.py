@@ -4,7 +4,6 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -72,8 +71,9 @@ class StepLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class Attempt:
-    """An attempt under way. `report` takes the one fact in which it ends, by itself, by its timeout or never. Its input
-    `is_recorded` if it was made earlier, perhaps by other code."""
+    """An attempt, to be prepared and then performed: if it has a `target` then, once there is a slot for it. `report`
+    takes the one fact in which it ends, by itself, by its timeout or never. Its input `is_recorded` if it was made
+    earlier, perhaps by other code."""
 
     def __init__(
         self,
@@ -95,7 +95,12 @@ class Attempt:
         self._is_recorded = is_recorded
         self._expiry: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._prepared: _Prepared | Fact | None = None
+        self.target: str | None = None
+        self._is_address = False
+        self._problem: Fact | None = None
+        self._action: Action
+        self._input: BaseModel
+        self._redact: Redactor
         self.started_at = bench.now()
         self.context = Context(
             run=state.run,
@@ -146,46 +151,6 @@ class Attempt:
 
     async def prepare(self) -> None:
         """Make what the action is given; where that fails, the attempt ends without it. Nothing was sent so far."""
-        self._prepared = await self._prepare()
-
-    @property
-    def needs_slot(self) -> bool:
-        """Whether the action is called, and may take its time."""
-        return isinstance(self._prepared, _Prepared) and not self._prepared.action.is_immediate
-
-    @property
-    def target(self) -> str:
-        """What the attempt is made at: it shares the connections there with others."""
-        return self._find_target() or self._service
-
-    def describe_target(self) -> str:
-        """What the attempt waits for while there is no room at its target."""
-        assert isinstance(self._prepared, _Prepared)
-        target = self._find_target()
-        return self._prepared.redact.text(f"a connection to {target}" if target else f"its turn at {self._service}")
-
-    @property
-    def waits_for(self) -> str | None:
-        """What the action waits for that is a limit of Waypost's own."""
-        timer = self.context.timer
-        if not (timer and timer.waits and isinstance(self._prepared, _Prepared)):
-            return None
-        return self._prepared.redact.text(timer.waits[0])
-
-    def _find_target(self) -> str | None:
-        assert isinstance(self._prepared, _Prepared)
-        if find := self._prepared.action.target:
-            with suppress(Exception):  # what is wrong with its input, the action says itself
-                return find(self._prepared.input, self.context.connection)
-        return None
-
-    @property
-    def _service(self) -> str:
-        """The connector, with the step's connection."""
-        connector, _, _ = self._node.spec.use.partition(".")
-        return f"{connector} ({name})" if (name := self._node.spec.connection) else connector
-
-    async def _prepare(self) -> "_Prepared | Fact":
         step = self._state.steps[self.path]
         try:
             input = await loaded(step.input.load, self._bench.payload)
@@ -195,33 +160,61 @@ class Attempt:
                 values |= credentials
         except SecretMissing as missing:
             error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
-            return self._raised(error)
+            self._problem = self._raised(error)
+            return
         except ActionError as error:
-            return self._raised(error)
+            self._problem = self._raised(error)
+            return
         except (LookupError, OSError, SQLAlchemyError) as problem:
             message = f"the step's input cannot be read: {problem}"
-            return self._raised(ActionError(message, error_class="internal", code="input", ending="not_sent"))
-        redact = Redactor(values)
+            unread = ActionError(message, error_class="internal", code="input", ending="not_sent")
+            self._problem = self._raised(unread)
+            return
+        self._redact = Redactor(values)
         action = self._bench.actions.get(self._node.spec.use)
         if action is None:
-            return self._refused(f"no connector offers {self._node.spec.use} any more")
+            self._problem = self._refused(f"no connector offers {self._node.spec.use} any more")
+            return
+        self._action = action
         try:
-            return _Prepared(action, action.input.model_validate(filled), redact)
+            self._input = action.input.model_validate(filled)
         except ValidationError as unfit:
-            return self._unfit_input(redact, unfit)
+            self._problem = self._unfit_input(self._redact, unfit)
+            return
+        self.target = None if action.is_immediate else self._find_target(action, self._input)
+
+    def _find_target(self, action: Action, input: BaseModel) -> str:
+        """What the attempt is made at: if its action does not tell, the connector with the step's connection."""
+        try:
+            target = action.target and action.target(input, self.context.connection)
+        except Exception:  # noqa: BLE001  # what is wrong with its input, the action says itself
+            target = None
+        self._is_address = target is not None
+        if target:
+            return target
+        connector, _, _ = self._node.spec.use.partition(".")
+        return f"{connector} ({name})" if (name := self._node.spec.connection) else connector
+
+    def describe_target(self) -> str:
+        """What the attempt waits for while there is no room at its target."""
+        return self._redact.text(f"a connection to {self.target}" if self._is_address else f"its turn at {self.target}")
+
+    @property
+    def waits_for(self) -> str | None:
+        """What the action waits for that is a limit of Waypost's own."""
+        timer = self.context.timer
+        return self._redact.text(timer.waits[0]) if timer and timer.waits else None
 
     async def _outcome(self) -> Fact:
         """The fact in which the attempt ends. After the call nothing is repeated."""
-        prepared = self._prepared
-        assert prepared is not None
-        if not isinstance(prepared, _Prepared):
-            return prepared
-        action, redact = prepared.action, prepared.redact
+        if self._problem:
+            return self._problem
+        action, redact = self._action, self._redact
         timeout = self._node.spec.timeout
         timer = self.context.timer = SuspendableTimeout(timeout / 1000 if timeout else None, self._expire)
         try:
             with metrics.attempt(self._node.spec.use):
-                output = await action.perform(self.context, prepared.input)
+                output = await action.perform(self.context, self._input)
         except ActionError as error:
             return self._raised(_redacted(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
@@ -258,15 +251,6 @@ class Attempt:
         if self._is_recorded:
             return self._refused(message)
         return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """An action, what it is given, and what takes the secrets out of what it gives back."""
-
-    action: Action
-    input: BaseModel
-    redact: Redactor
 
 
 def _plain(action: Action, output: "BaseModel | JSON", redact: Redactor) -> tuple[JSON, str | None]:

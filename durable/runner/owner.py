@@ -208,9 +208,9 @@ class Owner(Keeper):
             while self._may_start(live, effect):
                 attempt = self._make_attempt(live, effect, is_recorded=is_recorded)
                 await attempt.prepare()
-                if not attempt.needs_slot:
-                    return await self._attempt(live, effect, attempt)
                 target, pipeline = attempt.target, live.definition.spec.id
+                if target is None:
+                    return await self._attempt(live, effect, attempt)
                 slot = self._slots.exchange(slot, target) if slot else self._slots.take_now(pipeline, target)
                 if slot:
                     return await self._attempt(live, effect, attempt)

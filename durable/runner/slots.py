@@ -85,7 +85,9 @@ class Slots:
     def take_now(self, pipeline: str, to: str | None) -> SlotLine | None:
         """Take a slot that is free for this pipeline and this target; None if there is none now."""
         line = self._lines.get((pipeline, to)) or self._add_line(pipeline, to)
-        if may_take(line.share.held, self._free, self._number) and line.has_room:
+        target = line.target
+        is_free = may_take(line.share.held, self._free, self._number)
+        if is_free and may_take(line.held, target.limit - target.held, target.limit):
             self._count(line, 1)
             return line
         return None
@@ -126,8 +128,10 @@ class Slots:
     def give(self, line: SlotLine) -> None:
         """Give a slot back: it goes to the next that may take it."""
         self._count(line, -1)
-        self._unblock(line.target)
-        self._grant()
+        if line.target.blocked:
+            self._unblock(line.target)
+        if self._ready:
+            self._grant()
 
     def count_waiting(self, pipeline: str) -> int:
         """How many attempts of a pipeline wait for a slot."""

@@ -11,13 +11,9 @@ class SuspendableTimeout:
     def __init__(self, seconds: float | None, expire: Callable[[], None]) -> None:
         self.waits: list[str] = []
         self._expire = expire
-        self._left = seconds
-        self._handle: asyncio.TimerHandle | None = None
-        self._start()
-
-    def _start(self) -> None:
-        if self._left is not None:
-            self._handle = asyncio.get_running_loop().call_later(self._left, self._expire)
+        self._left = seconds or 0.0
+        loop = asyncio.get_running_loop()
+        self._handle = None if seconds is None else loop.call_later(seconds, expire)
 
     def suspend(self, what: str) -> None:
         self.waits.append(what)
@@ -28,7 +24,7 @@ class SuspendableTimeout:
     def resume(self, what: str) -> None:
         self.waits.remove(what)
         if self._handle and not self.waits:
-            self._start()
+            self._handle = asyncio.get_running_loop().call_later(self._left, self._expire)
 
     def cancel(self) -> None:
         """The attempt is over."""
