@@ -91,6 +91,7 @@ async def test_a_run_killed_in_its_second_step_goes_on_at_its_second_step(
     assert len({(line.key, line.sha256) for line in ledger.lines() if line.step == "second"}) == 1
 
 
+@pytest.mark.slow
 async def test_a_step_that_may_not_be_repeated_stays_uncertain_after_a_kill(
     home: Home, ledger: LedgerProcess, provider: Provider
 ) -> None:
@@ -133,6 +134,7 @@ async def test_a_stopping_service_finishes_the_step_under_way_and_goes_on_at_its
     assert _effects(ledger) == {"first": 1, "second": 1, "third": 1}
 
 
+@pytest.mark.slow
 async def test_a_second_signal_stops_at_once_and_loses_nothing(
     home: Home, ledger: LedgerProcess, provider: Provider
 ) -> None:

@@ -148,7 +148,7 @@ def test_a_host_that_is_written_out_is_not_lengthened(text: str, value: str) -> 
 
 @pytest.mark.parametrize("value", ["80/", "80.evil.com", "@evil.com", "", "-1", "٣"])
 def test_a_port_is_a_number(value: str) -> None:
-    with pytest.raises(ExpressionError, match="is no port|user or password"):
+    with pytest.raises(ExpressionError, match=r"is no port|user or password"):
         url("https://example.com:{{ x }}/", x=value)
 
 

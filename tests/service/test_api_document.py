@@ -175,6 +175,7 @@ async def test_the_page_says_what_the_document_says_and_loads_nothing(tmp_path: 
     assert "<script" not in page
 
 
+@pytest.mark.slow
 async def test_strangers_who_follow_the_document_break_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -261,6 +261,7 @@ async def _fuzz(where: tuple[str, int], chance: Chance, tally: Tally, seconds: f
         tally.count(request, answer, time.monotonic() - began)
 
 
+@pytest.mark.slow
 async def test_whatever_is_sent_gets_no_5xx_in_bounded_time_and_memory(tmp_path: Path) -> None:
     pipelines = {preset.replace("-", "_"): _pipeline(preset) for preset in HOOKS}
     async with running(
