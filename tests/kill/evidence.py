@@ -55,6 +55,7 @@ class Evidence:
             none("repeats when the ledger honours keys", self._honoured()),
             none("differing inputs or keys", self._differing()),
             none("repeats under park", self._repeated_under_park()),
+            none("effects beyond the attempts shown", sum(1 for _ in self._uncounted())),
             *self._more_figures(),
             Figure("time to ready", f"{median(record.starts):.2f} s (most: {max(record.starts):.2f} s)"),
         ]
@@ -77,7 +78,7 @@ class Evidence:
         console = Console(width=120, color_system=None)
         with console.capture() as capture:
             console.print(table)
-            for problem in [*self.problems, *self._lost()][:20]:
+            for problem in [*self.problems, *self._lost(), *self._uncounted()][:20]:
                 console.print(f"problem: {problem}", markup=False, highlight=False, soft_wrap=True)
         return capture.get()
 
@@ -154,6 +155,19 @@ class Evidence:
 
     def _differing(self) -> int:
         return sum(len({(line.key, line.sha256) for line in lines}) > 1 for lines in self._lines.values())
+
+    def _uncounted(self) -> Iterator[str]:
+        """Steps of which the ledger saw more attempts than their run shows. What is repeated to learn its output has
+        the key of its step."""
+        seen = Counter((line.run, line.path) for line in self._record.lines)
+        for (id, path), times in seen.items():
+            run = self._record.runs.get(id)
+            steps = run["steps"] if run else {}
+            shown = sum(
+                step["attempts"] for each, step in steps.items() if each == path or each.startswith(f"{path}.again")
+            )
+            if times > shown:
+                yield f"{id}: {path} shows {shown} attempts, and the ledger saw {times}"
 
     # -- whatever else must hold
 

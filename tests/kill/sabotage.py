@@ -189,8 +189,8 @@ def nothing_waits_for_its_commit() -> None:
     """What follows from an append is done before its commit."""
 
     def made(append: Any) -> Any:
-        async def appended(self: Owner, *given: Any) -> Sequence[str]:
-            _writing.append(asyncio.ensure_future(append(self, *given)))
+        async def appended(self: Owner, *given: Any, **options: Any) -> Sequence[str]:
+            _writing.append(asyncio.ensure_future(append(self, *given, **options)))
             return ()
 
         return appended
@@ -209,6 +209,18 @@ def a_timer_is_forgotten() -> None:
         return woken
 
     _change(Owner, "_wake", made)
+
+
+def a_lost_attempt_is_forgotten() -> None:
+    """An attempt that may be repeated is repeated after a crash as if it had not begun."""
+
+    def made(find: Any) -> Any:
+        def found(*given: Any, is_orphan: bool, **options: Any) -> Any:
+            return find(*given, is_orphan=False, **options)
+
+        return found
+
+    _change(runner, "find_lost_attempts", made)
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {
@@ -231,5 +243,6 @@ SABOTAGES: Mapping[str, Callable[[], None]] = {
         a_doubt_is_ignored,
         nothing_waits_for_its_commit,
         a_timer_is_forgotten,
+        a_lost_attempt_is_forgotten,
     )
 }
