@@ -5,6 +5,6 @@ bounded, whatever the expression and the data are.
 """
 
 from durable.expressions.expression import Expression, ExpressionError, Place, UndefinedName
-from durable.expressions.template import Pointer, Template
+from durable.expressions.template import Pointer, Template, split_text
 
-__all__ = ["Expression", "ExpressionError", "Place", "Pointer", "Template", "UndefinedName"]
+__all__ = ["Expression", "ExpressionError", "Place", "Pointer", "Template", "UndefinedName", "split_text"]

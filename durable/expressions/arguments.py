@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from durable.expressions import foreign
 from durable.expressions.bounds import ABSENT, Evaluation, Refused, cost, ensure_count, ensure_length, kind_of
 from durable.expressions.headers import mark_header_names
 from durable.expressions.operators import is_number, look_along, missing, suggestion
@@ -92,4 +93,12 @@ def named(table: Mapping[str, Function], what: str, name: object) -> Function:
         return table[name]
     if type(name) is not str:
         raise Refused(f"the name of a {what} is needed here, not {kind_of(name)}")
-    raise Refused(f"there is no {what} '{name[:40]}'{suggestion(table, name)}")
+    raise Refused(f"there is no {what} '{name[:40]}'{_cure(table, what, name)}")
+
+
+def _cure(table: Mapping[str, Function], what: str, name: str) -> str:
+    if what == "filter" and name in foreign.FILTERS:
+        return f"; write '|{foreign.FILTERS[name]}'"
+    if what == "test" and name in foreign.TESTS:
+        return f"; {foreign.TESTS[name]}"
+    return suggestion(table, name)

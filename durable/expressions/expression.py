@@ -4,6 +4,7 @@ ExpressionError          an expression cannot be compiled, or not be evaluated o
 └── UndefinedName        it reads a name that is not there
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -71,11 +72,23 @@ class Expression:
         """Compile a bare expression; one wrapping `{{ }}` is accepted. Raises `ExpressionError`."""
         start = len(text) - len(text.lstrip())
         if not text.startswith("{{", start):
-            return cls.within(text, start, len(text))
+            return cls._bare(text, start)
         end = find_end(text, start)
         if text[end + 2 :].strip():
-            raise error_at(text, start, "one expression is expected here, without text around it", text.strip())
+            what = f"one expression is expected here, without text around it{_unbraced(text)}"
+            raise error_at(text, start, what, text.strip())
         return cls.within(text, start + 2, end)
+
+    @classmethod
+    def _bare(cls, text: str, start: int) -> "Expression":
+        """Compile an expression without braces; braces that are too few or within it are told as such."""
+        try:
+            return cls.within(text, start, len(text))
+        except ExpressionError:
+            if _BRACES.search(text) is None:
+                raise
+            what = f"an expression stands here without braces{_unbraced(text)}"
+            raise error_at(text, start, what, text.strip()) from None
 
     @classmethod
     def within(cls, text: str, start: int, end: int) -> "Expression":
@@ -105,6 +118,10 @@ class Expression:
     def place_of(self, name: DottedName) -> Place:
         """Where one of its names stands first in the text that was compiled."""
         return self.place.plus(Place.of(self.source, self._compiled.names[name]))
+
+    def offset_of(self, name: DottedName) -> int:
+        """Where one of its names stands first in its source."""
+        return self._compiled.names[name]
 
     def evaluate(self, scope: Mapping[str, object]) -> JSON:
         """The value, of its native type; raises `ExpressionError`, and whatever the scope raises."""
@@ -156,6 +173,17 @@ def _truth(_: Evaluation, value: object) -> bool:
     return bool(value)
 
 
+def _unbraced(text: str) -> str:
+    """How to write a text with braces as one bare expression, as the end of a message."""
+    if "{%" in text:
+        return "; there are no statements: write the condition alone"
+    return f"; write {shown(re.sub(r'[$#]?[{]+ *| *[}]+', '', text))}"
+
+
+_BRACES = re.compile(r"\{\{|^\s*[$#]?\{\s*[\w%][^:]*$|^\s*\{\s+\{|^[^{]*\}\s*$")
+"""Two braces within a bare expression, or braces around it or at its end; a mapping has a colon."""
+
+
 def find_end(text: str, start: int) -> int:
     """Where the `}}` stands for the `{{` at `start`; raises `ExpressionError` if there is none."""
     if text.startswith(("{{-", "{{+"), start):
@@ -166,9 +194,8 @@ def find_end(text: str, start: int) -> int:
     except Refused as refused:
         raise error_at(text, refused.offset or start, refused.message, text[start:]) from None
     if end is None:
-        raise error_at(
-            text, start, "the braces '{{' are never closed; two that are meant as text are '{{ \"{{\" }}'", text[start:]
-        )
+        cure = "write '}}' after the expression; two braces that are meant as text are '{{ \"{{\" }}'"
+        raise error_at(text, start, f"the braces '{{{{' are never closed; {cure}", text[start:])
     return end
 
 

@@ -8,6 +8,7 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.lexer import TokenStream
 from jinja2.parser import Parser
 
+from durable.expressions import foreign
 from durable.expressions.bounds import Refused
 
 SOURCE_LIMIT = 10_000
@@ -16,17 +17,6 @@ SOURCE_LIMIT = 10_000
 _BRACKET_LIMIT = 30
 _ESCAPES = re.compile(r"""(?:[^\\]|\\(?:[\\'"abfnrtv0]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]+\}))*""")
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HINTS = {
-    "&&": "write 'and'",
-    "||": "write 'or'",
-    "!": "write 'not'",
-    "&": "write 'and'",
-    "=": "'==' compares",
-    "?": "write 'a if condition else b'",
-    "`": "texts stand in ' or \"",
-    "$": "names have no sign before them",
-}
-
 _environment = Environment(autoescape=False)  # for its lexer and grammar; nothing is ever rendered
 
 
@@ -107,6 +97,20 @@ def _explained(text: str, message: str, offset: int) -> Refused:
     """Jinja's words for what it cannot read, with a hint for those who write another language."""
     if "end of template" in message:
         return Refused("the expression ends too early", len(text.rstrip()))
-    start = offset - text.startswith("||", max(0, offset - 1))  # Jinja stumbles over the second one
-    hint = next((hint for sign, hint in _HINTS.items() if text.startswith(sign, start)), None)
+    if statement := re.match(r"\s*(if|for|set)\s", text):
+        return Refused(f"unexpected '{statement[1]}'; {foreign.STATEMENTS[statement[1]]}", statement.start(1))
+    if text.startswith("{") and not text.startswith("{{") and ":" not in text:
+        return Refused("a third brace; an expression stands in two: '{{ … }}'", 0)
+    if unclosed := re.fullmatch(r"unexpected '(.)', expected '(.)'", message):
+        opened = {")": "(", "]": "[", "}": "{"}.get(unclosed[2], unclosed[2])
+        return Refused(f"unexpected '{unclosed[1]}'; the '{opened}' before it is not closed", offset)
+    if hint := foreign.cure_of_argument(text, offset):
+        return Refused(f"unexpected ':'; {hint}", offset)
+    if message in ('unexpected "\'"', "unexpected '\"'"):
+        return Refused(f"the text that begins here is not closed; {foreign.QUOTES}", offset)
+    if sign := foreign.find_sign(text, offset):
+        return Refused(f"unexpected '{sign[0]}'; {foreign.SIGNS[sign[0]]}", sign[1])
+    word = re.compile(r"\w+").match(text, offset)
+    hint = foreign.WORDS.get(word[0]) if word else None
+    message = re.sub(r"expected token (\S+), got (\S+)", r"unexpected \2, expected \1", message)
     return Refused(f"{message}; {hint}" if hint else message, offset)

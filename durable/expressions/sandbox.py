@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from jinja2 import nodes
 
-from durable.expressions import closures, operators
+from durable.expressions import closures, foreign, operators
 from durable.expressions.arguments import Function, named
 from durable.expressions.bounds import Evaluation, Refused, bounded_number, plain
 from durable.expressions.checks import TESTS
@@ -29,6 +29,7 @@ DottedName: TypeAlias = tuple[str, ...]
 DEPTH_LIMIT = 100
 """Levels of operations in an expression."""
 
+_NO_CALLS = "there are filters instead, such as '|lower'"
 _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
 
 
@@ -84,8 +85,9 @@ class _Compiler:
 
     @_code.register
     def _(self, node: nodes.Call) -> Code:
-        method = node.node.attr if isinstance(node.node, nodes.Getattr) else None
-        instead = f"write '|{method}'" if method in FILTERS else "there are filters instead, such as '|lower'"
+        called = node.node
+        name = called.attr if isinstance(called, nodes.Getattr) else getattr(called, "name", None)
+        instead = f"write '|{name}'" if name in FILTERS else foreign.CALLS.get(str(name), _NO_CALLS)
         raise Refused(f"nothing can be called; {instead}", node.lineno)
 
     # -- names and literals

@@ -103,7 +103,7 @@ class _Reading:
 
     def _text(self, text: str, pointer: Pointer) -> _Plan:
         try:
-            parts = [self._part(text, piece, pointer) for piece in _pieces(text)]
+            parts = [self._part(text, piece, pointer) for piece in split_text(text)]
         except ExpressionError as error:
             self.problems.append((pointer, error))
             return _Constant(None)
@@ -133,8 +133,8 @@ class _Reading:
         return expression
 
 
-def _pieces(text: str) -> Iterator[str | tuple[int, int]]:
-    """The literal parts of a text, and where its expressions begin and end."""
+def split_text(text: str) -> Iterator[str | tuple[int, int]]:
+    """The literal parts of a text, and where its expressions begin and end; raises `ExpressionError`."""
     done = count = 0
     while (start := text.find("{{", done)) >= 0:
         if start > done:

@@ -47,6 +47,9 @@ _FOREIGN = {
     "payload": "what arrived is read as trigger.body",
     "body": "did you mean 'trigger.body'",
     "headers": "did you mean 'trigger.headers'",
+    **dict.fromkeys(("NULL", "Null", "nil", "undefined"), "write null"),
+    "TRUE": "write true",
+    "FALSE": "write false",
     "query": "did you mean 'trigger.query'",
 }
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from durable.expressions import Expression, ExpressionError, Template
+from durable.language.braces import doubt_braces
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.headers import doubt_underscore
+from durable.language.hyphens import DottedName, find_hyphens
 from durable.language.known import Fault
 from durable.language.names import Scope
 from durable.language.problem import Severity, quoted
@@ -84,8 +86,10 @@ class Texts:
 
         def walk(value: JSON, pointer: Pointer) -> None:
             match value:
-                case str() if "{{" in value:
-                    self._template(value, pointer, scope, is_secret(pointer[whole:]))
+                case str():
+                    if "{{" in value:
+                        self._template(value, pointer, scope, is_secret(pointer[whole:]))
+                    self._braces(value, pointer, scope)
                 case list():
                     for index, item in enumerate(value):
                         walk(item, (*pointer, index))
@@ -119,6 +123,18 @@ class Texts:
         self._dollar(text, pointer, is_error=bool(template.secrets))
         for name in sorted(template.secrets):
             self._secret(text, name, pointer, may_be_secret)
+
+    def _braces(self, text: str, pointer: Pointer, scope: Scope) -> None:
+        """What looks like an expression and is sent as it is."""
+        try:
+            found = doubt_braces(text, scope.roots)
+        except ExpressionError:  # which is refused as such
+            return
+        if found:
+            offset, what, hint = found
+            before = text[:offset].split("\n")
+            place = self._findings.document.position_in(pointer, len(before), len(before[-1]) + 1)
+            self._findings.add(pointer, what, hint, place=place, severity="warning")
 
     def _dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
         """Braces as in a GitHub workflow: the `$` would be sent along."""
@@ -160,18 +176,30 @@ class Texts:
 
 def _faults(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Fault, Severity]]:
     """What is wrong with the names of an expression, and with what they are compared with."""
-    for name in sorted(expression.names):
+    names = set(expression.names)
+    for parts, hyphen in find_hyphens(expression, scope):
+        yield min(parts, key=expression.offset_of), hyphen, "error"
+        names -= parts
+    for name in sorted(names):
         if fault := scope.fault(name):
             yield name, fault, "error"
         elif doubted := doubt_underscore(name, expression.source):
             yield name, *doubted
-        elif fault := scope.doubt_name(name):
+        elif fault := scope.doubt_name(name) or _doubt_length(name, expression.source):
             yield name, fault, "warning"
     for name, value in expression.compared:
         if fault := scope.misread(name, value):
             yield name, fault, "error"
         elif fault := scope.doubt(name, value):
             yield name, fault, "warning"
+
+
+def _doubt_length(name: DottedName, source: str) -> Fault | None:
+    """A length as other languages read it. A key that is called so is read with brackets."""
+    if len(name) < 2 or name[-1] != "length" or not re.search(r"\.\s*length\b", source):
+        return None
+    whole = ".".join(name[:-1])
+    return Fault("'length' is read as a key here", f"write {whole} | length; or {whole}['length'] if it is a key")
 
 
 def _kind(value: JSON) -> str:

@@ -1,0 +1,141 @@
+"""What people write who know another language of expressions or templates, and what to write instead."""
+
+import re
+from collections.abc import Mapping
+
+SIGNS: Mapping[str, str] = {
+    "===": "write '=='",
+    "!==": "write '!='",
+    "&&": "write 'and'",
+    "||": "write 'or'",
+    "??": "write 'a | default(b)'",
+    "?.": "write '.'; 'a.b | default(none)' is null where there is no 'b'",
+    "<>": "write '!='",
+    "=>": "there are no functions; write a filter, such as '|map' or '|select'",
+    "%}": "an expression ends with '}}'",
+    "} }": "an expression ends with '}}', without a blank",
+    "}": "an expression ends with two: '}}'",
+    "!": "write 'not'",
+    "&": "write 'and'",
+    "=": "'==' compares",
+    "?": "write 'a if condition else b'",
+    ";": "an expression has no ';'; remove it",
+    ",": "an expression has one value; a list is [a, b]",
+    "`": "texts stand in ' or \"",
+    "“": "texts stand in ' or \"",
+    "”": "texts stand in ' or \"",
+    "‘": "texts stand in ' or \"",
+    "’": "texts stand in ' or \"",
+    "$": "names have no sign before them",
+    "@": "names have no sign before them",
+}
+"""Longer signs first: what is no sign of the language, or stands where none can."""
+
+QUOTES = "end it with the quote that it begins with; a text with ' inside it stands in \""
+
+WORDS: Mapping[str, str] = {
+    "AND": "write 'and'",
+    "OR": "write 'or'",
+    "NOT": "write 'not'",
+    "IN": "write 'in'",
+    "IS": "write 'is'",
+    "contains": "write 'b in a'",
+    "includes": "write 'b in a'",
+    "has": "write 'b in a'",
+    "startswith": "write 'a is startswith b'",
+    "starts": "write 'a is startswith b'",
+    "startsWith": "write 'a is startswith b'",
+    "endswith": "write 'a is endswith b'",
+    "ends": "write 'a is endswith b'",
+    "endsWith": "write 'a is endswith b'",
+    "matches": "there are no patterns; compare parts of a text, such as a[:3] == 'abc'",
+    "then": "write 'a if condition else b'",
+    "eq": "write '=='",
+    "ne": "write '!='",
+    "gt": "write '>'",
+    "ge": "write '>='",
+    "lt": "write '<'",
+    "le": "write '<='",
+}
+
+STATEMENTS: Mapping[str, str] = {
+    "if": "there are no statements; write 'a if condition else b'",
+    "for": "there are no statements; '|map' and '|select' work on lists, and 'foreach' is a step",
+    "set": "there are no statements; a step 'use: transform.set' makes values",
+}
+
+CALLS: Mapping[str, str] = {
+    **dict.fromkeys(("toLowerCase", "toLower", "lowercase", "downcase"), "write '|lower'"),
+    **dict.fromkeys(("toUpperCase", "toUpper", "uppercase", "upcase"), "write '|upper'"),
+    **dict.fromkeys(("strip", "trimmed"), "write '|trim'"),
+    **dict.fromkeys(("len", "size", "length"), "write '|length'"),
+    **dict.fromkeys(("startsWith", "startswith"), "write 'a is startswith b'"),
+    **dict.fromkeys(("endsWith", "endswith"), "write 'a is endswith b'"),
+    **dict.fromkeys(("contains", "includes", "has"), "write 'b in a'"),
+    **dict.fromkeys(("str", "String", "toString"), "write '|string'"),
+    **dict.fromkeys(("parseInt", "Number"), "write '|int'"),
+    **dict.fromkeys(("parseFloat",), "write '|float'"),
+    **dict.fromkeys(("toJson", "toJSON", "stringify", "dumps"), "write '|tojson'"),
+    **dict.fromkeys(("fromJson", "fromJSON", "loads"), "write '|fromjson'"),
+    **dict.fromkeys(("slice", "substring", "substr"), "write a[start:end]"),
+    **dict.fromkeys(("concat", "format"), "write a ~ b, or put expressions into a text"),
+    **dict.fromkeys(("encodeURIComponent", "urlencode"), "write '|urlencode'"),
+    "get": "write a.b | default(c)",
+    "filter": "write '|select' or '|selectattr'",
+    "push": "write a + [b]",
+    **dict.fromkeys(("now", "Date", "today", "utcnow"), "run.started_at and trigger.time are times"),
+}
+"""Functions and methods by name."""
+
+FILTERS: Mapping[str, str] = {
+    "upcase": "upper",
+    "uppercase": "upper",
+    "downcase": "lower",
+    "lowercase": "lower",
+    "strip": "trim",
+    "size": "length",
+    "len": "length",
+    "json": "tojson",
+    "to_json": "tojson",
+    "toJson": "tojson",
+    "from_json": "fromjson",
+    "parse_json": "fromjson",
+    "url_encode": "urlencode",
+    "base64": "b64encode",
+    "base64_encode": "b64encode",
+    "base64_decode": "b64decode",
+    "str": "string",
+    "integer": "int",
+    "uniq": "unique",
+    "where": "selectattr",
+    "concat": "join",
+}
+"""Filters of other languages, and those here that do the same."""
+
+TESTS: Mapping[str, str] = {
+    **dict.fromkeys(("empty", "blank"), "write 'not a', which is true of an empty text, list or mapping"),
+    **dict.fromkeys(("contains", "containing", "including"), "write 'b in a'"),
+    **dict.fromkeys(("present", "set", "exists"), "write 'a is defined'"),
+    **dict.fromkeys(("array", "iterable"), "write 'a is list'"),
+    **dict.fromkeys(("object", "dict"), "write 'a is mapping'"),
+    **dict.fromkeys(("nil", "undefined_or_null"), "write 'a is none'"),
+    "matching": "there are no patterns; compare parts of a text, such as a[:3] == 'abc'",
+    "int": "write 'a is integer'",
+    "str": "write 'a is string'",
+    "bool": "write 'a is boolean'",
+}
+
+
+def find_sign(text: str, offset: int) -> tuple[str, int] | None:
+    """The foreign sign at which a reader stopped, and where it begins: a lexer may stop at its second character."""
+    for sign in SIGNS:
+        for start in range(offset, offset - len(sign), -1):
+            if start >= 0 and text.startswith(sign, start):
+                return sign, start
+    return None
+
+
+def cure_of_argument(text: str, offset: int) -> str | None:
+    """What to write for the `:` of Liquid's `| default: 5`."""
+    found = re.search(r"\|\s*(\w+)\s*$", text[:offset]) if text.startswith(":", offset) else None
+    return f"what a filter is given stands in parentheses: {found[1]}(…)" if found else None

@@ -1,0 +1,90 @@
+"""Texts that look like an expression and are none: too few or too many braces, and templates of other languages."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from durable.expressions import ExpressionError, split_text
+from durable.language.problem import quoted
+
+_STATEMENTS = {
+    "if": "write '{{ a if condition else b }}', or give the step an 'if'",
+    "for": "filters such as '|map' and '|join' work on lists, and 'foreach' is a step",
+}
+_NO_STATEMENTS = "expressions are '{{ … }}', and there are no statements"
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralText:
+    """A part of a text that is no expression, and where it begins there."""
+
+    text: str
+    start: int
+
+
+def is_whole_expression(text: str) -> bool:
+    """Whether a text is one expression and nothing else, so that its value keeps its type."""
+    try:
+        return [type(piece) for piece in split_text(text)] == [tuple]
+    except ExpressionError:
+        return False
+
+
+def doubt_braces(text: str, roots: Collection[str]) -> tuple[int, str, str] | None:
+    """The first place in a text where an expression is likely meant and none is written, what is wrong, and the cure;
+    `roots` are the names that can be read there."""
+    if not any(sign in text for sign in "{}[(%"):
+        return None
+    literals = list(_literals(text))
+    for literal in literals:
+        if found := _doubt(literal, frozenset({*roots, "secrets"})):
+            return found
+    return _doubt_closing(text, literals)
+
+
+def _literals(text: str) -> Iterator[LiteralText]:
+    start = 0
+    for piece in split_text(text):
+        if isinstance(piece, str):
+            yield LiteralText(piece, start)
+            start += len(piece)
+        else:
+            start = piece[1] + 2
+
+
+def _doubt(literal: LiteralText, roots: frozenset[str]) -> tuple[int, str, str] | None:
+    if statement := _STATEMENT.search(literal.text):
+        hint = _STATEMENTS.get(statement[1], _NO_STATEMENTS)
+        return literal.start + statement.start(), f"{quoted(statement[0])} is text here", hint
+    if comment := _COMMENT.search(literal.text):
+        return literal.start + comment.start(), "'{#' is text here", "a comment stands outside the text, behind '#'"
+    if opening := _opening(roots).search(literal.text):
+        hint = f"an expression stands in two braces: '{{{{ {opening[2][:40]} }}}}'"
+        return literal.start + opening.start(), f"{quoted(opening[0])} is text here", hint
+    return None
+
+
+def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, str] | None:
+    """Braces that close what nothing opens; a text with other braces, such as JSON, is left alone."""
+    if "}}" not in text or any("{" in literal.text for literal in literals):
+        return None
+    for literal in literals:
+        if (place := literal.text.find("}")) >= 0:
+            braces = literal.text[place : place + 2].rstrip()
+            hint = "an expression begins with '{{'" if "{{" not in text else "remove it, if it is not meant"
+            return literal.start + place, f"{quoted(braces)} is text here: nothing opens it", hint
+    return None
+
+
+@lru_cache(maxsize=256)
+def _opening(roots: frozenset[str]) -> re.Pattern[str]:
+    """Another language's way to begin an expression, and a name that can be read here."""
+    names = "|".join(sorted(map(re.escape, roots)))
+    return re.compile(rf"(\{{\s+\{{|[$#%@]?\{{|<%=?|\[\[|\$\()\s*((?:{names})(?:\.\w+|\[[^\]]*\])+)\s*[}}\])%>]*")
+
+
+_STATEMENT = re.compile(
+    r"\{%-?\s*(if|elif|else|elsif|endif|for|endfor|set|include|macro|block|raw|with|call|filter|unless|case|assign)\b"
+)
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)

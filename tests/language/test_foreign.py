@@ -1,0 +1,139 @@
+"""Braces and words of other languages: each mistake is told at its place, with what to write instead."""
+
+import pytest
+
+from tests.docs.mistakes import loaded
+
+MESSAGE = "steps:\n  - id: note\n    use: log.write\n    with:\n      message: |-\n        {}\n"
+CONDITION = "inputs: {{a: {{}}, x: {{}}}}\nsteps:\n  - id: note\n    use: flow.stop\n    if: |-\n      {}\n"
+
+
+def _told(file: str, text: str) -> list[tuple[int, str, str]]:
+    """Columns within the text, severities and what is said."""
+    written = file.format(text)
+    indent = len(written.splitlines()[-1]) - len(text)
+    return [
+        (problem.column - indent, problem.severity, "; ".join(filter(None, (problem.message, problem.hint))))
+        for problem in loaded(written).problems
+    ]
+
+
+ONE_BRACE = "unexpected '}'; an expression ends with two: '}}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "said"),
+    [
+        ("{{ inputs.x }", 13, ONE_BRACE),
+        ("{{inputs.x}", 11, ONE_BRACE),
+        ("{{ inputs.x } and more", 13, ONE_BRACE),
+        ("{{ inputs.x }} {{ inputs.y }", 28, ONE_BRACE),
+        ("{{ inputs.x } {{ inputs.y }}", 13, ONE_BRACE),
+        ("{{ inputs['x'] }", 16, ONE_BRACE),
+        ("{{ inputs.x } }", 13, "unexpected '} }'; an expression ends with '}}', without a blank"),
+        ("{{ inputs.x %}", 13, "unexpected '%}'; an expression ends with '}}'"),
+        ("{{ inputs.x", 1, "the braces '{{' are never closed; write '}}' after the expression; "),
+        ("{{{inputs.x}}}", 3, "a third brace; an expression stands in two: '{{ … }}'"),
+        ("{{ (inputs.x }}", 14, "unexpected '}'; the '(' before it is not closed"),
+        ("{{ [1, 2 }}", 10, "unexpected '}'; the '[' before it is not closed"),
+        ("{{ inputs['x }}", 11, "the text that begins here is not closed; end it with the quote that it begins with"),
+        ('{{ "abc }}', 4, "the text that begins here is not closed; end it with the quote that it begins with"),
+        ("{{ 'it's' }}", 9, "the text that begins here is not closed; end it with the quote that it begins with"),
+        ("{{ “abc” }}", 4, "unexpected '“'; texts stand in ' or \""),
+        ("{{ inputs.x && inputs.y }}", 13, "unexpected '&&'; write 'and'"),
+        ("{{ inputs.x || inputs.y }}", 13, "unexpected '||'; write 'or'"),
+        ("{{ !inputs.x }}", 4, "unexpected '!'; write 'not'"),
+        ("{{ inputs.x === 1 }}", 13, "unexpected '==='; write '=='"),
+        ("{{ inputs.x !== 1 }}", 13, "unexpected '!=='; write '!='"),
+        ("{{ inputs.x <> 1 }}", 13, "unexpected '<>'; write '!='"),
+        ("{{ inputs.x = 1 }}", 13, "unexpected '='; '==' compares"),
+        ("{{ inputs?.x }}", 10, "unexpected '?.'; write '.'; 'a.b | default(none)' is null where there is no 'b'"),
+        ("{{ inputs.x ?? 1 }}", 13, "unexpected '??'; write 'a | default(b)'"),
+        ("{{ inputs.x ? 1 : 2 }}", 13, "unexpected '?'; write 'a if condition else b'"),
+        ("{{ inputs.x; }}", 12, "unexpected ';'; an expression has no ';'; remove it"),
+        ("{{ inputs.x, inputs.y }}", 12, "unexpected ','; an expression has one value; a list is [a, b]"),
+        ("{{ inputs.x AND inputs.y }}", 13, "unexpected 'AND'; write 'and'"),
+        ("{{ inputs.x contains 'a' }}", 13, "unexpected 'contains'; write 'b in a'"),
+        ("{{ if inputs.x }}", 4, "unexpected 'if'; there are no statements; write 'a if condition else b'"),
+        ("{{ inputs.x|default:5 }}", 20, "unexpected ':'; what a filter is given stands in parentheses: default(…)"),
+        ("{{ inputs.x | upcase }}", 15, "there is no filter 'upcase'; write '|upper'"),
+        ("{{ inputs.x is empty }}", 13, "there is no test 'empty'; write 'not a', which is true of an empty text"),
+        ("{{ inputs.x.toLowerCase() }}", 24, "nothing can be called; write '|lower'"),
+        ("{{ len(inputs.x) }}", 7, "nothing can be called; write '|length'"),
+        ("{{ NULL }}", 4, "there is no name 'NULL'; write null"),
+        ("{{ inputs.order-id }}", 4, "'order-id' is a subtraction here; write inputs['order-id']"),
+        ("{{ trigger.body.a-b-c.x }}", 4, "'a-b-c' is a subtraction here; write trigger.body['a-b-c']"),
+        (
+            "{{ trigger.headers.x-github-event }}",
+            4,
+            "'x-github-event' is a subtraction here; write trigger.headers['x-github-event']",
+        ),
+        ("{{ steps.look-up.output }}", 4, "'look-up' is a subtraction here; write steps.look_up"),
+    ],
+)
+def test_a_mistake_in_an_expression_is_told_with_what_to_write(text: str, column: int, said: str) -> None:
+    [(found, severity, message)] = _told(MESSAGE, text)
+    assert (found, severity) == (column, "error")
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "said"),
+    [
+        ("{ { inputs.x } }", 1, "'{ { inputs.x }' is text here; an expression stands in two braces: '{{ inputs.x }}'"),
+        ("Hi {inputs.x}!", 4, "'{inputs.x}' is text here; an expression stands in two braces: '{{ inputs.x }}'"),
+        ("${inputs.x}", 1, "'${inputs.x}' is text here; an expression stands in two braces: '{{ inputs.x }}'"),
+        ("{secrets.CRM}", 1, "'{secrets.CRM}' is text here; an expression stands in two braces: '{{ secrets.CRM }}'"),
+        ("<%= inputs.x %>", 1, "'<%= inputs.x %>' is text here; an expression stands in two braces"),
+        ("{{ 1 }} {inputs['x'].y}", 9, "'{inputs['x'].y}' is text here; an expression stands in two braces"),
+        ("inputs.x }}", 10, "'}}' is text here: nothing opens it; an expression begins with '{{'"),
+        ("{{ inputs.x }}}", 15, "'}' is text here: nothing opens it; remove it, if it is not meant"),
+        ("{% if inputs.x %}a{% endif %}", 1, "'{% if' is text here; write '{{ a if condition else b }}'"),
+        ("{%- for x in inputs.x %}", 1, "'{%- for' is text here; filters such as '|map' and '|join' work on lists"),
+        ("a {# note #}", 3, "'{#' is text here; a comment stands outside the text, behind '#'"),
+        ("{{ inputs.x.length }}", 4, "'length' is read as a key here; write inputs.x | length; or inputs.x['length']"),
+    ],
+)
+def test_a_text_that_looks_like_an_expression_is_doubted(text: str, column: int, said: str) -> None:
+    [(found, severity, message)] = _told(MESSAGE, text)
+    assert (found, severity) == (column, "warning")
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ {'a': {'b': 1}}}}",
+        "{{ {'a': {'b': 1}}['a'] }}",
+        "{{ '{{' }} and {{ '}}' }}",
+        '{"a": {"b": "{{ inputs.x }}"}}',
+        '{"a": {"b": 1}}',
+        "/orders/{id}/{inputs}",
+        "100 {%} and {#1}",
+        "a smile :}",
+        "{{ inputs.a-1 }} {{ inputs.a-inputs.x }} {{ 'inputs.a-b' }}",
+        "{{ inputs.x['length'] }}",
+        "{{ None }} {{ True }}",
+    ],
+)
+def test_what_only_looks_like_a_mistake_is_taken(text: str) -> None:
+    assert _told(MESSAGE, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{ inputs.x }", "an expression stands here without braces; write inputs.x"),
+        ("${inputs.x}", "an expression stands here without braces; write inputs.x"),
+        ("{ { inputs.x } }", "an expression stands here without braces; write inputs.x"),
+        ("inputs.x }}", "an expression stands here without braces; write inputs.x"),
+        ("inputs.a == {{ inputs.x }}", "an expression stands here without braces; write inputs.a == inputs.x"),
+        ("{{ inputs.a }} == {{ inputs.x }}", "without text around it; write inputs.a == inputs.x"),
+        ("{% if inputs.x %}", "an expression stands here without braces; there are no statements: write the condition"),
+        ("{{ inputs.x }", ONE_BRACE),
+    ],
+)
+def test_braces_around_a_condition_are_told_with_the_condition(text: str, said: str) -> None:
+    [(_, severity, message)] = _told(CONDITION, text)
+    assert severity == "error"
+    assert said in message
