@@ -15,6 +15,7 @@ from connectors.answer import Answer, merged
 from connectors.borrowed import BorrowedTransport
 from connectors.egress import Egress
 from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
+from connectors.lenient import MalformedAnswer
 from connectors.pool import TOTAL_LIMIT, Limits
 from connectors.request import Header, Request, Timeouts
 from connectors.transport import Transport
@@ -113,10 +114,16 @@ class HttpClient:
             exchange = await self._door.exchange(request)
             try:
                 return await self._answer(exchange)
-            except (TooLarge, Undecodable) as error:
+            except (TooLarge, Undecodable, MalformedAnswer) as error:
+                raise _unreadable(error, exchange, request) from None
+            except httpx.TransportError as error:
+                if exchange.status < 400:
+                    raise
                 raise _unreadable(error, exchange, request) from None
             finally:
                 await exchange.aclose()
+        except MalformedAnswer as error:
+            raise _malformed(error, request) from None
         except httpx.TransportError as error:
             raise failure.of_transport(error, where(request.method, request.url)) from error
 
@@ -204,14 +211,32 @@ def invalid(message: str) -> ActionError:
     return ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
 
 
-def _unreadable(error: TooLarge | Undecodable, exchange: Exchange, request: Request) -> ActionError:
+def _unreadable(error: Exception, exchange: Exchange, request: Request) -> ActionError:
     """The service has answered; only what it said is lost. What its status says decides whether to ask again."""
     answer = Answer(exchange.status, merged(exchange.headers), b"")
+    at = where(request.method, request.url)
     if not answer.is_success:
-        return failure.of_answer(answer, where(request.method, request.url))
+        return failure.of_answer(answer, at, f"its body cannot be read: {error}")
+    match error:
+        case TooLarge():
+            code = "response_too_large"
+        case Undecodable():
+            code = "undecodable_response"
+        case _:
+            code = "malformed_response"
     return ActionError(
-        f"{where(request.method, request.url)} answered {answer.status} with a body that cannot be read: {error}",
+        f"{at} answered {answer.status} with a body that cannot be read: {error}",
         error_class="invalid",
-        code="response_too_large" if isinstance(error, TooLarge) else "undecodable_response",
+        code=code,
         details={"status": answer.status},
+    )
+
+
+def _malformed(error: MalformedAnswer, request: Request) -> ActionError:
+    """The service has answered, so the request is not repeated, unless the status asks for that."""
+    at = where(request.method, request.url)
+    if error.status is not None and error.status >= 300:
+        return failure.of_answer(Answer(error.status, {}, b""), at, str(error))
+    return ActionError(
+        f"{at}: {error}", error_class="invalid", code="malformed_response", details={"status": error.status}
     )

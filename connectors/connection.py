@@ -1,28 +1,24 @@
 """One HTTP/1.1 connection, and the one exchange of request and answer that it carries at a time.
 
-llhttp reads the answers, strictly. Nothing is ever written twice: an exchange that began ends with its whole answer
-or with an error, and after an error the connection is closed.
+llhttp reads the answers, strictly, and `LenientReader` those that it refuses. Nothing is ever written twice: an
+exchange that began ends with its whole answer or with an error, and after an error the connection is closed.
 """
 
 import asyncio
 import select
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import NoReturn, Protocol, Self, cast
 
 import httptools
 import httpx
 
-HEAD_LIMIT = 64 * 1024
-"""Bytes of an answer's header, and of anything else in it that is no body."""
-
-HEADER_COST = 32
-"""Bytes that each header counts beside its own, so that many small ones are bounded too."""
+from connectors.lenient import HEAD_LIMIT, HEADER_COST, OVERLONG, LenientReader, MalformedAnswer, refusal
+from connectors.request import Header
 
 BUFFER_LIMIT = 256 * 1024
 """Bytes of a body that may wait for their reader before the connection stops reading."""
-
-_OVERLONG = f"the answer's header is over {HEAD_LIMIT // 1024} KiB"
 
 
 class Owner(Protocol):
@@ -117,7 +113,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)  # RFC 9112, 7.1.1: bad white space
+        self._lenient: LenientReader | None = None
         self._exchange: Exchange | None = None
+        self._received = b""  # of the answer, until its header is there
         self._unread = 0  # bytes received since the last piece of a body
         self._head_size = 0
         self._is_reusable = False
@@ -127,6 +126,7 @@ class Connection(asyncio.Protocol):
         """Send a whole request; `timeout` is for how many seconds nothing may arrive."""
         exchange = Exchange(self, is_head=is_head, timeout=timeout)
         self._exchange, self._unread, self._head_size, self._is_reusable = exchange, 0, 0, False
+        self._received = b""
         self._transport.write(request)
         return exchange
 
@@ -167,13 +167,20 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._unread += len(data)
+        if not exchange.has_head:
+            self._received += data
         try:
-            self._parser.feed_data(data)
+            if self._lenient:
+                self._lenient.feed(data)
+            else:
+                self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            exchange.fail(httpx.RemoteProtocolError(f"the answer is not proper HTTP: {error}"))
             self._is_reusable = False
+            self._read_leniently(exchange, str(error))
+        except httpx.RemoteProtocolError as error:
+            exchange.fail(error)
         if self._unread > HEAD_LIMIT:
-            exchange.fail(httpx.RemoteProtocolError(_OVERLONG))
+            exchange.fail(self._malformed(OVERLONG))
         self._settle(exchange)
 
     def eof_received(self) -> None:
@@ -202,7 +209,7 @@ class Connection(asyncio.Protocol):
         exchange = self._current()
         self._head_size += len(name) + len(value) + HEADER_COST
         if self._head_size > HEAD_LIMIT:
-            self._refuse(_OVERLONG)
+            self._refuse(OVERLONG)
         if not exchange.has_head:  # what follows a chunked body as a trailer is not used
             exchange.headers.append((name.lower(), value))
 
@@ -210,14 +217,13 @@ class Connection(asyncio.Protocol):
         exchange = self._current()
         exchange.status = self._parser.get_status_code()
         if exchange.status == 101:
-            self._refuse("the answer switches to a protocol that was not asked for")
+            self._refuse("it switches to a protocol that was not asked for")
         if exchange.status < 200:
             exchange.headers.clear()  # an interim answer; the real one follows
             return
         fields = dict(exchange.headers)
-        if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            self._refuse("the answer has a transfer encoding that was not asked for")
-        exchange.ends_with_connection = b"content-length" not in fields and b"transfer-encoding" not in fields
+        is_chunked = b"transfer-encoding" in fields and _is_chunked(exchange.headers)
+        exchange.ends_with_connection = b"content-length" not in fields and not is_chunked
         exchange.has_head = True
         exchange.is_complete = exchange.is_head
 
@@ -241,8 +247,37 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, why: str) -> NoReturn:
         """Stop llhttp. An answer that was whole before stays whole."""
-        self._current().fail(httpx.RemoteProtocolError(why))
+        self._current().fail(self._malformed(why))
         raise httptools.HttpParserError(why)
+
+    def _malformed(self, why: str) -> httpx.RemoteProtocolError:
+        exchange = self._current()
+        return MalformedAnswer(why, exchange.status) if exchange.has_head else refusal(why, self._received)
+
+    def _read_leniently(self, exchange: Exchange, why: str) -> None:
+        """Begin anew with what llhttp refused. In the middle of a body it is too late for that."""
+        if exchange.is_over:
+            return
+        if exchange.has_head:
+            exchange.fail(self._malformed(why))
+            return
+        exchange.headers.clear()
+        self._lenient = LenientReader(
+            is_head=exchange.is_head, begin=self._begin, deliver=self.on_body, end=self._end_leniently
+        )
+        try:
+            self._lenient.feed(self._received)
+        except httpx.RemoteProtocolError as error:
+            exchange.fail(error)
+
+    def _begin(self, status: int, headers: list[Header], ends_with_connection: bool) -> None:
+        exchange = self._current()
+        exchange.status, exchange.headers = status, headers
+        exchange.ends_with_connection = ends_with_connection
+        exchange.has_head = True
+
+    def _end_leniently(self) -> None:
+        self._current().is_complete = True
 
     def _settle(self, exchange: Exchange) -> None:
         """After something arrived: end the exchange if it is over, and tell who waits."""
@@ -255,6 +290,14 @@ class Connection(asyncio.Protocol):
                 self.abort()
         if exchange.has_head or exchange.is_over:
             exchange.wake()
+
+
+def _is_chunked(headers: Sequence[Header]) -> bool:
+    """Whether the only transfer encoding is that; where there is another, `LenientReader` judges."""
+    codings = {value.lower() for name, value in headers if name == b"transfer-encoding"}
+    if len(codings) > 1 or not codings <= {b"chunked", b"identity"}:
+        raise httptools.HttpParserError("a transfer encoding that was not asked for")
+    return codings == {b"chunked"}
 
 
 def _poll(descriptor: int) -> "select.poll | None":

@@ -45,7 +45,7 @@ def of_transport(error: httpx.TransportError, where: str) -> ActionError:
 
 def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
     """An answer that is a refusal: its status is the code, and the beginning of its body the details. `reason` is why
-    a redirect was not followed."""
+    a redirect was not followed, or why the rest of the answer is not known."""
     body, location = answer.text(), describe_location(answer)
     leads = f" and leads to {location}" if location else ""
     return ActionError(

@@ -9,8 +9,9 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from connectors.connection import BUFFER_LIMIT, HEAD_LIMIT, Connection
+from connectors.connection import BUFFER_LIMIT, Connection
 from connectors.egress import Address, Egress
+from connectors.lenient import HEAD_LIMIT
 from connectors.pool import Limits
 from connectors.transport import BEFORE_SENDING, Transport
 from tests.connectors.conftest import LOCAL
@@ -84,12 +85,7 @@ async def test_an_answer_without_a_body_is_not_waited_for(transport: Transport, 
     "data",
     [
         b"nonsense\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n",
@@ -101,7 +97,7 @@ async def test_an_answer_without_a_body_is_not_waited_for(transport: Transport, 
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: " + b"a" * 1_000_000,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=" + b"a" * 1_000_000,
     ],
-    ids=range(17),
+    ids=range(12),
 )
 async def test_an_answer_that_is_not_proper_http_is_refused(transport: Transport, data: bytes) -> None:
     async with serve(says(data)) as server:

@@ -1,0 +1,183 @@
+"""Answers that are not as RFC 9112 has them: read where it lets a client read them, and else not asked for again."""
+
+import time
+
+import pytest
+
+from connectors.client import HttpClient
+from connectors.lenient import HEAD_LIMIT, LenientReader
+from durable.action import ActionError, Context
+from tests.connectors.servers import OK, Behaviour, Visit, serve
+
+pytestmark = pytest.mark.anyio
+
+START = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = START + b"Transfer-Encoding: chunked\r\n"
+TWO = b"2\r\nok\r\n0\r\n\r\n"
+
+READ = [
+    (START + b"A: b\r\n c\r\n\t d\r\nContent-Length: 2\r\n\r\nok", {"a": "b c d", "content-length": "2"}),
+    (START + b"A:\r\n b\r\nContent-Length: 2\r\n\r\nok", {"a": "b", "content-length": "2"}),
+    (START + b" A: b\r\nContent-Length: 2\r\n\r\nok", {"content-length": "2"}),
+    (START + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok", {"content-length": "2"}),
+    (START + b"Content-Length: 2, 02\r\n\r\nok", {"content-length": "2"}),
+    (START + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n" + TWO, {"transfer-encoding": "chunked"}),
+    (START + b"Transfer-Encoding: chunked\r\nContent-Length: 99\r\n\r\n" + TWO, {"transfer-encoding": "chunked"}),
+    (START + b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok", None),
+    (START + b"Transfer-Encoding: identity\r\n\r\nok", None),
+    (START + b"Transfer-Encoding: identity, chunked\r\n\r\n" + TWO, None),
+    (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", {"content-length": "2"}),
+    (b"HTTP/1.1 200 OK\nA: b\r\nContent-Length: 2\n\r\nok", {"a": "b", "content-length": "2"}),
+    (b"HTTP/1.1 200 OK\r\r\nContent-Length: 2\r\r\n\r\r\nok", {"content-length": "2"}),
+    (b"HTTP/1.0 200 OK\n\nok", {}),
+    (b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n1\no\n1;x=y\nk\n0\nA: b\n\n", {"transfer-encoding": "chunked"}),
+    (START + b"Content-Length : 2\r\n\r\nok", {"content-length": "2"}),
+    (START + b"A\t: b\r\nContent-Length: 2\r\n\r\nok", {"a": "b", "content-length": "2"}),
+    (START + b"no colon\r\nX Y: 1\r\n: 2\r\nContent-Length: 2\r\n\r\nok", {"content-length": "2"}),
+    (START + b"A: b\x00c\rd\x01\r\nContent-Length: 2\r\n\r\nok", {"a": "b c d", "content-length": "2"}),
+    (START + b"A: \xe9\r\nB : c\r\nContent-Length: 2\r\n\r\nok", {"a": "é", "b": "c", "content-length": "2"}),
+    (b"http/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", None),
+    (b"HTTP/1.1  200  OK\r\nContent-Length: 2\r\n\r\nok", None),
+    (b"HTTP/2 200\r\nContent-Length: 2\r\n\r\nok", None),
+    (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", None),
+    (b"HTTP/1.1 200 \xff\x01\r\nContent-Length: 2\r\n\r\nok", None),
+    (b"\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 2\n\nok", None),
+    (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\nLink: a\n\n"
+        + START
+        + b"A : b\r\nContent-Length: 2\r\n\r\nok",
+        None,
+    ),
+    (CHUNKED + b"\r\n2 \r\nok\r\n0 \r\n\r\n", None),
+    (CHUNKED + b"\r\n2 ;a=b\r\nok\r\n0\r\n\r\n", None),
+]
+
+REFUSED = [
+    (START + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok", 200),
+    (START + b"Content-Length: 2, 3\r\n\r\nok", 200),
+    (START + b"Content-Length: -2\r\n\r\nok", 200),
+    (START + b"Content-Length: +2\r\n\r\nok", 200),
+    (START + b"Content-Length:\r\n\r\nok", 200),
+    (START + b"Content-Length: " + b"9" * 30 + b"\r\n\r\nok", 200),
+    (START + b"Transfer-Encoding: gzip\r\n\r\nok", 200),
+    (START + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + TWO, 200),
+    (START + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" + TWO, 200),
+    (CHUNKED + b"\r\nzz\r\nok\r\n0\r\n\r\n", 200),
+    (CHUNKED + b"\r\n2\r\nokay\r\n0\r\n\r\n", 200),
+    (b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n0x2\nok\n0\n\n", 200),
+    (b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nokay\n0\n\n", 200),
+    (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 101),
+    (b"HTTP/1.1 2OO OK\r\n\r\n", None),
+    (b"HTTP/1.1 2000 OK\r\n\r\n", None),
+    (b"HTTP/x\r\n", None),
+    (START + b"X: " + b"a" * HEAD_LIMIT + b"\r\n\r\n", 200),
+    (START + b"A : b\r\nX: " + b"a" * HEAD_LIMIT + b"\r\n\r\n", 200),
+    (START + b"A : b\r\n" * 3_000 + b"\r\n", 200),
+    (START + b"X: " + b"a" * 1_000_000, 200),
+]
+
+
+def says(data: bytes, *, piece: int = 0) -> Behaviour:
+    """Behaviour: after the request say this, at once or in pieces, and hang up."""
+
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        for start in range(0, len(data), piece or len(data)):
+            await visit.say(data[start : start + (piece or len(data))])
+
+    return behave
+
+
+@pytest.mark.parametrize("piece", [0, 1])
+@pytest.mark.parametrize(("data", "headers"), READ, ids=range(len(READ)))
+async def test_what_a_client_may_read_is_read(
+    client: HttpClient, context: Context, data: bytes, headers: dict[str, str] | None, piece: int
+) -> None:
+    async with serve(says(data, piece=piece)) as server:
+        answer = await client.send(context, "POST", server.url)
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert headers in (None, answer.headers)
+
+
+@pytest.mark.parametrize(("data", "status"), REFUSED, ids=range(len(REFUSED)))
+async def test_an_answer_that_cannot_be_read_is_an_answer_and_is_not_asked_for_again(
+    client: HttpClient, context: Context, data: bytes, status: int | None
+) -> None:
+    async with serve(says(data)) as server:
+        with pytest.raises(ActionError) as caught:
+            await client.send(context, "POST", server.url)
+        error = caught.value
+        assert (error.error_class, error.code, error.ending) == ("invalid", "malformed_response", "answered")
+        assert error.details == {"status": status}
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "error_class"), [(503, "server"), (429, "rate_limit"), (422, "client")])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"Content-Length: 9\r\n\r\nlost",
+    ],
+)
+async def test_a_refusal_whose_rest_cannot_be_read_keeps_its_status(
+    client: HttpClient, context: Context, status: int, error_class: str, rest: bytes
+) -> None:
+    async with serve(says(b"HTTP/1.1 %d No\r\n" % status + rest)) as server:
+        with pytest.raises(ActionError) as caught:
+            await client.send(context, "POST", server.url)
+        error = caught.value
+        assert (error.error_class, error.code, error.ending) == (error_class, str(status), "answered")
+
+
+@pytest.mark.parametrize(
+    "data", [b"SSH-2.0-OpenSSH\r\n", b"\x15\x03\x01\x00\x02", b"<html>", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000]
+)
+async def test_what_is_no_answer_leaves_the_ending_unknown(client: HttpClient, context: Context, data: bytes) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(data)
+        await visit.request()  # the connection stays open
+
+    async with serve(behave) as server:
+        with pytest.raises(ActionError) as caught:
+            await client.send(context, "POST", server.url)
+        error = caught.value
+        assert (error.error_class, error.code, error.ending) == ("network", "answer_lost", "unknown")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_that_has_no_body_is_not_waited_for(client: HttpClient, context: Context, status: int) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(b"HTTP/1.1 %d So\nContent-Length: 9\n\n" % status)
+        await visit.request()
+
+    async with serve(behave) as server:
+        assert (await client.send(context, "GET", server.url)).body == b""
+
+
+async def test_a_connection_is_not_used_again_after_such_an_answer(client: HttpClient, context: Context) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(OK.replace(b"Content-Length:", b"Content-Length :") + OK.replace(b"ok", b"no"))
+        await visit.request()
+
+    async with serve(behave) as server:
+        for _ in range(2):
+            assert (await client.send(context, "POST", server.url)).body == b"ok"
+        assert server.connections == 2
+
+
+def test_reading_many_small_chunks_costs_the_same_for_each() -> None:
+    def seconds(chunks: int) -> float:
+        received: list[bytes] = []
+        reader = LenientReader(is_head=False, begin=lambda *_: None, deliver=received.append, end=lambda: None)
+        data = b"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n" + b"1\nx\n" * chunks + b"0\n\n"
+        started = time.process_time()
+        reader.feed(data)
+        assert len(received) == chunks
+        return time.process_time() - started
+
+    assert min(seconds(400_000) for _ in range(3)) < 100 * min(seconds(20_000) for _ in range(3))
