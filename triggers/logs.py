@@ -16,7 +16,7 @@ from typing import TextIO, TypeAlias
 
 import msgspec
 
-from durable.secrets import Redactor
+from durable.redactor import Redactor
 from durable.values import JSON
 from triggers.settings import LogFormat, LogLevel
 

@@ -17,8 +17,9 @@ from durable.decide import raised, returned
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
 from durable.path import key
+from durable.redactor import Redactor
 from durable.runner.timeout import SuspendableTimeout
-from durable.secrets import Redactor, SecretMissing, Secrets, fill
+from durable.secrets import SecretMissing, Secrets, fill
 from durable.values import JSON, NotJSON, PayloadMissing, Value, check
 
 log = logging.getLogger("waypost.run")

@@ -10,7 +10,8 @@ from connectors import BUILT_IN
 from connectors.http import HttpConnection
 from durable.action import Action, ActionError, Context
 from durable.language.connections import FILE
-from durable.secrets import MARK, SecretMissing, Secrets
+from durable.redactor import MARK
+from durable.secrets import SecretMissing, Secrets
 from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.offered import actions

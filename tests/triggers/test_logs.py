@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from durable import metrics
-from durable.secrets import Redactor
+from durable.redactor import Redactor
 from durable.values import JSON
 from triggers import logs
 from triggers.settings import LogFormat, LogLevel

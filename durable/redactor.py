@@ -1,0 +1,338 @@
+"""Takes secret values out of texts and JSON, in every spelling in which they are likely to come back.
+
+A text is read once as it is, and once with all its escapes undone: percent-encoding, the escapes of JSON and Python,
+and HTML's entities, over each other or letter by letter. What is found there is cut out where it came from. So the cost
+is linear in the text, and does not depend on how a secret is written.
+"""
+
+import base64
+import re
+import sys
+from bisect import bisect_right
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from durable.values import JSON
+
+MARK = "***"
+"""What is written where a secret was."""
+
+SHORTEST = 4
+"""Characters from which a secret is looked for inside texts; a shorter one is replaced only where it is the whole text,
+since it would tear holes into everything else."""
+
+LONG_LINE = 16
+"""Characters from which a line of a secret with several lines (a private key) is looked for by itself."""
+
+WINDOW = 64 * 1024
+"""Characters that are looked at in one go: less than 30 ms, however they are escaped."""
+
+NODES = 2_000
+"""Values that are looked at in one go."""
+
+_LONGEST_ESCAPE = 16  # of one character, as a rule: three backslashes over each other, `&#x0000041;`
+_ROUNDS = 6
+_PERCENT = re.compile("%(?:25)*(?P<percent>[0-9A-Fa-f]{2})")
+_ENTITY = re.compile("&(?:#(?P<decimal>[0-9]{1,10})|#[xX](?P<hex>[0-9A-Fa-f]{1,10})|(?P<entity>lt|gt|amp|quot|apos));")
+_BACKSLASH = re.compile(
+    r"\\+(?:u(?P<high>[Dd][89ABab][0-9A-Fa-f]{2})\\+u(?P<low>[Dd][C-Fc-f][0-9A-Fa-f]{2})"
+    r"|u(?P<u>[0-9A-Fa-f]{4})|U(?P<long>[0-9A-Fa-f]{8})|x(?P<x>[0-9A-Fa-f]{2})|(?P<char>[^\\])|\Z)"
+)
+_ESCAPES = (_PERCENT, _ENTITY, _BACKSLASH)
+_ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
+_CONTINUATIONS = bytes(range(0x80, 0xC0))  # of a character in UTF-8, all bytes but the first
+_ALIKE = str.maketrans("+\n\r\t\b\f", " nrtbf")
+_DIGITS = str.maketrans("+-_", "  /")  # both alphabets of base64, after '+' was read as a blank
+
+Result = TypeVar("Result")
+Spans = list[tuple[int, int]]
+Slices = Generator[None, None, Result]
+"""Work that pauses after each slice, so that others get their turn."""
+
+
+class Redactor:
+    """Takes the values that it has learnt out of texts and JSON.
+
+    It knows a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
+    JSON, Python and HTML write them, in base64 at any alignment inside a longer text, in hex, and reversed. What was
+    redacted does not change when it is redacted again, unless a secret contains the mark's own asterisk.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._needles: tuple[_Needle, ...] = ()
+        self._overlap = 0
+        for value in values:
+            self.learn(value)
+
+    def learn(self, value: str) -> None:
+        """Redact this value too, from now on."""
+        if not value or value in self._known:
+            return
+        self._known |= {value}
+        self._needles += tuple(map(_Needle, sorted(_parts(value))))
+        self._overlap = max((_LONGEST_ESCAPE * len(needle.plain) + 64 for needle in self._needles), default=0)
+
+    def text(self, text: str) -> str:
+        """The text with the mark in place of every secret."""
+        return finish(self.text_in_slices(text))
+
+    def value(self, value: JSON) -> JSON:
+        """The JSON with the mark in place of every secret, in its keys too; a number that is one becomes the mark."""
+        return finish(self.value_in_slices(value))
+
+    def text_in_slices(self, text: str) -> Slices[str]:
+        """As `text`, in slices."""
+        if text in self._known:
+            return MARK
+        spans: Spans = []
+        for start, piece in self._windows(text):
+            spans += [(start + begin, start + end) for begin, end in self._find(piece)]
+            if len(piece) < len(text):
+                yield
+        return _cut_out(text, sorted(spans)) if spans else text
+
+    def value_in_slices(self, value: JSON) -> Slices[JSON]:
+        """As `value`, in slices."""
+        if not self._known:
+            return value
+        return (yield from self._walk(value, [0]))
+
+    def is_in(self, encoded: str) -> Slices[bool]:
+        """Whether there may be a secret in encoded JSON, found out in slices; where there is none, its values need not
+        be looked at one by one."""
+        if any(msgspec.json.encode(value).decode() in encoded for value in self._known if len(value) < SHORTEST):
+            return True
+        for _, piece in self._windows(encoded):
+            if self._find(piece):
+                return True
+            yield
+        return False
+
+    def _walk(self, value: JSON, count: list[int]) -> Slices[JSON]:
+        count[0] += 1
+        if count[0] % NODES == 0:
+            yield
+        match value:
+            case str():
+                return (yield from self.text_in_slices(value)) if len(value) > WINDOW else self.text(value)
+            case None | bool():
+                return value
+            case int() | float():
+                return MARK if len(text := _number(value)) >= SHORTEST and text in self._known else value
+            case dict():
+                made: dict[str, JSON] = {}
+                for key, item in value.items():
+                    made[self.text(key)] = yield from self._walk(item, count)
+                return made
+            case _:
+                items: list[JSON] = []
+                for item in value:
+                    redacted = yield from self._walk(item, count)
+                    items.append(redacted)
+                return items
+
+    def _windows(self, text: str) -> Iterator[tuple[int, str]]:
+        """The text in pieces that overlap, so that every secret is whole in one of them."""
+        if not self._needles:
+            return
+        size = max(WINDOW, 2 * self._overlap)
+        if len(text) <= size:
+            yield 0, text
+            return
+        for start in range(0, len(text) - self._overlap, size - self._overlap):
+            yield start, text[start : start + size]
+
+    def _find(self, text: str) -> Spans:
+        """Where the secrets are in a text."""
+        lowered = text.lower() if text.isascii() else _lower(text)
+        spans = [span for needle in self._needles for span in needle.find(text, lowered)]
+        if "%" not in text and "\\" not in text and "&" not in text and "+" not in text:
+            return spans
+        plain = _Unescaped(text)
+        lowered = plain.text.lower()
+        return spans + [
+            plain.origin(span) for needle in self._needles for span in needle.find_unescaped(plain.text, lowered)
+        ]
+
+
+def finish(slices: Slices[Result]) -> Result:
+    """All of the work at once."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # typeshed has no type for it
+
+
+def _number(value: int | float) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _parts(value: str) -> set[str]:
+    """What to look for inside texts because of a value: itself, trimmed, and its long lines by themselves."""
+    lines = {line.strip() for line in value.splitlines()}
+    long = {line for line in lines if len(line) >= LONG_LINE and not line.startswith("-----")}
+    return {part for part in {value, value.strip(), *long} if len(part) >= SHORTEST}
+
+
+def _lower(text: str) -> str:
+    """The text with small letters, as long as before: `İ` has two of them."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
+
+
+def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with one mark for each group of overlapping spans, which come in order."""
+    kept: list[str] = []
+    end = 0
+    for start, stop in spans:
+        if start >= end:
+            kept += [text[end:start], MARK]
+        end = max(end, stop)
+    return "".join([*kept, text[end:]])
+
+
+# -- what is looked for -----------------------------------------------------------------------------------------
+
+
+class _Needle:
+    """A secret in the spellings that are looked for."""
+
+    def __init__(self, value: str) -> None:
+        data = value.encode("utf-8", "surrogatepass")
+        self.plain = _lower(value)
+        self._others = (self.plain[::-1], data.hex())
+        self._unescaped = _Unescaped(value).text.lower()
+        self._cores = tuple(_base64_core(data, alignment) for alignment in range(3))
+        self._literals = tuple(max(re.split("[+/]", core), key=len) for core in self._cores)
+
+    def find(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
+        """Where it is in a text, of which the letters were made small."""
+        for needle in (self.plain, *self._others):
+            if needle in lowered:
+                yield from _occurrences(needle, lowered)
+        yield from self._find_base64(text)
+
+    def find_unescaped(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
+        """Where it is in a text without escapes."""
+        if len(self._unescaped) >= SHORTEST and self._unescaped in lowered:
+            yield from _occurrences(self._unescaped, lowered)
+        yield from self._find_base64(text)
+
+    def _find_base64(self, text: str) -> Iterator[tuple[int, int]]:
+        """With the padding, and the digit before it that holds the last bits."""
+        for core, literal in zip(self._cores, self._literals, strict=True):
+            if literal in text:
+                digits = text.translate(_DIGITS)
+                for start, end in _occurrences(core.translate(_DIGITS), digits):
+                    padding = _PADDING.match(text, end)
+                    yield start, padding.end() if padding else end
+
+
+_PADDING = re.compile("[A-Za-z0-9+/_-]?(?:=|%3[dD]){1,2}")
+
+
+def _occurrences(needle: str, text: str) -> Iterator[tuple[int, int]]:
+    start = text.find(needle) if needle else -1
+    while start >= 0:
+        yield start, start + len(needle)
+        start = text.find(needle, start + 1)
+
+
+def _base64_core(data: bytes, alignment: int) -> str:
+    """The digits that the value alone decides when it begins `alignment` bytes (modulo 3) into what is encoded."""
+    data = bytes(alignment) + data
+    return base64.b64encode(data).decode()[-(-8 * alignment // 6) : 8 * len(data) // 6]
+
+
+# -- escapes ----------------------------------------------------------------------------------------------------
+
+
+class _Unescaped:
+    """A text without its escapes, as the bytes of UTF-8 (each a character, up to `ÿ`).
+
+    A '+' becomes the blank that it is in a form, and a line's end the 'n' that is left of its escape: a backslash that
+    is meant and one that begins an escape cannot be told apart. Where characters come from is found out only if
+    somebody asks.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._source = text
+        self._steps: list[tuple[re.Pattern[str], str]] = []
+        self.text = self._undo_all(_as_bytes(text)).translate(_ALIKE)
+        self._origins: list[_Origins] = []
+
+    def origin(self, span: tuple[int, int]) -> tuple[int, int]:
+        """Where in the text before it a part of this one comes from."""
+        if not self._origins:
+            self._origins = [_Origins(escape, before) for escape, before in reversed(self._steps)]
+        start, end = span
+        for origins in self._origins:
+            start, end = origins.of(start), origins.of(end)
+        if self._source.isascii():
+            return start, end
+        data = self._source.encode("utf-8", "surrogatepass")
+        start, end = (len(data[:place].translate(None, _CONTINUATIONS)) for place in (start, end))
+        return start, end
+
+    def _undo_all(self, text: str) -> str:
+        """Undo one kind of escape after the other until there is none."""
+        for _ in range(_ROUNDS):
+            before = text
+            for escape in _ESCAPES:
+                made = escape.sub(_unescape, text)
+                if made != text:
+                    self._steps.append((escape, text))
+                    text = made
+            if text == before:
+                break
+        return text
+
+
+def _as_bytes(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    """What an escape stands for, as bytes of UTF-8."""
+    kind = escape.lastgroup
+    match kind:
+        case None:
+            return ""  # backslashes at the end
+        case "percent":
+            return chr(int(escape[kind], 16))
+        case "char":
+            return escape[kind]
+        case "low":
+            pair = 0x10000 + ((int(escape["high"], 16) - 0xD800) << 10) + int(escape["low"], 16) - 0xDC00
+            return _as_bytes(chr(pair))
+        case "entity":
+            return _ENTITIES[escape[kind]]
+    number = int(escape[kind], 10 if kind == "decimal" else 16)
+    return _as_bytes(chr(number)) if number <= sys.maxunicode else escape[0]
+
+
+class _Origins:
+    """Where what is made of a text by undoing its escapes comes from: each escape with what it became."""
+
+    def __init__(self, escapes: re.Pattern[str], text: str) -> None:
+        self._starts: list[int] = []
+        self._escapes: list[tuple[int, int, int]] = []
+        gone = 0
+        for escape in escapes.finditer(text):
+            start = escape.start() - gone
+            end = start + len(_unescape(escape))
+            self._starts.append(start)
+            self._escapes.append((end, escape.start(), escape.end()))
+            gone = escape.end() - end
+
+    def of(self, place: int) -> int:
+        """The place in the text from which a place in what became of it comes."""
+        index = bisect_right(self._starts, place) - 1
+        if index < 0:
+            return place
+        made_end, start, end = self._escapes[index]
+        return start if place < made_end else end + place - made_end
