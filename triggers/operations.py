@@ -13,10 +13,12 @@ from triggers.folder import Folder
 class Operations:
     """Answers `/health`, `/ready` and `/metrics`."""
 
-    def __init__(self, journal: Journal, runner: Runner, folder: Folder) -> None:
+    def __init__(self, journal: Journal, runner: Runner, folder: Folder, largest_body: int) -> None:
         self._journal = journal
         self._runner = runner
         self._folder = folder
+        self._room = 2 * largest_body
+        """Bytes that a delivery of the largest body takes at most: the event, and what a run is given of it."""
 
     def routes(self) -> list[Route]:
         return [
@@ -43,7 +45,11 @@ class Operations:
         return JSONResponse({"ready": True, "invalid": invalid})
 
     async def _unwritable(self) -> str | None:
-        return None if await self._journal.is_writable() else "the journal takes no writes"
+        if self._journal.damage:
+            return self._journal.damage
+        if await self._journal.is_writable(self._room):
+            return None
+        return "the journal takes no writes, or the disk has no room for a delivery"
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text exposition."""

@@ -29,6 +29,7 @@ from durable.action import Connector
 from durable.clock import new_id, now
 from durable.ids import first_id
 from durable.journal import Journal
+from durable.journal.files import create_private, make_private
 from durable.runner import Limits, Runner
 from durable.runner.attempt import Workbench
 from durable.runner.recovery import Recovery
@@ -142,7 +143,7 @@ async def compose(
         api = Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic))
         app = Starlette(
             routes=[
-                *Operations(journal, runner, folder).routes(),
+                *Operations(journal, runner, folder, settings.max_body_bytes).routes(),
                 Route(f"{PREFIX}/{{path:path}}", webhooks, methods=METHODS),
                 *Waits(runner, journal, now, bounds, limiters.addresses).routes(),
                 Mount("/api", app=api.app()),
@@ -220,11 +221,14 @@ async def at_work(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     recovering = asyncio.create_task(_recover(service))
     reloading = asyncio.create_task(service.reload.watch())
+    watching = [asyncio.create_task(work) for work in (service.journal.watch(), service.journal.examine())]
     scheduler = _sweeping(service.recovery)
     alarm = Alarm(service.schedules)
     if fires_schedules:
         alarm.start(scheduler)
     address_file = service.data / ADDRESS_FILE
+    make_private([address_file])
+    create_private(address_file)
     address_file.write_text(json.dumps({"url": _local_url(listener), "pid": os.getpid()}))
     try:
         yield serving
@@ -234,6 +238,8 @@ async def at_work(
         await service.schedules.close()
         recovering.cancel()
         reloading.cancel()
+        for each in watching:
+            each.cancel()
         service.runner.begin_draining()
         server.stop()
         await serving
@@ -261,7 +267,7 @@ def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
 
 def _end(error: BaseException) -> None:
     """The journal cannot tell what is durable any more: end the process, and let recovery find out."""
-    log.critical("the journal failed: %s; the process ends, and the next start recovers", error)
+    log.critical("the journal failed: %s; the process ends, and the next start recovers what the journal has", error)
     logs.flush()
     os._exit(1)
 

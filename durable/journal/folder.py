@@ -5,9 +5,10 @@ import json
 import os
 import re
 import socket
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from durable.journal.units import DataFolderInUse, DataFolderUnfit
 
@@ -66,31 +67,108 @@ def _character(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 8))
 
 
-def lock(folder: Path) -> IO[str]:
-    """Take the folder for this process, until the answer is closed or the process ends; raises `DataFolderInUse`."""
-    holder = (folder / LOCK_NAME).open("a+")
-    try:
-        fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with holder:
-            raise DataFolderInUse(
-                f"the data folder {folder} is in use by {_owner(holder)}; stop that process, or give this one a "
-                "folder of its own with --data"
-            ) from None
-    holder.truncate(0)
-    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-    json.dump(owner, holder)
-    holder.flush()
-    return holder
+class FolderLock:
+    """The lock of a data folder, held until it is released or the process ends. Its file says who holds it, whether the
+    folder has a journal, and how the process before ended: `before` is what that one left there."""
+
+    def __init__(self, file: IO[str], before: Mapping[str, object]) -> None:
+        self._file = file
+        self.before = before
+        self._owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+
+    @classmethod
+    def take(cls, folder: Path) -> Self:
+        """Take the folder for this process; raises `DataFolderInUse`."""
+        file = os.fdopen(os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                raise DataFolderInUse(
+                    f"the data folder {folder} is in use by {_owner(_read(file))}; stop that process, or give this "
+                    "one a folder of its own with --data"
+                ) from None
+        return cls(file, _read(file))
+
+    @property
+    def had_journal(self) -> bool:
+        """Whether a process before this one has made a journal in the folder."""
+        return self.before.get("journal") is True
+
+    @property
+    def ended_cleanly(self) -> bool:
+        """Whether the process before this one closed its journal."""
+        return "closed" in self.before
+
+    def hold(self, *, has_journal: bool) -> None:
+        """Write down who holds it."""
+        self._write(self._owner | {"journal": has_journal})
+
+    def release(self, *, is_clean: bool) -> None:
+        """Let the folder go; `is_clean` says that its journal was closed."""
+        if is_clean and not self._file.closed:
+            self._write(self._owner | {"journal": True, "closed": _now()})
+        self._file.close()
+
+    def _write(self, said: Mapping[str, object]) -> None:
+        self._file.seek(0)
+        self._file.write(json.dumps(said))
+        self._file.truncate()
+        self._file.flush()
 
 
-def _owner(holder: IO[str]) -> str:
-    holder.seek(0)
+def read_lock(folder: Path) -> Mapping[str, object]:
+    """What the last process left in a folder's lock; empty if there was none."""
     try:
-        owner = json.load(holder)
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (ValueError, KeyError, TypeError):  # it has only just taken the lock
+        with (folder / LOCK_NAME).open() as file:
+            return _read(file)
+    except OSError:
+        return {}
+
+
+def _read(file: IO[str]) -> Mapping[str, object]:
+    file.seek(0)
+    try:
+        said = json.load(file)
+    except ValueError:  # it has only just been made
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _owner(said: Mapping[str, object]) -> str:
+    try:
+        return f"process {said['pid']} on {said['host']} since {said['since']}"
+    except KeyError:
         return "another process"
+
+
+def ensure_kept(folder: Path, database: Path, *, had_journal: bool) -> None:
+    """Refuse with `DataFolderUnfit` a folder whose lock tells of a journal that is not there any more."""
+    size = database.stat().st_size if database.exists() else None
+    if had_journal and not size:
+        raise DataFolderUnfit(
+            f"{database} is {'missing' if size is None else 'empty'}, but {folder / LOCK_NAME} says that a service "
+            f"kept its journal there: restore a backup of the folder; to begin with an empty journal, remove "
+            f"{LOCK_NAME} too"
+        )
+
+
+def explain_denied(folder: Path) -> str:
+    """Why a folder may not be used, where it belongs to somebody else; empty otherwise."""
+    try:
+        found = (folder if folder.exists() else folder.parent).stat()
+    except OSError:
+        return ""
+    if found.st_uid == os.geteuid() or os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    return (
+        f" (the folder belongs to user {found.st_uid}, and this process is user {os.geteuid()}: `chown -R "
+        f"{os.geteuid()} {folder}`, for a Docker volume within a container as root, or run as that user)"
+    )
 
 
 def flush(folder: Path) -> None:

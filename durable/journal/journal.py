@@ -6,15 +6,19 @@ cancelled. All times come in as wall-clock milliseconds.
 """
 
 import asyncio
+import contextlib
+import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable.history import AnyEntry
-from durable.journal.folder import flush, lock, prepare
+from durable.journal.cursor import Cursor
+from durable.journal.files import make_private
+from durable.journal.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare
 from durable.journal.migrate import migrate
 from durable.journal.reads import Reads
 from durable.journal.sqlite import SQLite
@@ -26,7 +30,10 @@ from durable.journal.units import (
     Claimed,
     DataFolderUnfit,
     Delivery,
+    JournalBroken,
     JournalBusy,
+    JournalClosed,
+    JournalDamaged,
     JournalError,
     PostOutcome,
     RunView,
@@ -36,12 +43,18 @@ from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.values import Value
 
+PROBE_BYTES = 64 * 1024
+"""Bytes that are written to see whether a delivery could be: more than a usual one, with its event and run, takes."""
+
+WATCH_SECONDS = 1.0
+
 
 class Journal(Reads):
     """A node's journal; to be used from one event loop."""
 
-    def __init__(self, database: SQLite, node: str, writer: Writer, lock: IO[str], max_waiting: int) -> None:
+    def __init__(self, database: SQLite, node: str, writer: Writer, lock: FolderLock, max_waiting: int) -> None:
         super().__init__(database)
+        self._folder = database.path.parent
         self._writer = writer
         self._writes = Writes(database.statements(), node)
         self.node = node
@@ -66,7 +79,7 @@ class Journal(Reads):
         """Commit everything that is queued, tidy the files and let the data folder go."""
         await super().close()
         await self._writer.close()
-        self._lock.close()
+        self._lock.release(is_clean=not self._writer.is_broken)
 
     @property
     def waiting(self) -> int:
@@ -146,32 +159,67 @@ class Journal(Reads):
         """Make a key of the API worthless; False if there is none of that id that is still worth something."""
         return self._writer.submit(self._writes.revoke_key(id, at))
 
-    async def is_writable(self) -> bool:
-        """Whether a small write can be committed now."""
+    async def is_writable(self, room: int = PROBE_BYTES) -> bool:
+        """Whether a delivery can be kept now: a usual one is written, and there is room on the disk for one of `room`
+        bytes."""
         try:
-            await asyncio.shield(self._writer.submit(self._writes.probe()))
-        except JournalError:
+            await asyncio.shield(self._writer.submit(self._writes.probe(PROBE_BYTES)))
+            return await asyncio.to_thread(self._has_room, room)
+        except (JournalError, OSError):
             return False
-        return True
+
+    def _has_room(self, room: int) -> bool:
+        return shutil.disk_usage(self._folder).free >= room
+
+    async def watch(self, every: float = WATCH_SECONDS) -> None:
+        """Look every second whether the journal's files are still in place, though nobody writes; until it is
+        closed."""
+        while True:
+            try:
+                await asyncio.shield(self._writer.submit(_nothing))
+            except (JournalClosed, JournalBroken):
+                return
+            except JournalError:
+                pass  # somebody holds the database: the next look is soon
+            await asyncio.sleep(every)
+
+    async def examine(self) -> None:
+        """Look for damage in the whole file, if the process before did not close it; what is found stands in
+        `damage`."""
+        if self._lock.ended_cleanly or not self._lock.before:
+            return
+        with contextlib.suppress(JournalDamaged):  # noted already: the check itself met it
+            if problems := await self.problems(is_quick=True):
+                self.report_damage("; ".join(problems[:3]))
 
     def _ensure_room(self) -> None:
         if self._writer.waiting >= self._max_waiting:
             raise JournalBusy(f"{self._writer.waiting} units wait for their commit; try again in a moment")
 
 
-def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, IO[str]]:
+def _nothing(cursor: Cursor) -> None:
+    """A unit that writes nothing: the writer looks after its files with each commit."""
+
+
+def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLock]:
     try:
         prepare(folder)
-        holder = lock(folder)
+        lock = FolderLock.take(folder)
         try:
+            ensure_kept(folder, database.path, had_journal=lock.had_journal)
+            lock.hold(has_journal=lock.had_journal)
+            make_private((*database.files, folder / LOCK_NAME))
             if migrate(database.migrations()):
                 flush(folder)
-            return database.connect(), holder
+            connection = database.connect()
+            lock.hold(has_journal=True)
+            return connection, lock
         except BaseException:
-            holder.close()
+            lock.release(is_clean=False)
             raise
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         reason = getattr(error, "orig", error)  # the driver's own words, without the statement
         raise DataFolderUnfit(
-            f"the data folder {folder} cannot be used: {reason}; mend that, or choose another folder with --data"
+            f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; mend that, or choose another "
+            "folder with --data"
         ) from error

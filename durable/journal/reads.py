@@ -5,6 +5,7 @@ row that was seen, so pages stay stable while new rows come.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any, Protocol, TypeVar, get_args
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, func, select
+from sqlalchemy.exc import DBAPIError
 
 from durable.history import AnyEntry, EndStatus, RunStatus, State, decode_entries
 from durable.journal.migrate import ensure_current
@@ -37,6 +39,7 @@ from durable.journal.units import (
     DeliveryRow,
     Event,
     JournalBusy,
+    JournalDamaged,
     Message,
     RunRow,
     ScheduleRow,
@@ -45,6 +48,8 @@ from durable.journal.units import (
 from durable.journal.writes import unpack
 
 Read = TypeVar("Read")
+
+log = logging.getLogger("waypost.journal")
 
 THREADS = 4
 
@@ -65,7 +70,9 @@ class Readable(Protocol):
 
     def readers(self) -> Engine: ...
 
-    def problems(self, connection: Connection) -> list[str]: ...
+    def problems(self, connection: Connection, *, is_quick: bool = False) -> list[str]: ...
+
+    def is_damage(self, error: BaseException) -> bool: ...
 
 
 class Reads:
@@ -77,10 +84,15 @@ class Reads:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="journal-read")
         self._short_scans = ThreadPoolExecutor(SCANS, thread_name_prefix="journal-scan")
         self._long_scans = ThreadPoolExecutor(1, thread_name_prefix="journal-long-scan")
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="journal-check")
+        self._checking: Any = None
         self._waiting_scans = 0
+        self.damage: str | None = None
 
     async def close(self) -> None:
-        for threads in (self._threads, self._short_scans, self._long_scans):
+        if checking := self._checking:
+            checking.interrupt()
+        for threads in (self._threads, self._short_scans, self._long_scans, self._checks):
             await asyncio.to_thread(threads.shutdown, cancel_futures=threads is not self._threads)
         self._engine.dispose()
 
@@ -190,9 +202,26 @@ class Reads:
         """Every key of the API that was ever made, the oldest first."""
         return await self._all(select(api_keys).order_by(api_keys.c.id), lambda row: ApiKey(**row._mapping))
 
-    async def integrity(self) -> list[str]:
-        """What a check of the whole database finds wrong; it reads everything."""
-        return await self._read(self._readable.problems)
+    async def problems(self, *, is_quick: bool = False) -> list[str]:
+        """What a check of the whole database finds wrong; it reads everything. To close the journal ends it."""
+
+        def check(connection: Connection) -> list[str]:
+            self._checking = connection.connection.driver_connection
+            try:
+                return self._readable.problems(connection, is_quick=is_quick)
+            finally:
+                self._checking = None
+
+        return await self._read(check, self._checks)
+
+    def report_damage(self, what: str) -> None:
+        """Note what is wrong with the file, once; it stays so until the process ends."""
+        if self.damage is None:
+            self.damage = (
+                f"the journal is damaged ({what}): stop the service, keep a copy of the data folder, and restore a "
+                "backup; `waypost doctor` examines it"
+            )
+            log.error("%s", self.damage)
 
     # -- for advancing runs
 
@@ -242,8 +271,14 @@ class Reads:
 
     async def _read(self, read: Callable[[Connection], Read], threads: ThreadPoolExecutor | None = None) -> Read:
         def work() -> Read:
-            with self._engine.connect() as connection:
-                return read(connection)
+            try:
+                with self._engine.connect() as connection:
+                    return read(connection)
+            except DBAPIError as error:
+                if not self._readable.is_damage(error.orig or error):
+                    raise
+                self.report_damage(str(error.orig))
+                raise JournalDamaged(str(self.damage)) from error
 
         return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
 

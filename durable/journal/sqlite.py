@@ -12,7 +12,10 @@ from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.dialects import sqlite
 
+from durable.journal.files import OpenFiles, create_private
+from durable.journal.folder import LOCK_NAME
 from durable.journal.statements import Statements
+from durable.journal.units import FilesReplaced
 from durable.journal.writer import Connection, Fault
 
 FILE_NAME = "journal.sqlite"
@@ -47,19 +50,44 @@ class SQLite:
     begin = "BEGIN IMMEDIATE"
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
+        self.path = folder.absolute() / FILE_NAME
+        self._open_files: OpenFiles | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Its files, whether or not they are there."""
+        return (self.path, *(self.path.with_name(f"{FILE_NAME}{ending}") for ending in ("-wal", "-shm", "-journal")))
 
     def statements(self) -> Statements:
         return Statements(sqlite.dialect(paramstyle="named"), sqlite.insert)
 
     def connect(self) -> sqlite3.Connection:
         """The connection that writes; the file is created if there is none."""
+        create_private(self.path)
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        connection.execute("BEGIN IMMEDIATE")  # makes the WAL and its index
+        connection.execute("COMMIT")
+        if self._open_files:
+            self._open_files.close()
+        self._open_files = OpenFiles(self.path, (self.path.with_name(LOCK_NAME), self.path.parent))
         return connection
+
+    def ensure_in_place(self, connection: Connection) -> None:
+        """Raise `FilesReplaced` unless the files are those that were opened. Where the database itself is, what its WAL
+        holds is moved into it first, so that nothing that was accepted is lost."""
+        if self._open_files is None:
+            return
+        try:
+            self._open_files.ensure_in_place()
+        except FilesReplaced:
+            if self._open_files.holds_database():
+                with contextlib.suppress(sqlite3.Error):
+                    connection.cursor().execute("PRAGMA wal_checkpoint(FULL)", {})
+            raise
 
     def migrations(self) -> Engine:
         """An engine whose transactions hold the write lock from their beginning."""
@@ -74,6 +102,8 @@ class SQLite:
         )
 
     def fault(self, error: Exception) -> Fault:
+        if isinstance(error, FilesReplaced):
+            return "broken"
         code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):  # the latter: no room for the WAL's index
             return "full"
@@ -81,14 +111,22 @@ class SQLite:
             return "busy"
         return "broken" if code & 0xFF in _BROKEN else "refused"
 
+    def is_damage(self, error: BaseException) -> bool:
+        """Whether an error of a read means that the file itself is damaged."""
+        code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK
+        return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
+
     def finish(self, connection: Connection) -> None:
         with contextlib.suppress(sqlite3.Error):  # what is not moved now stays in the WAL, as durable as before
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)", {})
         connection.close()
+        if self._open_files:
+            self._open_files.close()
 
-    def problems(self, connection: CoreConnection) -> list[str]:
-        """What a check of the whole file finds."""
-        found = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+    def problems(self, connection: CoreConnection, *, is_quick: bool = False) -> list[str]:
+        """What a check of the whole file finds; a quick one does not compare the indexes with their tables."""
+        check = "quick_check" if is_quick else "integrity_check"
+        found = connection.exec_driver_sql(f"PRAGMA {check}").scalars().all()
         return [str(problem) for problem in found if problem != "ok"]
 
     def _reader(self) -> sqlite3.Connection:

@@ -7,11 +7,8 @@ from collections.abc import Callable
 
 from sqlalchemy import (
     ClauseElement,
-    Integer,
-    String,
     Table,
     bindparam,
-    cast,
     delete,
     literal_column,
     select,
@@ -115,5 +112,4 @@ class Statements:
         )
 
         probe = insert(meta)
-        counted = cast(cast(meta.c.value, Integer) + literal_column("1"), String)
-        self.probe = sql(probe.on_conflict_do_update(index_elements=["name"], set_={"value": counted}))
+        self.probe = sql(probe.on_conflict_do_update(index_elements=["name"], set_={"value": probe.excluded.value}))

@@ -8,6 +8,8 @@ A *unit* is what one caller asked to commit: whole or absent.
     ├── JournalFull         the disk is full; nothing was written, the same unit may be tried again
     ├── JournalBusy         too many units wait, or somebody holds the database; nothing was written
     ├── JournalClosed       the journal does not take units any more
+    ├── FilesReplaced       a file of the journal was removed or replaced while it was open: the process must end
+    ├── JournalDamaged      the database cannot be read: its file is damaged
     ├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
     ├── RunUnreadable          something that a run needs is damaged or missing, or a newer Waypost wrote it
     ├── DataFolderInUse     another process works on the data folder
@@ -52,6 +54,18 @@ class JournalClosed(JournalError):
 
 class JournalBroken(JournalError):
     """Writing failed in a way that leaves the outcome unknown; only a restart can tell what was written."""
+
+
+class FilesReplaced(JournalError):
+    """A file of the journal is not the one that was opened; `name` is the file's."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"{name} was {what} while the service was running, and nothing was accepted since")
+        self.name = name
+
+
+class JournalDamaged(JournalError):
+    """The database cannot be read; the message says what SQLite found, and what to do."""
 
 
 class RunUnreadable(JournalError):

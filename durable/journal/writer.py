@@ -56,6 +56,9 @@ class Database(Protocol):
 
     def fault(self, error: Exception) -> Fault: ...
 
+    def ensure_in_place(self, connection: Connection) -> None:
+        """Raise an error that is `broken` unless what was committed is where the next process looks for it."""
+
     def finish(self, connection: Connection) -> None:
         """Leave the database tidy and close the connection."""
 
@@ -100,6 +103,11 @@ class Writer:
         gathered, self._gathered = self._gathered, []
         for waiting in gathered:
             self._queue.put(waiting)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether writing failed for good."""
+        return self._refusal is not None and self._refusal[0] is JournalBroken
 
     async def close(self) -> None:
         """Commit everything that is queued, then end."""
@@ -158,6 +166,7 @@ class Writer:
             except JournalError as refusal:
                 answers.append((future, refusal))
         self._connection.commit()
+        self._database.ensure_in_place(self._connection)  # before anybody is told that it is durable
         metrics.commit(len(batch), perf_counter() - began)
         return answers
 

@@ -4,6 +4,7 @@ A method prepares a unit in the caller's thread (values are encoded, parameters 
 executes inside its transaction. A unit that raises a `JournalError` has written nothing.
 """
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -346,9 +347,11 @@ class Writes:
 
         return unit
 
-    def probe(self) -> Unit[None]:
+    def probe(self, size: int) -> Unit[None]:
+        value = os.urandom(8).hex().ljust(size, "0")
+
         def unit(cursor: Cursor) -> None:
-            cursor.execute(self._sql.probe, {"name": "probe", "value": "1"})
+            cursor.execute(self._sql.probe, {"name": "probe", "value": value})
 
         return unit
 

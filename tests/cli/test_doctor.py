@@ -51,6 +51,7 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
     write(used, "broken", "steps: 1\n")
     (used / ".waypost" / "api.key").chmod(0o644)
     (used / ".waypost").chmod(0o777)
+    (used / ".waypost" / "journal.sqlite").chmod(0o644)
     code, found = _found(used, WAYPOST_PORT=port, WAYPOST_PROT="1", WAYPOST_SECRET_DEMO="")
     assert code == 1
     assert {name for name, each in found.items() if each["state"] == "wrong"} == {"pipelines", "API key", "port"}
@@ -58,7 +59,9 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
         "settings",
         "secrets",
         "data folder",
+        "data files",
     }
+    assert found["data files"]["cure"] == "chmod 600 .waypost/journal.sqlite"
     assert found["API key"]["cure"] == "chmod 600 .waypost/api.key"
     assert "another process" in found["port"]["found"]
     assert "broken.yaml" in found["pipelines"]["found"]

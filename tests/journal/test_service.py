@@ -86,7 +86,7 @@ async def test_a_working_journal_is_writable_and_whole(journal: Journal) -> None
 
     assert await journal.is_writable()
     assert await journal.is_writable()
-    assert await journal.integrity() == []
+    assert await journal.problems() == []
 
 
 async def test_pages_stay_stable_while_new_runs_come(journal: Journal) -> None:

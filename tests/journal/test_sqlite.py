@@ -209,7 +209,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
     assert {run: entries for run, entries in acknowledged.items() if kept.get(run, 0) < entries} == {}
     for run, sequence in kept.items():
         assert len(await journal.history(run)) == sequence
-    assert await journal.integrity() == []
+    assert await journal.problems() == []
     await journal.close()
 
 
@@ -233,7 +233,7 @@ async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -
     await journal.append(run, 1, 1, [given.completed(output=given.LARGE)], given.RUNNING)
     assert await journal.is_writable()
     assert len(await journal.history(run)) == 2
-    assert await journal.integrity() == []
+    assert await journal.problems() == []
     await journal.close()
 
 
@@ -271,7 +271,7 @@ async def test_an_io_error_ends_the_journal_and_loses_nothing_that_was_acknowled
     for version, answer in answers.items():
         if answer == "kept":
             assert await journal.definition(version)
-    assert await journal.integrity() == []
+    assert await journal.problems() == []
     await journal.close()
 
 

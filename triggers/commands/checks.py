@@ -1,5 +1,6 @@
 """What `waypost doctor` examines: each check says what it found, and what to do where something is wrong."""
 
+import contextlib
 import errno
 import os
 import platform
@@ -22,8 +23,9 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable.clock import now
-from durable.journal import JournalError, Reads, open_reader
-from durable.journal.folder import file_system, prepare
+from durable.journal import JournalDamaged, JournalError, Reads, open_reader
+from durable.journal.files import OTHERS
+from durable.journal.folder import ensure_kept, file_system, prepare, read_lock
 from durable.journal.sqlite import FILE_NAME
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
@@ -167,6 +169,16 @@ class Asked(Secrets):
             self.missing.add(name)
         return found
 
+    def readable_files(self) -> dict[str, Path]:
+        """The variables whose files everybody can read, and those files."""
+        found: dict[str, Path] = {}
+        for name in self.names():
+            path = Path(self._environment.get(f"{PREFIX}{name}_FILE", ""))
+            with contextlib.suppress(OSError, ValueError):
+                if path.is_file() and path.stat().st_mode & stat.S_IROTH:
+                    found[f"{PREFIX}{name}_FILE"] = path
+        return found
+
 
 def _written(place: Place) -> Iterator[Finding]:
     """Pipelines and connections, and the secrets that they name."""
@@ -207,6 +219,9 @@ def _connections(known: Connections) -> Finding:
 
 
 def _secrets(asked: Asked) -> Finding:
+    if wide := asked.readable_files():
+        named, paths = ", ".join(wide), " ".join(map(str, wide.values()))
+        return Finding("secrets", "warning", f"every user of this machine can read {named}", f"chmod 600 {paths}")
     if asked.missing:
         names = sorted(asked.missing)
         cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE, where the service starts"
@@ -231,11 +246,25 @@ def _data_folder(data: Path) -> Iterator[Finding]:
         yield Finding("data folder", "wrong", reason, cure if isinstance(error, OSError) else None)
         return
     found = f"{data} on {_kind(data) or 'a file system of unknown kind'}, mode {mode:04o}"
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        yield Finding("data folder", "warning", f"{found}: others can change it", f"chmod 700 {data}")
+    if mode & OTHERS:
+        what = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "look into"
+        yield Finding("data folder", "warning", f"{found}: others can {what} it", f"chmod 700 {data}")
     else:
         yield Finding("data folder", "ok", found)
+    yield from _files(data)
     yield _flushes(flush)
+
+
+def _files(data: Path) -> Iterator[Finding]:
+    """What in the data folder others can read; the API's key has a finding of its own."""
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in sorted(data.iterdir()) if path.name != KEY_FILE}
+    if wide := [path for path, mode in modes.items() if mode & OTHERS and path.is_file()]:
+        named = ", ".join(f"{path.name} has mode {modes[path]:04o}" for path in wide[:3])
+        more = f", and {len(wide) - 3} more" if wide[3:] else ""
+        cure = f"chmod 600 {' '.join(map(str, wide[:3]))}"
+        yield Finding("data files", "warning", f"others can read what runs hold: {named}{more}", cure)
+    else:
+        yield Finding("data files", "ok", "only their owner can read them")
 
 
 def _future_folder(data: Path) -> Finding:
@@ -279,7 +308,7 @@ def _key(place: Place) -> Finding:
     except OSError:
         found = "set" if place.key() else f"{path} is made by the first start"
         return Finding("API key", "ok", found)
-    if mode & 0o077:
+    if mode & OTHERS:
         return Finding("API key", "wrong", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
     return Finding("API key", "ok", f"{path}, mode {mode:04o}")
 
@@ -288,15 +317,22 @@ def _key(place: Place) -> Finding:
 
 
 async def _journal(data: Path) -> AsyncIterator[Finding]:
+    try:
+        ensure_kept(data, data / FILE_NAME, had_journal=read_lock(data).get("journal") is True)
+    except JournalError as error:
+        yield Finding("journal", "wrong", str(error))
+        return
     if _nearest(data / FILE_NAME) != (data / FILE_NAME).absolute():
         yield Finding("journal", "ok", "there is none yet")
         return
     try:
         reads = await open_reader(data)
         try:
-            problems, newest = await reads.integrity(), await _newest(reads)
+            problems, newest = await reads.problems(), await _newest(reads)
         finally:
             await reads.close()
+    except JournalDamaged as error:
+        problems, newest = [str(error.__cause__ and getattr(error.__cause__, "orig", error.__cause__))], 0
     except JournalError as error:
         yield Finding("journal", "wrong", str(error))
         return

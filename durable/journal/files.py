@@ -1,0 +1,75 @@
+"""The journal's files on the disk: for their owner only, and still the ones that were opened.
+
+SQLite goes on writing to a file that was removed or replaced: its commits succeed, and are gone when the process ends.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+from durable.journal.units import FilesReplaced
+
+Identity: TypeAlias = tuple[int, int]
+"""Device and inode."""
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+"""The bits of a mode that let others in."""
+
+_WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+
+
+def make_private(paths: Iterable[Path]) -> None:
+    """Take the files that there are away from everybody but their owner, as far as this process may."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & OTHERS:
+                path.chmod(mode & ~OTHERS)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file for its owner only, unless it is there. SQLite gives its other files the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+class OpenFiles:
+    """The files of an open database, as they were when it was opened; `others` must stay too."""
+
+    def __init__(self, database: Path, others: Iterable[Path]) -> None:
+        self._database = str(database)
+        self._wal = f"{database}-wal"
+        names = (self._database, self._wal, f"{database}-shm", *map(str, others))
+        self._identities = {name: identity for name in names if (identity := _identity(name))}
+        # Only the WAL may be opened beside SQLite: to close the database would give up SQLite's locks on it.
+        self._wal_file = os.open(self._wal, os.O_RDONLY) if self._wal in self._identities else None
+
+    def close(self) -> None:
+        if self._wal_file is not None:
+            os.close(self._wal_file)
+            self._wal_file = None
+
+    def ensure_in_place(self) -> None:
+        """Raise `FilesReplaced` unless every file is still the one that was opened. It takes some 10 µs."""
+        for name, identity in self._identities.items():
+            if (found := _identity(name)) != identity:
+                raise FilesReplaced(name, "replaced" if found else "removed")
+        if os.stat(self._database).st_size == 0:
+            raise FilesReplaced(self._database, "emptied")
+        if self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in (b"", *_WAL_MAGIC):
+            raise FilesReplaced(self._wal, "overwritten")
+
+    def holds_database(self) -> bool:
+        """Whether the database itself is still in place, so that what is in the WAL can be moved into it."""
+        is_there = _identity(self._database) == self._identities.get(self._database)
+        return is_there and os.stat(self._database).st_size > 0
+
+
+def _identity(name: str) -> Identity | None:
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,263 @@
+"""SQLite's files: private, and still those that were opened."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from durable.journal import DataFolderUnfit, FilesReplaced, Journal, JournalBroken, JournalDamaged
+from durable.journal.folder import LOCK_NAME
+from durable.journal.sqlite import FILE_NAME
+from tests.journal import given
+
+pytestmark = pytest.mark.anyio
+
+
+class Opened:
+    """A journal, and what it ended with."""
+
+    def __init__(self) -> None:
+        self.fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    async def open(self, folder: Path) -> Journal:
+        return await Journal.open(folder, node="node-1", on_fatal=self.fatal.set_result)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def _remove(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _replace(name: str) -> Callable[[Path], object]:
+    def replace(folder: Path) -> None:
+        shutil.copy(folder / name, folder / "copy")
+        (folder / "copy").rename(folder / name)
+
+    return replace
+
+
+def _empty(name: str) -> Callable[[Path], object]:
+    return lambda folder: os.truncate(folder / name, 0)
+
+
+def _move(folder: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+
+
+def _move_and_copy(folder: Path) -> None:
+    _move(folder)
+    shutil.copytree(folder.with_name("elsewhere"), folder)
+
+
+WAL, INDEX = f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"
+HARMLESS: dict[str, Callable[[Path], object]] = {
+    "the WAL is removed": _remove(WAL),
+    "the WAL is replaced": _replace(WAL),
+    "the WAL's index is removed": _remove(INDEX),
+    "the WAL's index is replaced": _replace(INDEX),
+    "the lock is removed": _remove(LOCK_NAME),
+    "the lock is replaced": _replace(LOCK_NAME),
+}
+"""What leaves the database where it is."""
+
+HARMS: dict[str, Callable[[Path], object]] = HARMLESS | {
+    "the WAL is emptied": _empty(WAL),
+    "the database is removed": _remove(FILE_NAME),
+    "the database is replaced": _replace(FILE_NAME),
+    "the database is emptied": _empty(FILE_NAME),
+    "the folder is removed": shutil.rmtree,
+    "the folder is moved": _move,
+    "the folder is replaced by its copy": _move_and_copy,
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+async def test_nothing_is_accepted_once_a_file_of_the_journal_is_gone(folder: Path, harm: str) -> None:
+    opened = Opened()
+    journal = await opened.open(folder)
+    await given.a_run(journal, "before")
+    HARMS[harm](folder)
+    with pytest.raises(JournalBroken, match="restart the process"):
+        await given.a_run(journal, "after")
+    error = await asyncio.wait_for(opened.fatal, 10)
+    assert isinstance(error, FilesReplaced)
+    assert "while the service was running" in str(error)
+    await journal.close()
+
+
+@pytest.mark.parametrize("harm", HARMLESS)
+async def test_what_was_accepted_before_survives_where_the_database_is_still_there(folder: Path, harm: str) -> None:
+    opened = Opened()
+    journal = await opened.open(folder)
+    for number in range(20):
+        await given.a_run(journal, str(number))
+    HARMS[harm](folder)
+    with pytest.raises(JournalBroken):
+        await given.a_run(journal, "after")
+    # The process is killed here: what it held in memory and in files without a name is gone.
+    dead = folder.with_name("dead")
+    dead.mkdir()
+    shutil.copy(folder / FILE_NAME, dead / FILE_NAME)
+    await journal.close()
+    later = await Opened().open(dead)
+    assert {run.id for run in await later.runs()} >= {f"run-{number}" for number in range(20)}
+    assert await later.problems() == []
+    await later.close()
+
+
+@pytest.mark.parametrize("harm", HARMS)
+async def test_a_journal_that_nobody_writes_to_notices_too(folder: Path, harm: str) -> None:
+    opened = Opened()
+    journal = await opened.open(folder)
+    await given.a_run(journal, "before")
+    watching = asyncio.create_task(journal.watch(every=0.01))
+    HARMS[harm](folder)
+    if harm == "the WAL is emptied":  # what SQLite's own checkpoint does as well; the next commit tells them apart
+        watching.cancel()
+    else:
+        assert isinstance(await asyncio.wait_for(opened.fatal, 10), FilesReplaced)
+        await watching
+    await journal.close()
+
+
+async def test_what_operators_may_do_beside_a_service_ends_nothing(folder: Path) -> None:
+    journal = await Opened().open(folder)
+    watching = asyncio.create_task(journal.watch(every=0.01))
+    await given.a_run(journal, "1")
+    with closing(sqlite3.connect(folder / FILE_NAME)) as somebody:
+        somebody.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(folder.with_name("backup"))) as backup:
+            somebody.backup(backup)
+    await given.a_run(journal, "2")
+    shutil.copytree(folder, folder.with_name("copy"))
+    (folder / "note").write_text("x")
+    os.utime(folder / FILE_NAME)
+    await given.a_run(journal, "3")
+    assert not watching.done()
+    watching.cancel()
+    await journal.close()
+
+
+# -- private ----------------------------------------------------------------------------------------------------
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027])
+async def test_every_file_is_its_owners_alone_whatever_the_umask_and_the_folder(folder: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        folder.mkdir(mode=0o755)
+        journal = await Opened().open(folder)
+        await given.a_run(journal)
+        assert set(_modes(folder).values()) == {0o600}
+        assert set(_modes(folder)) == {FILE_NAME, WAL, INDEX, LOCK_NAME}
+        await journal.close()
+        assert set(_modes(folder).values()) == {0o600}
+    finally:
+        os.umask(before)
+
+
+async def test_files_that_others_could_read_are_taken_away_from_them_at_the_next_start(folder: Path) -> None:
+    journal = await Opened().open(folder)
+    await given.a_run(journal)
+    shutil.copytree(folder, killed := folder.with_name("killed"))
+    await journal.close()
+    for path in killed.iterdir():
+        path.chmod(0o644)
+    journal = await Opened().open(killed)
+    assert set(_modes(killed).values()) == {0o600}
+    await journal.close()
+
+
+# -- after an end that was not clean ----------------------------------------------------------------------------
+
+
+def _damage_entries(folder: Path) -> None:
+    """Flip the beginning of each page on which there are entries."""
+    data = bytearray((folder / FILE_NAME).read_bytes())
+    for start in range(4096, len(data), 4096):
+        if b'"type":"run_started"' in data[start : start + 4096] and data[start] == 0x0D:
+            data[start : start + 8] = bytes(byte ^ 0xFF for byte in data[start : start + 8])
+    (folder / FILE_NAME).write_bytes(data)
+
+
+async def _killed(folder: Path) -> Path:
+    """The folder of a journal whose process was killed."""
+    journal = await Opened().open(folder)
+    for number in range(200):
+        await given.a_run(journal, str(number))
+    shutil.copytree(folder, killed := folder.with_name("killed"))
+    await journal.close()
+    return killed
+
+
+@pytest.mark.parametrize("harm", [_empty(FILE_NAME), _remove(FILE_NAME)])
+async def test_a_journal_that_is_gone_is_not_replaced_by_an_empty_one(
+    folder: Path, harm: Callable[[Path], object]
+) -> None:
+    for left in (folder, await _killed(folder)):
+        for path in (left / WAL, left / INDEX):
+            path.unlink(missing_ok=True)
+        harm(left)
+        for _ in range(2):
+            with pytest.raises(DataFolderUnfit, match="restore a backup of the folder"):
+                await Opened().open(left)
+        (left / LOCK_NAME).unlink()
+        await (await Opened().open(left)).close()
+
+
+async def test_a_start_that_was_killed_before_there_was_a_journal_is_no_loss(folder: Path) -> None:
+    folder.mkdir()
+    (folder / LOCK_NAME).write_text(json.dumps({"pid": 1, "host": "x", "since": "y", "journal": False}))
+    (folder / FILE_NAME).touch()
+    await (await Opened().open(folder)).close()
+
+
+async def test_damage_is_looked_for_after_an_unclean_end(folder: Path) -> None:
+    killed = await _killed(folder)
+    sound = await Opened().open(killed)
+    await sound.examine()
+    assert sound.damage is None
+    await sound.close()
+
+    lock = json.loads((killed / LOCK_NAME).read_text())
+    (killed / LOCK_NAME).write_text(json.dumps({name: value for name, value in lock.items() if name != "closed"}))
+    _damage_entries(killed)
+    damaged = await Opened().open(killed)
+    await damaged.examine()
+    assert damaged.damage is not None
+    assert "restore a backup" in damaged.damage
+    await damaged.close()
+
+
+async def test_a_read_that_meets_damage_is_noted(folder: Path) -> None:
+    killed = await _killed(folder)
+    await (await Opened().open(killed)).close()
+    _damage_entries(killed)
+    journal = await Opened().open(killed)
+    with pytest.raises(JournalDamaged, match="the journal is damaged"):
+        await journal.history("run-7")
+    assert journal.damage
+    await journal.close()
+
+
+async def test_a_disk_with_room_for_less_than_a_delivery_is_not_writable(folder: Path) -> None:
+    journal = await Opened().open(folder)
+    free = shutil.disk_usage(folder).free
+    assert await journal.is_writable(1_000)
+    assert not await journal.is_writable(free * 2)
+    await journal.close()
