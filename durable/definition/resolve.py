@@ -1,6 +1,7 @@
 """From a checked pipeline to the definition that it means."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -122,7 +123,7 @@ class _Resolving:
         return msgspec.structs.replace(
             plain,
             urls=shape_of(found.input).urls(plain.input),
-            retry=_policy(retry or self._defaults.retry),
+            retry=_merge_policy(self._defaults.retry, retry),
             timeout=plain.timeout or default,
             on_crash=on_crash or found.on_crash,
         )
@@ -132,10 +133,11 @@ class _Resolving:
         return self._with_policy(plain, None, None)
 
 
-def _policy(retry: Retry | None) -> Policy:
-    if retry is None:
-        return Policy()
-    given = retry.model_dump(exclude_none=True)
+def _merge_policy(default: Retry | None, own: Retry | None) -> Policy:
+    """A step's own `retry` over that of `defaults`, key by key."""
+    given: dict[str, Any] = {}
+    for policy in filter(None, (default, own)):
+        given |= policy.model_dump(exclude_unset=True, exclude_none=True)
     for name in ("min_delay", "max_delay"):
         if name in given:
             given[name] = parse_duration(given[name])

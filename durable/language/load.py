@@ -17,7 +17,7 @@ from durable.language.findings import Findings
 from durable.language.fit import unfit
 from durable.language.flows import FlowCheck
 from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
-from durable.language.pipeline import IDENTIFIER, Defaults, Pipeline, Step
+from durable.language.pipeline import IDENTIFIER, Defaults, Pipeline, Step, parse_duration
 from durable.language.problem import Problem, quoted
 from durable.language.spots import spots
 from durable.language.texts import Texts
@@ -158,6 +158,7 @@ class _Checking:
         self.texts.templates(data.get("outputs"), ("outputs",), scope)
         steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
         self._responses()
+        self._delays()
         check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
         check_ids("step", _steps(data), findings)
 
@@ -172,12 +173,33 @@ class _Checking:
             what, hint = "nobody waits for what it says", "write 'respond: step' at the webhook that is to be answered"
             self.findings.add(where, what, hint, severity="warning")
 
+    def _delays(self) -> None:
+        """A step's delays beside those of `defaults` have to be in order as well."""
+        default = mapped(mapped(self.data.get("defaults")).get("retry"))
+        for step, pointer in _steps(self.data):
+            own = mapped(step.get("retry"))
+            shortest, longest = (_duration({**default, **own}.get(key)) for key in ("min_delay", "max_delay"))
+            is_mixed = ("min_delay" in own) != ("max_delay" in own)
+            if is_mixed and shortest is not None and longest is not None and shortest > longest:
+                own_key, other = ("min_delay", "max_delay") if "min_delay" in own else ("max_delay", "min_delay")
+                word = "longer" if own_key == "min_delay" else "shorter"
+                what = f"'{own_key}' is {word} than the '{other}' of 'defaults', which is {default.get(other)}"
+                self.findings.add((*pointer, "retry", own_key), what, f"give '{other}' here as well")
+
     def _filled(self) -> None:
         check_filled(self.data, (), self.findings)
         for key in ("defaults", "concurrency"):
             check_filled(mapped(self.data.get(key)), (key,), self.findings)
         retry = mapped(mapped(self.data.get("defaults")).get("retry"))
         check_filled(retry, ("defaults", "retry"), self.findings)
+
+
+def _duration(value: JSON) -> int | None:
+    """The milliseconds of a duration; None of what is none, which its model refuses."""
+    try:
+        return parse_duration(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:

@@ -110,10 +110,10 @@ class Retry(Model):
 
 
 class Defaults(Model):
-    """What steps that use a connector's action have unless they say otherwise."""
+    """What steps that use a connector's action have unless they say otherwise; `undo` has it too."""
 
     timeout: Timeout | None = Field(None, description="Of one attempt; default 30s")
-    retry: Retry | None = Field(None, description="When attempts are repeated")
+    retry: Retry | None = Field(None, description="When attempts are repeated; a step's own keys go first")
 
 
 class Concurrency(Model):
@@ -200,7 +200,9 @@ class Step(Model):
     use: str | None = Field(None, description="The action: connector.action, flow.… or wait.…")
     with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The action's inputs")
     connection: Identifier | None = Field(None, description="Named credentials for the connector")
-    retry: Retry | None = Field(None, description="When attempts are repeated; default: the pipeline's")
+    retry: Retry | None = Field(
+        None, description="When attempts are repeated; a key that is left out is that of `defaults.retry`"
+    )
     timeout: Timeout | None = Field(
         None, description="Of one attempt; of the whole wait on wait.*, of the called run on flow.call"
     )

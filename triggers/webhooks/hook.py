@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from re import Pattern
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from starlette.routing import compile_path
 
 from durable.action import TriggerInputs
@@ -24,7 +24,10 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Dedupe(BaseModel, extra="forbid"):
     """What makes two deliveries the same, and for how long."""
 
-    key: str = Field(description="An expression of the delivery, such as `{{ trigger.headers['x-id'] }}`")
+    key: str | None = Field(
+        None,
+        description="An expression of the delivery, such as `{{ trigger.headers['x-id'] }}`; default: the preset's",
+    )
     for_: str = Field("7d", alias="for", description="How long a key stays taken: a duration")
 
     @field_validator("for_")
@@ -56,6 +59,18 @@ class Webhook(TriggerInputs):
     def _is_scheme(cls, verify: dict[str, Any] | str) -> dict[str, Any] | str:
         cls.verifier(verify)
         return verify
+
+    @field_validator("dedupe")
+    @classmethod
+    def _has_key(cls, dedupe: Dedupe | None, info: ValidationInfo) -> Dedupe | None:
+        """A preset's own key counts on, where only the time is given; `verify` is there unless it is refused itself."""
+        verify = info.data.get("verify")
+        if dedupe is None or dedupe.key is not None or verify is None:
+            return dedupe
+        scheme = cls.verifier(verify).scheme
+        if scheme is None or scheme.dedupe is None:
+            raise ValueError("the sender has no id of its own; add 'key: …', such as \"{{ trigger.body.id }}\"")
+        return dedupe
 
     @classmethod
     def at(cls, public_url: str | None) -> type[Self]:
@@ -113,7 +128,7 @@ class Hook:
             secrets=tuple(_slots(text) for text in verifier.secrets),
             verify_token=_slots(verifier.verify_token or ""),
             credentials=credential_headers(verifier.scheme),
-            dedupe=Template.parse(given.dedupe.key) if given.dedupe else None,
+            dedupe=Template.parse(given.dedupe.key) if given.dedupe and given.dedupe.key is not None else None,
             claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,

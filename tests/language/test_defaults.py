@@ -1,0 +1,109 @@
+"""`defaults` and what a step says itself: merged key by key, and the hash of whatever does not combine them stays."""
+
+import pytest
+
+from durable.definition import ActionSpec, Definition, resolve
+from durable.retry import Policy
+from tests.docs.mistakes import loaded
+from triggers.offered import actions
+
+DEFAULTS = "defaults: {retry: {max_attempts: 7, min_delay: 2s, max_delay: 1m, errors: [network]}}\n"
+STEP = "steps:\n  - {{id: a, use: http.get, with: {{url: 'https://a.example'}}{}}}\n"
+
+
+def _definition(text: str) -> Definition:
+    result = loaded(text)
+    assert result.problems == ()
+    assert result.pipeline is not None
+    return resolve(result.pipeline, actions().get)
+
+
+def _step(text: str) -> ActionSpec:
+    (step,) = _definition(text).spec.steps
+    assert isinstance(step, ActionSpec)
+    return step
+
+
+@pytest.mark.parametrize(
+    ("own", "policy"),
+    [
+        ("", Policy(7, 2_000, 60_000, errors=("network",))),
+        (", retry: {max_attempts: 2}", Policy(2, 2_000, 60_000, errors=("network",))),
+        (", retry: {min_delay: 5s}", Policy(7, 5_000, 60_000, errors=("network",))),
+        (", retry: {max_delay: 3s, factor: 3}", Policy(7, 2_000, 3_000, 3.0, ("network",))),
+        (", retry: {errors: [timeout]}", Policy(7, 2_000, 60_000, errors=("timeout",))),
+        (", retry: {max_attempts: 3}", Policy(3, 2_000, 60_000, errors=("network",))),
+    ],
+)
+def test_a_steps_retry_is_merged_with_that_of_defaults_key_by_key(own: str, policy: Policy) -> None:
+    assert _step(DEFAULTS + STEP.format(own)).retry == policy
+
+
+def test_a_steps_retry_without_defaults_is_filled_in_with_what_waypost_does() -> None:
+    assert _step(STEP.format(", retry: {min_delay: 2s}")).retry == Policy(min_delay=2_000)
+
+
+def test_an_undo_has_what_defaults_say_and_not_what_its_step_says() -> None:
+    undo = ", retry: {max_attempts: 1}, timeout: 5s, undo: {use: http.delete, with: {url: 'https://a.example'}}"
+    step = _step("defaults: {timeout: 20s, retry: {max_attempts: 7}}\n" + STEP.format(undo))
+    assert (step.timeout, step.retry.max_attempts) == (5_000, 1)
+    assert step.undo is not None
+    assert (step.undo.timeout, step.undo.retry.max_attempts) == (20_000, 7)
+
+
+@pytest.mark.parametrize(
+    ("own", "column", "message"),
+    [
+        (
+            "min_delay: 2m",
+            81,
+            "'min_delay' is longer than the 'max_delay' of 'defaults', which is 1m; give 'max_delay' here as well",
+        ),
+        (
+            "max_delay: 1s",
+            81,
+            "'max_delay' is shorter than the 'min_delay' of 'defaults', which is 2s; give 'min_delay' here as well",
+        ),
+    ],
+)
+def test_delays_that_are_out_of_order_only_together_are_refused(own: str, column: int, message: str) -> None:
+    (problem,) = loaded(DEFAULTS + STEP.format(f", retry: {{{own}}}")).problems
+    assert (problem.line, problem.column) == (3, column)
+    assert f"{problem.message}; {problem.hint}" == message
+
+
+def test_the_hash_of_what_does_not_combine_them_stays() -> None:
+    only_defaults = """\
+defaults: {timeout: 20s, retry: {max_attempts: 7, min_delay: 2s, errors: [network]}}
+steps:
+  - {id: a, use: http.get, with: {url: https://a.example}}
+  - {id: b, use: http.post, with: {url: https://a.example}, undo: {use: http.delete, with: {url: https://a.example}}}
+"""
+    only_own = """\
+steps:
+  - {id: a, use: http.get, with: {url: https://a.example}, retry: {max_attempts: 7}, timeout: 5s}
+  - {id: b, use: http.get, with: {url: https://a.example}, retry: {min_delay: 2s, max_delay: 4s, factor: 3}}
+  - {id: c, use: http.get, with: {url: https://a.example}}
+"""
+    hashes = [
+        "a46053e2d8581ccf469ad88cffc096ed75d001c2d8d1c0a0bd7cf8d89c2c6a79",
+        "f52f4d12e3d5c770fa008e3d936bc6d991fc724723dd5e7c05a1e660dc551711",
+    ]
+    assert [_definition(f"id: orders\n{text}").version for text in (only_defaults, only_own)] == hashes
+
+
+HOOK = """\
+triggers:
+  - id: hub
+    use: webhook
+    with: {{path: /hub, verify: {}, dedupe: {{for: 1d}}}}
+steps:
+  - {{id: note, use: flow.stop}}
+"""
+
+
+def test_a_presets_key_counts_on_where_only_its_time_is_given() -> None:
+    assert loaded(HOOK.format('{preset: github, secret: "{{ secrets.HOOK }}"}')).problems == ()
+    (problem,) = loaded(HOOK.format("none")).problems
+    assert problem.message == "'dedupe': the sender has no id of its own"
+    assert problem.hint == "add 'key: …', such as \"{{ trigger.body.id }}\""
