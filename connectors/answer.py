@@ -2,8 +2,8 @@
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from durable import values
 from durable.values import JSON
@@ -23,12 +23,14 @@ _CHARSETS = frozenset(
 class Answer:
     """An answer as it was received, its content coding undone.
 
-    `headers` are by lower-case name; repeated ones are joined by a comma.
+    `headers` are by lower-case name, with the values of a repeated one joined by a comma; `repeated` has those values
+    one by one, and of Set-Cookie even if there is only one.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    repeated: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_success(self) -> bool:
@@ -61,17 +63,22 @@ class Answer:
         return name if name in _CHARSETS else "utf-8"
 
 
-def merged(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name, as text in UTF-8, or in Latin-1 where one of them is no UTF-8."""
+def merge_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """`headers` and `repeated` of an answer, as text in UTF-8, or in Latin-1 where one of them is no UTF-8."""
     try:
-        return _merged(headers, "utf-8")
+        return _merge(headers, "utf-8")
     except UnicodeDecodeError:
-        return _merged(headers, "iso-8859-1")
+        return _merge(headers, "iso-8859-1")
 
 
-def _merged(headers: Iterable[tuple[bytes, bytes]], encoding: str) -> dict[str, str]:
+def _merge(headers: Sequence[tuple[bytes, bytes]], encoding: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     found: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode(encoding), raw_value.decode(encoding)
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+        if name in found:
+            repeated.setdefault(name, [found[name]]).append(value)
+        elif name == "set-cookie":
+            repeated[name] = [value]
+        found[name] = value
+    return found | {name: ", ".join(values) for name, values in repeated.items()}, repeated

@@ -11,7 +11,7 @@ import httpx
 from msgspec import UNSET, UnsetType
 
 from connectors import failure
-from connectors.answer import Answer, merged
+from connectors.answer import Answer, merge_headers
 from connectors.borrowed import BorrowedTransport
 from connectors.egress import Egress
 from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
@@ -150,13 +150,13 @@ class HttpClient:
 
     async def _answer(self, exchange: Exchange) -> Answer:
         """Read the whole body; raises `TooLarge` or `Undecodable`."""
-        headers = merged(exchange.headers)
+        headers, repeated = merge_headers(exchange.headers)
         encoded = codings(headers["content-encoding"]) if "content-encoding" in headers else []
         body = await self._body(exchange)
         if encoded:
             body = inflate(body, encoded, self._limit)
             headers = {name: value for name, value in headers.items() if name not in _OF_THE_CODED_BODY}
-        return Answer(exchange.status, headers, body)
+        return Answer(exchange.status, headers, body, repeated)
 
     async def _body(self, exchange: Exchange) -> bytes:
         chunks: list[bytes] = []
@@ -213,7 +213,8 @@ def invalid(message: str) -> ActionError:
 
 def _unreadable(error: Exception, exchange: Exchange, request: Request) -> ActionError:
     """The service has answered; only what it said is lost. What its status says decides whether to ask again."""
-    answer = Answer(exchange.status, merged(exchange.headers), b"")
+    headers, repeated = merge_headers(exchange.headers)
+    answer = Answer(exchange.status, headers, b"", repeated)
     at = where(request.method, request.url)
     if not answer.is_success:
         return failure.of_answer(answer, at, f"its body cannot be read: {error}")

@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
         exchange = self._current()
         if exchange.has_head and not exchange.is_head:
             exchange.is_complete = True
-            self._is_reusable = self._parser.should_keep_alive()
+            self._is_reusable = self._parser.should_keep_alive() and exchange.status != 421  # wrong connection
 
     # -----------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,7 @@
 """How what went wrong on the way out becomes the `ActionError` that says what is known of the effect."""
 
-import math
 import re
-from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -16,11 +15,17 @@ EXCERPT_LIMIT = 64_000
 """Characters of an answer's body that an error carries. The history keeps the beginning of them; it is cut there, after
 secrets were taken out, since half a secret is not recognised any more."""
 
+_NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]{0,300})?")
+_ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}(?:[Zz]|[+-][0-9:]{4,5})?"
+_DATE = r"(?:[A-Za-z]{3,9},?\s)?[^,]{1,20}\s[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\s[A-Za-z0-9+-]{1,5})?"
+_TIMES = re.compile(rf"(?:^|(?<=,))\s*({_NUMBER.pattern}|{_ISO}|{_DATE})\s*(?=,|$)")
+"""The seconds and dates of a Retry-After; a proxy may have joined several by a comma."""
+
 LOCATION_LIMIT = 200
 """Characters of a Location in a message."""
 
-GATEWAY = (502, 504)
-"""What a gateway answers when it lost the answer of the service behind it."""
+GATEWAY = frozenset({502, 504, 520, 522, 524, 598, 599})
+"""What a gateway answers when it lost the answer of the service behind it; 520 to 524 are Cloudflare's."""
 
 LONGEST_WAIT = 86_400.0
 """Seconds; a service that asks for a longer pause is asked again after a day."""
@@ -53,7 +58,7 @@ def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
         error_class=error_class(answer),
         code=str(answer.status),
         ending="unknown" if answer.status in GATEWAY else "answered",
-        retry_after=retry_after(answer.headers),
+        retry_after=retry_after(answer),
         details={
             "status": answer.status,
             "body": None if body is None else body[:EXCERPT_LIMIT],
@@ -83,21 +88,37 @@ def error_class(answer: Answer) -> ErrorClass:
             return "auth"
         case 408:
             return "timeout"
+        case 421 | 423 | 425:  # misdirected, locked, too early: the same request may succeed later
+            return "server"
         case status if status >= 500:
             return "server"
         case _:
             return "client"
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a service asks to wait (RFC 9110, 10.2.3); a date counts from the answer's own Date."""
-    asked = headers.get("retry-after", "").strip()
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that a service asks to wait: the longest of its Retry-After headers (RFC 9110, 10.2.3).
+
+    A date counts from the answer's own Date, by whose clock it was made, or else from ours.
+    """
+    asked = answer.headers.get("retry-after")
+    if not asked:
+        return None
+    found = [_seconds(each, answer.headers.get("date", "")) for each in _TIMES.findall(asked)]
+    return max((min(max(each, 0.0), LONGEST_WAIT) for each in found if each is not None), default=None)
+
+
+def _seconds(time: str, date: str) -> float | None:
+    if _NUMBER.fullmatch(time):
+        return float(time)
+    later = _moment(time)
+    return None if later is None else (later - (_moment(date) or datetime.now(UTC))).total_seconds()
+
+
+def _moment(date: str) -> datetime | None:
+    """A date in a form of RFC 9110, 5.6.7, or of ISO 8601; without a zone, or in the zone -0000, it is in UTC."""
     try:
-        seconds = float(asked) if asked[:1].isdigit() else _between(headers.get("date", ""), asked)
+        found = datetime.fromisoformat(date) if date[4:5] == "-" else parsedate_to_datetime(date)
     except (ValueError, OverflowError, TypeError):
         return None
-    return min(max(seconds, 0.0), LONGEST_WAIT) if math.isfinite(seconds) else None
-
-
-def _between(earlier: str, later: str) -> float:
-    return (parsedate_to_datetime(later) - parsedate_to_datetime(earlier)).total_seconds()
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

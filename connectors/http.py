@@ -150,7 +150,9 @@ class Reply(BaseModel):
     """What came back. `body_encoding` says how `body` stands for it: base64 is for what is no text."""
 
     status: int = Field(description="The HTTP status")
-    headers: dict[str, str] = Field(description="Headers by lower-case name; repeated ones are joined by a comma")
+    headers: dict[str, str | list[str]] = Field(
+        description="Headers by lower-case name; one that came several times, and `set-cookie` always, is a list"
+    )
     body: Any = Field(description="The body: JSON, text, or base64; null if it is empty")
     body_encoding: BodyEncoding = Field(description="How `body` stands for the body")
 
@@ -280,7 +282,7 @@ async def _sent(client: HttpClient, context: Context, method: str, target: Targe
 def _reply(answer: Answer) -> Reply:
     """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
     body, encoding = _body(answer)
-    return Reply(status=answer.status, headers=dict(answer.headers), body=body, body_encoding=encoding)
+    return Reply(status=answer.status, headers={**answer.headers, **answer.repeated}, body=body, body_encoding=encoding)
 
 
 def _body(answer: Answer) -> tuple[JSON, BodyEncoding]:

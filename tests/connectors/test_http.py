@@ -1,6 +1,8 @@
 """The actions of `http`: what counts as success, how a body stands in the output, what a refusal says."""
 
 import gzip
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -123,11 +125,24 @@ async def test_a_body_stands_in_the_output_as_what_it_is(
         assert (reply.body, reply.body_encoding) == (expected, encoding)
 
 
-async def test_headers_have_lower_case_names_and_repeated_ones_are_joined(context: Context) -> None:
-    async with serve(answering(answer(b"", "X-A: 1", "x-a: 2", status="201 Created"))) as server:
+async def test_headers_have_lower_case_names_and_repeated_ones_are_lists(context: Context) -> None:
+    headers = ["X-A: 1, 2", "x-a: 3", "Set-Cookie: a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "set-cookie: b=2"]
+    async with serve(answering(answer(b"", *headers, status="201 Created"))) as server:
         reply = await perform(context, "post", url=server.url)
         assert reply.status == 201
-        assert reply.headers == {"content-length": "0", "x-a": "1, 2"}
+        assert reply.headers == {
+            "content-length": "0",
+            "x-a": ["1, 2", "3"],
+            "set-cookie": ["a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "b=2"],
+        }
+
+
+@pytest.mark.parametrize("cookie", ["a=1", ""])
+async def test_one_cookie_is_a_list_too(context: Context, cookie: str) -> None:
+    async with serve(
+        answering(answer(gzip.compress(b"ok"), f"Set-Cookie: {cookie}", "Content-Encoding: gzip"))
+    ) as server:
+        assert (await perform(context, "get", url=server.url)).headers == {"set-cookie": [cookie]}
 
 
 @pytest.mark.parametrize(("value", "text"), [("é".encode(), "é"), (b"\xe9", "é"), (b"", "")])
@@ -151,8 +166,19 @@ async def test_a_header_is_text_whatever_it_is_encoded_in(
         (404, "client"),
         (408, "timeout"),
         (409, "client"),
+        (421, "server"),
+        (422, "client"),
+        (423, "server"),
+        (424, "client"),
+        (425, "server"),
+        (426, "client"),
         (429, "rate_limit"),
         (500, "server"),
+        (501, "server"),
+        (505, "server"),
+        (511, "server"),
+        (521, "server"),
+        (529, "server"),
         (503, "server"),
     ],
 )
@@ -162,6 +188,20 @@ async def test_a_refusal_has_the_class_of_its_status(context: Context, status: i
         assert (error.error_class, error.code, error.ending) == (error_class, str(status), "answered")
         assert error.details == {"status": status, "body": '{"why": "no"}'}
         assert str(error) == f"POST {server.url} answered {status}"
+
+
+@pytest.mark.parametrize("status", [502, 504, 520, 522, 524])
+async def test_a_gateway_that_lost_the_answer_leaves_the_ending_unknown(context: Context, status: int) -> None:
+    async with serve(answering(answer(b"", status=f"{status} Lost"))) as server:
+        error = await refusal(context, server)
+        assert (error.error_class, error.ending) == ("server", "unknown")
+
+
+async def test_after_a_421_another_connection_is_made(context: Context) -> None:
+    async with serve(answering(answer(b"", status="421 Misdirected Request"))) as server:
+        await refusal(context, server)
+        await refusal(context, server)
+        assert server.connections == 2
 
 
 @pytest.mark.parametrize(("body", "excerpt"), [(b"x" * 100_000, "x" * EXCERPT_LIMIT), (b"\xff\xfe", None)])
@@ -186,14 +226,32 @@ DATE = "Date: Wed, 21 Oct 2026 07:28:00 GMT"
     [
         (["Retry-After: 120"], 120.0),
         (["Retry-After: 0.5"], 0.5),
+        (["Retry-After: 1."], 1.0),
         (["Retry-After: 0"], 0.0),
         (["Retry-After: Wed, 21 Oct 2026 07:30:00 GMT", DATE], 120.0),
         (["Retry-After: Wed, 21 Oct 2026 07:00:00 GMT", DATE], 0.0),
-        (["Retry-After: Wed, 21 Oct 2026 07:30:00 GMT"], None),
-        (["Retry-After: Wed, 21 Oct 2026 07:30:00 -0000", DATE], None),
+        (["Retry-After: Wed, 21 Oct 2026 07:30:00 -0000", DATE], 120.0),
+        (["Retry-After: Wed, 21 Oct 2026 09:30:00 +0200", DATE], 120.0),
+        (["Retry-After: Wed, 21 Oct 2026 07:30:00", DATE], 120.0),
+        (["Retry-After: 21 Oct 2026 07:30:00 GMT", DATE], 120.0),
+        (["Retry-After: Wednesday, 21-Oct-26 07:30:00 GMT", DATE], 120.0),
+        (["Retry-After: Wed Oct 21 07:30:00 2026", DATE], 120.0),
+        (["Retry-After: 2026-10-21T07:30:00Z", DATE], 120.0),
+        (["Retry-After: Wed, 21 Oct 2026 07:30:00 GMT", "Date: Wed, 21 Oct 2026 07:28:00 -0000"], 120.0),
+        (["Retry-After: Fri, 31 Dec 9999 23:59:59 GMT", DATE], LONGEST_WAIT),
+        (["Retry-After: Fri, 31 Dec 9999 23:59:59 GMT"], LONGEST_WAIT),
+        (["Retry-After: Wed, 21 Oct 2020 07:30:00 GMT"], 0.0),
+        (["Retry-After: Fri, 31 Dec 9999 23:59:59 GMT", "Date: today"], LONGEST_WAIT),
+        (["Retry-After: 5", "Retry-After: 120", "Retry-After: 60"], 120.0),
+        (["Retry-After: 5, 120"], 120.0),
+        (["Retry-After: 60", "Retry-After: Wed, 21 Oct 2026 07:30:00 GMT", DATE], 120.0),
+        (["Retry-After: Wed, 21 Oct 2026 07:29:00 GMT, Wed, 21 Oct 2026 07:30:00 GMT", DATE], 120.0),
+        (["Retry-After: soon", "Retry-After: 120"], 120.0),
         (["Retry-After: 99999999999"], LONGEST_WAIT),
+        (["Retry-After: " + "9" * 290], LONGEST_WAIT),
         (["Retry-After: 1e999"], None),
         (["Retry-After: -5"], None),
+        (["Retry-After: ٣"], None),
         (["Retry-After: soon", DATE], None),
         (["Retry-After: Mon, 99 Foo 99999 99:99:99 GMT", DATE], None),
         (["Retry-After:"], None),
@@ -203,6 +261,14 @@ DATE = "Date: Wed, 21 Oct 2026 07:28:00 GMT"
 async def test_a_service_says_when_to_come_back(context: Context, headers: list[str], seconds: float | None) -> None:
     async with serve(answering(answer(b"", *headers, status="429 Slow"))) as server:
         assert (await refusal(context, server)).retry_after == seconds
+
+
+async def test_a_date_without_a_date_of_the_answer_counts_from_our_own_clock(context: Context) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
+    async with serve(answering(answer(b"", f"Retry-After: {later}", status="503 Slow"))) as server:
+        seconds = (await refusal(context, server)).retry_after
+        assert seconds is not None
+        assert 0 < seconds <= 7_200
 
 
 async def test_a_403_that_says_when_to_come_back_is_a_rate_limit(context: Context) -> None:

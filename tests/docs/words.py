@@ -88,7 +88,7 @@ ERROR_CLASSES = {
     "network": "no connection, or an answer that was lost",
     "timeout": "no answer in time",
     "rate_limit": "the service asks for a pause; 403 with `Retry-After` counts as this too",
-    "server": "the service failed",
+    "server": "the service failed, or cannot take the request now (421 misdirected, 423 locked, 425 too early)",
     "client": "the service refuses the request",
     "auth": "the service refuses the credentials",
     "invalid": "the input, the output or an expression does not fit; nothing outside can mend it",

@@ -105,5 +105,5 @@ def _refusal(answer: Answer) -> ActionError:
         error["message"] if error else f"it answered {answer.status}",
         error_class=error_class(answer),
         code=error["code"] if error else str(answer.status),
-        retry_after=retry_after(answer.headers),
+        retry_after=retry_after(answer),
     )
