@@ -1,22 +1,12 @@
 """What a service answered: status, headers, and a body of bounded size."""
 
-import codecs
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from durable import values
-from durable.values import JSON
-
-_CHARSET = re.compile(r"charset *= *\"?([a-z0-9_-]+)", re.IGNORECASE)
-_CHARSETS = frozenset(
-    codecs.lookup(name).name
-    for name in (
-        *("ascii", "utf-8", "utf-8-sig", "utf-16", "utf-32", "iso-8859-1", "iso-8859-2", "iso-8859-15"),
-        *("cp1250", "cp1251", "cp1252", "koi8-r", "gb18030", "gbk", "big5", "shift_jis", "euc-jp", "euc-kr"),
-    )
-)
-"""What text may be encoded in; other codecs of Python yield what is no text, or take quadratic time."""
+from durable.charsets import UTF_8, Undecodable, UnknownCharset, decode_text, find_xml_charset, json_in_utf_8
+from durable.media_type import MediaType, parse_media_type
+from durable.values import JSON, NotJSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +28,41 @@ class Answer:
         return 200 <= self.status < 300
 
     @property
+    def media_type(self) -> MediaType:
+        """What the header says of the body."""
+        return parse_media_type(self.headers.get("content-type", ""))
+
+    @property
     def is_json(self) -> bool:
         """Whether the header says so."""
-        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        return media_type == "application/json" or media_type.endswith("+json")
+        return self.media_type.is_json
 
     def json(self) -> JSON:
         """The body as JSON; raises `durable.values.NotJSON`."""
-        return values.decode(self.body)
+        try:
+            return values.decode(json_in_utf_8(self.body, self.media_type.charset or UTF_8))
+        except Undecodable as error:
+            raise NotJSON(str(error)) from None
 
     def text(self) -> str | None:
-        """The body as text, in the charset that the header says or in UTF-8; None if it is no such text."""
+        """The body as text; None if it is no text."""
         try:
-            return self.body.decode(self._charset())
-        except UnicodeError:
+            return self.read_text()
+        except (Undecodable, UnknownCharset):
             return None
 
-    def _charset(self) -> str:
-        named = _CHARSET.search(self.headers.get("content-type", ""))
+    def read_text(self) -> str:
+        """The body as text in the charset that the header says, or an XML document itself, and else in UTF-8; raises
+        `Undecodable`, and `UnknownCharset` where UTF-8 does not fit either."""
+        media = self.media_type
+        label = media.charset or (find_xml_charset(self.body) if media.is_xml else None)
         try:
-            name = codecs.lookup(named[1] if named else "utf-8").name
-        except LookupError:
-            return "utf-8"
-        return name if name in _CHARSETS else "utf-8"
+            return decode_text(self.body, label or UTF_8)
+        except UnknownCharset as unknown:
+            try:
+                return decode_text(self.body)
+            except Undecodable:
+                raise unknown from None
 
 
 def merge_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], dict[str, list[str]]]:

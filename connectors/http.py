@@ -10,7 +10,6 @@ With a connection a step's URL is joined to its `base_url`. What the connection 
 """
 
 import base64
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal, Self, TypeAlias
 
@@ -26,6 +25,7 @@ from connectors.origin import Origin
 from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
 from connectors.url import RELATIVE, ensure_written, parse_url
 from durable.action import URL, ActionError, Connector, Context, Inputs, Secret, action
+from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
 from durable.values import JSON, NESTING_LIMIT, NotJSON, check
 
@@ -215,7 +215,7 @@ async def _performed(context: Context, method: str, target: Target) -> Reply:
         answer, target = await _redirected(client, context, method, target, answer)
     if not _is_expected(answer, method, target):
         raise failure.of_answer(answer, where(method, parse_url(target.url)))
-    return _reply(answer)
+    return _reply(context, answer)
 
 
 async def _redirected(
@@ -279,21 +279,25 @@ async def _sent(client: HttpClient, context: Context, method: str, target: Targe
     )
 
 
-def _reply(answer: Answer) -> Reply:
+def _reply(context: Context, answer: Answer) -> Reply:
     """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
-    body, encoding = _body(answer)
+    body, encoding = _body(context, answer)
     return Reply(status=answer.status, headers={**answer.headers, **answer.repeated}, body=body, body_encoding=encoding)
 
 
-def _body(answer: Answer) -> tuple[JSON, BodyEncoding]:
+def _body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
     if not answer.body:
         return None, "empty"
     if answer.is_json:
-        with suppress(NotJSON):
+        try:
             return _shallow(answer), "json"
-    text = answer.text()
-    if text is not None:
-        return text, "text"
+        except NotJSON as error:
+            context.log.warning("an answer says that it is JSON and is kept as text: %s", error)
+    try:
+        return answer.read_text(), "text"
+    except (Undecodable, UnknownCharset) as error:
+        if answer.media_type.is_text:
+            context.log.warning("an answer says that it is text and is kept as base64: %s", error)
     return base64.b64encode(answer.body).decode("ascii"), "base64"
 
 

@@ -11,6 +11,8 @@ from typing import Any, Self, TypeAlias
 
 import msgspec
 
+from durable.json_errors import explain
+
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 INLINE_LIMIT = 32 * 1024
@@ -106,8 +108,9 @@ def decode(data: bytes | str | msgspec.Raw) -> JSON:
         result: JSON = msgspec.json.decode(data)
     except RecursionError:
         raise NotJSON("JSON is nested too deeply") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise NotJSON(str(error)) from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        sent = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
+        raise NotJSON(explain(sent, str(error))) from None
     return result
 
 

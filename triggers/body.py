@@ -8,17 +8,31 @@ body must have been verified before.
 
 import asyncio
 import base64
-import re
+import contextlib
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope
 
-from durable.values import JSON, NESTING_LIMIT, NotJSON, Value, decode
+from durable.charsets import (
+    UTF_8,
+    Charset,
+    Undecodable,
+    UnknownCharset,
+    decode_text,
+    find_charset,
+    find_marked,
+    find_xml_charset,
+    guess_wide,
+    json_in_utf_8,
+)
+from durable.language.problem import quoted
+from durable.media_type import FORM, MediaType, parse_media_type
+from durable.values import JSON, NESTING_LIMIT, NULL, NotJSON, Value, decode
+from triggers.urlencoded import RawPairs, TooManyFields, UndecodableField, collect, decode_pairs, split_pairs
 
 FIELD_LIMIT = 1_000
-"""Fields that a form may have."""
+"""Fields that a form or a query may have."""
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
 """Levels that a body may have: fewer than a value may, since it will stand inside others."""
@@ -27,9 +41,14 @@ IS_WHOLE = "waypost.is_whole"
 """The extension of a scope by which the server says that the body is there: it needs no deadline, and a deadline is
 a seventh of what a request costs."""
 
-_TEXT_TYPE = re.compile(r"text/.+|application/(xml|yaml|x-ndjson|graphql|javascript)|.+\+(xml|yaml)")
-_CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "latin-1", "windows-1252": "cp1252"}
-"""The charsets of text; codecs are not looked up by a name that a sender chose."""
+UNDECLARED = find_charset(UTF_8)
+"""The charset of what declares none, unless a trigger names another."""
+
+_ALWAYS_JSON = "*/json"
+"""The media type of a body that can be nothing but JSON."""
+
+_CHARSET_FIELDS = (b"_charset_", b"charset")
+"""The fields in which a form says its charset: as HTML has it, and as PayPal does."""
 
 
 class Unreadable(ValueError):
@@ -97,59 +116,87 @@ def _too_large(limit: int) -> Unreadable:
     return Unreadable(f"the body is larger than the {limit} bytes that are accepted", 413)
 
 
-def parse(body: bytes, content_type: str | None) -> JSON:
+def parse(body: bytes, content_type: str | None, charset: str = UTF_8) -> JSON:
     """The body as JSON; raises `Unreadable`.
 
     JSON as it stands (of a repeated key the last counts, as in every parser that senders test with); a form as a
     mapping (a repeated field as a list); text and XML as text; anything else, files and multipart included, as
     `{base64, content_type}`. Without a content type: JSON if it begins as a mapping or list, else text. No bytes: null.
+
+    Bytes are decoded in the charset that the body declares, and in `charset` if it declares none.
     """
-    return _read(body, content_type)[0]
+    return parse_and_keep(body, content_type, charset)[0]
 
 
-def parse_and_keep(body: bytes, content_type: str | None) -> tuple[JSON, Value]:
+def parse_and_keep(body: bytes, content_type: str | None, charset: str = UTF_8) -> tuple[JSON, Value]:
     """What `parse` makes of the body, and the same as an event keeps it; raises `Unreadable`.
 
     JSON is kept as it was sent, since to check and encode again what it says is a quarter of the work on a request.
     """
-    parsed, is_json = _read(body, content_type)
-    return parsed, Value.encoded(body) if is_json else Value.of(parsed)
-
-
-def _read(body: bytes, content_type: str | None) -> tuple[JSON, bool]:
-    """What the body says, and whether it is JSON as it stands."""
     if not body:
-        return None, False
-    kind, charset = _content_type(content_type, body)
-    if kind == "application/json" or kind.endswith("+json"):
-        return _json(body), True
-    if kind == "application/x-www-form-urlencoded":
-        return _form(body), False
-    if _TEXT_TYPE.fullmatch(kind):
-        return _text(body, charset), False
-    return {"base64": base64.b64encode(body).decode(), "content_type": content_type}, False
+        return None, NULL
+    media = parse_media_type(content_type or "")
+    if media.is_json:
+        return _json(body, media, charset)
+    if not media.kind:
+        media = _sniff(body)
+        return _json(body, media, charset) if media.is_json else _kept(_text(body, media, charset))
+    if media.kind == FORM:
+        return _form(body, media, charset)
+    if media.is_text:
+        return _kept(_text(body, media, charset))
+    return _kept({"base64": base64.b64encode(body).decode(), "content_type": content_type})
 
 
-def _content_type(value: str | None, body: bytes) -> tuple[str, str]:
-    """The media type and charset, in lower case."""
-    kind, *parameters = (value or "").lower().split(";")
-    if not kind.strip():
-        return ("application/json" if body.lstrip()[:1] in (b"{", b"[") else "text/plain"), "utf-8"
-    charset = next((text.strip()[8:].strip('"') for text in parameters if text.strip().startswith("charset=")), "utf-8")
-    return kind.strip(), charset
+def parse_json(body: bytes, content_type: str | None) -> JSON:
+    """The body as JSON, whatever its media type, in the charset that this declares; raises `Unreadable`."""
+    return _json(body, MediaType(_ALWAYS_JSON, parse_media_type(content_type or "").charset), UTF_8)[0]
 
 
-def _json(body: bytes) -> JSON:
-    if body.startswith(b"\xef\xbb\xbf"):
-        raise Unreadable("the body begins with a byte order mark; JSON is sent without one")
+def read_query(query: bytes, charset: Charset = UNDECLARED, cure: str = "send it in UTF-8") -> list[tuple[str, str]]:
+    """The names and values of a query; raises `Unreadable`."""
+    if not query:
+        return []
     try:
+        return decode_pairs(split_pairs(query, FIELD_LIMIT), charset)
+    except TooManyFields as error:
+        raise Unreadable(f"the query cannot be read: {error}") from None
+    except UndecodableField as error:
+        raise Unreadable(f"the query cannot be read: {error}; {cure}") from None
+
+
+def _kept(parsed: JSON) -> tuple[JSON, Value]:
+    return parsed, Value.of(parsed)
+
+
+def _sniff(body: bytes) -> MediaType:
+    """What a body without a media type is taken for."""
+    charset = find_marked(body)
+    beginning = body[:100].decode(charset.name if charset else guess_wide(body) or UTF_8, "ignore")
+    begins = beginning.lstrip("\ufeff \t\r\n")
+    if begins.startswith(("{", "[")):
+        return MediaType("application/json", is_declared=False)
+    return MediaType("application/xml" if begins.startswith("<?xml") else "text/plain", is_declared=False)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
+    """The value, and its bytes in UTF-8."""
+    try:
+        body = json_in_utf_8(body, media.charset or default)
+        if not body:
+            return None, NULL
         value = decode(body)
+    except Undecodable as error:
+        raise Unreadable(f"{_taken_for('JSON', media)}, and {error}; {_cure(is_declared=True)}") from None
     except NotJSON as error:
-        raise Unreadable(f"the body is not JSON: {error}") from None
+        raise Unreadable(f"{_taken_for('JSON', media)}, and is not: {error}") from None
     # Brackets are the upper bound of levels, and counting them costs next to nothing.
     if body.count(b"[") + body.count(b"{") > LEVEL_LIMIT and _is_deeper(value, LEVEL_LIMIT):
         raise Unreadable(f"the body is nested deeper than the {LEVEL_LIMIT} levels that are accepted")
-    return value
+    return value, Value.encoded(body)
 
 
 def _is_deeper(value: JSON, limit: int) -> bool:
@@ -164,26 +211,67 @@ def _is_deeper(value: JSON, limit: int) -> bool:
     return bool(level)
 
 
-def _form(body: bytes) -> JSON:
-    try:
-        pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=FIELD_LIMIT
-        )
-    except UnicodeDecodeError:
-        raise Unreadable("the form is not UTF-8") from None
-    except ValueError:
-        raise Unreadable(f"the form has more than the {FIELD_LIMIT} fields that are accepted", 413) from None
-    fields: dict[str, list[JSON]] = {}
-    for name, text in pairs:
-        fields.setdefault(name, []).append(text)
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in fields.items()}
+# -- text and forms ---------------------------------------------------------------------------------------------------
 
 
-def _text(body: bytes, charset: str) -> str:
-    codec = _CHARSETS.get(charset)
-    if codec is None:
-        raise Unreadable(f"text in this charset is not accepted; send {', '.join(_CHARSETS)}", 415)
+def _text(body: bytes, media: MediaType, default: str) -> str:
+    """The text. A byte order mark wins over `Content-Type`, and that over what an XML document says itself."""
+    declared = media.charset or (find_xml_charset(body) if media.is_xml else None)
     try:
-        return body.decode(codec)
-    except UnicodeDecodeError as error:
-        raise Unreadable(f"the body is not {charset}: byte {error.start} cannot be read") from None
+        return decode_text(body, declared or default)
+    except UnknownCharset as error:
+        raise Unreadable(f"{_taken_for('text', media)}: {error}", 415) from None
+    except Undecodable as error:
+        raise Unreadable(f"{_taken_for('text', media)}, and {error}; {_cure(is_declared=bool(declared))}") from None
+
+
+def _form(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
+    if body.lstrip()[:1] in (b"{", b"["):
+        # A form's own `{` is percent-encoded: this is `curl -d`, or a sender that names a form and sends JSON.
+        with contextlib.suppress(Unreadable):
+            return _json(body, media, default)
+    declared = None
+    try:
+        declared = find_charset(media.charset) if media.charset else None
+        if find_marked(body) or (declared and not declared.has_ascii):
+            if body[0] > 0x7F or b"\0" in body:
+                body = decode_text(body, media.charset or UTF_8).encode()
+            declared = UNDECLARED  # what is percent-encoded is UTF-8 then, as in a browser's forms
+        pairs = split_pairs(body, FIELD_LIMIT)
+        declared = declared or _declared_in(pairs)
+        fields = decode_pairs(pairs, declared or find_charset(default))
+    except TooManyFields as error:
+        raise Unreadable(f"{_taken_for('a form', media)}: {error}", 413) from None
+    except UnknownCharset as error:
+        raise Unreadable(f"{_taken_for('a form', media)}: {error}", 415) from None
+    except (Undecodable, UndecodableField) as error:
+        raise Unreadable(f"{_taken_for('a form', media)}: {error}; {_cure(is_declared=bool(declared))}") from None
+    if fields:
+        name, value = fields[0]
+        fields[0] = (name.removeprefix("\ufeff"), value)
+    return _kept(collect(fields))
+
+
+def _declared_in(pairs: RawPairs) -> Charset | None:
+    """The charset that one of the form's fields says, if it is one of a form."""
+    said = dict(reversed(pairs))
+    for name in _CHARSET_FIELDS:
+        with contextlib.suppress(UnknownCharset):
+            charset = find_charset(said.get(name, b"").decode("ascii", "replace"))
+            if charset.has_ascii:
+                return charset
+    return None
+
+
+def _taken_for(what: str, media: MediaType) -> str:
+    """What the body was taken for, and why."""
+    if media.kind == _ALWAYS_JSON:
+        return "the body has to be JSON"
+    why = f"its Content-Type is {quoted(media.kind)}" if media.is_declared else "it begins so and has no Content-Type"
+    return f"the body was taken for {what} because {why}"
+
+
+def _cure(*, is_declared: bool) -> str:
+    if is_declared:
+        return "declare the charset that it is in"
+    return "send UTF-8, or declare its charset in Content-Type; a webhook's trigger can name it with `charset`"

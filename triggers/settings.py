@@ -203,7 +203,7 @@ class _Given(NamedTuple):
 
 def _from_file(path: Path) -> dict[str, _Given]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:

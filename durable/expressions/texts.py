@@ -82,7 +82,7 @@ def from_json(evaluation: Evaluation, value: object) -> object:
     text = text_of(evaluation, value)
     evaluation.charge(len(text) // 2)
     try:
-        return decode(text)
+        return decode(text.removeprefix("\ufeff"))
     except NotJSON as error:
         raise Refused(f"this is not JSON: {error}") from None
 

@@ -164,8 +164,6 @@ def test_a_body_becomes_the_json_that_its_type_promises(body: bytes, content_typ
         b'"\xff"',
         b'{"\xff": 1}',
         b"9" * 5_000,
-        b"\xef\xbb\xbf{}",
-        '{"a": 1}'.encode("utf-16"),
         b"[" * 1_000_000,
         b"[" * (LEVEL_LIMIT + 1) + b"]" * (LEVEL_LIMIT + 1),
         b'{"a":' * (LEVEL_LIMIT + 1) + b"1" + b"}" * (LEVEL_LIMIT + 1),

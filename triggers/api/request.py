@@ -11,7 +11,7 @@ from durable.values import JSON
 from triggers.api.access import Holder
 from triggers.api.operation import Asked, Asks, Brings, Nothing, Operation
 from triggers.api.problem import Mistake, Problem, mistakes, unknown
-from triggers.body import Bounds, parse, read_body
+from triggers.body import Bounds, parse_json, read_body, read_query
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -24,14 +24,16 @@ async def read(
     if issubclass(operation.body, Nothing):
         return Asked(parameters, operation.body(), holder)
     data = await read_body(request, bounds)
-    return Asked(parameters, read_body_of(operation.body, parse(data, "application/json") if data else {}), holder)
+    given = parse_json(data, request.headers.get("content-type")) if data else {}
+    return Asked(parameters, read_body_of(operation.body, given), holder)
 
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:
-    """Its parameters; what it does not know, or what comes twice, is refused."""
+    """Its parameters; what it does not know, what comes twice, or what is not UTF-8 is refused."""
     places = operation.places()
     known = [name for name, place in places.items() if place == "query"]
-    counts = Counter(name for name, _ in request.query_params.multi_items())
+    query = read_query(request.scope["query_string"])
+    counts = Counter(name for name, _ in query)
     wrong = [unknown(name, known) for name in counts if name not in known]
     wrong += [
         Mistake(name=name, detail=f"it came {counts[name]} times; send it once") for name in known if counts[name] > 1
@@ -40,7 +42,7 @@ def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Ask
         raise Problem.unfit(wrong)
     headers = {name: request.headers.get(name) for name, place in places.items() if place == "header"}
     given = {name: value for name, value in headers.items() if value is not None}
-    return _read(operation.parameters, {**request.query_params, **given, **request.path_params}, places)
+    return _read(operation.parameters, {**dict(query), **given, **request.path_params}, places)
 
 
 def read_body_of(model: type[Model], given: object) -> Model:

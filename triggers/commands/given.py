@@ -27,7 +27,7 @@ def json_value(text: str, option: str) -> Any:
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(f"{text[1:]} cannot be read: {error}", param_hint=f"'{option}'") from None
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
     except ValueError as error:
         raise typer.BadParameter(f"this is not JSON: {error}", param_hint=f"'{option}'") from None
 

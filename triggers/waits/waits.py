@@ -16,18 +16,19 @@ from durable.history import RunStarted
 from durable.journal import Journal, JournalError
 from durable.language.headers import CREDENTIALS
 from durable.links import is_proof
+from durable.media_type import FORM, parse_media_type
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
-from triggers.body import Bounds, Unreadable, parse, read_body
+from triggers.body import Bounds, Unreadable, parse, read_body, read_query
 from triggers.limits import Limiter, network_of
 from triggers.runs import moment
+from triggers.urlencoded import collect
 from triggers.waits import answer, page
 from triggers.waits.answer import Misfit, Unfit
 from triggers.waits.form import PREFIX, filled_in
 from triggers.waits.question import Question
 from triggers.waits.wait import Standing, Wait, linked, state_of
 
-FORM = "application/x-www-form-urlencoded"
 BY = "link"
 """Who answers with a link, as far as anybody knows."""
 
@@ -139,8 +140,9 @@ class Waits:
         """The answer as the run gets it; raises `Unfit`."""
         at = self._now()
         if question.kind == "webhook":
-            headers: dict[str, JSON] = {name: text for name, text in request.headers.items() if name not in WITHHELD}
-            return answer.request(sent, query=_joined(request), headers=headers, method=request.method, at=at)
+            headers = collect(pair for pair in request.headers.items() if pair[0] not in WITHHELD)
+            query = collect(read_query(request.scope["query_string"]))
+            return answer.request(sent, query=query, headers=headers, method=request.method, at=at)
         said = _decision(question, sent) if _is_form(request) else _checked(sent)
         return answer.approval(
             question.fields, approved=said.approved, by=BY, comment=said.comment, fields=said.fields, at=at
@@ -186,16 +188,8 @@ def _checked(sent: JSON) -> Decision:
     )
 
 
-def _joined(request: Request) -> dict[str, JSON]:
-    """The query; what came several times is joined by commas, as in a webhook's."""
-    joined: dict[str, JSON] = {}
-    for name, value in request.query_params.multi_items():
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return joined
-
-
 def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+    return parse_media_type(request.headers.get("content-type", "")).kind == FORM
 
 
 # -- saying -----------------------------------------------------------------------------------------------------

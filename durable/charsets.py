@@ -1,0 +1,214 @@
+"""Charsets: the labels that senders write for them, and bytes decoded to text.
+
+A label means what browsers take it for (the WHATWG Encoding Standard): `latin1` and `ascii` are windows-1252. UTF-32
+and the other charsets of Python's codecs are known beside them. A byte order mark wins over any label, and is not part
+of the text.
+
+    Undecodable        bytes that are no text in their charset
+    UnknownCharset     a label that names no known charset
+"""
+
+import codecs
+import re
+from collections.abc import Callable
+from encodings.aliases import aliases
+from functools import cache
+from typing import NamedTuple, TypeAlias
+
+import webencodings  # type: ignore[import-untyped]
+
+Decode: TypeAlias = Callable[[bytes], str]
+
+UTF_8 = "utf-8"
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins this one
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_MARK_BYTES = frozenset(mark[0] for mark, _ in _BYTE_ORDER_MARKS)
+
+_OF_PYTHON = re.compile(
+    r"(big5|cp|euc_|gb|hp_|hz|iso2022_|iso8859_|johab|koi8_|kz1048|latin_1|mac_|ptcp154|shift_jis|tis_620|utf_16|utf_32"
+    r"|utf_8)\w*"
+)
+"""Codecs of Python that decode text in linear time. Others (`idna`, `zlib`, `unicode_escape`) are never looked up."""
+
+_ASCII = b"a=%&<{?"
+_XML_PROLOG = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}["']([A-Za-z0-9._:-]{1,60})["']""")
+
+
+class Undecodable(ValueError):
+    """Bytes that are no text in their charset; `offset` is the first byte that cannot be decoded."""
+
+    def __init__(self, charset: str, offset: int, data: bytes) -> None:
+        self.charset = charset.upper() if charset.startswith("utf") else charset
+        self.what = f"byte {offset} (0x{data[offset]:02X}) cannot be decoded"
+        super().__init__(f"it is not {self.charset}: {self.what}")
+
+
+class UnknownCharset(ValueError):
+    """A label that names no known charset."""
+
+    def __init__(self, label: str) -> None:
+        shown = "".join(letter if letter.isprintable() else "·" for letter in label[:60])
+        super().__init__(
+            f"the charset '{shown}' is not known; send UTF-8, or a charset of https://encoding.spec.whatwg.org"
+        )
+
+
+class Charset(NamedTuple):
+    """A charset by its usual name. `has_ascii`: ASCII is encoded as itself."""
+
+    name: str
+    codec: Decode
+    has_ascii: bool = True
+
+    def decode(self, data: bytes) -> str:
+        """The text; raises `Undecodable`."""
+        try:
+            return self.codec(data)
+        except UnicodeDecodeError as error:
+            raise Undecodable(self.name, error.start, data) from None
+
+
+def find_charset(label: str) -> Charset:
+    """The charset that a label names, in any case; raises `UnknownCharset`."""
+    charset = _known(label.strip().lower()) if len(label) <= 60 else None
+    if charset is None:
+        raise UnknownCharset(label)
+    return charset
+
+
+def decode_text(data: bytes, label: str = UTF_8) -> str:
+    """The text of bytes in the charset of a label, without a byte order mark; raises `Undecodable` and
+    `UnknownCharset`."""
+    charset = find_marked(data) or find_charset(label)
+    if not charset.has_ascii:
+        charset = _in_order(charset, label, data)
+    return charset.decode(data).removeprefix("\ufeff")
+
+
+def json_in_utf_8(data: bytes, label: str = UTF_8) -> bytes:
+    """JSON in UTF-8, without a byte order mark; raises `Undecodable`.
+
+    JSON is UTF-8 by its own standard (RFC 8259), whatever the label: one that is not known is passed over, and so is
+    Latin-1, which frameworks add unasked, where the bytes are UTF-8.
+    """
+    # JSON begins with two characters of ASCII, or one: all else is a byte order mark, UTF-16 or UTF-32.
+    if label.lower() == UTF_8 and data[:1] < b"\x80" and 0 not in data[:2]:
+        return data
+    try:
+        if find_marked(data) is None:
+            label = guess_wide(data) or label
+            if find_charset(label).name == "windows-1252" and _is_utf_8(data):
+                return data
+        return decode_text(data, label).encode()
+    except UnknownCharset:
+        return data
+
+
+def find_marked(data: bytes) -> Charset | None:
+    """The charset that a byte order mark names; None without one, and of two bytes that may be anything else too."""
+    if data[:1] and data[0] in _MARK_BYTES and len(data) > 2:
+        return next((_of_codec(name) for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
+    return None
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def guess_wide(data: bytes) -> str | None:
+    """The label of UTF-16 or UTF-32, where the zeros around the first character of ASCII tell (RFC 4627, section 3)."""
+    first = tuple(byte != 0 for byte in data[:4])
+    match first:
+        case (True, False, False, False):
+            return "utf-32-le"
+        case (False, False, False, True):
+            return "utf-32-be"
+        case (True, False, *_):
+            return "utf-16-le"
+        case (False, True, *_):
+            return "utf-16-be"
+    return None
+
+
+def find_xml_charset(data: bytes) -> str | None:
+    """The label that an XML declaration says, None without one. UTF-16 is told by its zeros: where a declaration can be
+    read as ASCII, what it says of UTF-16 is not true."""
+    if wide := guess_wide(data[:4]):
+        return wide
+    found = _XML_PROLOG.match(data[:500].removeprefix(codecs.BOM_UTF8).lstrip())
+    label = found[1].decode() if found else None
+    return UTF_8 if label and label.lower().startswith("utf-16") else label
+
+
+@cache
+def _of_codec(name: str) -> Charset:
+    info = codecs.lookup(name)
+    has_ascii = info.decode(_ASCII, "replace")[0] == _ASCII.decode()
+    return Charset(name, lambda data: info.decode(data, "strict")[0], has_ascii)
+
+
+def _in_order(charset: Charset, label: str, data: bytes) -> Charset:
+    """The charset in the byte order that its zeros tell, where the label does not."""
+    if label.strip().lower().endswith(("le", "be")) or find_marked(data):
+        return charset
+    guessed = guess_wide(data)
+    return _of_codec(guessed) if guessed and guessed[:6] == charset.name[:6] else charset
+
+
+@cache  # of the standard's 40 names, and no other
+def _charset_of(encoding: str) -> Charset | None:
+    """The charset of a name in WHATWG's standard; None of the one that stands for charsets no browser decodes."""
+    if encoding == "replacement":
+        return None
+    info = webencodings.lookup(encoding).codec_info
+    match info.name.replace("_", "-").lower():
+        case "gbk":
+            return _of_codec("gb18030")._replace(name=encoding)  # as the standard has it: a superset
+        case "utf-8" | "utf-16-le" | "utf-16-be" as name:
+            return _of_codec(name)
+        case name if name.startswith(("cp125", "cp874")):
+            return Charset(encoding, _with_controls(name))
+    return Charset(encoding, lambda data: info.decode(data, "strict")[0])
+
+
+def _known(label: str) -> Charset | None:
+    encoding = webencodings.LABELS.get(label)
+    charset = _charset_of(encoding) if encoding else None
+    if charset is None and (module := _python_labels().get(re.sub(r"[\s_]+", "-", label))):
+        return _of_codec(module) if module not in ("latin-1", "ascii") else _charset_of("windows-1252")
+    return charset
+
+
+@cache
+def _python_labels() -> dict[str, str]:
+    """The codecs of Python by their labels, with hyphens for underscores."""
+    modules = {module for module in aliases.values() if _OF_PYTHON.fullmatch(module)}
+    named = {alias: module for alias, module in aliases.items() if module in modules}
+    named |= {module: module for module in modules}
+    ordered = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+    hyphened = {alias.replace("_", "-"): module.replace("_", "-") for alias, module in named.items()}
+    return {"utf-8-sig": UTF_8, **{alias: ordered.get(module, module) for alias, module in hyphened.items()}}
+
+
+def _with_controls(codec: str) -> Decode:
+    """Decoding by one of Windows's charsets, where a byte of 0x80 to 0x9F that stands for no character is a control
+    character, as in the standard; Python's codecs refuse it."""
+    table = "".join(_character(byte, codec) for byte in range(256))
+    return lambda data: codecs.charmap_decode(data, "strict", table)[0]
+
+
+def _character(byte: int, codec: str) -> str:
+    try:
+        return bytes([byte]).decode(codec)
+    except UnicodeDecodeError:
+        return chr(byte) if 0x80 <= byte <= 0x9F else "\ufffe"

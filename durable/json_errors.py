@@ -1,0 +1,85 @@
+"""Why bytes are not JSON: msgspec's reason, made clear to whoever sent them."""
+
+import re
+
+_BYTE = re.compile(r" \(byte (\d+)\)$")
+_LONE_SURROGATE = re.compile(
+    rb"(?<!\\)(?:\\\\)*\\u(?:[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_NOT_JSON = (
+    (re.compile(rb"[+-]?(nan|inf(inity)?)\b", re.IGNORECASE), "JSON has no such number; send null, or a text"),
+    (re.compile(rb"(True|False|None|undefined|nil|NULL)\b"), "JSON writes true, false and null"),
+    (re.compile(rb"//|/\*|#"), "JSON has no comments"),
+    (re.compile(rb"'"), "JSON's quotes are double quotes"),
+    (re.compile(rb"\+[0-9]|\.[0-9]"), "a number of JSON begins with a digit or a minus"),
+    (re.compile(rb"<"), "this looks like XML or HTML"),
+)
+_EXCERPT = 20
+
+
+def explain(data: bytes, reason: str) -> str:
+    """Say what is wrong with bytes that msgspec refused for this reason, at which byte, and what to change."""
+    if not data.strip():
+        return "it is empty"
+    if reason.startswith("Invalid UTF-8"):
+        return _not_utf_8(data)
+    if "surrogate" in reason or reason.startswith("Input data was truncated"):
+        return _lone_surrogate(data) or _unended(data, reason)
+    if "out of range" in reason:
+        where = reason.partition(" - at ")[2].strip("`")
+        at = f" at {where}" if where else ""
+        return f"a number{at} is out of range: integers have 64 bits and others are below 1.8e308; send it as a text"
+    found = _BYTE.search(reason)
+    return _malformed(data, reason, int(found[1])) if found else reason
+
+
+def _not_utf_8(data: bytes) -> str:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        return f"byte {error.start} (0x{byte:02X}) is not UTF-8; send UTF-8, or name the charset in Content-Type"
+    return "it is not UTF-8"
+
+
+def _lone_surrogate(data: bytes) -> str | None:
+    found = _LONE_SURROGATE.search(data)
+    if found is None:
+        return None
+    text = found[0][-6:].decode()
+    half = "first" if text[3] in "89abAB" else "second"
+    return (
+        f"{text} at byte {found.end() - 6} is a lone surrogate: the {half} half of a character that is written as two;"
+        " send both halves, or the character itself"
+    )
+
+
+def _unended(data: bytes, reason: str) -> str:
+    if "surrogate" in reason:
+        return reason
+    return f"it ends after {len(data)} bytes, before it is complete: a quote, bracket or brace is not closed"
+
+
+def _malformed(data: bytes, reason: str, at: int) -> str:
+    what = _BYTE.sub("", reason).removeprefix("JSON is malformed: ")
+    where = f"byte {at}" + _line(data, at)
+    byte = data[at : at + 1]
+    if byte and byte < b" " and what == "invalid character":
+        code = byte[0]
+        return f"the control character 0x{code:02X} at {where} is not allowed; a text has it as \\u{code:04x}"
+    start = max(0, at - 1) if byte and data[at - 1 : at] in (b"+", b"-") and at else at
+    for pattern, cure in _NOT_JSON:
+        if found := pattern.match(data, start):
+            return f"{_shown(data, found.start())} at {where}: {cure}"
+    return f"{what} at {where}: {_shown(data, max(0, at - 1))}"
+
+
+def _line(data: bytes, at: int) -> str:
+    lines, begins = data.count(b"\n", 0, at), data.rfind(b"\n", 0, at)
+    return f", line {lines + 1}, column {at - begins}" if lines else ""
+
+
+def _shown(data: bytes, at: int) -> str:
+    text = data[at : at + _EXCERPT].decode("utf-8", "replace")
+    return f"'{''.join(letter if letter.isprintable() else '·' for letter in text)}'"

@@ -1,0 +1,68 @@
+"""Names and values as URLs and forms encode them (`application/x-www-form-urlencoded`).
+
+TooManyFields      more of them than are accepted
+UndecodableField   a name or value that is no text in its charset
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from durable.charsets import Charset, Undecodable
+from durable.language.problem import quoted
+from durable.values import JSON
+
+RawPairs: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+
+class TooManyFields(ValueError):
+    """There are more fields than are accepted."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"it has more than the {limit} fields that are accepted")
+
+
+class UndecodableField(ValueError):
+    """The name or the value of a field is no text in its charset."""
+
+    def __init__(self, name: bytes, error: Undecodable) -> None:
+        shown = quoted(name.decode("utf-8", "backslashreplace"))
+        super().__init__(f"the field {shown} is not {error.charset}: {error.what}")
+
+
+def split_pairs(data: bytes, limit: int) -> RawPairs:
+    """The names and values of a query or a form, percent-decoded; raises `TooManyFields`."""
+    if data.count(b"&") >= limit:
+        raise TooManyFields(limit)
+    split = (field.partition(b"=") for field in data.split(b"&") if field)
+    return [(_unquote(name), _unquote(value)) for name, _, value in split]
+
+
+def decode_pairs(pairs: RawPairs, charset: Charset) -> list[tuple[str, str]]:
+    """The names and values as text in a charset; raises `UndecodableField`."""
+    return [(_decode(name, name, charset), _decode(value, name, charset)) for name, value in pairs]
+
+
+def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
+    """Values by name; of a name that is repeated, a list of them."""
+    found: dict[str, JSON] = {}
+    for name, value in pairs:
+        if name not in found:
+            found[name] = value
+        elif isinstance(known := found[name], list):
+            known.append(value)
+        else:
+            found[name] = [known, value]
+    return found
+
+
+def _unquote(text: bytes) -> bytes:
+    text = text.replace(b"+", b" ")
+    return unquote_to_bytes(text) if b"%" in text else text
+
+
+def _decode(data: bytes, name: bytes, charset: Charset) -> str:
+    try:
+        return charset.decode(data)
+    except Undecodable as error:
+        raise UndecodableField(name, error) from None
