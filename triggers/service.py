@@ -51,7 +51,7 @@ from triggers.server import allow_connections, listen, server_for
 from triggers.settings import Settings, api_key
 from triggers.stopping import stop_signal
 from triggers.waits.waits import Waits
-from triggers.webhooks.webhook import METHODS, PREFIX, Webhooks
+from triggers.webhooks.webhook import ANSWERED, PREFIX, Webhooks
 
 log = logging.getLogger("waypost.service")
 
@@ -144,7 +144,7 @@ async def compose(
         app = Starlette(
             routes=[
                 *Operations(journal, runner, folder, settings.max_body_bytes).routes(),
-                Route(f"{PREFIX}/{{path:path}}", webhooks, methods=METHODS),
+                Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED),
                 *Waits(runner, journal, now, bounds, limiters.addresses).routes(),
                 Mount("/api", app=api.app()),
             ],
@@ -174,7 +174,7 @@ def entrance(webhooks: Webhooks, app: Starlette) -> ASGIApp:
     costs a sixth of what they do; whatever else is below `/hooks` is refused there."""
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
-        is_delivery = scope["method"] in METHODS and scope["path"].startswith(f"{PREFIX}/")
+        is_delivery = scope["method"] in ANSWERED and scope["path"].startswith(f"{PREFIX}/")
         await (webhooks if is_delivery else app)(scope, receive, send)
 
     return enter

@@ -66,6 +66,11 @@ class AdmissionCheck:
             is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
             beside={"when": BESIDE, "inputs": BESIDE},
         )
+        path = mapped(trigger.get("with")).get("path")
+        if use == "webhook" and isinstance(path, str) and path.startswith("/hooks/"):
+            what = f"the webhook is served at /hooks{path}: a path begins below /hooks"
+            hint = f"write {path.removeprefix('/hooks')}, unless that is meant"
+            self._findings.add((*pointer, "with", "path"), what, hint, severity="warning")
         key = mapped(mapped(trigger.get("with")).get("dedupe")).get("key")
         self._texts.constant(key, (*pointer, "with", "dedupe", "key"), scope, "all deliveries count as one")
         self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)

@@ -296,6 +296,11 @@ CALL = "with: {pipeline: sample}"
             'write "{{ trigger.body.id }}"',
         ),
         (
+            f"triggers: [{{id: t, use: webhook, with: {{path: /hooks/shop}}}}]\n{STEP}",
+            "1:46: warning: the webhook is served at /hooks/hooks/shop: a path begins below /hooks; "
+            "write /shop, unless that is meant",
+        ),
+        (
             f"inputs: {{a: {{typ: string}}}}\n{STEP}",
             "1:14: warning: JSON Schema has no word 'typ', and it changes nothing; did you mean 'type'",
         ),

@@ -54,15 +54,67 @@ ORDER = """\
 | 202 `{"event": "…", "runs": ["…"]}` | accepted; both are on disk |
 | 200 with `"duplicate": true` | a repeat, with the ids of the first delivery |
 | 200 with `"runs": []` and `reason` | `when` did not hold |
-| 400 | the request cannot be read: its framing, its JSON, a signature's header that came twice |
+| 400 | the request cannot be read: its framing, its JSON, its charset, a signature's header that came twice |
 | 401 | the signature does not fit, or there is no such webhook: nobody learns which |
 | 408, 413, 415, 431 | too slow, too large, compressed or in an unknown charset, too long a head |
 | 429 with `Retry-After` | more than the rate allows |
 | 503 with `Retry-After` | it cannot be made durable now; nothing was accepted |
 | 503 instead of 401 | a file is broken and nothing of it is served, so that the webhook may be one of its own |
 
+A request that is genuine and cannot be read is a delivery too: `rejected`, with the reason that its sender gets. A path
+that no pipeline serves brings none. It is counted (`waypost_deliveries_total{outcome="unknown"}`), and the log has one
+line a minute for each first part of such paths, with what may have been meant.
+
 Where a preset has a reply of its own it replaces the first three, with an empty body, and the ids stand in the headers
 `Waypost-Event` and `Waypost-Runs`.
+"""
+
+REQUEST = """\
+## What is read of a request
+
+**The path** is compared as it was sent, part by part. `{name}` takes one part and is decoded afterwards, so `a%2Fb` is
+one part, with the value `a/b`. `/%6Fne` and `/one` are the same path; `/one/`, `//one`, `/./one` and `/one%0A` are
+others. A part that is `.` or `..` matches nothing. A `path` begins below `/hooks`: `path: /hooks/x` is served at
+`/hooks/hooks/x`, of which `waypost validate` warns.
+
+**Query, headers and forms**: a name that comes once has a text, and one that comes several times a list of texts. For
+`?id=1&id=2`, `trigger.query.id` is `["1", "2"]`.
+
+**The body** by its `Content-Type`:
+
+| declared | `trigger.body` |
+| --- | --- |
+| `application/json`, `text/json`, `application/x-json`, `application/csp-report`, any `+json` or `.json` | what the JSON says; of a key that is there twice, the last |
+| `application/x-www-form-urlencoded` | a mapping. What is JSON from `{` or `[` to its end is read as JSON: `curl -d` declares it so |
+| `text/…`, XML, YAML, NDJSON and the like | a text; `fromjson` reads the JSON in one |
+| nothing | JSON if it begins with `{` or `[`, else a text |
+| anything else, `multipart/form-data` among it | `{base64, content_type}`: its fields are not taken apart |
+
+**The charset** is, in this order, that of a byte order mark, the `charset` of `Content-Type`, an XML declaration's
+`encoding`, a form's field `_charset_` or `charset`, the trigger's `charset`, and UTF-8. The labels are those of the
+[WHATWG Encoding Standard](https://encoding.spec.whatwg.org) (`latin1` and `ascii` mean windows-1252), UTF-32, and
+others that Python has; of the standard's 228, only `iso-2022-cn`, `iso-2022-cn-ext` and `replacement` are not decoded.
+JSON of UTF-8 is read so, even if it is declared as Latin-1. UTF-16 and UTF-32 are told without a mark in JSON and XML.
+
+What is not in its charset is refused with 400, which says which byte it is and what helps; an unknown label with 415.
+Nothing is replaced by `�`. A byte above 0x7F that is not percent-encoded in the request's first line is refused with
+400 before a webhook is looked for. For a sender that declares nothing and does not send UTF-8, in a query or path either, write
+`charset: windows-1252` (or another) in the trigger. A signature is checked over the bytes as they came.
+
+**HEAD** is answered 200 where a GET or POST would be taken, and delivers nothing: Trello looks so whether a webhook is
+there. Which paths are served can be learnt by it; who may use them cannot.
+
+**A browser's page** of another origin may call a webhook whose trigger lists it:
+
+```yaml
+    with:
+      path: /newsletter
+      verify: none
+      cors: [https://shop.example]    # or "*", for the pages of all origins
+```
+
+The browser asks beforehand (OPTIONS) and may then send the trigger's `methods` with any headers. Every answer of the
+webhook, errors included, can be read by the page. It is the browser that holds to `cors`; it proves nothing of a sender.
 """
 
 ANSWERS = """\
@@ -124,6 +176,7 @@ def written() -> str:
     blocks = [
         BEGINNING,
         ORDER,
+        REQUEST,
         ANSWERS,
         RATES.format(rate=_rate()),
         ADDRESSES.format(names=MOST_NAMES, url=url),

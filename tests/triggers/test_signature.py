@@ -45,7 +45,8 @@ PATH = "/hooks/orders/caf%C3%A9"
 
 def received(headers: Mapping[str, str] | None = None, body: bytes = BODY, **rest: str) -> Received:
     pairs = tuple((name.lower(), value) for name, value in (headers or {}).items())
-    return Received(**({"method": "POST", "path": PATH, "query_string": ""} | rest), headers=pairs, body=body)
+    first = {"method": "POST", "path": PATH, "query_string": ""} | rest
+    return Received(first["method"], first["path"], first["query_string"], pairs, body)
 
 
 def signed(preset: str = "standard-webhooks", secret: str = SECRET, now: float = NOW, body: bytes = BODY) -> Received:

@@ -3,7 +3,7 @@
 Where a sender expects an answer of its own (`reply`), it gets that, and the ids stand in `Waypost-` headers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +23,11 @@ class Answer(NamedTuple):
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def extend(self, headers: tuple[tuple[bytes, bytes], ...]) -> "Answer":
+        """The answer with more headers; what it has already stays."""
+        own = {name for name, _ in self.headers}
+        return self._replace(headers=(*self.headers, *(pair for pair in headers if pair[0] not in own)))
 
     async def send(self, send: Send) -> None:
         """Say it as ASGI does."""
@@ -93,6 +98,16 @@ def greeted(answer: handshake.Answer) -> Answer:
 def refused() -> Answer:
     """The one answer to a bad signature and to a webhook that does not exist."""
     return error(401, "the signature does not fit, or there is no such webhook")
+
+
+def empty(status: int) -> Answer:
+    """An answer that says nothing but its status."""
+    return _text(status, {})
+
+
+def not_allowed(methods: Iterable[str]) -> Answer:
+    """405, the same whether or not there is such a webhook."""
+    return _json(405, {"error": "a webhook is not asked with this method"}, {"allow": ", ".join(methods)})
 
 
 def error(status: int, message: str) -> Answer:

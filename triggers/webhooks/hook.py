@@ -6,14 +6,16 @@ from re import Pattern
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
-from starlette.routing import compile_path
 
 from durable.action import TriggerInputs
+from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
 from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.history import Slot
 from durable.language.pipeline import TriggerSpec, parse_duration
 from durable.values import JSON
+from triggers.webhooks.cors import Origins, read_origin
+from triggers.webhooks.route import compile_route, has_dots
 from triggers.webhooks.scheme import Reply
 from triggers.webhooks.verifier import Verifier, credential_headers
 
@@ -53,6 +55,37 @@ class Webhook(TriggerInputs):
     respond: RespondWhen = Field(
         "accepted", description="When it answers: at once, with the run's result, or as a step says (`flow.respond`)"
     )
+    cors: Origins | None = Field(
+        None,
+        description="Origins whose pages may call it from a browser, such as `https://shop.example`, or `*` for all",
+        min_length=1,
+    )
+    charset: str = Field(UTF_8, description="The charset of senders that declare none, such as `windows-1252`")
+
+    @field_validator("path")
+    @classmethod
+    def _can_match(cls, path: str) -> str:
+        if "?" in path or "#" in path:
+            raise ValueError("a path ends before ? and #; what follows them is read with {{ trigger.query.NAME }}")
+        if has_dots(path):
+            raise ValueError("`.` and `..` are no parts of a path; take them out")
+        return path
+
+    @field_validator("cors")
+    @classmethod
+    def _are_origins(cls, cors: list[str] | str | None) -> list[str] | str | None:
+        return [read_origin(origin) for origin in cors] if isinstance(cors, list) else cors
+
+    @field_validator("charset")
+    @classmethod
+    def _is_charset(cls, charset: str) -> str:
+        try:
+            is_known = find_charset(charset).has_ascii
+        except UnknownCharset:
+            is_known = False
+        if not is_known:
+            raise ValueError(f"{charset[:60]!r} is no charset of forms and texts; write utf-8, windows-1252, gbk …")
+        return charset
 
     @field_validator("verify")
     @classmethod
@@ -110,19 +143,20 @@ class Hook:
     when: Expression | None
     inputs: Template | None
     respond: RespondWhen
+    cors: frozenset[str] | None
+    charset: Charset
 
     @classmethod
     def of(cls, definition: Definition, spec: TriggerSpec, model: type[Webhook] = Webhook) -> Self:
         """Compile a trigger that was checked by the model."""
         given = model.model_validate(spec.with_ or {})
-        pattern, _, _ = compile_path(given.path)
         verifier = model.verifier(given.verify)
         return cls(
             name=f"{definition.spec.id}/{spec.id}",
             definition=definition,
             trigger=spec.id,
             path=given.path,
-            pattern=pattern,
+            pattern=compile_route(given.path),
             methods=frozenset(given.methods),
             verifier=verifier,
             secrets=tuple(_slots(text) for text in verifier.secrets),
@@ -133,6 +167,8 @@ class Hook:
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
             respond=given.respond,
+            cors=None if given.cors is None else frozenset(given.cors),
+            charset=find_charset(given.charset),
         )
 
     @property

@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Self, TypeAlias
-from urllib.parse import parse_qsl
+from typing import Literal, Self, TypeAlias, TypeVar
 
 from starlette.types import Scope
 
+from durable.charsets import Charset, Undecodable
 from durable.values import JSON, Value
-from triggers.body import FIELD_LIMIT, Unreadable, parse_and_keep
+from triggers.body import FIELD_LIMIT, UNDECLARED, Unreadable, parse_and_keep, read_query
+from triggers.urlencoded import TooManyFields, collect, split_pairs
 from triggers.webhooks.scheme import Ref
 
 Reason: TypeAlias = Literal[
@@ -26,6 +27,7 @@ Reason: TypeAlias = Literal[
     "wrong_method",
     "missing_secret",
 ]
+Text = TypeVar("Text", str, bytes)
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values in the order in which they came."""
 
@@ -46,13 +48,15 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Received:
-    """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept."""
+    """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept.
+    `charset` is that of what declares none."""
 
     method: str
     path: str
     query_string: str
     headers: Pairs
     body: bytes = field(repr=False)
+    charset: Charset = UNDECLARED
 
     @classmethod
     def of(cls, scope: Scope, body: bytes) -> Self:
@@ -86,7 +90,15 @@ class Received:
     @cached_property
     def _document(self) -> tuple[JSON, Value]:
         content_type = next((value for name, value in self.headers if name == "content-type"), None)
-        return parse_and_keep(self.body, content_type)
+        return parse_and_keep(self.body, content_type, self.charset.name)
+
+    @property
+    def query(self) -> dict[str, JSON]:
+        """What the query says by name; of a name that is repeated, a list. Raises `Unreadable`."""
+        if not self.query_string:
+            return {}
+        cure = "send UTF-8, or name its charset with `charset` in the webhook's trigger"
+        return collect(read_query(self.query_string.encode("latin-1"), self.charset, cure))
 
     def value(self, ref: Ref, signature: Pairs) -> str | None:
         """The text at a place that has a name, None if it is absent; raises `Rejected` if it is there several times.
@@ -99,11 +111,26 @@ class Received:
             case "sig":
                 return _only(ref, signature)
             case "query":
-                return _only(ref, _query(self.query_string))
+                return self._in_query(ref)
             case "form":
                 return self._in_body([ref.name])
             case _:
                 return self._in_body(ref.name.split("."))
+
+    def in_query(self, name: str) -> list[bytes]:
+        """The values of a name in the query, percent-decoded; raises `Rejected`."""
+        try:
+            pairs = split_pairs(self.query_string.encode("latin-1"), FIELD_LIMIT)
+        except TooManyFields as error:
+            raise Rejected("malformed_signature", f"the query cannot be read: {error}") from None
+        return [value for each, value in pairs if each == name.encode()]
+
+    def _in_query(self, ref: Ref) -> str | None:
+        found = _only(ref, [(ref.name, value) for value in self.in_query(ref.name)])
+        try:
+            return None if found is None else self.charset.decode(found)
+        except Undecodable as error:
+            raise Rejected("malformed_signature", f"query:{ref.name} cannot be read: {error}") from None
 
     def _in_body(self, path: list[str]) -> str | None:
         try:
@@ -115,18 +142,11 @@ class Received:
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def _only(ref: Ref, pairs: Iterable[tuple[str, str]]) -> str | None:
+def _only(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
     values = [value for name, value in pairs if name == ref.name]
     if len(values) > 1:
         raise Rejected("malformed_signature", f"{ref.place}:{ref.name} came {len(values)} times")
     return values[0] if values else None
-
-
-def _query(text: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=FIELD_LIMIT)
-    except ValueError:
-        raise Rejected("malformed_signature", f"the query has more than {FIELD_LIMIT} names") from None
 
 
 def withhold(headers: Pairs, names: Collection[str], key: bytes) -> tuple[Pairs, Pairs]:

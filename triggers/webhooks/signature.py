@@ -145,6 +145,10 @@ def _signed_part(ref: Ref, scheme: Signed, request: Received, fields: Pairs, pub
             return request.body
         case "const":
             return ref.name.encode()
+        case "query" if values := request.in_query(ref.name):
+            if len(values) > 1:
+                raise Rejected("malformed_signature", f"query:{ref.name} came {len(values)} times")
+            return values[0]
         case "method":
             text: str | None = request.method
         case "url":

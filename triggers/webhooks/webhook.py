@@ -10,9 +10,8 @@ import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -30,18 +29,26 @@ from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, receive_body
 from triggers.limits import Limiters, network_of
 from triggers.starting import Filtered, ensure_wanted, start_of
-from triggers.webhooks import answers
+from triggers.urlencoded import collect
+from triggers.webhooks import answers, cors
 from triggers.webhooks.answers import Answer
 from triggers.webhooks.hook import Hook, Method
 from triggers.webhooks.presets import presets
 from triggers.webhooks.received import Received, Rejected, withhold
+from triggers.webhooks.route import read_parameters, read_path
 from triggers.webhooks.signature import mac
+from triggers.webhooks.unknown import UnknownPaths
 from triggers.webhooks.verifier import Verified, Verifier, bounded, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
 PREFIX = "/hooks"
 METHODS = get_args(Method)
+UNDELIVERED = frozenset({"HEAD", "OPTIONS"})
+"""Methods that deliver nothing: a sender looks whether somebody is there, a browser asks what it may send."""
+
+ANSWERED = (*METHODS, *UNDELIVERED)
+
 DECOY = Verifier(presets()["github"], ())
 REJECTIONS_A_MINUTE = 60
 """Rejected deliveries that are written down for each webhook; all are counted."""
@@ -58,8 +65,8 @@ PATH_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One request on its way: what came, where to, and when (ms). `headers` are without credentials, of which
-    `withheld` has the keyed hashes."""
+    """One request on its way: what came, where to, and when (ms). `parameters` are the path's as it matched. `headers`
+    are without credentials, of which `withheld` has the keyed hashes."""
 
     hook: Hook
     parameters: Mapping[str, str]
@@ -131,6 +138,7 @@ class Webhooks:
         self._hash_key = hash_key
         self._rejections = Quota(REJECTIONS_A_MINUTE)
         self._complaints = Quota(1)
+        self._unknown_paths = UnknownPaths()
         self._bounds = bounds
         self._limiters = limiters
         self.serve([])
@@ -138,6 +146,8 @@ class Webhooks:
     def serve(self, hooks: Sequence[Hook], *, are_all: bool = True) -> None:
         """Answer for these from now on. Unless they `are_all`, as a file is broken, others may be there again soon."""
         self._are_all = are_all
+        self._hooks = hooks
+        self._has_cors = any(hook.cors is not None for hook in hooks)
         own = [(hook.methods, hook) for hook in hooks]
         greeting = [(hook.greeting_methods, hook) for hook in hooks if hook.greeting_methods]
         self._routes = (*own, *greeting)
@@ -147,6 +157,8 @@ class Webhooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 with the ids after the commit, or what stands in the way."""
         answer = await self._answer(scope, receive)
+        if self._has_cors:
+            answer = self._open_to_pages(scope, answer)
         await answer.send(send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
@@ -162,26 +174,59 @@ class Webhooks:
         received = Received.of(scope, body)
         if twice := _repeated(received, self._credentials):
             return answers.error(400, f"the header {twice} came several times")
-        found = self._find(scope["path"].removeprefix(PREFIX), received.method)
+        if received.method in UNDELIVERED:
+            return self._about(received)
+        found = self._find(received.path, received.method)
         return await self._take(self._arrived(received, *found)) if found else self._unknown(received)
 
     def _arrived(self, received: Received, hook: Hook, parameters: Mapping[str, str]) -> Arrived:
         kept, hashes = withhold(received.headers, hook.credentials, self._hash_key)
         at = self._now()
-        return Arrived(hook, parameters, received, _joined(kept), _joined(hashes), new_id("dlv", at), at)
+        if hook.charset is not received.charset:
+            received = replace(received, charset=hook.charset)
+        return Arrived(hook, parameters, received, collect(kept), collect(hashes), new_id("dlv", at), at)
 
-    def _find(self, path: str, method: str) -> tuple[Hook, Mapping[str, str]] | None:
+    def _find(self, raw_path: str, method: str) -> tuple[Hook, Mapping[str, str]] | None:
+        path = read_path(raw_path)
+        if path is None:
+            return None
+        path = path.removeprefix(PREFIX)
         for methods, hook in self._routes:
-            if method in methods and (match := hook.pattern.match(path)):
+            if method in methods and (match := hook.pattern.fullmatch(path)):
                 return hook, match.groupdict()
         return None
+
+    def _about(self, received: Received) -> Answer:
+        """The answer to a HEAD or OPTIONS, which delivers nothing: 200 to a HEAD where a GET or POST would be served,
+        204 to a browser that asks beforehand what it may send (`_open_to_pages` says that)."""
+        if received.method == "OPTIONS":
+            asked = dict(received.headers).get("access-control-request-method", "")
+            found = self._find(received.path, asked)
+            return answers.empty(204) if found and found[0].cors is not None else answers.not_allowed(METHODS)
+        is_served = any(self._find(received.path, method) for method in ("POST", "GET"))
+        return answers.empty(200) if is_served else self._unknown(received)
+
+    def _open_to_pages(self, scope: Scope, answer: Answer) -> Answer:
+        """The answer with the headers by which a browser lets a page of another origin read it, if its webhook does."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if "origin" not in headers:
+            return answer
+        is_asking = scope["method"] == "OPTIONS"
+        method = headers.get("access-control-request-method", "") if is_asking else scope["method"]
+        found = self._find(scope["raw_path"].decode("latin-1"), method)
+        allowed = cors.allow_origin(found[0].cors, headers["origin"]) if found else ()
+        if found and allowed and is_asking:
+            allowed += cors.allow_request(found[0].methods, headers)
+        return answer.extend(allowed)
 
     def _unknown(self, received: Received) -> Answer:
         """The answer to a request for no hook, after the work that a bad signature costs."""
         at = self._now()
         new_id("dlv", at)
+        path = (read_path(received.path) or received.path).removeprefix(PREFIX)
+        self._unknown_paths.note(received.method, path, self._hooks, at)
         for pairs in withhold(received.headers, self._credentials, self._hash_key):
-            _joined(pairs)
+            collect(pairs)
         with contextlib.suppress(Rejected):
             DECOY.check(received, ["decoy"], at / 1000)
         mac(b"decoy", received.body, "sha256")
@@ -279,11 +324,12 @@ class Webhooks:
 
     def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
         hook = arrived.hook
-        scope = "/".join([hook.name, *(f"{name}={value}" for name, value in sorted(arrived.parameters.items()))])
+        scope = _scope_of(hook, arrival)
         until = arrived.at + hook.claim_for
         claims = []
         if hook.dedupe is not None:
-            claims.append(Claim(scope, _dedupe_key(hook.dedupe, arrival), until))
+            key = _dedupe_key(hook.dedupe, arrival)
+            claims.append(Claim(scope, key, until, former_keys=_former_keys(hook.dedupe, arrival, key)))
         elif verified.key is not None:
             claims.append(Claim(scope, verified.key, until))
         if verified.replay_key is not None:
@@ -316,6 +362,7 @@ def _came_to(scan: Scan, run: str, admitted: Admitted, hook: Hook) -> Answer | N
 def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
     """What expressions read as `trigger`."""
     received = arrived.received
+    path: JSON = dict(read_parameters(arrived.parameters, arrived.hook.charset)) if arrived.parameters else {}
     return {
         "id": verified.key or arrived.delivery,
         "type": verified.type,
@@ -323,19 +370,41 @@ def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
         "source": arrived.hook.name,
         "subject": None,
         "method": received.method,
-        "path": dict(arrived.parameters),
-        "query": _joined(parse_qsl(received.query_string, keep_blank_values=True)) if received.query_string else {},
+        "path": path,
+        "query": received.query,
         "headers": arrived.headers,
         "body": received.parsed,
     }
 
 
-def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
-    """Names and values as a mapping; what came several times is joined by commas, as HTTP means it."""
-    joined: dict[str, JSON] = {}
-    for name, value in pairs:
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return joined
+def _scope_of(hook: Hook, arrival: dict[str, JSON]) -> str:
+    """Where keys of the delivery are taken: the trigger and the values of its path. A slash in one of them is doubled,
+    so that no others read the same."""
+    values = sorted(_mapping(arrival["path"]).items())
+    return "/".join([hook.name, *(f"{name}={str(value).replace('/', '//')}" for name, value in values)])
+
+
+def _former_keys(template: Template, arrival: dict[str, JSON], key: str) -> tuple[str, ...]:
+    """The key as it was made where names that came several times were joined by commas: until 0.1.0, so that a repeat
+    counts as one also across that change."""
+    repeated = [name for name in ("query", "headers") if list in map(type, _mapping(arrival[name]).values())]
+    if not repeated:
+        return ()
+    with contextlib.suppress(Unreadable):
+        former = _dedupe_key(template, {**arrival, **{name: _joined(arrival[name]) for name in repeated}})
+        return () if former == key else (former,)
+    return ()
+
+
+def _joined(values: JSON) -> JSON:
+    return {
+        name: ", ".join(map(str, each)) if isinstance(each, list) else each for name, each in _mapping(values).items()
+    }
+
+
+def _mapping(value: JSON) -> dict[str, JSON]:
+    assert isinstance(value, dict)
+    return value
 
 
 def _repeated(received: Received, names: Collection[str]) -> str | None:

@@ -1,0 +1,58 @@
+"""Which webhook a request's path means.
+
+A path is matched as it was sent, part by part: an encoded slash (`%2F`) belongs to its part. Percent-encoded or not,
+the same bytes are the same path. What proxies read in several ways matches nothing: empty parts, `.` and `..`.
+"""
+
+from collections.abc import Mapping
+from re import Pattern
+from urllib.parse import unquote_to_bytes
+
+from starlette.routing import compile_path
+
+from durable.charsets import Charset, Undecodable
+from durable.language.problem import quoted
+from triggers.body import Unreadable
+
+_SLASH = "\ue000"
+"""Stands for an encoded slash: paths are kept as Latin-1, which has no such character."""
+
+
+def compile_route(path: str) -> Pattern[str]:
+    """The pattern of a trigger's path, to be matched in full."""
+    pattern, _, _ = compile_path(_decoded_parts(path.encode().decode("latin-1")))
+    return pattern
+
+
+def read_path(raw: str) -> str | None:
+    """A request's path (its bytes as Latin-1) as patterns match it; None if nothing can match it."""
+    path = _decoded_parts(raw) if "%" in raw else raw
+    return None if "/." in path and has_dots(path) else path
+
+
+def has_dots(path: str) -> bool:
+    """Whether a part of the path is `.` or `..`."""
+    return not {".", ".."}.isdisjoint(path.split("/"))
+
+
+def read_parameters(found: Mapping[str, str], charset: Charset) -> dict[str, str]:
+    """What the parts with a name say, as text; raises `Unreadable`."""
+    return {name: _text(name, part, charset) for name, part in found.items()}
+
+
+def _text(name: str, part: str, charset: Charset) -> str:
+    try:
+        return charset.decode(part.replace(_SLASH, "/").encode("latin-1"))
+    except Undecodable as error:
+        raise Unreadable(
+            f"the part {quoted(name)} of the path is not {error.charset}: {error.what}; send UTF-8, or name its charset"
+            " with `charset` in the webhook's trigger"
+        ) from None
+
+
+def _decoded_parts(path: str) -> str:
+    return "/".join([_decoded(part) for part in path.split("/")])
+
+
+def _decoded(part: str) -> str:
+    return unquote_to_bytes(part.encode("latin-1")).decode("latin-1").replace("/", _SLASH)

@@ -1,0 +1,54 @@
+"""Requests for paths that no webhook serves: counted, and logged once a minute for each first part of a path."""
+
+import logging
+from collections.abc import Sequence
+
+from durable import metrics
+from durable.language.problem import nearest, quoted
+from triggers.webhooks.hook import Hook
+
+log = logging.getLogger("waypost.webhook")
+
+MOST_GROUPS = 100
+"""First parts of paths that have a line of their own in a minute; strangers choose them."""
+
+OTHERS = "…"
+"""The group of all further ones."""
+
+_COMPARED = 200
+"""Paths that a wrong one is compared with: each takes 10 µs."""
+
+
+class UnknownPaths:
+    """Counts the requests of the present minute."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._counts: dict[str, int] = {}
+
+    def note(self, method: str, path: str, hooks: Sequence[Hook], at: int) -> None:
+        """Count a request at a moment (ms), and log the first of its group, with what may have been meant of the hooks
+        that are served."""
+        metrics.delivery("unknown")
+        if at // 60_000 != self._minute:
+            self._minute = at // 60_000
+            self._counts = {}
+        group = path.strip("/").partition("/")[0][:60]
+        if group not in self._counts and len(self._counts) >= MOST_GROUPS:
+            group = OTHERS
+        self._counts[group] = self._counts.get(group, 0) + 1
+        if self._counts[group] == 1:
+            log.warning(
+                "%s %s: no pipeline serves this webhook; %s", method, quoted(f"/hooks{path}"), _hint(path, hooks)
+            )
+
+
+def _hint(path: str, hooks: Sequence[Hook]) -> str:
+    methods = sorted({method for hook in hooks if hook.pattern.fullmatch(path) for method in hook.methods})
+    if methods:
+        return f"it takes {', '.join(methods)}"
+    if path.startswith("/hooks/"):
+        return "the path begins with /hooks twice"
+    if meant := nearest(path, [hook.path for hook in hooks[:_COMPARED]]):
+        return f"did you mean {quoted(f'/hooks{meant}')}"
+    return "`waypost pipelines` lists those that are served"
