@@ -297,7 +297,7 @@ CALL = "with: {pipeline: sample}"
         ),
         (
             f"triggers: [{{id: t, use: webhook, with: {{path: /hooks/shop}}}}]\n{STEP}",
-            "1:46: warning: the webhook is served at /hooks/hooks/shop: a path begins below /hooks; "
+            "1:47: warning: the webhook is served at /hooks/hooks/shop: a path begins below /hooks; "
             "write /shop, unless that is meant",
         ),
         (

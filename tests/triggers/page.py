@@ -84,11 +84,13 @@ others. A part that is `.` or `..` matches nothing. A `path` begins below `/hook
 
 | declared | `trigger.body` |
 | --- | --- |
-| `application/json`, `text/json`, `application/x-json`, `application/csp-report`, any `+json` or `.json` | what the JSON says; of a key that is there twice, the last |
-| `application/x-www-form-urlencoded` | a mapping. What is JSON from `{` or `[` to its end is read as JSON: `curl -d` declares it so |
+| `application/json`, `text/json`, `application/x-json`, `application/csp-report`, `+json`, `.json` | what it says |
+| `application/x-www-form-urlencoded` | a mapping; what is JSON from a `{` or `[` on is read as JSON |
 | `text/…`, XML, YAML, NDJSON and the like | a text; `fromjson` reads the JSON in one |
 | nothing | JSON if it begins with `{` or `[`, else a text |
 | anything else, `multipart/form-data` among it | `{base64, content_type}`: its fields are not taken apart |
+
+Of a key that is in an object twice, the last counts. `curl -d` declares a form, also where it sends JSON.
 
 **The charset** is, in this order, that of a byte order mark, the `charset` of `Content-Type`, an XML declaration's
 `encoding`, a form's field `_charset_` or `charset`, the trigger's `charset`, and UTF-8. The labels are those of the
@@ -98,8 +100,8 @@ JSON of UTF-8 is read so, even if it is declared as Latin-1. UTF-16 and UTF-32 a
 
 What is not in its charset is refused with 400, which says which byte it is and what helps; an unknown label with 415.
 Nothing is replaced by `�`. A byte above 0x7F that is not percent-encoded in the request's first line is refused with
-400 before a webhook is looked for. For a sender that declares nothing and does not send UTF-8, in a query or path either, write
-`charset: windows-1252` (or another) in the trigger. A signature is checked over the bytes as they came.
+400 before a webhook is looked for. For a sender that declares nothing and does not send UTF-8, in the query and path
+too, write `charset: windows-1252` (or another) in the trigger. A signature is checked over the bytes as they came.
 
 **HEAD** is answered 200 where a GET or POST would be taken, and delivers nothing: Trello looks so whether a webhook is
 there. Which paths are served can be learnt by it; who may use them cannot.
@@ -113,8 +115,8 @@ there. Which paths are served can be learnt by it; who may use them cannot.
       cors: [https://shop.example]    # or "*", for the pages of all origins
 ```
 
-The browser asks beforehand (OPTIONS) and may then send the trigger's `methods` with any headers. Every answer of the
-webhook, errors included, can be read by the page. It is the browser that holds to `cors`; it proves nothing of a sender.
+The browser asks beforehand (OPTIONS) and may then send the trigger's `methods` with any headers. The page can read
+every answer of the webhook, errors included. Only browsers hold to `cors`; it proves nothing of a sender.
 """
 
 ANSWERS = """\
