@@ -33,9 +33,8 @@ _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class Refusal(NamedTuple):
-    """Why a request is not served: a status of HTTP, and what is wrong."""
+    """Why a request is answered with 400: what is wrong with it, and what to send."""
 
-    status: int
     detail: str
 
 
@@ -51,16 +50,16 @@ def read_request_line(head: bytes) -> RequestLine | Refusal:
     """The request line of a whole head, or why it is refused."""
     match = _REQUEST_LINE.match(head)
     if match is None:
-        return Refusal(400, "the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
+        return Refusal("the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
     line = RequestLine(match[1], match[2], match[3])
     if line.version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        return Refusal(505, f"{line.version.decode()} is not spoken here; use HTTP/1.1")
+        return Refusal(f"{line.version.decode()} is not spoken here; use HTTP/1.1")
     if line.method == b"CONNECT":
-        return Refusal(501, "CONNECT is not served: this service is no proxy")
+        return Refusal("CONNECT is not served: this service is no proxy")
     if b"#" in line.target:
-        return Refusal(400, "the request target holds a `#`; send it as %23, or leave the fragment out")
+        return Refusal("the request target holds a `#`; send it as %23, or leave the fragment out")
     if not line.target.startswith(b"/") and not _ABSOLUTE_TARGET.match(line.target):
-        return Refusal(400, "the request target should be a path that begins with `/`")
+        return Refusal("the request target should be a path that begins with `/`")
     return line
 
 
@@ -99,12 +98,12 @@ def check_headers(headers: Headers, version: str) -> Refusal | None:
     if len(set(names)) < len(names):
         for name in SINGLE_HEADERS:
             if (count := names.count(name)) > 1:
-                return Refusal(400, f"the header {name.decode()} came {count} times; send it once")
+                return Refusal(f"the header {name.decode()} came {count} times; send it once")
     if b"host" not in names:
         if version == "1.1":
-            return Refusal(400, "the header host is missing; every request of HTTP/1.1 has one")
+            return Refusal("the header host is missing; every request of HTTP/1.1 has one")
     elif not _HOST.fullmatch(headers[names.index(b"host")][1]):
-        return Refusal(400, "the header host should be a name or an address, and perhaps a port")
+        return Refusal("the header host should be a name or an address, and perhaps a port")
     if b"transfer-encoding" in names:
         return _check_coding(headers[names.index(b"transfer-encoding")][1], version)
     return None
@@ -112,9 +111,9 @@ def check_headers(headers: Headers, version: str) -> Refusal | None:
 
 def _check_coding(coding: bytes, version: str) -> Refusal | None:
     if version != "1.1":
-        return Refusal(400, "Transfer-Encoding is not part of HTTP/1.0; send Content-Length")
+        return Refusal("Transfer-Encoding is not part of HTTP/1.0; send Content-Length")
     if coding.lower() != b"chunked":
-        return Refusal(501, "of transfer codings only `chunked` is understood, and that once")
+        return Refusal("of transfer codings only `chunked` is understood, and that once")
     return None
 
 

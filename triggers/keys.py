@@ -48,6 +48,12 @@ def suffices(scope: str, wanted: Scope) -> bool:
     return scope in SCOPES and SCOPES.index(scope) >= SCOPES.index(wanted)
 
 
+def bearer_key(authorization: str | None) -> str | None:
+    """The key that an Authorization header presents, None if it presents none."""
+    scheme, *rest = (authorization or "").split(None, 1)[:2] or [""]
+    return rest[0].strip() if scheme.lower() == "bearer" and rest else None
+
+
 class Keys:
     """The keys of the journal, which is their only writer, and the admin key."""
 

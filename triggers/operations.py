@@ -1,4 +1,12 @@
-"""What operators and their tools ask: is it alive, is it ready, what has it done."""
+"""What operators and their tools ask: is it alive, is it ready, what has it done.
+
+These are answered without a key and without a limit, as load balancers and monitors ask from anywhere. So that
+strangers cannot make them expensive, all who ask in the same moment share one look at the journal or the metrics.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -9,6 +17,30 @@ from durable.journal import Journal, JournalError
 from durable.runner import Runner
 from triggers.folder import Folder
 
+HEALTH, READY, METRICS = PATHS = ("/health", "/ready", "/metrics")
+
+Result = TypeVar("Result")
+
+
+class SharedWork(Generic[Result]):
+    """Work of which one piece is done at a time, and whose result goes to all who asked before it began."""
+
+    def __init__(self, work: Callable[[], Awaitable[Result]]) -> None:
+        self._work = work
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[Result] | None = None
+
+    async def result(self) -> Result:
+        """A result of work that begins from now on; raises what it raises."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._perform())
+        return await asyncio.shield(self._next)
+
+    async def _perform(self) -> Result:
+        async with self._turn:
+            self._next = None
+            return await self._work()
+
 
 class Operations:
     """Answers `/health`, `/ready` and `/metrics`."""
@@ -17,14 +49,15 @@ class Operations:
         self._journal = journal
         self._runner = runner
         self._folder = folder
-        self._room = 2 * largest_body
-        """Bytes that a delivery of the largest body takes at most: the event, and what a run is given of it."""
+        room = 2 * largest_body  # what a delivery of the largest body takes: the event, and what a run is given of it
+        self._probe = SharedWork(lambda: journal.is_writable(room))
+        self._exposition = SharedWork(_render_metrics)
 
     def routes(self) -> list[Route]:
         return [
-            Route("/health", self.health, methods=["GET"]),
-            Route("/ready", self.ready, methods=["GET"]),
-            Route("/metrics", self.metrics, methods=["GET"]),
+            Route(HEALTH, self.health, methods=["GET"]),
+            Route(READY, self.ready, methods=["GET"]),
+            Route(METRICS, self.metrics, methods=["GET"]),
         ]
 
     async def health(self, request: Request) -> Response:
@@ -47,10 +80,14 @@ class Operations:
     async def _unwritable(self) -> str | None:
         if self._journal.damage:
             return self._journal.damage
-        if await self._journal.is_writable(self._room):
+        if await self._probe.result():
             return None
         return "the journal takes no writes, or the disk has no room for a delivery"
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text exposition."""
-        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+        return Response(await self._exposition.result(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _render_metrics() -> bytes:
+    return metrics.render()

@@ -1,16 +1,19 @@
 """One connection of HTTP/1.1: one request at a time is read from it, and one answer is written for each.
 
 The bytes behind a request wait until its answer is out. So answers keep the order of the requests, what follows a
-refused or last request is never read as one, and a sender who pipelines a thousand requests gets one turn of the event
-loop for each, as everybody does. A head is parsed when it is whole, so that it makes no difference how it was cut.
+refused or last request is never read as one, and pipelined requests wait behind those of everybody else (`Turns`). A
+head is parsed when it is whole, so that it makes no difference how it was cut.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -52,6 +55,9 @@ WRITE_SECONDS = 30.0
 PARTS = 256
 """Parts of a request that are read in one turn of the event loop: a chunked body can have one every few bytes."""
 
+PIPELINED_A_TURN = 4
+"""Pipelined requests that are begun in one turn of the event loop."""
+
 END_OF_HEAD = b"\r\n\r\n"
 """It ends a chunked body as well, with or without trailers."""
 
@@ -66,6 +72,30 @@ class Stage(Enum):
     """A later request: the present one is whole, and its answer is not."""
     END = auto()
     """Nothing: the last answer is out or on its way."""
+
+
+class Turns:
+    """The connections that have sent a further request before the answer to their last one. A few of them go on in
+    each turn of the event loop: with all of them, hundreds of connections that pipeline would make each turn so long
+    that nobody else is answered."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._is_scheduled = False
+
+    def wait(self, loop: asyncio.AbstractEventLoop, go_on: Callable[[], None]) -> None:
+        """Call it when it is its turn."""
+        self._waiting.append(go_on)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_soon(self._start_some, loop)
+
+    def _start_some(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(PIPELINED_A_TURN, len(self._waiting))):
+            loop.call_soon(self._waiting.popleft())
+        self._is_scheduled = bool(self._waiting)
+        if self._is_scheduled:
+            loop.call_soon(self._start_some, loop)
 
 
 class HeldFlow(FlowControl):
@@ -102,6 +132,10 @@ class Protocol(HttpToolsProtocol):
     _refusal: Refusal | None = None
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, turns: Turns | None = None, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._turns = turns or Turns()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -155,7 +189,7 @@ class Protocol(HttpToolsProtocol):
             if not is_moving:
                 return
         self._hold()
-        self.loop.call_soon(self._advance)
+        self._turns.wait(self.loop, self._advance)
 
     def _hold(self) -> None:
         self.flow.pause_reading()
@@ -198,13 +232,13 @@ class Protocol(HttpToolsProtocol):
         line = read_request_line(head)
         self._is_head_method = head.startswith(b"HEAD ")
         if isinstance(line, Refusal):
-            return self._refuse(*line)
+            return self._refuse(400, line.detail)
         if not line.target.isascii():
             head = encode_target(head, line)
         if not self._feed(strip_values(head)):
             return False
         if self._refusal:
-            return self._refuse(*self._refusal)
+            return self._refuse(400, self._refusal.detail)
         if self._stage is Stage.HEAD:
             length = content_length(self.headers)
             self._stage, self._left = (Stage.CHUNKS, 0) if length is None else (Stage.CONTENT, length)
@@ -247,7 +281,7 @@ class Protocol(HttpToolsProtocol):
             return self._refuse(400, "the request target cannot be read")
         except httptools.HttpParserError as error:
             if self._refusal:
-                return self._refuse(*self._refusal)
+                return self._refuse(400, self._refusal.detail)
             return self._refuse(400, f"the request is not valid HTTP/1.1: {error}")
         return True
 
@@ -314,7 +348,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._stage = Stage.HEAD
         if self._buffer or self._is_half_closed:
-            self.loop.call_soon(self._advance)
+            self._turns.wait(self.loop, self._advance)
         else:
             self._read_on()
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.close)
@@ -329,7 +363,7 @@ class Protocol(HttpToolsProtocol):
             cycle.message_event.set()
         if not self.transport.is_closing() and not (is_begun and cycle.response_started):
             log.warning("a request from %s was refused: %s", self.client[0] if self.client else "?", detail)
-            self.transport.write(_refusal(status, detail, has_body=not self._is_head_method))
+            self.transport.write(_problem(status, detail, has_body=not self._is_head_method))
         self.close()
         return False
 
@@ -386,7 +420,7 @@ def _begun_end(begun: bytearray) -> int:
     return next((size for size in (3, 2, 1) if begun.endswith(END_OF_HEAD[:size])), 0)
 
 
-def _refusal(status: int, detail: str, *, has_body: bool) -> bytes:
+def _problem(status: int, detail: str, *, has_body: bool) -> bytes:
     phrase = HTTPStatus(status).phrase
     problem = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
     body = json.dumps(problem).encode()

@@ -9,11 +9,12 @@ import contextlib
 import resource
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from triggers.protocol import Protocol
+from triggers.protocol import Protocol, Turns
 
 GRACE = 5
 """Seconds for requests under way when the server stops."""
@@ -75,7 +76,7 @@ def server_for(app: ASGIApp, *, max_connections: int) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http=Protocol,
+            http=partial(Protocol, turns=Turns()),  # type: ignore[arg-type]  # uvicorn calls it
             ws="none",
             lifespan="off",
             log_config=None,

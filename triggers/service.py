@@ -18,7 +18,6 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[impo
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connectors import BUILT_IN
 from connectors.client import HttpClient
@@ -38,6 +37,7 @@ from durable.secrets import Secrets
 from triggers import logs
 from triggers.api import Api, refused
 from triggers.body import Bounds
+from triggers.entrance import Entrance
 from triggers.folder import Folder
 from triggers.keys import Guesses, Keys, ensure_guarded
 from triggers.limits import Limiter, Limiters
@@ -74,6 +74,7 @@ class Service:
     schedules: Schedules
     webhooks: Webhooks
     app: Starlette
+    entrance: Entrance
     secrets: Secrets
     keys: Keys
 
@@ -164,20 +165,10 @@ async def compose(
             schedules=schedules,
             webhooks=webhooks,
             app=app,
+            entrance=Entrance(webhooks, app, keys, Limiter(settings.keyless_rate, time.monotonic_ns)),
             secrets=secrets,
             keys=keys,
         )
-
-
-def entrance(webhooks: Webhooks, app: Starlette) -> ASGIApp:
-    """What the server asks: deliveries go straight to the webhooks, since the way through the application's layers
-    costs a sixth of what they do; whatever else is below `/hooks` is refused there."""
-
-    async def enter(scope: Scope, receive: Receive, send: Send) -> None:
-        is_delivery = scope["method"] in ANSWERED and scope["path"].startswith(f"{PREFIX}/")
-        await (webhooks if is_delivery else app)(scope, receive, send)
-
-    return enter
 
 
 async def serve(
@@ -217,7 +208,7 @@ async def at_work(
     service: Service, listener: socket.socket, *, fires_schedules: bool = True
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Answer on the listener, recover what a killed process left behind, and sweep; in the end, drain."""
-    server = server_for(entrance(service.webhooks, service.app), max_connections=service.settings.max_connections)
+    server = server_for(service.entrance, max_connections=service.settings.max_connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     recovering = asyncio.create_task(_recover(service))
     reloading = asyncio.create_task(service.reload.watch())

@@ -149,6 +149,10 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         Rate.parse("60000/1m"),
         description="The same for all requests on webhooks from one address; behind a proxy, that is the proxy's.",
     )
+    keyless_rate: MostOften = Field(
+        Rate.parse("6000/1m"),
+        description="The same for all requests without a valid key on anything else but /health, /ready and /metrics.",
+    )
     max_attempts_in_flight: int = Field(
         256, gt=0, description="How many attempts work at once; the others wait for their turn."
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -106,76 +107,76 @@ async def test_a_trailer_is_no_header() -> None:
 
 
 REFUSED = {
-    "CONNECT": (501, post(line=b"CONNECT a:1 HTTP/1.1")),
-    "CONNECT with an upgrade": (501, post(*UPGRADES["websocket"], line=b"CONNECT /first HTTP/1.1")),
-    "the preface of HTTP/2": (505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"),
-    "HTTP/2 in words": (505, post(line=b"POST /first HTTP/2.0")),
-    "HTTP/1.2": (505, post(line=b"POST /first HTTP/1.2")),
-    "HTTP/0.9": (400, b"GET /first\r\n\r\n"),
-    "RTSP": (400, post(line=b"POST /first RTSP/1.0")),
-    "ICE": (400, post(line=b"SOURCE /first ICE/1.0")),
-    "an unknown method": (400, post(line=b"FROB /first HTTP/1.1")),
-    "a method in lower case": (400, post(line=b"post /first HTTP/1.1")),
-    "two blanks": (400, post(line=b"POST  /first HTTP/1.1")),
-    "a tab": (400, post(line=b"POST\t/first HTTP/1.1")),
-    "a blank at the end of the line": (400, post(line=b"POST /first HTTP/1.1 ")),
-    "a fragment": (400, post(line=b"POST /first#a HTTP/1.1")),
-    "an asterisk": (400, post(line=b"OPTIONS * HTTP/1.1")),
-    "a target that is no path": (400, post(line=b"POST first HTTP/1.1")),
-    "an absolute target without a path": (400, post(line=b"POST http://x HTTP/1.1")),
-    "lines ended by LF": (400, post().replace(b"\r\n", b"\n")),
-    "one line ended by LF": (400, post(b"a: b\nc: d")),
-    "one line ended by CR": (400, post(b"a: b\rc: d")),
-    "an end of the head by LF": (400, b"POST /first HTTP/1.1\r\nhost: x\r\ncontent-length: 60\r\n\n" + HIDDEN),
-    "a folded line": (400, post(b"a: b\r\n c: d")),
-    "a line of a blank": (400, post(b"a: b", b" ")),
-    "a line of blanks and tabs": (400, post(b"a: b", b" \t \t")),
-    "a blank before the first header": (400, post(b" a: b")),
-    "a blank before the colon": (400, post(b"content-length : 3")),
-    "a header without a name": (400, post(b": a")),
-    "a line without a colon": (400, post(b"abc")),
-    "a zero byte": (400, post(b"a: b\0c")),
-    "a control character": (400, post(b"a: b\x01c")),
-    "a coding after another": (501, post(body=CHUNKED.replace(b" chunked", b" gzip, chunked"))),
-    "a coding after nothing": (501, post(body=CHUNKED.replace(b" chunked", b" , chunked"))),
-    "a coding twice": (400, post(b"transfer-encoding: chunked", body=CHUNKED)),
-    "a coding twice in a line": (400, post(body=CHUNKED.replace(b" chunked", b" chunked, chunked"))),
-    "an unknown coding": (501, post(body=CHUNKED.replace(b" chunked", b" xchunked"))),
-    "the coding identity": (501, post(body=CHUNKED.replace(b" chunked", b" identity"))),
-    "no coding": (400, post(body=CHUNKED.replace(b" chunked", b""))),
-    "a coding with a parameter": (501, post(body=CHUNKED.replace(b" chunked", b" chunked;q=1"))),
-    "a coding in quotes": (501, post(body=CHUNKED.replace(b" chunked", b' "chunked"'))),
-    "a coding and a vertical tab": (400, post(body=CHUNKED.replace(b" chunked", b" \x0bchunked"))),
-    "a coding of HTTP/1.0": (400, post(line=b"POST /first HTTP/1.0", body=CHUNKED)),
-    "a length and a coding": (400, post(b"content-length: 3", body=CHUNKED)),
-    "a coding and a length": (400, post(b"transfer-encoding: chunked", body=SIZED)),
-    "two lengths": (400, post(b"content-length: 3")),
-    "two equal lengths": (400, post(b"content-length: %d" % len(HIDDEN))),
-    "two lengths in a line": (400, post(body=b"content-length: 3, 3\r\n\r\n" + HIDDEN)),
-    "a length with a plus": (400, post(body=b"content-length: +5\r\n\r\n" + HIDDEN)),
-    "a length with a minus": (400, post(body=b"content-length: -5\r\n\r\n" + HIDDEN)),
-    "a length in hexadecimal": (400, post(body=b"content-length: 0x5\r\n\r\n" + HIDDEN)),
-    "a length with a blank": (400, post(body=b"content-length: 5 5\r\n\r\n" + HIDDEN)),
-    "a length with an underscore": (400, post(body=b"content-length: 1_0\r\n\r\n" + HIDDEN)),
-    "no length": (400, post(body=b"content-length: \r\n\r\n" + HIDDEN)),
-    "a length beyond 64 bits": (400, post(body=b"content-length: 18446744073709551617\r\n\r\n" + HIDDEN)),
-    "no host": (400, post(host=b"")),
-    "two hosts": (400, post(b"host: y")),
-    "two equal hosts": (400, post(b"Host: x")),
-    "a host that is none": (400, post(host=b"host: a, b")),
-    "two credentials": (400, post(b"authorization: Bearer a", b"Authorization: Bearer a")),
-    "two content types": (400, post(b"content-type: text/plain", b"Content-Type: application/json")),
-    "two idempotency keys": (400, post(b"idempotency-key: 1", b"Idempotency-Key: 2")),
+    "CONNECT": post(line=b"CONNECT a:1 HTTP/1.1"),
+    "CONNECT with an upgrade": post(*UPGRADES["websocket"], line=b"CONNECT /first HTTP/1.1"),
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0",
+    "HTTP/2 in words": post(line=b"POST /first HTTP/2.0"),
+    "HTTP/1.2": post(line=b"POST /first HTTP/1.2"),
+    "HTTP/0.9": b"GET /first\r\n\r\n",
+    "RTSP": post(line=b"POST /first RTSP/1.0"),
+    "ICE": post(line=b"SOURCE /first ICE/1.0"),
+    "an unknown method": post(line=b"FROB /first HTTP/1.1"),
+    "a method in lower case": post(line=b"post /first HTTP/1.1"),
+    "two blanks": post(line=b"POST  /first HTTP/1.1"),
+    "a tab": post(line=b"POST\t/first HTTP/1.1"),
+    "a blank at the end of the line": post(line=b"POST /first HTTP/1.1 "),
+    "a fragment": post(line=b"POST /first#a HTTP/1.1"),
+    "an asterisk": post(line=b"OPTIONS * HTTP/1.1"),
+    "a target that is no path": post(line=b"POST first HTTP/1.1"),
+    "an absolute target without a path": post(line=b"POST http://x HTTP/1.1"),
+    "lines ended by LF": post().replace(b"\r\n", b"\n"),
+    "one line ended by LF": post(b"a: b\nc: d"),
+    "one line ended by CR": post(b"a: b\rc: d"),
+    "an end of the head by LF": b"POST /first HTTP/1.1\r\nhost: x\r\ncontent-length: 60\r\n\n" + HIDDEN,
+    "a folded line": post(b"a: b\r\n c: d"),
+    "a line of a blank": post(b"a: b", b" "),
+    "a line of blanks and tabs": post(b"a: b", b" \t \t"),
+    "a blank before the first header": post(b" a: b"),
+    "a blank before the colon": post(b"content-length : 3"),
+    "a header without a name": post(b": a"),
+    "a line without a colon": post(b"abc"),
+    "a zero byte": post(b"a: b\0c"),
+    "a control character": post(b"a: b\x01c"),
+    "a coding after another": post(body=CHUNKED.replace(b" chunked", b" gzip, chunked")),
+    "a coding after nothing": post(body=CHUNKED.replace(b" chunked", b" , chunked")),
+    "a coding twice": post(b"transfer-encoding: chunked", body=CHUNKED),
+    "a coding twice in a line": post(body=CHUNKED.replace(b" chunked", b" chunked, chunked")),
+    "an unknown coding": post(body=CHUNKED.replace(b" chunked", b" xchunked")),
+    "the coding identity": post(body=CHUNKED.replace(b" chunked", b" identity")),
+    "no coding": post(body=CHUNKED.replace(b" chunked", b"")),
+    "a coding with a parameter": post(body=CHUNKED.replace(b" chunked", b" chunked;q=1")),
+    "a coding in quotes": post(body=CHUNKED.replace(b" chunked", b' "chunked"')),
+    "a coding and a vertical tab": post(body=CHUNKED.replace(b" chunked", b" \x0bchunked")),
+    "a coding of HTTP/1.0": post(line=b"POST /first HTTP/1.0", body=CHUNKED),
+    "a length and a coding": post(b"content-length: 3", body=CHUNKED),
+    "a coding and a length": post(b"transfer-encoding: chunked", body=SIZED),
+    "two lengths": post(b"content-length: 3"),
+    "two equal lengths": post(b"content-length: %d" % len(HIDDEN)),
+    "two lengths in a line": post(body=b"content-length: 3, 3\r\n\r\n" + HIDDEN),
+    "a length with a plus": post(body=b"content-length: +5\r\n\r\n" + HIDDEN),
+    "a length with a minus": post(body=b"content-length: -5\r\n\r\n" + HIDDEN),
+    "a length in hexadecimal": post(body=b"content-length: 0x5\r\n\r\n" + HIDDEN),
+    "a length with a blank": post(body=b"content-length: 5 5\r\n\r\n" + HIDDEN),
+    "a length with an underscore": post(body=b"content-length: 1_0\r\n\r\n" + HIDDEN),
+    "no length": post(body=b"content-length: \r\n\r\n" + HIDDEN),
+    "a length beyond 64 bits": post(body=b"content-length: 18446744073709551617\r\n\r\n" + HIDDEN),
+    "no host": post(host=b""),
+    "two hosts": post(b"host: y"),
+    "two equal hosts": post(b"Host: x"),
+    "a host that is none": post(host=b"host: a, b"),
+    "two credentials": post(b"authorization: Bearer a", b"Authorization: Bearer a"),
+    "two content types": post(b"content-type: text/plain", b"Content-Type: application/json"),
+    "two idempotency keys": post(b"idempotency-key: 1", b"Idempotency-Key: 2"),
 }
 
 
-@pytest.mark.parametrize(("status", "request_"), REFUSED.values(), ids=REFUSED)
-async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(status: int, request_: bytes) -> None:
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
+async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(request_: bytes) -> None:
     async with recording() as server:
         for stream in ([request_ + NEXT], [request_, NEXT], [NEXT + request_ + NEXT]):
             answers, _ = await exchange(server.port, stream, ends=False)
             refusal = answers.pop()
-            assert refusal.status == status, refusal
+            assert refusal.status == 400
             assert refusal.headers["connection"] == "close"
             assert refusal.headers["content-type"] == "application/problem+json"
             assert refusal.detail
@@ -183,7 +184,7 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(s
         assert server.paths == ["/next"]
 
 
-@pytest.mark.parametrize("request_", [request for _, request in REFUSED.values()], ids=REFUSED)
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
 async def test_no_cut_makes_a_request_of_what_is_refused(request_: bytes) -> None:
     async with recording() as server:
         for at in range(1, len(request_)):
@@ -250,6 +251,59 @@ async def test_pipelined_requests_are_answered_in_order_each_once() -> None:
         stream = b"".join(b"GET %s HTTP/1.1\r\nhost: x\r\n\r\n" % path for path in paths)
         answers, _ = await exchange(server.port, [stream])
         assert [each.body for each in answers] == paths
+
+
+async def test_hundreds_of_pipelining_connections_let_another_request_pass() -> None:
+    connections, requests = 200, 100
+    stream = b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n" * requests
+    async with recording() as server:
+        pairs = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(connections)]
+        for _, writer in pairs:
+            writer.write(stream)
+        [answer], _ = await exchange(server.port, [b"GET /other HTTP/1.1\r\nhost: x\r\n\r\n"])
+        assert answer.body == b"/other"
+        before = server.count
+        for reader, writer in pairs:
+            writer.write_eof()
+            assert len(read_answers(await asyncio.wait_for(reader.read(), 60))) == requests
+            writer.close()
+    assert server.count == connections * requests + 1
+    assert before < 2 * connections, "beside the first request of each connection hardly any came first"
+
+
+async def test_what_is_pipelined_waits_outside_the_process() -> None:
+    async with recording() as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as stranger:
+            stranger.sendall(post(line=b"POST /held HTTP/1.1"))
+            stranger.setblocking(False)
+            sent, stuck = 0, 0
+            while stuck < 50:
+                await asyncio.sleep(0)
+                try:
+                    sent += stranger.send(post() * 500)
+                    stuck = 0
+                except BlockingIOError:
+                    stuck += 1
+            print(f"{sent / 1e6:.1f} MB were taken in behind a request that is not answered yet")
+            assert sent < 32e6, "which is about what the kernel buffers"
+            assert server.count == 1
+        server.gate.set()
+
+
+async def test_many_small_parts_of_a_body_let_another_request_pass() -> None:
+    content = b"\r\n\r\n" * 60_000
+    async with recording() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(post(body=b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(content)))
+        writer.write(content)
+        [answer], _ = await exchange(server.port, [NEXT])
+        assert answer.body == b"/next"
+        assert server.count == 1
+        writer.write(b"\r\n0\r\n\r\n")
+        writer.write_eof()
+        assert [each.body for each in read_answers(await asyncio.wait_for(reader.read(), 60))] == [b"/first"]
+        assert content in [each.body for requests in server.seen.values() for each in requests]
+        writer.close()
 
 
 async def test_an_interim_answer_is_sent_only_while_the_body_is_awaited() -> None:

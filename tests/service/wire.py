@@ -44,6 +44,8 @@ class Recorder:
     port: int = 0
     seen: dict[int, list[Seen]] = field(default_factory=dict)
     headers: list[dict[bytes, bytes]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Requests for `/held` wait until it is set."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -55,9 +57,16 @@ class Recorder:
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         self.seen.setdefault(scope["client"][1], []).append(Seen(scope["method"], scope["raw_path"] + query, body))
         self.headers.append(dict(scope["headers"]))
+        if scope["raw_path"] == b"/held":
+            await self.gate.wait()
         headers = [(b"content-length", str(len(scope["raw_path"])).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": scope["raw_path"]})
+
+    @property
+    def count(self) -> int:
+        """The requests that the application got."""
+        return len(self.headers)
 
     @property
     def paths(self) -> list[str]:

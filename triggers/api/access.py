@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from triggers.api.problem import Problem
-from triggers.keys import Guesses, Keys, Scope, hashed, suffices
+from triggers.keys import Guesses, Keys, Scope, bearer_key, hashed, suffices
 
 ADMIN = "admin"
 """The name of the key that is not kept in the journal."""
@@ -33,9 +33,8 @@ class Access:
         """Who asks; raises `Problem` unless they may do what wants this scope. None is open to everybody."""
         if wanted is None:
             return None
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        key = key.strip()
-        if scheme.lower() != "bearer" or not key:
+        key = bearer_key(request.headers.get("authorization"))
+        if key is None:
             raise _unknown("send the API key as `Authorization: Bearer KEY`")
         address = request.client.host if request.client else ""
         scope = self._keys.scope(key)

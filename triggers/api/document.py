@@ -4,24 +4,28 @@ https://spec.openapis.org/oas/v3.1.1.html
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel
+import msgspec
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import Response
 
 from durable import __version__
-from triggers.api.operation import Answer, Asked, Nothing, Operation, Parameters
+from triggers.api.cached import CachedText
+from triggers.api.operation import HEADER, Answer, Asked, Nothing, Operation, Parameters
 from triggers.api.page import render
 from triggers.api.problem import MEDIA_TYPE, ProblemDetails
 
 Document: TypeAlias = dict[str, Any]
 Operations: TypeAlias = Sequence[Operation[Any, Any]]
+Describe: TypeAlias = Callable[[Asked[Any, Nothing]], Awaitable[Response]]
 
 WHERE = "/api"
+PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 REF = "#/components/schemas/{model}"
 
 ABOUT = (
@@ -38,7 +42,7 @@ PROBLEMS = {
     413: "The body is too large",
     415: "The body is compressed",
     422: "A parameter or a key of the body is wrong; the problem names it",
-    429: "Too many wrong keys came from this address",
+    429: "Too many wrong keys, or requests without a valid one, came from this address",
     503: "Not now: the disk is full, or too much is under way; `Retry-After` says when",
 }
 HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
@@ -50,34 +54,42 @@ class OpenApi(BaseModel, extra="allow"):
     openapi: str
 
 
+class DescriptionParameters(Parameters):
+    if_none_match: str | None = Field(
+        None, alias="If-None-Match", description="The `ETag` of an earlier answer", json_schema_extra=HEADER
+    )
+
+
 class DocumentOperations:
     """Answers what is asked about the API itself."""
 
     def __init__(self, described: Operations) -> None:
         self.operations: list[Operation[Any, Any]] = [
             *described,
-            Operation("GET", "/openapi.json", self.get_document, None, Parameters, Nothing, {200: OpenApi}),
-            Operation("GET", "/docs", self.get_page, None, Parameters, Nothing, {200: "text/html"}),
+            self._operation("/openapi.json", self.get_document, OpenApi),
+            self._operation("/docs", self.get_page, "text/html"),
         ]
         """All of them: those that are described, and these."""
+        self._json = CachedText(lambda: msgspec.json.encode(self._document), "application/json")
+        self._html = CachedText(lambda: render(self._document).encode(), "text/html", PAGE_HEADERS)
+
+    @staticmethod
+    def _operation(path: str, perform: Describe, answer: Answer) -> Operation[Any, Any]:
+        answers: dict[int, Answer] = {200: answer, 304: None}
+        return Operation("GET", path, perform, None, DescriptionParameters, Nothing, answers)
 
     @cached_property
     def _document(self) -> Document:
         """Made when somebody asks for it: it takes a tenth of a second, which every start would pay."""
         return document(self.operations)
 
-    @cached_property
-    def _page(self) -> str:
-        return render(self._document)
-
-    async def get_document(self, asked: Asked[Parameters, Nothing]) -> Response:
+    async def get_document(self, asked: Asked[DescriptionParameters, Nothing]) -> Response:
         """Describe the API for programs."""
-        return JSONResponse(self._document)
+        return await self._json.response(asked.parameters.if_none_match)
 
-    async def get_page(self, asked: Asked[Parameters, Nothing]) -> Response:
+    async def get_page(self, asked: Asked[DescriptionParameters, Nothing]) -> Response:
         """Describe the API for people."""
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return HTMLResponse(self._page, headers=headers)
+        return await self._html.response(asked.parameters.if_none_match)
 
 
 def document(operations: Operations) -> Document:
@@ -106,7 +118,7 @@ def _models(operation: Operation[Any, Any]) -> Iterator[type[BaseModel]]:
     if operation.body is not Nothing:
         yield operation.body
     for answer in operation.answers.values():
-        if not isinstance(answer, str):
+        if answer is not None and not isinstance(answer, str):
             yield from answer if isinstance(answer, tuple) else (answer,)
 
 
@@ -151,7 +163,8 @@ def _given(kind: Document) -> Document:
 
 def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, Document]]:
     for status, answer in operation.answers.items():
-        yield str(status), {"description": HTTPStatus(status).phrase, "content": _content(answer)}
+        content = {} if answer is None else {"content": _content(answer)}
+        yield str(status), {"description": HTTPStatus(status).phrase, **content}
     for status in _statuses(operation):
         yield str(status), {"$ref": f"#/components/responses/{status}"}
     for status, said in operation.problems.items():
@@ -165,7 +178,7 @@ def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
         yield 401
         if operation.scope != "read":
             yield 403
-        yield 429
+    yield 429
     if "{" in operation.path:
         yield 404
     if operation.body is not Nothing:
@@ -173,7 +186,7 @@ def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
     yield from (422, 503)
 
 
-def _content(answer: Answer) -> Document:
+def _content(answer: type[BaseModel] | tuple[type[BaseModel], ...] | str) -> Document:
     if isinstance(answer, str):
         return {answer: {"schema": {"type": "string"}}}
     models = answer if isinstance(answer, tuple) else (answer,)

@@ -15,8 +15,8 @@ from triggers.api.access import Holder
 from triggers.keys import Scope
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
-Answer: TypeAlias = type[BaseModel] | tuple[type[BaseModel], ...] | str
-"""The model of a JSON answer, or several of which one fits, or the media type of another answer."""
+Answer: TypeAlias = type[BaseModel] | tuple[type[BaseModel], ...] | str | None
+"""The model of a JSON answer, or several of which one fits, or the media type of another answer; None has no body."""
 
 
 class Parameters(BaseModel):

@@ -1,0 +1,114 @@
+"""What strangers without a key can cost: documents, a rate, and operations that are shared."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service.running import running
+from triggers.operations import PATHS, SharedWork
+
+pytestmark = pytest.mark.anyio
+
+OPEN = """
+triggers: [{id: hook, use: webhook, with: {path: /open, verify: none}}]
+steps: [{id: note, use: transform.set, with: {values: {a: 1}}}]
+"""
+
+
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs"])
+async def test_whoever_has_the_description_is_not_sent_it_again(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path, {}) as service, httpx.AsyncClient(base_url=service.service.url) as stranger:
+        first = await stranger.get(path)
+        tag = first.headers["etag"]
+        assert first.status_code == 200
+        assert first.content
+        assert (await stranger.get(path)).content == first.content
+        for known in (tag, f"W/{tag}", f'"another", {tag}', "*"):
+            answer = await stranger.get(path, headers={"If-None-Match": known})
+            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+        for unknown in ('"another"', tag[:-1], ""):
+            assert (await stranger.get(path, headers={"If-None-Match": unknown})).content == first.content
+        head = await stranger.head(path)
+        assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/openapi.json", "/api/docs", "/api/runs", "/waits/run_1/ask/x", "/nothing", "/", "/healthy"]
+)
+async def test_strangers_over_their_rate_get_429_and_shut_out_nobody_else(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path, {"open": OPEN}, keyless_rate="5/1h") as service:
+        async with httpx.AsyncClient(base_url=service.service.url) as stranger:
+            wrong = {"Authorization": "Bearer wp_wrong"}
+            for headers in ({}, {}, {}, wrong, {"Authorization": "Basic x"}):
+                assert (await stranger.get(path, headers=headers)).status_code in (200, 401, 404, 405)
+            for headers in ({}, wrong):
+                answer = await stranger.get(path, headers=headers)
+                assert answer.status_code == 429
+                assert 0 < int(answer.headers["retry-after"]) <= 720
+                assert "without a valid key" in answer.json()["detail"]
+            for each in PATHS:
+                assert (await stranger.get(each)).status_code == 200
+            assert (await stranger.post("/hooks/open", json={})).status_code == 202
+        assert (await service.client.get("/api/runs")).status_code == 200
+        assert (await service.client.get(path)).status_code in (200, 404)
+
+
+async def test_requests_behind_one_over_the_rate_are_not_read(tmp_path: Path) -> None:
+    async with running(tmp_path, {}, keyless_rate="2/1h") as service:
+        host, port = service.service.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+        came = await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+        assert [came.count(b"HTTP/1.1 %d" % status) for status in (404, 429)] == [2, 1]
+
+
+@pytest.mark.parametrize("blanks", [" ", "  ", "\t", " \t "])
+async def test_any_white_space_may_stand_before_a_key(tmp_path: Path, blanks: str) -> None:
+    async with running(tmp_path, {}) as service:
+        key = service.client.headers["authorization"].removeprefix("Bearer ")
+        headers = {"Authorization": f"bearer{blanks}{key}"}
+        assert (await service.client.get("/api/runs", headers=headers)).status_code == 200
+        for wrong in (key, f"Bearer{key}", f"Bearer {key} {key}", "Bearer", ""):
+            answer = await service.client.get("/api/runs", headers={"Authorization": wrong})
+            assert answer.status_code == 401
+
+
+async def test_all_who_ask_at_once_share_work_that_begins_after_they_asked() -> None:
+    begun, go = 0, asyncio.Event()
+
+    async def work() -> int:
+        nonlocal begun
+        begun += 1
+        number = begun
+        await go.wait()
+        return number
+
+    shared = SharedWork(work)
+    first = [asyncio.create_task(shared.result()) for _ in range(100)]
+    while not begun:
+        await asyncio.sleep(0)
+    later = [asyncio.create_task(shared.result()) for _ in range(100)]
+    later[0].cancel()  # who gives up stops the work for nobody else
+    await asyncio.sleep(0)
+    assert begun == 1, "one piece of it at a time"
+    go.set()
+    assert await asyncio.gather(*first) == [1] * 100
+    assert await asyncio.gather(*later[1:]) == [2] * 99
+
+
+async def test_work_that_fails_is_begun_again() -> None:
+    results: list[int | Exception] = [OSError("full"), 7]
+
+    async def work() -> int:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    shared = SharedWork(work)
+    with pytest.raises(OSError, match="full"):
+        await shared.result()
+    assert await shared.result() == 7

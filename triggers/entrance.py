@@ -1,0 +1,41 @@
+"""The application that the server calls: it routes each request, and holds strangers to a rate.
+
+A request without a valid key counts against the rate of its address, whatever it asks for. Deliveries have rates of
+their own (`triggers.webhooks`), and what load balancers and monitors ask is answered always.
+"""
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from triggers.api.problem import Problem
+from triggers.keys import Keys, bearer_key
+from triggers.limits import Limiter, network_of
+from triggers.operations import PATHS
+from triggers.webhooks.webhook import ANSWERED, PREFIX, Webhooks
+
+
+class Entrance:
+    """Deliveries go straight to the webhooks: the way through the application's layers costs a sixth of what they do.
+    Whatever else is below `/hooks` is refused by the application."""
+
+    def __init__(self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: Limiter) -> None:
+        self._webhooks = webhooks
+        self._app = app
+        self._keys = keys
+        self._strangers = strangers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in ANSWERED and scope["path"].startswith(f"{PREFIX}/"):
+            await self._webhooks(scope, receive, send)
+        elif scope["path"] in PATHS or self._has_key(scope):
+            await self._app(scope, receive, send)
+        elif seconds := self._strangers.take(network_of(scope["client"][0]) if scope["client"] else ""):
+            message = f"too many requests without a valid key came from this address; try again in {seconds} s"
+            headers = {"Retry-After": str(seconds), "Connection": "close"}  # and so are the requests behind it
+            await Problem(429, message, headers).response()(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _has_key(self, scope: Scope) -> bool:
+        key = bearer_key(Headers(scope=scope).get("authorization"))
+        return key is not None and self._keys.scope(key) is not None
