@@ -1,15 +1,36 @@
 """Links that answer a wait: whoever holds one may answer that wait, and nothing else.
 
-A link ends in run, path and a proof, which is BLAKE2b of both under a key of the run's own
-(https://www.rfc-editor.org/rfc/rfc7693).
+A link ends in run, path and a proof. The proof begins with the run's token, which all links of a run share, and ends
+with what is the wait's own; each is BLAKE2b under a key of the run's own (https://www.rfc-editor.org/rfc/rfc7693). So
+one text is to be kept from those who may not answer, however many waits a run has.
 """
 
 import hashlib
 import hmac
+import re
+from functools import lru_cache
+from typing import TypeVar, cast
 
-from durable.history import Links
+from durable.history import Links, RunStarted
+from durable.redactor import Redactor
+from durable.values import JSON
 
-PROOF_BYTES = 16
+TOKEN_BYTES = 16
+PROOF_BYTES = 2 * TOKEN_BYTES
+
+BLOT = "…"
+
+PATH_LIMIT = 500
+"""Characters of a path in a link, so that a text full of beginnings of links costs little."""
+
+Document = TypeVar("Document")
+
+_SLASH = r"(?:\\{0,8}/|%2F|%252F|&#x2F;|&#47;)"
+LINK = re.compile(
+    rf"(?P<head>(?P<run>run_[0-9a-z]{{26}}){_SLASH}(?P<path>[\w.%\[\]]{{1,{PATH_LIMIT}}}?){_SLASH})"
+    rf"[0-9a-f]{{{2 * PROOF_BYTES}}}",
+    re.IGNORECASE,
+)
 
 
 def link(links: Links, run: str, path: str) -> str:
@@ -17,12 +38,60 @@ def link(links: Links, run: str, path: str) -> str:
     return f"{links.url}/{run}/{path}/{proof(links.key, run, path)}"
 
 
+def token(key: str, run: str) -> str:
+    """What all proofs of a run begin with, in hex; without it none is of use."""
+    return _digest(key, run)
+
+
+def log_fields(run: str, started: RunStarted | None) -> dict[str, object]:
+    """The fields of a line about a run: the run, and a redactor for its proofs, as not everybody who reads logs may
+    answer its waits."""
+    links = started.links if started else None
+    return {"run": run, "redactor": _redactor(token(links.key, run))} if links else {"run": run}
+
+
+@lru_cache(maxsize=256)
+def _redactor(token: str) -> Redactor:
+    return Redactor([token])
+
+
 def proof(key: str, run: str, path: str) -> str:
     """What only the holder of a link knows, in hex."""
-    digest = hashlib.blake2b(f"{run}\0{path}".encode(), key=key.encode(), digest_size=PROOF_BYTES)
-    return digest.hexdigest()
+    return token(key, run) + _digest(key, f"{run}\0{path}")
+
+
+def _digest(key: str, text: str) -> str:
+    return hashlib.blake2b(text.encode(), key=key.encode(), digest_size=TOKEN_BYTES).hexdigest()
 
 
 def is_proof(given: str, key: str, run: str, path: str) -> bool:
     """Whether a proof is that of the wait; takes the same time for every wrong one."""
     return hmac.compare_digest(given.encode(errors="replace"), proof(key, run, path).encode())
+
+
+def blotted(document: Document) -> Document:
+    """A JSON document in which no link is of use."""
+    return cast(Document, _blotted(cast(JSON, document)))
+
+
+def _blotted(tree: JSON) -> JSON:
+    match tree:
+        case str():
+            return LINK.sub(rf"\g<head>{BLOT}", tree) if "run_" in tree else tree
+        case dict():
+            return {name: _blotted(value) for name, value in tree.items()}
+        case list():
+            return [_blotted(value) for value in tree]
+    return tree
+
+
+def blotted_text(text: bytes) -> bytes:
+    """A JSON text in which no link is of use. It is searched a link at a time, so that no search is long."""
+    rest = text.decode()
+    parts: list[str] = []
+    done = 0
+    while (start := rest.find("run_", done)) >= 0:
+        link = LINK.match(rest, start)
+        parts += [rest[done:start], link["head"] + BLOT if link else "run_"]
+        done = link.end() if link else start + 4
+    return "".join([*parts, rest[done:]]).encode()

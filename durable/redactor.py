@@ -9,7 +9,7 @@ import base64
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -158,13 +158,18 @@ class Redactor:
         ]
 
 
-def finish(slices: Slices[Result]) -> Result:
-    """All of the work at once."""
+def _go_on() -> None:
+    """What is done between two slices where nobody else waits."""
+
+
+def finish(slices: Slices[Result], between: Callable[[], None] = _go_on) -> Result:
+    """All of the work; what is to be done between its slices is called there."""
     while True:
         try:
             next(slices)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]  # typeshed has no type for it
+        between()
 
 
 def _number(value: int | float) -> str:

@@ -10,8 +10,10 @@ import msgspec
 
 from durable.history import Slot
 from durable.journal import RunUnreadable, Scan
+from durable.links import blotted, blotted_text
+from durable.redactor import Redactor, finish
 from durable.values import JSON, Value, decode
-from triggers.waits.proofs import blotted, blotted_text
+from triggers.waits.proofs import tokens
 
 LARGE = 256 * 1024
 """Bytes from which a text is not decoded to look for links in it."""
@@ -21,10 +23,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class DocumentEncoder:
-    """Makes texts of what a scan reads; for a reader who may not answer waits, without links to them."""
+    """Makes texts of what a scan reads about a run; for a reader who may not answer its waits, without links to
+    them."""
 
-    def __init__(self, scan: Scan, *, may_answer: bool) -> None:
+    def __init__(self, scan: Scan, run: str, *, may_answer: bool) -> None:
         self.may_answer = may_answer
+        self._redactor = Redactor(() if may_answer else tokens(scan, run))
         self.missing: RunUnreadable | None = None
         self._scan = scan
 
@@ -32,9 +36,15 @@ class DocumentEncoder:
         """A piece of a document, which may hold raw values."""
         self._scan.rest()
         text = _encode(document)
-        if self.may_answer or (b"run_" not in text and b"\\u" not in text):
+        return text if self.may_answer else self._disarm(text)
+
+    def _disarm(self, text: bytes) -> bytes:
+        """A JSON text in which no link is of use, however it is written."""
+        if b"run_" in text or b"\\u" in text:
+            text = blotted_text(text) if len(text) > LARGE else _encode(blotted(decode(text)))
+        if not finish(self._redactor.is_in(text.decode()), self._scan.rest):
             return text
-        return blotted_text(text) if len(text) > LARGE else _encode(blotted(decode(text)))
+        return _encode(finish(self._redactor.value_in_slices(decode(text)), self._scan.rest))
 
     def array(self, pieces: Iterable[object]) -> bytes:
         return b"[%b]" % b",".join(self.encode(piece) for piece in pieces)

@@ -16,6 +16,7 @@ from typing import TextIO, TypeAlias
 
 import msgspec
 
+from durable.links import blotted
 from durable.redactor import Redactor
 from durable.values import JSON
 from triggers.settings import LogFormat, LogLevel
@@ -28,7 +29,7 @@ CONTEXT = ("run", "step", "attempt")
 CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "uvicorn", "watchfiles")
 """Libraries that report every call at `info`."""
 
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message", "redactor"}
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -82,6 +83,8 @@ class Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         said = _plain(_said(record))
+        if isinstance(redactor := getattr(record, "redactor", None), Redactor):
+            said = {name: redactor.value(value) for name, value in blotted(said).items()}
         return self._write(record, {name: self._redactor.value(value) for name, value in said.items()})
 
 

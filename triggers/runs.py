@@ -29,6 +29,7 @@ from durable.scope import described
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
 from triggers.missing import RunMissing
+from triggers.waits.proofs import disarm
 from triggers.waits.question import Question, questions, waiting
 
 MOMENTS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
@@ -56,7 +57,7 @@ async def encode_run(reads: Reads, run: str, *, may_answer: bool = True, wait: s
     if wait and found.finished_at is None:
         found = replace(found, reason=found.reason or wait)
     return await reads.scan(
-        lambda scan: _encode_run(scan, found, DocumentEncoder(scan, may_answer=may_answer)), found.sequence
+        lambda scan: _encode_run(scan, found, DocumentEncoder(scan, run, may_answer=may_answer)), found.sequence
     )
 
 
@@ -68,7 +69,7 @@ async def encode_history(
     them."""
     found = await find(reads, run)
     return await reads.scan(
-        lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, may_answer=may_answer)),
+        lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, run, may_answer=may_answer)),
         min(limit, found.sequence - after),
     )
 
@@ -93,6 +94,15 @@ def row(run: RunRow) -> dict[str, JSON]:
         "created_at": moment(run.created_at),
         "finished_at": moment(run.finished_at),
     }
+
+
+async def describe_rows(reads: Reads, found: Sequence[RunRow], *, may_answer: bool) -> list[dict[str, JSON]]:
+    """Runs as lines of a list. Whoever may not answer their waits sees no link to them in their reasons."""
+    if may_answer or not any(run.reason for run in found):
+        return [row(run) for run in found]
+    return await reads.scan(
+        lambda scan: [disarm(scan, run.id, row(run)) if run.reason else row(run) for run in found], len(found)
+    )
 
 
 # -- one run ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, func, select
 
 from durable.history import AnyEntry, RunStatus, State, apply, decode_entries
-from durable.journal.tables import definitions, entries, payloads, runs, tags
+from durable.journal.tables import definitions, entries, events, payloads, runs, tags
 from durable.journal.units import RunRow, RunUnreadable, Unfinished
 from durable.values import Value
 
@@ -138,6 +138,10 @@ class Scan:
                 raise RunUnreadable("", f"the journal has lost the value {value.ref}")
             value.attach(bytes(data))
         return value
+
+    def event_key(self, id: str) -> str | None:
+        """By what an event is known to its source."""
+        return self._connection.scalar(select(events.c.key).where(events.c.id == id))
 
     def definition(self, version: str) -> bytes | None:
         data = self._connection.scalar(select(definitions.c.data).where(definitions.c.version == version))

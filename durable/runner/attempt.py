@@ -16,6 +16,7 @@ from durable.action import Action, ActionError, ConnectionMissing, Context
 from durable.decide import raised, returned
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
+from durable.links import log_fields
 from durable.path import key
 from durable.redactor import Redactor
 from durable.runner.timeout import SuspendableTimeout
@@ -65,7 +66,8 @@ async def loaded(ask: Callable[[], Result], payload: Callable[[str], Awaitable[b
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):
-    """A log whose lines carry run, step and attempt beside what a call adds."""
+    """A log whose lines carry run, step and attempt beside what a call adds, and what takes the proofs in the run's
+    links out of them."""
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         return msg, {**kwargs, "extra": {**(self.extra or {}), **kwargs.get("extra", {})}}
@@ -108,7 +110,7 @@ class Attempt:
             path=path,
             attempt=self.number,
             key=key(state.run, path),
-            log=StepLog(log, {"run": state.run, "step": path, "attempt": self.number}),
+            log=StepLog(log, log_fields(state.run, state.started) | {"step": path, "attempt": self.number}),
             resources=bench.resources,
         )
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from durable import metrics
 from durable.journal import Journal
+from durable.links import log_fields
 from durable.runner.attempt import Workbench
 from durable.runner.live import Adrift, Live
 from durable.runner.slots import Slots
@@ -82,7 +83,7 @@ class Keeper(ABC):
             self._answers.tell(live.run)
         elif (state.pauses and not live.is_at_work) or self._waits_for_long(live):
             if state.pauses:
-                log.warning("run paused: %s", state.paused, extra={"run": live.run})
+                log.warning("run paused: %s", state.paused, extra=log_fields(live.run, state.started))
             self._release(live)
 
     def _release(self, live: Live) -> None:
@@ -168,7 +169,7 @@ def _nobody(run: str) -> None:
 
 def _tell_end(live: Live) -> None:
     """A line about the end of a run: of a failure, where and why."""
-    fields = {"run": live.run, "pipeline": live.definition.spec.id}
+    fields = log_fields(live.run, live.state.started) | {"pipeline": live.definition.spec.id}
     error = live.state.error
     if error is None:
         log.info("run %s", live.state.status, extra=fields)

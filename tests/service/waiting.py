@@ -57,7 +57,7 @@ outputs: {said: "{{ steps.hook.output.body }}"}
 """
 PIPELINES = {"approval": APPROVAL, "callback": CALLBACK, "any": ANY, "early": EARLY}
 
-PROOF = re.compile("[0-9a-f]{32}")
+PROOF = re.compile("[0-9a-f]{64}")
 
 
 async def started(service: Running, pipeline: str) -> str:

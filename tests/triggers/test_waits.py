@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 
 from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, fold
 from durable.journal import Scan
-from durable.links import link, proof
+from durable.links import blotted, link, proof
 from durable.values import JSON, Value, check
 from triggers.encoder import DocumentEncoder
 from triggers.runs import describe_entry
@@ -65,7 +65,7 @@ def test_a_line_of_the_history_tells_awaits_and_no_key() -> None:
     state = _state()
     assert state.started
     with create_engine("sqlite://").connect() as connection:
-        encoder = DocumentEncoder(Scan(connection), may_answer=True)
+        encoder = DocumentEncoder(Scan(connection), RUN, may_answer=True)
     assert "links" not in describe_entry(1, state.started, encoder)
     wait = WaitStarted(at=0, path="x", awaits=(Await("event", "", type="t", match="m", since=0),))
     assert describe_entry(2, wait, encoder)["awaits"] == [
@@ -154,10 +154,10 @@ def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
     for written in (plain, quote(plain), quote(plain, safe="")):
         text = form.format(written)
         document: dict[str, Any] = {"a": [text, 1], "b": None}
-        blotted = proofs.blotted(document)
-        assert proof(LINKS.key, RUN, path) not in json.dumps(blotted)
-        [told_again, one] = blotted["a"]
-        assert (one, len(str(told_again))) == (1, len(text) - 31)
+        told = blotted(document)
+        assert proof(LINKS.key, RUN, path) not in json.dumps(told)
+        [told_again, one] = told["a"]
+        assert (one, len(str(told_again))) == (1, len(text) - 63)
         other = proofs.replaced(json.dumps(text).encode())
         assert len(other) == len(json.dumps(text).encode())
         stand_in = link(Links(LINKS.url, proofs.STAND_IN), RUN, path)
@@ -167,7 +167,7 @@ def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
 
 def test_what_is_no_link_stays_as_it_is() -> None:
     for text in ("", RUN, f"{RUN}/ask", f"{RUN}/ask/abc", "run_x/y/" + "0" * 32):
-        assert proofs.blotted({"a": text}) == {"a": text}
+        assert blotted({"a": text}) == {"a": text}
 
 
 def test_a_text_full_of_beginnings_of_links_costs_little() -> None:
@@ -177,6 +177,6 @@ def test_a_text_full_of_beginnings_of_links_costs_little() -> None:
     for size in (2_000, 16_000):
         text = f"{RUN}%2F" * size
         began = time.process_time()
-        proofs.blotted({"a": text})
+        blotted({"a": text})
         took.append(time.process_time() - began)
     assert took[1] < took[0] * 8 * 3

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from durable.journal import DeliveryOutcome, Journal
+from durable.links import blotted
 from triggers import runs
 from triggers.api.kinds import DeliveryId, Limit, Time
 from triggers.api.operation import Asked, Nothing, Operation, Parameters
@@ -57,4 +58,5 @@ class DeliveryOperations:
             trigger=wanted.trigger, outcome=wanted.outcome, after=wanted.after, limit=wanted.limit
         )
         after = found[-1].id if len(found) == wanted.limit else None
-        return JSONResponse({"deliveries": [runs.delivery(each) for each in found], "after": after})
+        told = [runs.delivery(each) for each in found]
+        return JSONResponse({"deliveries": told if asked.may_answer else blotted(told), "after": after})

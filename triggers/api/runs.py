@@ -244,7 +244,8 @@ class RunOperations:
             limit=wanted.limit,
         )
         after = found[-1].id if len(found) == wanted.limit else None
-        return JSONResponse({"runs": [runs.row(run) for run in found], "after": after})
+        told = await runs.describe_rows(self._journal, found, may_answer=asked.may_answer)
+        return JSONResponse({"runs": told, "after": after})
 
     async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""

@@ -7,6 +7,7 @@ from durable.history import State
 from durable.journal import Reads, RunRow, RunUnreadable, Scan, Unfinished
 from durable.values import JSON
 from triggers.runs import find, moment, wait_told
+from triggers.waits.proofs import disarm
 from triggers.waits.question import questions
 from triggers.waits.wait import load_inputs
 
@@ -59,6 +60,12 @@ def _of_page(scan: Scan, page: Sequence[Unfinished], *, may_answer: bool) -> lis
 
 
 def _pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[dict[str, JSON]]:
+    """What a run waits for; whoever may not answer it sees no link to it."""
+    found = _pending_of(scan, state, may_answer=may_answer)
+    yield from found if may_answer else (disarm(scan, state.run, each) for each in found)
+
+
+def _pending_of(scan: Scan, state: State, *, may_answer: bool) -> Iterator[dict[str, JSON]]:
     if state.started is None or state.finished:
         return
     try:

@@ -1,61 +1,62 @@
 """The proofs in links to waits, wherever a link was put: nobody reads them who may not answer."""
 
 import re
-from typing import TypeVar, cast
+from collections.abc import Iterator
+from typing import cast
 from urllib.parse import unquote
 
-from durable.links import PROOF_BYTES, proof
+from durable.history import Links, RunStarted
+from durable.journal import RunUnreadable, Scan
+from durable.links import LINK, blotted, proof, token
+from durable.redactor import Redactor, finish
 from durable.values import JSON
+
+ANCESTORS_LIMIT = 20
+"""Runs of which one called the other, or sent it the event that started it: calls lead to each other 16 times."""
+
+_RUN = re.compile("run_[0-9a-z]{26}")
 
 STAND_IN = "exported"
 """The key of the proofs in a history that leaves the house."""
 
-BLOT = "…"
 
-PATH_LIMIT = 500
-"""Characters of a path in a link, so that a text full of beginnings of links costs little."""
-
-Document = TypeVar("Document")
-
-_SLASH = r"(?:\\{0,8}/|%2F|%252F|&#x2F;|&#47;)"
-_LINK = re.compile(
-    rf"(?P<head>(?P<run>run_[0-9a-z]{{26}}){_SLASH}(?P<path>[\w.%\[\]]{{1,{PATH_LIMIT}}}?){_SLASH})"
-    rf"[0-9a-f]{{{2 * PROOF_BYTES}}}",
-    re.IGNORECASE,
-)
+def disarm(scan: Scan, run: str, document: dict[str, JSON]) -> dict[str, JSON]:
+    """A document about a run in which no link is of use, however it is written."""
+    redactor = Redactor(tokens(scan, run))
+    return cast(dict[str, JSON], finish(redactor.value_in_slices(blotted(document)), scan.rest))
 
 
-def blotted(document: Document) -> Document:
-    """A JSON document in which no link is of use."""
-    return cast(Document, _blotted(cast(JSON, document)))
+def tokens(scan: Scan, run: str) -> set[str]:
+    """The tokens of the links that a run can know: its own, and those of the runs that set it going."""
+    return {token(links.key, each) for each, links in _ancestors(scan, run) if links}
 
 
-def _blotted(tree: JSON) -> JSON:
-    match tree:
-        case str():
-            return _LINK.sub(rf"\g<head>{BLOT}", tree) if "run_" in tree else tree
-        case dict():
-            return {name: _blotted(value) for name, value in tree.items()}
-        case list():
-            return [_blotted(value) for value in tree]
-    return tree
+def _ancestors(scan: Scan, run: str | None) -> Iterator[tuple[str, Links | None]]:
+    for _ in range(ANCESTORS_LIMIT):
+        started = _beginning(scan, run) if run else None
+        if run is None or started is None:
+            return
+        yield run, started.links
+        run = started.parent.run if started.parent else _sender(scan, started)
 
 
-def blotted_text(text: bytes) -> bytes:
-    """A JSON text in which no link is of use. It is searched a link at a time, so that no search is long."""
-    rest = text.decode()
-    parts: list[str] = []
-    done = 0
-    while (start := rest.find("run_", done)) >= 0:
-        link = _LINK.match(rest, start)
-        parts += [rest[done:start], link["head"] + BLOT if link else "run_"]
-        done = link.end() if link else start + 4
-    return "".join([*parts, rest[done:]]).encode()
+def _beginning(scan: Scan, run: str) -> RunStarted | None:
+    try:
+        _, entry = next(scan.entries(run), (0, None))
+    except RunUnreadable:
+        return None
+    return entry if isinstance(entry, RunStarted) else None
+
+
+def _sender(scan: Scan, started: RunStarted) -> str | None:
+    """The run that sent the event which started another."""
+    found = _RUN.match(scan.event_key(started.event) or "") if started.event else None
+    return found[0] if found else None
 
 
 def replaced(text: bytes) -> bytes:
     """A JSON text in which every proof is one under the stand-in's key, of the same length: equal ones stay equal."""
-    return _LINK.sub(_under_stand_in, text.decode()).encode() if b"run_" in text else text
+    return LINK.sub(_under_stand_in, text.decode()).encode() if b"run_" in text else text
 
 
 def _under_stand_in(link: re.Match[str]) -> str:

@@ -1,0 +1,132 @@
+"""The proof of a link stays with those who may answer, whatever a pipeline or a service makes of it."""
+
+import base64
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from durable.history import RunStarted
+from durable.links import token
+from tests.service.running import Outside, Running, outside, running
+from tests.service.test_api_waits import holder
+from tests.service.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+ASK = """
+triggers: [{{id: begin, use: event, with: {{type: begin}}}}]
+steps:
+  - id: made
+    use: transform.set
+    with:
+      values:
+        link: "{{{{ run.links.ask }}}}"
+        encoded: "{{{{ run.links.ask | b64encode }}}}"
+        padded: "{{{{ ('x' ~ run.links.ask) | b64encode }}}}"
+        proof: "{{{{ run.links.ask | split('/') | last | b64encode }}}}"
+        upper: "{{{{ run.links.ask | upper }}}}"
+        reversed: "{{{{ run.links.ask | reverse }}}}"
+        quoted: "{{{{ run.links.ask | urlencode | urlencode }}}}"
+        json: "{{{{ {{'a': run.links.ask | tojson}} | tojson }}}}"
+        cut: "{{{{ (run.links.ask | split('/') | last)[:40] }}}}"
+  - id: sent
+    use: http.post
+    with:
+      url: "{url}/mail"
+      json: {{text: "Approve: {{{{ steps.made.output.encoded }}}}", link: "{{{{ run.links.ask }}}}"}}
+  - {{id: told, use: log.write, with: {{message: "go to {{{{ steps.made.output.proof }}}} {{{{ run.links.ask }}}}"}}}}
+  - {{id: event, use: flow.emit, with: {{type: begun, data: {{to: "{{{{ steps.made.output.proof }}}}"}}}}}}
+  - {{id: call, use: flow.call, with: {{pipeline: child, inputs: {{to: "{{{{ steps.made.output.padded }}}}"}}}}}}
+  - id: ask
+    use: wait.approval
+    with: {{to: boss, title: "{{{{ run.links.ask }}}} or {{{{ steps.made.output.reversed }}}}"}}
+    timeout: 1h
+    on_timeout: fail
+  - id: fail
+    use: flow.fail
+    with: {{message: "not {{{{ steps.made.output.encoded }}}}", code: "{{{{ run.links.ask }}}}"}}
+"""
+CHILD = """
+inputs: {to: {type: string}}
+steps:
+  - {id: kept, use: transform.set, with: {values: {to: "{{ inputs.to }}", lower: "{{ inputs.to }}"}}}
+  - {id: stop, use: flow.stop, with: {status: completed, reason: "sent {{ inputs.to }}"}}
+"""
+HEARS = """
+triggers: [{id: begun, use: event, with: {type: begun}, inputs: {to: "{{ trigger.body.to }}"}}]
+inputs: {to: {type: string}}
+steps:
+  - {id: kept, use: transform.set, with: {values: {to: "{{ inputs.to }}"}}}
+"""
+
+
+def spellings(secret: str) -> set[str]:
+    cores = [base64.b64encode(b"x" * n + secret.encode()).decode()[n * 4 // 3 + 2 : -4] for n in range(3)]
+    return {secret, secret.upper(), secret[::-1], secret.encode().hex(), *cores}
+
+
+def echoed(world: Outside) -> Response:
+    """The service repeats the link, each letter escaped in its own way."""
+    body = world.requests[-1]["body"]
+    link = str(body["link"])
+    ways = ["".join(f"%{ord(c):02x}" for c in link), "".join(f"&#{ord(c)};" for c in link), quote(link, safe="")]
+    return JSONResponse({"said": [*ways, link.encode().hex(), body["text"]]})
+
+
+async def documents(client: httpx.AsyncClient) -> dict[str, str]:
+    """All that a key reads."""
+    runs = [run["id"] for run in (await client.get("/api/runs")).json()["runs"]]
+    paths = ["/api/runs", "/api/waits", "/api/deliveries", *(f"/api/waits?run={run}" for run in runs)]
+    paths += [f"/api/runs/{run}{what}" for run in runs for what in ("", "/history")]
+    answers = {path: await client.get(path) for path in paths}
+    assert all(answer.status_code == 200 for answer in answers.values())
+    return {path: answer.text for path, answer in answers.items()}
+
+
+async def token_of(service: Running, run: str) -> str:
+    [(_, beginning)] = await service.service.journal.history(run, limit=1)
+    assert isinstance(beginning, RunStarted)
+    assert beginning.links
+    return token(beginning.links.key, run)
+
+
+async def test_no_spelling_of_a_proof_is_read_by_who_may_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with outside() as world:
+        world.answers += [lambda: echoed(world)]
+        pipelines = {"ask": ASK.format(url=world.url), "child": CHILD, "hears": HEARS}
+        async with running(tmp_path, pipelines) as service, holder(service, "read") as reader:
+            sent = (await service.client.post("/api/events", json={"type": "begin"})).json()
+            [run] = sent["runs"]
+            await until(service, run, "waiting")
+            secret = await token_of(service, run)
+            asked = await documents(reader)
+            assert len(asked) == 3 + 3 * 3
+            whole = await documents(service.client)
+            answer = await service.client.post(f"/api/runs/{run}/answer", json={"step": "ask", "approved": False})
+            assert answer.status_code == 202
+            await until(service, run, "failed")
+            told = await documents(reader)
+        log = capsys.readouterr().err
+    for spelling in spellings(secret):
+        assert any(spelling in text for text in whole.values()), spelling
+        for path, text in (asked | told).items():
+            assert spelling not in text, (path, spelling)
+        assert spelling not in log, spelling
+    assert "go to ***" in log
+
+
+async def test_a_link_that_a_key_may_use_is_left_as_it_is(tmp_path: Path) -> None:
+    async with outside() as world:
+        pipelines = {"ask": ASK.format(url=world.url), "child": CHILD, "hears": HEARS}
+        async with running(tmp_path, pipelines) as service, holder(service, "start") as starter:
+            [run] = (await service.client.post("/api/events", json={"type": "begin"})).json()["runs"]
+            made = (await until(service, run, "waiting"))["steps"]["made"]["output"]
+            assert (await starter.get(f"/api/runs/{run}")).json()["steps"]["made"]["output"] == made
+            link = base64.b64decode(made["encoded"]).decode()
+            assert link == made["link"] == world.requests[0]["body"]["link"]
+            assert (await starter.get(link, headers={"accept": "application/json"})).json()["status"] == "asked"
