@@ -5,7 +5,7 @@ It adds the idempotency key to what changes something, bounds what comes back, a
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self, TypeAlias
+from typing import NamedTuple, Protocol, Self
 
 import httpx
 from msgspec import UNSET, UnsetType
@@ -19,17 +19,13 @@ from connectors.lenient import MalformedAnswer
 from connectors.pool import TOTAL_LIMIT, Limits
 from connectors.request import Header, Request, Timeouts
 from connectors.transport import Transport
-from connectors.url import MalformedURL, parse_url
+from connectors.url import MalformedURL, Params, add_params, parse_url
 from durable import __version__, values
 from durable.action import ActionError, Context
 from durable.values import JSON, NotJSON
 
 RESPONSE_LIMIT = 10 * 1024 * 1024
 """Bytes of an answer's body, as it comes and as it is decoded."""
-
-Scalar: TypeAlias = str | int | float | bool | None
-Fields: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
-"""A query's parameters or a form's fields; a sequence repeats its name."""
 
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OF_THE_CODED_BODY = frozenset({"content-encoding", "content-length"})
@@ -99,10 +95,10 @@ class HttpClient:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        params: Fields | None = None,
+        params: Params | None = None,
         content: bytes | None = None,
         json: "JSON | UnsetType" = UNSET,
-        form: Fields | None = None,
+        form: Params | None = None,
     ) -> Answer:
         """Send one request and return its whole answer, whatever its status; raises `ActionError`.
 
@@ -138,14 +134,14 @@ class HttpClient:
         await self.close()
 
     def _request(
-        self, context: Context, method: str, url: str, given: Mapping[str, str], params: Fields | None, body: _Body
+        self, context: Context, method: str, url: str, given: Mapping[str, str], params: Params | None, body: _Body
     ) -> Request:
         key = context.next_key() if method in UNSAFE and not names_a_key(given) else None
         try:
-            target = parse_url(url).copy_merge_params(params) if params else parse_url(url)
-            headers = _headers(target, given, key, body)
+            target = parse_url(add_params(url, params) if params else url)
         except (MalformedURL, UnicodeError, TypeError) as error:
             raise invalid(f"{method}: the request cannot be made: {error}") from None
+        headers = _headers(target, given, key, body)
         return Request(method, target, headers, body.content, self._timeouts, context.ensure_open, context.waiting)
 
     async def _answer(self, exchange: Exchange) -> Answer:
@@ -189,11 +185,17 @@ def _headers(url: httpx.URL, given: Mapping[str, str], key: str | None, body: _B
         added.append((b"idempotency-key", key.encode("ascii")))
     if not given:
         return added
-    fields = httpx.Headers(given)
-    return [*(field for field in added if field[0].decode() not in fields), *fields.raw]
+    own = {name.lower().encode(errors="replace") for name in given}
+    if len(own) < len(given):
+        raise invalid("a header is given twice, in two spellings of its name; remove one")
+    try:
+        fields = [(name.encode(), value.encode()) for name, value in given.items()]
+    except UnicodeEncodeError:
+        raise invalid("a header holds a lone surrogate, which is no character") from None
+    return [*(field for field in added if field[0].lower() not in own), *fields]
 
 
-def _body(content: bytes | None, json: "JSON | UnsetType", form: Fields | None) -> _Body:
+def _body(content: bytes | None, json: "JSON | UnsetType", form: Params | None) -> _Body:
     if content is not None:
         return _Body(content)
     if json is not UNSET:
@@ -202,7 +204,10 @@ def _body(content: bytes | None, json: "JSON | UnsetType", form: Fields | None) 
         except NotJSON as error:
             raise invalid(f"the body cannot be sent: {error}") from error
     if form is not None:
-        return _Body(str(httpx.QueryParams(form)).encode(), _FORM)
+        try:
+            return _Body(str(httpx.QueryParams(form)).encode(), _FORM)
+        except (UnicodeError, TypeError) as error:
+            raise invalid(f"the form cannot be sent: {error}") from None
     return _Body()
 
 

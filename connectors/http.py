@@ -11,11 +11,11 @@ With a connection a step's URL is joined to its `base_url`. What the connection 
 
 import base64
 from functools import lru_cache
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import httpx
 from msgspec import UNSET
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from connectors import failure
 from connectors.answer import Answer
@@ -23,8 +23,9 @@ from connectors.client import UNSAFE, HttpClient, invalid, names_a_key, where
 from connectors.join import is_absolute, join
 from connectors.origin import Origin
 from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
-from connectors.url import RELATIVE, ensure_written, parse_url
-from durable.action import URL, ActionError, Connector, Context, Inputs, Secret, action
+from connectors.request import header_problem
+from connectors.url import RELATIVE, add_params, ensure_written, parse_url
+from durable.action import URL, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
 from durable.values import JSON, NESTING_LIMIT, NotJSON, check
@@ -40,11 +41,28 @@ LEVEL_LIMIT = NESTING_LIMIT // 2
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})
 
 
+def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    """Refuse what can be no header when a file is loaded; in an attempt the client does, with nothing sent."""
+    if info.context is None:
+        return headers
+    for name, value in headers.items():
+        if problem := header_problem(name, value):
+            raise LiteralError(problem)
+    if len({name.lower() for name in headers}) < len(headers):
+        raise LiteralError("a header is given twice, in two spellings of its name; remove one")
+    return headers
+
+
+Headers: TypeAlias = Annotated[dict[str, Secret], AfterValidator(_check_headers)]
+
+
 class HttpConnection(Inputs):
     """A service's address, and what every request to it carries."""
 
     base_url: URL = Field(description="An http or https URL, to which a step's `url` is joined: /holds")
-    headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name; a step's own win")
+    headers: Headers = Field(
+        default_factory=dict, description="Request headers by name, sent in UTF-8; a step's own win"
+    )
     params: dict[str, Parameter | list[Parameter]] = Field(
         default_factory=dict, description="Added to every URL's query; a step's own win"
     )
@@ -90,7 +108,7 @@ class Target(Inputs):
     params: dict[str, Parameter | list[Parameter]] = Field(
         default_factory=dict, description="Added to the URL's query; a list repeats its name"
     )
-    headers: dict[str, Secret] = Field(default_factory=dict, description="Request headers by name")
+    headers: Headers = Field(default_factory=dict, description="Request headers by name, sent in UTF-8")
     expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all 2xx")
     redirects: Choice = Field(
         default="refuse",
@@ -252,8 +270,7 @@ def _keyed(context: Context, method: str, target: Target) -> Target:
 
 
 def _whole_url(target: Target) -> httpx.URL:
-    url = parse_url(target.url.partition("#")[0])
-    return url.copy_merge_params(target.params) if target.params else url
+    return parse_url(add_params(target.url, target.params))
 
 
 def _aimed(target: Target, connection: BaseModel | None) -> Target:

@@ -7,6 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
+from durable.language.problem import quoted
+
 Header: TypeAlias = tuple[bytes, bytes]
 Waiting: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
@@ -16,6 +18,7 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"[!-~]+")
 _VALUE = re.compile(rb"[^\r\n\0]*")
+_FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
 class Timeouts(NamedTuple):
@@ -57,5 +60,17 @@ class Request(NamedTuple):
         if all(names) and _TOKEN.fullmatch(b"".join(names)) and _VALUE.fullmatch(b"".join(values)):
             return
         for name, value in self.headers:
-            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-                raise httpx.LocalProtocolError(f"the header {name!r} has characters that HTTP forbids")
+            if problem := header_problem(name.decode(errors="replace"), value.decode(errors="replace")):
+                raise httpx.LocalProtocolError(problem)
+
+
+def header_problem(name: str, value: str = "") -> str | None:
+    """What is wrong with a header that HTTP forbids, and what to do about it; the value, which may be secret, is not
+    repeated."""
+    if not _TOKEN.fullmatch(name.encode(errors="replace")) or not name.isascii():
+        return f"{quoted(name)} cannot be a header's name; write letters, digits and '-'"
+    found = _FORBIDDEN.search(value)
+    if found is None:
+        return None
+    what = "a line break" if found[0] in "\r\n" else "a NUL character"
+    return f"the header {quoted(name)} has {what}, which no header can hold; remove it, for example by '| trim'"

@@ -7,12 +7,18 @@ backslashes and percent signs into a host. No message repeats a part of the URL,
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address
+from typing import TypeAlias
 
 import httpx
 
 from durable.action import LiteralError
+
+Scalar: TypeAlias = str | int | float | bool | None
+Params: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
+"""A query's parameters or a form's fields; a sequence repeats its name."""
 
 RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 NO_SCHEME = "the URL has no scheme; write https://…"
@@ -61,6 +67,19 @@ def parse_url(text: str) -> httpx.URL:
     if ":" not in host and not _HOST_NAME.fullmatch(host):
         raise MalformedURL(_HOST)
     return url
+
+
+def add_params(text: str, params: Params) -> str:
+    """The URL with parameters behind its own query, which stays as it is; without its fragment, which is never sent.
+
+    Raises `TypeError` or `UnicodeError` for a value that cannot be one.
+    """
+    text = text.partition("#")[0]
+    added = str(httpx.QueryParams(params))
+    if not added:
+        return text
+    mark = "" if text.endswith(("?", "&")) and "?" in text else "&" if "?" in text else "?"
+    return f"{text}{mark}{added}"
 
 
 def split_url(text: str) -> tuple[str | None, str | None, str]:
