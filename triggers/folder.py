@@ -6,7 +6,8 @@ it is mended or removed.
 
 import errno
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from durable.definition import RUN_TIMEOUT, Definition, resolve
 from durable.flow import CORE_ACTIONS
 from durable.journal import Event
 from durable.language.document import LIMITS
+from durable.language.flows import PipelineCall
 from durable.language.load import Catalogue, load
 from durable.language.problem import Problem
 from durable.runner.start import Start
@@ -29,6 +31,8 @@ from triggers.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_fil
 from triggers.webhooks.hook import Hook, Webhook
 
 log = logging.getLogger("waypost.folder")
+
+_ID = re.compile(rb"^id:\s*[\"']?([a-z][a-z0-9_]*)", re.MULTILINE)
 
 TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule, "event": OnEvent}
 """The kinds of triggers, and what each is given."""
@@ -45,11 +49,18 @@ class PipelineFile:
     hooks: tuple[Hook, ...] = ()
     schedules: tuple[Planned, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
+    calls: tuple[PipelineCall, ...] = ()
     is_refused: bool = False
 
     @property
     def name(self) -> str:
         return self.definition.spec.id if self.definition else self.path.stem
+
+    @property
+    def names(self) -> set[str]:
+        """What its pipeline may be called, also where the file is wrong: who calls it is not told of that mistake."""
+        written = _ID.search(self.data)
+        return {self.name, self.path.stem, *([written[1].decode()] if written else [])}
 
     @property
     def is_valid(self) -> bool:
@@ -112,9 +123,16 @@ class Folder:
         changed = [file for path, file in loaded.items() if file is not self._loaded.get(path)]
         gone = [file for path, file in self._loaded.items() if path not in loaded]
         self._loaded, self._is_rewired = loaded, False
-        self.files = tuple(_without_clashes(loaded.values()))
+        before = {file.path: file for file in self.files}
+        self.files = tuple(_without_vain_calls(_without_clashes(loaded.values()), before))
         self._by_id = {file.name: file.definition for file in self.files if file.definition}
-        return changed + gone
+        told = {file.path for file in changed}
+        turned = [
+            file
+            for file in self.files
+            if file.path in before and file.path not in told and file.problems != before[file.path].problems
+        ]
+        return changed + gone + turned
 
     def definition(self, pipeline: str) -> Definition | None:
         return self._by_id.get(pipeline)
@@ -148,7 +166,7 @@ class Folder:
     def _read(self, path: Path) -> PipelineFile:
         before = self._loaded.get(path)
         try:
-            data = _bytes_of(path)
+            data = bytes_of(path)
         except OSError as error:
             problem = Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")
             return _refused(before, PipelineFile(path, b"", (problem,)))
@@ -185,10 +203,10 @@ class Folder:
         hooks = tuple(Hook.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
         schedules = tuple(Planned.of(definition, spec) for spec in triggers if spec.use == "schedule")
         subscriptions = tuple(Subscription.of(definition, spec) for spec in triggers if spec.use == "event")
-        return PipelineFile(path, data, loaded.problems, definition, hooks, schedules, subscriptions)
+        return PipelineFile(path, data, loaded.problems, definition, hooks, schedules, subscriptions, loaded.calls)
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
     """What is in a file, so far as to see that it is too large; raises OSError."""
     if not path.is_file():  # a pipe would be waited for
         raise OSError(errno.EINVAL, "it is no file")
@@ -203,7 +221,23 @@ def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:
     return replace(before, data=now.data, problems=now.problems, is_refused=True)
 
 
-def _without_clashes(files: Iterable[PipelineFile]) -> Iterable[PipelineFile]:
+def unknown_calls(file: PipelineFile, pipelines: Collection[str]) -> list[Problem]:
+    """What is wrong with a file's calls where there are these pipelines and no others."""
+    return [problem for call in file.calls if (problem := call.problem(str(file.path), pipelines))]
+
+
+def _without_vain_calls(files: Sequence[PipelineFile], before: Mapping[Path, PipelineFile]) -> Iterator[PipelineFile]:
+    """The files; one that calls a pipeline which is nowhere is disabled, or serves what it served before."""
+    known = {name for file in files for name in file.names}
+    for file in files:
+        if problems := unknown_calls(file, known):
+            vain = PipelineFile(file.path, file.data, (*file.problems, *problems), calls=file.calls)
+            yield _refused(before.get(file.path), vain)
+        else:
+            yield file
+
+
+def _without_clashes(files: Iterable[PipelineFile]) -> Sequence[PipelineFile]:
     """The files in their order; of several that want the same id or webhook all but one are disabled. A file that is
     named after its pipeline goes first, so that a copy (`copy of one.yaml`) does not disable what it is a copy of."""
     taken: dict[object, Path] = {}

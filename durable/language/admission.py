@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from durable.action import TriggerInputs
+from durable.language.braces import is_whole_expression
 from durable.language.catalogue import Catalogue
 from durable.language.check import BESIDE, check_filled, check_given
 from durable.language.document import Pointer
@@ -86,10 +87,20 @@ class AdmissionCheck:
                 self._findings.add((*pointer, name), f"the pipeline has no input {quoted(name)}", hint, is_key=True)
             elif name in schemas and not has_template(value):
                 self._fit(schemas[name], name, value, pointer)
+            elif isinstance(value, str) and not is_whole_expression(value):
+                self._fit_text(mapped(self._declared[name]).get("type"), name, pointer)
         for name, schema in self._declared.items():
             if name not in given and "default" not in mapped(schema):
                 what = f"the trigger does not give the input {quoted(name)}"
                 self._findings.add(pointer, what, "add it, or declare a default for it", is_key=True)
+
+    def _fit_text(self, types: JSON, name: str, pointer: Pointer) -> None:
+        """A text with an expression in it stays a text, whatever the expression gives."""
+        named = [each for each in (types if isinstance(types, list) else [types]) if isinstance(each, str)]
+        if named and "string" not in named:
+            what = f"this is a text, and the input {quoted(name)} is of type {' or '.join(named)}"
+            cure = "write one '{{ … }}' alone, or YAML with expressions in it, without quotes around the whole"
+            self._findings.add((*pointer, name), what, cure)
 
     def _fit(self, schema: Schema, name: str, value: JSON, pointer: Pointer) -> None:
         for place, message in schema.misfits(value):

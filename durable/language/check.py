@@ -3,6 +3,7 @@
 It walks the data and not the models, so that one broken step hides nothing of the others.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel
@@ -72,6 +73,7 @@ def check_given(
             hint = beside.get(str(each.pointer[0])) if each.is_key and len(each.pointer) == 1 else None
             is_key = each.is_key or not each.pointer
             findings.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
+        _doubt_json(given, where, model, findings)
     texts.templates(given, where, scope, shape_of(model).is_secret)
     check_targets(given, where, shape_of(model), findings, connection=owner.get("connection"))
 
@@ -99,6 +101,15 @@ def _targets(text: str) -> Sequence[Expression]:
         return Template.parse(text, ((),)).targets
     except ExpressionError:  # which is told of elsewhere
         return ()
+
+
+def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], findings: Findings) -> None:
+    """JSON that is written as a text where data of any kind may stand: it is sent as one text. A `body` is one."""
+    for name, value in given.items():
+        is_json = isinstance(value, str) and re.fullmatch(r"\s*(\{[^{].*\}|\[.*\])\s*", value, re.DOTALL) is not None
+        if is_json and name != "body" and shape_of(model).is_anything((name,)):
+            what = f"{quoted(name)} is a text here, and not the data that is written in it"
+            findings.add((*pointer, name), what, "write it without quotes or '|'", severity="warning")
 
 
 class StepCheck:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.action import LiteralError
+from durable.language.braces import is_whole_expression
 from durable.language.document import Pointer
 from durable.language.problem import nearest, printable, quoted, suggestion
 from durable.values import JSON
@@ -60,11 +61,16 @@ def unfit(
     else:
         return []
     told = [_Told(detail, *_locate(data, detail)) for detail in details]
+    scalar = {each.pointer for each in told if not each.wants_container}
     judged = [
         each
         for each in told
-        if (each.is_about_key or each.is_certain or not is_open(each.value)) and not each.is_consequence
+        if each.is_about_key
+        or each.is_certain
+        or not is_open(each.value)
+        or (each.wants_container and each.pointer not in scalar)
     ]
+    judged = [each for each in judged if not each.is_consequence]
     return list(_sentences(judged, shape_of(model), cures or {}, examples or {}))
 
 
@@ -85,6 +91,11 @@ class Shape:
     def description(self, pointer: Pointer) -> str | None:
         """What the value at the pointer is for."""
         return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
+
+    def is_anything(self, pointer: Pointer) -> bool:
+        """Whether any JSON may stand at the pointer."""
+        found = self._at(pointer)
+        return bool(found) and not any(_TYPING & schema.keys() for schema in found)
 
     def is_secret(self, pointer: Pointer) -> bool:
         """Whether the value at the pointer, or one around it, is meant to be secret."""
@@ -112,6 +123,10 @@ class Shape:
         for word in ("anyOf", "oneOf", "allOf"):
             for each in schema.get(word, ()):
                 yield from self._alternatives(each)
+
+
+_TYPING = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
+"""Words of a schema that say what may stand there."""
 
 
 def _inside(schema: Schema, part: str | int) -> Iterator[Schema]:
@@ -165,6 +180,12 @@ class _Told:
     def is_certain(self) -> bool:
         """Whether it holds for a value that is not known yet."""
         return isinstance(self.context.get("error"), LiteralError)
+
+    @property
+    def wants_container(self) -> bool:
+        """Whether a list or a mapping has to stand where a text with expressions in it does, which stays a text."""
+        is_text = isinstance(self.value, str) and not is_whole_expression(self.value)
+        return is_text and _EXPECTED.get(self.kind) in {"a list", "a mapping"}
 
     @property
     def is_consequence(self) -> bool:
@@ -222,7 +243,12 @@ def _mistyped(error: _Told, expected: str, examples: Mapping[str, str]) -> Unfit
     if error.value is None:
         return Unfit(error.pointer, f"{subject} is empty", f"give it {expected}")
     hint = None
-    if expected == "text" and isinstance(error.value, int | float):
+    is_written = isinstance(error.value, str) and expected in {"a list", "a mapping"}
+    if is_written and str(error.value).lstrip()[:1] in {"{", "["} and not str(error.value).lstrip().startswith("{{"):
+        hint = "it is JSON inside a text; write it without quotes or '|'"
+    elif is_written and "{{" in str(error.value):
+        hint = "text around an expression makes a text of it; write one '{{ … }}' alone"
+    elif expected == "text" and isinstance(error.value, int | float):
         hint = "quote it"
     elif expected == "a list" and isinstance(error.value, dict):
         hint = "begin each of its items with '- '"

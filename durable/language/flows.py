@@ -1,25 +1,39 @@
 """What the shape of `flow.call` and `flow.undo` cannot tell: whether what they name is there."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from durable.language.document import Pointer
+from durable.language.document import Place, Pointer
 from durable.language.findings import Findings
 from durable.language.names import Spot
-from durable.language.problem import nearest, quoted, suggestion
+from durable.language.problem import Problem, quoted, suggestion
 from durable.language.texts import is_template
 from durable.language.tree import Mapped, listed, mapped
 
 
-class FlowCheck:
-    """Checks what `flow.…` names. `pipelines` are those that there are; None: nobody knows."""
+@dataclass(frozen=True, slots=True)
+class PipelineCall:
+    """A `flow.call` of a pipeline that is named, and not made by an expression."""
 
-    def __init__(
-        self, findings: Findings, places: Mapping[Pointer, Spot], own: str, pipelines: Collection[str] | None
-    ) -> None:
+    pipeline: str
+    place: Place
+
+    def problem(self, file: str, pipelines: Collection[str]) -> Problem | None:
+        """What is wrong with it where there are these pipelines and no others."""
+        if self.pipeline in pipelines:
+            return None
+        hint = suggestion(self.pipeline, pipelines) or "add it to the folder"
+        return Problem(file, *self.place, f"there is no pipeline {quoted(self.pipeline)}", hint)
+
+
+class FlowCheck:
+    """Checks what `flow.…` names, and gathers the `calls` of other pipelines, which only the folder can check."""
+
+    def __init__(self, findings: Findings, places: Mapping[Pointer, Spot], own: str) -> None:
         self._findings = findings
         self._places = places
         self._own = own
-        self._pipelines = pipelines
+        self.calls: list[PipelineCall] = []
         self._ids = {id for spot in places.values() for id in spot.ids}
         self._undoable = {id for spot in places.values() if spot.has_undo for id in spot.ids}
         self._ends = False
@@ -44,10 +58,8 @@ class FlowCheck:
             if not self._ends and not self._is_conditional(pointer):
                 what, hint = "the pipeline calls itself without an end", "give the step an 'if' that ends it"
                 self._findings.add(where, what, hint, severity="warning")
-        elif self._pipelines is not None and called not in self._pipelines:
-            meant = nearest(called, self._pipelines)
-            hint = f"did you mean {quoted(meant)}" if meant else "it must be there when the step is performed"
-            self._findings.add(where, f"there is no pipeline {quoted(called)}", hint, severity="warning")
+        else:
+            self.calls.append(PipelineCall(called, self._findings.document.position(where)))
 
     def _is_conditional(self, pointer: Pointer) -> bool:
         """Whether a step may be left out: by a condition, or since it stands where not every run comes by."""

@@ -4,7 +4,7 @@ Pure: the text comes in, and whoever calls has read the file. No text and no byt
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from durable.expressions.headers import HEADERS
@@ -15,7 +15,7 @@ from durable.language.connections import Connections, Find
 from durable.language.document import LIMITS, Document, Limits, Pointer
 from durable.language.findings import Findings
 from durable.language.fit import unfit
-from durable.language.flows import FlowCheck
+from durable.language.flows import FlowCheck, PipelineCall
 from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
 from durable.language.pipeline import IDENTIFIER, Defaults, Pipeline, Step, parse_duration
 from durable.language.problem import Problem, quoted
@@ -59,10 +59,12 @@ EXAMPLES = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a text amounts to: a pipeline if there is no error, and every problem in the order of the text."""
+    """What a text amounts to: a pipeline if there is no error, and every problem in the order of the text. `calls` are
+    its calls of other pipelines, which are there or not whatever this text says."""
 
     pipeline: Pipeline | None
     problems: tuple[Problem, ...]
+    calls: tuple[PipelineCall, ...] = ()
 
 
 def load(
@@ -74,15 +76,13 @@ def load(
     connections: Find | None = None,
     connection_names: Collection[str] = (),
     is_broken: Callable[[str], bool] = lambda connection: False,
-    pipelines: Collection[str] | None = None,
     limits: Limits = LIMITS,
 ) -> Loaded:
     """Check a pipeline's text.
 
     `secrets` says whether a secret has a value; one that has none is a warning. `connections` gives the connector that
     a connection is of, and None if there is no such connection, which is an error; `connection_names` are those to
-    suggest, and `is_broken` says of which ones something is there that is wrong. `pipelines` are all that there are; a
-    call of another is a warning. What is not given, nobody knows.
+    suggest, and `is_broken` says of which ones something is there that is wrong. What is not given, nobody knows.
     """
     document = Document.read(text, file, limits)
     findings = Findings(document, limits.problems)
@@ -98,12 +98,12 @@ def load(
         if not each.is_rule:
             hint = _belonging(each.pointer) if each.is_key else None
             findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
-    _Checking(data, findings, catalogue, Texts(findings, secrets)).run(
-        Connections(connections, connection_names, is_broken, findings), pipelines
+    calls = _Checking(data, findings, catalogue, Texts(findings, secrets)).run(
+        Connections(connections, connection_names, is_broken, findings)
     )
     problems = findings.problems()
     is_refused = any(problem.severity == "error" for problem in problems)
-    return Loaded(None if is_refused else Pipeline.model_validate(data), problems)
+    return Loaded(None if is_refused else Pipeline.model_validate(data), problems, tuple(calls))
 
 
 def _belonging(pointer: Pointer) -> str | None:
@@ -138,7 +138,8 @@ class _Checking:
     catalogue: Catalogue
     texts: Texts
 
-    def run(self, connections: Connections, pipelines: Collection[str] | None) -> None:
+    def run(self, connections: Connections) -> Sequence[PipelineCall]:
+        """Check it all; returns the calls of other pipelines."""
         data, findings = self.data, self.findings
         places = spots(data, findings, self.catalogue)
         by_id = {spot.id: spot for spot in reversed(places.values())}
@@ -151,7 +152,7 @@ class _Checking:
         self.texts.constant(
             mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted, "all runs share one slot"
         )
-        flows = FlowCheck(findings, places, str(data.get("id")), pipelines)
+        flows = FlowCheck(findings, places, str(data.get("id")))
         steps = StepCheck(findings, self.catalogue, self.texts, places, flows, connections)
         scope = Scope(OF_A_RUN, by_id, names, passed=passed)
         steps.sequence(data.get("steps"), ("steps",), scope)
@@ -161,6 +162,7 @@ class _Checking:
         self._delays()
         check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
         check_ids("step", _steps(data), findings)
+        return flows.calls
 
     def _responses(self) -> None:
         """A sender who waits for what a step says needs such a step, and the step such a sender."""

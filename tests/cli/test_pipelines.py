@@ -51,6 +51,20 @@ def test_only_the_named_files_are_checked_and_those_of_the_folder_beside_the_oth
     assert "the id 'greet' is taken by greet.yaml" in clash.stdout
 
 
+def test_a_call_is_checked_against_the_folder_and_against_what_is_beside_a_file(place: Path) -> None:
+    calls = "steps:\n  - {{id: a, use: flow.call, with: {{pipeline: {}}}}}\n"
+    apart = place / "apart"
+    apart.mkdir()
+    for name, called in (("one", "greet"), ("two", "one"), ("three", "nowhere")):
+        (apart / f"{name}.yaml").write_text(calls.format(called))
+    assert waypost("validate", "apart/one.yaml", "apart/two.yaml", cwd=place).returncode == 0
+    found = waypost("validate", "apart/three.yaml", cwd=place)
+    assert found.returncode == 1
+    assert (
+        "apart/three.yaml:2:46: error: there is no pipeline 'nowhere'; known: greet, one, three, two\n" in found.stdout
+    )
+
+
 def test_what_is_not_read_is_a_warning_of_validate_and_plan(place: Path) -> None:
     shutil.copy(place / "config/pipelines/greet.yaml", place / "config/pipelines/.#greet.yaml")
     shutil.copy(place / "config/pipelines/greet.yaml", place / "config/pipelines/Greet.YAML")

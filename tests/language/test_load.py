@@ -132,7 +132,7 @@ NEARLY_EVERYTHING = (DATA / "order_intake.yaml").read_text("utf-8")
 
 
 def test_the_languages_own_example_is_loaded_without_a_problem_and_can_be_performed() -> None:
-    result = loaded(NEARLY_EVERYTHING, pipelines={"issue_licence"})
+    result = loaded(NEARLY_EVERYTHING)
 
     assert result.problems == ()
     assert result.pipeline is not None
@@ -273,10 +273,6 @@ CALL = "with: {pipeline: sample}"
             "1:50: warning: the pipeline calls itself without an end; give the step an 'if' that ends it",
         ),
         (
-            "steps: [{id: a, use: flow.call, with: {pipeline: issue_license}}]",
-            "1:50: warning: there is no pipeline 'issue_license'; did you mean 'issue_licence'",
-        ),
-        (
             "steps: [{id: a, use: http.get, with: {url: /}, undo: {use: http.delete, with: {url: /}}},\n"
             "{id: b, use: http.get, with: {url: /}}, {id: c, use: flow.undo, with: {steps: [a, b]}}]",
             "2:83: warning: neither the step 'b' nor anything in it has an 'undo'; those that have one: a",
@@ -319,7 +315,7 @@ CALL = "with: {pipeline: sample}"
     ],
 )
 def test_what_is_likely_a_mistake_is_a_warning_and_the_pipeline_is_loaded(text: str, said: str) -> None:
-    result = loaded(text, pipelines={"sample", "issue_licence"})
+    result = loaded(text)
 
     assert [str(each).partition(":")[2] for each in result.problems] == [said]
     assert result.pipeline is not None

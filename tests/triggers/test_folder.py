@@ -135,3 +135,57 @@ def test_a_link_to_a_file_elsewhere_is_read(tmp_path: Path) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "linked.yml").symlink_to(tmp_path / "elsewhere" / "p.yaml")
     assert [file.name for file in Folder(tmp_path, actions(), Secrets({})).files] == ["linked"]
+
+
+# -- calls of other pipelines ---------------------------------------------------------------------------------------
+
+CALLS = "steps: [{{id: a, use: flow.call, with: {{pipeline: {}}}}}]\n"
+NOWHERE = "1:50: error: there is no pipeline 'wellcome'; did you mean 'welcome'"
+
+
+def _problems(folder: Folder) -> dict[str, list[str]]:
+    return {
+        file.path.stem: [str(each).removeprefix(f"{file.path}:") for each in file.problems] for file in folder.files
+    }
+
+
+def test_a_call_of_a_pipeline_that_is_nowhere_is_an_error_and_of_one_that_is_read_later_is_none(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "pipelines", "welcome.yaml")
+    write(tmp_path / "pipelines", "b.yaml", text=CALLS.format("wellcome"))
+    write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
+    write(tmp_path / "pipelines", "own.yaml", text=CALLS.format("own").replace("id: a", "id: a, if: run.id"))
+    write(tmp_path / "pipelines", "made.yaml", text=CALLS.format("'{{ inputs.name }}'"))
+    folder = Folder(tmp_path, actions(), Secrets({}))
+
+    assert _problems(folder) == {"a": [], "b": [NOWHERE], "made": [], "own": [], "welcome": []}
+    assert folder.definition("b") is None
+
+
+@pytest.mark.parametrize("broken", ["id: welcome\nsteps: []\n", "id: welcome\nsteps: [{"])
+def test_a_call_of_a_pipeline_whose_file_is_broken_is_no_error(tmp_path: Path, broken: str) -> None:
+    write(tmp_path / "pipelines", "other.yaml", text=broken)
+    write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
+    folder = Folder(tmp_path, actions(), Secrets({}))
+
+    assert [file.is_valid for file in folder.files] == [True, False]
+
+
+def test_who_calls_a_pipeline_that_is_removed_is_told_and_serves_on(tmp_path: Path) -> None:
+    write(tmp_path / "pipelines", "welcome.yaml")
+    write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
+    folder = Folder(tmp_path, actions(), Secrets({}))
+    served = folder.definition("a")
+    text = (tmp_path / "pipelines" / "welcome.yaml").read_text()
+    (tmp_path / "pipelines" / "welcome.yaml").unlink()
+
+    assert {file.path.stem for file in folder.serve(folder.read())} == {"a", "welcome"}
+    assert _problems(folder) == {"a": ["1:50: error: there is no pipeline 'welcome'; known: a"]}
+    assert folder.definition("a") is served
+    assert [file.is_valid for file in folder.files] == [False]
+    assert folder.serve(folder.read()) == []
+    write(tmp_path / "pipelines", "welcome.yaml", text=text)
+    assert {file.path.stem for file in folder.serve(folder.read())} == {"a", "welcome"}
+    assert _problems(folder) == {"a": [], "welcome": []}
+    assert folder.definition("a") is served

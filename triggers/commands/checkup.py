@@ -1,7 +1,8 @@
 """What `waypost validate` and `waypost plan` check: pipeline files and connections."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from durable.definition import resolve
@@ -12,10 +13,10 @@ from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.files import folder_of
 from triggers.commands.problems import Checked
 from triggers.connections import Connections
-from triggers.folder import TRIGGERS, PipelineFile
+from triggers.folder import TRIGGERS, PipelineFile, bytes_of, unknown_calls
 from triggers.offered import actions, connections
 from triggers.settings import Settings
-from triggers.unread import UnreadFiles
+from triggers.unread import UnreadFiles, is_pipeline_file
 from triggers.webhooks.hook import Webhook
 
 
@@ -66,7 +67,23 @@ def _only(
     webhook = Webhook.at(Settings.load(config, environment, {}).public_url)
     catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": webhook})
     secrets = Secrets(environment)
-    return [known.get(path.resolve()) or _alone(path, catalogue, secrets, wired) for path in paths]
+    found = [known.get(path.resolve()) or _alone(path, catalogue, secrets, wired) for path in paths]
+    names = {name for file in (*known.values(), *found, *_beside(paths)) for name in file.names}
+    return [file if path.resolve() in known else _called(file, names) for path, file in zip(paths, found, strict=True)]
+
+
+def _beside(paths: Sequence[Path]) -> Iterator[PipelineFile]:
+    """The other pipeline files of these files' folders, by their names alone."""
+    for folder in {path.parent for path in paths}:
+        for path in filter(is_pipeline_file, folder.iterdir()):
+            with suppress(OSError):
+                yield PipelineFile(path, bytes_of(path))
+
+
+def _called(file: PipelineFile, names: Collection[str]) -> PipelineFile:
+    """The file, invalid if it calls a pipeline that is not among these."""
+    problems = unknown_calls(file, names)
+    return replace(file, problems=(*file.problems, *problems), definition=None) if problems else file
 
 
 def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connections) -> PipelineFile:
@@ -84,4 +101,4 @@ def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connection
         is_broken=wired.is_broken,
     )
     definition = resolve(loaded.pipeline, catalogue.actions.get) if loaded.pipeline else None
-    return PipelineFile(path, data, loaded.problems, definition)
+    return PipelineFile(path, data, loaded.problems, definition, calls=loaded.calls)
