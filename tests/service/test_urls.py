@@ -167,3 +167,13 @@ async def test_a_password_that_an_expression_puts_into_a_url_stands_in_no_entry(
         assert "the URL would hold a user or password before its host; send an Authorization header" in error["message"]
         assert "hunter2" not in str(run["steps"]) + str(error)
         assert run["steps"]["get"]["attempts"] == 0
+
+
+@pytest.mark.parametrize("url", ["http://{{ secrets.TENANT }}.invalid:1/a", "http://a-{{ secrets.TENANT }}.invalid/"])
+async def test_a_secret_in_a_host_is_not_shown_in_lower_case_either(tmp_path: Path, url: str) -> None:
+    file = f"steps: [{{id: get, use: http.get, with: {{url: '{url}'}}, retry: {{max_attempts: 1}}}}]\n"
+    async with running(tmp_path, {"p": file}, ENVIRONMENT | {"WAYPOST_SECRET_TENANT": "Quiet-Canary"}) as service:
+        run = await performed(service)
+        assert run["status"] == "failed"
+        assert "can be made" in run["error"]["message"]
+        assert "canary" not in str(run).lower()
