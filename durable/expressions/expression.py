@@ -165,8 +165,15 @@ _unmetered = Evaluation({}, inf)
 
 
 def _as_it_is(_: Evaluation, value: object) -> JSON:
-    """What was only looked up costs no more than it did where it comes from."""
+    """What was only looked up costs no more than it did where it comes from. Of what is in a scope only mappings of its
+    own and lists of those are lazy; anything else is JSON that was decoded, and to walk through it takes 2 µs a row."""
+    if type(value) is dict or (type(value) is list and not any(map(_is_lazy, value))):
+        return value
     return plain(_unmetered, value)
+
+
+def _is_lazy(value: object) -> bool:
+    return isinstance(value, Mapping) and type(value) is not dict
 
 
 def _truth(_: Evaluation, value: object) -> bool:

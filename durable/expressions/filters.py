@@ -40,7 +40,8 @@ from durable.expressions.bounds import (
 from durable.expressions.checks import TESTS
 from durable.expressions.operators import is_number
 
-_CALL_COST = 3  # of a filter or test on one item, beside what it charges itself
+_CALL_COST = 8  # of a filter or test on one item, beside what it charges itself
+_IDENTITY_COST = 8  # of telling an item from others, beside its length
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,31})\s*")
 _DECIMAL = re.compile(r"\s*[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?\s*")
 
@@ -126,7 +127,7 @@ def _extreme(choose: Callable[..., object]) -> Function:
 def _sorted(evaluation: Evaluation, value: object, reverse: object = False, attribute: object = None) -> list[object]:
     items = items_of(evaluation, value)
     keys = ordering_of(evaluation, items, attribute)
-    evaluation.charge(sum(map(cost, keys)) * len(keys).bit_length() // 4)
+    evaluation.charge(sum(map(cost, keys)) * len(keys).bit_length() // 16)
     order = sorted(range(len(keys)), key=keys.__getitem__, reverse=bool(reverse))  # type: ignore[arg-type]
     return [items[index] for index in order]
 
@@ -135,17 +136,24 @@ def _unique(evaluation: Evaluation, value: object, attribute: object = None) -> 
     items = items_of(evaluation, value)
     found: dict[object, object] = {}
     for item, key in zip(items, items if attribute is None else pick(evaluation, items, attribute), strict=True):
-        evaluation.charge(cost(key))
+        evaluation.charge(_IDENTITY_COST + cost(key))
         found.setdefault(_identity(evaluation, key), item)
     return list(found.values())
 
 
 def _identity(evaluation: Evaluation, value: object) -> object:
-    """Equal for equal JSON, and hashable."""
-    if isinstance(value, list | Mapping):
-        data = plain(evaluation, value)
-        return msgspec.json.encode(data, order="deterministic")
-    return isinstance(value, bool), value
+    """Equal for equal JSON, and hashable. Numbers are known by their digits: Python's hash of a number is no secret, so
+    whoever sends 26,000 multiples of 2**61 - 1 (which all hash to 0) would hold a dictionary of them for 15 s."""
+    match value:
+        case str():
+            return value
+        case float() if value.is_integer():
+            return b"%x" % int(value)
+        case bool() | float() | None:
+            return repr(value).encode()
+        case int():
+            return b"%x" % value
+    return msgspec.json.encode(plain(evaluation, value), order="deterministic")
 
 
 def _reversed(evaluation: Evaluation, value: object) -> object:
@@ -164,7 +172,7 @@ def _listed(evaluation: Evaluation, value: object) -> list[object]:
 
 def _pairs(evaluation: Evaluation, value: object) -> list[list[object]]:
     mapping = mapping_of(evaluation, value)
-    evaluation.charge(2 * len(mapping))
+    evaluation.charge(4 * len(mapping))
     return [[key, item] for key, item in mapping.items()]
 
 

@@ -80,7 +80,7 @@ def joined(evaluation: Evaluation, value: object, separator: object = "", attrib
 
 def from_json(evaluation: Evaluation, value: object) -> object:
     text = text_of(evaluation, value)
-    evaluation.charge(len(text) // 2)
+    evaluation.charge(2 * sum(map(text.count, ",[{")))
     try:
         return decode(text.removeprefix("\ufeff"))
     except NotJSON as error:
@@ -108,7 +108,7 @@ def quoted(evaluation: Evaluation, value: object, safe: str = "") -> str:
     text = written(evaluation, value)
     if len(text) > URL_LIMIT:
         raise Refused(f"a text of more than {URL_LIMIT:,} characters is too long to be URL-encoded")
-    evaluation.charge(1 + 4 * len(text))
+    evaluation.charge(1 + len(text))
     try:
         return quote(text, safe=safe)
     except UnicodeEncodeError:
