@@ -4,7 +4,7 @@ A document is as long as the run's author made it, so it is read, folded and enc
 time; what is stored as JSON goes into it as it is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -42,6 +42,14 @@ PAGE_BYTES = 8_000_000
 """Bytes of a page of a history after which it ends, though it may have more entries."""
 
 
+ExplainWait = Callable[[RunRow], str | None]
+"""Which limit of the service's own an unfinished run waits for; None if it waits for none."""
+
+
+def _say_nothing(run: RunRow) -> None:
+    """Where no service is that knows."""
+
+
 async def find(reads: Reads, run: str) -> RunRow:
     """A run's row; raises `RunMissing`."""
     found = await reads.run(run)
@@ -50,12 +58,14 @@ async def find(reads: Reads, run: str) -> RunRow:
     return found
 
 
-async def encode_run(reads: Reads, run: str, *, may_answer: bool = True, wait: str | None = None) -> bytes:
+async def encode_run(
+    reads: Reads, run: str, *, may_answer: bool = True, explain_wait: ExplainWait = _say_nothing
+) -> bytes:
     """A run as one JSON document; raises `RunMissing`. Whoever may not answer its waits sees no link to them. What it
-    waits for that its history does not tell, `wait`, is its reason if it has no other."""
+    waits for that its history does not tell is its reason if it has no other."""
     found = await find(reads, run)
-    if wait and found.finished_at is None:
-        found = replace(found, reason=found.reason or wait)
+    if found.finished_at is None:
+        found = replace(found, reason=found.reason or explain_wait(found))
     return await reads.scan(
         lambda scan: _encode_run(scan, found, DocumentEncoder(scan, run, may_answer=may_answer)), found.sequence
     )

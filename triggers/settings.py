@@ -154,12 +154,16 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         description="The same for all requests without a valid key on anything else but /health, /ready and /metrics.",
     )
     max_attempts_in_flight: int = Field(
-        256, gt=0, description="How many attempts work at once; the others wait for their turn."
+        256,
+        gt=0,
+        description="How many attempts work at once, shared fairly by pipeline and by service; the others wait for"
+        " their turn, and no timeout runs meanwhile.",
     )
     max_live_runs: int = Field(
         10_000,
         gt=0,
-        description="How many unfinished runs are in memory at most; then new ones are answered with 503.",
+        description="How many unfinished runs are in memory at most, shared fairly by pipeline; the others wait in the"
+        " journal.",
     )
     recovery_limit: int = Field(
         5, gt=0, description="How often a run is recovered without any progress before it is paused for a person."

@@ -62,7 +62,21 @@ LONG = 2_000
 WAITING_SCANS = 200
 """Scans that wait for their thread at most; what is asked for beyond them is refused."""
 
+_IS_UNOWNED = (runs.c.finished_at.is_(None), runs.c.node.is_(None))
 _MESSAGES = select(inbox).where(inbox.c.run == bindparam("run")).order_by(inbox.c.id)
+
+
+def _select_due_pipelines() -> Select[Any]:
+    """From one pipeline to the next, with one look into the index for each: thousands of runs may be due of one."""
+    first = select(func.min(runs.c.pipeline).label("name")).where(*_IS_UNOWNED)
+    names = first.cte("names", recursive=True)
+    following = select(func.min(runs.c.pipeline)).where(*_IS_UNOWNED, runs.c.pipeline > names.c.name)
+    names = names.union_all(select(following.scalar_subquery()).where(names.c.name.is_not(None)))
+    earliest = select(func.min(runs.c.due_at)).where(*_IS_UNOWNED, runs.c.pipeline == names.c.name)
+    return select(names.c.name).where(names.c.name.is_not(None), earliest.scalar_subquery() <= bindparam("before"))
+
+
+_DUE_PIPELINES = _select_due_pipelines()
 
 
 class Readable(Protocol):
@@ -233,10 +247,17 @@ class Reads:
         """Those of them that an owner other than `node` did not let go of, the oldest first."""
         return await self._all(select_unfinished(limit, after).where(runs.c.node != node), unfinished_run)
 
-    async def due(self, before: int, limit: int) -> list[str]:
-        """Unfinished runs that nobody owns and that are due at or before `before` (ms), the earliest first."""
-        query = select(runs.c.id).where(runs.c.finished_at.is_(None), runs.c.node.is_(None), runs.c.due_at <= before)
-        return await self._all(query.order_by(runs.c.due_at).limit(limit), lambda row: str(row.id))
+    async def due(self, before: int, limit: int, pipeline: str | None = None) -> list[str]:
+        """Unfinished runs that nobody owns and that are due at or before `before` (ms), the earliest first; with a
+        `pipeline`, those of it."""
+        query = select(runs.c.id).where(*_IS_UNOWNED, runs.c.due_at <= before)
+        if pipeline is not None:
+            query = query.where(runs.c.pipeline == pipeline)
+        return await self._all(query.order_by(runs.c.due_at, runs.c.id).limit(limit), lambda row: str(row.id))
+
+    async def due_pipelines(self, before: int) -> list[str]:
+        """The pipelines that have such runs."""
+        return await self._read(lambda connection: list(connection.scalars(_DUE_PIPELINES, {"before": before})))
 
     async def messages(self, run: str | None = None) -> list[Message]:
         """What waits in a run's inbox, or in all, in the order in which it came."""

@@ -33,7 +33,7 @@ class Run(Row, table=True):
         Index("runs_ended", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("runs_pipeline_ended", "pipeline", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("runs_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
-        Index("runs_unowned", "due_at", sqlite_where=_UNOWNED, postgresql_where=_UNOWNED),
+        Index("runs_unowned", "pipeline", "due_at", sqlite_where=_UNOWNED, postgresql_where=_UNOWNED),
         {"sqlite_with_rowid": False},
     )
 

@@ -241,7 +241,8 @@ class Beginning:
 @dataclass(frozen=True, slots=True)
 class NewRun:
     """A run to begin: its first entries stand in the commit that accepts its event. One that contends for a slot has
-    `queued` as its beginning if it gets none. One that `listens` does not hear the event that started it."""
+    `queued` as its beginning if it gets none. One that `listens` does not hear the event that started it. One that
+    `is_left` has no owner: it is brought in when its turn comes."""
 
     id: str
     pipeline: str
@@ -255,6 +256,7 @@ class NewRun:
     queued: Beginning | None = None
     beside: Beside | None = None
     listens: bool = False
+    is_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -376,7 +376,7 @@ class Writes:
             "version": run.version,
             "event": event,
             "trigger": run.trigger,
-            "node": self._node,
+            "node": None if run.is_left else self._node,
             "epoch": FIRST_EPOCH,
             "sequence": len(entries),
             "recoveries": 0,

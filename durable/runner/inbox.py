@@ -18,8 +18,8 @@ log = logging.getLogger("waypost.run")
 class Inbox(Owner):
     """Takes in what others want of runs: of those in memory at once, of others by bringing them in."""
 
-    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, patience: int) -> None:
-        super().__init__(journal, bench, attempts=attempts, patience=patience)
+    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, live_runs: int, patience: int) -> None:
+        super().__init__(journal, bench, attempts=attempts, live_runs=live_runs, patience=patience)
         self._adopting: dict[str, asyncio.Future[Live | None]] = {}
 
     @abstractmethod

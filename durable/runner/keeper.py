@@ -7,28 +7,35 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 from durable import metrics
-from durable.journal import Journal
+from durable.journal import Journal, RunRow
 from durable.links import log_fields
 from durable.runner.attempt import Workbench
 from durable.runner.live import Adrift, Live
+from durable.runner.room import Backlog, Room
 from durable.runner.slots import Slots
 from durable.runner.watches import Watches
 
 log = logging.getLogger("waypost.run")
+
+AT_HAND = 10
+"""One in so many of the runs that fit into memory may wait there for a slot, of each pipeline; the others wait in the
+journal."""
 
 MENDING_PAUSES = (1_000, 5_000, 30_000, 300_000)
 """Milliseconds after which a run whose handling failed is taken up again: the first time, the next, and so on."""
 
 
 class Keeper(ABC):
-    """Keeps the runs in memory that this node owns, and `attempts` slots for what they perform. A run that waits for
-    longer than `patience` (ms) leaves memory."""
+    """Keeps the runs in memory that this node owns, `live_runs` at most, and `attempts` slots for what they perform. A
+    run that waits for longer than `patience` (ms) leaves memory."""
 
-    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, patience: int) -> None:
+    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, live_runs: int, patience: int) -> None:
         self._journal = journal
         self._bench = bench
         self._patience = patience
         self._slots = Slots(attempts)
+        self._room = Room(live_runs)
+        self._backlog = Backlog(self._room, self._slots, max(1, live_runs // AT_HAND))
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends = Watches()
         self._answers = Watches()
@@ -39,22 +46,33 @@ class Keeper(ABC):
         """Is told of every run that has ended."""
 
     @property
-    @abstractmethod
     def room(self) -> int:
-        """How many more runs may come into memory."""
+        """How many more runs may come into memory, whatever their pipeline."""
+        return self._room.free
+
+    def room_for(self, pipeline: str) -> int:
+        """How many more runs of the pipeline may come into memory."""
+        return self._room.count_free(pipeline)
+
+    @abstractmethod
+    def bring_in_soon(self, pipeline: str) -> None:
+        """Bring in some of the pipeline's runs that were left in the journal."""
 
     # -- keeping and letting go ---------------------------------------------------------------------------------
 
     def _keep(self, live: Live) -> None:
         self.live[live.run] = live
+        self._room.add(live.definition.spec.id)
         metrics.LIVE_RUNS.set(len(self.live))
 
     def _drop(self, live: Live) -> None:
         """Forget a run; what of it is still under way comes to nothing."""
         live.is_gone = True
         live.progress.set()
+        pipeline = live.definition.spec.id
         if self.live.get(live.run) is live:
             del self.live[live.run]
+            self._room.remove(pipeline)
         metrics.LIVE_RUNS.set(len(self.live))
         for attempt in live.attempts.values():
             attempt.context.close()
@@ -62,6 +80,8 @@ class Keeper(ABC):
             if task and task is not asyncio.current_task():
                 task.cancel()
         self._give_back(live)
+        if self._backlog.has_left(pipeline) and self._backlog.is_wanted(pipeline):
+            self.bring_in_soon(pipeline)
 
     def let_go_soon(self, live: Live) -> None:
         """Let go of a run if it only waits; where something is just being appended, whoever does that lets go then."""
@@ -100,7 +120,8 @@ class Keeper(ABC):
             return False
         # Those that it called may end soon, and each end would bring it back, with its whole history.
         is_caller = any(state.steps[path].child for path in state.active)
-        return not is_caller or not self.room or now > live.moved_at + self._patience
+        has_room = self.room_for(live.definition.spec.id) > 0
+        return not is_caller or not has_room or now > live.moved_at + self._patience
 
     def _released(self, run: str, release: "asyncio.Future[None]") -> None:
         if not release.cancelled() and (error := release.exception()):
@@ -134,10 +155,13 @@ class Keeper(ABC):
             self._drop(live)
             self.set_adrift(live.run)
 
-    def explain_wait(self, run: str) -> str | None:
+    def explain_wait(self, run: RunRow) -> str | None:
         """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
-        live = self.live.get(run)
-        if live is None or not live.waits:
+        live = self.live.get(run.id)
+        if live is None:
+            is_left = run.node is None and run.due_at is not None and run.due_at <= self._bench.now()
+            return f"it waits for its turn: other runs of {run.pipeline} come first" if is_left else None
+        if not live.waits:
             return None
         (path, what), *others = live.waits.items()
         return f"step {path} waits for {what}" + (f", and {len(others)} more steps wait" if others else "")

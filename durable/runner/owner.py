@@ -41,8 +41,8 @@ FULL_DISK_PAUSE = 0.5
 class Owner(Keeper):
     """Advances the runs in memory that this node owns."""
 
-    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, patience: int) -> None:
-        super().__init__(journal, bench, attempts=attempts, patience=patience)
+    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, live_runs: int, patience: int) -> None:
+        super().__init__(journal, bench, attempts=attempts, live_runs=live_runs, patience=patience)
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -214,6 +214,8 @@ class Owner(Keeper):
                 slot = self._slots.exchange(slot, target) if slot else self._slots.take_now(pipeline, target)
                 if slot:
                     return await self._attempt(live, effect, attempt)
+                if self._can_wait_outside(live):
+                    return self._leave_in_journal(live)
                 # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
                 live.lines[effect.path] = attempt.describe_target()
                 del attempt
@@ -272,6 +274,21 @@ class Owner(Keeper):
         finally:
             if live.attempts.get(effect.path) is attempt:
                 del live.attempts[effect.path]
+
+    def _can_wait_outside(self, live: Live) -> bool:
+        """Whether a run that is to wait for a slot leaves memory: enough that come first wait here, and nothing else of
+        it is under way."""
+        if not self._backlog.is_crowded(live.definition.spec.id, live.priority):
+            return False
+        others = len(live.tasks) - len(live.lines) - 1
+        if others > 1 or live.is_at_work or live.lock.locked():
+            return False
+        mine = asyncio.current_task()
+        return all(path in live.lines or task is mine or task.done() for path, task in live.tasks.items())
+
+    def _leave_in_journal(self, live: Live) -> None:
+        self._backlog.leave(live.definition.spec.id, live.priority)
+        self._release(live)
 
     def _may_start(self, live: Live, effect: Perform) -> bool:
         if self.is_draining or live.is_gone or live.state.pauses:

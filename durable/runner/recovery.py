@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
+from durable.ids import first_id
 from durable.journal import Journal, Unfinished
-from durable.runner.runner import Runner
+from durable.runner.runner import PAGE, Runner
 
 log = logging.getLogger("waypost.recovery")
 
-PAGE = 200
 ROOM_PAUSE = 0.2
 """Seconds after which recovery looks again for room in memory."""
 
@@ -38,19 +39,30 @@ class Recovery:
     async def recover(self) -> None:
         """Recover every run that was owned when its process died; returns when the last suspect has moved."""
         suspects: list[Unfinished] = []
+        others: dict[str, deque[Unfinished]] = {}  # no more than fitted into memory
         after: str | None = None
         while page := await self._journal.orphans(self._journal.node, PAGE, after):
             after = page[-1].run
-            suspects += [run for run in page if run.recoveries >= SUSPECT_AFTER]
-            await asyncio.gather(*(self._adopt(run) for run in page if run.recoveries < SUSPECT_AFTER))
+            for run in page:
+                if run.recoveries >= SUSPECT_AFTER:
+                    suspects.append(run)
+                else:
+                    others.setdefault(run.pipeline, deque()).append(run)
+        await asyncio.gather(*(self._adopt_all(pipeline, runs) for pipeline, runs in others.items()))
         for suspect in sorted(suspects, key=lambda run: run.recoveries):
             await self._recover_alone(suspect)
         if self.recovered:
             log.info("recovered %d runs", self.recovered)
 
+    async def _adopt_all(self, pipeline: str, runs: deque[Unfinished]) -> None:
+        """Adopt a pipeline's runs, as many at once as there is room for."""
+        while runs:
+            if room := min(self._runner.room_for(pipeline), PAGE, len(runs)):
+                await asyncio.gather(*(self._adopt(runs.popleft()) for _ in range(room)))
+            else:
+                await asyncio.sleep(ROOM_PAUSE)
+
     async def _adopt(self, run: Unfinished) -> None:
-        while not self._runner.room:  # noqa: ASYNC110  # a look five times a second, while memory is full of runs
-            await asyncio.sleep(ROOM_PAUSE)
         if await self._runner.adopt(run.run, count_recovery=self._was_at_work(run)):
             self.recovered += 1
 
@@ -85,18 +97,22 @@ class Recovery:
                 *(runner.deliver(run) for run in called),
             ]
         )
-        await self._bring_in(now + LOOK_AHEAD, set(adrift))
+        before = now + LOOK_AHEAD
+        due = await self._journal.due_pipelines(before)
+        await _each([self._runner.bring_in_left(pipeline, before) for pipeline in due])
+        await _each([self._end_overdue(pipeline, now) for pipeline in due if self._runner.has_left(pipeline)])
 
-    async def _bring_in(self, before: int, others: set[str]) -> None:
-        """Bring in what is due, page after page as long as there is room."""
-        seen = set(others)
-        while self._runner.room and not self._runner.is_draining:
-            due = await self._journal.due(before, limit=min(self._runner.room, PAGE))
-            new = [run for run in due if run not in seen]
-            if not new:
+    async def _end_overdue(self, pipeline: str, now: int) -> None:
+        """Bring in those whose time has run out while they waited for their turn, which ends them; the first in line
+        are the oldest."""
+        runner = self._runner
+        timeout = runner.shortest_timeout(pipeline)
+        while timeout is not None and not runner.is_draining:
+            bound = first_id("run", now - timeout)
+            overdue = [run for run in await self._journal.due(now, PAGE, pipeline) if run < bound]
+            await _each([runner.adopt(run) for run in overdue])
+            if len(overdue) < PAGE:
                 return
-            seen.update(new)
-            await _each([self._runner.adopt(run) for run in new])
 
 
 async def _each(work: Sequence[Awaitable[object]]) -> None:

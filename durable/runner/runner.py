@@ -43,6 +43,9 @@ from durable.runner.live import Live
 from durable.runner.start import Addresses, Begun, Start, begin
 from durable.values import JSON, Value
 
+PAGE = 200
+"""Runs that are brought in together at most."""
+
 WRITE_PAUSE = 0.2
 """Seconds after which a call or an event is tried again that could not be written."""
 
@@ -85,13 +88,19 @@ class Runner(Inbox):
         pipelines: Pipelines | None = None,
         first: str = "",
     ) -> None:
-        super().__init__(journal, bench, attempts=limits.attempts_in_flight, patience=limits.evict_after)
+        super().__init__(
+            journal,
+            bench,
+            attempts=limits.attempts_in_flight,
+            live_runs=limits.live_runs,
+            patience=limits.evict_after,
+        )
         self._limits = limits
         self._addresses = addresses
         self._pipelines = pipelines or NoPipelines()
         self._first = first
         self._definitions: dict[str, Definition] = {}
-        self._admitting = 0
+        self._bringing_in: set[str] = set()
 
     # -- taking in ----------------------------------------------------------------------------------------------
 
@@ -118,10 +127,10 @@ class Runner(Inbox):
     ) -> Admitted:
         """Start the runs of an event in one commit and return after it; raises `Overloaded` or a `JournalError`.
 
-        The commit's completion starts the runs, whether or not anybody still waits for this call.
+        The commit's completion starts the runs, whether or not anybody still waits for this call. A run for which there
+        is no room in memory is left in the journal, and brought in when its turn comes.
         """
         self._ensure_open()
-        self._ensure_room()
         return await self._commit(event, starts, claims, delivery=delivery, schedule=schedule)
 
     async def _commit(
@@ -134,7 +143,7 @@ class Runner(Inbox):
         schedule: ScheduleRow | None = None,
         keeps_claims: bool = False,
     ) -> Admitted:
-        begun = [begin(event, start, self._addresses) for start in starts]
+        begun = [self._seat(begin(event, start, self._addresses)) for start in starts]
         admission = Admission(
             event,
             [run.row(event) for run in begun],
@@ -144,7 +153,9 @@ class Runner(Inbox):
             keeps_claims=keeps_claims,
         )
         committed = self._journal.admit(admission)
-        self._admitting += len(begun)
+        for run in begun:
+            if not run.is_left:
+                self._room.add(run.definition.spec.id)
         committed.add_done_callback(partial(self._admitted, begun))
         return await asyncio.shield(committed)
 
@@ -154,12 +165,22 @@ class Runner(Inbox):
         if not self._writable.is_set():
             raise Overloaded("the disk is full", retry_after=30)
 
-    def _ensure_room(self) -> None:
-        if not self.room:
-            raise Overloaded(f"{self._limits.live_runs} runs are under way")
+    def _seat(self, begun: Begun) -> Begun:
+        """Decide whether a run comes into memory or is left in the journal. One that may expire does not wait there,
+        since nobody would look when it does."""
+        state = begun.state
+        pipeline, priority = begun.definition.spec.id, state.started.priority if state.started else 0
+        may_expire = state.started is not None and state.started.expires_at is not None
+        is_left = not self.room_for(pipeline) if may_expire else self._backlog.must_wait(pipeline, priority)
+        if not is_left or state.finished:
+            return begun
+        self._backlog.leave(pipeline, priority)
+        return replace(begun, is_left=True)
 
     def _admitted(self, begun: Sequence[Begun], committed: "asyncio.Future[Admitted]") -> None:
-        self._admitting -= len(begun)
+        for each in begun:
+            if not each.is_left:
+                self._room.remove(each.definition.spec.id)
         if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
             return
         admitted = committed.result()
@@ -172,26 +193,26 @@ class Runner(Inbox):
             pipeline = run.definition.spec.id
             metrics.run_started(pipeline)
             log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
-            self._bring_in(run)
+            if not each.is_left:
+                self._bring_in(run)
+            elif self._backlog.is_wanted(pipeline):
+                self._backlog.leave(pipeline, 0)  # it may have been forgotten meanwhile
+                self.bring_in_soon(pipeline)
 
     def _bring_in(self, begun: Begun) -> None:
-        """Take a new run into memory; where there is no room, the sweep does so later, and a drain lets go of all."""
+        """Take a new run into memory, unless a drain lets go of all."""
         if self.is_draining:
             return
         live = Live(begun.state.run, begun.definition, begun.state, epoch=1)
         detach(begun.entries)
-        if self.room or begun.state.finished:
-            self._keep(live)
-            self._perform(live, begun.effects)
-            self._let_go_if_idle(live)
-        else:
-            self._release(live)
+        self._keep(live)
+        self._perform(live, begun.effects)
+        self._let_go_if_idle(live)
 
     async def emit(self, event: Event, *, claims: Sequence[Claim] = ()) -> Admitted:
         """Admit an event, for those who wait for it and with the runs that it starts. It takes its claims even if it
         starts none."""
         self._ensure_open()
-        self._ensure_room()
         return await self._commit(event, self._pipelines.starts(event), claims, keeps_claims=True)
 
     # -- what a run sets going ----------------------------------------------------------------------------------
@@ -253,10 +274,49 @@ class Runner(Inbox):
                 await asyncio.sleep(WRITE_PAUSE)
         return None
 
-    @property
-    def room(self) -> int:
-        """How many more runs may come into memory."""
-        return max(0, self._limits.live_runs - len(self.live) - self._admitting)
+    # -- the backlog --------------------------------------------------------------------------------------------
+
+    def bring_in_soon(self, pipeline: str) -> None:
+        if self.is_draining or pipeline in self._bringing_in:
+            return
+        task = asyncio.create_task(self._bring_in_logged(pipeline))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bring_in_logged(self, pipeline: str) -> None:
+        try:
+            await self.bring_in_left(pipeline, self._bench.now())
+        except Exception:
+            log.exception("runs of %s were not brought in; the sweep tries again", pipeline)
+
+    async def bring_in_left(self, pipeline: str, before: int) -> None:
+        """Bring in runs of the pipeline that nobody owns and that are due before that time (ms), as many as there is
+        room for, the earliest first."""
+        if pipeline in self._bringing_in:
+            return
+        self._bringing_in.add(pipeline)
+        seen: set[str] = set()  # those that cannot be taken now are still there, the first in line
+        try:
+            while not self.is_draining and (wanted := min(PAGE, self._backlog.count_wanted(pipeline))):
+                due = await self._journal.due(before, wanted + len(seen), pipeline)
+                new = [run for run in due if run not in seen]
+                seen.update(new)
+                await asyncio.gather(*(self.adopt(run) for run in new))
+                if len(new) < wanted:
+                    self._backlog.forget(pipeline)
+                    return
+            self._backlog.leave(pipeline, 0)
+        finally:
+            self._bringing_in.discard(pipeline)
+
+    def has_left(self, pipeline: str) -> bool:
+        """Whether runs of the pipeline that are due may be left in the journal."""
+        return self._backlog.has_left(pipeline)
+
+    def shortest_timeout(self, pipeline: str) -> int | None:
+        """Milliseconds in which a run of the pipeline must have ended, of all its versions that are known here."""
+        timeouts = (each.spec.timeout for each in self._definitions.values() if each.spec.id == pipeline)
+        return min(timeouts, default=None)
 
     # -- owning -------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,11 @@ _Place = TypeVar("_Place")
 _Thing = TypeVar("_Thing")
 
 
+def count_takeable(held: int, free: int) -> int:
+    """How many of the `free` somebody that holds `held` may take, who leaves a part of them to others."""
+    return min(free, max(0, -((held - GREED * free) // (GREED + 1))))
+
+
 def may_take(held: int, free: int, number: int) -> bool:
     """Whether a pipeline that holds `held` of the `number` may take one of the `free`: the last are for others. Of
     fewer than four it may take all."""
@@ -42,10 +47,10 @@ class _Target:
 
 @dataclass(eq=False, slots=True)
 class _Share:
-    """The slots of a pipeline, how many attempts of it wait, and the lines that no target blocks, by priority."""
+    """The slots of a pipeline, how many attempts of it wait, and the lines that no target blocks, both by priority."""
 
     held: int = 0
-    waiting: int = 0
+    waiting: dict[int, int] = field(default_factory=dict)
     ready: "dict[int, dict[SlotLine, None]]" = field(default_factory=dict)
 
 
@@ -99,7 +104,7 @@ class Slots:
         line = self._lines[pipeline, to]
         turn: _Turn = asyncio.get_running_loop().create_future()
         line.waiting.setdefault(priority, {})[turn] = None
-        line.share.waiting += 1
+        line.share.waiting[priority] = line.share.waiting.get(priority, 0) + 1
         self._place(line)
         try:
             await turn
@@ -133,10 +138,12 @@ class Slots:
         if self._ready:
             self._grant()
 
-    def count_waiting(self, pipeline: str) -> int:
-        """How many attempts of a pipeline wait for a slot."""
+    def count_waiting(self, pipeline: str, priority: int | None = None) -> int:
+        """How many attempts of a pipeline wait for a slot, with at least this priority."""
         share = self._shares.get(pipeline)
-        return share.waiting if share else 0
+        if share is None or not share.waiting:
+            return 0
+        return sum(count for each, count in share.waiting.items() if priority is None or each >= priority)
 
     # -- lines --------------------------------------------------------------------------------------------------
 
@@ -186,7 +193,9 @@ class Slots:
 
     def _leave(self, line: SlotLine, priority: int, turn: _Turn) -> None:
         _remove(line.waiting, priority, turn)
-        line.share.waiting -= 1
+        line.share.waiting[priority] -= 1
+        if not line.share.waiting[priority]:
+            del line.share.waiting[priority]
         self._place(line)
 
     # -- slots --------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Begun:
     """A run as its first decision leaves it: to be appended, and then performed. One that contends for a slot is
-    `queued` if it gets none."""
+    `queued` if it gets none. One that `is_left` does not come into memory yet."""
 
     definition: Definition
     state: State
@@ -49,6 +49,7 @@ class Begun:
     trigger: str | None
     contention: Contention | None = None
     queued: "Begun | None" = None
+    is_left: bool = False
 
     def row(self, event: Event) -> NewRun:
         """What the admission of the event writes of it."""
@@ -65,6 +66,7 @@ class Begun:
             queued=self.queued.beginning if self.queued else None,
             beside=self._beside,
             listens=self.definition.listens,
+            is_left=self.is_left,
         )
 
     @property

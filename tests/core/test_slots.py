@@ -9,7 +9,8 @@ from time import process_time
 import pytest
 
 from durable.action import TARGET_LIMIT
-from durable.runner.slots import IDLE_LINES, SlotLine, Slots, may_take
+from durable.runner.room import Backlog, Room
+from durable.runner.slots import GREED, IDLE_LINES, SlotLine, Slots, count_takeable, may_take
 
 pytestmark = pytest.mark.anyio
 
@@ -218,6 +219,50 @@ async def _drained(tasks: list["asyncio.Task[None]"], eligible: Callable[[], lis
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
             raise error
+
+
+@pytest.mark.parametrize("free", [0, 1, 2, 7, 8, 100])
+@pytest.mark.parametrize("held", [0, 1, 6, 7, 50, 700])
+def test_the_number_that_may_be_taken_at_once_is_the_number_that_may_be_taken_one_by_one(held: int, free: int) -> None:
+    taken = 0
+    while free > taken and held + taken < GREED * (free - taken):
+        taken += 1
+    assert count_takeable(held, free) == taken
+
+
+def test_memory_has_room_for_every_pipeline_whatever_one_of_them_holds() -> None:
+    room = Room(100)
+    while room.count_free("greedy"):
+        room.add("greedy")
+    assert room.free == 12
+    for number in range(100):
+        assert room.count_free(f"p{number}") >= 1
+        room.add(f"p{number}")
+    assert room.free == room.count_free("p1") == 0
+    room.remove("p1")
+    assert room.count_free("p1") == 1
+
+
+async def test_runs_are_left_behind_those_of_their_priority_that_were_left_before() -> None:
+    visits = Visits(1)
+    backlog = Backlog(Room(100), visits.slots, at_hand=2)
+    await visits.take("holder", "p")
+    assert not backlog.must_wait("p", 0)
+    waiting = [visits.ask(name, "p") for name in ("first", "second")]
+    await _settle()
+    assert backlog.must_wait("p", 0)
+    assert not backlog.must_wait("p", 1)
+    assert not backlog.must_wait("q", 0)
+    backlog.leave("p", 0)
+    assert backlog.count_wanted("p") == 0
+    for name in ("holder", "first"):
+        await visits.give(name)
+    assert backlog.must_wait("p", 0), "those that were left come first"
+    assert backlog.is_wanted("p")
+    assert backlog.count_wanted("p") == 2
+    backlog.forget("p")
+    assert not backlog.must_wait("p", 0)
+    await asyncio.gather(*waiting)
 
 
 async def test_lines_that_nothing_stands_in_take_no_memory() -> None:

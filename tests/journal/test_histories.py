@@ -1,6 +1,7 @@
 """Every database: how histories grow, who may write them, and what others want of them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -163,6 +164,27 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
     assert claimed is not None
     assert claimed.recoveries == 0
     await journal.close()
+
+
+async def test_what_is_due_is_found_by_pipeline_without_looking_at_the_backlog_of_another(journal: Journal) -> None:
+    many = [given.new_run(f"many-{number:03}", pipeline="many") for number in range(300)]
+    others = [given.new_run(f"run-{name}", pipeline=name) for name in ("a", "zoo", "later")]
+    left = [replace(run, is_left=True) for run in (*many, *others[:2])]
+    later = replace(others[2], is_left=True, view=RunView("waiting", due_at=9_000))
+    await journal.admit(Admission(given.event("1"), [*left, later, given.new_run("owned", pipeline="owned")]))
+
+    assert await journal.due_pipelines(5_000) == ["a", "many", "zoo"]
+    assert await journal.due_pipelines(9_000) == ["a", "later", "many", "zoo"]
+    assert await journal.due_pipelines(4_999) == []
+    assert await journal.due(5_000, 3, "many") == ["many-000", "many-001", "many-002"]
+    assert await journal.due(5_000, 3, "zoo") == ["run-zoo"]
+    assert [run.run for run in await journal.orphans("another", 400)] == ["owned"]
+
+    claimed = await journal.claim("run-zoo", 6_000, count_recovery=False)
+
+    assert claimed
+    assert not claimed.was_owned, "nobody lost an attempt of it"
+    assert await journal.due_pipelines(5_000) == ["a", "many"]
 
 
 async def test_released_runs_are_found_when_they_are_due(journal: Journal) -> None:

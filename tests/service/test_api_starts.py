@@ -271,12 +271,15 @@ async def test_a_thousand_runs_can_be_started_at_once_and_no_more(tmp_path: Path
         assert (await service.client.post("/api/pipelines/q/runs/batch", json={"runs": [{}]})).status_code == 404
 
 
-async def test_a_batch_that_does_not_fit_is_taken_as_far_as_there_is_room(tmp_path: Path) -> None:
+async def test_a_batch_of_more_runs_than_fit_into_memory_is_taken_whole(tmp_path: Path) -> None:
     async with outside() as world:
-        world.hangs = 2
+        world.hangs_until = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_live_runs=2) as service:
-            items = [{"inputs": {"name": "x"}}] * 3
+            items = [{"inputs": {"name": "x"}}] * 30
             answer = await service.client.post("/api/pipelines/p/runs/batch", json={"runs": items})
-            assert [each["code"] for each in answer.json()["answers"]] == [202, 202, 503]
-            for each in answer.json()["answers"][:2]:
-                await service.client.post(f"/api/runs/{each['run']['id']}/cancel")
+            assert [each["code"] for each in answer.json()["answers"]] == [202] * 30
+            assert len(service.service.runner.live) == 2
+            world.hangs_until.set()
+            for each in answer.json()["answers"]:
+                assert (await service.ended(each["run"]["id"], within=30))["status"] == "completed"
+    assert len(world.requests) == 30

@@ -221,3 +221,112 @@ async def test_a_step_whose_input_is_unfit_fails_without_waiting_for_a_slot(tmp_
             found = await service.ended(await begin(service, "bad", n=[1]))
             assert (found["status"], found["error"]["class"]) == ("failed", "invalid")
             slow.released.set()
+
+
+# -- memory -----------------------------------------------------------------------------------------------------
+
+HOOK = """
+triggers: [{{id: hook, use: webhook, with: {{path: /{0}, verify: none}}}}]
+steps: [{{id: get, use: http.get, with: {{url: '{1}'}}}}]
+"""
+
+
+async def deliver(service: Running, hook: str) -> str:
+    answer = await service.client.post(f"/hooks/{hook}", json={})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["runs"][0])
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 20])
+async def test_other_pipelines_are_taken_in_and_served_while_one_fills_the_memory(tmp_path: Path, most: int) -> None:
+    async with slow_service() as slow:
+        pipelines = {name: HOOK.format(name, f"{slow.url}/{name}") for name in ("slow", "quick", "third")}
+        async with running(tmp_path, pipelines, max_live_runs=most) as service:
+            flood = [await deliver(service, "slow") for _ in range(2 * most + 5)]
+            await slow.holds(1)
+            for _ in range(5):
+                for name in ("quick", "third"):
+                    assert attempts(await service.ended(await deliver(service, name))) == ("completed", 1)
+            assert len(service.service.runner.live) <= most + 2
+            slow.released.set()
+            for run in flood:
+                assert attempts(await service.ended(run, within=30)) == ("completed", 1)
+        assert slow.paths["/slow"] == len(flood)
+
+
+async def test_runs_that_wait_for_a_slot_leave_memory_and_come_back_in_order(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        pipelines = {"p": TWO_STEPS.format(slow.url)}
+        async with running(tmp_path, pipelines, max_live_runs=30, max_attempts_in_flight=2) as service:
+            runs = await begin_many(service, "p", 60)
+            await slow.holds(2)
+            live = service.service.runner.live
+            async with asyncio.timeout(10):
+                while len(live) > 5:
+                    await asyncio.sleep(0.01)
+            assert "it waits for its turn" in (await service.run(runs[-1]))["reason"]
+            slow.released.set()
+            for run in runs:
+                assert attempts(await service.ended(run, within=30), "second") == ("completed", 1)
+            order = [each.line.split("run=")[1].split()[0] for each in slow.server.requests if "/slow" in each.line]
+            assert all(abs(order.index(run) - turn) < 15 for turn, run in enumerate(runs)), order
+        assert len(slow.server.requests) == 120
+
+
+TWO_STEPS = """
+steps:
+  - {{id: first, use: http.get, with: {{url: '{0}/slow', params: {{run: '{{{{ run.id }}}}'}}}}}}
+  - {{id: second, use: http.get, with: {{url: '{0}/quick'}}}}
+"""
+
+
+async def test_a_run_that_waits_in_the_journal_is_cancelled_and_ends_at_its_deadline(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        late = "timeout: 2s\n" + gets(f"{slow.url}/slow", on_crash="park")
+        settings: dict[str, Any] = {"max_live_runs": 10, "max_attempts_in_flight": 2}
+        async with running(tmp_path, {"p": gets(f"{slow.url}/slow"), "late": late}, **settings) as service:
+            first = await begin(service, "p")
+            await slow.holds(1)
+            waiting = await begin_many(service, "p", 20)
+            overdue = await begin_many(service, "late", 20)
+            await service.client.post(f"/api/runs/{waiting[-1]}/cancel")
+            assert (await service.ended(waiting[-1]))["status"] == "cancelled"
+            for run in overdue[1:]:
+                found = await service.ended(run)
+                assert (found["status"], found["error"]["class"]) == ("failed", "timeout")
+                assert "attempt_started" not in await kinds(service, run)
+            slow.released.set()
+            for run in [first, *waiting[:-1]]:
+                assert attempts(await service.ended(run)) == ("completed", 1)
+
+
+async def test_a_higher_priority_does_not_wait_behind_those_in_the_journal(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        pipelines = {"p": gets(f"{slow.url}/slow/{{{{ inputs.n }}}}")}
+        async with running(tmp_path, pipelines, max_live_runs=10, **ONE) as service:
+            low = await begin_many(service, "p", 10, priority=-5, inputs={"n": -5})
+            await slow.holds(1)
+            usual = await begin_many(service, "p", 10, inputs={"n": 0})
+            [high] = await begin_many(service, "p", 1, priority=5, inputs={"n": 5})
+            slow.released.set()
+            for run in (high, *usual, *low):
+                await service.ended(run, within=30)
+            order = [each.line.split()[1].rpartition("/")[2] for each in slow.server.requests]
+            assert order[:3] == ["-5", "5", "0"]
+            assert len(order) == 21
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_a_backlog_is_worked_off_after_a_restart_fairly_by_pipeline(tmp_path: Path, is_killed: bool) -> None:
+    async with slow_service() as slow:
+        pipelines = {"p": gets(f"{slow.url}/slow"), "q": gets(f"{slow.url}/quick")}
+        async with running(tmp_path, pipelines, max_live_runs=10, drain_timeout="0s") as service:
+            flood = await begin_many(service, "p", 60)
+            await slow.holds(1)
+            place = dead(tmp_path) if is_killed else tmp_path
+        async with running(place, pipelines, max_live_runs=10) as service:
+            assert attempts(await service.ended(await begin(service, "q"))) == ("completed", 1)
+            slow.released.set()
+            for run in flood:
+                assert (await service.ended(run, within=30))["status"] == "completed"
+            assert not service.service.runner.adrift

@@ -195,16 +195,19 @@ async def test_an_idempotency_key_is_one_run_and_refuses_other_inputs(tmp_path: 
     assert other.headers["content-type"] == "application/problem+json"
 
 
-async def test_more_than_fits_into_memory_is_refused_with_a_time_to_come_back(tmp_path: Path) -> None:
+async def test_more_than_fits_into_memory_is_accepted_and_waits_in_the_journal(tmp_path: Path) -> None:
     async with outside() as world:
-        world.hangs = 2
+        world.hangs_until = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_live_runs=2) as service:
-            answers = [await service.start("p") for _ in range(3)]
-            assert [answer.status_code for answer in answers] == [202, 202, 503]
-            assert int(answers[2].headers["retry-after"]) > 0
-            for answer in answers[:2]:
-                await service.client.post(f"/api/runs/{answer.json()['id']}/cancel")
-            assert (await service.start("p")).status_code == 202
+            answers = [await service.start("p") for _ in range(5)]
+            assert [answer.status_code for answer in answers] == [202] * 5
+            runs = [answer.json()["id"] for answer in answers]
+            assert list(service.service.runner.live) == runs[:2]
+            assert "it waits for its turn" in (await service.run(runs[2]))["reason"]
+            world.hangs_until.set()
+            for run in runs:
+                assert (await service.ended(run))["status"] == "completed"
+    assert len(world.requests) == 5
 
 
 async def test_no_more_attempts_are_at_work_than_allowed(tmp_path: Path) -> None:

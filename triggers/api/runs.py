@@ -250,8 +250,8 @@ class RunOperations:
     async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
         run, may_answer = asked.parameters.run, asked.may_answer
-        wait = self._runner.explain_wait(run)
-        text = await runs.encode_run(self._journal, run, may_answer=may_answer, wait=wait)
+        explain = self._runner.explain_wait
+        text = await runs.encode_run(self._journal, run, may_answer=may_answer, explain_wait=explain)
         return Response(text, media_type="application/json")
 
     async def get_history(self, asked: Asked[OneHistory, Nothing]) -> Response:
