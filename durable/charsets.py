@@ -5,6 +5,7 @@ and the other charsets of Python's codecs are known beside them. A byte order ma
 of the text.
 
     Undecodable        bytes that are no text in their charset
+    Unencodable        a character that a charset has not
     UnknownCharset     a label that names no known charset
 """
 
@@ -18,6 +19,7 @@ from typing import NamedTuple, TypeAlias
 import webencodings  # type: ignore[import-untyped]
 
 Decode: TypeAlias = Callable[[bytes], str]
+Encode: TypeAlias = Callable[[str], bytes]
 
 UTF_8 = "utf-8"
 
@@ -49,6 +51,13 @@ class Undecodable(ValueError):
         super().__init__(f"it is not {self.charset}: {self.what}")
 
 
+class Unencodable(ValueError):
+    """A character that a charset has not."""
+
+    def __init__(self, charset: str, character: str) -> None:
+        super().__init__(f"{charset} has no character {character!r}; send utf-8")
+
+
 class UnknownCharset(ValueError):
     """A label that names no known charset."""
 
@@ -64,6 +73,7 @@ class Charset(NamedTuple):
 
     name: str
     codec: Decode
+    encode: Encode
     has_ascii: bool = True
 
     def decode(self, data: bytes) -> str:
@@ -89,6 +99,15 @@ def decode_text(data: bytes, label: str = UTF_8) -> str:
     if not charset.has_ascii:
         charset = _in_order(charset, label, data)
     return charset.decode(data).removeprefix("\ufeff")
+
+
+def encode_text(text: str, label: str) -> bytes:
+    """A text in the charset of a label, without a byte order mark; raises `Unencodable` and `UnknownCharset`."""
+    charset = find_charset(label)
+    try:
+        return charset.encode(text)
+    except UnicodeEncodeError as error:
+        raise Unencodable(charset.name, text[error.start]) from None
 
 
 def json_in_utf_8(data: bytes, label: str = UTF_8) -> bytes:
@@ -154,7 +173,7 @@ def find_xml_charset(data: bytes) -> str | None:
 def _of_codec(name: str) -> Charset:
     info = codecs.lookup(name)
     has_ascii = info.decode(_ASCII, "replace")[0] == _ASCII.decode()
-    return Charset(name, lambda data: info.decode(data, "strict")[0], has_ascii)
+    return Charset(name, lambda data: info.decode(data)[0], lambda text: info.encode(text)[0], has_ascii)
 
 
 def _in_order(charset: Charset, label: str, data: bytes) -> Charset:
@@ -177,8 +196,8 @@ def _charset_of(encoding: str) -> Charset | None:
         case "utf-8" | "utf-16-le" | "utf-16-be" as name:
             return _of_codec(name)
         case name if name.startswith(("cp125", "cp874")):
-            return Charset(encoding, _with_controls(name))
-    return Charset(encoding, lambda data: info.decode(data, "strict")[0])
+            return Charset(encoding, _with_controls(name), lambda text: info.encode(text)[0])
+    return Charset(encoding, lambda data: info.decode(data)[0], lambda text: info.encode(text)[0])
 
 
 def _known(label: str) -> Charset | None:

@@ -3,9 +3,12 @@
 import re
 from typing import Annotated, Any, Self, TypeAlias
 
+import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from durable.action import Inputs
+from durable.charsets import UTF_8, encode_text
+from durable.media_type import parse_media_type
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """https://www.rfc-editor.org/rfc/rfc9110#name-tokens"""
@@ -61,7 +64,9 @@ class Respond(Inputs):
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict, max_length=HEADERS_LIMIT, description="HTTP headers by name"
     )
-    body: Any = Field(None, description="Text as it is, anything else as JSON; default: no body")
+    body: Any = Field(
+        None, description="Text in the charset of its `Content-Type`, anything else as JSON; default: no body"
+    )
 
     @field_validator("headers")
     @classmethod
@@ -76,3 +81,16 @@ class Respond(Inputs):
         if self.status in (*BODILESS, RESET) and self.body is not None:
             raise ValueError(f"an answer of status {self.status} has no body")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        if isinstance(self.body, str):
+            self.written()
+        return self
+
+    def written(self) -> bytes:
+        """The body as bytes; a text in the charset that its `Content-Type` says. Raises ValueError."""
+        if not isinstance(self.body, str):
+            return b"" if self.body is None else msgspec.json.encode(self.body)
+        declared = next((text for name, text in self.headers.items() if name.lower() == "content-type"), "")
+        return encode_text(self.body, parse_media_type(str(declared)).charset or UTF_8)

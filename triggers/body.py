@@ -153,6 +153,16 @@ def parse_json(body: bytes, content_type: str | None) -> JSON:
     return _json(body, MediaType(_ALWAYS_JSON, parse_media_type(content_type or "").charset), UTF_8)[0]
 
 
+def explain_kind(body: bytes, content_type: str | None) -> str | None:
+    """What a body was taken for, and why; None of JSON and of no body."""
+    media = parse_media_type(content_type or "")
+    if body and not media.kind:
+        media = _sniff(body)
+    if not body or media.is_json:
+        return None
+    return _taken_for("a form" if media.kind == FORM else "text" if media.is_text else "a file", media)
+
+
 def read_query(query: bytes, charset: Charset = UNDECLARED, cure: str = "send it in UTF-8") -> list[tuple[str, str]]:
     """The names and values of a query; raises `Unreadable`."""
     if not query:

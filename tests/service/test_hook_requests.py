@@ -228,6 +228,39 @@ async def test_what_cannot_be_read_is_told_and_recorded(
         assert await recorded(service, error)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "taken"),
+    [
+        ("text/plain", "the body was taken for text because its Content-Type is 'text/plain'"),
+        ("application/octet-stream", "the body was taken for a file because its Content-Type is 'application/octet-"),
+    ],
+)
+async def test_what_an_expression_misses_in_a_body_says_what_it_was_taken_for(
+    tmp_path: Path, content_type: str, taken: str
+) -> None:
+    pipeline = """
+triggers:
+  - {id: run, use: webhook, with: {path: /run, verify: none}, inputs: {id: "{{ trigger.body.id }}"}}
+  - {id: when, use: webhook, with: {path: /when, verify: none}, when: trigger.body.id == 1, inputs: {id: 1}}
+  - id: key
+    use: webhook
+    with: {path: /key, verify: none, dedupe: {key: "{{ trigger.body.id }}"}}
+    inputs: {id: 1}
+inputs: {id: {}}
+steps:
+  - {id: note, use: transform.set, with: {values: {id: "{{ inputs.id }}"}}}
+"""
+    headers = {"content-type": content_type}
+    async with running(tmp_path, {"p": pipeline}) as service:
+        answer = await service.client.post("/hooks/run", content=b'{"id": 1}', headers=headers)
+        run = await service.ended(answer.json()["runs"][0])
+        assert taken in run["error"]["message"]
+        answer = await service.client.post("/hooks/when", content=b'{"id": 1}', headers=headers)
+        assert (answer.status_code, taken in answer.json()["reason"]) == (200, True)
+        answer = await service.client.post("/hooks/key", content=b'{"id": 1}', headers=headers)
+        assert (answer.status_code, taken in answer.json()["error"]) == (400, True)
+
+
 async def test_a_head_is_answered_where_a_delivery_is_taken_and_delivers_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for path, status in {"/one": 200, "/p/a%2Fb/x": 200, "/meta": 200, "/put": 401, "/nobody": 401}.items():

@@ -100,10 +100,16 @@ async def test_a_step_answers_the_sender_while_the_run_goes_on(tmp_path: Path) -
         ({"status": 204}, 204, b"", None),
         ({"body": "Grüße"}, 200, "Grüße".encode(), "text/plain; charset=utf-8"),
         ({"body": "<b>hi</b>", "headers": {"Content-Type": "text/html"}}, 200, b"<b>hi</b>", "text/html"),
+        (
+            {"body": "Grüße", "headers": {"content-type": "text/plain; charset=latin1"}},
+            200,
+            "Grüße".encode("latin-1"),
+            "text/plain; charset=latin1",
+        ),
         ({"body": False}, 200, b"false", "application/json"),
         ({"body": "x" * 100_000}, 200, b"x" * 100_000, "text/plain; charset=utf-8"),
     ],
-    ids=["nothing", "no content", "text", "a page", "false", "large"],
+    ids=["nothing", "no content", "text", "a page", "another charset", "false", "large"],
 )
 async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
     tmp_path: Path, said: dict[str, Any], status: int, content: bytes, media_type: str | None
@@ -122,6 +128,8 @@ async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
         ({"status": 99}, "status"),
         ({"status": 204, "body": "x"}, "204 has no body"),
         ({"status": 205, "body": "x"}, "205 has no body"),
+        ({"body": "ж", "headers": {"Content-Type": "text/plain; charset=latin1"}}, "windows-1252 has no character 'ж'"),
+        ({"body": "a", "headers": {"Content-Type": "text/plain; charset=nonsense"}}, "charset 'nonsense' is not known"),
         ({"headers": {"X-A": "1", "x-a": "2"}}, "given twice"),
         ({"headers": {"Date": "today"}}, "not for a pipeline to set"),
         ({"headers": {"X-A": "b" * 5_000}}, "4000"),

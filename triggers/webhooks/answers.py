@@ -66,18 +66,10 @@ def of_step(admitted: Admitted, given: JSON) -> Answer:
         "waypost-event": admitted.event,
         "waypost-runs": ", ".join(admitted.runs),
     }
-    body, media_type = _content(said.body)
+    body = said.written()
+    media_type = "text/plain; charset=utf-8" if isinstance(said.body, str) else "application/json"
     typed = {"content-type": media_type} if body else {}
     return _text(said.status, typed | {name.lower(): value for name, value in said.headers.items()} | own, body)
-
-
-def _content(body: JSON) -> tuple[bytes, str]:
-    match body:
-        case None:
-            return b"", ""
-        case str():
-            return body.encode(), "text/plain; charset=utf-8"
-    return msgspec.json.encode(body), "application/json"
 
 
 def filtered(reason: str, reply: Reply | None) -> Answer:

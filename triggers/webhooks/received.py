@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from durable.charsets import Charset, Undecodable
 from durable.values import JSON, Value
-from triggers.body import FIELD_LIMIT, UNDECLARED, Unreadable, parse_and_keep, read_query
+from triggers.body import FIELD_LIMIT, UNDECLARED, Unreadable, explain_kind, parse_and_keep, read_query
 from triggers.urlencoded import TooManyFields, collect, split_pairs
 from triggers.webhooks.scheme import Ref
 
@@ -87,10 +87,18 @@ class Received:
         """The body as an event keeps it; as `parsed`."""
         return self._document[1]
 
+    def explain(self, reason: str) -> str:
+        """A reason, with what the body was taken for where that may be behind it."""
+        kind = explain_kind(self.body, self._content_type) if "trigger.body" in reason else None
+        return f"{reason}; {kind}" if kind else reason
+
     @cached_property
     def _document(self) -> tuple[JSON, Value]:
-        content_type = next((value for name, value in self.headers if name == "content-type"), None)
-        return parse_and_keep(self.body, content_type, self.charset.name)
+        return parse_and_keep(self.body, self._content_type, self.charset.name)
+
+    @property
+    def _content_type(self) -> str | None:
+        return next((value for name, value in self.headers if name == "content-type"), None)
 
     @property
     def query(self) -> dict[str, JSON]:

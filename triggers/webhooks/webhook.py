@@ -255,11 +255,13 @@ class Webhooks:
             self._record(arrived, "rejected", str(too_many))
             return answers.too_many(too_many.wait, is_read=True)
         except Unreadable as unreadable:
-            self._record(arrived, "rejected", str(unreadable))
-            return answers.error(unreadable.status, str(unreadable))
+            reason = arrived.received.explain(str(unreadable))
+            self._record(arrived, "rejected", reason)
+            return answers.error(unreadable.status, reason)
         except Filtered as filtered:
-            self._record(arrived, "filtered", str(filtered))
-            return answers.filtered(str(filtered), hook.reply)
+            reason = arrived.received.explain(str(filtered))
+            self._record(arrived, "filtered", reason)
+            return answers.filtered(reason, hook.reply)
         except Overloaded as overloaded:
             return answers.busy(str(overloaded), overloaded.retry_after)
         except JournalError as error:
@@ -298,9 +300,13 @@ class Webhooks:
             time=arrived.at,
             data=arrived.received.kept,
         )
+        start = start_of(hook.definition, hook.trigger, hook.inputs, arrival)
+        if start.error:
+            reason = arrived.received.explain(start.error.message or "")
+            start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
         admitted = await self._runner.admit(
             event,
-            [start_of(hook.definition, hook.trigger, hook.inputs, arrival)],
+            [start],
             claims=self._claims(arrived, verified, arrival),
             delivery=arrived.record("accepted"),
         )
