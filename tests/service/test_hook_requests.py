@@ -96,6 +96,7 @@ async def test_a_part_of_a_path_is_decoded_after_it_is_matched(tmp_path: Path) -
             "%zz%": "%zz%",
             "%252F": "%2F",
             "a;b=c": "a;b=c",
+            "café".encode().decode("latin-1"): "café",
         }.items():
             assert (await got(service, f"/hooks/p/{part}/x"))[0] == store
 
@@ -157,6 +158,7 @@ async def test_what_is_not_utf_8_in_a_path_or_query_is_refused_with_the_place_an
             "/hooks/p/%C3/x": "the part 'store' of the path is not UTF-8: byte 0 (0xC3) cannot be decoded",
             "/hooks/p/a/x?name=Ren%E9": "the field 'name' is not UTF-8: byte 3 (0xE9) cannot be decoded",
             "/hooks/p/a/x?%E9=1": "the field '\\xe9' is not UTF-8: byte 0 (0xE9) cannot be decoded",
+            "/hooks/p/a/x?raw=Ren\xe9": "the field 'raw' is not UTF-8: byte 3 (0xE9) cannot be decoded",
             "/hooks/p/a/x?a=%ED%A0%80": "the field 'a' is not UTF-8: byte 0 (0xED) cannot be decoded",
         }.items():
             status, _, content = await send(service, target)

@@ -99,9 +99,9 @@ others that Python has; of the standard's 228, only `iso-2022-cn`, `iso-2022-cn-
 JSON of UTF-8 is read so, even if it is declared as Latin-1. UTF-16 and UTF-32 are told without a mark in JSON and XML.
 
 What is not in its charset is refused with 400, which says which byte it is and what helps; an unknown label with 415.
-Nothing is replaced by `�`. A byte above 0x7F that is not percent-encoded in the request's first line is refused with
-400 before a webhook is looked for. For a sender that declares nothing and does not send UTF-8, in the query and path
-too, write `charset: windows-1252` (or another) in the trigger. A signature is checked over the bytes as they came.
+Nothing is replaced by `�`. A byte of a path or query that is not ASCII is read as if it were percent-encoded. For a
+sender that declares nothing and does not send UTF-8, in the path and query too, write `charset: windows-1252` (or
+another) in the trigger. A signature is checked over the bytes as they came.
 
 **HEAD** is answered 200 where a GET or POST would be taken, and delivers nothing: Trello looks so whether a webhook is
 there. Which paths are served can be learnt by it; who may use them cannot.
