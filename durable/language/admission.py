@@ -8,6 +8,7 @@ from durable.action import TriggerInputs
 from durable.language.braces import is_whole_expression
 from durable.language.catalogue import Catalogue
 from durable.language.check import BESIDE, check_filled, check_given
+from durable.language.cures import TRIGGERS
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.headers import CREDENTIALS
@@ -55,7 +56,7 @@ class AdmissionCheck:
             scope = replace(scope, arrival=model.arrival, withheld=withheld)
         check_filled(trigger, pointer, self._findings)
         if isinstance(use, str) and model is None:
-            hint = suggestion(use, self._catalogue.triggers)
+            hint = TRIGGERS.get(use.lower()) or suggestion(use, self._catalogue.triggers)
             self._findings.add((*pointer, "use"), f"there is no kind of trigger {quoted(use)}", hint)
         check_given(
             model,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.action import Action
+from durable.language.cures import cure_of_action, cure_of_connector
 from durable.language.known import Fault
 from durable.language.problem import quoted, suggestion
 
@@ -31,14 +32,18 @@ class Catalogue:
         connectors = {name.partition(".")[0] for name in known}
         connector, dot, action = use.partition(".")
         own = sorted(name for name in known if name.partition(".")[0] == connector)
+        meant = cure_of_action(use, known)
+        hint: str | None
         if not dot:
-            return Fault(f"{quoted(use)} names no action", _one_of(own) if own else suggestion(use, known))
+            hint = _one_of(own) if own else meant or suggestion(use, known) or cure_of_connector(known)
+            return Fault(f"{quoted(use)} names no action", hint)
         if own:
-            hint = suggestion(use, own)
+            hint = meant or suggestion(use, own)
             return Fault(f"the connector {quoted(connector)} has no action {quoted(action)}", hint)
         hint = suggestion(use, known) if len(use) > 3 else None
         if hint is None or hint.startswith("known"):
-            hint = suggestion(connector, connectors)
+            near = suggestion(connector, connectors)
+            hint = meant or (near if near and not near.startswith("known") else cure_of_connector(known))
         return Fault(f"there is no connector {quoted(connector)}", hint)
 
 

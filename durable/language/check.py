@@ -12,6 +12,7 @@ from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shown
 from durable.language.catalogue import Catalogue
 from durable.language.connections import Connections
+from durable.language.cures import INPUT_SHAPES
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.fit import Shape, leaves, shape_of, unfit
@@ -69,7 +70,9 @@ def check_given(
         return
     given = {} if value is None else value
     if isinstance(given, dict):
-        for each in unfit(model, given, is_open=is_open, context={"connection": owner.get("connection")}):
+        for each in unfit(
+            model, given, is_open=is_open, context={"connection": owner.get("connection")}, examples=INPUT_SHAPES
+        ):
             hint = beside.get(str(each.pointer[0])) if each.is_key and len(each.pointer) == 1 else None
             is_key = each.is_key or not each.pointer
             findings.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
@@ -178,6 +181,9 @@ class StepCheck:
             self._connections.check(step, pointer)
         with_output = scope.after(returned(use, mapped(step.get("with")), self._catalogue))
         self._texts.templates(step.get("keep"), (*pointer, "keep"), with_output)
+        if isinstance(mapped(step.get("on_timeout")).get("steps"), list):
+            what, hint = "a mapping under 'on_timeout' is the step's output", "write the list of steps itself there"
+            self._findings.add((*pointer, "on_timeout"), what, hint, severity="warning")
         if not isinstance(step.get("on_timeout"), list):
             self._texts.templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
         undo = step.get("undo")

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
+from durable.language.cures import ITEMS
 from durable.language.document import Pointer
 from durable.language.problem import nearest, printable, quoted, suggestion
 from durable.values import JSON
@@ -91,6 +92,10 @@ class Shape:
     def description(self, pointer: Pointer) -> str | None:
         """What the value at the pointer is for."""
         return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
+
+    def example(self, pointer: Pointer) -> str | None:
+        """A text that may stand at the pointer, if its model shows one."""
+        return next((str(schema["examples"][0]) for schema in self._at(pointer) if schema.get("examples")), None)
 
     def is_anything(self, pointer: Pointer) -> bool:
         """Whether any JSON may stand at the pointer."""
@@ -226,9 +231,14 @@ def _sentences(
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
     expected: dict[Pointer, list[str]] = {}
+    mistyped = {error.pointer for error in errors if error.kind in _EXPECTED}
+    worded = {error.pointer for error in errors if error.kind == "literal_error"} & mistyped
     for error in errors:
         if error.kind in _EXPECTED:
             expected.setdefault(error.pointer, []).append(_EXPECTED[error.kind])
+        elif error.kind == "literal_error" and error.pointer in worded:
+            expected.setdefault(error.pointer, []).append(str(error.context["expected"]))
+    errors = [error for error in errors if error.kind != "literal_error" or error.pointer not in worded]
     for error in errors:
         if isinstance(inside := error.context.get("error"), Inside):
             yield from (replace(each, pointer=(*error.pointer, *each.pointer)) for each in inside.found)
@@ -242,21 +252,46 @@ def _mistyped(error: _Told, expected: str, examples: Mapping[str, str]) -> Unfit
     subject = _subject(error.pointer)
     if error.value is None:
         return Unfit(error.pointer, f"{subject} is empty", f"give it {expected}")
-    hint = None
-    is_written = isinstance(error.value, str) and expected in {"a list", "a mapping"}
-    if is_written and str(error.value).lstrip()[:1] in {"{", "["} and not str(error.value).lstrip().startswith("{{"):
-        hint = "it is JSON inside a text; write it without quotes or '|'"
-    elif is_written and "{{" in str(error.value):
-        hint = "text around an expression makes a text of it; write one '{{ … }}' alone"
-    elif expected == "text" and isinstance(error.value, int | float):
-        hint = "quote it"
-    elif expected == "a list" and isinstance(error.value, dict):
-        hint = "begin each of its items with '- '"
-    elif expected == "a mapping" and isinstance(error.value, str) and (joined := _JOINED.match(error.value)):
-        hint = f"put a blank after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
-    elif expected == "a mapping" and error.pointer and (example := examples.get(str(error.pointer[-1]))):
-        hint = f"write for example '{error.pointer[-1]}: {example}'"
+    match error.pointer:
+        case (*_, str(name), int()):
+            item = f"write for example '- {ITEMS[name]}'" if name in ITEMS else None
+            hint = item or _shape_hint(error.value, expected, "", {})
+        case (*_, name):
+            hint = _shape_hint(error.value, expected, str(name), examples)
+        case _:
+            hint = None
     return Unfit(error.pointer, f"{subject} must be {expected}, not {_described(error.value)}", hint)
+
+
+def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
+    """What to write where a value has another type than it must have."""
+    example = f"write for example '{name}: {examples[name]}'" if name in examples else None
+    if isinstance(value, bool) and name == "if":
+        return (
+            "remove it, since a step without 'if' is performed" if value else "quote it: 'if: \"false\"' skips the step"
+        )
+    match expected, value:
+        case "text", bool() | int() | float():
+            return (example if name in {"when", "until", "foreach"} else None) or "quote it"
+        case "text", list() | dict() if name == "foreach":
+            return "name a list, such as 'foreach: inputs.lines', or write the list in quotes"
+        case "a mapping", str() if joined := _JOINED.match(value):
+            return f"put a blank after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
+        case (("a list" | "a mapping"), str()) if value.lstrip()[:1] in {"{", "["} and value.lstrip()[:2] != "{{":
+            return "it is JSON inside a text; write it without quotes or '|'"
+        case (("a list" | "a mapping"), str()) if "{{" in value and not is_whole_expression(value):
+            return "text around an expression makes a text of it; write one '{{ … }}' alone"
+        case "a list", dict() if example is None or name in {"steps", "triggers"}:
+            return "begin each of its items with '- '"
+        case "a list", str() | int() | float() if example is None and name:
+            return f"write '{name}: [{printable(str(value))[:40]}]'"
+        case "a mapping", _ if example is None and name and not name.isdigit():
+            return f"write '{name}: {{name: value}}'"
+        case "a whole number" | "a number", str() if re.fullmatch(r"-?\d{1,9}(\.\d+)?", value):
+            return f"write {value} without quotes"
+        case "true or false", str() if value.lower() in {"true", "false", "yes", "no", "on", "off"}:
+            return f"write {'true' if value.lower() in {'true', 'yes', 'on'} else 'false'} without quotes"
+    return example
 
 
 _JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
@@ -284,11 +319,15 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
             return _misnamed(error)
         case "value_error" | "assertion_error":
             message, _, hint = str(context["error"]).partition("; ")
-            is_named = message.startswith(subject) or not error.pointer
+            is_named = message.startswith((subject, f"{subject[1:-1]}.", f"{subject[1:-1]}:")) or not error.pointer
             said = message if is_named else f"{subject}: {message}"
             return Unfit(error.pointer, said, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
             return Unfit(error.pointer, f"{subject} is empty", "give it a value, or remove it")
+        case "string_pattern_mismatch":
+            example = shape.example(error.pointer)
+            form = f"write it as in {quoted(example)}" if example else shape.description(error.pointer)
+            return Unfit(error.pointer, f"{subject} cannot be {_described(error.value)}", form)
         case kind if kind in _BOUNDS:
             bound = _BOUNDS[kind].format(**context)
             return Unfit(error.pointer, f"{subject} must {bound}", None)
@@ -380,5 +419,4 @@ _BOUNDS = {
     "string_too_long": "have {max_length} characters at most",
     "too_short": "have {min_length} entries at least",
     "too_long": "have {max_length} entries at most",
-    "string_pattern_mismatch": "match {pattern}",
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from durable.expressions.headers import HEADERS
+from durable.language import cures
 from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
@@ -27,34 +28,6 @@ from durable.values import JSON
 __all__ = ["Catalogue", "Loaded", "load"]
 
 RESPOND = "flow.respond"
-
-# -- keys that people bring along from elsewhere -----------------------------------------------------------------
-
-CURES = {
-    "uses": "did you mean 'use'",
-    "on": "did you mean 'triggers'",
-    "jobs": "did you mean 'steps'",
-    "needs": "steps are performed in the order of the list; remove it",
-    "depends_on": "steps are performed in the order of the list; remove it",
-    "env": "secrets are read as secrets.NAME where an input is meant to be secret; remove it",
-    "run": "name an action under 'use'",
-    "timeout-minutes": "did you mean 'timeout', for example 'timeout: 30m'",
-    "continue-on-error": "a failure is answered by 'try' and 'catch'",
-    "name": "did you mean 'id'",
-    "when": "did you mean 'if'",
-    "except": "did you mean 'catch'",
-    "loop": "did you mean 'foreach'",
-    **dict.fromkeys(("url", "headers", "json", "body", "params", "values"), "an action's input stands under 'with'"),
-    "cron": "put it under 'with' of a trigger with 'use: schedule'",
-}
-
-EXAMPLES = {
-    "concurrency": "{limit: 1}",
-    "undo": "{use: http.delete, with: {…}}",
-    "retry": "{max_attempts: 3}",
-    "repeat": "{until: …, max_times: 10}",
-}
-"""What to write where a mapping is wanted that people take for one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +67,7 @@ def load(
         findings.add((), what, "a pipeline begins with 'steps:'; see the language's reference")
         return Loaded(None, findings.problems())
     data = _identified(data, findings)
-    for each in unfit(Pipeline, data, cures=CURES, examples=EXAMPLES):
+    for each in unfit(Pipeline, data, cures=cures.KEYS, examples=cures.SHAPES):
         if not each.is_rule:
             hint = _belonging(each.pointer) if each.is_key else None
             findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)

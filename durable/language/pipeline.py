@@ -326,9 +326,10 @@ def misfits(keys: Collection[str]) -> Iterator[Misfit]:
             yield Misfit(None, "the step does nothing", f"give it one of {', '.join(KINDS)}")
         return
     for other in kinds[1:]:
-        yield Misfit(
-            other, f"a step is one thing, and this one is '{kinds[0]}' already", f"move '{other}' to a step of its own"
-        )
+        hint = f"move '{other}' to a step of its own"
+        if kinds[0] == "use" and other in {"foreach", "repeat"}:
+            hint = f"put what is performed each time under 'steps': [{{id: …, use: …}}], and leave '{other}' here"
+        yield Misfit(other, f"a step is one thing, and this one is '{kinds[0]}' already", hint)
     kind = kinds[0]
     if kind in {"foreach", "repeat"} and "steps" not in keys:
         yield Misfit(None, f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")

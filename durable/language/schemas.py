@@ -30,7 +30,9 @@ def schemas(
                 findings.add((*where, *error.instance_path), *_explained(error))
             continue
         if not isinstance(schema, dict):
-            hint = f"write for example '{name}: {{type: string}}'"
+            hint = f"write for example '{name}: {{type: {schema if schema in _TYPES else 'string'}}}'"
+            if name in {"type", "properties", "required"}:
+                hint = "schemas stand here by the inputs' names; write what is under 'properties' directly here"
             findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
             continue
         for slip, meant in slips(schema, where):

@@ -1,4 +1,4 @@
-"""The usual mistakes with what is said of them: `python -m tests.docs.mistakes` writes `docs/mistakes.md`."""
+"""Likely mistakes with what is said of them: `python -m tests.docs.mistakes` writes `docs/mistakes.md`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "mistakes.md"
 FILE = "config/pipelines/orders.yaml"
 
 BEGINNING = """\
-# Twenty mistakes
+# Likely mistakes
 
 What people write who come from GitHub Actions, Zapier or n8n, and what `waypost validate` and `waypost serve` answer:
 file, line and column, what is wrong, what to do, the line, and a caret under the place. The
@@ -297,6 +297,71 @@ steps:
         "#orders has news",
         '"#orders has news"',
         "Behind a blank, `#` begins a comment: quote the value.",
+    ),
+    Mistake(
+        "One brace at the end of an expression",
+        """\
+steps:
+  - id: note
+    use: log.write
+    with: {message: "An order of {{ trigger.body.email }"}
+""",
+        "email }",
+        "email }}",
+        "An expression begins with `{{` and ends with `}}`.",
+    ),
+    Mistake(
+        "A key with a hyphen",
+        """\
+steps:
+  - id: note
+    if: trigger.body.order-id is defined
+    use: log.write
+    with: {message: An order}
+""",
+        "trigger.body.order-id",
+        "trigger.body['order-id']",
+        "A hyphen is a subtraction: read a key with one in brackets.",
+    ),
+    Mistake(
+        "A header that no sender can send",
+        """\
+triggers:
+  - id: hub
+    use: webhook
+    with: {path: /hub, verify: {preset: github, secret: "{{ secrets.HUB }}"}}
+    when: trigger.headers.x_github_event == 'push'
+steps:
+  - {id: note, use: log.write, with: {message: A push}}
+""",
+        "trigger.headers.x_github_event == 'push'",
+        "\"trigger.headers['X-GitHub-Event'] == 'push'\"",
+        "Write a header as its sender does, in brackets; upper and lower case do not matter.",
+    ),
+    Mistake(
+        "`wait: 10s`",
+        """\
+steps:
+  - id: pause
+    wait: 10s
+""",
+        "wait: 10s",
+        "use: wait.delay\n    with: {for: 10s}",
+        "Waiting is an action: `wait.delay` for a while, `wait.until` for a moment.",
+    ),
+    Mistake(
+        "`switch` with `cases`",
+        """\
+steps:
+  - id: route
+    switch:
+      cases:
+        - when: trigger.body.total > 100
+          steps: [{id: note, use: log.write, with: {message: A large order}}]
+""",
+        "switch:\n      cases:\n        - when",
+        "switch:\n        - when",
+        "`switch` is the list of cases itself, and `else` stands beside it.",
     ),
 )
 """Those that somebody is most likely to make."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from re import Pattern
 from typing import Any, ClassVar, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
@@ -12,7 +13,7 @@ from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
 from durable.definition import Definition
 from durable.expressions import Expression, Template
 from durable.history import Slot
-from durable.language.pipeline import TriggerSpec, parse_duration
+from durable.language.pipeline import Duration, TriggerSpec, parse_duration
 from durable.values import JSON
 from triggers.webhooks.cors import Origins, read_origin
 from triggers.webhooks.route import compile_route, has_dots
@@ -30,13 +31,7 @@ class Dedupe(BaseModel, extra="forbid"):
         None,
         description="An expression of the delivery, such as `{{ trigger.headers['x-id'] }}`; default: the preset's",
     )
-    for_: str = Field("7d", alias="for", description="How long a key stays taken: a duration")
-
-    @field_validator("for_")
-    @classmethod
-    def _is_duration(cls, text: str) -> str:
-        parse_duration(text)
-        return text
+    for_: Duration = Field("7d", alias="for", description="How long a key stays taken")
 
 
 class Webhook(TriggerInputs):
@@ -45,7 +40,9 @@ class Webhook(TriggerInputs):
     arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"path", "query", "headers", "body"}
     public_url: ClassVar[str] = ""
 
-    path: str = Field(description="The path below /hooks; {name} takes one part of it", pattern="^/")
+    path: str = Field(
+        description="The path below /hooks; {name} takes one part of it", json_schema_extra={"pattern": "^/"}
+    )
     methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that it takes")
     verify: dict[str, Any] | Literal["none"] = Field(
         description="How a request proves who sent it: a preset and a secret, or `none`",
@@ -65,6 +62,9 @@ class Webhook(TriggerInputs):
     @field_validator("path")
     @classmethod
     def _can_match(cls, path: str) -> str:
+        if not path.startswith("/"):
+            below = (urlsplit(path).path if "://" in path else path).removeprefix("/hooks").lstrip("/")
+            raise ValueError(f"a path begins with '/'; write 'path: /{below[:60] or 'orders'}'")
         if "?" in path or "#" in path:
             raise ValueError("a path ends before ? and #; what follows them is read with {{ trigger.query.NAME }}")
         if has_dots(path):

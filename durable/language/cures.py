@@ -1,0 +1,140 @@
+"""What people write who know another tool, and what to write instead: keys, kinds of triggers, actions, and shapes."""
+
+from collections.abc import Collection, Mapping
+
+_ORDER = "steps are performed in the order of the list; remove it"
+_SECRETS = "secrets are read as secrets.NAME where an input is meant to be secret; remove it"
+_INPUT = "an action's input stands under 'with'"
+_WAIT = "waiting is a step of its own: {id: pause, use: wait.delay, with: {for: 10s}}"
+_STEPS = "did you mean 'steps'"
+_ELSE = "what is performed where no case holds stands beside 'switch', under 'else'"
+_LOOP = "a loop is 'foreach: inputs.lines', or 'repeat: {until: …, max_times: 10}'"
+
+KEYS: Mapping[str, str] = {
+    "uses": "did you mean 'use'",
+    "action": "did you mean 'use'",
+    "on": "did you mean 'triggers'",
+    "trigger": "did you mean 'triggers'",
+    "jobs": _STEPS,
+    "actions": _STEPS,
+    "tasks": _STEPS,
+    "then": _STEPS,
+    "do": _STEPS,
+    "needs": _ORDER,
+    "depends_on": _ORDER,
+    "next": _ORDER,
+    **dict.fromkeys(("env", "secrets"), _SECRETS),
+    **dict.fromkeys(("vars", "variables"), "a step 'use: transform.set' keeps values under names of their own"),
+    "run": "name an action under 'use'",
+    "timeout-minutes": "did you mean 'timeout', for example 'timeout: 30m'",
+    "continue-on-error": "a failure is answered by 'try' and 'catch'",
+    "rescue": "did you mean 'catch'",
+    "name": "did you mean 'id'",
+    "when": "did you mean 'if'",
+    "if": "did you mean 'when'",
+    "except": "did you mean 'catch'",
+    **dict.fromkeys(("loop", "while", "for", "for_each"), _LOOP),
+    **dict.fromkeys(("wait", "sleep", "delay", "pause"), _WAIT),
+    "cases": "list them under 'switch': [{when: inputs.total > 100, steps: […]}]",
+    **dict.fromkeys(("default", "otherwise", "else"), _ELSE),
+    **dict.fromkeys(("id", "use"), "steps stand in a list under 'steps'"),
+    **dict.fromkeys(("url", "headers", "json", "body", "params", "values", "message"), _INPUT),
+    **dict.fromkeys(("path", "verify"), "a trigger's settings stand under 'with'"),
+    **dict.fromkeys(("cron", "every"), "put it under 'with' of a trigger with 'use: schedule'"),
+    **dict.fromkeys(("enabled", "disabled"), "a file whose name begins with a dot is not read"),
+    "version": "a version is the hash of what the file means; remove it",
+    **dict.fromkeys(("webhook", "schedule"), "a trigger is {id: …, use: …, with: {…}}"),
+}
+"""Hints for keys that no part of a pipeline has, or that part has not."""
+
+TRIGGERS: Mapping[str, str] = {
+    **dict.fromkeys(("cron", "timer", "interval"), "write 'use: schedule' and 'with: {cron: …}' or '{every: …}'"),
+    **dict.fromkeys(("http", "hook", "post", "request"), "write 'use: webhook'"),
+    **dict.fromkeys(
+        ("manual", "api", "workflow_dispatch", "call"),
+        "every pipeline can be started over the API and by `waypost run`; remove the trigger",
+    ),
+    **dict.fromkeys(
+        ("github", "stripe", "slack", "shopify", "gitlab"),
+        "write 'use: webhook' and name the sender under 'verify': {preset: …, secret: …}",
+    ),
+}
+"""Hints for kinds of triggers."""
+
+_CODE = "there is no code in pipelines; 'transform.set' makes values of expressions"
+_BLOCK = "write '{0}: …' in the place of 'use'"
+_HTTP = "a service that has an HTTP API is called with 'http.post'"
+
+ACTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("sleep", "delay", "pause", "timer", "wait"), "wait.delay"),
+    **dict.fromkeys(("request", "curl", "fetch", "axios", "api", "httprequest", "http_request"), "http.request"),
+    **dict.fromkeys(("get",), "http.get"),
+    **dict.fromkeys(("post", "webhook.send"), "http.post"),
+    **dict.fromkeys(("print", "echo", "console", "log", "debug"), "log.write"),
+    **dict.fromkeys(("set", "assign", "variables", "transform", "map"), "transform.set"),
+    **dict.fromkeys(("stop", "exit", "end", "return"), "flow.stop"),
+    **dict.fromkeys(("throw", "raise", "error"), "flow.fail"),
+    **dict.fromkeys(("respond", "response", "reply"), "flow.respond"),
+    **dict.fromkeys(("subflow", "pipeline", "workflow"), "flow.call"),
+    **dict.fromkeys(("rollback", "undo", "compensate"), "flow.undo"),
+    **dict.fromkeys(("publish", "event", "emit"), "flow.emit"),
+    **dict.fromkeys(("approve", "approval", "confirm"), "wait.approval"),
+}
+"""The actions that are meant by other names."""
+
+BLOCKS = frozenset({"if", "foreach", "parallel", "switch", "try", "repeat"})
+CODE = frozenset({"code", "script", "function", "python", "javascript", "js", "node", "run", "shell", "bash", "exec"})
+
+
+def cure_of_action(use: str, known: Collection[str]) -> str | None:
+    """What to write for an action that is not there; None where nothing is known of that name."""
+    connector, _, action = use.lower().partition(".")
+    for name in (use.lower(), action if connector in {"wait", "flow", "log", "http"} else connector):
+        if ACTIONS.get(name) in known:
+            return f"did you mean '{ACTIONS[name]}'"
+    if connector in BLOCKS:
+        return _BLOCK.format(connector) if connector != "if" else "write 'if: …' beside 'use'"
+    return _CODE if connector in CODE else None
+
+
+def cure_of_connector(known: Collection[str]) -> str:
+    """What to say of a service that there is no connector for."""
+    connectors = sorted({name.partition(".")[0] for name in known})
+    return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"
+
+
+_STEP = "{id: note, use: log.write, with: {message: …}}"
+
+SHAPES: Mapping[str, str] = {
+    "concurrency": "{limit: 1}",
+    "undo": "{use: http.delete, with: {…}}",
+    "retry": "{max_attempts: 3}",
+    "repeat": "{until: …, max_times: 10}",
+    "defaults": "{timeout: 10s, retry: {max_attempts: 5}}",
+    "triggers": "[{id: shop, use: webhook, with: {path: /orders, verify: {…}}}]",
+    "inputs": "{order: {type: object}}",
+    "outputs": '{total: "{{ … }}"}',
+    **dict.fromkeys(("steps", "try", "else", "finally", "on_failure"), f"[{_STEP}]"),
+    "switch": "[{when: inputs.total > 100, steps: […]}], and 'else: […]' beside it",
+    "catch": "[{when: error.class == 'client', steps: […]}]",
+    "parallel": f"{{mail: [{_STEP}], chat: [{_STEP}]}}",
+    "use": "http.get",
+    **dict.fromkeys(("if", "when", "until"), "inputs.total > 100"),
+    "foreach": "inputs.lines",
+    "errors": "[network, timeout, server]",
+}
+"""What to write where another shape stands, by key."""
+
+ITEMS: Mapping[str, str] = {
+    **dict.fromkeys(("steps", "try", "else", "finally", "on_failure"), _STEP),
+    "triggers": "{id: shop, use: webhook, with: {path: /orders, verify: {…}}}",
+    **dict.fromkeys(("switch", "catch"), "{when: …, steps: […]}"),
+}
+"""The same for an item of a list."""
+
+INPUT_SHAPES: Mapping[str, str] = {
+    "verify": '{preset: github, secret: "{{ secrets.NAME }}"}',
+    "dedupe": '{key: "{{ trigger.body.id }}"}',
+    "waits": "{answer: {use: wait.webhook}, late: {use: wait.delay, with: {for: 1d}}}",
+}
+"""The same for what stands under `with`."""

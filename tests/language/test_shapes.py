@@ -1,0 +1,80 @@
+"""Keys, actions, triggers and shapes that people bring along from elsewhere, each told with what to write instead."""
+
+import pytest
+
+from tests.docs.mistakes import loaded
+
+LAST = "steps: [{id: z, use: flow.stop}]\n"
+
+
+def _step(text: str) -> str:
+    return f"steps:\n  - {text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        (_step("{id: a, switch: {cases: []}}"), "2:21", "write for example 'switch: [{when: inputs.total > 100, "),
+        (_step("{id: a, switch: [{when: run.id, then: []}]}"), "2:37", "unknown key 'then'; did you mean 'steps'"),
+        (_step("{id: a, switch: [{if: run.id, steps: []}]}"), "2:23", "unknown key 'if'; did you mean 'when'"),
+        (_step("{id: a, wait: 10s}"), "2:13", "waiting is a step of its own: {id: pause, use: wait.delay, with: {for:"),
+        (_step("{id: a, use: sleep}"), "2:18", "'sleep' names no action; did you mean 'wait.delay'"),
+        (_step("{id: a, use: wait.sleep}"), "2:18", "has no action 'sleep'; did you mean 'wait.delay'"),
+        (_step("{id: a, use: email.send}"), "2:18", "a service that has an HTTP API is called with 'http.post'"),
+        (_step("{id: a, use: slack}"), "2:18", "known: flow, http, log, transform, wait; a service that has an HTTP"),
+        (_step("{id: a, use: curl}"), "2:18", "did you mean 'http.request'"),
+        (_step("{id: a, use: python}"), "2:18", "there is no code in pipelines; 'transform.set' makes values"),
+        (_step("{id: a, use: foreach}"), "2:18", "write 'foreach: …' in the place of 'use'"),
+        (_step("{id: a, parallel: [{id: b, use: flow.stop}]}"), "2:23", "write for example 'parallel: {mail: [{id: "),
+        (_step("{id: a, if: true, use: flow.stop}"), "2:17", "remove it, since a step without 'if' is performed"),
+        (_step("{id: a, if: false, use: flow.stop}"), "2:17", "quote it: 'if: \"false\"' skips the step"),
+        (_step("{id: a, if: [x], use: flow.stop}"), "2:17", "write for example 'if: inputs.total > 100'"),
+        (_step("{id: a, foreach: inputs.x, use: flow.stop}"), "2:13", "put what is performed each time under 'steps'"),
+        (
+            _step("{id: a, while: run.id}"),
+            "2:13",
+            "a loop is 'foreach: inputs.lines', or 'repeat: {until: …",
+        ),
+        (_step("{id: a, try: {steps: []}, catch: [{steps: []}]}"), "2:18", "write for example 'try: [{id: note, use: "),
+        (_step("http.get"), "2:5", "write for example '- {id: note, use: log.write, with: {message: …}}'"),
+        ("steps: {a: {use: flow.stop}}\n", "1:8", "begin each of its items with '- '"),
+        ("triggers: {id: a, use: webhook}\n" + LAST, "1:11", "begin each of its items with '- '"),
+        ("triggers: [webhook]\n" + LAST, "1:12", "write for example '- {id: shop, use: webhook, with: {path: /orders"),
+        ("triggers: [{id: a, use: cron}]\n" + LAST, "1:25", "write 'use: schedule' and 'with: {cron: …}' or '{every"),
+        ("triggers: [{id: a, use: manual}]\n" + LAST, "1:25", "every pipeline can be started over the API and by"),
+        ("inputs: [order]\n" + LAST, "1:9", "write for example 'inputs: {order: {type: object}}'"),
+        ("inputs: {order: object}\n" + LAST, "1:10", "write for example 'order: {type: object}'"),
+        ("on_failure: {id: b, use: flow.stop}\n" + LAST, "1:13", "write for example 'on_failure: [{id: note, use: "),
+        ("on_failure: notify\n" + LAST, "1:13", "write for example 'on_failure: [{id: note, use: log.write"),
+        ("defaults: 3\n" + LAST, "1:11", "write for example 'defaults: {timeout: 10s, retry: {max_attempts: 5}}'"),
+        (_step("{id: a, use: http.get, with: {url: x, expect: 200}}"), "2:51", "write 'expect: [200]'"),
+        (_step("{id: a, use: http.get, with: {url: x, headers: [y]}}"), "2:52", "write 'headers: {name: value}'"),
+        (_step("{id: a, use: http.get, with: {url: x}, retry: {max_attempts: '3'}}"), "2:66", "write 3 without quotes"),
+    ],
+)
+def test_another_shape_is_told_with_an_example_of_the_right_one(text: str, place: str, said: str) -> None:
+    problems = [f"{each.line}:{each.column} {each.message}; {each.hint}" for each in loaded(text).problems]
+    assert any(each.startswith(f"{place} ") and said in each for each in problems), problems
+
+
+HOOK = "triggers: [{{id: a, use: webhook, with: {{path: {}, verify: {}}}}}]\nsteps: [{{id: z, use: flow.stop}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "verify", "said"),
+    [
+        ("orders", "none", "'path': a path begins with '/'; write 'path: /orders'"),
+        ("https://a.example/hooks/x", "none", "'path': a path begins with '/'; write 'path: /x'"),
+        ("/x", "github", "'verify' must be a mapping or 'none', not the text 'github'; write for example 'verify: "),
+        ("/x", "{preset: githb}", "verify.preset: `githb` is no preset; did you mean `github`?"),
+    ],
+)
+def test_what_a_webhook_is_given_is_told_once_and_in_words(path: str, verify: str, said: str) -> None:
+    (problem,) = loaded(HOOK.format(path, verify)).problems
+    assert said in f"{problem.message}; {problem.hint}"
+
+
+def test_steps_in_a_mapping_under_on_timeout_are_doubted() -> None:
+    wait = "{id: a, use: wait.approval, with: {to: x, title: y}, timeout: 2d, on_timeout: {steps: []}}"
+    (problem,) = loaded(_step(wait)).problems
+    assert (problem.severity, problem.hint) == ("warning", "write the list of steps itself there")
