@@ -43,7 +43,8 @@ class SharedWork(Generic[Result]):
 
 
 class Operations:
-    """Answers `/health`, `/ready` and `/metrics`."""
+    """Answers `/health`, `/ready` and `/metrics`. A service is ready though a pipeline's file is `invalid` or some runs
+    are `unreadable`: it takes what comes for the others."""
 
     def __init__(self, journal: Journal, runner: Runner, folder: Folder, largest_body: int) -> None:
         self._journal = journal
@@ -75,7 +76,8 @@ class Operations:
             problem = str(error)
         if problem:
             return JSONResponse({"ready": False, "reason": problem}, 503, {"Retry-After": "5"})
-        return JSONResponse({"ready": True, "invalid": invalid})
+        unreadable = len(self._runner.unreadable.reasons)
+        return JSONResponse({"ready": True, "invalid": invalid} | ({"unreadable": unreadable} if unreadable else {}))
 
     async def _unwritable(self) -> str | None:
         if self._journal.damage:

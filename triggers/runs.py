@@ -24,13 +24,14 @@ from durable.history import (
     StepScheduled,
 )
 from durable.history.state import StepState
-from durable.journal import DeliveryRow, Reads, RunRow, Scan
+from durable.journal import DeliveryRow, Reads, RunRow, RunUnreadable, Scan
 from durable.scope import described
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
 from triggers.missing import RunMissing
 from triggers.waits.proofs import disarm
-from triggers.waits.question import Question, questions, waiting
+from triggers.waits.question import Question, questions
+from triggers.waits.wait import load_inputs
 
 MOMENTS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
 """The fields of entries that are times."""
@@ -125,9 +126,11 @@ def _encode_run(scan: Scan, run: RunRow, encoder: DocumentEncoder) -> bytes:
     state, unreadable = scan.fold(run.id, run.sequence, lambda entry: _add_attempt(attempts, entry))
     called = [step.child for step in state.steps.values() if step.child]
     statuses = scan.statuses(called)
-    for path in waiting(state):
-        scan.load(state.steps[path].input)
-    waits = (wait_told(question, state, may_answer=encoder.may_answer) for question in questions(state))
+    try:
+        asked = questions(load_inputs(scan, state))
+    except RunUnreadable as lost:
+        encoder.missing, asked = lost, iter(())
+    waits = (wait_told(question, state, may_answer=encoder.may_answer) for question in asked)
     performed_until = _performed_until(run, state)
     parts = {
         "children": encoder.array(_children(state, statuses)),
@@ -228,11 +231,15 @@ def _encode_history(
 ) -> tuple[bytes, int | None]:
     lines: list[bytes] = []
     size, last = 0, after
-    for number, entry in scan.entries(run.id, after):
-        lines.append(encoder.encode(describe_entry(number, entry, encoder)))
-        size, last = size + len(lines[-1]), number
-        if len(lines) == limit or size > PAGE_BYTES:
-            break
+    try:
+        for number, entry in scan.entries(run.id, after):
+            lines.append(encoder.encode(describe_entry(number, entry, encoder)))
+            size, last = size + len(lines[-1]), number
+            if len(lines) == limit or size > PAGE_BYTES:
+                break
+    except RunUnreadable:
+        if not lines:  # otherwise the next page says so
+            raise
     return b"[%b]" % b",".join(lines), last if last < run.sequence and lines else None
 
 

@@ -134,6 +134,10 @@ class Journal(Reads):
         """Let go of every unfinished run of this node but those `kept`; those `due` are so from `at` (ms) on."""
         return self._writer.submit(self._writes.release_all(kept, due, at))
 
+    def pause(self, run: str, reason: str) -> asyncio.Future[None]:
+        """Show an unfinished run of this node as paused, though nothing is added to its history."""
+        return self._writer.submit(self._writes.pause(run, reason))
+
     def post(self, run: str, kind: str, data: Value, at: int, wait: str | None = None) -> asyncio.Future[PostOutcome]:
         """Put a message into a run's inbox, if the run still goes on. Of what ends the `wait` at a path (an answer, its
         time, an event) only the first does."""

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args
 
@@ -16,20 +17,30 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
-from durable.history import AnyEntry, EndStatus, RunStatus, State, decode_entries
+from durable.history import AnyEntry, EndStatus, RunStatus, State
 from durable.journal.migrate import ensure_current
-from durable.journal.scan import LAST, NEXT_PAGE, PAGE, Scan, read_append, run_rows, select_unfinished, unfinished_run
+from durable.journal.scan import (
+    LAST,
+    NEXT_PAGE,
+    PAGE,
+    Scan,
+    ensure_payload,
+    read_append,
+    run_rows,
+    select_unfinished,
+    unfinished_run,
+)
 from durable.journal.sqlite import SQLite
 from durable.journal.tables import (
     api_keys,
     definitions,
     deliveries,
-    entries,
     events,
     inbox,
     payloads,
     runs,
     schedules,
+    slots,
     tags,
 )
 from durable.journal.units import (
@@ -42,10 +53,12 @@ from durable.journal.units import (
     JournalDamaged,
     Message,
     RunRow,
+    RunUnreadable,
     ScheduleRow,
     Unfinished,
 )
 from durable.journal.writes import unpack
+from durable.values import NULL
 
 Read = TypeVar("Read")
 
@@ -86,6 +99,8 @@ class Readable(Protocol):
 
     def problems(self, connection: Connection, *, is_quick: bool = False) -> list[str]: ...
 
+    def is_undecodable(self, error: BaseException) -> bool: ...
+
     def is_damage(self, error: BaseException) -> bool: ...
 
 
@@ -102,6 +117,8 @@ class Reads:
         self._checking: Any = None
         self._waiting_scans = 0
         self.damage: str | None = None
+        self.unreadable: set[str] = set()
+        """Runs that a scan could not read."""
 
     async def close(self) -> None:
         if checking := self._checking:
@@ -118,7 +135,7 @@ class Reads:
         threads = self._long_scans if entries > LONG else self._short_scans
         self._waiting_scans += 1
         try:
-            return await self._read(lambda connection: work(Scan(connection)), threads)
+            return await self._read(lambda connection: work(Scan(connection, self.unreadable.add)), threads)
         finally:
             self._waiting_scans -= 1
 
@@ -170,15 +187,11 @@ class Reads:
 
     async def history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
         """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes."""
-        first = select(func.max(entries.c.sequence)).where(entries.c.run == run, entries.c.sequence <= after + 1)
-        query = (
-            select(entries.c.sequence, entries.c.entries)
-            .where(entries.c.run == run, entries.c.sequence >= first.scalar_subquery())
-            .order_by(entries.c.sequence)
-            .limit(limit)
-        )
-        appends = await self._all(query, lambda row: enumerate(decode_entries(row.entries), row.sequence))
-        return [each for append in appends for each in append if each[0] > after][:limit]
+
+        def read(connection: Connection) -> list[tuple[int, AnyEntry]]:
+            return list(islice(Scan(connection).entries(run, after, min(limit or PAGE, PAGE)), limit))
+
+        return await self._read(read)
 
     async def pages(self, run: str, until: int | None = None) -> AsyncIterator[list[AnyEntry]]:
         """A run's entries, up to number `until`, in pieces; between two of them everybody else gets a turn."""
@@ -265,17 +278,24 @@ class Reads:
             return await self._read(partial(_messages, run))
         return await self._all(select(inbox).order_by(inbox.c.id), _message)
 
+    async def message_kinds(self, run: str) -> list[str]:
+        """What kinds of messages wait in a run's inbox."""
+        query = select(inbox.c.kind).where(inbox.c.run == run).order_by(inbox.c.id)
+        return await self._all(query, lambda row: str(row.kind))
+
+    async def slot_key(self, run: str) -> str | None:
+        """The key of the slot that a run holds or is queued for."""
+        return await self._one(select(slots.c.key).where(slots.c.run == run), lambda row: str(row.key))
+
     async def called(self, limit: int) -> list[str]:
         """Runs with something in their inbox, those that wait the longest first."""
         query = select(inbox.c.run).group_by(inbox.c.run).order_by(func.min(inbox.c.id)).limit(limit)
         return await self._all(query, lambda row: str(row.run))
 
     async def payload(self, ref: str) -> bytes:
-        """The bytes of a large value; raises `LookupError` if the journal has none of that name."""
-        found = await self._one(select(payloads.c.data).where(payloads.c.ref == ref), lambda row: bytes(row.data))
-        if found is None:
-            raise LookupError(f"the journal holds no payload {ref}")
-        return found
+        """The bytes of a large value; raises `RunUnreadable` if the journal has lost them."""
+        query = select(payloads.c.data).where(payloads.c.ref == ref)
+        return await self._read(lambda connection: ensure_payload(ref, connection.scalar(query)))
 
     async def definition(self, version: str) -> bytes | None:
         query = select(definitions.c.data).where(definitions.c.version == version)
@@ -296,12 +316,24 @@ class Reads:
                 with self._engine.connect() as connection:
                     return read(connection)
             except DBAPIError as error:
+                if self._readable.is_undecodable(error.orig or error):
+                    return self._read_leniently(read)
                 if not self._readable.is_damage(error.orig or error):
                     raise
                 self.report_damage(str(error.orig))
                 raise JournalDamaged(str(self.damage)) from error
 
         return await asyncio.get_running_loop().run_in_executor(threads or self._threads, work)
+
+    def _read_leniently(self, read: Callable[[Connection], Read]) -> Read:
+        """Read texts that are not UTF-8 with a mark in place of each byte that is wrong."""
+        with self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.text_factory = partial(str, encoding="utf-8", errors="replace")
+            try:
+                return read(connection)
+            finally:
+                driver.text_factory = str
 
 
 async def open_reader(folder: Path) -> Reads:
@@ -325,7 +357,7 @@ async def open_reader(folder: Path) -> Reads:
 
 def _page(run: str, after: int, expected: int, until: int, connection: Connection) -> list[tuple[int, list[AnyEntry]]]:
     page: list[tuple[int, list[AnyEntry]]] = []
-    for row in connection.execute(NEXT_PAGE, {"run": run, "after": after, "until": until}).all():
+    for row in connection.execute(NEXT_PAGE, {"run": run, "after": after, "until": until, "appends": PAGE}).all():
         page.append((row.sequence, read_append(run, row, expected)))
         expected += len(page[-1][1])
     return page
@@ -335,17 +367,37 @@ def _messages(run: str, connection: Connection) -> list[Message]:
     return [_message(row) for row in connection.execute(_MESSAGES, {"run": run})]
 
 
+_DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, TypeError)
+"""What decoding raises for a column that is not what was written."""
+
+
 def _event(row: Row[Any]) -> Event:
-    return Event(**{**row._mapping, "data": unpack(row.data)})
+    try:
+        return Event(**{**row._mapping, "data": unpack(row.data)})
+    except _DAMAGED as error:
+        raise RunUnreadable("", f"the event {row.id} is damaged ({error})") from error
 
 
 def _delivery(row: Row[Any]) -> DeliveryRow:
-    return DeliveryRow(**{**row._mapping, "headers": unpack(row.headers)})
+    try:
+        headers = unpack(row.headers)
+    except _DAMAGED:
+        headers = NULL  # a list is worth more than the headers of one delivery
+    return DeliveryRow(**{**row._mapping, "headers": headers})
 
 
 def _schedule(row: Row[Any]) -> ScheduleRow:
-    return ScheduleRow(**{**row._mapping, "waiting": tuple(msgspec.json.decode(row.waiting))})
+    try:
+        waiting = msgspec.json.decode(row.waiting, type=tuple[int, ...])
+    except _DAMAGED:
+        log.error("which fires of schedule %s wait for their turn cannot be read: they are left out", row.id)
+        waiting = ()
+    return ScheduleRow(**{**row._mapping, "waiting": waiting})
 
 
 def _message(row: Row[Any]) -> Message:
-    return Message(**{**row._mapping, "data": unpack(row.data)})
+    try:
+        return Message(**{**row._mapping, "data": unpack(row.data)})
+    except _DAMAGED as error:
+        what = f"message {row.id} (`{row.kind}`) in its inbox is damaged ({error})"
+        raise RunUnreadable(row.run, what) from error

@@ -5,12 +5,14 @@ at each of their turns. So a scan pauses after each slice of work: measured besi
 a webhook's 99th percentile is a tenth of what it is without the pauses.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, bindparam, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, type_coerce
+from sqlalchemy.types import NullType
 
 from durable.history import AnyEntry, RunStatus, State, apply, decode_entries
 from durable.journal.tables import definitions, entries, events, payloads, runs, tags
@@ -26,12 +28,13 @@ PAGE = 256
 
 # Made once, as every takeover asks for these: to make them anew costs more than to execute them.
 LAST = 2**62
+_STORED = type_coerce(entries.c.entries, NullType()).label("entries")  # as it is, whatever it is
 NEXT_PAGE = (
-    select(entries.c.sequence, entries.c.entries)
+    select(entries.c.sequence, _STORED)
     .where(entries.c.run == bindparam("run"))
     .where(entries.c.sequence > bindparam("after"), entries.c.sequence <= bindparam("until"))
     .order_by(entries.c.sequence)
-    .limit(PAGE)
+    .limit(bindparam("appends"))
 )
 
 
@@ -46,10 +49,11 @@ class Append(Protocol):
 
 
 class Scan:
-    """A journal as one thread reads it, over one connection."""
+    """A journal as one thread reads it, over one connection. `note` is called for each run that cannot be read."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, note: Callable[[str], None] = lambda run: None) -> None:
         self._connection = connection
+        self._note = note
         self._pause_at = time.perf_counter() + SLICE
 
     def rest(self) -> None:
@@ -75,15 +79,17 @@ class Scan:
         """Unfinished runs from the oldest to the newest."""
         return [unfinished_run(row) for row in self._connection.execute(select_unfinished(limit, after))]
 
-    def entries(self, run: str, after: int = 0) -> Iterator[tuple[int, AnyEntry]]:
+    def entries(self, run: str, after: int = 0, appends: int = PAGE) -> Iterator[tuple[int, AnyEntry]]:
         """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes.
+        So many `appends` are read in one piece.
 
         Raises `RunUnreadable` at the first that cannot be read or is missing.
         """
         first = select(func.max(entries.c.sequence)).where(entries.c.run == run, entries.c.sequence <= after + 1)
         last = (self._connection.scalar(first) or 1) - 1 if after else 0
         expected = last + 1
-        while page := self._connection.execute(NEXT_PAGE, {"run": run, "after": last, "until": LAST}).all():
+        wanted = {"run": run, "until": LAST, "appends": appends}
+        while page := self._connection.execute(NEXT_PAGE, wanted | {"after": last}).all():
             for row in page:
                 for number, entry in enumerate(read_append(run, row, expected), row.sequence):
                     expected = number + 1
@@ -105,6 +111,7 @@ class Scan:
                     see(entry)
             ensure_whole(run, state.entries, sequence)
         except RunUnreadable as unreadable:
+            self._note(run)
             return state, unreadable
         return state, None
 
@@ -120,28 +127,60 @@ class Scan:
 
     def folds(self, found: Sequence[Unfinished]) -> Iterator[tuple[State, RunUnreadable | None]]:
         """The folds of some runs whose histories are short, read together."""
-        query = select(entries.c.run, entries.c.sequence, entries.c.entries)
+        query = select(entries.c.run, entries.c.sequence, _STORED)
         query = query.where(entries.c.run.in_([each.run for each in found]))
         appends: dict[str, list[Append]] = {}
         for row in self._connection.execute(query.order_by(entries.c.run, entries.c.sequence)).all():
             appends.setdefault(row.run, []).append(row)
         for each in found:
-            yield _fold_appends(each, appends.pop(each.run, []))
+            state, unreadable = _fold_appends(each, appends.pop(each.run, []))
+            if unreadable:
+                self._note(each.run)
+            yield state, unreadable
             self.rest()
 
     def load(self, value: Value) -> Value:
         """The value, with its bytes in memory; raises `RunUnreadable` if the journal has lost them."""
         if value.ref and not value.is_loaded:
             query = select(payloads.c.data).where(payloads.c.ref == value.ref)
-            data = self._connection.scalar(query)
-            if data is None:
-                raise RunUnreadable("", f"the journal has lost the value {value.ref}")
-            value.attach(bytes(data))
+            value.attach(ensure_payload(value.ref, self._connection.scalar(query)))
         return value
 
     def event_key(self, id: str) -> str | None:
         """By what an event is known to its source."""
         return self._connection.scalar(select(events.c.key).where(events.c.id == id))
+
+    def find_unreadable(self, seconds: float) -> tuple[dict[str, str], int]:
+        """Why each unfinished run that cannot be read cannot, and how many were looked at in so much time."""
+        found: dict[str, str] = {}
+        looked = 0
+        after: str | None = None
+        end = time.monotonic() + seconds
+        definitions: dict[str, str] = {}
+        while page := self.unfinished(PAGE, after):
+            for run in page:
+                if time.monotonic() > end:
+                    return found, looked
+                looked += 1
+                if why := self._why_unreadable(run, definitions):
+                    found[run.run] = why
+            after = page[-1].run
+        return found, looked
+
+    def _why_unreadable(self, run: Unfinished, definitions: dict[str, str]) -> str:
+        state, unreadable = self.fold(run.run, run.sequence)
+        if unreadable:
+            return unreadable.reason
+        row = self.run(run.run)
+        if row and row.version not in definitions:
+            is_there = self.definition(row.version) is not None
+            definitions[row.version] = "" if is_there else f"the definition of its version {row.version} is missing"
+        try:
+            for path in state.active:
+                self.load(state.steps[path].input).detach()
+        except RunUnreadable as lost:
+            return lost.reason
+        return definitions[row.version] if row else ""
 
     def definition(self, version: str) -> bytes | None:
         data = self._connection.scalar(select(definitions.c.data).where(definitions.c.version == version))
@@ -159,6 +198,15 @@ def read_append(run: str, row: Append, expected: int) -> list[AnyEntry]:
         return decode_entries(row.entries)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
         raise RunUnreadable(run, f"entry {expected} of its history cannot be read: {_in_words(error)}") from error
+
+
+def ensure_payload(ref: str, data: bytes | None) -> bytes:
+    """The bytes of a large value; raises `RunUnreadable` if they are missing or others."""
+    if data is None:
+        raise RunUnreadable("", f"the journal holds no payload {ref}, which is a value of the run")
+    if hashlib.sha256(data).hexdigest() != ref:
+        raise RunUnreadable("", f"the journal's payload {ref}, which is a value of the run, is damaged")
+    return bytes(data)
 
 
 def ensure_whole(run: str, entries: int, sequence: int) -> None:

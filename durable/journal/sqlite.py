@@ -111,6 +111,10 @@ class SQLite:
             return "busy"
         return "broken" if code & 0xFF in _BROKEN else "refused"
 
+    def is_undecodable(self, error: BaseException) -> bool:
+        """Whether a text of a row is not UTF-8, which only damage or somebody else's hand can bring about."""
+        return str(error).startswith("Could not decode to UTF-8")
+
     def is_damage(self, error: BaseException) -> bool:
         """Whether an error of a read means that the file itself is damaged."""
         code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK

@@ -95,10 +95,15 @@ class Statements:
                 runs.c.id == bindparam("run")
             )
         )
-        self.find_owner = sql(select(runs.c.node).where(runs.c.id == bindparam("run"), _is_unfinished))
+        self.find_owner = sql(select(runs.c.node, runs.c.status).where(runs.c.id == bindparam("run"), _is_unfinished))
         is_owned = runs.c.node == bindparam("owner"), _is_unfinished
         self.find_owned = sql(select(runs.c.id).where(*is_owned))
         self.make_due = sql(update(runs).where(*is_owned, runs.c.id == bindparam("run")).values(due_at=bindparam("at")))
+        self.pause = sql(
+            update(runs)
+            .where(*is_owned, runs.c.id == bindparam("run"))
+            .values(status=literal_column("'paused'"), reason=bindparam("why"))
+        )
         let_go = update(runs).where(*is_owned).values(node=literal_column("NULL"))
         self.release_all = sql(let_go)
         self.release = sql(let_go.where(runs.c.id == bindparam("run")))

@@ -68,7 +68,7 @@ class JournalDamaged(JournalError):
     """The database cannot be read; the message says what SQLite found, and what to do."""
 
 
-class RunUnreadable(JournalError):
+class RunUnreadable(JournalError, LookupError):
     """Something that a run needs cannot be read; `reason` says what and why."""
 
     def __init__(self, run: str, reason: str) -> None:
@@ -304,7 +304,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, how many
-    entries its history has, to which only that owner can add, and whether an owner had not let go of it."""
+    entries its history has, to which only that owner can add, whether an owner had not let go of it, and the status
+    that its row shows."""
 
     run: str
     version: str
@@ -312,6 +313,7 @@ class Claimed:
     recoveries: int
     sequence: int
     was_owned: bool
+    status: RunStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A method prepares a unit in the caller's thread (values are encoded, parameters 
 executes inside its transaction. A unit that raises a `JournalError` has written nothing.
 """
 
+import contextlib
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -220,8 +221,12 @@ class Writes:
     def _untold(self, cursor: Cursor, run: str) -> list[tuple[int, Told]]:
         """The events of which a run was not yet told, with the messages that will."""
         cursor.execute(self._sql.find_messages, {"of": run, "of_kind": HEARD})
-        said: list[tuple[int, Any]] = [(id, unpack(data).load()) for id, data in cursor.fetchall()]
-        return [(id, Told(run, each["path"], each["name"], each["event"])) for id, each in said]
+        untold: list[tuple[int, Told]] = []
+        for id, data in cursor.fetchall():
+            with contextlib.suppress(msgspec.MsgspecError, LookupError, TypeError, ValueError):  # its owner meets it
+                each: Any = unpack(data).load()
+                untold.append((id, Told(run, each["path"], each["name"], each["event"])))
+        return untold
 
     def _post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
         cursor.execute(self._sql.find_unfinished, {"run": run})
@@ -245,7 +250,7 @@ class Writes:
             cursor.execute(sql.take_over, owner)
             cursor.execute(sql.find_fence, {"run": run})
             version, epoch, recoveries, sequence = cursor.fetchone()
-            return Claimed(run, version, epoch, recoveries, sequence, was_owned=row[0] is not None)
+            return Claimed(run, version, epoch, recoveries, sequence, was_owned=row[0] is not None, status=row[1])
 
         return unit
 
@@ -271,6 +276,14 @@ class Writes:
             for (run,) in cursor.fetchall():
                 if run not in kept:
                     cursor.execute(sql.release, {"owner": node, "run": run})
+
+        return unit
+
+    def pause(self, run: str, reason: str) -> Unit[None]:
+        row: Params = {"run": run, "owner": self._node, "why": reason}
+
+        def unit(cursor: Cursor) -> None:
+            cursor.execute(self._sql.pause, row)
 
         return unit
 

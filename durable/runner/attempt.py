@@ -16,6 +16,7 @@ from durable.action import Action, ActionError, ConnectionMissing, Context
 from durable.decide import raised, returned
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
+from durable.journal import RunUnreadable
 from durable.links import log_fields
 from durable.path import key
 from durable.redactor import Redactor
@@ -168,6 +169,8 @@ class Attempt:
         except ActionError as error:
             self._problem = self._raised(error)
             return
+        except RunUnreadable:
+            raise  # the run is paused: the step's policies cannot help
         except (LookupError, OSError, SQLAlchemyError) as problem:
             message = f"the step's input cannot be read: {problem}"
             unread = ActionError(message, error_class="internal", code="input", ending="not_sent")

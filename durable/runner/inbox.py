@@ -5,7 +5,7 @@ import logging
 from abc import abstractmethod
 
 from durable.history import Verdict
-from durable.journal import Event, Journal, Message, PostOutcome
+from durable.journal import Event, Journal, Message, PostOutcome, RunUnreadable
 from durable.runner.attempt import Workbench, loaded
 from durable.runner.live import Live
 from durable.runner.messages import fact_of
@@ -57,7 +57,11 @@ class Inbox(Owner):
         if run in self._adopting:
             await asyncio.wait({self._adopting[run]})
         if live := self.live.get(run):
-            await self._take_messages(live)
+            try:
+                await self._take_messages(live)
+            except RunUnreadable as error:
+                self._drop(live)
+                self.give_up(run, error)
         elif self.room:  # without it, the sweep tries again
             await self.adopt(run)
 

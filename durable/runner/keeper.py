@@ -7,12 +7,13 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 from durable import metrics
-from durable.journal import Journal, RunRow
+from durable.journal import Journal, JournalError, RunRow, RunUnreadable
 from durable.links import log_fields
 from durable.runner.attempt import Workbench
 from durable.runner.live import Adrift, Live
 from durable.runner.room import Backlog, Room
 from durable.runner.slots import Slots
+from durable.runner.unreadable import UnreadableRuns
 from durable.runner.watches import Watches
 
 log = logging.getLogger("waypost.run")
@@ -41,6 +42,7 @@ class Keeper(ABC):
         self._answers = Watches()
         self.live: dict[str, Live] = {}
         self.adrift: dict[str, Adrift] = {}
+        self.unreadable = UnreadableRuns(journal, bench.now)
         self.is_draining = False
         self.when_ended: Callable[[str], None] = _nobody
         """Is told of every run that has ended."""
@@ -128,6 +130,28 @@ class Keeper(ABC):
             log.warning("a run was not released: %s", error, extra={"run": run})
             self.set_adrift(run, counts=False)
 
+    def give_up(self, run: str, error: BaseException, *, counts: bool = True, is_unbegun: bool = False) -> None:
+        """Take the run up again later; show one that cannot be read as paused until then."""
+        if not isinstance(error, RunUnreadable):
+            self.set_adrift(run, counts=counts, is_unbegun=is_unbegun)
+            return
+        self.adrift[run] = Adrift(self._bench.now() + MENDING_PAUSES[-1], 0, False, is_unbegun)
+        task = asyncio.create_task(self._note_unreadable(run, error))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _note_unreadable(self, run: str, error: RunUnreadable) -> None:
+        try:
+            has_ended = await self.unreadable.note(run, error)
+        except JournalError:
+            log.warning("a run that cannot be read is not shown as paused yet", exc_info=True, extra={"run": run})
+            return
+        if has_ended:
+            self.adrift.pop(run, None)
+            self.when_ended(run)
+            self._ends.tell(run)
+            self._answers.tell(run)
+
     def set_adrift(self, run: str, *, counts: bool = True, is_unbegun: bool = False) -> None:
         """Take the run up again after a pause; each time that it fails, the pause is longer."""
         failures = self.adrift[run].failures + 1 if run in self.adrift else 0
@@ -153,7 +177,7 @@ class Keeper(ABC):
         if not task.cancelled() and (error := task.exception()):
             log.error("an attempt's own handling failed; its run is taken up again", exc_info=error)
             self._drop(live)
-            self.set_adrift(live.run)
+            self.give_up(live.run, error)
 
     def explain_wait(self, run: RunRow) -> str | None:
         """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""

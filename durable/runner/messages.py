@@ -14,14 +14,17 @@ from durable.history import (
     StepResolved,
     TimerFired,
 )
-from durable.journal import Event, Message
+from durable.journal import Event, Message, RunUnreadable
 from durable.values import JSON, Value
 
 FindEvent = Callable[[str], Awaitable[Event | None]]
 
 
 async def fact_of(message: Message, data: JSON, find_event: FindEvent, at: int) -> Fact | None:
-    """The fact that a message reports, whose `data` is loaded; None if it says nothing any more."""
+    """The fact that a message reports, whose `data` is loaded; None if it says nothing any more.
+
+    Raises `RunUnreadable` for a kind that is not known: the message stays, for a newer Waypost.
+    """
     given = data if isinstance(data, dict) else {}
     match message.kind:
         case "cancel":
@@ -43,7 +46,8 @@ async def fact_of(message: Message, data: JSON, find_event: FindEvent, at: int) 
             return _resolved(given, at)
         case "resume":
             return RunResumed(at=at, by=_optional(given, "by"))
-    return None
+    what = f"message {message.id} in its inbox is of the kind `{message.kind}`, which this Waypost does not know"
+    raise RunUnreadable(message.run, what)
 
 
 def _text(given: dict[str, JSON], name: str) -> str:

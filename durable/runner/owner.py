@@ -55,13 +55,18 @@ class Owner(Keeper):
             async with live.lock:
                 if not live.is_gone:
                     await self._carry(live, fact, taken)
-        except Exception:
+        except Exception as error:
             log.exception("the handling of a run failed; it is taken up again", extra={"run": live.run})
             self._drop(live)
-            self.set_adrift(live.run, is_unbegun=live.is_unbegun)
+            self.give_up(live.run, error, is_unbegun=live.is_unbegun)
         finally:
             live.errands -= 1
         self.let_go_soon(live)
+
+    async def show(self, live: Live) -> None:
+        """Bring the run's row in line with its history."""
+        async with live.lock:
+            await self._append(live, (), (), None)
 
     async def discard(self, live: Live, message: int) -> None:
         """Take a message out of the inbox that says nothing any more."""

@@ -91,10 +91,13 @@ class Recovery:
             runner.let_go_soon(live)
         adrift = {run: each.counts for run, each in runner.adrift.items() if each.due <= now}
         called = await self._journal.called(PAGE)
+        unread = {run for run in self._journal.unreadable if run not in runner.adrift and run not in runner.live}
+        self._journal.unreadable.clear()
         await _each(
             [
                 *(runner.adopt(run, count_recovery=counts) for run, counts in adrift.items()),
-                *(runner.deliver(run) for run in called),
+                *(runner.deliver(run) for run in called if run not in runner.unreadable.reasons),
+                *(runner.adopt(run) for run in unread),  # which pauses it, if it goes on
             ]
         )
         before = now + LOOK_AHEAD

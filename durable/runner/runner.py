@@ -32,6 +32,7 @@ from durable.journal import (
     Journal,
     JournalBusy,
     JournalFull,
+    RunUnreadable,
     ScheduleRow,
 )
 from durable.runner.attempt import Workbench, loaded
@@ -335,12 +336,12 @@ class Runner(Inbox):
         self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
         try:
             return await taking
-        except Exception:
+        except Exception as error:
             log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
             is_unbegun = self._is_unbegun(run)
             if live := self.live.get(run):
                 self._drop(live)
-            self.set_adrift(run, counts=count_recovery, is_unbegun=is_unbegun)
+            self.give_up(run, error, counts=count_recovery, is_unbegun=is_unbegun)
             return None
         finally:
             self._adopting.pop(run, None)
@@ -350,7 +351,7 @@ class Runner(Inbox):
         if claimed is None:
             self.adrift.pop(run, None)
             return None
-        definition = await self._definition(claimed.version)
+        definition = await self._definition(run, claimed.version)
         state = await folded(self._journal, run, claimed.sequence)
         _ensure_known(state)
         is_orphan = claimed.was_owned and not self._is_unbegun(run)
@@ -366,6 +367,9 @@ class Runner(Inbox):
         if live.is_gone:
             return None
         self.adrift.pop(run, None)
+        self.unreadable.forget(run)
+        if claimed.status == "paused" and not live.state.pauses:  # it could not be read, and can be now
+            await self.show(live)
         live.is_settling = live.is_unbegun = False
         self._perform(live, outstanding(definition, live.state, self._bench.now()), is_recorded=True)
         self._let_go_if_idle(live)
@@ -391,12 +395,15 @@ class Runner(Inbox):
         if deadline is not None and at >= deadline and not live.state.finished:
             await self.report(live, DeadlinePassed(at=at))
 
-    async def _definition(self, version: str) -> Definition:
+    async def _definition(self, run: str, version: str) -> Definition:
         if version not in self._definitions:
             data = await self._journal.definition(version)
             if data is None:
-                raise LookupError(f"the journal holds no definition of version {version}")
-            self._definitions[version] = Definition.load(data)
+                raise RunUnreadable(run, f"the journal holds no definition of its version {version}")
+            try:
+                self._definitions[version] = Definition.load(data)
+            except (ValueError, LookupError, TypeError) as error:
+                raise RunUnreadable(run, f"the definition of its version {version} is damaged ({error})") from error
         return self._definitions[version]
 
     # -- shutting down ------------------------------------------------------------------------------------------
@@ -450,7 +457,8 @@ class Runner(Inbox):
 
 
 def _ensure_known(state: State) -> None:
-    """Raise `LookupError` for a history of rules that this core does not know: it would decide otherwise."""
+    """Raise `RunUnreadable` for a history of rules that this core does not know: it would decide otherwise."""
     semantics = state.started.semantics if state.started else SEMANTICS
     if semantics > SEMANTICS:
-        raise LookupError(f"a newer Waypost began this run (rules {semantics}, here {SEMANTICS}): update it")
+        what = f"a newer Waypost began it (rules {semantics}, here {SEMANTICS}): update this one"
+        raise RunUnreadable(state.run, what)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
-from durable.journal import JournalError
+from durable.journal import JournalError, RunUnreadable
 from durable.language.problem import printable, quoted, suggestion
 from durable.runner import Overloaded
 from durable.values import JSON
@@ -82,6 +82,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(404, f"{error}; GET /api/runs lists them")
         case Overloaded():
             return Problem(503, str(error), {"Retry-After": str(error.retry_after)})
+        case RunUnreadable():
+            return Problem(409, f"{error}; restore a backup, or cancel the run")
         case JournalError():
             return Problem(503, str(error), {"Retry-After": "5"})
     log.error("a request could not be answered", exc_info=error)

@@ -58,6 +58,9 @@ SLOW_FLUSH = 20.0
 CLOCK_SLACK = 2_000
 """Milliseconds by which the journal may be ahead of the clock before somebody has set it back."""
 
+LONGEST_LOOK = 30.0
+"""Seconds for which unfinished runs are read."""
+
 RECENT = 100
 """How many of the newest runs and deliveries are looked at for the newest time."""
 
@@ -329,6 +332,7 @@ async def _journal(data: Path) -> AsyncIterator[Finding]:
         reads = await open_reader(data)
         try:
             problems, newest = await reads.problems(), await _newest(reads)
+            unreadable, looked = await reads.scan(lambda scan: scan.find_unreadable(LONGEST_LOOK))
         finally:
             await reads.close()
     except JournalDamaged as error:
@@ -343,7 +347,20 @@ async def _journal(data: Path) -> AsyncIterator[Finding]:
         yield Finding("journal", "wrong", found, "stop the service, keep a copy of the folder, and restore a backup")
     else:
         yield Finding("journal", "ok", f"{data / FILE_NAME} is whole")
+        yield _runs(unreadable, looked)
         yield _clock(newest)
+
+
+def _runs(unreadable: Mapping[str, str], looked: int) -> Finding:
+    """The unfinished runs that nobody can advance."""
+    if not unreadable:
+        return Finding("runs", "ok", f"{counted(looked, 'unfinished run')} can be read")
+    named = "; ".join(f"{run}: {why}" for run, why in list(unreadable.items())[:3])
+    more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
+    found = f"{len(unreadable)} of {counted(looked, 'unfinished run')} cannot be read: {named}{more}"
+    return Finding(
+        "runs", "wrong", found, "restore a backup, update Waypost if a newer one wrote it, or cancel the run"
+    )
 
 
 async def _newest(reads: Reads) -> int:

@@ -1,0 +1,63 @@
+"""Runs that nobody can advance, as something of them cannot be read: shown as paused with the reason, until it can be
+read again or somebody cancels them."""
+
+import logging
+from collections.abc import Callable
+
+from durable.history import RunFinished, State
+from durable.journal import Beside, Journal, Post, RunRow, RunUnreadable, RunView
+from durable.values import JSON, Value
+
+log = logging.getLogger("waypost.run")
+
+
+class UnreadableRuns:
+    """The runs of this node that cannot be read, and why."""
+
+    def __init__(self, journal: Journal, now: Callable[[], int]) -> None:
+        self._journal = journal
+        self._now = now
+        self.reasons: dict[str, str] = {}
+
+    async def note(self, run: str, error: RunUnreadable) -> bool:
+        """Show a run that this node owns as paused; or end it, if that is asked for. Whether it has ended."""
+        found = await self._journal.run(run)
+        if found is None or found.finished_at is not None:
+            self.reasons.pop(run, None)
+            return False
+        if "cancel" in await self._journal.message_kinds(run):
+            await self._end(found, error)
+            self.reasons.pop(run, None)
+            return True
+        if self.reasons.get(run) != error.reason:
+            log.error("run paused, as it cannot be read: %s", error.reason, extra={"run": run})
+            self.reasons[run] = error.reason
+        await self._journal.pause(run, f"it cannot be read: {error.reason}; restore a backup, or cancel it")
+        return False
+
+    def forget(self, run: str) -> None:
+        """The run can be read."""
+        self.reasons.pop(run, None)
+
+    async def _end(self, run: RunRow, error: RunUnreadable) -> None:
+        """End a run without its cleanup, of which nothing is known; who called it and whom it called are told."""
+        state, _ = await self._journal.scan(lambda scan: scan.fold(run.id, run.sequence), run.sequence)
+        at = self._now()
+        slot = await self._journal.slot_key(run.id)
+        reason = f"it was cancelled without its cleanup, as it could not be read: {error.reason}"
+        view = RunView("cancelled", reason, None, at)
+        also = Beside(_messages(state), frees=slot, has_ended=True)
+        end = RunFinished(at=at, status="cancelled")
+        await self._journal.append(run.id, run.epoch, run.sequence, [end], view, beside=also, is_progress=True)
+        log.warning("run cancelled; %s", reason, extra={"run": run.id, "pipeline": run.pipeline})
+
+
+def _messages(state: State) -> list[Post]:
+    """What other runs are told, as far as the history says which there are."""
+    called = [step.child for path in state.active if (step := state.steps.get(path)) and step.child]
+    posts = [Post(child, "cancel", Value.of(f"{state.run}, which called it, has ended")) for child in called]
+    parent = state.started.parent if state.started else None
+    if parent and not parent.is_detached:
+        said: JSON = {"path": parent.path, "run": state.run, "status": "cancelled", "outputs": None, "error": None}
+        posts.append(Post(parent.run, "child", Value.of(said)))
+    return posts
