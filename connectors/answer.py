@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from durable import values
-from durable.charsets import UTF_8, Undecodable, UnknownCharset, decode_text, find_xml_charset, json_in_utf_8
+from durable.charsets import UTF_8, Undecodable, UnknownCharset, decode_text, find_inner_charset, json_in_utf_8
 from durable.media_type import MediaType, parse_media_type
 from durable.values import JSON, NotJSON
 
@@ -52,10 +52,10 @@ class Answer:
             return None
 
     def read_text(self) -> str:
-        """The body as text in the charset that the header says, or an XML document itself, and else in UTF-8; raises
+        """The body as text in the charset that the header says, or XML or HTML itself, and else in UTF-8; raises
         `Undecodable`, and `UnknownCharset` where UTF-8 does not fit either."""
         media = self.media_type
-        label = media.charset or (find_xml_charset(self.body) if media.is_xml else None)
+        label = media.charset or find_inner_charset(self.body, media)
         try:
             return decode_text(self.body, label or UTF_8)
         except UnknownCharset as unknown:

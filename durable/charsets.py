@@ -18,6 +18,8 @@ from typing import NamedTuple, TypeAlias
 
 import webencodings  # type: ignore[import-untyped]
 
+from durable.media_type import MediaType
+
 Decode: TypeAlias = Callable[[bytes], str]
 Encode: TypeAlias = Callable[[str], bytes]
 
@@ -39,6 +41,7 @@ _OF_PYTHON = re.compile(
 """Codecs of Python that decode text in linear time. Others (`idna`, `zlib`, `unicode_escape`) are never looked up."""
 
 _ASCII = b"a=%&<{?"
+_HTML_META = re.compile(rb"""<meta\s[^>]{0,200}?charset\s{0,20}=\s{0,20}["']?([A-Za-z0-9._:-]{1,60})""", re.IGNORECASE)
 _XML_PROLOG = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}["']([A-Za-z0-9._:-]{1,60})["']""")
 
 
@@ -159,12 +162,16 @@ def guess_wide(data: bytes) -> str | None:
     return None
 
 
-def find_xml_charset(data: bytes) -> str | None:
-    """The label that an XML declaration says, None without one. UTF-16 is told by its zeros: where a declaration can be
-    read as ASCII, what it says of UTF-16 is not true."""
+def find_inner_charset(data: bytes, media: MediaType) -> str | None:
+    """The label that an XML document's declaration or an HTML page's `meta` says; None without one. UTF-16 is told by
+    its zeros: where a declaration can be read as ASCII, what it says of UTF-16 is not true."""
+    if not (media.is_xml or media.kind == "text/html"):
+        return None
     if wide := guess_wide(data[:4]):
         return wide
-    found = _XML_PROLOG.match(data[:500].removeprefix(codecs.BOM_UTF8).lstrip())
+    found = _XML_PROLOG.match(data[:500].removeprefix(codecs.BOM_UTF8).lstrip()) if media.is_xml else None
+    if "html" in media.kind:
+        found = found or _HTML_META.search(data[:1024])  # as far as browsers look
     label = found[1].decode() if found else None
     return UTF_8 if label and label.lower().startswith("utf-16") else label
 

@@ -106,7 +106,7 @@ def run_finished(pipeline: str, status: RunStatus) -> None:
 
 
 def delivery(outcome: str) -> None:
-    """Count a request on a webhook; `outcome` is one of the words of `DeliveryOutcome`."""
+    """Count a request on a webhook; `outcome` is one of the words of `DeliveryOutcome`, or `unknown` of no webhook."""
     _DELIVERIES[outcome,].inc()
 
 

@@ -21,8 +21,8 @@ from durable.charsets import (
     UnknownCharset,
     decode_text,
     find_charset,
+    find_inner_charset,
     find_marked,
-    find_xml_charset,
     guess_wide,
     json_in_utf_8,
 )
@@ -225,8 +225,8 @@ def _is_deeper(value: JSON, limit: int) -> bool:
 
 
 def _text(body: bytes, media: MediaType, default: str) -> str:
-    """The text. A byte order mark wins over `Content-Type`, and that over what an XML document says itself."""
-    declared = media.charset or (find_xml_charset(body) if media.is_xml else None)
+    """The text. A byte order mark wins over `Content-Type`, and that over what XML or HTML says itself."""
+    declared = media.charset or find_inner_charset(body, media)
     try:
         return decode_text(body, declared or default)
     except UnknownCharset as error:

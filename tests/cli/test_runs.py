@@ -59,7 +59,7 @@ def test_a_run_without_a_service_is_followed_to_its_outputs(place: Path) -> None
 
 
 def test_a_run_over_the_running_service_takes_inputs_whole_or_one_by_one(place: Path) -> None:
-    (place / "inputs.json").write_text('{"name": "Ada", "times": 2}')
+    (place / "inputs.json").write_text('{"name": "Ada", "times": 2}', encoding="utf-8-sig")
     with serving(place):
         found = waypost("run", "greet", "--inputs", "@inputs.json", "--input", "name=5 apples", "--json", cwd=place)
         assert found.returncode == 0, found.stderr

@@ -122,6 +122,7 @@ def test_an_expression_gives_a_native_value(text: str, value: JSON) -> None:
         ("'1.5e1'|float", 15.0),
         ("'x'|float(0)", 0),
         ("'{\"a\": [1]}'|fromjson", {"a": [1]}),
+        ("'\ufeff{\"a\": [1]}'|fromjson", {"a": [1]}),
         ("' 12 '|int", 12),
         ("3.9|int", 3),
         ("''|int(none)", None),

@@ -83,6 +83,24 @@ async def test_a_form_is_typed_as_the_schemas_say(tmp_path: Path) -> None:
     assert said == {"approved": True, "by": "link", "comment": "fine", "fields": fields}
 
 
+@pytest.mark.parametrize(
+    ("start", "charset", "said"),
+    [(b"", "windows-1252", "é"), (b"\xef\xbb\xbf", "utf-8", "Ã©"), (b"", "nonsense", None), (b"", "gbk", None)],
+)
+async def test_a_form_is_decoded_as_it_declares(tmp_path: Path, start: bytes, charset: str, said: str | None) -> None:
+    body = start + (b"approved=false&comment=" + (b"%C3%83%C2%A9" if charset == "utf-8" else b"%E9"))
+    headers = PERSON | {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
+    async with serving(tmp_path) as (service, somebody):
+        run = await started(service, "approval")
+        answer = await somebody.post(await link(service, run), content=body, headers=headers)
+        if said is None:
+            assert (answer.status_code, charset in answer.text) == (415 if charset == "nonsense" else 400, True)
+            assert (await service.run(run))["status"] == "waiting"
+        else:
+            assert answer.status_code == 202, answer.text
+            assert (await service.ended(run))["outputs"]["said"]["comment"] == said
+
+
 async def test_a_form_that_does_not_fit_comes_back_as_it_was_filled_in(tmp_path: Path) -> None:
     form = {"approved": "true", "fields.amount": "-1", "fields.count": "x", "fields.nobody": "1", "comment": "<i>"}
     async with serving(tmp_path) as (service, somebody):

@@ -93,10 +93,11 @@ others. A part that is `.` or `..` matches nothing. A `path` begins below `/hook
 Of a key that is in an object twice, the last counts. `curl -d` declares a form, also where it sends JSON.
 
 **The charset** is, in this order, that of a byte order mark, the `charset` of `Content-Type`, an XML declaration's
-`encoding`, a form's field `_charset_` or `charset`, the trigger's `charset`, and UTF-8. The labels are those of the
-[WHATWG Encoding Standard](https://encoding.spec.whatwg.org) (`latin1` and `ascii` mean windows-1252), UTF-32, and
-others that Python has; of the standard's 228, only `iso-2022-cn`, `iso-2022-cn-ext` and `replacement` are not decoded.
-JSON of UTF-8 is read so, even if it is declared as Latin-1. UTF-16 and UTF-32 are told without a mark in JSON and XML.
+`encoding`, the `meta` of HTML, a form's field `_charset_` or `charset`, the trigger's `charset`, and UTF-8. The labels
+are those of the [WHATWG Encoding Standard](https://encoding.spec.whatwg.org) (`latin1` and `ascii` mean windows-1252),
+UTF-32, and others that Python has; of the standard's 228, only `iso-2022-cn`, `iso-2022-cn-ext` and `replacement` are
+not decoded. JSON of UTF-8 is read so, even if it is declared as Latin-1. UTF-16 and UTF-32 are told without a mark in
+JSON and XML.
 
 What is not in its charset is refused with 400, which says which byte it is and what helps; an unknown label with 415.
 Nothing is replaced by `�`. A byte of a path or query that is not ASCII is read as if it were percent-encoded. For a

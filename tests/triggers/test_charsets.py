@@ -99,6 +99,9 @@ def test_an_event_keeps_json_of_another_charset_in_utf_8() -> None:
         (b"<?xml version='1.0' encoding='gbk'?>\xe9", "text/xml; charset=latin1", "é"),
         (b"<?xml version='1.0' encoding='ISO-8859-1'?>\xe9", None, "é"),
         (b"<?xml version='1.0' encoding='ISO-8859-1'?>\xe9", "application/soap+xml", "é"),
+        ('<html><META CHARSET="windows-1251"><p>я'.encode("cp1251"), "text/html", "<p>я"),
+        (b"<meta http-equiv=c content='text/html; charset=latin1'>\xe9", "application/xhtml+xml", "é"),
+        (b"<meta charset=utf-16>\xc3\xa9", "text/html", "é"),
     ],
 )
 def test_a_body_is_decoded_as_it_declares(body: bytes, content_type: str | None, value: JSON) -> None:

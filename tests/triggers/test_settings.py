@@ -115,6 +115,11 @@ def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
     assert "line 2" in problem
 
 
+def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_bytes(b"\xef\xbb\xbfport = 8401")
+    assert load(tmp_path).port == 8401
+
+
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_bytes(b'host = "\xff"')
     with pytest.raises(SettingsError, match="not UTF-8"):

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from durable.values import JSON
 from triggers.webhooks.presets import named_scheme, presets
 from triggers.webhooks.received import Received, Rejected
 from triggers.webhooks.scheme import Scheme, Signed, Token
@@ -212,6 +213,17 @@ def test_a_header_that_comes_twice_is_a_bad_request(name: str) -> None:
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
 def test_a_part_of_what_is_signed_cannot_be_left_out(name: str) -> None:
     assert refusal(with_header(signed(), name, "")).reason == "malformed_signature"
+
+
+def test_a_signed_value_of_the_query_is_signed_as_its_bytes() -> None:
+    scheme: JSON = {"sig": {"header": "x-sig"}, "signed": ["query:shop", "body"]}
+    verifier = Verifier.of({"scheme": scheme, "secret": "{{ secrets.A }}"})
+    for sent, value in (("shop=caf%C3%A9", "café".encode()), ("a=%E9&shop=a+b", b"a b"), ("shop=%E9", b"\xe9")):
+        signature = hmac.new(b"secret", value + BODY, "sha256").hexdigest()
+        assert verifier.check(received({"x-sig": signature}, query_string=sent), ["secret"], NOW) == Verified()
+    with pytest.raises(Rejected) as caught:
+        verifier.check(received({"x-sig": "00"}, query_string="shop=1&shop=2"), ["secret"], NOW)
+    assert caught.value.reason == "malformed_signature"
 
 
 def test_a_repeated_time_in_a_signature_is_malformed() -> None:
