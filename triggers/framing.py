@@ -29,6 +29,7 @@ _ABSOLUTE_TARGET = re.compile(rb"https?://[^/?#]+/", re.IGNORECASE)
 _HOST = re.compile(rb"[\w.~!$&'()*+;=%:\[\]-]*")
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 _TRAILING_WHITE_SPACE = re.compile(rb"([^\r\n \t])[ \t]+\r\n")
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
@@ -54,8 +55,8 @@ def read_request_line(head: bytes) -> RequestLine | Refusal:
     line = RequestLine(match[1], match[2], match[3])
     if line.version not in (b"HTTP/1.1", b"HTTP/1.0"):
         return Refusal(f"{line.version.decode()} is not spoken here; use HTTP/1.1")
-    if line.method == b"CONNECT":
-        return Refusal("CONNECT is not served: this service is no proxy")
+    if line.method in (b"CONNECT", b"PRI"):
+        return Refusal(f"{line.method.decode()} is not served: this is no proxy, and speaks HTTP/1.1 only")
     if b"#" in line.target:
         return Refusal("the request target holds a `#`; send it as %23, or leave the fragment out")
     if not line.target.startswith(b"/") and not _ABSOLUTE_TARGET.match(line.target):
@@ -82,6 +83,18 @@ def strip_values(head: bytes) -> bytes:
     return _TRAILING_WHITE_SPACE.sub(rb"\1\r\n", head) if b" \r\n" in head or b"\t\r\n" in head else head
 
 
+def read_fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of a whole head that the parser takes, with the white space behind their values."""
+    fields = (line.partition(b":") for line in head.split(b"\r\n")[1:-2])
+    return [(name.lower(), value.lstrip(b" \t")) for name, _, value in fields]
+
+
+def skip_empty_lines(begun: bytearray) -> None:
+    """Remove the empty lines at the beginning of what came of a head."""
+    if lines := _EMPTY_LINES.match(begun):
+        del begun[: lines.end()]
+
+
 def is_broken_head(begun: bytearray, seen: int) -> bool:
     """Whether what came of a head can no longer become one. The first `seen` bytes of it were looked at before.
 
@@ -89,7 +102,9 @@ def is_broken_head(begun: bytearray, seen: int) -> bool:
     after the deadline.
     """
     is_method = 0x41 <= begun[0] <= 0x5A
-    return not is_method or _BARE_LINE_END.search(begun, max(0, seen - 1)) is not None
+    if not is_method:
+        return begun != b"\r"  # which may become an empty line
+    return _BARE_LINE_END.search(begun, max(0, seen - 1)) is not None
 
 
 def check_headers(headers: Headers, version: str) -> Refusal | None:

@@ -19,14 +19,16 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from triggers.body import IS_WHOLE
+from triggers.body import AS_SENT, IS_WHOLE
 from triggers.framing import (
     Refusal,
     check_headers,
     content_length,
     encode_target,
     is_broken_head,
+    read_fields,
     read_request_line,
+    skip_empty_lines,
     strip_values,
 )
 
@@ -50,7 +52,7 @@ LINGER_LIMIT = 1024 * 1024
 """Bytes that are read and dropped in that time."""
 
 WRITE_SECONDS = 30.0
-"""Seconds for a client to take in what fills the buffer of its connection."""
+"""Seconds in which a client must take in something of an answer that fills the buffer of its connection."""
 
 PARTS = 256
 """Parts of a request that are read in one turn of the event loop: a chunked body can have one every few bytes."""
@@ -128,6 +130,7 @@ class Protocol(HttpToolsProtocol):
     _left = 0
     _overhead = 0
     _is_head_method = False
+    _has_headers = False
     _is_half_closed = False
     _refusal: Refusal | None = None
     _deadline: asyncio.TimerHandle | None = None
@@ -203,9 +206,9 @@ class Protocol(HttpToolsProtocol):
 
     def _read_head(self) -> bool:
         buffer = self._buffer
-        if buffer and buffer[0] in b"\r\n":  # RFC 9112 2.2: old clients send an empty line after a body
+        if buffer.startswith(b"\r"):  # RFC 9112 2.2: old clients send an empty line after a body
             self._await_head()
-            del buffer[: len(buffer) - len(buffer.lstrip(b"\r\n"))]
+            skip_empty_lines(buffer)
         end = buffer.find(END_OF_HEAD, max(0, self._seen - 3))
         size = len(buffer) if end < 0 else end + len(END_OF_HEAD)
         if size > HEAD_LIMIT:
@@ -235,10 +238,16 @@ class Protocol(HttpToolsProtocol):
             return self._refuse(400, line.detail)
         if not line.target.isascii():
             head = encode_target(head, line)
-        if not self._feed(strip_values(head)):
+        stripped = strip_values(head)
+        self._has_headers = False
+        if not self._feed(stripped):
             return False
+        if not self._has_headers:
+            return self._refuse(400, "the request's headers cannot be read")
         if self._refusal:
             return self._refuse(400, self._refusal.detail)
+        if stripped is not head:
+            self.scope["extensions"] = {**self.scope.get("extensions", {}), AS_SENT: {"headers": read_fields(head)}}
         if self._stage is Stage.HEAD:
             length = content_length(self.headers)
             self._stage, self._left = (Stage.CHUNKS, 0) if length is None else (Stage.CONTENT, length)
@@ -316,6 +325,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # see _ignore_upgrade
+        self._has_headers = True
         version = self.parser.get_http_version()
         self._refusal = check_headers(self.headers, version)
         if self._refusal:
@@ -333,7 +343,7 @@ class Protocol(HttpToolsProtocol):
         if self._refusal or self.parser.should_upgrade():
             return
         self._stage = Stage.ANSWER
-        self.scope["extensions"] = {IS_WHOLE: {}}
+        self.scope["extensions"] = {**self.scope.get("extensions", {}), IS_WHOLE: {}}
         self.cycle.waiting_for_100_continue = False  # its body is here
         super().on_message_complete()
 
@@ -371,20 +381,27 @@ class Protocol(HttpToolsProtocol):
         """End the connection once its client has taken note of the last answer."""
         if self._stage is Stage.END or self.transport.is_closing():
             return
-        is_read = self._is_half_closed or (self._stage in (Stage.HEAD, Stage.ANSWER) and not self._buffer)
         self._stage = Stage.END
         self._left = LINGER_LIMIT
         self._stop_waiting()
         self._buffer.clear()
         self.flow.is_held = False
         self.flow.resume_reading()
-        if is_read:
-            self._deadline = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+        if self._is_half_closed:  # so nothing is unread, which would make a reset of it
             self.transport.close()
         else:
-            self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
             with contextlib.suppress(OSError, RuntimeError):  # the client is gone already
                 self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self._end, self.transport.get_write_buffer_size(), 0)
+
+    def _end(self, unsent_before: int, idle: float) -> None:
+        """Drop the connection, unless its client still takes in the last answer."""
+        unsent = self.transport.get_write_buffer_size()
+        idle = idle + LINGER_SECONDS if unsent == unsent_before else 0
+        if idle >= WRITE_SECONDS or not (unsent or unsent_before):
+            self.transport.abort()
+        else:
+            self._deadline = self.loop.call_later(LINGER_SECONDS, self._end, unsent, idle)
 
     def _drop(self, size: int) -> None:
         self._left -= size
@@ -395,8 +412,17 @@ class Protocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self._stalled is None:
-            self._stalled = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+        self._watch_writing()
+
+    def _watch_writing(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        self._stalled = self.loop.call_later(WRITE_SECONDS, self._check_writing, unsent)
+
+    def _check_writing(self, unsent_before: int) -> None:
+        if self.transport.get_write_buffer_size() < unsent_before:
+            self._watch_writing()
+        else:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         if self._stalled:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.framing import compare
 from tests.service.running import running
 from tests.service.wire import exchange, read_answers, recording
 
@@ -110,6 +111,7 @@ REFUSED = {
     "CONNECT": post(line=b"CONNECT a:1 HTTP/1.1"),
     "CONNECT with an upgrade": post(*UPGRADES["websocket"], line=b"CONNECT /first HTTP/1.1"),
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0",
+    "the method of that preface": b"PRI /0 HTTP/1.1\r\n\r\n",
     "HTTP/2 in words": post(line=b"POST /first HTTP/2.0"),
     "HTTP/1.2": post(line=b"POST /first HTTP/1.2"),
     "HTTP/0.9": b"GET /first\r\n\r\n",
@@ -361,3 +363,14 @@ async def test_a_start_over_the_api_that_offers_an_upgrade_gets_its_inputs(tmp_p
         answer = await service.client.post("/api/pipelines/one/runs", json={"inputs": {"body": 7}}, headers=headers)
         assert answer.status_code == 202
         assert (await service.ended(answer.json()["id"]))["outputs"] == {"body": 7}
+
+
+# -- random connections -----------------------------------------------------------------------------------------------
+
+
+async def test_random_connections_are_read_as_another_strict_reader_reads_them() -> None:
+    tally = await compare(3_000, seed=20_261_130)
+    assert not tally.disagreements
+    assert tally.served > 900
+    assert tally.refused > 450
+    assert {tally.stricter > 0, tally.wider > 0} == {True}, "the readers differ where it is known that they do"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -92,22 +93,22 @@ async def recording(max_connections: int = 1_000) -> AsyncIterator[Recorder]:
 async def exchange(port: int, parts: Sequence[bytes], *, ends: bool = True) -> tuple[list[WireAnswer], int]:
     """Send the parts, each of which the server reads by itself, and return what came until the server closed, and the
     port that they were sent from. Unless the client `ends` its side, the server must close by itself."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    own_port = writer.get_extra_info("sockname")[1]
-    with contextlib.suppress(ConnectionError):
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-            for _ in range(TURNS if len(parts) > 1 else 0):
-                await asyncio.sleep(0)
-        if ends:
-            writer.write_eof()
+    loop = asyncio.get_running_loop()
     came = bytearray()
-    with contextlib.suppress(ConnectionError):
+    with socket.socket() as client, contextlib.suppress(ConnectionError):
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        own_port = client.getsockname()[1]
+        with contextlib.suppress(OSError):  # the server has closed already, and may have answered
+            for part in parts:
+                await loop.sock_sendall(client, part)
+                for _ in range(TURNS if len(parts) > 1 else 0):
+                    await asyncio.sleep(0)
+            if ends:
+                client.shutdown(socket.SHUT_WR)
         async with asyncio.timeout(30):
-            while chunk := await reader.read(65_536):
+            while chunk := await loop.sock_recv(client, 65_536):
                 came += chunk
-    writer.close()
     return read_answers(bytes(came)), own_port
 
 

@@ -11,7 +11,7 @@ from durable.values import JSON
 from triggers.api.access import Holder
 from triggers.api.operation import Asked, Asks, Brings, Nothing, Operation
 from triggers.api.problem import Mistake, Problem, mistakes, unknown
-from triggers.body import Bounds, parse_json, read_body, read_query
+from triggers.body import AS_SENT, Bounds, parse_json, read_body, read_query
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,7 +25,9 @@ async def read(
         return Asked(parameters, operation.body(), holder)
     data = await read_body(request, bounds)
     given = parse_json(data, request.headers.get("content-type")) if data else {}
-    return Asked(parameters, read_body_of(operation.body, given), holder)
+    sent = request.scope.get("extensions", {}).get(AS_SENT, {"headers": ()})["headers"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
+    return Asked(parameters, read_body_of(operation.body, given), holder, headers)
 
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:

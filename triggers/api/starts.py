@@ -146,7 +146,8 @@ class StartOperations:
         it. With `wait_for` 200 and the whole run, if it ended in time.
         """
         definition = self._definition(asked.parameters.pipeline)
-        admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key)
+        former = asked.headers_as_sent.get("idempotency-key")
+        admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key, former)
         [(status, body)] = await self._told([(asked.body, admitted)])
         return _response(body, status)
 
@@ -168,13 +169,18 @@ class StartOperations:
         except Exception as error:  # noqa: BLE001  # what is wrong with one item does not touch the others
             return problem_of(error)
 
-    async def _admit(self, definition: Definition, given: StartBody, key: str | None) -> Admitted:
+    async def _admit(
+        self, definition: Definition, given: StartBody, key: str | None, former: str | None = None
+    ) -> Admitted:
+        """Admit a run. `former` is the key with the white space behind it, which was a part of it before 0.1.0."""
         at, name = self._now(), definition.spec.id
         start = _start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival=_arrival(event))
         # No file can spell this scope, so nobody's key meets a trigger's claims.
-        claims = [Claim(f"#api/{name}", key, at + CLAIM_FOR, _fingerprint(start.inputs))] if key else []
+        formers = (former,) if former and former != key else ()
+        fingerprint = _fingerprint(start.inputs)
+        claims = [Claim(f"#api/{name}", key, at + CLAIM_FOR, fingerprint, former_keys=formers)] if key else []
         admitted = await self._runner.admit(event, [start], claims=claims)
         if admitted.is_conflict:
             raise Problem(422, "this idempotency key was used with other inputs; use a new key for another run")

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from durable.charsets import Charset, Undecodable
 from durable.values import JSON, Value
-from triggers.body import FIELD_LIMIT, UNDECLARED, Unreadable, explain_kind, parse_and_keep, read_query
+from triggers.body import AS_SENT, FIELD_LIMIT, UNDECLARED, Unreadable, explain_kind, parse_and_keep, read_query
 from triggers.urlencoded import TooManyFields, collect, split_pairs
 from triggers.webhooks.scheme import Ref
 
@@ -49,7 +49,8 @@ class Rejected(Exception):
 @dataclass(frozen=True)
 class Received:
     """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept.
-    `charset` is that of what declares none."""
+    `charset` is that of what declares none. `headers_as_sent` have the white space behind their values, if there is
+    any."""
 
     method: str
     path: str
@@ -57,17 +58,19 @@ class Received:
     headers: Pairs
     body: bytes = field(repr=False)
     charset: Charset = UNDECLARED
+    headers_as_sent: Pairs = ()
 
     @classmethod
     def of(cls, scope: Scope, body: bytes) -> Self:
         """The request of an ASGI scope, whose header values are bytes: they are kept as Latin-1."""
-        headers = [(name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in scope["headers"]]
+        sent = scope.get("extensions", {}).get(AS_SENT)
         return cls(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query_string=scope["query_string"].decode("latin-1"),
-            headers=tuple(headers),
+            headers=_decode_headers(scope["headers"]),
             body=body,
+            headers_as_sent=_decode_headers(sent["headers"]) if sent else (),
         )
 
     def header(self, name: str) -> str | None:
@@ -148,6 +151,10 @@ class Received:
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _decode_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    return tuple([(name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in pairs])
 
 
 def _only(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:

@@ -6,6 +6,7 @@ Nothing is parsed before its bytes are verified, and whatever a sender writes, n
 import base64
 import binascii
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -21,6 +22,9 @@ ITEM_LIMIT = 32
 
 ED25519_KEY_BYTES = 32
 
+_CREDENTIALS = re.compile(r"([^ \t]*)[ \t]*(.*)", re.DOTALL)
+"""A word and what follows it, whatever white space is between them."""
+
 
 def _is_any(claims: Iterable[bool]) -> bool:
     """Whether one of the claims holds; all of them are looked at, so that the time does not tell which."""
@@ -32,7 +36,8 @@ def _is_any(claims: Iterable[bool]) -> bool:
 
 def check_token(scheme: Token, request: Received, secrets: Sequence[str]) -> bytes:
     """The token that was sent, once it agrees with one of the secrets; raises `Rejected`."""
-    known = [secret.encode("utf-8", "surrogateescape") for secret in secrets if secret]
+    known = [secret.strip(" \t").encode("utf-8", "surrogateescape") for secret in secrets]
+    known = [secret for secret in known if secret]  # no header can show the white space around one
     if not known:
         raise Rejected("missing_secret", "the secret of this webhook is not set")
     sent = _sent_token(scheme, request.header(scheme.header))
@@ -44,7 +49,7 @@ def check_token(scheme: Token, request: Received, secrets: Sequence[str]) -> byt
 def _sent_token(scheme: Token, value: str | None) -> bytes:
     if not value:
         raise Rejected("missing_signature", f"the header {scheme.header} is missing")
-    word, _, rest = value.partition(" ")
+    word, rest = _CREDENTIALS.fullmatch(value).groups("")  # type: ignore[union-attr]  # it matches any text
     with suppress(ValueError):  # neither header text nor base64
         if scheme.carrier == "header":
             return value.encode("latin-1")

@@ -19,7 +19,6 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
-from durable.expressions import ExpressionError, Template
 from durable.history import Slot
 from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
 from durable.runner import Overloaded, Runner
@@ -32,13 +31,14 @@ from triggers.starting import Filtered, ensure_wanted, start_of
 from triggers.urlencoded import collect
 from triggers.webhooks import answers, cors
 from triggers.webhooks.answers import Answer
+from triggers.webhooks.dedupe import dedupe_key, former_ids, former_keys
 from triggers.webhooks.hook import Hook, Method
 from triggers.webhooks.presets import presets
 from triggers.webhooks.received import Received, Rejected, withhold
 from triggers.webhooks.route import read_parameters, read_path
 from triggers.webhooks.signature import mac
 from triggers.webhooks.unknown import UnknownPaths
-from triggers.webhooks.verifier import Verified, Verifier, bounded, credential_headers
+from triggers.webhooks.verifier import Verified, Verifier, credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
@@ -334,10 +334,13 @@ class Webhooks:
         until = arrived.at + hook.claim_for
         claims = []
         if hook.dedupe is not None:
-            key = _dedupe_key(hook.dedupe, arrival)
-            claims.append(Claim(scope, key, until, former_keys=_former_keys(hook.dedupe, arrival, key)))
-        elif verified.key is not None:
-            claims.append(Claim(scope, verified.key, until))
+            key = dedupe_key(hook.dedupe, arrival)
+            claims.append(
+                Claim(scope, key, until, former_keys=former_keys(hook.dedupe, arrival, arrived.received, key))
+            )
+        elif (key_of_sender := verified.key) is not None:
+            former = former_ids(hook.verifier.scheme, arrived.received, key_of_sender)
+            claims.append(Claim(scope, key_of_sender, until, former_keys=former))
         if verified.replay_key is not None:
             claims.append(Claim(f"{scope}#replay", verified.replay_key, until))
         return claims
@@ -390,24 +393,6 @@ def _scope_of(hook: Hook, arrival: dict[str, JSON]) -> str:
     return "/".join([hook.name, *(f"{name}={str(value).replace('/', '//')}" for name, value in values)])
 
 
-def _former_keys(template: Template, arrival: dict[str, JSON], key: str) -> tuple[str, ...]:
-    """The key as it was made where names that came several times were joined by commas: until 0.1.0, so that a repeat
-    counts as one also across that change."""
-    repeated = [name for name in ("query", "headers") if list in map(type, _mapping(arrival[name]).values())]
-    if not repeated:
-        return ()
-    with contextlib.suppress(Unreadable):
-        former = _dedupe_key(template, {**arrival, **{name: _joined(arrival[name]) for name in repeated}})
-        return () if former == key else (former,)
-    return ()
-
-
-def _joined(values: JSON) -> JSON:
-    return {
-        name: ", ".join(map(str, each)) if isinstance(each, list) else each for name, each in _mapping(values).items()
-    }
-
-
 def _mapping(value: JSON) -> dict[str, JSON]:
     assert isinstance(value, dict)
     return value
@@ -416,16 +401,6 @@ def _mapping(value: JSON) -> dict[str, JSON]:
 def _repeated(received: Received, names: Collection[str]) -> str | None:
     seen = [name for name, _ in received.headers if name in names]
     return next((name for name in seen if seen.count(name) > 1), None)
-
-
-def _dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
-    try:
-        key, _ = template.render({"trigger": arrival})
-    except ExpressionError as error:
-        raise Unreadable(f"the delivery has no dedupe key: {error}") from None
-    if key is None or key == "":
-        raise Unreadable("the delivery has no dedupe key: its expression gives nothing")
-    return bounded(key if isinstance(key, str) else Value.of(key).text)
 
 
 def _settled(record: "asyncio.Future[None]") -> None:
