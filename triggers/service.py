@@ -64,6 +64,7 @@ class Service:
 
     settings: Settings
     url: str
+    local_url: str
     data: Path
     key_file: Path | None
     folder: Folder
@@ -155,6 +156,7 @@ async def compose(
         yield Service(
             settings=settings,
             url=url,
+            local_url=_reached(address),
             data=data,
             key_file=key_file,
             folder=folder,
@@ -264,9 +266,13 @@ def _end(error: BaseException) -> None:
 
 
 def _local_url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://{_bracketed(reached)}:{port}"
+    return _reached(listener.getsockname()[:2])
+
+
+def _reached(address: tuple[str, int]) -> str:
+    """Where this machine reaches a service that listens there."""
+    host, port = address
+    return f"http://{_bracketed({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host))}:{port}"
 
 
 def _bracketed(host: str) -> str:

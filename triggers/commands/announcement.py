@@ -1,7 +1,10 @@
 """What a service says when it has started: where it listens, what it serves, and a request to try."""
 
+import json
 import shlex
 import sys
+from urllib.parse import urlencode
+from uuid import uuid4
 
 from rich.text import Text
 
@@ -9,17 +12,19 @@ from durable import __version__
 from durable.secrets import SecretMissing, fill
 from triggers.commands.output import console
 from triggers.commands.problems import Checked, print_problems
+from triggers.commands.sample import SampleDelivery, make_sample
 from triggers.service import Service
 from triggers.webhooks.hook import Hook
+from triggers.webhooks.scheme import Ref
 from triggers.webhooks.signature import sign
-
-SAMPLE_BODY = '{"name": "Ada"}'
 
 
 def announce(service: Service) -> None:
     """Say it on standard output, and what is wrong with connections and pipelines on standard error."""
     out = console()
-    out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.url, "bold")))
+    out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.local_url, "bold")))
+    if service.settings.public_url:
+        out.print(f"  public    {service.url}   (public_url: a proxy has to lead from there to here)", soft_wrap=True)
     for hook in service.folder.hooks:
         methods = " ".join(sorted(hook.methods))
         where = f"{service.url}/hooks{hook.path}"
@@ -28,26 +33,72 @@ def announce(service: Service) -> None:
     connections = [service.folder.connections] if service.folder.connections else []
     checked: list[Checked] = [*connections, service.folder.unread, *service.folder.files]
     print_problems(checked, console(err=True), is_in_shell=False)
-    if command := next(filter(None, (_curl(service, hook) for hook in service.folder.hooks)), None):
-        out.print(f"Try it:\n  {command}", soft_wrap=True)
+    if example := next(filter(None, (_example(service, hook) for hook in service.folder.hooks)), None):
+        out.print(f"Try it:\n  {example}", soft_wrap=True)
     sys.stdout.flush()
 
 
-def _curl(service: Service, hook: Hook) -> str | None:
-    """A signed request that the webhook takes, for schemes whose signature does not age."""
+def _example(service: Service, hook: Hook) -> str | None:
+    """A request that the webhook takes, and below it what a second one is; None for schemes whose signature ages and
+    for those that send the secret itself."""
     scheme = hook.verifier.scheme
-    if "{" in hook.path or "POST" not in hook.methods or scheme is None or getattr(scheme, "ts", None):
+    if "POST" not in hook.methods or (scheme and (scheme.kind == "token" or getattr(scheme, "ts", None))):
         return None
-    if scheme.kind == "token":
-        return None  # it would print the secret itself
+    id = f"try-{uuid4().hex[:8]}"
+    sample = make_sample(hook, id)
+    if sample is None:
+        return None
+    body = json.dumps(sample.body, ensure_ascii=False)
     try:
-        secret = str(fill(None, hook.secrets[0], service.secrets)[0])
+        headers = _headers(service, hook, sample, body, id)
     except SecretMissing:
         return None
-    where = {"path": f"/hooks{hook.path}", "public_url": hook.verifier.public_url}
-    headers = sign(scheme, secret, SAMPLE_BODY.encode(), 0, id="try-1", **where)
-    given = [
-        f"-H {shlex.quote(f'{name}: {value}')}"
-        for name, value in {"content-type": "application/json", **headers}.items()
-    ]
-    return " ".join(["curl", "-X POST", f"{service.url}/hooks{hook.path}", *given, "-d", shlex.quote(SAMPLE_BODY)])
+    query = f"?{urlencode(sample.query)}" if sample.query else ""
+    given = [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
+    where = shlex.quote(f"{service.local_url}/hooks{sample.path}{query}")
+    command = " ".join(["curl", "-X POST", where, *given, "-d", shlex.quote(body)])
+    return f"{command}\n{_note(hook)}"
+
+
+def _headers(service: Service, hook: Hook, sample: SampleDelivery, body: str, id: str) -> dict[str, str]:
+    """What the request carries, signed; raises `SecretMissing`."""
+    scheme = hook.verifier.scheme
+    headers = {"content-type": "application/json", **sample.headers}
+    if scheme is None:
+        return headers
+    secret = str(fill(None, hook.secrets[0], service.secrets)[0])
+    signed = sign(
+        scheme,
+        secret,
+        body.encode(),
+        0,
+        id=id,
+        type=sample.type or "",
+        path=f"/hooks{sample.path}",
+        query_string=urlencode(sample.query),
+        public_url=hook.verifier.public_url,
+    )
+    return {**{name: value for name, value in headers.items() if name.lower() not in signed}, **signed}
+
+
+def _note(hook: Hook) -> str:
+    """What becomes of the same request sent again."""
+    days = hook.claim_for / 86_400_000
+    within = f"within {days:g} d" if days >= 1 else f"within {hook.claim_for / 3_600_000:g} h"
+    if not (key := _key(hook)):
+        again = "starts another run, as nothing tells its deliveries apart; 'dedupe: {key: …}' would"
+        return f"  Sent again, it {again}."
+    told = "it starts nothing, and the answer has the ids of the first"
+    return f"  Sent again {within}, it is a duplicate: {told}. It is another delivery where {key} is another."
+
+
+def _key(hook: Hook) -> str | None:
+    """What the webhook tells its deliveries apart by."""
+    scheme = hook.verifier.scheme
+    if hook.dedupe is not None:
+        return "its 'dedupe' key"
+    if scheme and scheme.replay == "body":
+        return "its body"
+    if scheme and isinstance(ref := scheme.dedupe, Ref):
+        return f"the {ref.place} {ref.name}" if ref.place == "header" else f"{ref.name} in its {ref.place}"
+    return "what is signed" if scheme and scheme.replay else None

@@ -1,0 +1,145 @@
+"""What a service says at its start: where it is reached, and a request that its pipeline takes."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.running import ENVIRONMENT, Running, running
+from triggers.commands.announcement import announce
+from triggers.commands.sample import sample_value
+
+pytestmark = pytest.mark.anyio
+
+HOOK = """
+triggers:
+  - id: hub
+    use: webhook
+    with: {{path: "{path}", verify: {verify}{more}}}
+    {rest}
+inputs: {inputs}
+steps:
+  - {{id: note, use: transform.set, with: {{values: {{given: "{{{{ inputs }}}}"}}}}}}
+"""
+GITHUB = '{preset: github, secret: "{{ secrets.HOOK }}"}'
+HMAC = '{preset: hmac, header: x-signature, secret: "{{ secrets.HOOK }}"}'
+
+
+def _hook(
+    *, verify: str = HMAC, path: str = "/try", rest: str = "", inputs: str = "{}", more: str = ""
+) -> dict[str, str]:
+    return {"tried": HOOK.format(path=path, verify=verify, rest=rest, inputs=inputs, more=more)}
+
+
+def _said(service: Running, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    capsys.readouterr()
+    announce(service.service)
+    return capsys.readouterr().out.splitlines()
+
+
+async def _try(lines: list[str]) -> httpx.Response:
+    """Send what the printed command sends."""
+    words = shlex.split(next(line for line in lines if line.strip().startswith("curl")))
+    headers = dict(words[index + 1].split(": ", 1) for index, word in enumerate(words) if word == "-H")
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+        return await client.post(words[3], content=words[words.index("-d") + 1].encode(), headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "given"),
+    [
+        (_hook(rest='inputs: {name: "{{ trigger.body.name }}"}', inputs="{name: {type: string}}"), {"name": "Ada"}),
+        (
+            _hook(
+                rest='inputs: {order: "{{ trigger.body }}"}',
+                inputs="{order: {type: object, properties: {id: {type: integer}, kind: {enum: [a, b]}}}}",
+            ),
+            {"order": {"id": 42, "kind": "a"}},
+        ),
+        (
+            _hook(
+                rest='inputs: {to: "{{ trigger.body.customer.mail }}", n: "{{ trigger.body.lines[0].n }}"}',
+                inputs="{to: {type: string, format: email}, n: {type: integer, minimum: 5}}",
+            ),
+            {"to": "ada@example.com", "n": 5},
+        ),
+        (
+            _hook(
+                verify=GITHUB,
+                rest="when: \"trigger.type == 'issues' and trigger.body.action == 'opened'\"",
+            ),
+            {},
+        ),
+        (_hook(rest="when: \"trigger.headers['X-Kind'] == 'b' and trigger.query.v == '2'\""), {}),
+        (_hook(rest='when: "trigger.body.test is not defined"'), {}),
+        (
+            _hook(path="/orders/{store}/{n:int}", rest='inputs: {s: "{{ trigger.path.store }}"}', inputs="{s: {}}"),
+            {"s": "store"},
+        ),
+        (_hook(verify="none", rest='inputs: {name: "{{ trigger.body.name }}"}', inputs="{name: {}}"), {"name": "Ada"}),
+    ],
+)
+async def test_the_request_to_try_is_one_that_its_pipeline_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pipeline: dict[str, str], given: dict[str, Any]
+) -> None:
+    async with running(tmp_path, pipeline) as service:
+        answer = await _try(_said(service, capsys))
+        assert answer.status_code == 202, answer.text
+        run = await service.ended(answer.json()["runs"][0])
+        assert run["status"] == "completed"
+        assert run["steps"]["note"]["output"] == {"given": given}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "note", "is_duplicate"),
+    [
+        (_hook(), "Sent again, it starts another run, as nothing tells its deliveries apart", False),
+        (_hook(verify=GITHUB), "It is another delivery where its body is another.", True),
+        (
+            _hook(more=", dedupe: {key: \"{{ trigger.headers['X-Id'] }}\", for: 12h}"),
+            "Sent again within 12 h, it is a duplicate",
+            True,
+        ),
+    ],
+)
+async def test_below_the_request_stands_what_a_second_one_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pipeline: dict[str, str], note: str, is_duplicate: bool
+) -> None:
+    async with running(tmp_path, pipeline) as service:
+        lines = _said(service, capsys)
+        assert note in lines[-1]
+        first, second = (await _try(lines)).json(), (await _try(lines)).json()
+        assert second.get("duplicate", False) is is_duplicate
+        assert (first["runs"] == second["runs"]) is is_duplicate
+        later = await _try(_said(service, capsys))
+        assert later.status_code in {200, 202}
+
+
+async def test_behind_a_public_url_it_says_where_it_really_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(tmp_path, _hook(), ENVIRONMENT, public_url="https://flows.example.com") as service:
+        lines = _said(service, capsys)
+        local = service.service.local_url
+        assert local.startswith("http://127.0.0.1:")
+        assert lines[0].endswith(f" listens on {local}")
+        assert lines[1].startswith("  public    https://flows.example.com   ")
+        assert lines[2].startswith("  webhook   POST https://flows.example.com/hooks/try ")
+        assert f" {local}/hooks/try " in next(line for line in lines if "curl" in line)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "string", "minLength": 6}, "textxx"),
+        ({"type": ["null", "integer"], "maximum": 0}, 0),
+        ({"const": "x"}, "x"),
+        ({"type": "array", "items": {"type": "boolean"}}, [True]),
+        ({"type": "object", "required": ["email"]}, {"email": "ada@example.com"}),
+        (None, "a thing"),
+    ],
+)
+def test_a_sample_fits_its_schema(schema: Any, value: Any) -> None:
+    assert sample_value(schema, "thing" if schema is None else "text") == value
