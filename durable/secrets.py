@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from durable.history import SecretName, Slot
 from durable.redactor import Redactor
+from durable.service_links import is_of_service
 from durable.values import JSON
 
 PREFIX = "WAYPOST_SECRET_"
@@ -58,11 +59,15 @@ class Secrets:
 
     def names(self) -> tuple[str, ...]:
         """The names that are set, in order, whether or not their files can be read."""
-        variables = (name.removeprefix(PREFIX) for name in self._environment if name.startswith(PREFIX))
+        environment = self._environment
+        own = [name for name in environment if name.startswith(PREFIX) and not is_of_service(name, environment)]
+        variables = (name.removeprefix(PREFIX) for name in own)
         return tuple(sorted({name.removesuffix("_FILE") for name in variables} - {""}))
 
     def _read(self, name: str) -> str:
         variable = PREFIX + name
+        if is_of_service(variable, self._environment):
+            raise SecretMissing(name, "is not set (the variable of its name is Kubernetes' own, for a service)")
         if variable in self._environment and not name.endswith("_FILE"):
             return self._environment[variable]
         if f"{variable}_FILE" in self._environment:

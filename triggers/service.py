@@ -95,6 +95,12 @@ async def compose(
     has only those that begin in it."""
     secrets = Secrets(environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
+    if settings.service_links:
+        log.info(
+            "%s are ignored: Kubernetes or Docker set them for a service of that name (`enableServiceLinks: false` in "
+            "the pod turns that off)",
+            ", ".join(settings.service_links),
+        )
     for warning in settings.unknown:
         log.warning("%s", warning)
     offered = actions(connectors)

@@ -28,6 +28,7 @@ from pydantic_core import ErrorDetails
 
 from durable.language.pipeline import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
+from durable.service_links import is_link, is_of_service
 from triggers.limits import Rate
 from triggers.place import KEY_FILE, SETTINGS_FILE
 
@@ -182,14 +183,22 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         "info", description="The least level that is logged: debug, info, warning or error."
     )
     _unknown: tuple[str, ...] = PrivateAttr(())
+    _links: tuple[str, ...] = PrivateAttr(())
 
     @property
     def unknown(self) -> tuple[str, ...]:
         return self._unknown
 
+    @property
+    def service_links(self) -> tuple[str, ...]:
+        """The variables that Kubernetes or Docker set for a service of a name like ours; they are no settings."""
+        return self._links
+
     @classmethod
     def load(cls, config: Path, environment: Mapping[str, str], overrides: Mapping[str, object]) -> Self:
         """Read them; raises `SettingsError`. A variable that is empty and an override of None count as unset."""
+        links = _service_links(environment)
+        environment = {name: value for name, value in environment.items() if name not in links}
         given = _from_file(config / SETTINGS_FILE) | _from_environment(environment) | _from_options(overrides)
         problems = [_unknown_setting(name, each.where) for name, each in given.items() if name not in cls.model_fields]
         if problems:
@@ -199,6 +208,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         except ValidationError as error:
             raise SettingsError("\n".join(_problem(each, given) for each in error.errors())) from None
         settings._unknown = tuple(_unknown_variables(environment))
+        settings._links = links
         return settings
 
 
@@ -255,6 +265,13 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX) and variable not in known:
             yield f"{variable} is no setting{_meant(variable.removeprefix(PREFIX).lower(), _variable)}"
+
+
+def _service_links(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that are no settings, but describe a service. What looks like one may well be a secret."""
+    named = sorted(name for name in environment if name.startswith(PREFIX))
+    secrets = {name for name in named if name.startswith(SECRET_PREFIX) and not is_of_service(name, environment)}
+    return tuple(name for name in named if is_link(name, environment[name]) and name not in secrets)
 
 
 def _meant(name: str, written: Callable[[str], str]) -> str:
