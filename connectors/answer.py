@@ -40,9 +40,12 @@ class Answer:
     def json(self) -> JSON:
         """The body as JSON; raises `durable.values.NotJSON`."""
         try:
-            return values.decode(json_in_utf_8(self.body, self.media_type.charset or UTF_8))
+            body = json_in_utf_8(self.body, self.media_type.charset or UTF_8)
         except Undecodable as error:
             raise NotJSON(str(error)) from None
+        if values.has_too_many_values(body):
+            raise NotJSON(f"it has more than {values.VALUES_LIMIT:,} values")
+        return values.decode(body)
 
     def text(self) -> str | None:
         """The body as text; None if it is no text."""

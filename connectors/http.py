@@ -9,6 +9,7 @@ ignores that key and a second effect would hurt, the step says `on_crash: park`.
 With a connection a step's URL is joined to its `base_url`. What the connection adds is sent there, and nowhere else.
 """
 
+import asyncio
 import base64
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -28,11 +29,14 @@ from connectors.url import RELATIVE, add_params, ensure_written, parse_url
 from durable.action import URL, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
-from durable.values import JSON, NESTING_LIMIT, NotJSON, check
+from durable.values import JSON, NESTING_LIMIT, NotJSON, is_deeper
 
 Parameter: TypeAlias = Secret | int | float | bool | None
 BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
 
+
+LARGE = 256 * 1024
+"""Bytes of an answer whose reading takes milliseconds."""
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
 """Levels of an answer's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
@@ -233,7 +237,11 @@ async def _performed(context: Context, method: str, target: Target) -> Reply:
         answer, target = await _redirected(client, context, method, target, answer)
     if not _is_expected(answer, method, target):
         raise failure.of_answer(answer, where(method, parse_url(target.url)))
-    return _reply(context, answer)
+    context.stop_timeout()
+    reply = _reply(context, answer)
+    if len(answer.body) > LARGE:
+        await asyncio.sleep(0)  # to read it took a turn of the event loop
+    return reply
 
 
 async def _redirected(
@@ -321,6 +329,7 @@ def _body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
 def _shallow(answer: Answer) -> JSON:
     """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, nobody needs to look."""
     body = answer.json()
-    if answer.body.count(b"[") + answer.body.count(b"{") > LEVEL_LIMIT:
-        check(body, LEVEL_LIMIT)
+    is_perhaps_deep = answer.body.count(b"[") + answer.body.count(b"{") > LEVEL_LIMIT
+    if is_perhaps_deep and is_deeper(body, LEVEL_LIMIT):
+        raise NotJSON(f"it is nested deeper than {LEVEL_LIMIT} levels")
     return body

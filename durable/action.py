@@ -138,6 +138,11 @@ class Context:
         finally:
             self.timer.resume(what)
 
+    def stop_timeout(self) -> None:
+        """The answer is there: what is left to do is our own work, which no timeout cuts off."""
+        if self.timer:
+            self.timer.cancel()
+
     def close(self) -> None:
         self.is_open = False
 
@@ -153,6 +158,10 @@ class Timer(Protocol):
 
     def resume(self, what: str) -> None:
         """Let the clock go on, once it waits for nothing more."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the clock for good."""
         ...
 
 

@@ -67,6 +67,11 @@ class Redactor:
         for value in values:
             self.learn(value)
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether there is anything to take out."""
+        return bool(self._known)
+
     def learn(self, value: str) -> None:
         """Redact this value too, from now on."""
         if not value or value in self._known:

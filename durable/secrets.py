@@ -92,19 +92,19 @@ def _read_file(name: str, path: Path) -> str:
 
 
 def fill(value: JSON, slots: Sequence[Slot], secrets: Secrets) -> tuple[JSON, frozenset[str]]:
-    """The JSON, copied if there are slots, with the secrets in them, and their values; raises `SecretMissing`.
+    """The JSON with the secrets in its slots, and their values; raises `SecretMissing`.
 
     Nothing but the slots is looked at: what the JSON itself says is data. In a mapping a slot's place need not exist.
     """
     if not slots:
         return value, frozenset()
-    filled = _copied(value)
+    filled = value
     used: set[str] = set()
     for slot in slots:
         known = {part.secret: secrets.get(part.secret) for part in slot.parts if isinstance(part, SecretName)}
         used.update(known.values())
         text = "".join(part if isinstance(part, str) else _spell(known[part.secret], part) for part in slot.parts)
-        filled = _placed(filled, slot.pointer, text)
+        filled = _place(filled, slot.pointer, text)
     return filled, frozenset(used)
 
 
@@ -112,26 +112,15 @@ def _spell(value: str, reference: SecretName) -> str:
     return quote(value, safe="") if reference.is_encoded else value
 
 
-def _copied(value: JSON) -> JSON:
-    match value:
-        case dict():
-            return {key: _copied(item) for key, item in value.items()}
-        case list():
-            return [_copied(item) for item in value]
-        case _:
-            return value
-
-
-def _placed(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:
-    """Put the text into the value, in place, and return what then stands there."""
+def _place(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:
+    """A copy of the value with the text at that place; what is beside the way to it is not copied."""
     if not pointer:
         return text
     key, *rest = pointer
     match value, key:
         case dict(), str():
-            value[key] = _placed(value.get(key), rest, text)
+            return {**value, key: _place(value.get(key), rest, text)}
         case list(), int() if 0 <= key < len(value):
-            value[key] = _placed(value[key], rest, text)
+            return [*value[:key], _place(value[key], rest, text), *value[key + 1 :]]
         case _:
             raise LookupError(f"the input has no {key!r} in which a secret could stand")
-    return value

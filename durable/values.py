@@ -21,6 +21,9 @@ INLINE_LIMIT = 32 * 1024
 NESTING_LIMIT = 200
 """Levels of lists and mappings that a JSON value may have."""
 
+VALUES_LIMIT = 200_000
+"""Values in one JSON text from outside. To decode, check and encode so many takes less than 50 ms each."""
+
 _ABSENT = msgspec.Raw(b"")
 _SCALARS = frozenset({int, bool, type(None)})
 
@@ -112,6 +115,37 @@ def decode(data: bytes | str | msgspec.Raw) -> JSON:
         sent = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
         raise NotJSON(explain(sent, str(error))) from None
     return result
+
+
+def has_too_many_values(data: bytes) -> bool:
+    """Whether a JSON text has more than `VALUES_LIMIT` values, found out without decoding it.
+
+    Each value but the first of its list or mapping has a comma before it, and each list and mapping a bracket. Only
+    where texts may have brought the number about are they left out of the count.
+    """
+    if _separators(data) <= VALUES_LIMIT:
+        return False
+    if data.count(b'"') > 4 * VALUES_LIMIT:  # a key and a value have four
+        return True
+    outside = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
+    return _separators(b"".join(outside)) > VALUES_LIMIT
+
+
+def is_deeper(value: JSON, levels: int) -> bool:
+    """Whether lists and mappings are nested deeper than `levels`."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+    return bool(level)
+
+
+def _separators(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def check(value: JSON, levels: int = NESTING_LIMIT) -> None:

@@ -28,7 +28,17 @@ from durable.charsets import (
 )
 from durable.language.problem import quoted
 from durable.media_type import FORM, MediaType, parse_media_type
-from durable.values import JSON, NESTING_LIMIT, NULL, NotJSON, Value, decode
+from durable.values import (
+    JSON,
+    NESTING_LIMIT,
+    NULL,
+    VALUES_LIMIT,
+    NotJSON,
+    Value,
+    decode,
+    has_too_many_values,
+    is_deeper,
+)
 from triggers.urlencoded import RawPairs, TooManyFields, UndecodableField, collect, decode_pairs, split_pairs
 
 FIELD_LIMIT = 1_000
@@ -202,27 +212,18 @@ def _json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
         body = json_in_utf_8(body, media.charset or default)
         if not body:
             return None, NULL
+        if has_too_many_values(body):
+            message = f"the body has more than the {VALUES_LIMIT:,} values that are accepted; send it in parts"
+            raise Unreadable(message)
         value = decode(body)
     except Undecodable as error:
         raise Unreadable(f"{_taken_for('JSON', media)}, and {error}; {_cure(is_declared=True)}") from None
     except NotJSON as error:
         raise Unreadable(f"{_taken_for('JSON', media)}, and is not: {error}") from None
     # Brackets are the upper bound of levels, and counting them costs next to nothing.
-    if body.count(b"[") + body.count(b"{") > LEVEL_LIMIT and _is_deeper(value, LEVEL_LIMIT):
+    if body.count(b"[") + body.count(b"{") > LEVEL_LIMIT and is_deeper(value, LEVEL_LIMIT):
         raise Unreadable(f"the body is nested deeper than the {LEVEL_LIMIT} levels that are accepted")
     return value, Value.encoded(body)
-
-
-def _is_deeper(value: JSON, limit: int) -> bool:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(limit):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, dict | list)
-        ]
-    return bool(level)
 
 
 # -- text and forms ---------------------------------------------------------------------------------------------------

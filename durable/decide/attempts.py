@@ -50,19 +50,21 @@ def returned(
     attempt: int,
     output: JSON,
     *,
+    encoded: Value | None = None,
     problem: str | None = None,
     started_at: int,
     at: int,
 ) -> StepCompleted | AttemptFailed:
-    """The fact that an action returned. Where the output is unfit (`problem`, no JSON, or `keep` or `undo` fail on it),
-    the effect is not repeated: the raw output is kept with the failure."""
+    """The fact that an action returned; `encoded` is the output as JSON, if that is known. Where the output is unfit
+    (`problem`, no JSON, or `keep` or `undo` fail on it), the effect is not repeated: the raw output is kept with the
+    failure."""
     node = definition.action(path)
     raw = kept = NULL
     undo: Value | None = None
     secrets: tuple[Slot, ...] = ()
     what = "the action's output"
     try:
-        raw = kept = Value.of(output)
+        raw = kept = encoded or Value.of(output)
         if problem:
             raise NotJSON(problem)
         if node.keep or node.undo:

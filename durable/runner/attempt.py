@@ -14,15 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from durable import metrics
 from durable.action import Action, ActionError, ConnectionMissing, Context
 from durable.decide import raised, returned
-from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition
+from durable.definition import Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
 from durable.journal import RunUnreadable
 from durable.links import log_fields
 from durable.path import key
 from durable.redactor import Redactor
+from durable.runner.output import Output, list_problems, settle
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill
-from durable.values import JSON, NotJSON, PayloadMissing, Value, check
+from durable.values import NotJSON, PayloadMissing, Value, check
 
 log = logging.getLogger("waypost.run")
 
@@ -227,20 +228,21 @@ class Attempt:
             return self._raised(_unknown(error, redact))
         finally:
             timer.cancel()
-        plain, problem = _plain(action, output, redact)
+        settled = await settle(action, output, redact)
         try:
-            return await loaded(partial(self._returned, plain, problem), self._bench.payload)
+            return await loaded(partial(self._returned, settled), self._bench.payload)
         except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened
-            return self._returned(plain, f"what follows the action failed: {error}")
+            return self._returned(settled._replace(problem=f"what follows the action failed: {error}"))
 
-    def _returned(self, output: JSON, problem: str | None) -> StepCompleted | AttemptFailed:
+    def _returned(self, output: Output) -> StepCompleted | AttemptFailed:
         return returned(
             self._definition,
             self._state,
             self.path,
             self.number,
-            output,
-            problem=problem,
+            output.plain,
+            encoded=output.encoded,
+            problem=output.problem,
             started_at=self.started_at,
             at=self._bench.now(),
         )
@@ -253,38 +255,10 @@ class Attempt:
 
     def _unfit_input(self, redact: Redactor, error: ValidationError) -> Fact:
         """An input that its own code refuses fails the step; one that was recorded under other code pauses the run."""
-        message = redact.text(f"input of {self._node.spec.use}: {_listed(error)}")
+        message = redact.text(f"input of {self._node.spec.use}: {list_problems(error)}")
         if self._is_recorded:
             return self._refused(message)
         return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
-
-
-def _plain(action: Action, output: "BaseModel | JSON", redact: Redactor) -> tuple[JSON, str | None]:
-    """The output as JSON without secrets, and what is wrong with it; an output that is no JSON is lost but for that."""
-    problem = None
-    try:
-        if action.output is not None and not isinstance(output, action.output):
-            output, problem = _modelled(action.output, output)
-        plain = output.model_dump(mode="json", by_alias=True) if isinstance(output, BaseModel) else output
-        check(plain)
-        return redact.value(plain), problem and redact.text(problem)
-    except Exception as error:  # noqa: BLE001  # a plugin's model may raise anything; the effect has happened
-        return None, redact.text(f"the action's output is no JSON: {error}")
-
-
-def _modelled(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseModel | JSON, str | None]":
-    try:
-        return model.model_validate(output), None
-    except ValidationError as error:
-        return output, _listed(error)
-
-
-def _listed(error: ValidationError) -> str:
-    """Every problem with its place, without the offending values (they may be secret)."""
-    problems = error.errors(include_input=False, include_context=False, include_url=False)[:PROBLEMS_LIMIT]
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"[:PROBLEM_LENGTH] for problem in problems
-    )
 
 
 def _redacted(error: ActionError, redact: Redactor) -> ActionError:

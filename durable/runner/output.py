@@ -1,0 +1,98 @@
+"""What an action returned, made into what is kept of it: JSON, encoded once, without secrets.
+
+Where the output is large, others get their turn between the steps of that. A thread would not help: each step is one
+call that holds the interpreter's lock.
+"""
+
+import asyncio
+import time
+from typing import NamedTuple, TypeVar
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from durable.action import Action
+from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
+from durable.redactor import Redactor, Slices
+from durable.values import JSON, NULL, Value, check
+
+TURN = 0.005
+"""Seconds of work after which others get their turn."""
+
+Result = TypeVar("Result")
+
+
+class Output(NamedTuple):
+    """An output as JSON, the same encoded, and what is wrong with it."""
+
+    plain: JSON
+    encoded: Value
+    problem: str | None = None
+
+
+async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redactor) -> Output:
+    """The output of an action without secrets. One that is no JSON is lost but for what is wrong with it."""
+    until = time.perf_counter() + TURN
+    try:
+        plain, problem = _dump(action, returned)
+        if time.perf_counter() > until:
+            until = await _take_turn()
+        check(plain)
+        if time.perf_counter() > until:
+            until = await _take_turn()
+        data = msgspec.json.encode(plain)
+        if time.perf_counter() > until:
+            until = await _take_turn()
+        if redactor.knows_any and await _take_turns(redactor.is_in(data.decode())):
+            plain = await _take_turns(redactor.value_in_slices(plain))
+            data = msgspec.json.encode(plain)
+            until = await _take_turn()
+        encoded = Value.encoded(data)
+        if time.perf_counter() > until:
+            await _take_turn()
+        return Output(plain, encoded, problem and redactor.text(problem))
+    except Exception as error:  # noqa: BLE001  # a plugin's model may raise anything; the effect has happened
+        return Output(None, NULL, redactor.text(f"the action's output is no JSON: {error}"))
+
+
+async def _take_turn() -> float:
+    """Let others have their turn; until when the next one is."""
+    await asyncio.sleep(0)
+    return time.perf_counter() + TURN
+
+
+async def _take_turns(slices: Slices[Result]) -> Result:
+    """The result of work in slices, between which others get their turn."""
+    until = time.perf_counter() + TURN
+    while True:
+        try:
+            next(slices)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # typeshed has no type for it
+        if time.perf_counter() > until:
+            until = await _take_turn()
+
+
+def _dump(action: Action, returned: "BaseModel | JSON") -> tuple[JSON, str | None]:
+    problem = None
+    if action.output is not None and not isinstance(returned, action.output):
+        returned, problem = _model(action.output, returned)
+    if isinstance(returned, BaseModel):
+        dumped: JSON = returned.model_dump(mode="json", by_alias=True)
+        return dumped, problem
+    return returned, problem
+
+
+def _model(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseModel | JSON, str | None]":
+    try:
+        return model.model_validate(output), None
+    except ValidationError as error:
+        return output, list_problems(error)
+
+
+def list_problems(error: ValidationError) -> str:
+    """Every problem with its place, without the offending values (they may be secret)."""
+    problems = error.errors(include_input=False, include_context=False, include_url=False)[:PROBLEMS_LIMIT]
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"[:PROBLEM_LENGTH] for problem in problems
+    )
