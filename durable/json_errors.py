@@ -29,7 +29,8 @@ def explain(data: bytes, reason: str) -> str:
     if "out of range" in reason:
         where = reason.partition(" - at ")[2].strip("`")
         at = f" at {where}" if where else ""
-        return f"a number{at} is out of range: integers have 64 bits and others are below 1.8e308; send it as a text"
+        limit = "has more than 4300 digits" if reason.startswith("Integer") else "is larger than 1.8e308"
+        return f"a number{at} {limit}; send it as a text"
     found = _BYTE.search(reason)
     return _malformed(data, reason, int(found[1])) if found else reason
 

@@ -219,11 +219,20 @@ def _json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
     except Undecodable as error:
         raise Unreadable(f"{_taken_for('JSON', media)}, and {error}; {_cure(is_declared=True)}") from None
     except NotJSON as error:
-        raise Unreadable(f"{_taken_for('JSON', media)}, and is not: {error}") from None
+        raise Unreadable(f"{_taken_for('JSON', media)}, and is not: {error}{_passed_over(media)}") from None
     # Brackets are the upper bound of levels, and counting them costs next to nothing.
     if body.count(b"[") + body.count(b"{") > LEVEL_LIMIT and is_deeper(value, LEVEL_LIMIT):
         raise Unreadable(f"the body is nested deeper than the {LEVEL_LIMIT} levels that are accepted")
     return value, Value.encoded(body)
+
+
+def _passed_over(media: MediaType) -> str:
+    """A remark on a declared charset that is not known: JSON is read in UTF-8 then."""
+    try:
+        find_charset(media.charset or UTF_8)
+    except UnknownCharset as unknown:
+        return f"; {unknown}"
+    return ""
 
 
 # -- text and forms ---------------------------------------------------------------------------------------------------
@@ -269,7 +278,7 @@ def _form(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
 
 def _declared_in(pairs: RawPairs) -> Charset | None:
     """The charset that one of the form's fields says, if it is one of a form."""
-    said = dict(reversed(pairs))
+    said = {name.lower(): value for name, value in reversed(pairs)}
     for name in _CHARSET_FIELDS:
         with contextlib.suppress(UnknownCharset):
             charset = find_charset(said.get(name, b"").decode("ascii", "replace"))

@@ -69,9 +69,9 @@ class AdmissionCheck:
             beside={"when": BESIDE, "inputs": BESIDE},
         )
         path = mapped(trigger.get("with")).get("path")
-        if use == "webhook" and isinstance(path, str) and path.startswith("/hooks/"):
+        if use == "webhook" and isinstance(path, str) and f"{path}/".startswith("/hooks/"):
             what = f"the webhook is served at /hooks{path}: a path begins below /hooks"
-            hint = f"write {path.removeprefix('/hooks')}, unless that is meant"
+            hint = f"write {path.removeprefix('/hooks') or '/…'}, unless that is meant"
             self._findings.add((*pointer, "with", "path"), what, hint, severity="warning")
         key = mapped(mapped(trigger.get("with")).get("dedupe")).get("key")
         self._texts.constant(key, (*pointer, "with", "dedupe", "key"), scope, "all deliveries count as one")

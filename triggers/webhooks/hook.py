@@ -69,6 +69,10 @@ class Webhook(TriggerInputs):
             raise ValueError("a path ends before ? and #; what follows them is read with {{ trigger.query.NAME }}")
         if has_dots(path):
             raise ValueError("`.` and `..` are no parts of a path; take them out")
+        try:
+            compile_route(path)
+        except (ValueError, AssertionError) as error:  # a name that is there twice; a kind of parameter that is none
+            raise ValueError(f"{error}; write each part that varies as {{name}}, with a name of its own") from None
         return path
 
     @field_validator("cors")

@@ -1,0 +1,69 @@
+"""The paths that a webhook's trigger can have, and the keys beside them, are checked when the file is loaded."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from triggers.webhooks.hook import Webhook
+from triggers.webhooks.route import compile_route, read_path
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"path": "/a?b=1"}, "a path ends before"),
+        ({"path": "/a#b"}, "a path ends before"),
+        ({"path": "/a/../b"}, "no parts of a path"),
+        ({"path": "/./b"}, "no parts of a path"),
+        ({"path": "/{a}/{a}"}, "Duplicated param name a"),
+        ({"path": "/{a:text}"}, "Unknown path convertor 'text'"),
+        ({"charset": "klingon"}, "'klingon' is no charset"),
+        ({"charset": "utf-16"}, "'utf-16' is no charset of forms and texts"),
+        ({"cors": ["shop.example"]}, "'shop.example' is no origin; write scheme and host"),
+        ({"cors": ["https://shop.example/"]}, "is no origin"),
+        ({"cors": ["https://u:p@shop.example"]}, "is no origin"),
+        ({"cors": ["*"]}, "is no origin"),
+        ({"cors": []}, "at least 1"),
+        ({"methods": ["HEAD"]}, "'GET'"),
+    ],
+)
+def test_what_can_never_match_is_refused_with_its_cure(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said.replace("?", r"\?")):
+        Webhook.model_validate({"path": "/x", "verify": "none"} | given)
+
+
+def test_an_origin_is_kept_as_browsers_send_it() -> None:
+    origins = ["HTTPS://Shop.Example:443", "http://localhost:80", "http://[::1]:3000", "null", "capacitor://localhost"]
+    read = Webhook.model_validate({"path": "/x", "verify": "none", "cors": origins}).cors
+    assert read == ["https://shop.example", "http://localhost", "http://[::1]:3000", "null", "capacitor://localhost"]
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "found"),
+    [
+        ("/one", "/one", {}),
+        ("/one", "/%6f%6E%65", {}),
+        ("/one", "/one\n", None),
+        ("/one", "/one%0A", None),
+        ("/one", "/One", None),
+        ("/café", "/caf%C3%A9", {}),
+        ("/caf%C3%A9", "/caf%c3%a9", {}),
+        ("/café", "/caf%E9", None),
+        ("/a b+c", "/a%20b%2Bc", {}),
+        ("/a%2Fb", "/a%2fb", {}),
+        ("/a%2Fb", "/a/b", None),
+        ("/x-{id}.json", "/x-1%2E2.json", {"id": "1.2"}),
+        ("/all/{rest:path}", "/all/a/b%20c", {"rest": "a/b c"}),
+        ("/all/{rest:path}", "/all/../b", None),
+        ("/{n:int}", "/12", {"n": "12"}),
+        ("/{n:int}", "/1%0A", None),
+        ("/{a}/{b}", "/1/%2E%2E", None),
+        ("/{a}/{b}", "//2", None),
+        ("/", "/", {}),
+    ],
+)
+def test_a_path_matches_in_full_part_by_part(path: str, raw: str, found: dict[str, str] | None) -> None:
+    readable = read_path(raw)
+    match = None if readable is None else compile_route(path).fullmatch(readable)
+    assert (None if match is None else match.groupdict()) == found
