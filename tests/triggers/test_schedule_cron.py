@@ -1,15 +1,17 @@
 """Cron lines fire as Unix means them, in every zone, also where clocks are put forward or back."""
 
 import random
+import re
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.triggers.schedule_year import LINES, ZONES, Oracle, compare, foretold, minutes
 from triggers.schedules.cron import ALIASES, Cron
+from triggers.schedules.timing import Every, zone_named
 
 MIDNIGHT_ZONES = ("America/Santiago", "Africa/Casablanca", "Antarctica/Troll")
 """Clocks that change at midnight, for Ramadan, and by two hours."""
@@ -111,7 +113,7 @@ def test_an_alias_means_its_line(alias: str, line: str) -> None:
         ("0 0 */31 * 1#5", "never comes"),
         ("61 * * * *", "the minute cannot be '61'; write 0 to 59"),
         ("0 0 ? * *", "the day of the month cannot be '?'; write * for any"),
-        ("0 22-4 * * *", "a range goes up, within 0 to 23; one that goes past the end is two: 22-23,0-4"),
+        ("0 22-4 * * *", "a range goes up; write 22-23,0-4"),
         ("H * * * *", "'window: 10m'"),
         ("0 9 * * 8", "the day of the week cannot be '8'"),
         ("* * * *", "has 4 fields; a cron line has five fields"),
@@ -119,7 +121,7 @@ def test_an_alias_means_its_line(alias: str, line: str) -> None:
         ("", "has 0 fields"),
         ("*/0 * * * *", "the minute cannot be '*/0'"),
         ("@dayly", "there is no '@dayly'; did you mean '@daily'"),
-        ("@every 5m", "write 'every: 15m'"),
+        ("@every 5m", "write 'every: 5m'"),
         ("@reboot", "there is no '@reboot'; known: @annually"),
         ("1," * 150 + "1 * * * *", "at most 200 characters"),
         ("٣ * * * *", "the minute cannot be"),
@@ -129,3 +131,112 @@ def test_a_line_that_is_none_says_what_to_write(line: str, said: str) -> None:
     with pytest.raises(ValueError) as refused:
         Cron.parse(line)
     assert said in str(refused.value)
+
+
+# -- what is read as meant, and what is refused with the right cure ---------------------------------------------------
+
+
+def _days(line: str) -> str:
+    """The days of the week on which a line fires, from Monday 2026-05-04 on."""
+    after = int(datetime(2026, 5, 3, 23, 59, tzinfo=UTC).timestamp()) * 1_000
+    week = takewhile(lambda fire: fire < after + 7 * 86_400_000, Cron.parse(line).fires(after))
+    return " ".join(datetime.fromtimestamp(fire / 1_000, UTC).strftime("%a") for fire in week)
+
+
+@pytest.mark.parametrize(
+    ("field", "days"),
+    [
+        ("MON-SUN", "Mon Tue Wed Thu Fri Sat Sun"),
+        ("FRI-SUN", "Fri Sat Sun"),
+        ("fri-sun", "Fri Sat Sun"),
+        ("5-0", "Fri Sat Sun"),
+        ("5-7", "Fri Sat Sun"),
+        ("SAT-SUN,WED", "Wed Sat Sun"),
+        ("MON-SUN/2", "Mon Wed Fri Sun"),
+        ("FRI-SUN/2", "Fri Sun"),
+        ("SUN-TUE", "Mon Tue Sun"),
+        ("0-7", "Mon Tue Wed Thu Fri Sat Sun"),
+        ("7", "Sun"),
+        ("SUN", "Sun"),
+    ],
+)
+def test_a_week_may_end_on_sunday(field: str, days: str) -> None:
+    assert _days(f"0 9 * * {field}") == days
+
+
+@pytest.mark.parametrize("line", ["\t0  9\t* * mon-fri ", "0 9 * * Mon-Fri", "0 9 * * 1-5"])
+def test_blanks_and_small_letters_change_nothing(line: str) -> None:
+    assert _days(line) == "Mon Tue Wed Thu Fri"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("*/90 * * * *", "goes past the end of the minute; write 'every: 90m' in the place of 'cron'"),
+        ("0 */36 * * *", "write 'every: 36h' in the place of 'cron'"),
+        ("*/90 * * * * *", "write 'every: 90s' in the place of 'cron'"),
+        ("0 0 */32 * *", "write 'every: 32d' in the place of 'cron'"),
+        ("0 0 1 */13 *", "write the values themselves, such as 1,7"),
+        ("0-30/40 * * * *", "write 0, which is all that it means"),
+        ("5/90 * * * *", "write 5, which is all that it means"),
+        ("0 0 L-3 * *", "no line counts days back from the end; L is the last day of the month"),
+        ("0 0 15W * *", "no line asks for the weekday nearest to a day; LW is the month's last weekday"),
+        ("0 9 * * FRI-MON", "a range goes up; write FRI-SAT,SUN-MON"),
+        ("0 9 * * 5-1", "a range goes up; write 5-6,0-1"),
+        ("0 9 * * 7-2", "a range goes up; write 0-2"),
+        ("0 22-4 * * *", "a range goes up; write 22-23,0-4"),
+        ("0 9 * NOV-JAN *", "a range goes up; write NOV-DEC,JAN"),
+        ("0 9 * * MONDAY", "write MON"),
+        ("0 9 * * FRIL", "write 5L for the last one of the month"),
+        ("0 0 ? * MON", "write * for any"),
+        ("CRON_TZ=Europe/Berlin 0 6 * * *", "write 'cron: \"0 6 * * *\"' and 'timezone: Europe/Berlin' beside it"),
+        ("TZ=UTC 0 6 * * *", "write 'cron: \"0 6 * * *\"' and 'timezone: UTC' beside it"),
+        ("@every 1h30m", "write 'every: 90m' in the place of 'cron'"),
+        ("9:00", "'9:00' has one field; a cron line has five fields"),
+    ],
+)
+def test_what_can_be_meant_and_not_written_is_refused_with_what_can(line: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Cron.parse(line)
+
+
+@pytest.mark.parametrize("line", ["*/60 * * * *", "0 */24 * * *", "*/59 * * * *", "0-30/30 * * * *", "0 0 * * */7"])
+def test_a_step_within_its_field_is_taken(line: str) -> None:
+    assert Cron.parse(line).line == line
+
+
+@pytest.mark.parametrize("line", ["*/90 * * * *", "0 0 1 1/40 *"])
+def test_what_a_cure_writes_can_be_loaded(line: str) -> None:
+    with pytest.raises(ValueError, match="write") as caught:
+        Cron.parse(line)
+    interval = re.search(r"every: (\w+)", str(caught.value))
+    assert interval is None or Every.parse(interval[1]).interval == 90 * 60_000
+
+
+@pytest.mark.parametrize(
+    ("name", "zone"),
+    [("Z", "UTC"), ("utc", "UTC"), ("europe/berlin", "Europe/Berlin"), ("EUROPE/ROME", "Europe/Rome"), ("CET", "CET")],
+)
+def test_a_zone_is_found_in_any_case(name: str, zone: str) -> None:
+    assert str(zone_named(name)) == zone
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("GMT+1", "the same offset all year is Etc/GMT-1 (with the sign reversed)"),
+        ("UTC-5", "the same offset all year is Etc/GMT+5 (with the sign reversed)"),
+        ("+02:00", "the same offset all year is Etc/GMT-2 (with the sign reversed)"),
+        ("UTC+5:30", "a zone is a place, such as Asia/Kolkata"),
+        ("PST", "abbreviations mean several zones; write a place, such as America/Los_Angeles"),
+        ("cest", "abbreviations mean several zones; write a place, such as Europe/Berlin"),
+        ("Berlin", "did you mean 'Europe/Berlin'"),
+        ("new york", "did you mean 'America/New_York'"),
+        ("", "write an IANA name, such as Europe/Berlin"),
+    ],
+)
+def test_what_is_no_zone_is_refused_with_one_that_is(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        zone_named(name)
+    for offset in re.findall(r"Etc/GMT[+-]\d+", said):
+        assert zone_named(offset)

@@ -41,7 +41,7 @@ def test_a_schedule_that_fits_is_loaded(given: str) -> None:
     [
         ('{cron: "0 0 31 2 *"}', 18, "'0 0 31 2 *' never comes"),
         ('{cron: "0 25 * * *"}', 18, "'cron': the hour cannot be '25'; write 0 to 23"),
-        ('{cron: "@daily", timezone: Europe/berlin}', 38, "did you mean 'Europe/Berlin'"),
+        ('{cron: "@daily", timezone: Europe/berlyn}', 38, "did you mean 'Europe/Berlin'"),
         ('{cron: "@daily", timezone: Europe}', 38, "there is no time zone 'Europe'"),
         ('{cron: "@daily", timezone: ../etc/passwd}', 38, "there is no time zone '../etc/passwd'"),
         ('{cron: "@daily", every: 5m}', 5, "one of 'cron', 'every' and 'at', not 'cron' and 'every'"),

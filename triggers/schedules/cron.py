@@ -6,6 +6,7 @@ comes twice it fires the first time. Any other line counts what really passes, s
 and a skipped one not at all. That is Debian's rule (https://manpages.debian.org/cron), for five fields and for six.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -14,6 +15,7 @@ from typing import Self
 from cronsim import CronSim, CronSimError
 
 from durable.language.problem import quoted, suggestion
+from triggers.schedules.fields import FIELDS, CronField, check_steps, cure, normalize
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -25,14 +27,6 @@ ALIASES = {
     "@hourly": "0 * * * *",
 }
 
-FIELDS = (
-    ("second", "0 to 59"),
-    ("minute", "0 to 59"),
-    ("hour", "0 to 23"),
-    ("day of the month", "1 to 31, or L for the last"),
-    ("month", "1 to 12, or JAN to DEC"),
-    ("day of the week", "0 to 7 or SUN to SAT, 5L for the last Friday"),
-)
 FORMS = "five fields (minute, hour, day of the month, month, day of the week), or six with the second before them"
 
 LONGEST = 200
@@ -136,12 +130,20 @@ def _checked(text: str) -> str:
         raise ValueError(f"a cron line has at most {LONGEST} characters; divide it into several triggers")
     if text.startswith("@"):
         return _unaliased(text)
+    if zoned := _ZONED.fullmatch(text.strip()):
+        line = " ".join(zoned[2].split()) or "0 6 * * *"
+        raise ValueError(
+            f"{quoted(text)} names its zone; write 'cron: \"{line}\"' and 'timezone: {zoned[1][:40]}' beside it"
+        )
     fields = text.upper().split()
     if len(fields) not in (5, 6):
-        raise ValueError(f"{quoted(text)} has {len(fields)} fields; a cron line has {FORMS}")
-    for (name, values), field in zip(FIELDS[-len(fields) :], fields, strict=True):
-        _check_field(name, values, field, FIELDS.index((name, values)))
-    line = " ".join(fields)
+        raise ValueError(f"{quoted(text)} has {_counted(len(fields))}; a cron line has {FORMS}")
+    kinds = FIELDS[-len(fields) :]
+    line = " ".join(normalize(kind, field) for kind, field in zip(kinds, fields, strict=True))
+    for kind, field in zip(kinds, line.split(), strict=True):
+        check_steps(kind, field)
+    for kind, field, written in zip(kinds, line.split(), fields, strict=True):
+        _check_field(kind, field, written)
     try:
         comes = next(CronSim(line, _SAMPLE), None)
     except CronSimError:
@@ -151,29 +153,37 @@ def _checked(text: str) -> str:
     return line
 
 
+_ZONED = re.compile(r"(?:CRON_TZ|TZ)\s*=\s*[\"']?([^\s\"']*)[\"']?(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def _counted(fields: int) -> str:
+    return "one field" if fields == 1 else f"{fields} fields"
+
+
 def _unaliased(text: str) -> str:
-    if line := ALIASES.get(text.lower()):
+    if line := ALIASES.get(text.strip().lower()):
         return line
-    if text.lower().startswith("@every"):
-        raise ValueError(f"{quoted(text)} is no cron line; write 'every: 15m' instead of 'cron'")
+    if interval := re.fullmatch(r"@every\s+(\S+)\s*", text, re.IGNORECASE):
+        every = f"every: {_duration(interval[1])}"
+        raise ValueError(f"{quoted(text)} is no cron line; write '{every}' in the place of 'cron'")
     raise ValueError(f"there is no {quoted(text)}; {suggestion(text.lower(), ALIASES)}")
 
 
-def _check_field(name: str, values: str, field: str, index: int) -> None:
+def _duration(text: str) -> str:
+    """An interval such as Go's `1h30m`, in one unit."""
+    parts = re.findall(r"(\d{1,6})([hms])", text.lower())
+    seconds = sum(int(number) * {"h": 3_600, "m": 60, "s": 1}[unit] for number, unit in parts)
+    for unit, size in (("h", 3_600), ("m", 60), ("s", 1)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return "15m"
+
+
+def _check_field(kind: CronField, field: str, written: str) -> None:
     """Refuse a field that is wrong by itself: every other field is a star."""
     alone = ["*"] * len(FIELDS)
-    alone[index] = field
+    alone[FIELDS.index(kind)] = field
     try:
         CronSim(" ".join(alone), _SAMPLE)
     except (CronSimError, ValueError):
-        raise ValueError(f"the {name} cannot be {quoted(field)}; {_cure(values, field)}") from None
-
-
-def _cure(values: str, field: str) -> str:
-    if "?" in field:
-        return "write * for any"
-    if field.startswith("H"):
-        return "write a number, and 'window: 10m' to spread the fires"
-    if "-" in field:
-        return f"a range goes up, within {values.partition(',')[0]}; one that goes past the end is two: 22-23,0-4"
-    return f"write {values}; also *, 1,15 or 1-5 or */10"
+        raise ValueError(f"the {kind.name} cannot be {quoted(written)}; {cure(kind, written)}") from None

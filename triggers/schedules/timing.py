@@ -1,5 +1,6 @@
 """When a schedule fires: a cron line, an interval, or one date. All moments are milliseconds since 1970, in UTC."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,12 +86,57 @@ def iso(moment: int) -> str:
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """A time zone of the IANA database; raises `ValueError`."""
+    """A time zone of the IANA database, in any case; `Z` is UTC. Raises `ValueError`."""
     try:
         return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):  # looked for in any case only now: listing all zones takes 20 ms
+        pass
+    try:
+        return ZoneInfo(_canonical(name))
     except (LookupError, ValueError, OSError):  # a folder of the database, or a name that is no path
-        hint = suggestion(name, available_timezones()) or "write a name of the IANA database, such as Europe/Berlin"
-        raise ValueError(f"there is no time zone {quoted(name)}; {hint}") from None
+        raise ValueError(f"there is no time zone {quoted(name)}; {_cure_of_zone(name)}") from None
+
+
+def _canonical(name: str) -> str:
+    if name in {"Z", "z"}:
+        return "UTC"
+    return next((each for each in available_timezones() if each.lower() == name.lower()), name)
+
+
+def _cure_of_zone(name: str) -> str:
+    if offset := _OFFSET.fullmatch(name.strip()):
+        if int(offset[3] or 0) or int(offset[2]) > 12:
+            return "a zone is a place, such as Asia/Kolkata"
+        reversed_sign = "-" if offset[1] == "+" else "+"
+        return (
+            "a zone is a place, such as Europe/Berlin, whose clocks may change in summer; the same offset all year is "
+            f"Etc/GMT{reversed_sign}{int(offset[2])} (with the sign reversed)"
+        )
+    if place := _ABBREVIATED.get(name.strip().upper()):
+        return f"abbreviations mean several zones; write a place, such as {place}"
+    return suggestion(name.replace(" ", "_"), available_timezones()) or "write an IANA name, such as Europe/Berlin"
+
+
+_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
+_ABBREVIATED = {
+    **dict.fromkeys(("PST", "PDT", "PT", "PACIFIC STANDARD TIME"), "America/Los_Angeles"),
+    **dict.fromkeys(("EDT", "ET", "EASTERN STANDARD TIME"), "America/New_York"),
+    **dict.fromkeys(("CDT", "CST", "CT", "CENTRAL STANDARD TIME"), "America/Chicago"),
+    **dict.fromkeys(("MDT", "MT", "MOUNTAIN STANDARD TIME"), "America/Denver"),
+    **dict.fromkeys(("CEST", "MESZ", "MEZ", "W. EUROPE STANDARD TIME"), "Europe/Berlin"),
+    **dict.fromkeys(("BST", "GMT STANDARD TIME"), "Europe/London"),
+    "EEST": "Europe/Athens",
+    "WEST": "Europe/Lisbon",
+    "MSK": "Europe/Moscow",
+    "IST": "Asia/Kolkata",
+    "JST": "Asia/Tokyo",
+    "KST": "Asia/Seoul",
+    "SGT": "Asia/Singapore",
+    "HKT": "Asia/Hong_Kong",
+    **dict.fromkeys(("AEST", "AEDT"), "Australia/Sydney"),
+    "NZST": "Pacific/Auckland",
+    "LOCAL": "Europe/Berlin",
+}
 
 
 def fires_between(timing: Timing, after: int, until: int) -> Iterator[int]:

@@ -1,0 +1,121 @@
+"""The fields of a cron line: what each may say, what is read as meant, and what to write instead of the rest."""
+
+import re
+from dataclasses import dataclass
+
+from durable.language.problem import quoted
+
+DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+@dataclass(frozen=True, slots=True)
+class CronField:
+    """One field. `unit` is that of an interval which takes its place; `names` stand for numbers from `least` on."""
+
+    name: str
+    values: str
+    least: int
+    most: int
+    unit: str = ""
+    names: tuple[str, ...] = ()
+
+    def number(self, word: str) -> int | None:
+        """What a word of the field counts; None if it is no such word."""
+        if word in self.names:
+            return self.least + self.names.index(word)
+        return int(word) if word.isascii() and word.isdigit() and len(word) < 4 else None
+
+    def word(self, number: int, like: str) -> str:
+        """A number as the field's text has it: as a name where that is what somebody wrote."""
+        is_name = like in self.names
+        return self.names[(number - self.least) % len(self.names)] if is_name else str(number)
+
+
+FIELDS = (
+    CronField("second", "0 to 59", 0, 59, "s"),
+    CronField("minute", "0 to 59", 0, 59, "m"),
+    CronField("hour", "0 to 23", 0, 23, "h"),
+    CronField("day of the month", "1 to 31, or L for the last", 1, 31, "d"),
+    CronField("month", "1 to 12, or JAN to DEC", 1, 12, "", MONTHS),
+    CronField("day of the week", "0 to 7 or SUN to SAT, 5L for the last Friday", 0, 7, "", DAYS),
+)
+
+_RANGE = re.compile(r"(\w+)-(\w+)(/\w+)?")
+_LONG_NAME = re.compile(r"(MON|TUES?|WEDNES|THURS?|FRI|SATUR|SUN)DAY")
+
+
+def normalize(field: CronField, text: str) -> str:
+    """The text with ranges of days that end on Sunday as cronsim reads them: FRI-SUN is 5-7."""
+    if field.names is not DAYS:
+        return text
+    return ",".join(_to_sunday(field, part) for part in text.split(","))
+
+
+def _to_sunday(field: CronField, part: str) -> str:
+    found = _RANGE.fullmatch(part)
+    if found is None or field.number(found[2]) != 0 or not field.number(found[1]):
+        return part
+    return f"{field.number(found[1])}-7{found[3] or ''}"
+
+
+def check_steps(field: CronField, text: str) -> None:
+    """Refuse a step that goes past the end of what it counts: cron takes it for the first value alone."""
+    for part in text.split(","):
+        span, slash, step = part.partition("/")
+        if not slash or not step.isdigit():
+            continue
+        size = field.most - field.least + 1
+        if span != "*":
+            first, _, last = span.partition("-")
+            start, end = field.number(first), field.number(last) if last else field.most
+            if start is None or end is None or end < start:
+                continue  # the range itself is refused
+            size = end - start + 1
+        if field.names is DAYS and span == "*":
+            size = len(DAYS)
+        if int(step) > size:
+            what = f"the step of {quoted(part)} goes past the end of the {field.name}"
+            raise ValueError(f"{what}; {_cure_of_step(field, span, step)}")
+
+
+def _cure_of_step(field: CronField, span: str, step: str) -> str:
+    if span != "*":
+        return f"write {span.partition('-')[0]}, which is all that it means"
+    if field.unit:
+        return f"write 'every: {step}{field.unit}' in the place of 'cron'"
+    return "write the values themselves, such as 1,7"
+
+
+def cure(field: CronField, text: str) -> str:
+    """What to write instead of a field that cannot be."""
+    if "?" in text:
+        return "write * for any"
+    if text.startswith("H"):
+        return "write a number, and 'window: 10m' to spread the fires"
+    if re.fullmatch(r"L-\d+", text):
+        return "no line counts days back from the end; L is the last day of the month, and LW its last weekday"
+    if re.fullmatch(r"\d*W|W\d*", text):
+        return "no line asks for the weekday nearest to a day; LW is the month's last weekday"
+    if long := _LONG_NAME.search(text):
+        return f"write {long[0][:3]}"
+    if last := re.fullmatch(rf"({'|'.join(DAYS)})L", text):
+        return f"write {DAYS.index(last[1])}L for the last one of the month"
+    if (after_sunday := re.fullmatch(r"7-([1-6])", text)) is not None and field.names is DAYS:
+        return f"a range goes up; write 0-{after_sunday[1]}"
+    if (wrapped := _RANGE.fullmatch(text)) and (halves := _halves(field, wrapped[1], wrapped[2])):
+        return f"a range goes up; write {halves}"
+    if "-" in text:
+        return f"a range goes up, within {field.values.partition(',')[0]}"
+    return f"write {field.values}; also *, 1,15 or 1-5 or */10"
+
+
+def _halves(field: CronField, first: str, last: str) -> str | None:
+    """A range that goes past the end, as two that do not; None where it is no such range."""
+    start, end = field.number(first), field.number(last)
+    most = 6 if field.names is DAYS else field.most
+    if start is None or end is None or not field.least <= end < start <= most:
+        return None
+    up = first if start == most else f"{first}-{field.word(most, first)}"
+    down = last if end == field.least else f"{field.word(field.least, last)}-{last}"
+    return f"{up},{down}"
