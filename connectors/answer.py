@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from durable import values
-from durable.charsets import UTF_8, Undecodable, UnknownCharset, decode_text, find_inner_charset, json_in_utf_8
+from durable.charsets import (
+    UTF_8,
+    Undecodable,
+    UnknownCharset,
+    decode_text,
+    find_charset,
+    find_inner_charset,
+    json_in_utf_8,
+)
 from durable.media_type import MediaType, parse_media_type
 from durable.values import JSON, NotJSON
 
@@ -58,6 +66,8 @@ class Answer:
         """The body as text in the charset that the header says, or XML or HTML itself, and else in UTF-8; raises
         `Undecodable`, and `UnknownCharset` where UTF-8 does not fit either."""
         media = self.media_type
+        if media.is_binary:  # FF FE begins files that are no UTF-16, too
+            return find_charset(UTF_8).decode(self.body)
         label = media.charset or find_inner_charset(self.body, media)
         try:
             return decode_text(self.body, label or UTF_8)

@@ -42,6 +42,11 @@ class MediaType(NamedTuple):
         return _TEXT.fullmatch(self.kind) is not None
 
     @property
+    def is_binary(self) -> bool:
+        """Whether it is declared to be something else than text and JSON, without a charset."""
+        return bool(self.kind) and self.charset is None and not (self.is_text or self.is_json)
+
+    @property
     def is_xml(self) -> bool:
         return _XML.fullmatch(self.kind) is not None
 

@@ -115,6 +115,19 @@ def nested(levels: int) -> list[object]:
         ("text/plain; charset=nonsense", b"plain", "plain", "text"),
         ("text/plain", b"\xff\xfe\xfd", "//79", "base64"),
         ("image/png", b"\x89PNG", "iVBORw==", "base64"),
+        ("audio/mpeg", b"\xff\xfea\x00", "//5hAA==", "base64"),
+        ("text/json", b'\xef\xbb\xbf{"a": 1}', {"a": 1}, "json"),
+        ("application/x-json; charset=windows-1251", '{"a": "я"}'.encode("cp1251"), {"a": "я"}, "json"),
+        ("application/json", '{"a": "é"}'.encode("utf-16"), {"a": "é"}, "json"),
+        ("text/html", "я<meta charset=koi8-r>".encode("koi8-r"), "я<meta charset=koi8-r>", "text"),
+        (
+            "text/xml",
+            b"<?xml version='1.0' encoding='latin1'?>\xe9",
+            "<?xml version='1.0' encoding='latin1'?>é",
+            "text",
+        ),
+        ("text/csv; charset='shift_jis'", "日本".encode("shift_jis"), "日本", "text"),
+        ("text/plain; charset=gbk", b"\xff", "/w==", "base64"),
     ],
 )
 async def test_a_body_stands_in_the_output_as_what_it_is(
@@ -123,6 +136,22 @@ async def test_a_body_stands_in_the_output_as_what_it_is(
     async with serve(answering(answer(body, f"Content-Type: {content_type}"))) as server:
         reply = await perform(context, "post", url=server.url)
         assert (reply.body, reply.body_encoding) == (expected, encoding)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "said"),
+    [
+        ("text/plain; charset=gbk", b"a\xff", r"is kept as base64: it is not gbk: byte 1 (0xFF) cannot be decoded"),
+        ("text/plain; charset=nonsense", b"\xff", r"is kept as base64: the charset 'nonsense' is not known"),
+        ("application/json", b'"\\ud83d"', r"is kept as text: \ud83d at byte 1 is a lone surrogate"),
+    ],
+)
+async def test_an_answer_that_is_not_what_it_says_is_told_in_the_log(
+    context: Context, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes, said: str
+) -> None:
+    async with serve(answering(answer(body, f"Content-Type: {content_type}"))) as server:
+        await perform(context, "post", url=server.url)
+    assert said in caplog.text
 
 
 async def test_headers_have_lower_case_names_and_repeated_ones_are_lists(context: Context) -> None:
