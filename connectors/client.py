@@ -17,6 +17,7 @@ from connectors.egress import Egress
 from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
 from connectors.lenient import MalformedAnswer
 from connectors.pool import TOTAL_LIMIT, Limits
+from connectors.proxy import Proxy
 from connectors.request import Header, Request, Timeouts
 from connectors.transport import Transport
 from connectors.url import MalformedURL, Params, add_params, parse_url
@@ -78,13 +79,14 @@ class HttpClient:
         self,
         *,
         egress: Egress | None = None,
+        proxy: Proxy | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         connections: int = TOTAL_LIMIT,
         max_response_bytes: int = RESPONSE_LIMIT,
         connect_timeout: float = 10.0,
         read_timeout: float | None = None,
     ) -> None:
-        self._door = _door(transport or Transport(egress or Egress(), limits=Limits(total=connections)))
+        self._door = _door(transport or Transport(egress or Egress(), limits=Limits(total=connections), proxy=proxy))
         self._limit = max_response_bytes
         self._timeouts = Timeouts(connect=connect_timeout, read=read_timeout)
 

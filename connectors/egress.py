@@ -94,10 +94,15 @@ class Egress:
                     "the setting `egress_allow` (WAYPOST_EGRESS_ALLOW) names by host or network"
                 )
 
-    def _reason_against(self, address: Address) -> str | None:
+    def names_network_of(self, address: Address) -> bool:
+        """Whether one of the networks has the address."""
         meant = _unwrapped(address)
-        if any(_is_within(network, address) or _is_within(network, meant) for network in self.networks):
+        return any(_is_within(network, address) or _is_within(network, meant) for network in self.networks)
+
+    def _reason_against(self, address: Address) -> str | None:
+        if self.names_network_of(address):
             return None
+        meant = _unwrapped(address)
         for network, reason in _REFUSED:
             if _is_within(network, meant):
                 return reason

@@ -8,6 +8,7 @@ import httpx
 
 from connectors.answer import Answer
 from connectors.egress import EgressRefused
+from connectors.proxy import ProxyRefused
 from durable.action import ActionError, ErrorClass
 from durable.language.problem import printable
 
@@ -40,6 +41,9 @@ def of_transport(error: httpx.TransportError, where: str) -> ActionError:
             return ActionError(f"{where}: {error}", error_class="invalid", code="invalid_request", ending="not_sent")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ActionError(f"{where}: {error}", error_class="timeout", code="connect_timeout", ending="not_sent")
+        case ProxyRefused(status=status):
+            refused: ErrorClass = "auth" if status in {401, 403, 407} else "client" if status < 500 else "network"
+            return ActionError(f"{where}: {error}", error_class=refused, code="proxy_refused", ending="not_sent")
         case httpx.ConnectError():
             return ActionError(f"{where}: {error}", error_class="network", code="connect_failed", ending="not_sent")
         case httpx.TimeoutException():

@@ -52,6 +52,12 @@ def refusal(reason: str, received: bytes) -> httpx.RemoteProtocolError:
     return MalformedAnswer(reason, status)
 
 
+def read_status(head: bytes) -> int | None:
+    """What a status line says; None where there is none."""
+    found = _STATUS_LINE.match(head)
+    return int(found[1]) if found else None
+
+
 class LenientReader:
     """Reads one answer; `begin` takes its status and headers, `deliver` each piece of its body, `end` its end.
 

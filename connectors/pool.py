@@ -8,17 +8,13 @@ wait here are of actions that name none, or that send to several services.
 """
 
 import asyncio
-import ssl
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
 
-import certifi
 import httpx
 
 from connectors.connection import Connection
-from connectors.egress import Address, Egress, Resolve, canonical, literal
+from connectors.dialer import Dialer
 from connectors.origin import Origin
 from connectors.permits import Permits
 from connectors.request import Timeouts, Waiting
@@ -53,18 +49,15 @@ class _Lane:
 class Pool:
     """Lends connections, each to one exchange at a time; an `Owner` of theirs."""
 
-    def __init__(self, egress: Egress, resolve: Resolve, limits: Limits, tls: ssl.SSLContext | None) -> None:
-        self._egress = egress
-        self._resolve = resolve
+    def __init__(self, dialer: Dialer, limits: Limits) -> None:
+        self._dialer = dialer
         self._limits = limits
-        self._given_tls = tls
         self._permits = Permits(limits.total)
         self._permitted = 0
         self._lanes: dict[Origin, _Lane] = {}
         self._lent: dict[Connection, _Lane] = {}
         self._idle: OrderedDict[Connection, tuple[float, _Lane]] = OrderedDict()  # the longest idle first
         self._open: set[Connection] = set()
-        self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
         self._emptied = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -173,62 +166,13 @@ class Pool:
         origin = lane.origin
         try:
             async with asyncio.timeout(timeout):
-                written = literal(origin.host)
-                addresses = [written] if written else await self._look_up(canonical(origin.host), origin.port)
-                self._egress.permit(origin.host, addresses)
-                connection = await self._dial(origin, addresses, timeout)
+                connection = await self._dialer.connect(origin, self, timeout)
         except TimeoutError:
             raise httpx.ConnectTimeout(f"no connection to {origin} was made in {timeout} s") from None
         except OSError as error:
             raise httpx.ConnectError(f"no connection to {origin} can be made: {error}") from error
         self._open.add(connection)
         return connection
-
-    async def _look_up(self, host: str, port: int) -> Sequence[Address]:
-        """Resolve a host's name: once for all who ask at the same time, since few threads do it, and a name that is
-        slow to resolve would keep all others waiting."""
-        lookup = self._lookups.get((host, port))
-        if lookup is None:
-            lookup = self._lookups[host, port] = asyncio.ensure_future(self._resolve(host, port))
-            lookup.add_done_callback(partial(self._looked_up, (host, port)))
-        return await asyncio.shield(lookup)
-
-    def _looked_up(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
-        del self._lookups[name]
-        if not lookup.cancelled():
-            lookup.exception()  # whoever still waits for it raises it
-
-    async def _dial(self, origin: Origin, addresses: Sequence[Address], timeout: float | None) -> Connection:
-        """Connect to the first address that answers; each has its share of the time. Raises `OSError`."""
-        is_encrypted = origin.scheme == "https"
-        failure = OSError("the host has no address")
-        for address in addresses:
-            try:
-                async with asyncio.timeout(timeout and timeout / len(addresses)):
-                    _, connection = await asyncio.get_running_loop().create_connection(
-                        lambda: Connection(self),
-                        str(address),
-                        origin.port,
-                        ssl=self._tls if is_encrypted else None,
-                        server_hostname=canonical(origin.host) if is_encrypted else None,
-                    )
-            except OSError as error:
-                failure = error
-            else:
-                if not connection.is_closing:
-                    return connection
-                failure = ConnectionResetError("the server closed it at once")
-        raise failure
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """Trust what the machine trusts and what browsers trust; made when first needed, for it takes a while."""
-        if self._given_tls is not None:
-            return self._given_tls
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
-        context.set_alpn_protocols(["http/1.1"])
-        return context
 
     def _retire(self, connection: Connection) -> None:
         """Close an idle connection."""

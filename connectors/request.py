@@ -42,14 +42,19 @@ class Request(NamedTuple):
     before_sending: Callable[[], None]
     waiting: Waiting = nullcontext
 
-    def encoded(self) -> bytes:
-        """The message; raises `httpx.LocalProtocolError` for what would not stay one request."""
+    def encoded(self, *, is_absolute: bool = False, more: Sequence[Header] = ()) -> bytes:
+        """The message; raises `httpx.LocalProtocolError` for what would not stay one request.
+
+        For a proxy it `is_absolute` in its first line, and has `more` headers.
+        """
         method, target = self.method.encode("ascii", "replace"), self.url.raw_path
         if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
             raise httpx.LocalProtocolError("the method or the URL has characters that HTTP forbids")
         self._check_headers()
+        if is_absolute:
+            target = b"http://%b%b" % (self.url.netloc, target)
         lines = [b"%b %b HTTP/1.1" % (method, target)]
-        lines += [b": ".join(header) for header in self.headers if header[0].lower() not in _FRAMING]
+        lines += [b": ".join(header) for header in (*self.headers, *more) if header[0].lower() not in _FRAMING]
         if self.content or self.method in _WITH_BODY:
             lines.append(b"content-length: %d" % len(self.content))
         return b"\r\n".join((*lines, b"", self.content))

@@ -12,9 +12,11 @@ import ssl
 import httpx
 
 from connectors.connection import Exchange
+from connectors.dialer import Dialer
 from connectors.egress import Egress, Resolve, system_resolver
 from connectors.origin import Origin
 from connectors.pool import Limits, Pool
+from connectors.proxy import Proxy
 from connectors.request import Request, Timeouts
 
 BEFORE_SENDING = "before_sending"
@@ -31,12 +33,18 @@ class Transport(httpx.AsyncBaseTransport):
         resolve: Resolve = system_resolver,
         limits: Limits | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
-        self._pool = Pool(egress, resolve, limits or Limits(), tls)
+        self._pool = Pool(Dialer(egress, resolve, tls, proxy), limits or Limits())
+        self._proxy = proxy
 
     async def exchange(self, request: Request) -> Exchange:
         """Send a request and return once the head of its answer is there; raises `httpx.TransportError`."""
-        origin, message = Origin.of(request.url), request.encoded()
+        origin = Origin.of(request.url)
+        if self._proxy and origin.scheme == "http" and self._proxy.serves(origin):
+            message = request.encoded(is_absolute=True, more=self._proxy.headers())
+        else:
+            message = request.encoded()
         connection = await self._pool.lend(origin, request.timeouts, request.waiting)
         try:
             request.before_sending()

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
@@ -23,6 +24,7 @@ from connectors import BUILT_IN
 from connectors.client import HttpClient
 from connectors.egress import Egress
 from connectors.pool import TOTAL_LIMIT
+from connectors.proxy import Proxy
 from durable import metrics
 from durable.action import Connector
 from durable.clock import new_id, now
@@ -112,6 +114,7 @@ async def compose(
         client = HttpClient(
             egress=Egress.parse(",".join(settings.egress_allow)),
             connections=max(TOTAL_LIMIT, settings.max_attempts_in_flight),
+            proxy=_proxy(settings, secrets),
         )
         stack.push_async_callback(client.close)
         url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
@@ -202,6 +205,19 @@ async def serve(
                 announce(service)
                 await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping: no more requests are taken")
+
+
+def _proxy(settings: Settings, secrets: Secrets) -> Proxy | None:
+    """The proxy for the way out, with its credentials as of each use."""
+    if settings.egress_proxy is None:
+        return None
+    direct = Egress.parse(",".join(settings.egress_proxy_except))
+    credentials = partial(_optional_secret, secrets, "EGRESS_PROXY")
+    return Proxy.parse(settings.egress_proxy, direct, credentials)
+
+
+def _optional_secret(secrets: Secrets, name: str) -> str | None:
+    return secrets.get(name) if secrets.has(name) else None
 
 
 def _spare_the_collector() -> None:

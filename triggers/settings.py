@@ -37,7 +37,9 @@ PREFIX = "WAYPOST_"
 PLACES = frozenset({"WAYPOST_CONFIG", "WAYPOST_DATA"})
 """Variables that say where settings and data are, and so cannot be settings themselves."""
 
-CONFIDENTIAL = frozenset({"api_key", "database_url"})
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
+
+CONFIDENTIAL = frozenset({"api_key", "database_url", "egress_proxy"})
 """Settings whose values no message shows."""
 
 
@@ -73,6 +75,21 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _proxy_url(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError("should hold no user or password: set WAYPOST_SECRET_EGRESS_PROXY to user:password")
+    if parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("should be an address such as http://proxy.internal:3128")
+    try:
+        is_port = parts.port != 0
+    except ValueError:
+        is_port = False
+    if not is_port:
+        raise ValueError("should have a port from 1 to 65535")
+    return text
+
+
 def _header_safe(secret: SecretStr) -> SecretStr:
     if not re.fullmatch("[!-~]+", secret.get_secret_value()):
         raise ValueError("should be printable ASCII without spaces, since it travels in a header")
@@ -99,6 +116,7 @@ Duration: TypeAlias = Annotated[int, BeforeValidator(_milliseconds)]
 Timeout: TypeAlias = Annotated[Duration, Field(gt=0)]
 Destinations: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_destination)], ...], BeforeValidator(_listed)]
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
+ProxyURL: TypeAlias = Annotated[str, AfterValidator(_proxy_url)]
 MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_rate)]
 """Written as `COUNT/DURATION` or `none`."""
 
@@ -113,7 +131,7 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
     """What an operator can set. Times are milliseconds here; `unknown` has a warning for every variable that looks
-    like a setting and is none."""
+    like a setting and is none, and for the proxies that are not used."""
 
     host: Annotated[str, StringConstraints(min_length=1)] = Field(
         "127.0.0.1", description="The address to listen on; beyond this machine put a proxy with TLS in front."
@@ -130,6 +148,13 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     egress_allow: Destinations = Field(
         (), description="Private hosts and networks that steps may call; all other private addresses are refused."
+    )
+    egress_proxy: ProxyURL | None = Field(
+        None,
+        description="The HTTP proxy through which steps call; its user:password is the secret EGRESS_PROXY.",
+    )
+    egress_proxy_except: Destinations = Field(
+        (), description="Hosts, with their sub-domains, and networks that steps call without the proxy."
     )
     max_body_bytes: int = Field(
         1024 * 1024, gt=0, description="The largest request body taken in; a larger one is answered with 413."
@@ -207,7 +232,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             settings = cls.model_validate({name: each.value for name, each in given.items()})
         except ValidationError as error:
             raise SettingsError("\n".join(_problem(each, given) for each in error.errors())) from None
-        settings._unknown = tuple(_unknown_variables(environment))
+        settings._unknown = (*_unknown_variables(environment), *_ignored_proxies(environment, settings))
         settings._links = links
         return settings
 
@@ -272,6 +297,13 @@ def _service_links(environment: Mapping[str, str]) -> tuple[str, ...]:
     named = sorted(name for name in environment if name.startswith(PREFIX))
     secrets = {name for name in named if name.startswith(SECRET_PREFIX) and not is_of_service(name, environment)}
     return tuple(name for name in named if is_link(name, environment[name]) and name not in secrets)
+
+
+def _ignored_proxies(environment: Mapping[str, str], settings: Settings) -> Iterable[str]:
+    """Other programs take their proxy from these; a service does only what its settings say."""
+    ignored = [name for name in sorted(environment) if name.upper() in _PROXIES and environment[name].strip()]
+    if ignored and settings.egress_proxy is None:
+        yield f"{', '.join(ignored)}: not read; for steps to call through a proxy, set WAYPOST_EGRESS_PROXY"
 
 
 def _meant(name: str, written: Callable[[str], str]) -> str:

@@ -142,6 +142,33 @@ def test_no_message_and_no_representation_shows_the_api_key(tmp_path: Path) -> N
     assert "hunter2" not in repr(load(tmp_path, "", {"WAYPOST_API_KEY": "hunter2"}))
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://me:hunter2@proxy.internal:3128", "should hold no user or password: set WAYPOST_SECRET_EGRESS_PROXY"),
+        ("https://proxy.internal:3128", "should be an address such as http://proxy.internal:3128"),
+        ("socks5://proxy.internal", "should be an address such as http://proxy.internal:3128"),
+        ("proxy.internal:3128", "should be an address such as http://proxy.internal:3128"),
+        ("http://proxy.internal:3128/path", "should be an address such as http://proxy.internal:3128"),
+        ("http://:3128", "should be an address such as http://proxy.internal:3128"),
+        ("http://proxy.internal:0", "should have a port from 1 to 65535"),
+        ("http://proxy.internal:99999", "should have a port from 1 to 65535"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(tmp_path: Path, url: str, said: str) -> None:
+    (problem,) = problems(tmp_path, "", {"WAYPOST_EGRESS_PROXY": url})
+    assert problem == f"WAYPOST_EGRESS_PROXY: egress_proxy: {problem.partition(': egress_proxy: ')[2]}"
+    assert said in problem
+    assert "hunter2" not in problem
+
+
+def test_proxies_of_the_environment_are_not_read_and_a_warning_says_so(tmp_path: Path) -> None:
+    environment = {"HTTPS_PROXY": "http://me:hunter2@x", "http_proxy": "http://x", "NO_PROXY": "y", "ALL_PROXY": ""}
+    (warning,) = load(tmp_path, "", environment).unknown
+    assert warning == "HTTPS_PROXY, http_proxy: not read; for steps to call through a proxy, set WAYPOST_EGRESS_PROXY"
+    assert load(tmp_path, "", environment | {"WAYPOST_EGRESS_PROXY": "http://x:1"}).unknown == ()
+
+
 # -- the shipped file -------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,112 @@
+"""Makes connections: resolves a host, asks the egress guard, connects to an allowed address, and begins TLS."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import TypeVar
+
+import certifi
+
+from connectors.connection import Connection, Owner
+from connectors.egress import Address, Egress, Resolve, canonical, literal
+from connectors.origin import Origin
+from connectors.proxy import Proxy, Tunnel, read_address
+
+Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
+
+
+class Dialer:
+    """Connects to origins where `egress` allows, through the proxy where there is one."""
+
+    def __init__(self, egress: Egress, resolve: Resolve, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
+        self._egress = egress
+        self._resolve = resolve
+        self._given_tls = tls
+        self._proxy = proxy
+        self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
+
+    async def connect(self, origin: Origin, owner: Owner, timeout: float | None) -> Connection:
+        """A new connection, on which nothing was sent to the origin; raises `OSError` or `httpx.ConnectError`."""
+        if self._proxy and self._proxy.serves(origin):
+            return await self._connect_by_proxy(self._proxy, origin, owner, timeout)
+        addresses = await self._find(origin.host, origin.port)
+        self._egress.permit(origin.host, addresses)
+        tls = self._tls if origin.scheme == "https" else None
+        return await self._dial(lambda: Connection(owner), addresses, origin.port, timeout, tls, origin.host)
+
+    async def _connect_by_proxy(self, proxy: Proxy, origin: Origin, owner: Owner, timeout: float | None) -> Connection:
+        """A host's name is the proxy's to resolve, and to refuse; what is written as an address is judged here."""
+        if written := read_address(canonical(origin.host)):
+            self._egress.permit(origin.host, [written])
+        addresses = await self._find(proxy.host, proxy.port)
+        if origin.scheme == "http":
+            return await self._dial(lambda: Connection(owner), addresses, proxy.port, timeout)
+        request = proxy.ask_for_tunnel(origin)
+        tunnel = await self._dial(lambda: Tunnel(request), addresses, proxy.port, timeout)
+        try:
+            transport = await tunnel.opened
+            connection = Connection(owner)
+            encrypted = await asyncio.get_running_loop().start_tls(
+                transport, connection, self._tls, server_hostname=canonical(origin.host)
+            )
+        except BaseException:
+            tunnel.abort()
+            raise
+        if encrypted is None or encrypted.is_closing():
+            raise ConnectionResetError("the connection through the proxy closed at once")
+        connection.connection_made(encrypted)
+        return connection
+
+    async def _find(self, host: str, port: int) -> Sequence[Address]:
+        written = literal(host)
+        return [written] if written else await self._look_up(canonical(host), port)
+
+    async def _look_up(self, host: str, port: int) -> Sequence[Address]:
+        """Resolve a host's name: once for all who ask at the same time, since few threads do it, and a name that is
+        slow to resolve would keep all others waiting."""
+        lookup = self._lookups.get((host, port))
+        if lookup is None:
+            lookup = self._lookups[host, port] = asyncio.ensure_future(self._resolve(host, port))
+            lookup.add_done_callback(partial(self._looked_up, (host, port)))
+        return await asyncio.shield(lookup)
+
+    def _looked_up(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
+        del self._lookups[name]
+        if not lookup.cancelled():
+            lookup.exception()  # whoever still waits for it raises it
+
+    async def _dial(
+        self,
+        make: Callable[[], Protocol],
+        addresses: Sequence[Address],
+        port: int,
+        timeout: float | None,
+        tls: ssl.SSLContext | None = None,
+        host: str = "",
+    ) -> Protocol:
+        """Connect to the first address that answers; each has its share of the time. Raises `OSError`."""
+        failure = OSError("the host has no address")
+        for address in addresses:
+            try:
+                async with asyncio.timeout(timeout and timeout / len(addresses)):
+                    transport, protocol = await asyncio.get_running_loop().create_connection(
+                        make, str(address), port, ssl=tls, server_hostname=canonical(host) if tls else None
+                    )
+            except OSError as error:
+                failure = error
+            else:
+                if not transport.is_closing():
+                    return protocol
+                failure = ConnectionResetError("the server closed it at once")
+        raise failure
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Trust what the machine trusts and what browsers trust; made when first needed, for it takes a while."""
+        if self._given_tls is not None:
+            return self._given_tls
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        context.set_alpn_protocols(["http/1.1"])
+        return context

@@ -1,0 +1,128 @@
+"""The proxy through which requests leave, where the operator has set one.
+
+    ProxyRefused        the proxy makes no tunnel; nothing was sent to the service
+
+An https request goes through a tunnel (CONNECT), so that the proxy sees its host and port only; an http request is
+sent to the proxy whole, in absolute form (RFC 9112, 3.2.2 and 3.2.3).
+"""
+
+import asyncio
+import base64
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import cast
+
+import httpx
+
+from connectors.egress import Address, Egress, canonical, literal
+from connectors.lenient import HEAD_LIMIT, read_status
+from connectors.origin import Origin
+from connectors.request import Header
+from connectors.url import parse_url
+
+
+class ProxyRefused(httpx.ConnectError):
+    """The proxy did not make a tunnel; `status` is its answer."""
+
+    def __init__(self, status: int) -> None:
+        cure = ": set WAYPOST_SECRET_EGRESS_PROXY to user:password" if status == 407 else ""
+        super().__init__(f"the proxy answered {status} to CONNECT{cure}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where the proxy is, and what is reached without it: hosts with their sub-domains, networks, this machine.
+
+    `credentials` gives `user:password` as of now, or None.
+    """
+
+    host: str
+    port: int
+    direct: Egress
+    credentials: Callable[[], str | None]
+
+    @classmethod
+    def parse(cls, url: str, direct: Egress, credentials: Callable[[], str | None]) -> "Proxy":
+        """Read `http://proxy.internal:3128`; raises `MalformedURL`."""
+        parsed = parse_url(url)
+        return cls(parsed.raw_host.decode("ascii"), parsed.port or 80, direct, credentials)
+
+    def serves(self, origin: Origin) -> bool:
+        """Whether requests to an origin go through it."""
+        host = canonical(origin.host)
+        address = read_address(host)
+        if address is not None:
+            return not (address.is_loopback or self.direct.names_network_of(address))
+        labels = host.split(".")
+        names = {".".join(labels[start:]) for start in range(len(labels))}
+        return labels[-1] != "localhost" and self.direct.hosts.isdisjoint(names)
+
+    def headers(self) -> list[Header]:
+        """What the proxy is to know of its caller."""
+        credentials = self.credentials()
+        if not credentials:
+            return []
+        return [(b"proxy-authorization", b"Basic " + base64.b64encode(credentials.encode()))]
+
+    def ask_for_tunnel(self, origin: Origin) -> bytes:
+        """The request for a tunnel."""
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        target = f"{host}:{origin.port}".encode("ascii")
+        headers = [(b"Host", target), *self.headers()]
+        lines = [b"CONNECT %b HTTP/1.1" % target, *(b": ".join(header) for header in headers)]
+        return b"\r\n".join((*lines, b"", b""))
+
+
+def read_address(host: str) -> Address | None:
+    """The address that a host is written as, in any spelling that a proxy's resolver may take for one (`0x7f.1`)."""
+    if address := literal(host):
+        return address
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+class Tunnel(asyncio.Protocol):
+    """A connection to a proxy until its answer to CONNECT is there; `opened` then has the transport."""
+
+    def __init__(self, request: bytes) -> None:
+        self.opened: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+        self._request = request
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self.opened.done():
+            return
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        if not end:
+            if len(head) > HEAD_LIMIT:
+                self._fail(OSError("the proxy's answer to CONNECT has no end"))
+            return
+        status = read_status(head)
+        if status is None or rest:
+            self._fail(OSError("the proxy's answer to CONNECT is not proper HTTP"))
+        elif not 200 <= status < 300:
+            self._fail(ProxyRefused(status))
+        else:
+            self.opened.set_result(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(ConnectionResetError("the proxy closed the connection"))
+
+    def abort(self) -> None:
+        self._transport.abort()
+        if self.opened.done() and not self.opened.cancelled():
+            self.opened.exception()  # nobody else will ask
+
+    def _fail(self, error: Exception) -> None:
+        if not self.opened.done():
+            self.opened.set_exception(error)
