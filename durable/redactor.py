@@ -82,11 +82,16 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with the mark in place of every secret."""
-        return finish(self.text_in_slices(text))
+        if len(text) > WINDOW:
+            return finish(self.text_in_slices(text))
+        if text in self._known:
+            return MARK
+        spans = self._find(text)
+        return _cut_out(text, sorted(spans)) if spans else text
 
     def value(self, value: JSON) -> JSON:
         """The JSON with the mark in place of every secret, in its keys too; a number that is one becomes the mark."""
-        return finish(self.value_in_slices(value))
+        return self.text(value) if isinstance(value, str) else finish(self.value_in_slices(value))
 
     def text_in_slices(self, text: str) -> Slices[str]:
         """As `text`, in slices."""
@@ -153,7 +158,15 @@ class Redactor:
     def _find(self, text: str) -> Spans:
         """Where the secrets are in a text."""
         lowered = text.lower() if text.isascii() else _lower(text)
-        spans = [span for needle in self._needles for span in needle.find(text, lowered)]
+        spans: Spans = []
+        for needle in self._needles:
+            for spelling in needle.spellings:
+                if spelling in lowered:
+                    spans += _occurrences(spelling, lowered)
+            for literal in needle.literals:
+                if literal in text:
+                    spans += needle.find_base64(text)
+                    break
         if "%" not in text and "\\" not in text and "&" not in text and "+" not in text:
             return spans
         plain = _Unescaped(text)
@@ -209,32 +222,26 @@ def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 class _Needle:
-    """A secret in the spellings that are looked for."""
+    """A secret in the spellings that are looked for: `spellings` in a text of small letters; for base64, `literals`
+    that are in every text in which it can be found."""
 
     def __init__(self, value: str) -> None:
         data = value.encode("utf-8", "surrogatepass")
         self.plain = _lower(value)
-        self._others = (self.plain[::-1], data.hex())
+        self.spellings = (self.plain, self.plain[::-1], data.hex())
         self._unescaped = _Unescaped(value).text.lower()
         self._cores = tuple(_base64_core(data, alignment) for alignment in range(3))
-        self._literals = tuple(max(re.split("[+/]", core), key=len) for core in self._cores)
-
-    def find(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
-        """Where it is in a text, of which the letters were made small."""
-        for needle in (self.plain, *self._others):
-            if needle in lowered:
-                yield from _occurrences(needle, lowered)
-        yield from self._find_base64(text)
+        self.literals = tuple(max(re.split("[+/]", core), key=len) for core in self._cores)
 
     def find_unescaped(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
         """Where it is in a text without escapes."""
         if len(self._unescaped) >= SHORTEST and self._unescaped in lowered:
             yield from _occurrences(self._unescaped, lowered)
-        yield from self._find_base64(text)
+        yield from self.find_base64(text)
 
-    def _find_base64(self, text: str) -> Iterator[tuple[int, int]]:
-        """With the padding, and the digit before it that holds the last bits."""
-        for core, literal in zip(self._cores, self._literals, strict=True):
+    def find_base64(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where it is in base64, with the padding and the digit before it that holds the last bits."""
+        for core, literal in zip(self._cores, self.literals, strict=True):
             if literal in text:
                 digits = text.translate(_DIGITS)
                 for start, end in _occurrences(core.translate(_DIGITS), digits):
