@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from durable.action import Inputs
+from durable.declared import write_texts
 from durable.language.pipeline import Duration, Identifier, parse_moment
 from durable.respond import Respond
+from durable.values import JSON
 
 
 def _key(value: object) -> object:
@@ -137,6 +139,23 @@ CORE_ACTIONS: dict[str, type[BaseModel]] = {
     "wait.event": AwaitEvent,
     "wait.any": AwaitAny,
 }
+
+
+def write_input(use: str, given: JSON) -> JSON:
+    """The input of a core action, with numbers, true and false as texts where nothing else is taken."""
+    if use not in CORE_ACTIONS or not isinstance(given, dict):
+        return given
+    if use == "wait.any" and isinstance(waits := given.get("waits"), dict):
+        return {**given, "waits": {name: _write_wait(wait) for name, wait in waits.items()}}
+    return write_texts(CORE_ACTIONS[use], given)
+
+
+def _write_wait(wait: JSON) -> JSON:
+    """One of the waits of a `wait.any`."""
+    if not isinstance(wait, dict) or not isinstance(use := wait.get("use"), str) or use == "wait.any":
+        return wait
+    return {**wait, "with": write_input(use, wait["with"])} if "with" in wait else wait
+
 
 LINKED = frozenset({"wait.webhook", "wait.approval"})
 """Waits that somebody answers by a link."""

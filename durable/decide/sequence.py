@@ -6,6 +6,7 @@ from durable.decide.effects import Enter, Move
 from durable.decide.ends import cleanup_over, main_over
 from durable.definition import FINALLY, AnyNode, BlockNode, Definition, ForeachSpec
 from durable.expressions import Expression, ExpressionError
+from durable.flow import write_input
 from durable.history import BlockStarted, BranchEnded, EndStatus, Failure, State, StepFailed, StepScheduled, StepSkipped
 from durable.path import frame_of, inside
 from durable.scope import Place, names
@@ -28,6 +29,7 @@ def enter(definition: Definition, state: State, move: Enter) -> list[Move]:
         if isinstance(node, BlockNode):
             return [_block(node, path, at, scope)]
         rendered, secrets = node.input.render(scope)
+        rendered = write_input(node.spec.use, rendered)
         has_undo = node.undo is not None
         return [StepScheduled(at=at, path=path, input=Value.of(rendered), secrets=secrets, has_undo=has_undo)]
     except (ExpressionError, NotJSON) as error:

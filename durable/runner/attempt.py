@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from durable import metrics
 from durable.action import Action, ActionError, ConnectionMissing, Context
 from durable.decide import raised, returned
+from durable.declared import write_texts
 from durable.definition import Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
 from durable.journal import RunUnreadable
@@ -184,7 +185,7 @@ class Attempt:
             return
         self._action = action
         try:
-            self._input = action.input.model_validate(filled)
+            self._input = action.input.model_validate(write_texts(action.input, filled))
         except ValidationError as unfit:
             self._problem = self._unfit_input(self._redact, unfit)
             return

@@ -1,0 +1,114 @@
+"""Values as an action's model declares them: where only a text may stand, a number, true or false is written as one.
+
+An expression that is a whole value keeps its type, so that a header or a title can come to 7; inside a text it would be
+"7" too. Null, lists and mappings stay what they are, and the model refuses them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import msgspec
+from pydantic import BaseModel
+
+from durable.values import JSON
+
+_Schema: TypeAlias = Mapping[str, Any]
+
+_DEPTH_LIMIT = 12
+"""Levels of a model that are looked at: one that refers to itself has no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to become text: this value, if it is a number or true or false, and the values in it, by key (`others`
+    are those of all other keys) or as `items`."""
+
+    numbers: bool = False
+    booleans: bool = False
+    keys: Mapping[str, "_Plan"] = field(default_factory=dict)
+    others: "_Plan | None" = None
+    items: "_Plan | None" = None
+
+
+def write_texts(model: type[BaseModel], value: JSON) -> JSON:
+    """The value with texts where the model takes nothing else; what needs no change is not copied."""
+    plan = _plan_of(model)
+    return value if plan is None else _write(plan, value)
+
+
+def _write(plan: _Plan, value: JSON) -> JSON:
+    match value:
+        case bool():
+            return _text(value) if plan.booleans else value
+        case int() | float():
+            return _text(value) if plan.numbers else value
+        case dict() if plan.keys or plan.others:
+            changed = {}
+            for key, item in value.items():
+                inner = plan.keys.get(key, plan.others)
+                if inner is not None and (made := _write(inner, item)) is not item:
+                    changed[key] = made
+            return {**value, **changed} if changed else value
+        case list() if plan.items:
+            items = [_write(plan.items, item) for item in value]
+            return items if any(made is not item for made, item in zip(items, value, strict=True)) else value
+    return value
+
+
+def _text(value: float) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+@lru_cache(maxsize=512)
+def _plan_of(model: type[BaseModel]) -> _Plan | None:
+    schema = model.model_json_schema()
+    return _plan(schema, schema.get("$defs", {}), 0)
+
+
+def _plan(schema: _Schema, definitions: _Schema, depth: int) -> _Plan | None:
+    if depth > _DEPTH_LIMIT:
+        return None
+    choices = list(_choices(schema, definitions, depth))
+    kinds = {kind for choice in choices for kind in _kinds(choice)}
+    keys: dict[str, _Plan] = {}
+    others = items = None
+    for choice in choices:
+        for key, inner in choice.get("properties", {}).items():
+            if plan := _plan(inner, definitions, depth + 1):
+                keys[key] = plan
+        if isinstance(inner := choice.get("additionalProperties"), dict):
+            others = others or _plan(inner, definitions, depth + 1)
+        if isinstance(inner := choice.get("items"), dict):
+            items = items or _plan(inner, definitions, depth + 1)
+    takes_text = "string" in kinds
+    numbers, booleans = takes_text and not kinds & {"number", "integer"}, takes_text and "boolean" not in kinds
+    plan = _Plan(numbers, booleans, keys, others, items)
+    return None if plan == _Plan() else plan
+
+
+def _choices(schema: _Schema, definitions: _Schema, depth: int) -> Iterator[_Schema]:
+    """What a value may be: the schemas that stand beside each other in one."""
+    if depth > _DEPTH_LIMIT:
+        return
+    if "$ref" in schema:
+        yield from _choices(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
+        return
+    inner = [each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, ())]
+    if not inner:
+        yield schema
+    for each in inner:
+        yield from _choices(each, definitions, depth + 1)
+
+
+_ANY = frozenset({"string", "number", "integer", "boolean", "null", "array", "object"})
+
+
+def _kinds(schema: _Schema) -> frozenset[str]:
+    """The kinds of JSON that a schema takes, if it says so."""
+    kinds = schema.get("type")
+    if kinds is None and ("enum" in schema or "const" in schema):
+        values = schema.get("enum", [schema.get("const")])
+        return frozenset({"string"}) if all(isinstance(value, str) for value in values) else _ANY
+    return _ANY if kinds is None else frozenset([kinds] if isinstance(kinds, str) else kinds)
