@@ -233,10 +233,11 @@ async def _performed(context: Context, method: str, target: Target) -> Reply:
     target = _keyed(context, method, _aimed(target, context.connection))
     client = context.resource(HttpClient)
     answer = await _sent(client, context, method, target)
-    if not _is_expected(answer, method, target) and is_redirect(answer):
-        answer, target = await _redirected(client, context, method, target, answer)
     if not _is_expected(answer, method, target):
-        raise failure.of_answer(answer, where(method, parse_url(target.url)))
+        if is_redirect(answer):
+            answer, target = await _redirected(client, context, method, target, answer)
+        if not _is_expected(answer, method, target):
+            raise failure.of_answer(answer, where(method, parse_url(target.url)))
     context.stop_timeout()
     reply = _reply(context, answer)
     if len(answer.body) > LARGE:

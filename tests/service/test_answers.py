@@ -1,0 +1,60 @@
+"""What runs make of the answers that services give: a redirect, and an answer that is not proper HTTP."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.connectors.servers import answer, answering, serve
+from tests.service.running import running
+
+pytestmark = pytest.mark.anyio
+
+
+def post(url: str, more: str = "") -> str:
+    return (
+        f"steps:\n  - {{id: post, use: http.post, with: {{url: '{url}', json: 1{more}}}, retry: {{min_delay: 1ms}}}}\n"
+    )
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_run_whose_post_is_redirected_fails_and_says_where_to(tmp_path: Path, status: int) -> None:
+    moved = answer(b"", "Location: https://new.example/hooks?token=canary", status=f"{status} Moved")
+    async with serve(answering(moved)) as server, running(tmp_path, {"p": post(server.url)}) as service:
+        run = await service.ended((await service.start("p")).json()["id"])
+        error = run["error"]
+        assert (run["status"], error["class"], error["code"], error["attempt"]) == ("failed", "client", str(status), 1)
+        assert "leads to https://new.example/hooks…" in error["message"]
+        assert "canary" not in str(run)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("on_crash", ["retry", "park", "fail"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_a_post_whose_answer_cannot_be_read_is_sent_once_and_is_not_uncertain(
+    tmp_path: Path, data: bytes, on_crash: str
+) -> None:
+    async with serve(answering(data)) as server:
+        file = post(server.url).replace("retry:", f"on_crash: {on_crash}, retry:")
+        async with running(tmp_path, {"p": file}) as service:
+            run = await service.ended((await service.start("p")).json()["id"])
+            error = run["error"]
+            assert (run["status"], error["class"], error["code"]) == ("failed", "invalid", "malformed_response")
+            assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [421, 423, 425])
+async def test_what_may_succeed_later_is_sent_again(tmp_path: Path, status: int) -> None:
+    first, then = answer(b"", status=f"{status} Later"), answer(b"")
+    async with serve(answering(first, then)) as server, running(tmp_path, {"p": post(server.url)}) as service:
+        run = await service.ended((await service.start("p")).json()["id"])
+        if status == 421:  # on another connection each time, which begins with the first answer again
+            assert (run["error"]["code"], len(server.requests), server.connections) == ("421", 3, 3)
+        else:
+            assert (run["status"], len(server.requests)) == ("completed", 2)
+        assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
