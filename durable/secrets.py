@@ -13,10 +13,15 @@ from urllib.parse import quote
 
 from durable.history import SecretName, Slot
 from durable.redactor import Redactor
+from durable.secret_values import doubt_value
 from durable.service_links import is_of_service
 from durable.values import JSON
 
 PREFIX = "WAYPOST_SECRET_"
+
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes of a secret's file."""
 
 
 class SecretMissing(LookupError):
@@ -25,6 +30,7 @@ class SecretMissing(LookupError):
     def __init__(self, name: str, problem: str = "is not set") -> None:
         super().__init__(f"secret {name} {problem}: set {PREFIX}{name}, or {PREFIX}{name}_FILE to a file that holds it")
         self.name = name
+        self.problem = problem
 
 
 class Secrets:
@@ -57,6 +63,16 @@ class Secrets:
             return False
         return True
 
+    def examine(self, name: str) -> list[str]:
+        """What is wrong with a secret, or doubtful, each as the end of a sentence that begins with its name."""
+        try:
+            doubts = list(doubt_value(self.get(name)))
+        except SecretMissing as missing:
+            return [missing.problem]
+        if PREFIX + name in self._environment and f"{PREFIX}{name}_FILE" in self._environment:
+            doubts.append(f"is given twice: {PREFIX}{name} counts, and {PREFIX}{name}_FILE does not")
+        return doubts
+
     def names(self) -> tuple[str, ...]:
         """The names that are set, in order, whether or not their files can be read."""
         environment = self._environment
@@ -80,11 +96,18 @@ def _read_file(name: str, path: Path) -> str:
     try:
         if path.exists() and not path.is_file():
             raise SecretMissing(name, f"cannot be read ({path} is not a regular file)")
-        text = path.read_bytes().decode()
+        with path.open("rb") as file:
+            data = file.read(SIZE_LIMIT + 1)
+        if len(data) > SIZE_LIMIT:
+            raise SecretMissing(name, f"cannot be read ({path} is larger than {SIZE_LIMIT // 1024} KiB)")
+        text = data.decode()
     except OSError as error:
         raise SecretMissing(name, f"cannot be read ({path}: {error.strerror})") from None
     except UnicodeDecodeError:
-        raise SecretMissing(name, f"is not UTF-8 text (in {path})") from None
+        is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        raise SecretMissing(name, f"is not UTF-8 text (in {path}{', which is UTF-16' if is_wide else ''})") from None
+    if "\0" in text:
+        raise SecretMissing(name, f"is not text (in {path}, which has zero bytes)")
     return re.sub(r"\r?\n\Z", "", text)
 
 

@@ -160,7 +160,7 @@ class _Reading:
         self.broken: set[str] = set()
         self._data = document.data
         self._models = models
-        self._texts = Texts(self.findings, secrets.has)
+        self._texts = Texts(self.findings, secrets.has, secrets.examine)
 
     def connections(self) -> dict[str, Connection]:
         """Those that are sound."""

@@ -105,6 +105,9 @@ async def compose(
         )
     for warning in settings.unknown:
         log.warning("%s", warning)
+    for name in secrets.names():
+        for problem in secrets.examine(name):
+            log.warning("the secret %s %s", name, problem)
     offered = actions(connectors)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:

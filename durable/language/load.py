@@ -46,6 +46,7 @@ def load(
     file: str,
     catalogue: Catalogue,
     secrets: Callable[[str], bool] | None = None,
+    examine_secret: Callable[[str], Sequence[str]] | None = None,
     connections: Find | None = None,
     connection_names: Collection[str] = (),
     is_broken: Callable[[str], bool] = lambda connection: False,
@@ -53,9 +54,10 @@ def load(
 ) -> Loaded:
     """Check a pipeline's text.
 
-    `secrets` says whether a secret has a value; one that has none is a warning. `connections` gives the connector that
-    a connection is of, and None if there is no such connection, which is an error; `connection_names` are those to
-    suggest, and `is_broken` says of which ones something is there that is wrong. What is not given, nobody knows.
+    `secrets` says whether a secret has a value, `examine_secret` what is wrong or doubtful about it; both are warnings.
+    `connections` gives the connector that a connection is of, and None if there is no such connection, which is an
+    error; `connection_names` are those to suggest, and `is_broken` says of which ones something is there that is wrong.
+    What is not given, nobody knows.
     """
     document = Document.read(text, file, limits)
     findings = Findings(document, limits.problems)
@@ -71,7 +73,7 @@ def load(
         if not each.is_rule:
             hint = _belonging(each.pointer) if each.is_key else None
             findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
-    calls = _Checking(data, findings, catalogue, Texts(findings, secrets)).run(
+    calls = _Checking(data, findings, catalogue, Texts(findings, secrets, examine_secret)).run(
         Connections(connections, connection_names, is_broken, findings)
     )
     problems = findings.problems()

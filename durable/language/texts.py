@@ -1,7 +1,7 @@
 """The expressions in a file's texts: parsed, and every name in them looked up in its scope."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from durable.expressions import Expression, ExpressionError, Template
 from durable.language.braces import doubt_braces
@@ -11,7 +11,7 @@ from durable.language.headers import doubt_underscore
 from durable.language.hyphens import DottedName, find_hyphens
 from durable.language.known import Fault
 from durable.language.names import Scope
-from durable.language.problem import Severity, quoted
+from durable.language.problem import Severity, printable, quoted
 from durable.language.syntax import bare
 from durable.values import JSON
 
@@ -43,11 +43,18 @@ def never(pointer: Pointer) -> bool:
 
 
 class Texts:
-    """Checks what a file writes as expressions. `has_secret` says whether a secret has a value; None: nobody knows."""
+    """Checks what a file writes as expressions. `has_secret` says whether a secret has a value; None: nobody knows.
+    `examine_secret` says what is wrong or doubtful about it."""
 
-    def __init__(self, findings: Findings, has_secret: Callable[[str], bool] | None) -> None:
+    def __init__(
+        self,
+        findings: Findings,
+        has_secret: Callable[[str], bool] | None,
+        examine_secret: Callable[[str], Sequence[str]] | None = None,
+    ) -> None:
         self._findings = findings
         self._has_secret = has_secret
+        self._examine_secret = examine_secret
 
     def condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
         """Check a bare expression."""
@@ -156,9 +163,17 @@ class Texts:
         if not may_be_here:
             hint = "it may stand where an input is meant to be secret: a header, 'verify', a connection"
             self._findings.add(pointer, f"the secret {quoted(name)} may not stand here", hint, place=place)
-        elif self._has_secret and not self._has_secret(name):
-            what, hint = f"the secret {quoted(name)} is not set", f"set WAYPOST_SECRET_{name}"
-            self._findings.add(pointer, what, hint, place=place, severity="warning")
+        elif self._has_secret:
+            for problem in self._secret_problems(name, has_value=self._has_secret(name)):
+                is_unset = problem.startswith("is not set")
+                hint = f"set WAYPOST_SECRET_{name}" if is_unset else f"mend WAYPOST_SECRET_{name}, or its file"
+                what = f"the secret {quoted(name)} {printable(problem)}"
+                self._findings.add(pointer, what, hint, place=place, severity="warning")
+
+    def _secret_problems(self, name: str, *, has_value: bool) -> Sequence[str]:
+        if self._examine_secret:
+            return self._examine_secret(name)
+        return [] if has_value else ["is not set"]
 
     def _names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
         for name, fault, severity in _faults(expression, scope):

@@ -96,6 +96,7 @@ def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connection
         file=str(path),
         catalogue=catalogue,
         secrets=secrets.has,
+        examine_secret=secrets.examine,
         connections=wired.connector,
         connection_names=wired.names,
         is_broken=wired.is_broken,

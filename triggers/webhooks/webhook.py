@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
-from durable.history import Slot
+from durable.history import SecretName, Slot
 from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
 from durable.runner import Overloaded, Runner
 from durable.scope import described
@@ -249,7 +249,7 @@ class Webhooks:
             ensure_wanted(hook.when, arrival)
             return await self._admit(arrived, verified, arrival)
         except Rejected as rejected:
-            self._record(arrived, "rejected", f"{rejected.reason}: {rejected}")
+            self._record(arrived, "rejected", self._explain_rejection(hook, rejected))
             return self._refused()
         except TooMany as too_many:
             self._record(arrived, "rejected", str(too_many))
@@ -278,6 +278,16 @@ class Webhooks:
         if wait := self._limiters.hooks.take(hook.name):
             raise TooMany(wait)
         return verified
+
+    def _explain_rejection(self, hook: Hook, rejected: Rejected) -> str:
+        """Why a request is not believed; a secret with an unseen newline or byte order mark fits no signature."""
+        reason = f"{rejected.reason}: {rejected}"
+        if rejected.reason not in {"bad_signature", "missing_secret"}:
+            return reason
+        parts = [part for slots in (*hook.secrets, hook.verify_token) for slot in slots for part in slot.parts]
+        names = dict.fromkeys(part.secret for part in parts if isinstance(part, SecretName))
+        doubts = [f"the secret {name} {problem}" for name in names for problem in self._secrets.examine(name)]
+        return "; ".join([reason, *doubts])
 
     def _values(self, hook: Hook, secrets: Iterable[Sequence[Slot]]) -> list[str]:
         """The secrets as they are now; a missing one is left out, and no secret at all rejects."""

@@ -1,0 +1,28 @@
+"""What is doubtful about a secret's value: characters that editors, shells and other systems add unseen.
+
+The value is used as it is, since a secret may have any character; who sets it is told.
+"""
+
+import re
+from collections.abc import Iterator
+
+_UNSEEN = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028\u2029\u2060\ufeff]")
+_PADDED = {" ": "a blank", "\t": "a tab", "\n": "a newline", "\r": "a carriage return"}
+
+
+def doubt_value(value: str) -> Iterator[str]:
+    """What may be wrong with a secret that is there, as the end of a sentence that begins with its name."""
+    if value.startswith("\ufeff"):
+        yield "begins with a byte order mark"
+    elif value[:1] in _PADDED:
+        yield f"begins with {_PADDED[value[0]]}"
+    if value[1:] and value[-1] in _PADDED:
+        yield f"ends with {_PADDED[value[-1]]}"
+    elif value.endswith(("\\n", "\\r")):
+        yield f"ends with a backslash and '{value[-1]}', which are no newline"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'`":
+        yield "stands in quotes, which belong to it"
+    if re.fullmatch(r"\s*\{\{.*\}\}\s*|\s*\$\{?\w+\}?\s*|\s*<[\w -]+>\s*", value):
+        yield "looks like a placeholder"
+    if _UNSEEN.search(value.removeprefix("\ufeff")):
+        yield "has a character that is not seen"
