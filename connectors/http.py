@@ -25,7 +25,7 @@ from connectors.join import is_absolute, join
 from connectors.origin import Origin
 from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
 from connectors.request import header_problem
-from connectors.url import RELATIVE, add_params, ensure_written, parse_url
+from connectors.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
 from durable.action import URL, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
@@ -286,7 +286,7 @@ def _aimed(target: Target, connection: BaseModel | None) -> Target:
     if isinstance(connection, HttpConnection):
         return connection.applied(target)
     if not is_absolute(target.url):
-        raise invalid(RELATIVE)
+        raise invalid(find_problem(target.url) or RELATIVE)
     return target
 
 

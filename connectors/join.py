@@ -7,7 +7,7 @@ import httpx
 
 from connectors.client import invalid
 from connectors.origin import Origin
-from connectors.url import MalformedURL, parse_url
+from connectors.url import MalformedURL, find_problem, parse_url
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
 _ENCODINGS = 3
@@ -23,6 +23,8 @@ def is_absolute(url: str) -> bool:
 
 def join(base_url: str, url: str) -> str:
     """The URL below the base; raises `ActionError` for one that leads elsewhere."""
+    if problem := find_problem(url):
+        raise invalid(problem)
     path = re.split("[?#]", url, maxsplit=1)[0]
     if _climbs(path):
         raise invalid("the URL has '..' in its path, which could lead out of the connection's base_url")

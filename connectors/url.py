@@ -89,12 +89,19 @@ def split_url(text: str) -> tuple[str | None, str | None, str]:
     return found[1], found[2], found[3]
 
 
+def find_problem(text: str) -> str | None:
+    """What is wrong with the characters of a URL or of a part of one."""
+    if text != text.strip():
+        return _BLANK
+    if found := _CONTROL.search(text):
+        return f"the URL has a control character (U+{ord(found[0]):04X}); remove it, or percent-encode it"
+    return None
+
+
 def ensure_characters(text: str) -> None:
     """Refuse characters that no URL has; raises `MalformedURL`."""
-    if text != text.strip():
-        raise MalformedURL(_BLANK)
-    if found := _CONTROL.search(text):
-        raise MalformedURL(f"the URL has a control character (U+{ord(found[0]):04X}); remove it, or percent-encode it")
+    if problem := find_problem(text):
+        raise MalformedURL(problem)
 
 
 def ensure_scheme(scheme: str | None, text: str) -> None:

@@ -77,6 +77,13 @@ def test_a_url_is_joined_below_the_base(base: str, url: str, joined: str) -> Non
         "/holds/\t../admin",
         "/holds\n/admin",
         "https://api.example.com:port/v2",
+        " /holds",
+        " https://api.example.com/v2/holds",
+        "/holds ",
+        "\u00a0/holds",
+        "https://u:p@api.example.com/v2/holds",
+        "https://api.example.com:0/v2/holds",
+        "/holds\\1",
     ],
 )
 def test_a_url_that_leads_elsewhere_is_refused_and_certainly_not_sent(url: str) -> None:

@@ -177,3 +177,24 @@ async def test_a_secret_in_a_host_is_not_shown_in_lower_case_either(tmp_path: Pa
         assert run["status"] == "failed"
         assert "can be made" in run["error"]["message"]
         assert "canary" not in str(run).lower()
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:0/", "the URL's port is not a number from 1 to 65535"),
+        (" http://127.0.0.1/", "the URL begins or ends with a blank; remove it"),
+        ("ftp://127.0.0.1/", "the URL's scheme is neither http nor https"),
+        ("http:/127.0.0.1/", "the URL has no host"),
+        ("127.0.0.1/hook", "the URL is relative; name a connection"),
+        ("localhost:8080/hook", "the URL has no scheme; write http:// or https:// before the host"),
+    ],
+)
+async def test_a_malformed_url_that_an_expression_makes_fails_its_step_with_the_reason(
+    tmp_path: Path, url: str, reason: str
+) -> None:
+    file = "steps: [{id: get, use: http.get, with: {url: '{{ inputs.x }}'}}]\n"
+    async with running(tmp_path, {"p": file}) as service:
+        error = (await performed(service, x=url))["error"]
+        assert (error["class"], error["code"], error["attempt"]) == ("invalid", "invalid_request", 1)
+        assert reason in error["message"]
