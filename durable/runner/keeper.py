@@ -18,7 +18,7 @@ from durable.runner.watches import Watches
 
 log = logging.getLogger("waypost.run")
 
-AT_HAND = 10
+AT_HAND = 20
 """One in so many of the runs that fit into memory may wait there for a slot, of each pipeline; the others wait in the
 journal."""
 
@@ -36,7 +36,7 @@ class Keeper(ABC):
         self._patience = patience
         self._slots = Slots(attempts)
         self._room = Room(live_runs)
-        self._backlog = Backlog(self._room, self._slots, max(1, live_runs // AT_HAND))
+        self._backlog = Backlog(self._room, self._slots, max(2, live_runs // AT_HAND))
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends = Watches()
         self._answers = Watches()
