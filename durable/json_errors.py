@@ -59,7 +59,8 @@ def _lone_surrogate(data: bytes) -> str | None:
 def _unended(data: bytes, reason: str) -> str:
     if "surrogate" in reason:
         return reason
-    return f"it ends after {len(data)} bytes, before it is complete: a quote, bracket or brace is not closed"
+    size = f"{len(data)} byte{'' if len(data) == 1 else 's'}"
+    return f"it ends after {size}, before it is complete: a quote, bracket or brace is not closed"
 
 
 def _malformed(data: bytes, reason: str, at: int) -> str:

@@ -140,10 +140,10 @@ steps:
   - {id: note, use: log.write, with: {message: "The sender has its answer, and the run goes on"}}
 ```
 
-A text is sent as it is, anything else as JSON; a `Content-Type` of yours replaces the one of that. Values of headers
-are one line of ASCII, 204, 205 and 304 go without a body, and what the server says itself (`Content-Length`, `Date`,
-`Set-Cookie`, …) is refused. A preset's own reply is not used. A page is sandboxed by its `Content-Security-Policy`,
-since it comes from the address of the API.
+A text is sent as it is, anything else as JSON; a `Content-Type` of yours replaces the one of that, and a text is sent
+in its `charset`. Values of headers are one line of ASCII, 204, 205 and 304 go without a body, and what the server says
+itself (`Content-Length`, `Date`, `Set-Cookie`, …) is refused. A preset's own reply is not used. A page is sandboxed by
+its `Content-Security-Policy`, since it comes from the address of the API.
 
 The answer goes out once its step is checkpointed; of several, the first counts. It outlives a crash: who sends the same
 delivery again gets it. A run that ends without one answers as `result` does, with 500 unless it completed, and one that

@@ -212,12 +212,34 @@ TYPES = st.sampled_from(
         "a/b+json",
         "application/x-www-form-urlencoded",
         "text/plain; charset=utf-8",
+        "text/xml",
+        "text/html; charset=utf-16",
+        "application/json; charset=utf-16",
+        "application/x-www-form-urlencoded; charset=shift_jis",
         "image/png",
         None,
     ]
 )
 TOKENS = st.sampled_from(
-    [b"{", b"}", b"[", b"]", b'"', b":", b",", b"1", b"e9", b"null", b"\\u", b"d800", b"\xff", b"%"]
+    [
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b'"',
+        b":",
+        b",",
+        b"1",
+        b"e9",
+        b"null",
+        b"\\u",
+        b"d800",
+        b"\xff",
+        b"%",
+        b"\0",
+        b"\xfe",
+        b"&=",
+    ]
 )
 
 
