@@ -21,6 +21,10 @@ HEADER_COST = 32
 
 OVERLONG = f"its header is over {HEAD_LIMIT // 1024} KiB"
 
+_CHUNKS = 1_000
+_LEAST_CHUNK = 32
+"""Bytes that more chunks than those have on average: 256 KiB of smaller ones would hold the event loop for 200 ms."""
+
 _HTTP = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/[123](?:\.\d)?[ \t]+([1-9]\d\d)(?:[ \t][^\n]*)?\r*(?:\n|$)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r*\n")
@@ -78,6 +82,7 @@ class LenientReader:
         self._done = 0  # bytes of the buffer; it is cut once a feed, for a body may have a chunk for each of its bytes
         self._status: int | None = None
         self._room = 0  # bytes of the body, or of its chunk, that are still to come
+        self._chunks = self._size = 0
         self._read: Callable[[], bool] = self._read_head
 
     def feed(self, data: bytes) -> None:
@@ -163,6 +168,10 @@ class LenientReader:
         if found is None:
             raise self._refuse("the size of a chunk cannot be read")
         self._room = int(found[1], 16)
+        self._chunks += bool(self._room)
+        self._size += self._room
+        if self._chunks > _CHUNKS and self._size < self._chunks * _LEAST_CHUNK:
+            raise self._refuse("its chunks are too small")
         self._read = self._read_chunk if self._room else self._read_trailer
         return True
 
