@@ -436,7 +436,8 @@ class Runner(Inbox):
 
     async def _cut_off(self) -> set[str]:
         """End the attempts that are still under way, and write them down as lost; the runs of which that failed."""
-        endings: dict[asyncio.Task[None], str] = {}
+        await asyncio.sleep(0)  # what has timed out just now takes its turn to report that
+        writing: dict[asyncio.Task[None], str] = {}
         for live in self.live.values():
             at = self._bench.now()
             lost = [
@@ -446,14 +447,18 @@ class Runner(Inbox):
             ]
             for fact in lost:
                 live.attempts[fact.path].abandon()
-            # One that ended by itself just now reports that: it is written before what is reported here.
-            endings |= {live.tasks[path]: live.run for path in live.attempts if path in live.tasks}
-            if lost:
-                endings[asyncio.create_task(self._report_lost(live, lost))] = live.run
-        if not endings:
+            if lost or live.lock.locked():
+                writing[asyncio.create_task(self._write_endings(live, lost))] = live.run
+        if not writing:
             return set()
-        _, pending = await asyncio.wait(endings, timeout=CUT_OFF_TIMEOUT)
-        return {endings[task] for task in pending}
+        _, pending = await asyncio.wait(writing, timeout=CUT_OFF_TIMEOUT)
+        return {writing[task] for task in pending}
+
+    async def _write_endings(self, live: Live, lost: Sequence[AttemptLost]) -> None:
+        """Return once these losses are written, and whatever was reported before."""
+        await self._report_lost(live, lost)
+        async with live.lock:
+            pass
 
 
 def _ensure_known(state: State) -> None:
