@@ -92,6 +92,7 @@ async def compose(
     address: tuple[str, int],
     connectors: Sequence[Connector] = BUILT_IN,
     takes_over: bool = True,
+    now: Callable[[], int] = now,
 ) -> AsyncIterator[Service]:
     """Join the parts over the journal in `data`, and part them in the reverse order. One that does not take runs over
     has only those that begin in it."""

@@ -326,7 +326,7 @@ def _may_have_begun(definition: Definition, state: State, path: str, step: StepS
     if spec.use == "flow.emit" or spec.on_crash != "retry":
         return False
     if state.paused_at is None:
-        return step.may_be_attempted(at)
+        return step.may_be_attempted(at) or at < state.at  # the clock was set back since the last entry
     return step.due is not None and step.due <= state.paused_at
 
 

@@ -33,7 +33,8 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     `trigger` is the id of what started it, `arrival` what steps read as `trigger` (kept only where they do), `url`
     where people see the run. A run with a `not_before` or an `expires_at` is held back until `StartDue`; one that is
     `queued_for` a `slot` of its pipeline's concurrency, until `SlotGranted`. Attempts of a higher `priority`
-    come first. `depth` counts the events of runs, one sent because of the other, that led to this one.
+    come first. `depth` counts the events of runs, one sent because of the other, that led to this one. If it
+    `is_delayed`, `not_before` is the end of a span of time, not a moment that somebody named.
     """
 
     pipeline: str
@@ -55,6 +56,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     slot: str | None = None
     queued_for: str | None = None
     depth: int = 0
+    is_delayed: bool = False
 
     @property
     def held_until(self) -> int | None:

@@ -145,7 +145,7 @@ def _unpause(state: State, path: str) -> None:
 
 def _schedule(state: State, entry: StepScheduled) -> None:
     state.steps[entry.path] = StepState(
-        "running", entry.input, entry.secrets, attempt=1, due=entry.at, scheduled_at=entry.at
+        "running", entry.input, entry.secrets, attempt=1, due=entry.at, decided_at=entry.at, scheduled_at=entry.at
     )
     state.active[entry.path] = None
     if entry.has_undo:
@@ -167,7 +167,7 @@ def _apply_to_attempt(
             step.error = entry.error
             step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
         case RetryScheduled():
-            step.status, step.attempt, step.due = "waiting", entry.attempt, entry.due
+            step.status, step.attempt, step.due, step.decided_at = "waiting", entry.attempt, entry.due, entry.at
         case StepUncertain():
             step.status, step.error, step.due = "uncertain", entry.error, None
             step.is_started, step.is_doubtful, step.needs_person = False, True, True
@@ -322,13 +322,14 @@ def _apply_to_wait(
             return
         case TimerSet():
             state.active[entry.path] = None
-            step.status, step.due = "waiting", entry.due
+            step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
         case TimerFired():
             if entry.path in state.open:
                 state.active.pop(entry.path, None)
                 step.status, step.due = "running", None
         case WaitStarted():
-            step.status, step.due, step.awaits = "waiting", entry.due, entry.awaits
+            step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
+            step.awaits = entry.awaits
         case ChildCalled():
             step.status, step.due, step.child = "waiting", None, entry.run
         case ChildEnded():

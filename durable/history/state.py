@@ -36,6 +36,7 @@ class StepState(msgspec.Struct):
     has_returned: bool = False  # the action did, and what it returned was unfit
     needs_person: bool = False
     due: int | None = None
+    decided_at: int | None = None  # when `due` was
     output: Value = NULL
     error: Failure | None = None
     scheduled_at: int | None = None
@@ -47,6 +48,11 @@ class StepState(msgspec.Struct):
     def can_be_answered(self) -> bool:
         """Whether it waits for more than a time."""
         return any(each.due is None for each in self.awaits)
+
+    @property
+    def waits_for_moment(self) -> bool:
+        """Whether `due` is a moment that the pipeline names, not the end of a span of time."""
+        return any(each.kind == "until" and each.due == self.due for each in self.awaits)
 
     def may_be_attempted(self, at: int) -> bool:
         """Whether an attempt may be under way that the history need not tell of: the first, or one that was due."""
@@ -166,6 +172,16 @@ class State(msgspec.Struct):
         if self.ending:
             return self.ending.deadline
         return self.started.deadline if self.started else None
+
+    @property
+    def started_at(self) -> int:
+        return self.started.at if self.started else 0
+
+    @property
+    def deadline_decided_at(self) -> int:
+        """When `deadline` was decided."""
+        decided = self.main or self.ending or self.started
+        return decided.at if decided else 0
 
     @property
     def start_due(self) -> int | None:

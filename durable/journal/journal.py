@@ -124,15 +124,17 @@ class Journal(Reads):
         """
         return self._writer.submit(self._writes.claim(run, at, count_recovery=count_recovery))
 
-    def release(self, runs: Sequence[str]) -> asyncio.Future[None]:
-        """Let go of these unfinished runs of this node, so that `due` finds them."""
-        return self._writer.submit(self._writes.release(runs))
+    def release(self, runs: Sequence[str], due_at: int | None = None) -> asyncio.Future[None]:
+        """Let go of these unfinished runs of this node, so that `due` finds them: at their own time, or at this."""
+        return self._writer.submit(self._writes.release(runs, due_at))
 
-    def release_all(
-        self, *, kept: Collection[str] = (), due: Collection[str] = (), at: int = 0
-    ) -> asyncio.Future[None]:
-        """Let go of every unfinished run of this node but those `kept`; those `due` are so from `at` (ms) on."""
-        return self._writer.submit(self._writes.release_all(kept, due, at))
+    def release_all(self, *, kept: Collection[str] = (), due: Collection[str] = ()) -> asyncio.Future[None]:
+        """Let go of every unfinished run of this node but those `kept`; those `due` are so at once."""
+        return self._writer.submit(self._writes.release_all(kept, due))
+
+    def bring_forward(self, by: int) -> asyncio.Future[None]:
+        """Make every unfinished run that nobody owns due earlier, by so many milliseconds."""
+        return self._writer.submit(self._writes.bring_forward(by))
 
     def pause(self, run: str, reason: str) -> asyncio.Future[None]:
         """Show an unfinished run of this node as paused, though nothing is added to its history."""

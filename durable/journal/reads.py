@@ -260,6 +260,12 @@ class Reads:
         """Those of them that an owner other than `node` did not let go of, the oldest first."""
         return await self._all(select_unfinished(limit, after).where(runs.c.node != node), unfinished_run)
 
+    async def newest_start(self) -> int | None:
+        """When the newest run began (ms); None if there is no run."""
+        return await self._one(
+            select(runs.c.created_at).order_by(runs.c.id.desc()).limit(1), lambda row: int(row.created_at)
+        )
+
     async def due(self, before: int, limit: int, pipeline: str | None = None) -> list[str]:
         """Unfinished runs that nobody owns and that are due at or before `before` (ms), the earliest first; with a
         `pipeline`, those of it."""

@@ -91,7 +91,7 @@ class Statements:
             )
         )
         self.find_fence = sql(
-            select(runs.c.version, runs.c.epoch, runs.c.recoveries, runs.c.sequence).where(
+            select(runs.c.version, runs.c.epoch, runs.c.recoveries, runs.c.sequence, runs.c.due_at).where(
                 runs.c.id == bindparam("run")
             )
         )
@@ -103,6 +103,9 @@ class Statements:
             update(runs)
             .where(*is_owned, runs.c.id == bindparam("run"))
             .values(status=literal_column("'paused'"), reason=bindparam("why"))
+        )
+        self.bring_forward = sql(
+            update(runs).where(runs.c.node.is_(None), _is_unfinished).values(due_at=runs.c.due_at - bindparam("by"))
         )
         let_go = update(runs).where(*is_owned).values(node=literal_column("NULL"))
         self.release_all = sql(let_go)

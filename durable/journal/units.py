@@ -304,14 +304,15 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, how many
-    entries its history has, to which only that owner can add, whether an owner had not let go of it, and the status
-    that its row shows."""
+    entries its history has, to which only that owner can add, when it is due as its row says (ms), whether an owner had
+    not let go of it, and the status that its row shows."""
 
     run: str
     version: str
     epoch: int
     recoveries: int
     sequence: int
+    due_at: int | None
     was_owned: bool
     status: RunStatus
 

@@ -249,26 +249,38 @@ class Writes:
                 return None
             cursor.execute(sql.take_over, owner)
             cursor.execute(sql.find_fence, {"run": run})
-            version, epoch, recoveries, sequence = cursor.fetchone()
-            return Claimed(run, version, epoch, recoveries, sequence, was_owned=row[0] is not None, status=row[1])
+            version, epoch, recoveries, sequence, due_at = cursor.fetchone()
+            return Claimed(
+                run, version, epoch, recoveries, sequence, due_at, was_owned=row[0] is not None, status=row[1]
+            )
 
         return unit
 
-    def release(self, runs: Sequence[str]) -> Unit[None]:
+    def release(self, runs: Sequence[str], due_at: int | None) -> Unit[None]:
         sql = self._sql
 
         def unit(cursor: Cursor) -> None:
             for run in runs:
+                if due_at is not None:
+                    cursor.execute(sql.make_due, {"owner": self._node, "run": run, "at": due_at})
                 cursor.execute(sql.release, {"owner": self._node, "run": run})
 
         return unit
 
-    def release_all(self, kept: Collection[str], due: Collection[str], at: int) -> Unit[None]:
+    def bring_forward(self, by: int) -> Unit[None]:
+        sql = self._sql
+
+        def unit(cursor: Cursor) -> None:
+            cursor.execute(sql.bring_forward, {"by": by})
+
+        return unit
+
+    def release_all(self, kept: Collection[str], due: Collection[str]) -> Unit[None]:
         sql, node = self._sql, self._node
 
         def unit(cursor: Cursor) -> None:
             for run in due:
-                cursor.execute(sql.make_due, {"owner": node, "run": run, "at": at})
+                cursor.execute(sql.make_due, {"owner": node, "run": run, "at": 0})
             if not kept:
                 cursor.execute(sql.release_all, {"owner": node})
                 return

@@ -13,6 +13,7 @@ from durable.runner.attempt import Workbench
 from durable.runner.live import Adrift, Live
 from durable.runner.room import Backlog, Room
 from durable.runner.slots import Slots
+from durable.runner.timing import STEP, Countdown
 from durable.runner.unreadable import UnreadableRuns
 from durable.runner.watches import Watches
 
@@ -110,14 +111,17 @@ class Keeper(ABC):
 
     def _release(self, live: Live) -> None:
         """Let go of a run that somebody is to take up again: who calls it, or the sweep when it is due."""
+        due, stored = live.due(self._bench.now()), live.state.due
+        was_set = due is not None and stored is not None and due < stored - STEP
         self._drop(live)
-        self._journal.release([live.run]).add_done_callback(partial(self._released, live.run))
+        self._journal.release([live.run], due if was_set else None).add_done_callback(partial(self._released, live.run))
 
     def _waits_for_long(self, live: Live) -> bool:
         state = live.state
         if state.status not in ("waiting", "queued") or live.is_at_work:
             return False
-        due, now = state.due, self._bench.now()
+        now = self._bench.now()
+        due = live.due(now)
         if due is None or due <= now + self._patience:
             return False
         # Those that it called may end soon, and each end would bring it back, with its whole history.
@@ -135,7 +139,7 @@ class Keeper(ABC):
         if not isinstance(error, RunUnreadable):
             self.set_adrift(run, counts=counts, is_unbegun=is_unbegun)
             return
-        self.adrift[run] = Adrift(self._bench.now() + MENDING_PAUSES[-1], 0, False, is_unbegun)
+        self.adrift[run] = Adrift(Countdown(MENDING_PAUSES[-1], 0, 0), 0, False, is_unbegun)
         task = asyncio.create_task(self._note_unreadable(run, error))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -156,7 +160,7 @@ class Keeper(ABC):
         """Take the run up again after a pause; each time that it fails, the pause is longer."""
         failures = self.adrift[run].failures + 1 if run in self.adrift else 0
         pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
-        self.adrift[run] = Adrift(self._bench.now() + pause, failures, counts, is_unbegun)
+        self.adrift[run] = Adrift(Countdown(pause, 0, 0), failures, counts, is_unbegun)
 
     def _give_back(self, live: Live) -> None:
         """Give back the slot with which a run was to begin, if it holds one."""

@@ -31,6 +31,7 @@ from durable.runner.beside import beside
 from durable.runner.keeper import Keeper
 from durable.runner.live import Live
 from durable.runner.slots import SlotLine
+from durable.runner.timing import LOOK, Countdown, Wait
 
 log = logging.getLogger("waypost.run")
 
@@ -126,11 +127,13 @@ class Owner(Keeper):
                     pass  # of a run that is being taken over it is outstanding in the end
                 case Perform():
                     previous = live.tasks.get(effect.path)
+                    wait = self._begin_wait(live, effect, is_recorded=is_recorded)
                     self._work(
-                        live, effect.path, self._perform_when_due(live, effect, previous, is_recorded=is_recorded)
+                        live, effect.path, self._perform_when_due(live, effect, wait, previous, is_recorded=is_recorded)
                     )
                 case Wake():
-                    self._work(live, effect.path, self._wake(live, effect))
+                    wait = self._begin_wait(live, effect, is_recorded=is_recorded)
+                    self._work(live, effect.path, self._wake(live, effect, wait))
                 case Call() | Emit() if live.state.pauses:
                     pass  # it is outstanding when the run goes on
                 case Call():
@@ -138,7 +141,8 @@ class Owner(Keeper):
                 case Emit():
                     self._send(live, self.emit_from(live, effect))
                 case AwaitStart():
-                    live.start = self._spawn(live, self._start_when_due(live, effect))
+                    wait = self._begin_wait(live, effect, is_recorded=is_recorded)
+                    live.start = self._spawn(live, self._start_when_due(live, effect, wait, is_recorded=is_recorded))
                 case Abandon():
                     self._abandon(live, effect.path)
                 case Resume():
@@ -166,14 +170,15 @@ class Owner(Keeper):
         elif (task := live.tasks.get(path)) and task is not asyncio.current_task():
             task.cancel()
 
-    async def _wake(self, live: Live, effect: Wake) -> None:
-        await self._until(effect.due)
+    async def _wake(self, live: Live, effect: Wake, wait: Wait) -> None:
+        await self._sleep(wait)
         if self.is_draining:
             return
         if live.state.steps[effect.path].can_be_answered:
             await self.end_wait(live, effect.path)
         else:
-            await self.report(live, TimerFired(at=self._bench.now(), path=effect.path))
+            # The clock may have been set back; what is due comes at its time, or later.
+            await self.report(live, TimerFired(at=max(self._bench.now(), effect.due), path=effect.path))
 
     async def _resume(self, live: Live) -> None:
         """Perform what is outstanding of a run that was paused, but for what is under way."""
@@ -201,10 +206,10 @@ class Owner(Keeper):
         """Send the event of a step, and report its checkpoint."""
 
     async def _perform_when_due(
-        self, live: Live, effect: Perform, previous: "asyncio.Task[None] | None", *, is_recorded: bool
+        self, live: Live, effect: Perform, wait: Wait, previous: "asyncio.Task[None] | None", *, is_recorded: bool
     ) -> None:
         """Perform one attempt: when it is due, when there is a slot for it, and never beside its predecessor."""
-        await self._until(effect.due)
+        await self._sleep(wait)
         if previous and not previous.done():
             await asyncio.wait({previous})
         slot, live.slot = live.slot, None
@@ -231,30 +236,57 @@ class Owner(Keeper):
             if slot:
                 self._slots.give(slot)
 
-    async def _start_when_due(self, live: Live, effect: AwaitStart) -> None:
+    async def _start_when_due(self, live: Live, effect: AwaitStart, wait: Wait, *, is_recorded: bool) -> None:
         """Let a run begin that was held back. One that can expire needs a slot to begin, which its first attempt takes
         over."""
-        await self._until(effect.due)
+        await self._sleep(wait)
         if not live.state.is_queued:
             return
+        due = effect.due
         if effect.expires_at is not None:
-            live.slot = await self._take_slot_before(effect.expires_at, live)
+            early = live.early if is_recorded else 0
+            left = Countdown(effect.expires_at, live.state.started_at, self._bench.now(), early).left
+            live.slot = await self._take_slot_within(left, live)
+            due = due if live.slot else effect.expires_at
         if not self.is_draining:
-            await self.report(live, StartDue(at=self._bench.now()))
+            await self.report(live, StartDue(at=max(self._bench.now(), due)))
         await asyncio.sleep(0)  # an attempt that begins now has taken the slot over when this goes on
         self._give_back(live)
 
-    async def _take_slot_before(self, end: int, live: Live) -> SlotLine | None:
-        """A slot that could be taken before that time (ms); None once it has come."""
+    async def _take_slot_within(self, seconds: float, live: Live) -> SlotLine | None:
+        """A slot that could be taken in that time; None once it is over."""
         with suppress(TimeoutError):
-            async with asyncio.timeout((end - self._bench.now()) / 1000):
+            async with asyncio.timeout(seconds):
                 return await self._slots.take(live.definition.spec.id, None, live.priority)
-        await self._until(end)
         return None
 
-    async def _until(self, due: int) -> None:
-        while (wait := due - self._bench.now()) > 0:  # noqa: ASYNC110  # again, if the clock was set back meanwhile
-            await asyncio.sleep(wait / 1000)
+    def _begin_wait(self, live: Live, effect: Perform | Wake | AwaitStart, *, is_recorded: bool) -> Wait:
+        """Begin to count the time until an effect is due."""
+        state = live.state
+        if isinstance(effect, AwaitStart):
+            started = state.started
+            name, decided_at = "", state.started_at
+            is_moment = started is not None and effect.due == started.not_before and not started.is_delayed
+        else:
+            step = state.steps[effect.path]
+            name, is_moment = effect.path, step.waits_for_moment
+            decided_at = effect.due if step.decided_at is None else step.decided_at
+        if live.countdowns:
+            live.countdowns.pop(name, None)
+        if is_moment:
+            return effect.due
+        if effect.due <= decided_at:
+            return None
+        early = live.early if is_recorded else 0
+        live.countdowns[name] = countdown = Countdown(effect.due, decided_at, self._bench.now(), early)
+        return countdown
+
+    async def _sleep(self, wait: Wait) -> None:
+        if isinstance(wait, Countdown):
+            await asyncio.sleep(wait.left)
+        elif wait is not None:
+            while (left := wait - self._bench.now()) > 0:  # noqa: ASYNC110  # the clock tells nobody that it was set
+                await asyncio.sleep(min(left / 1000, LOOK))
 
     def _make_attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> Attempt:
         return Attempt(
@@ -305,3 +337,4 @@ def _forget(live: Live, path: str, task: "asyncio.Task[None]") -> None:
     """What is done for a step is done."""
     if live.tasks.get(path) is task:
         del live.tasks[path]
+        live.countdowns.pop(path, None)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from durable.ids import first_id
 from durable.journal import Journal, Unfinished
 from durable.runner.runner import PAGE, Runner
+from durable.runner.timing import STEP, ClockWatch
 
 log = logging.getLogger("waypost.recovery")
 
@@ -34,10 +35,12 @@ class Recovery:
         self._journal = journal
         self._runner = runner
         self._now = now
+        self._clock = ClockWatch(now, asyncio.get_running_loop().time)
         self.recovered = 0
 
     async def recover(self) -> None:
         """Recover every run that was owned when its process died; returns when the last suspect has moved."""
+        await self._notice_clock()
         suspects: list[Unfinished] = []
         others: dict[str, deque[Unfinished]] = {}  # no more than fitted into memory
         after: str | None = None
@@ -86,10 +89,12 @@ class Recovery:
         runner, now = self._runner, self._now()
         if runner.is_draining:
             return
+        if (step := self._clock.take_step()) < 0:
+            await self._bring_forward(-step)
         for live in list(runner.live.values()):
             await runner.check_deadline(live)
             runner.let_go_soon(live)
-        adrift = {run: each.counts for run, each in runner.adrift.items() if each.due <= now}
+        adrift = {run: each.counts for run, each in runner.adrift.items() if not each.pause.left}
         called = await self._journal.called(PAGE)
         unread = {run for run in self._journal.unreadable if run not in runner.adrift and run not in runner.live}
         self._journal.unreadable.clear()
@@ -104,6 +109,17 @@ class Recovery:
         due = await self._journal.due_pipelines(before)
         await _each([self._runner.bring_in_left(pipeline, before) for pipeline in due])
         await _each([self._end_overdue(pipeline, now) for pipeline in due if self._runner.has_left(pipeline)])
+
+    async def _notice_clock(self) -> None:
+        """Notice that the clock was set back while the service was down, as far as the newest run tells."""
+        newest = await self._journal.newest_start()
+        if newest is not None and (by := newest - self._now()) > STEP:
+            await self._bring_forward(by)
+
+    async def _bring_forward(self, by: int) -> None:
+        """Let what waits in the journal wait no longer than was decided, though the clock was set back."""
+        log.warning("the clock was set back by %.0f s; what waits for a span of time is due as much earlier", by / 1000)
+        await self._journal.bring_forward(by)
 
     async def _end_overdue(self, pipeline: str, now: int) -> None:
         """Bring in those whose time has run out while they waited for their turn, which ends them; the first in line

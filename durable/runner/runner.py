@@ -220,8 +220,9 @@ class Runner(Inbox):
 
     async def end_wait(self, live: Live, path: str) -> None:
         """The end goes through the inbox, where an answer that was taken stands before it, and after which none is."""
+        due = live.state.steps[path].due or 0
         while not self.is_draining:
-            at = self._bench.now()
+            at = max(self._bench.now(), due)  # the clock may have been set back
             try:
                 await asyncio.shield(self._journal.post(live.run, "timer", Value.of({"path": path}), at, path))
             except (JournalFull, JournalBusy):
@@ -355,7 +356,7 @@ class Runner(Inbox):
         state = await folded(self._journal, run, claimed.sequence)
         _ensure_known(state)
         is_orphan = claimed.was_owned and not self._is_unbegun(run)
-        live = Live(run, definition, state, claimed.epoch, is_settling=True)
+        live = Live(run, definition, state, claimed.epoch, is_settling=True, early=_earliness(state, claimed.due_at))
         self._keep(live)
         # Before anything else: a cancel or a timeout would end a step whose lost attempt nobody would see any more.
         await self._report_lost(live, find_lost_attempts(definition, state, self._bench.now(), is_orphan=is_orphan))
@@ -391,9 +392,10 @@ class Runner(Inbox):
 
     async def check_deadline(self, live: Live) -> None:
         """End what has run out of time."""
-        at, deadline = self._bench.now(), live.state.deadline
-        if deadline is not None and at >= deadline and not live.state.finished:
-            await self.report(live, DeadlinePassed(at=at))
+        now = self._bench.now()
+        deadline = None if live.state.finished else live.count_down_to_deadline(now)
+        if deadline and not deadline.left:
+            await self.report(live, DeadlinePassed(at=max(now, live.state.deadline or 0)))
 
     async def _definition(self, run: str, version: str) -> Definition:
         if version not in self._definitions:
@@ -432,7 +434,7 @@ class Runner(Inbox):
             await asyncio.wait(set(self._tasks), timeout=1)
         # A run whose losses are not written stays owned, so that the next start finds them. One that was cut off while
         # it set something going is due at once: its own time may be far away.
-        await self._journal.release_all(kept=untold.union(self.adrift), due=owing, at=self._bench.now())
+        await self._journal.release_all(kept=untold.union(self.adrift), due=owing)
 
     async def _cut_off(self) -> set[str]:
         """End the attempts that are still under way, and write them down as lost; the runs of which that failed."""
@@ -459,6 +461,13 @@ class Runner(Inbox):
         await self._report_lost(live, lost)
         async with live.lock:
             pass
+
+
+def _earliness(state: State, due_at: int | None) -> int:
+    """By how much the run is due before the time that its history names, as the clock was set back meanwhile (ms)."""
+    if not due_at or state.due is None:  # 0 is due at once
+        return 0
+    return max(0, state.due - due_at)
 
 
 def _ensure_known(state: State) -> None:

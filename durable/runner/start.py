@@ -20,7 +20,8 @@ from durable.values import JSON, NULL, Value
 @dataclass(frozen=True, slots=True)
 class Start:
     """What starts a run: a definition, the trigger's id, the inputs or why they could not be made, and what steps
-    read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`.
+    read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`;
+    if it `is_delayed`, the former is the end of a span of time.
     A run that a step called has its name and its `parent` from there."""
 
     definition: Definition
@@ -35,6 +36,7 @@ class Start:
     run: str | None = None
     parent: Parent | None = None
     depth: int = 0
+    is_delayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def begin(event: Event, start: Start, addresses: Addresses) -> Begun:
         semantics=SEMANTICS,
         parent=start.parent,
         depth=start.depth,
+        is_delayed=start.is_delayed,
         links=addresses.links() if definition.has_links else None,
     )
     if definition.spec.concurrency is None or start.error:

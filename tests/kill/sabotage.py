@@ -202,9 +202,9 @@ def a_timer_is_forgotten() -> None:
     """After a crash nobody wakes a run whose time comes."""
 
     def made(wake: Any) -> Any:
-        async def woken(self: Owner, live: Any, effect: Any) -> None:
+        async def woken(self: Owner, live: Any, effect: Any, wait: Any) -> None:
             if live.epoch == 1:
-                await wake(self, live, effect)
+                await wake(self, live, effect, wait)
 
         return woken
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from connectors import BUILT_IN
+from durable import clock
 from durable.action import Connector
 from triggers.server import Server, listen
 from triggers.service import Service, at_work, compose
@@ -57,6 +58,7 @@ async def running(
     pipelines: Mapping[str, str],
     environment: Mapping[str, str] = ENVIRONMENT,
     connectors: Sequence[Connector] = (),
+    now: Any = clock.now,
     **settings: object,
 ) -> AsyncIterator[Running]:
     """Serve these pipeline files (by id) from the data folder of `tmp_path`, with more connectors than the built-in."""
@@ -75,6 +77,7 @@ async def running(
             environment,
             address=address,
             connectors=(*BUILT_IN, *connectors),
+            now=now,
         ) as service,
         at_work(service, listener),
     ):

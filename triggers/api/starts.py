@@ -234,6 +234,7 @@ def _start(definition: Definition, given: StartBody, at: int) -> Start:
         expires_at=None if given.expires_in is None else at + given.expires_in,
         tags=tuple(sorted(set(given.tags))),
         priority=given.priority,
+        is_delayed=bool(given.delay),
     )
 
 
