@@ -29,6 +29,7 @@ from pydantic_core import ErrorDetails
 from durable.language.pipeline import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_links import is_link, is_of_service
+from durable.wording import explain_error
 from triggers.limits import Rate
 from triggers.place import KEY_FILE, SETTINGS_FILE
 
@@ -277,8 +278,7 @@ def _problem(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
     name = str(error["loc"][0])
     value, where = given[name]
     shown = "" if name in CONFIDENTIAL else f" is {str(value)[:80]!r}"
-    message = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"{where}: {name}{shown}: {message}"
+    return f"{where}: {name}{shown}: {explain_error(error)}"
 
 
 def _unknown_setting(name: str, where: str) -> str:

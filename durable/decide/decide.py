@@ -69,6 +69,7 @@ from durable.history import (
 )
 from durable.respond import Respond
 from durable.values import JSON, Value
+from durable.wording import explain_error
 
 
 def is_current(state: State, fact: Fact) -> bool:
@@ -365,7 +366,7 @@ def _misfit(use: str, given: dict[str, JSON]) -> str | None:
     try:
         CORE_ACTIONS[use].model_validate(given)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_context=False, include_url=False)
+        found = error.errors(include_input=False, include_url=False)
         return "; ".join(map(_said, found[:PROBLEMS_LIMIT]))
     return None
 
@@ -373,7 +374,7 @@ def _misfit(use: str, given: dict[str, JSON]) -> str | None:
 def _said(problem: ErrorDetails) -> str:
     """In words that histories hold: another wording would be another decision."""
     where = ".".join(map(str, problem["loc"]))
-    return f"{where}: {problem['msg']}" if where else problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {explain_error(problem)}" if where else explain_error(problem)
 
 
 def _given(state: State, path: str) -> dict[str, JSON]:

@@ -15,6 +15,7 @@ from durable.language.cures import ITEMS
 from durable.language.document import Pointer
 from durable.language.problem import nearest, printable, quoted, suggestion
 from durable.values import JSON
+from durable.wording import BOUNDS, EXPECTED, explain_error
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -190,7 +191,7 @@ class _Told:
     def wants_container(self) -> bool:
         """Whether a list or a mapping has to stand where a text with expressions in it does, which stays a text."""
         is_text = isinstance(self.value, str) and not is_whole_expression(self.value)
-        return is_text and _EXPECTED.get(self.kind) in {"a list", "a mapping"}
+        return is_text and EXPECTED.get(self.kind) in {"a list", "a mapping"}
 
     @property
     def is_consequence(self) -> bool:
@@ -231,18 +232,18 @@ def _sentences(
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
     expected: dict[Pointer, list[str]] = {}
-    mistyped = {error.pointer for error in errors if error.kind in _EXPECTED}
+    mistyped = {error.pointer for error in errors if error.kind in EXPECTED}
     worded = {error.pointer for error in errors if error.kind == "literal_error"} & mistyped
     for error in errors:
-        if error.kind in _EXPECTED:
-            expected.setdefault(error.pointer, []).append(_EXPECTED[error.kind])
+        if error.kind in EXPECTED:
+            expected.setdefault(error.pointer, []).append(EXPECTED[error.kind])
         elif error.kind == "literal_error" and error.pointer in worded:
             expected.setdefault(error.pointer, []).append(str(error.context["expected"]))
     errors = [error for error in errors if error.kind != "literal_error" or error.pointer not in worded]
     for error in errors:
         if isinstance(inside := error.context.get("error"), Inside):
             yield from (replace(each, pointer=(*error.pointer, *each.pointer)) for each in inside.found)
-        elif error.kind not in _EXPECTED:
+        elif error.kind not in EXPECTED:
             yield _sentence(error, shape, cures)
         elif error.pointer in expected:
             yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), examples)
@@ -328,14 +329,11 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
             example = shape.example(error.pointer)
             form = f"write it as in {quoted(example)}" if example else shape.description(error.pointer)
             return Unfit(error.pointer, f"{subject} cannot be {_described(error.value)}", form)
-        case kind if kind in _BOUNDS:
-            bound = _BOUNDS[kind].format(**context)
+        case kind if kind in BOUNDS:
+            bound = BOUNDS[kind].format(**context)
             return Unfit(error.pointer, f"{subject} must {bound}", None)
         case _:
-            said = error.detail["msg"].removeprefix("Value error, ")
-            return Unfit(
-                error.pointer, f"{subject} {said.replace('Input should', 'must')}" if said[:5] == "Input" else said
-            )
+            return Unfit(error.pointer, f"{subject}: {explain_error(error.detail)}")
 
 
 def _unblanked(name: str, known: Collection[str]) -> str | None:
@@ -395,28 +393,3 @@ def _first_sentence(text: str) -> str:
 
 def _begin_small(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
-
-
-_EXPECTED = {
-    **dict.fromkeys(("string_type", "string_sub_type"), "text"),
-    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "a list"),
-    **dict.fromkeys(
-        ("dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"), "a mapping"
-    ),
-    **dict.fromkeys(("url_type", "url_parsing", "url_scheme", "url_syntax_violation"), "a URL"),
-    **dict.fromkeys(("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "a date and time"),
-}
-
-_BOUNDS = {
-    "greater_than_equal": "be at least {ge}",
-    "greater_than": "be more than {gt}",
-    "less_than_equal": "be at most {le}",
-    "less_than": "be less than {lt}",
-    "string_too_short": "have {min_length} characters at least",
-    "string_too_long": "have {max_length} characters at most",
-    "too_short": "have {min_length} entries at least",
-    "too_long": "have {max_length} entries at most",
-}

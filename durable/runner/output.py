@@ -10,11 +10,13 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from durable.action import Action
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
 from durable.redactor import Redactor, Slices
 from durable.values import JSON, NULL, Value, check
+from durable.wording import explain_error
 
 TURN = 0.005
 """Seconds of work after which others get their turn."""
@@ -92,7 +94,9 @@ def _model(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseMod
 
 def list_problems(error: ValidationError) -> str:
     """Every problem with its place, without the offending values (they may be secret)."""
-    problems = error.errors(include_input=False, include_context=False, include_url=False)[:PROBLEMS_LIMIT]
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"[:PROBLEM_LENGTH] for problem in problems
-    )
+    problems = error.errors(include_input=False, include_url=False)[:PROBLEMS_LIMIT]
+    return "; ".join(_sentence(problem)[:PROBLEM_LENGTH] for problem in problems)
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    return f"{'.'.join(map(str, problem['loc'])) or 'it'}: {explain_error(problem)}"

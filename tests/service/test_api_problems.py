@@ -80,10 +80,10 @@ async def test_a_body_that_cannot_be_taken_is_a_problem(
     ("path", "said"),
     [
         ("/api/runs?statsu=failed", "`statsu`: there is no such name; did you mean 'status'"),
-        ("/api/runs?status=faild", "`status`: should be 'queued'"),
+        ("/api/runs?status=faild", "`status`: must be 'queued'"),
         ("/api/runs?status=failed&status=queued", "`status`: it came 2 times"),
-        ("/api/runs?limit=0", "`limit`: should be greater than or equal to 1"),
-        ("/api/runs?limit=1001", "`limit`: should be less than or equal to 1000"),
+        ("/api/runs?limit=0", "`limit`: must be at least 1"),
+        ("/api/runs?limit=1001", "`limit`: must be at most 1000"),
         ("/api/runs?limit=1_0", "`limit`: should be a whole number"),
         ("/api/runs?limit=%2B5", "`limit`: should be a whole number"),
         ("/api/runs?limit=" + "9" * 30, "`limit`: should be a whole number"),

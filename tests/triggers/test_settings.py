@@ -85,12 +85,12 @@ def test_a_variable_that_is_no_setting_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("port = 99999", "port is '99999': should be less than or equal to 65535"),
-        ('port = "many"', "port is 'many': should be a valid integer"),
+        ("port = 99999", "port is '99999': must be at most 65535"),
+        ('port = "many"', "port is 'many': must be a whole number"),
         ("drain_timeout = 30", "drain_timeout is '30': should be text with a unit"),
         ('drain_timeout = "30"', "'30' has no unit"),
-        ('body_timeout = "0s"', "should be greater than 0"),
-        ('log_format = "xml"', "log_format is 'xml': should be 'auto', 'text' or 'json'"),
+        ('body_timeout = "0s"', "must be more than 0"),
+        ('log_format = "xml"', "log_format is 'xml': must be 'auto', 'text' or 'json'"),
         ('egress_allow = ["http://crm"]', "'http://crm' should be a host name or a network"),
         ('egress_allow = "10.0.0.0/99"', "10.0.0.0/99"),
         ('public_url = "example.com"', "should be an address such as https://waypost.example.com"),

@@ -12,6 +12,7 @@ from durable.journal import JournalError, RunUnreadable
 from durable.language.problem import printable, quoted, suggestion
 from durable.runner import Overloaded
 from durable.values import JSON
+from durable.wording import explain_error
 from triggers.body import Unreadable
 from triggers.missing import RunMissing
 
@@ -92,7 +93,7 @@ def problem_of(error: Exception) -> Problem:
 
 def mistakes(error: ValidationError, known: Collection[str]) -> list[Mistake]:
     """What a model found wrong; `known` are the names that it takes."""
-    return [_mistake(each, known) for each in error.errors(include_url=False, include_context=False)]
+    return [_mistake(each, known) for each in error.errors(include_url=False)]
 
 
 def unknown(name: str, known: Collection[str]) -> Mistake:
@@ -108,5 +109,4 @@ def _mistake(error: ErrorDetails, known: Collection[str]) -> Mistake:
             return unknown(name, known)
         case "missing":
             return Mistake(name=name, detail="it is missing")
-    detail = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return Mistake(name=quoted(name)[1:-1] if name else "body", detail=printable(detail))
+    return Mistake(name=quoted(name)[1:-1] if name else "body", detail=printable(explain_error(error)))
