@@ -1,11 +1,12 @@
 """What runs make of the answers that services give: a redirect, and an answer that is not proper HTTP."""
 
+import base64
 from pathlib import Path
 
 import pytest
 
 from tests.connectors.servers import answer, answering, serve
-from tests.service.running import running
+from tests.service.running import ENVIRONMENT, running
 
 pytestmark = pytest.mark.anyio
 
@@ -58,3 +59,18 @@ async def test_what_may_succeed_later_is_sent_again(tmp_path: Path, status: int)
         else:
             assert (run["status"], len(server.requests)) == ("completed", 2)
         assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
+
+
+async def test_steps_call_through_the_proxy_that_the_settings_name(tmp_path: Path) -> None:
+    environment = ENVIRONMENT | {"WAYPOST_SECRET_EGRESS_PROXY": "me:canary-word", "HTTP_PROXY": "http://127.0.0.1:1"}
+    async with serve(answering(answer(b"ok"))) as proxy, serve(answering(answer(b"ok"))) as local:
+        files = {"p": post("http://crm.example/a"), "q": post(local.url)}
+        async with running(tmp_path, files, environment, egress_proxy=proxy.url) as service:
+            for pipeline in files:
+                run = await service.ended((await service.start(pipeline)).json()["id"])
+                assert run["status"] == "completed"
+                assert "canary" not in str(run)
+        [request] = proxy.requests
+        assert request.line == "POST http://crm.example/a HTTP/1.1"
+        assert request.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:canary-word").decode()
+        assert len(local.requests) == 1
