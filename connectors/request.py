@@ -78,4 +78,5 @@ def header_problem(name: str, value: str = "") -> str | None:
     if found is None:
         return None
     what = "a line break" if found[0] in "\r\n" else "a NUL character"
-    return f"the header {quoted(name)} has {what}, which no header can hold; remove it from the secret, or trim the expression"
+    cure = "remove it from the secret, or trim the expression"
+    return f"the header {quoted(name)} has {what}, which no header can hold; {cure}"
