@@ -5,7 +5,9 @@ nobody answers). What a command needs, it imports itself, so that `waypost --hel
 """
 
 import io
+import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -58,9 +60,24 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows what it cannot as \u…
     try:
-        app(prog_name="waypost")
+        app(args=_decode_arguments(sys.argv[1:]), prog_name="waypost")
     except Exception as error:  # noqa: BLE001  # the last place where a failure can become a message
         failure.end(error)
+
+
+def _decode_arguments(given: Sequence[str]) -> list[str]:
+    """The arguments as the texts that they are in UTF-8, whatever the locale; raises `CommandFailed`."""
+    arguments: list[str] = []
+    for number, argument in enumerate(given, 1):
+        try:
+            arguments.append(os.fsencode(argument).decode("utf-8"))
+        except UnicodeError:
+            shown = argument.encode("ascii", "backslashreplace").decode()[:80]
+            what = (
+                f"argument {number} ({shown}) is not UTF-8 text: write it in UTF-8; `waypost --help` lists the commands"
+            )
+            raise failure.CommandFailed(what, failure.WRONG_USE) from None
+    return arguments
 
 
 def _version(is_asked: bool) -> None:

@@ -38,6 +38,9 @@ PREFIX = "WAYPOST_"
 PLACES = frozenset({"WAYPOST_CONFIG", "WAYPOST_DATA"})
 """Variables that say where settings and data are, and so cannot be settings themselves."""
 
+LARGEST = 10_000_000
+"""What a count can be at most: more than any machine has room for."""
+
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
 
 CONFIDENTIAL = frozenset({"api_key", "database_url", "egress_proxy"})
@@ -71,6 +74,7 @@ def _destination(text: str) -> str:
 
 def _base_url(text: str) -> str:
     parts = urlsplit(text)
+    _ = parts.port  # raises ValueError for one that is none
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise ValueError("should be an address such as https://waypost.example.com")
     return text.rstrip("/")
@@ -88,6 +92,16 @@ def _proxy_url(text: str) -> str:
         is_port = False
     if not is_port:
         raise ValueError("should have a port from 1 to 65535")
+    return text
+
+
+def _host(text: str) -> str:
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        raise ValueError("should be a host name or an address, such as 127.0.0.1") from None
+    if not text.isprintable() or " " in text:
+        raise ValueError("should be a host name or an address, such as 127.0.0.1")
     return text
 
 
@@ -134,7 +148,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     """What an operator can set. Times are milliseconds here; `unknown` has a warning for every variable that looks
     like a setting and is none, and for the proxies that are not used."""
 
-    host: Annotated[str, StringConstraints(min_length=1)] = Field(
+    host: Annotated[str, StringConstraints(min_length=1), AfterValidator(_host)] = Field(
         "127.0.0.1", description="The address to listen on; beyond this machine put a proxy with TLS in front."
     )
     port: int = Field(8400, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
@@ -158,14 +172,17 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         (), description="Hosts, with their sub-domains, and networks that steps call without the proxy."
     )
     max_body_bytes: int = Field(
-        1024 * 1024, gt=0, description="The largest request body taken in; a larger one is answered with 413."
+        1024 * 1024, gt=0, le=2**40, description="The largest request body taken in; a larger one is answered with 413."
     )
     body_timeout: Timeout = Field(
         parse_duration("15s"),
         description="How long a request's body may take to arrive, so that slow senders cost little.",
     )
     max_connections: int = Field(
-        8_192, gt=0, description="How many connections are served at once; the others are answered with 503."
+        8_192,
+        gt=0,
+        le=LARGEST,
+        description="How many connections are served at once; the others are answered with 503.",
     )
     webhook_rate: MostOften = Field(
         Rate.parse("60000/1m"),
@@ -183,17 +200,22 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     max_attempts_in_flight: int = Field(
         256,
         gt=0,
+        le=LARGEST,
         description="How many attempts work at once, shared fairly by pipeline and by service; the others wait for"
         " their turn, and no timeout runs meanwhile.",
     )
     max_live_runs: int = Field(
         10_000,
         gt=0,
+        le=LARGEST,
         description="How many unfinished runs are in memory at most, shared fairly by pipeline; the others wait in the"
         " journal.",
     )
     recovery_limit: int = Field(
-        5, gt=0, description="How often a run is recovered without any progress before it is paused for a person."
+        5,
+        gt=0,
+        le=LARGEST,
+        description="How often a run is recovered without any progress before it is paused for a person.",
     )
     drain_timeout: Duration = Field(
         parse_duration("30s"),
@@ -225,6 +247,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         """Read them; raises `SettingsError`. A variable that is empty and an override of None count as unset."""
         links = _service_links(environment)
         environment = {name: value for name, value in environment.items() if name not in links}
+        own = [name for name in environment if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX)]
+        if unreadable := [name for name in own if _is_bytes(environment[name])]:
+            raise SettingsError("\n".join(f"{name}: it is not UTF-8 text" for name in sorted(unreadable)))
         given = _from_file(config / SETTINGS_FILE) | _from_environment(environment) | _from_options(overrides)
         problems = [_unknown_setting(name, each.where) for name, each in given.items() if name not in cls.model_fields]
         if problems:
@@ -290,6 +315,11 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX) and variable not in known:
             yield f"{variable} is no setting{_meant(variable.removeprefix(PREFIX).lower(), _variable)}"
+
+
+def _is_bytes(value: str) -> bool:
+    """Whether a variable is no text, but bytes that are not UTF-8."""
+    return any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _service_links(environment: Mapping[str, str]) -> tuple[str, ...]:

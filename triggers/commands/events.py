@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from triggers.commands.failure import nobody_works
-from triggers.commands.given import json_value
+from triggers.commands.given import header_value, json_value
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
 from triggers.place import Place
 
@@ -61,6 +61,7 @@ def emit(
     from triggers.commands.output import print_json
     from triggers.reading import service
 
+    key = header_value(key, "--key")
     event: Document = {"type": type, "subject": subject}
     if source is not None:
         event["source"] = source

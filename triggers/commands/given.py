@@ -1,6 +1,7 @@
 """Values as a command line gives them: JSON, whole or by name."""
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Collection, Sequence
@@ -9,11 +10,22 @@ from typing import Any
 
 import typer
 
+from durable.values import NESTING_LIMIT, NotJSON, check
 
-def json_or_text(text: str) -> Any:
-    """JSON if it is some, else the text itself."""
+SHOWN = 80
+"""Characters of a value that a message shows."""
+
+
+INPUT_LIMIT = 64 * 1024 * 1024
+"""Bytes of a file that is given as a value; no service takes a body that is so large."""
+
+
+def json_or_text(text: str, option: str) -> Any:
+    """JSON if it is some, else the text itself; raises `typer.BadParameter` for JSON that nobody takes."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _parsed(text)
+    except NotJSON as error:
+        raise typer.BadParameter(f"{_short(text)}: {_cut(error)}", param_hint=f"'{option}'") from None
     except ValueError:
         return text
 
@@ -21,15 +33,69 @@ def json_or_text(text: str) -> Any:
 def json_value(text: str, option: str) -> Any:
     """The JSON of an option, or of the file that it names as `@FILE` (`@-` is standard input); raises
     `typer.BadParameter`."""
-    if text.startswith("@"):
+    named = f"{text[1:]}: " if text.startswith("@") else ""
+    if named:
         try:
-            text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{text[1:]} cannot be read: {error}", param_hint=f"'{option}'") from None
+            text = _read(text[1:])
+        except UnicodeDecodeError as error:
+            raise typer.BadParameter(f"{named}it is not UTF-8 text: {error}", param_hint=f"'{option}'") from None
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(f"{named}it cannot be read: {error}", param_hint=f"'{option}'") from None
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
+        return _parsed(text.removeprefix("\ufeff"))
+    except NotJSON as error:
+        raise typer.BadParameter(f"{named}{_cut(error)}", param_hint=f"'{option}'") from None
     except ValueError as error:
-        raise typer.BadParameter(f"this is not JSON: {error}", param_hint=f"'{option}'") from None
+        raise typer.BadParameter(f"{named}this is not JSON: {error}", param_hint=f"'{option}'") from None
+
+
+def _read(name: str) -> str:
+    """The text of a file, or of standard input if its name is `-`."""
+    if name == "-":
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
+        data = sys.stdin.buffer.read(INPUT_LIMIT + 1)
+    else:
+        with Path(name).open("rb") as file:
+            data = file.read(INPUT_LIMIT + 1)
+    if len(data) > INPUT_LIMIT:
+        raise OSError(f"it is larger than {INPUT_LIMIT // 1024 // 1024} MB")
+    return data.decode("utf-8")
+
+
+def _parsed(text: str) -> Any:
+    """What a JSON text says. Raises `NotJSON` for JSON that no service takes: an infinite number, half a character, too
+    deep a nesting; and another `ValueError` for what is no JSON at all."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise NotJSON(f"it is nested more than {NESTING_LIMIT} levels deep") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:
+        if "integer string" in str(error):  # Python's own limit
+            raise NotJSON("a whole number has more than 4,300 digits") from None
+        raise
+    check(value)
+    return value
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def _cut(error: NotJSON) -> str:
+    """What is wrong; the place of what is nested deeply is long."""
+    text = str(error)
+    return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]}…{text[-SHOWN:]}"
+
+
+def header_value(text: str | None, option: str) -> str | None:
+    """A text that travels in a header; raises `typer.BadParameter`."""
+    if text is not None and not re.fullmatch("[ -~]{1,255}", text):
+        what = f"{_short(text)} should be 1 to 255 printable ASCII characters, as it travels in a header"
+        raise typer.BadParameter(what, param_hint=f"'{option}'")
+    return text
 
 
 def json_object(text: str, option: str) -> dict[str, Any]:
@@ -46,10 +112,10 @@ def named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint=f"'{option}'")
+            raise typer.BadParameter(f"{_short(pair)} is not NAME=VALUE", param_hint=f"'{option}'")
         if name in values:
             raise typer.BadParameter(f"{name} is given twice", param_hint=f"'{option}'")
-        values[name] = json_or_text(text)
+        values[name] = json_or_text(text, f"{option} {name}")
     return values
 
 

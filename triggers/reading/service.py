@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -176,10 +177,13 @@ async def service(place: Place) -> AsyncIterator[OverApi | None]:
     try:
         noted = json.loads((place.data / ADDRESS_FILE).read_text())
         url, pid = str(noted["url"]), int(noted["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+        urlsplit(url).port  # noqa: B018  # raises ValueError for what is no address
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield None
         return
     key = place.key()
+    if key and not re.fullmatch("[!-~]+", key):
+        raise Refused("the API key (WAYPOST_API_KEY, or `api_key` in settings.toml) should be printable ASCII", 401)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never spoken on this machine, so no authority need be read
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30, verify=tls) as client:
@@ -191,7 +195,7 @@ async def service(place: Place) -> AsyncIterator[OverApi | None]:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         pass  # it is there, and somebody else's

@@ -1,0 +1,166 @@
+"""What nobody can mean on a command line: wrong use, with the place of the mistake, and never a failure of Waypost."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+from tests.cli.command import COMMAND, ENVIRONMENT, waypost
+from triggers.commands.given import json_or_text, json_value, named_values
+
+ODD = {
+    "a number above all numbers": "1e999",
+    "a number below all numbers": "-1e999",
+    "such a number inside a list": "[1, [1e999]]",
+    "half a character": r'"\ud800"',
+    "half a character the other way round": r'{"a": "\udfff"}',
+    "half a character in a key": r'{"\ud83d": 1}',
+    "brackets without end": "[" * 2_000,
+    "lists in lists": "[" * 300 + "]" * 300,
+    "mappings in mappings": '{"a":' * 300 + "1" + "}" * 300,
+    "a number of 5,000 digits": "9" * 5_000,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_json_that_no_service_takes_is_wrong_use(odd: str) -> None:
+    for option, given in (("--input", [f"a={odd}"]), ("--field", [f"a={odd}"])):
+        with pytest.raises(typer.BadParameter) as caught:
+            named_values(given, option)
+        assert caught.value.param_hint == f"'{option} a'"
+        assert len(str(caught.value)) < 300
+    for text in (odd, f'{{"a": {odd}}}'):
+        with pytest.raises(typer.BadParameter):
+            json_value(text, "--value")
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "[1", "{", '"', "1e", "0x1", "tru", "", " ", "ü", "9.9.9", "[1,]"])
+def test_what_is_no_json_is_text(text: str) -> None:
+    assert json_or_text(text, "--input") == text
+
+
+def test_a_file_is_read_as_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:
+    for number, data in enumerate([b'{"a": "\xc3\xa9"}', b'\xef\xbb\xbf{"a": "\xc3\xa9"}']):
+        (tmp_path / f"{number}.json").write_bytes(data)
+        assert json_value(f"@{tmp_path}/{number}.json", "--value") == {"a": "é"}
+
+
+@pytest.mark.parametrize("name", ["missing", ".", "", "latin.json", "odd.json", "/dev/zero", "x" * 5_000])
+def test_a_file_that_cannot_be_a_value_is_wrong_use(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("latin.json").write_bytes(b'"\xe9"')
+    Path("odd.json").write_text("1e999")
+    with pytest.raises(typer.BadParameter) as caught:
+        json_value(f"@{name}", "--value")
+    assert name[:50] in str(caught.value)
+
+
+def _run(place: Path, *arguments: str | bytes, **more: str) -> subprocess.CompletedProcess[bytes]:
+    command = [os.fsencode(each) for each in (*COMMAND, *arguments)]
+    return subprocess.run(command, cwd=place, env=ENVIRONMENT | more, capture_output=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "hello", "--input", b"a=\xff"),
+        ("show", b"\xff"),
+        ("emit", b"\xe9t\xe9"),
+        ("runs", "--data", b"\xff"),
+        ("--config", b"\xff"),
+        ("run", "hello", "--input", "a=1e999"),
+        ("emit", "t", "--value", r'"\ud800"'),
+        ("emit", "t", "--key", "é"),
+        ("emit", "t", "--key", "a\nb"),
+        ("emit", "t", "--key", ""),
+        ("answer", "run_1", "s", "--value", "1e999"),
+        ("answer", "run_1", "s", "--field", "a=1e999"),
+        ("resolve", "run_1", "s", "--completed", "1e999"),
+        ("serve", "--port", "99999"),
+        ("serve", "--port", "9" * 5_000),
+        ("serve", "--port", "0", "--host", "a" * 70),
+        ("serve", "--port", "0", "--host", "a..b"),
+        ("serve", "--port", "0", "--host", "a b"),
+        ("serve", "--port", "0", "--host", ""),
+    ],
+)
+def test_wrong_use_ends_with_2_and_says_what(place: Path, arguments: tuple[str | bytes, ...]) -> None:
+    done = _run(place, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"report it" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WAYPOST_PORT", "9" * 5_000),
+        ("WAYPOST_PORT", "1e999"),
+        ("WAYPOST_PUBLIC_URL", "http://["),
+        ("WAYPOST_PUBLIC_URL", "http://x:99999"),
+        ("WAYPOST_PUBLIC_URL", "http://\udcff"),
+        ("WAYPOST_HOST", "\udcff"),
+        ("WAYPOST_MAX_BODY_BYTES", "9" * 400),
+        ("WAYPOST_MAX_LIVE_RUNS", "9" * 400),
+        ("WAYPOST_DRAIN_TIMEOUT", "9" * 400 + "d"),
+        ("WAYPOST_ADDRESS_RATE", "9" * 400 + "/1m"),
+        ("WAYPOST_EGRESS_ALLOW", "[::"),
+        ("WAYPOST_LOG_LEVEL", "\udcff"),
+    ],
+)
+def test_a_variable_that_is_no_setting_s_value_is_wrong_use(place: Path, variable: str, value: str) -> None:
+    done = _run(place, "serve", **{variable: value})
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"waypost: {variable}: ".encode())
+    assert b"Traceback" not in done.stderr
+
+
+def test_texts_are_utf_8_where_the_locale_knows_only_ascii(place: Path) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = _run(place, "show", "é", **ascii_only)
+    assert done.returncode in (1, 3)
+    assert b"Waypost itself" not in done.stderr
+    found = _run(place, "validate", "config/pipelines/é.yaml", **ascii_only)
+    assert (found.returncode, b"UTF-8 text" in found.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&-", "> /dev/full"])
+def test_a_closed_or_full_output_is_no_failure_of_waypost(used: Path, redirect: str) -> None:
+    command = " ".join(COMMAND)
+    for arguments in ("runs", "runs --json", "version", "emit t --value @-"):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {arguments} {redirect}"],
+            cwd=used,
+            env=ENVIRONMENT,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 1, 2, 3), (arguments, done)
+        assert b"Traceback" not in done.stderr
+        assert b"Waypost itself" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [
+        "",
+        "[",
+        "[" * 3_000,
+        "null",
+        {"url": "http://[", "pid": 1},
+        {"url": "nonsense", "pid": 1},
+        {"url": "http://127.0.0.1:1", "pid": 10**30},
+        {"url": "http://127.0.0.1:99999", "pid": 1},
+        {"url": 5, "pid": "x"},
+    ],
+)
+def test_an_address_file_of_nonsense_means_that_no_service_works_there(used: Path, noted: object) -> None:
+    (used / ".waypost" / "service.json").write_text(noted if isinstance(noted, str) else json.dumps(noted))
+    done = waypost("runs", "--json", cwd=used)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)
