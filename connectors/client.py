@@ -115,7 +115,7 @@ class HttpClient:
             except (TooLarge, Undecodable, MalformedAnswer) as error:
                 raise _unreadable(error, exchange, request) from None
             except httpx.TransportError as error:
-                if exchange.status < 400:
+                if exchange.status < 300:
                     raise
                 raise _unreadable(error, exchange, request) from None
             finally:

@@ -113,7 +113,9 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_and_is_not_asked_for_a
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("status", "error_class"), [(503, "server"), (429, "rate_limit"), (422, "client")])
+@pytest.mark.parametrize(
+    ("status", "error_class"), [(503, "server"), (429, "rate_limit"), (422, "client"), (302, "client")]
+)
 @pytest.mark.parametrize(
     "rest",
     [
