@@ -55,16 +55,29 @@ class OpenFiles:
         """Raise `FilesReplaced` unless every file is still the one that was opened. It takes some 10 µs."""
         for name, identity in self._identities.items():
             if (found := _identity(name)) != identity:
-                raise FilesReplaced(name, "replaced" if found else "removed")
-        if os.stat(self._database).st_size == 0:
-            raise FilesReplaced(self._database, "emptied")
+                raise FilesReplaced(name, "replaced" if found else "removed", self._cure())
+        if not _size(self._database):
+            raise FilesReplaced(self._database, "emptied", self._cure())
         if self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in (b"", *_WAL_MAGIC):
-            raise FilesReplaced(self._wal, "overwritten")
+            raise FilesReplaced(self._wal, "overwritten", self._cure())
+
+    def _cure(self) -> str:
+        if self.holds_database():
+            return f"{self._database} holds what was accepted before: start the service again"
+        return f"put {self._database} back, or restore a backup, before you start the service again"
 
     def holds_database(self) -> bool:
         """Whether the database itself is still in place, so that what is in the WAL can be moved into it."""
         is_there = _identity(self._database) == self._identities.get(self._database)
-        return is_there and os.stat(self._database).st_size > 0
+        return is_there and _size(self._database) > 0
+
+
+def _size(name: str) -> int:
+    """Bytes of a file; 0 if it is not there any more."""
+    try:
+        return os.stat(name).st_size
+    except OSError:
+        return 0
 
 
 def _identity(name: str) -> Identity | None:

@@ -59,8 +59,8 @@ class JournalBroken(JournalError):
 class FilesReplaced(JournalError):
     """A file of the journal is not the one that was opened; `name` is the file's."""
 
-    def __init__(self, name: str, what: str) -> None:
-        super().__init__(f"{name} was {what} while the service was running, and nothing was accepted since")
+    def __init__(self, name: str, what: str, cure: str) -> None:
+        super().__init__(f"{name} was {what} while the service was running, and nothing was accepted since; {cure}")
         self.name = name
 
 
