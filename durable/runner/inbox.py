@@ -62,8 +62,8 @@ class Inbox(Owner):
             except RunUnreadable as error:
                 self._drop(live)
                 self.give_up(run, error)
-        elif self.room:  # without it, the sweep tries again
-            await self.adopt(run)
+        elif self.room or "cancel" in await self._journal.message_kinds(run):
+            await self.adopt(run)  # else the sweep tries again; a cancel makes room
 
     def call(self, run: str) -> None:
         task = asyncio.create_task(self._deliver_soon(run))

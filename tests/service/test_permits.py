@@ -223,6 +223,27 @@ async def test_a_step_whose_input_is_unfit_fails_without_waiting_for_a_slot(tmp_
             slow.released.set()
 
 
+async def test_a_foreach_at_a_slow_service_makes_one_attempt_of_each_item_and_leaves_room_for_others(
+    tmp_path: Path,
+) -> None:
+    async with slow_service() as slow:
+        each = (
+            f"steps:\n  - id: each\n    foreach: range\n    as: n\n    max_parallel: 500\n"
+            f"    steps: [{{id: get, use: http.get, with: {{url: '{slow.url}/slow/{{{{ n }}}}'}}}}]\n"
+        ).replace("range", "inputs.numbers")
+        pipelines = {"each": f"inputs: {{numbers: {{type: array}}}}\n{each}", "q": gets(f"{slow.url}/quick")}
+        async with running(tmp_path, pipelines) as service:
+            run = await begin(service, "each", numbers=list(range(300)))
+            await slow.holds(MOST)
+            assert attempts(await service.ended(await begin(service, "q"))) == ("completed", 1)
+            assert "more steps wait" in await until_waiting(service, run)
+            slow.released.set()
+            found = await service.ended(run, within=30)
+            assert found["status"] == "completed"
+            assert {step["attempts"] for path, step in found["steps"].items() if path.endswith(".get")} == {1}
+        assert slow.paths == {"/quick": 1} | {f"/slow/{number}": 1 for number in range(300)}
+
+
 # -- memory -----------------------------------------------------------------------------------------------------
 
 HOOK = """
@@ -298,6 +319,21 @@ async def test_a_run_that_waits_in_the_journal_is_cancelled_and_ends_at_its_dead
             slow.released.set()
             for run in [first, *waiting[:-1]]:
                 assert attempts(await service.ended(run)) == ("completed", 1)
+
+
+async def test_a_run_that_waits_in_the_journal_is_cancelled_though_memory_is_full(tmp_path: Path) -> None:
+    async with slow_service() as slow:
+        async with running(tmp_path, {"p": gets(f"{slow.url}/slow")}, max_live_runs=2) as service:
+            runs = await begin_many(service, "p", 10)
+            await slow.holds(2)
+            for run in runs[2:]:
+                assert (await service.client.post(f"/api/runs/{run}/cancel")).status_code == 202
+            for run in runs[2:]:
+                assert (await service.ended(run))["status"] == "cancelled"
+            slow.released.set()
+            for run in runs[:2]:
+                assert attempts(await service.ended(run)) == ("completed", 1)
+        assert len(slow.server.requests) == 2
 
 
 async def test_a_higher_priority_does_not_wait_behind_those_in_the_journal(tmp_path: Path) -> None:
