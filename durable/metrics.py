@@ -92,6 +92,9 @@ _COMMIT_SECONDS = Histogram(
 
 LIVE_RUNS = Gauge("waypost_live_runs", "Unfinished runs in memory.", registry=REGISTRY)
 ATTEMPTS_IN_FLIGHT = Gauge("waypost_attempts_in_flight", "Attempts at work.", registry=REGISTRY)
+ATTEMPTS_WAITING = Gauge(
+    "waypost_attempts_waiting", "Attempts that wait in memory for a slot and a connection.", registry=REGISTRY
+)
 JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their transaction.", registry=REGISTRY)
 
 

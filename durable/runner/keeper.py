@@ -36,6 +36,7 @@ class Keeper(ABC):
         self._bench = bench
         self._patience = patience
         self._slots = Slots(attempts)
+        metrics.ATTEMPTS_WAITING.set_function(self._slots.count_all_waiting)
         self._room = Room(live_runs)
         self._backlog = Backlog(self._room, self._slots, max(2, live_runs // AT_HAND))
         self._tasks: set[asyncio.Task[None]] = set()

@@ -138,6 +138,10 @@ class Slots:
         if self._ready:
             self._grant()
 
+    def count_all_waiting(self) -> int:
+        """How many attempts wait for a slot."""
+        return sum(sum(share.waiting.values()) for share in self._shares.values())
+
     def count_waiting(self, pipeline: str, priority: int | None = None) -> int:
         """How many attempts of a pipeline wait for a slot, with at least this priority."""
         share = self._shares.get(pipeline)

@@ -100,6 +100,8 @@ async def test_runs_that_wait_for_a_connection_make_one_attempt_each_and_send_no
             assert (await service.run(last))["steps"]["get"]["tries"] == []
             assert "attempt_started" not in await kinds(service, last)
             assert len(slow.server.requests) == MOST, "of one pipeline; the other connections are for others"
+            metrics = (await service.client.get("/metrics")).text
+            assert f"waypost_attempts_waiting {200 - MOST}.0" in metrics
             slow.released.set()
             for run in runs:
                 assert attempts(await service.ended(run, within=30)) == ("completed", 1)
