@@ -23,7 +23,11 @@ from connectors.transport import Transport
 from connectors.url import MalformedURL, Params, add_params, parse_url
 from durable import __version__, values
 from durable.action import ActionError, Context
+from durable.turns import take_turn
 from durable.values import JSON, NotJSON
+
+MANY_CHUNKS = 8
+"""Pieces of a body from which to put them together and to inflate them may take milliseconds."""
 
 RESPONSE_LIMIT = 10 * 1024 * 1024
 """Bytes of an answer's body, as it comes and as it is decoded."""
@@ -111,7 +115,7 @@ class HttpClient:
         try:
             exchange = await self._door.exchange(request)
             try:
-                return await self._answer(exchange)
+                return await self._answer(exchange, context)
             except (TooLarge, Undecodable, MalformedAnswer) as error:
                 raise _unreadable(error, exchange, request) from None
             except httpx.TransportError as error:
@@ -146,17 +150,21 @@ class HttpClient:
         headers = _headers(target, given, key, body)
         return Request(method, target, headers, body.content, self._timeouts, context.ensure_open, context.waiting)
 
-    async def _answer(self, exchange: Exchange) -> Answer:
+    async def _answer(self, exchange: Exchange, context: Context) -> Answer:
         """Read the whole body; raises `TooLarge` or `Undecodable`."""
         headers, repeated = merge_headers(exchange.headers)
         encoded = codings(headers["content-encoding"]) if "content-encoding" in headers else []
-        body = await self._body(exchange)
+        chunks = await self._chunks(exchange)
+        if len(chunks) > MANY_CHUNKS:
+            with context.waiting("its turn to read the answer"):
+                await take_turn()
+        body = b"".join(chunks)
         if encoded:
             body = inflate(body, encoded, self._limit)
             headers = {name: value for name, value in headers.items() if name not in _OF_THE_CODED_BODY}
         return Answer(exchange.status, headers, body, repeated)
 
-    async def _body(self, exchange: Exchange) -> bytes:
+    async def _chunks(self, exchange: Exchange) -> list[bytes]:
         chunks: list[bytes] = []
         room = self._limit
         async for chunk in exchange:
@@ -164,7 +172,7 @@ class HttpClient:
             if room < 0:
                 raise TooLarge(f"it has more than {self._limit} bytes")
             chunks.append(chunk)
-        return b"".join(chunks)
+        return chunks
 
 
 def where(method: str, url: httpx.URL) -> str:

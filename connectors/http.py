@@ -9,7 +9,6 @@ ignores that key and a second effect would hurt, the step says `on_crash: park`.
 With a connection a step's URL is joined to its `base_url`. What the connection adds is sent there, and nowhere else.
 """
 
-import asyncio
 import base64
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -29,6 +28,7 @@ from connectors.url import RELATIVE, add_params, ensure_written, find_problem, p
 from durable.action import URL, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
+from durable.turns import take_turn
 from durable.values import JSON, NESTING_LIMIT, NotJSON, is_deeper
 
 Parameter: TypeAlias = Secret | int | float | bool | None
@@ -239,9 +239,11 @@ async def _performed(context: Context, method: str, target: Target) -> Reply:
         if not _is_expected(answer, method, target):
             raise failure.of_answer(answer, where(method, parse_url(target.url)))
     context.stop_timeout()
+    if len(answer.body) <= LARGE:
+        return _reply(context, answer)
+    await take_turn()
     reply = _reply(context, answer)
-    if len(answer.body) > LARGE:
-        await asyncio.sleep(0)  # to read it took a turn of the event loop
+    await take_turn()
     return reply
 
 

@@ -145,7 +145,7 @@ def is_deeper(value: JSON, levels: int) -> bool:
 
 
 def _separators(data: bytes) -> int:
-    return data.count(b",") + data.count(b"[") + data.count(b"{")
+    return len(data) - len(data.translate(None, b",[{"))  # in one pass, whatever is in it
 
 
 def check(value: JSON, levels: int = NESTING_LIMIT) -> None:

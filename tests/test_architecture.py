@@ -14,7 +14,7 @@ ALLOWED = {
     "triggers": {"triggers", "durable"},
 }
 COMPOSITION_ROOT = {"triggers/service.py", "triggers/offered.py"}
-SHELL = {"clock", "journal", "metrics", "runner", "secrets"}
+SHELL = {"clock", "journal", "metrics", "runner", "secrets", "turns"}
 """The rooms of the core that touch the machine; every other one is pure."""
 
 IMPURE = {

@@ -4,7 +4,6 @@ Where the output is large, others get their turn between the steps of that. A th
 call that holds the interpreter's lock.
 """
 
-import asyncio
 import time
 from typing import NamedTuple, TypeVar
 
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 from durable.action import Action
 from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
 from durable.redactor import Redactor, Slices
+from durable.turns import take_turn
 from durable.values import JSON, NULL, Value, check
 from durable.wording import explain_error
 
@@ -58,8 +58,8 @@ async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redacto
 
 
 async def _take_turn() -> float:
-    """Let others have their turn; until when the next one is."""
-    await asyncio.sleep(0)
+    """Wait for a turn; until when it lasts."""
+    await take_turn()
     return time.perf_counter() + TURN
 
 
