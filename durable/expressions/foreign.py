@@ -26,6 +26,7 @@ SIGNS: Mapping[str, str] = {
     "”": "texts stand in ' or \"",
     "‘": "texts stand in ' or \"",
     "’": "texts stand in ' or \"",
+    "#": "there are no comments and no statements in an expression",
     "$": "names have no sign before them",
     "@": "names have no sign before them",
 }

@@ -33,7 +33,7 @@ def parse(text: str) -> nodes.Expr:
         if not parser.stream.eos:
             parser.fail(f"unexpected {str(parser.stream.current.value)!r}")
     except TemplateSyntaxError as error:
-        raise _explained(text, error.message or "", error.lineno) from None
+        raise _explain_start(text) or _explained(text, error.message or "", error.lineno) from None
     except RecursionError:
         raise Refused("the expression is nested too deeply", 0) from None
     return node
@@ -93,14 +93,24 @@ def _check_token(kind: str, value: str, offset: int, depth: int) -> None:
         raise Refused("the number is too large", offset)
 
 
+def _explain_start(text: str) -> Refused | None:
+    """What is wrong with how an expression begins: braces too many, or a statement."""
+    start = len(text) - len(text.lstrip())
+    if statement := re.match(r"(if|for|set)\s", text[start:]):
+        return Refused(f"unexpected '{statement[1]}'; {foreign.STATEMENTS[statement[1]]}", start)
+    if text.startswith("{{", start):
+        return Refused("an expression within an expression; write its braces once", start)
+    if text.startswith("{", start) and ":" not in text:
+        return Refused("a third brace; an expression stands in two: '{{ … }}'", start)
+    return None
+
+
 def _explained(text: str, message: str, offset: int) -> Refused:
     """Jinja's words for what it cannot read, with a hint for those who write another language."""
     if "end of template" in message:
         return Refused("the expression ends too early", len(text.rstrip()))
-    if statement := re.match(r"\s*(if|for|set)\s", text):
-        return Refused(f"unexpected '{statement[1]}'; {foreign.STATEMENTS[statement[1]]}", statement.start(1))
-    if text.startswith("{") and not text.startswith("{{") and ":" not in text:
-        return Refused("a third brace; an expression stands in two: '{{ … }}'", 0)
+    if message == "expected name or number":
+        return Refused("a text behind a dot; a key in quotes stands in brackets: a['b']", offset)
     if unclosed := re.fullmatch(r"unexpected '(.)', expected '(.)'", message):
         opened = {")": "(", "]": "[", "}": "{"}.get(unclosed[2], unclosed[2])
         return Refused(f"unexpected '{unclosed[1]}'; the '{opened}' before it is not closed", offset)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from tests.cli.command import api, gate, on_terminal, serving, until, waypost
@@ -192,6 +193,28 @@ def test_an_uncertain_step_is_resolved_with_the_command_that_is_shown(served: Pa
     done = waypost("resolve", run, "pay", "--completed", '{"id": 1}', "--reason", "seen", cwd=served)
     assert done.returncode == 0, done.stderr
     assert until(served, run, "completed")["outputs"] == {"paid": {"id": 1}}
+
+
+def test_a_link_to_a_service_that_is_gone_is_told_with_the_one_that_is_there(place: Path) -> None:
+    write(place, "asks", ASKS)
+    with serving(place):
+        run = _start(place, "asks", "waiting")
+        with api(place) as asked:
+            first = str(asked.base_url)
+        assert "is gone" not in waypost("waits", cwd=place).stdout
+    assert f"{first}/waits/{run}/" in waypost("waits", cwd=place).stdout.replace(f"{first}//", f"{first}/")
+    assert "no service listens there now: start one with `waypost serve`" in waypost("waits", cwd=place).stdout
+    with serving(place):
+        with api(place) as asked:
+            here = str(asked.base_url).rstrip("/")
+        wanted = re.compile(rf"which is gone; open ({re.escape(here)}/waits/{run}/\S+) instead")
+        links = {
+            link
+            for command in (["waits"], ["show", run])
+            for link in wanted.findall(waypost(*command, cwd=place).stdout)
+        }
+        with httpx.Client(trust_env=False) as browser:
+            assert [browser.get(link).status_code for link in links] == [200]
 
 
 def test_without_a_service_waits_are_told_and_answers_are_not_taken(left: Left) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.text import Text
@@ -24,25 +25,40 @@ SAID = {
 """What is waited for, in words."""
 
 
-def print_waits(out: Console, waits: Iterable[Document]) -> None:
-    """Each thing that is waited for, with what to do next."""
+def print_waits(out: Console, waits: Iterable[Document], here: str | None) -> None:
+    """Each thing that is waited for, with what to do next; `here` is where the running service is reached."""
     found = list(waits)
     for wait in found:
         path = f"  {wait['step']}" if wait["step"] else ""
         out.print(Text.assemble((wait["run"], "bold"), f"  {wait['pipeline']}{path}"), soft_wrap=True)
-        print_fields(out, of_wait(wait, wait["run"]))
+        print_fields(out, of_wait(wait, wait["run"], here))
     if not found:
         out.print("nothing waits for a person, an answer or an event")
 
 
-def of_wait(wait: Document, run: str) -> Iterator[tuple[str, str | None]]:
+def of_wait(wait: Document, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
     """A wait as names and values."""
     yield "waits for", line(wait)
     yield "to", printable(", ".join(wait["to"])) or None
     yield "fields", ", ".join(map(printable, wait["fields"])) if wait["fields"] else None
     yield "reason", printable(wait["reason"]) if wait.get("reason") else None
     yield "link", wait["link"]
+    yield "", _lost_link(wait["link"], here) if wait["link"] else None
     yield "next", command(wait, run)
+
+
+def _lost_link(link: str, here: str | None) -> str | None:
+    """What to do with a link to an address of this machine where no service listens any more. A link has the address
+    of the service that began its run: a `waypost run` of its own, or one on another port."""
+    parts = urlsplit(link)
+    if parts.hostname not in _THIS_MACHINE or (here and parts.netloc == urlsplit(here).netloc):
+        return None
+    if here is None:
+        return "no service listens there now: start one with `waypost serve`; `waypost waits` says how to go on"
+    return f"it is the address of another service, which is gone; open {here}{parts.path} instead"
+
+
+_THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def line(wait: Document) -> str:

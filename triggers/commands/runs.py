@@ -98,12 +98,12 @@ def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson
     from triggers.commands.story import print_run
     from triggers.reading import reading
 
-    async def ask() -> tuple[Document, list[Document]]:
+    async def ask() -> tuple[Document, list[Document], str | None]:
         async with reading(Place(config, data, os.environ)) as source:
-            return await source.tell(run), await source.history(run)
+            return await source.tell(run), await source.history(run), source.url
 
-    told, entries = asyncio.run(ask())
-    print_json(told | {"history": entries}) if as_json else print_run(console(), told, entries)
+    told, entries, here = asyncio.run(ask())
+    print_json(told | {"history": entries}) if as_json else print_run(console(), told, entries, here)
 
 
 def history(

@@ -45,11 +45,12 @@ def _row(run: Document) -> tuple[str | Text, ...]:
     return run["id"], run["pipeline"], toned(run["status"]), started, between(run["created_at"], run["finished_at"])
 
 
-def print_run(out: Console, run: Document, history: Iterable[Document]) -> None:
-    """A run: what it was given and gave, what happened to each step, then the history."""
+def print_run(out: Console, run: Document, history: Iterable[Document], here: str | None) -> None:
+    """A run: what it was given and gave, what happened to each step, then the history; `here` is where the running
+    service is reached."""
     out.print(Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", toned(run["status"])))
     print_fields(out, _of_the_run(out, run))
-    _print_waits(out, run)
+    _print_waits(out, run, here)
     out.print(Text("\nSteps", "bold"))
     for path, step in run["steps"].items():
         _print_step(out, path, step)
@@ -76,14 +77,14 @@ def _of_the_run(out: Console, run: Document) -> Iterator[tuple[str, str | None]]
         yield name, _value(out, run[name])
 
 
-def _print_waits(out: Console, run: Document) -> None:
+def _print_waits(out: Console, run: Document, here: str | None) -> None:
     """What it waits for, and what to do next."""
     waits = [*run["waits"], *advice.needed(run)]
     if waits:
         out.print(Text("\nWaits", "bold"))
     for wait in waits:
         out.print(Text.assemble("  ", (wait["step"] or run["id"], "bold")))
-        print_fields(out, advice.of_wait(wait, run["id"]), indent=4)
+        print_fields(out, advice.of_wait(wait, run["id"], here), indent=4)
 
 
 def _print_undo(out: Console, undos: Iterable[Document]) -> None:

@@ -40,12 +40,12 @@ def waits(
     from triggers.commands.output import console, print_json
     from triggers.reading import reading
 
-    async def ask() -> list[Document]:
+    async def ask() -> tuple[list[Document], str | None]:
         async with reading(Place(config, data, os.environ)) as source:
-            return await source.waits(run)
+            return await source.waits(run), source.url
 
-    found = asyncio.run(ask())
-    print_json(found) if as_json else print_waits(console(), found)
+    found, here = asyncio.run(ask())
+    print_json(found) if as_json else print_waits(console(), found, here)
 
 
 def answer(

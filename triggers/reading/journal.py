@@ -21,6 +21,9 @@ PAGE = 100
 class FromJournal:
     """Reads the journal itself."""
 
+    url: str | None = None
+    """No service is asked."""
+
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
 

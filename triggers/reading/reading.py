@@ -11,7 +11,10 @@ Document: TypeAlias = dict[str, Any]
 
 
 class Reading(Protocol):
-    """What a command can ask about runs."""
+    """What a command can ask about runs; `url` is where the running service is reached."""
+
+    @property
+    def url(self) -> str | None: ...
 
     async def runs(self, **filters: str | int | None) -> list[Document]: ...
     async def tell(self, run: str) -> Document: ...
