@@ -7,6 +7,7 @@ cancelled. All times come in as wall-clock milliseconds.
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
@@ -42,6 +43,8 @@ from durable.journal.units import (
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.values import Value
+
+log = logging.getLogger("waypost.journal")
 
 PROBE_BYTES = 64 * 1024
 """Bytes that are written to see whether a delivery could be: more than a usual one, with its event and run, takes."""
@@ -213,6 +216,12 @@ def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLoc
         lock = FolderLock.take(folder)
         try:
             ensure_kept(folder, database.path, had_journal=lock.had_journal)
+            if lock.had_journal and not lock.ended_cleanly and not database.wal.exists():
+                log.warning(
+                    "%s is missing, though the process before did not close the journal: what it accepted last may be "
+                    "gone",
+                    database.wal,
+                )
             lock.hold(has_journal=lock.had_journal)
             make_private((*database.files, folder / LOCK_NAME))
             if migrate(database.migrations()):

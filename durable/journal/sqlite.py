@@ -54,6 +54,10 @@ class SQLite:
         self._open_files: OpenFiles | None = None
 
     @property
+    def wal(self) -> Path:
+        return self.path.with_name(f"{FILE_NAME}-wal")
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Its files, whether or not they are there."""
         return (self.path, *(self.path.with_name(f"{FILE_NAME}{ending}") for ending in ("-wal", "-shm", "-journal")))

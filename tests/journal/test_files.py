@@ -220,6 +220,17 @@ async def test_a_journal_that_is_gone_is_not_replaced_by_an_empty_one(
         await (await Opened().open(left)).close()
 
 
+async def test_a_wal_that_is_gone_after_a_kill_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed = await _killed(folder)
+    shutil.copytree(killed, sound := folder.with_name("sound"))
+    for place, is_missing in ((sound, False), (killed, True), (folder, False)):
+        caplog.clear()
+        if is_missing:
+            (place / WAL).unlink()
+        await (await Opened().open(place)).close()
+        assert ("may be gone" in caplog.text) is is_missing
+
+
 async def test_a_start_that_was_killed_before_there_was_a_journal_is_no_loss(folder: Path) -> None:
     folder.mkdir()
     (folder / LOCK_NAME).write_text(json.dumps({"pid": 1, "host": "x", "since": "y", "journal": False}))
