@@ -5,8 +5,9 @@ waits for the other. Of those that wait, the pipeline that holds the fewest slot
 higher priority, then each target in turn, then the order of arrival. What cannot go now holds up nothing else.
 
 A pipeline may hold `GREED` times as many slots as it leaves free (the dynamic threshold of Choudhury and Hahne, 1998):
-one that floods the service leaves an eighth of the slots, two of them leave a fifteenth, and a pipeline that holds none
-finds one. The same holds among the attempts at one target. Taking and giving cost the same however many wait.
+one that floods the service leaves an eighth of the slots, two of them leave a fifteenth. The last sixteenth is for
+pipelines that hold none, so that these find a slot beside dozens that flood it. The same holds among the attempts at
+one target. Taking and giving cost the same however many wait.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ def count_takeable(held: int, free: int) -> int:
 def may_take(held: int, free: int, number: int) -> bool:
     """Whether a pipeline that holds `held` of the `number` may take one of the `free`: the last are for others. Of
     fewer than four it may take all."""
-    return free > 0 and held < GREED * free and (not held or free > 1 or number < 4)
+    return free > 0 and held < GREED * free and (not held or number < 4 or free > max(1, number // 16))
 
 
 @dataclass(eq=False, slots=True)
