@@ -175,7 +175,7 @@ class Reply(BaseModel):
     headers: dict[str, str | list[str]] = Field(
         description="Headers by lower-case name; one that came several times, and `set-cookie` always, is a list"
     )
-    body: Any = Field(description="The body: JSON, text, or base64; null if it is empty")
+    body: Any = Field(description="The body: JSON of up to 200,000 values, text, or base64; null if it is empty")
     body_encoding: BodyEncoding = Field(description="How `body` stands for the body")
 
 
