@@ -29,6 +29,9 @@ triggers:
       verify: {preset: shopify, secret: "{{ secrets.SHOP }}"}
 ```
 
+`dedupe` says what makes two deliveries the same: a `key`, without which the preset's own id counts, and `for`, how long
+a key is taken (7 days). A delivery without any key starts a run each time it is sent.
+
 `secret` is a reference to a secret, or a list of them while one is rotated: a request is believed if any of them fits.
 A secret that is written out, or that a sender could choose, is refused when the file is loaded. Without its value the
 webhook believes nobody.
