@@ -53,10 +53,17 @@ class OpenFiles:
 
     def ensure_in_place(self) -> None:
         """Raise `FilesReplaced` unless every file is still the one that was opened. It takes some 10 µs."""
-        for name, identity in self._identities.items():
-            if (found := _identity(name)) != identity:
-                raise FilesReplaced(name, "replaced" if found else "removed", self._cure())
-        if not _size(self._database):
+        size = 0
+        for name, identity in self._identities.items():  # in line, since every commit comes here
+            try:
+                found = os.stat(name)
+            except OSError:
+                raise FilesReplaced(name, "removed", self._cure()) from None
+            if (found.st_dev, found.st_ino) != identity:
+                raise FilesReplaced(name, "replaced", self._cure())
+            if name == self._database:
+                size = found.st_size
+        if not size:
             raise FilesReplaced(self._database, "emptied", self._cure())
         if self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in (b"", *_WAL_MAGIC):
             raise FilesReplaced(self._wal, "overwritten", self._cure())

@@ -43,6 +43,7 @@ class Keeper(ABC):
         self._ends = Watches()
         self._answers = Watches()
         self.live: dict[str, Live] = {}
+        metrics.LIVE_RUNS.set_function(lambda: len(self.live))
         self.adrift: dict[str, Adrift] = {}
         self.unreadable = UnreadableRuns(journal, bench.now)
         self.is_draining = False
@@ -67,7 +68,6 @@ class Keeper(ABC):
     def _keep(self, live: Live) -> None:
         self.live[live.run] = live
         self._room.add(live.definition.spec.id)
-        metrics.LIVE_RUNS.set(len(self.live))
 
     def _drop(self, live: Live) -> None:
         """Forget a run; what of it is still under way comes to nothing."""
@@ -77,7 +77,6 @@ class Keeper(ABC):
         if self.live.get(live.run) is live:
             del self.live[live.run]
             self._room.remove(pipeline)
-        metrics.LIVE_RUNS.set(len(self.live))
         for attempt in live.attempts.values():
             attempt.context.close()
         for task in (*live.tasks.values(), live.start):

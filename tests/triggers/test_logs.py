@@ -219,7 +219,7 @@ def test_runs_deliveries_and_commits_are_counted() -> None:
     metrics.run_finished("counted", "failed")
     metrics.delivery("filtered")
     metrics.commit(3, 0.002)
-    metrics.LIVE_RUNS.set(7)
+    metrics.LIVE_RUNS.set_function(lambda: 7)
     assert measured("waypost_runs_started_total", pipeline="counted") == 1
     assert measured("waypost_runs_finished_total", pipeline="counted", status="failed") == 1
     assert measured("waypost_deliveries_total", outcome="filtered") >= 1
