@@ -134,7 +134,8 @@ async def test_a_file_that_is_gone_is_told_in_one_line_and_only_if_it_was_served
         (pipelines / "q.yaml").write_text(UNFIT)
         assert [line for _, line in await _told(service, caplog, tmp_path)] == [
             "q.yaml is refused; what it said before is served on",
-            "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait",
+            "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait; "
+            "a service that has an HTTP API is called with 'http.post'",
         ]
         (pipelines / "r.yaml").rename(pipelines / "s.yaml")
         (pipelines / "s.yaml").write_text(f"id: r\n{PLAIN}")
