@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -29,8 +30,36 @@ CONTEXT = ("run", "step", "attempt")
 CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "uvicorn", "watchfiles")
 """Libraries that report every call at `info`."""
 
+FLOODED = ("uvicorn.error", "waypost.http")
+"""Loggers of what happens on connections, before anybody is known to be more than a stranger."""
+
+RECORDS_A_MINUTE = 60
+
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message", "redactor"}
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class FloodFilter(logging.Filter):
+    """Lets so many records of a kind pass in a minute: strangers cause some as often as they like."""
+
+    def __init__(self, most: int = RECORDS_A_MINUTE) -> None:
+        super().__init__()
+        self._most = most
+        self._minute = 0
+        self._counts: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if (minute := int(record.created // 60)) != self._minute:
+            self._minute = minute
+            self._counts.clear()
+        kind = str(record.msg)
+        self._counts[kind] += 1
+        if self._counts[kind] == self._most:
+            record.msg = f"{kind}; further lines like this are left out for the rest of the minute"
+        return self._counts[kind] <= self._most
+
+
+_flood_filter = FloodFilter()
 
 
 def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: TextIO | None = None) -> None:
@@ -48,6 +77,8 @@ def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: Te
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
+    for name in FLOODED:
+        logging.getLogger(name).addFilter(_flood_filter)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING if level == "info" else logging.NOTSET)
     if level != "debug":

@@ -5,6 +5,7 @@ strangers cannot make them expensive, all who ask in the same moment share one l
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -23,10 +24,13 @@ Result = TypeVar("Result")
 
 
 class SharedWork(Generic[Result]):
-    """Work of which one piece is done at a time, and whose result goes to all who asked before it began."""
+    """Work of which one piece is done at a time, with a pause (s) behind it, and whose result goes to all who asked
+    before it began."""
 
-    def __init__(self, work: Callable[[], Awaitable[Result]]) -> None:
+    def __init__(self, work: Callable[[], Awaitable[Result]], pause: float = 0.05) -> None:
         self._work = work
+        self._pause = pause
+        self._earliest = 0.0
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[Result] | None = None
 
@@ -38,8 +42,13 @@ class SharedWork(Generic[Result]):
 
     async def _perform(self) -> Result:
         async with self._turn:
+            if (wait := self._earliest - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
             self._next = None
-            return await self._work()
+            try:
+                return await self._work()
+            finally:
+                self._earliest = time.monotonic() + self._pause
 
 
 class Operations:

@@ -1,12 +1,14 @@
 """What strangers without a key can cost: documents, a rate, and operations that are shared."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.service.running import running
+from tests.service.wire import exchange
 from triggers.operations import PATHS, SharedWork
 
 pytestmark = pytest.mark.anyio
@@ -112,3 +114,68 @@ async def test_work_that_fails_is_begun_again() -> None:
     with pytest.raises(OSError, match="full"):
         await shared.result()
     assert await shared.result() == 7
+
+
+async def test_work_is_not_done_more_often_than_its_pause_allows() -> None:
+    done = 0
+
+    async def work() -> int:
+        nonlocal done
+        done += 1
+        return done
+
+    shared = SharedWork(work, pause=3_600)
+    assert await shared.result() == 1
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(shared.result(), 0.01)
+    assert done == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("authorization", "/api/runs"),
+        ("authorization", "/hooks/open"),
+        ("content-type", "/hooks/open"),
+        ("idempotency-key", "/api/pipelines/open/runs"),
+        ("origin", "/hooks/open"),
+    ],
+)
+async def test_a_header_that_must_be_single_and_is_not_is_400_everywhere(tmp_path: Path, name: str, path: str) -> None:
+    async with running(tmp_path, {"open": OPEN}) as service:
+        key = service.client.headers["authorization"]
+        values = {"authorization": key, "content-type": "application/json"}
+        for second in (values.get(name, "a"), "b"):
+            headers = [("Authorization", key), (name, values.get(name, "a")), (name.title(), second)]
+            answer = await service.client.post(path, headers=headers if name != "authorization" else headers[1:])
+            assert answer.status_code == 400
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert f"the header {name} came" in answer.json()["detail"]
+        assert (await service.client.get("/api/runs")).json()["runs"] == []
+
+
+RAW = """
+triggers:
+  - id: hook
+    use: webhook
+    with: {path: "/raw/{name}", verify: none}
+    inputs: {name: "{{ trigger.path.name }}", q: "{{ trigger.query.q }}"}
+inputs: {name: {type: string}, q: {type: string}}
+steps: [{id: note, use: transform.set, with: {values: {a: 1}}}]
+outputs: {name: "{{ inputs.name }}", q: "{{ inputs.q }}"}
+"""
+
+
+async def test_raw_utf_8_in_a_path_and_query_is_read_as_if_it_were_percent_encoded(tmp_path: Path) -> None:
+    async with running(tmp_path, {"raw": RAW}) as service:
+        port = int(service.service.url.rpartition(":")[2])
+        for target in ("Zoë?q=日本", "Zo%C3%AB?q=%E6%97%A5%E6%9C%AC", "Zo%C3%ab?q=日%E6%9C%AC"):
+            request = f"POST /hooks/raw/{target} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode()
+            [answer], _ = await exchange(port, [request])
+            assert answer.status == 202, target
+            run = await service.ended(json.loads(answer.body)["runs"][0])
+            assert run["outputs"] == {"name": "Zoë", "q": "日本"}
+        latin = [b"POST /hooks/raw/Zo\xeb?q=\xeb HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"]
+        [raw], _ = await exchange(port, latin)
+        [encoded], _ = await exchange(port, [latin[0].replace(b"\xeb", b"%EB")])
+        assert raw.status == encoded.status == 400, "which says that it is not UTF-8"

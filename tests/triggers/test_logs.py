@@ -54,6 +54,21 @@ class Unprintable:
         raise RuntimeError(CANARY)
 
 
+# -- floods -----------------------------------------------------------------------------------------------------
+
+
+def test_strangers_cannot_fill_the_log() -> None:
+    stream = configured("text")
+    flooded = logging.getLogger("waypost.http")
+    for number in range(10_000):
+        flooded.warning("a request from %s was refused", number)
+    for number in range(10):
+        flooded.warning("another kind: %s", number)
+    lines = stream.getvalue().splitlines()
+    assert 70 <= len(lines) <= 130  # a minute may end in between
+    assert sum("further lines like this are left out" in line for line in lines) in (1, 2)
+
+
 # -- lines ------------------------------------------------------------------------------------------------------
 
 
