@@ -8,13 +8,13 @@ import asyncio
 import select
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn, Protocol, Self, cast
 
 import httptools
 import httpx
 
-from connectors.lenient import HEAD_LIMIT, HEADER_COST, OVERLONG, LenientReader, MalformedAnswer, refusal
+from connectors.lenient import HEAD_LIMIT, HEADER_COST, OVERLONG, LenientReader, MalformedAnswer, read_status, refusal
 from connectors.request import Header
 
 BUFFER_LIMIT = 256 * 1024
@@ -116,17 +116,20 @@ class Connection(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)  # RFC 9112, 7.1.1: bad white space
         self._lenient: LenientReader | None = None
         self._exchange: Exchange | None = None
-        self._received = b""  # of the answer, until its header is there
+        self._received = b""  # of the answer, until its body begins
+        self._has_body_begun = False
+        self._is_in_trailer = False  # or in a chunk of which nothing arrived, which cannot be wrong yet
         self._unread = 0  # bytes received since the last piece of a body
         self._head_size = 0
         self._is_reusable = False
+        self._may_leave_bytes = False  # that this side takes for no part of the answer, and the service may send
         self._is_paused = False
 
     def exchange(self, request: bytes, *, is_head: bool, timeout: float | None) -> Exchange:
         """Send a whole request; `timeout` is for how many seconds nothing may arrive."""
         exchange = Exchange(self, is_head=is_head, timeout=timeout)
         self._exchange, self._unread, self._head_size, self._is_reusable = exchange, 0, 0, False
-        self._received = b""
+        self._received, self._has_body_begun, self._is_in_trailer = b"", False, False
         self._transport.write(request)
         return exchange
 
@@ -167,7 +170,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._unread += len(data)
-        if not exchange.has_head:
+        if not self._has_body_begun:
             self._received += data
         try:
             if self._lenient:
@@ -191,11 +194,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.fail(
-                httpx.ReadError(f"the connection broke: {exc}")
-                if exc
-                else httpx.RemoteProtocolError("the connection was closed before the answer was whole")
-            )
+            exchange.fail(self._lost(exchange, exc))
             exchange.wake()
         self._owner.lost(self)
 
@@ -218,18 +217,24 @@ class Connection(asyncio.Protocol):
         exchange.status = self._parser.get_status_code()
         if exchange.status == 101:
             self._refuse("it switches to a protocol that was not asked for")
+        if exchange.status < 100:
+            self._refuse("its status line cannot be read")
         if exchange.status < 200:
             exchange.headers.clear()  # an interim answer; the real one follows
             return
         fields = dict(exchange.headers)
         is_chunked = b"transfer-encoding" in fields and _is_chunked(exchange.headers)
         exchange.ends_with_connection = b"content-length" not in fields and not is_chunked
+        self._may_leave_bytes = self._contradicts_itself(exchange.status, fields)
         exchange.has_head = True
         exchange.is_complete = exchange.is_head
 
+    def on_chunk_header(self) -> None:
+        self._has_body_begun = self._is_in_trailer = True
+
     def on_body(self, chunk: bytes) -> None:
         exchange = self._current()
-        self._unread = 0
+        self._has_body_begun, self._is_in_trailer, self._unread = True, False, 0
         if not exchange.is_complete:
             exchange.receive(chunk)
 
@@ -237,9 +242,18 @@ class Connection(asyncio.Protocol):
         exchange = self._current()
         if exchange.has_head and not exchange.is_head:
             exchange.is_complete = True
-            self._is_reusable = self._parser.should_keep_alive() and exchange.status != 421  # wrong connection
+            is_wrong = exchange.status == 421  # the service says that this connection is not for that request
+            self._is_reusable = self._parser.should_keep_alive() and not is_wrong and not self._may_leave_bytes
 
     # -----------------------------------------------------------------------------------------------------------
+
+    def _contradicts_itself(self, status: int, fields: Mapping[bytes, bytes]) -> bool:
+        """Whether an answer that has no body announces one, or is chunked in HTTP/1.0 (RFC 9112, 6.1). Bytes that its
+        service sends all the same would be read as the next answer."""
+        is_coded = b"transfer-encoding" in fields
+        if status in {204, 304}:
+            return is_coded or fields.get(b"content-length", b"").strip(b"0") != b""
+        return is_coded and self._parser.get_http_version() == "1.0"
 
     def _current(self) -> Exchange:
         assert self._exchange is not None, "llhttp is fed only during an exchange"
@@ -254,11 +268,24 @@ class Connection(asyncio.Protocol):
         exchange = self._current()
         return MalformedAnswer(why, exchange.status) if exchange.has_head else refusal(why, self._received)
 
+    def _lost(self, exchange: Exchange, reason: Exception | None) -> httpx.TransportError:
+        """What is known of an answer that the connection did not live to bring: the status of a refusal is enough."""
+        status = None if exchange.has_head else read_status(self._received)
+        if status is not None and status >= 300:
+            return MalformedAnswer("it ends in its header", status)
+        if reason:
+            return httpx.ReadError(f"the connection broke: {reason}")
+        return httpx.RemoteProtocolError("the connection was closed before the answer was whole")
+
     def _read_leniently(self, exchange: Exchange, why: str) -> None:
-        """Begin anew with what llhttp refused. In the middle of a body it is too late for that."""
+        """Begin anew with what llhttp refused. In the middle of a body it is too late for that; after it, only the
+        trailer is lost, which is not used."""
         if exchange.is_over:
             return
-        if exchange.has_head:
+        if self._is_in_trailer:
+            exchange.is_complete = True
+            return
+        if self._has_body_begun:
             exchange.fail(self._malformed(why))
             return
         exchange.headers.clear()

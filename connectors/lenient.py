@@ -2,8 +2,8 @@
 
     MalformedAnswer     an answer that cannot be read: the service has answered, and only what it said is lost
 
-llhttp is tried first. What it refuses before the header's end is read here, from the beginning; the connection is
-closed afterwards, since two readers might disagree where such an answer ends.
+llhttp is tried first. What it refuses before the body begins is read here, from the beginning; the connection is closed
+afterwards, since two readers might disagree where such an answer ends.
 """
 
 import re
@@ -57,8 +57,8 @@ def refusal(reason: str, received: bytes) -> httpx.RemoteProtocolError:
 
 
 def read_status(head: bytes) -> int | None:
-    """What a status line says; None where there is none."""
-    found = _STATUS_LINE.match(head)
+    """What the status line of an answer says, interim ones (1xx) left out; None where there is none."""
+    found = _STATUS_LINE.match(_after_interim(head))
     return int(found[1]) if found else None
 
 

@@ -50,6 +50,11 @@ READ = [
     ),
     (CHUNKED + b"\r\n2 \r\nok\r\n0 \r\n\r\n", None),
     (CHUNKED + b"\r\n2 ;a=b\r\nok\r\n0\r\n\r\n", None),
+    (CHUNKED + b"\r\n2\nok\n0\n\n", {"transfer-encoding": "chunked"}),
+    (CHUNKED + b"\r\n2;\x01\r\nok\r\n0\r\n\r\n", None),
+    (CHUNKED + b"\r\n2\r\nok\r\n0\r\nno trailer\r\n\r\n", None),
+    (CHUNKED + b"\r\n2\r\nok\r\n0\r\nContent-Length: 9\r\n\r\n", None),
+    (CHUNKED + b"\r\n2\r\nok\r\n0\r\n\n", None),
 ]
 
 REFUSED = [
@@ -70,6 +75,7 @@ REFUSED = [
     (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", 101),
     (b"HTTP/1.1 2OO OK\r\n\r\n", None),
     (b"HTTP/1.1 2000 OK\r\n\r\n", None),
+    (b"HTTP/1.1 000 OK\r\n\r\n", None),
     (b"HTTP/x\r\n", None),
     (START + b"X: " + b"a" * HEAD_LIMIT + b"\r\n\r\n", 200),
     (START + b"A : b\r\nX: " + b"a" * HEAD_LIMIT + b"\r\n\r\n", 200),
@@ -122,6 +128,9 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_and_is_not_asked_for_a
         b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok",
         b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"Content-Length: 9\r\n\r\nlost",
+        b"Content-Len",
+        b"",
+        b"A : b\r\nContent-Len",
     ],
 )
 async def test_a_refusal_whose_rest_cannot_be_read_keeps_its_status(

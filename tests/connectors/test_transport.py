@@ -282,6 +282,32 @@ async def test_a_connection_that_the_server_will_close_is_not_used_again(transpo
         assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 39\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 39\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+async def test_a_body_that_an_answer_cannot_have_is_not_taken_for_the_next_answer(
+    transport: Transport, head: bytes
+) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(head)
+        await visit.request()
+        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na lie")
+
+    async with serve(behave) as server:
+        for _ in range(2):
+            _, body = await call(transport, server)
+            assert body == b""
+        assert server.connections == 2
+
+
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_request_lost_on_a_reused_connection_is_not_sent_again(transport: Transport, method: str) -> None:
     async def behave(visit: Visit) -> None:
