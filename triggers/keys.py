@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import math
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,6 +37,7 @@ ADDRESSES = 10_000
 """Addresses whose guesses are counted; the one that began to guess first is forgotten first."""
 
 _MINUTE = 60.0
+_BEARER = re.compile(r"[ \t]*bearer[ \t]+(.*[^ \t])[ \t]*", re.IGNORECASE)
 
 
 def hashed(key: str) -> str:
@@ -50,8 +52,8 @@ def suffices(scope: str, wanted: Scope) -> bool:
 
 def bearer_key(authorization: str | None) -> str | None:
     """The key that an Authorization header presents, None if it presents none."""
-    scheme, *rest = (authorization or "").split(None, 1)[:2] or [""]
-    return rest[0].strip() if scheme.lower() == "bearer" and rest else None
+    presented = _BEARER.fullmatch(authorization or "")
+    return presented[1] if presented else None
 
 
 class Keys:

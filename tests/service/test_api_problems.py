@@ -37,6 +37,11 @@ def _is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         ("POST", "/api/runs/run_nobody/cancel", 404),
         ("POST", "/api/pipelines/nobody/runs", 404),
         ("DELETE", "/api/keys/key_nobody", 404),
+        # Never a redirect: it would lead to the host that the request names, and turn many a POST into a GET.
+        ("POST", "/hooks", 404),
+        ("GET", "/api", 404),
+        ("GET", "/health/", 404),
+        ("GET", "/waits/run_nobody/ask/proof/", 404),
     ],
 )
 async def test_what_is_not_there_is_a_problem(tmp_path: Path, method: str, path: str, status: int) -> None:

@@ -76,6 +76,14 @@ async def test_a_key_of_the_api_is_recognised_with_white_space_around_it(tmp_pat
         assert (await post(service, "/api/pipelines/one/runs", [field])).status == 202
 
 
+async def test_only_blanks_and_tabs_are_white_space_before_a_key(tmp_path: Path) -> None:
+    async with running(tmp_path, {"one": hook("none")}) as service:
+        key = service.client.headers["authorization"].encode().removeprefix(b"Bearer ")
+        for between in (b"\xa0", b"\x85", b" \xa0", b""):
+            field = b"authorization: Bearer%s%s" % (between, key)
+            assert (await post(service, "/api/pipelines/one/runs", [field])).status == 401
+
+
 WAYS = {
     "an expression": (hook("none", ", dedupe: {key: \"{{ trigger.headers['x-id'] }}\"}"), "/hooks/hook", b"x-id"),
     "an id of the sender": (
