@@ -1,8 +1,9 @@
 """Takes secret values out of texts and JSON, in every spelling in which they are likely to come back.
 
-A text is read once as it is, and once with all its escapes undone: percent-encoding, the escapes of JSON and Python,
-and HTML's entities, over each other or letter by letter. What is found there is cut out where it came from. So the cost
-is linear in the text, and does not depend on how a secret is written.
+A text is read once as it is, once without its blanks and line breaks, and once with all its escapes undone:
+percent-encoding, the escapes of JSON, Python, JavaScript and C, and HTML's entities, over each other or letter by
+letter. What is found there is cut out where it came from. So the cost is linear in the text, and does not depend on how
+a secret is written.
 """
 
 import base64
@@ -10,6 +11,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from html.entities import html5
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +28,9 @@ since it would tear holes into everything else."""
 LONG_LINE = 16
 """Characters from which a line of a secret with several lines (a private key) is looked for by itself."""
 
+LONGEST_WORD = 11
+"""Characters up to which a secret is not looked for across blanks and line breaks, since it may be there by chance."""
+
 WINDOW = 64 * 1024
 """Characters that are looked at in one go: less than 30 ms, however they are escaped."""
 
@@ -34,16 +39,23 @@ NODES = 2_000
 
 _LONGEST_ESCAPE = 16  # of one character, as a rule: three backslashes over each other, `&#x0000041;`
 _ROUNDS = 6
-_PERCENT = re.compile("%(?:25)*(?P<percent>[0-9A-Fa-f]{2})")
-_ENTITY = re.compile("&(?:#(?P<decimal>[0-9]{1,10})|#[xX](?P<hex>[0-9A-Fa-f]{1,10})|(?P<entity>lt|gt|amp|quot|apos));")
+_PERCENT = re.compile("%(?:25)*(?:(?P<percent>[0-9A-Fa-f]{2})|u(?P<wide>[0-9A-Fa-f]{4}))")
+_ENTITY = re.compile(
+    "&(?:#(?P<decimal>[0-9]{1,10});?|#[xX](?P<hex>[0-9A-Fa-f]{1,10});?|(?P<entity>[A-Za-z][A-Za-z0-9]{1,31};))"
+)
 _NUMBERED = re.compile(
     r"(?<!\\)\\++(?:u(?P<high>[Dd][89ABab][0-9A-Fa-f]{2})\\++u(?P<low>[Dd][C-Fc-f][0-9A-Fa-f]{2})"
-    r"|u(?P<u>[0-9A-Fa-f]{4})|U(?P<long>[0-9A-Fa-f]{8})|x(?P<x>[0-9A-Fa-f]{2}))"
+    r"|u(?P<u>[0-9A-Fa-f]{4})|u\{(?P<braced>[0-9A-Fa-f]{1,6})\}|U(?P<long>[0-9A-Fa-f]{8})|x(?P<x>[0-9A-Fa-f]{2})"
+    r"|(?P<octal>[0-3][0-7]{2}))"
 )
 _BACKSLASHES = re.compile(r"\\+")
-_ESCAPES = ((_PERCENT, ("%",)), (_ENTITY, ("&",)), (_NUMBERED, ("\\u", "\\x", "\\U")))
+_ESCAPES = (
+    (_PERCENT, ("%",)),
+    (_ENTITY, ("&",)),
+    (_NUMBERED, ("\\u", "\\x", "\\U", "\\0", "\\1", "\\2", "\\3")),
+)
 """Each with what must be in a text for it to match, which is found out much faster."""
-_ENTITIES = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
+_BREAKS = re.compile(r"(?:\s|(?<!\\)\\++[nrt])+")
 _CONTINUATIONS = bytes(range(0x80, 0xC0))  # of a character in UTF-8, all bytes but the first
 _ALIKE = str.maketrans("+\n\r\t\b\f", " nrtbf")
 _DIGITS = str.maketrans("+-_", "  /")  # both alphabets of base64, after '+' was read as a blank
@@ -58,8 +70,11 @@ class Redactor:
     """Takes the values that it has learnt out of texts and JSON.
 
     It knows a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
-    JSON, Python and HTML write them, in base64 at any alignment inside a longer text, in hex, and reversed. What was
-    redacted does not change when it is redacted again, unless a secret contains the mark's own asterisk.
+    JSON, Python, JavaScript, C and HTML write them, in base64 at any alignment inside a longer text, in hex, and
+    reversed; of more than `LONGEST_WORD` characters also broken into lines or by blanks. Letters beyond ASCII may be in
+    UTF-8, in Latin-1, or in the one taken for the other. It does not know other encodings (base32, UTF-16, base64 of
+    base64, quoted-printable), nor what is compressed or encrypted. What was redacted does not change when it is
+    redacted again, unless a secret contains the mark's own asterisk.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
@@ -169,6 +184,7 @@ class Redactor:
                 if literal in text:
                     spans += needle.find_base64(text)
                     break
+        spans += self._find_broken(text)
         if "%" not in text and "\\" not in text and "&" not in text and "+" not in text:
             return spans
         plain = _Unescaped(text)
@@ -176,6 +192,26 @@ class Redactor:
         return spans + [
             plain.origin(span) for needle in self._needles for span in needle.find_unescaped(plain.text, lowered)
         ]
+
+    def _find_broken(self, text: str) -> Spans:
+        """Where the secrets are that blanks or line breaks cut through: base64 in a mail, a header that was folded."""
+        whole = _BREAKS.sub("", text) if "\\" in text else "".join(text.split())
+        if len(whole) == len(text):
+            return []
+        lowered = whole.lower() if whole.isascii() else _lower(whole)
+        found: Spans = []
+        for needle in self._needles:
+            for spelling in needle.unbroken:
+                if spelling in lowered:
+                    found += _occurrences(spelling, lowered)
+            for literal in needle.literals if needle.unbroken else ():
+                if literal in whole:
+                    found += needle.find_base64(whole)
+                    break
+        if not found:
+            return []
+        origins = _Origins(_BREAKS, text)
+        return [(origins.of(start), origins.of(end - 1) + 1) for start, end in found]
 
 
 def _go_on() -> None:
@@ -200,7 +236,8 @@ def _parts(value: str) -> set[str]:
     """What to look for inside texts because of a value: itself, trimmed, and its long lines by themselves."""
     lines = {line.strip() for line in value.splitlines()}
     long = {line for line in lines if len(line) >= LONG_LINE and not line.startswith("-----")}
-    return {part for part in {value, value.strip(), *long} if len(part) >= SHORTEST}
+    parts = {part for part in {value, value.strip(), *long} if len(part) >= SHORTEST}
+    return parts | {part.encode("utf-8", "surrogatepass").decode("latin-1") for part in parts}
 
 
 def _lower(text: str) -> str:
@@ -224,19 +261,26 @@ def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 class _Needle:
-    """A secret in the spellings that are looked for: `spellings` in a text of small letters; for base64, `literals`
-    that are in every text in which it can be found."""
+    """A secret in the spellings that are looked for: `spellings` in a text of small letters, `unbroken` in one without
+    blanks too; for base64, `literals` that are in every text in which it can be found."""
 
     def __init__(self, value: str) -> None:
         data = value.encode("utf-8", "surrogatepass")
         self.plain = _lower(value)
         self.spellings = (self.plain, self.plain[::-1], data.hex())
-        self._unescaped = _Unescaped(value).text.lower()
+        whole, backward = (_lower(_BREAKS.sub("", each)) for each in (value, value[::-1]))
+        self.unbroken = (whole, backward, data.hex()) if len(whole) > LONGEST_WORD else ()
+        unescaped = _Unescaped(value).text
+        self._unescaped = unescaped.lower()
+        latin = "" if value.isascii() else unescaped.encode("latin-1").decode(errors="ignore")
+        self._latin = latin.lower() if latin and max(latin) <= "ÿ" else ""
         self._cores = tuple(_base64_core(data, alignment) for alignment in range(3))
         self.literals = tuple(max(re.split("[+/]", core), key=len) for core in self._cores)
 
     def find_unescaped(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
         """Where it is in a text without escapes."""
+        if self._latin and self._latin in lowered:
+            yield from _occurrences(self._latin, lowered)
         if len(self._unescaped) >= SHORTEST and self._unescaped in lowered:
             yield from _occurrences(self._unescaped, lowered)
         yield from self.find_base64(text)
@@ -328,11 +372,13 @@ def _unescape(escape: re.Match[str]) -> str:
             return ""  # backslashes
         case "percent":
             return chr(int(escape[kind], 16))
+        case "octal":
+            return chr(int(escape[kind], 8))
         case "low":
             pair = 0x10000 + ((int(escape["high"], 16) - 0xD800) << 10) + int(escape["low"], 16) - 0xDC00
             return _as_bytes(chr(pair))
         case "entity":
-            return _ENTITIES[escape[kind]]
+            return _as_bytes(html5.get(escape[kind], escape[0]))
     number = int(escape[kind], 10 if kind == "decimal" else 16)
     return _as_bytes(chr(number)) if number <= sys.maxunicode else escape[0]
 

@@ -5,13 +5,14 @@ import html
 import json
 import traceback
 from collections.abc import Callable
+from html.entities import html5
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from durable.redactor import MARK, WINDOW, Redactor
+from durable.redactor import LONGEST_WORD, MARK, WINDOW, Redactor
 from durable.values import JSON
 
 CANARY = 'canary/7+Q "é"\\n&<=% ünï'
@@ -19,6 +20,8 @@ PLAIN_CANARY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 PRIVATE_KEY = (
     "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END PRIVATE KEY-----\n"
 )
+
+NAMES = {char: name for name, char in html5.items() if name.endswith(";")}
 
 values = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=4, max_size=40)
 texts = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -53,8 +56,36 @@ def spellings(value: str) -> dict[str, str]:
         "hex": data.hex(),
         "hex upper": data.hex().upper(),
         "reversed": value[::-1],
+        "bytes": repr(data),
+        "taken for Latin-1": data.decode("latin-1"),
+        **_in_latin_1(value),
+        **_in_lines(value),
         **{f"base64 at {n}": base64.b64encode(b"user:"[:n] + data + b"\0tail").decode() for n in range(1, 5)},
         **{f"base64 url-safe at {n}": base64.urlsafe_b64encode(b"\xffuser"[:n] + data).decode() for n in range(1, 5)},
+    }
+
+
+def _in_latin_1(value: str) -> dict[str, str]:
+    if max(value) > "ÿ":
+        return {}
+    data = value.encode("latin-1")
+    return {"quote Latin-1": quote(data, safe=""), "quote plus Latin-1": quote_plus(data)}
+
+
+def _in_lines(value: str) -> dict[str, str]:
+    """Cut through by line breaks and blanks, which only long values are looked for across."""
+    if len("".join(value.split())) <= LONGEST_WORD:
+        return {}
+    data, half = value.encode(), len(value) // 2
+    in_a_mail = base64.encodebytes(b"x" * 49 + data).decode()[60:]  # whose lines have 76 characters
+    return {
+        "base64 in a mail": in_a_mail,
+        "base64 in a mail in JSON": json.dumps(in_a_mail),
+        "base64 in a mail in JSON in JSON": json.dumps(json.dumps(in_a_mail.replace("\n", "\r\n"))),
+        "folded": f"{value[:half]}\r\n {value[half:]}",
+        "unfolded": f"{value[:half]} {value[half:]}",
+        "hex in pairs": data.hex(" "),
+        "reversed in lines": "\n".join(value[::-1][start : start + 9] for start in range(0, len(value), 9)),
     }
 
 
@@ -67,7 +98,11 @@ LETTERS: dict[str, Callable[[str], str]] = {
     "json upper": lambda char: json.dumps(char)[1:-1] if ord(char) > 0xFFFF else f"\\u{ord(char):04X}",
     "json in json": lambda char: "\\\\u0000"[:3] + f"{ord(char):04x}" if ord(char) <= 0xFFFF else char,
     "python": lambda char: f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\U{ord(char):08x}",
+    "octal": lambda char: "".join(f"\\{byte:03o}" for byte in char.encode()),
+    "javascript": lambda char: f"\\u{{{ord(char):x}}}",
+    "javascript escape": lambda char: f"%u{ord(char):04X}" if ord(char) <= 0xFFFF else char,
     "html": lambda char: f"&#{ord(char)};",
+    "html named": lambda char: f"&{NAMES[char]}" if char in NAMES else char,
     "html hex": lambda char: f"&#x{ord(char):X};",
     "html padded": lambda char: f"&#x{ord(char):06x};",
     "html in html": lambda char: f"&amp;#{ord(char)};",
@@ -137,6 +172,17 @@ def test_each_long_line_of_a_private_key_is_gone() -> None:
 def test_a_short_value_is_replaced_only_where_it_is_the_whole_text() -> None:
     redactor = Redactor(["abc"])
     assert redactor.value(["abc", "abcd", {"abc": 1}]) == [MARK, "abcd", {MARK: 1}]
+
+
+def test_a_short_value_is_not_looked_for_across_blanks() -> None:
+    assert Redactor(["demo"]).text("I made more,\nand mode mo") == "I made more,\nand mode mo"
+
+
+@pytest.mark.parametrize("value", ["Zoë's-canary-1", "canary-Ж-0123456", PLAIN_CANARY])
+def test_what_is_around_a_secret_in_lines_stays(value: str) -> None:
+    half = len(value) // 2
+    text = f"über \n{value[:half]}\r\n {value[half:]}\n  C:\\new ß"
+    assert Redactor([value]).text(text) == f"über \n{MARK}\n  C:\\new ß"
 
 
 def test_secrets_that_overlap_leave_nothing_of_either() -> None:
