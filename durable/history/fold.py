@@ -145,11 +145,23 @@ def _unpause(state: State, path: str) -> None:
 
 def _schedule(state: State, entry: StepScheduled) -> None:
     state.steps[entry.path] = StepState(
-        "running", entry.input, entry.secrets, attempt=1, due=entry.at, decided_at=entry.at, scheduled_at=entry.at
+        "running",
+        entry.input,
+        entry.secrets,
+        attempt=1,
+        due=_due_of_attempt(state, entry.at),
+        decided_at=entry.at,
+        scheduled_at=entry.at,
     )
     state.active[entry.path] = None
     if entry.has_undo:
         state.undos[entry.path] = UndoState()
+
+
+def _due_of_attempt(state: State, due: int) -> int:
+    """When an attempt may begin: in a paused run none does, so that it is due after the pause began. In the same
+    millisecond, the two could not be told apart."""
+    return due if state.paused_at is None else max(due, state.paused_at + 1)
 
 
 def _apply_to_attempt(
@@ -167,7 +179,8 @@ def _apply_to_attempt(
             step.error = entry.error
             step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
         case RetryScheduled():
-            step.status, step.attempt, step.due, step.decided_at = "waiting", entry.attempt, entry.due, entry.at
+            step.status, step.attempt, step.decided_at = "waiting", entry.attempt, entry.at
+            step.due = _due_of_attempt(state, entry.due)
         case StepUncertain():
             step.status, step.error, step.due = "uncertain", entry.error, None
             step.is_started, step.is_doubtful, step.needs_person = False, True, True
