@@ -101,4 +101,7 @@ def _cure(table: Mapping[str, Function], what: str, name: str) -> str:
         return f"; write '|{foreign.FILTERS[name]}'"
     if what == "test" and name in foreign.TESTS:
         return f"; {foreign.TESTS[name]}"
-    return suggestion(table, name)
+    if what == "filter" and name in foreign.FILTER_HINTS:
+        return f"; {foreign.FILTER_HINTS[name]}"
+    known = sorted(each for each in table if each.isidentifier())
+    return suggestion(table, name) or f"; known: {', '.join(known)}"

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Mapping
 
+_NO_PATTERNS = "there are no patterns; compare parts of a text, such as a[:3] == 'abc'"
+_NO_FUNCTIONS = "there are no functions; write a filter, such as '|map' or '|select'"
+_TIMES = "times are texts, such as 2026-12-24T18:00:00Z; a[:10] is the date of one"
+
 SIGNS: Mapping[str, str] = {
     "===": "write '=='",
     "!==": "write '!='",
@@ -11,12 +15,13 @@ SIGNS: Mapping[str, str] = {
     "??": "write 'a | default(b)'",
     "?.": "write '.'; 'a.b | default(none)' is null where there is no 'b'",
     "<>": "write '!='",
-    "=>": "there are no functions; write a filter, such as '|map' or '|select'",
+    "=>": _NO_FUNCTIONS,
     "%}": "an expression ends with '}}'",
     "} }": "an expression ends with '}}', without a blank",
     "}": "an expression ends with two: '}}'",
     "!": "write 'not'",
     "&": "write 'and'",
+    "=~": _NO_PATTERNS,
     "=": "'==' compares",
     "?": "write 'a if condition else b'",
     ";": "an expression has no ';'; remove it",
@@ -27,7 +32,7 @@ SIGNS: Mapping[str, str] = {
     "‘": "texts stand in ' or \"",
     "’": "texts stand in ' or \"",
     "#": "there are no comments and no statements in an expression",
-    "$": "names have no sign before them",
+    "$": "names have no sign before them; what arrived is trigger.body, what a step made is steps.ID.output",
     "@": "names have no sign before them",
 }
 """Longer signs first: what is no sign of the language, or stands where none can."""
@@ -49,7 +54,9 @@ WORDS: Mapping[str, str] = {
     "endswith": "write 'a is endswith b'",
     "ends": "write 'a is endswith b'",
     "endsWith": "write 'a is endswith b'",
-    "matches": "there are no patterns; compare parts of a text, such as a[:3] == 'abc'",
+    **dict.fromkeys(("matches", "like", "LIKE", "regex"), _NO_PATTERNS),
+    **dict.fromkeys(("lambda", "function"), _NO_FUNCTIONS),
+    "for": "'|map' and '|select' work on lists, and 'foreach' is a step",
     "then": "write 'a if condition else b'",
     "eq": "write '=='",
     "ne": "write '!='",
@@ -113,6 +120,15 @@ FILTERS: Mapping[str, str] = {
 }
 """Filters of other languages, and those here that do the same."""
 
+FILTER_HINTS: Mapping[str, str] = {
+    **dict.fromkeys(("slice", "substring", "substr", "left", "right"), "write a[start:end]"),
+    **dict.fromkeys(("date", "datetime", "strftime", "format_date", "dateformat", "date_format"), _TIMES),
+    **dict.fromkeys(("e", "escape", "safe"), "nothing is escaped in texts; remove it"),
+    **dict.fromkeys(("format", "append", "prepend"), "write a ~ b, or put expressions into a text"),
+    **dict.fromkeys(("match", "regex", "regex_replace", "regex_search", "search"), _NO_PATTERNS),
+}
+"""Filters of other languages that have no like here."""
+
 TESTS: Mapping[str, str] = {
     **dict.fromkeys(("empty", "blank"), "write 'not a', which is true of an empty text, list or mapping"),
     **dict.fromkeys(("contains", "containing", "including"), "write 'b in a'"),
@@ -120,7 +136,7 @@ TESTS: Mapping[str, str] = {
     **dict.fromkeys(("array", "iterable"), "write 'a is list'"),
     **dict.fromkeys(("object", "dict"), "write 'a is mapping'"),
     **dict.fromkeys(("nil", "undefined_or_null"), "write 'a is none'"),
-    "matching": "there are no patterns; compare parts of a text, such as a[:3] == 'abc'",
+    "matching": _NO_PATTERNS,
     "int": "write 'a is integer'",
     "str": "write 'a is string'",
     "bool": "write 'a is boolean'",

@@ -8,18 +8,16 @@ _INPUT = "an action's input stands under 'with'"
 _WAIT = "waiting is a step of its own: {id: pause, use: wait.delay, with: {for: 10s}}"
 _STEPS = "did you mean 'steps'"
 _ELSE = "what is performed where no case holds stands beside 'switch', under 'else'"
+_ATTEMPTS = "did you mean 'max_attempts'"
+_FIRST_DELAY = "did you mean 'min_delay', for example 'min_delay: 5s'"
+_DELAYS = "delays begin with 'min_delay' and grow by 'factor' up to 'max_delay'; remove it"
 _LOOP = "a loop is 'foreach: inputs.lines', or 'repeat: {until: …, max_times: 10}'"
 
 KEYS: Mapping[str, str] = {
-    "uses": "did you mean 'use'",
-    "action": "did you mean 'use'",
+    **dict.fromkeys(("uses", "action", "operator", "task", "type"), "did you mean 'use'"),
     "on": "did you mean 'triggers'",
     "trigger": "did you mean 'triggers'",
-    "jobs": _STEPS,
-    "actions": _STEPS,
-    "tasks": _STEPS,
-    "then": _STEPS,
-    "do": _STEPS,
+    **dict.fromkeys(("jobs", "actions", "tasks", "nodes", "stages", "then", "do"), _STEPS),
     "needs": _ORDER,
     "depends_on": _ORDER,
     "next": _ORDER,
@@ -29,7 +27,8 @@ KEYS: Mapping[str, str] = {
     "timeout-minutes": "did you mean 'timeout', for example 'timeout: 30m'",
     "continue-on-error": "a failure is answered by 'try' and 'catch'",
     "rescue": "did you mean 'catch'",
-    "name": "did you mean 'id'",
+    **dict.fromkeys(("name", "dag_id", "task_id", "step_id"), "did you mean 'id'"),
+    **dict.fromkeys(("retries", "attempts"), "did you mean 'retry', for example 'retry: {max_attempts: 3}'"),
     "when": "did you mean 'if'",
     "if": "did you mean 'when'",
     "except": "did you mean 'catch'",
@@ -39,13 +38,18 @@ KEYS: Mapping[str, str] = {
     **dict.fromkeys(("default", "otherwise", "else"), _ELSE),
     **dict.fromkeys(("id", "use"), "steps stand in a list under 'steps'"),
     **dict.fromkeys(("url", "headers", "json", "body", "params", "values", "message"), _INPUT),
+    **dict.fromkeys(("args", "arguments", "config", "input", "inputs", "options", "parameters"), _INPUT),
     **dict.fromkeys(("path", "verify"), "a trigger's settings stand under 'with'"),
-    **dict.fromkeys(("cron", "every"), "put it under 'with' of a trigger with 'use: schedule'"),
+    **dict.fromkeys(("cron", "every", "schedule_interval"), "put it under 'with' of a trigger with 'use: schedule'"),
     **dict.fromkeys(("enabled", "disabled"), "a file whose name begins with a dot is not read"),
     "version": "a version is the hash of what the file means; remove it",
     **dict.fromkeys(("webhook", "schedule"), "a trigger is {id: …, use: …, with: {…}}"),
+    **dict.fromkeys(("retry.max", "retry.count", "retry.times", "retry.limit", "retry.tries"), _ATTEMPTS),
+    **dict.fromkeys(("retry.delay", "retry.wait", "retry.interval", "retry.initial_delay"), _FIRST_DELAY),
+    **dict.fromkeys(("retry.type", "retry.strategy", "retry.backoff", "retry.jitter"), _DELAYS),
+    **dict.fromkeys(("retry.on", "retry.when", "retry.if"), "did you mean 'errors', for example 'errors: [network]'"),
 }
-"""Hints for keys that no part of a pipeline has, or that part has not."""
+"""Hints for keys that no part of a pipeline has, or that part has not; `retry.x` is one for `x` under `retry`."""
 
 TRIGGERS: Mapping[str, str] = {
     **dict.fromkeys(("cron", "timer", "interval"), "write 'use: schedule' and 'with: {cron: …}' or '{every: …}'"),

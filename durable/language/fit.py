@@ -244,7 +244,7 @@ def _sentences(
         if isinstance(inside := error.context.get("error"), Inside):
             yield from (replace(each, pointer=(*error.pointer, *each.pointer)) for each in inside.found)
         elif error.kind not in EXPECTED:
-            yield _sentence(error, shape, cures)
+            yield _sentence(error, shape, cures, examples)
         elif error.pointer in expected:
             yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), examples)
 
@@ -266,7 +266,7 @@ def _mistyped(error: _Told, expected: str, examples: Mapping[str, str]) -> Unfit
 
 def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
     """What to write where a value has another type than it must have."""
-    example = f"write for example '{name}: {examples[name]}'" if name in examples else None
+    example = _written_out(name, examples)
     if isinstance(value, bool) and name == "if":
         return (
             "remove it, since a step without 'if' is performed" if value else "quote it: 'if: \"false\"' skips the step"
@@ -295,11 +295,15 @@ def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, st
     return example
 
 
+def _written_out(name: str, examples: Mapping[str, str]) -> str | None:
+    return f"write for example '{name}: {examples[name]}'" if name in examples else None
+
+
 _JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
 """A key and a value that are one text to YAML, since there is no blank between them."""
 
 
-def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
+def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str], examples: Mapping[str, str]) -> Unfit:
     subject, context = _subject(error.pointer), error.context
     match error.kind:
         case "misfit":
@@ -312,7 +316,7 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
         case "extra_forbidden":
             name = str(error.pointer[-1])
             known = shape.keys(error.pointer[:-1])
-            cure = _unblanked(name, known) or cures.get(name) or suggestion(name, known)
+            cure = _unblanked(name, known) or _foreign_cure(error.pointer, known, cures) or suggestion(name, known)
             return Unfit(error.pointer, f"unknown key {quoted(name)}", cure, is_key=True)
         case "literal_error" | "enum":
             return _unlisted(error, re.findall(r"'([^']*)'|(\d+)", str(context["expected"])))
@@ -324,7 +328,8 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str]) -> Unfit:
             said = message if is_named else f"{subject}: {message}"
             return Unfit(error.pointer, said, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
-            return Unfit(error.pointer, f"{subject} is empty", "give it a value, or remove it")
+            hint = _written_out(str(error.pointer[-1]), examples) or "give it a value, or remove it"
+            return Unfit(error.pointer, f"{subject} is empty", hint)
         case "string_pattern_mismatch":
             example = shape.example(error.pointer)
             form = f"write it as in {quoted(example)}" if example else shape.description(error.pointer)
@@ -340,6 +345,17 @@ def _unblanked(name: str, known: Collection[str]) -> str | None:
     """What to say of `timeout:10s`, which is one word to YAML."""
     key, colon, value = name.partition(":")
     return f"put a blank after the colon: '{key}: {printable(value)[:40]}'" if colon and key in known else None
+
+
+_MEANT = re.compile(r"did you mean '(\w+)'")
+
+
+def _foreign_cure(pointer: Pointer, known: Collection[str], cures: Mapping[str, str]) -> str | None:
+    """What to write for a key of another tool; a key that may not stand there either is no cure."""
+    name = str(pointer[-1])
+    cure = cures.get(f"{pointer[-2]}.{name}" if len(pointer) > 1 else name) or cures.get(name)
+    meant = _MEANT.match(cure or "")
+    return None if meant and known and meant[1] not in known else cure
 
 
 def _unlisted(error: _Told, expected: Sequence[tuple[str, str]]) -> Unfit:

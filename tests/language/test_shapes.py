@@ -50,6 +50,18 @@ def _step(text: str) -> str:
         (_step("{id: a, use: http.get, with: {url: x, expect: 200}}"), "2:51", "write 'expect: [200]'"),
         (_step("{id: a, use: http.get, with: {url: x, headers: [y]}}"), "2:52", "write 'headers: {name: value}'"),
         (_step("{id: a, use: http.get, with: {url: x}, retry: {max_attempts: '3'}}"), "2:66", "write 3 without quotes"),
+        (_step("{id: a, type: io.kestra.plugin.core.log.Log}"), "2:13", "unknown key 'type'; did you mean 'use'"),
+        (_step("{id: a, operator: BashOperator}"), "2:13", "unknown key 'operator'; did you mean 'use'"),
+        (_step("{id: a, use: flow.call, inputs: {x: 1}}"), "2:29", "an action's input stands under 'with'"),
+        (_step("{id: a, use: http.get, retries: 3}"), "2:28", "did you mean 'retry', for example 'retry: {max_attem"),
+        (_step("{id: a, use: http.get, retry: {delay: 5s}}"), "2:36", "did you mean 'min_delay', for example 'min_de"),
+        (_step("{id: a, use: http.get, retry: {interval: 5s}}"), "2:36", "did you mean 'min_delay', for example"),
+        (_step("{id: a, use: http.get, retry: {max: 3}}"), "2:36", "unknown key 'max'; did you mean 'max_attempts'"),
+        (_step("{id: a, use: http.get, retry: {type: constant}}"), "2:36", "delays begin with 'min_delay' and grow by"),
+        ("triggers: [{id: a, type: webhook}]\n" + LAST, "1:20", "unknown key 'type'; did you mean 'use'"),
+        ("nodes: []\n" + LAST, "1:1", "unknown key 'nodes'; did you mean 'steps'"),
+        ("dag_id: a\n" + LAST, "1:1", "unknown key 'dag_id'; did you mean 'id'"),
+        ("steps: []\n", "1:8", "'steps' is empty; write for example 'steps: [{id: note, use: log.write, with: "),
     ],
 )
 def test_another_shape_is_told_with_an_example_of_the_right_one(text: str, place: str, said: str) -> None:
