@@ -40,8 +40,9 @@ class OpenFiles:
 
     def __init__(self, database: Path, others: Iterable[Path]) -> None:
         self._database = str(database)
-        self._wal = f"{database}-wal"
-        names = (self._database, self._wal, f"{database}-shm", *map(str, others))
+        self._file = os.path.realpath(database)  # SQLite keeps the WAL and its index beside it, if that is a link
+        self._wal = f"{self._file}-wal"
+        names = (self._database, self._file, self._wal, f"{self._file}-shm", *map(os.path.realpath, others))
         self._identities = {name: identity for name in names if (identity := _identity(name))}
         # Only the WAL may be opened beside SQLite: to close the database would give up SQLite's locks on it.
         self._wal_file = os.open(self._wal, os.O_RDONLY) if self._wal in self._identities else None
@@ -56,40 +57,49 @@ class OpenFiles:
         size = 0
         for name, identity in self._identities.items():  # in line, since every commit comes here
             try:
-                found = os.stat(name)
+                found = os.lstat(name)  # a link in the place of the database would have another WAL
             except OSError:
                 raise FilesReplaced(name, "removed", self._cure()) from None
             if (found.st_dev, found.st_ino) != identity:
                 raise FilesReplaced(name, "replaced", self._cure())
-            if name == self._database:
+            if name == self._file:
                 size = found.st_size
         if not size:
             raise FilesReplaced(self._database, "emptied", self._cure())
-        if self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in (b"", *_WAL_MAGIC):
+        if self._is_wal_overwritten():
             raise FilesReplaced(self._wal, "overwritten", self._cure())
 
+    def _is_wal_overwritten(self) -> bool:
+        return self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in (b"", *_WAL_MAGIC)
+
+    def discard_overwritten_wal(self) -> None:
+        """Empty a WAL that somebody has overwritten: SQLite would copy what is in it into the database, at the latest
+        when it closes that, since the WAL's index still says that there are committed pages."""
+        if self._is_wal_overwritten():
+            os.truncate(self._wal, 0)
+
     def _cure(self) -> str:
+        if self._is_wal_overwritten():
+            return (
+                f"what was accepted since SQLite last moved it into {self._database} is gone: restore a backup, or "
+                "start the service again with what is left"
+            )
         if self.holds_database():
             return f"{self._database} holds what was accepted before: start the service again"
         return f"put {self._database} back, or restore a backup, before you start the service again"
 
     def holds_database(self) -> bool:
         """Whether the database itself is still in place, so that what is in the WAL can be moved into it."""
-        is_there = _identity(self._database) == self._identities.get(self._database)
-        return is_there and _size(self._database) > 0
-
-
-def _size(name: str) -> int:
-    """Bytes of a file; 0 if it is not there any more."""
-    try:
-        return os.stat(name).st_size
-    except OSError:
-        return 0
+        try:
+            found = os.stat(self._database)  # behind a link too: the next start follows it
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identities.get(self._file) and found.st_size > 0
 
 
 def _identity(name: str) -> Identity | None:
     try:
-        found = os.stat(name)
+        found = os.lstat(name)
     except OSError:
         return None
     return found.st_dev, found.st_ino

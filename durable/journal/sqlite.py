@@ -5,6 +5,7 @@ explicitly: what the driver would begin by itself loses updates.
 """
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -55,12 +56,13 @@ class SQLite:
 
     @property
     def wal(self) -> Path:
-        return self.path.with_name(f"{FILE_NAME}-wal")
+        return Path(f"{os.path.realpath(self.path)}-wal")
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Its files, whether or not they are there."""
-        return (self.path, *(self.path.with_name(f"{FILE_NAME}{ending}") for ending in ("-wal", "-shm", "-journal")))
+        file = os.path.realpath(self.path)
+        return (self.path, *(Path(f"{file}{ending}") for ending in ("-wal", "-shm", "-journal")))
 
     def statements(self) -> Statements:
         return Statements(sqlite.dialect(paramstyle="named"), sqlite.insert)
@@ -88,6 +90,7 @@ class SQLite:
         try:
             self._open_files.ensure_in_place()
         except FilesReplaced:
+            self._open_files.discard_overwritten_wal()
             if self._open_files.holds_database():
                 with contextlib.suppress(sqlite3.Error):
                     connection.cursor().execute("PRAGMA wal_checkpoint(FULL)", {})

@@ -51,6 +51,22 @@ def _empty(name: str) -> Callable[[Path], object]:
     return lambda folder: os.truncate(folder / name, 0)
 
 
+def _overwrite(name: str) -> Callable[[Path], object]:
+    def overwrite(folder: Path) -> None:
+        with (folder / name).open("r+b") as file:
+            file.write(b"x" * (folder / name).stat().st_size)
+
+    return overwrite
+
+
+def _link(name: str) -> Callable[[Path], object]:
+    def link(folder: Path) -> None:
+        (folder / name).rename(folder / "elsewhere")
+        (folder / name).symlink_to("elsewhere")
+
+    return link
+
+
 def _move(folder: Path) -> None:
     folder.rename(folder.with_name("elsewhere"))
 
@@ -68,11 +84,14 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
     "the WAL's index is replaced": _replace(INDEX),
     "the lock is removed": _remove(LOCK_NAME),
     "the lock is replaced": _replace(LOCK_NAME),
+    "a link is in the place of the database": _link(FILE_NAME),
+    "a link is in the place of the WAL": _link(WAL),
 }
 """What leaves the database where it is."""
 
 HARMS: dict[str, Callable[[Path], object]] = HARMLESS | {
     "the WAL is emptied": _empty(WAL),
+    "the WAL is overwritten": _overwrite(WAL),
     "the database is removed": _remove(FILE_NAME),
     "the database is replaced": _replace(FILE_NAME),
     "the database is emptied": _empty(FILE_NAME),
@@ -114,6 +133,39 @@ async def test_what_was_accepted_before_survives_where_the_database_is_still_the
     assert {run.id for run in await later.runs()} >= {f"run-{number}" for number in range(20)}
     assert await later.problems() == []
     await later.close()
+
+
+@pytest.mark.parametrize("harm", ["the WAL is emptied", "the WAL is overwritten"])
+async def test_what_is_no_wal_any_more_is_never_moved_into_the_database(folder: Path, harm: str) -> None:
+    journal = await Opened().open(folder)
+    for number in range(20):
+        await given.a_run(journal, str(number))
+    await journal.close()
+    opened = Opened()
+    journal = await opened.open(folder)
+    await given.a_run(journal, "later")
+    HARMS[harm](folder)
+    with pytest.raises(JournalBroken):
+        await given.a_run(journal, "after")
+    assert "restore a backup" in str(await asyncio.wait_for(opened.fatal, 10))
+    await journal.close()
+    journal._writer._connection.close()  # as the end of the process does: the last connection moves the WAL
+    later = await Opened().open(folder)
+    assert {run.id for run in await later.runs()} >= {f"run-{number}" for number in range(20)}
+    assert await later.problems() == []
+    await later.close()
+
+
+async def test_a_database_behind_a_link_is_watched_as_any_other(folder: Path) -> None:
+    await (await Opened().open(folder)).close()
+    _link(FILE_NAME)(folder)
+    opened = Opened()
+    journal = await opened.open(folder)
+    await given.a_run(journal, "before")
+    (folder / "elsewhere-wal").unlink()
+    with pytest.raises(JournalBroken):
+        await given.a_run(journal, "after")
+    await journal.close()
 
 
 @pytest.mark.parametrize("harm", HARMS)
