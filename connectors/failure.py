@@ -12,10 +12,6 @@ from connectors.proxy import ProxyRefused
 from durable.action import ActionError, ErrorClass
 from durable.language.problem import printable
 
-EXCERPT_LIMIT = 64_000
-"""Characters of an answer's body that an error carries. The history keeps the beginning of them; it is cut there, after
-secrets were taken out, since half a secret is not recognised any more."""
-
 _NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]{0,300})?")
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}(?:[Zz]|[+-][0-9:]{4,5})?"
 _DATE = r"(?:[A-Za-z]{3,9},?\s)?[^,]{1,20}\s[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\s[A-Za-z0-9+-]{1,5})?"
@@ -53,9 +49,9 @@ def of_transport(error: httpx.TransportError, where: str) -> ActionError:
 
 
 def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
-    """An answer that is a refusal: its status is the code, and the beginning of its body the details. `reason` is why
-    a redirect was not followed, or why the rest of the answer is not known."""
-    body, location = answer.text(), describe_location(answer)
+    """An answer that is a refusal: its status is the code, and its body, of which the history keeps the beginning, the
+    details. `reason` is why a redirect was not followed, or why the rest of the answer is not known."""
+    location = describe_location(answer)
     leads = f" and leads to {location}" if location else ""
     return ActionError(
         f"{where} answered {answer.status}{leads}{reason and f': {reason}'}",
@@ -65,7 +61,7 @@ def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
         retry_after=retry_after(answer),
         details={
             "status": answer.status,
-            "body": None if body is None else body[:EXCERPT_LIMIT],
+            "body": answer.text(),
             **({"location": location} if location else {}),
         },
     )

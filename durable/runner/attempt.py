@@ -21,7 +21,7 @@ from durable.journal import RunUnreadable
 from durable.links import log_fields
 from durable.path import key
 from durable.redactor import Redactor
-from durable.runner.output import Output, list_problems, settle
+from durable.runner.output import Output, list_problems, settle, take_turns
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.values import NotJSON, PayloadMissing, Value, check
@@ -224,7 +224,8 @@ class Attempt:
             with metrics.attempt(self._node.spec.use):
                 output = await action.perform(self.context, self._input)
         except ActionError as error:
-            return self._raised(_redacted(error, redact))
+            timer.cancel()
+            return self._raised(await _redacted(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
             return self._raised(_unknown(error, redact))
         finally:
@@ -262,10 +263,11 @@ class Attempt:
         return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
 
 
-def _redacted(error: ActionError, redact: Redactor) -> ActionError:
+async def _redacted(error: ActionError, redact: Redactor) -> ActionError:
+    """The error without secrets. Its details are cut later: half a secret is not recognised any more."""
     try:
         check(error.details)
-        details = redact.value(error.details)
+        details = await take_turns(redact.value_in_slices(error.details))
     except NotJSON as problem:
         details = f"the details are no JSON: {problem}"
     return ActionError(

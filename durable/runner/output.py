@@ -45,8 +45,8 @@ async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redacto
         data = msgspec.json.encode(plain)
         if time.perf_counter() > until:
             until = await _take_turn()
-        if redactor.knows_any and await _take_turns(redactor.is_in(data.decode())):
-            plain = await _take_turns(redactor.value_in_slices(plain))
+        if redactor.knows_any and await take_turns(redactor.is_in(data.decode())):
+            plain = await take_turns(redactor.value_in_slices(plain))
             data = msgspec.json.encode(plain)
             until = await _take_turn()
         encoded = Value.encoded(data)
@@ -63,7 +63,7 @@ async def _take_turn() -> float:
     return time.perf_counter() + TURN
 
 
-async def _take_turns(slices: Slices[Result]) -> Result:
+async def take_turns(slices: Slices[Result]) -> Result:
     """The result of work in slices, between which others get their turn."""
     until = time.perf_counter() + TURN
     while True:

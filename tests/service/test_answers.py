@@ -61,6 +61,21 @@ async def test_what_may_succeed_later_is_sent_again(tmp_path: Path, status: int)
         assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
+@pytest.mark.parametrize("before", range(0, 200, 40))
+async def test_no_part_of_a_secret_is_left_where_a_refusal_is_cut(tmp_path: Path, before: int) -> None:
+    """The body is longer than what is kept of it, and much shorter once the secret is taken out."""
+    secret = "canary-" + "0123456789" * 16
+    body = b"x" * before + secret.encode() * 2_000
+    file = post("URL", ", headers: {authorization: 'Bearer {{ secrets.LONG }}'}")
+    async with serve(answering(answer(body, status="422 No"))) as server:
+        environment = ENVIRONMENT | {"WAYPOST_SECRET_LONG": secret}
+        async with running(tmp_path, {"p": file.replace("URL", server.url)}, environment) as service:
+            run = await service.ended((await service.start("p")).json()["id"])
+            assert run["error"]["code"] == "422"
+            assert "x" * before + "***" in str(run["error"]["details"])
+            assert "0123456789" not in str(run)
+
+
 async def test_steps_call_through_the_proxy_that_the_settings_name(tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"WAYPOST_SECRET_EGRESS_PROXY": "me:canary-word", "HTTP_PROXY": "http://127.0.0.1:1"}
     async with serve(answering(answer(b"ok"))) as proxy, serve(answering(answer(b"ok"))) as local:
