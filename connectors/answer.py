@@ -46,14 +46,14 @@ class Answer:
         return self.media_type.is_json
 
     def json(self) -> JSON:
-        """The body as JSON; raises `durable.values.NotJSON`."""
+        """The body as JSON; raises `durable.values.NotJSON`, which quotes nothing of it."""
         try:
             body = json_in_utf_8(self.body, self.media_type.charset or UTF_8)
         except Undecodable as error:
             raise NotJSON(str(error)) from None
         if values.has_too_many_values(body):
             raise NotJSON(f"it has more than {values.VALUES_LIMIT:,} values")
-        return values.decode(body)
+        return values.decode(body, quotes=False)
 
     def text(self) -> str | None:
         """The body as text; None if it is no text."""

@@ -19,7 +19,8 @@ _TIMES = re.compile(rf"(?:^|(?<=,))\s*({_NUMBER.pattern}|{_ISO}|{_DATE})\s*(?=,|
 """The seconds and dates of a Retry-After; a proxy may have joined several by a comma."""
 
 LOCATION_LIMIT = 200
-"""Characters of a Location in a message."""
+"""Characters of a Location in a message. It is cut between two segments of its path, since half a secret is not
+recognised any more."""
 
 GATEWAY = frozenset({502, 504, 520, 522, 524, 598, 599})
 """What a gateway answers when it lost the answer of the service behind it; 520 to 524 are Cloudflare's."""
@@ -74,7 +75,8 @@ def describe_location(answer: Answer) -> str | None:
         return None
     address, mark, _ = re.sub(r"//[^/?#]*@", "//***@", location).partition("?")
     address, fragment, _ = address.partition("#")
-    return printable(address[:LOCATION_LIMIT]) + ("…" if mark or fragment or len(address) > LOCATION_LIMIT else "")
+    shown = address if len(address) <= LOCATION_LIMIT else address[: address.rfind("/", 0, LOCATION_LIMIT) + 1]
+    return printable(shown) + ("…" if mark or fragment or len(shown) < len(address) else "")
 
 
 def error_class(answer: Answer) -> ErrorClass:

@@ -18,8 +18,9 @@ _NOT_JSON = (
 _EXCERPT = 20
 
 
-def explain(data: bytes, reason: str) -> str:
-    """Say what is wrong with bytes that msgspec refused for this reason, at which byte, and what to change."""
+def explain(data: bytes, reason: str, *, quotes: bool = True) -> str:
+    """Say what is wrong with bytes that msgspec refused for this reason, at which byte, and what to change. It `quotes`
+    a few of the bytes, unless they may be a part of a secret, which no redactor would recognise."""
     if not data.strip():
         return "it is empty"
     if reason.startswith("Invalid UTF-8"):
@@ -32,7 +33,7 @@ def explain(data: bytes, reason: str) -> str:
         limit = "has more than 4300 digits" if reason.startswith("Integer") else "is larger than 1.8e308"
         return f"a number{at} {limit}; send it as a text"
     found = _BYTE.search(reason)
-    return _malformed(data, reason, int(found[1])) if found else reason
+    return _malformed(data, reason, int(found[1]), quotes) if found else reason
 
 
 def _not_utf_8(data: bytes) -> str:
@@ -63,7 +64,7 @@ def _unended(data: bytes, reason: str) -> str:
     return f"it ends after {size}, before it is complete: a quote, bracket or brace is not closed"
 
 
-def _malformed(data: bytes, reason: str, at: int) -> str:
+def _malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
     what = _BYTE.sub("", reason).removeprefix("JSON is malformed: ")
     where = f"byte {at}" + _line(data, at)
     byte = data[at : at + 1]
@@ -73,8 +74,8 @@ def _malformed(data: bytes, reason: str, at: int) -> str:
     start = max(0, at - 1) if byte and data[at - 1 : at] in (b"+", b"-") and at else at
     for pattern, cure in _NOT_JSON:
         if found := pattern.match(data, start):
-            return f"{_shown(data, found.start())} at {where}: {cure}"
-    return f"{what} at {where}: {_shown(data, max(0, at - 1))}"
+            return f"{_shown(data, found.start()) if quotes else what} at {where}: {cure}"
+    return f"{what} at {where}" + (f": {_shown(data, max(0, at - 1))}" if quotes else "")
 
 
 def _line(data: bytes, at: int) -> str:

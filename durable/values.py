@@ -105,15 +105,15 @@ def encode(value: JSON) -> bytes:
     return msgspec.json.encode(value)
 
 
-def decode(data: bytes | str | msgspec.Raw) -> JSON:
-    """Decode strict JSON; raises `NotJSON` with the reason."""
+def decode(data: bytes | str | msgspec.Raw, *, quotes: bool = True) -> JSON:
+    """Decode strict JSON; raises `NotJSON` with the reason, which `quotes` a few of the bytes."""
     try:
         result: JSON = msgspec.json.decode(data)
     except RecursionError:
         raise NotJSON("JSON is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
         sent = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
-        raise NotJSON(explain(sent, str(error))) from None
+        raise NotJSON(explain(sent, str(error), quotes=quotes)) from None
     return result
 
 

@@ -154,6 +154,17 @@ async def test_an_answer_that_is_not_what_it_says_is_told_in_the_log(
     assert said in caplog.text
 
 
+@pytest.mark.parametrize("body", [b"%s", b'{"a": %s}', b"'%s'", b"-%s", b'{"a": "b"} %s'])
+async def test_the_log_quotes_nothing_of_an_answer_that_is_not_json(
+    context: Context, caplog: pytest.LogCaptureFixture, body: bytes
+) -> None:
+    """It may be a part of a secret, which the redactor of the log would not recognise."""
+    async with serve(answering(answer(body % b"canary-0123456789-0123456789", "Content-Type: text/json"))) as server:
+        await perform(context, "post", url=server.url)
+    assert "is kept as text: " in caplog.text
+    assert "canar" not in caplog.text
+
+
 async def test_headers_have_lower_case_names_and_repeated_ones_are_lists(context: Context) -> None:
     headers = ["X-A: 1, 2", "x-a: 3", "Set-Cookie: a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "set-cookie: b=2"]
     async with serve(answering(answer(b"", *headers, status="201 Created"))) as server:

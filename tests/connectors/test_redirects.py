@@ -91,7 +91,9 @@ async def test_a_redirect_that_is_expected_is_a_success_and_is_not_followed(cont
         ("https://u:p@x.example/a#token=1", "https://***@x.example/a…"),
         ("//u:p@x.example/a", "//***@x.example/a"),
         ("\tnonsense and\x9bmore", "nonsense and·more"),
-        ("/" + "a" * 3000, "/" + "a" * 199 + "…"),
+        ("/" + "a" * 3000, "/…"),
+        ("/aa/" * 50, "/aa/" * 50),
+        ("/aa" * 100, "/aa" * 66 + "/…"),
     ],
 )
 async def test_a_message_shows_no_query_and_no_user_of_a_location(context: Context, location: str, shown: str) -> None:
