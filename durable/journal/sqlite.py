@@ -141,9 +141,10 @@ class SQLite:
         return [str(problem) for problem in found if problem != "ok"]
 
     def _reader(self) -> sqlite3.Connection:
-        # Not mode=ro: after a kill the WAL's index has to be rebuilt before anybody can read.
+        # The last connection that can write removes the WAL when it closes. A command that reads what a killed service
+        # left must not: the next start would take the missing WAL for a loss.
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
         )
         connection.execute("PRAGMA query_only=ON")
         return connection

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal import DataFolderUnfit, FilesReplaced, Journal, JournalBroken, JournalDamaged
+from durable.journal import DataFolderUnfit, FilesReplaced, Journal, JournalBroken, JournalDamaged, open_reader
 from durable.journal.folder import LOCK_NAME
 from durable.journal.sqlite import FILE_NAME
 from tests.journal import given
@@ -281,6 +281,19 @@ async def test_a_wal_that_is_gone_after_a_kill_is_told(folder: Path, caplog: pyt
             (place / WAL).unlink()
         await (await Opened().open(place)).close()
         assert ("may be gone" in caplog.text) is is_missing
+
+
+async def test_a_reader_leaves_the_wal_of_a_killed_service_in_its_place(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = await _killed(folder)
+    reader = await open_reader(killed)
+    await reader.runs()
+    await reader.close()
+
+    assert (killed / WAL).exists()
+    await (await Opened().open(killed)).close()
+    assert "may be gone" not in caplog.text
 
 
 async def test_a_start_that_was_killed_before_there_was_a_journal_is_no_loss(folder: Path) -> None:
