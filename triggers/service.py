@@ -31,6 +31,7 @@ from durable.clock import new_id, now
 from durable.ids import first_id
 from durable.journal import Journal
 from durable.journal.files import create_private, make_private
+from durable.language.problem import quoted
 from durable.runner import Limits, Runner
 from durable.runner.attempt import Workbench
 from durable.runner.recovery import Recovery
@@ -108,7 +109,7 @@ async def compose(
         log.warning("%s", warning)
     for name in secrets.names():
         for problem in secrets.examine(name):
-            log.warning("the secret %s %s", name, problem)
+            log.warning("the secret %s %s", quoted(name), problem)
     offered = actions(connectors)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:

@@ -139,6 +139,7 @@ ITEMS: Mapping[str, str] = {
 INPUT_SHAPES: Mapping[str, str] = {
     "verify": '{preset: github, secret: "{{ secrets.NAME }}"}',
     "dedupe": '{key: "{{ trigger.body.id }}"}',
+    "cors": "[https://shop.example]",
     "waits": "{answer: {use: wait.webhook}, late: {use: wait.delay, with: {for: 1d}}}",
 }
 """The same for what stands under `with`."""

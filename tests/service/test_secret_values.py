@@ -94,11 +94,11 @@ async def test_a_delivery_that_is_refused_says_what_its_secret_has_unseen(
             (delivery,) = found
             assert delivery["outcome"] == "rejected"
             assert delivery["reason"].startswith("bad_signature: ")
-            assert delivery["reason"].endswith("; the secret HUB begins with a byte order mark")
+            assert delivery["reason"].endswith("; the secret 'HUB' begins with a byte order mark")
             file.write_bytes(b"hub-secret\n")
             assert (await service.client.post("/hooks/github", content=body, headers=headers)).status_code == 202
     said = [each.getMessage() for each in caplog.records if each.name == "waypost.service"]
-    assert "the secret HUB begins with a byte order mark" in said
+    assert "the secret 'HUB' begins with a byte order mark" in said
 
 
 def test_validate_and_doctor_tell_what_a_secret_has_unseen(tmp_path: Path) -> None:

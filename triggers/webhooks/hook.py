@@ -88,7 +88,7 @@ class Webhook(TriggerInputs):
         except UnknownCharset:
             is_known = False
         if not is_known:
-            raise ValueError(f"{charset[:60]!r} is no charset of forms and texts; write utf-8, windows-1252, gbk …")
+            raise ValueError(f"{charset[:60]!r} is not a charset that forms and texts use; write utf-8, gbk …")
         return charset
 
     @field_validator("verify")

@@ -26,9 +26,9 @@ class UnknownPaths:
         self._minute = 0
         self._counts: dict[str, int] = {}
 
-    def note(self, method: str, path: str, hooks: Sequence[Hook], at: int) -> None:
-        """Count a request at a moment (ms), and log the first of its group, with what may have been meant of the hooks
-        that are served."""
+    def note(self, method: str, path: str, hooks: Sequence[Hook], at: int, *, are_all: bool) -> None:
+        """Count a request at a time (ms). Log the first request of its group, with the served hook that its sender
+        probably meant. `are_all`: no file has errors, so no other hooks exist."""
         metrics.delivery("unknown")
         if at // 60_000 != self._minute:
             self._minute = at // 60_000
@@ -38,17 +38,18 @@ class UnknownPaths:
             group = OTHERS
         self._counts[group] = self._counts.get(group, 0) + 1
         if self._counts[group] == 1:
-            log.warning(
-                "%s %s: no pipeline serves this webhook; %s", method, quoted(f"/hooks{path}"), _hint(path, hooks)
-            )
+            log.warning("%s %s: %s", method, quoted(f"/hooks{path}"), _explain(path, hooks, are_all=are_all))
 
 
-def _hint(path: str, hooks: Sequence[Hook]) -> str:
+def _explain(path: str, hooks: Sequence[Hook], *, are_all: bool) -> str:
+    what = "no pipeline serves this webhook"
     methods = sorted({method for hook in hooks if hook.pattern.fullmatch(path) for method in hook.methods})
     if methods:
-        return f"it takes {', '.join(methods)}"
+        return f"the webhook takes only {', '.join(methods)}"
     if path.startswith("/hooks/"):
-        return "the path begins with /hooks twice"
+        return f"{what}; the path begins with /hooks twice"
     if meant := nearest(path, [hook.path for hook in hooks[:_COMPARED]]):
-        return f"did you mean {quoted(f'/hooks{meant}')}"
-    return "`waypost pipelines` lists those that are served"
+        return f"{what}; did you mean {quoted(f'/hooks{meant}')}"
+    if not are_all:
+        return f"{what}, unless it is in a file with errors, which `waypost validate` lists"
+    return f"{what}; `waypost pipelines` lists those that are served"

@@ -21,6 +21,7 @@ from durable import metrics
 from durable.clock import new_id
 from durable.history import SecretName, Slot
 from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
+from durable.language.problem import quoted
 from durable.runner import Overloaded, Runner
 from durable.scope import described
 from durable.secrets import SecretMissing, Secrets, fill
@@ -224,7 +225,7 @@ class Webhooks:
         at = self._now()
         new_id("dlv", at)
         path = (read_path(received.path) or received.path).removeprefix(PREFIX)
-        self._unknown_paths.note(received.method, path, self._hooks, at)
+        self._unknown_paths.note(received.method, path, self._hooks, at, are_all=self._are_all)
         for pairs in withhold(received.headers, self._credentials, self._hash_key):
             collect(pairs)
         with contextlib.suppress(Rejected):
@@ -286,7 +287,7 @@ class Webhooks:
             return reason
         parts = [part for slots in (*hook.secrets, hook.verify_token) for slot in slots for part in slot.parts]
         names = dict.fromkeys(part.secret for part in parts if isinstance(part, SecretName))
-        doubts = [f"the secret {name} {problem}" for name in names for problem in self._secrets.examine(name)]
+        doubts = [f"the secret {quoted(name)} {problem}" for name in names for problem in self._secrets.examine(name)]
         return "; ".join([reason, *doubts])
 
     def _values(self, hook: Hook, secrets: Iterable[Sequence[Slot]]) -> list[str]:
