@@ -170,7 +170,7 @@ class HttpClient:
         async for chunk in exchange:
             room -= len(chunk)
             if room < 0:
-                raise TooLarge(f"it has more than {self._limit} bytes")
+                raise TooLarge(f"it has more than {self._limit:,} bytes")
             chunks.append(chunk)
         return chunks
 

@@ -163,8 +163,11 @@ class AnyMessage(Message):
 
     @model_validator(mode="after")
     def follows_as_its_method_may(self) -> Self:
-        if self.redirects == "without_credentials" and self.method != "GET":
-            raise ValueError("'redirects: without_credentials' goes with GET only; write same_origin or refuse")
+        has_body = bool({"payload", "form", "body"} & self.model_fields_set)  # in which a credential may be
+        if self.redirects == "without_credentials" and (self.method != "GET" or has_body):
+            raise ValueError(
+                "'redirects: without_credentials' goes with a GET without a body only; write same_origin or refuse"
+            )
         return self
 
 
@@ -255,7 +258,8 @@ async def _redirected(
     visited = {identify(_whole_url(target))}
     while not _is_expected(answer, method, target) and is_redirect(answer):
         try:
-            hop = follow(answer, Hop(method, target.url, target.headers, base_url), target.redirects, visited)
+            url = add_params(target.url, target.params)
+            hop = follow(answer, Hop(method, url, target.headers, base_url), target.redirects, visited)
         except RedirectRefused as refused:
             raise failure.of_answer(answer, where(method, parse_url(target.url)), str(refused)) from None
         visited.add(identify(parse_url(hop.url)))

@@ -8,6 +8,7 @@ CODINGS = "gzip, deflate"
 
 _CODINGS_LIMIT = 3
 _MEMBERS_LIMIT = 100  # each costs a copy of what follows it
+_GZIP_MAGIC = b"\x1f\x8b"
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
@@ -30,7 +31,7 @@ def inflate(body: bytes, encoded: Sequence[str], limit: int) -> bytes:
     if len(encoded) > _CODINGS_LIMIT:
         raise Undecodable(f"{len(encoded)} content codings, one over the other")
     for coding in reversed(encoded):
-        body = _decoded(body, _window(body, coding), limit)
+        body = _decoded(body, coding, limit)
     return body
 
 
@@ -41,8 +42,9 @@ def _window(body: bytes, coding: str) -> int:
     return _ZLIB if body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0 else _RAW
 
 
-def _decoded(body: bytes, window: int, limit: int) -> bytes:
-    """A gzip body may have several members, one after the other."""
+def _decoded(body: bytes, coding: str, limit: int) -> bytes:
+    """A gzip body may have several members, one after the other; what follows the last (padding) is ignored."""
+    window = _window(body, coding)
     parts: list[bytes] = []
     room = limit
     while body:
@@ -50,14 +52,14 @@ def _decoded(body: bytes, window: int, limit: int) -> bytes:
         try:
             part = decoder.decompress(body, room + 1)
         except zlib.error as error:
-            raise Undecodable(str(error)) from None
+            raise Undecodable(f"it is not {coding}, as its Content-Encoding says ({error})") from None
         room -= len(part)
         if room < 0:
-            raise TooLarge(f"it inflates to more than {limit} bytes")
+            raise TooLarge(f"it inflates to more than {limit:,} bytes")
         if not decoder.eof:
             raise Undecodable("it ends too early")
         parts.append(part)
         if len(parts) == _MEMBERS_LIMIT:
             raise Undecodable(f"it has {_MEMBERS_LIMIT} parts or more")
-        body = decoder.unused_data if window == _GZIP else b""
+        body = decoder.unused_data if decoder.unused_data.startswith(_GZIP_MAGIC) and window == _GZIP else b""
     return b"".join(parts)

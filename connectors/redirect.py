@@ -15,7 +15,7 @@ import httpx
 from connectors.answer import Answer
 from connectors.join import join
 from connectors.origin import Origin
-from connectors.url import MalformedURL, parse_url, split_url
+from connectors.url import MalformedURL, find_problem, parse_url, split_url
 from durable.action import ActionError
 
 Choice: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
@@ -36,7 +36,8 @@ class RedirectRefused(Exception):
 
 
 class Hop(NamedTuple):
-    """One request of a chain. `base_url` is the connection's; `headers` are the step's and the connection's."""
+    """One request of a chain. `url` has the step's params; `base_url` is the connection's; `headers` are the step's and
+    the connection's."""
 
     method: str
     url: str
@@ -80,9 +81,14 @@ def follow(answer: Answer, hop: Hop, choice: Choice, visited: Collection[tuple[O
 
 
 def _target(answer: Answer, url: str) -> httpx.URL:
-    location = answer.headers.get("location", "").strip()
+    locations = {each.strip() for each in answer.repeated.get("location", [answer.headers.get("location", "")])}
+    if len(locations) > 1:
+        raise RedirectRefused("it has several Locations, and so leads nowhere")
+    [location] = locations
     if not location:
         raise RedirectRefused("it has no Location, and so leads nowhere")
+    if problem := find_problem(location):  # which `urljoin` would drop
+        raise RedirectRefused(f"its Location is no URL to follow: {problem}")
     is_absolute = split_url(location)[0] is not None
     try:
         return parse_url((location if is_absolute else urljoin(url, location)).partition("#")[0])

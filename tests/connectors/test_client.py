@@ -286,6 +286,8 @@ async def test_a_body_that_is_not_json_is_invalid_and_not_sent(client: HttpClien
         ("deflate", zlib.compress(b"hello")),
         ("deflate", zlib.compress(b"hello", wbits=-15)),
         ("identity", b"hello"),
+        ("gzip", gzip.compress(b"hello", mtime=0) + bytes(512)),
+        ("gzip", gzip.compress(b"hel", mtime=0) + gzip.compress(b"lo", mtime=0) + b"\r\n"),
         ("deflate, GZIP", gzip.compress(zlib.compress(b"hello"), mtime=0)),
     ],
 )

@@ -172,6 +172,7 @@ async def test_another_origin_is_not_visited(context: Context, name: str) -> Non
         ("ftp://127.0.0.1/", "neither http nor https"),
         ("http://u:p@127.0.0.1/", "the URL holds a user or password"),
         ("/\\evil.example", "a backslash"),
+        ("/a\tb", "a control character"),
     ],
 )
 @pytest.mark.parametrize("redirects", ["same_origin", "without_credentials"])
@@ -188,6 +189,27 @@ async def test_a_location_that_is_no_url_is_not_followed(
 async def test_a_redirect_without_a_location_leads_nowhere(context: Context) -> None:
     async with serve(answering(moved(302))) as server:
         assert "it has no Location" in str(await refusal(context, "get", url=server.url, redirects="same_origin"))
+
+
+async def test_a_redirect_with_two_locations_that_differ_leads_nowhere(context: Context) -> None:
+    async with serve(by_path(at_=moved(307, "/two", "/three"), two=OK)) as server:
+        error = await refusal(context, "post", url=server.url, redirects="same_origin")
+        assert "it has several Locations, and so leads nowhere" in str(error)
+        assert len(server.requests) == 1
+
+
+async def test_a_location_that_came_twice_counts_once(context: Context) -> None:
+    async with serve(by_path(at_=moved(307, "/two", "/two"), two=OK)) as server:
+        assert (await perform(context, "post", url=server.url, redirects="same_origin")).status == 200
+        assert server.requests[1].line == "POST /two HTTP/1.1"
+
+
+@pytest.mark.parametrize("location", ["#part", "?a=1&b=2", "/?a=1&b=2#part"])
+async def test_a_relative_location_counts_from_the_url_with_its_params(context: Context, location: str) -> None:
+    async with serve(answering(moved(302, location))) as server:
+        error = await refusal(context, "get", url=f"{server.url}/?a=1", params={"b": 2}, redirects="same_origin")
+        assert "redirects go round in a circle" in str(error)
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("second", ["/", "/two"])
@@ -270,6 +292,9 @@ async def test_a_redirect_to_a_forbidden_address_is_refused_before_sending(conte
         ("delete", {}),
         ("request", {"method": "POST"}),
         ("request", {"method": "HEAD"}),
+        ("request", {"method": "GET", "body": "token=s3"}),
+        ("request", {"method": "GET", "json": None}),
+        ("request", {"method": "GET", "form": {"token": "s3"}}),
     ],
 )
 def test_only_a_get_goes_on_without_credentials(name: str, given: dict[str, str]) -> None:
