@@ -14,6 +14,7 @@ from durable.expressions.bounds import (
     cost,
     ensure_count,
     ensure_length,
+    kind_of,
     written,
 )
 from durable.values import NotJSON, decode
@@ -92,15 +93,22 @@ def url_encoded(evaluation: Evaluation, value: object) -> str:
         pairs = mapping_of(evaluation, value).items()
         made = "&".join(f"{quoted(evaluation, name)}={quoted(evaluation, item)}" for name, item in pairs)
     else:
-        made = quoted(evaluation, value)
+        made = quoted(evaluation, text_for_url(evaluation, value))
     ensure_length(len(made))
     return made
 
 
 def path_encoded(evaluation: Evaluation, value: object) -> str:
-    made = quoted(evaluation, value, safe="/")
+    made = quoted(evaluation, text_for_url(evaluation, value), safe="/")
     ensure_length(len(made))
     return made
+
+
+def text_for_url(evaluation: Evaluation, value: object) -> str:
+    """A value as it stands in a text; only texts, numbers, true and false can stand in a URL."""
+    if value is None or isinstance(value, list | Mapping):
+        raise Refused(f"this is {kind_of(value)}, and a URL holds texts and numbers only", 0)
+    return written(evaluation, value)
 
 
 def quoted(evaluation: Evaluation, value: object, safe: str = "") -> str:

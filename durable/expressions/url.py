@@ -7,13 +7,13 @@ those; so is one that comes to nothing, since the URL would be that of another r
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from durable.expressions.bounds import Evaluation, Refused, ensure_length, kind_of, written
+from durable.expressions.bounds import Evaluation, Refused, ensure_length
 from durable.expressions.expression import Expression
-from durable.expressions.texts import quoted
+from durable.expressions.texts import quoted, text_for_url
 from durable.history import SecretName
 
 Part = str | Expression | SecretName
@@ -81,7 +81,7 @@ def _add_value(
 ) -> None:
     is_in_authority = _is_in_authority(writing.text)
     is_written = is_base or is_in_authority or expression.is_encoded
-    value = expression.finish(evaluation, _write_value if is_written else _encode_value)
+    value = expression.finish(evaluation, text_for_url if is_written else _encode_value)
     if is_base:
         if not value and not rest:
             raise expression.refusal("this is empty, and a URL is needed")
@@ -93,15 +93,8 @@ def _add_value(
     _ensure_length(writing.text, expression)
 
 
-def _write_value(evaluation: Evaluation, value: object) -> str:
-    """A value as it stands in a text; only texts, numbers, true and false can stand in a URL."""
-    if value is None or isinstance(value, list | Mapping):
-        raise Refused(f"this is {kind_of(value)}, and a URL holds texts and numbers only", 0)
-    return written(evaluation, value)
-
-
 def _encode_value(evaluation: Evaluation, value: object) -> str:
-    return quoted(evaluation, _write_value(evaluation, value))
+    return quoted(evaluation, text_for_url(evaluation, value))
 
 
 def _ensure_length(text: str, expression: Expression) -> None:
