@@ -135,7 +135,12 @@ async def compose(
         runner = Runner(
             journal,
             Workbench(offered, secrets, {HttpClient: client}, journal.payload, now, wired.open),
-            Limits(settings.max_attempts_in_flight, settings.max_live_runs, settings.recovery_limit),
+            Limits(
+                settings.max_attempts_in_flight,
+                settings.max_live_runs,
+                settings.recovery_limit,
+                settings.max_runs_per_event,
+            ),
             addresses=Addresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits"),
             pipelines=folder,
             first="" if takes_over else first_id("run", now()),

@@ -217,6 +217,13 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         le=LARGEST,
         description="How often a run is recovered without any progress before it is paused for a person.",
     )
+    max_runs_per_event: int = Field(
+        10_000,
+        gt=0,
+        le=LARGEST,
+        description="How many runs one event sets going through the events and calls of other runs, so that a circle"
+        " comes to an end; a step that would start one more fails.",
+    )
     drain_timeout: Duration = Field(
         parse_duration("30s"),
         description="How long a stopping service waits for attempts; the rest goes on at the next start.",

@@ -34,7 +34,8 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     where people see the run. A run with a `not_before` or an `expires_at` is held back until `StartDue`; one that is
     `queued_for` a `slot` of its pipeline's concurrency, until `SlotGranted`. Attempts of a higher `priority`
     come first. `depth` counts the events of runs, one sent because of the other, that led to this one. If it
-    `is_delayed`, `not_before` is the end of a span of time, not a moment that somebody named.
+    `is_delayed`, `not_before` is the end of a span of time, not a moment that somebody named. `origin` is the id of
+    the first event that led to this run; where that is its own `event`, it is None.
     """
 
     pipeline: str
@@ -57,6 +58,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
     queued_for: str | None = None
     depth: int = 0
     is_delayed: bool = False
+    origin: str | None = None
 
     @property
     def held_until(self) -> int | None:

@@ -165,6 +165,11 @@ class State(msgspec.Struct):
         return (self.started.parent.depth if self.started.parent else 0) + self.started.depth if self.started else 0
 
     @property
+    def origin(self) -> str:
+        """The id of the first event that led to this run; the run's own, if no event did."""
+        return (self.started.origin or self.started.event if self.started else None) or self.run
+
+    @property
     def deadline(self) -> int | None:
         """When the part of the run that is under way must be over."""
         if self.main:

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inse
 from durable.journal.tables import Row
 from durable.journal.units import DataFolderUnfit
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest of `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     literal_column,
     select,
     update,
@@ -46,6 +47,7 @@ class Statements:
 
         self.add_event = sql(insert(events))
         self.add_run = sql(insert(runs))
+        self.find_last = sql(select(func.max(runs.c.nth)).where(runs.c.origin == bindparam("origin")))
         self.add_tag = sql(insert(tags).on_conflict_do_nothing())
         self.add_entries = sql(insert(entries))
         self.add_delivery = sql(insert(deliveries))

@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 _UNFINISHED = text("finished_at IS NULL")
 _ENDED = text("finished_at IS NOT NULL")
 _UNOWNED = text("finished_at IS NULL AND node IS NULL")
+_DESCENDED = text("origin IS NOT NULL")
 _TYPED = text("type IS NOT NULL")
 
 
@@ -23,7 +24,8 @@ class Row(SQLModel):
 
 
 class Run(Row, table=True):
-    """The mutable part of a run, and the fence of its owner (`epoch`, `sequence`)."""
+    """The mutable part of a run, and the fence of its owner (`epoch`, `sequence`). One that another run set going
+    is the `nth` of those that descend from the event `origin`."""
 
     __tablename__ = "runs"
     __table_args__: ClassVar[Any] = (
@@ -34,6 +36,7 @@ class Run(Row, table=True):
         Index("runs_pipeline_ended", "pipeline", "status", "id", sqlite_where=_ENDED, postgresql_where=_ENDED),
         Index("runs_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
         Index("runs_unowned", "pipeline", "due_at", sqlite_where=_UNOWNED, postgresql_where=_UNOWNED),
+        Index("runs_origin", "origin", "nth", sqlite_where=_DESCENDED, postgresql_where=_DESCENDED),
         {"sqlite_with_rowid": False},
     )
 
@@ -52,6 +55,8 @@ class Run(Row, table=True):
     claimed_at: int = Field(sa_type=BigInteger)
     due_at: int | None = Field(sa_type=BigInteger)
     finished_at: int | None = Field(sa_type=BigInteger)
+    origin: str | None = None
+    nth: int | None = None
 
 
 class Tag(Row, table=True):

@@ -4,6 +4,7 @@ A *unit* is what one caller asked to commit: whole or absent.
 
     JournalError            the tree of what a journal refuses
     ├── Stale               the run has another owner or has moved on; the unit was refused
+    ├── TooManyRuns         an event has set as many runs going as it may; nothing of the unit was written
     ├── UnitRefused         the database takes no such row; nothing of the unit was written
     ├── JournalFull         the disk is full; nothing was written, the same unit may be tried again
     ├── JournalBusy         too many units wait, or somebody holds the database; nothing was written
@@ -34,6 +35,14 @@ class JournalError(Exception):
 
 class Stale(JournalError):
     """The run has another owner, or its history is not where the caller thinks."""
+
+
+class TooManyRuns(JournalError):
+    """The event `origin` has set `count` runs going, and with those of the admission it would be more than `limit`."""
+
+    def __init__(self, origin: str, count: int, limit: int) -> None:
+        super().__init__(f"the event {origin} has set going {count} of {limit} runs")
+        self.origin, self.count, self.limit = origin, count, limit
 
 
 class UnitRefused(JournalError):
@@ -260,11 +269,20 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Descent:
+    """What runs that a run sets going go back to: the first event, of which at most `limit` runs descend."""
+
+    origin: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
     taken only if there are runs, or in any case with `keeps_claims`; if one is taken already, nothing but the delivery
     and the schedule is written, as a duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived,
-    which decides whether a claim has expired; None means the event's own time."""
+    which decides whether a claim has expired; None means the event's own time. An event of a run has a `descent`, and
+    is refused with `TooManyRuns` if too many runs descend from its first event."""
 
     event: Event
     runs: Sequence[NewRun] = ()
@@ -273,6 +291,7 @@ class Admission:
     at: int | None = None
     schedule: ScheduleRow | None = None
     keeps_claims: bool = False
+    descent: Descent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +339,7 @@ class Claimed:
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`; its tags
-    are sorted."""
+    are sorted. One that another run set going is the `nth` of those that descend from the event `origin`."""
 
     id: str
     pipeline: str
@@ -338,6 +357,8 @@ class RunRow:
     due_at: int | None
     finished_at: int | None
     tags: tuple[str, ...] = ()
+    origin: str | None = None
+    nth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from durable.journal.units import (
     Claimed,
     Contention,
     Delivery,
+    Descent,
     Event,
     NewRun,
     PostOutcome,
@@ -33,6 +34,7 @@ from durable.journal.units import (
     ScheduleRow,
     SlotOutcome,
     Stale,
+    TooManyRuns,
 )
 from durable.values import NULL, Value
 
@@ -72,7 +74,7 @@ class Writes:
     def admit(self, admission: Admission) -> Unit[Admitted]:
         payloads: Payloads = {}
         event = _event_params(admission.event, payloads)
-        runs = [self._beginnings(run, admission.event.id, payloads) for run in admission.runs]
+        runs = [self._beginnings(run, admission, payloads) for run in admission.runs]
         tags: list[Params] = [{"tag": tag, "run": run.id} for run in admission.runs for tag in run.tags]
         delivery = _delivery_params(admission.delivery, payloads) if admission.delivery else None
         now = admission.event.time if admission.at is None else admission.at
@@ -102,6 +104,7 @@ class Writes:
 
     def _begin(self, cursor: Cursor, admission: Admission, runs: Sequence[Begun]) -> Admitted:
         """Tell those who wait for the event, and write its runs, each as it stands with regard to its slot."""
+        nth = self._count_descended(cursor, admission.descent, len(runs)) if admission.descent and runs else None
         outcomes: dict[SlotOutcome, list[str]] = {"held": [], "queued": [], "skipped": []}
         at = admission.event.time
         called = self._tell(cursor, admission.event)
@@ -110,12 +113,23 @@ class Writes:
             outcome = self._contending.place(cursor, new.id, new.contention) if new.contention else "held"
             outcomes[outcome].append(new.id)
             if outcome != "skipped":
+                nth = None if nth is None else _number(begun, nth + 1)
                 called += self._begin_run(cursor, begun, admission.event, is_queued=outcome == "queued")
             if outcome == "queued" and new.contention:
                 called += self._crowd_out(cursor, new.contention, at)
         begun_runs = tuple(new.id for new, _, _ in runs if new.id not in outcomes["skipped"])
         queued_runs, skipped = tuple(outcomes["queued"]), tuple(outcomes["skipped"])
         return Admitted(admission.event.id, begun_runs, queued=queued_runs, skipped=skipped, called=tuple(called))
+
+    def _count_descended(self, cursor: Cursor, descent: Descent, more: int) -> int:
+        """How many runs descend from an event; raises `TooManyRuns` if these would be too many."""
+        # The number of the youngest, which its row keeps: counting ten thousand rows would hold up every other commit.
+        # It stays right when old runs are deleted, as long as the youngest is there.
+        cursor.execute(self._sql.find_last, {"origin": descent.origin})
+        count = cursor.fetchone()[0] or 0
+        if count + more > descent.limit:
+            raise TooManyRuns(descent.origin, count, descent.limit)
+        return int(count)
 
     def _tell(self, cursor: Cursor, event: Event) -> list[str]:
         """Tell those who wait for an event; a run that it starts is not yet among them."""
@@ -384,14 +398,14 @@ class Writes:
         for ref, data in payloads.items():
             cursor.execute(self._sql.add_payload, {"ref": ref, "data": data})
 
-    def _beginnings(self, run: NewRun, event: str, payloads: Payloads) -> Begun:
-        granted = self._run_params(run, run.entries, run.view, event, payloads)
+    def _beginnings(self, run: NewRun, admission: Admission, payloads: Payloads) -> Begun:
+        granted = self._run_params(run, run.entries, run.view, admission, payloads)
         later = run.queued
-        queued = self._run_params(run, later.entries, later.view, event, payloads) if later else None
+        queued = self._run_params(run, later.entries, later.view, admission, payloads) if later else None
         return run, granted, queued
 
     def _run_params(
-        self, run: NewRun, entries: Sequence[AnyEntry], view: RunView, event: str, payloads: Payloads
+        self, run: NewRun, entries: Sequence[AnyEntry], view: RunView, admission: Admission, payloads: Payloads
     ) -> tuple[Params, Params]:
         data, more = encode_entries(entries)
         payloads.update(more)
@@ -399,7 +413,7 @@ class Writes:
             "id": run.id,
             "pipeline": run.pipeline,
             "version": run.version,
-            "event": event,
+            "event": admission.event.id,
             "trigger": run.trigger,
             "node": None if run.is_left else self._node,
             "epoch": FIRST_EPOCH,
@@ -407,9 +421,19 @@ class Writes:
             "recoveries": 0,
             "created_at": run.created_at,
             "claimed_at": run.created_at,
+            "origin": admission.descent.origin if admission.descent else None,
+            "nth": None,
             **_view(view),
         }
         return row, {"run": run.id, "sequence": 1, "entries": data}
+
+
+def _number(begun: Begun, nth: int) -> int:
+    """Note that the run is the `nth` that descends from its origin; a unit that is tried again does so anew."""
+    _, granted, queued = begun
+    for row, _ in (granted, queued) if queued else (granted,):
+        row["nth"] = nth
+    return nth
 
 
 def _outcome(began: Admitted) -> Params:

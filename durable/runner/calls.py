@@ -2,6 +2,7 @@
 its dedupe claim makes it happen once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from durable.clock import new_id
@@ -51,7 +52,7 @@ def child_of(state: State, path: str, run: str, given: dict[str, JSON], pipeline
         return Failure.of("invalid", "inputs", f"inputs of {pipeline}: {refused}", path)
     parent = Parent(state.run, path, state.depth + 1, is_detached=bool(given.get(DETACHED)))
     priority = state.started.priority if state.started else 0
-    return Start(definition, "call", accepted, run=run, parent=parent, priority=priority)
+    return Start(definition, "call", accepted, run=run, parent=parent, priority=priority, origin=state.origin)
 
 
 def call_event(state: State, path: str, at: int) -> Event:
@@ -71,3 +72,8 @@ def emitted(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
         subject=subject if subject is None or isinstance(subject, str) else Value.of(subject).text,
         data=Value.of(given.get("data")),
     )
+
+
+def started_by(state: State, event: Event, pipelines: Pipelines) -> list[Start]:
+    """What an event of a run starts."""
+    return [replace(start, depth=state.depth + 1, origin=state.origin) for start in pipelines.starts(event)]

@@ -14,6 +14,7 @@ from durable.decide import Call, Emit, find_lost_attempts, outstanding
 from durable.definition import Definition
 from durable.history import (
     SEMANTICS,
+    AttemptFailed,
     AttemptLost,
     ChildEnded,
     DeadlinePassed,
@@ -28,16 +29,19 @@ from durable.journal import (
     Admitted,
     Claim,
     Delivery,
+    Descent,
     Event,
     Journal,
     JournalBusy,
     JournalFull,
     RunUnreadable,
     ScheduleRow,
+    TooManyRuns,
 )
 from durable.runner.attempt import Workbench, loaded
-from durable.runner.calls import DETACHED, NoPipelines, Pipelines, call_event, child_of, emitted
+from durable.runner.calls import DETACHED, NoPipelines, Pipelines, call_event, child_of, emitted, started_by
 from durable.runner.claims import claim_of
+from durable.runner.descent import DescentBound
 from durable.runner.folding import folded
 from durable.runner.inbox import Inbox
 from durable.runner.live import Live
@@ -66,12 +70,13 @@ class Overloaded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one node: attempts at once, runs in memory, recoveries without progress; `evict_after` is how long
-    (ms) a run waits before it leaves memory."""
+    """Bounds of one node: attempts at once, runs in memory, recoveries without progress, runs that one event sets going
+    through other runs; `evict_after` is how long (ms) a run waits before it leaves memory."""
 
     attempts_in_flight: int = 256
     live_runs: int = 10_000
     recoveries: int = 5
+    runs_per_event: int = 10_000
     evict_after: int = 30_000
 
 
@@ -97,6 +102,7 @@ class Runner(Inbox):
             patience=limits.evict_after,
         )
         self._limits = limits
+        self._descent_bound = DescentBound(limits.runs_per_event)
         self._addresses = addresses
         self._pipelines = pipelines or NoPipelines()
         self._first = first
@@ -143,6 +149,7 @@ class Runner(Inbox):
         delivery: Delivery | None = None,
         schedule: ScheduleRow | None = None,
         keeps_claims: bool = False,
+        descent: Descent | None = None,
     ) -> Admitted:
         begun = [self._seat(begin(event, start, self._addresses)) for start in starts]
         admission = Admission(
@@ -152,6 +159,7 @@ class Runner(Inbox):
             delivery,
             schedule=schedule,
             keeps_claims=keeps_claims,
+            descent=descent,
         )
         committed = self._journal.admit(admission)
         for run in begun:
@@ -237,11 +245,14 @@ class Runner(Inbox):
         given = await self._input(live, path)
         if not (is_recorded and await self._journal.run(effect.run)):
             start = child_of(state, path, effect.run, given, self._pipelines)
-            if isinstance(start, Failure):
-                await self.report(live, ChildEnded(at=at, path=path, status="failed", error=start))
-                return
-            admitted = await self._admit_in_turn(call_event(state, path, at), [start], claim_of(state, path, at))
-            if admitted is None:
+            if isinstance(start, Start):
+                admitted = await self._admit_in_turn(state, path, call_event(state, path, at), [start])
+            else:
+                admitted = start
+            if isinstance(admitted, Failure):
+                at = self._bench.now()
+                await self.report(live, ChildEnded(at=at, path=path, status="failed", error=admitted))
+            if not isinstance(admitted, Admitted):
                 return
             is_skipped = not admitted.runs
         if is_skipped:
@@ -256,22 +267,31 @@ class Runner(Inbox):
     async def emit_from(self, live: Live, effect: Emit) -> None:
         state, path, at = live.state, effect.path, self._bench.now()
         event = emitted(state, path, await self._input(live, path), at)
-        starts = [replace(start, depth=state.depth + 1) for start in self._pipelines.starts(event)]
-        admitted = await self._admit_in_turn(event, starts, claim_of(state, path, at))
-        if admitted:
-            output = Value.of({"event": admitted.event, "runs": list(admitted.runs)})
-            await self.report(live, StepCompleted(at=self._bench.now(), path=path, attempt=1, output=output))
+        admitted = await self._admit_in_turn(state, path, event, started_by(state, event, self._pipelines))
+        at = self._bench.now()
+        match admitted:
+            case Admitted():
+                output = Value.of({"event": admitted.event, "runs": list(admitted.runs)})
+                await self.report(live, StepCompleted(at=at, path=path, attempt=1, output=output))
+            case Failure():
+                await self.report(live, AttemptFailed(at=at, path=path, attempt=1, error=admitted, ending="not_sent"))
 
     async def _input(self, live: Live, path: str) -> dict[str, JSON]:
         given = await loaded(live.state.steps[path].input.load, self._bench.payload)
         return given if isinstance(given, dict) else {}
 
-    async def _admit_in_turn(self, event: Event, starts: Sequence[Start], claim: Claim) -> Admitted | None:
-        """Admit what a run asks for, as soon as it can be written; None if the service drains before that."""
+    async def _admit_in_turn(
+        self, state: State, path: str, event: Event, starts: Sequence[Start]
+    ) -> Admitted | Failure | None:
+        """Admit what a step asks for, as soon as it can be written, or say why not; None if the service drains before
+        that."""
+        claims, descent = [claim_of(state, path, event.time)], self._descent_bound.descent(state)
         while not self.is_draining:
             try:
                 self._ensure_open()
-                return await self._commit(event, starts, [claim], keeps_claims=True)
+                return await self._commit(event, starts, claims, keeps_claims=True, descent=descent)
+            except TooManyRuns as refusal:
+                return self._descent_bound.refuse(refusal, state, path, starts)
             except (Overloaded, JournalFull, JournalBusy):
                 await asyncio.sleep(WRITE_PAUSE)
         return None

@@ -22,7 +22,8 @@ class Start:
     """What starts a run: a definition, the trigger's id, the inputs or why they could not be made, and what steps
     read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`;
     if it `is_delayed`, the former is the end of a span of time.
-    A run that a step called has its name and its `parent` from there."""
+    A run that a step called has its name and its `parent` from there; `origin` is the first event (its id) that led to
+    a run that another set going."""
 
     definition: Definition
     trigger: str | None
@@ -37,6 +38,7 @@ class Start:
     parent: Parent | None = None
     depth: int = 0
     is_delayed: bool = False
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def begin(event: Event, start: Start, addresses: Addresses) -> Begun:
         parent=start.parent,
         depth=start.depth,
         is_delayed=start.is_delayed,
+        origin=start.origin,
         links=addresses.links() if definition.has_links else None,
     )
     if definition.spec.concurrency is None or start.error:

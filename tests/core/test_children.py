@@ -4,7 +4,7 @@ import pytest
 
 from durable.action import Ending
 from durable.decide import DEPTH_LIMIT, Call, Emit, Post, Wake
-from durable.history import EndStatus, Parent
+from durable.history import AttemptFailed, EndStatus, Failure, Parent, RunStarted, State, apply
 from tests.core.telling import T0, Run
 
 CALL = "steps: [{id: licence, use: flow.call, with: {pipeline: issue_licence}, timeout: 1h}, {id: after, use: test.do}]"
@@ -79,3 +79,23 @@ def test_an_event_is_asked_for_until_its_checkpoint_is_there() -> None:
     assert run.asked == [Emit("tell")]
     assert run.crashes().asked == [Emit("tell")]
     assert not run.completes("tell").crashes().asked
+
+
+def test_an_event_that_is_refused_fails_its_step_at_once() -> None:
+    run = Run(
+        "{defaults: {retry: {max_attempts: 3, errors: [invalid]}},"
+        " steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]}"
+    )
+    refusal = Failure.of("invalid", "too_many_runs", "too many", "tell")
+    run.report(AttemptFailed(at=run.now, path="tell", attempt=1, error=refusal, ending="not_sent"))
+    assert run.state.error == refusal
+    assert run["tell"].status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("event", "origin", "expected"), [("evt_2", "evt_1", "evt_1"), ("evt_1", None, "evt_1"), (None, None, "run_1")]
+)
+def test_a_run_knows_the_first_event_that_led_to_it(event: str | None, origin: str | None, expected: str) -> None:
+    state = State(run="run_1")
+    apply(state, RunStarted(at=T0, pipeline="p", version="v", deadline=T0, event=event, origin=origin))
+    assert state.origin == expected

@@ -32,6 +32,7 @@ from durable.decide import (
 from durable.definition import Definition
 from durable.history import (
     AnyEntry,
+    AttemptFailed,
     AttemptStarted,
     CancelRequested,
     ChildEnded,
@@ -317,7 +318,10 @@ class World:
             for run, child in self.children.items()
             if child.has_begun and not child.is_over
         ]
-        moves += [lambda path=path: self._emit(path) for path in desk.emits]  # type: ignore[misc]
+        moves += [
+            lambda path=path: self._emit(path, is_refused=not is_kind and chance.once_in(8))  # type: ignore[misc]
+            for path in desk.emits
+        ]
         moves += [lambda each=each: self._wake(each) for each in desk.wakes.values()]  # type: ignore[misc]
         moves += [
             lambda path=path, name=each.name: self._signal(path, name, chance)  # type: ignore[misc]
@@ -483,9 +487,11 @@ class World:
             case 4:
                 self.report(ChildEnded(at=at, path=path, status="failed", error=Failure.of("invalid", "none", "none")))
 
-    def _emit(self, path: str) -> None:
+    def _emit(self, path: str, *, is_refused: bool) -> None:
         del self.desk.emits[path]
-        self.report(StepCompleted(at=self.now, path=path, attempt=1, output=NULL))
+        at, error = self.now, Failure.of("invalid", "too_many_runs", "too many", path)
+        refusal = AttemptFailed(at=at, path=path, attempt=1, error=error, ending="not_sent")
+        self.report(refusal if is_refused else StepCompleted(at=at, path=path, attempt=1, output=NULL))
 
 
 def _bytes(value: Value) -> bytes:

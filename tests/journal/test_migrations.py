@@ -4,15 +4,17 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from durable.journal import DataFolderUnfit, open_reader
+from durable.journal import Admission, DataFolderUnfit, Descent, Journal, TooManyRuns, open_reader
 from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version, upgrade
 from durable.journal.sqlite import FILE_NAME, SQLite
 from durable.journal.tables import Row
+from tests.journal import given
 from tests.journal.conftest import SQLitePlace
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +83,34 @@ async def test_a_reader_refuses_another_version(tmp_path: Path, version: str, ad
 
     with pytest.raises(DataFolderUnfit, match=advice):
         await open_reader(tmp_path)
+
+
+async def test_the_runs_of_an_earlier_version_are_kept_and_descend_from_no_event(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with SQLite(tmp_path).migrations().begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        database.execute(
+            "INSERT INTO runs (id, pipeline, version, event, status, epoch, sequence, recoveries, created_at,"
+            " claimed_at) VALUES ('run-0', 'orders', 'v1', 'event-0', 'running', 1, 1, 0, 1000, 1000)"
+        )
+    database.close()
+
+    journal = await SQLitePlace(tmp_path).open()
+    run = await journal.run("run-0")
+    assert run is not None
+    assert (run.status, run.origin, run.nth) == ("running", None, None)
+    await _admit(journal, "1")
+    with pytest.raises(TooManyRuns, match="event-0 has set going 1 of 1 runs"):
+        await _admit(journal, "2")
+    await journal.close()
+
+
+async def _admit(journal: Journal, name: str) -> None:
+    event, run = given.event(f"event-{name}"), given.new_run(f"run-{name}")
+    await journal.admit(Admission(event, [run], descent=Descent("event-0", limit=1)))
 
 
 async def test_a_journal_of_a_newer_version_is_refused_and_its_folder_let_go(tmp_path: Path) -> None:

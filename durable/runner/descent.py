@@ -1,0 +1,54 @@
+"""The bound on the runs that one event sets going, so that a circle of events and calls comes to an end."""
+
+import logging
+from collections.abc import Sequence
+
+from durable.history import Failure, State
+from durable.journal import Descent, TooManyRuns
+from durable.runner.start import Start
+
+NAMED = 3
+"""Pipelines that a message names at most."""
+
+REMEMBERED = 1_000
+"""First events of which this process knows that their refusal was logged."""
+
+log = logging.getLogger("waypost.run")
+
+
+class DescentBound:
+    """At most `limit` runs descend from one event through events and calls of runs."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._logged: dict[str, None] = {}
+
+    def descent(self, state: State) -> Descent:
+        """What the runs that this run sets going go back to."""
+        return Descent(state.origin, self._limit)
+
+    def refuse(self, refusal: TooManyRuns, state: State, path: str, starts: Sequence[Start]) -> Failure:
+        """Why a step sets nothing going. The first refusal of an event's runs is logged: thousands may follow it."""
+        pipeline = state.started.pipeline if state.started else ""
+        message = (
+            f"the event {refusal.origin} has set going {refusal.count} of the {refusal.limit} runs that "
+            f"max_runs_per_event allows, so {pipeline} starts no run of {_name_pipelines(starts)}; if they start each "
+            "other in a circle, break it, else raise the setting"
+        )
+        if refusal.origin not in self._logged:
+            self._remember(refusal.origin)
+            log.warning(message, extra={"run": state.run, "step": path, "pipeline": pipeline})
+        return Failure.of("invalid", "too_many_runs", message, path)
+
+    def _remember(self, origin: str) -> None:
+        self._logged[origin] = None
+        if len(self._logged) > REMEMBERED:
+            del self._logged[next(iter(self._logged))]
+
+
+def _name_pipelines(starts: Sequence[Start]) -> str:
+    """The pipelines of which runs were to start."""
+    ids = sorted({start.definition.spec.id for start in starts})
+    more = [f"{len(ids) - NAMED} more"] if len(ids) > NAMED else []
+    *others, last = [*ids[:NAMED], *more]
+    return f"{', '.join(others)} and {last}" if others else last
