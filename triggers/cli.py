@@ -56,6 +56,7 @@ app.add_typer(keys.app, name="keys")
 
 def main() -> None:
     """The `waypost` command."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows what it cannot as \u…
@@ -63,6 +64,16 @@ def main() -> None:
         app(args=_decode_arguments(sys.argv[1:]), prog_name="waypost")
     except Exception as error:  # noqa: BLE001  # the last place where a failure can become a message
         failure.end(error)
+
+
+def _open_standard_streams() -> None:
+    """Open those that the caller closed (`>&-`, a daemon without them) on the null device. A socket or the database
+    that took such a number would be written to as if it were the log, and uvloop aborts the process at its end."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the least number that is free
 
 
 def _decode_arguments(given: Sequence[str]) -> list[str]:
