@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeVar, cast
 
 from durable.history import Links, RunStarted
-from durable.redactor import Redactor
+from durable.redactor import LAYERS, Redactor
 from durable.values import JSON
 
 TOKEN_BYTES = 16
@@ -52,7 +52,7 @@ def log_fields(run: str, started: RunStarted | None) -> dict[str, object]:
 
 @lru_cache(maxsize=256)
 def _redactor(token: str) -> Redactor:
-    return Redactor([token])
+    return Redactor([token], layers=LAYERS)
 
 
 def proof(key: str, run: str, path: str) -> str:

@@ -7,9 +7,10 @@ a secret is written.
 """
 
 import base64
+import binascii
 import re
 import sys
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from html.entities import html5
 from typing import TypeVar
@@ -30,6 +31,16 @@ LONG_LINE = 16
 
 LONGEST_WORD = 11
 """Characters up to which a secret is not looked for across blanks and line breaks, since it may be there by chance."""
+
+LONG = 12
+"""Characters from which a secret is looked for in what base64 or hex decodes to, in any of which a shorter one may be
+by chance."""
+
+LEAST_RUN = 32
+"""Digits of base64 or hex from which it is decoded. `LONG` characters that were encoded twice have no fewer."""
+
+LAYERS = 3
+"""Encodings over one another that are undone, beside the one in which a secret is found, of what pipelines encode."""
 
 WINDOW = 64 * 1024
 """Characters that are looked at in one go: less than 30 ms, however they are escaped."""
@@ -58,6 +69,10 @@ _ESCAPES = (
 _BREAKS = re.compile(r"(?:\s|(?<!\\)\\++[nrt])+")
 _CONTINUATIONS = bytes(range(0x80, 0xC0))  # of a character in UTF-8, all bytes but the first
 _ALIKE = str.maketrans("+\n\r\t\b\f", " nrtbf")
+_RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}+=*+")
+_HEX = re.compile("[0-9a-fA-F]+")
+_PRINTABLE = bytes(range(0x20, 0x7F))
+_STANDARD = str.maketrans("-_", "+/")
 _DIGITS = str.maketrans("+-_", "  /")  # both alphabets of base64, after '+' was read as a blank
 
 Result = TypeVar("Result")
@@ -72,14 +87,19 @@ class Redactor:
     It knows a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
     JSON, Python, JavaScript, C and HTML write them, in base64 at any alignment inside a longer text, in hex, and
     reversed; of more than `LONGEST_WORD` characters also broken into lines or by blanks. Letters beyond ASCII may be in
-    UTF-8, in Latin-1, or in the one taken for the other. It does not know other encodings (base32, UTF-16, base64 of
-    base64, quoted-printable), nor what is compressed or encrypted. What was redacted does not change when it is
-    redacted again, unless a secret contains the mark's own asterisk.
+    UTF-8, in Latin-1, or in the one taken for the other. It does not know other encodings (base32, UTF-16,
+    quoted-printable), nor what is compressed or encrypted. What was redacted does not change when it is redacted again,
+    unless a secret contains the mark's own asterisk.
+
+    Base64 and hex over one another are undone only if `layers` says how often: it takes a millisecond for each 64 KB,
+    which answers of services need not cost. Base64 is known reversed and in any case then, too.
     """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    def __init__(self, values: Iterable[str] = (), *, layers: int = 0) -> None:
+        self._layers = layers
         self._known: frozenset[str] = frozenset()
         self._needles: tuple[_Needle, ...] = ()
+        self._long_needles: tuple[_Needle, ...] = ()
         self._overlap = 0
         for value in values:
             self.learn(value)
@@ -94,7 +114,9 @@ class Redactor:
         if not value or value in self._known:
             return
         self._known |= {value}
-        self._needles += tuple(map(_Needle, sorted(_parts(value))))
+        self._needles += tuple(_Needle(part, is_layered=self._layers > 0) for part in sorted(_parts(value)))
+        if self._layers:
+            self._long_needles = tuple(needle for needle in self._needles if len(needle.plain) >= LONG)
         self._overlap = max((_LONGEST_ESCAPE * len(needle.plain) + 64 for needle in self._needles), default=0)
 
     def text(self, text: str) -> str:
@@ -174,9 +196,32 @@ class Redactor:
 
     def _find(self, text: str) -> Spans:
         """Where the secrets are in a text."""
+        spans = self._find_spelled(text, self._needles)
+        if not self._long_needles or len(text) < LEAST_RUN:
+            return spans
+        starts = sorted(start for start, _ in spans)
+        for run in _RUN.finditer(text):
+            following = bisect_left(starts, run.start())
+            is_found = following < len(starts) and starts[following] < run.end()
+            if not is_found and self._is_within(run[0], self._layers):
+                spans.append(run.span())
+        return spans
+
+    def _is_within(self, run: str, layers: int) -> bool:
+        """Whether a run of base64 or hex holds a secret that was encoded before it was: base64 of base64, of hex, of
+        capitals. Once encoded, it is found as it is spelled."""
+        for decoded in _decodings(run):
+            if self._find_spelled(decoded, self._long_needles):
+                return True
+            if layers > 1 and any(self._is_within(inner[0], layers - 1) for inner in _RUN.finditer(decoded)):
+                return True
+        return False
+
+    def _find_spelled(self, text: str, needles: "Sequence[_Needle]") -> Spans:
+        """Where secrets are in a text, encoded once at most, and escaped as often as may be."""
         lowered = text.lower() if text.isascii() else _lower(text)
         spans: Spans = []
-        for needle in self._needles:
+        for needle in needles:
             for spelling in needle.spellings:
                 if spelling in lowered:
                     spans += _occurrences(spelling, lowered)
@@ -184,34 +229,12 @@ class Redactor:
                 if literal in text:
                     spans += needle.find_base64(text)
                     break
-        spans += self._find_broken(text)
+        spans += _find_broken(text, needles)
         if "%" not in text and "\\" not in text and "&" not in text and "+" not in text:
             return spans
         plain = _Unescaped(text)
         lowered = plain.text.lower()
-        return spans + [
-            plain.origin(span) for needle in self._needles for span in needle.find_unescaped(plain.text, lowered)
-        ]
-
-    def _find_broken(self, text: str) -> Spans:
-        """Where the secrets are that blanks or line breaks cut through: base64 in a mail, a header that was folded."""
-        whole = _BREAKS.sub("", text) if "\\" in text else "".join(text.split())
-        if len(whole) == len(text):
-            return []
-        lowered = whole.lower() if whole.isascii() else _lower(whole)
-        found: Spans = []
-        for needle in self._needles:
-            for spelling in needle.unbroken:
-                if spelling in lowered:
-                    found += _occurrences(spelling, lowered)
-            for literal in needle.literals if needle.unbroken else ():
-                if literal in whole:
-                    found += needle.find_base64(whole)
-                    break
-        if not found:
-            return []
-        origins = _Origins(_BREAKS, text)
-        return [(origins.of(start), origins.of(end - 1) + 1) for start, end in found]
+        return spans + [plain.origin(span) for needle in needles for span in needle.find_unescaped(plain.text, lowered)]
 
 
 def _go_on() -> None:
@@ -257,6 +280,46 @@ def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return "".join([*kept, text[end:]])
 
 
+def _find_broken(text: str, needles: "Sequence[_Needle]") -> Spans:
+    """Where the secrets are that blanks or line breaks cut through: base64 in a mail, a header that was folded."""
+    whole = _BREAKS.sub("", text) if "\\" in text else "".join(text.split())
+    if len(whole) == len(text):
+        return []
+    lowered = whole.lower() if whole.isascii() else _lower(whole)
+    found: Spans = []
+    for needle in needles:
+        for spelling in needle.unbroken:
+            if spelling in lowered:
+                found += _occurrences(spelling, lowered)
+        for literal in needle.literals if needle.unbroken else ():
+            if literal in whole:
+                found += needle.find_base64(whole)
+                break
+    if not found:
+        return []
+    origins = _Origins(_BREAKS, text)
+    return [(origins.of(start), origins.of(end - 1) + 1) for start, end in found]
+
+
+def _decodings(run: str) -> Iterator[str]:
+    """What a run of hex or base64 may say, as Latin-1; base64 at each digit at which it may begin."""
+    if _HEX.fullmatch(run):
+        decoded = bytes.fromhex(run[: len(run) // 2 * 2])
+        if _begins_as_text(decoded):
+            yield decoded.decode("latin-1")
+    digits = run.translate(_STANDARD).rstrip("=")
+    for start in range(4):
+        whole = digits[start : start + (len(digits) - start) // 4 * 4]
+        if _begins_as_text(binascii.a2b_base64(whole[:LEAST_RUN])):
+            yield binascii.a2b_base64(whole).decode("latin-1")
+
+
+def _begins_as_text(data: bytes) -> bool:
+    """Whether bytes may be a text. Nearly all that looks like base64 is an id, a hash or a file, and not worth more."""
+    head = data[:LEAST_RUN]
+    return len(head.translate(None, _PRINTABLE)) * 4 <= len(head)
+
+
 # -- what is looked for -----------------------------------------------------------------------------------------
 
 
@@ -264,10 +327,10 @@ class _Needle:
     """A secret in the spellings that are looked for: `spellings` in a text of small letters, `unbroken` in one without
     blanks too; for base64, `literals` that are in every text in which it can be found."""
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, *, is_layered: bool = False) -> None:
         data = value.encode("utf-8", "surrogatepass")
         self.plain = _lower(value)
-        self.spellings = (self.plain, self.plain[::-1], data.hex())
+        self.spellings: tuple[str, ...] = (self.plain, self.plain[::-1], data.hex())
         whole, backward = (_lower(_BREAKS.sub("", each)) for each in (value, value[::-1]))
         self.unbroken = (whole, backward, data.hex()) if len(whole) > LONGEST_WORD else ()
         unescaped = _Unescaped(value).text
@@ -276,6 +339,9 @@ class _Needle:
         self._latin = latin.lower() if latin and max(latin) <= "ÿ" else ""
         self._cores = tuple(_base64_core(data, alignment) for alignment in range(3))
         self.literals = tuple(max(re.split("[+/]", core), key=len) for core in self._cores)
+        if is_layered and len(value) >= LONG:
+            folded = [core.lower() for core in self._cores]
+            self.spellings += (*folded, *(core[::-1] for core in folded))
 
     def find_unescaped(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
         """Where it is in a text without escapes."""

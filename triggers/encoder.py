@@ -11,7 +11,7 @@ import msgspec
 from durable.history import Slot
 from durable.journal import RunUnreadable, Scan
 from durable.links import blotted, blotted_text
-from durable.redactor import Redactor, finish
+from durable.redactor import LAYERS, Redactor, finish
 from durable.values import JSON, Value, decode
 from triggers.waits.proofs import tokens
 
@@ -28,7 +28,7 @@ class DocumentEncoder:
 
     def __init__(self, scan: Scan, run: str, *, may_answer: bool) -> None:
         self.may_answer = may_answer
-        self._redactor = Redactor(() if may_answer else tokens(scan, run))
+        self._redactor = Redactor(() if may_answer else tokens(scan, run), layers=LAYERS)
         self.missing: RunUnreadable | None = None
         self._scan = scan
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from durable.redactor import LONGEST_WORD, MARK, WINDOW, Redactor
+from durable.redactor import LAYERS, LONGEST_WORD, MARK, WINDOW, Redactor
 from durable.values import JSON
 
 CANARY = 'canary/7+Q "é"\\n&<=% ünï'
@@ -240,3 +240,57 @@ def test_no_secret_is_left_and_redacting_again_changes_nothing(
     assert not any(secret in redacted for secret in secrets)
     assert redactor.text(redacted) == redacted
     assert redactor.value({text: [text]}) == {redacted: [redacted]}
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def layered(link: str) -> dict[str, str]:
+    """What a pipeline's filters make of a link, one after the other."""
+    return {
+        "base64 of base64": _base64(_base64(link)),
+        "base64 three times": _base64(_base64(_base64(link))),
+        "base64 of base64 in a text": _base64(f"x{_base64(link)}"),
+        "base64 of base64, quoted": quote(_base64(_base64(link)), safe=""),
+        "base64 of base64, cut": _base64(_base64(link))[3:],
+        "base64 of base64 in JSON": json.dumps({"a": _base64(json.dumps({"b": _base64(link)}))}),
+        "base64 of capitals": _base64(link.upper()),
+        "base64 of letters that are quoted": _base64("".join(f"%{ord(letter):02x}" for letter in link)),
+        "base64 of the link reversed": _base64(link[::-1]),
+        "base64 of hex": _base64(link.encode().hex()),
+        "hex of base64": _base64(link).encode().hex(),
+        "hex of hex": link.encode().hex().encode().hex(),
+        "base64 reversed": _base64(link)[::-1],
+        "base64 in capitals": _base64(link).upper(),
+        "base64 in small letters, reversed": _base64(link).lower()[::-1],
+    }
+
+
+TOKEN = "3b9196f28c8e58ddbe5fbdd81eb95893"
+LAYERED = layered(f"http://127.0.0.1:8400/waits/run_01m8q3xyqk00140q7z3yht7j51/ask/{TOKEN}c9386f2faf63")
+
+
+@pytest.mark.parametrize("written", LAYERED.values(), ids=LAYERED)
+def test_a_secret_under_several_encodings_is_gone_where_layers_are_undone(written: str) -> None:
+    redactor = Redactor([TOKEN], layers=LAYERS)
+
+    for text in (written, f"Approve it: {written}, today", f"{'a long text. ' * (WINDOW // 10)}{written}"):
+        redacted = redactor.text(text)
+        assert MARK in redacted
+        assert written not in redacted
+        assert redactor.text(redacted) == redacted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _base64("a text that is quite long, and that nobody has to hide from anybody " * 9),
+        base64.b64encode(bytes(range(256)) * 9).decode(),
+        "/waits/run_01m8q3xyqk00140q7z3yht7j51/ask/and/a/path/that/is/very/long/indeed",
+        TOKEN[::2] * 9,
+        "a" * 99,
+    ],
+)
+def test_what_is_encoded_and_no_secret_stays_where_layers_are_undone(text: str) -> None:
+    assert Redactor([TOKEN], layers=LAYERS).text(text) == text

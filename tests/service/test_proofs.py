@@ -1,7 +1,9 @@
 """The proof of a link stays with those who may answer, whatever a pipeline or a service makes of it."""
 
+import asyncio
 import base64
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -31,6 +33,9 @@ steps:
         reversed: "{{{{ run.links.ask | reverse }}}}"
         quoted: "{{{{ run.links.ask | urlencode | urlencode }}}}"
         json: "{{{{ {{'a': run.links.ask | tojson}} | tojson }}}}"
+        twice: "{{{{ run.links.ask | b64encode | b64encode }}}}"
+        backward: "{{{{ run.links.ask | b64encode | reverse }}}}"
+        capitals: "{{{{ run.links.ask | b64encode | upper }}}}"
         cut: "{{{{ (run.links.ask | split('/') | last)[:40] }}}}"
   - id: sent
     use: http.post
@@ -86,6 +91,15 @@ async def documents(client: httpx.AsyncClient) -> dict[str, str]:
     return {path: answer.text for path, answer in answers.items()}
 
 
+async def until_asked(service: Running, run: str) -> dict[str, Any]:
+    """The run when its question is asked; it waits for the run that it calls before that."""
+    while True:
+        found = await until(service, run, "waiting")
+        if found["steps"].get("ask", {}).get("status") == "waiting":
+            return found
+        await asyncio.sleep(0)
+
+
 async def token_of(service: Running, run: str) -> str:
     [(_, beginning)] = await service.service.journal.history(run, limit=1)
     assert isinstance(beginning, RunStarted)
@@ -102,11 +116,12 @@ async def test_no_spelling_of_a_proof_is_read_by_who_may_not_answer(
         async with running(tmp_path, pipelines) as service, holder(service, "read") as reader:
             sent = (await service.client.post("/api/events", json={"type": "begin"})).json()
             [run] = sent["runs"]
-            await until(service, run, "waiting")
+            await until_asked(service, run)
             secret = await token_of(service, run)
             asked = await documents(reader)
             assert len(asked) == 3 + 3 * 3
             whole = await documents(service.client)
+            made = (await service.client.get(f"/api/runs/{run}")).json()["steps"]["made"]["output"]
             answer = await service.client.post(f"/api/runs/{run}/answer", json={"step": "ask", "approved": False})
             assert answer.status_code == 202
             await until(service, run, "failed")
@@ -117,6 +132,9 @@ async def test_no_spelling_of_a_proof_is_read_by_who_may_not_answer(
         for path, text in (asked | told).items():
             assert spelling not in text, (path, spelling)
         assert spelling not in log, spelling
+    for name in ("twice", "backward", "capitals"):
+        for path, text in (asked | told).items():
+            assert made[name] not in text, (path, name)
     assert "go to ***" in log
 
 
@@ -125,7 +143,7 @@ async def test_a_link_that_a_key_may_use_is_left_as_it_is(tmp_path: Path) -> Non
         pipelines = {"ask": ASK.format(url=world.url), "child": CHILD, "hears": HEARS}
         async with running(tmp_path, pipelines) as service, holder(service, "start") as starter:
             [run] = (await service.client.post("/api/events", json={"type": "begin"})).json()["runs"]
-            made = (await until(service, run, "waiting"))["steps"]["made"]["output"]
+            made = (await until_asked(service, run))["steps"]["made"]["output"]
             assert (await starter.get(f"/api/runs/{run}")).json()["steps"]["made"]["output"] == made
             link = base64.b64decode(made["encoded"]).decode()
             assert link == made["link"] == world.requests[0]["body"]["link"]

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from durable.history import Links, RunStarted
 from durable.journal import RunUnreadable, Scan
 from durable.links import LINK, blotted, proof, token
-from durable.redactor import Redactor, finish
+from durable.redactor import LAYERS, Redactor, finish
 from durable.values import JSON
 
 ANCESTORS_LIMIT = 20
@@ -22,7 +22,7 @@ STAND_IN = "exported"
 
 def disarm(scan: Scan, run: str, document: dict[str, JSON]) -> dict[str, JSON]:
     """A document about a run in which no link is of use, however it is written."""
-    redactor = Redactor(tokens(scan, run))
+    redactor = Redactor(tokens(scan, run), layers=LAYERS)
     return cast(dict[str, JSON], finish(redactor.value_in_slices(blotted(document)), scan.rest))
 
 
