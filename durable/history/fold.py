@@ -129,7 +129,10 @@ def _apply_to_run(
             state.finished = entry
             _close(state, entry.at)
         case InputRefused():
-            state.steps[entry.path].is_started = False
+            step = state.steps[entry.path]
+            step.is_started = False
+            # The attempt has not begun, and does not before the pause that follows is over: see `_due_of_attempt`.
+            step.due = max(step.due or 0, entry.at + 1)
         case CancelRequested() | DeadlinePassed() | RecoveryStopped():
             pass
 

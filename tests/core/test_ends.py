@@ -1,6 +1,6 @@
 """How a run ends: early, by a cancel, out of time; what is still performed then, and what a pause means meanwhile."""
 
-from durable.decide import Abandon, AwaitSlot, Perform, Resume
+from durable.decide import Abandon, AwaitSlot, Perform, Resume, find_lost_attempts
 from durable.decide.ends import CLEANUP_TIMEOUT
 from durable.history import InputRefused, MainEnding, RunResumed, SlotGranted
 from tests.core.telling import T0, Run
@@ -220,6 +220,16 @@ def test_an_attempt_whose_input_was_refused_has_certainly_not_happened() -> None
     run.report(RunResumed(at=run.now))
     assert run.crashes().asks(Perform) == ["pay.charge"]
     assert run["pay.charge"].status == "running"
+
+
+def test_an_attempt_whose_input_was_refused_is_not_lost_when_the_process_dies() -> None:
+    run = Run("steps: [{id: charge, use: test.do}]")
+    run.now += 60_000
+    run.report(InputRefused(at=run.now, path="charge", attempt=1, reason="unfit"))
+    assert find_lost_attempts(run.definition, run.state, run.now + 1, is_orphan=True) == []
+    run.report(RunResumed(at=run.now + 2))
+    lost = find_lost_attempts(run.definition, run.state, run.now + 3, is_orphan=True)
+    assert [(each.path, each.attempt) for each in lost] == [("charge", 1)], "now it may have begun"
 
 
 def test_a_run_that_is_queued_for_a_slot_begins_when_it_is_granted() -> None:
