@@ -31,6 +31,7 @@ _HEAD_END = re.compile(rb"\n\r*\n")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r*")
+_SIZE_BEGINNING = re.compile(rb"[ \t]*[0-9A-Fa-f]{0,15}[ \t]*(?:;[^\n]*)?\r*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
@@ -163,6 +164,8 @@ class LenientReader:
     def _read_size(self) -> bool:
         line = self._line()
         if line is None:
+            if not _SIZE_BEGINNING.fullmatch(self._buffer[self._done : self._done + 64]):
+                raise self._refuse("the size of a chunk cannot be read")
             return False
         found = _SIZE.fullmatch(line)
         if found is None:
@@ -183,10 +186,10 @@ class LenientReader:
 
     def _read_chunk_end(self) -> bool:
         line = self._line()
+        if (self._buffer[self._done : self._done + 64] if line is None else line).strip(b"\r"):
+            raise self._refuse("a chunk is longer than its size")
         if line is None:
             return False
-        if line.strip(b"\r"):
-            raise self._refuse("a chunk is longer than its size")
         self._read = self._read_size
         return True
 

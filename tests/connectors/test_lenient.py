@@ -159,6 +159,22 @@ async def test_what_is_no_answer_leaves_the_ending_unknown(client: HttpClient, c
         assert (error.error_class, error.code, error.ending) == ("network", "answer_lost", "unknown")
 
 
+@pytest.mark.parametrize("chunks", [b"2\rok\r0\r\r", b"0x2", b"-2", b"2\r\nokay", b"f" * 17, b"2,"])
+@pytest.mark.parametrize("head", [CHUNKED, CHUNKED.replace(b"\r\n", b"\n")], ids=["strict", "lenient"])
+async def test_a_broken_chunk_is_not_waited_for(
+    client: HttpClient, context: Context, head: bytes, chunks: bytes
+) -> None:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.say(head + b"\r\n" + chunks)
+        await visit.request()
+
+    async with serve(behave) as server:
+        with pytest.raises(ActionError) as caught:
+            await client.send(context, "POST", server.url)
+        assert caught.value.code == "malformed_response"
+
+
 @pytest.mark.parametrize("status", [204, 304])
 async def test_an_answer_that_has_no_body_is_not_waited_for(client: HttpClient, context: Context, status: int) -> None:
     async def behave(visit: Visit) -> None:
