@@ -5,6 +5,7 @@ call that holds the interpreter's lock.
 """
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -16,7 +17,9 @@ from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
 from durable.values import JSON, NULL, Value, check
-from durable.wording import explain_error
+from durable.wording import EXPECTED, explain_error
+
+_KINDS = frozenset({"str", "int", "float", "bool"})
 
 TURN = 0.005
 """Seconds of work after which others get their turn."""
@@ -94,9 +97,30 @@ def _model(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseMod
 
 def list_problems(error: ValidationError) -> str:
     """Every problem with its place, without the offending values (they may be secret)."""
-    problems = error.errors(include_input=False, include_url=False)[:PROBLEMS_LIMIT]
-    return "; ".join(_sentence(problem)[:PROBLEM_LENGTH] for problem in problems)
+    problems = _merge_kinds(error.errors(include_url=False))[:PROBLEMS_LIMIT]
+    return "; ".join(f"{place or 'it'}: {problem}"[:PROBLEM_LENGTH] for place, problem in problems)
 
 
-def _sentence(problem: ErrorDetails) -> str:
-    return f"{'.'.join(map(str, problem['loc'])) or 'it'}: {explain_error(problem)}"
+def _merge_kinds(errors: Sequence[ErrorDetails]) -> list[tuple[str, str]]:
+    """Places and what is wrong there. Where one of several kinds may stand, pydantic has an error for each of them."""
+    found: dict[tuple[str, int], list[ErrorDetails]] = {}
+    for error in errors:
+        found.setdefault((_place(error["loc"]), id(error["input"])), []).append(error)
+    return [
+        (place, _explain_kinds(alternatives))
+        for (place, _), alternatives in found.items()
+        if len(alternatives) == 1 or not any(deeper.startswith(f"{place}.") for deeper, _ in found)
+    ]
+
+
+def _explain_kinds(errors: Sequence[ErrorDetails]) -> str:
+    kinds = [EXPECTED.get(error["type"], "") for error in errors]
+    if len(kinds) == 1 or not all(kinds):
+        return explain_error(errors[0])
+    return f"must be {', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def _place(path: Sequence[int | str]) -> str:
+    """A place without the names of kinds that pydantic adds to it."""
+    is_kind = bool(path) and (path[-1] in _KINDS or "[" in str(path[-1]))
+    return ".".join(str(part) for part in (path[:-1] if is_kind else path) if "[" not in str(part))

@@ -117,6 +117,20 @@ class Tree(BaseModel):
     inside: "list[Tree] | None" = None
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"a": 1}, "params.p: must be text, a whole number, a number, true or false or a list"),
+        ([1, {"a": 1}], "params.p.1: must be text, a whole number, a number or true or false"),
+    ],
+)
+async def test_what_may_be_of_several_kinds_is_one_problem(tmp_path: Path, value: JSON, problem: str) -> None:
+    file = "steps: [{id: get, use: http.get, with: {url: 'http://127.0.0.1:1', params: {p: '{{ inputs.x }}'}}}]\n"
+    async with running(tmp_path, {"p": file}) as service:
+        run = await service.ended((await service.start("p", {"x": value})).json()["id"])
+        assert run["error"]["message"] == f"input of http.get: {problem}"
+
+
 def test_every_model_is_understood_and_what_needs_no_change_is_not_copied() -> None:
     tree: JSON = {"name": 1, "inside": [{"name": True, "inside": [{"name": "a", "inside": None}]}]}
     assert write_texts(Tree, tree) == {
