@@ -29,8 +29,9 @@ triggers:
       verify: {preset: shopify, secret: "{{ secrets.SHOP }}"}
 ```
 
-`dedupe` says what makes two deliveries the same: a `key`, without which the preset's own id counts, and `for`, how long
-a key is taken (7 days). A delivery without any key starts a run each time it is sent.
+`dedupe` determines which deliveries are duplicates: two deliveries with the same `key` within the time `for` (default: 7
+days). Without a `key`, the preset's own id is the key. A delivery that has no key at all starts a run each time it is
+sent.
 
 `secret` is a reference to a secret, or a list of them while one is rotated: a request is believed if any of them fits.
 A secret that is written out, or that a sender could choose, is refused when the file is loaded. Without its value the
@@ -64,53 +65,53 @@ ORDER = """\
 | 503 with `Retry-After` | it cannot be made durable now; nothing was accepted |
 | 503 instead of 401 | a file is broken and nothing of it is served, so that the webhook may be one of its own |
 
-A request that is genuine and cannot be read is a delivery too: `rejected`, with the reason that its sender gets. A path
-that no pipeline serves brings none. It is counted (`waypost_deliveries_total{outcome="unknown"}`), and the log has one
-line a minute for each first part of such paths, with what may have been meant.
+A genuine request that cannot be read is also recorded as a delivery: `rejected`, with the reason that its sender gets. A
+request for a path that no pipeline serves is not recorded. The metric `waypost_deliveries_total{outcome="unknown"}`
+counts it, and once a minute for each first segment the log has a line with the webhook that was probably meant.
 
 Where a preset has a reply of its own it replaces the first three, with an empty body, and the ids stand in the headers
 `Waypost-Event` and `Waypost-Runs`.
 """
 
 REQUEST = """\
-## What is read of a request
+## How a request is read
 
-**The path** is compared as it was sent, part by part. `{name}` takes one part and is decoded afterwards, so `a%2Fb` is
-one part, with the value `a/b`. `/%6Fne` and `/one` are the same path; `/one/`, `//one`, `/./one` and `/one%0A` are
-others. A part that is `.` or `..` matches nothing. A `path` begins below `/hooks`: `path: /hooks/x` is served at
-`/hooks/hooks/x`, of which `waypost validate` warns.
+**The path** is compared as it was sent, segment by segment. `{name}` matches one segment, which is decoded afterwards:
+`a%2Fb` is one segment with the value `a/b`. `/%6Fne` and `/one` are the same path; `/one/`, `//one`, `/./one` and
+`/one%0A` are different paths. A segment `.` or `..` never matches. A `path` is relative to `/hooks`: `path: /hooks/x` is
+served at `/hooks/hooks/x`, and `waypost validate` warns about it.
 
-**Query, headers and forms**: a name that comes once has a text, and one that comes several times a list of texts. For
-`?id=1&id=2`, `trigger.query.id` is `["1", "2"]`.
+**Query, headers and forms**: a name that occurs once has a text as its value, and a name that occurs several times has a
+list of texts. For `?id=1&id=2`, `trigger.query.id` is `["1", "2"]`.
 
-**The body** by its `Content-Type`:
+**The body** is read according to its `Content-Type`:
 
-| declared | `trigger.body` |
+| `Content-Type` | `trigger.body` |
 | --- | --- |
-| `application/json`, `text/json`, `application/x-json`, `application/csp-report`, `+json`, `.json` | what it says |
-| `application/x-www-form-urlencoded` | a mapping; what is JSON from a `{` or `[` on is read as JSON |
-| `text/…`, XML, YAML, NDJSON and the like | a text; `fromjson` reads the JSON in one |
-| nothing | JSON if it begins with `{` or `[`, else a text |
-| anything else, `multipart/form-data` among it | `{base64, content_type}`: its fields are not taken apart |
+| `application/json`, `text/json`, `application/x-json`, `application/csp-report`, `+json`, `.json` | the JSON value |
+| `application/x-www-form-urlencoded` | a mapping; a body that is JSON and begins with `{` or `[` is read as JSON |
+| `text/…`, XML, YAML, NDJSON and similar types | a text; the filter `fromjson` reads JSON in a text |
+| none | JSON if the body begins with `{` or `[`, otherwise a text |
+| any other type, including `multipart/form-data` | `{base64, content_type}`; its fields are not separated |
 
-Of a key that is in an object twice, the last counts. `curl -d` declares a form, also where it sends JSON.
+If an object contains a key twice, the last value counts. Note that `curl -d` declares a form even if it sends JSON.
 
-**The charset** is, in this order, that of a byte order mark, the `charset` of `Content-Type`, an XML declaration's
-`encoding`, the `meta` of HTML, a form's field `_charset_` or `charset`, the trigger's `charset`, and UTF-8. The labels
-are those of the [WHATWG Encoding Standard](https://encoding.spec.whatwg.org) (`latin1` and `ascii` mean windows-1252),
-UTF-32, and others that Python has; of the standard's 228, only `iso-2022-cn`, `iso-2022-cn-ext` and `replacement` are
-not decoded. JSON of UTF-8 is read so, even if it is declared as Latin-1. UTF-16 and UTF-32 are told without a mark in
-JSON and XML.
+**The charset** is the first of these that is present: a byte order mark, the `charset` of `Content-Type`, the `encoding`
+of an XML declaration, the `meta` element of HTML, a form field `_charset_` or `charset`, the trigger's `charset`, and
+UTF-8. Waypost knows the labels of the [WHATWG Encoding Standard](https://encoding.spec.whatwg.org) (`latin1` and `ascii`
+mean windows-1252), UTF-32, and the other charsets that Python supports. Of the standard's 228 labels, it does not decode
+`iso-2022-cn`, `iso-2022-cn-ext` and `replacement`. JSON that is valid UTF-8 is read as UTF-8 even if it is declared as
+Latin-1. UTF-16 and UTF-32 without a byte order mark are recognized in JSON and XML.
 
-What is not in its charset is refused with 400, which says which byte it is and what helps; an unknown label with 415.
-Nothing is replaced by `�`. A byte of a path or query that is not ASCII is read as if it were percent-encoded. For a
-sender that declares nothing and does not send UTF-8, in the path and query too, write `charset: windows-1252` (or
-another) in the trigger. A signature is checked over the bytes as they came.
+A body that is not valid in its charset gets 400, with the position of the byte and what to change. An unknown label gets
+415. Invalid bytes are never replaced by `�`. Bytes in a path or query that are not ASCII are read as if they were
+percent-encoded. If a sender declares no charset and does not send UTF-8, set the trigger's `charset`, for example
+`charset: windows-1252`; it also applies to the path and the query. Signatures are checked over the original bytes.
 
-**HEAD** is answered 200 where a GET or POST would be taken, and delivers nothing: Trello looks so whether a webhook is
-there. Which paths are served can be learnt by it; who may use them cannot.
+**HEAD** gets 200 if a GET or POST to the same path would be accepted, and creates no delivery. Trello uses it to check
+that a webhook exists. HEAD therefore reveals which paths are served, but not who may use them.
 
-**A browser's page** of another origin may call a webhook whose trigger lists it:
+**Web pages of other origins** can call a webhook if its trigger lists the origin:
 
 ```yaml
     with:
@@ -119,8 +120,8 @@ there. Which paths are served can be learnt by it; who may use them cannot.
       cors: [https://shop.example]    # or "*", for the pages of all origins
 ```
 
-The browser asks beforehand (OPTIONS) and may then send the trigger's `methods` with any headers. The page can read
-every answer of the webhook, errors included. Only browsers hold to `cors`; it proves nothing of a sender.
+The browser first sends an OPTIONS request. It may then use the trigger's `methods` with any headers, and the page can
+read every answer of the webhook, including errors. Only browsers enforce `cors`, so it does not authenticate senders.
 """
 
 ANSWERS = """\
@@ -143,10 +144,10 @@ steps:
   - {id: note, use: log.write, with: {message: "The sender has its answer, and the run goes on"}}
 ```
 
-A text is sent as it is, anything else as JSON; a `Content-Type` of yours replaces the one of that, and a text is sent
-in its `charset`. Values of headers are one line of ASCII, 204, 205 and 304 go without a body, and what the server says
-itself (`Content-Length`, `Date`, `Set-Cookie`, …) is refused. A preset's own reply is not used. A page is sandboxed by
-its `Content-Security-Policy`, since it comes from the address of the API.
+A text is sent unchanged, anything else as JSON. If you set `Content-Type`, it replaces the default, and a text is encoded
+in its `charset`. Header values must be one line of ASCII. A 204, 205 or 304 has no body. Headers that the server sets
+itself (`Content-Length`, `Date`, `Set-Cookie`, …) are refused. The preset's own reply is not used. An HTML page is
+sandboxed by a `Content-Security-Policy`, because it has the same origin as the API.
 
 The answer goes out once its step is checkpointed; of several, the first counts. It outlives a crash: who sends the same
 delivery again gets it. A run that ends without one answers as `result` does, with 500 unless it completed, and one that
