@@ -166,10 +166,10 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     egress_proxy: ProxyURL | None = Field(
         None,
-        description="The HTTP proxy through which steps call; its user:password is the secret EGRESS_PROXY.",
+        description="The HTTP proxy for the requests of steps; the secret EGRESS_PROXY contains its user:password.",
     )
     egress_proxy_except: Destinations = Field(
-        (), description="Hosts, with their sub-domains, and networks that steps call without the proxy."
+        (), description="Hosts (including their subdomains) and networks that steps call without the proxy."
     )
     max_body_bytes: int = Field(
         1024 * 1024, gt=0, le=2**40, description="The largest request body taken in; a larger one is answered with 413."
@@ -195,21 +195,22 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     keyless_rate: MostOften = Field(
         Rate.parse("6000/1m"),
-        description="The same for all requests without a valid key on anything else but /health, /ready and /metrics.",
+        description="The same for requests without a valid key from one address, except to webhooks, /health, /ready"
+        " and /metrics.",
     )
     max_attempts_in_flight: int = Field(
         256,
         gt=0,
         le=LARGEST,
-        description="How many attempts work at once, shared fairly by pipeline and by service; the others wait for"
-        " their turn, and no timeout runs meanwhile.",
+        description="How many attempts run at once, shared fairly between pipelines and services; the others wait,"
+        " and their timeouts do not run meanwhile.",
     )
     max_live_runs: int = Field(
         10_000,
         gt=0,
         le=LARGEST,
-        description="How many unfinished runs are in memory at most, shared fairly by pipeline; the others wait in the"
-        " journal.",
+        description="How many unfinished runs are in memory at most, shared fairly between pipelines; the others wait"
+        " in the journal.",
     )
     recovery_limit: int = Field(
         5,
@@ -221,8 +222,8 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         10_000,
         gt=0,
         le=LARGEST,
-        description="How many runs one event sets going through the events and calls of other runs, so that a circle"
-        " comes to an end; a step that would start one more fails.",
+        description="How many runs one event may start through the events and calls of its runs, so that a cycle of"
+        " pipelines ends; a step that would start more fails.",
     )
     drain_timeout: Duration = Field(
         parse_duration("30s"),

@@ -95,11 +95,11 @@ async def test_the_request_to_try_is_one_that_its_pipeline_takes(
 @pytest.mark.parametrize(
     ("pipeline", "note", "is_duplicate"),
     [
-        (_hook(), "Sent again, it starts another run, as nothing tells its deliveries apart", False),
-        (_hook(verify=GITHUB), "It is another delivery where its body is another.", True),
+        (_hook(), "Each such request starts a run.", False),
+        (_hook(verify=GITHUB), "For a new delivery, change its body.", True),
         (
             _hook(more=", dedupe: {key: \"{{ trigger.headers['X-Id'] }}\", for: 12h}"),
-            "Sent again within 12 h, it is a duplicate",
+            "The same request within 12 h is a duplicate",
             True,
         ),
     ],

@@ -29,9 +29,8 @@ triggers:
       verify: {preset: shopify, secret: "{{ secrets.SHOP }}"}
 ```
 
-`dedupe` determines which deliveries are duplicates: two deliveries with the same `key` within the time `for` (default: 7
-days). Without a `key`, the preset's own id is the key. A delivery that has no key at all starts a run each time it is
-sent.
+`dedupe` determines which deliveries are duplicates: two deliveries with the same `key` within the time `for` (default:
+7 days). Without a `key`, the preset's own id is the key. A delivery without any key starts a run each time it is sent.
 
 `secret` is a reference to a secret, or a list of them while one is rotated: a request is believed if any of them fits.
 A secret that is written out, or that a sender could choose, is refused when the file is loaded. Without its value the
@@ -65,8 +64,8 @@ ORDER = """\
 | 503 with `Retry-After` | it cannot be made durable now; nothing was accepted |
 | 503 instead of 401 | a file is broken and nothing of it is served, so that the webhook may be one of its own |
 
-A genuine request that cannot be read is also recorded as a delivery: `rejected`, with the reason that its sender gets. A
-request for a path that no pipeline serves is not recorded. The metric `waypost_deliveries_total{outcome="unknown"}`
+A genuine request that cannot be read is also recorded as a delivery: `rejected`, with the reason that its sender gets.
+A request for a path that no pipeline serves is not recorded. The metric `waypost_deliveries_total{outcome="unknown"}`
 counts it, and once a minute for each first segment the log has a line with the webhook that was probably meant.
 
 Where a preset has a reply of its own it replaces the first three, with an empty body, and the ids stand in the headers
@@ -78,11 +77,11 @@ REQUEST = """\
 
 **The path** is compared as it was sent, segment by segment. `{name}` matches one segment, which is decoded afterwards:
 `a%2Fb` is one segment with the value `a/b`. `/%6Fne` and `/one` are the same path; `/one/`, `//one`, `/./one` and
-`/one%0A` are different paths. A segment `.` or `..` never matches. A `path` is relative to `/hooks`: `path: /hooks/x` is
-served at `/hooks/hooks/x`, and `waypost validate` warns about it.
+`/one%0A` are different paths. A segment `.` or `..` never matches. A `path` is relative to `/hooks`: `path: /hooks/x`
+is served at `/hooks/hooks/x`, and `waypost validate` warns about it.
 
-**Query, headers and forms**: a name that occurs once has a text as its value, and a name that occurs several times has a
-list of texts. For `?id=1&id=2`, `trigger.query.id` is `["1", "2"]`.
+**Query, headers and forms**: a name that occurs once has a text as its value, and a name that occurs several times
+has a list of texts. For `?id=1&id=2`, `trigger.query.id` is `["1", "2"]`.
 
 **The body** is read according to its `Content-Type`:
 
@@ -96,14 +95,15 @@ list of texts. For `?id=1&id=2`, `trigger.query.id` is `["1", "2"]`.
 
 If an object contains a key twice, the last value counts. Note that `curl -d` declares a form even if it sends JSON.
 
-**The charset** is the first of these that is present: a byte order mark, the `charset` of `Content-Type`, the `encoding`
-of an XML declaration, the `meta` element of HTML, a form field `_charset_` or `charset`, the trigger's `charset`, and
-UTF-8. Waypost knows the labels of the [WHATWG Encoding Standard](https://encoding.spec.whatwg.org) (`latin1` and `ascii`
-mean windows-1252), UTF-32, and the other charsets that Python supports. Of the standard's 228 labels, it does not decode
-`iso-2022-cn`, `iso-2022-cn-ext` and `replacement`. JSON that is valid UTF-8 is read as UTF-8 even if it is declared as
-Latin-1. UTF-16 and UTF-32 without a byte order mark are recognized in JSON and XML.
+**The charset** is the first of these that is present: a byte order mark, the `charset` of `Content-Type`, the
+`encoding` of an XML declaration, the `meta` element of HTML, a form field `_charset_` or `charset`, the trigger's
+`charset`, and UTF-8. Waypost knows the labels of the [WHATWG Encoding Standard](https://encoding.spec.whatwg.org)
+(`latin1` and `ascii` mean windows-1252), UTF-32, and the other charsets that Python supports. Of the standard's 228
+labels, it does not decode `iso-2022-cn`, `iso-2022-cn-ext` and `replacement`. JSON that is valid UTF-8 is read as
+UTF-8 even if it is declared as Latin-1. UTF-16 and UTF-32 without a byte order mark are recognized in JSON and XML.
 
-A body that is not valid in its charset gets 400, with the position of the byte and what to change. An unknown label gets
+A body that is not valid in its charset gets 400, with the position of the byte and what to change. An unknown label
+gets
 415. Invalid bytes are never replaced by `�`. Bytes in a path or query that are not ASCII are read as if they were
 percent-encoded. If a sender declares no charset and does not send UTF-8, set the trigger's `charset`, for example
 `charset: windows-1252`; it also applies to the path and the query. Signatures are checked over the original bytes.
@@ -144,10 +144,10 @@ steps:
   - {id: note, use: log.write, with: {message: "The sender has its answer, and the run goes on"}}
 ```
 
-A text is sent unchanged, anything else as JSON. If you set `Content-Type`, it replaces the default, and a text is encoded
-in its `charset`. Header values must be one line of ASCII. A 204, 205 or 304 has no body. Headers that the server sets
-itself (`Content-Length`, `Date`, `Set-Cookie`, …) are refused. The preset's own reply is not used. An HTML page is
-sandboxed by a `Content-Security-Policy`, because it has the same origin as the API.
+A text is sent unchanged, anything else as JSON. If you set `Content-Type`, it replaces the default, and a text is
+encoded in its `charset`. Header values must be one line of ASCII. A 204, 205 or 304 has no body. Headers that the
+server sets itself (`Content-Length`, `Date`, `Set-Cookie`, …) are refused. The preset's own reply is not used. An
+HTML page is sandboxed by a `Content-Security-Policy`, because it has the same origin as the API.
 
 The answer goes out once its step is checkpointed; of several, the first counts. It outlives a crash: who sends the same
 delivery again gets it. A run that ends without one answers as `result` does, with 500 unless it completed, and one that

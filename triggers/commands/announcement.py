@@ -82,18 +82,17 @@ def _headers(service: Service, hook: Hook, sample: SampleDelivery, body: str, id
 
 
 def _note(hook: Hook) -> str:
-    """What becomes of the same request sent again."""
+    """What happens if the same request is sent again."""
     days = hook.claim_for / 86_400_000
     within = f"within {days:g} d" if days >= 1 else f"within {hook.claim_for / 3_600_000:g} h"
     if not (key := _key(hook)):
-        again = "starts another run, as nothing tells its deliveries apart; 'dedupe: {key: …}' would"
-        return f"  Sent again, it {again}."
-    told = "it starts nothing, and the answer has the ids of the first"
-    return f"  Sent again {within}, it is a duplicate: {told}. It is another delivery where {key} is another."
+        return "  Each such request starts a run. To recognize duplicates, add 'dedupe: {key: …}' to the trigger."
+    told = "it starts no run, and the answer has the ids of the first"
+    return f"  The same request {within} is a duplicate: {told}. For a new delivery, change {key}."
 
 
 def _key(hook: Hook) -> str | None:
-    """What the webhook tells its deliveries apart by."""
+    """What distinguishes the deliveries of the webhook."""
     scheme = hook.verifier.scheme
     if hook.dedupe is not None:
         return "its 'dedupe' key"
