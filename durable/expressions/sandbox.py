@@ -200,6 +200,8 @@ class _Compiler:
     @_code.register
     def _(self, node: nodes.Compare) -> Code:
         self.compared += _comparisons(node)
+        for name in _sought_headers(node):
+            self.names.setdefault(name, node.lineno)
         signs = [operators.COMPARISONS[operand.op] for operand in node.ops]
         function = signs[0] if len(signs) == 1 else operators.compare(signs)
         return self._applied(node.expr, function, [node.expr, *(operand.expr for operand in node.ops)])
@@ -305,6 +307,16 @@ def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
             for each in others:
                 if name and isinstance(each, nodes.Const):
                     yield name, each.value
+        left = operand.expr
+
+
+def _sought_headers(node: nodes.Compare) -> Iterator[DottedName]:
+    """The names of headers for which `'name' in headers` asks."""
+    left = node.expr
+    for operand in node.ops:
+        holder = _constant_name(operand.expr) if operand.op in {"in", "notin"} else None
+        if holder and leads_to_headers(list(holder)) and isinstance(left, nodes.Const) and isinstance(left.value, str):
+            yield (*holder, left.value)
         left = operand.expr
 
 

@@ -20,6 +20,9 @@ from durable.language.tree import Mapped, listed, mapped
 from durable.schema import Schema
 from durable.values import JSON
 
+_FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
+"""What other routers take for a part that varies: `/:id`, `/<id>`, `/[id]`, `/*`."""
+
 
 class AdmissionCheck:
     """One pass over `inputs` and `triggers`."""
@@ -73,10 +76,24 @@ class AdmissionCheck:
             what = f"the webhook is served at /hooks{path}: a path begins below /hooks"
             hint = f"write {path.removeprefix('/hooks') or '/…'}, unless that is meant"
             self._findings.add((*pointer, "with", "path"), what, hint, severity="warning")
-        key = mapped(mapped(trigger.get("with")).get("dedupe")).get("key")
-        self._texts.constant(key, (*pointer, "with", "dedupe", "key"), scope, "all deliveries count as one")
+        elif use == "webhook" and isinstance(path, str) and (literal := _FOREIGN_PARAMETER.search(path)):
+            what, hint = f"{quoted(literal[0])} is text in this path", "a part that varies is written as {name}"
+            self._findings.add((*pointer, "with", "path"), what, hint, severity="warning")
+        self._dedupe_key(mapped(mapped(trigger.get("with")).get("dedupe")).get("key"), pointer, scope)
         self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
+
+    def _dedupe_key(self, key: JSON, trigger: Pointer, scope: Scope) -> None:
+        """Doubt a key that every delivery has; an empty one would reject them all."""
+        pointer = (*trigger, "with", "dedupe", "key")
+        cure = 'write an expression, such as "{{ trigger.body.id }}"'
+        if key == "":
+            self._findings.add(pointer, "'key' is empty", cure)
+        elif isinstance(key, str) and not has_template(key):
+            effect = "all deliveries count as one"
+            if not self._texts.constant(key, pointer, scope, effect):
+                what = f"{quoted(key)} is the same for every delivery, so that {effect}"
+                self._findings.add(pointer, what, cure, severity="warning")
 
     def _inputs(self, trigger: Mapped, pointer: Pointer, schemas: dict[str, Schema]) -> None:
         if not isinstance(self._declared, dict):

@@ -12,7 +12,7 @@ from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shown
 from durable.language.catalogue import Catalogue
 from durable.language.connections import Connections
-from durable.language.cures import INPUT_SHAPES
+from durable.language.cures import INPUT_KEYS, INPUT_SHAPES
 from durable.language.document import Pointer
 from durable.language.findings import Findings
 from durable.language.fit import Shape, leaves, shape_of, unfit
@@ -71,7 +71,12 @@ def check_given(
     given = {} if value is None else value
     if isinstance(given, dict):
         for each in unfit(
-            model, given, is_open=is_open, context={"connection": owner.get("connection")}, examples=INPUT_SHAPES
+            model,
+            given,
+            is_open=is_open,
+            context={"connection": owner.get("connection")},
+            cures=INPUT_KEYS,
+            examples=INPUT_SHAPES,
         ):
             hint = beside.get(str(each.pointer[0])) if each.is_key and len(each.pointer) == 1 else None
             is_key = each.is_key or not each.pointer

@@ -51,6 +51,22 @@ KEYS: Mapping[str, str] = {
 }
 """Hints for keys that no part of a pipeline has, or that part has not; `retry.x` is one for `x` under `retry`."""
 
+INPUT_KEYS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("auth", "authentication", "credentials", "secret", "signature", "token"),
+        "did you mean 'verify', for example 'verify: {preset: github, secret: \"{{ secrets.NAME }}\"}'",
+    ),
+    **dict.fromkeys(("endpoint", "route", "url", "uri"), "did you mean 'path'"),
+    **dict.fromkeys(("tz", "time_zone", "zone"), "did you mean 'timezone'"),
+    **dict.fromkeys(("interval", "period"), "did you mean 'every', for example 'every: 5m'"),
+    **dict.fromkeys(("expression", "schedule"), "did you mean 'cron', for example 'cron: \"0 9 * * *\"'"),
+    **dict.fromkeys(("data", "payload", "content"), "did you mean 'json'"),
+    **dict.fromkeys(("query", "querystring", "search"), "did you mean 'params'"),
+    **dict.fromkeys(("msg", "text"), "did you mean 'message'"),
+    **dict.fromkeys(("workflow", "flow", "name"), "did you mean 'pipeline'"),
+}
+"""Hints for keys under `with`, each for those triggers and actions that have the key which is meant."""
+
 TRIGGERS: Mapping[str, str] = {
     **dict.fromkeys(("cron", "timer", "interval"), "write 'use: schedule' and 'with: {cron: …}' or '{every: …}'"),
     **dict.fromkeys(("http", "hook", "post", "request"), "write 'use: webhook'"),

@@ -154,6 +154,11 @@ class Scope:
                     f"the headers in {quoted(f'inputs.{passed}')} are in lower case",
                     f"write inputs.{passed}['{key.lower()}'], or call the input 'headers', where any case matches",
                 )
+            case ("trigger", "body", *_, "headers", key) if "headers" not in self.arrival and key != key.lower():
+                return Fault(
+                    "headers that another pipeline sends with an event are in lower case, and a body matches exactly",
+                    f"write {shown(name[:-1])}['{key.lower()}'], unless the event has {quoted(key)}",
+                )
         return None
 
     def doubt(self, name: tuple[str, ...], value: JSON) -> Fault | None:
@@ -166,8 +171,11 @@ class Scope:
                 return unlike(behind(step.output, rest), name, value) if step and step.kind == "use" else None
             case ("output", *rest):
                 return unlike(behind(self.output, rest), name, value)
-            case ("trigger", "headers", _):
+            case ("trigger", "headers" | "query" | "path", _):
                 return unlike(_TEXT, name, value)
+            case ("trigger", "headers" | "query" | "path" as part) if value is not None:
+                said = quoted(value) if isinstance(value, str) else _constant(value)
+                return Fault(f"'trigger.{part}' is a mapping, and never {said}", f"read a part: trigger.{part}['name']")
         return None
 
     def _unknown(self, root: str) -> Fault:

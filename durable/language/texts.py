@@ -109,13 +109,15 @@ class Texts:
 
         walk(value, pointer)
 
-    def constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> None:
-        """Doubt a text that is a name without its braces: it is the same for all."""
+    def constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> bool:
+        """Doubt a text that is a name without its braces: it is the same for all. Returns whether it is one."""
         if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(\.[A-Za-z_]\w*)+", value):
-            return
-        if value.partition(".")[0] in scope.roots:
-            what, hint = f"{quoted(value)} is text here, so that {effect}", f'write "{{{{ {value} }}}}"'
-            self._findings.add(pointer, what, hint, severity="warning")
+            return False
+        if value.partition(".")[0] not in scope.roots:
+            return False
+        what, hint = f"{quoted(value)} is text here, so that {effect}", f'write "{{{{ {value} }}}}"'
+        self._findings.add(pointer, what, hint, severity="warning")
+        return True
 
     def _template(self, text: str, pointer: Pointer, scope: Scope, may_be_secret: bool) -> None:
         if self._findings.is_full:

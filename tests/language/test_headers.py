@@ -107,6 +107,20 @@ def _told(when: str, trigger: str = "") -> list[tuple[str, str]]:
             "the header 'x-hub-signature-256' is a credential, which is checked and never kept; "
             "'verify' says how a request is checked; remove this",
         ),
+        (
+            "'X GitHub' in trigger.headers",
+            "no header is called 'X GitHub'; did you mean trigger.headers['x-github']",
+        ),
+        (
+            "not ('Authorization' in trigger.headers)",
+            "the header 'authorization' is a credential, which is checked and never kept; "
+            "'verify' says how a request is checked; remove this",
+        ),
+        (
+            "true and 'x-hub-signature-256' not in trigger['headers']",
+            "the header 'x-hub-signature-256' is a credential, which is checked and never kept; "
+            "'verify' says how a request is checked; remove this",
+        ),
     ],
 )
 def test_a_key_that_no_header_matches_is_refused(when: str, message: str) -> None:
@@ -125,7 +139,44 @@ def test_a_header_is_text_and_never_a_number() -> None:
     ]
 
 
-@pytest.mark.parametrize("when", ["trigger.headers['X-GitHub-Event'] == 'push'", "trigger.headers.ETag is defined"])
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("trigger.query.page == 5", "'trigger.query.page' is a text, and never 5; write '5' in quotes"),
+        ("trigger.query == 'a=1'", "'trigger.query' is a mapping, and never 'a=1'; read a part: trigger.query['name']"),
+        ("trigger.path == '/hub'", "'trigger.path' is a mapping, and never '/hub'; read a part: trigger.path['name']"),
+        ("trigger.path in ['/a']", "'trigger.path' is a mapping, and never '/a'; read a part: trigger.path['name']"),
+        ("1 == trigger.headers", "'trigger.headers' is a mapping, and never 1; read a part: trigger.headers['name']"),
+    ],
+)
+def test_what_can_never_be_equal_is_doubted(when: str, message: str) -> None:
+    assert _told(when) == [("warning", message)]
+
+
+def test_headers_of_an_event_that_are_not_in_lower_case_are_doubted() -> None:
+    event = "use: event, with: {type: pushed}"
+    assert _told("trigger.body.headers['X-GitHub-Event'] == 'push'", event) == [
+        (
+            "warning",
+            "headers that another pipeline sends with an event are in lower case, and a body matches exactly; "
+            "write trigger.body.headers['x-github-event'], unless the event has 'X-GitHub-Event'",
+        )
+    ]
+    assert _told("trigger.body.headers['x-github-event'] == 'push'", event) == []
+    assert _told("trigger.body.headers['X-GitHub-Event'] == 'push'") == []
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "trigger.headers['X-GitHub-Event'] == 'push'",
+        "trigger.headers.ETag is defined",
+        "'X-GitHub-Event' in trigger.headers",
+        "'a b' in trigger.headers['x-list']",
+        "'a b' in trigger.body.headers",
+        "trigger.query.page == '5' and trigger.path != null",
+    ],
+)
 def test_a_name_that_a_header_can_have_is_taken(when: str) -> None:
     assert _told(when) == []
 

@@ -90,3 +90,47 @@ def test_steps_in_a_mapping_under_on_timeout_are_doubted() -> None:
     wait = "{id: a, use: wait.approval, with: {to: x, title: y}, timeout: 2d, on_timeout: {steps: []}}"
     (problem,) = loaded(_step(wait)).problems
     assert (problem.severity, problem.hint) == ("warning", "write the list of steps itself there")
+
+
+@pytest.mark.parametrize(
+    ("given", "severity", "said"),
+    [
+        (
+            "{path: '/a/:id', verify: none}",
+            "warning",
+            "':id' is text in this path; a part that varies is written as {n",
+        ),
+        (
+            "{path: '/<id>', verify: none}",
+            "warning",
+            "'<id>' is text in this path; a part that varies is written as {n",
+        ),
+        (
+            "{path: '/a/*', verify: none}",
+            "warning",
+            "'*' is text in this path; a part that varies is written as {name}",
+        ),
+        ("{path: '/{a}/{a}', verify: none}", "error", "two parts of it have the same name; give each {name} a name of"),
+        ("{path: '/{a:b}', verify: none}", "error", "a part has a kind that is not known; write each part that varies"),
+        (
+            "{path: /a, verify: {github: x}}",
+            "error",
+            "write for example 'verify: {preset: github, secret: \"{{ secrets.",
+        ),
+        ("{path: /a, verify: none, secret: x}", "error", "unknown key 'secret'; did you mean 'verify', for example"),
+        ("{url: /a, verify: none}", "error", "unknown key 'url'; did you mean 'path'"),
+        ("{path: /a, verify: none, dedupe: {key: ''}}", "error", "'key' is empty; write an expression, such as"),
+        ("{path: /a, verify: none, dedupe: {key: x}}", "warning", "'x' is the same for every delivery, so that all"),
+        ("{path: /a, verify: none, dedupe: {key: trigger.body.id}}", "warning", "'trigger.body.id' is text here, so"),
+    ],
+)
+def test_what_a_webhook_hardly_means_is_told_with_what_to_write(given: str, severity: str, said: str) -> None:
+    text = f"triggers: [{{id: a, use: webhook, with: {given}}}]\nsteps: [{{id: z, use: flow.stop}}]\n"
+    problems = loaded(text).problems
+    assert any(each.severity == severity and said in f"{each.message}; {each.hint}" for each in problems), problems
+
+
+@pytest.mark.parametrize("path", ["/a:b", "/a*", "/{id}", "/a/{id}/b", "/[a", "/v1.0/<"])
+def test_a_path_of_usual_signs_is_taken(path: str) -> None:
+    text = f"triggers: [{{id: a, use: webhook, with: {{path: '{path}', verify: none}}}}]\n{LAST}"
+    assert loaded(text).problems == ()

@@ -71,8 +71,10 @@ class Webhook(TriggerInputs):
             raise ValueError("`.` and `..` are no parts of a path; take them out")
         try:
             compile_route(path)
-        except (ValueError, AssertionError) as error:  # a name that is there twice; a kind of parameter that is none
-            raise ValueError(f"{error}; write each part that varies as {{name}}, with a name of its own") from None
+        except ValueError:
+            raise ValueError("two parts of it have the same name; give each {name} a name of its own") from None
+        except AssertionError:
+            raise ValueError("a part has a kind that is not known; write each part that varies as {name}") from None
         return path
 
     @field_validator("cors")

@@ -21,6 +21,7 @@ from triggers.webhooks.signature import check_signature, check_time, check_token
 IDENTITY_LIMIT = 200
 """Characters of an id or type; a longer one is known by its hash."""
 
+_EXAMPLE = "write for example 'verify: {preset: github, secret: \"{{ secrets.NAME }}\"}'"
 VERIFY_KEYS = frozenset({"preset", "scheme", "secret", "verify_token"})
 """What may stand in any `verify`; the rest are options of a generic preset."""
 
@@ -97,7 +98,7 @@ class Verifier:
 def _scheme_of(verify: dict[str, JSON]) -> Scheme:
     options = {name: value for name, value in verify.items() if name not in VERIFY_KEYS}
     if ("preset" in verify) == ("scheme" in verify):
-        raise ValueError("verify: name either a `preset` or a `scheme`")
+        raise ValueError(f"verify: name either a `preset` or a `scheme`; {_EXAMPLE}")
     if "preset" in verify:
         return named_scheme(verify["preset"], options, "verify")
     if options:
