@@ -20,7 +20,7 @@ from connectors.pool import TOTAL_LIMIT, Limits
 from connectors.proxy import Proxy
 from connectors.request import Header, Request, Timeouts
 from connectors.transport import Transport
-from connectors.url import MalformedURL, Params, add_params, parse_url
+from connectors.url import MalformedURL, Params, add_params, encode_params, parse_url
 from durable import __version__, values
 from durable.action import ActionError, Context
 from durable.turns import take_turn
@@ -215,7 +215,7 @@ def _body(content: bytes | None, json: "JSON | UnsetType", form: Params | None) 
             raise invalid(f"the body cannot be sent: {error}") from error
     if form is not None:
         try:
-            return _Body(str(httpx.QueryParams(form)).encode(), _FORM)
+            return _Body(encode_params(form).encode(), _FORM)
         except (UnicodeError, TypeError) as error:
             raise invalid(f"the form cannot be sent: {error}") from None
     return _Body()

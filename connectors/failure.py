@@ -49,6 +49,18 @@ def of_transport(error: httpx.TransportError, where: str) -> ActionError:
             return ActionError(f"{where}: {error}", error_class="network", code="answer_lost", ending="unknown")
 
 
+def of_redirected(error: ActionError, where: str) -> ActionError:
+    """What a request failed with that follows a redirect of another; its address stands in no file."""
+    return ActionError(
+        f"{error.message} ({where} redirects there)",
+        error_class=error.error_class,
+        code=error.code,
+        ending=error.ending,
+        retry_after=error.retry_after,
+        details=error.details,
+    )
+
+
 def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
     """An answer that is a refusal: its status is the code, and its body, of which the history keeps the beginning, the
     details. `reason` is why a redirect was not followed, or why the rest of the answer is not known."""

@@ -263,9 +263,12 @@ async def _redirected(
         except RedirectRefused as refused:
             raise failure.of_answer(answer, where(method, parse_url(target.url)), str(refused)) from None
         visited.add(identify(parse_url(hop.url)))
-        base_url = hop.base_url
+        base_url, before = hop.base_url, target
         target = target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}})
-        answer = await _sent(client, context, method, target)
+        try:
+            answer = await _sent(client, context, method, target)
+        except ActionError as error:
+            raise failure.of_redirected(error, where(method, parse_url(before.url))) from error
     return answer, target
 
 

@@ -6,13 +6,15 @@
 backslashes and percent signs into a host. No message repeats a part of the URL, which may hold what is secret.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import httpx
+import msgspec
 
 from durable.action import LiteralError
 
@@ -75,11 +77,24 @@ def add_params(text: str, params: Params) -> str:
     Raises `TypeError` or `UnicodeError` for a value that cannot be one.
     """
     text = text.partition("#")[0]
-    added = str(httpx.QueryParams(params))
+    added = encode_params(params)
     if not added:
         return text
     mark = "" if text.endswith(("?", "&")) and "?" in text else "&" if "?" in text else "?"
     return f"{text}{mark}{added}"
+
+
+def encode_params(params: Params) -> str:
+    """Names and values as a query or a form has them; raises `TypeError` or `UnicodeError` for a value that cannot be
+    one."""
+    return str(httpx.QueryParams({name: _write_scalars(value) for name, value in params.items()}))
+
+
+def _write_scalars(value: Scalar | Sequence[Scalar]) -> Scalar | Sequence[Scalar]:
+    """Numbers as they stand inside a text: `1e20`, which Python writes as `1e+20`."""
+    if isinstance(value, float) and math.isfinite(value):
+        return msgspec.json.encode(value).decode()
+    return [cast(Scalar, _write_scalars(each)) for each in value] if isinstance(value, list | tuple) else value
 
 
 def split_url(text: str) -> tuple[str | None, str | None, str]:

@@ -76,6 +76,15 @@ async def test_parameters_are_added_to_a_query(client: HttpClient, context: Cont
         assert server.requests[0].line == "GET /p?a=1&b=x+y&c=true&c= HTTP/1.1"
 
 
+async def test_a_number_is_written_in_a_query_and_a_form_as_inside_a_text(client: HttpClient, context: Context) -> None:
+    numbers: dict[str, float | list[float]] = {"a": 1e20, "b": [0.1, 1e-7, 2], "c": 10**20}
+    async with serve(answering(OK)) as server:
+        await client.send(context, "POST", server.url, params=numbers, form=numbers)
+        written = "a=1e20&b=0.1&b=1e-7&b=2&c=100000000000000000000"
+        assert server.requests[0].line == f"POST /?{written} HTTP/1.1"
+        assert server.requests[0].body.decode() == written
+
+
 async def test_a_cookie_of_one_answer_is_not_sent_in_the_next_call(client: HttpClient, context: Context) -> None:
     async with serve(answering(answer(b"", "Set-Cookie: session=of-another-run; Path=/"))) as server:
         await client.send(context, "GET", server.url)

@@ -283,6 +283,8 @@ async def test_a_redirect_to_a_forbidden_address_is_refused_before_sending(conte
             await perform(context, "get", url=server.url, redirects="without_credentials")
         error = caught.value
         assert (error.error_class, error.code, error.ending) == ("invalid", "egress_refused", "not_sent")
+        assert str(error).startswith("GET http://169.254.169.254: 169.254.169.254 is")
+        assert str(error).endswith(f" (GET {server.url} redirects there)")
 
 
 @pytest.mark.parametrize(
