@@ -370,6 +370,7 @@ class Protocol(HttpToolsProtocol):
         is_begun = cycle is not None and not cycle.response_complete
         if is_begun:
             cycle.disconnected = True
+            cycle.waiting_for_100_continue = False  # an application that begins to read now would write behind the end
             cycle.message_event.set()
         if not self.transport.is_closing() and not (is_begun and cycle.response_started):
             log.warning("a request from %s was refused: %s", self.client[0] if self.client else "?", detail)

@@ -99,6 +99,16 @@ async def test_it_makes_no_difference_at_which_byte_a_request_is_cut(request_: b
         assert server.seen[client] == whole
 
 
+@pytest.mark.parametrize("body", [b"transfer-encoding: chunked\r\n\r\nZZ\r\n", b"content-length: 9\r\n\r\n"])
+async def test_a_refused_request_that_expects_100_continue_gets_one_answer_and_no_traceback(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with recording() as server:
+        answers, _ = await exchange(server.port, [post(b"expect: 100-continue", body=body)])
+    assert [each.status for each in answers] == [400]
+    assert not [each for each in caplog.records if each.name.startswith("uvicorn")]
+
+
 async def test_a_trailer_is_no_header() -> None:
     async with recording() as server:
         await exchange(server.port, [SERVED["with extensions of chunks and trailers"]])
