@@ -117,15 +117,15 @@ class HttpClient:
             try:
                 return await self._answer(exchange, context)
             except (TooLarge, Undecodable, MalformedAnswer) as error:
-                raise _unreadable(error, exchange, request) from None
+                raise _explain_unreadable(error, exchange, request) from None
             except httpx.TransportError as error:
                 if exchange.status < 300:
                     raise
-                raise _unreadable(error, exchange, request) from None
+                raise _explain_unreadable(error, exchange, request) from None
             finally:
                 await exchange.aclose()
         except MalformedAnswer as error:
-            raise _malformed(error, request) from None
+            raise _explain_malformed(error, request) from None
         except httpx.TransportError as error:
             raise failure.of_transport(error, where(request.method, request.url)) from error
 
@@ -226,7 +226,7 @@ def invalid(message: str) -> ActionError:
     return ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
 
 
-def _unreadable(error: Exception, exchange: Exchange, request: Request) -> ActionError:
+def _explain_unreadable(error: Exception, exchange: Exchange, request: Request) -> ActionError:
     """The service has answered; only what it said is lost. What its status says decides whether to ask again."""
     headers, repeated = merge_headers(exchange.headers)
     answer = Answer(exchange.status, headers, b"", repeated)
@@ -248,7 +248,7 @@ def _unreadable(error: Exception, exchange: Exchange, request: Request) -> Actio
     )
 
 
-def _malformed(error: MalformedAnswer, request: Request) -> ActionError:
+def _explain_malformed(error: MalformedAnswer, request: Request) -> ActionError:
     """The service has answered, so the request is not repeated, unless the status asks for that."""
     at = where(request.method, request.url)
     if error.status is not None and error.status >= 300:

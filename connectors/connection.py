@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
         except httpx.RemoteProtocolError as error:
             exchange.fail(error)
         if self._unread > HEAD_LIMIT:
-            exchange.fail(self._malformed(OVERLONG))
+            exchange.fail(self._explain_malformed(OVERLONG))
         self._settle(exchange)
 
     def eof_received(self) -> None:
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.fail(self._lost(exchange, exc))
+            exchange.fail(self._explain_loss(exchange, exc))
             exchange.wake()
         self._owner.lost(self)
 
@@ -261,14 +261,14 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, why: str) -> NoReturn:
         """Stop llhttp. An answer that was whole before stays whole."""
-        self._current().fail(self._malformed(why))
+        self._current().fail(self._explain_malformed(why))
         raise httptools.HttpParserError(why)
 
-    def _malformed(self, why: str) -> httpx.RemoteProtocolError:
+    def _explain_malformed(self, why: str) -> httpx.RemoteProtocolError:
         exchange = self._current()
         return MalformedAnswer(why, exchange.status) if exchange.has_head else refusal(why, self._received)
 
-    def _lost(self, exchange: Exchange, reason: Exception | None) -> httpx.TransportError:
+    def _explain_loss(self, exchange: Exchange, reason: Exception | None) -> httpx.TransportError:
         """What is known of an answer that the connection did not live to bring: the status of a refusal is enough."""
         status = None if exchange.has_head else read_status(self._received)
         if status is not None and status >= 300:
@@ -286,7 +286,7 @@ class Connection(asyncio.Protocol):
             exchange.is_complete = True
             return
         if self._has_body_begun:
-            exchange.fail(self._malformed(why))
+            exchange.fail(self._explain_malformed(why))
             return
         exchange.headers.clear()
         self._lenient = LenientReader(

@@ -96,13 +96,13 @@ class Egress:
 
     def names_network_of(self, address: Address) -> bool:
         """Whether one of the networks has the address."""
-        meant = _unwrapped(address)
+        meant = _unwrap(address)
         return any(_is_within(network, address) or _is_within(network, meant) for network in self.networks)
 
     def _reason_against(self, address: Address) -> str | None:
         if self.names_network_of(address):
             return None
-        meant = _unwrapped(address)
+        meant = _unwrap(address)
         for network, reason in _REFUSED:
             if _is_within(network, meant):
                 return reason
@@ -133,7 +133,7 @@ async def system_resolver(host: str, port: int) -> Sequence[Address]:
     return [ip_address(address[0]) for *_, address in found]
 
 
-def _unwrapped(address: Address) -> Address:
+def _unwrap(address: Address) -> Address:
     """The IPv4 address that an IPv6 one stands for, where the network would translate it."""
     if isinstance(address, IPv4Address):
         return address

@@ -89,7 +89,7 @@ class HttpConnection(Inputs):
             raise ValueError("each request has an Idempotency-Key of its own; remove it")
         return headers
 
-    def applied(self, target: "Target") -> "Target":
+    def apply_to(self, target: "Target") -> "Target":
         """The target with what is added here; raises `ActionError` if it leads away from here."""
         url = join(self.base_url, target.url)
         own, said = {name.lower() for name in target.headers}, parse_url(url).params
@@ -196,61 +196,61 @@ def _find_address(url: str) -> str:
 @action("get", input=Target, output=Reply, target=find_origin)
 async def get(context: Context, input: Target) -> Reply:
     """Read something with a GET request."""
-    return await _performed(context, "GET", input)
+    return await _perform(context, "GET", input)
 
 
 @action("post", input=Message, output=Reply, target=find_origin)
 async def post(context: Context, input: Message) -> Reply:
     """Send something with a POST request."""
-    return await _performed(context, "POST", input)
+    return await _perform(context, "POST", input)
 
 
 @action("put", input=Message, output=Reply, target=find_origin)
 async def put(context: Context, input: Message) -> Reply:
     """Store something with a PUT request."""
-    return await _performed(context, "PUT", input)
+    return await _perform(context, "PUT", input)
 
 
 @action("patch", input=Message, output=Reply, target=find_origin)
 async def patch(context: Context, input: Message) -> Reply:
     """Change something with a PATCH request."""
-    return await _performed(context, "PATCH", input)
+    return await _perform(context, "PATCH", input)
 
 
 @action("delete", input=Message, output=Reply, target=find_origin)
 async def delete(context: Context, input: Message) -> Reply:
     """Remove something with a DELETE request."""
-    return await _performed(context, "DELETE", input)
+    return await _perform(context, "DELETE", input)
 
 
 @action("request", input=AnyMessage, output=Reply, target=find_origin)
 async def request(context: Context, input: AnyMessage) -> Reply:
     """Send a request with any method."""
-    return await _performed(context, input.method, input)
+    return await _perform(context, input.method, input)
 
 
 CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch, delete, request), HttpConnection)
 
 
-async def _performed(context: Context, method: str, target: Target) -> Reply:
-    target = _keyed(context, method, _aimed(target, context.connection))
+async def _perform(context: Context, method: str, target: Target) -> Reply:
+    target = _add_key(context, method, _resolve_url(target, context.connection))
     client = context.resource(HttpClient)
-    answer = await _sent(client, context, method, target)
+    answer = await _send(client, context, method, target)
     if not _is_expected(answer, method, target):
         if is_redirect(answer):
-            answer, target = await _redirected(client, context, method, target, answer)
+            answer, target = await _follow_redirects(client, context, method, target, answer)
         if not _is_expected(answer, method, target):
             raise failure.of_answer(answer, where(method, parse_url(target.url)))
     context.stop_timeout()
     if len(answer.body) <= LARGE:
-        return _reply(context, answer)
+        return _make_reply(context, answer)
     await take_turn()
-    reply = _reply(context, answer)
+    reply = _make_reply(context, answer)
     await take_turn()
     return reply
 
 
-async def _redirected(
+async def _follow_redirects(
     client: HttpClient, context: Context, method: str, target: Target, answer: Answer
 ) -> tuple[Answer, Target]:
     """Follow redirects to an answer that is none, and where it came from; raises `ActionError`."""
@@ -266,7 +266,7 @@ async def _redirected(
         base_url, before = hop.base_url, target
         target = target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}})
         try:
-            answer = await _sent(client, context, method, target)
+            answer = await _send(client, context, method, target)
         except ActionError as error:
             raise failure.of_redirected(error, where(method, parse_url(before.url))) from error
     return answer, target
@@ -280,7 +280,7 @@ def _is_expected(answer: Answer, method: str, target: Target) -> bool:
     return answer.is_success
 
 
-def _keyed(context: Context, method: str, target: Target) -> Target:
+def _add_key(context: Context, method: str, target: Target) -> Target:
     """The target with its idempotency key, which a redirect keeps: it is the same effect, asked for again."""
     if target.redirects == "refuse" or method not in UNSAFE or names_a_key(target.headers):
         return target
@@ -291,15 +291,15 @@ def _whole_url(target: Target) -> httpx.URL:
     return parse_url(add_params(target.url, target.params))
 
 
-def _aimed(target: Target, connection: BaseModel | None) -> Target:
+def _resolve_url(target: Target, connection: BaseModel | None) -> Target:
     if isinstance(connection, HttpConnection):
-        return connection.applied(target)
+        return connection.apply_to(target)
     if not is_absolute(target.url):
         raise invalid(find_problem(target.url) or RELATIVE)
     return target
 
 
-async def _sent(client: HttpClient, context: Context, method: str, target: Target) -> Answer:
+async def _send(client: HttpClient, context: Context, method: str, target: Target) -> Answer:
     if not isinstance(target, Message):
         return await client.send(context, method, target.url, headers=target.headers, params=target.params)
     return await client.send(
@@ -314,18 +314,18 @@ async def _sent(client: HttpClient, context: Context, method: str, target: Targe
     )
 
 
-def _reply(context: Context, answer: Answer) -> Reply:
+def _make_reply(context: Context, answer: Answer) -> Reply:
     """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
-    body, encoding = _body(context, answer)
+    body, encoding = _read_body(context, answer)
     return Reply(status=answer.status, headers={**answer.headers, **answer.repeated}, body=body, body_encoding=encoding)
 
 
-def _body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
+def _read_body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
     if not answer.body:
         return None, "empty"
     if answer.is_json:
         try:
-            return _shallow(answer), "json"
+            return _read_json(answer), "json"
         except NotJSON as error:
             context.log.warning("an answer says that it is JSON and is kept as text: %s", error)
     try:
@@ -336,7 +336,7 @@ def _body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
     return base64.b64encode(answer.body).decode("ascii"), "base64"
 
 
-def _shallow(answer: Answer) -> JSON:
+def _read_json(answer: Answer) -> JSON:
     """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, nobody needs to look."""
     body = answer.json()
     is_perhaps_deep = answer.body.count(b"[") + answer.body.count(b"{") > LEVEL_LIMIT

@@ -31,7 +31,7 @@ def inflate(body: bytes, encoded: Sequence[str], limit: int) -> bytes:
     if len(encoded) > _CODINGS_LIMIT:
         raise Undecodable(f"{len(encoded)} content codings, one over the other")
     for coding in reversed(encoded):
-        body = _decoded(body, coding, limit)
+        body = _decode(body, coding, limit)
     return body
 
 
@@ -42,7 +42,7 @@ def _window(body: bytes, coding: str) -> int:
     return _ZLIB if body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0 else _RAW
 
 
-def _decoded(body: bytes, coding: str, limit: int) -> bytes:
+def _decode(body: bytes, coding: str, limit: int) -> bytes:
     """A gzip body may have several members, one after the other; what follows the last (padding) is ignored."""
     window = _window(body, coding)
     parts: list[bytes] = []

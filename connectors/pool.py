@@ -71,12 +71,12 @@ class Pool:
         )
         lane.users += 1
         try:
-            await self._permit(lane, timeouts.pool, waiting)
+            await self._take_permit(lane, timeouts.pool, waiting)
         except BaseException:
             self._leave(lane)
             raise
         try:
-            connection = self._kept(lane) or await self._connected(lane, timeouts.connect)
+            connection = self._find_idle(lane) or await self._connect(lane, timeouts.connect)
         except BaseException:
             self._release(lane)
             raise
@@ -115,16 +115,16 @@ class Pool:
 
     # -- permits ------------------------------------------------------------------------------------------------
 
-    async def _permit(self, lane: _Lane, wait: float | None, waiting: Waiting) -> None:
+    async def _take_permit(self, lane: _Lane, wait: float | None, waiting: Waiting) -> None:
         if lane.permits.free and self._permits.free:  # no wait, no timer
             lane.permits.free -= 1
             self._permits.free -= 1
         else:
             with waiting(f"a connection to {lane.origin.address}"):
-                await self._turn(lane, wait)
+                await self._wait_for_turn(lane, wait)
         self._permitted += 1
 
-    async def _turn(self, lane: _Lane, wait: float | None) -> None:
+    async def _wait_for_turn(self, lane: _Lane, wait: float | None) -> None:
         try:
             async with asyncio.timeout(wait):
                 await lane.permits.acquire()
@@ -149,7 +149,7 @@ class Pool:
 
     # -- connections --------------------------------------------------------------------------------------------
 
-    def _kept(self, lane: _Lane) -> Connection | None:
+    def _find_idle(self, lane: _Lane) -> Connection | None:
         """The connection that was used last, so that those too many grow old."""
         while lane.idle:
             connection, _ = lane.idle.popitem()
@@ -159,7 +159,7 @@ class Pool:
             connection.abort()
         return None
 
-    async def _connected(self, lane: _Lane, timeout: float | None) -> Connection:
+    async def _connect(self, lane: _Lane, timeout: float | None) -> Connection:
         """A new connection. Whatever fails here, nothing was sent."""
         if self._permitted + len(self._idle) > self._limits.total:
             self._retire(next(iter(self._idle)))

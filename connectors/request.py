@@ -42,7 +42,7 @@ class Request(NamedTuple):
     before_sending: Callable[[], None]
     waiting: Waiting = nullcontext
 
-    def encoded(self, *, is_absolute: bool = False, more: Sequence[Header] = ()) -> bytes:
+    def encode(self, *, is_absolute: bool = False, more: Sequence[Header] = ()) -> bytes:
         """The message; raises `httpx.LocalProtocolError` for what would not stay one request.
 
         For a proxy it `is_absolute` in its first line, and has `more` headers.

@@ -42,9 +42,9 @@ class Transport(httpx.AsyncBaseTransport):
         """Send a request and return once the head of its answer is there; raises `httpx.TransportError`."""
         origin = Origin.of(request.url)
         if self._proxy and origin.scheme == "http" and self._proxy.serves(origin):
-            message = request.encoded(is_absolute=True, more=self._proxy.headers())
+            message = request.encode(is_absolute=True, more=self._proxy.headers())
         else:
-            message = request.encoded()
+            message = request.encode()
         connection = await self._pool.lend(origin, request.timeouts, request.waiting)
         try:
             request.before_sending()

@@ -225,7 +225,7 @@ class Attempt:
                 output = await action.perform(self.context, self._input)
         except ActionError as error:
             timer.cancel()
-            return self._raised(await _redacted(error, redact))
+            return self._raised(await _redact_error(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
             return self._raised(_unknown(error, redact))
         finally:
@@ -263,7 +263,7 @@ class Attempt:
         return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
 
 
-async def _redacted(error: ActionError, redact: Redactor) -> ActionError:
+async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
     """The error without secrets. Its details are cut later: half a secret is not recognised any more."""
     try:
         check(error.details)
