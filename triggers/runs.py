@@ -89,7 +89,11 @@ def moment(at: int | None) -> str | None:
     """Milliseconds as ISO 8601 in UTC."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        found = datetime.fromtimestamp(at / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # of a damaged row: it must not hide the others
+        return None
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def row(run: RunRow) -> dict[str, JSON]:

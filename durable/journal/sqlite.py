@@ -7,10 +7,12 @@ explicitly: what the driver would begin by itself loses updates.
 import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection as CoreConnection
-from sqlalchemy import Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import Dialect, Engine, Integer, LargeBinary, NullPool, QueuePool, String, create_engine, event
 from sqlalchemy.dialects import sqlite
 
 from durable.journal.files import OpenFiles, create_private
@@ -104,9 +106,11 @@ class SQLite:
 
     def readers(self) -> Engine:
         """An engine that cannot write, and does not create the file."""
-        return create_engine(
+        engine = create_engine(
             "sqlite://", creator=self._reader, poolclass=QueuePool, pool_size=8, isolation_level="AUTOCOMMIT"
         )
+        engine.dialect.colspecs = {**engine.dialect.colspecs, **_READABLE}
+        return engine
 
     def fault(self, error: Exception) -> Fault:
         if isinstance(error, FilesReplaced):
@@ -148,6 +152,46 @@ class SQLite:
         )
         connection.execute("PRAGMA query_only=ON")
         return connection
+
+
+# SQLite keeps in a column whatever was written there. A value of another kind, which only damage or somebody else's
+# hand can bring about, is read as the nearest one of the column's kind: one row must not hide all others of its list.
+
+
+class _ReadableText(String):
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None]:
+        return _to_text
+
+
+class _ReadableNumber(Integer):
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], int | None]:
+        return _to_number
+
+
+class _ReadableBytes(LargeBinary):
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], bytes | None]:
+        return _to_bytes
+
+
+_READABLE: dict[type[Any], type[Any]] = {
+    String: _ReadableText,
+    Integer: _ReadableNumber,
+    LargeBinary: _ReadableBytes,
+}
+
+
+def _to_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _to_number(value: Any) -> int | None:
+    return value if value is None or isinstance(value, int) else 0
+
+
+def _to_bytes(value: Any) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else str(value).encode()
 
 
 def _begin_immediate(connection: CoreConnection) -> None:

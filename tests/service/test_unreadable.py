@@ -165,7 +165,9 @@ async def test_the_slot_of_an_unreadable_run_that_was_cancelled_is_free(tmp_path
         await until_status(service, queued, "waiting")
 
 
-@pytest.mark.parametrize("harm", ["delete from payloads", "update payloads set data = x'22616122'"])
+@pytest.mark.parametrize(
+    "harm", ["delete from payloads", "update payloads set data = x'22616122'", "update payloads set data = 5"]
+)
 async def test_a_run_whose_large_value_is_lost_is_paused_when_it_needs_it(tmp_path: Path, harm: str) -> None:
     async with running(tmp_path, PIPELINES) as service:
         run = await begin(service, "ask", text=LARGE)
@@ -198,6 +200,14 @@ async def test_a_run_whose_large_value_is_lost_is_paused_when_it_needs_it(tmp_pa
         ("update schedules set waiting = x'ff'", "/api/schedules"),
         ("update schedules set reason = cast(x'ff' as text)", "/api/schedules"),
         ("update api_keys set name = cast(x'ff' as text)", "/api/keys"),
+        ("update runs set pipeline = x'ff'", "/api/runs"),
+        ("update runs set event = x'ff', trigger = x'ff', reason = x'ff'", "/api/runs"),
+        ("update runs set created_at = 'yesterday'", "/api/runs"),
+        ("update runs set created_at = 9223372036854775807, finished_at = x'ff'", "/api/runs"),
+        ("update runs set id = x'ff' where id = (select min(id) from runs)", "/api/runs"),
+        ("update deliveries set id = x'ff', at = 'then', size = x''", "/api/deliveries"),
+        ("update schedules set fire = 'then', skipped = x'ff'", "/api/schedules"),
+        ("update api_keys set name = x'ff', created_at = 'then'", "/api/keys"),
     ],
 )
 async def test_a_damaged_row_does_not_hide_the_others_of_its_list(tmp_path: Path, harm: str, path: str) -> None:
