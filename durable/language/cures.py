@@ -47,6 +47,12 @@ KEYS: Mapping[str, str] = {
     **dict.fromkeys(("retry.max", "retry.count", "retry.times", "retry.limit", "retry.tries"), _ATTEMPTS),
     **dict.fromkeys(("retry.delay", "retry.wait", "retry.interval", "retry.initial_delay"), _FIRST_DELAY),
     **dict.fromkeys(("retry.type", "retry.strategy", "retry.backoff", "retry.jitter"), _DELAYS),
+    **dict.fromkeys(("concurrency.group", "concurrency.name"), "did you mean 'key'"),
+    **dict.fromkeys(("concurrency.max", "concurrency.max_runs", "concurrency.max_parallel"), "did you mean 'limit'"),
+    **dict.fromkeys(
+        ("concurrency.cancel-in-progress", "concurrency.behavior", "concurrency.strategy"),
+        "did you mean 'overflow', for example 'overflow: cancel_oldest'",
+    ),
     **dict.fromkeys(("retry.on", "retry.when", "retry.if"), "did you mean 'errors', for example 'errors: [network]'"),
 }
 """Hints for keys that no part of a pipeline has, or that part has not; `retry.x` is one for `x` under `retry`."""

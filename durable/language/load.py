@@ -23,6 +23,7 @@ from durable.language.problem import Problem, quoted
 from durable.language.spots import spots
 from durable.language.texts import Texts
 from durable.language.tree import Mapped, every_step, listed, mapped
+from durable.retry import Policy
 from durable.values import JSON
 
 __all__ = ["Catalogue", "Loaded", "load"]
@@ -153,6 +154,7 @@ class _Checking:
     def _delays(self) -> None:
         """A step's delays beside those of `defaults` have to be in order as well."""
         default = mapped(mapped(self.data.get("defaults")).get("retry"))
+        self._doubt_delay(default, default, ("defaults", "retry"))
         for step, pointer in _steps(self.data):
             own = mapped(step.get("retry"))
             shortest, longest = (_duration({**default, **own}.get(key)) for key in ("min_delay", "max_delay"))
@@ -162,6 +164,14 @@ class _Checking:
                 word = "longer" if own_key == "min_delay" else "shorter"
                 what = f"'{own_key}' is {word} than the '{other}' of 'defaults', which is {default.get(other)}"
                 self.findings.add((*pointer, "retry", own_key), what, f"give '{other}' here as well")
+            self._doubt_delay(own, {**default, **own}, (*pointer, "retry"))
+
+    def _doubt_delay(self, own: Mapped, policy: Mapped, pointer: Pointer) -> None:
+        """A first delay that is longer than the longest one where nobody gives that."""
+        shortest = _duration(own.get("min_delay"))
+        if "max_delay" not in policy and shortest is not None and shortest > Policy().max_delay:
+            what = "'min_delay' is longer than 'max_delay', which is 5m where it is not given"
+            self.findings.add((*pointer, "min_delay"), what, "give 'max_delay' here as well", severity="warning")
 
     def _filled(self) -> None:
         check_filled(self.data, (), self.findings)

@@ -63,9 +63,23 @@ def _explained(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
     if "retrieving it failed" in error.message:
         return "the schema refers to another, and none is fetched", "write it out here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
-        return f"{quoted(error.instance)} is no type", suggestion(error.instance, _TYPES) or _SCHEMA_HELP
+        meant = _FOREIGN_TYPES.get(error.instance.lower())
+        cure = f"did you mean {quoted(meant)}" if meant else suggestion(error.instance, _TYPES) or _SCHEMA_HELP
+        return f"{quoted(error.instance)} is no type", cure
+    if error.instance_path[-1:] == ["required"] and isinstance(error.instance, bool):
+        cure = "an input without a 'default' has to be given, and one with it need not; remove this"
+        return "'required' is a list of the names of an object's properties", cure
     return f"this is no JSON Schema: {short(error.message)}", _SCHEMA_HELP
 
 
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+_FOREIGN_TYPES = {
+    **dict.fromkeys(("date", "datetime", "email", "file", "str", "text", "uri", "url", "uuid", "varchar"), "string"),
+    **dict.fromkeys(("dict", "hash", "json", "map", "mapping"), "object"),
+    **dict.fromkeys(("list", "set", "tuple"), "array"),
+    **dict.fromkeys(("decimal", "double", "float"), "number"),
+    **dict.fromkeys(("int", "long"), "integer"),
+    **dict.fromkeys(("bool", "checkbox"), "boolean"),
+}
+"""What other languages call the types."""
 _SCHEMA_HELP = "see json-schema.org, draft 2020-12"

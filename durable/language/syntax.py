@@ -210,6 +210,10 @@ def _colon(stop: _Stop) -> Fault | None:
     if fault:
         return fault
     column = len(line) - len(line.lstrip()) + 1
+    if "\u00a0" in line[: column - 1]:
+        return Fault(stop.here[0], 1, "a no-break space cannot indent YAML", "use plain spaces, two for each level")
+    if item := re.match(r" *-(?=[^\s-])", line):
+        return Fault(stop.here[0], item.end(), "there is no blank after the '-'", "write '- ' before the item")
     return Fault(
         stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
     )

@@ -56,6 +56,8 @@ WELL_KNOWN_MISTAKES = [
     ("a: {b: 1\nc: 2", 1, 4, "the '{' that begins here has no end", "close it with '}'"),
     ("title: Hello: world", 1, 8, "a text with ': ' in it", 'quote it: "Hello: world"'),
     ("a: 1\n b: 2", 2, 2, "a key cannot stand here", "align this line"),
+    ("a:\n  -{b: c: d}", 2, 3, "there is no blank after the '-'", "write '- ' before the item"),
+    ("a:\n\u00a0 - {b: c, d: e}", 2, 1, "a no-break space cannot indent YAML", "use plain spaces"),
     ("a: 'it's'", 1, 8, "the value has ended", "quote the whole value"),
     ("a:\n  - b\n c: d", 3, 2, "fits none of the levels", "align it"),
     ("a: - b", 1, 4, "a list cannot begin here", "a line of its own"),

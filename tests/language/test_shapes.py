@@ -61,6 +61,21 @@ def _step(text: str) -> str:
         ("triggers: [{id: a, type: webhook}]\n" + LAST, "1:20", "unknown key 'type'; did you mean 'use'"),
         ("nodes: []\n" + LAST, "1:1", "unknown key 'nodes'; did you mean 'steps'"),
         ("dag_id: a\n" + LAST, "1:1", "unknown key 'dag_id'; did you mean 'id'"),
+        ("concurrency: {group: x}\n" + LAST, "1:15", "unknown key 'group'; did you mean 'key'"),
+        ("concurrency: {cancel-in-progress: true}\n" + LAST, "1:15", "did you mean 'overflow', for example 'overflow"),
+        (
+            "inputs: {a: {type: string, required: true}}\n" + LAST,
+            "1:38",
+            "an input without a 'default' has to be given",
+        ),
+        ("inputs: {a: {type: text}}\n" + LAST, "1:20", "'text' is no type; did you mean 'string'"),
+        ("inputs: {a: {type: float}}\n" + LAST, "1:20", "'float' is no type; did you mean 'number'"),
+        (
+            _step("{id: a, use: flow.stop, retry: {min_delay: 10m}}"),
+            "2:48",
+            "'min_delay' is longer than 'max_delay', which is 5m where it is not given; give 'max_delay' here as well",
+        ),
+        ("defaults: {retry: {min_delay: 1h}}\n" + LAST, "1:31", "which is 5m where it is not given; give 'max_delay'"),
         ("steps: []\n", "1:8", "'steps' is empty; write for example 'steps: [{id: note, use: log.write, with: "),
     ],
 )
