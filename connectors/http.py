@@ -32,6 +32,7 @@ from durable.turns import take_turn
 from durable.values import JSON, NESTING_LIMIT, NotJSON, is_deeper
 
 Parameter: TypeAlias = Secret | int | float | bool | None
+Status: TypeAlias = Annotated[int, Field(ge=200, le=999)]
 BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
 
 
@@ -113,7 +114,9 @@ class Target(Inputs):
         default_factory=dict, description="Added to the URL's query; a list repeats its name"
     )
     headers: Headers = Field(default_factory=dict, description="Request headers by name, sent in UTF-8")
-    expect: list[int] | None = Field(default=None, description="The statuses that are a success; if absent, all 2xx")
+    expect: list[Status] | None = Field(
+        default=None, min_length=1, description="The statuses that are a success; if absent, all 2xx"
+    )
     redirects: Choice = Field(
         default="refuse",
         description="What a redirect does: `refuse` fails the step; `same_origin` follows it on the same scheme, host "

@@ -75,6 +75,10 @@ async def test_a_body_is_sent_as_it_was_given(
         {"jsn": 1},
         {"headers": {"x": 1}},
         {"params": {"x": {"y": 1}}},
+        {"expect": []},
+        {"expect": [20]},
+        {"expect": [100]},
+        {"expect": [2000]},
     ],
 )
 def test_inputs_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
