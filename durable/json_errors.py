@@ -12,6 +12,7 @@ _NOT_JSON = (
     (re.compile(rb"(True|False|None|undefined|nil|NULL)\b"), "JSON writes true, false and null"),
     (re.compile(rb"//|/\*|#"), "JSON has no comments"),
     (re.compile(rb"'"), "JSON's quotes are double quotes"),
+    (re.compile(rb"\xe2\x80[\x98-\x9f]"), "JSON's quotes are straight double quotes"),
     (re.compile(rb"\+[0-9]|\.[0-9]"), "a number of JSON begins with a digit or a minus"),
     (re.compile(rb"<"), "this looks like XML or HTML"),
 )
@@ -66,7 +67,12 @@ def _unended(data: bytes, reason: str) -> str:
 
 def _malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
     what = _BYTE.sub("", reason).removeprefix("JSON is malformed: ")
+    if is_followed := what == "trailing characters":
+        at -= 1  # msgspec names the byte behind the first of them
     where = f"byte {at}" + _line(data, at)
+    if is_followed:
+        cure = "send one value; several, one in each line, are application/x-ndjson"
+        return f"something follows its end at {where}: {_shown(data, at)}; {cure}"
     byte = data[at : at + 1]
     if byte and byte < b" " and what == "invalid character":
         code = byte[0]

@@ -214,7 +214,7 @@ async def test_a_stopping_service_lets_nobody_wait(tmp_path: Path) -> None:
         ({"inputs": {"n": "x"}}, "inputs.n"),
         ({"inputs": {"m": 1}}, "inputs.m"),
         ({"idempotency_key": "x"}, "`idempotency_key`"),
-        ([], "the body is a JSON object"),
+        ([], "the body must be a JSON object, not a list; send {} where there is nothing to say"),
     ],
 )
 async def test_an_ill_typed_start_is_422_and_names_the_key(tmp_path: Path, body: object, said: str) -> None:

@@ -50,7 +50,8 @@ def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Ask
 def read_body_of(model: type[Model], given: object) -> Model:
     """A body by its model."""
     if not isinstance(given, dict):
-        raise Problem(422, "the body is a JSON object")
+        found = "null" if given is None else "a list" if isinstance(given, list) else "a single value"
+        raise Problem(422, f"the body must be a JSON object, not {found}; send {{}} where there is nothing to say")
     return _read(model, given, [info.alias or name for name, info in model.model_fields.items()])
 
 
