@@ -120,7 +120,8 @@ class HttpClient:
                 raise _explain_unreadable(error, exchange, request) from None
             except httpx.TransportError as error:
                 if exchange.status < 300:
-                    raise
+                    at = f"{where(request.method, request.url)} answered {exchange.status}"
+                    raise failure.of_transport(error, at) from error
                 raise _explain_unreadable(error, exchange, request) from None
             finally:
                 await exchange.aclose()

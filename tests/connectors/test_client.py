@@ -141,13 +141,15 @@ async def test_a_lost_answer_is_unknown(client: HttpClient, context: Context) ->
         assert len(server.requests) == 1
 
 
-async def test_a_lost_body_is_unknown(client: HttpClient, context: Context) -> None:
+async def test_a_lost_body_is_unknown_and_its_status_is_said(client: HttpClient, context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 
     async with serve(behave) as server:
-        assert outcome(await failure(client, context, server.url)) == ("network", "answer_lost", "unknown")
+        error = await failure(client, context, server.url)
+        assert outcome(error) == ("network", "answer_lost", "unknown")
+        assert f"{server.url} answered 200: the connection was closed before the answer was whole" in str(error)
 
 
 async def test_an_answer_that_does_not_come_is_unknown_and_one_that_cannot_is_not_sent(context: Context) -> None:
