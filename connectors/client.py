@@ -202,7 +202,7 @@ def _headers(url: httpx.URL, given: Mapping[str, str], key: str | None, body: _B
     try:
         fields = [(name.encode(), value.encode()) for name, value in given.items()]
     except UnicodeEncodeError:
-        raise invalid("a header holds a lone surrogate, which is no character") from None
+        raise invalid("a header contains a lone surrogate, which is not a character") from None
     return [*(field for field in added if field[0].lower() not in own), *fields]
 
 

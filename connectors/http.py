@@ -330,12 +330,12 @@ def _read_body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
         try:
             return _read_json(answer), "json"
         except NotJSON as error:
-            context.log.warning("an answer says that it is JSON and is kept as text: %s", error)
+            context.log.warning("the answer is declared as JSON but is kept as text: %s", error)
     try:
         return answer.read_text(), "text"
     except (Undecodable, UnknownCharset) as error:
         if answer.media_type.is_text:
-            context.log.warning("an answer says that it is text and is kept as base64: %s", error)
+            context.log.warning("the answer is declared as text but is kept as base64: %s", error)
     return base64.b64encode(answer.body).decode("ascii"), "base64"
 
 

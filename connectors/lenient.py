@@ -39,7 +39,7 @@ class MalformedAnswer(httpx.RemoteProtocolError):
     """An answer that is not proper HTTP; `status` is what its status line says, None where that cannot be read."""
 
     def __init__(self, reason: str, status: int | None) -> None:
-        super().__init__(f"the answer is not proper HTTP: {reason}")
+        super().__init__(f"the answer is not valid HTTP: {reason}")
         self.status = status
 
 
@@ -53,7 +53,7 @@ def refusal(reason: str, received: bytes) -> httpx.RemoteProtocolError:
     status = int(found[1]) if found else None
     is_interim = status is not None and status < 200 and status != 101
     if is_interim or len(head) < len(_HTTP) or not _is_http(head):
-        return httpx.RemoteProtocolError(f"the answer is not proper HTTP: {reason}")
+        return httpx.RemoteProtocolError(f"the answer is not valid HTTP: {reason}")
     return MalformedAnswer(reason, status)
 
 

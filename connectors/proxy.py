@@ -109,7 +109,7 @@ class Tunnel(asyncio.Protocol):
             return
         status = read_status(head)
         if status is None or rest:
-            self._fail(OSError("the proxy's answer to CONNECT is not proper HTTP"))
+            self._fail(OSError("the proxy's answer to CONNECT is not valid HTTP"))
         elif not 200 <= status < 300:
             self._fail(ProxyRefused(status))
         else:

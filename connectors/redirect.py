@@ -65,12 +65,12 @@ def follow(answer: Answer, hop: Hop, choice: Choice, visited: Collection[tuple[O
         raise RedirectRefused(f"after {answer.status} a {hop.method} would become a GET; change 'url'")
     here, there = parse_url(hop.url), _target(answer, hop.url)
     if len(visited) > HOP_LIMIT:
-        raise RedirectRefused(f"{HOP_LIMIT} redirects were followed already")
+        raise RedirectRefused(f"{HOP_LIMIT} redirects were followed, which is the limit")
     if identify(there) in visited:
-        raise RedirectRefused("it was there already, and redirects go round in a circle")
+        raise RedirectRefused("the redirects form a loop")
     if choice == "without_credentials":
         if here.scheme == "https" and there.scheme == "http":
-            raise RedirectRefused("it leads from https to http, where anybody can read along")
+            raise RedirectRefused("it leads from https to http, which is not encrypted")
         headers = {name: value for name, value in hop.headers.items() if name.lower() in _HARMLESS}
         return Hop(hop.method, str(there), headers)
     if Origin.of(here) != Origin.of(there):
@@ -86,15 +86,15 @@ def _target(answer: Answer, url: str) -> httpx.URL:
         raise RedirectRefused("it has several Locations, and so leads nowhere")
     [location] = locations
     if not location:
-        raise RedirectRefused("it has no Location, and so leads nowhere")
+        raise RedirectRefused("it has no Location header")
     if problem := find_problem(location):  # which `urljoin` would drop
-        raise RedirectRefused(f"its Location is no URL to follow: {problem}")
+        raise RedirectRefused(f"its Location is not a valid URL: {problem}")
     is_absolute = split_url(location)[0] is not None
     try:
         return parse_url((location if is_absolute else urljoin(url, location)).partition("#")[0])
     except ValueError as error:
         reason = str(error) if isinstance(error, MalformedURL) else "it is malformed"
-        raise RedirectRefused(f"its Location is no URL to follow: {reason}") from None
+        raise RedirectRefused(f"its Location is not a valid URL: {reason}") from None
 
 
 def _ensure_below(base_url: str, url: str) -> None:

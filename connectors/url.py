@@ -24,11 +24,11 @@ Params: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
 
 RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 NO_SCHEME = "the URL has no scheme; write https://…"
-USERINFO = "the URL holds a user or password; send an Authorization header, with the password as {{ secrets.NAME }}"
+USERINFO = "the URL contains a user or password; send an Authorization header, with the password as {{ secrets.NAME }}"
 
 _NO_HOST = "the URL has no host; write https://host/path, with two slashes"
-_BLANK = "the URL begins or ends with a blank; remove it"
-_BACKSLASH = "the URL has a backslash; write '/', or %5C where one is meant"
+_BLANK = "the URL begins or ends with white space; remove it"
+_BACKSLASH = "the URL has a backslash; write '/', or '%5C' for a backslash"
 _PORT = "the URL's port is not a number from 1 to 65535"
 _HOST = "the URL's host is not a host name or an IP address"
 
@@ -147,7 +147,7 @@ def ensure_authority(authority: str) -> None:
         zone = host.startswith("[")
         raise MalformedURL("the URL's IPv6 address names a zone, which is not supported" if zone else _HOST)
     if re.search(r"\s", host):
-        raise MalformedURL("the URL has a blank in its host; remove it")
+        raise MalformedURL("the URL has white space in its host; remove it")
     if host.startswith("["):
         _ensure_ipv6(host[1:-1])
 

@@ -8,12 +8,12 @@ _LONE_SURROGATE = re.compile(
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
 )
 _NOT_JSON = (
-    (re.compile(rb"[+-]?(nan|inf(inity)?)\b", re.IGNORECASE), "JSON has no such number; send null, or a text"),
-    (re.compile(rb"(True|False|None|undefined|nil|NULL)\b"), "JSON writes true, false and null"),
+    (re.compile(rb"[+-]?(nan|inf(inity)?)\b", re.IGNORECASE), "JSON has no such number; send null or a text"),
+    (re.compile(rb"(True|False|None|undefined|nil|NULL)\b"), "JSON spells these true, false and null"),
     (re.compile(rb"//|/\*|#"), "JSON has no comments"),
-    (re.compile(rb"'"), "JSON's quotes are double quotes"),
-    (re.compile(rb"\xe2\x80[\x98-\x9f]"), "JSON's quotes are straight double quotes"),
-    (re.compile(rb"\+[0-9]|\.[0-9]"), "a number of JSON begins with a digit or a minus"),
+    (re.compile(rb"'"), "JSON uses double quotes"),
+    (re.compile(rb"\xe2\x80[\x98-\x9f]"), "JSON uses straight double quotes"),
+    (re.compile(rb"\+[0-9]|\.[0-9]"), "a JSON number begins with a digit or a minus sign"),
     (re.compile(rb"<"), "this looks like XML or HTML"),
 )
 _EXCERPT = 20

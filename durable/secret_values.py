@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 _UNSEEN = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028\u2029\u2060\ufeff]")
-_PADDED = {" ": "a blank", "\t": "a tab", "\n": "a newline", "\r": "a carriage return"}
+_PADDED = {" ": "a space", "\t": "a tab", "\n": "a newline", "\r": "a carriage return"}
 
 
 def doubt_value(value: str) -> Iterator[str]:
@@ -19,10 +19,10 @@ def doubt_value(value: str) -> Iterator[str]:
     if value[1:] and value[-1] in _PADDED:
         yield f"ends with {_PADDED[value[-1]]}"
     elif value.endswith(("\\n", "\\r")):
-        yield f"ends with a backslash and '{value[-1]}', which are no newline"
+        yield f"ends with a backslash and '{value[-1]}', which are not a newline"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'`":
-        yield "stands in quotes, which belong to it"
+        yield "is in quotes, which are part of the value"
     if re.fullmatch(r"\s*\{\{.*\}\}\s*|\s*\$\{?\w+\}?\s*|\s*<[\w -]+>\s*", value):
         yield "looks like a placeholder"
     if _UNSEEN.search(value.removeprefix("\ufeff")):
-        yield "has a character that is not seen"
+        yield "contains an invisible character"

@@ -23,10 +23,10 @@ BOUNDS: Mapping[str, str] = {
     "greater_than": "be more than {gt}",
     "less_than_equal": "be at most {le}",
     "less_than": "be less than {lt}",
-    "string_too_short": "have {min_length} characters at least",
-    "string_too_long": "have {max_length} characters at most",
-    "too_short": "have {min_length} entries at least",
-    "too_long": "have {max_length} entries at most",
+    "string_too_short": "have at least {min_length} characters",
+    "string_too_long": "have at most {max_length} characters",
+    "too_short": "have at least {min_length} entries",
+    "too_long": "have at most {max_length} entries",
     "finite_number": "be a finite number",
     "multiple_of": "be a multiple of {multiple_of}",
 }
@@ -46,7 +46,7 @@ def explain_error(error: ErrorDetails) -> str:
         case "value_error" | "assertion_error" if "error" in context:
             return str(context["error"])
         case "string_pattern_mismatch":
-            return "does not have the form that it must have"
+            return "does not have the required form"
         case _ if kind in EXPECTED:
             return f"must be {EXPECTED[kind]}"
         case _ if kind in BOUNDS:

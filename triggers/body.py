@@ -219,7 +219,7 @@ def _json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
     except Undecodable as error:
         raise Unreadable(f"{_taken_for('JSON', media)}, and {error}; {_cure(is_declared=True)}") from None
     except NotJSON as error:
-        raise Unreadable(f"{_taken_for('JSON', media)}, and is not: {error}{_passed_over(media)}") from None
+        raise Unreadable(f"{_taken_for('JSON', media)}, but is not valid JSON: {error}{_passed_over(media)}") from None
     # Brackets are the upper bound of levels, and counting them costs next to nothing.
     if body.count(b"[") + body.count(b"{") > LEVEL_LIMIT and is_deeper(value, LEVEL_LIMIT):
         raise Unreadable(f"the body is nested deeper than the {LEVEL_LIMIT} levels that are accepted")
@@ -288,11 +288,15 @@ def _declared_in(pairs: RawPairs) -> Charset | None:
 
 
 def _taken_for(what: str, media: MediaType) -> str:
-    """What the body was taken for, and why."""
+    """What the body is read as, and why."""
     if media.kind == _ALWAYS_JSON:
-        return "the body has to be JSON"
-    why = f"its Content-Type is {quoted(media.kind)}" if media.is_declared else "it begins so and has no Content-Type"
-    return f"the body was taken for {what} because {why}"
+        return "the body must be JSON"
+    why = (
+        f"its Content-Type is {quoted(media.kind)}"
+        if media.is_declared
+        else f"it has no Content-Type and looks like {what}"
+    )
+    return f"the body is read as {what} because {why}"
 
 
 def _cure(*, is_declared: bool) -> str:

@@ -87,7 +87,7 @@ class Expression:
         except ExpressionError:
             if _BRACES.search(text) is None:
                 raise
-            what = f"an expression stands here without braces{_unbraced(text)}"
+            what = f"write an expression without braces here{_unbraced(text)}"
             raise error_at(text, start, what, text.strip()) from None
 
     @classmethod

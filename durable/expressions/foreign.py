@@ -17,7 +17,7 @@ SIGNS: Mapping[str, str] = {
     "<>": "write '!='",
     "=>": _NO_FUNCTIONS,
     "%}": "an expression ends with '}}'",
-    "} }": "an expression ends with '}}', without a blank",
+    "} }": "an expression ends with '}}', without a space",
     "}": "an expression ends with two: '}}'",
     "!": "write 'not'",
     "&": "write 'and'",
@@ -26,18 +26,18 @@ SIGNS: Mapping[str, str] = {
     "?": "write 'a if condition else b'",
     ";": "an expression has no ';'; remove it",
     ",": "an expression has one value; a list is [a, b]",
-    "`": "texts stand in ' or \"",
-    "“": "texts stand in ' or \"",
-    "”": "texts stand in ' or \"",
-    "‘": "texts stand in ' or \"",
-    "’": "texts stand in ' or \"",
+    "`": "write texts in ' or \"",
+    "“": "write texts in ' or \"",
+    "”": "write texts in ' or \"",
+    "‘": "write texts in ' or \"",
+    "’": "write texts in ' or \"",
     "#": "there are no comments and no statements in an expression",
-    "$": "names have no sign before them; what arrived is trigger.body, what a step made is steps.ID.output",
-    "@": "names have no sign before them",
+    "$": "names have no prefix; remove it; what arrived is trigger.body, what a step made is steps.ID.output",
+    "@": "names have no prefix; remove it",
 }
 """Longer signs first: what is no sign of the language, or stands where none can."""
 
-QUOTES = "end it with the quote that it begins with; a text with ' inside it stands in \""
+QUOTES = "end it with the quote that it begins with; write a text that contains ' in \""
 
 WORDS: Mapping[str, str] = {
     "AND": "write 'and'",
@@ -155,4 +155,4 @@ def find_sign(text: str, offset: int) -> tuple[str, int] | None:
 def cure_of_argument(text: str, offset: int) -> str | None:
     """What to write for the `:` of Liquid's `| default: 5`."""
     found = re.search(r"\|\s*(\w+)\s*$", text[:offset]) if text.startswith(":", offset) else None
-    return f"what a filter is given stands in parentheses: {found[1]}(…)" if found else None
+    return f"write the arguments of a filter in parentheses: {found[1]}(…)" if found else None

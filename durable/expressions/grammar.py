@@ -101,7 +101,7 @@ def _explain_start(text: str) -> Refused | None:
     if text.startswith("{{", start):
         return Refused("an expression within an expression; write its braces once", start)
     if text.startswith("{", start) and ":" not in text:
-        return Refused("a third brace; an expression stands in two: '{{ … }}'", start)
+        return Refused("a third brace; write an expression in two: '{{ … }}'", start)
     return None
 
 
@@ -110,7 +110,7 @@ def _explained(text: str, message: str, offset: int) -> Refused:
     if "end of template" in message:
         return Refused("the expression ends too early", len(text.rstrip()))
     if message == "expected name or number":
-        return Refused("a text behind a dot; a key in quotes stands in brackets: a['b']", offset)
+        return Refused("a quoted key after a dot; write it in brackets: a['b']", offset)
     if unclosed := re.fullmatch(r"unexpected '(.)', expected '(.)'", message):
         opened = {")": "(", "]": "[", "}": "{"}.get(unclosed[2], unclosed[2])
         return Refused(f"unexpected '{unclosed[1]}'; the '{opened}' before it is not closed", offset)

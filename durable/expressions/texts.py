@@ -107,7 +107,7 @@ def path_encoded(evaluation: Evaluation, value: object) -> str:
 def text_for_url(evaluation: Evaluation, value: object) -> str:
     """A value as it stands in a text; only texts, numbers, true and false can stand in a URL."""
     if value is None or isinstance(value, list | Mapping):
-        raise Refused(f"this is {kind_of(value)}, and a URL holds texts and numbers only", 0)
+        raise Refused(f"this is {kind_of(value)}, but a URL can contain only texts and numbers", 0)
     return written(evaluation, value)
 
 

@@ -25,7 +25,7 @@ _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]{0,2}|[/\\]{2})(?P<aut
 _AUTHORITY_END = re.compile(r"[/?#\\:]")
 _PATH_END = re.compile(r"[?#]")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
-_USER = "the URL would hold a user or password before its host; send an Authorization header"
+_USER = "the URL would contain a user or password; send an Authorization header"
 _STAND_IN = "s"  # for a secret's value, which is not known yet
 _UNSEEN = "".join(map(chr, range(0x21)))
 
@@ -84,7 +84,7 @@ def _add_value(
     value = expression.finish(evaluation, text_for_url if is_written else _encode_value)
     if is_base:
         if not value and not rest:
-            raise expression.refusal("this is empty, and a URL is needed")
+            raise expression.refusal("this is empty, but a URL is required")
     elif is_in_authority:
         _check_authority(writing.text, value, expression, rest)
     else:
@@ -129,13 +129,13 @@ def _check_authority(text: str, value: str, expression: Expression, rest: Sequen
         raise expression.refusal(_USER)
     if colon:
         if not (value.isascii() and value.isdecimal()):
-            raise expression.refusal(f"{value[:60]!r} is no port, which is a number")
+            raise expression.refusal(f"{value[:60]!r} is not a port number")
         return
     if not value:
-        raise expression.refusal("this is empty, and the URL would lead to another host")
+        raise expression.refusal("this is empty, so the URL would lead to another host")
     if not _HOST.fullmatch(value):
-        cure = "write a '/' before it where a path begins" if value.startswith("/") else "name the host alone"
-        raise expression.refusal(f"{value[:60]!r} cannot be a part of the URL's host; {cure}")
+        cure = "write a '/' before it where a path begins" if value.startswith("/") else "give only the host"
+        raise expression.refusal(f"{value[:60]!r} cannot be part of the URL's host; {cure}")
     if host == "" or host.endswith(".") or _is_host_fixed(rest):
         return
     if not (value.isdecimal() if "." in host else "." not in value):
@@ -168,7 +168,7 @@ def _check_segments(text: str, start: int, end: int, expression: Expression) -> 
         message = f"the URL would have {segments[0]!r} in its path" if len(segments) == 1 else "the URL would climb"
         raise expression.refusal(f"{message}; '.' and '..' lead to another resource")
     if segments == [""] and not expression.is_encoded:
-        raise expression.refusal("this is empty, and the URL would be that of another resource")
+        raise expression.refusal("this is empty, so the URL would name another resource")
 
 
 def is_dots(segment: str) -> bool:

@@ -218,8 +218,8 @@ def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLoc
             ensure_kept(folder, database.path, had_journal=lock.had_journal)
             if lock.had_journal and not lock.ended_cleanly and not database.wal.exists():
                 log.warning(
-                    "%s is missing, though the process before did not close the journal: what it accepted last may be "
-                    "gone",
+                    "%s is missing, although the previous process did not close the journal: the last events "
+                    "that it accepted may be gone",
                     database.wal,
                 )
             lock.hold(has_journal=lock.had_journal)
@@ -235,6 +235,6 @@ def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLoc
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         reason = getattr(error, "orig", error)  # the driver's own words, without the statement
         raise DataFolderUnfit(
-            f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; mend that, or choose another "
-            "folder with --data"
+            f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; correct that, or choose "
+            "another folder with --data"
         ) from error

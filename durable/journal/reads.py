@@ -396,7 +396,7 @@ def _schedule(row: Row[Any]) -> ScheduleRow:
     try:
         waiting = msgspec.json.decode(row.waiting, type=tuple[int, ...])
     except _DAMAGED:
-        log.error("which fires of schedule %s wait for their turn cannot be read: they are left out", row.id)
+        log.error("the queued fires of schedule %s cannot be read and are skipped", row.id)
         waiting = ()
     return ScheduleRow(**{**row._mapping, "waiting": waiting})
 

@@ -217,7 +217,7 @@ def ensure_whole(run: str, entries: int, sequence: int) -> None:
 
 def _in_words(error: Exception) -> str:
     if "Invalid value" in str(error) and ".type`" in str(error):
-        return "it is of a kind that this Waypost does not know, so a newer one wrote it, or it is damaged"
+        return "this version of Waypost does not know its kind: a newer version wrote it, or it is damaged"
     return f"it is damaged ({error})"
 
 

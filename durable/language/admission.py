@@ -73,8 +73,8 @@ class AdmissionCheck:
         )
         path = mapped(trigger.get("with")).get("path")
         if use == "webhook" and isinstance(path, str) and f"{path}/".startswith("/hooks/"):
-            what = f"the webhook is served at /hooks{path}: a path begins below /hooks"
-            hint = f"write {path.removeprefix('/hooks') or '/…'}, unless that is meant"
+            what = f"the webhook is served at /hooks{path}: paths are relative to /hooks"
+            hint = f"write {path.removeprefix('/hooks') or '/…'}, unless this is intended"
             self._findings.add((*pointer, "with", "path"), what, hint, severity="warning")
         elif use == "webhook" and isinstance(path, str) and (literal := _FOREIGN_PARAMETER.search(path)):
             what, hint = f"{quoted(literal[0])} is text in this path", "a part that varies is written as {name}"

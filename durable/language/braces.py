@@ -58,9 +58,9 @@ def _doubt(literal: LiteralText, roots: frozenset[str]) -> tuple[int, str, str] 
         hint = _STATEMENTS.get(statement[1], _NO_STATEMENTS)
         return literal.start + statement.start(), f"{quoted(statement[0])} is text here", hint
     if comment := _COMMENT.search(literal.text):
-        return literal.start + comment.start(), "'{#' is text here", "a comment stands outside the text, behind '#'"
+        return literal.start + comment.start(), "'{#' is text here", "write a comment outside the text, after '#'"
     if opening := _opening(roots).search(literal.text):
-        hint = f"an expression stands in two braces: '{{{{ {opening[2][:40]} }}}}'"
+        hint = f"write an expression in two braces: '{{{{ {opening[2][:40]} }}}}'"
         return literal.start + opening.start(), f"{quoted(opening[0])} is text here", hint
     return None
 
@@ -72,7 +72,7 @@ def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, st
     for literal in literals:
         if (place := literal.text.find("}")) >= 0:
             braces = literal.text[place : place + 2].rstrip()
-            hint = "an expression begins with '{{'" if "{{" not in text else "remove it, if it is not meant"
+            hint = "an expression begins with '{{'" if "{{" not in text else "remove it, unless it is intended"
             return literal.start + place, f"{quoted(braces)} is text here: nothing opens it", hint
     return None
 

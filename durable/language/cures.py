@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping
 
-_ORDER = "steps are performed in the order of the list; remove it"
+_ORDER = "steps run in the order of the list; remove it"
 _SECRETS = "secrets are read as secrets.NAME where an input is meant to be secret; remove it"
-_INPUT = "an action's input stands under 'with'"
+_INPUT = "write the inputs of an action under 'with'"
 _WAIT = "waiting is a step of its own: {id: pause, use: wait.delay, with: {for: 10s}}"
 _STEPS = "did you mean 'steps'"
-_ELSE = "what is performed where no case holds stands beside 'switch', under 'else'"
+_ELSE = "write the steps for all other cases under 'else', next to 'switch'"
 _ATTEMPTS = "did you mean 'max_attempts'"
 _FIRST_DELAY = "did you mean 'min_delay', for example 'min_delay: 5s'"
 _DELAYS = "delays begin with 'min_delay' and grow by 'factor' up to 'max_delay'; remove it"
@@ -36,10 +36,10 @@ KEYS: Mapping[str, str] = {
     **dict.fromkeys(("wait", "sleep", "delay", "pause"), _WAIT),
     "cases": "list them under 'switch': [{when: inputs.total > 100, steps: […]}]",
     **dict.fromkeys(("default", "otherwise", "else"), _ELSE),
-    **dict.fromkeys(("id", "use"), "steps stand in a list under 'steps'"),
+    **dict.fromkeys(("id", "use"), "write steps as a list under 'steps'"),
     **dict.fromkeys(("url", "headers", "json", "body", "params", "values", "message"), _INPUT),
     **dict.fromkeys(("args", "arguments", "config", "input", "inputs", "options", "parameters"), _INPUT),
-    **dict.fromkeys(("path", "verify"), "a trigger's settings stand under 'with'"),
+    **dict.fromkeys(("path", "verify"), "write the settings of a trigger under 'with'"),
     **dict.fromkeys(("cron", "every", "schedule_interval"), "put it under 'with' of a trigger with 'use: schedule'"),
     **dict.fromkeys(("enabled", "disabled"), "a file whose name begins with a dot is not read"),
     "version": "a version is the hash of what the file means; remove it",
@@ -141,7 +141,7 @@ SHAPES: Mapping[str, str] = {
     "inputs": "{order: {type: object}}",
     "outputs": '{total: "{{ … }}"}',
     **dict.fromkeys(("steps", "try", "else", "finally", "on_failure"), f"[{_STEP}]"),
-    "switch": "[{when: inputs.total > 100, steps: […]}], and 'else: […]' beside it",
+    "switch": "[{when: inputs.total > 100, steps: […]}], and 'else: […]' next to it",
     "catch": "[{when: error.class == 'client', steps: […]}]",
     "parallel": f"{{mail: [{_STEP}], chat: [{_STEP}]}}",
     "use": "http.get",

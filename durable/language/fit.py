@@ -277,7 +277,7 @@ def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, st
         case "text", list() | dict() if name == "foreach":
             return "name a list, such as 'foreach: inputs.lines', or write the list in quotes"
         case "a mapping", str() if joined := _JOINED.match(value):
-            return f"put a blank after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
+            return f"put a space after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
         case (("a list" | "a mapping"), str()) if value.lstrip()[:1] in {"{", "["} and value.lstrip()[:2] != "{{":
             return "it is JSON inside a text; write it without quotes or '|'"
         case (("a list" | "a mapping"), str()) if "{{" in value and not is_whole_expression(value):
@@ -344,7 +344,7 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str], examples: Ma
 def _unblanked(name: str, known: Collection[str]) -> str | None:
     """What to say of `timeout:10s`, which is one word to YAML."""
     key, colon, value = name.partition(":")
-    return f"put a blank after the colon: '{key}: {printable(value)[:40]}'" if colon and key in known else None
+    return f"put a space after the colon: '{key}: {printable(value)[:40]}'" if colon and key in known else None
 
 
 _MEANT = re.compile(r"did you mean '(\w+)'")

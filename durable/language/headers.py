@@ -24,8 +24,8 @@ def check_withheld(key: str, withheld: Collection[str]) -> Fault | None:
     """Why a request's header is not kept."""
     if key.lower() not in withheld:
         return None
-    message = f"the header {quoted(key.lower())} is a credential, which is checked and never kept"
-    return Fault(message, "'verify' says how a request is checked; remove this")
+    message = f"the header {quoted(key.lower())} is a credential, which Waypost checks but does not store"
+    return Fault(message, "'verify' checks the request; remove this")
 
 
 def doubt_underscore(name: Sequence[str], source: str) -> tuple[Fault, Severity] | None:

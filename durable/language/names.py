@@ -255,7 +255,7 @@ class Scope:
         if fault := _field_fault("trigger", name[1:]):
             return fault
         if len(name) > 1 and name[1] not in self.arrival:
-            message = f"this kind of trigger brings no {quoted(name[1])}"
+            message = f"this kind of trigger has no {quoted(name[1])}"
             return Fault(message, f"it has {', '.join(sorted(self.arrival))}")
         match name[1:]:
             case ("path", *rest):

@@ -168,7 +168,7 @@ class Texts:
         elif self._has_secret:
             for problem in self._secret_problems(name, has_value=self._has_secret(name)):
                 is_unset = problem.startswith("is not set")
-                hint = f"set WAYPOST_SECRET_{name}" if is_unset else f"mend WAYPOST_SECRET_{name}, or its file"
+                hint = f"set WAYPOST_SECRET_{name}" if is_unset else f"correct WAYPOST_SECRET_{name} or its file"
                 what = f"the secret {quoted(name)} {printable(problem)}"
                 self._findings.add(pointer, what, hint, place=place, severity="warning")
 

@@ -118,7 +118,7 @@ class Recovery:
 
     async def _bring_forward(self, by: int) -> None:
         """Let what waits in the journal wait no longer than was decided, though the clock was set back."""
-        log.warning("the clock was set back by %.0f s; what waits for a span of time is due as much earlier", by / 1000)
+        log.warning("the clock was set back by %.0f s; waits for a duration are due as much earlier", by / 1000)
         await self._journal.bring_forward(by)
 
     async def _end_overdue(self, pipeline: str, now: int) -> None:

@@ -30,7 +30,7 @@ class UnreadableRuns:
             self.reasons.pop(run, None)
             return True
         if self.reasons.get(run) != error.reason:
-            log.error("run paused, as it cannot be read: %s", error.reason, extra={"run": run})
+            log.error("run paused because it cannot be read: %s", error.reason, extra={"run": run})
             self.reasons[run] = error.reason
         await self._journal.pause(run, f"it cannot be read: {error.reason}; restore a backup, or cancel it")
         return False
@@ -44,7 +44,7 @@ class UnreadableRuns:
         state, _ = await self._journal.scan(lambda scan: scan.fold(run.id, run.sequence), run.sequence)
         at = self._now()
         slot = await self._journal.slot_key(run.id)
-        reason = f"it was cancelled without its cleanup, as it could not be read: {error.reason}"
+        reason = f"it was cancelled without its cleanup because it could not be read: {error.reason}"
         view = RunView("cancelled", reason, None, at)
         also = Beside(_messages(state), frees=slot, has_ended=True)
         end = RunFinished(at=at, status="cancelled")

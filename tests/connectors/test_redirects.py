@@ -165,12 +165,12 @@ async def test_another_origin_is_not_visited(context: Context, name: str) -> Non
     [
         ("", "it has no Location"),
         ("  ", "it has no Location"),
-        ("http://[::1", "its Location is no URL to follow"),
+        ("http://[::1", "its Location is not a valid URL"),
         ("http://127.0.0.1:0/", "the URL's port is not a number from 1 to 65535"),
-        ("http:///x", "its Location is no URL to follow"),
+        ("http:///x", "its Location is not a valid URL"),
         ("javascript:alert(1)", "neither http nor https"),
         ("ftp://127.0.0.1/", "neither http nor https"),
-        ("http://u:p@127.0.0.1/", "the URL holds a user or password"),
+        ("http://u:p@127.0.0.1/", "the URL contains a user or password"),
         ("/\\evil.example", "a backslash"),
         ("/a\tb", "a control character"),
     ],
@@ -208,7 +208,7 @@ async def test_a_location_that_came_twice_counts_once(context: Context) -> None:
 async def test_a_relative_location_counts_from_the_url_with_its_params(context: Context, location: str) -> None:
     async with serve(answering(moved(302, location))) as server:
         error = await refusal(context, "get", url=f"{server.url}/?a=1", params={"b": 2}, redirects="same_origin")
-        assert "redirects go round in a circle" in str(error)
+        assert "redirects form a loop" in str(error)
         assert len(server.requests) == 1
 
 
@@ -216,7 +216,7 @@ async def test_a_relative_location_counts_from_the_url_with_its_params(context: 
 async def test_a_circle_ends_at_once(context: Context, second: str) -> None:
     async with serve(by_path(at_=moved(307, "/two"), two=moved(307, second))) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
-        assert "redirects go round in a circle" in str(error)
+        assert "redirects form a loop" in str(error)
         assert len(server.requests) == 2
 
 
@@ -228,7 +228,7 @@ async def test_a_long_chain_ends(context: Context) -> None:
 
     async with serve(behave) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
-        assert "10 redirects were followed already" in str(error)
+        assert "10 redirects were followed, which is the limit" in str(error)
         assert len(server.requests) == 11
 
 

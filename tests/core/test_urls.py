@@ -99,7 +99,7 @@ def test_what_is_no_text_and_no_number_is_refused_with_its_name(text: str, value
 @pytest.mark.parametrize("value", [None, [], ["a"]])
 @pytest.mark.parametrize("text", ["/a/{{ x | raw_path }}", "/a/{{ x | urlencode }}", "/a?{{ x | urlencode }}"])
 def test_a_filter_makes_no_text_of_what_cannot_stand_in_a_url(text: str, value: JSON) -> None:
-    with pytest.raises(ExpressionError, match=r"this is (null|a list), and a URL holds texts and numbers only"):
+    with pytest.raises(ExpressionError, match=r"this is (null|a list), but a URL can contain only texts and numbers"):
         url(text, x=value)
 
 

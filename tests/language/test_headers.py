@@ -99,13 +99,13 @@ def _told(when: str, trigger: str = "") -> list[tuple[str, str]]:
         ),
         (
             "trigger.headers.Authorization is defined",
-            "the header 'authorization' is a credential, which is checked and never kept; "
-            "'verify' says how a request is checked; remove this",
+            "the header 'authorization' is a credential, which Waypost checks but does not store; "
+            "'verify' checks the request; remove this",
         ),
         (
             "trigger.headers['X-Hub-Signature-256'] is defined",
-            "the header 'x-hub-signature-256' is a credential, which is checked and never kept; "
-            "'verify' says how a request is checked; remove this",
+            "the header 'x-hub-signature-256' is a credential, which Waypost checks but does not store; "
+            "'verify' checks the request; remove this",
         ),
         (
             "'X GitHub' in trigger.headers",
@@ -113,13 +113,13 @@ def _told(when: str, trigger: str = "") -> list[tuple[str, str]]:
         ),
         (
             "not ('Authorization' in trigger.headers)",
-            "the header 'authorization' is a credential, which is checked and never kept; "
-            "'verify' says how a request is checked; remove this",
+            "the header 'authorization' is a credential, which Waypost checks but does not store; "
+            "'verify' checks the request; remove this",
         ),
         (
             "true and 'x-hub-signature-256' not in trigger['headers']",
-            "the header 'x-hub-signature-256' is a credential, which is checked and never kept; "
-            "'verify' says how a request is checked; remove this",
+            "the header 'x-hub-signature-256' is a credential, which Waypost checks but does not store; "
+            "'verify' checks the request; remove this",
         ),
     ],
 )
@@ -189,7 +189,7 @@ def test_a_name_that_a_header_can_have_is_taken(when: str) -> None:
 def test_a_trigger_that_brings_no_such_part_is_told_so(trigger: str, part: str) -> None:
     [(severity, message)] = _told(f"trigger.{part}['x'] == 'y'", trigger)
     assert severity == "error"
-    assert message.startswith(f"this kind of trigger brings no '{part}'; it has ")
+    assert message.startswith(f"this kind of trigger has no '{part}'; it has ")
 
 
 def test_an_answers_header_that_can_never_match_is_refused() -> None:

@@ -293,8 +293,8 @@ CALL = "with: {pipeline: sample}"
         ),
         (
             f"triggers: [{{id: t, use: webhook, with: {{path: /hooks/shop}}}}]\n{STEP}",
-            "1:47: warning: the webhook is served at /hooks/hooks/shop: a path begins below /hooks; "
-            "write /shop, unless that is meant",
+            "1:47: warning: the webhook is served at /hooks/hooks/shop: paths are relative to /hooks; "
+            "write /shop, unless this is intended",
         ),
         (
             f"inputs: {{a: {{typ: string}}}}\n{STEP}",

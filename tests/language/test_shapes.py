@@ -52,7 +52,7 @@ def _step(text: str) -> str:
         (_step("{id: a, use: http.get, with: {url: x}, retry: {max_attempts: '3'}}"), "2:66", "write 3 without quotes"),
         (_step("{id: a, type: io.kestra.plugin.core.log.Log}"), "2:13", "unknown key 'type'; did you mean 'use'"),
         (_step("{id: a, operator: BashOperator}"), "2:13", "unknown key 'operator'; did you mean 'use'"),
-        (_step("{id: a, use: flow.call, inputs: {x: 1}}"), "2:29", "an action's input stands under 'with'"),
+        (_step("{id: a, use: flow.call, inputs: {x: 1}}"), "2:29", "write the inputs of an action under 'with'"),
         (_step("{id: a, use: http.get, retries: 3}"), "2:28", "did you mean 'retry', for example 'retry: {max_attem"),
         (_step("{id: a, use: http.get, retry: {delay: 5s}}"), "2:36", "did you mean 'min_delay', for example 'min_de"),
         (_step("{id: a, use: http.get, retry: {interval: 5s}}"), "2:36", "did you mean 'min_delay', for example"),

@@ -233,8 +233,8 @@ async def test_what_cannot_be_read_is_told_and_recorded(
 @pytest.mark.parametrize(
     ("content_type", "taken"),
     [
-        ("text/plain", "the body was taken for text because its Content-Type is 'text/plain'"),
-        ("application/octet-stream", "the body was taken for a file because its Content-Type is 'application/octet-"),
+        ("text/plain", "the body is read as text because its Content-Type is 'text/plain'"),
+        ("application/octet-stream", "the body is read as a file because its Content-Type is 'application/octet-"),
     ],
 )
 async def test_what_an_expression_misses_in_a_body_says_what_it_was_taken_for(
@@ -368,4 +368,7 @@ async def test_the_api_refuses_a_query_that_is_not_utf_8_and_skips_a_byte_order_
             assert (await service.client.post(start, content=body, headers=headers)).status_code == 202
         answer = await service.client.post(start, content=rb'{"inputs": {"got": "\ud83d"}}')
         assert answer.status_code == 400
-        assert r"the body has to be JSON, and is not: \ud83d at byte 20 is a lone surrogate" in answer.json()["detail"]
+        assert (
+            r"the body must be JSON, but is not valid JSON: \ud83d at byte 20 is a lone surrogate"
+            in answer.json()["detail"]
+        )

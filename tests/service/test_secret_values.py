@@ -31,13 +31,13 @@ steps:
         (b"hub-secret\n", []),
         (b"hub-secret\r\n", []),
         (b"\xef\xbb\xbfhub-secret\n", ["begins with a byte order mark"]),
-        (b"hub-secret \n", ["ends with a blank"]),
+        (b"hub-secret \n", ["ends with a space"]),
         (b"hub-secret\n\n", ["ends with a newline"]),
         (b"hub-secret\t", ["ends with a tab"]),
-        (b" hub-secret", ["begins with a blank"]),
-        (b'"hub-secret"\n', ["stands in quotes, which belong to it"]),
-        (b"hub-secret\\n", ["ends with a backslash and 'n', which are no newline"]),
-        (b"hub\xc2\xa0secret", ["has a character that is not seen"]),
+        (b" hub-secret", ["begins with a space"]),
+        (b'"hub-secret"\n', ["is in quotes, which are part of the value"]),
+        (b"hub-secret\\n", ["ends with a backslash and 'n', which are not a newline"]),
+        (b"hub\xc2\xa0secret", ["contains an invisible character"]),
         (b"{{ secrets.HUB }}", ["looks like a placeholder"]),
         (b"", ["is empty"]),
         (b"\n", ["is empty"]),
@@ -62,7 +62,7 @@ def test_what_a_secrets_file_has_unseen_is_found(tmp_path: Path, data: bytes | N
         ("hub-secret", []),
         ("hub-secret\r", ["ends with a carriage return"]),
         ("hub-secret\n", ["ends with a newline"]),
-        ("'hub-secret'", ["stands in quotes, which belong to it"]),
+        ("'hub-secret'", ["is in quotes, which are part of the value"]),
         ("$HUB", ["looks like a placeholder"]),
         ("<your secret>", ["looks like a placeholder"]),
         ("", ["is empty"]),
@@ -108,10 +108,10 @@ def test_validate_and_doctor_tell_what_a_secret_has_unseen(tmp_path: Path) -> No
     assert checked.returncode == 0
     assert (
         "config/pipelines/pushes.yaml:4:64: warning: the secret 'HUB' ends with a carriage return; "
-        "mend WAYPOST_SECRET_HUB, or its file\n" in checked.stdout
+        "correct WAYPOST_SECRET_HUB or its file\n" in checked.stdout
     )
     missing = waypost("validate", cwd=tmp_path, WAYPOST_SECRET_HUB_FILE="nowhere")
-    assert "the secret 'HUB' cannot be read (nowhere: No such file or directory); mend" in missing.stdout
+    assert "the secret 'HUB' cannot be read (nowhere: No such file or directory); correct" in missing.stdout
     examined = json.loads(waypost("doctor", "--json", cwd=tmp_path, WAYPOST_SECRET_HUB="hub-secret\r").stdout)
     (secrets,) = [each for each in examined if each["check"] == "secrets"]
     assert (secrets["state"], secrets["found"]) == ("warning", "HUB ends with a carriage return")

@@ -164,7 +164,7 @@ async def test_a_password_that_an_expression_puts_into_a_url_stands_in_no_entry(
         run = await performed(service, **inputs)
         error = run["error"]
         assert (error["class"], error["code"]) == ("invalid", "expression")
-        assert "the URL would hold a user or password before its host; send an Authorization header" in error["message"]
+        assert "the URL would contain a user or password; send an Authorization header" in error["message"]
         assert "hunter2" not in str(run["steps"]) + str(error)
         assert run["steps"]["get"]["attempts"] == 0
 
@@ -183,7 +183,7 @@ async def test_a_secret_in_a_host_is_not_shown_in_lower_case_either(tmp_path: Pa
     ("url", "reason"),
     [
         ("http://127.0.0.1:0/", "the URL's port is not a number from 1 to 65535"),
-        (" http://127.0.0.1/", "the URL begins or ends with a blank; remove it"),
+        (" http://127.0.0.1/", "the URL begins or ends with white space; remove it"),
         ("ftp://127.0.0.1/", "the URL's scheme is neither http nor https"),
         ("http:/127.0.0.1/", "the URL has no host"),
         ("127.0.0.1/hook", "the URL is relative; name a connection"),

@@ -90,11 +90,15 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         ("crm: {use: log}\n", "1:12", "the connector 'log' takes no connection; known: http"),
         ("crm: {use: http}\n", "1:6", "'base_url' is missing; add 'base_url: …'"),
         ("crm: {use: http, base_url: crm.example.com}\n", "1:28", "'base_url': the URL has no scheme"),
-        ("crm: {use: http, base_url: https://canary:p@a.b}\n", "1:28", "'base_url': the URL holds a user or password"),
+        (
+            "crm: {use: http, base_url: https://canary:p@a.b}\n",
+            "1:28",
+            "'base_url': the URL contains a user or password",
+        ),
         (
             'crm: {use: http, base_url: "https://u:{{ secrets.CRM }}@a.b"}\n',
             "1:28",
-            "'base_url': the URL holds a user or password",
+            "'base_url': the URL contains a user or password",
         ),
         (
             'crm: {use: http, base_url: "https://{{ secrets.CRM }}:0/"}\n',

@@ -231,7 +231,7 @@ def _secrets(asked: Asked) -> Finding:
         return Finding("secrets", "warning", f"not to be had in this shell: {', '.join(names)}", cure)
     doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.examine(name)]
     if doubts:
-        cure = "mend the variable, or the file that it names: what is not meant to be there belongs to the secret"
+        cure = "correct the variable or the file that it names: unintended characters are part of the secret"
         return Finding("secrets", "warning", "; ".join(doubts), cure)
     return Finding("secrets", "ok", "every one that a pipeline or a connection names is set")
 

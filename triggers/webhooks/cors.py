@@ -21,7 +21,7 @@ def read_origin(text: str) -> str:
     origin = text.lower()
     if origin != "null" and not _ORIGIN.fullmatch(origin):
         raise ValueError(
-            f"{text[:80]!r} is no origin; write scheme and host without a path, such as https://shop.example"
+            f"{text[:80]!r} is not an origin; write scheme and host without a path, such as https://shop.example"
         )
     default = _DEFAULT_PORT.match(origin)
     return (default[1] or default[2]) if default else origin
