@@ -74,7 +74,7 @@ class Dialer:
     def _looked_up(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
         del self._lookups[name]
         if not lookup.cancelled():
-            lookup.exception()  # whoever still waits for it raises it
+            lookup.exception()  # the callers that still wait raise it
 
     async def _dial(
         self,

@@ -186,7 +186,7 @@ class Reply(BaseModel):
 
 
 def find_origin(input: Target, connection: BaseModel | None) -> str:
-    """Where the request goes, as those who wait for a connection to it are told; raises what a wrong URL raises."""
+    """The address that the request goes to; shown while an attempt waits for a connection. Raises for a wrong URL."""
     url = connection.base_url if isinstance(connection, HttpConnection) else input.url
     return _find_address(url)
 

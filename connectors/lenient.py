@@ -46,7 +46,7 @@ class MalformedAnswer(httpx.RemoteProtocolError):
 def refusal(reason: str, received: bytes) -> httpx.RemoteProtocolError:
     """That an answer cannot be read, of which this has been received before the end of its header.
 
-    Without a final status line nobody knows whether the service has answered.
+    Without a final status line it is unknown whether the service has answered.
     """
     head = _after_interim(received)
     found = _STATUS_LINE.match(head)

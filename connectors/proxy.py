@@ -121,7 +121,7 @@ class Tunnel(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
         if self.opened.done() and not self.opened.cancelled():
-            self.opened.exception()  # nobody else will ask
+            self.opened.exception()  # marks it as retrieved
 
     def _fail(self, error: Exception) -> None:
         if not self.opened.done():

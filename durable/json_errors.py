@@ -1,4 +1,4 @@
-"""Why bytes are not JSON: msgspec's reason, made clear to whoever sent them."""
+"""Why bytes are not JSON: msgspec's reason, with what the sender has to change."""
 
 import re
 

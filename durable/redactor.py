@@ -239,7 +239,7 @@ class Redactor:
 
 
 def _go_on() -> None:
-    """What is done between two slices where nobody else waits."""
+    """The pause between two slices if no other work waits."""
 
 
 def finish(slices: Slices[Result], between: Callable[[], None] = _go_on) -> Result:

@@ -8,7 +8,7 @@ import jsonschema_rs
 from durable.values import JSON
 
 LARGE = 2_000
-"""Values beyond which only the first misfit is told."""
+"""The number of values above which only the first misfit is reported."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -1,6 +1,6 @@
-"""What is doubtful about a secret's value: characters that editors, shells and other systems add unseen.
+"""What is doubtful about a secret's value: invisible characters that editors, shells and other systems add.
 
-The value is used as it is, since a secret may have any character; who sets it is told.
+The value is used unchanged, because a secret may contain any character; the operator gets a warning.
 """
 
 import re
@@ -11,7 +11,7 @@ _PADDED = {" ": "a space", "\t": "a tab", "\n": "a newline", "\r": "a carriage r
 
 
 def doubt_value(value: str) -> Iterator[str]:
-    """What may be wrong with a secret that is there, as the end of a sentence that begins with its name."""
+    """What may be wrong with a secret's value, as the end of a sentence that begins with its name."""
     if value.startswith("\ufeff"):
         yield "begins with a byte order mark"
     elif value[:1] in _PADDED:

@@ -1,5 +1,5 @@
-"""Environment variables that nobody wrote: Kubernetes sets some for every Service of a pod's namespace, and Docker for
-a linked container. A Service named `waypost` or `waypost-api` gives them names that begin like ours.
+"""Environment variables that no operator wrote: Kubernetes sets them for every Service in the namespace of a pod, and
+Docker for a linked container. If a Service is named `waypost` or `waypost-api`, their names begin like ours.
 
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 """

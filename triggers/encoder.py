@@ -64,7 +64,7 @@ class DocumentEncoder:
         return data
 
     def input(self, value: Value, slots: Sequence[Slot]) -> object:
-        """An input as people read it: each secret as the reference that stands for it."""
+        """An input as people read it, with a reference in place of each secret."""
         if not slots:
             return self.raw(value)
         input = decode(self.raw(value))

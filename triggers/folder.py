@@ -58,7 +58,7 @@ class PipelineFile:
 
     @property
     def names(self) -> set[str]:
-        """What its pipeline may be called, also where the file is wrong: who calls it is not told of that mistake."""
+        """The possible ids of its pipeline, even if the file has errors: its callers do not report these errors."""
         written = _ID.search(self.data)
         return {self.name, self.path.stem, *([written[1].decode()] if written else [])}
 

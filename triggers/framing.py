@@ -1,7 +1,7 @@
 """Checks of a request's head: where the request ends, and what it means, must be the same for every reader (RFC 9112).
 
 The parser (llhttp) refuses most of what is malformed. These checks refuse what it accepts: other versions and
-protocols, transfer codings that nobody here undoes, and headers that must be single and are not.
+protocols, transfer codings that are not supported, and repeated headers that must be single.
 """
 
 import re

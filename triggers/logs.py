@@ -31,7 +31,7 @@ CHATTY = ("alembic", "apscheduler", "httpcore", "httpx", "uvicorn", "watchfiles"
 """Libraries that report every call at `info`."""
 
 FLOODED = ("uvicorn.error", "waypost.http")
-"""Loggers of what happens on connections, before anybody is known to be more than a stranger."""
+"""Loggers of events on connections whose sender is not authenticated yet."""
 
 RECORDS_A_MINUTE = 60
 

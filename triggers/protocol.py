@@ -354,7 +354,7 @@ class Protocol(HttpToolsProtocol):
         if self._stage is Stage.END or self.transport.is_closing():
             return
         if self._stage is not Stage.ANSWER:
-            self.close()  # the rest of the request would have to be read first, and nobody wants it
+            self.close()  # the rest of the request would have to be read first, and it has no use
             return
         self._stage = Stage.HEAD
         if self._buffer or self._is_half_closed:

@@ -62,7 +62,7 @@ async def find(reads: Reads, run: str) -> RunRow:
 async def encode_run(
     reads: Reads, run: str, *, may_answer: bool = True, explain_wait: ExplainWait = _say_nothing
 ) -> bytes:
-    """A run as one JSON document; raises `RunMissing`. Whoever may not answer its waits sees no link to them. What it
+    """A run as one JSON document; raises `RunMissing`. Without `may_answer` it has no links to its waits. What it
     waits for that its history does not tell is its reason if it has no other."""
     found = await find(reads, run)
     if found.finished_at is None:
@@ -76,8 +76,8 @@ async def encode_history(
     reads: Reads, run: str, after: int = 0, limit: int = 1_000, *, may_answer: bool = True
 ) -> tuple[bytes, int | None]:
     """A page of a run's history after entry `after`, as a JSON array of `limit` entries, or fewer where they are large,
-    and the entry after which to go on; raises `RunMissing`. Whoever may not answer the run's waits sees no link to
-    them."""
+    and the entry after which to go on; raises `RunMissing`. Without `may_answer` it has no links to
+    the run's waits."""
     found = await find(reads, run)
     return await reads.scan(
         lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, run, may_answer=may_answer)),
@@ -112,7 +112,7 @@ def row(run: RunRow) -> dict[str, JSON]:
 
 
 async def describe_rows(reads: Reads, found: Sequence[RunRow], *, may_answer: bool) -> list[dict[str, JSON]]:
-    """Runs as lines of a list. Whoever may not answer their waits sees no link to them in their reasons."""
+    """Runs as lines of a list. Without `may_answer`, their reasons have no links to waits."""
     if may_answer or not any(run.reason for run in found):
         return [row(run) for run in found]
     return await reads.scan(

@@ -171,7 +171,7 @@ async def compose(
             ],
             exception_handlers={HTTPException: refused},
         )
-        app.router.redirect_slashes = False  # to the host that the request names, which may be anybody's
+        app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
         recovery = Recovery(journal, runner, now)
         yield Service(
             settings=settings,

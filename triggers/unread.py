@@ -38,7 +38,7 @@ class UnreadFiles:
 
     @property
     def lasting(self) -> list[Problem]:
-        """The problems without those of locks and copies, which come and go while somebody edits a file."""
+        """The problems without those of locks and copies, which come and go while a file is edited."""
         return [problem for problem in self.problems if not _is_leftover(Path(problem.file))]
 
     def line(self, number: int) -> str:

@@ -81,7 +81,7 @@ class Expression:
 
     @classmethod
     def _bare(cls, text: str, start: int) -> "Expression":
-        """Compile an expression without braces; braces that are too few or within it are told as such."""
+        """Compile an expression without braces; report braces that are missing or inside it."""
         try:
             return cls.within(text, start, len(text))
         except ExpressionError:
@@ -107,7 +107,7 @@ class Expression:
 
     @property
     def is_encoded(self) -> bool:
-        """Whether its last filter makes what may stand in a URL as it is."""
+        """Whether the result of its last filter can be inserted into a URL unchanged."""
         return self._compiled.is_encoded
 
     @property
@@ -120,7 +120,7 @@ class Expression:
         return self.place.plus(Place.of(self.source, self._compiled.names[name]))
 
     def offset_of(self, name: DottedName) -> int:
-        """Where one of its names stands first in its source."""
+        """The position of the first occurrence of a name in its source."""
         return self._compiled.names[name]
 
     def evaluate(self, scope: Mapping[str, object]) -> JSON:
@@ -144,7 +144,7 @@ class Expression:
         return self._run(evaluation, finish)
 
     def refusal(self, message: str) -> ExpressionError:
-        """That the value does not fit where the expression stands."""
+        """The error for a value that does not fit the place of the expression."""
         return ExpressionError(
             f"{shown(self.source)}: {message}", expression=self.source, line=self.place.line, column=self.place.column
         )

@@ -142,8 +142,8 @@ def _unique(evaluation: Evaluation, value: object, attribute: object = None) -> 
 
 
 def _identity(evaluation: Evaluation, value: object) -> object:
-    """Equal for equal JSON, and hashable. Numbers are known by their digits: Python's hash of a number is no secret, so
-    whoever sends 26,000 multiples of 2**61 - 1 (which all hash to 0) would hold a dictionary of them for 15 s."""
+    """Equal for equal JSON, and hashable. Numbers are compared by their digits: Python's hash of a number is
+    predictable, and a dictionary of 26,000 multiples of 2**61 - 1 (which all hash to 0) takes 15 s to build."""
     match value:
         case str():
             return value

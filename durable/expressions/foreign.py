@@ -1,4 +1,4 @@
-"""What people write who know another language of expressions or templates, and what to write instead."""
+"""What users of other expression and template languages write, and what to write instead."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ SIGNS: Mapping[str, str] = {
     "$": "names have no prefix; remove it; what arrived is trigger.body, what a step made is steps.ID.output",
     "@": "names have no prefix; remove it",
 }
-"""Longer signs first: what is no sign of the language, or stands where none can."""
+"""Signs that the language does not have, or not in this place; longer signs first."""
 
 QUOTES = "end it with the quote that it begins with; write a text that contains ' in \""
 

@@ -158,7 +158,7 @@ def ensure_kept(folder: Path, database: Path, *, had_journal: bool) -> None:
 
 
 def explain_denied(folder: Path) -> str:
-    """Why a folder may not be used, where it belongs to somebody else; empty otherwise."""
+    """Why a folder that belongs to another user cannot be used; empty for a folder of this user."""
     try:
         found = (folder if folder.exists() else folder.parent).stat()
     except OSError:

@@ -128,15 +128,15 @@ class Journal(Reads):
         return self._writer.submit(self._writes.claim(run, at, count_recovery=count_recovery))
 
     def release(self, runs: Sequence[str], due_at: int | None = None) -> asyncio.Future[None]:
-        """Let go of these unfinished runs of this node, so that `due` finds them: at their own time, or at this."""
+        """Release these unfinished runs of this node, so that `due` finds them: at their own time, or at this."""
         return self._writer.submit(self._writes.release(runs, due_at))
 
     def release_all(self, *, kept: Collection[str] = (), due: Collection[str] = ()) -> asyncio.Future[None]:
-        """Let go of every unfinished run of this node but those `kept`; those `due` are so at once."""
+        """Release every unfinished run of this node except those `kept`; the runs in `due` are due at once."""
         return self._writer.submit(self._writes.release_all(kept, due))
 
     def bring_forward(self, by: int) -> asyncio.Future[None]:
-        """Make every unfinished run that nobody owns due earlier, by so many milliseconds."""
+        """Make every unfinished run without an owner due earlier by this many milliseconds."""
         return self._writer.submit(self._writes.bring_forward(by))
 
     def pause(self, run: str, reason: str) -> asyncio.Future[None]:
@@ -181,7 +181,7 @@ class Journal(Reads):
         return shutil.disk_usage(self._folder).free >= room
 
     async def watch(self, every: float = WATCH_SECONDS) -> None:
-        """Look every second whether the journal's files are still in place, though nobody writes; until it is
+        """Check every second whether the journal's files are still in place, even without writes, until it is
         closed."""
         while True:
             try:
@@ -189,7 +189,7 @@ class Journal(Reads):
             except (JournalClosed, JournalBroken):
                 return
             except JournalError:
-                pass  # somebody holds the database: the next look is soon
+                pass  # the database is locked: the next check follows soon
             await asyncio.sleep(every)
 
     async def examine(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads whose length somebody else chooses: histories, folds and stored values, from one thread.
+"""Reads whose length callers do not control: histories, folds and stored values, from one thread.
 
 A thread that computes holds the interpreter's lock for 5 ms at a time, and the event loop and the writer would pay that
 at each of their turns. So a scan pauses after each slice of work: measured beside two readers of a run of 10,000 items,
@@ -28,7 +28,7 @@ PAGE = 256
 
 # Made once, as every takeover asks for these: to make them anew costs more than to execute them.
 LAST = 2**62
-_STORED = type_coerce(entries.c.entries, NullType()).label("entries")  # as it is, whatever it is
+_STORED = type_coerce(entries.c.entries, NullType()).label("entries")  # undecoded
 NEXT_PAGE = (
     select(entries.c.sequence, _STORED)
     .where(entries.c.run == bindparam("run"))

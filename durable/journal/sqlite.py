@@ -123,7 +123,7 @@ class SQLite:
         return "broken" if code & 0xFF in _BROKEN else "refused"
 
     def is_undecodable(self, error: BaseException) -> bool:
-        """Whether a text of a row is not UTF-8, which only damage or somebody else's hand can bring about."""
+        """Whether a text of a row is not UTF-8, which only damage or another program can cause."""
         return str(error).startswith("Could not decode to UTF-8")
 
     def is_damage(self, error: BaseException) -> bool:

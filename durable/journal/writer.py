@@ -166,7 +166,7 @@ class Writer:
             except JournalError as refusal:
                 answers.append((future, refusal))
         self._connection.commit()
-        self._database.ensure_in_place(self._connection)  # before anybody is told that it is durable
+        self._database.ensure_in_place(self._connection)  # before a caller learns that it is durable
         metrics.commit(len(batch), perf_counter() - began)
         return answers
 

@@ -107,7 +107,7 @@ def check_targets(given: JSON, pointer: Pointer, shape: Shape, findings: Finding
 def _targets(text: str) -> Sequence[Expression]:
     try:
         return Template.parse(text, ((),)).targets
-    except ExpressionError:  # which is told of elsewhere
+    except ExpressionError:  # which is reported elsewhere
         return ()
 
 

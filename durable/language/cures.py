@@ -1,4 +1,4 @@
-"""What people write who know another tool, and what to write instead: keys, kinds of triggers, actions, and shapes."""
+"""What users of other tools write, and what to write instead: keys, kinds of triggers, actions, and shapes."""
 
 from collections.abc import Collection, Mapping
 
@@ -149,7 +149,7 @@ SHAPES: Mapping[str, str] = {
     "foreach": "inputs.lines",
     "errors": "[network, timeout, server]",
 }
-"""What to write where another shape stands, by key."""
+"""What to write if a value has the wrong shape, by key."""
 
 ITEMS: Mapping[str, str] = {
     **dict.fromkeys(("steps", "try", "else", "finally", "on_failure"), _STEP),
@@ -164,4 +164,4 @@ INPUT_SHAPES: Mapping[str, str] = {
     "cors": "[https://shop.example]",
     "waits": "{answer: {use: wait.webhook}, late: {use: wait.delay, with: {for: 1d}}}",
 }
-"""The same for what stands under `with`."""
+"""The same for the keys under `with`."""

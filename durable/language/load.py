@@ -58,7 +58,7 @@ def load(
     `secrets` says whether a secret has a value, `examine_secret` what is wrong or doubtful about it; both are warnings.
     `connections` gives the connector that a connection is of, and None if there is no such connection, which is an
     error; `connection_names` are those to suggest, and `is_broken` says of which ones something is there that is wrong.
-    What is not given, nobody knows.
+    What is not given is unknown and not checked.
     """
     document = Document.read(text, file, limits)
     findings = Findings(document, limits.problems)

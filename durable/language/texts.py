@@ -134,7 +134,7 @@ class Texts:
             self._secret(text, name, pointer, may_be_secret)
 
     def _braces(self, text: str, pointer: Pointer, scope: Scope) -> None:
-        """What looks like an expression and is sent as it is."""
+        """Report text that looks like an expression but is sent unchanged."""
         try:
             found = doubt_braces(text, scope.roots)
         except ExpressionError:  # which is refused as such

@@ -1,4 +1,4 @@
-"""The state of a run that is taken over: folded a piece at a time, so that a long one keeps nobody waiting."""
+"""The state of a run that is taken over: folded a piece at a time, so that a long history does not block other work."""
 
 import asyncio
 

@@ -54,7 +54,7 @@ class Live:
     progress: asyncio.Event = field(default_factory=asyncio.Event)
 
     def due(self, now: int) -> int | None:
-        """When something must happen to the run even if nothing arrives, by the wall clock as it is now (ms)."""
+        """When something must happen to the run even if nothing arrives, by the present wall clock (ms)."""
         state = self.state
         if state.finished:
             return None

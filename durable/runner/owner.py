@@ -81,7 +81,7 @@ class Owner(Keeper):
         if not advance.entries and not taken:
             return
         also = beside(live.definition, live.state, advance.entries, advance.effects)
-        is_progress = not isinstance(fact, AttemptLost)  # what a crash left behind clears nobody of its suspicion
+        is_progress = not isinstance(fact, AttemptLost)  # a lost attempt does not show that the run makes progress
         called = await self._append(live, advance.entries, taken, also, is_progress=is_progress)
         detach(advance.entries)
         live.moved_at = self._bench.now()
@@ -285,7 +285,7 @@ class Owner(Keeper):
         if isinstance(wait, Countdown):
             await asyncio.sleep(wait.left)
         elif wait is not None:
-            while (left := wait - self._bench.now()) > 0:  # noqa: ASYNC110  # the clock tells nobody that it was set
+            while (left := wait - self._bench.now()) > 0:  # noqa: ASYNC110  # a clock that is set sends no notification
                 await asyncio.sleep(min(left / 1000, LOOK))
 
     def _make_attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> Attempt:

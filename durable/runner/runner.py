@@ -176,7 +176,7 @@ class Runner(Inbox):
 
     def _seat(self, begun: Begun) -> Begun:
         """Decide whether a run comes into memory or is left in the journal. One that may expire does not wait there,
-        since nobody would look when it does."""
+        since it is not checked there when it does."""
         state = begun.state
         pipeline, priority = begun.definition.spec.id, state.started.priority if state.started else 0
         may_expire = state.started is not None and state.started.expires_at is not None
@@ -209,7 +209,7 @@ class Runner(Inbox):
                 self.bring_in_soon(pipeline)
 
     def _bring_in(self, begun: Begun) -> None:
-        """Take a new run into memory, unless a drain lets go of all."""
+        """Take a new run into memory, unless a drain releases all runs."""
         if self.is_draining:
             return
         live = Live(begun.state.run, begun.definition, begun.state, epoch=1)
@@ -378,7 +378,7 @@ class Runner(Inbox):
         is_orphan = claimed.was_owned and not self._is_unbegun(run)
         live = Live(run, definition, state, claimed.epoch, is_settling=True, early=_earliness(state, claimed.due_at))
         self._keep(live)
-        # Before anything else: a cancel or a timeout would end a step whose lost attempt nobody would see any more.
+        # Before anything else: a cancel or a timeout would end a step before its lost attempt is in the history.
         await self._report_lost(live, find_lost_attempts(definition, state, self._bench.now(), is_orphan=is_orphan))
         live.is_unbegun = True
         await self._take_messages(live)

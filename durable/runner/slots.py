@@ -19,7 +19,7 @@ from durable.action import TARGET_LIMIT
 GREED = 7
 
 IDLE_LINES = 1_024
-"""Lines that are kept though nothing stands in them, since to make one costs more than to take a slot."""
+"""Empty lines that are kept, because creating one costs more than taking a slot."""
 
 _Turn: TypeAlias = "asyncio.Future[None]"
 _Place = TypeVar("_Place")
@@ -27,7 +27,7 @@ _Thing = TypeVar("_Thing")
 
 
 def count_takeable(held: int, free: int) -> int:
-    """How many of the `free` somebody that holds `held` may take, who leaves a part of them to others."""
+    """How many of the `free` slots a holder of `held` may take, leaving a part of them to others."""
     return min(free, max(0, -((held - GREED * free) // (GREED + 1))))
 
 
@@ -110,7 +110,7 @@ class Slots:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given the slot in the moment in which it went away
+            if not turn.cancelled():  # it got the slot at the moment when it was cancelled
                 self.give(line)
             elif turn in line.waiting.get(priority, ()):
                 self._leave(line, priority, turn)

@@ -1,4 +1,4 @@
-"""The timeout of an attempt. It stands still while the attempt waits for one of Waypost's own limits."""
+"""The timeout of an attempt. It pauses while the attempt waits for one of Waypost's own limits."""
 
 import asyncio
 from collections.abc import Callable

@@ -30,7 +30,7 @@ class Countdown:
         return max(0.0, self._ends - asyncio.get_running_loop().time())
 
     def due(self, now: int) -> int:
-        """When it is over, by the wall clock as it is now."""
+        """When it is over, by the present wall clock."""
         return now + round(self.left * 1000)
 
 

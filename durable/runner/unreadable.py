@@ -1,5 +1,5 @@
-"""Runs that nobody can advance, as something of them cannot be read: shown as paused with the reason, until it can be
-read again or somebody cancels them."""
+"""Runs that cannot be advanced because a part of them cannot be read: shown as paused with the reason until they can be
+read again or are cancelled."""
 
 import logging
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class UnreadableRuns:
         self.reasons.pop(run, None)
 
     async def _end(self, run: RunRow, error: RunUnreadable) -> None:
-        """End a run without its cleanup, of which nothing is known; who called it and whom it called are told."""
+        """End a run without its cleanup, which is unknown; notify its caller and the runs that it called."""
         state, _ = await self._journal.scan(lambda scan: scan.fold(run.id, run.sequence), run.sequence)
         at = self._now()
         slot = await self._journal.slot_key(run.id)
@@ -53,7 +53,7 @@ class UnreadableRuns:
 
 
 def _messages(state: State) -> list[Post]:
-    """What other runs are told, as far as the history says which there are."""
+    """The messages for other runs, as far as the history names these runs."""
     called = [step.child for path in state.active if (step := state.steps.get(path)) and step.child]
     posts = [Post(child, "cancel", Value.of(f"{state.run}, which called it, has ended")) for child in called]
     parent = state.started.parent if state.started else None

@@ -356,7 +356,7 @@ async def _journal(data: Path) -> AsyncIterator[Finding]:
 
 
 def _runs(unreadable: Mapping[str, str], looked: int) -> Finding:
-    """The unfinished runs that nobody can advance."""
+    """The unfinished runs that cannot be read, and so cannot be advanced."""
     if not unreadable:
         return Finding("runs", "ok", f"{counted(looked, 'unfinished run')} can be read")
     named = "; ".join(f"{run}: {why}" for run, why in list(unreadable.items())[:3])

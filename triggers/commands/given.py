@@ -21,7 +21,7 @@ INPUT_LIMIT = 64 * 1024 * 1024
 
 
 def json_or_text(text: str, option: str) -> Any:
-    """JSON if it is some, else the text itself; raises `typer.BadParameter` for JSON that nobody takes."""
+    """JSON if it is some, else the text itself; raises `typer.BadParameter` for JSON that no command accepts."""
     try:
         return _parsed(text)
     except NotJSON as error:

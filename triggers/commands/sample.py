@@ -81,7 +81,7 @@ _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::(\w+))?\}")
 
 
 def _read(hook: Hook, *, is_bare: bool) -> Iterator[tuple[Key, JSON]]:
-    """The names that are read of a delivery, and the schema of the input to which each is given as it is."""
+    """The names that are read of a delivery, and the schema of the input to which each is given unchanged."""
     schemas = hook.definition.spec.inputs or {}
     expressions = [expression for _, expression in hook.dedupe.expressions] if hook.dedupe else []
     if hook.when and not is_bare:

@@ -27,7 +27,7 @@ class CronField:
         return int(word) if word.isascii() and word.isdigit() and len(word) < 4 else None
 
     def word(self, number: int, like: str) -> str:
-        """A number as the field's text has it: as a name where that is what somebody wrote."""
+        """A number as the field's text has it: as a name if the text has the name."""
         is_name = like in self.names
         return self.names[(number - self.least) % len(self.names)] if is_name else str(number)
 

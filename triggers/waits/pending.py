@@ -60,7 +60,7 @@ def _of_page(scan: Scan, page: Sequence[Unfinished], *, may_answer: bool) -> lis
 
 
 def _pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[dict[str, JSON]]:
-    """What a run waits for; whoever may not answer it sees no link to it."""
+    """What a run waits for; without `may_answer` it has no links."""
     found = _pending_of(scan, state, may_answer=may_answer)
     yield from found if may_answer else (disarm(scan, state.run, each) for each in found)
 

@@ -46,7 +46,7 @@ log = logging.getLogger("waypost.webhook")
 PREFIX = "/hooks"
 METHODS = get_args(Method)
 UNDELIVERED = frozenset({"HEAD", "OPTIONS"})
-"""Methods that deliver nothing: a sender looks whether somebody is there, a browser asks what it may send."""
+"""Methods that deliver nothing: HEAD checks that a webhook exists, OPTIONS asks what a browser may send."""
 
 ANSWERED = (*METHODS, *UNDELIVERED)
 
@@ -335,7 +335,7 @@ class Webhooks:
             await wait(run, RESULT_SECONDS)
             answer = await self._journal.scan(lambda scan: _came_to(scan, run, admitted, hook))
         except JournalError as error:  # the delivery is accepted, whether or not its run can be read now
-            log.warning("a result was not told: %s", error, extra={"run": run})
+            log.warning("a result could not be sent: %s", error, extra={"run": run})
             answer = None
         return answer or answers.accepted(admitted, hook.reply)
 
