@@ -211,7 +211,7 @@ class Redactor:
     def _is_within(self, run: str, layers: int) -> bool:
         """Whether a run of base64 or hex holds a secret that was encoded before it was: base64 of base64, of hex, of
         capitals. Once encoded, it is found as it is spelled."""
-        for decoded in _decodings(run):
+        for decoded in _decode_run(run):
             if self._find_spelled(decoded, self._long_needles):
                 return True
             if layers > 1 and any(self._is_within(inner[0], layers - 1) for inner in _RUN.finditer(decoded)):
@@ -303,7 +303,7 @@ def _find_broken(text: str, needles: "Sequence[_Needle]") -> Spans:
     return [(origins.of(start), origins.of(end - 1) + 1) for start, end in found]
 
 
-def _decodings(run: str) -> Iterator[str]:
+def _decode_run(run: str) -> Iterator[str]:
     """What a run of hex or base64 may say, as Latin-1; base64 at each digit at which it may begin."""
     if _HEX.fullmatch(run):
         decoded = bytes.fromhex(run[: len(run) // 2 * 2])

@@ -200,7 +200,7 @@ class _Compiler:
     @_code.register
     def _(self, node: nodes.Compare) -> Code:
         self.compared += _comparisons(node)
-        for name in _sought_headers(node):
+        for name in _find_sought_headers(node):
             self.names.setdefault(name, node.lineno)
         signs = [operators.COMPARISONS[operand.op] for operand in node.ops]
         function = signs[0] if len(signs) == 1 else operators.compare(signs)
@@ -310,7 +310,7 @@ def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
         left = operand.expr
 
 
-def _sought_headers(node: nodes.Compare) -> Iterator[DottedName]:
+def _find_sought_headers(node: nodes.Compare) -> Iterator[DottedName]:
     """The names of headers for which `'name' in headers` asks."""
     left = node.expr
     for operand in node.ops:

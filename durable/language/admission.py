@@ -79,11 +79,11 @@ class AdmissionCheck:
         elif use == "webhook" and isinstance(path, str) and (literal := _FOREIGN_PARAMETER.search(path)):
             what, hint = f"{quoted(literal[0])} is text in this path", "a part that varies is written as {name}"
             self._findings.add((*pointer, "with", "path"), what, hint, severity="warning")
-        self._dedupe_key(mapped(mapped(trigger.get("with")).get("dedupe")).get("key"), pointer, scope)
+        self._check_dedupe_key(mapped(mapped(trigger.get("with")).get("dedupe")).get("key"), pointer, scope)
         self._texts.condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
-    def _dedupe_key(self, key: JSON, trigger: Pointer, scope: Scope) -> None:
+    def _check_dedupe_key(self, key: JSON, trigger: Pointer, scope: Scope) -> None:
         """Doubt a key that every delivery has; an empty one would reject them all."""
         pointer = (*trigger, "with", "dedupe", "key")
         cure = 'write an expression, such as "{{ trigger.body.id }}"'

@@ -266,7 +266,7 @@ def _mistyped(error: _Told, expected: str, examples: Mapping[str, str]) -> Unfit
 
 def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
     """What to write where a value has another type than it must have."""
-    example = _written_out(name, examples)
+    example = _show_example(name, examples)
     if isinstance(value, bool) and name == "if":
         return (
             "remove it, since a step without 'if' is performed" if value else "quote it: 'if: \"false\"' skips the step"
@@ -295,7 +295,8 @@ def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, st
     return example
 
 
-def _written_out(name: str, examples: Mapping[str, str]) -> str | None:
+def _show_example(name: str, examples: Mapping[str, str]) -> str | None:
+    """How a key is written with a value of the right shape, if that is known."""
     return f"write for example '{name}: {examples[name]}'" if name in examples else None
 
 
@@ -328,7 +329,7 @@ def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str], examples: Ma
             said = message if is_named else f"{subject}: {message}"
             return Unfit(error.pointer, said, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
-            hint = _written_out(str(error.pointer[-1]), examples) or "give it a value, or remove it"
+            hint = _show_example(str(error.pointer[-1]), examples) or "give it a value, or remove it"
             return Unfit(error.pointer, f"{subject} is empty", hint)
         case "string_pattern_mismatch":
             example = shape.example(error.pointer)

@@ -167,7 +167,7 @@ class _Checking:
             self._doubt_delay(own, {**default, **own}, (*pointer, "retry"))
 
     def _doubt_delay(self, own: Mapped, policy: Mapped, pointer: Pointer) -> None:
-        """A first delay that is longer than the longest one where nobody gives that."""
+        """Doubt a first delay above the built-in `max_delay`, which would cut it."""
         shortest = _duration(own.get("min_delay"))
         if "max_delay" not in policy and shortest is not None and shortest > Policy().max_delay:
             what = "'min_delay' is longer than 'max_delay', which is 5m where it is not given"
