@@ -113,6 +113,7 @@ async def test_a_step_that_may_not_be_repeated_stays_uncertain_after_a_kill(
     assert _effects(ledger) == {"before": 1, "middle": 1}
 
 
+@pytest.mark.slow
 async def test_a_stopping_service_finishes_the_step_under_way_and_goes_on_at_its_next_start(
     home: Home, ledger: LedgerProcess, provider: Provider
 ) -> None:

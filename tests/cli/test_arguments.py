@@ -96,6 +96,7 @@ def test_wrong_use_ends_with_2_and_says_what(place: Path, arguments: tuple[str |
     assert b"report it" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.cli.command import on_terminal, waypost
 from tests.cli.conftest import write
 
@@ -30,6 +32,7 @@ def test_problems_are_coloured_on_a_terminal(place: Path) -> None:
     assert "\x1b[1;31m error: " in said
 
 
+@pytest.mark.slow
 def test_a_history_that_is_cut_says_once_how_all_of_it_is_seen(place: Path) -> None:
     run = json.loads(waypost("run", "greet", "--input", "name=Ada", "--json", cwd=place).stdout)["id"]
     told = "what ends with … is cut: --json prints all of it, and so does a pipe\r\n"

@@ -202,6 +202,7 @@ def test_a_redactor_without_secrets_changes_nothing() -> None:
     assert Redactor().value(value) is value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [CANARY, PLAIN_CANARY, "🗝🗝🗝🗝"])
 def test_a_secret_is_gone_from_wherever_it_is_in_a_long_text(value: str) -> None:
     redactor = Redactor([value])

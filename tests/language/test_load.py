@@ -614,6 +614,7 @@ def test_no_damage_to_a_file_makes_it_raise(text: str, data: st.DataObject) -> N
     assert is_consistent(text, loaded(text))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=8))
 @settings(max_examples=500, deadline=None)
 def test_no_data_makes_it_raise(data: dict[str, Any]) -> None:
@@ -630,6 +631,7 @@ def each_key(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
         yield from each_key(each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [[], {}, 5], ids=repr)
 def test_no_key_of_another_type_makes_it_raise(kind: JSON) -> None:
     """`use: []` is data as well, and no list can be looked for in a set."""

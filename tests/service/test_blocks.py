@@ -82,6 +82,7 @@ async def test_a_turn_waits_for_its_time_over_a_crash(tmp_path: Path) -> None:
     assert gates.passed == ["turn"] * 6
 
 
+@pytest.mark.slow
 async def test_an_item_costs_the_same_at_the_end_of_ten_thousand(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": MANY}) as service:
         run = await begin(service, "p", items=list(range(10_000)))

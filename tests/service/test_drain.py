@@ -39,6 +39,7 @@ steps: [{id: note, use: gate.pass, with: {what: note}}]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["branch_started", "child_called", "child_ended", "signal_received"])
 async def test_a_service_that_is_stopped_in_the_middle_of_everything_goes_on_from_there(
     tmp_path: Path, after: str, caplog: pytest.LogCaptureFixture

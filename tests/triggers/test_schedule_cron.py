@@ -42,6 +42,7 @@ def test_cron_agrees_with_an_oracle_where_clocks_change(name: str) -> None:
             assert not wrong, f"{line} in {name}: {datetime.fromtimestamp(wrong[0], UTC)}"
 
 
+@pytest.mark.slow
 def test_cron_agrees_with_an_oracle_through_a_month_and_the_new_year() -> None:
     zone = ZoneInfo("Europe/Berlin")
     start = datetime(2027, 12, 15, tzinfo=UTC)

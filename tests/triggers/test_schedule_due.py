@@ -150,6 +150,7 @@ async def test_a_slow_process_misses_nothing(tmp_path: Path) -> None:
         assert await service.fired() == [f"2026-05-04T12:00:{second:02}Z" for second in (0, 10, 20, 30, 40)]
 
 
+@pytest.mark.slow
 async def test_a_year_is_caught_up_within_bounds_and_at_a_pace(tmp_path: Path) -> None:
     text = QUICK.format('{cron: "* * * * *", missed: all}')
     async with world(tmp_path, "2025-05-04T12:00:00", text):
