@@ -139,6 +139,10 @@ class Journal(Reads):
         """Make every unfinished run without an owner due earlier by this many milliseconds."""
         return self._writer.submit(self._writes.bring_forward(by))
 
+    def mend_due_times(self) -> asyncio.Future[None]:
+        """Make unfinished runs due at once whose rows do not say when they are."""
+        return self._writer.submit(self._writes.mend_due_times())
+
     def pause(self, run: str, reason: str) -> asyncio.Future[None]:
         """Show an unfinished run of this node as paused, though nothing is added to its history."""
         return self._writer.submit(self._writes.pause(run, reason))

@@ -12,6 +12,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -31,6 +32,9 @@ from durable.journal.tables import (
     schedules,
     tags,
 )
+
+LATEST = 2**53
+"""Milliseconds since 1970 that no run is due after: 285,000 years."""
 
 _is_unfinished = runs.c.finished_at.is_(None)
 
@@ -97,6 +101,14 @@ class Statements:
                 runs.c.id == bindparam("run")
             )
         )
+        of_run = entries.c.run == bindparam("run")
+        last = select(func.max(entries.c.sequence)).where(of_run).scalar_subquery()
+        self.find_last_append = sql(
+            select(entries.c.sequence, entries.c.entries).where(of_run, entries.c.sequence == last)
+        )
+        self.mend_sequence = sql(
+            update(runs).where(runs.c.id == bindparam("run")).values(sequence=bindparam("sequence"))
+        )
         self.find_owner = sql(select(runs.c.node, runs.c.status).where(runs.c.id == bindparam("run"), _is_unfinished))
         is_owned = runs.c.node == bindparam("owner"), _is_unfinished
         self.find_owned = sql(select(runs.c.id).where(*is_owned))
@@ -108,6 +120,12 @@ class Statements:
         )
         self.bring_forward = sql(
             update(runs).where(runs.c.node.is_(None), _is_unfinished).values(due_at=runs.c.due_at - bindparam("by"))
+        )
+        # What is no number, or none that a clock can come to, is more than this or NULL; no run would ever be due.
+        self.mend_due_times = sql(
+            update(runs)
+            .where(_is_unfinished, or_(runs.c.due_at.is_(None), runs.c.due_at > literal_column(str(LATEST))))
+            .values(due_at=literal_column("0"))
         )
         let_go = update(runs).where(*is_owned).values(node=literal_column("NULL"))
         self.release_all = sql(let_go)

@@ -17,6 +17,7 @@ from durable.journal.claiming import Claiming
 from durable.journal.contention import GRANTED, Contending
 from durable.journal.cursor import Cursor, Params, Unit
 from durable.journal.hearing import HEARD, Hearing, Told
+from durable.journal.mending import ensure_sequence, mend_due_times
 from durable.journal.statements import Statements
 from durable.journal.units import (
     Admission,
@@ -264,6 +265,8 @@ class Writes:
             cursor.execute(sql.take_over, owner)
             cursor.execute(sql.find_fence, {"run": run})
             version, epoch, recoveries, sequence, due_at = cursor.fetchone()
+            sequence = ensure_sequence(cursor, sql, run, sequence)
+            due_at = due_at if isinstance(due_at, int) else None
             return Claimed(
                 run, version, epoch, recoveries, sequence, due_at, was_owned=row[0] is not None, status=row[1]
             )
@@ -288,6 +291,9 @@ class Writes:
             cursor.execute(sql.bring_forward, {"by": by})
 
         return unit
+
+    def mend_due_times(self) -> Unit[None]:
+        return mend_due_times(self._sql)
 
     def release_all(self, kept: Collection[str], due: Collection[str]) -> Unit[None]:
         sql, node = self._sql, self._node

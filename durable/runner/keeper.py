@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import partial
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from durable import metrics
 from durable.journal import Journal, JournalError, RunRow, RunUnreadable
 from durable.links import log_fields
@@ -22,6 +24,9 @@ log = logging.getLogger("waypost.run")
 AT_HAND = 20
 """One in so many of the runs that fit into memory may wait there for a slot, of each pipeline; the others wait in the
 journal."""
+
+LASTING = 2
+"""Failures of a run's handling, one after the other, after which the next is shown as its reason."""
 
 MENDING_PAUSES = (1_000, 5_000, 30_000, 300_000)
 """Milliseconds after which a run whose handling failed is taken up again: the first time, the next, and so on."""
@@ -45,6 +50,8 @@ class Keeper(ABC):
         self.live: dict[str, Live] = {}
         metrics.LIVE_RUNS.set_function(lambda: len(self.live))
         self.adrift: dict[str, Adrift] = {}
+        self.failures: dict[str, int] = {}
+        """How often the handling of a run has failed since its last progress."""
         self.unreadable = UnreadableRuns(journal, bench.now)
         self.is_draining = False
         self.when_ended: Callable[[str], None] = _nobody
@@ -135,11 +142,15 @@ class Keeper(ABC):
             self.set_adrift(run, counts=False)
 
     def give_up(self, run: str, error: BaseException, *, counts: bool = True, is_unbegun: bool = False) -> None:
-        """Take the run up again later; show one that cannot be read as paused until then."""
+        """Take the run up again later; show one that cannot be read as paused until then, and one whose handling fails
+        again and again."""
+        failures = self.failures.get(run, 0)
+        if failures >= LASTING and not isinstance(error, (JournalError, SQLAlchemyError, OSError)):
+            error = RunUnreadable(run, f"its handling failed {failures + 1} times, the last time with {error!r}")
         if not isinstance(error, RunUnreadable):
             self.set_adrift(run, counts=counts, is_unbegun=is_unbegun)
             return
-        self.adrift[run] = Adrift(Countdown(MENDING_PAUSES[-1], 0, 0), 0, False, is_unbegun)
+        self.adrift[run] = Adrift(Countdown(MENDING_PAUSES[-1], 0, 0), False, is_unbegun)
         task = asyncio.create_task(self._note_unreadable(run, error))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -152,15 +163,17 @@ class Keeper(ABC):
             return
         if has_ended:
             self.adrift.pop(run, None)
+            self.failures.pop(run, None)
             self.when_ended(run)
             self._ends.tell(run)
             self._answers.tell(run)
 
     def set_adrift(self, run: str, *, counts: bool = True, is_unbegun: bool = False) -> None:
         """Take the run up again after a pause; each time that it fails, the pause is longer."""
-        failures = self.adrift[run].failures + 1 if run in self.adrift else 0
+        failures = self.failures.get(run, 0)
+        self.failures[run] = failures + 1
         pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
-        self.adrift[run] = Adrift(Countdown(pause, 0, 0), failures, counts, is_unbegun)
+        self.adrift[run] = Adrift(Countdown(pause, 0, 0), counts, is_unbegun)
 
     def _give_back(self, live: Live) -> None:
         """Give back the slot with which a run was to begin, if it holds one."""

@@ -12,12 +12,11 @@ from durable.runner.timing import Countdown
 
 @dataclass(eq=False, slots=True)
 class Adrift:
-    """A run that this node may own in the journal and does not advance: how long before it is taken up again, after
-    how many failures, and whether that counts as a recovery. If it `is_unbegun`, no attempt of it is under way that its
+    """A run that this node may own in the journal and does not advance: how long before it is taken up again, and
+    whether that counts as a recovery. If it `is_unbegun`, no attempt of it is under way that its
     history does not tell of."""
 
     pause: Countdown
-    failures: int
     counts: bool
     is_unbegun: bool = False
 

@@ -87,6 +87,8 @@ class Owner(Keeper):
         live.moved_at = self._bench.now()
         self.adrift.pop(live.run, None)
         if is_progress:
+            if self.failures:
+                self.failures.pop(live.run, None)
             live.progress.set()
         self._perform(live, advance.effects)
         for run in called:

@@ -41,6 +41,7 @@ class Recovery:
     async def recover(self) -> None:
         """Recover every run that was owned when its process died; returns when the last suspect has moved."""
         await self._notice_clock()
+        await self._journal.mend_due_times()
         suspects: list[Unfinished] = []
         others: dict[str, deque[Unfinished]] = {}  # no more than fitted into memory
         after: str | None = None

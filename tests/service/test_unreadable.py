@@ -237,3 +237,44 @@ async def test_doctor_names_a_run_that_cannot_be_read(tmp_path: Path, harm: str)
     assert findings["runs"].state == "wrong"
     assert run in findings["runs"].found
     assert findings["journal"].state == "ok"
+
+
+DELAY = "steps:\n  - {id: d, use: wait.delay, with: {for: 1s}}\n"
+ROWS = {
+    "a text for the number of its last entry": "update runs set sequence = 'x'",
+    "a number of entries that never were": "update runs set sequence = -1",
+    "a number of entries that is too small": "update runs set sequence = 1",
+    "no time when it is due": "update runs set due_at = null",
+    "a text for the time when it is due": "update runs set due_at = 'x', node = 'dead'",
+    "bytes for the time when it is due": "update runs set due_at = x'ff'",
+    "a time that never comes": "update runs set due_at = 9223372036854775807",
+    "a text for its fence": "update runs set epoch = 'x', recoveries = 'x', claimed_at = x'ff'",
+}
+
+
+@pytest.mark.parametrize("harm", ROWS)
+async def test_a_run_with_a_damaged_row_goes_on_as_its_history_says(tmp_path: Path, harm: str) -> None:
+    async with running(tmp_path, {"p": DELAY}) as service:
+        run = await begin(service, "p")
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database, database:
+        database.execute(ROWS[harm])
+    async with running(tmp_path, {"p": DELAY}) as service:
+        assert (await service.ended(run))["status"] == "completed"
+
+
+async def test_a_run_whose_handling_fails_again_and_again_is_paused_and_can_be_cancelled(tmp_path: Path) -> None:
+    async with running(tmp_path, {"p": DELAY}) as service:
+        run = await begin(service, "p")
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database, database:
+        elsewhere = """cast(replace(cast(entries as text), '"path":"d"', '"path":"nowhere[3].d"') as blob)"""
+        database.execute(f"update entries set entries = {elsewhere}")
+    async with running(tmp_path, {"p": DELAY}) as service:
+        async with asyncio.timeout(10):
+            while (found := await service.run(run))["status"] != "paused":
+                await service.service.runner.adopt(run)  # the sweep does so after a pause
+                await asyncio.sleep(0.02)
+        assert "its handling failed 3 times" in found["reason"]
+        await service.client.post(f"/api/runs/{run}/cancel", json={})
+        async with asyncio.timeout(10):
+            while (await service.run(run))["status"] != "cancelled":
+                await asyncio.sleep(0.02)
