@@ -46,7 +46,7 @@ class Claiming:
             fingerprint, event, runs = row
             is_conflict |= None not in (fingerprint, claim.fingerprint) and fingerprint != claim.fingerprint
             first = Admitted(
-                first.event if first else event, first.runs if first else _decode_ids(runs), True, is_conflict
+                first.event if first else event, first.runs if first else _read_ids(runs), True, is_conflict
             )
         return first
 
@@ -80,3 +80,12 @@ class Claiming:
     def _has_ended(self, cursor: Cursor, run: str) -> bool:
         cursor.execute(self._find_unfinished, {"run": run})
         return cursor.fetchone() is None
+
+
+def _read_ids(data: bytes) -> tuple[str, ...]:
+    """The runs that the first brought; none if that cannot be read, for a duplicate that got an error would come again
+    and again."""
+    try:
+        return _decode_ids(data)
+    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+        return ()

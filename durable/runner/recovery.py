@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from durable.ids import first_id
-from durable.journal import Journal, Unfinished
+from durable.journal import Journal, JournalError, Unfinished
 from durable.runner.runner import PAGE, Runner
 from durable.runner.timing import STEP, ClockWatch
 
@@ -41,7 +41,10 @@ class Recovery:
     async def recover(self) -> None:
         """Recover every run that was owned when its process died; returns when the last suspect has moved."""
         await self._notice_clock()
-        await self._journal.mend_due_times()
+        try:
+            await self._journal.mend_due_times()
+        except JournalError as error:  # the disk is full, say: what can be recovered all the same is
+            log.warning("runs that do not say when they are due are left to the next start: %s", error)
         suspects: list[Unfinished] = []
         others: dict[str, deque[Unfinished]] = {}  # no more than fitted into memory
         after: str | None = None

@@ -278,3 +278,17 @@ async def test_a_run_whose_handling_fails_again_and_again_is_paused_and_can_be_c
         async with asyncio.timeout(10):
             while (await service.run(run))["status"] != "cancelled":
                 await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("harm", ["x'ff'", "'[1]'", "5", "''"])
+async def test_a_duplicate_is_one_though_the_runs_of_the_first_cannot_be_read(tmp_path: Path, harm: str) -> None:
+    hook = (
+        "triggers:\n  - {id: w, use: webhook, with: {path: /w, verify: none, dedupe: {key: '{{ trigger.body.id }}'}}}\n"
+    )
+    async with running(tmp_path, {"hook": hook + PIPELINES["quick"]}) as service:
+        first = (await service.client.post("/hooks/w", json={"id": 1})).json()
+        with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database, database:
+            database.execute(f"update claims set runs = {harm}")
+        again = await service.client.post("/hooks/w", json={"id": 1})
+        assert again.status_code == 200
+        assert (again.json()["event"], again.json()["duplicate"]) == (first["event"], True)
