@@ -91,7 +91,7 @@ def test_a_segment_that_becomes_dots_together_with_what_is_around_it_is_refused(
 @pytest.mark.parametrize("text", ["{{ x }}", "{{ x }}/a", "/a/{{ x }}", "/a?b={{ x }}", "https://{{ x }}.example.com/"])
 def test_what_is_no_text_and_no_number_is_refused_with_its_name(text: str, value: JSON) -> None:
     with pytest.raises(
-        ExpressionError, match=r"^x: this is (null|a list|a mapping), and a URL holds texts and numbers"
+        ExpressionError, match=r"^x: this is (null|a list|a mapping), but a URL can contain only texts and numbers"
     ):
         url(text, x=value)
 
@@ -105,7 +105,7 @@ def test_a_filter_makes_no_text_of_what_cannot_stand_in_a_url(text: str, value: 
 
 @pytest.mark.parametrize("text", ["/a/{{ x }}", "/a/{{ x }}/b", "/a/{{ x }}?b", "/a/{{ x }}{{ x }}", "{{ x }}"])
 def test_an_empty_segment_is_refused(text: str) -> None:
-    with pytest.raises(ExpressionError, match="this is empty, and "):
+    with pytest.raises(ExpressionError, match=r"this is empty, (so|but) "):
         url(text, x="")
 
 
@@ -140,7 +140,7 @@ def test_a_host_a_port_or_the_base_can_be_an_expression(text: str, value: JSON, 
     "text", ["https://{{ x }}.example.com/", "https://{{ x }}/", "//{{ x }}/", "https://a.{{ x }}"]
 )
 def test_a_value_cannot_end_or_move_the_authority(text: str, value: str) -> None:
-    with pytest.raises(ExpressionError, match="host"):
+    with pytest.raises(ExpressionError, match=r"host|user or password"):
         url(text, x=value)
 
 
@@ -149,13 +149,13 @@ def test_a_value_cannot_end_or_move_the_authority(text: str, value: str) -> None
     "text", [f"{HOST}{{{{ x }}}}", f"{HOST}{{{{ x }}}}/a", f"{HOST}{{{{ x }}}}:80/", "{{ b }}{{ x }}"]
 )
 def test_a_host_that_is_written_out_is_not_lengthened(text: str, value: str) -> None:
-    with pytest.raises(ExpressionError, match="host"):
+    with pytest.raises(ExpressionError, match=r"host|user or password"):
         url(text, x=value, b=HOST)
 
 
 @pytest.mark.parametrize("value", ["80/", "80.evil.com", "@evil.com", "", "-1", "٣"])
 def test_a_port_is_a_number(value: str) -> None:
-    with pytest.raises(ExpressionError, match=r"is no port|user or password"):
+    with pytest.raises(ExpressionError, match=r"is not a port|user or password"):
         url("https://example.com:{{ x }}/", x=value)
 
 
