@@ -214,18 +214,32 @@ def _nothing(cursor: Cursor) -> None:
     """A unit that writes nothing: the writer looks after its files with each commit."""
 
 
+def _recover(database: SQLite) -> None:
+    """Bring in what a process left in the WAL that it did not close, and warn of what is gone."""
+    if not database.wal.exists():
+        log.warning(
+            "%s is missing, although the previous process did not close the journal: the last events that it accepted "
+            "may be gone",
+            database.wal,
+        )
+    elif lost := database.recover():
+        log.error(
+            "%s is damaged: its last %d commits cannot be read, and events that were accepted in them may be gone; a "
+            "copy of it is in %s",
+            database.wal,
+            lost,
+            database.damaged_wal,
+        )
+
+
 def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLock]:
     try:
         prepare(folder)
         lock = FolderLock.take(folder)
         try:
             ensure_kept(folder, database.path, had_journal=lock.had_journal)
-            if lock.had_journal and not lock.ended_cleanly and not database.wal.exists():
-                log.warning(
-                    "%s is missing, although the previous process did not close the journal: the last events "
-                    "that it accepted may be gone",
-                    database.wal,
-                )
+            if lock.had_journal and not lock.ended_cleanly:
+                _recover(database)
             lock.hold(has_journal=lock.had_journal)
             make_private((*database.files, folder / LOCK_NAME))
             if migrate(database.migrations()):

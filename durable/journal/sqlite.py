@@ -6,6 +6,7 @@ explicitly: what the driver would begin by itself loses updates.
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,11 @@ from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import Dialect, Engine, Integer, LargeBinary, NullPool, QueuePool, String, create_engine, event
 from sqlalchemy.dialects import sqlite
 
-from durable.journal.files import OpenFiles, create_private
+from durable.journal.files import OpenFiles, create_private, make_private
 from durable.journal.folder import LOCK_NAME
 from durable.journal.statements import Statements
 from durable.journal.units import FilesReplaced
+from durable.journal.wal import find_commits
 from durable.journal.writer import Connection, Fault
 
 FILE_NAME = "journal.sqlite"
@@ -61,6 +63,10 @@ class SQLite:
         return Path(f"{os.path.realpath(self.path)}-wal")
 
     @property
+    def damaged_wal(self) -> Path:
+        return Path(f"{self.wal}.damaged")
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Its files, whether or not they are there."""
         file = os.path.realpath(self.path)
@@ -83,6 +89,18 @@ class SQLite:
             self._open_files.close()
         self._open_files = OpenFiles(self.path, (self.path.with_name(LOCK_NAME), self.path.parent))
         return connection
+
+    def recover(self) -> int:
+        """Let SQLite recover the WAL of a process that did not close it; returns how many of its commits are lost. Then
+        a copy of the WAL is kept as `damaged_wal`, since SQLite is about to remove it."""
+        commits = find_commits(self.wal)
+        with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as connection:
+            _, recovered, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            lost: int = sum(number > recovered for number in commits)
+            if lost:
+                shutil.copyfile(self.wal, self.damaged_wal)
+                make_private([self.damaged_wal])
+        return lost
 
     def ensure_in_place(self, connection: Connection) -> None:
         """Raise `FilesReplaced` unless the files are those that were opened. Where the database itself is, what its WAL

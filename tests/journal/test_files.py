@@ -15,6 +15,7 @@ import pytest
 from durable.journal import DataFolderUnfit, FilesReplaced, Journal, JournalBroken, JournalDamaged, open_reader
 from durable.journal.folder import LOCK_NAME
 from durable.journal.sqlite import FILE_NAME
+from durable.journal.wal import find_commits
 from tests.journal import given
 
 pytestmark = pytest.mark.anyio
@@ -281,6 +282,49 @@ async def test_a_wal_that_is_gone_after_a_kill_is_told(folder: Path, caplog: pyt
             (place / WAL).unlink()
         await (await Opened().open(place)).close()
         assert ("may be gone" in caplog.text) is is_missing
+
+
+def _flip(place: Path, at: int) -> None:
+    data = bytearray((place / WAL).read_bytes())
+    data[at] ^= 0xFF
+    (place / WAL).write_bytes(data)
+
+
+FRAME = 24 + 4096
+FLIPS = {
+    "the header's salt": 17,
+    "the header's page size": 10,
+    "the first frame": 32 + 100,
+    "a frame's salt": 32 + FRAME + 9,
+    "a frame in the middle": 32 + 5 * FRAME + 1000,
+}
+"""Places of a byte in the WAL."""
+
+
+@pytest.mark.parametrize("at", [*FLIPS.values(), None], ids=[*FLIPS, "the last commit"])
+async def test_commits_that_a_damaged_wal_lost_are_reported_and_a_copy_is_kept(
+    folder: Path, caplog: pytest.LogCaptureFixture, at: int | None
+) -> None:
+    killed = await _killed(folder)
+    last = find_commits(killed / WAL)[-1]
+    assert last > 8
+    _flip(killed, last * FRAME if at is None else at)
+    harmed = (killed / WAL).read_bytes()
+    await (await Opened().open(killed)).close()
+    assert "commits cannot be read" in caplog.text
+    copy = killed / f"{WAL}.damaged"
+    assert copy.read_bytes() == harmed
+    assert copy.stat().st_mode & 0o077 == 0
+
+
+async def test_a_wal_whose_last_transaction_was_not_committed_is_not_damaged(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = await _killed(folder)
+    data = (killed / WAL).read_bytes()
+    (killed / WAL).write_bytes(data[: len(data) - 2000])
+    await (await Opened().open(killed)).close()
+    assert "damaged" not in caplog.text
 
 
 async def test_a_reader_leaves_the_wal_of_a_killed_service_in_its_place(
