@@ -72,7 +72,8 @@ def _malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
     where = f"byte {at}" + _line(data, at)
     if is_followed:
         cure = "send one value; several, one in each line, are application/x-ndjson"
-        return f"something follows its end at {where}: {_shown(data, at)}; {cure}"
+        follower = f": {_shown(data, at)}" if quotes else ""
+        return f"something follows its end at {where}{follower}; {cure}"
     byte = data[at : at + 1]
     if byte and byte < b" " and what == "invalid character":
         code = byte[0]
