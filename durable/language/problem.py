@@ -1,6 +1,7 @@
 """What is wrong with a file, where, and what cures it."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,6 +11,8 @@ Severity: TypeAlias = Literal["error", "warning"]
 _WORD_LIMIT = 60
 _LINE_LIMIT = 120
 _LISTED = 12
+_USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
+"""The user and password in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,12 @@ class Problem:
 
     def render(self, source_line: str) -> str:
         """The problem as people read it: what and where, the line in question, and a caret under the place; a
-        line that is empty shows nothing."""
+        line that is empty shows nothing, and what could be a password is masked, since logs show the line too."""
         if not source_line.strip():
             return str(self)
         start = max(0, self.column - _LINE_LIMIT) if len(source_line) > _LINE_LIMIT else 0
-        shown = source_line[start : start + _LINE_LIMIT]
+        masked = _USER.sub(lambda user: "*" * len(user[0]), source_line)
+        shown = masked[start : start + _LINE_LIMIT]
         indent = "".join("\t" if character == "\t" else " " for character in shown[: self.column - 1 - start])
         return f"{self}\n    {printable(shown)}\n    {indent}^"
 

@@ -264,3 +264,12 @@ def test_connectors_tell_their_connections_and_what_is_wrong_with_others(place: 
 )
 def test_a_type_is_told_in_a_few_words(schema: dict[str, Any], told: str) -> None:
     assert type_of(schema, {"Word": {"type": "integer"}}) == told
+
+
+@pytest.mark.parametrize("user", ["ada:hunter2", "{{ inputs.user }}:hunter2", "a:b@hunter2"])
+def test_a_password_in_a_url_is_not_shown_with_what_is_wrong(place: Path, user: str) -> None:
+    write(place, "p", f"""steps:\n  - {{id: a, use: http.get, with: {{url: "https://{user}@example.com/"}}}}\n""")
+    done = waypost("validate", cwd=place)
+    assert done.returncode == 1
+    assert "the URL contains a user or password" in done.stdout + done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
