@@ -152,6 +152,7 @@ class Protocol(HttpToolsProtocol):
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
+        self._outlet.close = self.transport.close  # this object's would be a reference cycle
 
     # -- reading ------------------------------------------------------------------------------------------------
 

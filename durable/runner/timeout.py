@@ -28,6 +28,11 @@ class SuspendableTimeout:
 
     def cancel(self) -> None:
         """The attempt is over."""
+        self._expire = _do_nothing  # a reference cycle with the attempt would leave both to the garbage collector
         if self._handle:
             self._handle.cancel()
             self._handle = None
+
+
+def _do_nothing() -> None:
+    pass

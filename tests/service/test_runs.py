@@ -1,6 +1,7 @@
 """Runs over a served port: retries, timeouts, unknown endings, cancels, limits, and going on after a restart."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from durable.runner.attempt import Attempt
 from tests.service.running import ENVIRONMENT, Outside, Running, outside, running
 
 pytestmark = pytest.mark.anyio
@@ -285,3 +287,15 @@ steps:
     files = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file())
     assert b"canary" not in files
     assert "canary" not in shown
+
+
+async def test_attempts_leave_memory_without_the_garbage_collector(tmp_path: Path) -> None:
+    async with outside() as world, running(tmp_path, {"p": _calls(world)}) as service:
+        gc.collect()
+        gc.disable()
+        try:
+            assert (await _one(service))["status"] == "completed"
+            await asyncio.sleep(0)
+            assert not [each for each in gc.get_objects() if isinstance(each, Attempt)]
+        finally:
+            gc.enable()
