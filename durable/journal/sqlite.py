@@ -96,7 +96,7 @@ class SQLite:
         commits = find_commits(self.wal)
         with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as connection:
             _, recovered, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            lost: int = sum(number > recovered for number in commits)
+            lost: int = sum(number > recovered >= 0 for number in commits)  # -1: SQLite could not tell
             if lost:
                 shutil.copyfile(self.wal, self.damaged_wal)
                 make_private([self.damaged_wal])

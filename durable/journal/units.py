@@ -12,7 +12,7 @@ A *unit* is what one caller asked to commit: whole or absent.
     ├── FilesReplaced       a file of the journal was removed or replaced while it was open: the process must end
     ├── JournalDamaged      the database cannot be read: its file is damaged
     ├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
-    ├── RunUnreadable          something that a run needs is damaged or missing, or a newer Waypost wrote it
+    ├── RunUnreadable       something that a run needs is damaged or missing, or a newer Waypost wrote it
     ├── DataFolderInUse     another process works on the data folder
     └── DataFolderUnfit     the data folder cannot be used: a network file system, a newer version's, or none there
 """
@@ -69,7 +69,7 @@ class FilesReplaced(JournalError):
     """A file of the journal is not the one that was opened; `name` is the file's."""
 
     def __init__(self, name: str, what: str, cure: str) -> None:
-        super().__init__(f"{name} was {what} while the service was running, and nothing was accepted since; {cure}")
+        super().__init__(f"{name} was {what} while the service was running; {cure}")
         self.name = name
 
 

@@ -16,10 +16,10 @@ _FRAME = struct.Struct(">6I")
 
 
 def find_commits(wal: Path) -> list[int]:
-    """The numbers, from 1 on, of the frames that end a transaction; whether their checksums are right is not looked at.
+    """Return the numbers, from 1 on, of the frames that end a transaction. Their checksums are not verified.
 
-    The frames of earlier transactions, which were checkpointed and are to be overwritten, have other salts. A damaged
-    header has none to compare with: then every frame counts.
+    Frames of earlier transactions, which were checkpointed and will be overwritten, have other salts and do not count.
+    If the header is damaged, its salts are unknown, and every frame counts.
     """
     with wal.open("rb") as file:
         head = file.read(_HEADER.size)
@@ -39,7 +39,7 @@ def find_commits(wal: Path) -> list[int]:
 
 
 def _checksum(head: bytes) -> tuple[int, int]:
-    order = ">" if head[3] & 1 else "<"  # of the words that are summed up: the magic's last bit says it
+    order = ">" if head[3] & 1 else "<"  # of the summed words: the last bit of the magic number
     words = struct.unpack(f"{order}6I", head)
     first = second = 0
     for one, two in zip(words[::2], words[1::2], strict=True):
@@ -49,7 +49,7 @@ def _checksum(head: bytes) -> tuple[int, int]:
 
 
 def _guess_page_size(wal: Path) -> int:
-    """As the database has it, whose header is the page size's other home; SQLite's default without one."""
+    """The page size in the header of the database, or SQLite's default if the database has none."""
     with Path(str(wal).removesuffix("-wal")).open("rb") as database:
         (size,) = struct.unpack(">H", database.read(18)[16:].rjust(2, b"\0"))
     return 65536 if size == 1 else size or 4096
