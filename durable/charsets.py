@@ -89,7 +89,7 @@ class Charset(NamedTuple):
 
 def find_charset(label: str) -> Charset:
     """The charset that a label names, in any case; raises `UnknownCharset`."""
-    charset = _known(label.strip().lower()) if len(label) <= 60 else None
+    charset = _find_label(label.strip().lower()) if len(label) <= 60 else None
     if charset is None:
         raise UnknownCharset(label)
     return charset
@@ -207,7 +207,7 @@ def _charset_of(encoding: str) -> Charset | None:
     return Charset(encoding, lambda data: info.decode(data)[0], lambda text: info.encode(text)[0])
 
 
-def _known(label: str) -> Charset | None:
+def _find_label(label: str) -> Charset | None:
     encoding = webencodings.LABELS.get(label)
     charset = _charset_of(encoding) if encoding else None
     if charset is None and (module := _python_labels().get(re.sub(r"[\s_]+", "-", label))):

@@ -87,15 +87,16 @@ def _note(hook: Hook) -> str:
     within = f"within {days:g} d" if days >= 1 else f"within {hook.claim_for / 3_600_000:g} h"
     if not (key := _key(hook)):
         return "  Each such request starts a run. To recognize duplicates, add 'dedupe: {key: …}' to the trigger."
-    told = "it starts no run, and the answer has the ids of the first"
-    return f"  The same request {within} is a duplicate: {told}. For a new delivery, change {key}."
+    answer = "it starts no run, and the answer has the ids of the first"
+    return f"  The same request {within} is a duplicate: {answer}. For a new delivery, change {key}."
 
 
 def _key(hook: Hook) -> str | None:
     """What distinguishes the deliveries of the webhook."""
     scheme = hook.verifier.scheme
     if hook.dedupe is not None:
-        return "its 'dedupe' key"
+        read = ", ".join(f"{{{{ {expression.source.strip()} }}}}" for _, expression in hook.dedupe.expressions)
+        return f"its 'dedupe' key {read}".rstrip()
     if scheme and scheme.replay == "body":
         return "its body"
     if scheme and isinstance(ref := scheme.dedupe, Ref):
