@@ -88,20 +88,22 @@ class Language(Inputs):
 
 
 def drafted(model: type[BaseModel], generator: type[Inputs], *, prefix: str = "") -> tuple[Schema, dict[str, Schema]]:
-    """A model's schema, and those that it refers to below `#/definitions`, their names with a prefix."""
-    schema = model.model_json_schema(ref_template=f"#/definitions/{prefix}{{model}}", schema_generator=generator)
-    definitions: dict[str, Schema] = {prefix + name: each for name, each in schema.pop("$defs", {}).items()}
-    anything = {f"#/definitions/{name}" for name, each in definitions.items() if not each}
+    """A model's schema, and those that it refers to below `#/definitions`, named by their titles with a prefix."""
+    schema = model.model_json_schema(ref_template="{model}", schema_generator=generator)
+    inner: dict[str, Schema] = schema.pop("$defs", {})
+    names = {name: prefix + each.get("title", name) for name, each in inner.items() if each}
 
     def settled(schema: Schema) -> Schema:
-        schema = {word: part for word, part in schema.items() if word != "$ref" or part not in anything}
+        schema = dict(schema)
+        if name := names.get(schema.pop("$ref", "")):
+            schema["$ref"] = f"#/definitions/{name}"
         if schema.get("pattern") in _EXPLAINED:
             schema["errorMessage"] = _EXPLAINED[schema["pattern"]]
         return inside(schema, settled, settled)
 
     if "$ref" in schema:  # the model refers to itself
-        schema = definitions[schema["$ref"].removeprefix("#/definitions/")]
-    return settled(schema), {name: settled(each) for name, each in definitions.items() if each}
+        schema = inner[schema["$ref"]]
+    return settled(schema), {names[name]: settled(each) for name, each in inner.items() if each}
 
 
 def inside(schema: Schema, value: Change, alternative: Change) -> Schema:

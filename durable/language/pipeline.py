@@ -88,7 +88,7 @@ class Model(BaseModel):
 # -- policies ---------------------------------------------------------------------------------------------------
 
 
-class Retry(Model):
+class Retry(Model, title="Retry"):
     """How often, when and after which errors an attempt is repeated."""
 
     max_attempts: Annotated[Whole, Field(ge=1, le=1_000)] = Field(3, description="Attempts in all; 1: no retry")
@@ -109,14 +109,14 @@ class Retry(Model):
         return self
 
 
-class Defaults(Model):
+class Defaults(Model, title="Defaults"):
     """What steps that use a connector's action have unless they say otherwise; `undo` has it too."""
 
     timeout: Timeout | None = Field(None, description="Of one attempt; default 30s")
     retry: Retry | None = Field(None, description="When attempts are repeated; a step's own keys go first")
 
 
-class Concurrency(Model):
+class Concurrency(Model, title="Concurrency"):
     """How many runs of the pipeline may work at once."""
 
     key: str | None = Field(None, description="Runs with the same key are counted together; default: all of them")
@@ -126,7 +126,7 @@ class Concurrency(Model):
     )
 
 
-class TriggerSpec(Model):
+class TriggerSpec(Model, title="TriggerSpec"):
     """What starts the pipeline by itself."""
 
     id: Identifier = Field(description="The trigger's name, unique in the file")
@@ -141,21 +141,21 @@ class TriggerSpec(Model):
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-class Case(Model):
+class Case(Model, title="Case"):
     """One branch of a switch."""
 
     when: Condition = Field(description="An expression; the first case that it holds for is performed")
     steps: "tuple[Step, ...]" = Field(description="What is then performed")
 
 
-class Handler(Model):
+class Handler(Model, title="Handler"):
     """One branch of a catch."""
 
     when: Condition | None = Field(None, description="An expression over `error`; default: any error")
     steps: "tuple[Step, ...]" = Field(description="What is then performed")
 
 
-class Undo(Model):
+class Undo(Model, title="Undo"):
     """The action that takes a step's effect back."""
 
     use: str = Field(description="connector.action")
@@ -165,7 +165,7 @@ class Undo(Model):
     )
 
 
-class Repeat(Model):
+class Repeat(Model, title="Repeat"):
     """How often the steps of the block are performed."""
 
     until: Condition = Field(description="An expression, evaluated after each turn")
@@ -191,7 +191,7 @@ OnTimeout: TypeAlias = Annotated[
 ]
 
 
-class Step(Model):
+class Step(Model, title="Step"):
     """One named use of an action, or one block: switch, foreach, parallel, try, repeat."""
 
     id: Identifier = Field(description="The step's name, unique in the file")

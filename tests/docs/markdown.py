@@ -41,6 +41,11 @@ def one_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
+def title(model: type[BaseModel]) -> str:
+    """What a model is called: its title in a JSON Schema."""
+    return model.model_config.get("title") or model.__name__
+
+
 def summary(thing: object) -> str:
     """What a class says of itself; never what its parents do."""
     return one_line(inspect.cleandoc(vars(thing).get("__doc__") or ""))
@@ -70,7 +75,8 @@ def fields(
 def _kind(schema: Schema, definitions: Schema, *, many: bool = False) -> str:
     match schema:
         case {"$ref": ref}:
-            return _reference(ref.rpartition("/")[2], many)
+            name = ref.rpartition("/")[2]
+            return _reference(definitions[name].get("title", name), many)
         case {"enum": [*words]}:
             return listing(words)
         case {"const": word}:

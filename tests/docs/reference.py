@@ -23,7 +23,7 @@ from durable.language.names import FIELDS
 from durable.language.outputs import returned
 from durable.retry import Policy
 from tests.docs import expressions, words
-from tests.docs.markdown import code, fields, listing, summary, table
+from tests.docs.markdown import code, fields, listing, summary, table, title
 from triggers.folder import TRIGGERS
 from triggers.webhooks import scheme
 from triggers.webhooks.presets import GENERIC, presets
@@ -60,7 +60,7 @@ def _file() -> Iterator[str]:
 
 
 def _part(model: type[BaseModel]) -> Iterator[str]:
-    yield f"### {model.__name__}"
+    yield f"### {title(model)}"
     yield summary(model)
     yield fields(model)
 
@@ -120,7 +120,7 @@ def _triggers() -> Iterator[str]:
         yield summary(model)
         yield fields(model)
         for part in _parts_of(model):
-            yield f"#### {part.__name__}"
+            yield f"#### {title(part)}"
             yield summary(part)
             yield fields(part)
     yield from _verify()
@@ -145,7 +145,7 @@ def _verify() -> Iterator[str]:
         [(code(name), summary(model), _keys(model)) for name, model in GENERIC.items()],
     )
     yield words.SCHEME
-    rows = [(part.__name__, summary(part), _keys(part)) for part in _parts_of_a_scheme()]
+    rows = [(title(part), summary(part), _keys(part)) for part in _parts_of_a_scheme()]
     yield table(("part", "meaning", "keys"), rows)
 
 
