@@ -24,7 +24,7 @@ MOST_CHILDREN = 1_000
 
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""What `render` answers with."""
+"""What `render_metrics` answers with."""
 
 Metric = TypeVar("Metric", Counter, Histogram)
 
@@ -98,34 +98,34 @@ ATTEMPTS_WAITING = Gauge(
 JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their transaction.", registry=REGISTRY)
 
 
-def run_started(pipeline: str) -> None:
+def count_run_started(pipeline: str) -> None:
     """Count a run that began."""
     _RUNS_STARTED[pipeline,].inc()
 
 
-def run_finished(pipeline: str, status: RunStatus) -> None:
+def count_run_finished(pipeline: str, status: RunStatus) -> None:
     """Count a run that ended."""
     _RUNS_FINISHED[pipeline, status].inc()
 
 
-def delivery(outcome: str) -> None:
+def count_delivery(outcome: str) -> None:
     """Count a request on a webhook; `outcome` is one of the words of `DeliveryOutcome`, or `unknown` of no webhook."""
     _DELIVERIES[outcome,].inc()
 
 
-def fires(schedule: str, outcome: str, count: int = 1) -> None:
+def count_fires(schedule: str, outcome: str, count: int = 1) -> None:
     """Count fires of a schedule; `outcome` is one of the words of `FireOutcome`."""
     _FIRES[schedule, outcome].inc(count)
 
 
-def commit(units: int, seconds: float) -> None:
+def count_commit(units: int, seconds: float) -> None:
     """Count a transaction of the journal."""
     _COMMITS.inc()
     _COMMIT_UNITS.observe(units)
     _COMMIT_SECONDS.observe(seconds)
 
 
-class attempt:  # noqa: N801  # reads as the verb that it is: `with metrics.attempt(action)`
+class AttemptTimer:  # reads as the verb that it is: `with metrics.attempt(action)`
     """Count and time an attempt: `completed`, `failed` if it raises, `cancelled` if it is given up."""
 
     __slots__ = ("_action", "_began")
@@ -137,21 +137,21 @@ class attempt:  # noqa: N801  # reads as the verb that it is: `with metrics.atte
         self._action = action
 
     def __enter__(self) -> None:
-        attempt.under_way += 1
+        AttemptTimer.under_way += 1
         self._began = perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        attempt.under_way -= 1
+        AttemptTimer.under_way -= 1
         outcome = "completed" if kind is None else "failed" if issubclass(kind, Exception) else "cancelled"
         _ATTEMPTS[self._action, outcome].inc()
         _ATTEMPT_SECONDS[self._action,].observe(perf_counter() - self._began)
 
 
-ATTEMPTS_IN_FLIGHT.set_function(lambda: attempt.under_way)
+ATTEMPTS_IN_FLIGHT.set_function(lambda: AttemptTimer.under_way)
 
 
-def render() -> bytes:
+def render_metrics() -> bytes:
     """The text exposition."""
     return generate_latest(REGISTRY)

@@ -101,4 +101,4 @@ class Operations:
 
 
 async def _render_metrics() -> bytes:
-    return metrics.render()
+    return metrics.render_metrics()

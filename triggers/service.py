@@ -32,10 +32,10 @@ from durable.ids import first_id
 from durable.journal import Journal
 from durable.journal.files import create_private, make_private
 from durable.language.problem import quoted
-from durable.runner import Limits, Runner
-from durable.runner.attempt import Workbench
+from durable.runner import Runner, RunnerLimits
+from durable.runner.attempt import ActionRuntime
 from durable.runner.recovery import Recovery
-from durable.runner.start import Addresses
+from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from triggers import logs
 from triggers.api import Api, refused
@@ -134,14 +134,14 @@ async def compose(
         )
         runner = Runner(
             journal,
-            Workbench(offered, secrets, {HttpClient: client}, journal.payload, now, wired.open),
-            Limits(
+            ActionRuntime(offered, secrets, {HttpClient: client}, journal.payload, now, wired.open),
+            RunnerLimits(
                 settings.max_attempts_in_flight,
                 settings.max_live_runs,
                 settings.recovery_limit,
                 settings.max_runs_per_event,
             ),
-            addresses=Addresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits"),
+            addresses=RunAddresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits"),
             pipelines=folder,
             first="" if takes_over else first_id("run", now()),
         )

@@ -133,10 +133,10 @@ def after_failure(definition: Definition, state: State, entry: AttemptFailed) ->
     policy = node.spec.retry
     attempts = entry.attempt - state.steps[path].crashes
     given_up = entry.ending == "unknown" and node.spec.on_crash == "fail"
-    if given_up or not retry.repeats(policy, attempts, entry.error.error_class):
+    if given_up or not retry.allows_retry(policy, attempts, entry.error.error_class):
         return _exhausted(node.spec.on_exhausted, entry), []
-    fraction = retry.jitter(state.run, path, entry.attempt)
-    due = at + retry.delay(policy, attempts, fraction, entry.error.retry_after)
+    fraction = retry.compute_jitter(state.run, path, entry.attempt)
+    due = at + retry.compute_delay(policy, attempts, fraction, entry.error.retry_after)
     return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
 
 

@@ -24,7 +24,7 @@ from durable.definition.spec import (
 from durable.flow import CORE_ACTIONS
 from durable.language.fit import shape_of
 from durable.language.pipeline import Concurrency, Defaults, Pipeline, Retry, Step, Undo, parse_duration
-from durable.retry import Policy
+from durable.retry import RetryPolicy
 
 STEP_TIMEOUT = parse_duration("30s")
 
@@ -133,7 +133,7 @@ class _Resolving:
         return self._with_policy(plain, None, None)
 
 
-def _merge_policy(default: Retry | None, own: Retry | None) -> Policy:
+def _merge_policy(default: Retry | None, own: Retry | None) -> RetryPolicy:
     """A step's own `retry` over that of `defaults`, key by key."""
     given: dict[str, Any] = {}
     for policy in filter(None, (default, own)):
@@ -141,7 +141,7 @@ def _merge_policy(default: Retry | None, own: Retry | None) -> Policy:
     for name in ("min_delay", "max_delay"):
         if name in given:
             given[name] = parse_duration(given[name])
-    return msgspec.convert(given, Policy)
+    return msgspec.convert(given, RetryPolicy)
 
 
 def _concurrency(given: Concurrency | None) -> ConcurrencySpec | None:

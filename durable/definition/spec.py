@@ -9,7 +9,7 @@ import msgspec
 
 from durable.action import OnCrash
 from durable.language.pipeline import parse_duration
-from durable.retry import Policy
+from durable.retry import RetryPolicy
 
 RUN_TIMEOUT = parse_duration("90d")
 
@@ -32,7 +32,7 @@ class ActionSpec(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
     input: Tree = None
     condition: str | None = None
     keep: Tree = None
-    retry: Policy = Policy()
+    retry: RetryPolicy = RetryPolicy()
     timeout: int | None = None
     on_crash: OnCrash = "retry"
     on_exhausted: OnExhausted = "fail"

@@ -175,7 +175,7 @@ class Writer:
         if len(batch) == 1 or began >= self._next_check:  # before a caller learns that it is durable
             self._next_check = began + CHECK_SECONDS
             self._database.ensure_in_place(self._connection)
-        metrics.commit(len(batch), perf_counter() - began)
+        metrics.count_commit(len(batch), perf_counter() - began)
         return answers
 
     def _recover(self) -> None:

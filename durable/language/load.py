@@ -23,7 +23,7 @@ from durable.language.problem import Problem, quoted
 from durable.language.spots import spots
 from durable.language.texts import Texts
 from durable.language.tree import Mapped, every_step, listed, mapped
-from durable.retry import Policy
+from durable.retry import RetryPolicy
 from durable.values import JSON
 
 __all__ = ["Catalogue", "Loaded", "load"]
@@ -169,7 +169,7 @@ class _Checking:
     def _doubt_delay(self, own: Mapped, policy: Mapped, pointer: Pointer) -> None:
         """Doubt a first delay above the built-in `max_delay`, which would cut it."""
         shortest = _duration(own.get("min_delay"))
-        if "max_delay" not in policy and shortest is not None and shortest > Policy().max_delay:
+        if "max_delay" not in policy and shortest is not None and shortest > RetryPolicy().max_delay:
             what = "'min_delay' is longer than 'max_delay', which is 5m where it is not given"
             self.findings.add((*pointer, "min_delay"), what, "give 'max_delay' here as well", severity="warning")
 

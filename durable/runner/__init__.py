@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from durable.runner.runner import Limits, Overloaded, Runner
+    from durable.runner.runner import Overloaded, Runner, RunnerLimits
 
-__all__ = ["Limits", "Overloaded", "Runner"]
+__all__ = ["Overloaded", "Runner", "RunnerLimits"]
 
 
 def __getattr__(name: str) -> object:

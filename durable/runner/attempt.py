@@ -35,13 +35,13 @@ Connect = Callable[[str, str], tuple[BaseModel, frozenset[str]]]
 Result = TypeVar("Result")
 
 
-def no_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
+def refuse_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
     """Where there are none."""
     raise ConnectionMissing(f"there is no connection {name!r}")
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench:
+class ActionRuntime:
     """What every attempt needs: the actions by name, the secrets, the shared things that actions use, the bytes of a
     stored payload by its SHA-256, the clock, the connections."""
 
@@ -50,10 +50,10 @@ class Workbench:
     resources: Mapping[type, object]
     payload: Callable[[str], Awaitable[bytes]]
     now: Clock
-    connect: Connect = no_connection
+    connect: Connect = refuse_connection
 
 
-async def loaded(ask: Callable[[], Result], payload: Callable[[str], Awaitable[bytes]]) -> Result:
+async def call_with_payloads(ask: Callable[[], Result], payload: Callable[[str], Awaitable[bytes]]) -> Result:
     """Ask the core, bringing in the stored payloads that it misses, and letting them go again."""
     attached: list[Value] = []
     try:
@@ -83,7 +83,7 @@ class Attempt:
 
     def __init__(
         self,
-        bench: Workbench,
+        bench: ActionRuntime,
         definition: Definition,
         state: State,
         path: str,
@@ -121,14 +121,14 @@ class Attempt:
         """Call the action and report how it ended; returns when nothing of it works any more."""
         self._task = asyncio.current_task()
         try:
-            fact = await self._outcome()
+            fact = await self._find_outcome()
         except asyncio.CancelledError:
             if not self.context.is_open:
                 return
             if self._task and self._task.cancelling():
                 raise
             error = ActionError("the action cancelled itself", error_class="internal", ending="unknown")
-            fact = self._raised(error)
+            fact = self._build_failure(error)
         if self.context.is_open:
             self._end_with(fact)
             await self._report(fact)
@@ -150,7 +150,7 @@ class Attempt:
         timeout = self._node.spec.timeout or 0
         message = f"the attempt took longer than its timeout of {timeout / 1000:g} s"
         error = ActionError(message, error_class="timeout", code="attempt_timeout", ending="unknown")
-        fact = self._raised(error)
+        fact = self._build_failure(error)
         self._end_with(fact)
         self.abandon()
         self._expiry = asyncio.ensure_future(self._report(fact))
@@ -159,29 +159,29 @@ class Attempt:
         """Make what the action is given; where that fails, the attempt ends without it. Nothing was sent so far."""
         step = self._state.steps[self.path]
         try:
-            input = await loaded(step.input.load, self._bench.payload)
+            input = await call_with_payloads(step.input.load, self._bench.payload)
             filled, values = fill(input, step.secrets, self._bench.secrets)
             if name := self._node.spec.connection:
                 self.context.connection, credentials = self._bench.connect(name, self._node.spec.use)
                 values |= credentials
         except SecretMissing as missing:
             error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
-            self._problem = self._raised(error)
+            self._problem = self._build_failure(error)
             return
         except ActionError as error:
-            self._problem = self._raised(error)
+            self._problem = self._build_failure(error)
             return
         except RunUnreadable:
             raise  # the run is paused: the step's policies cannot help
         except (LookupError, OSError, SQLAlchemyError) as problem:
             message = f"the step's input cannot be read: {problem}"
             unread = ActionError(message, error_class="internal", code="input", ending="not_sent")
-            self._problem = self._raised(unread)
+            self._problem = self._build_failure(unread)
             return
         self._redact = Redactor(values)
         action = self._bench.actions.get(self._node.spec.use)
         if action is None:
-            self._problem = self._refused(f"no connector offers {self._node.spec.use} any more")
+            self._problem = self._refuse_input(f"no connector offers {self._node.spec.use} any more")
             return
         self._action = action
         try:
@@ -213,7 +213,7 @@ class Attempt:
         timer = self.context.timer
         return self._redact.text(timer.waits[0]) if timer and timer.waits else None
 
-    async def _outcome(self) -> Fact:
+    async def _find_outcome(self) -> Fact:
         """The fact in which the attempt ends. After the call nothing is repeated."""
         if self._problem:
             return self._problem
@@ -221,22 +221,22 @@ class Attempt:
         timeout = self._node.spec.timeout
         timer = self.context.timer = SuspendableTimeout(timeout / 1000 if timeout else None, self._expire)
         try:
-            with metrics.attempt(self._node.spec.use):
+            with metrics.AttemptTimer(self._node.spec.use):
                 output = await action.perform(self.context, self._input)
         except ActionError as error:
             timer.cancel()
-            return self._raised(await _redact_error(error, redact))
+            return self._build_failure(await _redact_error(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
-            return self._raised(_unknown(error, redact))
+            return self._build_failure(_wrap_unknown(error, redact))
         finally:
             timer.cancel()
         settled = await settle(action, output, redact)
         try:
-            return await loaded(partial(self._returned, settled), self._bench.payload)
+            return await call_with_payloads(partial(self._build_result, settled), self._bench.payload)
         except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened
-            return self._returned(settled._replace(problem=f"what follows the action failed: {error}"))
+            return self._build_result(settled._replace(problem=f"what follows the action failed: {error}"))
 
-    def _returned(self, output: Output) -> StepCompleted | AttemptFailed:
+    def _build_result(self, output: Output) -> StepCompleted | AttemptFailed:
         return returned(
             self._definition,
             self._state,
@@ -249,18 +249,18 @@ class Attempt:
             at=self._bench.now(),
         )
 
-    def _raised(self, error: ActionError) -> AttemptFailed:
+    def _build_failure(self, error: ActionError) -> AttemptFailed:
         return raised(self.path, self.number, error, started_at=self.started_at, at=self._bench.now())
 
-    def _refused(self, reason: str) -> InputRefused:
+    def _refuse_input(self, reason: str) -> InputRefused:
         return InputRefused(at=self._bench.now(), path=self.path, attempt=self.number, reason=reason)
 
     def _unfit_input(self, redact: Redactor, error: ValidationError) -> Fact:
         """An input that its own code refuses fails the step; one that was recorded under other code pauses the run."""
         message = redact.text(f"input of {self._node.spec.use}: {list_problems(error)}")
         if self._is_recorded:
-            return self._refused(message)
-        return self._raised(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
+            return self._refuse_input(message)
+        return self._build_failure(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
 
 
 async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
@@ -280,7 +280,7 @@ async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
     )
 
 
-def _unknown(error: Exception, redact: Redactor) -> ActionError:
+def _wrap_unknown(error: Exception, redact: Redactor) -> ActionError:
     frames = "".join(traceback.format_exception(error, limit=-8))
     return ActionError(
         redact.text("".join(traceback.format_exception_only(error)).strip()),

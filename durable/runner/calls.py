@@ -9,7 +9,7 @@ from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
 from durable.history import Failure, Parent, State
 from durable.journal import Event
-from durable.runner.claims import step_key
+from durable.runner.claims import make_step_key
 from durable.runner.start import Start
 from durable.values import JSON, Value
 
@@ -17,7 +17,7 @@ SOURCE = "waypost"
 DETACHED = "detach"
 
 
-class Pipelines(Protocol):
+class ServedPipelines(Protocol):
     """The pipelines as they are now."""
 
     def definition(self, pipeline: str) -> Definition | None:
@@ -39,10 +39,10 @@ class NoPipelines:
         return ()
 
 
-def child_of(state: State, path: str, run: str, given: dict[str, JSON], pipelines: Pipelines) -> Start | Failure:
+def build_child(state: State, path: str, run: str, given: dict[str, JSON], served: ServedPipelines) -> Start | Failure:
     """The run that a `flow.call` starts, or why it cannot."""
     pipeline = str(given.get("pipeline"))
-    definition = pipelines.definition(pipeline)
+    definition = served.definition(pipeline)
     if definition is None:
         return Failure.of("invalid", "no_pipeline", f"no pipeline {pipeline!r} is served", path)
     inputs = given.get("inputs")
@@ -55,18 +55,18 @@ def child_of(state: State, path: str, run: str, given: dict[str, JSON], pipeline
     return Start(definition, "call", accepted, run=run, parent=parent, priority=priority, origin=state.origin)
 
 
-def call_event(state: State, path: str, at: int) -> Event:
+def build_call_event(state: State, path: str, at: int) -> Event:
     """The event of a call."""
-    return Event(id=new_id("evt", at), source=SOURCE, key=step_key(state, path), type=None, time=at)
+    return Event(id=new_id("evt", at), source=SOURCE, key=make_step_key(state, path), type=None, time=at)
 
 
-def emitted(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
+def build_emitted_event(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
     """The event that a `flow.emit` sends."""
     subject = given.get("subject")
     return Event(
         id=new_id("evt", at),
         source=SOURCE,
-        key=step_key(state, path),
+        key=make_step_key(state, path),
         type=str(given.get("type")),
         time=at,
         subject=subject if subject is None or isinstance(subject, str) else Value.of(subject).text,
@@ -74,6 +74,6 @@ def emitted(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
     )
 
 
-def started_by(state: State, event: Event, pipelines: Pipelines) -> list[Start]:
+def list_starts(state: State, event: Event, served: ServedPipelines) -> list[Start]:
     """What an event of a run starts."""
-    return [replace(start, depth=state.depth + 1, origin=state.origin) for start in pipelines.starts(event)]
+    return [replace(start, depth=state.depth + 1, origin=state.origin) for start in served.starts(event)]

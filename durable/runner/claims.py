@@ -4,11 +4,11 @@ from durable.history import State
 from durable.journal import Claim
 
 
-def step_key(state: State, path: str) -> str:
+def make_step_key(state: State, path: str) -> str:
     """A step's name among those of all runs."""
     return f"{state.run}:{path}"
 
 
-def claim_of(state: State, path: str, at: int) -> Claim:
+def make_dedupe_key(state: State, path: str, at: int) -> Claim:
     """What makes a call or an event of a step happen once."""
     return Claim.of_step("flow", state.run, path, at)

@@ -6,9 +6,9 @@ from abc import abstractmethod
 
 from durable.history import Verdict
 from durable.journal import Event, Journal, Message, PostOutcome, RunUnreadable
-from durable.runner.attempt import Workbench, loaded
-from durable.runner.live import Live
-from durable.runner.messages import fact_of
+from durable.runner.attempt import ActionRuntime, call_with_payloads
+from durable.runner.live_run import LiveRun
+from durable.runner.messages import read_message
 from durable.runner.owner import Owner
 from durable.values import JSON, Value
 
@@ -18,12 +18,12 @@ log = logging.getLogger("waypost.run")
 class Inbox(Owner):
     """Takes in what others want of runs: of those in memory at once, of others by bringing them in."""
 
-    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, live_runs: int, patience: int) -> None:
+    def __init__(self, journal: Journal, bench: ActionRuntime, *, attempts: int, live_runs: int, patience: int) -> None:
         super().__init__(journal, bench, attempts=attempts, live_runs=live_runs, patience=patience)
-        self._adopting: dict[str, asyncio.Future[Live | None]] = {}
+        self._adopting: dict[str, asyncio.Future[LiveRun | None]] = {}
 
     @abstractmethod
-    async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
+    async def adopt(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:
         """Bring a run into memory."""
 
     async def cancel(self, run: str, reason: str | None = None) -> bool:
@@ -78,7 +78,7 @@ class Inbox(Owner):
         except Exception:
             log.exception("a message was not taken; the sweep tries again", extra={"run": run})
 
-    async def _take_messages(self, live: Live) -> None:
+    async def _take_messages(self, live: LiveRun) -> None:
         """Take what is there, and what comes meanwhile; one at a time does so."""
         live.is_called = True
         if live.is_taking:
@@ -93,9 +93,9 @@ class Inbox(Owner):
             live.is_taking = False
         self.let_go_soon(live)
 
-    async def _take(self, live: Live, message: Message) -> None:
-        data = await loaded(message.data.load, self._bench.payload)
-        fact = await fact_of(message, data, self._event, self._bench.now())
+    async def _take(self, live: LiveRun, message: Message) -> None:
+        data = await call_with_payloads(message.data.load, self._bench.payload)
+        fact = await read_message(message, data, self._event, self._bench.now())
         if fact is None:
             log.warning("a message says nothing: %s", message.kind, extra={"run": live.run})
             await self.discard(live, message.id)

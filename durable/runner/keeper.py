@@ -11,13 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from durable import metrics
 from durable.journal import Journal, JournalError, RunRow, RunUnreadable
 from durable.links import log_fields
-from durable.runner.attempt import Workbench
-from durable.runner.live import Adrift, Live
+from durable.runner.attempt import ActionRuntime
+from durable.runner.live_run import LiveRun, RetryLater
+from durable.runner.permits import AttemptPermits
 from durable.runner.room import Backlog, Room
-from durable.runner.slots import Slots
 from durable.runner.timing import STEP, Countdown
 from durable.runner.unreadable import UnreadableRuns
-from durable.runner.watches import Watches
+from durable.runner.waiters import Waiters
 
 log = logging.getLogger("waypost.run")
 
@@ -36,20 +36,20 @@ class Keeper(ABC):
     """Keeps the runs in memory that this node owns, `live_runs` at most, and `attempts` slots for what they perform. A
     run that waits for longer than `patience` (ms) leaves memory."""
 
-    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, live_runs: int, patience: int) -> None:
+    def __init__(self, journal: Journal, bench: ActionRuntime, *, attempts: int, live_runs: int, patience: int) -> None:
         self._journal = journal
         self._bench = bench
         self._patience = patience
-        self._slots = Slots(attempts)
-        metrics.ATTEMPTS_WAITING.set_function(self._slots.count_all_waiting)
+        self._permits = AttemptPermits(attempts)
+        metrics.ATTEMPTS_WAITING.set_function(self._permits.count_all_waiting)
         self._room = Room(live_runs)
-        self._backlog = Backlog(self._room, self._slots, max(2, live_runs // AT_HAND))
+        self._backlog = Backlog(self._room, self._permits, max(2, live_runs // AT_HAND))
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ends = Watches()
-        self._answers = Watches()
-        self.live: dict[str, Live] = {}
+        self._ends = Waiters()
+        self._answers = Waiters()
+        self.live: dict[str, LiveRun] = {}
         metrics.LIVE_RUNS.set_function(lambda: len(self.live))
-        self.adrift: dict[str, Adrift] = {}
+        self.adrift: dict[str, RetryLater] = {}
         self.failures: dict[str, int] = {}
         """How often the handling of a run has failed since its last progress."""
         self.unreadable = UnreadableRuns(journal, bench.now)
@@ -72,11 +72,11 @@ class Keeper(ABC):
 
     # -- keeping and letting go ---------------------------------------------------------------------------------
 
-    def _keep(self, live: Live) -> None:
+    def _keep(self, live: LiveRun) -> None:
         self.live[live.run] = live
         self._room.add(live.definition.spec.id)
 
-    def _drop(self, live: Live) -> None:
+    def _drop(self, live: LiveRun) -> None:
         """Forget a run; what of it is still under way comes to nothing."""
         live.is_gone = True
         live.progress.set()
@@ -93,37 +93,37 @@ class Keeper(ABC):
         if self._backlog.has_left(pipeline) and self._backlog.is_wanted(pipeline):
             self.bring_in_soon(pipeline)
 
-    def let_go_soon(self, live: Live) -> None:
+    def let_go_soon(self, live: LiveRun) -> None:
         """Let go of a run if it only waits; where something is just being appended, whoever does that lets go then."""
         if not live.lock.locked():
             self._let_go_if_idle(live)
 
-    def _let_go_if_idle(self, live: Live) -> None:
+    def _let_go_if_idle(self, live: LiveRun) -> None:
         """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
         state = live.state
         if live.is_settling or live.is_gone:
             return
         if state.finished:
             pipeline = live.definition.spec.id
-            metrics.run_finished(pipeline, state.status)
+            metrics.count_run_finished(pipeline, state.status)
             _tell_end(live)
             self._drop(live)
             self.when_ended(live.run)
-            self._ends.tell(live.run)
-            self._answers.tell(live.run)
+            self._ends.notify(live.run)
+            self._answers.notify(live.run)
         elif (state.pauses and not live.is_at_work) or self._waits_for_long(live):
             if state.pauses:
                 log.warning("run paused: %s", state.paused, extra=log_fields(live.run, state.started))
             self._release(live)
 
-    def _release(self, live: Live) -> None:
+    def _release(self, live: LiveRun) -> None:
         """Let go of a run that somebody is to take up again: who calls it, or the sweep when it is due."""
         due, stored = live.due(self._bench.now()), live.state.due
         was_set = due is not None and stored is not None and due < stored - STEP
         self._drop(live)
         self._journal.release([live.run], due if was_set else None).add_done_callback(partial(self._released, live.run))
 
-    def _waits_for_long(self, live: Live) -> bool:
+    def _waits_for_long(self, live: LiveRun) -> bool:
         state = live.state
         if state.status not in ("waiting", "queued") or live.is_at_work:
             return False
@@ -150,7 +150,7 @@ class Keeper(ABC):
         if not isinstance(error, RunUnreadable):
             self.set_adrift(run, counts=counts, is_unbegun=is_unbegun)
             return
-        self.adrift[run] = Adrift(Countdown(MENDING_PAUSES[-1], 0, 0), False, is_unbegun)
+        self.adrift[run] = RetryLater(Countdown(MENDING_PAUSES[-1], 0, 0), False, is_unbegun)
         task = asyncio.create_task(self._note_unreadable(run, error))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -165,31 +165,31 @@ class Keeper(ABC):
             self.adrift.pop(run, None)
             self.failures.pop(run, None)
             self.when_ended(run)
-            self._ends.tell(run)
-            self._answers.tell(run)
+            self._ends.notify(run)
+            self._answers.notify(run)
 
     def set_adrift(self, run: str, *, counts: bool = True, is_unbegun: bool = False) -> None:
         """Take the run up again after a pause; each time that it fails, the pause is longer."""
         failures = self.failures.get(run, 0)
         self.failures[run] = failures + 1
         pause = MENDING_PAUSES[min(failures, len(MENDING_PAUSES) - 1)]
-        self.adrift[run] = Adrift(Countdown(pause, 0, 0), counts, is_unbegun)
+        self.adrift[run] = RetryLater(Countdown(pause, 0, 0), counts, is_unbegun)
 
-    def _give_back(self, live: Live) -> None:
+    def _give_back(self, live: LiveRun) -> None:
         """Give back the slot with which a run was to begin, if it holds one."""
         slot, live.slot = live.slot, None
         if slot:
-            self._slots.give(slot)
+            self._permits.give(slot)
 
     # -- what is under way for a run ----------------------------------------------------------------------------
 
-    def _spawn(self, live: Live, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+    def _spawn(self, live: LiveRun, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(partial(self._done, live))
         return task
 
-    def _done(self, live: Live, task: "asyncio.Task[None]") -> None:
+    def _done(self, live: LiveRun, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("an attempt's own handling failed; its run is taken up again", exc_info=error)
@@ -232,7 +232,7 @@ def _nobody(run: str) -> None:
     """Nobody waits for a run's end."""
 
 
-def _tell_end(live: Live) -> None:
+def _tell_end(live: LiveRun) -> None:
     """A line about the end of a run: of a failure, where and why."""
     fields = log_fields(live.run, live.state.started) | {"pipeline": live.definition.spec.id}
     error = live.state.error

@@ -20,7 +20,7 @@ from durable.values import JSON, Value
 FindEvent = Callable[[str], Awaitable[Event | None]]
 
 
-async def fact_of(message: Message, data: JSON, find_event: FindEvent, at: int) -> Fact | None:
+async def read_message(message: Message, data: JSON, find_event: FindEvent, at: int) -> Fact | None:
     """The fact that a message reports, whose `data` is loaded; None if it says nothing any more.
 
     Raises `RunUnreadable` for a kind that is not known: the message stays, for a newer Waypost.

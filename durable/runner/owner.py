@@ -26,11 +26,11 @@ from durable.decide import (
 )
 from durable.history import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired, detach
 from durable.journal import Beside, Journal, JournalBusy, JournalFull, RunView
-from durable.runner.attempt import Attempt, Workbench, loaded
-from durable.runner.beside import beside
+from durable.runner.attempt import ActionRuntime, Attempt, call_with_payloads
 from durable.runner.keeper import Keeper
-from durable.runner.live import Live
-from durable.runner.slots import SlotLine
+from durable.runner.live_run import LiveRun
+from durable.runner.permits import SlotLine
+from durable.runner.side_effects import build_side_effects
 from durable.runner.timing import LOOK, Countdown, Wait
 
 log = logging.getLogger("waypost.run")
@@ -42,16 +42,16 @@ FULL_DISK_PAUSE = 0.5
 class Owner(Keeper):
     """Advances the runs in memory that this node owns."""
 
-    def __init__(self, journal: Journal, bench: Workbench, *, attempts: int, live_runs: int, patience: int) -> None:
+    def __init__(self, journal: Journal, bench: ActionRuntime, *, attempts: int, live_runs: int, patience: int) -> None:
         super().__init__(journal, bench, attempts=attempts, live_runs=live_runs, patience=patience)
         self._writable = asyncio.Event()
         self._writable.set()
 
     # -- advancing ----------------------------------------------------------------------------------------------
 
-    async def report(self, live: Live, fact: Fact, *, taken: Sequence[int] = ()) -> None:
+    async def report(self, live: LiveRun, fact: Fact, *, taken: Sequence[int] = ()) -> None:
         """Carry a fact through the core: decide, append in one commit, then perform what was decided."""
-        live.errands += 1
+        live.pending += 1
         try:
             async with live.lock:
                 if not live.is_gone:
@@ -61,26 +61,26 @@ class Owner(Keeper):
             self._drop(live)
             self.give_up(live.run, error, is_unbegun=live.is_unbegun)
         finally:
-            live.errands -= 1
+            live.pending -= 1
         self.let_go_soon(live)
 
-    async def show(self, live: Live) -> None:
+    async def show(self, live: LiveRun) -> None:
         """Bring the run's row in line with its history."""
         async with live.lock:
             await self._append(live, (), (), None)
 
-    async def discard(self, live: Live, message: int) -> None:
+    async def discard(self, live: LiveRun, message: int) -> None:
         """Take a message out of the inbox that says nothing any more."""
         async with live.lock:
             if not live.is_gone:
                 await self._append(live, (), [message], None)
 
-    async def _carry(self, live: Live, fact: Fact, taken: Sequence[int]) -> None:
+    async def _carry(self, live: LiveRun, fact: Fact, taken: Sequence[int]) -> None:
         advance = Advance(live.definition, live.state, fact)
-        await loaded(advance.follow, self._bench.payload)
+        await call_with_payloads(advance.follow, self._bench.payload)
         if not advance.entries and not taken:
             return
-        also = beside(live.definition, live.state, advance.entries, advance.effects)
+        also = build_side_effects(live.definition, live.state, advance.entries, advance.effects)
         is_progress = not isinstance(fact, AttemptLost)  # a lost attempt does not show that the run makes progress
         called = await self._append(live, advance.entries, taken, also, is_progress=is_progress)
         detach(advance.entries)
@@ -96,7 +96,7 @@ class Owner(Keeper):
 
     async def _append(
         self,
-        live: Live,
+        live: LiveRun,
         entries: Sequence[AnyEntry],
         taken: Sequence[int],
         also: Beside | None,
@@ -119,12 +119,12 @@ class Owner(Keeper):
         finally:
             self._writable.set()
 
-    def _perform(self, live: Live, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
+    def _perform(self, live: LiveRun, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
         """Set to work on what was decided."""
         for effect in effects:
             match effect:
                 case Answer():
-                    self._answers.tell(live.run)
+                    self._answers.notify(live.run)
                 case _ if live.is_settling:
                     pass  # of a run that is being taken over it is outstanding in the end
                 case Perform():
@@ -150,29 +150,29 @@ class Owner(Keeper):
                 case Resume():
                     self._spawn(live, self._resume(live))
 
-    def _send(self, live: Live, work: Coroutine[None, None, None]) -> None:
+    def _send(self, live: LiveRun, work: Coroutine[None, None, None]) -> None:
         """Do something for which the run needs to stay in memory."""
-        live.errands += 1
+        live.pending += 1
         self._spawn(live, self._errand(live, work))
 
-    async def _errand(self, live: Live, work: Coroutine[None, None, None]) -> None:
+    async def _errand(self, live: LiveRun, work: Coroutine[None, None, None]) -> None:
         await work
         if not self.is_draining:  # which may have cut it off: then the run is left to the next start
-            live.errands -= 1
+            live.pending -= 1
             self.let_go_soon(live)
 
-    def _work(self, live: Live, path: str, work: Coroutine[None, None, None]) -> None:
+    def _work(self, live: LiveRun, path: str, work: Coroutine[None, None, None]) -> None:
         live.tasks[path] = task = self._spawn(live, work)
         task.add_done_callback(partial(_forget, live, path))
 
-    def _abandon(self, live: Live, path: str) -> None:
+    def _abandon(self, live: LiveRun, path: str) -> None:
         """Stop what is under way for a step: its attempt, or its waiting for a time."""
         if attempt := live.attempts.get(path):
             attempt.abandon()
         elif (task := live.tasks.get(path)) and task is not asyncio.current_task():
             task.cancel()
 
-    async def _wake(self, live: Live, effect: Wake, wait: Wait) -> None:
+    async def _wake(self, live: LiveRun, effect: Wake, wait: Wait) -> None:
         await self._sleep(wait)
         if self.is_draining:
             return
@@ -182,7 +182,7 @@ class Owner(Keeper):
             # The clock may have been set back; what is due comes at its time, or later.
             await self.report(live, TimerFired(at=max(self._bench.now(), effect.due), path=effect.path))
 
-    async def _resume(self, live: Live) -> None:
+    async def _resume(self, live: LiveRun) -> None:
         """Perform what is outstanding of a run that was paused, but for what is under way."""
         effects = outstanding(live.definition, live.state, self._bench.now())
         under_way = {path for path, task in live.tasks.items() if not task.done()}
@@ -196,19 +196,19 @@ class Owner(Keeper):
         """There is a message in the inbox of a run: let it be taken soon."""
 
     @abstractmethod
-    async def end_wait(self, live: Live, path: str) -> None:
+    async def end_wait(self, live: LiveRun, path: str) -> None:
         """Nothing came for a wait in time; but what came before this is known takes precedence."""
 
     @abstractmethod
-    async def start_child(self, live: Live, effect: Call, *, is_recorded: bool) -> None:
+    async def start_child(self, live: LiveRun, effect: Call, *, is_recorded: bool) -> None:
         """Start the run that a step calls."""
 
     @abstractmethod
-    async def emit_from(self, live: Live, effect: Emit) -> None:
+    async def emit_from(self, live: LiveRun, effect: Emit) -> None:
         """Send the event of a step, and report its checkpoint."""
 
     async def _perform_when_due(
-        self, live: Live, effect: Perform, wait: Wait, previous: "asyncio.Task[None] | None", *, is_recorded: bool
+        self, live: LiveRun, effect: Perform, wait: Wait, previous: "asyncio.Task[None] | None", *, is_recorded: bool
     ) -> None:
         """Perform one attempt: when it is due, when there is a slot for it, and never beside its predecessor."""
         await self._sleep(wait)
@@ -223,7 +223,7 @@ class Owner(Keeper):
                 target, pipeline = attempt.target, live.definition.spec.id
                 if target is None:
                     return await self._attempt(live, effect, attempt)
-                slot = self._slots.exchange(slot, target) if slot else self._slots.take_now(pipeline, target)
+                slot = self._permits.exchange(slot, target) if slot else self._permits.take_now(pipeline, target)
                 if slot:
                     return await self._attempt(live, effect, attempt)
                 if self._can_wait_outside(live):
@@ -231,14 +231,14 @@ class Owner(Keeper):
                 # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
                 live.lines[effect.path] = attempt.describe_target()
                 del attempt
-                slot = await self._slots.take(pipeline, target, live.priority)
+                slot = await self._permits.take(pipeline, target, live.priority)
                 await self._writable.wait()
         finally:
             live.lines.pop(effect.path, None)
             if slot:
-                self._slots.give(slot)
+                self._permits.give(slot)
 
-    async def _start_when_due(self, live: Live, effect: AwaitStart, wait: Wait, *, is_recorded: bool) -> None:
+    async def _start_when_due(self, live: LiveRun, effect: AwaitStart, wait: Wait, *, is_recorded: bool) -> None:
         """Let a run begin that was held back. One that can expire needs a slot to begin, which its first attempt takes
         over."""
         await self._sleep(wait)
@@ -247,7 +247,7 @@ class Owner(Keeper):
         due = effect.due
         if effect.expires_at is not None:
             early = live.early if is_recorded else 0
-            left = Countdown(effect.expires_at, live.state.started_at, self._bench.now(), early).left
+            left = Countdown(effect.expires_at, live.state.started_at, self._bench.now(), early).seconds_left
             live.slot = await self._take_slot_within(left, live)
             due = due if live.slot else effect.expires_at
         if not self.is_draining:
@@ -255,14 +255,14 @@ class Owner(Keeper):
         await asyncio.sleep(0)  # an attempt that begins now has taken the slot over when this goes on
         self._give_back(live)
 
-    async def _take_slot_within(self, seconds: float, live: Live) -> SlotLine | None:
+    async def _take_slot_within(self, seconds: float, live: LiveRun) -> SlotLine | None:
         """A slot that could be taken in that time; None once it is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._slots.take(live.definition.spec.id, None, live.priority)
+                return await self._permits.take(live.definition.spec.id, None, live.priority)
         return None
 
-    def _begin_wait(self, live: Live, effect: Perform | Wake | AwaitStart, *, is_recorded: bool) -> Wait:
+    def _begin_wait(self, live: LiveRun, effect: Perform | Wake | AwaitStart, *, is_recorded: bool) -> Wait:
         """Begin to count the time until an effect is due."""
         state = live.state
         if isinstance(effect, AwaitStart):
@@ -285,12 +285,12 @@ class Owner(Keeper):
 
     async def _sleep(self, wait: Wait) -> None:
         if isinstance(wait, Countdown):
-            await asyncio.sleep(wait.left)
+            await asyncio.sleep(wait.seconds_left)
         elif wait is not None:
             while (left := wait - self._bench.now()) > 0:  # noqa: ASYNC110  # a clock that is set sends no notification
                 await asyncio.sleep(min(left / 1000, LOOK))
 
-    def _make_attempt(self, live: Live, effect: Perform, *, is_recorded: bool) -> Attempt:
+    def _make_attempt(self, live: LiveRun, effect: Perform, *, is_recorded: bool) -> Attempt:
         return Attempt(
             self._bench,
             live.definition,
@@ -300,7 +300,7 @@ class Owner(Keeper):
             is_recorded=is_recorded,
         )
 
-    async def _attempt(self, live: Live, effect: Perform, attempt: Attempt) -> None:
+    async def _attempt(self, live: LiveRun, effect: Perform, attempt: Attempt) -> None:
         """Perform an attempt that has what it needs."""
         live.lines.pop(effect.path, None)
         live.attempts[effect.path] = attempt
@@ -314,7 +314,7 @@ class Owner(Keeper):
             if live.attempts.get(effect.path) is attempt:
                 del live.attempts[effect.path]
 
-    def _can_wait_outside(self, live: Live) -> bool:
+    def _can_wait_outside(self, live: LiveRun) -> bool:
         """Whether a run that is to wait for a slot leaves memory: enough that come first wait here, and nothing else of
         it is under way."""
         if not self._backlog.is_crowded(live.definition.spec.id, live.priority):
@@ -325,17 +325,17 @@ class Owner(Keeper):
         mine = asyncio.current_task()
         return all(path in live.lines or task is mine or task.done() for path, task in live.tasks.items())
 
-    def _leave_in_journal(self, live: Live) -> None:
+    def _leave_in_journal(self, live: LiveRun) -> None:
         self._backlog.leave(live.definition.spec.id, live.priority)
         self._release(live)
 
-    def _may_start(self, live: Live, effect: Perform) -> bool:
+    def _may_start(self, live: LiveRun, effect: Perform) -> bool:
         if self.is_draining or live.is_gone or live.state.pauses:
             return False
         return effect.path in live.state.active and live.state.steps[effect.path].attempt == effect.attempt
 
 
-def _forget(live: Live, path: str, task: "asyncio.Task[None]") -> None:
+def _forget(live: LiveRun, path: str, task: "asyncio.Task[None]") -> None:
     """What is done for a step is done."""
     if live.tasks.get(path) is task:
         del live.tasks[path]

@@ -98,7 +98,7 @@ class Recovery:
         for live in list(runner.live.values()):
             await runner.check_deadline(live)
             runner.let_go_soon(live)
-        adrift = {run: each.counts for run, each in runner.adrift.items() if not each.pause.left}
+        adrift = {run: each.counts for run, each in runner.adrift.items() if not each.pause.seconds_left}
         called = await self._journal.called(PAGE)
         unread = {run for run in self._journal.unreadable if run not in runner.adrift and run not in runner.live}
         self._journal.unreadable.clear()

@@ -4,7 +4,7 @@ A run is durable before it comes into memory. One for which there is no room is 
 journal and brought in later. A pipeline of which many runs wait for a slot keeps `at_hand` of them in memory.
 """
 
-from durable.runner.slots import Slots, count_takeable
+from durable.runner.permits import AttemptPermits, count_takeable
 
 
 class Room:
@@ -39,9 +39,9 @@ class Room:
 class Backlog:
     """Knows the pipelines of which runs are left in the journal, though they are due."""
 
-    def __init__(self, room: Room, slots: Slots, at_hand: int) -> None:
+    def __init__(self, room: Room, permits: AttemptPermits, at_hand: int) -> None:
         self._room = room
-        self._slots = slots
+        self._permits = permits
         self._at_hand = at_hand
         self._left: dict[str, int] = {}
 
@@ -57,7 +57,7 @@ class Backlog:
     def is_crowded(self, pipeline: str, priority: int) -> bool:
         """Whether a run that is to wait for a slot can do so in the journal, since enough that come first wait in
         memory."""
-        return self._slots.count_waiting(pipeline, priority) >= self._at_hand
+        return self._permits.count_waiting(pipeline, priority) >= self._at_hand
 
     def leave(self, pipeline: str, priority: int) -> None:
         """A run of that priority is left in the journal."""
@@ -73,10 +73,10 @@ class Backlog:
 
     def count_wanted(self, pipeline: str) -> int:
         """How many of those that were left may be brought in now."""
-        waiting = self._slots.count_waiting(pipeline)
+        waiting = self._permits.count_waiting(pipeline)
         return max(0, min(self._room.count_free(pipeline), self._at_hand - waiting))
 
     def is_wanted(self, pipeline: str) -> bool:
         """Whether it is worth it to bring in some of those that were left."""
-        is_low = self._slots.count_waiting(pipeline) <= self._at_hand // 2
+        is_low = self._permits.count_waiting(pipeline) <= self._at_hand // 2
         return is_low and self._room.count_free(pipeline) > 0

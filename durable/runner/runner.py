@@ -38,14 +38,22 @@ from durable.journal import (
     ScheduleRow,
     TooManyRuns,
 )
-from durable.runner.attempt import Workbench, loaded
-from durable.runner.calls import DETACHED, NoPipelines, Pipelines, call_event, child_of, emitted, started_by
-from durable.runner.claims import claim_of
+from durable.runner.attempt import ActionRuntime, call_with_payloads
+from durable.runner.calls import (
+    DETACHED,
+    NoPipelines,
+    ServedPipelines,
+    build_call_event,
+    build_child,
+    build_emitted_event,
+    list_starts,
+)
+from durable.runner.claims import make_dedupe_key
 from durable.runner.descent import DescentBound
-from durable.runner.folding import folded
 from durable.runner.inbox import Inbox
-from durable.runner.live import Live
-from durable.runner.start import Addresses, Begun, Start, begin
+from durable.runner.live_run import LiveRun
+from durable.runner.replay import replay_history
+from durable.runner.start import Begun, RunAddresses, Start, begin_run
 from durable.values import JSON, Value
 
 PAGE = 200
@@ -69,7 +77,7 @@ class Overloaded(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunnerLimits:
     """Bounds of one node: attempts at once, runs in memory, recoveries without progress, runs that one event sets going
     through other runs; `evict_after` is how long (ms) a run waits before it leaves memory."""
 
@@ -87,11 +95,11 @@ class Runner(Inbox):
     def __init__(
         self,
         journal: Journal,
-        bench: Workbench,
-        limits: Limits,
+        bench: ActionRuntime,
+        limits: RunnerLimits,
         *,
-        addresses: Addresses,
-        pipelines: Pipelines | None = None,
+        addresses: RunAddresses,
+        pipelines: ServedPipelines | None = None,
         first: str = "",
     ) -> None:
         super().__init__(
@@ -151,7 +159,7 @@ class Runner(Inbox):
         keeps_claims: bool = False,
         descent: Descent | None = None,
     ) -> Admitted:
-        begun = [self._seat(begin(event, start, self._addresses)) for start in starts]
+        begun = [self._seat(begin_run(event, start, self._addresses)) for start in starts]
         admission = Admission(
             event,
             [run.row(event) for run in begun],
@@ -200,7 +208,7 @@ class Runner(Inbox):
                 continue
             run = each.queued if each.queued and each.state.run in admitted.queued else each
             pipeline = run.definition.spec.id
-            metrics.run_started(pipeline)
+            metrics.count_run_started(pipeline)
             log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
             if not each.is_left:
                 self._bring_in(run)
@@ -212,7 +220,7 @@ class Runner(Inbox):
         """Take a new run into memory, unless a drain releases all runs."""
         if self.is_draining:
             return
-        live = Live(begun.state.run, begun.definition, begun.state, epoch=1)
+        live = LiveRun(begun.state.run, begun.definition, begun.state, epoch=1)
         detach(begun.entries)
         self._keep(live)
         self._perform(live, begun.effects)
@@ -226,7 +234,7 @@ class Runner(Inbox):
 
     # -- what a run sets going ----------------------------------------------------------------------------------
 
-    async def end_wait(self, live: Live, path: str) -> None:
+    async def end_wait(self, live: LiveRun, path: str) -> None:
         """The end goes through the inbox, where an answer that was taken stands before it, and after which none is."""
         due = live.state.steps[path].due or 0
         while not self.is_draining:
@@ -239,14 +247,14 @@ class Runner(Inbox):
                 self.call(live.run)
                 return
 
-    async def start_child(self, live: Live, effect: Call, *, is_recorded: bool) -> None:
+    async def start_child(self, live: LiveRun, effect: Call, *, is_recorded: bool) -> None:
         state, path, at = live.state, effect.path, self._bench.now()
         is_skipped = False
         given = await self._input(live, path)
         if not (is_recorded and await self._journal.run(effect.run)):
-            start = child_of(state, path, effect.run, given, self._pipelines)
+            start = build_child(state, path, effect.run, given, self._pipelines)
             if isinstance(start, Start):
-                admitted = await self._admit_in_turn(state, path, call_event(state, path, at), [start])
+                admitted = await self._admit_in_turn(state, path, build_call_event(state, path, at), [start])
             else:
                 admitted = start
             if isinstance(admitted, Failure):
@@ -264,10 +272,10 @@ class Runner(Inbox):
             output = Value.of({"run": effect.run})
             await self.report(live, StepCompleted(at=self._bench.now(), path=path, attempt=1, output=output))
 
-    async def emit_from(self, live: Live, effect: Emit) -> None:
+    async def emit_from(self, live: LiveRun, effect: Emit) -> None:
         state, path, at = live.state, effect.path, self._bench.now()
-        event = emitted(state, path, await self._input(live, path), at)
-        admitted = await self._admit_in_turn(state, path, event, started_by(state, event, self._pipelines))
+        event = build_emitted_event(state, path, await self._input(live, path), at)
+        admitted = await self._admit_in_turn(state, path, event, list_starts(state, event, self._pipelines))
         at = self._bench.now()
         match admitted:
             case Admitted():
@@ -276,8 +284,8 @@ class Runner(Inbox):
             case Failure():
                 await self.report(live, AttemptFailed(at=at, path=path, attempt=1, error=admitted, ending="not_sent"))
 
-    async def _input(self, live: Live, path: str) -> dict[str, JSON]:
-        given = await loaded(live.state.steps[path].input.load, self._bench.payload)
+    async def _input(self, live: LiveRun, path: str) -> dict[str, JSON]:
+        given = await call_with_payloads(live.state.steps[path].input.load, self._bench.payload)
         return given if isinstance(given, dict) else {}
 
     async def _admit_in_turn(
@@ -285,7 +293,7 @@ class Runner(Inbox):
     ) -> Admitted | Failure | None:
         """Admit what a step asks for, as soon as it can be written, or say why not; None if the service drains before
         that."""
-        claims, descent = [claim_of(state, path, event.time)], self._descent_bound.descent(state)
+        claims, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.descent(state)
         while not self.is_draining:
             try:
                 self._ensure_open()
@@ -342,7 +350,7 @@ class Runner(Inbox):
 
     # -- owning -------------------------------------------------------------------------------------------------
 
-    async def adopt(self, run: str, *, count_recovery: bool = False) -> Live | None:
+    async def adopt(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:
         """Take over an unfinished run and perform what a restart owes it; None if it has ended, is left to others or
         cannot be taken now.
 
@@ -367,16 +375,16 @@ class Runner(Inbox):
         finally:
             self._adopting.pop(run, None)
 
-    async def _take_over(self, run: str, *, count_recovery: bool) -> Live | None:
+    async def _take_over(self, run: str, *, count_recovery: bool) -> LiveRun | None:
         claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
         if claimed is None:
             self.adrift.pop(run, None)
             return None
         definition = await self._definition(run, claimed.version)
-        state = await folded(self._journal, run, claimed.sequence)
+        state = await replay_history(self._journal, run, claimed.sequence)
         _ensure_known(state)
         is_orphan = claimed.was_owned and not self._is_unbegun(run)
-        live = Live(run, definition, state, claimed.epoch, is_settling=True, early=_earliness(state, claimed.due_at))
+        live = LiveRun(run, definition, state, claimed.epoch, is_settling=True, early=_earliness(state, claimed.due_at))
         self._keep(live)
         # Before anything else: a cancel or a timeout would end a step before its lost attempt is in the history.
         await self._report_lost(live, find_lost_attempts(definition, state, self._bench.now(), is_orphan=is_orphan))
@@ -401,7 +409,7 @@ class Runner(Inbox):
         holder = self.live.get(run) or self.adrift.get(run)
         return holder is not None and holder.is_unbegun
 
-    async def _report_lost(self, live: Live, lost: Sequence[AttemptLost]) -> None:
+    async def _report_lost(self, live: LiveRun, lost: Sequence[AttemptLost]) -> None:
         for fact in lost:
             log.warning(
                 "attempt lost: %s",
@@ -410,11 +418,11 @@ class Runner(Inbox):
             )
             await self.report(live, fact)
 
-    async def check_deadline(self, live: Live) -> None:
+    async def check_deadline(self, live: LiveRun) -> None:
         """End what has run out of time."""
         now = self._bench.now()
         deadline = None if live.state.finished else live.count_down_to_deadline(now)
-        if deadline and not deadline.left:
+        if deadline and not deadline.seconds_left:
             await self.report(live, DeadlinePassed(at=max(now, live.state.deadline or 0)))
 
     async def _definition(self, run: str, version: str) -> Definition:
@@ -433,8 +441,8 @@ class Runner(Inbox):
     def begin_draining(self) -> None:
         """Take in and start nothing more, and let nobody wait any longer for the end or the answer of a run."""
         self.is_draining = True
-        self._ends.tell_all()
-        self._answers.tell_all()
+        self._ends.notify_all()
+        self._answers.notify_all()
 
     async def drain(self, timeout: float) -> None:
         """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.
@@ -447,7 +455,7 @@ class Runner(Inbox):
             log.info("draining: %d attempts are under way", len(under_way))
             await asyncio.wait(under_way, timeout=timeout)
         untold = await self._cut_off()
-        owing = [live.run for live in self.live.values() if live.errands]
+        owing = [live.run for live in self.live.values() if live.pending]
         for live in list(self.live.values()):
             self._drop(live)
         if self._tasks:
@@ -476,7 +484,7 @@ class Runner(Inbox):
         _, pending = await asyncio.wait(writing, timeout=CUT_OFF_TIMEOUT)
         return {writing[task] for task in pending}
 
-    async def _write_endings(self, live: Live, lost: Sequence[AttemptLost]) -> None:
+    async def _write_endings(self, live: LiveRun, lost: Sequence[AttemptLost]) -> None:
         """Return once these losses are written, and whatever was reported before."""
         await self._report_lost(live, lost)
         async with live.lock:

@@ -12,7 +12,7 @@ from durable.definition import Definition
 from durable.expressions import ExpressionError
 from durable.history import SEMANTICS, AnyEntry, Failure, Links, Parent, RunStarted, State, fold
 from durable.journal import Beginning, Beside, Contention, Event, NewRun, RunView
-from durable.runner.beside import beside
+from durable.runner.side_effects import build_side_effects
 from durable.scope import names
 from durable.values import JSON, NULL, Value
 
@@ -79,11 +79,11 @@ class Begun:
 
     @property
     def _beside(self) -> Beside | None:
-        return beside(self.definition, self.state, self.entries, self.effects)
+        return build_side_effects(self.definition, self.state, self.entries, self.effects)
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class RunAddresses:
     """Where people see a run, and where the links to its waits lead."""
 
     run: Callable[[str], str | None]
@@ -93,7 +93,7 @@ class Addresses:
         return Links(self.waits, secrets.token_hex(16))
 
 
-def begin(event: Event, start: Start, addresses: Addresses) -> Begun:
+def begin_run(event: Event, start: Start, addresses: RunAddresses) -> Begun:
     """Begin a run of the event."""
     definition, run = start.definition, start.run or new_id("run", event.time)
     started = RunStarted(
@@ -119,29 +119,29 @@ def begin(event: Event, start: Start, addresses: Addresses) -> Begun:
         links=addresses.links() if definition.has_links else None,
     )
     if definition.spec.concurrency is None or start.error:
-        return _begun(start, run, started)
-    return _contending(start, run, started)
+        return _begin(start, run, started)
+    return _begin_contending(start, run, started)
 
 
-def _begun(start: Start, run: str, started: RunStarted, **more: Contention | Begun) -> Begun:
+def _begin(start: Start, run: str, started: RunStarted, **more: Contention | Begun) -> Begun:
     advance = Advance(start.definition, State(run=run), started)
     advance.follow()
     return Begun(start.definition, advance.state, advance.entries, advance.effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
 
 
-def _contending(start: Start, run: str, started: RunStarted) -> Begun:
+def _begin_contending(start: Start, run: str, started: RunStarted) -> Begun:
     """A run whose pipeline says how many may work at once; how it begins depends on who is there at its commit."""
     try:
-        contention = _contention(start.definition, run, started)
+        contention = _build_contention(start.definition, run, started)
     except ExpressionError as error:
         failure = Failure.of("invalid", "expression", f"concurrency: {error}")
-        return _begun(start, run, msgspec.structs.replace(started, error=failure))
+        return _begin(start, run, msgspec.structs.replace(started, error=failure))
     started = msgspec.structs.replace(started, slot=contention.key)
-    queued = _begun(start, run, msgspec.structs.replace(started, queued_for=contention.key))
-    return _begun(start, run, started, contention=contention, queued=queued)
+    queued = _begin(start, run, msgspec.structs.replace(started, queued_for=contention.key))
+    return _begin(start, run, started, contention=contention, queued=queued)
 
 
-def _contention(definition: Definition, run: str, started: RunStarted) -> Contention:
+def _build_contention(definition: Definition, run: str, started: RunStarted) -> Contention:
     concurrency = definition.spec.concurrency
     assert concurrency
     key = definition.spec.id

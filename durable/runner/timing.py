@@ -25,13 +25,13 @@ class Countdown:
         self._ends = asyncio.get_running_loop().time() + left / 1000
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds that are left, 0 once it is over."""
         return max(0.0, self._ends - asyncio.get_running_loop().time())
 
     def due(self, now: int) -> int:
         """When it is over, by the present wall clock."""
-        return now + round(self.left * 1000)
+        return now + round(self.seconds_left * 1000)
 
 
 Wait: TypeAlias = Countdown | int | None

@@ -10,7 +10,7 @@ from durable.definition import Definition, resolve
 from durable.flow import CORE_ACTIONS
 from durable.journal import Admission, Event, Journal
 from durable.language.load import Catalogue, load
-from durable.runner.start import Addresses, Start, begin
+from durable.runner.start import RunAddresses, Start, begin_run
 from durable.values import JSON
 from triggers.offered import actions
 
@@ -30,12 +30,12 @@ def compiled(id: str, text: str) -> Definition:
 async def fill(data: Path, definition: Definition, count: int, at: int, inputs: Inputs) -> None:
     """Begin so many runs as of then (ms), and let all of them go; `inputs` are those of each by its number."""
     journal = await Journal.open(data, node=new_id("node", at), on_fatal=_never)
-    addresses = Addresses(lambda run: None, "http://127.0.0.1/waits")
+    addresses = RunAddresses(lambda run: None, "http://127.0.0.1/waits")
     await journal.define(definition.version, definition.spec.id, definition.data, at)
     for first in range(0, count, TOGETHER):
         event = Event(id=new_id("evt", at), source="bench", key=str(first), type=None, time=at)
         begun = [
-            begin(event, Start(definition, "bench", inputs(number)), addresses)
+            begin_run(event, Start(definition, "bench", inputs(number)), addresses)
             for number in range(first, min(first + TOGETHER, count))
         ]
         admitted = await journal.admit(Admission(event, [run.row(event) for run in begun]))

@@ -16,7 +16,7 @@ from durable.definition import (
     SwitchSpec,
     TrySpec,
 )
-from durable.retry import Policy
+from durable.retry import RetryPolicy
 from durable.values import JSON
 from tests.core.chance import Chance
 
@@ -139,8 +139,8 @@ class _Author:
         )
         return step, _reads(id)
 
-    def _policy(self) -> Policy:
-        return Policy(max_attempts=1 + self._chance.below(3), min_delay=10, max_delay=1_000)
+    def _policy(self) -> RetryPolicy:
+        return RetryPolicy(max_attempts=1 + self._chance.below(3), min_delay=10, max_delay=1_000)
 
     def _on_crash(self) -> OnCrash:
         options: list[OnCrash] = ["retry", "retry", "park", "fail"]

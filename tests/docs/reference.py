@@ -21,7 +21,7 @@ from durable.language.document import LIMITS
 from durable.language.known import Held
 from durable.language.names import FIELDS
 from durable.language.outputs import returned
-from durable.retry import Policy
+from durable.retry import RetryPolicy
 from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
 from triggers.folder import TRIGGERS
@@ -55,7 +55,7 @@ def _file() -> Iterator[str]:
     yield fields(pipeline.Pipeline)
     yield from _part(pipeline.Defaults)
     yield from _part(pipeline.Retry)
-    yield _policy(Policy())
+    yield _policy(RetryPolicy())
     yield from _part(pipeline.Concurrency)
 
 
@@ -65,7 +65,7 @@ def _part(model: type[BaseModel]) -> Iterator[str]:
     yield fields(model)
 
 
-def _policy(policy: Policy) -> str:
+def _policy(policy: RetryPolicy) -> str:
     return (
         f"Where neither the step nor `defaults` says anything: {policy.max_attempts} attempts, "
         f"{_duration(STEP_TIMEOUT)} for each, delays from {_duration(policy.min_delay)} to "
@@ -266,7 +266,7 @@ def _small_things() -> Iterator[str]:
 
 
 def _error_classes() -> Iterator[tuple[str, str, str, str]]:
-    repeated = Policy().errors
+    repeated = RetryPolicy().errors
     for name, meaning in words.complete(words.ERROR_CLASSES, get_args(ErrorClass)).items():
         yield code(name), meaning, _http_statuses(name), "yes" if name in repeated else "no"
 

@@ -29,7 +29,7 @@ async def test_closing_commits_what_is_queued(place: Place) -> None:
 
 
 def _commits() -> int:
-    found = re.search(rb"^waypost_commits_total (\S+)", metrics.render(), re.MULTILINE)
+    found = re.search(rb"^waypost_commits_total (\S+)", metrics.render_metrics(), re.MULTILINE)
     return int(float(found[1])) if found else 0
 
 

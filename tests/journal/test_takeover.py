@@ -10,7 +10,7 @@ import pytest
 from durable.history import AnyEntry, fold
 from durable.journal import Beside, Claimed, Journal, Stale
 from durable.journal.scan import PAGE
-from durable.runner.folding import folded
+from durable.runner.replay import replay_history
 from durable.values import NULL
 from tests.journal import given
 
@@ -41,7 +41,7 @@ async def _a_long_run(journal: Journal, appends: int, name: str = "long") -> str
 async def _taken_over(journal: Journal, run: str) -> Claimed:
     claimed = await journal.claim(run, 2_000, count_recovery=False)
     assert claimed
-    state = await folded(journal, run, claimed.sequence)
+    state = await replay_history(journal, run, claimed.sequence)
     assert state.entries == claimed.sequence
     return claimed
 
@@ -79,7 +79,7 @@ async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) 
 async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Journal, appends: int) -> None:
     run = await _a_long_run(journal, appends)
     history = [entry for _, entry in await journal.history(run)]
-    assert await folded(journal, run) == fold(run, history)
+    assert await replay_history(journal, run) == fold(run, history)
     assert [entry async for page in journal.pages(run) for entry in page] == history
     found = [each for each in await journal.unfinished(10) if each.run == run]
     assert await journal.scan(lambda scan: list(scan.folds(found))) == [(fold(run, history), None)]
@@ -96,7 +96,7 @@ async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_rea
         await late
     assert claimed
     assert await message == "posted"
-    assert "late" not in (await folded(journal, run, claimed.sequence)).steps
+    assert "late" not in (await replay_history(journal, run, claimed.sequence)).steps
     assert [each.kind for each in await journal.messages(run)] == ["cancel"], "it waits for the new owner"
 
 
@@ -107,6 +107,6 @@ async def test_a_takeover_reads_no_further_than_its_own_claim(journal: Journal) 
     assert first
     assert second
     await journal.append(run, second.epoch, second.sequence, [given.scheduled("later")], given.RUNNING)
-    assert "later" not in (await folded(journal, run, first.sequence)).steps
+    assert "later" not in (await replay_history(journal, run, first.sequence)).steps
     with pytest.raises(Stale):
         await journal.append(run, first.epoch, first.sequence, [given.scheduled("stale")], given.RUNNING)

@@ -3,7 +3,7 @@
 import pytest
 
 from durable.definition import ActionSpec, Definition, resolve
-from durable.retry import Policy
+from durable.retry import RetryPolicy
 from tests.docs.mistakes import loaded
 from triggers.offered import actions
 
@@ -27,20 +27,20 @@ def _step(text: str) -> ActionSpec:
 @pytest.mark.parametrize(
     ("own", "policy"),
     [
-        ("", Policy(7, 2_000, 60_000, errors=("network",))),
-        (", retry: {max_attempts: 2}", Policy(2, 2_000, 60_000, errors=("network",))),
-        (", retry: {min_delay: 5s}", Policy(7, 5_000, 60_000, errors=("network",))),
-        (", retry: {max_delay: 3s, factor: 3}", Policy(7, 2_000, 3_000, 3.0, ("network",))),
-        (", retry: {errors: [timeout]}", Policy(7, 2_000, 60_000, errors=("timeout",))),
-        (", retry: {max_attempts: 3}", Policy(3, 2_000, 60_000, errors=("network",))),
+        ("", RetryPolicy(7, 2_000, 60_000, errors=("network",))),
+        (", retry: {max_attempts: 2}", RetryPolicy(2, 2_000, 60_000, errors=("network",))),
+        (", retry: {min_delay: 5s}", RetryPolicy(7, 5_000, 60_000, errors=("network",))),
+        (", retry: {max_delay: 3s, factor: 3}", RetryPolicy(7, 2_000, 3_000, 3.0, ("network",))),
+        (", retry: {errors: [timeout]}", RetryPolicy(7, 2_000, 60_000, errors=("timeout",))),
+        (", retry: {max_attempts: 3}", RetryPolicy(3, 2_000, 60_000, errors=("network",))),
     ],
 )
-def test_a_steps_retry_is_merged_with_that_of_defaults_key_by_key(own: str, policy: Policy) -> None:
+def test_a_steps_retry_is_merged_with_that_of_defaults_key_by_key(own: str, policy: RetryPolicy) -> None:
     assert _step(DEFAULTS + STEP.format(own)).retry == policy
 
 
 def test_a_steps_retry_without_defaults_is_filled_in_with_what_waypost_does() -> None:
-    assert _step(STEP.format(", retry: {min_delay: 2s}")).retry == Policy(min_delay=2_000)
+    assert _step(STEP.format(", retry: {min_delay: 2s}")).retry == RetryPolicy(min_delay=2_000)
 
 
 def test_an_undo_has_what_defaults_say_and_not_what_its_step_says() -> None:

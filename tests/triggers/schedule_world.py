@@ -10,9 +10,9 @@ from pathlib import Path
 from connectors.transform import CONNECTOR as TRANSFORM
 from durable.action import Action, Context, Inputs, action
 from durable.journal import Journal, RunRow
-from durable.runner import Limits, Runner
-from durable.runner.attempt import Workbench
-from durable.runner.start import Addresses
+from durable.runner import Runner, RunnerLimits
+from durable.runner.attempt import ActionRuntime
+from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.folder import Folder
@@ -159,9 +159,9 @@ async def world(tmp_path: Path, at: int | str, text: str | None = None) -> Async
     journal = await Journal.open(tmp_path / "data", node=f"node-{clock.at}", on_fatal=_fail)
     runner = Runner(
         journal,
-        Workbench(actions, secrets, {}, journal.payload, clock.now),
-        Limits(),
-        addresses=Addresses(lambda run: None, ""),
+        ActionRuntime(actions, secrets, {}, journal.payload, clock.now),
+        RunnerLimits(),
+        addresses=RunAddresses(lambda run: None, ""),
     )
     folder = Folder(tmp_path / "config", actions, secrets)
     for definition in folder.definitions:

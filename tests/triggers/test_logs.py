@@ -224,16 +224,16 @@ def test_the_redactor_of_the_logs_learns_while_they_are_written() -> None:
 
 
 def measured(name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(metrics.render().decode())
+    families = text_string_to_metric_families(metrics.render_metrics().decode())
     samples = [sample for family in families for sample in family.samples]
     return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
 def test_runs_deliveries_and_commits_are_counted() -> None:
-    metrics.run_started("counted")
-    metrics.run_finished("counted", "failed")
-    metrics.delivery("filtered")
-    metrics.commit(3, 0.002)
+    metrics.count_run_started("counted")
+    metrics.count_run_finished("counted", "failed")
+    metrics.count_delivery("filtered")
+    metrics.count_commit(3, 0.002)
     metrics.LIVE_RUNS.set_function(lambda: 7)
     assert measured("waypost_runs_started_total", pipeline="counted") == 1
     assert measured("waypost_runs_finished_total", pipeline="counted", status="failed") == 1
@@ -250,7 +250,7 @@ def test_an_attempt_is_timed_and_counted_by_how_it_ended(error: BaseException | 
     in_flight = measured("waypost_attempts_in_flight")
     raised: BaseException | None = None
     try:
-        with metrics.attempt(f"test.{outcome}"):
+        with metrics.AttemptTimer(f"test.{outcome}"):
             assert measured("waypost_attempts_in_flight") == in_flight + 1
             if error:
                 raise error

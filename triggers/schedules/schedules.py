@@ -216,7 +216,7 @@ class Schedules:
             ensure_wanted(planned.when, arrival)
         except Filtered as filtered:
             await self._keep(kept, replace(step.row, outcome="filtered", reason=str(filtered)))
-            metrics.fires(planned.name, "filtered")
+            metrics.count_fires(planned.name, "filtered")
             return
         # The event arrives now: a run that is caught up has all of its time before it.
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
@@ -225,7 +225,7 @@ class Schedules:
         admitted = await self._runner.admit(event, [start], claims=[claim], schedule=step.row)
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
         kept.row, kept.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True
-        metrics.fires(planned.name, outcome)
+        metrics.count_fires(planned.name, outcome)
         if step.was_waiting:
             self._turn = at + PACE
 
@@ -234,7 +234,7 @@ def _tell(step: Keep) -> None:
     row = step.row
     if step.outcome is None or row.fire is None:
         return
-    metrics.fires(row.id, step.outcome, step.count)
+    metrics.count_fires(row.id, step.outcome, step.count)
     what = "1 fire was" if step.count == 1 else f"{step.count} fires were"
     log.warning("schedule %s: %s %s, the last that of %s: %s", row.id, what, step.outcome, iso(row.fire), row.reason)
 

@@ -29,7 +29,7 @@ class UnknownPaths:
     def note(self, method: str, path: str, hooks: Sequence[Hook], at: int, *, are_all: bool) -> None:
         """Count a request at a time (ms). Log the first request of its group, with the served hook that its sender
         probably meant. `are_all`: no file has errors, so no other hooks exist."""
-        metrics.delivery("unknown")
+        metrics.count_delivery("unknown")
         if at // 60_000 != self._minute:
             self._minute = at // 60_000
             self._counts = {}

@@ -321,7 +321,7 @@ class Webhooks:
             claims=self._claims(arrived, verified, arrival),
             delivery=arrived.record("accepted"),
         )
-        metrics.delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
+        metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
         if hook.respond != "accepted" and admitted.runs:
             return await self._came_to(admitted, hook)
         return answers.accepted(admitted, hook.reply)
@@ -358,7 +358,7 @@ class Webhooks:
 
     def _record(self, arrived: Arrived, outcome: DeliveryOutcome, reason: str) -> None:
         """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
-        metrics.delivery(outcome)
+        metrics.count_delivery(outcome)
         if outcome == "rejected" and not self._rejections.take(arrived.hook.name, arrived.at):
             return
         if outcome == "rejected":

@@ -7,10 +7,10 @@ from durable.definition import Definition
 from durable.history import AnyEntry, RunFinished, SignalReceived, State, TimerFired
 from durable.journal import Beside, Contention, Listening
 from durable.journal import Post as Message
-from durable.runner.claims import claim_of
+from durable.runner.claims import make_dedupe_key
 
 
-def beside(
+def build_side_effects(
     definition: Definition, state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]
 ) -> Beside | None:
     """What is to be committed with these entries; None if it is nothing, as it mostly is."""
@@ -30,7 +30,7 @@ def _message(state: State, effects: Sequence[Effect], effect: Post) -> Message:
     """A called run that is told of its end before it has begun does not begin any more."""
     stopped = (each.path for each in effects if isinstance(each, Abandon))
     caller = next((path for path in stopped if state.steps[path].child == effect.run), None)
-    return Message(effect.run, effect.kind, effect.data, claim_of(state, caller, state.at) if caller else None)
+    return Message(effect.run, effect.kind, effect.data, make_dedupe_key(state, caller, state.at) if caller else None)
 
 
 def _listening(effect: Listen) -> Listening:

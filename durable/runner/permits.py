@@ -66,7 +66,7 @@ class SlotLine:
     target: _Target
     held: int = 0
     waiting: dict[int, dict[_Turn, None]] = field(default_factory=dict)
-    place: int | None = None
+    rank: int | None = None
     """The priority under which the line is ready; None if it is blocked, or nothing waits in it."""
 
     @property
@@ -75,7 +75,7 @@ class SlotLine:
         return may_take(self.held, self.target.limit - self.target.held, self.target.limit)
 
 
-class Slots:
+class AttemptPermits:
     """`number` slots, `target_limit` of them at one target; to be used from one event loop."""
 
     def __init__(self, number: int, target_limit: int = TARGET_LIMIT) -> None:
@@ -175,19 +175,19 @@ class Slots:
         if place is not None and not line.has_room:
             line.target.blocked[line] = None
             place = None
-        if line.place == place:
+        if line.rank == place:
             return
         self._withdraw(line)
         if place is not None:
             if not line.share.ready:
                 self._ready.setdefault(line.share.held, {})[line.share] = None
             line.share.ready.setdefault(place, {})[line] = None
-            line.place = place
+            line.rank = place
 
     def _withdraw(self, line: SlotLine) -> None:
-        if line.place is not None:
-            _remove(line.share.ready, line.place, line)
-            line.place = None
+        if line.rank is not None:
+            _remove(line.share.ready, line.rank, line)
+            line.rank = None
             if not line.share.ready:
                 _remove(self._ready, line.share.held, line.share)
 

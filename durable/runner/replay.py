@@ -10,7 +10,7 @@ SLICE = 1_000
 """Entries that are folded before everybody else gets a turn: some 5 ms."""
 
 
-async def folded(reads: Reads, run: str, until: int | None = None) -> State:
+async def replay_history(reads: Reads, run: str, until: int | None = None) -> State:
     """The fold of a run's entries up to number `until`; that of nothing if there is no such run.
 
     Raises `RunUnreadable`.

@@ -9,8 +9,8 @@ from time import process_time
 import pytest
 
 from durable.action import TARGET_LIMIT
+from durable.runner.permits import GREED, IDLE_LINES, AttemptPermits, SlotLine, count_takeable, may_take
 from durable.runner.room import Backlog, Room
-from durable.runner.slots import GREED, IDLE_LINES, SlotLine, Slots, count_takeable, may_take
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ class Visits:
     """Attempts that ask for slots, each with a name; `order` is how they got them."""
 
     def __init__(self, number: int) -> None:
-        self.slots = Slots(number)
+        self.slots = AttemptPermits(number)
         self.order: list[str] = []
         self.lines: dict[str, SlotLine] = {}
 
@@ -86,12 +86,12 @@ async def test_one_target_that_hangs_keeps_no_other_target_waiting() -> None:
 
 
 async def test_one_pipeline_that_hangs_leaves_slots_and_connections_to_others() -> None:
-    slots = Slots(256)
+    slots = AttemptPermits(256)
     held = [slots.take_now("greedy", f"target{number % 5}") for number in range(1_000)]
     assert sum(each is not None for each in held) == 224
     assert slots.take_now("other", "target1"), "at a target at which the greedy one has what it may have, too"
     assert slots.take_now("another", "target9")
-    slots = Slots(256)
+    slots = AttemptPermits(256)
     assert sum(slots.take_now("greedy", "hangs") is not None for _ in range(256)) == 112
     assert slots.take_now("other", "hangs")
 
@@ -99,7 +99,7 @@ async def test_one_pipeline_that_hangs_leaves_slots_and_connections_to_others() 
 @pytest.mark.parametrize("number", [4, 5, 8, 16, 100, 256, 1_000])
 @pytest.mark.parametrize("greedy", [1, 2, 3])
 async def test_a_pipeline_that_holds_nothing_finds_a_slot_beside_greedy_ones(number: int, greedy: int) -> None:
-    slots = Slots(number)
+    slots = AttemptPermits(number)
     for turn in range(3 * number):
         slots.take_now(f"greedy{turn % greedy}", f"target{turn % 7}")
     if greedy < number // 4 or greedy == 1:
@@ -107,7 +107,7 @@ async def test_a_pipeline_that_holds_nothing_finds_a_slot_beside_greedy_ones(num
 
 
 async def test_dozens_of_pipelines_that_hang_leave_slots_to_those_that_hold_none() -> None:
-    slots = Slots(256)
+    slots = AttemptPermits(256)
     for turn in range(60 * 60):
         slots.take_now(f"hangs{turn % 60}", f"target{turn % 60}")
     for number in range(16):
@@ -116,13 +116,13 @@ async def test_dozens_of_pipelines_that_hang_leave_slots_to_those_that_hold_none
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_of_few_slots_one_pipeline_may_hold_all(number: int) -> None:
-    slots = Slots(number)
+    slots = AttemptPermits(number)
     assert all(slots.take_now("p", "t") for _ in range(number))
     assert slots.take_now("p", "t") is None
 
 
 async def test_an_attempt_takes_its_slot_along_to_a_target_that_has_room() -> None:
-    slots = Slots(256)
+    slots = AttemptPermits(256)
     begun = slots.take_now("p", None)
     assert begun
     moved = slots.exchange(begun, "t")
@@ -168,7 +168,7 @@ async def test_whatever_comes_and_goes_no_slot_is_lost_and_nobody_waits_in_vain(
     chance = random.Random(seed)
     number = chance.choice([1, 2, 3, 5, 9, 20])
     target_limit = chance.choice([1, 2, 4, 128])
-    slots = Slots(number, target_limit)
+    slots = AttemptPermits(number, target_limit)
     held: Counter[str] = Counter()
     at: Counter[tuple[str, str | None]] = Counter()
     waiting: Counter[tuple[str, str | None]] = Counter()
@@ -274,7 +274,7 @@ async def test_runs_are_left_behind_those_of_their_priority_that_were_left_befor
 
 
 async def test_lines_that_nothing_stands_in_take_no_memory() -> None:
-    slots = Slots(8)
+    slots = AttemptPermits(8)
     for number in range(20 * IDLE_LINES):
         line = slots.take_now(f"p{number % 3}", f"https://host-{number}.example.com")
         assert line

@@ -7,7 +7,7 @@ from typing import TypeAlias
 Watch: TypeAlias = "asyncio.Future[None]"
 
 
-class Watches:
+class Waiters:
     """Those who wait, by run; to be used from one event loop."""
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class Watches:
             if not waiting:
                 self._waiting.pop(run, None)
 
-    def tell(self, run: str) -> None:
+    def notify(self, run: str) -> None:
         """It has come to it: nobody waits for it any longer."""
         for watch in self._waiting.pop(run, ()):
             if not watch.done():
                 watch.set_result(None)
 
-    def tell_all(self) -> None:
+    def notify_all(self) -> None:
         """Nobody is to wait any longer."""
         for run in list(self._waiting):
-            self.tell(run)
+            self.notify(run)

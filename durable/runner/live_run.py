@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from durable.definition import Definition
 from durable.history import State
 from durable.runner.attempt import Attempt
-from durable.runner.slots import SlotLine
+from durable.runner.permits import SlotLine
 from durable.runner.timing import Countdown
 
 
 @dataclass(eq=False, slots=True)
-class Adrift:
+class RetryLater:
     """A run that this node may own in the journal and does not advance: how long before it is taken up again, and
     whether that counts as a recovery. If it `is_unbegun`, no attempt of it is under way that its
     history does not tell of."""
@@ -22,7 +22,7 @@ class Adrift:
 
 
 @dataclass(eq=False, slots=True)
-class Live:
+class LiveRun:
     """A run in memory, owned by this node under `epoch`; `is_settling` while it is taken over, and `is_unbegun` from
     when the attempts that its last owner lost are in its history until the next may begin. It holds a `slot` from its
     beginning to its first attempt, if it could expire. `lines` are the steps that wait for a slot, and what they wait
@@ -40,7 +40,7 @@ class Live:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     start: asyncio.Task[None] | None = None
-    errands: int = 0
+    pending: int = 0
     moved_at: int = 0
     is_called: bool = False
     is_taking: bool = False
@@ -79,7 +79,7 @@ class Live:
     def is_at_work(self) -> bool:
         """Whether something of it is under way that its state does not tell of."""
         is_performing = any(attempt.context.is_open for attempt in self.attempts.values())
-        return is_performing or self.errands > 0 or self.is_taking
+        return is_performing or self.pending > 0 or self.is_taking
 
     @property
     def waits(self) -> dict[str, str]:
