@@ -37,7 +37,7 @@ def migrate(engine: Engine) -> bool:
 
 
 def ensure_current(connection: Connection) -> None:
-    """For readers, which change nothing: raise `DataFolderUnfit` unless the tables are as this program knows them."""
+    """Raise `DataFolderUnfit` unless the tables are of this program's version; for readers, which change nothing."""
     version = stored_version(connection)
     if version != HEAD:
         raise DataFolderUnfit(_other_version(version))

@@ -20,8 +20,10 @@ def paid(id: str, *, time: int = 2_000, subject: str | None = "7", data: Value =
     return Event(id, "shop", id, "paid", time, subject, data)
 
 
-def listening(path: str = "wait", *, subject: str | None = "7", since: int = 1_000, name: str = "") -> Listening:
-    return Listening(path, name, "paid", subject, since)
+def listening(
+    path: str = "wait", *, subject: str | None = "7", since: int = 1_000, name: str = "", type: str = "paid"
+) -> Listening:
+    return Listening(path, name, type, subject, since)
 
 
 async def listen(journal: Journal, run: str, *waits: Listening, after: int = 1) -> tuple[str, ...]:

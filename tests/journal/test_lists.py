@@ -59,7 +59,8 @@ async def test_runs_are_found_between_two_ids(journal: Journal) -> None:
 
 async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) -> None:
     run = await given.a_run(journal)
-    await journal.append(run, 1, 1, [given.scheduled("a"), given.completed("a"), given.scheduled("b")], given.RUNNING)
+    first, second, third = given.scheduled("a"), given.completed("a"), given.scheduled("b")
+    await journal.append(run, 1, 1, [first, second, third], given.RUNNING)
     await journal.append(run, 1, 4, [given.completed("b")], given.RUNNING)
     whole = await journal.history(run)
 

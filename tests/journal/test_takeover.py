@@ -46,7 +46,7 @@ async def _taken_over(journal: Journal, run: str) -> Claimed:
     return claimed
 
 
-async def _commits(journal: Journal, run: str, until: "asyncio.Future[Claimed]") -> AsyncIterator[float]:
+async def _commits(journal: Journal, run: str, until: asyncio.Future[Claimed]) -> AsyncIterator[float]:
     """How long each of another run's commits takes, one after the other, in seconds."""
     while not until.done():
         began = time.perf_counter()

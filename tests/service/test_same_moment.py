@@ -185,9 +185,8 @@ async def test_what_a_run_did_once_is_forgotten_with_it(tmp_path: Path) -> None:
         assert (await service.ended(run))["status"] == "completed"
         assert await service.service.runner.answer(run, "answer", "", 3) == "ended"
         at = int(time.time() * 1000)
-        late = Admission(
-            Event("evt_2", "test", "2", "told", at), claims=[Claim.of_step("flow", run, "tell", at)], keeps_claims=True
-        )
+        claim = Claim.of_step("flow", run, "tell", at)
+        late = Admission(Event("evt_2", "test", "2", "told", at), claims=[claim], keeps_claims=True)
         assert (await service.service.journal.admit(late)).is_duplicate, "nothing begins any more for a run that ended"
     assert rows(tmp_path, "select * from claims") == []
     assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)]
