@@ -3,7 +3,7 @@
 import msgspec
 
 from durable.history import AnyEntry, Links, RunStarted, values
-from durable.journal import Reads, RunRow, Scan
+from durable.journal import Reads, Run, Scan
 from durable.values import Value
 from triggers.runs import find
 from triggers.waits.proofs import STAND_IN, replaced
@@ -20,7 +20,7 @@ async def exported(reads: Reads, run: str) -> bytes:
     return await reads.scan(lambda scan: _export(scan, found), found.sequence)
 
 
-def _export(scan: Scan, run: RunRow) -> bytes:
+def _export(scan: Scan, run: Run) -> bytes:
     definition = replaced(scan.definition(run.version) or b"null")
     entries: list[bytes] = []
     for _, entry in scan.entries(run.id):

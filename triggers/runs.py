@@ -24,7 +24,7 @@ from durable.history import (
     StepScheduled,
 )
 from durable.history.state import StepState
-from durable.journal import DeliveryRow, Reads, RunRow, RunUnreadable, Scan
+from durable.journal import Reads, Run, RunUnreadable, Scan, StoredDelivery
 from durable.scope import described
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
@@ -43,15 +43,15 @@ PAGE_BYTES = 8_000_000
 """Bytes of a page of a history after which it ends, though it may have more entries."""
 
 
-ExplainWait = Callable[[RunRow], str | None]
+ExplainWait = Callable[[Run], str | None]
 """Which limit of the service's own an unfinished run waits for; None if it waits for none."""
 
 
-def _say_nothing(run: RunRow) -> None:
+def _say_nothing(run: Run) -> None:
     """Where no service is that knows."""
 
 
-async def find(reads: Reads, run: str) -> RunRow:
+async def find(reads: Reads, run: str) -> Run:
     """A run's row; raises `RunMissing`."""
     found = await reads.run(run)
     if found is None:
@@ -96,7 +96,7 @@ def moment(at: int | None) -> str | None:
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def row(run: RunRow) -> dict[str, JSON]:
+def row(run: Run) -> dict[str, JSON]:
     """A run as a line of a list."""
     return {
         "id": run.id,
@@ -111,7 +111,7 @@ def row(run: RunRow) -> dict[str, JSON]:
     }
 
 
-async def describe_rows(reads: Reads, found: Sequence[RunRow], *, may_answer: bool) -> list[dict[str, JSON]]:
+async def describe_rows(reads: Reads, found: Sequence[Run], *, may_answer: bool) -> list[dict[str, JSON]]:
     """Runs as lines of a list. Without `may_answer`, their reasons have no links to waits."""
     if may_answer or not any(run.reason for run in found):
         return [row(run) for run in found]
@@ -123,7 +123,7 @@ async def describe_rows(reads: Reads, found: Sequence[RunRow], *, may_answer: bo
 # -- one run ----------------------------------------------------------------------------------------------------
 
 
-def _encode_run(scan: Scan, run: RunRow, encoder: DocumentEncoder) -> bytes:
+def _encode_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> bytes:
     """A run with its inputs, outputs, error and steps by path. Where its history cannot be read, it is told up to
     there, with the reason."""
     attempts: dict[str, list[dict[str, JSON]]] = {}
@@ -152,7 +152,7 @@ def _encode_run(scan: Scan, run: RunRow, encoder: DocumentEncoder) -> bytes:
     )
 
 
-def _head(run: RunRow, state: State, encoder: DocumentEncoder) -> dict[str, object]:
+def _head(run: Run, state: State, encoder: DocumentEncoder) -> dict[str, object]:
     started, main = state.started, state.main
     cleanup_error = state.finished.cleanup_error if state.finished else None
     parent = started.parent if started else None
@@ -202,7 +202,7 @@ def _undo(state: State) -> Iterator[JSON]:
             yield {"step": path, "status": undo.status, "error": described(undo.error) if undo.error else None}
 
 
-def _performed_until(run: RunRow, state: State) -> int:
+def _performed_until(run: Run, state: State) -> int:
     """The time (ms) by which an attempt must have been due to have begun: none begins in a run that is paused, or that
     nobody owns."""
     if run.node is None:
@@ -230,9 +230,7 @@ def _step(
 # -- its history ------------------------------------------------------------------------------------------------
 
 
-def _encode_history(
-    scan: Scan, run: RunRow, after: int, limit: int, encoder: DocumentEncoder
-) -> tuple[bytes, int | None]:
+def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: DocumentEncoder) -> tuple[bytes, int | None]:
     lines: list[bytes] = []
     size, last = 0, after
     try:
@@ -312,7 +310,7 @@ def _add(
     )
 
 
-def delivery(found: DeliveryRow) -> dict[str, JSON]:
+def delivery(found: StoredDelivery) -> dict[str, JSON]:
     """A delivery as a line of a list."""
     return {
         "id": found.id,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from durable.journal.units import FilesReplaced
+from durable.units import FilesReplaced
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode."""

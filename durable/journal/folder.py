@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
-from durable.journal.units import DataFolderInUse, DataFolderUnfit
+from durable.units import DataFolderInUse, DataFolderUnusable
 
 LOCK_NAME = "waypost.lock"
 
@@ -44,11 +44,11 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder if there is none, for its owner only; refuse a network file system with `DataFolderUnfit`."""
+    """Make the folder if there is none, for its owner only; refuse a network file system with `DataFolderUnusable`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kind = file_system(folder.resolve(), _MOUNTS.read_text(errors="surrogateescape")) if _MOUNTS.exists() else None
     if kind in _NETWORK:
-        raise DataFolderUnfit(
+        raise DataFolderUnusable(
             f"the data folder {folder} is on a network file system ({kind}), where SQLite's locks and flushes cannot "
             "be relied on; choose a folder on a local disk with --data"
         )
@@ -147,10 +147,10 @@ def _owner(said: Mapping[str, object]) -> str:
 
 
 def ensure_kept(folder: Path, database: Path, *, had_journal: bool) -> None:
-    """Refuse with `DataFolderUnfit` a folder whose lock tells of a journal that is not there any more."""
+    """Refuse with `DataFolderUnusable` a folder whose lock tells of a journal that is not there any more."""
     size = database.stat().st_size if database.exists() else None
     if had_journal and not size:
-        raise DataFolderUnfit(
+        raise DataFolderUnusable(
             f"{database} is {'missing' if size is None else 'empty'}, but {folder / LOCK_NAME} says that a service "
             f"kept its journal there: restore a backup of the folder; to begin with an empty journal, remove "
             f"{LOCK_NAME} too"

@@ -23,13 +23,13 @@ from durable.journal.folder import LOCK_NAME, FolderLock, ensure_kept, explain_d
 from durable.journal.migrate import migrate
 from durable.journal.reads import Reads
 from durable.journal.sqlite import SQLite
-from durable.journal.units import (
+from durable.journal.writer import Writer
+from durable.journal.writes import Writes
+from durable.units import (
     Admission,
     Admitted,
     ApiKey,
-    Beside,
-    Claimed,
-    DataFolderUnfit,
+    DataFolderUnusable,
     Delivery,
     JournalBroken,
     JournalBusy,
@@ -38,10 +38,10 @@ from durable.journal.units import (
     JournalError,
     PostOutcome,
     RunView,
-    ScheduleRow,
+    ScheduleProgress,
+    SideEffects,
+    Takeover,
 )
-from durable.journal.writer import Writer
-from durable.journal.writes import Writes
 from durable.values import Value
 
 log = logging.getLogger("waypost.journal")
@@ -71,7 +71,7 @@ class Journal(Reads):
         """Open the journal of a data folder, bringing its tables up to date.
 
         `on_fatal` is called in the loop when writing failed for good: the process must end. With more than
-        `max_waiting` units queued nothing new is accepted. Raises `DataFolderInUse` and `DataFolderUnfit`.
+        `max_waiting` units queued nothing new is accepted. Raises `DataFolderInUse` and `DataFolderUnusable`.
         """
         database = SQLite(folder)
         connection, lock = await asyncio.to_thread(_open, folder, database)
@@ -107,7 +107,7 @@ class Journal(Reads):
         entries: Sequence[AnyEntry],
         view: RunView,
         taken: Sequence[int] = (),
-        beside: Beside | None = None,
+        beside: SideEffects | None = None,
         *,
         is_progress: bool = True,
     ) -> asyncio.Future[tuple[str, ...]]:
@@ -120,7 +120,7 @@ class Journal(Reads):
             self._writes.append(run, epoch, after, entries, view, taken, beside, is_progress=is_progress)
         )
 
-    def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Claimed | None]:
+    def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Takeover | None]:
         """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was.
 
         Its history is read afterwards (`pages`): that may take long, and nobody's commit waits for it.
@@ -156,7 +156,7 @@ class Journal(Reads):
         """Keep a pipeline version; one that is kept already stays as it is."""
         return self._writer.submit(self._writes.define(version, pipeline, data, at))
 
-    def keep_schedule(self, schedule: ScheduleRow) -> asyncio.Future[None]:
+    def keep_schedule(self, schedule: ScheduleProgress) -> asyncio.Future[None]:
         """Note how far a schedule is dealt with, where no run is started."""
         return self._writer.submit(self._writes.keep_schedule(schedule))
 
@@ -252,7 +252,7 @@ def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLoc
             raise
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         reason = getattr(error, "orig", error)  # the driver's own words, without the statement
-        raise DataFolderUnfit(
+        raise DataFolderUnusable(
             f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; correct that, or choose "
             "another folder with --data"
         ) from error

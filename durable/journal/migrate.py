@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
 
-from durable.journal.tables import Row
-from durable.journal.units import DataFolderUnfit
+from durable.journal.tables import TableRow
+from durable.units import DataFolderUnusable
 
 HEAD = "0006"
 """The newest of `migrations/versions`."""
@@ -27,7 +27,7 @@ def migrate(engine: Engine) -> bool:
     if version == HEAD:
         return False
     if version is not None and version > HEAD:
-        raise DataFolderUnfit(_other_version(version))
+        raise DataFolderUnusable(_other_version(version))
     with engine.begin() as connection:
         if version is None:
             _create(connection)
@@ -37,10 +37,10 @@ def migrate(engine: Engine) -> bool:
 
 
 def ensure_current(connection: Connection) -> None:
-    """Raise `DataFolderUnfit` unless the tables are of this program's version; for readers, which change nothing."""
+    """Raise `DataFolderUnusable` unless the tables are of this program's version; for readers, which change nothing."""
     version = stored_version(connection)
     if version != HEAD:
-        raise DataFolderUnfit(_other_version(version))
+        raise DataFolderUnusable(_other_version(version))
 
 
 def stored_version(connection: Connection) -> str | None:
@@ -58,7 +58,7 @@ def _other_version(version: str | None) -> str:
 
 
 def _create(connection: Connection) -> None:
-    for metadata in (Row.metadata, _version_table.metadata):
+    for metadata in (TableRow.metadata, _version_table.metadata):
         metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(_version_table).values(version_num=HEAD))
 

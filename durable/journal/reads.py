@@ -43,21 +43,21 @@ from durable.journal.tables import (
     slots,
     tags,
 )
-from durable.journal.units import (
+from durable.journal.writes import unpack
+from durable.units import (
     ApiKey,
-    DataFolderUnfit,
+    DataFolderUnusable,
     DeliveryOutcome,
-    DeliveryRow,
     Event,
     JournalBusy,
     JournalDamaged,
     Message,
-    RunRow,
+    Run,
     RunUnreadable,
-    ScheduleRow,
-    Unfinished,
+    ScheduleProgress,
+    StoredDelivery,
+    UnfinishedRun,
 )
-from durable.journal.writes import unpack
 from durable.values import NULL
 
 Read = TypeVar("Read")
@@ -146,7 +146,7 @@ class Reads:
 
     # -- for people
 
-    async def run(self, id: str) -> RunRow | None:
+    async def run(self, id: str) -> Run | None:
         found = await self._read(lambda connection: run_rows(connection, select(runs).where(runs.c.id == id)))
         return found[0] if found else None
 
@@ -167,7 +167,7 @@ class Reads:
         before: str | None = None,
         after: str | None = None,
         limit: int = 50,
-    ) -> list[RunRow]:
+    ) -> list[Run]:
         """Runs, the newest first: those whose ids are not less than `since`, and less than `before`."""
         wanted = {runs.c.pipeline: pipeline, runs.c.status: status, runs.c.trigger: trigger, runs.c.event: event}
         query = select(runs).where(*(column == value for column, value in wanted.items() if value is not None))
@@ -213,7 +213,7 @@ class Reads:
         outcome: DeliveryOutcome | None = None,
         after: str | None = None,
         limit: int = 50,
-    ) -> list[DeliveryRow]:
+    ) -> list[StoredDelivery]:
         """Deliveries, the newest first."""
         wanted = {deliveries.c.trigger: trigger, deliveries.c.outcome: outcome}
         query = select(deliveries).where(*(column == value for column, value in wanted.items() if value is not None))
@@ -221,7 +221,7 @@ class Reads:
             query = query.where(deliveries.c.id < after)
         return await self._all(query.order_by(deliveries.c.id.desc()).limit(limit), _delivery)
 
-    async def schedules(self) -> list[ScheduleRow]:
+    async def schedules(self) -> list[ScheduleProgress]:
         """How far each schedule is dealt with."""
         return await self._all(select(schedules).order_by(schedules.c.id), _schedule)
 
@@ -252,11 +252,11 @@ class Reads:
 
     # -- for advancing runs
 
-    async def unfinished(self, limit: int, after: str | None = None) -> list[Unfinished]:
+    async def unfinished(self, limit: int, after: str | None = None) -> list[UnfinishedRun]:
         """Runs that have not ended, the oldest first."""
         return await self._all(select_unfinished(limit, after), unfinished_run)
 
-    async def orphans(self, node: str, limit: int, after: str | None = None) -> list[Unfinished]:
+    async def orphans(self, node: str, limit: int, after: str | None = None) -> list[UnfinishedRun]:
         """Those of them that an owner other than `node` did not let go of, the oldest first."""
         return await self._all(select_unfinished(limit, after).where(runs.c.node != node), unfinished_run)
 
@@ -345,11 +345,11 @@ class Reads:
 async def open_reader(folder: Path) -> Reads:
     """A journal for a command that only reads: beside a running service or without one.
 
-    Raises `DataFolderUnfit` if the folder holds no journal, or one of another version.
+    Raises `DataFolderUnusable` if the folder holds no journal, or one of another version.
     """
     database = SQLite(folder)
     if not database.path.exists():
-        raise DataFolderUnfit(
+        raise DataFolderUnusable(
             f"there is no journal in {folder}: start the service once, or name its folder with --data"
         )
     reads = Reads(database)
@@ -384,21 +384,21 @@ def _event(row: Row[Any]) -> Event:
         raise RunUnreadable("", f"the event {row.id} is damaged ({error})") from error
 
 
-def _delivery(row: Row[Any]) -> DeliveryRow:
+def _delivery(row: Row[Any]) -> StoredDelivery:
     try:
         headers = unpack(row.headers)
     except _DAMAGED:
         headers = NULL  # a list is worth more than the headers of one delivery
-    return DeliveryRow(**{**row._mapping, "headers": headers})
+    return StoredDelivery(**{**row._mapping, "headers": headers})
 
 
-def _schedule(row: Row[Any]) -> ScheduleRow:
+def _schedule(row: Row[Any]) -> ScheduleProgress:
     try:
         waiting = msgspec.json.decode(row.waiting, type=tuple[int, ...])
     except _DAMAGED:
         log.error("the queued fires of schedule %s cannot be read and are skipped", row.id)
         waiting = ()
-    return ScheduleRow(**{**row._mapping, "waiting": waiting})
+    return ScheduleProgress(**{**row._mapping, "waiting": waiting})
 
 
 def _message(row: Row[Any]) -> Message:

@@ -16,7 +16,7 @@ from sqlalchemy.types import NullType
 
 from durable.history import AnyEntry, RunStatus, State, apply, decode_entries
 from durable.journal.tables import definitions, entries, events, payloads, runs, tags
-from durable.journal.units import RunRow, RunUnreadable, Unfinished
+from durable.units import Run, RunUnreadable, UnfinishedRun
 from durable.values import Value
 
 SLICE = 0.001
@@ -62,7 +62,7 @@ class Scan:
             time.sleep(PAUSE)
             self._pause_at = time.perf_counter() + SLICE
 
-    def run(self, id: str) -> RunRow | None:
+    def run(self, id: str) -> Run | None:
         found = run_rows(self._connection, select(runs).where(runs.c.id == id))
         return found[0] if found else None
 
@@ -75,7 +75,7 @@ class Scan:
             self.rest()
         return found
 
-    def unfinished(self, limit: int, after: str | None) -> list[Unfinished]:
+    def unfinished(self, limit: int, after: str | None) -> list[UnfinishedRun]:
         """Unfinished runs from the oldest to the newest."""
         return [unfinished_run(row) for row in self._connection.execute(select_unfinished(limit, after))]
 
@@ -125,7 +125,7 @@ class Scan:
             raise unreadable
         return state
 
-    def folds(self, found: Sequence[Unfinished]) -> Iterator[tuple[State, RunUnreadable | None]]:
+    def folds(self, found: Sequence[UnfinishedRun]) -> Iterator[tuple[State, RunUnreadable | None]]:
         """The folds of some runs whose histories are short, read together."""
         query = select(entries.c.run, entries.c.sequence, _STORED)
         query = query.where(entries.c.run.in_([each.run for each in found]))
@@ -167,7 +167,7 @@ class Scan:
             after = page[-1].run
         return found, looked
 
-    def _why_unreadable(self, run: Unfinished, definitions: dict[str, str]) -> str:
+    def _why_unreadable(self, run: UnfinishedRun, definitions: dict[str, str]) -> str:
         state, unreadable = self.fold(run.run, run.sequence)
         if unreadable:
             return unreadable.reason
@@ -230,7 +230,7 @@ def fold_entry(state: State, entry: AnyEntry) -> None:
         raise RunUnreadable(state.run, what) from error
 
 
-def _fold_appends(run: Unfinished, appends: Sequence[Append]) -> tuple[State, RunUnreadable | None]:
+def _fold_appends(run: UnfinishedRun, appends: Sequence[Append]) -> tuple[State, RunUnreadable | None]:
     state = State(run=run.run)
     try:
         for row in appends:
@@ -255,12 +255,12 @@ def select_unfinished(limit: int, after: str | None) -> Select[Any]:
     return query.order_by(runs.c.id).limit(limit)
 
 
-def unfinished_run(row: Row[Any]) -> Unfinished:
+def unfinished_run(row: Row[Any]) -> UnfinishedRun:
     was_busy = row.node is not None
-    return Unfinished(row.id, row.pipeline, row.due_at, row.recoveries, was_busy=was_busy, sequence=row.sequence)
+    return UnfinishedRun(row.id, row.pipeline, row.due_at, row.recoveries, was_busy=was_busy, sequence=row.sequence)
 
 
-def run_rows(connection: Connection, query: Select[Any]) -> list[RunRow]:
+def run_rows(connection: Connection, query: Select[Any]) -> list[Run]:
     """The runs that a query finds, with their tags."""
     found = connection.execute(query).mappings().all()
     of = tags.c.run.in_([row["id"] for row in found])
@@ -268,4 +268,4 @@ def run_rows(connection: Connection, query: Select[Any]) -> list[RunRow]:
     tags_of: dict[str, list[str]] = {}
     for run, tag in put:
         tags_of.setdefault(run, []).append(tag)
-    return [RunRow(**row, tags=tuple(tags_of.get(row["id"], ()))) for row in found]
+    return [Run(**row, tags=tuple(tags_of.get(row["id"], ()))) for row in found]

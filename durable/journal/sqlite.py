@@ -19,9 +19,9 @@ from sqlalchemy.dialects import sqlite
 from durable.journal.files import OpenFiles, create_private, make_private
 from durable.journal.folder import LOCK_NAME
 from durable.journal.statements import Statements
-from durable.journal.units import FilesReplaced
 from durable.journal.wal import find_commits
-from durable.journal.writer import Connection, Fault
+from durable.journal.writer import Connection, ErrorKind
+from durable.units import FilesReplaced
 
 FILE_NAME = "journal.sqlite"
 
@@ -130,7 +130,7 @@ class SQLite:
         engine.dialect.colspecs = {**engine.dialect.colspecs, **_READABLE}
         return engine
 
-    def fault(self, error: Exception) -> Fault:
+    def classify_error(self, error: Exception) -> ErrorKind:
         if isinstance(error, FilesReplaced):
             return "broken"
         code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK

@@ -17,13 +17,13 @@ _DESCENDED = text("origin IS NOT NULL")
 _TYPED = text("type IS NOT NULL")
 
 
-class Row(SQLModel):
+class TableRow(SQLModel):
     """What the tables have in common: metadata of their own, apart from any other user of SQLModel."""
 
     metadata: ClassVar[MetaData] = MetaData()
 
 
-class Run(Row, table=True):
+class RunRow(TableRow, table=True):
     """The mutable part of a run, and the fence of its owner (`epoch`, `sequence`). One that another run set going
     is the `nth` of those that descend from the event `origin`."""
 
@@ -59,7 +59,7 @@ class Run(Row, table=True):
     nth: int | None = None
 
 
-class Tag(Row, table=True):
+class TagRow(TableRow, table=True):
     """A word that was put on a run when it was started."""
 
     __tablename__ = "run_tags"
@@ -69,7 +69,7 @@ class Tag(Row, table=True):
     run: str = Field(primary_key=True)
 
 
-class Entries(Row, table=True):
+class EntriesRow(TableRow, table=True):
     """What one append wrote: its entries as a JSON array, `sequence` being the number of the first."""
 
     __tablename__ = "entries"
@@ -79,7 +79,7 @@ class Entries(Row, table=True):
     entries: bytes = Field(sa_type=LargeBinary)
 
 
-class Event(Row, table=True):
+class EventRow(TableRow, table=True):
     __tablename__ = "events"
     __table_args__: ClassVar[Any] = (
         Index("events_type", "type", "time", sqlite_where=_TYPED, postgresql_where=_TYPED),
@@ -94,7 +94,7 @@ class Event(Row, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
-class Delivery(Row, table=True):
+class DeliveryRow(TableRow, table=True):
     __tablename__ = "deliveries"
     __table_args__: ClassVar[Any] = (
         Index("deliveries_trigger", "trigger", "id"),
@@ -114,7 +114,7 @@ class Delivery(Row, table=True):
     event: str | None = None
 
 
-class Claim(Row, table=True):
+class DedupeKeyRow(TableRow, table=True):
     """A taken dedupe key, with the answer that its duplicates get even after the runs themselves are gone."""
 
     __tablename__ = "claims"
@@ -128,7 +128,7 @@ class Claim(Row, table=True):
     runs: bytes = Field(sa_type=LargeBinary)
 
 
-class Schedule(Row, table=True):
+class ScheduleRow(TableRow, table=True):
     """How far a schedule's fires are dealt with; one row for each, written with the run that a fire starts."""
 
     __tablename__ = "schedules"
@@ -147,7 +147,7 @@ class Schedule(Row, table=True):
     missed_at: int | None = Field(sa_type=BigInteger)
 
 
-class Payload(Row, table=True):
+class PayloadRow(TableRow, table=True):
     """A large value, named by the SHA-256 of its bytes and shared by all who carry it."""
 
     __tablename__ = "payloads"
@@ -156,7 +156,7 @@ class Payload(Row, table=True):
     data: bytes = Field(sa_type=LargeBinary)
 
 
-class Definition(Row, table=True):
+class DefinitionRow(TableRow, table=True):
     """A pipeline version, whole: a run keeps the definition that it began with."""
 
     __tablename__ = "definitions"
@@ -167,7 +167,7 @@ class Definition(Row, table=True):
     created_at: int = Field(sa_type=BigInteger)
 
 
-class Message(Row, table=True):
+class MessageRow(TableRow, table=True):
     """What others want of a run; an id is never used twice."""
 
     __tablename__ = "inbox"
@@ -180,7 +180,7 @@ class Message(Row, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
-class Slot(Row, table=True):
+class SlotRow(TableRow, table=True):
     """An unfinished run that holds a slot of its pipeline's concurrency, or is queued for one: at most `most` runs with
     the same key hold one at once."""
 
@@ -193,7 +193,7 @@ class Slot(Row, table=True):
     is_held: bool
 
 
-class Listener(Row, table=True):
+class SubscriptionRow(TableRow, table=True):
     """A step that waits for an event: of this type, and about this subject if one is given."""
 
     __tablename__ = "listeners"
@@ -206,7 +206,7 @@ class Listener(Row, table=True):
     subject: str | None = None
 
 
-class Heard(Row, table=True):
+class MatchedEventRow(TableRow, table=True):
     """An event that has answered a wait of an unfinished run; it answers no other of that run."""
 
     __tablename__ = "heard"
@@ -216,7 +216,7 @@ class Heard(Row, table=True):
     event: str = Field(primary_key=True)
 
 
-class ApiKey(Row, table=True):
+class ApiKeyRow(TableRow, table=True):
     """A key of the API; `hash` is the SHA-256 of what its holder presents, in hex."""
 
     __tablename__ = "api_keys"
@@ -229,7 +229,7 @@ class ApiKey(Row, table=True):
     revoked_at: int | None = Field(sa_type=BigInteger)
 
 
-class Meta(Row, table=True):
+class MetaRow(TableRow, table=True):
     """Facts about the journal itself, by name."""
 
     __tablename__ = "meta"
@@ -238,23 +238,23 @@ class Meta(Row, table=True):
     value: str
 
 
-def table(model: type[Row]) -> Table:
+def table(model: type[TableRow]) -> Table:
     """The Core table behind a model."""
-    return Row.metadata.tables[str(model.__tablename__)]
+    return TableRow.metadata.tables[str(model.__tablename__)]
 
 
-runs = table(Run)
-tags = table(Tag)
-entries = table(Entries)
-events = table(Event)
-deliveries = table(Delivery)
-claims = table(Claim)
-schedules = table(Schedule)
-payloads = table(Payload)
-definitions = table(Definition)
-inbox = table(Message)
-slots = table(Slot)
-listeners = table(Listener)
-heard = table(Heard)
-api_keys = table(ApiKey)
-meta = table(Meta)
+runs = table(RunRow)
+tags = table(TagRow)
+entries = table(EntriesRow)
+events = table(EventRow)
+deliveries = table(DeliveryRow)
+claims = table(DedupeKeyRow)
+schedules = table(ScheduleRow)
+payloads = table(PayloadRow)
+definitions = table(DefinitionRow)
+inbox = table(MessageRow)
+slots = table(SlotRow)
+listeners = table(SubscriptionRow)
+heard = table(MatchedEventRow)
+api_keys = table(ApiKeyRow)
+meta = table(MetaRow)

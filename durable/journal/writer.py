@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from durable import metrics
 from durable.journal.cursor import Answer, Cursor, Unit
-from durable.journal.units import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
+from durable.units import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
 
 BATCH_LIMIT = 512
 """Units in one transaction; more would make the first of them wait too long."""
@@ -31,7 +31,7 @@ or more."""
 HANDFUL = 16
 """Units that are handed over before the turn ends, so that the thread and the loop both have work in a long one."""
 
-Fault: TypeAlias = Literal["refused", "full", "busy", "broken"]
+ErrorKind: TypeAlias = Literal["refused", "full", "busy", "broken"]
 """What an error means: this unit's row is bad; the disk is full; another process holds the database; the database
 cannot be relied on any more."""
 
@@ -59,7 +59,7 @@ class Database(Protocol):
 
     def connect(self) -> Connection: ...
 
-    def fault(self, error: Exception) -> Fault: ...
+    def classify_error(self, error: Exception) -> ErrorKind: ...
 
     def ensure_in_place(self, connection: Connection) -> None:
         """Raise an error that is `broken` unless what was committed is where the next process looks for it."""
@@ -151,7 +151,7 @@ class Writer:
         try:
             return self._transact(batch)
         except Exception as error:
-            fault = self._database.fault(error)
+            fault = self._database.classify_error(error)
             if fault == "broken":
                 raise
             self._recover()
@@ -216,7 +216,7 @@ class Writer:
         self._on_broken(error)
 
 
-def _refusal(fault: Fault, error: Exception) -> JournalError:
+def _refusal(fault: ErrorKind, error: Exception) -> JournalError:
     if fault == "full":
         refusal: JournalError = JournalFull(f"the disk is full ({error}); nothing was written; make room and try again")
     else:

@@ -13,34 +13,34 @@ from typing import Any, TypeAlias
 import msgspec
 
 from durable.history import AnyEntry, encode_entries
-from durable.journal.claiming import Claiming
-from durable.journal.contention import GRANTED, Contending
+from durable.journal.concurrency import GRANTED, ConcurrencyLimits
 from durable.journal.cursor import Cursor, Params, Unit
-from durable.journal.hearing import HEARD, Hearing, Told
+from durable.journal.dedupe import DedupeKeys
 from durable.journal.mending import ensure_sequence, mend_due_times
 from durable.journal.statements import Statements
-from durable.journal.units import (
+from durable.journal.subscriptions import HEARD, EventSubscriptions, Match
+from durable.units import (
     Admission,
     Admitted,
     ApiKey,
-    Beside,
-    Claimed,
-    Contention,
     Delivery,
     Descent,
     Event,
     NewRun,
     PostOutcome,
     RunView,
-    ScheduleRow,
+    ScheduleProgress,
+    SideEffects,
     SlotOutcome,
+    SlotRequest,
     Stale,
+    Takeover,
     TooManyRuns,
 )
 from durable.values import NULL, Value
 
 Payloads: TypeAlias = dict[str, bytes]
-Begun: TypeAlias = tuple[NewRun, tuple[Params, Params], tuple[Params, Params] | None]
+PreparedRun: TypeAlias = tuple[NewRun, tuple[Params, Params], tuple[Params, Params] | None]
 """A run to begin, with its row and its entries: if it has its slot, and if it is queued."""
 
 FIRST_EPOCH = 1
@@ -68,9 +68,9 @@ class Writes:
     def __init__(self, statements: Statements, node: str) -> None:
         self._sql = statements
         self._node = node
-        self._contending = Contending(statements)
-        self._claiming = Claiming(statements)
-        self._hearing = Hearing(statements, self._claiming)
+        self._contending = ConcurrencyLimits(statements)
+        self._claiming = DedupeKeys(statements)
+        self._hearing = EventSubscriptions(statements, self._claiming)
 
     def admit(self, admission: Admission) -> Unit[Admitted]:
         payloads: Payloads = {}
@@ -89,7 +89,7 @@ class Writes:
                 outcome = {"outcome": "duplicate"} if first else _outcome(began)
                 cursor.execute(sql.add_delivery, delivery | outcome | {"event": began.event})
             if schedule:
-                cursor.execute(sql.keep_schedule, schedule | _fired(began))
+                cursor.execute(sql.keep_schedule, schedule | _describe_fire(began))
             self._add_payloads(cursor, payloads)
             if first:
                 return first
@@ -103,7 +103,7 @@ class Writes:
 
         return unit
 
-    def _begin(self, cursor: Cursor, admission: Admission, runs: Sequence[Begun]) -> Admitted:
+    def _begin(self, cursor: Cursor, admission: Admission, runs: Sequence[PreparedRun]) -> Admitted:
         """Tell those who wait for the event, and write its runs, each as it stands with regard to its slot."""
         nth = self._count_descended(cursor, admission.descent, len(runs)) if admission.descent and runs else None
         outcomes: dict[SlotOutcome, list[str]] = {"held": [], "queued": [], "skipped": []}
@@ -117,7 +117,7 @@ class Writes:
                 nth = None if nth is None else _number(begun, nth + 1)
                 called += self._begin_run(cursor, begun, admission.event, is_queued=outcome == "queued")
             if outcome == "queued" and new.contention:
-                called += self._crowd_out(cursor, new.contention, at)
+                called += self._evict_oldest(cursor, new.contention, at)
         begun_runs = tuple(new.id for new, _, _ in runs if new.id not in outcomes["skipped"])
         queued_runs, skipped = tuple(outcomes["queued"]), tuple(outcomes["skipped"])
         return Admitted(admission.event.id, begun_runs, queued=queued_runs, skipped=skipped, called=tuple(called))
@@ -134,14 +134,14 @@ class Writes:
 
     def _tell(self, cursor: Cursor, event: Event) -> list[str]:
         """Tell those who wait for an event; a run that it starts is not yet among them."""
-        return [self._post_told(cursor, told, event.time) for told in self._hearing.happened(cursor, event)]
+        return [self._post_told(cursor, told, event.time) for told in self._hearing.find_matches(cursor, event)]
 
-    def _post_told(self, cursor: Cursor, told: Told, at: int) -> str:
+    def _post_told(self, cursor: Cursor, told: Match, at: int) -> str:
         said = Value.of({"path": told.path, "name": told.name, "event": told.event})
         self._post(cursor, told.run, HEARD, said, at)
         return told.run
 
-    def _begin_run(self, cursor: Cursor, begun: Begun, event: Event, *, is_queued: bool) -> tuple[str, ...]:
+    def _begin_run(self, cursor: Cursor, begun: PreparedRun, event: Event, *, is_queued: bool) -> tuple[str, ...]:
         new, granted, queued = begun
         row, history = queued if is_queued and queued else granted
         beside = new.queued.beside if is_queued and new.queued else new.beside
@@ -151,9 +151,9 @@ class Writes:
             self._hearing.hear(cursor, new.id, event.id)
         return self._beside(cursor, new.id, beside, event.time) if beside else ()
 
-    def _crowd_out(self, cursor: Cursor, contention: Contention, at: int) -> list[str]:
+    def _evict_oldest(self, cursor: Cursor, contention: SlotRequest, at: int) -> list[str]:
         reason = Value.of("a newer run took its place")
-        runs = self._contending.crowded_out(cursor, contention)
+        runs = self._contending.evict_oldest(cursor, contention)
         return [run for run in runs if self._post(cursor, run, "cancel", reason, at)]
 
     def append(
@@ -164,7 +164,7 @@ class Writes:
         entries: Sequence[AnyEntry],
         view: RunView,
         taken: Sequence[int],
-        beside: Beside | None,
+        beside: SideEffects | None,
         *,
         is_progress: bool,
     ) -> Unit[tuple[str, ...]]:
@@ -196,7 +196,7 @@ class Writes:
 
         return unit
 
-    def _beside(self, cursor: Cursor, run: str, beside: Beside, at: int) -> tuple[str, ...]:
+    def _beside(self, cursor: Cursor, run: str, beside: SideEffects, at: int) -> tuple[str, ...]:
         """What else stands in the commit of a run's entries; returns the runs that have got a message by it."""
         called: list[str] = []
         for post in beside.posts:
@@ -216,7 +216,7 @@ class Writes:
             granted = self._contending.free(cursor, run, beside.frees)
         elif beside.asks:
             granted = self._contending.ask(cursor, run, beside.asks)
-            called += self._crowd_out(cursor, beside.asks, at)
+            called += self._evict_oldest(cursor, beside.asks, at)
         for each_run in granted:
             self._post(cursor, each_run, GRANTED, NULL, at)
         return (*called, *granted)
@@ -233,14 +233,14 @@ class Writes:
                     called.append(self._post_told(cursor, again, at))
         return called
 
-    def _untold(self, cursor: Cursor, run: str) -> list[tuple[int, Told]]:
+    def _untold(self, cursor: Cursor, run: str) -> list[tuple[int, Match]]:
         """The events of which a run was not yet told, with the messages that will."""
         cursor.execute(self._sql.find_messages, {"of": run, "of_kind": HEARD})
-        untold: list[tuple[int, Told]] = []
+        untold: list[tuple[int, Match]] = []
         for id, data in cursor.fetchall():
             with contextlib.suppress(msgspec.MsgspecError, LookupError, TypeError, ValueError):  # its owner meets it
                 each: Any = unpack(data).load()
-                untold.append((id, Told(run, each["path"], each["name"], each["event"])))
+                untold.append((id, Match(run, each["path"], each["name"], each["event"])))
         return untold
 
     def _post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
@@ -253,11 +253,11 @@ class Writes:
         cursor.execute(self._sql.add_message, message)
         return True
 
-    def claim(self, run: str, at: int, *, count_recovery: bool) -> Unit[Claimed | None]:
+    def claim(self, run: str, at: int, *, count_recovery: bool) -> Unit[Takeover | None]:
         owner: Params = {"run": run, "owner": self._node, "now": at, "counted": int(count_recovery)}
         sql = self._sql
 
-        def unit(cursor: Cursor) -> Claimed | None:
+        def unit(cursor: Cursor) -> Takeover | None:
             cursor.execute(sql.find_owner, {"run": run})
             row = cursor.fetchone()
             if row is None:
@@ -267,7 +267,7 @@ class Writes:
             version, epoch, recoveries, sequence, due_at = cursor.fetchone()
             sequence = ensure_sequence(cursor, sql, run, sequence)
             due_at = due_at if isinstance(due_at, int) else None
-            return Claimed(
+            return Takeover(
                 run, version, epoch, recoveries, sequence, due_at, was_owned=row[0] is not None, status=row[1]
             )
 
@@ -346,7 +346,7 @@ class Writes:
 
         return unit
 
-    def keep_schedule(self, schedule: ScheduleRow) -> Unit[None]:
+    def keep_schedule(self, schedule: ScheduleProgress) -> Unit[None]:
         row = _schedule_params(schedule)
 
         def unit(cursor: Cursor) -> None:
@@ -404,7 +404,7 @@ class Writes:
         for ref, data in payloads.items():
             cursor.execute(self._sql.add_payload, {"ref": ref, "data": data})
 
-    def _beginnings(self, run: NewRun, admission: Admission, payloads: Payloads) -> Begun:
+    def _beginnings(self, run: NewRun, admission: Admission, payloads: Payloads) -> PreparedRun:
         granted = self._run_params(run, run.entries, run.view, admission, payloads)
         later = run.queued
         queued = self._run_params(run, later.entries, later.view, admission, payloads) if later else None
@@ -434,7 +434,7 @@ class Writes:
         return row, {"run": run.id, "sequence": 1, "entries": data}
 
 
-def _number(begun: Begun, nth: int) -> int:
+def _number(begun: PreparedRun, nth: int) -> int:
     """Note that the run is the `nth` that descends from its origin; a unit that is tried again does so anew."""
     _, granted, queued = begun
     for row, _ in (granted, queued) if queued else (granted,):
@@ -486,12 +486,12 @@ def _delivery_params(delivery: Delivery, payloads: Payloads) -> Params:
     }
 
 
-def _fired(began: Admitted) -> Params:
+def _describe_fire(began: Admitted) -> Params:
     """What a schedule learns of its fire: the run that it started, or that it had started before."""
     if began.is_duplicate:
         return {"run": began.runs[-1], "outcome": "duplicate"}
     return {"run": began.runs[-1]} if began.runs else {"outcome": "skipped"}
 
 
-def _schedule_params(schedule: ScheduleRow) -> Params:
+def _schedule_params(schedule: ScheduleProgress) -> Params:
     return {**asdict(schedule), "waiting": _encode(schedule.waiting)}

@@ -1,7 +1,7 @@
 """What makes something count once that a step sets going: its call, its event."""
 
 from durable.history import State
-from durable.journal import Claim
+from durable.journal import DedupeKey
 
 
 def make_step_key(state: State, path: str) -> str:
@@ -9,6 +9,6 @@ def make_step_key(state: State, path: str) -> str:
     return f"{state.run}:{path}"
 
 
-def make_dedupe_key(state: State, path: str, at: int) -> Claim:
+def make_dedupe_key(state: State, path: str, at: int) -> DedupeKey:
     """What makes a call or an event of a step happen once."""
-    return Claim.of_step("flow", state.run, path, at)
+    return DedupeKey.of_step("flow", state.run, path, at)

@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.journal import Journal, JournalError, RunRow, RunUnreadable
+from durable.journal import Journal, JournalError, Run, RunUnreadable
 from durable.links import log_fields
 from durable.runner.attempt import ActionRuntime
 from durable.runner.live_run import LiveRun, RetryLater
@@ -196,7 +196,7 @@ class Keeper(ABC):
             self._drop(live)
             self.give_up(live.run, error)
 
-    def explain_wait(self, run: RunRow) -> str | None:
+    def explain_wait(self, run: Run) -> str | None:
         """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
         live = self.live.get(run.id)
         if live is None:

@@ -25,7 +25,7 @@ from durable.decide import (
     outstanding,
 )
 from durable.history import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired, detach
-from durable.journal import Beside, Journal, JournalBusy, JournalFull, RunView
+from durable.journal import Journal, JournalBusy, JournalFull, RunView, SideEffects
 from durable.runner.attempt import ActionRuntime, Attempt, call_with_payloads
 from durable.runner.keeper import Keeper
 from durable.runner.live_run import LiveRun
@@ -99,7 +99,7 @@ class Owner(Keeper):
         live: LiveRun,
         entries: Sequence[AnyEntry],
         taken: Sequence[int],
-        also: Beside | None,
+        also: SideEffects | None,
         *,
         is_progress: bool = True,
     ) -> Sequence[str]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from durable.ids import first_id
-from durable.journal import Journal, JournalError, Unfinished
+from durable.journal import Journal, JournalError, UnfinishedRun
 from durable.runner.runner import PAGE, Runner
 from durable.runner.timing import STEP, ClockWatch
 
@@ -45,8 +45,8 @@ class Recovery:
             await self._journal.mend_due_times()
         except JournalError as error:  # the disk is full, say: what can be recovered all the same is
             log.warning("runs that do not say when they are due are left to the next start: %s", error)
-        suspects: list[Unfinished] = []
-        others: dict[str, deque[Unfinished]] = {}  # no more than fitted into memory
+        suspects: list[UnfinishedRun] = []
+        others: dict[str, deque[UnfinishedRun]] = {}  # no more than fitted into memory
         after: str | None = None
         while page := await self._journal.orphans(self._journal.node, PAGE, after):
             after = page[-1].run
@@ -61,7 +61,7 @@ class Recovery:
         if self.recovered:
             log.info("recovered %d runs", self.recovered)
 
-    async def _adopt_all(self, pipeline: str, runs: deque[Unfinished]) -> None:
+    async def _adopt_all(self, pipeline: str, runs: deque[UnfinishedRun]) -> None:
         """Adopt a pipeline's runs, as many at once as there is room for."""
         while runs:
             if room := min(self._runner.room_for(pipeline), PAGE, len(runs)):
@@ -69,15 +69,15 @@ class Recovery:
             else:
                 await asyncio.sleep(ROOM_PAUSE)
 
-    async def _adopt(self, run: Unfinished) -> None:
+    async def _adopt(self, run: UnfinishedRun) -> None:
         if await self._runner.adopt(run.run, count_recovery=self._was_at_work(run)):
             self.recovered += 1
 
-    def _was_at_work(self, run: Unfinished) -> bool:
+    def _was_at_work(self, run: UnfinishedRun) -> bool:
         """A run that waited for a later moment did not kill anything."""
         return run.due_at is not None and run.due_at <= self._now()
 
-    async def _recover_alone(self, suspect: Unfinished) -> None:
+    async def _recover_alone(self, suspect: UnfinishedRun) -> None:
         log.warning("recovering a suspect alone", extra={"run": suspect.run, "recoveries": suspect.recoveries})
         live = await self._runner.adopt(suspect.run, count_recovery=True)
         if live is None:

@@ -27,7 +27,7 @@ from durable.history import (
 from durable.journal import (
     Admission,
     Admitted,
-    Claim,
+    DedupeKey,
     Delivery,
     Descent,
     Event,
@@ -35,7 +35,7 @@ from durable.journal import (
     JournalBusy,
     JournalFull,
     RunUnreadable,
-    ScheduleRow,
+    ScheduleProgress,
     TooManyRuns,
 )
 from durable.runner.attempt import ActionRuntime, call_with_payloads
@@ -136,9 +136,9 @@ class Runner(Inbox):
         event: Event,
         starts: Sequence[Start],
         *,
-        claims: Sequence[Claim] = (),
+        claims: Sequence[DedupeKey] = (),
         delivery: Delivery | None = None,
-        schedule: ScheduleRow | None = None,
+        schedule: ScheduleProgress | None = None,
     ) -> Admitted:
         """Start the runs of an event in one commit and return after it; raises `Overloaded` or a `JournalError`.
 
@@ -152,10 +152,10 @@ class Runner(Inbox):
         self,
         event: Event,
         starts: Sequence[Start],
-        claims: Sequence[Claim],
+        claims: Sequence[DedupeKey],
         *,
         delivery: Delivery | None = None,
-        schedule: ScheduleRow | None = None,
+        schedule: ScheduleProgress | None = None,
         keeps_claims: bool = False,
         descent: Descent | None = None,
     ) -> Admitted:
@@ -226,7 +226,7 @@ class Runner(Inbox):
         self._perform(live, begun.effects)
         self._let_go_if_idle(live)
 
-    async def emit(self, event: Event, *, claims: Sequence[Claim] = ()) -> Admitted:
+    async def emit(self, event: Event, *, claims: Sequence[DedupeKey] = ()) -> Admitted:
         """Admit an event, for those who wait for it and with the runs that it starts. It takes its claims even if it
         starts none."""
         self._ensure_open()

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from durable.decide import Abandon, AwaitSlot, Effect, Listen, Post
 from durable.definition import Definition
 from durable.history import AnyEntry, RunFinished, SignalReceived, State, TimerFired
-from durable.journal import Beside, Contention, Listening
-from durable.journal import Post as Message
+from durable.journal import EventSubscription, SideEffects, SlotRequest
+from durable.journal import NewMessage as Message
 from durable.runner.claims import make_dedupe_key
 
 
 def build_side_effects(
     definition: Definition, state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]
-) -> Beside | None:
+) -> SideEffects | None:
     """What is to be committed with these entries; None if it is nothing, as it mostly is."""
     has_ended = bool(entries) and isinstance(entries[-1], RunFinished)
     frees = state.started.slot if has_ended and state.started else None
@@ -23,7 +23,7 @@ def build_side_effects(
     asks = any(isinstance(each, AwaitSlot) for each in effects)
     if not (posts or listening or over or asks or forgets or frees is not None):
         return None
-    return Beside(posts, listening, over, _contention(definition, state) if asks else None, frees, forgets)
+    return SideEffects(posts, listening, over, _contention(definition, state) if asks else None, frees, forgets)
 
 
 def _message(state: State, effects: Sequence[Effect], effect: Post) -> Message:
@@ -33,8 +33,8 @@ def _message(state: State, effects: Sequence[Effect], effect: Post) -> Message:
     return Message(effect.run, effect.kind, effect.data, make_dedupe_key(state, caller, state.at) if caller else None)
 
 
-def _listening(effect: Listen) -> Listening:
-    return Listening(effect.path, effect.name, effect.type, effect.match, effect.since)
+def _listening(effect: Listen) -> EventSubscription:
+    return EventSubscription(effect.path, effect.name, effect.type, effect.match, effect.since)
 
 
 def _over(state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]) -> list[str]:
@@ -45,9 +45,9 @@ def _over(state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]) 
     return [path for path in stopped if path not in state.active and state.steps[path].can_be_answered]
 
 
-def _contention(definition: Definition, state: State) -> Contention | None:
+def _contention(definition: Definition, state: State) -> SlotRequest | None:
     """The slot that a run asks for which was held back until now."""
     concurrency, started = definition.spec.concurrency, state.started
     if concurrency is None or started is None or started.slot is None:
         return None
-    return Contention(started.slot, concurrency.limit, concurrency.overflow)
+    return SlotRequest(started.slot, concurrency.limit, concurrency.overflow)

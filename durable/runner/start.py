@@ -11,7 +11,7 @@ from durable.decide import Advance, Effect
 from durable.definition import Definition
 from durable.expressions import ExpressionError
 from durable.history import SEMANTICS, AnyEntry, Failure, Links, Parent, RunStarted, State, fold
-from durable.journal import Beginning, Beside, Contention, Event, NewRun, RunView
+from durable.journal import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
 from durable.runner.side_effects import build_side_effects
 from durable.scope import names
 from durable.values import JSON, NULL, Value
@@ -51,7 +51,7 @@ class Begun:
     entries: list[AnyEntry]
     effects: list[Effect]
     trigger: str | None
-    contention: Contention | None = None
+    contention: SlotRequest | None = None
     queued: "Begun | None" = None
     is_left: bool = False
 
@@ -74,11 +74,11 @@ class Begun:
         )
 
     @property
-    def beginning(self) -> Beginning:
-        return Beginning(self.entries, RunView.of(self.state), self._beside)
+    def beginning(self) -> QueuedStart:
+        return QueuedStart(self.entries, RunView.of(self.state), self._beside)
 
     @property
-    def _beside(self) -> Beside | None:
+    def _beside(self) -> SideEffects | None:
         return build_side_effects(self.definition, self.state, self.entries, self.effects)
 
 
@@ -123,7 +123,7 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> Begun:
     return _begin_contending(start, run, started)
 
 
-def _begin(start: Start, run: str, started: RunStarted, **more: Contention | Begun) -> Begun:
+def _begin(start: Start, run: str, started: RunStarted, **more: SlotRequest | Begun) -> Begun:
     advance = Advance(start.definition, State(run=run), started)
     advance.follow()
     return Begun(start.definition, advance.state, advance.entries, advance.effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
@@ -141,11 +141,11 @@ def _begin_contending(start: Start, run: str, started: RunStarted) -> Begun:
     return _begin(start, run, started, contention=contention, queued=queued)
 
 
-def _build_contention(definition: Definition, run: str, started: RunStarted) -> Contention:
+def _build_contention(definition: Definition, run: str, started: RunStarted) -> SlotRequest:
     concurrency = definition.spec.concurrency
     assert concurrency
     key = definition.spec.id
     if definition.concurrency_key:
         rendered, _ = definition.concurrency_key.render(names(definition, fold(run, [started])))
         key = f"{key}:{rendered if isinstance(rendered, str) else Value.of(rendered).text}"
-    return Contention(key, concurrency.limit, concurrency.overflow, is_held_back=started.held_until is not None)
+    return SlotRequest(key, concurrency.limit, concurrency.overflow, is_held_back=started.held_until is not None)

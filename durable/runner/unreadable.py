@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from durable.history import RunFinished, State
-from durable.journal import Beside, Journal, Post, RunRow, RunUnreadable, RunView
+from durable.journal import Journal, NewMessage, Run, RunUnreadable, RunView, SideEffects
 from durable.values import JSON, Value
 
 log = logging.getLogger("waypost.run")
@@ -39,25 +39,25 @@ class UnreadableRuns:
         """The run can be read."""
         self.reasons.pop(run, None)
 
-    async def _end(self, run: RunRow, error: RunUnreadable) -> None:
+    async def _end(self, run: Run, error: RunUnreadable) -> None:
         """End a run without its cleanup, which is unknown; notify its caller and the runs that it called."""
         state, _ = await self._journal.scan(lambda scan: scan.fold(run.id, run.sequence), run.sequence)
         at = self._now()
         slot = await self._journal.slot_key(run.id)
         reason = f"it was cancelled without its cleanup because it could not be read: {error.reason}"
         view = RunView("cancelled", reason, None, at)
-        also = Beside(_messages(state), frees=slot, has_ended=True)
+        also = SideEffects(_messages(state), frees=slot, has_ended=True)
         end = RunFinished(at=at, status="cancelled")
         await self._journal.append(run.id, run.epoch, run.sequence, [end], view, beside=also, is_progress=True)
         log.warning("run cancelled; %s", reason, extra={"run": run.id, "pipeline": run.pipeline})
 
 
-def _messages(state: State) -> list[Post]:
+def _messages(state: State) -> list[NewMessage]:
     """The messages for other runs, as far as the history names these runs."""
     called = [step.child for path in state.active if (step := state.steps.get(path)) and step.child]
-    posts = [Post(child, "cancel", Value.of(f"{state.run}, which called it, has ended")) for child in called]
+    posts = [NewMessage(child, "cancel", Value.of(f"{state.run}, which called it, has ended")) for child in called]
     parent = state.started.parent if state.started else None
     if parent and not parent.is_detached:
         said: JSON = {"path": parent.path, "run": state.run, "status": "cancelled", "outputs": None, "error": None}
-        posts.append(Post(parent.run, "child", Value.of(said)))
+        posts.append(NewMessage(parent.run, "child", Value.of(said)))
     return posts

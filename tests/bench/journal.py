@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from durable.history import AnyEntry, RunStarted, StepCompleted, StepScheduled
-from durable.journal import Admission, Claim, Delivery, Event, Journal, NewRun, RunView
+from durable.journal import Admission, DedupeKey, Delivery, Event, Journal, NewRun, RunView
 from durable.values import Value
 
 DATA = Value.of({"order": 4711, "customer": {"name": "Ada", "mail": "ada@example.com"}, "text": "x" * 400})
@@ -33,7 +33,7 @@ def admission() -> Admission:
     return Admission(
         Event(f"evt_{number}", "orders/hooks/orders", number, "order.paid", NOW, data=DATA),
         [NewRun(run, "orders", "v" * 64, "orders", NOW, entries, VIEW)],
-        [Claim("orders", number, NOW + 1000)],
+        [DedupeKey("orders", number, NOW + 1000)],
         Delivery(f"dlv_{number}", "orders", "/hooks/orders", "POST", NOW, "accepted", headers=HEADERS),
     )
 

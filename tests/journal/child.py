@@ -8,7 +8,7 @@ from pathlib import Path
 
 from durable.history import AnyEntry
 from durable.journal import Journal, JournalBroken
-from tests.journal import given
+from tests.journal import samples
 
 
 def say(text: str) -> None:
@@ -27,11 +27,11 @@ async def commit(journal: Journal) -> None:
     async def work(worker: int) -> None:
         number = 0
         while True:
-            run = await given.a_run(journal, f"{worker}-{number}")
+            run = await samples.a_run(journal, f"{worker}-{number}")
             say(f"{run} 1")
             for after in (1, 3, 5):
-                entries: list[AnyEntry] = [given.scheduled(), given.completed(output=given.LARGE)]
-                await journal.append(run, 1, after, entries, given.RUNNING)
+                entries: list[AnyEntry] = [samples.scheduled(), samples.completed(output=samples.LARGE)]
+                await journal.append(run, 1, after, entries, samples.RUNNING)
                 say(f"{run} {after + 2}")
             number += 1
 

@@ -5,20 +5,20 @@ from dataclasses import replace
 
 import pytest
 
-from durable.journal import Admission, Admitted, Claim, Journal, UnitRefused
+from durable.journal import Admission, Admitted, DedupeKey, Journal, UnitRefused
 from durable.values import Value
-from tests.journal import given
+from tests.journal import samples
 
 pytestmark = pytest.mark.anyio
 
-CLAIM = Claim("shop", "order-1", until=2_000)
+CLAIM = DedupeKey("shop", "order-1", until=2_000)
 
 
 async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> None:
-    event = given.event("event-1", data=Value.of({"total": 12}))
-    runs = [given.new_run("run-1"), given.new_run("run-2", pipeline="mails")]
+    event = samples.event("event-1", data=Value.of({"total": 12}))
+    runs = [samples.new_run("run-1"), samples.new_run("run-2", pipeline="mails")]
 
-    admitted = await journal.admit(Admission(event, runs, [CLAIM], given.delivery("delivery-1")))
+    admitted = await journal.admit(Admission(event, runs, [CLAIM], samples.delivery("delivery-1")))
 
     assert admitted == Admitted("event-1", ("run-1", "run-2"))
     assert await journal.event("event-1") == event
@@ -32,7 +32,7 @@ async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> N
 
 
 async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
-    run = await journal.run(await given.a_run(journal))
+    run = await journal.run(await samples.a_run(journal))
 
     assert run is not None
     assert (run.node, run.epoch, run.sequence, run.recoveries) == ("node-1", 1, 1, 0)
@@ -41,9 +41,9 @@ async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
 
 
 async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery(journal: Journal) -> None:
-    await journal.admit(given.admission("1", CLAIM))
+    await journal.admit(samples.admission("1", CLAIM))
 
-    repeated = await journal.admit(given.admission("2", CLAIM))
+    repeated = await journal.admit(samples.admission("2", CLAIM))
 
     assert repeated == Admitted("event-1", ("run-1",), is_duplicate=True)
     assert await journal.run("run-2") is None
@@ -53,7 +53,7 @@ async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery
 
 
 async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> None:
-    answers = await asyncio.gather(*(journal.admit(given.admission(f"{number:03}", CLAIM)) for number in range(100)))
+    answers = await asyncio.gather(*(journal.admit(samples.admission(f"{number:03}", CLAIM)) for number in range(100)))
 
     assert {answer.runs for answer in answers} == {("run-000",)}
     assert [answer.is_duplicate for answer in answers].count(False) == 1
@@ -62,18 +62,18 @@ async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> N
 
 
 async def test_any_claim_that_is_taken_makes_a_duplicate(journal: Journal) -> None:
-    await journal.admit(given.admission("1", CLAIM))
+    await journal.admit(samples.admission("1", CLAIM))
 
-    answer = await journal.admit(given.admission("2", Claim("shop", "another", 2_000), CLAIM))
+    answer = await journal.admit(samples.admission("2", DedupeKey("shop", "another", 2_000), CLAIM))
 
     assert answer.is_duplicate
-    assert not (await journal.admit(given.admission("3", Claim("shop", "another", 2_000)))).is_duplicate
+    assert not (await journal.admit(samples.admission("3", DedupeKey("shop", "another", 2_000)))).is_duplicate
 
 
 async def test_the_same_key_in_another_scope_is_another_claim(journal: Journal) -> None:
-    await journal.admit(given.admission("1", CLAIM))
+    await journal.admit(samples.admission("1", CLAIM))
 
-    assert not (await journal.admit(given.admission("2", replace(CLAIM, scope="mails")))).is_duplicate
+    assert not (await journal.admit(samples.admission("2", replace(CLAIM, scope="mails")))).is_duplicate
 
 
 @pytest.mark.parametrize(
@@ -83,41 +83,41 @@ async def test_the_same_key_in_another_scope_is_another_claim(journal: Journal) 
 async def test_the_same_key_with_other_inputs_is_a_conflict(
     journal: Journal, first: str | None, second: str | None, is_conflict: bool
 ) -> None:
-    await journal.admit(given.admission("1", replace(CLAIM, fingerprint=first)))
+    await journal.admit(samples.admission("1", replace(CLAIM, fingerprint=first)))
 
-    answer = await journal.admit(given.admission("2", replace(CLAIM, fingerprint=second)))
+    answer = await journal.admit(samples.admission("2", replace(CLAIM, fingerprint=second)))
 
     assert answer == Admitted("event-1", ("run-1",), is_duplicate=True, is_conflict=is_conflict)
 
 
 async def test_an_expired_claim_is_replaced(journal: Journal) -> None:
-    await journal.admit(given.admission("1", CLAIM))
+    await journal.admit(samples.admission("1", CLAIM))
 
-    assert (await journal.admit(given.admission("2", CLAIM, at=1_999))).is_duplicate
-    assert not (await journal.admit(given.admission("3", replace(CLAIM, until=3_000), at=2_000))).is_duplicate
-    assert (await journal.admit(given.admission("4", CLAIM, at=2_999))).runs == ("run-3",)
+    assert (await journal.admit(samples.admission("2", CLAIM, at=1_999))).is_duplicate
+    assert not (await journal.admit(samples.admission("3", replace(CLAIM, until=3_000), at=2_000))).is_duplicate
+    assert (await journal.admit(samples.admission("4", CLAIM, at=2_999))).runs == ("run-3",)
 
 
 async def test_what_starts_no_run_takes_no_claim(journal: Journal) -> None:
-    filtered = await journal.admit(Admission(given.event("event-1"), claims=[CLAIM]))
+    filtered = await journal.admit(Admission(samples.event("event-1"), claims=[CLAIM]))
 
     assert filtered == Admitted("event-1", ())
-    assert not (await journal.admit(given.admission("2", CLAIM))).is_duplicate
+    assert not (await journal.admit(samples.admission("2", CLAIM))).is_duplicate
 
 
 async def test_a_refused_admission_leaves_nothing_and_hurts_no_other(journal: Journal) -> None:
-    await given.a_run(journal, "taken")
+    await samples.a_run(journal, "taken")
     bad = Admission(
-        given.event("event-bad", data=given.LARGE),
-        [given.new_run("run-new"), given.new_run("run-taken")],  # the second one's id exists
+        samples.event("event-bad", data=samples.LARGE),
+        [samples.new_run("run-new"), samples.new_run("run-taken")],  # the second one's id exists
         [CLAIM],
-        given.delivery("delivery-bad"),
+        samples.delivery("delivery-bad"),
     )
 
     before, refused, after = await asyncio.gather(
-        journal.admit(given.admission("1")),
+        journal.admit(samples.admission("1")),
         journal.admit(bad),
-        journal.admit(given.admission("2", CLAIM)),
+        journal.admit(samples.admission("2", CLAIM)),
         return_exceptions=True,
     )
 
@@ -128,11 +128,11 @@ async def test_a_refused_admission_leaves_nothing_and_hurts_no_other(journal: Jo
     assert await journal.run("run-new") is None
     assert "delivery-bad" not in [delivery.id for delivery in await journal.deliveries()]
     with pytest.raises(LookupError):
-        await journal.payload(given.LARGE.ref or "")
+        await journal.payload(samples.LARGE.ref or "")
 
 
 async def test_a_delivery_without_an_event_is_kept(journal: Journal) -> None:
-    await journal.record(replace(given.delivery("delivery-1"), outcome="rejected", reason="bad signature"))
+    await journal.record(replace(samples.delivery("delivery-1"), outcome="rejected", reason="bad signature"))
 
     [delivery] = await journal.deliveries(outcome="rejected")
     assert (delivery.id, delivery.reason, delivery.event) == ("delivery-1", "bad signature", None)

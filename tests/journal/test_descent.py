@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from durable.journal import Admission, Claim, Descent, Journal, TooManyRuns
+from durable.journal import Admission, DedupeKey, Descent, Journal, TooManyRuns
 from durable.journal.sqlite import SQLite
-from durable.journal.units import Contention
-from tests.journal import given
+from durable.units import SlotRequest
+from tests.journal import samples
 from tests.journal.conftest import Place, SQLitePlace
 
 pytestmark = pytest.mark.anyio
@@ -18,9 +18,9 @@ DESCENT = Descent("event-0", limit=3)
 
 
 def _descended(name: str, *runs: str, descent: Descent | None = DESCENT, **more: object) -> Admission:
-    new = [given.new_run(run) for run in runs]
-    claim = Claim("flow", name, until=2_000)
-    return Admission(given.event(f"event-{name}"), new, [claim], keeps_claims=True, descent=descent, **more)  # type: ignore[arg-type]  # by name
+    new = [samples.new_run(run) for run in runs]
+    claim = DedupeKey("flow", name, until=2_000)
+    return Admission(samples.event(f"event-{name}"), new, [claim], keeps_claims=True, descent=descent, **more)  # type: ignore[arg-type]  # by name
 
 
 async def _numbers(journal: Journal) -> list[tuple[str | None, int | None]]:
@@ -38,7 +38,7 @@ async def test_the_runs_that_descend_from_an_event_are_numbered(journal: Journal
 
 async def test_what_is_refused_leaves_nothing(journal: Journal) -> None:
     await journal.admit(_descended("1", "run-1", "run-2"))
-    refused = replace(_descended("2", "run-3", "run-4"), event=given.event("event-2", data=given.LARGE))
+    refused = replace(_descended("2", "run-3", "run-4"), event=samples.event("event-2", data=samples.LARGE))
 
     with pytest.raises(TooManyRuns) as met:
         await journal.admit(refused)
@@ -82,7 +82,7 @@ async def test_units_of_one_commit_count_each_other(journal: Journal) -> None:
 
 
 async def test_a_unit_that_is_tried_again_numbers_its_runs_anew(journal: Journal) -> None:
-    broken = replace(_descended("2", "run-2"), event=given.event("event-2", time=given.TOO_BIG))
+    broken = replace(_descended("2", "run-2"), event=samples.event("event-2", time=samples.TOO_BIG))
     units = [journal.admit(each) for each in (_descended("1", "run-1"), broken, _descended("3", "run-3"))]
 
     await asyncio.gather(*units, return_exceptions=True)
@@ -91,9 +91,9 @@ async def test_a_unit_that_is_tried_again_numbers_its_runs_anew(journal: Journal
 
 
 async def test_a_run_that_is_skipped_takes_no_number(journal: Journal) -> None:
-    one_at_once = Contention("orders", 1, "skip")
-    runs = [replace(given.new_run(name), contention=one_at_once) for name in ("run-1", "run-2")]
-    await journal.admit(replace(_descended("1"), runs=[*runs, given.new_run("run-3")]))
+    one_at_once = SlotRequest("orders", 1, "skip")
+    runs = [replace(samples.new_run(name), contention=one_at_once) for name in ("run-1", "run-2")]
+    await journal.admit(replace(_descended("1"), runs=[*runs, samples.new_run("run-3")]))
 
     assert await _numbers(journal) == [("event-0", 1), ("event-0", 2)]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal import DataFolderUnfit, FilesReplaced, Journal, JournalBroken, JournalDamaged, open_reader
+from durable.journal import DataFolderUnusable, FilesReplaced, Journal, JournalBroken, JournalDamaged, open_reader
 from durable.journal.folder import LOCK_NAME
 from durable.journal.sqlite import FILE_NAME
 from durable.journal.wal import find_commits
-from tests.journal import given
+from tests.journal import samples
 
 pytestmark = pytest.mark.anyio
 
@@ -106,10 +106,10 @@ HARMS: dict[str, Callable[[Path], object]] = HARMLESS | {
 async def test_nothing_is_accepted_once_a_file_of_the_journal_is_gone(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
-    await given.a_run(journal, "before")
+    await samples.a_run(journal, "before")
     HARMS[harm](folder)
     with pytest.raises(JournalBroken, match="restart the process"):
-        await given.a_run(journal, "after")
+        await samples.a_run(journal, "after")
     error = await asyncio.wait_for(opened.fatal, 10)
     assert isinstance(error, FilesReplaced)
     assert "while the service was running" in str(error)
@@ -121,10 +121,10 @@ async def test_what_was_accepted_before_survives_where_the_database_is_still_the
     opened = Opened()
     journal = await opened.open(folder)
     for number in range(20):
-        await given.a_run(journal, str(number))
+        await samples.a_run(journal, str(number))
     HARMS[harm](folder)
     with pytest.raises(JournalBroken):
-        await given.a_run(journal, "after")
+        await samples.a_run(journal, "after")
     # The process is killed here: what it held in memory and in files without a name is gone.
     dead = folder.with_name("dead")
     dead.mkdir()
@@ -140,14 +140,14 @@ async def test_what_was_accepted_before_survives_where_the_database_is_still_the
 async def test_what_is_no_wal_any_more_is_never_moved_into_the_database(folder: Path, harm: str) -> None:
     journal = await Opened().open(folder)
     for number in range(20):
-        await given.a_run(journal, str(number))
+        await samples.a_run(journal, str(number))
     await journal.close()
     opened = Opened()
     journal = await opened.open(folder)
-    await given.a_run(journal, "later")
+    await samples.a_run(journal, "later")
     HARMS[harm](folder)
     with pytest.raises(JournalBroken):
-        await given.a_run(journal, "after")
+        await samples.a_run(journal, "after")
     assert "restore a backup" in str(await asyncio.wait_for(opened.fatal, 10))
     await journal.close()
     journal._writer._connection.close()  # as the end of the process does: the last connection moves the WAL
@@ -162,10 +162,10 @@ async def test_a_database_behind_a_link_is_watched_as_any_other(folder: Path) ->
     _link(FILE_NAME)(folder)
     opened = Opened()
     journal = await opened.open(folder)
-    await given.a_run(journal, "before")
+    await samples.a_run(journal, "before")
     (folder / "elsewhere-wal").unlink()
     with pytest.raises(JournalBroken):
-        await given.a_run(journal, "after")
+        await samples.a_run(journal, "after")
     await journal.close()
 
 
@@ -173,7 +173,7 @@ async def test_a_database_behind_a_link_is_watched_as_any_other(folder: Path) ->
 async def test_a_journal_that_nobody_writes_to_notices_too(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
-    await given.a_run(journal, "before")
+    await samples.a_run(journal, "before")
     watching = asyncio.create_task(journal.watch(every=0.01))
     HARMS[harm](folder)
     if harm == "the WAL is emptied":  # what SQLite's own checkpoint does as well; the next commit tells them apart
@@ -187,16 +187,16 @@ async def test_a_journal_that_nobody_writes_to_notices_too(folder: Path, harm: s
 async def test_what_operators_may_do_beside_a_service_ends_nothing(folder: Path) -> None:
     journal = await Opened().open(folder)
     watching = asyncio.create_task(journal.watch(every=0.01))
-    await given.a_run(journal, "1")
+    await samples.a_run(journal, "1")
     with closing(sqlite3.connect(folder / FILE_NAME)) as somebody:
         somebody.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with closing(sqlite3.connect(folder.with_name("backup"))) as backup:
             somebody.backup(backup)
-    await given.a_run(journal, "2")
+    await samples.a_run(journal, "2")
     shutil.copytree(folder, folder.with_name("copy"))
     (folder / "note").write_text("x")
     os.utime(folder / FILE_NAME)
-    await given.a_run(journal, "3")
+    await samples.a_run(journal, "3")
     assert not watching.done()
     watching.cancel()
     await journal.close()
@@ -215,7 +215,7 @@ async def test_every_file_is_its_owners_alone_whatever_the_umask_and_the_folder(
     try:
         folder.mkdir(mode=0o755)
         journal = await Opened().open(folder)
-        await given.a_run(journal)
+        await samples.a_run(journal)
         assert set(_modes(folder).values()) == {0o600}
         assert set(_modes(folder)) == {FILE_NAME, WAL, INDEX, LOCK_NAME}
         await journal.close()
@@ -226,7 +226,7 @@ async def test_every_file_is_its_owners_alone_whatever_the_umask_and_the_folder(
 
 async def test_files_that_others_could_read_are_taken_away_from_them_at_the_next_start(folder: Path) -> None:
     journal = await Opened().open(folder)
-    await given.a_run(journal)
+    await samples.a_run(journal)
     shutil.copytree(folder, killed := folder.with_name("killed"))
     await journal.close()
     for path in killed.iterdir():
@@ -252,7 +252,7 @@ async def _killed(folder: Path) -> Path:
     """The folder of a journal whose process was killed."""
     journal = await Opened().open(folder)
     for number in range(200):
-        await given.a_run(journal, str(number))
+        await samples.a_run(journal, str(number))
     shutil.copytree(folder, killed := folder.with_name("killed"))
     await journal.close()
     return killed
@@ -267,7 +267,7 @@ async def test_a_journal_that_is_gone_is_not_replaced_by_an_empty_one(
             path.unlink(missing_ok=True)
         harm(left)
         for _ in range(2):
-            with pytest.raises(DataFolderUnfit, match="restore a backup of the folder"):
+            with pytest.raises(DataFolderUnusable, match="restore a backup of the folder"):
                 await Opened().open(left)
         (left / LOCK_NAME).unlink()
         await (await Opened().open(left)).close()

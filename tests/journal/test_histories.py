@@ -8,7 +8,7 @@ import pytest
 from durable.history import RunFinished
 from durable.journal import Admission, Journal, RunView, Stale, UnitRefused
 from durable.values import Value
-from tests.journal import given
+from tests.journal import samples
 from tests.journal.conftest import Place
 
 pytestmark = pytest.mark.anyio
@@ -21,17 +21,17 @@ async def finish(journal: Journal, run: str, epoch: int = 1) -> None:
 
 
 async def test_an_append_is_numbered_and_moves_the_run_on(journal: Journal) -> None:
-    run = await given.a_run(journal)
+    run = await samples.a_run(journal)
     waiting = RunView("waiting", "a back-off", due_at=7_000)
 
-    await journal.append(run, 1, 1, [given.scheduled(), given.completed()], given.RUNNING)
-    await journal.append(run, 1, 3, [given.scheduled("pay")], waiting)
+    await journal.append(run, 1, 1, [samples.scheduled(), samples.completed()], samples.RUNNING)
+    await journal.append(run, 1, 3, [samples.scheduled("pay")], waiting)
 
     assert await journal.history(run) == [
-        (1, given.started()),
-        (2, given.scheduled()),
-        (3, given.completed()),
-        (4, given.scheduled("pay")),
+        (1, samples.started()),
+        (2, samples.scheduled()),
+        (3, samples.completed()),
+        (4, samples.scheduled("pay")),
     ]
     row = await journal.run(run)
     assert row is not None
@@ -39,28 +39,28 @@ async def test_an_append_is_numbered_and_moves_the_run_on(journal: Journal) -> N
 
 
 async def test_an_append_from_an_older_place_is_stale(journal: Journal) -> None:
-    run = await given.a_run(journal)
-    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING)
+    run = await samples.a_run(journal)
+    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
 
     with pytest.raises(Stale, match="run-1"):
-        await journal.append(run, 1, 1, [given.completed()], given.RUNNING)
+        await journal.append(run, 1, 1, [samples.completed()], samples.RUNNING)
 
     assert len(await journal.history(run)) == 2
 
 
 async def test_an_append_to_no_run_is_stale(journal: Journal) -> None:
     with pytest.raises(Stale):
-        await journal.append("run-none", 1, 0, [given.started()], given.RUNNING)
+        await journal.append("run-none", 1, 0, [samples.started()], samples.RUNNING)
 
 
 async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journal) -> None:
-    lost, kept = await given.a_run(journal, "1"), await given.a_run(journal, "2")
+    lost, kept = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.claim(lost, 2_000, count_recovery=False)
 
     journal.define("v1", "orders", b"x" * 5_000_000, 1_000)  # while it is written, the next ones become one batch
     refused, appended = await asyncio.gather(
-        journal.append(lost, 1, 1, [given.scheduled()], given.RUNNING),
-        journal.append(kept, 1, 1, [given.scheduled()], given.RUNNING),
+        journal.append(lost, 1, 1, [samples.scheduled()], samples.RUNNING),
+        journal.append(kept, 1, 1, [samples.scheduled()], samples.RUNNING),
         return_exceptions=True,
     )
 
@@ -70,15 +70,15 @@ async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journ
 
 
 async def test_a_refused_append_leaves_nothing_and_hurts_no_other(journal: Journal) -> None:
-    bad, good = await given.a_run(journal, "1"), await given.a_run(journal, "2")
+    bad, good = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.post(bad, "cancel", Value.of(None), 1_500)
     [message] = await journal.messages(bad)
 
     journal.define("v1", "orders", b"x" * 5_000_000, 1_000)
     before, refused, after = await asyncio.gather(
-        journal.append(good, 1, 1, [given.scheduled()], given.RUNNING),
-        journal.append(bad, 1, 1, [given.completed(output=given.LARGE)], FINISHED, [message.id, given.TOO_BIG]),
-        journal.append(good, 1, 2, [given.completed()], given.RUNNING),
+        journal.append(good, 1, 1, [samples.scheduled()], samples.RUNNING),
+        journal.append(bad, 1, 1, [samples.completed(output=samples.LARGE)], FINISHED, [message.id, samples.TOO_BIG]),
+        journal.append(good, 1, 2, [samples.completed()], samples.RUNNING),
         return_exceptions=True,
     )
 
@@ -90,55 +90,55 @@ async def test_a_refused_append_leaves_nothing_and_hurts_no_other(journal: Journ
     assert len(await journal.history(bad)) == 1
     assert await journal.messages(bad) == [message]
     with pytest.raises(LookupError):
-        await journal.payload(given.LARGE.ref or "")
-    await journal.append(bad, 1, 1, [given.scheduled()], given.RUNNING)
+        await journal.payload(samples.LARGE.ref or "")
+    await journal.append(bad, 1, 1, [samples.scheduled()], samples.RUNNING)
 
 
 async def test_a_waiter_that_goes_away_changes_nothing(journal: Journal) -> None:
     journal.define("v1", "orders", b"x" * 5_000_000, 1_000)
-    admitted = journal.admit(given.admission("1"))
+    admitted = journal.admit(samples.admission("1"))
     admitted.cancel()
-    waiter = asyncio.ensure_future(asyncio.shield(journal.admit(given.admission("2"))))
+    waiter = asyncio.ensure_future(asyncio.shield(journal.admit(samples.admission("2"))))
     await asyncio.sleep(0)
     waiter.cancel()
-    await journal.admit(given.admission("3"))
+    await journal.admit(samples.admission("3"))
 
     assert [run.id for run in await journal.runs()] == ["run-3", "run-2", "run-1"]
 
 
 async def test_large_values_are_kept_once_by_the_hash_of_their_bytes(journal: Journal) -> None:
-    runs = [given.new_run(f"run-{number}", entries=[given.started(inputs=given.LARGE)]) for number in (1, 2)]
-    await journal.admit(Admission(given.event("event-1", data=given.LARGE), runs))
-    await journal.append("run-1", 1, 1, [given.completed(output=given.LARGE)], given.RUNNING)
+    runs = [samples.new_run(f"run-{number}", entries=[samples.started(inputs=samples.LARGE)]) for number in (1, 2)]
+    await journal.admit(Admission(samples.event("event-1", data=samples.LARGE), runs))
+    await journal.append("run-1", 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
 
-    assert given.LARGE.ref is not None
-    assert await journal.payload(given.LARGE.ref) == bytes(given.LARGE.data)
+    assert samples.LARGE.ref is not None
+    assert await journal.payload(samples.LARGE.ref) == bytes(samples.LARGE.data)
     [(_, started), (_, completed)] = await journal.history("run-1")
-    assert started == given.started(inputs=given.LARGE)
-    assert completed == given.completed(output=given.LARGE)
+    assert started == samples.started(inputs=samples.LARGE)
+    assert completed == samples.completed(output=samples.LARGE)
     event = await journal.event("event-1")
     assert event is not None
-    assert event.data == given.LARGE
+    assert event.data == samples.LARGE
     assert not event.data.is_loaded
 
 
 async def test_a_claim_fences_the_run_and_says_where_its_history_ends(journal: Journal) -> None:
-    run = await given.a_run(journal)
-    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING)
+    run = await samples.a_run(journal)
+    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
 
     claimed = await journal.claim(run, 2_000, count_recovery=False)
 
     assert claimed is not None
     assert (claimed.run, claimed.version, claimed.epoch, claimed.recoveries) == (run, "v1", 2, 0)
     [page] = [page async for page in journal.pages(run, claimed.sequence)]
-    assert page == [given.started(), given.scheduled()]
+    assert page == [samples.started(), samples.scheduled()]
     with pytest.raises(Stale):
-        await journal.append(run, 1, 2, [given.completed()], given.RUNNING)
-    await journal.append(run, 2, 2, [given.completed()], given.RUNNING)
+        await journal.append(run, 1, 2, [samples.completed()], samples.RUNNING)
+    await journal.append(run, 2, 2, [samples.completed()], samples.RUNNING)
 
 
 async def test_what_has_ended_or_never_was_is_not_claimed(journal: Journal) -> None:
-    run = await given.a_run(journal)
+    run = await samples.a_run(journal)
     await finish(journal, run)
 
     assert await journal.claim(run, 4_000, count_recovery=True) is None
@@ -147,7 +147,7 @@ async def test_what_has_ended_or_never_was_is_not_claimed(journal: Journal) -> N
 
 async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> None:
     journal = await place.open()
-    run = await given.a_run(journal)
+    run = await samples.a_run(journal)
     counts = []
     for _ in range(3):
         await journal.close()
@@ -158,7 +158,7 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
     assert counts == [1, 2, 3]
     assert [found.recoveries for found in await journal.unfinished(10)] == [3]
 
-    await journal.append(run, 4, 1, [given.scheduled()], given.RUNNING)
+    await journal.append(run, 4, 1, [samples.scheduled()], samples.RUNNING)
 
     claimed = await journal.claim(run, 2_000, count_recovery=False)
     assert claimed is not None
@@ -167,11 +167,11 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
 
 
 async def test_what_is_due_is_found_by_pipeline_without_looking_at_the_backlog_of_another(journal: Journal) -> None:
-    many = [given.new_run(f"many-{number:03}", pipeline="many") for number in range(300)]
-    others = [given.new_run(f"run-{name}", pipeline=name) for name in ("a", "zoo", "later")]
+    many = [samples.new_run(f"many-{number:03}", pipeline="many") for number in range(300)]
+    others = [samples.new_run(f"run-{name}", pipeline=name) for name in ("a", "zoo", "later")]
     left = [replace(run, is_left=True) for run in (*many, *others[:2])]
     later = replace(others[2], is_left=True, view=RunView("waiting", due_at=9_000))
-    await journal.admit(Admission(given.event("1"), [*left, later, given.new_run("owned", pipeline="owned")]))
+    await journal.admit(Admission(samples.event("1"), [*left, later, samples.new_run("owned", pipeline="owned")]))
 
     assert await journal.due_pipelines(5_000) == ["a", "many", "zoo"]
     assert await journal.due_pipelines(9_000) == ["a", "later", "many", "zoo"]
@@ -188,10 +188,10 @@ async def test_what_is_due_is_found_by_pipeline_without_looking_at_the_backlog_o
 
 
 async def test_released_runs_are_found_when_they_are_due(journal: Journal) -> None:
-    late = await given.a_run(journal, "1", RunView("waiting", due_at=2_000))
-    early = await given.a_run(journal, "2", RunView("waiting", due_at=1_000))
-    owned = await given.a_run(journal, "3", RunView("waiting", due_at=1_000))
-    await given.a_run(journal, "4", RunView("paused", "uncertain"))
+    late = await samples.a_run(journal, "1", RunView("waiting", due_at=2_000))
+    early = await samples.a_run(journal, "2", RunView("waiting", due_at=1_000))
+    owned = await samples.a_run(journal, "3", RunView("waiting", due_at=1_000))
+    await samples.a_run(journal, "4", RunView("paused", "uncertain"))
     assert await journal.due(9_000, 10) == []
 
     await journal.release([late, early])
@@ -212,7 +212,7 @@ async def test_released_runs_are_found_when_they_are_due(journal: Journal) -> No
 
 async def test_a_node_releases_only_its_own_runs(place: Place) -> None:
     first = await place.open("node-1")
-    await given.a_run(first)
+    await samples.a_run(first)
     await first.close()
     second = await place.open("node-2")
 
@@ -228,35 +228,35 @@ async def test_a_node_releases_only_its_own_runs(place: Place) -> None:
 
 
 async def test_a_message_waits_until_an_append_takes_it(journal: Journal) -> None:
-    run, other = await given.a_run(journal, "1"), await given.a_run(journal, "2")
+    run, other = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     assert await journal.post(run, "cancel", Value.of("too late"), 1_500)
-    assert await journal.post(other, "answer", given.LARGE, 1_600)
+    assert await journal.post(other, "answer", samples.LARGE, 1_600)
     [mine] = await journal.messages(run)
     assert (mine.run, mine.kind, mine.data, mine.at) == (run, "cancel", Value.of("too late"), 1_500)
 
     with pytest.raises(Stale):
-        await journal.append(run, 7, 1, [given.scheduled()], given.RUNNING, [mine.id])
+        await journal.append(run, 7, 1, [samples.scheduled()], samples.RUNNING, [mine.id])
     assert len(await journal.messages()) == 2
 
-    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING, [mine.id])
+    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [mine.id])
     assert [message.run for message in await journal.messages()] == [other]
 
 
 async def test_an_append_takes_no_message_of_another_run(journal: Journal) -> None:
-    run, other = await given.a_run(journal, "1"), await given.a_run(journal, "2")
+    run, other = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.post(other, "cancel", Value.of(None), 1_500)
     [message] = await journal.messages(other)
 
-    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING, [message.id])
+    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [message.id])
 
     assert await journal.messages(other) == [message]
 
 
 async def test_the_id_of_a_message_is_never_used_again(journal: Journal) -> None:
-    run = await given.a_run(journal)
+    run = await samples.a_run(journal)
     await journal.post(run, "answer", Value.of(1), 1_500)
     [first] = await journal.messages(run)
-    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING, [first.id])
+    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [first.id])
 
     await journal.post(run, "answer", Value.of(2), 1_600)
 
@@ -265,7 +265,7 @@ async def test_the_id_of_a_message_is_never_used_again(journal: Journal) -> None
 
 
 async def test_nothing_is_posted_to_a_run_that_has_ended_and_its_inbox_is_empty(journal: Journal) -> None:
-    run = await given.a_run(journal)
+    run = await samples.a_run(journal)
     await journal.post(run, "answer", Value.of(1), 1_500)
     await finish(journal, run)
 

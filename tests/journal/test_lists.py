@@ -6,7 +6,7 @@ import pytest
 
 from durable.history import RunFinished
 from durable.journal import Admission, ApiKey, Journal, NewRun, RunView
-from tests.journal import given
+from tests.journal import samples
 from tests.journal.conftest import Place
 
 pytestmark = pytest.mark.anyio
@@ -16,8 +16,8 @@ KEY = ApiKey("key-1", "the reader", "read", "00ff", 1_000)
 
 
 async def _tagged(journal: Journal, name: str, *tags: str) -> NewRun:
-    run = replace(given.new_run(f"run-{name}"), tags=tags)
-    await journal.admit(Admission(given.event(f"event-{name}"), [run]))
+    run = replace(samples.new_run(f"run-{name}"), tags=tags)
+    await journal.admit(Admission(samples.event(f"event-{name}"), [run]))
     return run
 
 
@@ -58,10 +58,10 @@ async def test_runs_are_found_between_two_ids(journal: Journal) -> None:
 
 
 async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) -> None:
-    run = await given.a_run(journal)
-    first, second, third = given.scheduled("a"), given.completed("a"), given.scheduled("b")
-    await journal.append(run, 1, 1, [first, second, third], given.RUNNING)
-    await journal.append(run, 1, 4, [given.completed("b")], given.RUNNING)
+    run = await samples.a_run(journal)
+    first, second, third = samples.scheduled("a"), samples.completed("a"), samples.scheduled("b")
+    await journal.append(run, 1, 1, [first, second, third], samples.RUNNING)
+    await journal.append(run, 1, 4, [samples.completed("b")], samples.RUNNING)
     whole = await journal.history(run)
 
     assert [number for number, _ in whole] == [1, 2, 3, 4, 5]

@@ -10,11 +10,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from durable.journal import Admission, DataFolderUnfit, Descent, Journal, TooManyRuns, open_reader
+from durable.journal import Admission, DataFolderUnusable, Descent, Journal, TooManyRuns, open_reader
 from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version, upgrade
 from durable.journal.sqlite import FILE_NAME, SQLite
-from durable.journal.tables import Row
-from tests.journal import given
+from durable.journal.tables import TableRow
+from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +57,7 @@ def test_the_newest_version_is_the_last_migration() -> None:
 
 def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
     with migrated(tmp_path / "migrated").migrations().connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), TableRow.metadata) == []
         assert stored_version(connection) == HEAD
 
 
@@ -81,7 +81,7 @@ async def test_a_reader_refuses_another_version(tmp_path: Path, version: str, ad
     migrate(SQLite(tmp_path).migrations())
     store_version(tmp_path, version)
 
-    with pytest.raises(DataFolderUnfit, match=advice):
+    with pytest.raises(DataFolderUnusable, match=advice):
         await open_reader(tmp_path)
 
 
@@ -109,14 +109,14 @@ async def test_the_runs_of_an_earlier_version_are_kept_and_descend_from_no_event
 
 
 async def _admit(journal: Journal, name: str) -> None:
-    event, run = given.event(f"event-{name}"), given.new_run(f"run-{name}")
+    event, run = samples.event(f"event-{name}"), samples.new_run(f"run-{name}")
     await journal.admit(Admission(event, [run], descent=Descent("event-0", limit=1)))
 
 
 async def test_a_journal_of_a_newer_version_is_refused_and_its_folder_let_go(tmp_path: Path) -> None:
     migrate(SQLite(tmp_path).migrations())
     store_version(tmp_path, "9999")
-    with pytest.raises(DataFolderUnfit, match="written by a newer Waypost"):
+    with pytest.raises(DataFolderUnusable, match="written by a newer Waypost"):
         await SQLitePlace(tmp_path).open()
 
     store_version(tmp_path, HEAD)

@@ -10,7 +10,7 @@ import pytest
 from durable import metrics
 from durable.journal import Journal, JournalBusy, JournalClosed, RunView
 from durable.journal.writer import HANDFUL
-from tests.journal import given
+from tests.journal import samples
 from tests.journal.conftest import Place
 
 pytestmark = pytest.mark.anyio
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_closing_commits_what_is_queued(place: Place) -> None:
     journal = await place.open()
-    waiting = [journal.admit(given.admission(f"{number:04}")) for number in range(1_500)]
+    waiting = [journal.admit(samples.admission(f"{number:04}")) for number in range(1_500)]
 
     await journal.close()
 
@@ -37,7 +37,7 @@ async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(journal: Journ
     await journal.is_writable()
     before = _commits()
 
-    waiting = [journal.admit(given.admission(f"{number}")) for number in range(10)]
+    waiting = [journal.admit(samples.admission(f"{number}")) for number in range(10)]
     await asyncio.gather(*waiting)
 
     assert _commits() - before == 1
@@ -45,7 +45,7 @@ async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(journal: Journ
 
 async def test_a_turn_that_never_ends_holds_no_commit_back(journal: Journal) -> None:
     before = _commits()
-    waiting = [journal.admit(given.admission(f"{number}")) for number in range(HANDFUL)]
+    waiting = [journal.admit(samples.admission(f"{number}")) for number in range(HANDFUL)]
 
     deadline = time.monotonic() + 10
     while _commits() == before and time.monotonic() < deadline:
@@ -61,28 +61,28 @@ async def test_a_closed_journal_takes_nothing(place: Place) -> None:
     await journal.close()
 
     with pytest.raises(JournalClosed):
-        journal.admit(given.admission("1"))
+        journal.admit(samples.admission("1"))
     assert not await journal.is_writable()
 
 
 async def test_too_much_that_waits_refuses_what_is_new_but_no_append(place: Place) -> None:
     journal = await place.open(max_waiting=2)
-    run = await given.a_run(journal)
+    run = await samples.a_run(journal)
 
-    waiting = [journal.admit(given.admission("2")), journal.admit(given.admission("3"))]
+    waiting = [journal.admit(samples.admission("2")), journal.admit(samples.admission("3"))]
     with pytest.raises(JournalBusy, match="2 units wait"):
-        journal.admit(given.admission("4"))
+        journal.admit(samples.admission("4"))
     with pytest.raises(JournalBusy):
-        journal.record(given.delivery("delivery-5"))
-    await journal.append(run, 1, 1, [given.scheduled()], given.RUNNING)
+        journal.record(samples.delivery("delivery-5"))
+    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
     await asyncio.gather(*waiting)
 
-    await journal.admit(given.admission("4"))
+    await journal.admit(samples.admission("4"))
     await journal.close()
 
 
 async def test_a_working_journal_is_writable_and_whole(journal: Journal) -> None:
-    await given.a_run(journal)
+    await samples.a_run(journal)
 
     assert await journal.is_writable()
     assert await journal.is_writable()
@@ -91,10 +91,10 @@ async def test_a_working_journal_is_writable_and_whole(journal: Journal) -> None
 
 async def test_pages_stay_stable_while_new_runs_come(journal: Journal) -> None:
     for number in range(10, 17):
-        await given.a_run(journal, str(number))
+        await samples.a_run(journal, str(number))
 
     first = await journal.runs(limit=3)
-    await given.a_run(journal, "17")
+    await samples.a_run(journal, "17")
     second = await journal.runs(limit=3, after=first[-1].id)
     third = await journal.runs(limit=3, after=second[-1].id)
 
@@ -107,9 +107,9 @@ async def test_lists_are_filtered(journal: Journal) -> None:
         ("2", "orders", "api", "failed"),
         ("3", "mails", "shop", "failed"),
     ):
-        view = RunView("failed", finished_at=1) if status == "failed" else given.RUNNING
-        run = given.new_run(f"run-{name}", pipeline=pipeline, trigger=trigger, view=view)
-        await journal.admit(replace(given.admission(name), runs=[run]))
+        view = RunView("failed", finished_at=1) if status == "failed" else samples.RUNNING
+        run = samples.new_run(f"run-{name}", pipeline=pipeline, trigger=trigger, view=view)
+        await journal.admit(replace(samples.admission(name), runs=[run]))
 
     assert [run.id for run in await journal.runs(pipeline="orders")] == ["run-2", "run-1"]
     assert [run.id for run in await journal.runs(status="failed")] == ["run-3", "run-2"]
@@ -122,8 +122,8 @@ async def test_lists_are_filtered(journal: Journal) -> None:
 
 async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) -> None:
     for number in range(5):
-        await given.a_run(journal, str(number))
-    await given.a_run(journal, "9", RunView("failed", finished_at=1))
+        await samples.a_run(journal, str(number))
+    await samples.a_run(journal, "9", RunView("failed", finished_at=1))
 
     first = await journal.unfinished(3)
     second = await journal.unfinished(3, after=first[-1].run)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from durable.journal import (
     DataFolderInUse,
-    DataFolderUnfit,
+    DataFolderUnusable,
     Journal,
     JournalBusy,
     JournalFull,
@@ -24,7 +24,7 @@ from durable.journal import (
 from durable.journal.cursor import Cursor
 from durable.journal.folder import file_system
 from durable.journal.sqlite import FILE_NAME, SQLite
-from tests.journal import given
+from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +98,7 @@ async def test_readers_cannot_write(folder: Path) -> None:
 
 async def test_closing_leaves_one_file_without_a_wal(folder: Path) -> None:
     journal = await open_journal(folder)
-    await given.a_run(journal)
+    await samples.a_run(journal)
     await journal.close()
 
     assert sorted(path.name for path in folder.iterdir()) == [FILE_NAME, "waypost.lock"]
@@ -122,7 +122,7 @@ async def test_a_second_process_is_refused_and_told_who_until_the_first_is_kille
 async def test_a_reader_works_beside_a_service_and_without_one(folder: Path) -> None:
     journal = await open_journal(folder)
     beside = await open_reader(folder)
-    await given.a_run(journal)
+    await samples.a_run(journal)
     assert await beside.run("run-1") is not None
     await beside.close()
     await journal.close()
@@ -144,7 +144,7 @@ async def test_a_reader_reads_what_a_killed_service_left(folder: Path) -> None:
 
 
 async def test_a_reader_of_a_folder_without_a_journal_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(DataFolderUnfit, match="there is no journal in"):
+    with pytest.raises(DataFolderUnusable, match="there is no journal in"):
         await open_reader(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -156,10 +156,10 @@ async def test_somebody_who_holds_the_database_makes_the_journal_busy_for_a_whil
     somebody.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(JournalBusy, match="another process holds the database"):
-        await given.a_run(journal)
+        await samples.a_run(journal)
 
     somebody.close()
-    await given.a_run(journal)
+    await samples.a_run(journal)
     await journal.close()
 
 
@@ -168,7 +168,7 @@ async def test_a_folder_that_cannot_be_used_is_refused_with_the_reason(folder: P
     (folder / FILE_NAME).write_bytes(b"something else " * 1_000)
 
     for _ in range(2):
-        with pytest.raises(DataFolderUnfit, match=r"cannot be used: file is not a database; "):
+        with pytest.raises(DataFolderUnusable, match=r"cannot be used: file is not a database; "):
             await open_journal(folder)
 
 
@@ -215,14 +215,14 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
 
 async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -> None:
     journal = await open_journal(small_disk / "data")
-    run = await given.a_run(journal, "before")
+    run = await samples.a_run(journal, "before")
     ballast = small_disk / "ballast"
     fill(ballast)
 
     with pytest.raises(JournalFull, match="disk is full"):
         await define_many(journal)
     with pytest.raises(JournalFull):
-        await journal.append(run, 1, 1, [given.completed(output=given.LARGE)], given.RUNNING)
+        await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
     refused = await asyncio.gather(
         *(journal.define(f"w{number}", "orders", b"x" * 40_000, 1_000) for number in range(20)), return_exceptions=True
     )
@@ -230,7 +230,7 @@ async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -
     assert len(await journal.history(run)) == 1
 
     ballast.unlink()
-    await journal.append(run, 1, 1, [given.completed(output=given.LARGE)], given.RUNNING)
+    await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
     assert await journal.is_writable()
     assert len(await journal.history(run)) == 2
     assert await journal.problems() == []

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from durable.history import AnyEntry, fold
-from durable.journal import Beside, Claimed, Journal, Stale
+from durable.journal import Journal, SideEffects, Stale, Takeover
 from durable.journal.scan import PAGE
 from durable.runner.replay import replay_history
 from durable.values import NULL
-from tests.journal import given
+from tests.journal import samples
 
 pytestmark = pytest.mark.anyio
 
@@ -23,22 +23,22 @@ EACH = 4
 def _entries(number: int) -> list[AnyEntry]:
     path = f"each[{number}].a"
     again = f"each[{number}].b"
-    return [given.scheduled(path), given.completed(path), given.scheduled(again), given.completed(again)]
+    return [samples.scheduled(path), samples.completed(path), samples.scheduled(again), samples.completed(again)]
 
 
 async def _a_long_run(journal: Journal, appends: int, name: str = "long") -> str:
-    run = await given.a_run(journal, name)
+    run = await samples.a_run(journal, name)
     after = 1
     for first in range(0, appends, 500):
         futures = []
         for number in range(first, min(first + 500, appends)):
-            futures.append(journal.append(run, 1, after, _entries(number), given.RUNNING))
+            futures.append(journal.append(run, 1, after, _entries(number), samples.RUNNING))
             after += EACH
         await asyncio.gather(*futures)
     return run
 
 
-async def _taken_over(journal: Journal, run: str) -> Claimed:
+async def _taken_over(journal: Journal, run: str) -> Takeover:
     claimed = await journal.claim(run, 2_000, count_recovery=False)
     assert claimed
     state = await replay_history(journal, run, claimed.sequence)
@@ -46,11 +46,11 @@ async def _taken_over(journal: Journal, run: str) -> Claimed:
     return claimed
 
 
-async def _commits(journal: Journal, run: str, until: asyncio.Future[Claimed]) -> AsyncIterator[float]:
+async def _commits(journal: Journal, run: str, until: asyncio.Future[Takeover]) -> AsyncIterator[float]:
     """How long each of another run's commits takes, one after the other, in seconds."""
     while not until.done():
         began = time.perf_counter()
-        await journal.append(run, 1, 1, [], given.RUNNING, (), Beside())
+        await journal.append(run, 1, 1, [], samples.RUNNING, (), SideEffects())
         yield time.perf_counter() - began
 
 
@@ -64,7 +64,7 @@ def no_collector() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collector")
 async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) -> None:
-    run, other = await _a_long_run(journal, APPENDS), await given.a_run(journal, "other")
+    run, other = await _a_long_run(journal, APPENDS), await samples.a_run(journal, "other")
     shares = []
     for _ in range(3):
         began = time.perf_counter()
@@ -89,7 +89,7 @@ async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Jou
 async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_read(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
     claiming = journal.claim(run, 2_000, count_recovery=False)
-    late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [given.scheduled("late")], given.RUNNING)
+    late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [samples.scheduled("late")], samples.RUNNING)
     message = journal.post(run, "cancel", NULL, 2_000)
     claimed = await claiming
     with pytest.raises(Stale):
@@ -106,7 +106,7 @@ async def test_a_takeover_reads_no_further_than_its_own_claim(journal: Journal) 
     second = await journal.claim(run, 2_001, count_recovery=False)
     assert first
     assert second
-    await journal.append(run, second.epoch, second.sequence, [given.scheduled("later")], given.RUNNING)
+    await journal.append(run, second.epoch, second.sequence, [samples.scheduled("later")], samples.RUNNING)
     assert "later" not in (await replay_history(journal, run, first.sequence)).steps
     with pytest.raises(Stale):
-        await journal.append(run, first.epoch, first.sequence, [given.scheduled("stale")], given.RUNNING)
+        await journal.append(run, first.epoch, first.sequence, [samples.scheduled("stale")], samples.RUNNING)

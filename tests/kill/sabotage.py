@@ -11,8 +11,8 @@ from typing import Any
 from durable.clock import new_id
 from durable.decide import Call, attempts, blocks, undo
 from durable.history import RetryScheduled
-from durable.journal.contention import Contending
-from durable.journal.hearing import Hearing
+from durable.journal.concurrency import ConcurrencyLimits
+from durable.journal.subscriptions import EventSubscriptions
 from durable.journal.writes import Writes
 from durable.runner import Runner, runner
 from durable.runner.owner import Owner
@@ -60,12 +60,12 @@ def _lose(lost: str) -> None:
 def an_event_is_missed() -> None:
     """An event does not find who waits for it."""
     is_missed = _sometimes()
-    _change(Hearing, "happened", lambda happened: lambda *given: [] if is_missed() else happened(*given))
+    _change(EventSubscriptions, "happened", lambda happened: lambda *given: [] if is_missed() else happened(*given))
 
 
 def an_event_is_heard_twice() -> None:
     """Nobody remembers that an event has answered a wait."""
-    _change(Hearing, "_heard", lambda heard: lambda *given: None)
+    _change(EventSubscriptions, "_heard", lambda heard: lambda *given: None)
 
 
 def an_event_is_sent_twice() -> None:
@@ -142,13 +142,13 @@ def a_limit_is_ignored() -> None:
     """Every run gets a slot."""
 
     def made(place: Any) -> Any:
-        def placed(self: Contending, cursor: Any, run: str, wanted: Any) -> str:
+        def placed(self: ConcurrencyLimits, cursor: Any, run: str, wanted: Any) -> str:
             self._add(cursor, run, wanted, is_held=True)
             return "held"
 
         return placed
 
-    _change(Contending, "place", made)
+    _change(ConcurrencyLimits, "place", made)
 
 
 def a_grant_is_lost() -> None:
@@ -162,7 +162,7 @@ def a_grant_is_lost() -> None:
 
         return granted
 
-    _change(Contending, "grant", made)
+    _change(ConcurrencyLimits, "grant", made)
 
 
 def a_finally_is_left_out() -> None:

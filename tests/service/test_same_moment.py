@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from durable.journal import Admission, Event
-from durable.journal.units import Claim
+from durable.units import DedupeKey
 from tests.service.gates import Gates, begin, rows, until_entry
 from tests.service.running import Running
 from tests.service.waiting import link
@@ -185,7 +185,7 @@ async def test_what_a_run_did_once_is_forgotten_with_it(tmp_path: Path) -> None:
         assert (await service.ended(run))["status"] == "completed"
         assert await service.service.runner.answer(run, "answer", "", 3) == "ended"
         at = int(time.time() * 1000)
-        claim = Claim.of_step("flow", run, "tell", at)
+        claim = DedupeKey.of_step("flow", run, "tell", at)
         late = Admission(Event("evt_2", "test", "2", "told", at), claims=[claim], keeps_claims=True)
         assert (await service.service.journal.admit(late)).is_duplicate, "nothing begins any more for a run that ended"
     assert rows(tmp_path, "select * from claims") == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from connectors.transform import CONNECTOR as TRANSFORM
 from durable.action import Action, Context, Inputs, action
-from durable.journal import Journal, RunRow
+from durable.journal import Journal, Run
 from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
 from durable.runner.start import RunAddresses
@@ -110,7 +110,7 @@ class World:
         await self.schedules.serve(self.folder.schedules, self.folder.broken)
         await self.look()
 
-    async def runs(self) -> list[RunRow]:
+    async def runs(self) -> list[Run]:
         """All runs, the oldest first."""
         return (await self.journal.runs(limit=5_000))[::-1]
 

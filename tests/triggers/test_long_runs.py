@@ -12,7 +12,7 @@ from durable.history import AnyEntry, StepCompleted, StepScheduled
 from durable.journal import Journal, JournalBusy
 from durable.journal.reads import WAITING_SCANS
 from durable.values import Value
-from tests.journal import given
+from tests.journal import samples
 from triggers import export, runs
 from triggers.waits import pending
 
@@ -48,10 +48,10 @@ def _step(number: int) -> list[AnyEntry]:
 @pytest.fixture
 async def long_run(tmp_path: Path) -> AsyncIterator[tuple[Journal, str]]:
     journal = await Journal.open(tmp_path / "data", node="node-1", on_fatal=_fail)
-    run, after = await given.a_run(journal, "long"), 1
+    run, after = await samples.a_run(journal, "long"), 1
     for first in range(0, STEPS, EACH):
         entries = [entry for number in range(first, first + EACH) for entry in _step(number)]
-        await journal.append(run, 1, after, entries, given.RUNNING)
+        await journal.append(run, 1, after, entries, samples.RUNNING)
         after += len(entries)
     yield journal, run
     await journal.close()
@@ -95,7 +95,7 @@ async def test_readers_do_not_pile_up_without_end(long_run: tuple[Journal, str])
 
 async def test_a_short_run_does_not_wait_for_the_readers_of_long_ones(long_run: tuple[Journal, str]) -> None:
     journal, run = long_run
-    short = await given.a_run(journal, "short")
+    short = await samples.a_run(journal, "short")
     long = [asyncio.ensure_future(runs.encode_run(journal, run)) for _ in range(8)]
     await runs.encode_run(journal, short)
     assert not long[-1].done()

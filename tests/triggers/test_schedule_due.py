@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal import ScheduleRow
+from durable.journal import ScheduleProgress
 from tests.triggers.schedule_world import HELD, QUICK, World, ms, world
 from triggers.schedules.due import MOST_WAITING
 from triggers.schedules.schedules import PACE
@@ -19,7 +19,7 @@ def hourly(policy: str, text: str = QUICK) -> str:
     return text.format(f'{{cron: "0 * * * *", {policy}}}')
 
 
-async def _row(world: World) -> ScheduleRow:
+async def _row(world: World) -> ScheduleProgress:
     (row,) = await world.journal.schedules()
     return row
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.clock import new_id
-from durable.journal import Claim, Event
+from durable.journal import DedupeKey, Event
 from durable.runner import Runner
 from durable.values import Value
 from triggers.api.operation import HEADER, Asked, Body, Operation, Parameters
@@ -75,7 +75,7 @@ class EventOperations:
             subject=given.subject,
             data=Value.of(given.data),
         )
-        claims = [Claim(f"#events/{given.source}", key, at + CLAIM_FOR, _fingerprint(given))] if key else []
+        claims = [DedupeKey(f"#events/{given.source}", key, at + CLAIM_FOR, _fingerprint(given))] if key else []
         admitted = await self._runner.emit(event, claims=claims)
         if admitted.is_conflict:
             raise Problem(422, "this idempotency key was used for another event; use a new key for this one")

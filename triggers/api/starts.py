@@ -14,7 +14,7 @@ from starlette.responses import Response
 from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
 from durable.history import EndStatus, RunStatus
-from durable.journal import Admitted, Claim, Event, Journal, JournalError
+from durable.journal import Admitted, DedupeKey, Event, Journal, JournalError
 from durable.language.pipeline import parse_duration
 from durable.language.problem import quoted
 from durable.runner import Runner
@@ -180,7 +180,7 @@ class StartOperations:
         # No file can spell this scope, so nobody's key meets a trigger's claims.
         formers = (former,) if former and former != key else ()
         fingerprint = _fingerprint(start.inputs)
-        claims = [Claim(f"#api/{name}", key, at + CLAIM_FOR, fingerprint, former_keys=formers)] if key else []
+        claims = [DedupeKey(f"#api/{name}", key, at + CLAIM_FOR, fingerprint, former_keys=formers)] if key else []
         admitted = await self._runner.admit(event, [start], claims=claims)
         if admitted.is_conflict:
             raise Problem(422, "this idempotency key was used with other inputs; use a new key for another run")

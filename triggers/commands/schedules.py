@@ -28,12 +28,12 @@ async def _found(place: Place) -> list[dict[str, Any]]:
             return await running.schedules()
 
     from durable.clock import now
-    from durable.journal import ScheduleRow, open_reader
+    from durable.journal import ScheduleProgress, open_reader
     from durable.journal.sqlite import FILE_NAME
     from triggers.commands.files import folder_of
     from triggers.schedules.timetable import told
 
-    rows: dict[str, ScheduleRow] = {}
+    rows: dict[str, ScheduleProgress] = {}
     if (place.data / FILE_NAME).exists():
         reads = await open_reader(place.data)
         try:

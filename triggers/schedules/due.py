@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TypeAlias
 
-from durable.journal import FireOutcome, ScheduleRow
+from durable.journal import FireOutcome, ScheduleProgress
 from triggers.schedules.schedule import Planned
 from triggers.schedules.timing import fires_between, latest_between
 
@@ -44,7 +44,7 @@ class Begin:
     """Start the run of a fire, and keep the row with it."""
 
     fire: int
-    row: ScheduleRow
+    row: ScheduleProgress
     was_waiting: bool = False
 
 
@@ -52,7 +52,7 @@ class Begin:
 class Keep:
     """Keep the row: `count` fires have an `outcome` without a run. None where nothing is to be told of."""
 
-    row: ScheduleRow
+    row: ScheduleProgress
     outcome: FireOutcome | None = None
     count: int = 0
 
@@ -67,17 +67,17 @@ class Wait:
 Step: TypeAlias = Begin | Keep | Wait
 
 
-def begin(planned: Planned, now: int) -> ScheduleRow:
+def begin(planned: Planned, now: int) -> ScheduleProgress:
     """The row of a schedule that is seen for the first time: what would have fired before is not owed."""
-    return ScheduleRow(planned.name, planned.given.times, handled=now)
+    return ScheduleProgress(planned.name, planned.given.times, handled=now)
 
 
-def restart(row: ScheduleRow, planned: Planned, now: int) -> ScheduleRow:
+def restart(row: ScheduleProgress, planned: Planned, now: int) -> ScheduleProgress:
     """The row of a schedule that fires at other times from now on."""
     return replace(row, times=planned.given.times, handled=now)
 
 
-def next_step(planned: Planned, row: ScheduleRow, moment: Moment) -> Step:
+def next_step(planned: Planned, row: ScheduleProgress, moment: Moment) -> Step:
     """What is to be done first."""
     if row.handled > moment.now + JUMP:
         return _go_back(row, moment)
@@ -92,13 +92,13 @@ def next_step(planned: Planned, row: ScheduleRow, moment: Moment) -> Step:
     return Wait(next_due(planned, row))
 
 
-def next_due(planned: Planned, row: ScheduleRow) -> int | None:
+def next_due(planned: Planned, row: ScheduleProgress) -> int | None:
     """When the next fire starts its run; None if there is none."""
     fire = next(planned.timing.fires(row.handled), None)
     return None if fire is None else planned.due(fire)
 
 
-def _owed(planned: Planned, row: ScheduleRow, moment: Moment) -> Sequence[int]:
+def _owed(planned: Planned, row: ScheduleProgress, moment: Moment) -> Sequence[int]:
     """The fires that are due and not dealt with, the latest of them."""
     if next(fires_between(planned.timing, row.handled, moment.now), None) is None:
         return ()
@@ -106,13 +106,13 @@ def _owed(planned: Planned, row: ScheduleRow, moment: Moment) -> Sequence[int]:
     return list(takewhile(lambda fire: planned.due(fire) <= moment.now, found))
 
 
-def _go_back(row: ScheduleRow, moment: Moment) -> Step:
+def _go_back(row: ScheduleProgress, moment: Moment) -> Step:
     """The clock was put back: what is ahead again comes again, and where it had its run its claim says so."""
     waiting = tuple(fire for fire in row.waiting if fire <= moment.now)
     return Keep(replace(row, handled=moment.now, waiting=waiting))
 
 
-def _take_late(planned: Planned, row: ScheduleRow, late: list[int]) -> Step:
+def _take_late(planned: Planned, row: ScheduleProgress, late: list[int]) -> Step:
     keep = {"skip": 0, "latest": 1, "all": MOST_WAITING}[planned.given.missed]
     room = min(keep, MOST_WAITING - len(row.waiting))
     dropped, kept = late[: len(late) - room], late[len(late) - room :]
@@ -122,12 +122,12 @@ def _take_late(planned: Planned, row: ScheduleRow, late: list[int]) -> Step:
     return Keep(_missed(row, dropped), "missed", len(dropped))
 
 
-def _missed(row: ScheduleRow, fires: Sequence[int]) -> ScheduleRow:
+def _missed(row: ScheduleProgress, fires: Sequence[int]) -> ScheduleProgress:
     count, last = row.missed + len(fires), fires[-1]
     return replace(row, fire=last, outcome="missed", reason=NOBODY, missed=count, missed_at=last)
 
 
-def _take(planned: Planned, row: ScheduleRow, fire: int, moment: Moment) -> Step:
+def _take(planned: Planned, row: ScheduleProgress, fire: int, moment: Moment) -> Step:
     """What becomes of a fire that is due now."""
     row = replace(row, handled=fire)
     overlap = planned.given.overlap
@@ -140,7 +140,7 @@ def _take(planned: Planned, row: ScheduleRow, fire: int, moment: Moment) -> Step
     return _begin(row, fire)
 
 
-def _take_waiting(planned: Planned, row: ScheduleRow, moment: Moment) -> Step:
+def _take_waiting(planned: Planned, row: ScheduleProgress, moment: Moment) -> Step:
     """What becomes of the first that waits: caught up, or queued behind a run."""
     fire, *others = row.waiting
     rest = replace(row, waiting=tuple(others))
@@ -154,9 +154,9 @@ def _take_waiting(planned: Planned, row: ScheduleRow, moment: Moment) -> Step:
     return replace(_begin(rest, fire), was_waiting=True)
 
 
-def _begin(row: ScheduleRow, fire: int) -> Begin:
+def _begin(row: ScheduleProgress, fire: int) -> Begin:
     return Begin(fire, replace(row, fire=fire, outcome="started", reason=None))
 
 
-def _skip(row: ScheduleRow, fire: int, reason: str) -> Step:
+def _skip(row: ScheduleProgress, fire: int, reason: str) -> Step:
     return Keep(replace(row, fire=fire, outcome="skipped", reason=reason, skipped=row.skipped + 1), "skipped", 1)

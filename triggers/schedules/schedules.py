@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from durable import metrics
 from durable.clock import new_id
-from durable.journal import Claim, Event, FireOutcome, Journal, JournalError, ScheduleRow
+from durable.journal import DedupeKey, Event, FireOutcome, Journal, JournalError, ScheduleProgress
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
 from triggers.schedules.due import Begin, Keep, Moment, Wait, begin, next_due, next_step, restart
@@ -43,7 +43,7 @@ class Kept:
     while it has it or wants none; `is_called` if it is wanted again meanwhile; `failures` counts tries in vain."""
 
     planned: Planned
-    row: ScheduleRow
+    row: ScheduleProgress
     since: int
     wake_at: int | None
     is_stored: bool
@@ -83,7 +83,7 @@ class Schedules:
             await self._withdraw(name, is_forgotten=name.partition("/")[0] not in broken)
         self.when_changed()
 
-    def _serve(self, planned: Planned, row: ScheduleRow | None) -> None:
+    def _serve(self, planned: Planned, row: ScheduleProgress | None) -> None:
         at = self._now()
         if kept := self._kept.get(planned.name):
             kept.planned = planned
@@ -105,7 +105,7 @@ class Schedules:
             except JournalError as error:
                 log.warning("schedule %s is gone, and could not be forgotten: %s", name, error)
 
-    def served(self) -> dict[str, ScheduleRow]:
+    def served(self) -> dict[str, ScheduleProgress]:
         """How far each schedule is, by its name."""
         return {name: kept.row for name, kept in self._kept.items()}
 
@@ -205,7 +205,7 @@ class Schedules:
         self._waits_for.pop(run, None)
         return False
 
-    async def _keep(self, kept: Kept, row: ScheduleRow) -> None:
+    async def _keep(self, kept: Kept, row: ScheduleProgress) -> None:
         await asyncio.shield(self._journal.keep_schedule(row))
         kept.row, kept.is_stored = row, True
 
@@ -220,7 +220,7 @@ class Schedules:
             return
         # The event arrives now: a run that is caught up has all of its time before it.
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
-        claim = Claim(planned.name, key, at + CLAIMED_FOR)
+        claim = DedupeKey(planned.name, key, at + CLAIMED_FOR)
         start = start_of(planned.definition, planned.trigger, planned.inputs, arrival)
         admitted = await self._runner.admit(event, [start], claims=[claim], schedule=step.row)
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"

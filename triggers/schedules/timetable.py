@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile, islice
 
-from durable.journal import ScheduleRow
+from durable.journal import ScheduleProgress
 from durable.values import JSON
 from triggers.schedules.due import JUMP, begin
 from triggers.schedules.schedule import Planned
@@ -13,7 +13,7 @@ SHOWN = 3
 """Fires to come that are told."""
 
 
-def told(planned: Sequence[Planned], rows: Mapping[str, ScheduleRow], now: int) -> list[dict[str, JSON]]:
+def told(planned: Sequence[Planned], rows: Mapping[str, ScheduleProgress], now: int) -> list[dict[str, JSON]]:
     """Each schedule as one document, in the order of their names."""
     return [
         _told(each, rows.get(each.name) or begin(each, now), now)
@@ -21,7 +21,7 @@ def told(planned: Sequence[Planned], rows: Mapping[str, ScheduleRow], now: int) 
     ]
 
 
-def _told(planned: Planned, row: ScheduleRow, now: int) -> dict[str, JSON]:
+def _told(planned: Planned, row: ScheduleProgress, now: int) -> dict[str, JSON]:
     given = planned.given
     coming = list(islice(_coming(planned, row, now), SHOWN))
     return {
@@ -44,18 +44,18 @@ def _told(planned: Planned, row: ScheduleRow, now: int) -> dict[str, JSON]:
     }
 
 
-def _coming(planned: Planned, row: ScheduleRow, now: int) -> Iterator[int]:
+def _coming(planned: Planned, row: ScheduleProgress, now: int) -> Iterator[int]:
     fires = planned.timing.fires(max(row.handled, now - planned.window))
     return dropwhile(lambda fire: planned.due(fire) <= now, fires)
 
 
-def _last(row: ScheduleRow) -> JSON:
+def _last(row: ScheduleProgress) -> JSON:
     if row.fire is None:
         return None
     return {"fire": iso(row.fire), "outcome": row.outcome, "reason": row.reason, "run": row.run}
 
 
-def _overdue(planned: Planned, row: ScheduleRow, now: int) -> str | None:
+def _overdue(planned: Planned, row: ScheduleProgress, now: int) -> str | None:
     """The first fire that should have come by now and has not been dealt with."""
     fire = next(planned.timing.fires(row.handled), None)
     return iso(fire) if fire is not None and planned.due(fire) + JUMP < now else None

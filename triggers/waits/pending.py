@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from durable.history import State
-from durable.journal import Reads, RunRow, RunUnreadable, Scan, Unfinished
+from durable.journal import Reads, Run, RunUnreadable, Scan, UnfinishedRun
 from durable.values import JSON
 from triggers.runs import find, moment, wait_told
 from triggers.waits.proofs import disarm
@@ -34,20 +34,20 @@ async def of_all(
     return told, None if is_last else page[-1].run
 
 
-def _together(found: Sequence[Unfinished]) -> Sequence[Unfinished]:
+def _together(found: Sequence[UnfinishedRun]) -> Sequence[UnfinishedRun]:
     """The first of them: one at least, and no more than have so many entries together."""
     total = accumulate(each.sequence for each in found)
     return found[: max(1, sum(entries <= ENTRIES_LIMIT for entries in total))]
 
 
-def _of_run(scan: Scan, run: RunRow, *, may_answer: bool) -> list[dict[str, JSON]]:
+def _of_run(scan: Scan, run: Run, *, may_answer: bool) -> list[dict[str, JSON]]:
     state, unreadable = scan.fold(run.id, run.sequence)
     if unreadable and run.finished_at is None:
         return [_needed_of(run.id, run.pipeline, str(unreadable))]
     return list(_pending(scan, state, may_answer=may_answer))
 
 
-def _of_page(scan: Scan, page: Sequence[Unfinished], *, may_answer: bool) -> list[dict[str, JSON]]:
+def _of_page(scan: Scan, page: Sequence[UnfinishedRun], *, may_answer: bool) -> list[dict[str, JSON]]:
     """What some runs wait for: one of any length, or several short ones; one that cannot be read waits for a person."""
     folds = scan.folds(page) if len(page) > 1 else (scan.fold(each.run, each.sequence) for each in page)
     told: list[dict[str, JSON]] = []

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from durable import metrics
 from durable.clock import new_id
 from durable.history import SecretName, Slot
-from durable.journal import Admitted, Claim, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
+from durable.journal import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
 from durable.language.problem import quoted
 from durable.runner import Overloaded, Runner
 from durable.scope import described
@@ -339,7 +339,7 @@ class Webhooks:
             answer = None
         return answer or answers.accepted(admitted, hook.reply)
 
-    def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[Claim]:
+    def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[DedupeKey]:
         hook = arrived.hook
         scope = _scope_of(hook, arrival)
         until = arrived.at + hook.claim_for
@@ -347,13 +347,13 @@ class Webhooks:
         if hook.dedupe is not None:
             key = dedupe_key(hook.dedupe, arrival)
             claims.append(
-                Claim(scope, key, until, former_keys=former_keys(hook.dedupe, arrival, arrived.received, key))
+                DedupeKey(scope, key, until, former_keys=former_keys(hook.dedupe, arrival, arrived.received, key))
             )
         elif (key_of_sender := verified.key) is not None:
             former = former_ids(hook.verifier.scheme, arrived.received, key_of_sender)
-            claims.append(Claim(scope, key_of_sender, until, former_keys=former))
+            claims.append(DedupeKey(scope, key_of_sender, until, former_keys=former))
         if verified.replay_key is not None:
-            claims.append(Claim(f"{scope}#replay", verified.replay_key, until))
+            claims.append(DedupeKey(f"{scope}#replay", verified.replay_key, until))
         return claims
 
     def _record(self, arrived: Arrived, outcome: DeliveryOutcome, reason: str) -> None:

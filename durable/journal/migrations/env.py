@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from durable.journal.tables import Row
+from durable.journal.tables import TableRow
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Row.metadata,
+    target_metadata=TableRow.metadata,
     transactional_ddl=True,
 )
 context.run_migrations()

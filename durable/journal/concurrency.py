@@ -8,13 +8,13 @@ from sqlalchemy import bindparam, delete, func, literal_column, select, update
 from durable.journal.cursor import Cursor
 from durable.journal.statements import Statements
 from durable.journal.tables import inbox, slots
-from durable.journal.units import Contention, SlotOutcome
+from durable.units import SlotOutcome, SlotRequest
 
 GRANTED = "slot"
 """The kind of message that tells a run of its slot."""
 
 
-class Contending:
+class ConcurrencyLimits:
     """What the units do to slots."""
 
     def __init__(self, statements: Statements) -> None:
@@ -31,11 +31,11 @@ class Contending:
         self._first_queued = sql(queued.order_by(slots.c.run))
         self._contenders = sql(select(slots.c.run).where(of_key, slots.c.run.not_in(cancelled)).order_by(slots.c.run))
 
-    def place(self, cursor: Cursor, run: str, wanted: Contention) -> SlotOutcome:
+    def place(self, cursor: Cursor, run: str, wanted: SlotRequest) -> SlotOutcome:
         """Where a new run stands: it holds a slot, is queued, or is skipped; one that is held back asks later."""
         if wanted.is_held_back:
             return "queued"
-        if self._held(cursor, wanted.key) < wanted.limit and not self._next(cursor, wanted.key):
+        if self._count_held(cursor, wanted.key) < wanted.limit and not self._next(cursor, wanted.key):
             self._add(cursor, run, wanted, is_held=True)
             return "held"
         if wanted.overflow == "skip":
@@ -43,7 +43,7 @@ class Contending:
         self._add(cursor, run, wanted, is_held=False)
         return "queued"
 
-    def crowded_out(self, cursor: Cursor, wanted: Contention) -> list[str]:
+    def evict_oldest(self, cursor: Cursor, wanted: SlotRequest) -> list[str]:
         """The oldest runs, so many that no more than the limit are left that nobody has cancelled; none where runs are
         queued or skipped."""
         if wanted.overflow != "cancel_oldest" or wanted.is_held_back:
@@ -52,7 +52,7 @@ class Contending:
         left = [str(run) for (run,) in cursor.fetchall()]
         return left[: max(0, len(left) - wanted.limit)]
 
-    def ask(self, cursor: Cursor, run: str, wanted: Contention) -> list[str]:
+    def ask(self, cursor: Cursor, run: str, wanted: SlotRequest) -> list[str]:
         """Queue a run that was held back until now; returns who is granted a slot."""
         self._add(cursor, run, wanted, is_held=False)
         return self.grant(cursor, wanted.key)
@@ -65,14 +65,14 @@ class Contending:
     def grant(self, cursor: Cursor, key: str) -> list[str]:
         """Give what is free to those who are queued, the oldest first."""
         granted: list[str] = []
-        held = self._held(cursor, key)
+        held = self._count_held(cursor, key)
         while (queued := self._next(cursor, key)) and held < queued[1]:
             cursor.execute(self._hold, {"of": queued[0]})
             granted.append(queued[0])
             held += 1
         return granted
 
-    def _held(self, cursor: Cursor, key: str) -> int:
+    def _count_held(self, cursor: Cursor, key: str) -> int:
         cursor.execute(self._count, {"key": key})
         return int(cursor.fetchone()[0])
 
@@ -82,6 +82,6 @@ class Contending:
         found: tuple[str, int] | None = cursor.fetchone()
         return found
 
-    def _add(self, cursor: Cursor, run: str, wanted: Contention, *, is_held: bool) -> None:
+    def _add(self, cursor: Cursor, run: str, wanted: SlotRequest, *, is_held: bool) -> None:
         slot = {"run": run, "key": wanted.key, "most": wanted.limit, "is_held": is_held}
         cursor.execute(self._add_sql, slot)

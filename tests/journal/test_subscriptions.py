@@ -5,11 +5,21 @@ from typing import Any
 
 import pytest
 
-from durable.journal import Admission, Admitted, Beside, Claim, Event, Journal, Listening, NewRun, RunView
-from durable.journal.units import Beginning, Contention, Post
+from durable.journal import (
+    Admission,
+    Admitted,
+    DedupeKey,
+    Event,
+    EventSubscription,
+    Journal,
+    NewRun,
+    RunView,
+    SideEffects,
+)
+from durable.units import NewMessage, QueuedStart, SlotRequest
 from durable.values import NULL, Value
 from tests.journal.conftest import Place
-from tests.journal.given import LARGE, RUNNING, a_run, event, new_run, started
+from tests.journal.samples import LARGE, RUNNING, a_run, event, new_run, started
 
 pytestmark = pytest.mark.anyio
 
@@ -22,12 +32,12 @@ def paid(id: str, *, time: int = 2_000, subject: str | None = "7", data: Value =
 
 def listening(
     path: str = "wait", *, subject: str | None = "7", since: int = 1_000, name: str = "", type: str = "paid"
-) -> Listening:
-    return Listening(path, name, type, subject, since)
+) -> EventSubscription:
+    return EventSubscription(path, name, type, subject, since)
 
 
-async def listen(journal: Journal, run: str, *waits: Listening, after: int = 1) -> tuple[str, ...]:
-    return await journal.append(run, 1, after, [], RUNNING, (), Beside(listening=waits))
+async def listen(journal: Journal, run: str, *waits: EventSubscription, after: int = 1) -> tuple[str, ...]:
+    return await journal.append(run, 1, after, [], RUNNING, (), SideEffects(listening=waits))
 
 
 async def tell(journal: Journal, what: Event) -> Admitted:
@@ -62,7 +72,7 @@ async def test_a_wait_and_an_event_in_one_batch_never_miss_each_other(journal: J
     for order in ("wait first", "event first"):
         run = await a_run(journal, order)
         steps: list[Any] = [
-            partial(journal.append, run, 1, 1, [], RUNNING, (), Beside(listening=[listening(subject=run)])),
+            partial(journal.append, run, 1, 1, [], RUNNING, (), SideEffects(listening=[listening(subject=run)])),
             partial(journal.admit, Admission(paid(f"e {run}", subject=run))),
         ]
         for future in [step() for step in (steps if order == "wait first" else reversed(steps))]:
@@ -93,8 +103,8 @@ async def test_who_is_deaf_or_has_ended_hears_nothing(journal: Journal) -> None:
     first, second = await a_run(journal, "1"), await a_run(journal, "2")
     for run in (first, second):
         await listen(journal, run, listening("left"), listening("right"))
-    await journal.append(first, 1, 1, [], RUNNING, (), Beside(over=["left", "right"]))
-    await journal.append(second, 1, 1, [], ENDED, (), Beside(has_ended=True))
+    await journal.append(first, 1, 1, [], RUNNING, (), SideEffects(over=["left", "right"]))
+    await journal.append(second, 1, 1, [], ENDED, (), SideEffects(has_ended=True))
     assert (await tell(journal, paid("e1"))).called == ()
 
 
@@ -103,7 +113,7 @@ async def test_a_run_that_waits_from_its_first_moment_hears_what_comes_but_not_w
 ) -> None:
     run = NewRun(
         *("run-1", "orders", "v1", None, 2_000, [started(2_000)], RUNNING),
-        beside=Beside(listening=[listening(since=0)]),
+        beside=SideEffects(listening=[listening(since=0)]),
         listens=True,
     )
     admitted = await journal.admit(Admission(paid("e1"), [run]))
@@ -114,12 +124,12 @@ async def test_a_run_that_waits_from_its_first_moment_hears_what_comes_but_not_w
 
 async def test_a_run_that_ends_in_its_first_moment_tells_its_caller_and_keeps_no_slot(journal: Journal) -> None:
     caller = await a_run(journal)
-    contention = Contention("orders", 1)
+    contention = SlotRequest("orders", 1)
     run = NewRun(
         *("run-2", "orders", "v1", None, 1_000, [started()], ENDED),
         contention=contention,
-        queued=Beginning([started()], RUNNING),
-        beside=Beside(posts=[Post(caller, "child", LARGE)], frees="orders", has_ended=True),
+        queued=QueuedStart([started()], RUNNING),
+        beside=SideEffects(posts=[NewMessage(caller, "child", LARGE)], frees="orders", has_ended=True),
     )
     admitted = await journal.admit(Admission(event("e2"), [run]))
     assert admitted.called == (caller,)
@@ -128,15 +138,15 @@ async def test_a_run_that_ends_in_its_first_moment_tells_its_caller_and_keeps_no
     next_run = NewRun(
         *("run-3", "orders", "v1", None, 1_000, [started()], RUNNING),
         contention=contention,
-        queued=Beginning([started()], RUNNING),
+        queued=QueuedStart([started()], RUNNING),
     )
     assert (await journal.admit(Admission(event("e3"), [next_run]))).queued == ()
 
 
 async def test_a_run_that_is_told_to_end_before_it_began_does_not_begin(journal: Journal) -> None:
     caller = await a_run(journal)
-    claim = Claim("flow", f"{caller}:call", 90_000)
-    await journal.append(caller, 1, 1, [], RUNNING, (), Beside(posts=[Post("run-9", "cancel", NULL, claim)]))
+    claim = DedupeKey("flow", f"{caller}:call", 90_000)
+    await journal.append(caller, 1, 1, [], RUNNING, (), SideEffects(posts=[NewMessage("run-9", "cancel", NULL, claim)]))
     late = await journal.admit(Admission(event("e9"), [new_run("run-9")], [claim], keeps_claims=True))
     assert late.is_duplicate
     assert late.runs == ()
@@ -144,7 +154,7 @@ async def test_a_run_that_is_told_to_end_before_it_began_does_not_begin(journal:
 
 
 async def test_a_claim_that_is_kept_makes_an_event_count_once_though_it_starts_nothing(place: Place) -> None:
-    claim = Claim("flow", "run:tell", 90_000)
+    claim = DedupeKey("flow", "run:tell", 90_000)
     journal = await place.open()
     first = await journal.admit(Admission(paid("e1"), claims=[claim], keeps_claims=True))
     await journal.close()
@@ -203,9 +213,9 @@ async def test_what_a_wait_heard_that_ends_without_it_answers_another_or_is_look
     await tell(journal, paid("e1"))
     await tell(journal, paid("e2"))
     assert await heard(journal, run) == [("left", "e1"), ("right", "e2")]
-    await journal.append(run, 1, 1, [], RUNNING, (), Beside(over=["right"]))
+    await journal.append(run, 1, 1, [], RUNNING, (), SideEffects(over=["right"]))
     await listen(journal, run, listening("waiting", since=9_000))
-    assert await journal.append(run, 1, 1, [], RUNNING, (), Beside(over=["left"])) == (run,)
+    assert await journal.append(run, 1, 1, [], RUNNING, (), SideEffects(over=["left"])) == (run,)
     assert await heard(journal, run) == [("waiting", "e1")]
     await listen(journal, run, listening("looking"))
     assert await heard(journal, run) == [("waiting", "e1"), ("looking", "e2")]
@@ -213,17 +223,17 @@ async def test_what_a_wait_heard_that_ends_without_it_answers_another_or_is_look
 
 async def test_a_wait_that_ended_with_its_block_takes_no_answer(journal: Journal) -> None:
     run = await a_run(journal)
-    await journal.append(run, 1, 1, [], RUNNING, (), Beside(over=["ask"]))
+    await journal.append(run, 1, 1, [], RUNNING, (), SideEffects(over=["ask"]))
     assert await journal.post(run, "answer", NULL, 2_000, "ask") == "answered"
 
 
 async def test_what_a_run_has_claimed_ends_with_it_and_nothing_begins_for_it_any_more(journal: Journal) -> None:
     run, other = await a_run(journal, "1"), await a_run(journal, "2")
-    claims = [Claim.of_step("flow", each, "tell", 2_000) for each in (run, other)]
+    claims = [DedupeKey.of_step("flow", each, "tell", 2_000) for each in (run, other)]
     for each, claim in zip((run, other), claims, strict=True):
         await journal.admit(Admission(paid(f"of {each}"), claims=[claim], keeps_claims=True))
         await journal.post(each, "answer", NULL, 2_000, "ask")
-    await journal.append(run, 1, 1, [], ENDED, (), Beside(has_ended=True))
+    await journal.append(run, 1, 1, [], ENDED, (), SideEffects(has_ended=True))
     for claim in claims:
         again = Admission(event("again"), [new_run("run-again")], claims=[claim], keeps_claims=True)
         assert (await journal.admit(again)).is_duplicate

@@ -12,13 +12,13 @@ from sqlalchemy import bindparam, delete, select
 from durable.journal.cursor import Cursor, Params
 from durable.journal.statements import Statements
 from durable.journal.tables import claims
-from durable.journal.units import STEP_SCOPES, Admitted, Claim
+from durable.units import STEP_SCOPES, Admitted, DedupeKey
 
 _encode = msgspec.json.Encoder().encode
 _decode_ids = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-class Claiming:
+class DedupeKeys:
     """What the units do to claims."""
 
     def __init__(self, statements: Statements) -> None:
@@ -33,7 +33,7 @@ class Claiming:
         self._forget = sql(delete(claims).where(claims.c.scope == bindparam("of_scope"), *of_run))
         self._find_unfinished = statements.find_unfinished
 
-    def first(self, cursor: Cursor, wanted: Sequence[Claim], now: int) -> Admitted | None:
+    def first(self, cursor: Cursor, wanted: Sequence[DedupeKey], now: int) -> Admitted | None:
         """What those brought who took these claims; nothing if they are free. Those of an ended run brought nothing."""
         first: Admitted | None = None
         is_conflict = False
@@ -50,10 +50,10 @@ class Claiming:
             )
         return first
 
-    def is_taken(self, cursor: Cursor, claim: Claim, now: int) -> bool:
+    def is_taken(self, cursor: Cursor, claim: DedupeKey, now: int) -> bool:
         return self._row(cursor, claim, now) is not None
 
-    def take(self, cursor: Cursor, claim: Claim, event: str, runs: Sequence[str] = ()) -> None:
+    def take(self, cursor: Cursor, claim: DedupeKey, event: str, runs: Sequence[str] = ()) -> None:
         row: Params = {
             "scope": claim.scope,
             "key": claim.key,
@@ -69,7 +69,7 @@ class Claiming:
         for scope in STEP_SCOPES:
             cursor.execute(self._forget, {"of_scope": scope, "first": f"{run}:", "last": f"{run};"})
 
-    def _row(self, cursor: Cursor, claim: Claim, now: int) -> tuple[str | None, str, bytes] | None:
+    def _row(self, cursor: Cursor, claim: DedupeKey, now: int) -> tuple[str | None, str, bytes] | None:
         found: tuple[str | None, str, bytes] | None = None
         for key in (claim.key, *claim.former_keys):
             cursor.execute(self._find, {"scope": claim.scope, "key": key, "now": now})

@@ -2,10 +2,10 @@
 
 import pytest
 
-from durable.journal import Admission, Admitted, Beside, Journal, NewRun, RunView
-from durable.journal.units import Beginning, Contention, Overflow
+from durable.journal import Admission, Admitted, Journal, NewRun, RunView, SideEffects
+from durable.units import Overflow, QueuedStart, SlotRequest
 from tests.journal.conftest import Place
-from tests.journal.given import RUNNING, event, started
+from tests.journal.samples import RUNNING, event, started
 
 pytestmark = pytest.mark.anyio
 
@@ -24,18 +24,18 @@ async def begin(
 ) -> Admitted:
     new = NewRun(
         *(run, "orders", "v1", None, 1_000, [started()], RUNNING),
-        contention=Contention(key, limit, overflow, is_held_back),
-        queued=Beginning([started()], QUEUED),
+        contention=SlotRequest(key, limit, overflow, is_held_back),
+        queued=QueuedStart([started()], QUEUED),
     )
     return await journal.admit(Admission(event(f"event-{run}"), [new]))
 
 
 async def end(journal: Journal, run: str, key: str = "orders") -> tuple[str, ...]:
-    return await journal.append(run, 1, 1, [], ENDED, (), Beside(frees=key, has_ended=True))
+    return await journal.append(run, 1, 1, [], ENDED, (), SideEffects(frees=key, has_ended=True))
 
 
-async def ask(journal: Journal, run: str, contention: Contention) -> tuple[str, ...]:
-    return await journal.append(run, 1, 1, [], QUEUED, (), Beside(asks=contention))
+async def ask(journal: Journal, run: str, contention: SlotRequest) -> tuple[str, ...]:
+    return await journal.append(run, 1, 1, [], QUEUED, (), SideEffects(asks=contention))
 
 
 async def messages(journal: Journal, run: str) -> list[str]:
@@ -101,14 +101,14 @@ async def test_the_oldest_are_asked_to_end_so_many_as_are_too_many(journal: Jour
 async def test_one_that_is_held_back_asks_later(journal: Journal) -> None:
     assert (await begin(journal, "r1", is_held_back=True)).queued == ("r1",)
     assert (await begin(journal, "r2")).queued == (), "who is held back takes no slot"
-    assert await ask(journal, "r1", Contention("orders", 1)) == ()
+    assert await ask(journal, "r1", SlotRequest("orders", 1)) == ()
     assert await end(journal, "r2") == ("r1",)
     assert await messages(journal, "r1") == ["slot"]
 
 
 async def test_one_that_asks_for_a_free_slot_gets_it(journal: Journal) -> None:
     await begin(journal, "r1", is_held_back=True)
-    assert await ask(journal, "r1", Contention("orders", 1)) == ("r1",)
+    assert await ask(journal, "r1", SlotRequest("orders", 1)) == ("r1",)
     assert (await begin(journal, "r2")).queued == ("r2",)
 
 

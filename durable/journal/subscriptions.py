@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, or_, select
 
-from durable.journal.claiming import Claiming
 from durable.journal.cursor import Cursor
+from durable.journal.dedupe import DedupeKeys
 from durable.journal.statements import Statements
 from durable.journal.tables import events, heard, listeners
-from durable.journal.units import Claim, Event, Listening
+from durable.units import DedupeKey, Event, EventSubscription
 
 HEARD = "event"
 """The kind of message that tells a run of an event; it says which, and for which wait."""
 
 
-class Told(NamedTuple):
+class Match(NamedTuple):
     """What a run is to be told: that this event came for the wait of that path and name."""
 
     run: str
@@ -28,10 +28,10 @@ class Told(NamedTuple):
     event: str
 
 
-class Hearing:
+class EventSubscriptions:
     """What the units do about waits, and about events and those who wait for them."""
 
-    def __init__(self, statements: Statements, claiming: Claiming) -> None:
+    def __init__(self, statements: Statements, claiming: DedupeKeys) -> None:
         sql, insert = statements.compile, statements.insert
         self._claiming = claiming
         of_run = listeners.c.run == bindparam("of")
@@ -62,7 +62,7 @@ class Hearing:
         self._unhear = sql(delete(heard).where(*was_it))
         self._forget = sql(delete(heard).where(heard.c.run == bindparam("of")))
 
-    def happened(self, cursor: Cursor, event: Event) -> list[Told]:
+    def find_matches(self, cursor: Cursor, event: Event) -> list[Match]:
         """The waits that an event answers: one of each run that listens."""
         if event.type is None:
             return []
@@ -70,14 +70,14 @@ class Hearing:
         for find in self._find:
             cursor.execute(find, {"of_type": event.type, "about": event.subject})
             found += cursor.fetchall()
-        first: dict[str, Told] = {}
+        first: dict[str, Match] = {}
         for run, path, name in sorted(found):
-            first.setdefault(run, Told(run, path, name, event.id))
+            first.setdefault(run, Match(run, path, name, event.id))
         for told in first.values():
-            self._heard(cursor, told, event.time)
+            self._record_match(cursor, told, event.time)
         return list(first.values())
 
-    def listen(self, cursor: Cursor, run: str, listening: Listening, at: int) -> Told | None:
+    def listen(self, cursor: Cursor, run: str, listening: EventSubscription, at: int) -> Match | None:
         """Begin to listen, unless such an event has come already, or the wait was answered before it began."""
         path, name = listening.path, listening.name
         if name and self.is_settled(cursor, run, path, at):
@@ -86,8 +86,8 @@ class Hearing:
         find = self._earlier if listening.subject is None else self._earlier_about
         cursor.execute(find, wanted)
         if found := cursor.fetchone():
-            told = Told(run, path, name, found[0])
-            self._heard(cursor, told, at)
+            told = Match(run, path, name, found[0])
+            self._record_match(cursor, told, at)
             return told
         listener = {"run": run, "path": path, "name": name}
         cursor.execute(self._add, listener | {"type": listening.type, "subject": listening.subject})
@@ -102,7 +102,7 @@ class Hearing:
         self._claiming.take(cursor, _end_of(run, path, at), run)
         cursor.execute(self._remove, {"of": run, "place": path})
 
-    def pass_on(self, cursor: Cursor, told: Told, at: int) -> Told | None:
+    def pass_on(self, cursor: Cursor, told: Match, at: int) -> Match | None:
         """The wait that heard an event was over before it was told: another of the run hears it, or may look back."""
         cursor.execute(self._unhear, {"of": told.run, "of_event": told.event})
         cursor.execute(self._find_event, {"of_event": told.event})
@@ -112,8 +112,8 @@ class Hearing:
         if found is None:
             return None
         run, path, name = found
-        again = Told(run, path, name, told.event)
-        self._heard(cursor, again, at)
+        again = Match(run, path, name, told.event)
+        self._record_match(cursor, again, at)
         return again
 
     def forget(self, cursor: Cursor, run: str) -> None:
@@ -125,7 +125,7 @@ class Hearing:
         """The event answers no wait of the run any more."""
         cursor.execute(self._hear, {"run": run, "event": event})
 
-    def _heard(self, cursor: Cursor, told: Told, at: int) -> None:
+    def _record_match(self, cursor: Cursor, told: Match, at: int) -> None:
         self.hear(cursor, told.run, told.event)
         if told.name:  # among several somebody may answer another; of a wait for an event alone its message is first
             self.settle(cursor, told.run, told.path, at)
@@ -133,6 +133,6 @@ class Hearing:
             cursor.execute(self._remove, {"of": told.run, "place": told.path})
 
 
-def _end_of(run: str, path: str, at: int) -> Claim:
+def _end_of(run: str, path: str, at: int) -> DedupeKey:
     """What the one thing takes that ends a wait; of a `wait.any`, whichever of its waits it is for."""
-    return Claim.of_step("answer", run, path, at)
+    return DedupeKey.of_step("answer", run, path, at)

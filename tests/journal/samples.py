@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from durable.history import AnyEntry, RunStarted, StepCompleted, StepScheduled
-from durable.journal import Admission, Admitted, Claim, Delivery, Event, Journal, NewRun, RunView
+from durable.journal import Admission, Admitted, DedupeKey, Delivery, Event, Journal, NewRun, RunView
 from durable.values import INLINE_LIMIT, NULL, Value
 
 RUNNING = RunView("running", due_at=5_000)
@@ -45,7 +45,7 @@ def delivery(id: str) -> Delivery:
     )
 
 
-def admission(name: str, *claims: Claim, at: int | None = None) -> Admission:
+def admission(name: str, *claims: DedupeKey, at: int | None = None) -> Admission:
     """An event with one run and a delivery, all named after `name`."""
     return Admission(event(f"event-{name}"), [new_run(f"run-{name}")], claims, delivery(f"delivery-{name}"), at)
 

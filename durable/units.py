@@ -89,7 +89,7 @@ class DataFolderInUse(JournalError):
     """Another process works on the data folder."""
 
 
-class DataFolderUnfit(JournalError):
+class DataFolderUnusable(JournalError):
     """The data folder cannot be used; the message says why and what to do."""
 
 
@@ -126,12 +126,12 @@ StepScope: TypeAlias = Literal["flow", "answer"]
 STEP_SCOPES: tuple[StepScope, ...] = get_args(StepScope)
 """What a step does once: set something going; end its wait."""
 
-STEP_CLAIM_TIME = 3_650 * 86_400_000
+STEP_KEY_LIFETIME = 3_650 * 86_400_000
 """Milliseconds: longer than any run, with which such a claim ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DedupeKey:
     """A dedupe claim: `key` is taken within `scope` until `until` (ms). The same key with another `fingerprint`
     (of the inputs) is a conflict; None never conflicts. A claim `of` a run ends with it. `former_keys` are what earlier
     versions made of the same: who took one of them was first, and none is taken any more."""
@@ -146,11 +146,11 @@ class Claim:
     @classmethod
     def of_step(cls, scope: "StepScope", run: str, path: str, at: int) -> Self:
         """What a step of a run does once."""
-        return cls(scope, f"{run}:{path}", at + STEP_CLAIM_TIME, of=run)
+        return cls(scope, f"{run}:{path}", at + STEP_KEY_LIFETIME, of=run)
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRow:
+class ScheduleProgress:
     """How far a schedule is dealt with: every fire (ms) up to `handled`, but for those `waiting` for their turn.
 
     `fire` is the last that was dealt with, with its `outcome` and the `reason` of it; `run` is the last that was
@@ -192,7 +192,7 @@ PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
-class Contention:
+class SlotRequest:
     """At most `limit` unfinished runs with this key hold a slot; `overflow` says what becomes of one more. One that
     `is_held_back` does not ask for its slot yet."""
 
@@ -203,18 +203,18 @@ class Contention:
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class NewMessage:
     """A message for the inbox of another run. If there is no such run yet, the `claim` with which it would begin is
     taken, so that it does not."""
 
     run: str
     kind: str
     data: Value
-    claim: Claim | None = None
+    claim: DedupeKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class EventSubscription:
     """A step that waits for an event: of this type, about this subject if one is given, that came `since` (ms)."""
 
     path: str
@@ -225,26 +225,26 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class SideEffects:
     """What stands in the same commit as a run's entries: messages to other runs, steps that begin to listen for an
     event, waits (by path) that are `over` though nothing came for them, a slot that is asked for, and the key of one
     that is free once the run `has_ended`."""
 
-    posts: Sequence[Post] = ()
-    listening: Sequence[Listening] = ()
+    posts: Sequence[NewMessage] = ()
+    listening: Sequence[EventSubscription] = ()
     over: Sequence[str] = ()
-    asks: Contention | None = None
+    asks: SlotRequest | None = None
     frees: str | None = None
     has_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class QueuedStart:
     """The entries with which a run begins, its row then, and what is committed with them."""
 
     entries: Sequence[AnyEntry]
     view: RunView
-    beside: Beside | None = None
+    beside: SideEffects | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,9 +261,9 @@ class NewRun:
     entries: Sequence[AnyEntry]
     view: RunView
     tags: Sequence[str] = ()
-    contention: Contention | None = None
-    queued: Beginning | None = None
-    beside: Beside | None = None
+    contention: SlotRequest | None = None
+    queued: QueuedStart | None = None
+    beside: SideEffects | None = None
     listens: bool = False
     is_left: bool = False
 
@@ -286,10 +286,10 @@ class Admission:
 
     event: Event
     runs: Sequence[NewRun] = ()
-    claims: Sequence[Claim] = ()
+    claims: Sequence[DedupeKey] = ()
     delivery: Delivery | None = None
     at: int | None = None
-    schedule: ScheduleRow | None = None
+    schedule: ScheduleProgress | None = None
     keeps_claims: bool = False
     descent: Descent | None = None
 
@@ -321,7 +321,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class Takeover:
     """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, how many
     entries its history has, to which only that owner can add, when it is due as its row says (ms), whether an owner had
     not let go of it, and the status that its row shows."""
@@ -337,7 +337,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRow:
+class Run:
     """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`; its tags
     are sorted. One that another run set going is the `nth` of those that descend from the event `origin`."""
 
@@ -362,7 +362,7 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryRow:
+class StoredDelivery:
     """A delivery as lists show it. `event` is what it brought; that of a duplicate is the first one's."""
 
     id: str
@@ -391,7 +391,7 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
+class UnfinishedRun:
     """A run that has not ended, as recovery and lists need it. `was_busy`: its owner did not let go of it; `sequence`
     is the number of its last entry."""
 
