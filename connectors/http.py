@@ -17,14 +17,22 @@ import httpx
 from msgspec import UNSET
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from connectors import failure
-from connectors.answer import Answer
-from connectors.client import UNSAFE, HttpClient, invalid, names_a_key, where
-from connectors.join import is_absolute, join
-from connectors.origin import Origin
-from connectors.redirect import READS, Choice, Hop, RedirectRefused, follow, identify, is_redirect
-from connectors.request import header_problem
-from connectors.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
+from connectors.wire import errors
+from connectors.wire.client import UNSAFE_METHODS, HttpClient, has_idempotency_key, invalid, where
+from connectors.wire.join import is_absolute, join_url
+from connectors.wire.origin import Origin
+from connectors.wire.redirect import (
+    READ_METHODS,
+    Hop,
+    RedirectPolicy,
+    RedirectRefused,
+    follow_redirect,
+    identify_url,
+    is_redirect,
+)
+from connectors.wire.request import find_header_problem
+from connectors.wire.response import Response
+from connectors.wire.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
 from durable.action import URL, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
@@ -51,7 +59,7 @@ def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, s
     if info.context is None:
         return headers
     for name, value in headers.items():
-        if problem := header_problem(name, value):
+        if problem := find_header_problem(name, value):
             raise LiteralError(problem)
     if len({name.lower() for name in headers}) < len(headers):
         raise LiteralError("a header is given twice, in two spellings of its name; remove one")
@@ -74,7 +82,7 @@ class HttpConnection(Inputs):
 
     @field_validator("base_url")
     @classmethod
-    def leads_somewhere(cls, base_url: str, info: ValidationInfo) -> str:
+    def check_base_url(cls, base_url: str, info: ValidationInfo) -> str:
         if info.context is not None and is_template(base_url):
             ensure_written(base_url, is_alone=False)
         else:
@@ -85,14 +93,14 @@ class HttpConnection(Inputs):
 
     @field_validator("headers")
     @classmethod
-    def has_no_key(cls, headers: dict[str, str]) -> dict[str, str]:
+    def check_no_key(cls, headers: dict[str, str]) -> dict[str, str]:
         if "idempotency-key" in map(str.lower, headers):
             raise ValueError("each request has an Idempotency-Key of its own; remove it")
         return headers
 
     def apply_to(self, target: "Target") -> "Target":
         """The target with what is added here; raises `ActionError` if it leads away from here."""
-        url = join(self.base_url, target.url)
+        url = join_url(self.base_url, target.url)
         own, said = {name.lower() for name in target.headers}, parse_url(url).params
         if "host" in own:
             message = "a step with a connection sends no Host of its own: the connection's credentials would go there"
@@ -117,7 +125,7 @@ class Target(Inputs):
     expect: list[Status] | None = Field(
         default=None, min_length=1, description="The statuses that are a success; if absent, all 2xx"
     )
-    redirects: Choice = Field(
+    redirects: RedirectPolicy = Field(
         default="refuse",
         description="What a redirect does: `refuse` fails the step; `same_origin` follows it on the same scheme, host "
         "and port (a request other than GET and HEAD only after 307 and 308); `without_credentials`, for a GET only, "
@@ -126,14 +134,14 @@ class Target(Inputs):
 
     @field_validator("url")
     @classmethod
-    def is_written_well(cls, url: str, info: ValidationInfo) -> str:
+    def check_url(cls, url: str, info: ValidationInfo) -> str:
         """Checked when a file is loaded; a URL that an expression made fails its attempt, with nothing sent."""
         if info.context is not None:
             ensure_written(url, is_alone=info.context.get("connection", "") is None)
         return url
 
 
-class Message(Target):
+class BodyRequest(Target):
     """A request that may have a body: at most one of `json`, `form` and `body`."""
 
     redirects: Literal["refuse", "same_origin"] = Field(
@@ -150,22 +158,22 @@ class Message(Target):
     )
 
     @model_validator(mode="after")
-    def has_one_body(self) -> Self:
+    def check_one_body(self) -> Self:
         if len({"payload", "form", "body"} & self.model_fields_set) > 1:
             raise ValueError("a request has one body; give json, form or body")
         return self
 
 
-class AnyMessage(Message):
+class AnyRequest(BodyRequest):
     """A request with any method, and perhaps a body: at most one of `json`, `form` and `body`."""
 
     method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = Field(description="The HTTP method")
-    redirects: Choice = Field(  # type: ignore[assignment]  # wider again, since the method may be GET
+    redirects: RedirectPolicy = Field(  # type: ignore[assignment]  # wider again, since the method may be GET
         default="refuse", description=Target.model_fields["redirects"].description
     )
 
     @model_validator(mode="after")
-    def follows_as_its_method_may(self) -> Self:
+    def check_redirects(self) -> Self:
         has_body = bool({"payload", "form", "body"} & self.model_fields_set)  # in which a credential may be
         if self.redirects == "without_credentials" and (self.method != "GET" or has_body):
             raise ValueError(
@@ -174,7 +182,7 @@ class AnyMessage(Message):
         return self
 
 
-class Reply(BaseModel):
+class HttpOutput(BaseModel):
     """What came back. `body_encoding` says how `body` stands for it: base64 is for what is no text."""
 
     status: int = Field(description="The HTTP status")
@@ -196,96 +204,96 @@ def _find_address(url: str) -> str:
     return Origin.of(parse_url(url)).address
 
 
-@action("get", input=Target, output=Reply, target=find_origin)
-async def get(context: Context, input: Target) -> Reply:
+@action("get", input=Target, output=HttpOutput, target=find_origin)
+async def get(context: Context, input: Target) -> HttpOutput:
     """Read something with a GET request."""
-    return await _perform(context, "GET", input)
+    return await _send_request(context, "GET", input)
 
 
-@action("post", input=Message, output=Reply, target=find_origin)
-async def post(context: Context, input: Message) -> Reply:
+@action("post", input=BodyRequest, output=HttpOutput, target=find_origin)
+async def post(context: Context, input: BodyRequest) -> HttpOutput:
     """Send something with a POST request."""
-    return await _perform(context, "POST", input)
+    return await _send_request(context, "POST", input)
 
 
-@action("put", input=Message, output=Reply, target=find_origin)
-async def put(context: Context, input: Message) -> Reply:
+@action("put", input=BodyRequest, output=HttpOutput, target=find_origin)
+async def put(context: Context, input: BodyRequest) -> HttpOutput:
     """Store something with a PUT request."""
-    return await _perform(context, "PUT", input)
+    return await _send_request(context, "PUT", input)
 
 
-@action("patch", input=Message, output=Reply, target=find_origin)
-async def patch(context: Context, input: Message) -> Reply:
+@action("patch", input=BodyRequest, output=HttpOutput, target=find_origin)
+async def patch(context: Context, input: BodyRequest) -> HttpOutput:
     """Change something with a PATCH request."""
-    return await _perform(context, "PATCH", input)
+    return await _send_request(context, "PATCH", input)
 
 
-@action("delete", input=Message, output=Reply, target=find_origin)
-async def delete(context: Context, input: Message) -> Reply:
+@action("delete", input=BodyRequest, output=HttpOutput, target=find_origin)
+async def delete(context: Context, input: BodyRequest) -> HttpOutput:
     """Remove something with a DELETE request."""
-    return await _perform(context, "DELETE", input)
+    return await _send_request(context, "DELETE", input)
 
 
-@action("request", input=AnyMessage, output=Reply, target=find_origin)
-async def request(context: Context, input: AnyMessage) -> Reply:
+@action("request", input=AnyRequest, output=HttpOutput, target=find_origin)
+async def request(context: Context, input: AnyRequest) -> HttpOutput:
     """Send a request with any method."""
-    return await _perform(context, input.method, input)
+    return await _send_request(context, input.method, input)
 
 
 CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch, delete, request), HttpConnection)
 
 
-async def _perform(context: Context, method: str, target: Target) -> Reply:
+async def _send_request(context: Context, method: str, target: Target) -> HttpOutput:
     target = _add_key(context, method, _resolve_url(target, context.connection))
     client = context.resource(HttpClient)
-    answer = await _send(client, context, method, target)
+    answer = await _send_once(client, context, method, target)
     if not _is_expected(answer, method, target):
         if is_redirect(answer):
             answer, target = await _follow_redirects(client, context, method, target, answer)
         if not _is_expected(answer, method, target):
-            raise failure.of_answer(answer, where(method, parse_url(target.url)))
+            raise errors.explain_refusal(answer, where(method, parse_url(target.url)))
     context.stop_timeout()
     if len(answer.body) <= LARGE:
-        return _make_reply(context, answer)
+        return _make_output(context, answer)
     await take_turn()
-    reply = _make_reply(context, answer)
+    reply = _make_output(context, answer)
     await take_turn()
     return reply
 
 
 async def _follow_redirects(
-    client: HttpClient, context: Context, method: str, target: Target, answer: Answer
-) -> tuple[Answer, Target]:
+    client: HttpClient, context: Context, method: str, target: Target, answer: Response
+) -> tuple[Response, Target]:
     """Follow redirects to an answer that is none, and where it came from; raises `ActionError`."""
     base_url = context.connection.base_url if isinstance(context.connection, HttpConnection) else None
-    visited = {identify(_whole_url(target))}
+    visited = {identify_url(_whole_url(target))}
     while not _is_expected(answer, method, target) and is_redirect(answer):
         try:
             url = add_params(target.url, target.params)
-            hop = follow(answer, Hop(method, url, target.headers, base_url), target.redirects, visited)
+            hop = follow_redirect(answer, Hop(method, url, target.headers, base_url), target.redirects, visited)
         except RedirectRefused as refused:
-            raise failure.of_answer(answer, where(method, parse_url(target.url)), str(refused)) from None
-        visited.add(identify(parse_url(hop.url)))
+            raise errors.explain_refusal(answer, where(method, parse_url(target.url)), str(refused)) from None
+        visited.add(identify_url(parse_url(hop.url)))
         base_url, before = hop.base_url, target
         target = target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}})
         try:
-            answer = await _send(client, context, method, target)
+            answer = await _send_once(client, context, method, target)
         except ActionError as error:
-            raise failure.of_redirected(error, where(method, parse_url(before.url))) from error
+            raise errors.explain_redirected(error, where(method, parse_url(before.url))) from error
     return answer, target
 
 
-def _is_expected(answer: Answer, method: str, target: Target) -> bool:
+def _is_expected(answer: Response, method: str, target: Target) -> bool:
     if target.expect is not None:
         return answer.status in target.expect
-    if answer.status == 304 and method in READS:
+    if answer.status == 304 and method in READ_METHODS:
         return not _CONDITIONAL.isdisjoint(map(str.lower, target.headers))
     return answer.is_success
 
 
 def _add_key(context: Context, method: str, target: Target) -> Target:
     """The target with its idempotency key, which a redirect keeps: it is the same effect, asked for again."""
-    if target.redirects == "refuse" or method not in UNSAFE or names_a_key(target.headers):
+    if target.redirects == "refuse" or method not in UNSAFE_METHODS or has_idempotency_key(target.headers):
         return target
     return target.model_copy(update={"headers": target.headers | {"idempotency-key": context.next_key()}})
 
@@ -302,8 +310,8 @@ def _resolve_url(target: Target, connection: BaseModel | None) -> Target:
     return target
 
 
-async def _send(client: HttpClient, context: Context, method: str, target: Target) -> Answer:
-    if not isinstance(target, Message):
+async def _send_once(client: HttpClient, context: Context, method: str, target: Target) -> Response:
+    if not isinstance(target, BodyRequest):
         return await client.send(context, method, target.url, headers=target.headers, params=target.params)
     return await client.send(
         context,
@@ -317,13 +325,15 @@ async def _send(client: HttpClient, context: Context, method: str, target: Targe
     )
 
 
-def _make_reply(context: Context, answer: Answer) -> Reply:
+def _make_output(context: Context, answer: Response) -> HttpOutput:
     """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
     body, encoding = _read_body(context, answer)
-    return Reply(status=answer.status, headers={**answer.headers, **answer.repeated}, body=body, body_encoding=encoding)
+    return HttpOutput(
+        status=answer.status, headers={**answer.headers, **answer.repeated}, body=body, body_encoding=encoding
+    )
 
 
-def _read_body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
+def _read_body(context: Context, answer: Response) -> tuple[JSON, BodyEncoding]:
     if not answer.body:
         return None, "empty"
     if answer.is_json:
@@ -339,7 +349,7 @@ def _read_body(context: Context, answer: Answer) -> tuple[JSON, BodyEncoding]:
     return base64.b64encode(answer.body).decode("ascii"), "base64"
 
 
-def _read_json(answer: Answer) -> JSON:
+def _read_json(answer: Response) -> JSON:
     """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, nobody needs to look."""
     body = answer.json()
     is_perhaps_deep = answer.body.count(b"[") + answer.body.count(b"{") > LEVEL_LIMIT

@@ -12,7 +12,7 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80,
 """What would let a message pass for a line of its own, or for a command to a terminal."""
 
 
-class Line(Inputs):
+class LogInput(Inputs):
     """What to write."""
 
     message: str = Field(description="The text")
@@ -20,8 +20,8 @@ class Line(Inputs):
     fields: dict[str, JsonValue] = Field(default={}, description="Values that follow the text as JSON")
 
 
-@action("write", input=Line, is_immediate=True)
-async def write(context: Context, input: Line) -> None:
+@action("write", input=LogInput, is_immediate=True)
+async def write(context: Context, input: LogInput) -> None:
     """Write a line to the service's log."""
     text = input.message.translate(_ESCAPED)
     if input.fields:

@@ -8,14 +8,14 @@ from durable.action import Connector, Context, Inputs, action
 from durable.values import JSON
 
 
-class Values(Inputs):
+class SetInput(Inputs):
     """What to keep."""
 
     values: dict[str, Any] = Field(description="The output, by name; the values may be expressions")
 
 
-@action("set", input=Values, is_immediate=True)
-async def set_(context: Context, input: Values) -> JSON:
+@action("set", input=SetInput, is_immediate=True)
+async def set_(context: Context, input: SetInput) -> JSON:
     """Keep values under names of their own."""
     return input.values
 

@@ -165,7 +165,7 @@ class Timer(Protocol):
         ...
 
 
-class Perform(Protocol):
+class ActionFunction(Protocol):
     """An action's function: its inputs as the model `Input`, its output as JSON or as the model `Output`."""
 
     def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | JSON]": ...
@@ -185,7 +185,7 @@ class Action:
     """
 
     name: str
-    perform: Perform
+    perform: ActionFunction
     input: type[BaseModel]
     output: type[BaseModel] | None = None
     on_crash: OnCrash = "retry"
@@ -238,11 +238,11 @@ def action(
     on_crash: OnCrash = "retry",
     target: FindTarget | None = None,
     is_immediate: bool = False,
-) -> Callable[[Perform], Action]:
+) -> Callable[[ActionFunction], Action]:
     """Make an action of an async function; the first line of its docstring is the summary."""
 
-    def made(perform: Perform) -> Action:
+    def make(perform: ActionFunction) -> Action:
         summary = (perform.__doc__ or "").strip().partition("\n")[0]
         return Action(name, perform, input, output, on_crash, summary, target, is_immediate)
 
-    return made
+    return make

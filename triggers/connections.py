@@ -38,18 +38,18 @@ _CREDENTIAL = re.compile(
 """The names under which people keep what nobody else may know."""
 
 
-class Entry(BaseModel, extra="allow"):
+class ConnectionSpec(BaseModel, extra="allow"):
     """What every connection says."""
 
     use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that it is for")
 
 
-class Entries(RootModel[dict[Identifier, Entry]]):
+class ConnectionsFileSpec(RootModel[dict[Identifier, ConnectionSpec]]):
     """The whole file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class NamedConnection:
     """One connection: what it says, and where in it which secrets stand. `literals` are credentials written out."""
 
     connector: str
@@ -67,7 +67,7 @@ class Connections:
         self._models = models
         self._secrets = secrets
         self._data: bytes | None = None
-        self._known: dict[str, Connection] = {}
+        self._known: dict[str, NamedConnection] = {}
         self._broken: frozenset[str] | None = frozenset()
         self.refresh()
 
@@ -141,7 +141,7 @@ class Connections:
         return {name: each.connector for name, each in self._known.items()}, self._broken
 
     def _take(self, data: bytes) -> None:
-        read = _Reading(Document.read(data, str(self.path)), self._models, self._secrets)
+        read = _ConnectionsReader(Document.read(data, str(self.path)), self._models, self._secrets)
         known = read.connections()
         kept = {name: each for name, each in self._known.items() if read.is_refused or name in read.broken}
         for each in known.values():
@@ -151,7 +151,7 @@ class Connections:
         self._data, self.problems, self._known = data, read.findings.problems(), kept | known
 
 
-class _Reading:
+class _ConnectionsReader:
     """One pass over the file. `is_refused`: nobody can tell what it says; `broken`: the names of what is wrong."""
 
     def __init__(self, document: Document, models: Models, secrets: Secrets) -> None:
@@ -162,14 +162,14 @@ class _Reading:
         self._models = models
         self._texts = Texts(self.findings, secrets.has, secrets.examine)
 
-    def connections(self) -> dict[str, Connection]:
+    def connections(self) -> dict[str, NamedConnection]:
         """Those that are sound."""
         if self._data is None:
             return {}
         if not isinstance(self._data, dict):
             self._refuse_whole()
             return {}
-        for each in unfit(Entries, self._data):
+        for each in unfit(ConnectionsFileSpec, self._data):
             self._add(each, ())
             self.broken.add(str(each.pointer[0]))
         found = {name: self._connection(name, entry) for name, entry in self._data.items() if isinstance(entry, dict)}
@@ -183,7 +183,7 @@ class _Reading:
             (), "the file is not a mapping", "a connection is its name, and below it 'use: http' and more"
         )
 
-    def _connection(self, name: str, entry: Mapped) -> Connection | None:
+    def _connection(self, name: str, entry: Mapped) -> NamedConnection | None:
         use, given = entry.get("use"), {key: value for key, value in entry.items() if key != "use"}
         if not isinstance(use, str) or not use:
             return None
@@ -198,8 +198,8 @@ class _Reading:
             return None
         urls = shape_of(model).urls(given) if model else ()
         rendered, slots = Template.parse(given, urls).render({})
-        literals = frozenset(part for _, value in _literals(given) for part in (value, value.split()[-1]))
-        return Connection(use, rendered, slots, literals)
+        literals = frozenset(part for _, value in _find_literals(given) for part in (value, value.split()[-1]))
+        return NamedConnection(use, rendered, slots, literals)
 
     def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._models.get(use)
@@ -212,7 +212,7 @@ class _Reading:
     def _check(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:
         if is_template(value):
             self._text(str(value), pointer, is_secret=is_secret)
-        elif _is_literal(pointer, value):
+        elif _is_credential(pointer, value):
             what, hint = f"{quoted(_field(pointer))} stands here for all to read", "write '{{ secrets.NAME }}'"
             self.findings.add(pointer, what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
 
@@ -236,14 +236,14 @@ class _Reading:
         return sum(problem.severity == "error" for problem in self.findings.problems())
 
 
-def _literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
+def _find_literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
     """The credentials that are written out."""
     for pointer, value in leaves(given):
-        if _is_literal(pointer, value) and not is_template(value):
+        if _is_credential(pointer, value) and not is_template(value):
             yield pointer, str(value)
 
 
-def _is_literal(pointer: Pointer, value: JSON) -> bool:
+def _is_credential(pointer: Pointer, value: JSON) -> bool:
     is_said = isinstance(value, str | int | float) and not isinstance(value, bool) and bool(str(value).strip())
     return is_said and _CREDENTIAL.fullmatch(_field(pointer)) is not None
 

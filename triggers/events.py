@@ -13,7 +13,7 @@ from durable.journal import Event
 from durable.language.pipeline import TriggerSpec
 from durable.runner.start import Start
 from durable.values import JSON
-from triggers.starting import Filtered, ensure_wanted, start_of
+from triggers.filtering import EventFiltered, check_when, make_start
 
 log = logging.getLogger("waypost.events")
 
@@ -54,11 +54,11 @@ class Subscription:
             return None
         arrival = _arrival(event)
         try:
-            ensure_wanted(self.when, arrival)
-        except Filtered as filtered:
+            check_when(self.when, arrival)
+        except EventFiltered as filtered:
             log.info("%s/%s: %s", self.definition.spec.id, self.trigger, filtered)
             return None
-        return start_of(self.definition, self.trigger, self.inputs, arrival)
+        return make_start(self.definition, self.trigger, self.inputs, arrival)
 
 
 def _arrival(event: Event) -> dict[str, JSON]:

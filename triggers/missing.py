@@ -1,7 +1,7 @@
 """What somebody named and nobody has; apart from what reads runs, as a command over the API needs no more of it."""
 
 
-class RunMissing(LookupError):
+class RunNotFound(LookupError):
     """There is no such run."""
 
     def __init__(self, run: str) -> None:

@@ -28,7 +28,7 @@ from durable.journal import Reads, Run, RunUnreadable, Scan, StoredDelivery
 from durable.scope import described
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
-from triggers.missing import RunMissing
+from triggers.missing import RunNotFound
 from triggers.waits.proofs import disarm
 from triggers.waits.question import Question, questions
 from triggers.waits.wait import load_inputs
@@ -52,17 +52,17 @@ def _say_nothing(run: Run) -> None:
 
 
 async def find(reads: Reads, run: str) -> Run:
-    """A run's row; raises `RunMissing`."""
+    """A run's row; raises `RunNotFound`."""
     found = await reads.run(run)
     if found is None:
-        raise RunMissing(run)
+        raise RunNotFound(run)
     return found
 
 
 async def encode_run(
     reads: Reads, run: str, *, may_answer: bool = True, explain_wait: ExplainWait = _say_nothing
 ) -> bytes:
-    """A run as one JSON document; raises `RunMissing`. Without `may_answer` it has no links to its waits. What it
+    """A run as one JSON document; raises `RunNotFound`. Without `may_answer` it has no links to its waits. What it
     waits for that its history does not tell is its reason if it has no other."""
     found = await find(reads, run)
     if found.finished_at is None:
@@ -76,7 +76,7 @@ async def encode_history(
     reads: Reads, run: str, after: int = 0, limit: int = 1_000, *, may_answer: bool = True
 ) -> tuple[bytes, int | None]:
     """A page of a run's history after entry `after`, as a JSON array of `limit` entries, or fewer where they are large,
-    and the entry after which to go on; raises `RunMissing`. Without `may_answer` it has no links to
+    and the entry after which to go on; raises `RunNotFound`. Without `may_answer` it has no links to
     the run's waits."""
     found = await find(reads, run)
     return await reads.scan(

@@ -21,10 +21,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
 from connectors import BUILT_IN
-from connectors.client import HttpClient
-from connectors.egress import Egress
-from connectors.pool import TOTAL_LIMIT
-from connectors.proxy import Proxy
+from connectors.wire.client import HttpClient
+from connectors.wire.egress import Egress
+from connectors.wire.pool import TOTAL_LIMIT
+from connectors.wire.proxy import Proxy
 from durable import metrics
 from durable.action import Connector
 from durable.clock import new_id, now
@@ -42,17 +42,17 @@ from triggers.api import Api, refused
 from triggers.body import Bounds
 from triggers.entrance import Entrance
 from triggers.folder import Folder
+from triggers.instance import ADDRESS_FILE
 from triggers.keys import Guesses, Keys, ensure_guarded
 from triggers.limits import Limiter, Limiters
 from triggers.offered import actions, connections
 from triggers.operations import Operations
-from triggers.place import ADDRESS_FILE
 from triggers.reload import Reload
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
 from triggers.server import allow_connections, listen, server_for
 from triggers.settings import Settings, api_key
-from triggers.stopping import stop_signal
+from triggers.signals import watch_stop_signals
 from triggers.waits.waits import Waits
 from triggers.webhooks.webhook import ANSWERED, PREFIX, Webhooks
 
@@ -113,13 +113,13 @@ async def compose(
     offered = actions(connectors)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:
-        journal = await Journal.open(data, node=node, on_fatal=_end)
+        journal = await Journal.open(data, node=node, on_fatal=_exit_process)
         stack.push_async_callback(journal.close)
         metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
         client = HttpClient(
             egress=Egress.parse(",".join(settings.egress_allow)),
             connections=max(TOTAL_LIMIT, settings.max_attempts_in_flight),
-            proxy=_proxy(settings, secrets),
+            proxy=_make_proxy(settings, secrets),
         )
         stack.push_async_callback(client.close)
         url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
@@ -176,7 +176,7 @@ async def compose(
         yield Service(
             settings=settings,
             url=url,
-            local_url=_reached(address),
+            local_url=_make_local_url(address),
             data=data,
             key_file=key_file,
             folder=folder,
@@ -206,19 +206,19 @@ async def serve(
     Raises OSError if the address is taken, the journal's errors if the data folder cannot be used, and `SettingsError`
     if other machines could reach an API that nobody guards.
     """
-    stopping = stop_signal()
+    stopping = watch_stop_signals()
     with listen(settings.host, settings.port) as listener:
         async with compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service:
             ensure_guarded(settings, service.keys)
             allow_connections(settings.max_connections)
-            _spare_the_collector()
-            async with at_work(service, listener) as serving:
+            _freeze_garbage()
+            async with run_service(service, listener) as serving:
                 announce(service)
                 await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping: no more requests are taken")
 
 
-def _proxy(settings: Settings, secrets: Secrets) -> Proxy | None:
+def _make_proxy(settings: Settings, secrets: Secrets) -> Proxy | None:
     """The proxy for the way out, with its credentials as of each use."""
     if settings.egress_proxy is None:
         return None
@@ -231,7 +231,7 @@ def _optional_secret(secrets: Secrets, name: str) -> str | None:
     return secrets.get(name) if secrets.has(name) else None
 
 
-def _spare_the_collector() -> None:
+def _freeze_garbage() -> None:
     """What was loaded stays, so the garbage collector need not look at it again; runs make little that is circular."""
     gc.collect()
     gc.freeze()
@@ -239,7 +239,7 @@ def _spare_the_collector() -> None:
 
 
 @asynccontextmanager
-async def at_work(
+async def run_service(
     service: Service, listener: socket.socket, *, fires_schedules: bool = True
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Answer on the listener, recover what a killed process left behind, and sweep; in the end, drain."""
@@ -248,7 +248,7 @@ async def at_work(
     recovering = asyncio.create_task(_recover(service))
     reloading = asyncio.create_task(service.reload.watch())
     watching = [asyncio.create_task(work) for work in (service.journal.watch(), service.journal.examine())]
-    scheduler = _sweeping(service.recovery)
+    scheduler = _start_sweeping(service.recovery)
     alarm = Alarm(service.schedules)
     if fires_schedules:
         alarm.start(scheduler)
@@ -280,7 +280,7 @@ async def _recover(service: Service) -> None:
         log.exception("recovery failed; runs that it did not reach stay where they are until the next start")
 
 
-def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
+def _start_sweeping(recovery: Recovery) -> AsyncIOScheduler:
     async def sweep() -> None:
         with contextlib.suppress(asyncio.CancelledError):  # which says that the service stops, and is no job's failure
             await recovery.sweep()
@@ -291,7 +291,7 @@ def _sweeping(recovery: Recovery) -> AsyncIOScheduler:
     return scheduler
 
 
-def _end(error: BaseException) -> None:
+def _exit_process(error: BaseException) -> None:
     """The journal cannot tell what is durable any more: end the process, and let recovery find out."""
     log.critical("the journal failed: %s; the process ends, and the next start recovers what the journal has", error)
     logs.flush()
@@ -299,10 +299,10 @@ def _end(error: BaseException) -> None:
 
 
 def _local_url(listener: socket.socket) -> str:
-    return _reached(listener.getsockname()[:2])
+    return _make_local_url(listener.getsockname()[:2])
 
 
-def _reached(address: tuple[str, int]) -> str:
+def _make_local_url(address: tuple[str, int]) -> str:
     """Where this machine reaches a service that listens there."""
     host, port = address
     return f"http://{_bracketed({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host))}:{port}"

@@ -30,8 +30,8 @@ from durable.language.pipeline import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_links import is_link, is_of_service
 from durable.wording import explain_error
+from triggers.instance import KEY_FILE, SETTINGS_FILE
 from triggers.limits import Rate
-from triggers.place import KEY_FILE, SETTINGS_FILE
 
 PREFIX = "WAYPOST_"
 

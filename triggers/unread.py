@@ -11,7 +11,7 @@ from pathlib import Path
 
 from durable.language.connections import FILE as CONNECTIONS_FILE
 from durable.language.problem import Problem
-from triggers.place import SETTINGS_FILE
+from triggers.instance import SETTINGS_FILE
 
 PIPELINES = "pipelines"
 SUFFIXES = (".yaml", ".yml")

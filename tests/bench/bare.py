@@ -24,8 +24,8 @@ import msgspec
 import uvicorn
 import uvloop
 
-from connectors.client import HttpClient
-from connectors.egress import Egress
+from connectors.wire.client import HttpClient
+from connectors.wire.egress import Egress
 from durable.action import Context
 from tests.bench.minimal import MinimalClient
 from tests.bench.sink import Reports

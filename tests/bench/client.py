@@ -18,9 +18,9 @@ import httpx
 import uvloop
 
 from connectors import http
-from connectors.client import HttpClient
-from connectors.egress import Egress
-from connectors.transport import Transport
+from connectors.wire.client import HttpClient
+from connectors.wire.egress import Egress
+from connectors.wire.transport import Transport
 from durable.action import Context
 from durable.values import JSON
 
@@ -87,7 +87,7 @@ async def compare(url: str, calls: int) -> None:
         async def action() -> None:
             given = http.post.input.model_validate({"url": url, "json": PAYLOAD})
             reply = await http.post.perform(Context("r", "s", 1, "r:s", log, {HttpClient: client}), given)
-            assert isinstance(reply, http.Reply)
+            assert isinstance(reply, http.HttpOutput)
             reply.model_dump(mode="json")
 
         ways: dict[str, Call] = {

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from connectors.client import HttpClient
-from connectors.egress import Egress
-from connectors.transport import Transport
+from connectors.wire.client import HttpClient
+from connectors.wire.egress import Egress
+from connectors.wire.transport import Transport
 from durable.action import Context
 
 LOCAL = Egress.parse("127.0.0.0/8")

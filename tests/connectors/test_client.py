@@ -10,10 +10,10 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from connectors.client import RESPONSE_LIMIT, HttpClient
-from connectors.egress import Address
-from connectors.pool import Limits
-from connectors.transport import Transport
+from connectors.wire.client import RESPONSE_LIMIT, HttpClient
+from connectors.wire.egress import Address
+from connectors.wire.pool import PoolLimits
+from connectors.wire.transport import Transport
 from durable import __version__
 from durable.action import ActionError, AttemptEnded, Context
 from durable.runner.timeout import SuspendableTimeout
@@ -175,7 +175,7 @@ async def test_waiting_for_a_free_connection_has_no_bound_and_stops_the_clock_of
             await released.wait()
             await visit.say(OK)
 
-    narrow = Transport(LOCAL, limits=Limits(per_origin=1))
+    narrow = Transport(LOCAL, limits=PoolLimits(per_origin=1))
     async with serve(behave) as server, HttpClient(transport=narrow, connect_timeout=0.05) as client:
         first = asyncio.create_task(client.send(replace(context), "POST", server.url))
         await server.asked.wait()

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.http import CONNECTOR, HttpConnection
-from connectors.join import join
+from connectors.wire.join import join_url
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, answering, serve
 
@@ -42,7 +42,7 @@ async def perform(context: Context, base_url: str, name: str = "get", given: Any
     ],
 )
 def test_a_url_is_joined_below_the_base(base: str, url: str, joined: str) -> None:
-    assert join(base, url) == joined
+    assert join_url(base, url) == joined
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_url_is_joined_below_the_base(base: str, url: str, joined: str) -> Non
 )
 def test_a_url_that_leads_elsewhere_is_refused_and_certainly_not_sent(url: str) -> None:
     with pytest.raises(ActionError) as caught:
-        join(BASE, url)
+        join_url(BASE, url)
     error = caught.value
     assert (error.error_class, error.code, error.ending) == ("invalid", "invalid_request", "not_sent")
 

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from connectors.egress import Address, Egress, EgressRefused, system_resolver
-from connectors.transport import Transport
+from connectors.wire.egress import Address, Egress, EgressRefused, resolve_by_system
+from connectors.wire.transport import Transport
 from tests.connectors.servers import OK, answering, serve
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ async def test_an_address_that_is_not_public_is_refused_in_every_spelling(host: 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_a_public_address_is_permitted(address: str) -> None:
-    Egress().permit("example.com", [ip_address(address)])
+    Egress().ensure_allowed("example.com", [ip_address(address)])
 
 
 @pytest.mark.parametrize("host", ["0177.0.0.1", "１２７.0.0.1", "①②⑦.0.0.1", "256.1.1.1", "[::1", "[::1%]"])
@@ -85,12 +85,12 @@ def test_a_host_that_is_none_makes_no_request(host: str) -> None:
 @pytest.mark.parametrize("host", ["a..b", "." + "a" * 64, "a" * 300])
 async def test_a_host_that_cannot_be_resolved_is_a_failed_connection(host: str) -> None:
     with pytest.raises(OSError, match="is not a host name"):
-        await system_resolver(host, 80)
+        await resolve_by_system(host, 80)
 
 
 def test_one_address_that_is_not_public_refuses_the_name() -> None:
     with pytest.raises(EgressRefused, match=r"mixed\.example is 10\.0\.0\.1, which is private"):
-        Egress().permit("mixed.example", [ip_address("1.1.1.1"), ip_address("10.0.0.1")])
+        Egress().ensure_allowed("mixed.example", [ip_address("1.1.1.1"), ip_address("10.0.0.1")])
 
 
 async def test_a_name_that_changes_its_address_is_connected_to_the_one_that_was_checked() -> None:
@@ -132,13 +132,13 @@ async def test_a_name_that_changes_its_address_is_connected_to_the_one_that_was_
     ],
 )
 def test_what_the_allow_list_names_is_permitted(allow: str, host: str, address: str) -> None:
-    Egress.parse(allow).permit(host, [ip_address(address)])
+    Egress.parse(allow).ensure_allowed(host, [ip_address(address)])
 
 
 @pytest.mark.parametrize("host", ["internal", "evil.crm.internal", "crm.internal.evil.example"])
 def test_what_the_allow_list_does_not_name_is_refused(host: str) -> None:
     with pytest.raises(EgressRefused):
-        Egress.parse("crm.internal").permit(host, [ip_address("10.0.0.1")])
+        Egress.parse("crm.internal").ensure_allowed(host, [ip_address("10.0.0.1")])
 
 
 @pytest.mark.parametrize("text", ["", " ", ","])

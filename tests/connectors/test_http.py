@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.failure import LONGEST_WAIT
-from connectors.http import CONNECTOR, LEVEL_LIMIT, Reply
+from connectors.http import CONNECTOR, LEVEL_LIMIT, HttpOutput
+from connectors.wire.errors import LONGEST_WAIT
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, Server, answer, answering, serve
 
@@ -19,10 +19,10 @@ ACTIONS = {action.name: action for action in CONNECTOR.actions}
 JSON_TYPE = "Content-Type: application/json"
 
 
-async def perform(context: Context, name: str, **given: Any) -> Reply:
+async def perform(context: Context, name: str, **given: Any) -> HttpOutput:
     action = ACTIONS[name]
     reply = await action.perform(context, action.input.model_validate(given))
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, HttpOutput)
     return reply
 
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from connectors.client import HttpClient
-from connectors.lenient import HEAD_LIMIT, LenientReader
+from connectors.wire.client import HttpClient
+from connectors.wire.lenient import HEAD_LIMIT, LenientReader
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, Behaviour, Visit, serve
 

@@ -2,20 +2,20 @@
 
 import pytest
 
-from connectors.log import Line, write
+from connectors.log import LogInput, write
 from durable.action import AttemptEnded, Context
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_line_has_its_level_its_text_and_its_fields(context: Context, caplog: pytest.LogCaptureFixture) -> None:
-    line = Line(message="Order 7 für 100 % paid", level="warning", fields={"id": 7, "tags": ["a"]})
+    line = LogInput(message="Order 7 für 100 % paid", level="warning", fields={"id": 7, "tags": ["a"]})
     await write.perform(context, line)
     assert caplog.record_tuples == [("waypost.run", 30, 'Order 7 für 100 % paid {"id":7,"tags":["a"]}')]
 
 
 async def test_a_message_cannot_pass_for_another_line(context: Context, caplog: pytest.LogCaptureFixture) -> None:
-    line = Line(message="a\r\nERROR forged\x1b[2J", level="error", fields={"k": "\x85\u2028"})
+    line = LogInput(message="a\r\nERROR forged\x1b[2J", level="error", fields={"k": "\x85\u2028"})
     await write.perform(context, line)
     message = caplog.messages[0]
     assert message.startswith("a\\x0d\\x0aERROR forged\\x1b[2J")
@@ -25,5 +25,5 @@ async def test_a_message_cannot_pass_for_another_line(context: Context, caplog: 
 async def test_an_attempt_that_is_over_writes_nothing(context: Context, caplog: pytest.LogCaptureFixture) -> None:
     context.close()
     with pytest.raises(AttemptEnded):
-        await write.perform(context, Line(message="late", level="error"))
+        await write.perform(context, LogInput(message="late", level="error"))
     assert not caplog.messages

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from connectors.permits import Permits
+from connectors.wire.permits import Permits
 
 pytestmark = pytest.mark.anyio
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.client import HttpClient
-from connectors.egress import Address, Egress
-from connectors.proxy import Proxy
-from connectors.transport import Transport
+from connectors.wire.client import HttpClient
+from connectors.wire.egress import Address, Egress
+from connectors.wire.proxy import Proxy
+from connectors.wire.transport import Transport
 from durable.action import ActionError, Context
 from tests.connectors.conftest import LOCAL
 from tests.connectors.servers import OK, Server, Visit, answer, answering, serve

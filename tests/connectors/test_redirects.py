@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.http import CONNECTOR, HttpConnection, Reply
+from connectors.http import CONNECTOR, HttpConnection, HttpOutput
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, Behaviour, Visit, answer, answering, serve
 
@@ -17,10 +17,10 @@ CHANGES = ["post", "put", "patch", "delete"]
 STATUSES = [301, 302, 303, 307, 308]
 
 
-async def perform(context: Context, name: str, **given: Any) -> Reply:
+async def perform(context: Context, name: str, **given: Any) -> HttpOutput:
     action = ACTIONS[name]
     reply = await action.perform(context, action.input.model_validate(given))
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, HttpOutput)
     return reply
 
 

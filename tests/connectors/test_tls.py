@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connectors.egress import Address
-from connectors.transport import Transport
+from connectors.wire.egress import Address
+from connectors.wire.transport import Transport
 from tests.connectors.conftest import LOCAL
 from tests.connectors.servers import OK, Visit, answering, serve
 

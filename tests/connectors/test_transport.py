@@ -9,11 +9,11 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from connectors.connection import BUFFER_LIMIT, Connection
-from connectors.egress import Address, Egress
-from connectors.lenient import HEAD_LIMIT
-from connectors.pool import Limits
-from connectors.transport import BEFORE_SENDING, Transport
+from connectors.wire.connection import BUFFER_LIMIT, Connection
+from connectors.wire.egress import Address, Egress
+from connectors.wire.lenient import HEAD_LIMIT
+from connectors.wire.pool import PoolLimits
+from connectors.wire.transport import BEFORE_SENDING, Transport
 from tests.connectors.conftest import LOCAL
 from tests.connectors.servers import OK, Behaviour, Server, Visit, answer, answering, serve
 
@@ -373,7 +373,7 @@ async def test_a_close_that_the_loop_has_not_seen_yet_is_seen(transport: Transpo
 
 
 async def test_an_idle_connection_is_closed_after_a_while() -> None:
-    async with serve(answering(OK)) as server, Transport(LOCAL, limits=Limits(idle=0.02)) as transport:
+    async with serve(answering(OK)) as server, Transport(LOCAL, limits=PoolLimits(idle=0.02)) as transport:
         await call(transport, server)
         await server.gone.wait()
 
@@ -391,7 +391,7 @@ async def test_connections_to_an_origin_are_bounded_and_the_others_wait() -> Non
             busy -= 1
             await visit.say(OK)
 
-    async with serve(behave) as server, Transport(LOCAL, limits=Limits(per_origin=3)) as transport:
+    async with serve(behave) as server, Transport(LOCAL, limits=PoolLimits(per_origin=3)) as transport:
         answers = await asyncio.gather(*(call(transport, server) for _ in range(30)))
         assert answers == [(200, b"ok")] * 30
         assert server.connections == 3
@@ -403,7 +403,7 @@ async def test_connections_in_total_are_bounded_and_idle_ones_give_way() -> None
         serve(answering(OK)) as one,
         serve(answering(OK)) as two,
         serve(answering(OK)) as three,
-        Transport(LOCAL, limits=Limits(total=2)) as transport,
+        Transport(LOCAL, limits=PoolLimits(total=2)) as transport,
     ):
         for server in (one, two, three):
             await call(transport, server)
@@ -417,7 +417,7 @@ async def test_who_waits_too_long_for_a_connection_has_sent_nothing() -> None:
         await visit.request()
         await visit.request()
 
-    async with serve(behave) as server, Transport(LOCAL, limits=Limits(per_origin=1)) as transport:
+    async with serve(behave) as server, Transport(LOCAL, limits=PoolLimits(per_origin=1)) as transport:
         first = asyncio.create_task(call(transport, server, read=60.0))
         await server.asked.wait()
         with pytest.raises(httpx.PoolTimeout):
@@ -434,7 +434,7 @@ async def test_cancelling_closes_the_connection_and_frees_its_place() -> None:
             await visit.say(OK)
         await visit.request()
 
-    async with serve(behave) as server, Transport(LOCAL, limits=Limits(per_origin=1)) as transport:
+    async with serve(behave) as server, Transport(LOCAL, limits=PoolLimits(per_origin=1)) as transport:
         task = asyncio.create_task(call(transport, server))
         await server.asked.wait()
         task.cancel()
@@ -444,7 +444,7 @@ async def test_cancelling_closes_the_connection_and_frees_its_place() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
-    async with serve(answering(OK)) as server, Transport(LOCAL, limits=Limits(per_origin=1, total=1)) as transport:
+    async with serve(answering(OK)) as server, Transport(LOCAL, limits=PoolLimits(per_origin=1, total=1)) as transport:
         for _ in range(3):
             tasks = [asyncio.create_task(call(transport, server)) for _ in range(5)]
             await asyncio.sleep(0)
@@ -539,7 +539,7 @@ async def test_an_exchange_that_is_cancelled_as_its_answer_comes_leaves_the_conn
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(answering(OK)) as server:
-        returned = transport._pool.returned
+        returned = transport._pool.release
         tasks: list[asyncio.Task[tuple[int, bytes]]] = []
 
         def at_once(connection: Connection) -> None:
@@ -548,7 +548,7 @@ async def test_an_exchange_that_is_cancelled_as_its_answer_comes_leaves_the_conn
             tasks.append(asyncio.create_task(call(transport, server)))
             tasks[0].cancel()
 
-        monkeypatch.setattr(transport._pool, "returned", at_once)
+        monkeypatch.setattr(transport._pool, "release", at_once)
         tasks.append(asyncio.create_task(call(transport, server)))
         await asyncio.wait({tasks[0]})
         assert await tasks[1] == (200, b"ok")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from connectors.client import HttpClient
-from connectors.url import MalformedURL, parse_url
+from connectors.wire.client import HttpClient
+from connectors.wire.url import MalformedURL, parse_url
 from durable.action import ActionError, Context
 from tests.docs.mistakes import loaded
 

@@ -8,8 +8,9 @@ from typing import get_args
 import httpx
 from pydantic import BaseModel
 
-from connectors import BUILT_IN, failure
-from connectors.answer import Answer
+from connectors import BUILT_IN
+from connectors.wire import errors
+from connectors.wire.response import Response
 from durable import history
 from durable.action import Action, Connector, ErrorClass
 from durable.definition import RUN_TIMEOUT
@@ -272,7 +273,11 @@ def _error_classes() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _http_statuses(error_class: str) -> str:
-    found = [each for each in range(400, 600) if failure.error_class(Answer(each, httpx.Headers(), b"")) == error_class]
+    found = [
+        each
+        for each in range(400, 600)
+        if errors.classify_response(Response(each, httpx.Headers(), b"")) == error_class
+    ]
     spans = [[each for _, each in group] for _, group in groupby(enumerate(found), lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{span[0]}–{span[-1]}" if span[1:] else str(span[0]) for span in spans)
 

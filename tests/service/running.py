@@ -19,7 +19,7 @@ from connectors import BUILT_IN
 from durable import clock
 from durable.action import Connector
 from triggers.server import Server, listen
-from triggers.service import Service, at_work, compose
+from triggers.service import Service, compose, run_service
 from triggers.settings import Settings
 
 ENVIRONMENT = {"WAYPOST_EGRESS_ALLOW": "127.0.0.0/8", "WAYPOST_SECRET_HOOK": "hook-secret-1"}
@@ -79,7 +79,7 @@ async def running(
             connectors=(*BUILT_IN, *connectors),
             now=now,
         ) as service,
-        at_work(service, listener),
+        run_service(service, listener),
     ):
         key = (tmp_path / "data" / "api.key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}"}

@@ -13,7 +13,7 @@ from durable.journal.sqlite import FILE_NAME
 from tests.service.gates import begin, until_status
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.commands.checks import examined
-from triggers.place import Place
+from triggers.instance import Instance
 
 pytestmark = pytest.mark.anyio
 
@@ -233,7 +233,9 @@ async def test_a_damaged_row_does_not_hide_the_others_of_its_list(tmp_path: Path
 @pytest.mark.parametrize("harm", FOUND_BY_READERS)
 async def test_doctor_names_a_run_that_cannot_be_read(tmp_path: Path, harm: str) -> None:
     run = await _harmed(tmp_path, harm)
-    findings = {each.check: each for each in await examined(Place(tmp_path / "config", tmp_path / "data", ENVIRONMENT))}
+    findings = {
+        each.check: each for each in await examined(Instance(tmp_path / "config", tmp_path / "data", ENVIRONMENT))
+    }
     assert findings["runs"].state == "wrong"
     assert run in findings["runs"].found
     assert findings["journal"].state == "ok"

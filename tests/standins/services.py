@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from connectors.answer import Answer
-from connectors.client import HttpClient
-from connectors.failure import error_class, retry_after
+from connectors.wire.client import HttpClient
+from connectors.wire.errors import classify_response, read_retry_after
+from connectors.wire.response import Response
 from durable.action import ActionError, Connector, Context, Inputs, Secret, action
 from durable.values import JSON
 
@@ -97,13 +97,13 @@ async def _posted(context: Context, place: str, input: BaseModel) -> JSON:
     return answer.json()
 
 
-def _refusal(answer: Answer) -> ActionError:
+def _refusal(answer: Response) -> ActionError:
     """The service's own word for it."""
     body = answer.json() if answer.is_json else None
     error: Any = body.get("error") if isinstance(body, dict) else None
     return ActionError(
         error["message"] if error else f"it answered {answer.status}",
-        error_class=error_class(answer),
+        error_class=classify_response(answer),
         code=error["code"] if error else str(answer.status),
-        retry_after=retry_after(answer),
+        retry_after=read_retry_after(answer),
     )

@@ -5,7 +5,7 @@ from urllib.parse import quote_from_bytes
 
 import webencodings  # type: ignore[import-untyped]
 
-from connectors.answer import Answer
+from connectors.wire.response import Response
 from durable.charsets import UnknownCharset, find_charset
 from durable.values import JSON
 from triggers.body import Unreadable, parse
@@ -75,7 +75,7 @@ def ways(label: str, text: str) -> dict[str, Callable[[], JSON]]:
         "a form": form,
         "XML": xml,
         "JSON": lambda: parse(_encode(label, f'"{text}"'), f"application/json; charset={label}"),
-        "an answer": lambda: Answer(200, header, encoded).text(),
+        "an answer": lambda: Response(200, header, encoded).text(),
     }
 
 

@@ -5,7 +5,7 @@ import codecs
 import pytest
 import webencodings  # type: ignore[import-untyped]
 
-from connectors.answer import Answer
+from connectors.wire.response import Response
 from durable.charsets import Undecodable, UnknownCharset, decode_text, find_charset
 from durable.media_type import MediaType, parse_media_type
 from durable.values import JSON, NotJSON
@@ -54,8 +54,8 @@ def test_a_byte_order_mark_is_no_part_of_a_body_and_wins_over_what_is_declared(c
     assert parse("name=%C3%A9&b=é".encode(charset), f"{FORM}{declared}") == {"name": "é", "b": "é"}
     assert parse('{"a": 1}'.encode(charset), None) == {"a": 1}
     assert parse_json('{"a": 1}'.encode(charset), None) == {"a": 1}
-    assert Answer(200, {"content-type": f"application/json{declared}"}, '{"a": 1}'.encode(charset)).json() == {"a": 1}
-    assert Answer(200, {"content-type": f"text/html{declared}"}, "é".encode(charset)).text() == "é"
+    assert Response(200, {"content-type": f"application/json{declared}"}, '{"a": 1}'.encode(charset)).json() == {"a": 1}
+    assert Response(200, {"content-type": f"text/html{declared}"}, "é".encode(charset)).text() == "é"
 
 
 @pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
@@ -137,8 +137,8 @@ def test_a_trigger_can_name_the_charset_of_what_declares_none() -> None:
 
 
 def test_an_answer_of_a_service_is_decoded_as_it_declares() -> None:
-    def answer(content_type: str, body: bytes) -> Answer:
-        return Answer(200, {"content-type": content_type}, body)
+    def answer(content_type: str, body: bytes) -> Response:
+        return Response(200, {"content-type": content_type}, body)
 
     assert answer("application/json; charset=ISO-8859-1", b'"\xe9"').json() == "é"
     assert answer("text/plain; charset='gbk'", "中文".encode("gbk")).text() == "中文"

@@ -14,7 +14,7 @@ from durable.runner import Overloaded
 from durable.values import JSON
 from durable.wording import explain_error
 from triggers.body import Unreadable
-from triggers.missing import RunMissing
+from triggers.missing import RunNotFound
 
 log = logging.getLogger("waypost.api")
 
@@ -79,7 +79,7 @@ def problem_of(error: Exception) -> Problem:
             return error
         case Unreadable():
             return Problem(error.status, str(error), {"Connection": "close"} if error.status in (408, 413) else None)
-        case RunMissing():
+        case RunNotFound():
             return Problem(404, f"{error}; GET /api/runs lists them")
         case Overloaded():
             return Problem(503, str(error), {"Retry-After": str(error.retry_after)})

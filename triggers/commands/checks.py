@@ -35,8 +35,8 @@ from triggers.commands.output import counted, print_plainly
 from triggers.commands.problems import of_shell
 from triggers.connections import Connections
 from triggers.folder import Folder
+from triggers.instance import KEY_FILE, Instance
 from triggers.offered import connections
-from triggers.place import KEY_FILE, Place
 from triggers.reading import OverApi, service
 from triggers.server import listen
 from triggers.settings import Settings, SettingsError
@@ -80,7 +80,7 @@ class Finding:
         return {"check": self.check, "state": self.state, "found": self.found, "cure": self.cure}
 
 
-async def examined(place: Place) -> list[Finding]:
+async def examined(place: Instance) -> list[Finding]:
     """Every check's finding."""
     findings = [_python(), _sqlite()]
     settings = _settings(place, findings)
@@ -146,7 +146,7 @@ def _nearest(path: Path) -> Path:
 # -- what an operator wrote -------------------------------------------------------------------------------------
 
 
-def _settings(place: Place, findings: list[Finding]) -> Settings | None:
+def _settings(place: Instance, findings: list[Finding]) -> Settings | None:
     try:
         settings = Settings.load(place.config, place.environment, {})
     except SettingsError as error:
@@ -183,7 +183,7 @@ class Asked(Secrets):
         return found
 
 
-def _written(place: Place) -> Iterator[Finding]:
+def _written(place: Instance) -> Iterator[Finding]:
     """Pipelines and connections, and the secrets that they name."""
     secrets = Asked(place.environment)
     if (place.config / "pipelines").is_dir():
@@ -308,7 +308,7 @@ def _flushes(median: float) -> Finding:
     return Finding("fsync", "ok", found)
 
 
-def _key(place: Place) -> Finding:
+def _key(place: Instance) -> Finding:
     path = place.data / KEY_FILE
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -399,7 +399,7 @@ def _port(settings: Settings, running: OverApi | None) -> Finding:
     return Finding("port", "ok", f"{where} is free")
 
 
-async def _service(place: Place, running: OverApi | None) -> Finding:
+async def _service(place: Instance, running: OverApi | None) -> Finding:
     if running is None:
         return Finding("service", "ok", f"none works on {place.data}")
     found = f"process {running.pid} at {running.url}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from triggers.commands.options import CONFIG, DATA
-from triggers.place import ADDRESS_FILE, KEY_FILE
+from triggers.instance import ADDRESS_FILE, KEY_FILE
 
 SECONDS = 0.5
 """How long a shell may wait for the service."""

@@ -11,7 +11,7 @@ import typer
 from triggers.commands.failure import nobody_works
 from triggers.commands.given import header_value, json_value
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
-from triggers.place import Place
+from triggers.instance import Instance
 
 Document: TypeAlias = dict[str, Any]
 
@@ -32,7 +32,7 @@ def deliveries(
     wanted = _outcome(outcome) if outcome is not None else None
 
     async def ask() -> list[Document]:
-        async with reading(Place(config, data, os.environ)) as source:
+        async with reading(Instance(config, data, os.environ)) as source:
             return await source.deliveries(trigger=webhook, outcome=wanted, limit=limit)
 
     found = asyncio.run(ask())
@@ -69,7 +69,7 @@ def emit(
         event["data"] = json_value(value, "--value")
 
     async def ask() -> Document:
-        async with service(Place(config, data, os.environ)) as running:
+        async with service(Instance(config, data, os.environ)) as running:
             if running is None:
                 raise nobody_works(data)
             return await running.emit(event, key)

@@ -53,11 +53,11 @@ def _of_the_service(error: Exception) -> CommandFailed | None:
     """What went wrong between the command and a running service."""
     import httpx
 
-    from triggers.missing import RunMissing
+    from triggers.missing import RunNotFound
     from triggers.reading import Refused
 
     match error:
-        case RunMissing():
+        case RunNotFound():
             return CommandFailed(f"{error}; `waypost runs` lists them")
         case Refused():
             return CommandFailed(str(error))

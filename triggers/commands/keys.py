@@ -12,7 +12,7 @@ import typer
 
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
-from triggers.place import Place
+from triggers.instance import Instance
 
 if TYPE_CHECKING:
     from triggers.keys import Keys
@@ -46,7 +46,7 @@ def create(
     wanted = one_of(SCOPES, scope, "--scope") or "start"
 
     async def ask() -> dict[str, Any]:
-        async with _store(Place(config, data, os.environ)) as store:
+        async with _store(Instance(config, data, os.environ)) as store:
             return await store.create_key(name, wanted)
 
     made = asyncio.run(ask())
@@ -63,7 +63,7 @@ def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     from triggers.commands.output import console, moment, print_json, print_table
 
     async def ask() -> list[dict[str, Any]]:
-        async with _store(Place(config, data, os.environ)) as store:
+        async with _store(Instance(config, data, os.environ)) as store:
             return await store.keys()
 
     found = asyncio.run(ask())
@@ -85,7 +85,7 @@ def revoke(
     from triggers.commands.output import print_json
 
     async def ask() -> dict[str, Any]:
-        async with _store(Place(config, data, os.environ)) as store:
+        async with _store(Instance(config, data, os.environ)) as store:
             return await store.revoke_key(key)
 
     revoked = asyncio.run(ask())
@@ -120,7 +120,7 @@ class OfJournal:
 
 
 @asynccontextmanager
-async def _store(place: Place) -> AsyncIterator[KeyStore]:
+async def _store(place: Instance) -> AsyncIterator[KeyStore]:
     """The running service, or else the journal, which is held meanwhile as a service holds it."""
     from triggers.reading import service
 

@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from triggers import logs
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.commands.files import no_pipelines
-from triggers.place import Place
+from triggers.instance import Instance
 from triggers.reading import OverApi, service
 from triggers.server import listen
-from triggers.service import at_work, compose
+from triggers.service import compose, run_service
 from triggers.settings import Settings
 
 
 @asynccontextmanager
-async def own_service(place: Place) -> AsyncIterator[OverApi]:
+async def own_service(place: Instance) -> AsyncIterator[OverApi]:
     """A service on a free port of this machine; it drains in the end. Runs that began elsewhere are left alone: they
     belong to a service with its own environment."""
     if not (place.config / "pipelines").is_dir():
@@ -30,7 +30,7 @@ async def own_service(place: Place) -> AsyncIterator[OverApi]:
                 compose(
                     settings, place.config, place.data, place.environment, address=address, takes_over=False
                 ) as composed,
-                at_work(composed, listener, fires_schedules=False),
+                run_service(composed, listener, fires_schedules=False),
                 service(place) as running,
             ):
                 if running is None:

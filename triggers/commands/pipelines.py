@@ -11,7 +11,7 @@ import typer
 
 from triggers.commands.failure import FAILED
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
-from triggers.place import Place
+from triggers.instance import Instance
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: every one of the config folder.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Write it to this file.")]
@@ -47,7 +47,7 @@ def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) ->
     from triggers.commands.problems import of_shell, print_problems
 
     found = checkup(None, config, os.environ)
-    url, served = asyncio.run(_served(Place(config, data, os.environ)))
+    url, served = asyncio.run(_served(Instance(config, data, os.environ)))
     made = planned([file.described() for file in found.pipelines], served or [])
     if as_json:
         told = [str(of_shell(each)) for each in found.connections.problems] if found.connections else []
@@ -68,7 +68,7 @@ def pipelines(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     from triggers.commands.output import console, print_json
     from triggers.commands.roster import print_pipelines
 
-    _, served = asyncio.run(_served(Place(config, data, os.environ)))
+    _, served = asyncio.run(_served(Instance(config, data, os.environ)))
     found = _unserved(config) if served is None else served
     print_json(found) if as_json else print_pipelines(console(), found)
 
@@ -114,7 +114,7 @@ def _unserved(config: Path) -> list[dict[str, Any]]:
     return described(folder_of(config, os.environ))
 
 
-async def _served(place: Place) -> tuple[str | None, list[dict[str, Any]] | None]:
+async def _served(place: Instance) -> tuple[str | None, list[dict[str, Any]] | None]:
     """Where the running service listens and what it serves; None without one."""
     from triggers.reading import service
 

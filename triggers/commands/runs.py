@@ -17,7 +17,7 @@ from triggers.commands.failure import FAILED, CommandFailed, nobody_works
 from triggers.commands.given import as_texts, json_object, named_values, wants_text
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
 from triggers.commands.service import in_loop
-from triggers.place import Place
+from triggers.instance import Instance
 
 if TYPE_CHECKING:
     from triggers.commands.following import Followed
@@ -50,7 +50,7 @@ def run(
     values = _inputs(inputs, given or ())
     from triggers.commands.output import print_json
 
-    place = Place(config, data, os.environ)
+    place = Instance(config, data, os.environ)
     if detach:
         started = asyncio.run(_detached(place, pipeline, values, given or ()))
         print_json(started) if as_json else typer.echo(started["id"])
@@ -77,7 +77,7 @@ def runs(
     wanted = _status(status) if status is not None else None
 
     async def ask() -> list[Document]:
-        async with reading(Place(config, data, os.environ)) as source:
+        async with reading(Instance(config, data, os.environ)) as source:
             return await source.runs(pipeline=pipeline, status=wanted, limit=limit)
 
     found = asyncio.run(ask())
@@ -99,7 +99,7 @@ def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson
     from triggers.reading import reading
 
     async def ask() -> tuple[Document, list[Document], str | None]:
-        async with reading(Place(config, data, os.environ)) as source:
+        async with reading(Instance(config, data, os.environ)) as source:
             return await source.tell(run), await source.history(run), source.url
 
     told, entries, here = asyncio.run(ask())
@@ -119,18 +119,18 @@ def history(
     from triggers.reading import reading
 
     if export:
-        typer.echo(asyncio.run(_exported(Place(config, data, os.environ), run)))
+        typer.echo(asyncio.run(_exported(Instance(config, data, os.environ), run)))
         return
 
     async def ask() -> list[Document]:
-        async with reading(Place(config, data, os.environ)) as source:
+        async with reading(Instance(config, data, os.environ)) as source:
             return await source.history(run)
 
     entries = asyncio.run(ask())
     print_json(entries) if as_json else print_history(console(), entries)
 
 
-async def _exported(place: Place, run: str) -> str:
+async def _exported(place: Instance, run: str) -> str:
     from triggers.reading import reading
 
     async with reading(place) as source:
@@ -149,7 +149,7 @@ def cancel(
     from triggers.reading import service
 
     async def ask() -> Document:
-        async with service(Place(config, data, os.environ)) as running:
+        async with service(Instance(config, data, os.environ)) as running:
             if running is None:
                 raise nobody_works(data)
             return await running.cancel(run, reason)
@@ -167,7 +167,7 @@ def _inputs(whole: str | None, pairs: Sequence[str]) -> Document:
     return inputs | named_values(pairs, "--input")
 
 
-async def _detached(place: Place, pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
+async def _detached(place: Instance, pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
     from triggers.reading import service
 
     async with service(place) as running:
@@ -177,16 +177,16 @@ async def _detached(place: Place, pipeline: str, inputs: Document, pairs: Sequen
 
 
 async def _followed(
-    place: Place, pipeline: str, inputs: Document, pairs: Sequence[str], *, is_quiet: bool
+    place: Instance, pipeline: str, inputs: Document, pairs: Sequence[str], *, is_quiet: bool
 ) -> "Followed":
     from rich.console import Console
 
     from triggers.commands.following import follow, view
     from triggers.commands.output import console
     from triggers.reading import service
-    from triggers.stopping import stop_signal
+    from triggers.signals import watch_stop_signals
 
-    stopping = stop_signal()
+    stopping = watch_stop_signals()
     async with contextlib.AsyncExitStack() as stack:
         found = await stack.enter_async_context(service(place))
         running = found if found else await stack.enter_async_context(_own_service(place))
@@ -198,7 +198,7 @@ async def _followed(
         return followed
 
 
-def _own_service(place: Place) -> "contextlib.AbstractAsyncContextManager[OverApi]":
+def _own_service(place: Instance) -> "contextlib.AbstractAsyncContextManager[OverApi]":
     from triggers.commands.own_service import own_service
 
     return own_service(place)

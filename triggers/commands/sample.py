@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from durable.expressions import Expression
 from durable.values import JSON
-from triggers.starting import Filtered, ensure_wanted, start_of
+from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.webhooks.hook import Hook
 
 Key: TypeAlias = tuple[str, ...]
@@ -111,10 +111,10 @@ def _starts(hook: Hook, sample: SampleDelivery, id: str) -> bool:
         "body": sample.body,
     }
     try:
-        ensure_wanted(hook.when, arrival)
-    except Filtered:
+        check_when(hook.when, arrival)
+    except EventFiltered:
         return False
-    return start_of(hook.definition, hook.trigger, hook.inputs, arrival).error is None
+    return make_start(hook.definition, hook.trigger, hook.inputs, arrival).error is None
 
 
 def sample_value(schema: JSON, name: str) -> JSON:

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
-from triggers.place import Place
+from triggers.instance import Instance
 
 
 def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
@@ -15,11 +15,11 @@ def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     from triggers.commands.output import console, print_json
     from triggers.commands.times import print_schedules
 
-    found = asyncio.run(_found(Place(config, data, os.environ)))
+    found = asyncio.run(_found(Instance(config, data, os.environ)))
     print_json(found) if as_json else print_schedules(console(), found)
 
 
-async def _found(place: Place) -> list[dict[str, Any]]:
+async def _found(place: Instance) -> list[dict[str, Any]]:
     """Those of the running service, or those of the config folder with what the journal knows of them."""
     from triggers.reading import service
 

@@ -12,7 +12,7 @@ import typer
 
 from triggers.commands.failure import FAILED, NOT_READY, WRONG_USE, CommandFailed
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
-from triggers.place import Place
+from triggers.instance import Instance
 
 Answer = TypeVar("Answer")
 
@@ -85,7 +85,7 @@ def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) 
     from triggers.commands.checks import examined, print_findings
     from triggers.commands.output import console, print_json
 
-    findings = asyncio.run(examined(Place(config, data, os.environ)))
+    findings = asyncio.run(examined(Instance(config, data, os.environ)))
     if as_json:
         print_json([finding.described() for finding in findings])
     else:

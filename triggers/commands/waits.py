@@ -15,7 +15,7 @@ from triggers.commands.completion import run_ids
 from triggers.commands.failure import CommandFailed, nobody_works
 from triggers.commands.given import as_texts, json_value, named_values, wants_text
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
-from triggers.place import Place
+from triggers.instance import Instance
 
 if TYPE_CHECKING:
     from triggers.reading import Mistake, OverApi
@@ -41,7 +41,7 @@ def waits(
     from triggers.reading import reading
 
     async def ask() -> tuple[list[Document], str | None]:
-        async with reading(Place(config, data, os.environ)) as source:
+        async with reading(Instance(config, data, os.environ)) as source:
             return await source.waits(run), source.url
 
     found, here = asyncio.run(ask())
@@ -144,7 +144,7 @@ def _say(
     from triggers.reading import service
 
     async def ask() -> Document:
-        async with service(Place(config, data, os.environ)) as running:
+        async with service(Instance(config, data, os.environ)) as running:
             if running is None:
                 raise nobody_works(data)
             return await say(running)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeAlias
 
-from triggers.place import Place
+from triggers.instance import Instance
 from triggers.reading.service import service
 
 Document: TypeAlias = dict[str, Any]
@@ -25,7 +25,7 @@ class Reading(Protocol):
 
 
 @asynccontextmanager
-async def reading(place: Place) -> AsyncIterator[Reading]:
+async def reading(place: Instance) -> AsyncIterator[Reading]:
     """Whoever can tell about the runs of a data folder; raises the journal's errors if nobody can."""
     async with service(place) as running:
         if running:

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from durable.values import JSON
-from triggers.missing import RunMissing
-from triggers.place import ADDRESS_FILE, Place
+from triggers.instance import ADDRESS_FILE, Instance
+from triggers.missing import RunNotFound
 
 Document: TypeAlias = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 class OverApi:
-    """Asks the running service; raises `Refused`, `RunMissing` and `httpx.TransportError`."""
+    """Asks the running service; raises `Refused`, `RunNotFound` and `httpx.TransportError`."""
 
     def __init__(self, client: httpx.AsyncClient, url: str, pid: int) -> None:
         self._client = client
@@ -60,7 +60,7 @@ class OverApi:
     async def exported(self, run: str) -> str:
         answer = await self._client.get(f"/api/runs/{quote(run, safe='')}/export")
         if answer.status_code == 404:
-            raise RunMissing(run)
+            raise RunNotFound(run)
         self._read(answer)
         return answer.text
 
@@ -79,7 +79,7 @@ class OverApi:
             return await self._ask("GET", "/api/waits", params=_given(asked))
         except Refused as refused:
             if refused.status == 404 and asked.get("run"):
-                raise RunMissing(str(asked["run"])) from None
+                raise RunNotFound(str(asked["run"])) from None
             raise
 
     async def deliveries(self, **filters: str | int | None) -> list[Document]:
@@ -135,7 +135,7 @@ class OverApi:
             return await self._ask(method, f"/api/runs/{quote(run, safe='')}{what}", **more)
         except Refused as refused:
             if refused.status == 404:
-                raise RunMissing(run) from None
+                raise RunNotFound(run) from None
             raise
 
     async def _say(self, run: str, what: str, said: Mapping[str, JSON]) -> Document:
@@ -172,7 +172,7 @@ def _given(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
 
 
 @contextlib.asynccontextmanager
-async def service(place: Place) -> AsyncIterator[OverApi | None]:
+async def service(place: Instance) -> AsyncIterator[OverApi | None]:
     """The service that works on a data folder, None if none answers."""
     try:
         noted = json.loads((place.data / ADDRESS_FILE).read_text())

@@ -13,10 +13,10 @@ from durable.clock import new_id
 from durable.journal import DedupeKey, Event, FireOutcome, Journal, JournalError, ScheduleProgress
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
+from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.schedules.due import Begin, Keep, Moment, Wait, begin, next_due, next_step, restart
 from triggers.schedules.schedule import Planned
 from triggers.schedules.timing import iso
-from triggers.starting import Filtered, ensure_wanted, start_of
 
 log = logging.getLogger("waypost.schedule")
 
@@ -213,15 +213,15 @@ class Schedules:
         planned, at, key = kept.planned, self._now(), iso(step.fire)
         arrival: JSON = {"id": key, "type": TYPE, "time": step.fire, "source": planned.name, "subject": None}
         try:
-            ensure_wanted(planned.when, arrival)
-        except Filtered as filtered:
+            check_when(planned.when, arrival)
+        except EventFiltered as filtered:
             await self._keep(kept, replace(step.row, outcome="filtered", reason=str(filtered)))
             metrics.count_fires(planned.name, "filtered")
             return
         # The event arrives now: a run that is caught up has all of its time before it.
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
         claim = DedupeKey(planned.name, key, at + CLAIMED_FOR)
-        start = start_of(planned.definition, planned.trigger, planned.inputs, arrival)
+        start = make_start(planned.definition, planned.trigger, planned.inputs, arrival)
         admitted = await self._runner.admit(event, [start], claims=[claim], schedule=step.row)
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
         kept.row, kept.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True

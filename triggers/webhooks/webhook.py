@@ -27,8 +27,8 @@ from durable.scope import described
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, receive_body
+from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.limits import Limiters, network_of
-from triggers.starting import Filtered, ensure_wanted, start_of
 from triggers.urlencoded import collect
 from triggers.webhooks import answers, cors
 from triggers.webhooks.answers import Answer
@@ -247,7 +247,7 @@ class Webhooks:
                 self._record(arrived, "filtered", "handshake")
                 return answers.greeted(verified.answer)
             arrival = _arrival(arrived, verified)
-            ensure_wanted(hook.when, arrival)
+            check_when(hook.when, arrival)
             return await self._admit(arrived, verified, arrival)
         except Rejected as rejected:
             self._record(arrived, "rejected", self._explain_rejection(hook, rejected))
@@ -259,7 +259,7 @@ class Webhooks:
             reason = arrived.received.explain(str(unreadable))
             self._record(arrived, "rejected", reason)
             return answers.error(unreadable.status, reason)
-        except Filtered as filtered:
+        except EventFiltered as filtered:
             reason = arrived.received.explain(str(filtered))
             self._record(arrived, "filtered", reason)
             return answers.filtered(reason, hook.reply)
@@ -311,7 +311,7 @@ class Webhooks:
             time=arrived.at,
             data=arrived.received.kept,
         )
-        start = start_of(hook.definition, hook.trigger, hook.inputs, arrival)
+        start = make_start(hook.definition, hook.trigger, hook.inputs, arrival)
         if start.error:
             reason = arrived.received.explain(start.error.message or "")
             start = replace(start, error=msgspec.structs.replace(start.error, message=reason))

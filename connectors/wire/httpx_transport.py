@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from connectors.request import Header, Request
-from connectors.transport import BEFORE_SENDING
+from connectors.wire.request import Header, Request
+from connectors.wire.transport import BEFORE_SENDING
 
 
-class BorrowedExchange:
+class HttpxResponseStream:
     """An answer as that transport gives it."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -24,18 +24,18 @@ class BorrowedExchange:
         await self._response.aclose()
 
 
-class BorrowedTransport:
+class HttpxTransport:
     """Sends through a transport of httpx's."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
 
-    async def exchange(self, request: Request) -> BorrowedExchange:
+    async def exchange(self, request: Request) -> HttpxResponseStream:
         extensions = {"timeout": request.timeouts._asdict(), BEFORE_SENDING: request.before_sending}
         asked = httpx.Request(
             request.method, request.url, headers=request.headers, content=request.content, extensions=extensions
         )
-        return BorrowedExchange(await self._transport.handle_async_request(asked))
+        return HttpxResponseStream(await self._transport.handle_async_request(asked))
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -17,7 +17,7 @@ ADDRESS_FILE = "service.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Instance:
     """Where a service is at home: its folders and its environment."""
 
     config: Path

@@ -6,9 +6,9 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from connectors.answer import Answer
-from connectors.egress import EgressRefused
-from connectors.proxy import ProxyRefused
+from connectors.wire.egress import EgressRefused
+from connectors.wire.proxy import ProxyRefused
+from connectors.wire.response import Response
 from durable.action import ActionError, ErrorClass
 from durable.language.problem import printable
 
@@ -29,7 +29,7 @@ LONGEST_WAIT = 86_400.0
 """Seconds; a service that asks for a longer pause is asked again after a day."""
 
 
-def of_transport(error: httpx.TransportError, where: str) -> ActionError:
+def explain_transport_error(error: httpx.TransportError, where: str) -> ActionError:
     """What a transport's error means: only a connection that was never made is certainly not sent."""
     match error:
         case EgressRefused():
@@ -49,7 +49,7 @@ def of_transport(error: httpx.TransportError, where: str) -> ActionError:
             return ActionError(f"{where}: {error}", error_class="network", code="answer_lost", ending="unknown")
 
 
-def of_redirected(error: ActionError, where: str) -> ActionError:
+def explain_redirected(error: ActionError, where: str) -> ActionError:
     """What a request failed with that follows a redirect of another; its address stands in no file."""
     return ActionError(
         f"{error.message} ({where} redirects there)",
@@ -61,17 +61,17 @@ def of_redirected(error: ActionError, where: str) -> ActionError:
     )
 
 
-def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
+def explain_refusal(answer: Response, where: str, reason: str = "") -> ActionError:
     """An answer that is a refusal: its status is the code, and its body, of which the history keeps the beginning, the
     details. `reason` is why a redirect was not followed, or why the rest of the answer is not known."""
     location = describe_location(answer)
     leads = f" and leads to {location}" if location else ""
     return ActionError(
         f"{where} answered {answer.status}{leads}{reason and f': {reason}'}",
-        error_class=error_class(answer),
+        error_class=classify_response(answer),
         code=str(answer.status),
         ending="unknown" if answer.status in GATEWAY else "answered",
-        retry_after=retry_after(answer),
+        retry_after=read_retry_after(answer),
         details={
             "status": answer.status,
             "body": answer.text(),
@@ -80,7 +80,7 @@ def of_answer(answer: Answer, where: str, reason: str = "") -> ActionError:
     )
 
 
-def describe_location(answer: Answer) -> str | None:
+def describe_location(answer: Response) -> str | None:
     """What a redirect's Location says, without user, query and fragment, which may hold what is secret."""
     location = answer.headers.get("location", "").strip()
     if not 300 <= answer.status < 400 or not location:
@@ -91,7 +91,7 @@ def describe_location(answer: Answer) -> str | None:
     return printable(shown) + ("…" if mark or fragment or len(shown) < len(address) else "")
 
 
-def error_class(answer: Answer) -> ErrorClass:
+def classify_response(answer: Response) -> ErrorClass:
     """The class of a refusal. Some services say 403 where they mean 429, and then when to come back."""
     match answer.status:
         case 429:
@@ -110,7 +110,7 @@ def error_class(answer: Answer) -> ErrorClass:
             return "client"
 
 
-def retry_after(answer: Answer) -> float | None:
+def read_retry_after(answer: Response) -> float | None:
     """Seconds that a service asks to wait: the longest of its Retry-After headers (RFC 9110, 10.2.3).
 
     A date counts from the answer's own Date, by whose clock it was made, or else from ours.
@@ -118,18 +118,18 @@ def retry_after(answer: Answer) -> float | None:
     asked = answer.headers.get("retry-after")
     if not asked:
         return None
-    found = [_seconds(each, answer.headers.get("date", "")) for each in _TIMES.findall(asked)]
+    found = [_count_seconds(each, answer.headers.get("date", "")) for each in _TIMES.findall(asked)]
     return max((min(max(each, 0.0), LONGEST_WAIT) for each in found if each is not None), default=None)
 
 
-def _seconds(time: str, date: str) -> float | None:
+def _count_seconds(time: str, date: str) -> float | None:
     if _NUMBER.fullmatch(time):
         return float(time)
-    later = _moment(time)
-    return None if later is None else (later - (_moment(date) or datetime.now(UTC))).total_seconds()
+    later = _parse_date(time)
+    return None if later is None else (later - (_parse_date(date) or datetime.now(UTC))).total_seconds()
 
 
-def _moment(date: str) -> datetime | None:
+def _parse_date(date: str) -> datetime | None:
     """A date in a form of RFC 9110, 5.6.7, or of ISO 8601; without a zone, or in the zone -0000, it is in UTC."""
     try:
         found = datetime.fromisoformat(date) if date[4:5] == "-" else parsedate_to_datetime(date)

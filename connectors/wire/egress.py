@@ -79,12 +79,12 @@ class Egress:
             try:
                 networks.append(ip_network(item, strict=False))
             except ValueError:
-                hosts.add(_host_of(item))
+                hosts.add(_parse_host(item))
         return cls(frozenset(hosts), tuple(networks))
 
-    def permit(self, host: str, addresses: Sequence[Address]) -> None:
+    def ensure_allowed(self, host: str, addresses: Sequence[Address]) -> None:
         """Raise `EgressRefused` unless every address of the host may be connected to."""
-        if canonical(host) in self.hosts:
+        if normalize_host(host) in self.hosts:
             return
         for address in addresses:
             reason = self._reason_against(address)
@@ -111,20 +111,20 @@ class Egress:
         return None
 
 
-def canonical(host: str) -> str:
+def normalize_host(host: str) -> str:
     """The one spelling of a host: lower case, without the dot that may end a domain name."""
     return host.lower().removesuffix(".")
 
 
-def literal(host: str) -> Address | None:
+def parse_address(host: str) -> Address | None:
     """The address that a host is written as, if it is one; odd spellings (`0x7f.1`) are the resolver's to read."""
     try:
-        return ip_address(canonical(host))
+        return ip_address(normalize_host(host))
     except ValueError:
         return None
 
 
-async def system_resolver(host: str, port: int) -> Sequence[Address]:
+async def resolve_by_system(host: str, port: int) -> Sequence[Address]:
     """Ask the operating system, in a thread; raises `OSError`."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -146,9 +146,9 @@ def _is_within(network: Network, address: Address) -> bool:
     return network.version == address.version and address in network
 
 
-def _host_of(item: str) -> str:
+def _parse_host(item: str) -> str:
     try:
-        host = canonical(httpx.URL(scheme="http", host=item).raw_host.decode("ascii"))
+        host = normalize_host(httpx.URL(scheme="http", host=item).raw_host.decode("ascii"))
     except httpx.InvalidURL:
         host = ""
     if not _HOST.fullmatch(host):

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from connectors.connection import Connection
-from connectors.dialer import Dialer
-from connectors.origin import Origin
-from connectors.permits import Permits
-from connectors.request import Timeouts, Waiting
+from connectors.wire.connection import Connection
+from connectors.wire.dialer import Dialer
+from connectors.wire.origin import Origin
+from connectors.wire.permits import Permits
+from connectors.wire.request import EnterWait, Timeouts
 from durable.action import TARGET_LIMIT
 
 TOTAL_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PoolLimits:
     """Connections to one origin and in total, and for how many seconds one is kept idle.
 
     Widespread servers close an idle connection after 5 s (uvicorn, Node). To be the first spares an exchange from
@@ -37,7 +37,7 @@ class Limits:
 
 
 @dataclass(eq=False, slots=True)
-class _Lane:
+class _OriginConnections:
     """One origin's connections; `users` hold a permit or wait for one."""
 
     origin: Origin
@@ -49,25 +49,25 @@ class _Lane:
 class Pool:
     """Lends connections, each to one exchange at a time; an `Owner` of theirs."""
 
-    def __init__(self, dialer: Dialer, limits: Limits) -> None:
+    def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
         self._dialer = dialer
         self._limits = limits
         self._permits = Permits(limits.total)
         self._permitted = 0
-        self._lanes: dict[Origin, _Lane] = {}
-        self._lent: dict[Connection, _Lane] = {}
-        self._idle: OrderedDict[Connection, tuple[float, _Lane]] = OrderedDict()  # the longest idle first
+        self._lanes: dict[Origin, _OriginConnections] = {}
+        self._in_use: dict[Connection, _OriginConnections] = {}
+        self._idle: OrderedDict[Connection, tuple[float, _OriginConnections]] = OrderedDict()  # the longest idle first
         self._open: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def lend(self, origin: Origin, timeouts: Timeouts, waiting: Waiting) -> Connection:
+    async def acquire(self, origin: Origin, timeouts: Timeouts, waiting: EnterWait) -> Connection:
         """A connection on which nothing was sent yet in this exchange.
 
         Raises `httpx.PoolTimeout`, `httpx.ConnectTimeout` or `httpx.ConnectError`.
         """
         lane = self._lanes.get(origin) or self._lanes.setdefault(
-            origin, _Lane(origin, Permits(self._limits.per_origin))
+            origin, _OriginConnections(origin, Permits(self._limits.per_origin))
         )
         lane.users += 1
         try:
@@ -78,29 +78,29 @@ class Pool:
         try:
             connection = self._find_idle(lane) or await self._connect(lane, timeouts.connect)
         except BaseException:
-            self._release(lane)
+            self._release_permit(lane)
             raise
-        self._lent[connection] = lane
+        self._in_use[connection] = lane
         return connection
 
-    def returned(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Keep it for the next exchange."""
-        lane = self._lent.pop(connection)
+        lane = self._in_use.pop(connection)
         loop = asyncio.get_running_loop()
         lane.idle[connection] = None
         self._idle[connection] = (loop.time(), lane)
         if self._expiry is None:
             self._expiry = loop.call_later(self._limits.idle, self._expire)
-        self._release(lane)
+        self._release_permit(lane)
 
-    def lost(self, connection: Connection) -> None:
+    def discard(self, connection: Connection) -> None:
         self._open.discard(connection)
         if not self._open:
             self._emptied.set()
         self._forget(connection)
-        lane = self._lent.pop(connection, None)
+        lane = self._in_use.pop(connection, None)
         if lane is not None:
-            self._release(lane)
+            self._release_permit(lane)
 
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""
@@ -115,7 +115,7 @@ class Pool:
 
     # -- permits ------------------------------------------------------------------------------------------------
 
-    async def _take_permit(self, lane: _Lane, wait: float | None, waiting: Waiting) -> None:
+    async def _take_permit(self, lane: _OriginConnections, wait: float | None, waiting: EnterWait) -> None:
         if lane.permits.free and self._permits.free:  # no wait, no timer
             lane.permits.free -= 1
             self._permits.free -= 1
@@ -124,7 +124,7 @@ class Pool:
                 await self._wait_for_turn(lane, wait)
         self._permitted += 1
 
-    async def _wait_for_turn(self, lane: _Lane, wait: float | None) -> None:
+    async def _wait_for_turn(self, lane: _OriginConnections, wait: float | None) -> None:
         try:
             async with asyncio.timeout(wait):
                 await lane.permits.acquire()
@@ -136,20 +136,20 @@ class Pool:
         except TimeoutError:
             raise httpx.PoolTimeout(f"no connection to {lane.origin} became free in {wait} s") from None
 
-    def _release(self, lane: _Lane) -> None:
+    def _release_permit(self, lane: _OriginConnections) -> None:
         self._permitted -= 1
         self._permits.release()
         lane.permits.release()
         self._leave(lane)
 
-    def _leave(self, lane: _Lane) -> None:
+    def _leave(self, lane: _OriginConnections) -> None:
         lane.users -= 1
         if not lane.users and not lane.idle:
             self._lanes.pop(lane.origin)
 
     # -- connections --------------------------------------------------------------------------------------------
 
-    def _find_idle(self, lane: _Lane) -> Connection | None:
+    def _find_idle(self, lane: _OriginConnections) -> Connection | None:
         """The connection that was used last, so that those too many grow old."""
         while lane.idle:
             connection, _ = lane.idle.popitem()
@@ -159,7 +159,7 @@ class Pool:
             connection.abort()
         return None
 
-    async def _connect(self, lane: _Lane, timeout: float | None) -> Connection:
+    async def _connect(self, lane: _OriginConnections, timeout: float | None) -> Connection:
         """A new connection. Whatever fails here, nothing was sent."""
         if self._permitted + len(self._idle) > self._limits.total:
             self._retire(next(iter(self._idle)))

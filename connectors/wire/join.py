@@ -5,9 +5,9 @@ from urllib.parse import unquote
 
 import httpx
 
-from connectors.client import invalid
-from connectors.origin import Origin
-from connectors.url import MalformedURL, find_problem, parse_url
+from connectors.wire.client import invalid
+from connectors.wire.origin import Origin
+from connectors.wire.url import MalformedURL, find_problem, parse_url
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
 _ENCODINGS = 3
@@ -21,7 +21,7 @@ def is_absolute(url: str) -> bool:
     return _ABSOLUTE.match(url) is not None
 
 
-def join(base_url: str, url: str) -> str:
+def join_url(base_url: str, url: str) -> str:
     """The URL below the base; raises `ActionError` for one that leads elsewhere."""
     if problem := find_problem(url):
         raise invalid(problem)

@@ -5,16 +5,16 @@ import os
 import signal
 
 
-def stop_signal() -> asyncio.Event:
+def watch_stop_signals() -> asyncio.Event:
     """Set by the first signal; the second ends the process where it stands, which the journal survives."""
     stopping = asyncio.Event()
 
-    def received() -> None:
+    def on_signal() -> None:
         if stopping.is_set():
             os._exit(1)
         stopping.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, received)
+        loop.add_signal_handler(number, on_signal)
     return stopping

@@ -16,11 +16,11 @@ from typing import cast
 
 import httpx
 
-from connectors.egress import Address, Egress, canonical, literal
-from connectors.lenient import HEAD_LIMIT, read_status
-from connectors.origin import Origin
-from connectors.request import Header
-from connectors.url import parse_url
+from connectors.wire.egress import Address, Egress, normalize_host, parse_address
+from connectors.wire.lenient import HEAD_LIMIT, read_status
+from connectors.wire.origin import Origin
+from connectors.wire.request import Header
+from connectors.wire.url import parse_url
 
 
 class ProxyRefused(httpx.ConnectError):
@@ -52,8 +52,8 @@ class Proxy:
 
     def serves(self, origin: Origin) -> bool:
         """Whether requests to an origin go through it."""
-        host = canonical(origin.host)
-        address = read_address(host)
+        host = normalize_host(origin.host)
+        address = parse_any_address(host)
         if address is not None:
             return not (address.is_loopback or self.direct.names_network_of(address))
         labels = host.split(".")
@@ -67,7 +67,7 @@ class Proxy:
             return []
         return [(b"proxy-authorization", b"Basic " + base64.b64encode(credentials.encode()))]
 
-    def ask_for_tunnel(self, origin: Origin) -> bytes:
+    def encode_connect(self, origin: Origin) -> bytes:
         """The request for a tunnel."""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         target = f"{host}:{origin.port}".encode("ascii")
@@ -76,9 +76,9 @@ class Proxy:
         return b"\r\n".join((*lines, b"", b""))
 
 
-def read_address(host: str) -> Address | None:
+def parse_any_address(host: str) -> Address | None:
     """The address that a host is written as, in any spelling that a proxy's resolver may take for one (`0x7f.1`)."""
-    if address := literal(host):
+    if address := parse_address(host):
         return address
     try:
         return IPv4Address(socket.inet_aton(host))

@@ -10,7 +10,7 @@ import httpx
 from durable.language.problem import quoted
 
 Header: TypeAlias = tuple[bytes, bytes]
-Waiting: TypeAlias = Callable[[str], AbstractContextManager[object]]
+EnterWait: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # decided here, and by nobody else
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -40,7 +40,7 @@ class Request(NamedTuple):
     content: bytes
     timeouts: Timeouts
     before_sending: Callable[[], None]
-    waiting: Waiting = nullcontext
+    waiting: EnterWait = nullcontext
 
     def encode(self, *, is_absolute: bool = False, more: Sequence[Header] = ()) -> bytes:
         """The message; raises `httpx.LocalProtocolError` for what would not stay one request.
@@ -65,11 +65,11 @@ class Request(NamedTuple):
         if all(names) and _TOKEN.fullmatch(b"".join(names)) and _VALUE.fullmatch(b"".join(values)):
             return
         for name, value in self.headers:
-            if problem := header_problem(name.decode(errors="replace"), value.decode(errors="replace")):
+            if problem := find_header_problem(name.decode(errors="replace"), value.decode(errors="replace")):
                 raise httpx.LocalProtocolError(problem)
 
 
-def header_problem(name: str, value: str = "") -> str | None:
+def find_header_problem(name: str, value: str = "") -> str | None:
     """What is wrong with a header that HTTP forbids, and what to do about it; the value, which may be secret, is not
     repeated."""
     if not _TOKEN.fullmatch(name.encode(errors="replace")) or not name.isascii():

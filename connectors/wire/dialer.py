@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import certifi
 
-from connectors.connection import Connection, Owner
-from connectors.egress import Address, Egress, Resolve, canonical, literal
-from connectors.origin import Origin
-from connectors.proxy import Proxy, Tunnel, read_address
+from connectors.wire.connection import Connection, ConnectionOwner
+from connectors.wire.egress import Address, Egress, Resolve, normalize_host, parse_address
+from connectors.wire.origin import Origin
+from connectors.wire.proxy import Proxy, Tunnel, parse_any_address
 
 Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 
@@ -26,29 +26,31 @@ class Dialer:
         self._proxy = proxy
         self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
 
-    async def connect(self, origin: Origin, owner: Owner, timeout: float | None) -> Connection:
+    async def connect(self, origin: Origin, owner: ConnectionOwner, timeout: float | None) -> Connection:
         """A new connection, on which nothing was sent to the origin; raises `OSError` or `httpx.ConnectError`."""
         if self._proxy and self._proxy.serves(origin):
             return await self._connect_by_proxy(self._proxy, origin, owner, timeout)
-        addresses = await self._find(origin.host, origin.port)
-        self._egress.permit(origin.host, addresses)
+        addresses = await self._find_addresses(origin.host, origin.port)
+        self._egress.ensure_allowed(origin.host, addresses)
         tls = self._tls if origin.scheme == "https" else None
         return await self._dial(lambda: Connection(owner), addresses, origin.port, timeout, tls, origin.host)
 
-    async def _connect_by_proxy(self, proxy: Proxy, origin: Origin, owner: Owner, timeout: float | None) -> Connection:
+    async def _connect_by_proxy(
+        self, proxy: Proxy, origin: Origin, owner: ConnectionOwner, timeout: float | None
+    ) -> Connection:
         """A host's name is the proxy's to resolve, and to refuse; what is written as an address is judged here."""
-        if written := read_address(canonical(origin.host)):
-            self._egress.permit(origin.host, [written])
-        addresses = await self._find(proxy.host, proxy.port)
+        if written := parse_any_address(normalize_host(origin.host)):
+            self._egress.ensure_allowed(origin.host, [written])
+        addresses = await self._find_addresses(proxy.host, proxy.port)
         if origin.scheme == "http":
             return await self._dial(lambda: Connection(owner), addresses, proxy.port, timeout)
-        request = proxy.ask_for_tunnel(origin)
+        request = proxy.encode_connect(origin)
         tunnel = await self._dial(lambda: Tunnel(request), addresses, proxy.port, timeout)
         try:
             transport = await tunnel.opened
             connection = Connection(owner)
             encrypted = await asyncio.get_running_loop().start_tls(
-                transport, connection, self._tls, server_hostname=canonical(origin.host)
+                transport, connection, self._tls, server_hostname=normalize_host(origin.host)
             )
         except BaseException:
             tunnel.abort()
@@ -58,9 +60,9 @@ class Dialer:
         connection.connection_made(encrypted)
         return connection
 
-    async def _find(self, host: str, port: int) -> Sequence[Address]:
-        written = literal(host)
-        return [written] if written else await self._look_up(canonical(host), port)
+    async def _find_addresses(self, host: str, port: int) -> Sequence[Address]:
+        written = parse_address(host)
+        return [written] if written else await self._look_up(normalize_host(host), port)
 
     async def _look_up(self, host: str, port: int) -> Sequence[Address]:
         """Resolve a host's name: once for all who ask at the same time, since few threads do it, and a name that is
@@ -68,10 +70,10 @@ class Dialer:
         lookup = self._lookups.get((host, port))
         if lookup is None:
             lookup = self._lookups[host, port] = asyncio.ensure_future(self._resolve(host, port))
-            lookup.add_done_callback(partial(self._looked_up, (host, port)))
+            lookup.add_done_callback(partial(self._finish_lookup, (host, port)))
         return await asyncio.shield(lookup)
 
-    def _looked_up(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
+    def _finish_lookup(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
         del self._lookups[name]
         if not lookup.cancelled():
             lookup.exception()  # the callers that still wait raise it
@@ -91,7 +93,7 @@ class Dialer:
             try:
                 async with asyncio.timeout(timeout and timeout / len(addresses)):
                     transport, protocol = await asyncio.get_running_loop().create_connection(
-                        make, str(address), port, ssl=tls, server_hostname=canonical(host) if tls else None
+                        make, str(address), port, ssl=tls, server_hostname=normalize_host(host) if tls else None
                     )
             except OSError as error:
                 failure = error

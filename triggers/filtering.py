@@ -10,25 +10,25 @@ from durable.runner.start import Start
 from durable.values import JSON
 
 
-class Filtered(Exception):
+class EventFiltered(Exception):
     """What arrived was understood and starts nothing; the message says why."""
 
 
-def ensure_wanted(when: Expression | None, arrival: JSON) -> None:
-    """Raise `Filtered` unless `when` holds; what it cannot decide starts nothing."""
+def check_when(when: Expression | None, arrival: JSON) -> None:
+    """Raise `EventFiltered` unless `when` holds; what it cannot decide starts nothing."""
     if when is None:
         return
     try:
         holds = when.holds({"trigger": arrival})
     except UndefinedName as undefined:
-        raise Filtered(f"`when` is false: {undefined}") from None
+        raise EventFiltered(f"`when` is false: {undefined}") from None
     except ExpressionError as error:
-        raise Filtered(f"`when` failed: {error}") from None
+        raise EventFiltered(f"`when` failed: {error}") from None
     if not holds:
-        raise Filtered("`when` is false")
+        raise EventFiltered("`when` is false")
 
 
-def start_of(definition: Definition, trigger: str, inputs: Template | None, arrival: JSON) -> Start:
+def make_start(definition: Definition, trigger: str, inputs: Template | None, arrival: JSON) -> Start:
     """The run to be. What is wrong with its inputs makes a failed run, which can be redone once it is mended."""
     given: JSON = {}
     try:

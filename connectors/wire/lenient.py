@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import httpx
 
-from connectors.request import Header
+from connectors.wire.request import Header
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of an answer's header, and of anything else in it that is no body."""
@@ -35,7 +35,7 @@ _SIZE_BEGINNING = re.compile(rb"[ \t]*[0-9A-Fa-f]{0,15}[ \t]*(?:;[^\n]*)?\r*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
-class MalformedAnswer(httpx.RemoteProtocolError):
+class MalformedResponse(httpx.RemoteProtocolError):
     """An answer that is not proper HTTP; `status` is what its status line says, None where that cannot be read."""
 
     def __init__(self, reason: str, status: int | None) -> None:
@@ -43,30 +43,30 @@ class MalformedAnswer(httpx.RemoteProtocolError):
         self.status = status
 
 
-def refusal(reason: str, received: bytes) -> httpx.RemoteProtocolError:
+def explain_malformed(reason: str, received: bytes) -> httpx.RemoteProtocolError:
     """That an answer cannot be read, of which this has been received before the end of its header.
 
     Without a final status line it is unknown whether the service has answered.
     """
-    head = _after_interim(received)
+    head = _skip_interim(received)
     found = _STATUS_LINE.match(head)
     status = int(found[1]) if found else None
     is_interim = status is not None and status < 200 and status != 101
     if is_interim or len(head) < len(_HTTP) or not _is_http(head):
         return httpx.RemoteProtocolError(f"the answer is not valid HTTP: {reason}")
-    return MalformedAnswer(reason, status)
+    return MalformedResponse(reason, status)
 
 
 def read_status(head: bytes) -> int | None:
     """What the status line of an answer says, interim ones (1xx) left out; None where there is none."""
-    found = _STATUS_LINE.match(_after_interim(head))
+    found = _STATUS_LINE.match(_skip_interim(head))
     return int(found[1]) if found else None
 
 
 class LenientReader:
     """Reads one answer; `begin` takes its status and headers, `deliver` each piece of its body, `end` its end.
 
-    `feed` raises `httpx.RemoteProtocolError`, which is a `MalformedAnswer` once there is a status.
+    `feed` raises `httpx.RemoteProtocolError`, which is a `MalformedResponse` once there is a status.
     """
 
     def __init__(
@@ -93,10 +93,12 @@ class LenientReader:
             pass
 
     def _refuse(self, reason: str) -> httpx.RemoteProtocolError:
-        return refusal(reason, self._buffer) if self._status is None else MalformedAnswer(reason, self._status)
+        return (
+            explain_malformed(reason, self._buffer) if self._status is None else MalformedResponse(reason, self._status)
+        )
 
     def _read_head(self) -> bool:
-        self._buffer = _after_interim(self._buffer)
+        self._buffer = _skip_interim(self._buffer)
         if not self._buffer:
             return False
         if not _is_http(self._buffer):
@@ -111,11 +113,11 @@ class LenientReader:
             raise self._refuse(OVERLONG)
         status = _STATUS_LINE.match(self._buffer)
         assert status is not None, "the first line was looked at"
-        number, headers = int(status[1]), _fields(lines[1:])
+        number, headers = int(status[1]), _parse_fields(lines[1:])
         if number == 101:
             raise self._refuse("it switches to a protocol that was not asked for")
         try:
-            is_chunked, length, headers = _framing(headers)
+            is_chunked, length, headers = _read_framing(headers)
         except ValueError as error:
             raise self._refuse(str(error)) from None
         self._status, self._done = number, found.end()
@@ -206,7 +208,7 @@ def _is_http(head: bytes) -> bool:
     return head[: len(_HTTP)].upper() == _HTTP[: len(head)]
 
 
-def _after_interim(received: bytes) -> bytes:
+def _skip_interim(received: bytes) -> bytes:
     """What follows the interim answers (1xx), and the empty lines before an answer."""
     received = received.lstrip(b"\r\n")
     while (status := _STATUS_LINE.match(received)) and status[1].startswith(b"1") and status[1] != b"101":
@@ -217,7 +219,7 @@ def _after_interim(received: bytes) -> bytes:
     return received
 
 
-def _fields(lines: Sequence[bytes]) -> list[Header]:
+def _parse_fields(lines: Sequence[bytes]) -> list[Header]:
     """The headers, unfolded (RFC 9112, 5.2), without those whose names are none; control characters become blanks."""
     found: list[Header] = []
     for line in lines:
@@ -232,13 +234,13 @@ def _fields(lines: Sequence[bytes]) -> list[Header]:
     return found
 
 
-def _framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]]:
+def _read_framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]]:
     """Whether the body is chunked, or else its length if it has one, and the headers that agree with that.
 
     RFC 9112, 6.3: chunks override a length, and equal lengths count once. Raises `ValueError`.
     """
-    codings = _members(headers, b"transfer-encoding") - {b"", b"identity"}
-    lengths = _members(headers, b"content-length")
+    codings = _list_members(headers, b"transfer-encoding") - {b"", b"identity"}
+    lengths = _list_members(headers, b"content-length")
     others = [header for header in headers if header[0] != b"content-length"]
     if codings:
         if codings != {b"chunked"}:
@@ -255,6 +257,6 @@ def _framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]]:
     return False, size, [*others, (b"content-length", b"%d" % size)]
 
 
-def _members(headers: Sequence[Header], name: bytes) -> set[bytes]:
+def _list_members(headers: Sequence[Header], name: bytes) -> set[bytes]:
     """The members of a list that one or more headers make."""
     return {part.strip(b" \t").lower() for key, value in headers if key == name for part in value.split(b",")}

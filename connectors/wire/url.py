@@ -87,14 +87,14 @@ def add_params(text: str, params: Params) -> str:
 def encode_params(params: Params) -> str:
     """Names and values as a query or a form has them; raises `TypeError` or `UnicodeError` for a value that cannot be
     one."""
-    return str(httpx.QueryParams({name: _write_scalars(value) for name, value in params.items()}))
+    return str(httpx.QueryParams({name: _format_scalars(value) for name, value in params.items()}))
 
 
-def _write_scalars(value: Scalar | Sequence[Scalar]) -> Scalar | Sequence[Scalar]:
+def _format_scalars(value: Scalar | Sequence[Scalar]) -> Scalar | Sequence[Scalar]:
     """Numbers as they stand inside a text: `1e20`, which Python writes as `1e+20`."""
     if isinstance(value, float) and math.isfinite(value):
         return msgspec.json.encode(value).decode()
-    return [cast(Scalar, _write_scalars(each)) for each in value] if isinstance(value, list | tuple) else value
+    return [cast(Scalar, _format_scalars(each)) for each in value] if isinstance(value, list | tuple) else value
 
 
 def split_url(text: str) -> tuple[str | None, str | None, str]:

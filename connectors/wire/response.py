@@ -18,7 +18,7 @@ from durable.values import JSON, NotJSON
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """An answer as it was received, its content coding undone.
 
     `headers` are by lower-case name, with the values of a repeated one joined by a comma; `repeated` has those values

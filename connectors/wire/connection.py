@@ -14,20 +14,28 @@ from typing import NoReturn, Protocol, Self, cast
 import httptools
 import httpx
 
-from connectors.lenient import HEAD_LIMIT, HEADER_COST, OVERLONG, LenientReader, MalformedAnswer, read_status, refusal
-from connectors.request import Header
+from connectors.wire.lenient import (
+    HEAD_LIMIT,
+    HEADER_COST,
+    OVERLONG,
+    LenientReader,
+    MalformedResponse,
+    explain_malformed,
+    read_status,
+)
+from connectors.wire.request import Header
 
 BUFFER_LIMIT = 256 * 1024
 """Bytes of a body that may wait for their reader before the connection stops reading."""
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Who keeps a connection between its exchanges."""
 
-    def returned(self, connection: "Connection") -> None:
+    def release(self, connection: "Connection") -> None:
         """The exchange is over and another may follow."""
 
-    def lost(self, connection: "Connection") -> None:
+    def discard(self, connection: "Connection") -> None:
         """The connection is closed."""
 
 
@@ -48,10 +56,10 @@ class Exchange(httpx.AsyncByteStream):
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
 
-    async def head(self) -> None:
+    async def wait_for_head(self) -> None:
         """Return once status and headers are there; raises `httpx.TransportError`."""
         while not self.has_head:
-            await self._arrival()
+            await self._wait_for_data()
 
     def __aiter__(self) -> Self:
         return self
@@ -60,7 +68,7 @@ class Exchange(httpx.AsyncByteStream):
         while not self._chunks:
             if self.is_complete:
                 raise StopAsyncIteration
-            await self._arrival()
+            await self._wait_for_data()
         chunk = self._chunks.popleft()
         self._buffered -= len(chunk)
         if self._buffered < BUFFER_LIMIT and not self.is_over:
@@ -91,7 +99,7 @@ class Exchange(httpx.AsyncByteStream):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _arrival(self) -> None:
+    async def _wait_for_data(self) -> None:
         if self.error is not None:
             raise self.error
         self._waiter = asyncio.get_running_loop().create_future()
@@ -110,7 +118,7 @@ class Exchange(httpx.AsyncByteStream):
 class Connection(asyncio.Protocol):
     """A connection to one origin, made once and used for one exchange after the other."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)  # RFC 9112, 7.1.1: bad white space
@@ -196,7 +204,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.fail(self._explain_loss(exchange, exc))
             exchange.wake()
-        self._owner.lost(self)
+        self._owner.discard(self)
 
     # -- what llhttp calls --------------------------------------------------------------------------------------
 
@@ -266,13 +274,13 @@ class Connection(asyncio.Protocol):
 
     def _explain_malformed(self, why: str) -> httpx.RemoteProtocolError:
         exchange = self._current()
-        return MalformedAnswer(why, exchange.status) if exchange.has_head else refusal(why, self._received)
+        return MalformedResponse(why, exchange.status) if exchange.has_head else explain_malformed(why, self._received)
 
     def _explain_loss(self, exchange: Exchange, reason: Exception | None) -> httpx.TransportError:
         """What is known of an answer that the connection did not live to bring: the status of a refusal is enough."""
         status = None if exchange.has_head else read_status(self._received)
         if status is not None and status >= 300:
-            return MalformedAnswer("it ends in its header", status)
+            return MalformedResponse("it ends in its header", status)
         if reason:
             return httpx.ReadError(f"the connection broke: {reason}")
         return httpx.RemoteProtocolError("the connection was closed before the answer was whole")
@@ -312,7 +320,7 @@ class Connection(asyncio.Protocol):
             self.resume()
             if exchange.is_complete and self._is_reusable and not self._transport.get_write_buffer_size():
                 self._exchange = None
-                self._owner.returned(self)
+                self._owner.release(self)
             else:
                 self.abort()
         if exchange.has_head or exchange.is_over:

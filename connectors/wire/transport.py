@@ -11,13 +11,13 @@ import ssl
 
 import httpx
 
-from connectors.connection import Exchange
-from connectors.dialer import Dialer
-from connectors.egress import Egress, Resolve, system_resolver
-from connectors.origin import Origin
-from connectors.pool import Limits, Pool
-from connectors.proxy import Proxy
-from connectors.request import Request, Timeouts
+from connectors.wire.connection import Exchange
+from connectors.wire.dialer import Dialer
+from connectors.wire.egress import Egress, Resolve, resolve_by_system
+from connectors.wire.origin import Origin
+from connectors.wire.pool import Pool, PoolLimits
+from connectors.wire.proxy import Proxy
+from connectors.wire.request import Request, Timeouts
 
 BEFORE_SENDING = "before_sending"
 """The extension of an httpx request that holds `Request.before_sending`."""
@@ -30,12 +30,12 @@ class Transport(httpx.AsyncBaseTransport):
         self,
         egress: Egress,
         *,
-        resolve: Resolve = system_resolver,
-        limits: Limits | None = None,
+        resolve: Resolve = resolve_by_system,
+        limits: PoolLimits | None = None,
         tls: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
     ) -> None:
-        self._pool = Pool(Dialer(egress, resolve, tls, proxy), limits or Limits())
+        self._pool = Pool(Dialer(egress, resolve, tls, proxy), limits or PoolLimits())
         self._proxy = proxy
 
     async def exchange(self, request: Request) -> Exchange:
@@ -45,15 +45,15 @@ class Transport(httpx.AsyncBaseTransport):
             message = request.encode(is_absolute=True, more=self._proxy.headers())
         else:
             message = request.encode()
-        connection = await self._pool.lend(origin, request.timeouts, request.waiting)
+        connection = await self._pool.acquire(origin, request.timeouts, request.waiting)
         try:
             request.before_sending()
         except BaseException:
-            self._pool.returned(connection)
+            self._pool.release(connection)
             raise
         exchange = connection.exchange(message, is_head=request.method == "HEAD", timeout=request.timeouts.read)
         try:
-            await exchange.head()
+            await exchange.wait_for_head()
         except BaseException:
             await exchange.aclose()  # not the connection: if the answer is whole, that is somebody else's by now
             raise

@@ -12,22 +12,22 @@ from urllib.parse import urljoin
 
 import httpx
 
-from connectors.answer import Answer
-from connectors.join import join
-from connectors.origin import Origin
-from connectors.url import MalformedURL, find_problem, parse_url, split_url
+from connectors.wire.join import join_url
+from connectors.wire.origin import Origin
+from connectors.wire.response import Response
+from connectors.wire.url import MalformedURL, find_problem, parse_url, split_url
 from durable.action import ActionError
 
-Choice: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
+RedirectPolicy: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
 
 HOP_LIMIT = 10
-READS = frozenset({"GET", "HEAD"})
+READ_METHODS = frozenset({"GET", "HEAD"})
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
 _UNCHANGED = frozenset({307, 308})
 """These keep method and body (RFC 9110, 15.4); after the others a POST would become a GET, which delivers nothing."""
 
-_HARMLESS = frozenset({"accept", "accept-language", "range", "user-agent"})
+_PORTABLE_HEADERS = frozenset({"accept", "accept-language", "range", "user-agent"})
 """The request headers that go to another origin; any other may be a credential."""
 
 
@@ -45,33 +45,35 @@ class Hop(NamedTuple):
     base_url: str | None = None
 
 
-def is_redirect(answer: Answer) -> bool:
+def is_redirect(answer: Response) -> bool:
     return answer.status in _STATUSES
 
 
-def identify(url: httpx.URL) -> tuple[Origin, bytes]:
+def identify_url(url: httpx.URL) -> tuple[Origin, bytes]:
     """What two URLs share that are the same place to a service."""
     return Origin.of(url), url.raw_path
 
 
-def follow(answer: Answer, hop: Hop, choice: Choice, visited: Collection[tuple[Origin, bytes]]) -> Hop:
-    """The request that follows a redirect; `visited` are the URLs so far, as `identify` gives them.
+def follow_redirect(
+    answer: Response, hop: Hop, choice: RedirectPolicy, visited: Collection[tuple[Origin, bytes]]
+) -> Hop:
+    """The request that follows a redirect; `visited` are the URLs so far, as `identify_url` gives them.
 
     Raises `RedirectRefused`.
     """
     if choice == "refuse":
         raise RedirectRefused("redirects are not followed; change 'url', or set 'redirects'")
-    if hop.method not in READS and answer.status not in _UNCHANGED:
+    if hop.method not in READ_METHODS and answer.status not in _UNCHANGED:
         raise RedirectRefused(f"after {answer.status} a {hop.method} would become a GET; change 'url'")
-    here, there = parse_url(hop.url), _target(answer, hop.url)
+    here, there = parse_url(hop.url), _read_location(answer, hop.url)
     if len(visited) > HOP_LIMIT:
         raise RedirectRefused(f"{HOP_LIMIT} redirects were followed, which is the limit")
-    if identify(there) in visited:
+    if identify_url(there) in visited:
         raise RedirectRefused("the redirects form a loop")
     if choice == "without_credentials":
         if here.scheme == "https" and there.scheme == "http":
             raise RedirectRefused("it leads from https to http, which is not encrypted")
-        headers = {name: value for name, value in hop.headers.items() if name.lower() in _HARMLESS}
+        headers = {name: value for name, value in hop.headers.items() if name.lower() in _PORTABLE_HEADERS}
         return Hop(hop.method, str(there), headers)
     if Origin.of(here) != Origin.of(there):
         raise RedirectRefused("it leads to another origin, and 'redirects: same_origin' does not follow it")
@@ -80,7 +82,7 @@ def follow(answer: Answer, hop: Hop, choice: Choice, visited: Collection[tuple[O
     return hop._replace(url=str(there))
 
 
-def _target(answer: Answer, url: str) -> httpx.URL:
+def _read_location(answer: Response, url: str) -> httpx.URL:
     locations = {each.strip() for each in answer.repeated.get("location", [answer.headers.get("location", "")])}
     if len(locations) > 1:
         raise RedirectRefused("it has several Locations, and so leads nowhere")
@@ -99,6 +101,6 @@ def _target(answer: Answer, url: str) -> httpx.URL:
 
 def _ensure_below(base_url: str, url: str) -> None:
     try:
-        join(base_url, url)
+        join_url(base_url, url)
     except ActionError:
         raise RedirectRefused("it leads out of the connection's base_url, and credentials go nowhere else") from None

@@ -10,17 +10,17 @@ from typing import NamedTuple, Protocol, Self
 import httpx
 from msgspec import UNSET, UnsetType
 
-from connectors import failure
-from connectors.answer import Answer, merge_headers
-from connectors.borrowed import BorrowedTransport
-from connectors.egress import Egress
-from connectors.inflate import CODINGS, TooLarge, Undecodable, codings, inflate
-from connectors.lenient import MalformedAnswer
-from connectors.pool import TOTAL_LIMIT, Limits
-from connectors.proxy import Proxy
-from connectors.request import Header, Request, Timeouts
-from connectors.transport import Transport
-from connectors.url import MalformedURL, Params, add_params, encode_params, parse_url
+from connectors.wire import errors
+from connectors.wire.egress import Egress
+from connectors.wire.httpx_transport import HttpxTransport
+from connectors.wire.inflate import CODINGS, InflateError, ResponseTooLarge, inflate, parse_codings
+from connectors.wire.lenient import MalformedResponse
+from connectors.wire.pool import TOTAL_LIMIT, PoolLimits
+from connectors.wire.proxy import Proxy
+from connectors.wire.request import Header, Request, Timeouts
+from connectors.wire.response import Response, merge_headers
+from connectors.wire.transport import Transport
+from connectors.wire.url import MalformedURL, Params, add_params, encode_params, parse_url
 from durable import __version__, values
 from durable.action import ActionError, Context
 from durable.turns import take_turn
@@ -32,9 +32,9 @@ MANY_CHUNKS = 8
 RESPONSE_LIMIT = 10 * 1024 * 1024
 """Bytes of an answer's body, as it comes and as it is decoded."""
 
-UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _OF_THE_CODED_BODY = frozenset({"content-encoding", "content-length"})
-_HEADERS: tuple[Header, ...] = (
+_DEFAULT_HEADERS: tuple[Header, ...] = (
     (b"user-agent", f"waypost/{__version__}".encode()),
     (b"accept", b"*/*"),
     (b"accept-encoding", CODINGS.encode()),
@@ -44,7 +44,7 @@ _JSON: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 _FORM: tuple[Header, ...] = ((b"content-type", b"application/x-www-form-urlencoded"),)
 
 
-class Exchange(Protocol):
+class ResponseStream(Protocol):
     """An answer as it arrives: its head, then the pieces of its body."""
 
     @property
@@ -58,10 +58,10 @@ class Exchange(Protocol):
     async def aclose(self) -> None: ...
 
 
-class _Door(Protocol):
+class _Sender(Protocol):
     """What sends a request, once."""
 
-    async def exchange(self, request: Request) -> Exchange: ...
+    async def exchange(self, request: Request) -> ResponseStream: ...
 
     async def aclose(self) -> None: ...
 
@@ -90,7 +90,9 @@ class HttpClient:
         connect_timeout: float = 10.0,
         read_timeout: float | None = None,
     ) -> None:
-        self._door = _door(transport or Transport(egress or Egress(), limits=Limits(total=connections), proxy=proxy))
+        self._sender = _choose_sender(
+            transport or Transport(egress or Egress(), limits=PoolLimits(total=connections), proxy=proxy)
+        )
         self._limit = max_response_bytes
         self._timeouts = Timeouts(connect=connect_timeout, read=read_timeout)
 
@@ -105,34 +107,36 @@ class HttpClient:
         content: bytes | None = None,
         json: "JSON | UnsetType" = UNSET,
         form: Params | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send one request and return its whole answer, whatever its status; raises `ActionError`.
 
         The body is `content`, `json` or `form`: the first that is given.
         """
-        request = self._request(context, method.upper(), url, headers or {}, params, _body(content, json, form))
+        request = self._make_request(
+            context, method.upper(), url, headers or {}, params, _encode_body(content, json, form)
+        )
         context.ensure_open()
         try:
-            exchange = await self._door.exchange(request)
+            exchange = await self._sender.exchange(request)
             try:
-                return await self._answer(exchange, context)
-            except (TooLarge, Undecodable, MalformedAnswer) as error:
+                return await self._read_response(exchange, context)
+            except (ResponseTooLarge, InflateError, MalformedResponse) as error:
                 raise _explain_unreadable(error, exchange, request) from None
             except httpx.TransportError as error:
                 if exchange.status < 300:
                     at = f"{where(request.method, request.url)} answered {exchange.status}"
-                    raise failure.of_transport(error, at) from error
+                    raise errors.explain_transport_error(error, at) from error
                 raise _explain_unreadable(error, exchange, request) from None
             finally:
                 await exchange.aclose()
-        except MalformedAnswer as error:
+        except MalformedResponse as error:
             raise _explain_malformed(error, request) from None
         except httpx.TransportError as error:
-            raise failure.of_transport(error, where(request.method, request.url)) from error
+            raise errors.explain_transport_error(error, where(request.method, request.url)) from error
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._door.aclose()
+        await self._sender.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -140,22 +144,22 @@ class HttpClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _request(
+    def _make_request(
         self, context: Context, method: str, url: str, given: Mapping[str, str], params: Params | None, body: _Body
     ) -> Request:
-        key = context.next_key() if method in UNSAFE and not names_a_key(given) else None
+        key = context.next_key() if method in UNSAFE_METHODS and not has_idempotency_key(given) else None
         try:
             target = parse_url(add_params(url, params) if params else url)
         except (MalformedURL, UnicodeError, TypeError) as error:
             raise invalid(f"{method}: the request cannot be made: {error}") from None
-        headers = _headers(target, given, key, body)
+        headers = _build_headers(target, given, key, body)
         return Request(method, target, headers, body.content, self._timeouts, context.ensure_open, context.waiting)
 
-    async def _answer(self, exchange: Exchange, context: Context) -> Answer:
-        """Read the whole body; raises `TooLarge` or `Undecodable`."""
+    async def _read_response(self, exchange: ResponseStream, context: Context) -> Response:
+        """Read the whole body; raises `ResponseTooLarge` or `InflateError`."""
         headers, repeated = merge_headers(exchange.headers)
-        encoded = codings(headers["content-encoding"]) if "content-encoding" in headers else []
-        chunks = await self._chunks(exchange)
+        encoded = parse_codings(headers["content-encoding"]) if "content-encoding" in headers else []
+        chunks = await self._read_chunks(exchange)
         if len(chunks) > MANY_CHUNKS:
             with context.waiting("its turn to read the answer"):
                 await take_turn()
@@ -163,15 +167,15 @@ class HttpClient:
         if encoded:
             body = inflate(body, encoded, self._limit)
             headers = {name: value for name, value in headers.items() if name not in _OF_THE_CODED_BODY}
-        return Answer(exchange.status, headers, body, repeated)
+        return Response(exchange.status, headers, body, repeated)
 
-    async def _chunks(self, exchange: Exchange) -> list[bytes]:
+    async def _read_chunks(self, exchange: ResponseStream) -> list[bytes]:
         chunks: list[bytes] = []
         room = self._limit
         async for chunk in exchange:
             room -= len(chunk)
             if room < 0:
-                raise TooLarge(f"it has more than {self._limit:,} bytes")
+                raise ResponseTooLarge(f"it has more than {self._limit:,} bytes")
             chunks.append(chunk)
         return chunks
 
@@ -181,17 +185,17 @@ def where(method: str, url: httpx.URL) -> str:
     return f"{method} {url.scheme}://{url.netloc.decode()}"
 
 
-def _door(transport: httpx.AsyncBaseTransport) -> _Door:
-    return transport if isinstance(transport, Transport) else BorrowedTransport(transport)
+def _choose_sender(transport: httpx.AsyncBaseTransport) -> _Sender:
+    return transport if isinstance(transport, Transport) else HttpxTransport(transport)
 
 
-def names_a_key(given: Mapping[str, str]) -> bool:
+def has_idempotency_key(given: Mapping[str, str]) -> bool:
     return any(name.lower() == "idempotency-key" for name in given)
 
 
-def _headers(url: httpx.URL, given: Mapping[str, str], key: str | None, body: _Body) -> list[Header]:
+def _build_headers(url: httpx.URL, given: Mapping[str, str], key: str | None, body: _Body) -> list[Header]:
     """What is given replaces what is added."""
-    added = [(b"Host", url.netloc), *_HEADERS, *body.headers]
+    added = [(b"Host", url.netloc), *_DEFAULT_HEADERS, *body.headers]
     if key is not None:
         added.append((b"idempotency-key", key.encode("ascii")))
     if not given:
@@ -206,7 +210,7 @@ def _headers(url: httpx.URL, given: Mapping[str, str], key: str | None, body: _B
     return [*(field for field in added if field[0].lower() not in own), *fields]
 
 
-def _body(content: bytes | None, json: "JSON | UnsetType", form: Params | None) -> _Body:
+def _encode_body(content: bytes | None, json: "JSON | UnsetType", form: Params | None) -> _Body:
     if content is not None:
         return _Body(content)
     if json is not UNSET:
@@ -227,17 +231,17 @@ def invalid(message: str) -> ActionError:
     return ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
 
 
-def _explain_unreadable(error: Exception, exchange: Exchange, request: Request) -> ActionError:
+def _explain_unreadable(error: Exception, exchange: ResponseStream, request: Request) -> ActionError:
     """The service has answered; only what it said is lost. What its status says decides whether to ask again."""
     headers, repeated = merge_headers(exchange.headers)
-    answer = Answer(exchange.status, headers, b"", repeated)
+    answer = Response(exchange.status, headers, b"", repeated)
     at = where(request.method, request.url)
     if not answer.is_success:
-        return failure.of_answer(answer, at, f"its body cannot be read: {error}")
+        return errors.explain_refusal(answer, at, f"its body cannot be read: {error}")
     match error:
-        case TooLarge():
+        case ResponseTooLarge():
             code = "response_too_large"
-        case Undecodable():
+        case InflateError():
             code = "undecodable_response"
         case _:
             code = "malformed_response"
@@ -249,11 +253,11 @@ def _explain_unreadable(error: Exception, exchange: Exchange, request: Request) 
     )
 
 
-def _explain_malformed(error: MalformedAnswer, request: Request) -> ActionError:
+def _explain_malformed(error: MalformedResponse, request: Request) -> ActionError:
     """The service has answered, so the request is not repeated, unless the status asks for that."""
     at = where(request.method, request.url)
     if error.status is not None and error.status >= 300:
-        return failure.of_answer(Answer(error.status, {}, b""), at, str(error))
+        return errors.explain_refusal(Response(error.status, {}, b""), at, str(error))
     return ActionError(
         f"{at}: {error}", error_class="invalid", code="malformed_response", details={"status": error.status}
     )

@@ -12,24 +12,24 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
-class Undecodable(ValueError):
+class InflateError(ValueError):
     """The body is not in the coding that its header says."""
 
 
-class TooLarge(ValueError):
+class ResponseTooLarge(ValueError):
     """The body would become larger than the limit."""
 
 
-def codings(header: str) -> list[str] | None:
+def parse_codings(header: str) -> list[str] | None:
     """What a Content-Encoding header names, in the order of encoding; None if one of them is not known here."""
     named = [coding for part in header.lower().split(",") if (coding := part.strip()) not in {"", "identity"}]
     return named if set(named) <= {"gzip", "x-gzip", "deflate"} else None
 
 
 def inflate(body: bytes, encoded: Sequence[str], limit: int) -> bytes:
-    """Decode a body to at most `limit` bytes; raises `Undecodable` or `TooLarge`."""
+    """Decode a body to at most `limit` bytes; raises `InflateError` or `ResponseTooLarge`."""
     if len(encoded) > _CODINGS_LIMIT:
-        raise Undecodable(f"{len(encoded)} content codings, one over the other")
+        raise InflateError(f"{len(encoded)} content codings, one over the other")
     for coding in reversed(encoded):
         body = _decode(body, coding, limit)
     return body
@@ -52,14 +52,14 @@ def _decode(body: bytes, coding: str, limit: int) -> bytes:
         try:
             part = decoder.decompress(body, room + 1)
         except zlib.error as error:
-            raise Undecodable(f"it is not {coding}, as its Content-Encoding says ({error})") from None
+            raise InflateError(f"it is not {coding}, as its Content-Encoding says ({error})") from None
         room -= len(part)
         if room < 0:
-            raise TooLarge(f"it inflates to more than {limit:,} bytes")
+            raise ResponseTooLarge(f"it inflates to more than {limit:,} bytes")
         if not decoder.eof:
-            raise Undecodable("it ends too early")
+            raise InflateError("it ends too early")
         parts.append(part)
         if len(parts) == _MEMBERS_LIMIT:
-            raise Undecodable(f"it has {_MEMBERS_LIMIT} parts or more")
+            raise InflateError(f"it has {_MEMBERS_LIMIT} parts or more")
         body = decoder.unused_data if decoder.unused_data.startswith(_GZIP_MAGIC) and window == _GZIP else b""
     return b"".join(parts)
