@@ -14,7 +14,7 @@ from durable.respond import Respond
 from durable.values import JSON
 
 
-def _key(value: object) -> object:
+def _read_key(value: object) -> object:
     """A correlation key as text. One that came to null is a mistake: it would fit everybody's."""
     if value is None:
         raise ValueError("it is null; leave it out where none is meant")
@@ -22,7 +22,7 @@ def _key(value: object) -> object:
     return str(value) if is_number else value
 
 
-Key: TypeAlias = Annotated[str | None, BeforeValidator(_key, json_schema_input_type=str | int | float)]
+CorrelationKey: TypeAlias = Annotated[str | None, BeforeValidator(_read_key, json_schema_input_type=str | int | float)]
 
 
 class Stop(Inputs):
@@ -66,7 +66,7 @@ class Emit(Inputs):
     """Send an event to pipelines that listen for it."""
 
     type: str = Field(description="The event's type")
-    subject: Key = Field(None, description="The correlation key that a waiting step matches")
+    subject: CorrelationKey = Field(None, description="The correlation key that a waiting step matches")
     data: Any = Field(None, description="The event's data")
 
 
@@ -106,7 +106,9 @@ class AwaitEvent(Inputs):
     """Wait for an event."""
 
     type: str = Field(description="The event's type")
-    match: Key = Field(None, description="The correlation key, the event's subject; default: any event of the type")
+    match: CorrelationKey = Field(
+        None, description="The correlation key, the event's subject; default: any event of the type"
+    )
     look_back: Duration | None = Field(None, description="How far back an earlier event counts")
 
 

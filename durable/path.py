@@ -14,7 +14,7 @@ AGAIN = "again"
 _NUMBER = re.compile(r"\[\d+\]")
 
 
-def inside(frame: str, id: str) -> str:
+def join_path(frame: str, id: str) -> str:
     """The path of a step in a frame, which is a block's path, perhaps with a number; of the run itself it is empty."""
     return f"{frame}.{id}" if frame else id
 
@@ -24,12 +24,12 @@ def frame_of(path: str) -> str:
     return path.rpartition(".")[0]
 
 
-def numbered(block: str, index: int | None) -> str:
+def number_frame(block: str, index: int | None) -> str:
     """The frame of a block's item or turn; without a number, that of its branches."""
     return block if index is None else f"{block}[{index}]"
 
 
-def split(frame: str) -> tuple[str, int | None]:
+def split_frame(frame: str) -> tuple[str, int | None]:
     """The path of the block whose frame it is, and the number of its item or turn."""
     if not frame.endswith("]"):
         return frame, None
@@ -42,32 +42,32 @@ def is_within(path: str, block: str) -> bool:
     return not block or (path.startswith(block) and path[len(block) : len(block) + 1] in {".", "["})
 
 
-def static(path: str) -> str:
+def strip_numbers(path: str) -> str:
     """The path without numbers: where the step stands in the definition."""
     return _NUMBER.sub("", path) if "[" in path else path
 
 
-def undo_of(path: str, turn: int) -> str:
+def make_undo_path(path: str, turn: int) -> str:
     """The path of what takes a step's effect back, in the first pass or a later one."""
     return f"{path}.{UNDO}" if turn == 1 else f"{path}.{UNDO}[{turn}]"
 
 
-def again_of(path: str, turn: int) -> str:
+def make_again_path(path: str, turn: int) -> str:
     """The path of what repeats a step under its own key to learn its output."""
     return f"{path}.{AGAIN}" if turn == 1 else f"{path}.{AGAIN}[{turn}]"
 
 
 def is_repetition(path: str) -> bool:
     """Whether the path is that of what repeats a step to learn its output."""
-    return static(path).endswith(f".{AGAIN}")
+    return strip_numbers(path).endswith(f".{AGAIN}")
 
 
-def key(run: str, path: str) -> str:
+def make_key(run: str, path: str) -> str:
     """The idempotency key of a step, the same in every attempt; what repeats a step has that step's own."""
     return f"{run}:{frame_of(path) if is_repetition(path) else path}"
 
 
 @lru_cache(maxsize=4096)
-def components(frame: str) -> dict[str, str]:
+def split_components(frame: str) -> dict[str, str]:
     """A frame's parts by their ids: of `a[1].b` they are `{"a": "a[1]", "b": "b"}`."""
     return {part.partition("[")[0]: part for part in frame.split(".")} if frame else {}

@@ -34,7 +34,7 @@ RESET = 205
 """One whose body is empty: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.6"""
 
 
-def _header_name(name: str) -> str:
+def _check_header_name(name: str) -> str:
     if not HEADER_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a header")
     if name.lower() in OUR_HEADERS:
@@ -42,7 +42,7 @@ def _header_name(name: str) -> str:
     return name
 
 
-def _header_value(value: object) -> object:
+def _check_header_value(value: object) -> object:
     """A header's value as text; no line can be added to the headers by it."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -51,9 +51,9 @@ def _header_value(value: object) -> object:
     return value
 
 
-HeaderName: TypeAlias = Annotated[str, Field(max_length=NAME_LIMIT), AfterValidator(_header_name)]
+HeaderName: TypeAlias = Annotated[str, Field(max_length=NAME_LIMIT), AfterValidator(_check_header_name)]
 HeaderValue: TypeAlias = Annotated[
-    str, Field(max_length=VALUE_LIMIT), BeforeValidator(_header_value, json_schema_input_type=str | int | float)
+    str, Field(max_length=VALUE_LIMIT), BeforeValidator(_check_header_value, json_schema_input_type=str | int | float)
 ]
 
 
@@ -85,10 +85,10 @@ class Respond(Inputs):
     @model_validator(mode="after")
     def _can_be_written(self) -> Self:
         if isinstance(self.body, str):
-            self.written()
+            self.encode_body()
         return self
 
-    def written(self) -> bytes:
+    def encode_body(self) -> bytes:
         """The body as bytes; a text in the charset that its `Content-Type` says. Raises ValueError."""
         if not isinstance(self.body, str):
             return b"" if self.body is None else msgspec.json.encode(self.body)

@@ -8,14 +8,14 @@ from functools import partial
 
 import msgspec
 
-from durable.definition import BlockNode, Definition, ForeachSpec, RepeatSpec
-from durable.history import Block, Failure, State, StepState
+from durable.definition import BlockNode, Definition, ForeachStep, RepeatStep
+from durable.history import BlockState, Failure, State, StepState
 from durable.links import link
-from durable.path import components, frame_of, inside, numbered
+from durable.path import frame_of, join_path, number_frame, split_components
 from durable.values import JSON
 
 
-class Lazy(Mapping[str, object]):
+class LazyMapping(Mapping[str, object]):
     """A mapping whose values are made when they are asked for, once."""
 
     def __init__(self, makers: Mapping[str, Callable[[], object]]) -> None:
@@ -34,14 +34,14 @@ class Lazy(Mapping[str, object]):
         return len(self._makers)
 
 
-class Place:
+class EvaluationContext:
     """A place in a run: the frame that stands around an expression, and what can be seen from there."""
 
     def __init__(self, definition: Definition, state: State, frame: str) -> None:
         self.definition = definition
         self.state = state
         self.frame = frame
-        self._components = components(frame)
+        self._components = split_components(frame)
 
     def path_of(self, id: str) -> str:
         """The path of a step as it is meant here: in the same item or turn of the blocks that stand around both."""
@@ -64,17 +64,17 @@ class Place:
             frame = frame_of(frame)
 
 
-class Steps(Mapping[str, object]):
+class StepViews(Mapping[str, object]):
     """`steps`: steps by their ids, whether they were reached or not."""
 
-    def __init__(self, place: Place, ids: Iterable[str] | None = None) -> None:
+    def __init__(self, place: EvaluationContext, ids: Iterable[str] | None = None) -> None:
         self._place = place
         self._ids = place.definition.places.keys() if ids is None else dict.fromkeys(ids)
 
     def __getitem__(self, key: str) -> object:
         if key not in self._ids:
             raise KeyError(key)
-        return _step(self._place, self._place.path_of(key))
+        return _view_step(self._place, self._place.path_of(key))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -83,27 +83,27 @@ class Steps(Mapping[str, object]):
         return len(self._ids)
 
 
-def names(
+def build_scope(
     definition: Definition, state: State, path: str = "", *, frame: str | None = None, **more: JSON
 ) -> Mapping[str, object]:
     """What an expression of the step at `path` can read, or one inside that step's own `frame`; `more` are names of its
     place (`output`, `error`)."""
-    place = Place(definition, state, frame_of(path) if frame is None else frame)
+    place = EvaluationContext(definition, state, frame_of(path) if frame is None else frame)
     known: dict[str, Callable[[], object]] = {
         "inputs": state.inputs.load,
-        "trigger": partial(_trigger, state),
-        "steps": partial(Steps, place),
-        "run": partial(_run, place),
+        "trigger": partial(_load_trigger, state),
+        "steps": partial(StepViews, place),
+        "run": partial(_view_run, place),
     }
     if place.frame:
-        known |= _of_loops(place)
-    error = _error(place, path)
+        known |= _list_loop_names(place)
+    error = _find_error(place, path)
     if error is not None:
-        known["error"] = partial(described, error)
-    return Lazy(known | {name: partial(_same, value) for name, value in more.items()})
+        known["error"] = partial(to_document, error)
+    return LazyMapping(known | {name: partial(_identity, value) for name, value in more.items()})
 
 
-def described(failure: Failure) -> dict[str, JSON]:
+def to_document(failure: Failure) -> dict[str, JSON]:
     """A failure as people and expressions read it: `class code message step attempt details`, each possibly null."""
     return {
         "class": failure.error_class,
@@ -115,7 +115,7 @@ def described(failure: Failure) -> dict[str, JSON]:
     }
 
 
-def item(state: State, path: str, index: int) -> JSON:
+def load_item(state: State, path: str, index: int) -> JSON:
     """An item of the `foreach` at that path; each is decoded when it is asked for."""
     block = state.blocks[path]
     items: list[msgspec.Raw] | None = state.memo.get(path)
@@ -129,17 +129,17 @@ def item(state: State, path: str, index: int) -> JSON:
 # -- what is around ---------------------------------------------------------------------------------------------
 
 
-def _of_loops(place: Place) -> dict[str, Callable[[], object]]:
+def _list_loop_names(place: EvaluationContext) -> dict[str, Callable[[], object]]:
     """The items and turns around a place by their names; `index` is that of the innermost."""
     found: dict[str, Callable[[], object]] = {}
     for path, block, index in place.loops():
-        found.setdefault("index", partial(_same, index))
-        if isinstance(block.spec, ForeachSpec):
-            found.setdefault(block.spec.name, partial(item, place.state, path, index))
+        found.setdefault("index", partial(_identity, index))
+        if isinstance(block.spec, ForeachStep):
+            found.setdefault(block.spec.name, partial(load_item, place.state, path, index))
     return found
 
 
-def _error(place: Place, path: str) -> Failure | None:
+def _find_error(place: EvaluationContext, path: str) -> Failure | None:
     """The failure that is being answered at a place: that of the innermost `catch` around it, or that of the run."""
     node = place.definition.node(path) if path else None
     for block, branch in reversed(node.around if node else ()):
@@ -153,45 +153,45 @@ def _error(place: Place, path: str) -> Failure | None:
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-def _step(place: Place, path: str) -> Lazy:
+def _view_step(place: EvaluationContext, path: str) -> LazyMapping:
     step = place.state.steps.get(path) or StepState("skipped")  # it stands in a branch that was not taken
-    return Lazy(
+    return LazyMapping(
         {
             "status": lambda: step.status,
-            "output": partial(_output, place, path, step),
-            "error": lambda: described(step.error) if step.error else None,
+            "output": partial(_view_output, place, path, step),
+            "error": lambda: to_document(step.error) if step.error else None,
             "attempts": lambda: step.attempt,
         }
     )
 
 
-def _output(place: Place, path: str, step: StepState) -> object:
+def _view_output(place: EvaluationContext, path: str, step: StepState) -> object:
     block = place.state.blocks.get(path)
     node = place.definition.node(path)
     if block is None or not isinstance(node, BlockNode):
         return step.output.load()
     match node.spec:
-        case ForeachSpec():
-            return [_item(place, node, block, path, index) for index in range(block.begun)]
-        case RepeatSpec():
-            return _inside(place, node, numbered(path, block.begun - 1))
+        case ForeachStep():
+            return [_view_item(place, node, block, path, index) for index in range(block.begun)]
+        case RepeatStep():
+            return _view_steps(place, node, number_frame(path, block.begun - 1))
     return None
 
 
-def _item(place: Place, node: BlockNode, block: Block, path: str, index: int) -> Lazy:
+def _view_item(place: EvaluationContext, node: BlockNode, block: BlockState, path: str, index: int) -> LazyMapping:
     """What became of an item, and its steps by their ids."""
     failure = block.failures.get(index)
     status = "failed" if failure else "cancelled" if index in block.cancelled else "completed"
-    return Lazy(
+    return LazyMapping(
         {
             "status": lambda: status,
-            "error": lambda: described(failure) if failure else None,
-            "steps": partial(_inside, place, node, numbered(path, index)),
+            "error": lambda: to_document(failure) if failure else None,
+            "steps": partial(_view_steps, place, node, number_frame(path, index)),
         }
     )
 
 
-def _inside(place: Place, node: BlockNode, frame: str) -> Steps:
+def _view_steps(place: EvaluationContext, node: BlockNode, frame: str) -> StepViews:
     """The steps of an item or a turn."""
     depth = len(node.around) + 1
     ids = [
@@ -201,39 +201,39 @@ def _inside(place: Place, node: BlockNode, frame: str) -> Steps:
         and each.around[depth - 1][0] == node.path
         and not any(
             isinstance(place.definition.nodes[block], BlockNode)
-            and place.definition.nodes[block].spec.__class__ in (ForeachSpec, RepeatSpec)
+            and place.definition.nodes[block].spec.__class__ in (ForeachStep, RepeatStep)
             for block, _ in each.around[depth:]
         )
     ]
-    return Steps(Place(place.definition, place.state, frame), ids)
+    return StepViews(EvaluationContext(place.definition, place.state, frame), ids)
 
 
 # -- the run ----------------------------------------------------------------------------------------------------
 
 
-def _trigger(state: State) -> JSON:
+def _load_trigger(state: State) -> JSON:
     return state.started.arrival.load() if state.started else None
 
 
-def _run(place: Place) -> Lazy:
+def _view_run(place: EvaluationContext) -> LazyMapping:
     started = place.state.started
-    return Lazy(
+    return LazyMapping(
         {
             "id": lambda: place.state.run,
             "pipeline": lambda: place.definition.spec.id,
             "version": lambda: place.definition.version,
             "url": lambda: started.url if started else None,
             "started_at": lambda: started.at if started else None,
-            "links": partial(_links, place),
+            "links": partial(_list_links, place),
         }
     )
 
 
-def _links(place: Place) -> Lazy:
+def _list_links(place: EvaluationContext) -> LazyMapping:
     """Links to the waits that somebody can answer, by their ids; those of a `wait.any` by their names behind it."""
     started = place.state.started
     if started is None or started.links is None:
-        return Lazy({})
+        return LazyMapping({})
     to = partial(link, started.links, place.state.run)
     found: dict[str, Callable[[], object]] = {}
     for id, node in place.definition.places.items():
@@ -242,11 +242,11 @@ def _links(place: Place) -> Lazy:
         path = place.path_of(id)
         if node.spec.use == "wait.any":
             waits = node.spec.input["waits"]
-            found[id] = partial(_same, {name: to(inside(path, name)) for name in waits})
+            found[id] = partial(_identity, {name: to(join_path(path, name)) for name in waits})
         else:
             found[id] = partial(to, path)
-    return Lazy(found)
+    return LazyMapping(found)
 
 
-def _same(value: JSON) -> JSON:
+def _identity(value: JSON) -> JSON:
     return value

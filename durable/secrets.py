@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from durable.history import SecretName, Slot
+from durable.history import SecretName, SecretPlaceholder
 from durable.redactor import Redactor
 from durable.secret_values import doubt_value
 from durable.service_links import is_of_service
@@ -114,7 +114,7 @@ def _read_file(name: str, path: Path) -> str:
 # -- filling ----------------------------------------------------------------------------------------------------
 
 
-def fill(value: JSON, slots: Sequence[Slot], secrets: Secrets) -> tuple[JSON, frozenset[str]]:
+def fill(value: JSON, slots: Sequence[SecretPlaceholder], secrets: Secrets) -> tuple[JSON, frozenset[str]]:
     """The JSON with the secrets in its slots, and their values; raises `SecretMissing`.
 
     Nothing but the slots is looked at: what the JSON itself says is data. In a mapping a slot's place need not exist.

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationE
 
 from durable.action import ActionError, ConnectionMissing
 from durable.expressions import ExpressionError, Template
-from durable.history import Slot
+from durable.history import SecretPlaceholder
 from durable.language.connections import FILE, missing, mistaken
 from durable.language.document import Document, Pointer
 from durable.language.findings import Findings
@@ -54,7 +54,7 @@ class NamedConnection:
 
     connector: str
     given: JSON
-    slots: tuple[Slot, ...]
+    slots: tuple[SecretPlaceholder, ...]
     literals: frozenset[str]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from durable.history import Slot
+from durable.history import SecretPlaceholder
 from durable.journal import RunUnreadable, Scan
 from durable.links import blotted, blotted_text
 from durable.redactor import LAYERS, Redactor, finish
@@ -63,7 +63,7 @@ class DocumentEncoder:
             value.detach()  # a document holds each of them once
         return data
 
-    def input(self, value: Value, slots: Sequence[Slot]) -> object:
+    def input(self, value: Value, slots: Sequence[SecretPlaceholder]) -> object:
         """An input as people read it, with a reference in place of each secret."""
         if not slots:
             return self.raw(value)

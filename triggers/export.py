@@ -2,7 +2,7 @@
 
 import msgspec
 
-from durable.history import AnyEntry, Links, RunStarted, values
+from durable.history import AnyEntry, Links, RunStarted, list_values
 from durable.journal import Reads, Run, Scan
 from durable.values import Value
 from triggers.runs import find
@@ -24,7 +24,7 @@ def _export(scan: Scan, run: Run) -> bytes:
     definition = replaced(scan.definition(run.version) or b"null")
     entries: list[bytes] = []
     for _, entry in scan.entries(run.id):
-        for value in values(entry).values():
+        for value in list_values(entry).values():
             scan.load(value)
         entries.append(replaced(msgspec.json.encode(_disarmed(entry))))
     ends = b'{"definition":%b,"run":%b,"entries":[' % (definition, msgspec.json.encode(run.id))
@@ -33,7 +33,7 @@ def _export(scan: Scan, run: Run) -> bytes:
 
 def _disarmed(entry: AnyEntry) -> AnyEntry:
     changes: dict[str, Value | Links] = {}
-    for name, value in values(entry).items():
+    for name, value in list_values(entry).items():
         text = bytes(value.data)
         if (other := replaced(text)) != text:
             changes[name] = Value.encoded(other)  # a large value is named by the hash of its bytes

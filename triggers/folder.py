@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from durable.action import Action
-from durable.definition import RUN_TIMEOUT, Definition, resolve
+from durable.definition import RUN_TIMEOUT, Definition, resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.journal import Event
 from durable.language.document import LIMITS
@@ -199,7 +199,7 @@ class Folder:
         )
         if loaded.pipeline is None:
             return PipelineFile(path, data, loaded.problems)
-        definition = resolve(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
+        definition = resolve_pipeline(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
         triggers = loaded.pipeline.triggers or ()
         hooks = tuple(Hook.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
         schedules = tuple(Planned.of(definition, spec) for spec in triggers if spec.use == "schedule")

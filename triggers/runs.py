@@ -25,7 +25,7 @@ from durable.history import (
 )
 from durable.history.state import StepState
 from durable.journal import Reads, Run, RunUnreadable, Scan, StoredDelivery
-from durable.scope import described
+from durable.scope import to_document
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
 from triggers.missing import RunNotFound
@@ -161,8 +161,8 @@ def _head(run: Run, state: State, encoder: DocumentEncoder) -> dict[str, object]
         "inputs": encoder.raw(state.inputs),
         "outputs": encoder.raw(main.outputs) if main else None,
         "answer": encoder.raw(state.answer) if state.answer else None,
-        "error": described(state.error) if state.error else None,
-        "cleanup_error": described(cleanup_error) if cleanup_error else None,
+        "error": to_document(state.error) if state.error else None,
+        "cleanup_error": to_document(cleanup_error) if cleanup_error else None,
         "reason": state.reason or (state.ending.reason if state.ending else None) or run.reason,
         "due_at": moment(run.due_at),
         "not_before": moment(started.not_before) if started else None,
@@ -199,7 +199,7 @@ def _undo(state: State) -> Iterator[JSON]:
     """The steps whose effect can be taken back, was, or could not be."""
     for path, undo in state.undos.items():
         if undo.status != "registered" or undo.input is not None or state.steps[path].is_doubtful:
-            yield {"step": path, "status": undo.status, "error": described(undo.error) if undo.error else None}
+            yield {"step": path, "status": undo.status, "error": to_document(undo.error) if undo.error else None}
 
 
 def _performed_until(run: Run, state: State) -> int:
@@ -217,7 +217,7 @@ def _step(
         "status": step.status,
         "input": encoder.input(step.input, step.secrets),
         "output": encoder.raw(step.output),
-        "error": described(step.error) if step.error else None,
+        "error": to_document(step.error) if step.error else None,
         "attempts": step.attempt - step.is_backing_off(performed_until),
         "scheduled_at": moment(step.scheduled_at),
         "finished_at": moment(step.finished_at),
@@ -269,7 +269,7 @@ def _plain(value: object, encoder: DocumentEncoder) -> object:
         case Value():
             return encoder.raw(value)
         case Failure():
-            return described(value)
+            return to_document(value)
         case None | bool() | int() | str():
             return value
         case list() | tuple():
@@ -305,7 +305,7 @@ def _add(
             "started_at": moment(started_at),
             "ended_at": moment(entry.at),
             "ending": ending,
-            "error": described(error) if error else None,
+            "error": to_document(error) if error else None,
         }
     )
 

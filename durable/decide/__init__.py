@@ -1,32 +1,32 @@
 """What must happen next: the pure core of a run.
 
 `Advance` folds a fact and follows its consequences to their end; `find_lost_attempts` is what a restart reports,
-`outstanding` what it performs; `returned` and `raised` make facts of how an attempt ended.
+`find_outstanding` what it performs; `report_return` and `report_error` make facts of how an attempt ended.
 """
 
 from durable.decide.advance import Advance
-from durable.decide.attempts import raised, returned
+from durable.decide.attempts import report_error, report_return
 from durable.decide.children import DEPTH_LIMIT
-from durable.decide.decide import decide, find_lost_attempts, is_current, outstanding
-from durable.decide.effects import (
+from durable.decide.decide import decide, find_lost_attempts, find_outstanding, is_current
+from durable.decide.ends import CLEANUP_TIMEOUT, EXPIRED
+from durable.decide.waits import read_awaits
+from durable.effects import (
     Abandon,
-    Answer,
     AwaitSlot,
     AwaitStart,
-    Begin,
-    Call,
+    BeginBranch,
     Effect,
-    Emit,
-    Enter,
+    EmitEvent,
+    EnterStep,
+    FollowUp,
     Listen,
-    Move,
     Perform,
-    Post,
+    PostMessage,
+    PublishAnswer,
     Resume,
+    StartChild,
     Wake,
 )
-from durable.decide.ends import CLEANUP_TIMEOUT, EXPIRED
-from durable.decide.waits import awaited
 
 __all__ = [
     "CLEANUP_TIMEOUT",
@@ -34,25 +34,25 @@ __all__ = [
     "EXPIRED",
     "Abandon",
     "Advance",
-    "Answer",
     "AwaitSlot",
     "AwaitStart",
-    "Begin",
-    "Call",
+    "BeginBranch",
     "Effect",
-    "Emit",
-    "Enter",
+    "EmitEvent",
+    "EnterStep",
+    "FollowUp",
     "Listen",
-    "Move",
     "Perform",
-    "Post",
+    "PostMessage",
+    "PublishAnswer",
     "Resume",
+    "StartChild",
     "Wake",
-    "awaited",
     "decide",
     "find_lost_attempts",
+    "find_outstanding",
     "is_current",
-    "outstanding",
-    "raised",
-    "returned",
+    "read_awaits",
+    "report_error",
+    "report_return",
 ]

@@ -3,9 +3,9 @@
 from collections import deque
 
 from durable.decide.decide import decide, is_current
-from durable.decide.effects import Effect, Move, Resume
 from durable.definition import Definition
-from durable.history import AnyEntry, Entry, Fact, State, apply
+from durable.effects import Effect, FollowUp, Resume
+from durable.history import AnyEntry, Entry, Fact, State, apply_entry
 
 
 class Advance:
@@ -19,7 +19,7 @@ class Advance:
     def __init__(self, definition: Definition, state: State, fact: Fact) -> None:
         self._definition = definition
         self._was_paused = bool(state.pauses)
-        self._pending: deque[Move] = deque()
+        self._pending: deque[FollowUp] = deque()
         self.state = state
         self.entries: list[AnyEntry] = []
         self.effects: list[Effect] = []
@@ -38,8 +38,8 @@ class Advance:
             self.effects.append(Resume())
             self._was_paused = False
 
-    def _take(self, move: Move) -> None:
+    def _take(self, move: FollowUp) -> None:
         if isinstance(move, Entry):
-            apply(self.state, move)
+            apply_entry(self.state, move)
             self.entries.append(move)
         self._pending.append(move)

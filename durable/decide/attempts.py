@@ -7,9 +7,9 @@ from typing import get_args
 
 from durable import retry
 from durable.action import ActionError, Ending, ErrorClass
-from durable.decide.effects import Consequences, Move, Perform
 from durable.definition import ActionNode, Definition
-from durable.definition.spec import OnExhausted
+from durable.definition.step import OnExhausted
+from durable.effects import Consequences, FollowUp, Perform
 from durable.expressions import ExpressionError
 from durable.history import (
     AttemptFailed,
@@ -17,7 +17,7 @@ from durable.history import (
     Failure,
     RetryScheduled,
     RunPaused,
-    Slot,
+    SecretPlaceholder,
     State,
     StepCompleted,
     StepExhausted,
@@ -25,7 +25,7 @@ from durable.history import (
     StepResolved,
     StepUncertain,
 )
-from durable.scope import names
+from durable.scope import build_scope
 from durable.values import JSON, NULL, NotJSON, Value
 
 DETAILS_LIMIT = 8 * 1024
@@ -35,7 +35,7 @@ RETRY_AFTER_LIMIT = 86_400 * 366
 """Seconds above which a service's `Retry-After` is nonsense."""
 
 
-def attempt(definition: Definition, path: str, number: int, due: int) -> Perform:
+def build_attempt(definition: Definition, path: str, number: int, due: int) -> Perform:
     """That the attempt is to be performed."""
     return Perform(path, number, due, starts_durably=definition.action(path).spec.on_crash != "retry")
 
@@ -43,7 +43,7 @@ def attempt(definition: Definition, path: str, number: int, due: int) -> Perform
 # -- how an attempt ended ---------------------------------------------------------------------------------------
 
 
-def returned(
+def report_return(
     definition: Definition,
     state: State,
     path: str,
@@ -61,18 +61,18 @@ def returned(
     node = definition.action(path)
     raw = kept = NULL
     undo: Value | None = None
-    secrets: tuple[Slot, ...] = ()
+    secrets: tuple[SecretPlaceholder, ...] = ()
     what = "the action's output"
     try:
         raw = kept = encoded or Value.of(output)
         if problem:
             raise NotJSON(problem)
         if node.keep or node.undo:
-            scope = names(definition, state, path, output=output)
+            scope = build_scope(definition, state, path, output=output)
             what = "keep"
             kept = Value.of(node.keep.render(scope)[0]) if node.keep else raw
             what = "undo"
-            undo, secrets = undo_input(node, scope)
+            undo, secrets = render_undo_input(node, scope)
     except (NotJSON, ExpressionError) as error:
         failure = Failure.of("invalid", "output", f"{what}: {error}", path, attempt)
         return AttemptFailed(
@@ -83,7 +83,9 @@ def returned(
     )
 
 
-def undo_input(node: ActionNode, scope: Mapping[str, object]) -> tuple[Value | None, tuple[Slot, ...]]:
+def render_undo_input(
+    node: ActionNode, scope: Mapping[str, object]
+) -> tuple[Value | None, tuple[SecretPlaceholder, ...]]:
     """What takes the effect of a step back is given; raises `ExpressionError` or `NotJSON`."""
     if node.undo is None:
         return None, ()
@@ -91,7 +93,7 @@ def undo_input(node: ActionNode, scope: Mapping[str, object]) -> tuple[Value | N
     return Value.of(rendered), secrets
 
 
-def raised(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
+def report_error(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
     """The fact that an attempt failed. What an action says of its error is taken as far as it makes sense."""
     failure = Failure.of(
         error.error_class if error.error_class in get_args(ErrorClass) else "internal",
@@ -99,19 +101,19 @@ def raised(path: str, attempt: int, error: ActionError, *, started_at: int, at: 
         error.message,
         path,
         attempt,
-        details=_bounded(error.details),
-        retry_after=_milliseconds(error.retry_after),
+        details=_limit_details(error.details),
+        retry_after=_to_milliseconds(error.retry_after),
     )
     ending = error.ending if error.ending in get_args(Ending) else "unknown"
     return AttemptFailed(at=at, path=path, attempt=attempt, started_at=started_at, error=failure, ending=ending)
 
 
-def _milliseconds(seconds: object) -> int | None:
+def _to_milliseconds(seconds: object) -> int | None:
     is_time = isinstance(seconds, int | float) and math.isfinite(seconds) and 0 <= seconds < RETRY_AFTER_LIMIT
     return int(seconds * 1000) if is_time else None  # type: ignore[operator]  # a number, by the line above
 
 
-def _bounded(details: JSON) -> Value:
+def _limit_details(details: JSON) -> Value:
     try:
         value = Value.of(details)
     except NotJSON as error:
@@ -124,34 +126,34 @@ def _bounded(details: JSON) -> Value:
 # -- what it means ----------------------------------------------------------------------------------------------
 
 
-def after_failure(definition: Definition, state: State, entry: AttemptFailed) -> Consequences:
+def follow_failure(definition: Definition, state: State, entry: AttemptFailed) -> Consequences:
     node, path, at = definition.action(entry.path), entry.path, entry.at
     if entry.output is not None:
         return [StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
     if entry.ending == "unknown" and node.spec.on_crash == "park":
-        return _uncertain(path, entry.attempt, entry.error, at), []
+        return _park_step(path, entry.attempt, entry.error, at), []
     policy = node.spec.retry
     attempts = entry.attempt - state.steps[path].crashes
     given_up = entry.ending == "unknown" and node.spec.on_crash == "fail"
     if given_up or not retry.allows_retry(policy, attempts, entry.error.error_class):
-        return _exhausted(node.spec.on_exhausted, entry), []
+        return _exhaust_attempts(node.spec.on_exhausted, entry), []
     fraction = retry.compute_jitter(state.run, path, entry.attempt)
     due = at + retry.compute_delay(policy, attempts, fraction, entry.error.retry_after)
     return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
 
 
-def after_loss(definition: Definition, state: State, entry: AttemptLost) -> Consequences:
+def follow_loss(definition: Definition, state: State, entry: AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
     match definition.action(path).spec.on_crash:
         case "park":
-            return _uncertain(path, entry.attempt, entry.error, at), []
+            return _park_step(path, entry.attempt, entry.error, at), []
         case "fail":
             return [StepFailed(at=at, path=path, error=entry.error)], []
         case "retry":
             return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
 
 
-def _exhausted(choice: OnExhausted, entry: AttemptFailed) -> list[Move]:
+def _exhaust_attempts(choice: OnExhausted, entry: AttemptFailed) -> list[FollowUp]:
     """No attempt is left."""
     path, at = entry.path, entry.at
     if choice == "fail":
@@ -163,7 +165,7 @@ def _exhausted(choice: OnExhausted, entry: AttemptFailed) -> list[Move]:
     ]
 
 
-def _uncertain(path: str, attempt: int, failure: Failure, at: int) -> list[Move]:
+def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
     reason = f"step {path} is uncertain: nobody knows whether attempt {attempt} took effect ({failure.message})"
     return [
         StepUncertain(at=at, path=path, attempt=attempt, error=failure),
@@ -174,7 +176,7 @@ def _uncertain(path: str, attempt: int, failure: Failure, at: int) -> list[Move]
 # -- what a person says of it -----------------------------------------------------------------------------------
 
 
-def resolved(definition: Definition, state: State, entry: StepResolved) -> Consequences:
+def resolve_step(definition: Definition, state: State, entry: StepResolved) -> Consequences:
     """Go on as a person decided."""
     path, at = entry.path, entry.at
     step = state.steps[path]
@@ -186,16 +188,16 @@ def resolved(definition: Definition, state: State, entry: StepResolved) -> Conse
             failure = Failure.of(step.error.error_class if step.error else None, "resolved_failed", message, path)
             return [StepFailed(at=at, path=path, error=failure)], []
         case "completed":
-            return [_completed(definition, state, entry)], []
+            return [_complete_step(definition, state, entry)], []
 
 
-def _completed(definition: Definition, state: State, entry: StepResolved) -> StepCompleted:
+def _complete_step(definition: Definition, state: State, entry: StepResolved) -> StepCompleted:
     """The checkpoint that a person gives; an undo that cannot be made of it is told of when it is asked for."""
     path, node = entry.path, definition.action(entry.path)
     undo: Value | None = None
-    secrets: tuple[Slot, ...] = ()
+    secrets: tuple[SecretPlaceholder, ...] = ()
     if node.undo:
         with suppress(ExpressionError, NotJSON):
-            undo, secrets = undo_input(node, names(definition, state, path, output=entry.output.load()))
+            undo, secrets = render_undo_input(node, build_scope(definition, state, path, output=entry.output.load()))
     attempt = state.steps[path].attempt
     return StepCompleted(at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets)

@@ -3,10 +3,10 @@
 from typing import get_args
 
 from durable.action import ErrorClass
-from durable.decide.effects import Call, Consequences, Emit, Move
-from durable.decide.ends import stopped
-from durable.decide.sequence import refused
+from durable.decide.ends import abandon_step
+from durable.decide.sequence import refuse_step
 from durable.definition import Definition
+from durable.effects import Consequences, EmitEvent, FollowUp, StartChild
 from durable.expressions import ExpressionError
 from durable.history import (
     ChildCalled,
@@ -20,14 +20,14 @@ from durable.history import (
     TimerSet,
 )
 from durable.ids import derived_id
-from durable.scope import names
+from durable.scope import build_scope
 from durable.values import NotJSON, Value
 
 DEPTH_LIMIT = 16
 """Calls and events that lead to each other."""
 
 
-def called(definition: Definition, state: State, entry: StepScheduled) -> list[Move]:
+def called(definition: Definition, state: State, entry: StepScheduled) -> list[FollowUp]:
     """A `flow.call` was reached; the name of its run follows from where it stands, so that it is started once."""
     path, at = entry.path, entry.at
     if state.depth >= DEPTH_LIMIT:
@@ -39,7 +39,7 @@ def emitted(state: State, entry: StepScheduled) -> Consequences:
     """A `flow.emit` was reached."""
     if state.depth >= DEPTH_LIMIT:
         return [_too_deep(entry.path, entry.at)], []
-    return [], [Emit(entry.path)]
+    return [], [EmitEvent(entry.path)]
 
 
 def _too_deep(path: str, at: int) -> StepFailed:
@@ -49,11 +49,11 @@ def _too_deep(path: str, at: int) -> StepFailed:
 
 def child_called(definition: Definition, entry: ChildCalled) -> Consequences:
     timeout = definition.action(entry.path).spec.timeout
-    due: list[Move] = [] if timeout is None else [TimerSet(at=entry.at, path=entry.path, due=entry.at + timeout)]
-    return due, [Call(entry.path, entry.run)]
+    due: list[FollowUp] = [] if timeout is None else [TimerSet(at=entry.at, path=entry.path, due=entry.at + timeout)]
+    return due, [StartChild(entry.path, entry.run)]
 
 
-def child_ended(definition: Definition, state: State, entry: ChildEnded) -> list[Move]:
+def child_ended(definition: Definition, state: State, entry: ChildEnded) -> list[FollowUp]:
     """The called run's end is that of the step: its outputs, or its error."""
     path, at = entry.path, entry.at
     if entry.status == "completed":
@@ -68,15 +68,15 @@ def child_ended(definition: Definition, state: State, entry: ChildEnded) -> list
     return [StepFailed(at=at, path=path, error=failure)]
 
 
-def _completed(definition: Definition, state: State, entry: ChildEnded) -> Move:
+def _completed(definition: Definition, state: State, entry: ChildEnded) -> FollowUp:
     node = definition.action(entry.path)
     output = entry.outputs
     if node.keep:
         try:
-            scope = names(definition, state, entry.path, output=output.load())
+            scope = build_scope(definition, state, entry.path, output=output.load())
             output = Value.of(node.keep.render(scope)[0])
         except (ExpressionError, NotJSON) as error:
-            return refused(entry.path, entry.at, f"keep: {error}")
+            return refuse_step(entry.path, entry.at, f"keep: {error}")
     return StepCompleted(at=entry.at, path=entry.path, attempt=1, output=output)
 
 
@@ -84,4 +84,4 @@ def timer_fired(definition: Definition, state: State, entry: TimerFired) -> Cons
     """The called run took too long: the step fails, and that run is cancelled."""
     seconds = (definition.action(entry.path).spec.timeout or 0) / 1000
     failure = Failure.of("timeout", "call_timeout", f"the called run took longer than {seconds:g} s", entry.path)
-    return [StepFailed(at=entry.at, path=entry.path, error=failure)], stopped(state, entry.path)
+    return [StepFailed(at=entry.at, path=entry.path, error=failure)], abandon_step(state, entry.path)

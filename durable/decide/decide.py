@@ -7,22 +7,22 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.decide import attempts, blocks, children, ends, undo, waits
-from durable.decide.effects import (
+from durable.decide.sequence import end_sequence, enter_step, follow_step, refuse_step
+from durable.definition import PROBLEMS_LIMIT, ActionStep, Definition
+from durable.effects import (
     Abandon,
-    Answer,
     AwaitSlot,
     AwaitStart,
-    Begin,
-    Call,
+    BeginBranch,
     Consequences,
     Effect,
-    Emit,
-    Enter,
-    Move,
+    EmitEvent,
+    EnterStep,
+    FollowUp,
+    PublishAnswer,
+    StartChild,
     Wake,
 )
-from durable.decide.sequence import after_step, enter, over, refused
-from durable.definition import PROBLEMS_LIMIT, ActionSpec, Definition
 from durable.flow import CORE_ACTIONS
 from durable.history import (
     AttemptFailed,
@@ -122,14 +122,14 @@ def _concerns_run(state: State, fact: Fact) -> bool:
     return True
 
 
-def decide(definition: Definition, state: State, move: Move) -> Consequences:
+def decide(definition: Definition, state: State, move: FollowUp) -> Consequences:
     """What follows; looks only at what the entry touched. Raises `PayloadMissing` where it needs a stored value."""
     if not _holds_still(state, move):
         return [], []
     match move:
-        case Enter():
-            return enter(definition, state, move), []
-        case Begin():
+        case EnterStep():
+            return enter_step(definition, state, move), []
+        case BeginBranch():
             return blocks.begin(definition, state, move), []
         case StepScheduled():
             return _scheduled(definition, state, move)
@@ -144,11 +144,11 @@ def decide(definition: Definition, state: State, move: Move) -> Consequences:
         case BranchesCancelled():
             return blocks.branches_cancelled(definition, state, move)
         case AttemptFailed():
-            return attempts.after_failure(definition, state, move)
+            return attempts.follow_failure(definition, state, move)
         case AttemptLost():
-            return attempts.after_loss(definition, state, move)
+            return attempts.follow_loss(definition, state, move)
         case RetryScheduled():
-            return [], [attempts.attempt(definition, move.path, move.attempt, move.due)]
+            return [], [attempts.build_attempt(definition, move.path, move.attempt, move.due)]
         case TimerSet():
             return blocks.timer_set(move)
         case TimerFired():
@@ -166,19 +166,19 @@ def decide(definition: Definition, state: State, move: Move) -> Consequences:
         case UndoFailed():
             return undo.go_on(definition, state, state.undos[move.path].by or "", move.at), []
         case StepResolved():
-            return attempts.resolved(definition, state, move)
+            return attempts.resolve_step(definition, state, move)
         case AttemptStarted() | StepUncertain() | StepExhausted() | RunPaused():
             return [], []
         case _:
             return _of_run(definition, state, move)
 
 
-def _holds_still(state: State, move: Move) -> bool:
+def _holds_still(state: State, move: FollowUp) -> bool:
     """Whether what was decided meanwhile has not made it pointless."""
     match move:
         case StepScheduled() | RetryScheduled() | WaitStarted() | ChildCalled() | TimerSet():
             return move.path in state.active
-        case Begin() | BlockStarted() | BranchStarted() | BranchEnded() | UndoStarted():
+        case BeginBranch() | BlockStarted() | BranchStarted() | BranchEnded() | UndoStarted():
             return move.path in state.open
         case BranchesCancelled():
             return not move.path or move.path in state.open
@@ -206,33 +206,33 @@ def _of_run(
 ) -> Consequences:
     match entry:
         case RunStarted(error=Failure() as error):
-            return [ends.main_ended(definition, "failed", entry.at, error=error)], []
+            return [ends.end_main(definition, "failed", entry.at, error=error)], []
         case RunStarted(held_until=int() as due):
             return [], [AwaitStart(due, entry.expires_at)]
         case RunStarted(queued_for=str()):
             return [], [AwaitSlot()]
         case RunStarted():
-            return ends.first_step(definition, entry.at), []
+            return ends.enter_main(definition, entry.at), []
         case StartDue() | SlotGranted():
-            return ends.begun(definition, state, entry)
+            return ends.begin_held_run(definition, state, entry)
         case InputRefused():
             reason = f"step {entry.path} cannot go on with its recorded input: {entry.reason}"
             return [RunPaused(at=entry.at, reason=reason)], []
         case RunResumed():
             return [], []
         case CancelRequested():
-            return [ends.main_ending(entry.at, "cancelled", reason=entry.reason)], []
+            return [ends.announce_end(entry.at, "cancelled", reason=entry.reason)], []
         case DeadlinePassed():
-            return ends.out_of_time(definition, state, entry)
+            return ends.end_by_deadline(definition, state, entry)
         case RecoveryStopped():
             reason = f"recovered {entry.count} times without any progress: it may be what ends the process"
             return [RunPaused(at=entry.at, reason=reason)], [Abandon(path) for path in state.active]
         case MainEnding():
-            return ends.after_announcement(definition, state, entry)
+            return ends.follow_announcement(definition, state, entry)
         case MainEnded():
-            return ends.after_main(definition, state, entry), []
+            return ends.follow_main(definition, state, entry), []
         case RunFinished():
-            return [], ends.reported(state, entry)
+            return [], ends.report_end(state, entry)
 
 
 def _scheduled(definition: Definition, state: State, entry: StepScheduled) -> Consequences:
@@ -240,7 +240,7 @@ def _scheduled(definition: Definition, state: State, entry: StepScheduled) -> Co
     at, path = entry.at, entry.path
     use = definition.action(path).spec.use
     if use in CORE_ACTIONS and (misfit := _misfit(use, _given(state, path))):
-        return [refused(path, at, f"{use}: {misfit}")], []
+        return [refuse_step(path, at, f"{use}: {misfit}")], []
     match use:
         case "flow.stop":
             return [StepCompleted(at=at, path=path, attempt=1)], []
@@ -256,10 +256,10 @@ def _scheduled(definition: Definition, state: State, entry: StepScheduled) -> Co
             return children.emitted(state, entry)
         case "flow.respond":
             said = Value.of(Respond.model_validate(_given(state, path)).model_dump(mode="json"))
-            return [StepCompleted(at=at, path=path, attempt=1, output=said, is_answer=True)], [Answer()]
+            return [StepCompleted(at=at, path=path, attempt=1, output=said, is_answer=True)], [PublishAnswer()]
     if use.startswith("wait."):
         return waits.begun(definition, state, entry), []
-    return [], [attempts.attempt(definition, path, 1, at)]
+    return [], [attempts.build_attempt(definition, path, 1, at)]
 
 
 def _step_ended(
@@ -271,28 +271,30 @@ def _step_ended(
         return undo.step_ended(definition, state, entry) if isinstance(entry, StepCompleted | StepFailed) else [], []
     match entry:
         case StepFailed():
-            return over(definition, state, path, at, "failed", entry.error), []
+            return end_sequence(definition, state, path, at, "failed", entry.error), []
         case StepCancelled():
-            return over(definition, state, path, at, "cancelled"), []
-        case StepCompleted() if isinstance(node.spec, ActionSpec) and node.spec.use == "flow.stop":
+            return end_sequence(definition, state, path, at, "cancelled"), []
+        case StepCompleted() if isinstance(node.spec, ActionStep) and node.spec.use == "flow.stop":
             return _stopped(definition, state, entry), []
-    return after_step(definition, state, path, at), []
+    return follow_step(definition, state, path, at), []
 
 
-def _stopped(definition: Definition, state: State, entry: StepCompleted) -> list[Move]:
+def _stopped(definition: Definition, state: State, entry: StepCompleted) -> list[FollowUp]:
     """`flow.stop` ends the part of the run that it stands in; where that is to end already, only its sequence."""
     path, at = entry.path, entry.at
     is_cleanup = definition.node(path).part == "cleanup"
     if state.is_stopping if is_cleanup else state.ending:
-        return over(definition, state, path, at, "completed")
-    inside = over(definition, state, path, at, "cancelled") if state.block_around(path) else []
+        return end_sequence(definition, state, path, at, "completed")
+    inside = end_sequence(definition, state, path, at, "cancelled") if state.block_around(path) else []
     if is_cleanup:
         return (
-            [BranchesCancelled(at=at, path=""), *inside] if inside else over(definition, state, path, at, "completed")
+            [BranchesCancelled(at=at, path=""), *inside]
+            if inside
+            else end_sequence(definition, state, path, at, "completed")
         )
     given = _given(state, path)
     status = "cancelled" if given.get("status") == "cancelled" else "completed"
-    announced = ends.main_ending(at, status, reason=_text(given, "reason"))  # type: ignore[arg-type]  # one of the two
+    announced = ends.announce_end(at, status, reason=_text(given, "reason"))  # type: ignore[arg-type]  # one of the two
     return [announced, *inside]
 
 
@@ -331,7 +333,7 @@ def _may_have_begun(definition: Definition, state: State, path: str, step: StepS
     return step.due is not None and step.due <= state.paused_at
 
 
-def outstanding(definition: Definition, state: State, at: int) -> list[Effect]:
+def find_outstanding(definition: Definition, state: State, at: int) -> list[Effect]:
     """The effects that a restart owes a run; the attempts that its last owner lost must be in the history already."""
     if state.finished or state.pauses:
         return []
@@ -354,11 +356,11 @@ def _owed(definition: Definition, state: State, path: str, step: StepState, at: 
     if step.awaits:
         return waits.asked(path, step.awaits, step.due)
     if step.child is not None:
-        call: list[Effect] = [Call(path, step.child)]
+        call: list[Effect] = [StartChild(path, step.child)]
         return call if step.due is None else [*call, Wake(path, step.due)]
     if definition.action(path).spec.use == "flow.emit":
-        return [Emit(path)]
-    return [attempts.attempt(definition, path, step.attempt, step.due or at)]
+        return [EmitEvent(path)]
+    return [attempts.build_attempt(definition, path, step.attempt, step.due or at)]
 
 
 def _misfit(use: str, given: dict[str, JSON]) -> str | None:

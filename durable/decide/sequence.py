@@ -2,27 +2,27 @@
 
 from collections.abc import Mapping
 
-from durable.decide.effects import Enter, Move
-from durable.decide.ends import cleanup_over, main_over
-from durable.definition import FINALLY, AnyNode, BlockNode, Definition, ForeachSpec
+from durable.decide.ends import finish_cleanup, finish_main
+from durable.definition import FINALLY, AnyNode, BlockNode, Definition, ForeachStep
+from durable.effects import EnterStep, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.flow import write_input
 from durable.history import BlockStarted, BranchEnded, EndStatus, Failure, State, StepFailed, StepScheduled, StepSkipped
-from durable.path import frame_of, inside
-from durable.scope import Place, names
+from durable.path import frame_of, join_path
+from durable.scope import EvaluationContext, build_scope
 from durable.values import NotJSON, Value
 
 ITEMS_LIMIT = 100_000
 """Items of a `foreach`."""
 
 
-def enter(definition: Definition, state: State, move: Enter) -> list[Move]:
+def enter_step(definition: Definition, state: State, move: EnterStep) -> list[FollowUp]:
     """Reach a step, unless what it stands in is to end."""
     path, at = move.path, move.at
     node = definition.node(path)
     if _is_over(state, node, path):
-        return over(definition, state, path, at, "cancelled")
-    scope = names(definition, state, path)
+        return end_sequence(definition, state, path, at, "cancelled")
+    scope = build_scope(definition, state, path)
     try:
         if node.condition and not node.condition.holds(scope):
             return [StepSkipped(at=at, path=path)]
@@ -33,7 +33,7 @@ def enter(definition: Definition, state: State, move: Enter) -> list[Move]:
         has_undo = node.undo is not None
         return [StepScheduled(at=at, path=path, input=Value.of(rendered), secrets=secrets, has_undo=has_undo)]
     except (ExpressionError, NotJSON) as error:
-        return [refused(path, at, explained(definition, state, path, error))]
+        return [refuse_step(path, at, explained(definition, state, path, error))]
 
 
 def _is_over(state: State, node: AnyNode, path: str) -> bool:
@@ -45,7 +45,7 @@ def _is_over(state: State, node: AnyNode, path: str) -> bool:
 
 
 def _block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
-    if not isinstance(node.spec, ForeachSpec):
+    if not isinstance(node.spec, ForeachStep):
         return BlockStarted(at=at, path=path, kind=node.spec.__struct_config__.tag)  # type: ignore[arg-type]  # as there
     assert isinstance(node.expression, Expression)
     items = node.expression.evaluate(scope)
@@ -71,17 +71,17 @@ def _kind(value: object) -> str:
     return "a number"
 
 
-def after_step(definition: Definition, state: State, path: str, at: int) -> list[Move]:
+def follow_step(definition: Definition, state: State, path: str, at: int) -> list[FollowUp]:
     """What follows a step that is done, or was skipped."""
     follower = definition.node(path).follower
     if follower is not None:
-        return [Enter(at, inside(frame_of(path), follower))]
-    return over(definition, state, path, at, "completed")
+        return [EnterStep(at, join_path(frame_of(path), follower))]
+    return end_sequence(definition, state, path, at, "completed")
 
 
-def over(
+def end_sequence(
     definition: Definition, state: State, path: str, at: int, status: EndStatus, error: Failure | None = None
-) -> list[Move]:
+) -> list[FollowUp]:
     """The sequence in which a step stands is over, because of that step."""
     node = definition.node(path)
     around = state.block_around(path)
@@ -89,11 +89,11 @@ def over(
         block, index = around
         return [BranchEnded(at=at, path=block, branch=node.branch, index=index, status=status, error=error)]
     if node.part == "cleanup":
-        return [cleanup_over(state, at, status, error)]
-    return [] if state.main else [main_over(definition, state, at, status, error)]
+        return [finish_cleanup(state, at, status, error)]
+    return [] if state.main else [finish_main(definition, state, at, status, error)]
 
 
-def refused(path: str, at: int, message: str) -> StepFailed:
+def refuse_step(path: str, at: int, message: str) -> StepFailed:
     """A step whose own expressions cannot be evaluated, or whose input makes no sense."""
     return StepFailed(at=at, path=path, error=Failure.of("invalid", "expression", message, path))
 
@@ -101,7 +101,7 @@ def refused(path: str, at: int, message: str) -> StepFailed:
 def explained(definition: Definition, state: State, path: str, error: Exception) -> str:
     """The error's message, and which of the steps that the expression reads was not performed."""
     read = {name[1] for name in definition.node(path).names if name[0] == "steps" and len(name) > 1}
-    place = Place(definition, state, frame_of(path))
+    place = EvaluationContext(definition, state, frame_of(path))
     found = {id: state.steps.get(place.path_of(id)) for id in sorted(read & definition.places.keys())}
     missing = [
         f"step {id!r} was {'skipped' if step else 'not performed'}"

@@ -7,17 +7,17 @@ visible in the run.
 
 from collections.abc import Iterator
 
-from durable.decide.attempts import undo_input
-from durable.decide.effects import Move
+from durable.decide.attempts import render_undo_input
 from durable.definition import Definition
+from durable.effects import FollowUp
 from durable.expressions import ExpressionError
 from durable.history import Failure, State, StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
-from durable.path import again_of, frame_of, is_repetition, static, undo_of
-from durable.scope import described, names
+from durable.path import frame_of, is_repetition, make_again_path, make_undo_path, strip_numbers
+from durable.scope import build_scope, to_document
 from durable.values import JSON, NotJSON, Value
 
 
-def begun(definition: Definition, state: State, entry: StepScheduled) -> list[Move]:
+def begun(definition: Definition, state: State, entry: StepScheduled) -> list[FollowUp]:
     """A `flow.undo` was reached."""
     given = state.steps[entry.path].input.load()
     steps = given.get("steps") if isinstance(given, dict) else None
@@ -29,14 +29,14 @@ def begun(definition: Definition, state: State, entry: StepScheduled) -> list[Mo
 def _targets(state: State, wanted: set[str] | None) -> Iterator[str]:
     for path in reversed(state.undos):
         undo, step = state.undos[path], state.steps[path]
-        is_wanted = wanted is None or not wanted.isdisjoint(static(path).split("."))
+        is_wanted = wanted is None or not wanted.isdisjoint(strip_numbers(path).split("."))
         has_effect = step.status == "completed" or step.is_doubtful or step.has_returned
         is_free = undo.status == "registered" or (undo.status == "failed" and undo.by not in state.open)
         if is_wanted and has_effect and is_free and path not in state.active:
             yield path
 
 
-def go_on(definition: Definition, state: State, by: str, at: int) -> list[Move]:
+def go_on(definition: Definition, state: State, by: str, at: int) -> list[FollowUp]:
     """Take back the next effect; after the last the `flow.undo` is done, and says what it could not do."""
     if by not in state.open:
         return []
@@ -51,33 +51,33 @@ def go_on(definition: Definition, state: State, by: str, at: int) -> list[Move]:
 
 def _left(state: State, target: str) -> JSON:
     error = state.undos[target].error
-    return {"step": target, "error": described(error) if error else None}
+    return {"step": target, "error": to_document(error) if error else None}
 
 
-def _next(definition: Definition, state: State, target: str, at: int) -> Move:
+def _next(definition: Definition, state: State, target: str, at: int) -> FollowUp:
     undo, step, node = state.undos[target], state.steps[target], definition.action(target)
     if undo.input is not None:
-        path = undo_of(target, undo.passes)
+        path = make_undo_path(target, undo.passes)
         return StepScheduled(at=at, path=path, input=undo.input, secrets=undo.secrets)
     if step.status == "completed" or step.has_returned:
         return _rendered(definition, state, target, step.output, at)
     if node.spec.on_crash == "retry":
-        return StepScheduled(at=at, path=again_of(target, undo.passes), input=step.input, secrets=step.secrets)
+        return StepScheduled(at=at, path=make_again_path(target, undo.passes), input=step.input, secrets=step.secrets)
     message = "nobody knows whether the step took effect, and it may not be repeated to learn that"
     return UndoFailed(at=at, path=target, error=Failure.of("crash", "unknown_effect", message, target))
 
 
-def _rendered(definition: Definition, state: State, target: str, output: Value, at: int) -> Move:
+def _rendered(definition: Definition, state: State, target: str, output: Value, at: int) -> FollowUp:
     node = definition.action(target)
     try:
-        given, secrets = undo_input(node, names(definition, state, target, output=output.load()))
+        given, secrets = render_undo_input(node, build_scope(definition, state, target, output=output.load()))
     except (ExpressionError, NotJSON) as error:
         return UndoFailed(at=at, path=target, error=Failure.of("invalid", "expression", f"undo: {error}", target))
-    path = undo_of(target, state.undos[target].passes)
+    path = make_undo_path(target, state.undos[target].passes)
     return StepScheduled(at=at, path=path, input=given or Value.of(None), secrets=secrets)
 
 
-def step_ended(definition: Definition, state: State, entry: StepCompleted | StepFailed) -> list[Move]:
+def step_ended(definition: Definition, state: State, entry: StepCompleted | StepFailed) -> list[FollowUp]:
     """An undo, or what was repeated to learn its output, has ended."""
     target = frame_of(entry.path)
     undo = state.undos[target]

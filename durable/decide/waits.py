@@ -1,8 +1,8 @@
 """Waits: what a step waits for, and what ends it: the clock, an answer, an event, or that nothing came in time."""
 
-from durable.decide.effects import Abandon, Consequences, Effect, Listen, Move, Wake
-from durable.decide.sequence import refused
+from durable.decide.sequence import refuse_step
 from durable.definition import Definition
+from durable.effects import Abandon, Consequences, Effect, FollowUp, Listen, Wake
 from durable.expressions import ExpressionError
 from durable.history import (
     Await,
@@ -17,14 +17,14 @@ from durable.history import (
     WaitStarted,
 )
 from durable.language.pipeline import parse_duration, parse_moment
-from durable.path import inside
-from durable.scope import names
+from durable.path import join_path
+from durable.scope import build_scope
 from durable.values import JSON, NULL, NotJSON, Value
 
 ANY = "wait.any"
 
 
-def awaited(use: str, given: JSON, at: int) -> tuple[Await, ...]:
+def read_awaits(use: str, given: JSON, at: int) -> tuple[Await, ...]:
     """What a wait waits for, as its input says; raises `ValueError` with what is wrong with that."""
     given = given if isinstance(given, dict) else {}
     if use != ANY:
@@ -76,14 +76,14 @@ def _moment(time: JSON) -> int:
 # -- beginning --------------------------------------------------------------------------------------------------
 
 
-def begun(definition: Definition, state: State, entry: StepScheduled) -> list[Move]:
+def begun(definition: Definition, state: State, entry: StepScheduled) -> list[FollowUp]:
     """A wait was reached."""
     path, at = entry.path, entry.at
     spec = definition.action(path).spec
     try:
-        awaits = awaited(spec.use, state.steps[path].input.load(), at)
+        awaits = read_awaits(spec.use, state.steps[path].input.load(), at)
     except (ValueError, OverflowError) as error:
-        return [refused(path, at, f"{spec.use}: {error}")]
+        return [refuse_step(path, at, f"{spec.use}: {error}")]
     dues = [each.due for each in awaits if each.due is not None]
     if spec.timeout is not None:
         dues.append(at + spec.timeout)
@@ -106,7 +106,7 @@ def asked(path: str, awaits: tuple[Await, ...], due: int | None) -> list[Effect]
 
 
 def _key(path: str, name: str) -> str:
-    return inside(path, name) if name else path
+    return join_path(path, name) if name else path
 
 
 # -- ending -----------------------------------------------------------------------------------------------------
@@ -129,27 +129,27 @@ def timer_fired(definition: Definition, state: State, entry: TimerFired) -> Cons
     return [_timed_out(definition, state, path, at)], [Abandon(path)]
 
 
-def _timed_out(definition: Definition, state: State, path: str, at: int) -> Move:
+def _timed_out(definition: Definition, state: State, path: str, at: int) -> FollowUp:
     node = definition.action(path)
     match node.spec.times_out:
         case "steps":
             return BlockStarted(at=at, path=path, kind="on_timeout")
         case "value" if node.timeout_value:
             try:
-                output = Value.of(node.timeout_value.render(names(definition, state, path))[0])
+                output = Value.of(node.timeout_value.render(build_scope(definition, state, path))[0])
             except (ExpressionError, NotJSON) as error:
-                return refused(path, at, f"on_timeout: {error}")
+                return refuse_step(path, at, f"on_timeout: {error}")
             return StepCompleted(at=at, path=path, attempt=1, output=output)
     message = f"nothing came within {(node.spec.timeout or 0) / 1000:g} s"
     return StepFailed(at=at, path=path, error=Failure.of("timeout", "wait_timeout", message, path))
 
 
-def _completed(definition: Definition, state: State, path: str, name: str, data: Value, at: int) -> Move:
+def _completed(definition: Definition, state: State, path: str, name: str, data: Value, at: int) -> FollowUp:
     node = definition.action(path)
     output = Value.of({"name": name, "output": data.load()}) if node.spec.use == ANY else data
     if node.keep:
         try:
-            output = Value.of(node.keep.render(names(definition, state, path, output=output.load()))[0])
+            output = Value.of(node.keep.render(build_scope(definition, state, path, output=output.load()))[0])
         except (ExpressionError, NotJSON) as error:
-            return refused(path, at, f"keep: {error}")
+            return refuse_step(path, at, f"keep: {error}")
     return StepCompleted(at=at, path=path, attempt=1, output=output)

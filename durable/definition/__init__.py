@@ -2,21 +2,21 @@
 
 from durable.definition.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT, Definition, InputsRefused
 from durable.definition.node import FINALLY, ON_TIMEOUT, ActionNode, AnyNode, BlockNode
-from durable.definition.resolve import resolve
-from durable.definition.spec import (
+from durable.definition.resolve import resolve_pipeline
+from durable.definition.step import (
     RUN_TIMEOUT,
-    ActionSpec,
-    CaseSpec,
-    ConcurrencySpec,
-    ForeachSpec,
-    HandlerSpec,
-    ParallelSpec,
+    ActionStep,
+    CatchHandler,
+    ForeachStep,
+    ParallelStep,
     Part,
-    RepeatSpec,
-    Spec,
-    StepSpec,
-    SwitchSpec,
-    TrySpec,
+    RepeatStep,
+    ResolvedConcurrency,
+    ResolvedPipeline,
+    ResolvedStep,
+    SwitchCase,
+    SwitchStep,
+    TryStep,
 )
 
 __all__ = [
@@ -26,21 +26,21 @@ __all__ = [
     "PROBLEM_LENGTH",
     "RUN_TIMEOUT",
     "ActionNode",
-    "ActionSpec",
+    "ActionStep",
     "AnyNode",
     "BlockNode",
-    "CaseSpec",
-    "ConcurrencySpec",
+    "CatchHandler",
     "Definition",
-    "ForeachSpec",
-    "HandlerSpec",
+    "ForeachStep",
     "InputsRefused",
-    "ParallelSpec",
+    "ParallelStep",
     "Part",
-    "RepeatSpec",
-    "Spec",
-    "StepSpec",
-    "SwitchSpec",
-    "TrySpec",
-    "resolve",
+    "RepeatStep",
+    "ResolvedConcurrency",
+    "ResolvedPipeline",
+    "ResolvedStep",
+    "SwitchCase",
+    "SwitchStep",
+    "TryStep",
+    "resolve_pipeline",
 ]

@@ -12,10 +12,10 @@ from itertools import islice
 
 import msgspec
 
-from durable.definition.node import ActionNode, AnyNode, BlockNode, compiled
-from durable.definition.spec import Part, Spec, Tree
+from durable.definition.node import ActionNode, AnyNode, BlockNode, compile_steps
+from durable.definition.step import Part, ResolvedPipeline, Tree
 from durable.expressions import Template
-from durable.path import static
+from durable.path import strip_numbers
 from durable.schema import Schema
 from durable.values import JSON
 
@@ -35,12 +35,12 @@ class InputsRefused(ValueError):
 class Definition:
     """A pipeline version, ready to decide with."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: ResolvedPipeline) -> None:
         self.data = msgspec.json.encode(spec, order="deterministic")
         # Taken from its stored form, so that a run renders its mappings in the same order before and after a restart.
-        self.spec = spec = msgspec.json.decode(self.data, type=Spec)
+        self.spec = spec = msgspec.json.decode(self.data, type=ResolvedPipeline)
         self.version = hashlib.sha256(self.data).hexdigest()
-        self.nodes = compiled(spec.steps, "main") | compiled(spec.on_failure, "cleanup")
+        self.nodes = compile_steps(spec.steps, "main") | compile_steps(spec.on_failure, "cleanup")
         self.outputs = Template.parse(spec.outputs) if spec.outputs is not None else None
         concurrency = spec.concurrency.key if spec.concurrency else None
         self.concurrency_key = Template.parse(concurrency) if concurrency is not None else None
@@ -48,7 +48,7 @@ class Definition:
     @classmethod
     def load(cls, data: bytes) -> "Definition":
         """Make it of its stored form."""
-        return cls(msgspec.json.decode(data, type=Spec))
+        return cls(msgspec.json.decode(data, type=ResolvedPipeline))
 
     def first(self, part: Part) -> str | None:
         """The id of the part's first step."""
@@ -57,7 +57,7 @@ class Definition:
 
     def node(self, path: str) -> AnyNode:
         """The compiled step that a path of a run names."""
-        return self.nodes.get(path) or self.nodes[static(path)]
+        return self.nodes.get(path) or self.nodes[strip_numbers(path)]
 
     def action(self, path: str) -> ActionNode:
         """The compiled action that a path of a run names."""
@@ -102,7 +102,7 @@ class Definition:
         schemas = self.spec.inputs
         if schemas is None:
             return inputs
-        inputs = _defaults(schemas) | inputs
+        inputs = _find_defaults(schemas) | inputs
         problems = [
             *(f"inputs.{name}: it is missing" for name in schemas if name not in inputs),
             *(
@@ -129,7 +129,7 @@ class Definition:
         return {name: Schema(schema) for name, schema in (self.spec.inputs or {}).items()}
 
 
-def _defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:
+def _find_defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:
     return {
         name: schema["default"] for name, schema in schemas.items() if isinstance(schema, dict) and "default" in schema
     }

@@ -4,19 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from durable.definition.spec import (
-    ActionSpec,
-    ForeachSpec,
-    ParallelSpec,
+from durable.definition.step import (
+    ActionStep,
+    ForeachStep,
+    ParallelStep,
     Part,
-    RepeatSpec,
-    StepSpec,
-    SwitchSpec,
-    TrySpec,
+    RepeatStep,
+    ResolvedStep,
+    SwitchStep,
+    TryStep,
 )
 from durable.expressions import Expression, Template
 from durable.flow import LINKED
-from durable.path import AGAIN, UNDO, inside
+from durable.path import AGAIN, UNDO, join_path
 
 ON_TIMEOUT = "on_timeout"
 FINALLY = "finally"
@@ -47,7 +47,7 @@ class Node:
 class ActionNode(Node):
     """A step that uses an action."""
 
-    spec: ActionSpec
+    spec: ActionStep
     input: Template
     keep: Template | None = None
     undo: Template | None = None
@@ -73,7 +73,7 @@ class BlockNode(Node):
     """A block. `whens` are the conditions of its branches, in order (None: it always holds); `expression` gives the
     items of a `foreach` or ends a `repeat`."""
 
-    spec: SwitchSpec | ForeachSpec | ParallelSpec | TrySpec | RepeatSpec
+    spec: SwitchStep | ForeachStep | ParallelStep | TryStep | RepeatStep
     whens: Mapping[str, Expression | None] = field(default_factory=dict)
     expression: Expression | None = None
 
@@ -85,23 +85,23 @@ class BlockNode(Node):
 
 
 AnyNode: TypeAlias = ActionNode | BlockNode
-Steps: TypeAlias = Sequence[StepSpec]
+Steps: TypeAlias = Sequence[ResolvedStep]
 
 
-def compiled(steps: Steps, part: Part, around: tuple[tuple[str, str], ...] = ()) -> dict[str, AnyNode]:
+def compile_steps(steps: Steps, part: Part, around: tuple[tuple[str, str], ...] = ()) -> dict[str, AnyNode]:
     """The steps of a sequence and of everything inside them, by their paths."""
     frame = around[-1][0] if around else ""
     followers = [*(step.id for step in steps), None][1:]
     nodes: dict[str, AnyNode] = {}
     for step, follower in zip(steps, followers, strict=True):
-        path = inside(frame, step.id)
-        branches = dict(_branches(step))
-        common = _Common(path, part, follower, around, {label: _first(inner) for label, inner in branches.items()})
-        nodes[path] = _action(step, common) if isinstance(step, ActionSpec) else _block(step, common)
+        path = join_path(frame, step.id)
+        branches = dict(_list_branches(step))
+        common = _Common(path, part, follower, around, {label: _find_first(inner) for label, inner in branches.items()})
+        nodes[path] = _compile_action(step, common) if isinstance(step, ActionStep) else _compile_block(step, common)
         for label, inner in branches.items():
-            nodes |= compiled(inner, part, (*around, (path, label)))
-        if isinstance(step, ActionSpec) and step.undo:
-            nodes |= _inner(step, step.undo, common)
+            nodes |= compile_steps(inner, part, (*around, (path, label)))
+        if isinstance(step, ActionStep) and step.undo:
+            nodes |= _compile_inner(step, step.undo, common)
     return nodes
 
 
@@ -116,30 +116,30 @@ class _Common:
     firsts: Mapping[str, str | None]
 
 
-def _branches(step: StepSpec) -> Iterator[tuple[str, Steps]]:
+def _list_branches(step: ResolvedStep) -> Iterator[tuple[str, Steps]]:
     """The sequences inside a step by their labels."""
     match step:
-        case ActionSpec():
+        case ActionStep():
             if step.timeout_steps:
                 yield ON_TIMEOUT, step.timeout_steps
-        case SwitchSpec():
+        case SwitchStep():
             yield from ((f"case {number}", case.steps) for number, case in enumerate(step.cases, 1))
             yield "else", step.otherwise
-        case ForeachSpec() | RepeatSpec():
+        case ForeachStep() | RepeatStep():
             yield "steps", step.steps
-        case ParallelSpec():
+        case ParallelStep():
             yield from step.branches.items()
-        case TrySpec():
+        case TryStep():
             yield "try", step.steps
             yield from ((f"catch {number}", handler.steps) for number, handler in enumerate(step.catch, 1))
             yield FINALLY, step.cleanup
 
 
-def _first(steps: Steps) -> str | None:
+def _find_first(steps: Steps) -> str | None:
     return steps[0].id if steps else None
 
 
-def _action(spec: ActionSpec, common: _Common) -> ActionNode:
+def _compile_action(spec: ActionStep, common: _Common) -> ActionNode:
     return ActionNode(
         spec=spec,
         path=common.path,
@@ -147,27 +147,27 @@ def _action(spec: ActionSpec, common: _Common) -> ActionNode:
         follower=common.follower,
         around=common.around,
         firsts=common.firsts,
-        condition=_expression(spec.condition),
+        condition=_parse_expression(spec.condition),
         input=Template.parse(spec.input, spec.urls),
-        keep=_template(spec.keep),
+        keep=_parse_template(spec.keep),
         undo=Template.parse(spec.undo.input, spec.undo.urls) if spec.undo else None,
-        timeout_value=_template(spec.timeout_value) if spec.times_out == "value" else None,
+        timeout_value=_parse_template(spec.timeout_value) if spec.times_out == "value" else None,
     )
 
 
-def _block(spec: SwitchSpec | ForeachSpec | ParallelSpec | TrySpec | RepeatSpec, common: _Common) -> BlockNode:
+def _compile_block(spec: SwitchStep | ForeachStep | ParallelStep | TryStep | RepeatStep, common: _Common) -> BlockNode:
     whens: dict[str, Expression | None] = {}
     expression: Expression | None = None
     match spec:
-        case SwitchSpec():
-            whens = {f"case {number}": _expression(case.when) for number, case in enumerate(spec.cases, 1)}
-        case TrySpec():
-            whens = {f"catch {number}": _expression(handler.when) for number, handler in enumerate(spec.catch, 1)}
-        case ForeachSpec():
-            expression = _expression(spec.items)
-        case RepeatSpec():
-            expression = _expression(spec.until)
-        case ParallelSpec():
+        case SwitchStep():
+            whens = {f"case {number}": _parse_expression(case.when) for number, case in enumerate(spec.cases, 1)}
+        case TryStep():
+            whens = {f"catch {number}": _parse_expression(handler.when) for number, handler in enumerate(spec.catch, 1)}
+        case ForeachStep():
+            expression = _parse_expression(spec.items)
+        case RepeatStep():
+            expression = _parse_expression(spec.until)
+        case ParallelStep():
             pass
     return BlockNode(
         spec=spec,
@@ -176,25 +176,25 @@ def _block(spec: SwitchSpec | ForeachSpec | ParallelSpec | TrySpec | RepeatSpec,
         follower=common.follower,
         around=common.around,
         firsts=common.firsts,
-        condition=_expression(spec.condition),
+        condition=_parse_expression(spec.condition),
         whens=whens,
         expression=expression,
     )
 
 
-def _inner(step: ActionSpec, undo: ActionSpec, common: _Common) -> dict[str, ActionNode]:
+def _compile_inner(step: ActionStep, undo: ActionStep, common: _Common) -> dict[str, ActionNode]:
     """What takes a step's effect back, and what repeats the step to learn its output. Their inputs are rendered where
     the step stands, and by whoever begins them."""
     empty = Template.parse(None)
     return {
         path: ActionNode(spec=spec, path=path, part=common.part, around=common.around, input=empty, is_inner=True)
-        for path, spec in ((inside(common.path, UNDO), undo), (inside(common.path, AGAIN), step))
+        for path, spec in ((join_path(common.path, UNDO), undo), (join_path(common.path, AGAIN), step))
     }
 
 
-def _expression(text: str | None) -> Expression | None:
+def _parse_expression(text: str | None) -> Expression | None:
     return Expression.parse(text) if text is not None else None
 
 
-def _template(tree: object) -> Template | None:
+def _parse_template(tree: object) -> Template | None:
     return Template.parse(tree) if tree is not None else None  # type: ignore[arg-type]  # JSON, as it was decoded

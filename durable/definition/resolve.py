@@ -7,19 +7,19 @@ import msgspec
 
 from durable.action import Action, OnCrash
 from durable.definition.definition import Definition
-from durable.definition.spec import (
+from durable.definition.step import (
     RUN_TIMEOUT,
-    ActionSpec,
-    CaseSpec,
-    ConcurrencySpec,
-    ForeachSpec,
-    HandlerSpec,
-    ParallelSpec,
-    RepeatSpec,
-    Spec,
-    StepSpec,
-    SwitchSpec,
-    TrySpec,
+    ActionStep,
+    CatchHandler,
+    ForeachStep,
+    ParallelStep,
+    RepeatStep,
+    ResolvedConcurrency,
+    ResolvedPipeline,
+    ResolvedStep,
+    SwitchCase,
+    SwitchStep,
+    TryStep,
 )
 from durable.flow import CORE_ACTIONS
 from durable.language.fit import shape_of
@@ -31,19 +31,19 @@ STEP_TIMEOUT = parse_duration("30s")
 FindAction = Callable[[str], Action | None]
 
 
-def resolve(pipeline: Pipeline, action: FindAction, run_timeout: int = RUN_TIMEOUT) -> Definition:
+def resolve_pipeline(pipeline: Pipeline, action: FindAction, run_timeout: int = RUN_TIMEOUT) -> Definition:
     """The definition that a checked pipeline means; `action` finds a connector's action by name, `run_timeout` (ms) is
     for pipelines that give none."""
     resolving = _Resolving(pipeline.defaults or Defaults(), action)
     return Definition(
-        Spec(
+        ResolvedPipeline(
             id=pipeline.id,
             steps=resolving.sequence(pipeline.steps),
             timeout=parse_duration(pipeline.timeout) if pipeline.timeout else run_timeout,
             inputs=pipeline.inputs,
             outputs=pipeline.outputs,
             on_failure=resolving.sequence(pipeline.on_failure or ()),
-            concurrency=_concurrency(pipeline.concurrency),
+            concurrency=_resolve_concurrency(pipeline.concurrency),
         )
     )
 
@@ -55,26 +55,26 @@ class _Resolving:
         self._defaults = defaults
         self._action = action
 
-    def sequence(self, steps: Sequence[Step] | None) -> tuple[StepSpec, ...]:
+    def sequence(self, steps: Sequence[Step] | None) -> tuple[ResolvedStep, ...]:
         return tuple(self._step(step) for step in steps or ())
 
-    def _step(self, step: Step) -> StepSpec:
+    def _step(self, step: Step) -> ResolvedStep:
         if step.use is not None:
             return self._use(step, step.use)
         if step.switch is not None:
-            cases = tuple(CaseSpec(case.when, self.sequence(case.steps)) for case in step.switch)
-            return SwitchSpec(step.id, cases, self.sequence(step.else_), step.if_)
+            cases = tuple(SwitchCase(case.when, self.sequence(case.steps)) for case in step.switch)
+            return SwitchStep(step.id, cases, self.sequence(step.else_), step.if_)
         if step.parallel is not None:
             branches = {name: self.sequence(steps) for name, steps in step.parallel.items()}
-            return ParallelSpec(step.id, branches, step.on_branch_error or "cancel", step.if_)
+            return ParallelStep(step.id, branches, step.on_branch_error or "cancel", step.if_)
         if step.try_ is not None:
-            handlers = tuple(HandlerSpec(self.sequence(each.steps), each.when) for each in step.catch or ())
-            return TrySpec(step.id, self.sequence(step.try_), handlers, self.sequence(step.finally_), step.if_)
+            handlers = tuple(CatchHandler(self.sequence(each.steps), each.when) for each in step.catch or ())
+            return TryStep(step.id, self.sequence(step.try_), handlers, self.sequence(step.finally_), step.if_)
         return self._loop(step)
 
-    def _loop(self, step: Step) -> StepSpec:
+    def _loop(self, step: Step) -> ResolvedStep:
         if step.foreach is not None:
-            return ForeachSpec(
+            return ForeachStep(
                 step.id,
                 step.foreach,
                 self.sequence(step.steps),
@@ -86,10 +86,10 @@ class _Resolving:
         if step.repeat is None:
             raise TypeError(f"step {step.id!r} does nothing; the loader refuses it")
         every = parse_duration(step.repeat.every) if step.repeat.every else None
-        return RepeatSpec(step.id, step.repeat.until, self.sequence(step.steps), every, step.repeat.max_times, step.if_)
+        return RepeatStep(step.id, step.repeat.until, self.sequence(step.steps), every, step.repeat.max_times, step.if_)
 
-    def _use(self, step: Step, use: str) -> ActionSpec:
-        plain = ActionSpec(
+    def _use(self, step: Step, use: str) -> ActionStep:
+        plain = ActionStep(
             id=step.id,
             use=use,
             input=step.with_ or {},
@@ -106,7 +106,7 @@ class _Resolving:
             undo=self._undo(step.undo) if step.undo else None,
         )
 
-    def _with_timeout(self, plain: ActionSpec, step: Step) -> ActionSpec:
+    def _with_timeout(self, plain: ActionStep, step: Step) -> ActionStep:
         """A wait says what happens when it is over."""
         if isinstance(step.on_timeout, tuple):
             steps = self.sequence(step.on_timeout)
@@ -115,7 +115,7 @@ class _Resolving:
             return plain
         return msgspec.structs.replace(plain, times_out="value", timeout_value=step.on_timeout)
 
-    def _with_policy(self, plain: ActionSpec, retry: Retry | None, on_crash: OnCrash | None) -> ActionSpec:
+    def _with_policy(self, plain: ActionStep, retry: Retry | None, on_crash: OnCrash | None) -> ActionStep:
         found = self._action(plain.use)
         if found is None:
             return plain
@@ -128,8 +128,8 @@ class _Resolving:
             on_crash=on_crash or found.on_crash,
         )
 
-    def _undo(self, undo: Undo) -> ActionSpec:
-        plain = ActionSpec(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
+    def _undo(self, undo: Undo) -> ActionStep:
+        plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
         return self._with_policy(plain, None, None)
 
 
@@ -144,5 +144,5 @@ def _merge_policy(default: Retry | None, own: Retry | None) -> RetryPolicy:
     return msgspec.convert(given, RetryPolicy)
 
 
-def _concurrency(given: Concurrency | None) -> ConcurrencySpec | None:
-    return ConcurrencySpec(given.limit, given.key, given.overflow) if given else None
+def _resolve_concurrency(given: Concurrency | None) -> ResolvedConcurrency | None:
+    return ResolvedConcurrency(given.limit, given.key, given.overflow) if given else None

@@ -2,8 +2,8 @@
 
 A text that is one whole `{{ expression }}` becomes its value, of its native type; elsewhere an expression becomes
 text, null and true and lists in JSON notation. `{%` and `{#` are text, and so are the keys of mappings. A text in
-which `{{ secrets.NAME }}` stands becomes null, and a `Slot` beside the tree says what belongs there. A URL is written
-as `durable.expressions.url` says.
+which `{{ secrets.NAME }}` stands becomes null, and a `SecretPlaceholder` beside the tree says what belongs there. A
+URL is written as `durable.expressions.url` says.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -15,7 +15,7 @@ from durable.expressions.expression import Expression, ExpressionError, error_at
 from durable.expressions.grammar import secret_name
 from durable.expressions.sandbox import DottedName
 from durable.expressions.url import find_target, write_url
-from durable.history import SecretName, Slot
+from durable.history import SecretName, SecretPlaceholder
 from durable.values import JSON
 
 Pointer: TypeAlias = tuple[str | int, ...]
@@ -28,7 +28,7 @@ EXPRESSION_LIMIT = 1_000
 class _Plan(Protocol):
     """A part of the tree, ready to be rendered; it adds the slots of what it renders."""
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON: ...
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +69,9 @@ class Template:
     def is_constant(self) -> bool:
         return not self.expressions and not self.secrets
 
-    def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[Slot, ...]]:
+    def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[SecretPlaceholder, ...]]:
         """The tree with its values, and beside it the slots of its secrets; raises `ExpressionError`."""
-        slots: list[Slot] = []
+        slots: list[SecretPlaceholder] = []
         return self._plan.render(Evaluation(scope), slots), tuple(slots)
 
 
@@ -165,7 +165,7 @@ def _secret(text: str, start: int, end: int) -> str | None:
 class _Constant:
     value: JSON
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         return self.value
 
 
@@ -173,7 +173,7 @@ class _Constant:
 class _Whole:
     expression: Expression
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         return self.expression.value(evaluation)
 
 
@@ -182,7 +182,7 @@ class _Text:
     source: str
     parts: tuple[Part, ...]
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         made: list[str] = []
         length = 0
         for part in self.parts:
@@ -197,7 +197,7 @@ class _WithSecrets:
     pointer: Pointer
     parts: tuple[Part, ...]
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         made: list[str | SecretName] = []
         for part in self.parts:
             done = part.text(evaluation) if isinstance(part, Expression) else part
@@ -205,7 +205,7 @@ class _WithSecrets:
                 made[-1] += done
             else:
                 made.append(done)
-        slots.append(Slot(self.pointer, tuple(made)))
+        slots.append(SecretPlaceholder(self.pointer, tuple(made)))
         return None
 
 
@@ -214,12 +214,12 @@ class _Url:
     pointer: Pointer
     parts: tuple[Part, ...]
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         match write_url(self.parts, evaluation):
             case [str(url)]:
                 return url
             case made:
-                slots.append(Slot(self.pointer, tuple(made)))
+                slots.append(SecretPlaceholder(self.pointer, tuple(made)))
                 return None
 
 
@@ -227,7 +227,7 @@ class _Url:
 class _Mapping:
     items: dict[str, _Plan] = field(default_factory=dict)
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         return {key: plan.render(evaluation, slots) for key, plan in self.items.items()}
 
 
@@ -235,7 +235,7 @@ class _Mapping:
 class _List:
     items: list[_Plan]
 
-    def render(self, evaluation: Evaluation, slots: list[Slot]) -> JSON:
+    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         return [plan.render(evaluation, slots) for plan in self.items]
 
 

@@ -2,9 +2,9 @@
 
 from durable.history.encoding import (
     decode_entries,
-    detach,
+    detach_values,
     encode_entries,
-    values,
+    list_values,
 )
 from durable.history.entries import (
     AnyEntry,
@@ -49,11 +49,11 @@ from durable.history.entries import (
     WaitStarted,
 )
 from durable.history.fold import (
-    apply,
-    fold,
+    apply_entry,
+    replay_entries,
 )
 from durable.history.state import (
-    Block,
+    BlockState,
     State,
     StepState,
     UndoState,
@@ -70,7 +70,7 @@ from durable.history.words import (
     Parent,
     RunStatus,
     SecretName,
-    Slot,
+    SecretPlaceholder,
     StepStatus,
     Verdict,
 )
@@ -83,9 +83,9 @@ __all__ = [
     "AttemptStarted",
     "Await",
     "AwaitKind",
-    "Block",
     "BlockKind",
     "BlockStarted",
+    "BlockState",
     "BranchEnded",
     "BranchStarted",
     "BranchesCancelled",
@@ -112,8 +112,8 @@ __all__ = [
     "RunStarted",
     "RunStatus",
     "SecretName",
+    "SecretPlaceholder",
     "SignalReceived",
-    "Slot",
     "SlotGranted",
     "StartDue",
     "State",
@@ -134,10 +134,10 @@ __all__ = [
     "UndoState",
     "Verdict",
     "WaitStarted",
-    "apply",
+    "apply_entry",
     "decode_entries",
-    "detach",
+    "detach_values",
     "encode_entries",
-    "fold",
-    "values",
+    "list_values",
+    "replay_entries",
 ]

@@ -19,7 +19,7 @@ _decoder = msgspec.json.Decoder(list[AnyEntry])
 def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]]:
     """Encode what one append writes: the entries as a JSON array, and the payloads that they name, by SHA-256."""
     payloads: dict[str, bytes] = {}
-    return _encode([_lightened(entry, payloads) for entry in entries]), payloads
+    return _encode([_detach_copy(entry, payloads) for entry in entries]), payloads
 
 
 def decode_entries(data: bytes) -> list[AnyEntry]:
@@ -27,13 +27,13 @@ def decode_entries(data: bytes) -> list[AnyEntry]:
     return _decoder.decode(data)
 
 
-def values(entry: AnyEntry) -> dict[str, Value]:
+def list_values(entry: AnyEntry) -> dict[str, Value]:
     """The values that an entry carries, by field."""
     found = {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def detach(entries: Iterable[AnyEntry]) -> None:
+def detach_values(entries: Iterable[AnyEntry]) -> None:
     """Let go of the bytes of large values, once they are rows of the journal."""
     for entry in entries:
         for name in _FIELDS[type(entry)]:
@@ -42,7 +42,7 @@ def detach(entries: Iterable[AnyEntry]) -> None:
                 value.detach()
 
 
-def _lightened(entry: AnyEntry, payloads: dict[str, bytes]) -> AnyEntry:
+def _detach_copy(entry: AnyEntry, payloads: dict[str, bytes]) -> AnyEntry:
     changes: dict[str, Value] = {}
     for name in _FIELDS[type(entry)]:
         value: Value | None = getattr(entry, name)

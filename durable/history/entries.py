@@ -9,7 +9,17 @@ from typing import TypeAlias
 import msgspec
 
 from durable.action import Ending
-from durable.history.words import Await, BlockKind, EndStatus, Failure, Links, LossCause, Parent, Slot, Verdict
+from durable.history.words import (
+    Await,
+    BlockKind,
+    EndStatus,
+    Failure,
+    Links,
+    LossCause,
+    Parent,
+    SecretPlaceholder,
+    Verdict,
+)
 from durable.values import NULL, Value
 
 _LOSSES: dict[LossCause, str] = {
@@ -89,7 +99,7 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
     started_at: int | None = None
     output: Value = NULL
     undo: Value | None = None
-    undo_secrets: tuple[Slot, ...] = ()
+    undo_secrets: tuple[SecretPlaceholder, ...] = ()
     is_answer: bool = False
 
 
@@ -198,7 +208,7 @@ class StepScheduled(Entry, frozen=True, tag="step_scheduled"):
 
     path: str
     input: Value = NULL
-    secrets: tuple[Slot, ...] = ()
+    secrets: tuple[SecretPlaceholder, ...] = ()
     has_undo: bool = False
 
 

@@ -1,4 +1,4 @@
-"""From entries to the state: `apply` folds one in, in place, and costs the same at every length."""
+"""From entries to the state: `apply_entry` folds one in, in place, and costs the same at every length."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -43,30 +43,30 @@ from durable.history.entries import (
     UndoStarted,
     WaitStarted,
 )
-from durable.history.state import Block, State, StepState, UndoState
-from durable.path import frame_of, inside, is_repetition, is_within
+from durable.history.state import BlockState, State, StepState, UndoState
+from durable.path import frame_of, is_repetition, is_within, join_path
 from durable.values import NULL
 
 _FACTS = frozenset(get_args(Fact))
 _WITH_OUTPUT = frozenset({"foreach", "repeat"})
 
 
-def fold(run: str, entries: Iterable[AnyEntry]) -> State:
+def replay_entries(run: str, entries: Iterable[AnyEntry]) -> State:
     """The state that a history amounts to."""
     state = State(run=run)
     for entry in entries:
-        apply(state, entry)
+        apply_entry(state, entry)
     return state
 
 
-def apply(state: State, entry: AnyEntry) -> None:
+def apply_entry(state: State, entry: AnyEntry) -> None:
     """Fold one entry into the state, in place."""
     state.entries += 1
     state.at = entry.at
     state.since_fact = 0 if type(entry) in _FACTS else state.since_fact + 1
     match entry:
         case StepScheduled():
-            _schedule(state, entry)
+            _schedule_step(state, entry)
         case StepCompleted() | StepSkipped() | StepFailed() | StepCancelled():
             _end_step(state, entry)
         case BlockStarted() | BranchStarted() | BranchEnded() | BranchesCancelled() | UndoStarted():
@@ -119,15 +119,15 @@ def _apply_to_run(
         case MainEnding():
             state.ending, state.is_queued = entry, False
             _unpause(state, "")
-            _stop(state, "")
+            _stop_blocks(state, "")
         case MainEnded():
             state.main, state.is_queued = entry, False
             state.pauses.clear()
             state.paused_at = None
-            _close(state, entry.at)
+            _close_part(state, entry.at)
         case RunFinished():
             state.finished = entry
-            _close(state, entry.at)
+            _close_part(state, entry.at)
         case InputRefused():
             step = state.steps[entry.path]
             step.is_started = False
@@ -146,7 +146,7 @@ def _unpause(state: State, path: str) -> None:
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-def _schedule(state: State, entry: StepScheduled) -> None:
+def _schedule_step(state: State, entry: StepScheduled) -> None:
     state.steps[entry.path] = StepState(
         "running",
         entry.input,
@@ -255,7 +255,7 @@ def _apply_to_block(
             step.status, step.due = "running", None
             state.active.pop(path, None)
             state.open[path] = None
-            state.blocks[path] = Block(entry.kind, entry.items, entry.count)
+            state.blocks[path] = BlockState(entry.kind, entry.items, entry.count)
         case BranchStarted():
             block = state.blocks[path]
             block.running += 1
@@ -269,17 +269,17 @@ def _apply_to_block(
                 state.blocks[path].is_stopping = True
             else:
                 state.is_stopping = True
-            _stop(state, path)
+            _stop_blocks(state, path)
         case UndoStarted():
             state.active.pop(path, None)
             state.open[path] = None
-            state.blocks[path] = Block("undo", targets=entry.targets)
+            state.blocks[path] = BlockState("undo", targets=entry.targets)
             for target in entry.targets:
                 undo = state.undos[target]
                 undo.status, undo.by, undo.passes = "chosen", path, undo.passes + 1
 
 
-def _end_branch(block: Block, entry: BranchEnded) -> None:
+def _end_branch(block: BlockState, entry: BranchEnded) -> None:
     block.running -= 1
     if entry.status == "failed":
         if block.kind == "try" or block.error is None:
@@ -293,9 +293,9 @@ def _end_branch(block: Block, entry: BranchEnded) -> None:
         block.error = None
 
 
-def _stop(state: State, root: str) -> None:
+def _stop_blocks(state: State, root: str) -> None:
     """Nothing begins any more in the blocks inside a block (or the run), but in a `finally` that is under way."""
-    spared = state.cleaning(root)
+    spared = state.list_cleaning(root)
     for path in state.open:
         if is_within(path, root) and not any(is_within(path, block) for block in spared):
             block = state.blocks[path]
@@ -303,7 +303,7 @@ def _stop(state: State, root: str) -> None:
                 block.is_stopping = block.is_cancelled = True
 
 
-def _close(state: State, at: int) -> None:
+def _close_part(state: State, at: int) -> None:
     """A part of the run is over: what of it was still under way is cancelled."""
     for block, index in filter(None, map(state.block_around, [*state.active, *state.open])):
         if index is not None:
@@ -333,7 +333,7 @@ def _apply_to_wait(
     match entry:
         case SignalReceived():
             if entry.path not in state.active:
-                state.early[inside(entry.path, entry.name) if entry.name else entry.path] = entry.data
+                state.early[join_path(entry.path, entry.name) if entry.name else entry.path] = entry.data
         case _ if step is None:
             return
         case TimerSet():

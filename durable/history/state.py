@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from durable.history.entries import MainEnded, MainEnding, RunFinished, RunStarted
-from durable.history.words import Await, BlockKind, Failure, RunStatus, Slot, StepStatus
-from durable.path import frame_of, is_within, split
+from durable.history.words import Await, BlockKind, Failure, RunStatus, SecretPlaceholder, StepStatus
+from durable.path import frame_of, is_within, split_frame
 from durable.values import NULL, Value
 
 UndoStatus: TypeAlias = Literal["registered", "chosen", "done", "failed"]
@@ -28,7 +28,7 @@ class StepState(msgspec.Struct):
 
     status: StepStatus
     input: Value = NULL
-    secrets: tuple[Slot, ...] = ()
+    secrets: tuple[SecretPlaceholder, ...] = ()
     attempt: int = 0
     crashes: int = 0
     is_started: bool = False  # the attempt's start is in the history
@@ -64,7 +64,7 @@ class StepState(msgspec.Struct):
         return self.status == "waiting" and self.attempt > 1 and not self.needs_person and not self.may_be_attempted(at)
 
 
-class Block(msgspec.Struct):
+class BlockState(msgspec.Struct):
     """A block that was reached. `running` counts its branches under way, `begun` its items or turns so far, of `count`;
     `branch` is the one that began last, at `branch_at`. `error` is the failure that decides its end, or is caught.
     Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so."""
@@ -90,7 +90,7 @@ class UndoState(msgspec.Struct):
 
     status: UndoStatus = "registered"
     input: Value | None = None
-    secrets: tuple[Slot, ...] = ()
+    secrets: tuple[SecretPlaceholder, ...] = ()
     by: str | None = None
     passes: int = 0
     error: Failure | None = None
@@ -108,7 +108,7 @@ class State(msgspec.Struct):
     started: RunStarted | None = None
     steps: dict[str, StepState] = {}
     active: dict[str, None] = {}
-    blocks: dict[str, Block] = {}
+    blocks: dict[str, BlockState] = {}
     open: dict[str, None] = {}
     undos: dict[str, UndoState] = {}
     early: dict[str, Value] = {}
@@ -126,7 +126,7 @@ class State(msgspec.Struct):
     memo: Memo = msgspec.field(default_factory=Memo)
 
     @property
-    def paused(self) -> str | None:
+    def pause_reason(self) -> str | None:
         """Why it is paused; None if it is not."""
         return "; ".join(self.pauses.values()) if self.pauses else None
 
@@ -146,7 +146,7 @@ class State(msgspec.Struct):
     def reason(self) -> str | None:
         """Why it is paused or queued, or why it ended as it did."""
         if self.pauses:
-            return self.paused
+            return self.pause_reason
         if self.is_queued and self.started and (self.is_due or self.started.held_until is None):
             return f"it waits for a slot of {self.started.queued_for}"
         return self.main.reason if self.main else None
@@ -208,9 +208,9 @@ class State(msgspec.Struct):
     def block_around(self, path: str) -> tuple[str, int | None] | None:
         """The path of the block in which a step stands, and the number of its item or turn; None at the top."""
         frame = frame_of(path)
-        return split(frame) if frame else None
+        return split_frame(frame) if frame else None
 
-    def cleaning(self, root: str = "") -> list[str]:
+    def list_cleaning(self, root: str = "") -> list[str]:
         """The `try` blocks inside a block (or the run) whose `finally` is under way: what is in there goes on."""
         return [
             path
@@ -218,9 +218,9 @@ class State(msgspec.Struct):
             if self.blocks[path].kind == "try" and self.blocks[path].branch == "finally" and is_within(path, root)
         ]
 
-    def interruptible(self, root: str = "") -> Iterator[str]:
+    def list_interruptible(self, root: str = "") -> Iterator[str]:
         """What is under way inside a block (or the run) and ends when that is cancelled."""
-        spared = self.cleaning(root)
+        spared = self.list_cleaning(root)
         for path in self.active:
             is_spared = self.is_undoing(path) or any(is_within(path, block) for block in spared)
             if is_within(path, root) and not is_spared:

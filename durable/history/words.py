@@ -28,7 +28,7 @@ MESSAGE_LIMIT = 4_000
 """Characters of a failure's code and message."""
 
 
-def _bounded(text: object, limit: int) -> str | None:
+def _limit_text(text: object, limit: int) -> str | None:
     if text is None:
         return None
     sound = str(text).encode(errors="replace").decode()
@@ -57,7 +57,9 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_cl
         **more: Any,
     ) -> "Failure":
         """A failure whose texts are texts, and no longer than a history bears."""
-        return cls(error_class, _bounded(code, CODE_LIMIT), _bounded(message, MESSAGE_LIMIT), step, attempt, **more)
+        return cls(
+            error_class, _limit_text(code, CODE_LIMIT), _limit_text(message, MESSAGE_LIMIT), step, attempt, **more
+        )
 
 
 class SecretName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,7 +69,7 @@ class SecretName(msgspec.Struct, frozen=True, omit_defaults=True):
     is_encoded: bool = False
 
 
-class Slot(msgspec.Struct, frozen=True):
+class SecretPlaceholder(msgspec.Struct, frozen=True):
     """A place in an input where a secret stands: the path to it, and the text with the references in it."""
 
     pointer: tuple[str | int, ...]

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, type_coerce
 from sqlalchemy.types import NullType
 
-from durable.history import AnyEntry, RunStatus, State, apply, decode_entries
+from durable.history import AnyEntry, RunStatus, State, apply_entry, decode_entries
 from durable.journal.tables import definitions, entries, events, payloads, runs, tags
 from durable.units import Run, RunUnreadable, UnfinishedRun
 from durable.values import Value
@@ -224,7 +224,7 @@ def _in_words(error: Exception) -> str:
 def fold_entry(state: State, entry: AnyEntry) -> None:
     """Fold one entry into the state, in place; raises `RunUnreadable` if it cannot follow what is before it."""
     try:
-        apply(state, entry)
+        apply_entry(state, entry)
     except (LookupError, AttributeError, TypeError, ValueError) as error:
         what = f"entry {state.entries} of its history does not follow from those before it ({error!r})"
         raise RunUnreadable(state.run, what) from error

@@ -13,13 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
 from durable.action import Action, ActionError, ConnectionMissing, Context
-from durable.decide import raised, returned
+from durable.decide import report_error, report_return
 from durable.declared import write_texts
 from durable.definition import Definition
 from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
 from durable.journal import RunUnreadable
 from durable.links import log_fields
-from durable.path import key
+from durable.path import make_key
 from durable.redactor import Redactor
 from durable.runner.output import Output, list_problems, settle, take_turns
 from durable.runner.timeout import SuspendableTimeout
@@ -112,7 +112,7 @@ class Attempt:
             run=state.run,
             path=path,
             attempt=self.number,
-            key=key(state.run, path),
+            key=make_key(state.run, path),
             log=StepLog(log, log_fields(state.run, state.started) | {"step": path, "attempt": self.number}),
             resources=bench.resources,
         )
@@ -237,7 +237,7 @@ class Attempt:
             return self._build_result(settled._replace(problem=f"what follows the action failed: {error}"))
 
     def _build_result(self, output: Output) -> StepCompleted | AttemptFailed:
-        return returned(
+        return report_return(
             self._definition,
             self._state,
             self.path,
@@ -250,7 +250,7 @@ class Attempt:
         )
 
     def _build_failure(self, error: ActionError) -> AttemptFailed:
-        return raised(self.path, self.number, error, started_at=self.started_at, at=self._bench.now())
+        return report_error(self.path, self.number, error, started_at=self.started_at, at=self._bench.now())
 
     def _refuse_input(self, reason: str) -> InputRefused:
         return InputRefused(at=self._bench.now(), path=self.path, attempt=self.number, reason=reason)

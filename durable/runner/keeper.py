@@ -113,7 +113,7 @@ class Keeper(ABC):
             self._answers.notify(live.run)
         elif (state.pauses and not live.is_at_work) or self._waits_for_long(live):
             if state.pauses:
-                log.warning("run paused: %s", state.paused, extra=log_fields(live.run, state.started))
+                log.warning("run paused: %s", state.pause_reason, extra=log_fields(live.run, state.started))
             self._release(live)
 
     def _release(self, live: LiveRun) -> None:

@@ -14,17 +14,17 @@ from functools import partial
 from durable.decide import (
     Abandon,
     Advance,
-    Answer,
     AwaitStart,
-    Call,
     Effect,
-    Emit,
+    EmitEvent,
     Perform,
+    PublishAnswer,
     Resume,
+    StartChild,
     Wake,
-    outstanding,
+    find_outstanding,
 )
-from durable.history import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired, detach
+from durable.history import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired, detach_values
 from durable.journal import Journal, JournalBusy, JournalFull, RunView, SideEffects
 from durable.runner.attempt import ActionRuntime, Attempt, call_with_payloads
 from durable.runner.keeper import Keeper
@@ -83,7 +83,7 @@ class Owner(Keeper):
         also = build_side_effects(live.definition, live.state, advance.entries, advance.effects)
         is_progress = not isinstance(fact, AttemptLost)  # a lost attempt does not show that the run makes progress
         called = await self._append(live, advance.entries, taken, also, is_progress=is_progress)
-        detach(advance.entries)
+        detach_values(advance.entries)
         live.moved_at = self._bench.now()
         self.adrift.pop(live.run, None)
         if is_progress:
@@ -123,7 +123,7 @@ class Owner(Keeper):
         """Set to work on what was decided."""
         for effect in effects:
             match effect:
-                case Answer():
+                case PublishAnswer():
                     self._answers.notify(live.run)
                 case _ if live.is_settling:
                     pass  # of a run that is being taken over it is outstanding in the end
@@ -136,11 +136,11 @@ class Owner(Keeper):
                 case Wake():
                     wait = self._begin_wait(live, effect, is_recorded=is_recorded)
                     self._work(live, effect.path, self._wake(live, effect, wait))
-                case Call() | Emit() if live.state.pauses:
+                case StartChild() | EmitEvent() if live.state.pauses:
                     pass  # it is outstanding when the run goes on
-                case Call():
+                case StartChild():
                     self._send(live, self.start_child(live, effect, is_recorded=is_recorded))
-                case Emit():
+                case EmitEvent():
                     self._send(live, self.emit_from(live, effect))
                 case AwaitStart():
                     wait = self._begin_wait(live, effect, is_recorded=is_recorded)
@@ -184,7 +184,7 @@ class Owner(Keeper):
 
     async def _resume(self, live: LiveRun) -> None:
         """Perform what is outstanding of a run that was paused, but for what is under way."""
-        effects = outstanding(live.definition, live.state, self._bench.now())
+        effects = find_outstanding(live.definition, live.state, self._bench.now())
         under_way = {path for path, task in live.tasks.items() if not task.done()}
         owed = [effect for effect in effects if getattr(effect, "path", None) not in under_way]
         self._perform(live, owed, is_recorded=True)
@@ -200,11 +200,11 @@ class Owner(Keeper):
         """Nothing came for a wait in time; but what came before this is known takes precedence."""
 
     @abstractmethod
-    async def start_child(self, live: LiveRun, effect: Call, *, is_recorded: bool) -> None:
+    async def start_child(self, live: LiveRun, effect: StartChild, *, is_recorded: bool) -> None:
         """Start the run that a step calls."""
 
     @abstractmethod
-    async def emit_from(self, live: LiveRun, effect: Emit) -> None:
+    async def emit_from(self, live: LiveRun, effect: EmitEvent) -> None:
         """Send the event of a step, and report its checkpoint."""
 
     async def _perform_when_due(

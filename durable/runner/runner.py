@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from durable import metrics
-from durable.decide import Call, Emit, find_lost_attempts, outstanding
+from durable.decide import EmitEvent, StartChild, find_lost_attempts, find_outstanding
 from durable.definition import Definition
 from durable.history import (
     SEMANTICS,
@@ -22,7 +22,7 @@ from durable.history import (
     RecoveryStopped,
     State,
     StepCompleted,
-    detach,
+    detach_values,
 )
 from durable.journal import (
     Admission,
@@ -221,7 +221,7 @@ class Runner(Inbox):
         if self.is_draining:
             return
         live = LiveRun(begun.state.run, begun.definition, begun.state, epoch=1)
-        detach(begun.entries)
+        detach_values(begun.entries)
         self._keep(live)
         self._perform(live, begun.effects)
         self._let_go_if_idle(live)
@@ -247,7 +247,7 @@ class Runner(Inbox):
                 self.call(live.run)
                 return
 
-    async def start_child(self, live: LiveRun, effect: Call, *, is_recorded: bool) -> None:
+    async def start_child(self, live: LiveRun, effect: StartChild, *, is_recorded: bool) -> None:
         state, path, at = live.state, effect.path, self._bench.now()
         is_skipped = False
         given = await self._input(live, path)
@@ -272,7 +272,7 @@ class Runner(Inbox):
             output = Value.of({"run": effect.run})
             await self.report(live, StepCompleted(at=self._bench.now(), path=path, attempt=1, output=output))
 
-    async def emit_from(self, live: LiveRun, effect: Emit) -> None:
+    async def emit_from(self, live: LiveRun, effect: EmitEvent) -> None:
         state, path, at = live.state, effect.path, self._bench.now()
         event = build_emitted_event(state, path, await self._input(live, path), at)
         admitted = await self._admit_in_turn(state, path, event, list_starts(state, event, self._pipelines))
@@ -400,7 +400,7 @@ class Runner(Inbox):
         if claimed.status == "paused" and not live.state.pauses:  # it could not be read, and can be now
             await self.show(live)
         live.is_settling = live.is_unbegun = False
-        self._perform(live, outstanding(definition, live.state, self._bench.now()), is_recorded=True)
+        self._perform(live, find_outstanding(definition, live.state, self._bench.now()), is_recorded=True)
         self._let_go_if_idle(live)
         return live
 

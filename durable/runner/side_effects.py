@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from durable.decide import Abandon, AwaitSlot, Effect, Listen, Post
+from durable.decide import Abandon, AwaitSlot, Effect, Listen, PostMessage
 from durable.definition import Definition
 from durable.history import AnyEntry, RunFinished, SignalReceived, State, TimerFired
 from durable.journal import EventSubscription, SideEffects, SlotRequest
@@ -17,7 +17,7 @@ def build_side_effects(
     has_ended = bool(entries) and isinstance(entries[-1], RunFinished)
     frees = state.started.slot if has_ended and state.started else None
     forgets = has_ended and definition.has_claims
-    posts = [_message(state, effects, each) for each in effects if isinstance(each, Post)]
+    posts = [_message(state, effects, each) for each in effects if isinstance(each, PostMessage)]
     listening = [_listening(each) for each in effects if isinstance(each, Listen) and each.path in state.active]
     over = [] if has_ended else _over(state, entries, effects)
     asks = any(isinstance(each, AwaitSlot) for each in effects)
@@ -26,7 +26,7 @@ def build_side_effects(
     return SideEffects(posts, listening, over, _contention(definition, state) if asks else None, frees, forgets)
 
 
-def _message(state: State, effects: Sequence[Effect], effect: Post) -> Message:
+def _message(state: State, effects: Sequence[Effect], effect: PostMessage) -> Message:
     """A called run that is told of its end before it has begun does not begin any more."""
     stopped = (each.path for each in effects if isinstance(each, Abandon))
     caller = next((path for path in stopped if state.steps[path].child == effect.run), None)

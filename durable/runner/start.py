@@ -10,10 +10,10 @@ from durable.clock import new_id
 from durable.decide import Advance, Effect
 from durable.definition import Definition
 from durable.expressions import ExpressionError
-from durable.history import SEMANTICS, AnyEntry, Failure, Links, Parent, RunStarted, State, fold
+from durable.history import SEMANTICS, AnyEntry, Failure, Links, Parent, RunStarted, State, replay_entries
 from durable.journal import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
 from durable.runner.side_effects import build_side_effects
-from durable.scope import names
+from durable.scope import build_scope
 from durable.values import JSON, NULL, Value
 
 
@@ -146,6 +146,6 @@ def _build_contention(definition: Definition, run: str, started: RunStarted) -> 
     assert concurrency
     key = definition.spec.id
     if definition.concurrency_key:
-        rendered, _ = definition.concurrency_key.render(names(definition, fold(run, [started])))
+        rendered, _ = definition.concurrency_key.render(build_scope(definition, replay_entries(run, [started])))
         key = f"{key}:{rendered if isinstance(rendered, str) else Value.of(rendered).text}"
     return SlotRequest(key, concurrency.limit, concurrency.overflow, is_held_back=started.held_until is not None)

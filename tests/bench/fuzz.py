@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 import jsonschema_rs
 
-from durable.definition import resolve
+from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.language.document import Document
 from durable.language.json_schema import pipeline_schema
@@ -267,7 +267,7 @@ def ensure_sound(text: str | bytes) -> Loaded:
 
 def _set_up(pipeline: Pipeline) -> None:
     """What a folder does with a file that is loaded."""
-    definition = resolve(pipeline, CATALOGUE.actions.get)
+    definition = resolve_pipeline(pipeline, CATALOGUE.actions.get)
     for spec in pipeline.triggers or ():
         match spec.use:
             case "webhook":

@@ -9,9 +9,9 @@ import gc
 import statistics
 import time
 
-from durable.decide import Advance, returned
-from durable.definition import ActionSpec, Definition, Spec
-from durable.history import Fact, RunStarted, State, detach
+from durable.decide import Advance, report_return
+from durable.definition import ActionStep, Definition, ResolvedPipeline
+from durable.history import Fact, RunStarted, State, detach_values
 from durable.journal import RunView
 from durable.values import Value
 from tests.bench.rounds import page, table_of
@@ -22,12 +22,12 @@ NOW = 1_700_000_000_000
 def long_pipeline(steps: int) -> Definition:
     """Every step reads an input, and what the step before it returned."""
 
-    def step(number: int) -> ActionSpec:
+    def step(number: int) -> ActionStep:
         before = f"{{{{ steps.s{number - 1}.output.n }}}}" if number else 0
         given = {"url": "http://sink/", "json": {"name": "{{ inputs.name }}", "before": before}}
-        return ActionSpec(id=f"s{number}", use="http.post", input=given, timeout=1_000)
+        return ActionStep(id=f"s{number}", use="http.post", input=given, timeout=1_000)
 
-    return Definition(Spec(id="long", steps=tuple(step(number) for number in range(steps))))
+    return Definition(ResolvedPipeline(id="long", steps=tuple(step(number) for number in range(steps))))
 
 
 def report(definition: Definition, state: State, fact: Fact) -> int:
@@ -35,7 +35,7 @@ def report(definition: Definition, state: State, fact: Fact) -> int:
     advance = Advance(definition, state, fact)
     advance.follow()
     RunView.of(state)
-    detach(advance.entries)
+    detach_values(advance.entries)
     return len(advance.entries)
 
 
@@ -48,7 +48,7 @@ def main(entries: int, window: int) -> None:
     gc.freeze()
     for number in range(entries // 2):
         began = time.process_time_ns()
-        fact = returned(definition, state, f"s{number}", 1, {"n": number}, started_at=NOW, at=NOW)
+        fact = report_return(definition, state, f"s{number}", 1, {"n": number}, started_at=NOW, at=NOW)
         count = report(definition, state, fact)
         costs.append((state.entries, (time.process_time_ns() - began) / count / 1000))
     assert state.finished

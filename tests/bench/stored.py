@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from durable.clock import new_id
-from durable.definition import Definition, resolve
+from durable.definition import Definition, resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.journal import Admission, Event, Journal
 from durable.language.load import Catalogue, load
@@ -24,7 +24,7 @@ def compiled(id: str, text: str) -> Definition:
     """The definition that a service makes of the text."""
     loaded = load(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(actions(), CORE_ACTIONS, {}))
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
-    return resolve(loaded.pipeline, actions().get)
+    return resolve_pipeline(loaded.pipeline, actions().get)
 
 
 async def fill(data: Path, definition: Definition, count: int, at: int, inputs: Inputs) -> None:

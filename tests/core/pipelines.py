@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 from durable.action import OnCrash
 from durable.definition import (
-    ActionSpec,
-    CaseSpec,
+    ActionStep,
+    CatchHandler,
     Definition,
-    ForeachSpec,
-    HandlerSpec,
-    ParallelSpec,
-    RepeatSpec,
-    Spec,
-    StepSpec,
-    SwitchSpec,
-    TrySpec,
+    ForeachStep,
+    ParallelStep,
+    RepeatStep,
+    ResolvedPipeline,
+    ResolvedStep,
+    SwitchCase,
+    SwitchStep,
+    TryStep,
 )
 from durable.retry import RetryPolicy
 from durable.values import JSON
@@ -65,7 +65,9 @@ class _Author:
         self._left = max(self._left, self._chance.below(4))
         cleanup = self._sequence(0, [*PLAIN, *seen, "error.message", "error.step"], least=0)[0]
         outputs = self._chance.pick([None] * 8 + [*({"out": f"{{{{ {each} }}}}"} for each in self._some(seen, 2))])
-        return Definition(Spec(id="p", steps=steps, on_failure=cleanup, outputs=outputs, timeout=RUN_TIMEOUT))
+        return Definition(
+            ResolvedPipeline(id="p", steps=steps, on_failure=cleanup, outputs=outputs, timeout=RUN_TIMEOUT)
+        )
 
     def _some(self, seen: Sequence[str], count: int = 3) -> list[str]:
         return [self._chance.pick(seen) for _ in range(count)] if seen else []
@@ -81,9 +83,9 @@ class _Author:
 
     # -- sequences ----------------------------------------------------------------------------------------------
 
-    def _sequence(self, depth: int, seen: Sequence[str], least: int = 1) -> tuple[tuple[StepSpec, ...], list[str]]:
+    def _sequence(self, depth: int, seen: Sequence[str], least: int = 1) -> tuple[tuple[ResolvedStep, ...], list[str]]:
         """Steps, and the expressions that can be read after them."""
-        steps: list[StepSpec] = []
+        steps: list[ResolvedStep] = []
         after = list(seen)
         while len(steps) < least or (self._left > 0 and len(steps) < 5 and self._chance.below(4)):
             step, more = self._step(depth, after)
@@ -91,7 +93,7 @@ class _Author:
             after += more
         return tuple(steps), after[len(seen) :]
 
-    def _step(self, depth: int, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _step(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         blocks = [self._switch, self._parallel, self._foreach, self._try, self._repeat, self._waiting]
         if depth < DEPTH and self._left > 1 and self._chance.below(3):
             return self._chance.pick(blocks)(depth + 1, seen)
@@ -118,15 +120,15 @@ class _Author:
 
     # -- actions ------------------------------------------------------------------------------------------------
 
-    def _action(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _action(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         chance, id = self._chance, self._id()
         undo = None
         if chance.below(2):
             plain: list[JSON] = [{}, {"id": "{{ output.n }}"}]
             given = BROKEN if self._errs(6) else chance.pick(plain)
-            undo = ActionSpec(id="undo", use="test.undo", input=given, retry=self._policy(), on_crash=self._on_crash())
+            undo = ActionStep(id="undo", use="test.undo", input=given, retry=self._policy(), on_crash=self._on_crash())
             self._undoable.append(id)
-        step = ActionSpec(
+        step = ActionStep(
             id=id,
             use="test.do",
             input={"a": self._value(seen)} if chance.below(2) else {"token": "Bearer {{ secrets.TOKEN }}"},
@@ -146,34 +148,34 @@ class _Author:
         options: list[OnCrash] = ["retry", "retry", "park", "fail"]
         return self._chance.pick(options)
 
-    def _stop(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _stop(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         given = self._chance.pick([{}, {"status": "cancelled", "reason": "enough"}])
         id = self._id()
-        return ActionSpec(id=id, use="flow.stop", input=given, condition=self._condition(seen)), _reads(id)
+        return ActionStep(id=id, use="flow.stop", input=given, condition=self._condition(seen)), _reads(id)
 
-    def _fail(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _fail(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         id = self._id()
         given = {"message": f"no {self._value(seen)}", "code": "no"}
-        return ActionSpec(id=id, use="flow.fail", input=given, condition=self._condition(seen)), _reads(id)
+        return ActionStep(id=id, use="flow.fail", input=given, condition=self._condition(seen)), _reads(id)
 
-    def _emit(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _emit(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         id = self._id()
         given = {"type": "t", "data": self._value(seen)}
-        return ActionSpec(id=id, use="flow.emit", input=given, condition=self._condition(seen)), _reads(id)
+        return ActionStep(id=id, use="flow.emit", input=given, condition=self._condition(seen)), _reads(id)
 
-    def _respond(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _respond(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         id = self._id()
         given = BROKEN if self._errs(6) else {"body": self._value(seen)}
-        return ActionSpec(id=id, use="flow.respond", input=given, condition=self._condition(seen)), _reads(id)
+        return ActionStep(id=id, use="flow.respond", input=given, condition=self._condition(seen)), _reads(id)
 
-    def _undo(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _undo(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         id = self._id()
         given = self._chance.pick([{}, {"steps": self._some([*self._undoable, "s1", "s2"], 2)}])
-        return ActionSpec(id=id, use="flow.undo", input=given, condition=self._condition(seen)), _reads(id)
+        return ActionStep(id=id, use="flow.undo", input=given, condition=self._condition(seen)), _reads(id)
 
-    def _call(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _call(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         chance, id = self._chance, self._id()
-        step = ActionSpec(
+        step = ActionStep(
             id=id,
             use="flow.call",
             input={"pipeline": "other", "inputs": {"a": self._value(seen)}, "detach": chance.once_in(4)},
@@ -185,10 +187,12 @@ class _Author:
 
     # -- waits --------------------------------------------------------------------------------------------------
 
-    def _wait(self, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _wait(self, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         return self._waiting(DEPTH, seen, times_out=self._chance.pick([None, "fail", "value"]))
 
-    def _waiting(self, depth: int, seen: Sequence[str], times_out: str | None = "steps") -> tuple[StepSpec, list[str]]:
+    def _waiting(
+        self, depth: int, seen: Sequence[str], times_out: str | None = "steps"
+    ) -> tuple[ResolvedStep, list[str]]:
         """A wait; by default one that goes on with steps when it is over."""
         chance, id = self._chance, self._id()
         use, given = self._awaited(seen)
@@ -198,7 +202,7 @@ class _Author:
                 waits[name] = dict(zip(("use", "with"), self._awaited(seen), strict=True))
             use, given = "wait.any", {"waits": waits}
         steps, inner = self._sequence(depth, seen) if times_out == "steps" else ((), [])
-        step = ActionSpec(
+        step = ActionStep(
             id=id,
             use=use,
             input=given,
@@ -227,43 +231,43 @@ class _Author:
 
     # -- blocks -------------------------------------------------------------------------------------------------
 
-    def _switch(self, depth: int, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _switch(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         id, condition = self._id(), self._condition(seen)
-        cases: list[CaseSpec] = []
+        cases: list[SwitchCase] = []
         after: list[str] = []
         for _ in range(1 + self._chance.below(2)):
             when = self._chance.pick(["inputs.flag", "inputs.number > 5", self._chance.pick(seen)])
             steps, inner = self._sequence(depth, seen)
-            cases.append(CaseSpec(when, steps))
+            cases.append(SwitchCase(when, steps))
             after += inner
         otherwise, inner = self._sequence(depth, seen, least=0)
-        return SwitchSpec(id, tuple(cases), otherwise, condition), [*after, *inner, f"steps.{id}.status"]
+        return SwitchStep(id, tuple(cases), otherwise, condition), [*after, *inner, f"steps.{id}.status"]
 
-    def _parallel(self, depth: int, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _parallel(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         id, condition = self._id(), self._condition(seen)
         made = {f"b{n}": self._sequence(depth, seen, least=n < 2) for n in range(1 + self._chance.below(3))}
         branches = {name: steps for name, (steps, _) in made.items()}
         after = [read for _, inner in made.values() for read in inner]
-        step = ParallelSpec(id, branches, self._chance.pick(["cancel", "finish"]), condition)
+        step = ParallelStep(id, branches, self._chance.pick(["cancel", "finish"]), condition)
         return step, [*after, f"steps.{id}.status"]
 
-    def _foreach(self, depth: int, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _foreach(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         chance, id, condition = self._chance, self._id(), self._condition(seen)
         lists = [*LISTS, *(["inputs.many"] if depth == 1 else []), *(["inputs.number"] if self._errs(2) else [])]
         items = chance.pick([*lists, *(each for each in seen if each.startswith("item"))])
         name = f"item{depth}"
         steps, inner = self._sequence(depth, [*seen, name, "index"])
-        step = ForeachSpec(id, items, steps, name, 1 + chance.below(3), chance.pick(["stop", "collect"]), condition)
+        step = ForeachStep(id, items, steps, name, 1 + chance.below(3), chance.pick(["stop", "collect"]), condition)
         within = [each.removeprefix("steps.") for each in inner if each.startswith("steps.")]
         reads = [f"steps.{id}.output", f"steps.{id}.output | length", f"steps.{id}.output[0].status"]
         return step, reads + [f"steps.{id}.output[0].steps.{each}" for each in within[:2]]
 
-    def _repeat(self, depth: int, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _repeat(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         chance, id, condition = self._chance, self._id(), self._condition(seen)
         steps, inner = self._sequence(depth, [*seen, "index"])
         until = chance.pick(["index >= 1", "true", "index >= 2", "false", *self._some(inner, 1)])
         ends = until.startswith(("index", "true"))
-        step = RepeatSpec(
+        step = RepeatStep(
             id,
             until,
             steps,
@@ -274,18 +278,18 @@ class _Author:
         within = [each.removeprefix("steps.") for each in inner if each.startswith("steps.")]
         return step, [f"steps.{id}.output"] + [f"steps.{id}.output.{each}" for each in within[:2]]
 
-    def _try(self, depth: int, seen: Sequence[str]) -> tuple[StepSpec, list[str]]:
+    def _try(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         chance, id, condition = self._chance, self._id(), self._condition(seen)
         steps, inner = self._sequence(depth, seen)
-        handlers: list[HandlerSpec] = []
+        handlers: list[CatchHandler] = []
         after = [*inner, f"steps.{id}.status"]
         for _ in range(chance.below(3)):
             when = chance.pick([None, "error.code == 'no'", "error.class == 'invalid'", "error.details.nobody.x"])
             caught, more = self._sequence(depth, [*seen, *inner, "error.message", "error.step", "error.details"])
-            handlers.append(HandlerSpec(caught, when))
+            handlers.append(CatchHandler(caught, when))
             after += more
         cleanup, more = self._sequence(depth, [*seen, *after], least=0 if handlers else 1)
-        return TrySpec(id, steps, tuple(handlers), cleanup, condition), [*after, *more]
+        return TryStep(id, steps, tuple(handlers), cleanup, condition), [*after, *more]
 
 
 def _reads(id: str) -> list[str]:

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from durable.decide import Advance, Call, Perform, Wake, find_lost_attempts, outstanding
+from durable.decide import Advance, Perform, StartChild, Wake, find_lost_attempts, find_outstanding
 from durable.definition import (
     FINALLY,
-    ActionSpec,
+    ActionStep,
     BlockNode,
     Definition,
-    ForeachSpec,
-    TrySpec,
+    ForeachStep,
+    TryStep,
 )
 from durable.history import (
     AnyEntry,
@@ -43,12 +43,12 @@ from durable.history import (
     StepUncertain,
     UndoStarted,
     WaitStarted,
-    fold,
-    values,
+    list_values,
+    replay_entries,
 )
-from durable.path import AGAIN, UNDO, frame_of, inside, is_within, static
-from durable.scope import names
-from tests.core.replaying import replay
+from durable.path import AGAIN, UNDO, frame_of, is_within, join_path, strip_numbers
+from durable.scope import build_scope
+from tests.core.replaying import check_decisions
 from tests.core.world import RUN, World
 
 Promise = Callable[[World], None]
@@ -61,20 +61,20 @@ REACHED = (StepScheduled, StepSkipped, BlockStarted)
 
 
 def the_state_is_the_fold_of_what_was_stored(world: World) -> None:
-    assert fold(RUN, world.restored()) == world.state
+    assert replay_entries(RUN, world.restored()) == world.state
 
 
 def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> None:
     state, desk = world.state, world.desk
-    restored = fold(RUN, world.restored())
-    effects = outstanding(world.definition, restored, world.now)
+    restored = replay_entries(RUN, world.restored())
+    effects = find_outstanding(world.definition, restored, world.now)
     if state.pauses or state.finished:
         assert not effects
         return
     lost = {fact.path for fact in find_lost_attempts(world.definition, restored, world.now, is_orphan=False)}
     assert lost <= set(desk.under_way)
     begun = {child.path for child in world.children.values() if child.has_begun and not child.is_over}
-    owed = {_plain(effect) for effect in effects if not (isinstance(effect, Call) and effect.path in begun)}
+    owed = {_plain(effect) for effect in effects if not (isinstance(effect, StartChild) and effect.path in begun)}
     in_hand = {_plain(effect) for effect in desk.effects if not (isinstance(effect, Perform) and effect.path in lost)}
     if not state.is_queued:
         in_hand -= {desk.start, desk.slot}  # who comes too late with them is not heard
@@ -85,7 +85,7 @@ def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> 
 
 
 def a_restart_finds_every_attempt_that_is_under_way_lost(world: World) -> None:
-    lost = find_lost_attempts(world.definition, fold(RUN, world.restored()), world.now, is_orphan=True)
+    lost = find_lost_attempts(world.definition, replay_entries(RUN, world.restored()), world.now, is_orphan=True)
     found, desk = {(each.path, each.attempt) for each in lost}, world.desk
     begun = {(each.path, each.attempt) for each in desk.under_way.values()}
     assert begun <= found, f"nobody would hear of {begun - found}"
@@ -133,7 +133,7 @@ def a_foreach_has_at_most_max_parallel_items_under_way(world: World) -> None:
         assert block.running >= 0
         if block.kind == "foreach":
             spec = world.definition.block(path).spec
-            assert isinstance(spec, ForeachSpec)
+            assert isinstance(spec, ForeachStep)
             assert block.running <= spec.max_parallel
             assert block.begun <= block.count
         elif block.kind == "parallel":
@@ -165,10 +165,10 @@ def replaying_a_history_gives_the_same_decisions(world: World) -> None:
 def _replayed(world: World, definition: Definition) -> State:
     stored = world.restored()
     for entry in stored:
-        for value in values(entry).values():
+        for value in list_values(entry).values():
             if value.ref:
                 value.attach(world.payloads[value.ref])
-    return replay(definition, RUN, stored)
+    return check_decisions(definition, RUN, stored)
 
 
 def nothing_follows_the_end(world: World) -> None:
@@ -223,14 +223,14 @@ def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> Non
 
 def a_step_is_reached_when_the_one_before_it_is_done(world: World) -> None:
     before = {
-        inside(frame_of(node.path), node.follower): node.spec.id
+        join_path(frame_of(node.path), node.follower): node.spec.id
         for node in world.definition.nodes.values()
         if node.follower is not None
     }
     done: set[str] = set()
     for entry in world.history:
-        if isinstance(entry, REACHED) and static(entry.path) in before:
-            first = inside(frame_of(entry.path), before[static(entry.path)])
+        if isinstance(entry, REACHED) and strip_numbers(entry.path) in before:
+            first = join_path(frame_of(entry.path), before[strip_numbers(entry.path)])
             is_timeout = isinstance(entry, BlockStarted) and entry.kind == "on_timeout"
             assert is_timeout or first in done, f"{entry.path} is reached before {first} is done"
         if isinstance(entry, StepCompleted | StepSkipped):
@@ -253,7 +253,9 @@ def nothing_but_cleanup_begins_in_what_is_to_end(world: World) -> None:
                     continue
                 for root in ending:
                     if is_within(entry.path, root):
-                        within = [each for each in node.around if is_within(each[0], static(root)) or each[0] == root]
+                        within = [
+                            each for each in node.around if is_within(each[0], strip_numbers(root)) or each[0] == root
+                        ]
                         assert any(branch == FINALLY for _, branch in within), f"{entry.path} begins in '{root}'"
 
 
@@ -276,14 +278,14 @@ def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> 
 
 def _is_try(definition: Definition, path: str) -> bool:
     node = definition.node(path)
-    return isinstance(node, BlockNode) and isinstance(node.spec, TrySpec)
+    return isinstance(node, BlockNode) and isinstance(node.spec, TryStep)
 
 
 def every_attempt_of_a_step_is_given_the_same_input(world: World) -> None:
     seen: dict[str, object] = {}
     for path, _, given, secrets in world.performed:
         assert seen.setdefault(path, (given, secrets)) == (given, secrets)
-        if static(path).endswith(f".{AGAIN}"):
+        if strip_numbers(path).endswith(f".{AGAIN}"):
             assert seen.get(frame_of(path), (given, secrets)) == (given, secrets)
 
 
@@ -367,12 +369,12 @@ def undo_goes_in_reverse_order_and_takes_no_effect_back_twice(world: World) -> N
 
 
 def _is_inner(path: str, kind: str) -> bool:
-    return static(path).endswith(f".{kind}")
+    return strip_numbers(path).endswith(f".{kind}")
 
 
 def _has_undo(definition: Definition, path: str) -> bool:
     spec = definition.node(path).spec
-    return isinstance(spec, ActionSpec) and spec.undo is not None
+    return isinstance(spec, ActionStep) and spec.undo is not None
 
 
 def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world: World) -> None:
@@ -381,7 +383,7 @@ def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world
     for entry in world.history:
         if isinstance(entry, StepCompleted) and world.definition.node(entry.path).spec.id not in ("undo",):
             spec = world.definition.node(entry.path).spec
-            if isinstance(spec, ActionSpec) and spec.use == "flow.undo":
+            if isinstance(spec, ActionStep) and spec.use == "flow.undo":
                 said = world.loaded(entry.output.load)
                 assert isinstance(said, dict)
                 targets = next(
@@ -401,8 +403,8 @@ def a_foreach_gives_its_items_in_order(world: World) -> None:
             ends[entry.path, entry.index] = entry.status
     for path, count in begun.items():
         node = world.definition.node(path)
-        if isinstance(node.spec, ForeachSpec) and not node.around and path not in world.state.open:
-            scope = names(world.definition, world.state)
+        if isinstance(node.spec, ForeachStep) and not node.around and path not in world.state.open:
+            scope = build_scope(world.definition, world.state)
             output = scope["steps"][path]["output"]  # type: ignore[index]
             statuses = [each["status"] for each in output]
             assert statuses == [ends.get((path, index), "cancelled") for index in range(count)], path

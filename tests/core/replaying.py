@@ -10,7 +10,7 @@ from durable.history import AnyEntry, Fact, State
 FACTS = get_args(Fact)
 
 
-def replay(definition: Definition, run: str, history: Sequence[AnyEntry]) -> State:
+def check_decisions(definition: Definition, run: str, history: Sequence[AnyEntry]) -> State:
     """The state of a history, every decision in it having been taken again; an AssertionError names the first that
     differs."""
     state = State(run=run)

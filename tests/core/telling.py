@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from durable.action import Action, ActionError, Context, Ending
-from durable.decide import Advance, Effect, find_lost_attempts, outstanding, raised, returned
-from durable.definition import Definition, resolve
+from durable.decide import Advance, Effect, find_lost_attempts, find_outstanding, report_error, report_return
+from durable.definition import Definition, resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.history import (
     AnyEntry,
@@ -27,7 +27,7 @@ from durable.history import (
     StepState,
     TimerFired,
     Verdict,
-    fold,
+    replay_entries,
 )
 from durable.language.load import Catalogue, load
 from durable.values import JSON, NULL, Value
@@ -52,7 +52,7 @@ def pipeline(text: str) -> Definition:
     """The definition that a YAML text means."""
     loaded = load(dedent(text), file="told.yaml", catalogue=CATALOGUE)
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
-    return resolve(loaded.pipeline, ACTIONS.get)
+    return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 
 
 class Run:
@@ -108,12 +108,12 @@ class Run:
 
     def completes(self, path: str, output: JSON = None) -> "Run":
         at, attempt = self.now, self[path].attempt
-        return self.report(returned(self.definition, self.state, path, attempt, output, started_at=at, at=at))
+        return self.report(report_return(self.definition, self.state, path, attempt, output, started_at=at, at=at))
 
     def fails(self, path: str, code: str = "no", *, ending: Ending = "answered") -> "Run":
         error_class = "network" if ending == "unknown" else "client"
         error = ActionError("it failed", error_class=error_class, code=code, ending=ending)  # type: ignore[arg-type]  # of two
-        return self.report(raised(path, self[path].attempt, error, started_at=self.now, at=self.now))
+        return self.report(report_error(path, self[path].attempt, error, started_at=self.now, at=self.now))
 
     def starts_durably(self, path: str) -> "Run":
         return self.report(AttemptStarted(at=self.now, path=path, attempt=self[path].attempt))
@@ -144,12 +144,12 @@ class Run:
 
     def crashes(self) -> "Run":
         """The process dies; the lines and effects are those of its successor."""
-        self.state = fold(RUN, self.history)
+        self.state = replay_entries(RUN, self.history)
         told: list[str] = []
         for fact in find_lost_attempts(self.definition, self.state, self.now, is_orphan=True):
             self.report(fact)
             told += self.new
-        self.new, self.asked = told, outstanding(self.definition, self.state, self.now)
+        self.new, self.asked = told, find_outstanding(self.definition, self.state, self.now)
         return self
 
 

@@ -2,7 +2,7 @@
 
 from durable.decide import Abandon, Perform, Wake
 from durable.decide.blocks import BURST
-from durable.scope import names
+from durable.scope import build_scope
 from tests.core.telling import Run
 
 
@@ -98,7 +98,7 @@ def test_a_foreach_that_collects_goes_on_after_a_failure() -> None:
     """)
     run.fails("all[0].one").completes("all[1].one")
     assert run.asks(Perform) == ["after"]
-    output = names(run.definition, run.state)["steps"]["all"]["output"]  # type: ignore[index]
+    output = build_scope(run.definition, run.state)["steps"]["all"]["output"]  # type: ignore[index]
     assert [item["status"] for item in output] == ["failed", "completed"]
 
 

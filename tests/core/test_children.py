@@ -3,8 +3,8 @@
 import pytest
 
 from durable.action import Ending
-from durable.decide import DEPTH_LIMIT, Call, Emit, Post, Wake
-from durable.history import AttemptFailed, EndStatus, Failure, Parent, RunStarted, State, apply
+from durable.decide import DEPTH_LIMIT, EmitEvent, PostMessage, StartChild, Wake
+from durable.history import AttemptFailed, EndStatus, Failure, Parent, RunStarted, State, apply_entry
 from tests.core.telling import T0, Run
 
 CALL = "steps: [{id: licence, use: flow.call, with: {pipeline: issue_licence}, timeout: 1h}, {id: after, use: test.do}]"
@@ -14,8 +14,8 @@ def test_a_called_run_has_a_name_that_a_restart_knows() -> None:
     run = Run(CALL)
     assert run.story == ["step_scheduled licence", "child_called licence", "timer_set licence"]
     child = run["licence"].child or ""
-    assert run.asked == [Call("licence", child), Wake("licence", T0 + 3_600_000)]
-    assert run.crashes().asked == [Call("licence", child), Wake("licence", T0 + 3_600_000)]
+    assert run.asked == [StartChild("licence", child), Wake("licence", T0 + 3_600_000)]
+    assert run.crashes().asked == [StartChild("licence", child), Wake("licence", T0 + 3_600_000)]
 
 
 def test_the_outputs_of_the_called_run_are_those_of_the_step() -> None:
@@ -38,14 +38,14 @@ def test_a_called_run_that_takes_too_long_is_told_to_end() -> None:
     run.wakes("licence")
     assert run.state.error
     assert run.state.error.code == "call_timeout"
-    assert [(post.run, post.kind) for post in run.asked if isinstance(post, Post)] == [(child, "cancel")]
+    assert [(post.run, post.kind) for post in run.asked if isinstance(post, PostMessage)] == [(child, "cancel")]
 
 
 def test_a_called_run_is_told_to_end_when_its_caller_is_cancelled() -> None:
     run = Run(CALL)
     child = run["licence"].child
     run.is_cancelled()
-    assert [(post.run, post.kind) for post in run.asked if isinstance(post, Post)] == [(child, "cancel")]
+    assert [(post.run, post.kind) for post in run.asked if isinstance(post, PostMessage)] == [(child, "cancel")]
     assert run.child_ends("licence").new == []
 
 
@@ -56,7 +56,7 @@ def test_a_caller_is_told_of_the_end_once(ending: Ending) -> None:
         parent=Parent("run_caller", "licence", 1),
     )
     run.fails("a", ending=ending)
-    posts = [post for post in run.asked if isinstance(post, Post)]
+    posts = [post for post in run.asked if isinstance(post, PostMessage)]
     assert [(post.run, post.kind) for post in posts] == [("run_caller", "child")]
     told = posts[0].data.load()
     assert isinstance(told, dict)
@@ -76,8 +76,8 @@ def test_runs_that_call_each_other_in_a_circle_come_to_an_end() -> None:
 
 def test_an_event_is_asked_for_until_its_checkpoint_is_there() -> None:
     run = Run("steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]")
-    assert run.asked == [Emit("tell")]
-    assert run.crashes().asked == [Emit("tell")]
+    assert run.asked == [EmitEvent("tell")]
+    assert run.crashes().asked == [EmitEvent("tell")]
     assert not run.completes("tell").crashes().asked
 
 
@@ -97,5 +97,5 @@ def test_an_event_that_is_refused_fails_its_step_at_once() -> None:
 )
 def test_a_run_knows_the_first_event_that_led_to_it(event: str | None, origin: str | None, expected: str) -> None:
     state = State(run="run_1")
-    apply(state, RunStarted(at=T0, pipeline="p", version="v", deadline=T0, event=event, origin=origin))
+    apply_entry(state, RunStarted(at=T0, pipeline="p", version="v", deadline=T0, event=event, origin=origin))
     assert state.origin == expected

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from durable.decide import Advance
-from durable.history import AnyEntry, CancelRequested, MainEnding, encode_entries, fold
-from tests.core.replaying import replay
+from durable.history import AnyEntry, CancelRequested, MainEnding, encode_entries, replay_entries
+from tests.core.replaying import check_decisions
 from tests.histories import FOLDER, names, read
 from tests.histories.scenes import scenes
 from tests.service.running import ENVIRONMENT
@@ -24,13 +24,13 @@ def _kinds(entries: list[AnyEntry]) -> list[str]:
 @pytest.mark.parametrize("name", REPLAYED)
 def test_the_core_decides_today_as_it_did_when_a_history_was_recorded(name: str) -> None:
     recorded = RECORDED[name]
-    assert replay(recorded.compiled(), recorded.run, recorded.entries).status == recorded.status
+    assert check_decisions(recorded.compiled(), recorded.run, recorded.entries).status == recorded.status
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_history_folds_to_the_status_that_its_run_had(name: str) -> None:
     recorded = RECORDED[name]
-    assert fold(recorded.run, recorded.entries).status == recorded.status
+    assert replay_entries(recorded.run, recorded.entries).status == recorded.status
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -71,7 +71,7 @@ def test_what_semantics_1_decided_as_today_is_replayed() -> None:
     recorded = RECORDED["semantics_1-retry"]
     assert recorded.started.semantics == 1
     assert "retry_scheduled" in _kinds(recorded.entries)
-    assert replay(recorded.compiled(), recorded.run, recorded.entries).status == "completed"
+    assert check_decisions(recorded.compiled(), recorded.run, recorded.entries).status == "completed"
 
 
 def test_a_cancel_under_semantics_1_is_replayed_until_it_came() -> None:
@@ -80,7 +80,7 @@ def test_a_cancel_under_semantics_1_is_replayed_until_it_came() -> None:
     at = next(number for number, entry in enumerate(recorded.entries) if isinstance(entry, CancelRequested))
     cancel = recorded.entries[at]
     assert isinstance(cancel, CancelRequested)
-    state = replay(recorded.compiled(), recorded.run, recorded.entries[:at])
+    state = check_decisions(recorded.compiled(), recorded.run, recorded.entries[:at])
     advance = Advance(recorded.compiled(), state, cancel)
     advance.follow()
     assert isinstance(advance.entries[1], MainEnding)

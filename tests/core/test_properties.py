@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable.decide import EXPIRED, blocks, decide
-from durable.definition import ActionSpec, Definition, Spec
+from durable.definition import ActionStep, Definition, ResolvedPipeline
 from durable.history import (
     CancelRequested,
     DeadlinePassed,
@@ -130,4 +130,6 @@ def test_deciding_does_not_change_the_state() -> None:
 
 
 def _two_steps() -> Definition:
-    return Definition(Spec(id="p", steps=(ActionSpec(id="a", use="test.do"), ActionSpec(id="b", use="test.do"))))
+    return Definition(
+        ResolvedPipeline(id="p", steps=(ActionStep(id="a", use="test.do"), ActionStep(id="b", use="test.do")))
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from durable.history import SecretName, Slot
+from durable.history import SecretName, SecretPlaceholder
 from durable.redactor import MARK
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.values import JSON
@@ -96,8 +96,8 @@ def test_slots_are_filled_in_a_copy() -> None:
     value: JSON = {"headers": {"x": "1"}, "list": [{}, {"password": None}]}
     before = json.dumps(value)
     slots = [
-        Slot(("headers", "Authorization"), ("Bearer ", SecretName("A"), ":", SecretName("B"))),
-        Slot(("list", 1, "password"), (SecretName("B"),)),
+        SecretPlaceholder(("headers", "Authorization"), ("Bearer ", SecretName("A"), ":", SecretName("B"))),
+        SecretPlaceholder(("list", 1, "password"), (SecretName("B"),)),
     ]
     assert fill(value, slots, secrets) == (
         {"headers": {"x": "1", "Authorization": "Bearer aaaa:bbbb"}, "list": [{}, {"password": "bbbb"}]},
@@ -107,14 +107,14 @@ def test_slots_are_filled_in_a_copy() -> None:
 
 
 def test_a_slot_can_be_the_whole_input() -> None:
-    filled, used = fill(None, [Slot((), (SecretName("A"),))], Secrets({"WAYPOST_SECRET_A": "aaaa"}))
+    filled, used = fill(None, [SecretPlaceholder((), (SecretName("A"),))], Secrets({"WAYPOST_SECRET_A": "aaaa"}))
     assert filled == "aaaa"
     assert used == {"aaaa"}
 
 
 def test_a_payload_that_imitates_a_reference_stays_data() -> None:
     secrets = Secrets({"WAYPOST_SECRET_A": PLAIN_CANARY})
-    slot = Slot(("key",), (SecretName("A"),))
+    slot = SecretPlaceholder(("key",), (SecretName("A"),))
     imitation = msgspec.to_builtins(slot)
     payload: dict[str, JSON] = {"text": "{{ secrets.A }}", "slot": imitation, "secret": "A", "key": None}
     filled, used = fill(payload, [slot], secrets)
@@ -126,9 +126,13 @@ def test_a_payload_that_imitates_a_reference_stays_data() -> None:
 @pytest.mark.parametrize("pointer", [("no", "where"), ("list", 3), ("list", "x"), ("text", "x"), (0,)])
 def test_a_slot_without_a_place_is_an_error(pointer: tuple[str | int, ...]) -> None:
     with pytest.raises(LookupError, match="in which a secret could stand"):
-        fill({"list": [1], "text": "t"}, [Slot(pointer, (SecretName("A"),))], Secrets({"WAYPOST_SECRET_A": "aaaa"}))
+        fill(
+            {"list": [1], "text": "t"},
+            [SecretPlaceholder(pointer, (SecretName("A"),))],
+            Secrets({"WAYPOST_SECRET_A": "aaaa"}),
+        )
 
 
 def test_filling_a_missing_secret_raises_it() -> None:
     with pytest.raises(SecretMissing):
-        fill({}, [Slot(("a",), (SecretName("A"),))], Secrets({}))
+        fill({}, [SecretPlaceholder(("a",), (SecretName("A"),))], Secrets({}))

@@ -3,7 +3,7 @@
 import pytest
 
 from durable.expressions import ExpressionError, Template
-from durable.history import SecretName, Slot
+from durable.history import SecretName, SecretPlaceholder
 from durable.values import JSON
 
 
@@ -15,7 +15,7 @@ def url(text: str, **values: JSON) -> str:
     return str(made["url"])
 
 
-def slots(text: str, **values: JSON) -> list[Slot]:
+def slots(text: str, **values: JSON) -> list[SecretPlaceholder]:
     return list(Template.parse({"url": text}, [("url",)]).render(values)[1])
 
 
@@ -170,11 +170,13 @@ def test_a_secret_behind_the_authority_is_encoded_where_it_is_filled_in() -> Non
     token, plain = SecretName("TOKEN", is_encoded=True), SecretName("TOKEN")
     slot = ("url",)
     assert slots(f"{HOST}/bot{{{{ secrets.TOKEN }}}}/{{{{ x }}}}", x="a/b") == [
-        Slot(slot, (f"{HOST}/bot", token, "/a%2Fb"))
+        SecretPlaceholder(slot, (f"{HOST}/bot", token, "/a%2Fb"))
     ]
-    assert slots("/a?key={{ secrets.TOKEN }}") == [Slot(slot, ("/a?key=", token))]
-    assert slots("{{ secrets.TOKEN }}/{{ x }}", x="a/b") == [Slot(slot, (plain, "/a%2Fb"))]
-    assert slots("https://{{ secrets.TOKEN }}.example.com/") == [Slot(slot, ("https://", plain, ".example.com/"))]
+    assert slots("/a?key={{ secrets.TOKEN }}") == [SecretPlaceholder(slot, ("/a?key=", token))]
+    assert slots("{{ secrets.TOKEN }}/{{ x }}", x="a/b") == [SecretPlaceholder(slot, (plain, "/a%2Fb"))]
+    assert slots("https://{{ secrets.TOKEN }}.example.com/") == [
+        SecretPlaceholder(slot, ("https://", plain, ".example.com/"))
+    ]
     with pytest.raises(ExpressionError, match="lead to another"):
         slots("{{ secrets.TOKEN }}/{{ x }}", x="..")
 

@@ -13,21 +13,21 @@ from durable.action import ActionError
 from durable.decide import (
     Abandon,
     Advance,
-    Answer,
     AwaitSlot,
     AwaitStart,
-    Call,
     Effect,
-    Emit,
+    EmitEvent,
     Listen,
     Perform,
-    Post,
+    PostMessage,
+    PublishAnswer,
     Resume,
+    StartChild,
     Wake,
     find_lost_attempts,
-    outstanding,
-    raised,
-    returned,
+    find_outstanding,
+    report_error,
+    report_return,
 )
 from durable.definition import Definition
 from durable.history import (
@@ -53,9 +53,9 @@ from durable.history import (
     StepResolved,
     TimerFired,
     decode_entries,
-    detach,
+    detach_values,
     encode_entries,
-    fold,
+    replay_entries,
 )
 from durable.values import JSON, NULL, PayloadMissing, Value
 from tests.core.chance import Chance
@@ -127,8 +127,8 @@ class Desk:
     under_way: dict[str, Perform] = field(default_factory=dict)
     wakes: dict[str, Wake] = field(default_factory=dict)
     listens: dict[tuple[str, str], Listen] = field(default_factory=dict)
-    calls: dict[str, Call] = field(default_factory=dict)
-    emits: dict[str, Emit] = field(default_factory=dict)
+    calls: dict[str, StartChild] = field(default_factory=dict)
+    emits: dict[str, EmitEvent] = field(default_factory=dict)
     start: AwaitStart | None = None
     slot: AwaitSlot | None = None
 
@@ -163,7 +163,7 @@ class World:
         self.payloads: dict[str, bytes] = {}
         self.desk = Desk()
         self.children: dict[str, Child] = {}
-        self.posts: list[Post] = []
+        self.posts: list[PostMessage] = []
         self.performed: list[tuple[str, int, bytes, object]] = []
         self.facts: list[Fact] = []
         self.seen: Counter[str] = Counter()
@@ -218,7 +218,7 @@ class World:
         self.stored.append(data)
         self.payloads |= payloads
         self.seen.update(type(entry).__name__ for entry in entries)
-        detach(entries)
+        detach_values(entries)
 
     def _take(self, effects: Sequence[Effect]) -> None:
         desk = self.desk
@@ -238,26 +238,26 @@ class World:
                     desk.wakes[effect.path] = effect
                 case Listen():
                     desk.listens[effect.path, effect.name] = effect
-                case Call():
+                case StartChild():
                     if not self.children.setdefault(effect.run, Child(effect.path)).is_over:
                         desk.calls[effect.path] = effect
-                case Emit():
+                case EmitEvent():
                     desk.emits[effect.path] = effect
-                case Answer():
+                case PublishAnswer():
                     assert self.state.answer is not None, "an answer is told that no step has given"
-                case Post():
+                case PostMessage():
                     self._post(effect)
                 case Resume():
                     self._resume()
 
-    def _post(self, post: Post) -> None:
+    def _post(self, post: PostMessage) -> None:
         self.posts.append(post)
         if post.kind == "cancel":
             self.children.setdefault(post.run, Child("")).is_told_to_end = True
 
     def _resume(self) -> None:
         """Perform what is outstanding and not under way."""
-        effects = outstanding(self.definition, self.state, self.now)
+        effects = find_outstanding(self.definition, self.state, self.now)
         under_way = self.desk.under_way
         self._take([each for each in effects if not (isinstance(each, Perform) and each.path in under_way)])
         for path in [path for path in self.desk.performs if path in under_way]:
@@ -266,13 +266,13 @@ class World:
     def crash(self) -> None:
         """The process dies and a new one takes over."""
         self.seen["(crash)"] += 1
-        self.state = fold(RUN, self.restored())
+        self.state = replay_entries(RUN, self.restored())
         self.desk = Desk()
         watch, self.watch = self.watch, None
         for fact in find_lost_attempts(self.definition, self.state, self.now, is_orphan=True):
             self.report(fact)
         self.desk = Desk()
-        self._take(outstanding(self.definition, self.state, self.now))
+        self._take(find_outstanding(self.definition, self.state, self.now))
         self.watch = watch
 
     def _crash_too_often(self) -> None:
@@ -439,11 +439,11 @@ class World:
                 problem = "unfit" if choice == 5 else None
                 state = self.state
                 return self.loaded(
-                    lambda: returned(
+                    lambda: report_return(
                         self.definition, state, path, attempt, output, problem=problem, started_at=at, at=at
                     )
                 )
-        return raised(path, attempt, error, started_at=at, at=at)
+        return report_error(path, attempt, error, started_at=at, at=at)
 
     # -- waits, children, events --------------------------------------------------------------------------------
 

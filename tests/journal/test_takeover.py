@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from durable.history import AnyEntry, fold
+from durable.history import AnyEntry, replay_entries
 from durable.journal import Journal, SideEffects, Stale, Takeover
 from durable.journal.scan import PAGE
 from durable.runner.replay import replay_history
@@ -79,11 +79,11 @@ async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) 
 async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Journal, appends: int) -> None:
     run = await _a_long_run(journal, appends)
     history = [entry for _, entry in await journal.history(run)]
-    assert await replay_history(journal, run) == fold(run, history)
+    assert await replay_history(journal, run) == replay_entries(run, history)
     assert [entry async for page in journal.pages(run) for entry in page] == history
     found = [each for each in await journal.unfinished(10) if each.run == run]
-    assert await journal.scan(lambda scan: list(scan.folds(found))) == [(fold(run, history), None)]
-    assert await journal.state(run) == fold(run, history)
+    assert await journal.scan(lambda scan: list(scan.folds(found))) == [(replay_entries(run, history), None)]
+    assert await journal.state(run) == replay_entries(run, history)
 
 
 async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_read(journal: Journal) -> None:

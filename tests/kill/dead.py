@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from durable.history import State, apply, decode_entries
+from durable.history import State, apply_entry, decode_entries
 from durable.journal.sqlite import FILE_NAME
 
 
@@ -26,7 +26,7 @@ class DeadJournal:
         for run, data in self._new_rows():
             state = self.states.setdefault(run, State(run=run))
             for entry in decode_entries(data):
-                apply(state, entry)
+                apply_entry(state, entry)
 
     def ended(self) -> set[tuple[str, str]]:
         """Every run and step that has its checkpoint, has failed for good or was left out."""

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from durable.clock import new_id
-from durable.decide import Call, attempts, blocks, undo
+from durable.decide import StartChild, attempts, blocks, undo
 from durable.history import RetryScheduled
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.subscriptions import EventSubscriptions
@@ -79,8 +79,8 @@ def a_child_is_doubled() -> None:
     """After a crash a run is called again under another name."""
 
     def made(start_child: Any) -> Any:
-        async def started(self: Runner, live: Any, effect: Call, *, is_recorded: bool) -> None:
-            other = Call(effect.path, new_id("run", self._bench.now())) if is_recorded else effect
+        async def started(self: Runner, live: Any, effect: StartChild, *, is_recorded: bool) -> None:
+            other = StartChild(effect.path, new_id("run", self._bench.now())) if is_recorded else effect
             await start_child(self, live, other, is_recorded=is_recorded)
 
         return started
@@ -94,7 +94,7 @@ def a_child_is_forgotten() -> None:
 
     def made(perform: Any) -> Any:
         def performed(self: Owner, live: Any, effects: Sequence[Any], *, is_recorded: bool = False) -> None:
-            kept = [each for each in effects if not (is_recorded and isinstance(each, Call))]
+            kept = [each for each in effects if not (is_recorded and isinstance(each, StartChild))]
             perform(self, live, kept, is_recorded=is_recorded)
 
         return performed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable.definition import ActionSpec, Definition, resolve
+from durable.definition import ActionStep, Definition, resolve_pipeline
 from durable.retry import RetryPolicy
 from tests.docs.mistakes import loaded
 from triggers.offered import actions
@@ -15,12 +15,12 @@ def _definition(text: str) -> Definition:
     result = loaded(text)
     assert result.problems == ()
     assert result.pipeline is not None
-    return resolve(result.pipeline, actions().get)
+    return resolve_pipeline(result.pipeline, actions().get)
 
 
-def _step(text: str) -> ActionSpec:
+def _step(text: str) -> ActionStep:
     (step,) = _definition(text).spec.steps
-    assert isinstance(step, ActionSpec)
+    assert isinstance(step, ActionStep)
     return step
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
-from durable.history import SecretName, Slot
+from durable.history import SecretName, SecretPlaceholder
 from durable.values import JSON, PayloadMissing, Value
 
 
@@ -434,9 +434,9 @@ def test_a_secret_becomes_a_slot_beside_the_json() -> None:
     rendered, slots = template.render(SCOPE)
     assert rendered == {"headers": {"Authorization": None, "plain": "total"}, "list": [None, None]}
     assert slots == (
-        Slot(("headers", "Authorization"), ("Bearer ", SecretName("TOKEN"))),
-        Slot(("list", 0), (SecretName("B_2"),)),
-        Slot(("list", 1), ("total:1685E6@", SecretName("C"), "/", SecretName("C"))),
+        SecretPlaceholder(("headers", "Authorization"), ("Bearer ", SecretName("TOKEN"))),
+        SecretPlaceholder(("list", 0), (SecretName("B_2"),)),
+        SecretPlaceholder(("list", 1), ("total:1685E6@", SecretName("C"), "/", SecretName("C"))),
     )
     assert template.secrets == {"TOKEN", "B_2", "C"}
     assert template.secret_places == (("headers", "Authorization"), ("list", 0), ("list", 1))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
-from durable.definition import resolve
+from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.language.document import Document
 from durable.language.load import Catalogue, Loaded, load
@@ -136,7 +136,7 @@ def test_the_languages_own_example_is_loaded_without_a_problem_and_can_be_perfor
 
     assert result.problems == ()
     assert result.pipeline is not None
-    definition = resolve(result.pipeline, CATALOGUE.actions.get)
+    definition = resolve_pipeline(result.pipeline, CATALOGUE.actions.get)
     assert len(definition.places) == 19
     assert definition.has_links
     assert definition.action("reserve.hold").spec.connection == "stock"

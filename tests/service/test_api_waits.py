@@ -11,8 +11,8 @@ import httpx
 import msgspec
 import pytest
 
-from durable.definition import Definition, Spec
-from durable.history import AnyEntry, RunStarted, StepScheduled, fold
+from durable.definition import Definition, ResolvedPipeline
+from durable.history import AnyEntry, RunStarted, StepScheduled, replay_entries
 from durable.links import link as link_to
 from durable.links import proof
 from tests.service.running import Outside, Running, outside, running
@@ -345,7 +345,7 @@ async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path,
         text = (await service.client.get(f"/api/runs/{run}/export")).text
         stored = await service.service.journal.history(run)
     exported = json.loads(text)
-    definition = Definition(msgspec.json.decode(msgspec.json.encode(exported["definition"]), type=Spec))
+    definition = Definition(msgspec.json.decode(msgspec.json.encode(exported["definition"]), type=ResolvedPipeline))
     entries = msgspec.json.decode(msgspec.json.encode(exported["entries"]), type=list[AnyEntry])
     beginning, original = entries[0], stored[0][1]
     assert isinstance(beginning, RunStarted)
@@ -354,7 +354,7 @@ async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path,
     assert original.links
     assert definition.version == beginning.version == original.version
     assert len(entries) == len(stored)
-    assert fold(run, entries).status == "waiting"
+    assert replay_entries(run, entries).status == "waiting"
     assert original.links.key not in text
     path = "hook" if pipeline == "early" else "ask"
     assert link_to(original.links, run, path) not in text

@@ -15,8 +15,8 @@ import httpx
 import msgspec
 import pytest
 
-from durable.path import key
-from tests.core.replaying import replay
+from durable.path import make_key
+from tests.core.replaying import check_decisions
 from tests.histories import Exported
 from tests.service.gates import until_status
 from tests.service.running import ENVIRONMENT, Running, running
@@ -147,7 +147,7 @@ async def _ensure_replayed(service: Running) -> None:
     for run in (await service.client.get("/api/runs")).json()["runs"]:
         answer = await service.client.get(f"/api/runs/{run['id']}/export")
         exported = msgspec.json.decode(answer.content, type=Exported)
-        replay(exported.compiled(), exported.run, exported.entries)
+        check_decisions(exported.compiled(), exported.run, exported.entries)
 
 
 def _declined(effect: Effect) -> tuple[int, Any] | None:
@@ -172,7 +172,7 @@ async def test_an_order_goes_all_the_way_with_one_key_for_each_effect_and_no_sec
         assert town.bodies("slack") == [{"channel": "#orders", "text": "Paid o-1"}]
         assert town.bodies("smtp") == [{"to": "ada@example.com", "subject": "Thanks", "template": "receipt"}]
         paths = [*(f"reserve[{n}].hold" for n in range(3)), "pay.charge", "pay.audit", "tell.slack", "tell.mail"]
-        assert sorted(str(each.key) for each in town.effects) == sorted(key(run, path) for path in paths)
+        assert sorted(str(each.key) for each in town.effects) == sorted(make_key(run, path) for path in paths)
         assert {each.token for each in town.effects if each.service == "stripe"} == {f"Bearer {SECRETS['STRIPE']}"}
         told = (await shop.service.client.get(f"/api/runs/{run}/export")).text + json.dumps(done)
         assert not [value for value in SECRETS.values() if value in told]

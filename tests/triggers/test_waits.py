@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, fold
+from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, replay_entries
 from durable.journal import Scan
 from durable.links import blotted, link, proof
 from durable.values import JSON, Value, check
@@ -40,7 +40,7 @@ def _state() -> State:
     delay: JSON = {"use": "wait.delay", "with": {"for": "1m"}}
     waits: JSON = {"waits": {"a": {"use": "wait.approval", "with": asked}, "t": delay}}
     awaits = (Await("approval", "a"), Await("delay", "t", due=60_000))
-    return fold(
+    return replay_entries(
         RUN,
         [
             RunStarted(at=0, pipeline="p", version="v", deadline=10**9, links=LINKS),

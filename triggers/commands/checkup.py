@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from durable.definition import resolve
+from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, load
 from durable.secrets import Secrets
@@ -101,5 +101,5 @@ def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connection
         connection_names=wired.names,
         is_broken=wired.is_broken,
     )
-    definition = resolve(loaded.pipeline, catalogue.actions.get) if loaded.pipeline else None
+    definition = resolve_pipeline(loaded.pipeline, catalogue.actions.get) if loaded.pipeline else None
     return PipelineFile(path, data, loaded.problems, definition, calls=loaded.calls)

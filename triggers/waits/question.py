@@ -8,7 +8,7 @@ from durable.definition import ActionNode
 from durable.expressions import Template
 from durable.history import Await, AwaitKind, RunStarted, State, StepState
 from durable.links import link
-from durable.path import inside
+from durable.path import join_path
 from durable.values import JSON
 
 LINKED = frozenset({"webhook", "approval"})
@@ -38,7 +38,7 @@ class Question:
     @property
     def path(self) -> str:
         """What its link leads to."""
-        return inside(self.step, self.name) if self.name else self.step
+        return join_path(self.step, self.name) if self.name else self.step
 
     @property
     def is_answered_by_somebody(self) -> bool:

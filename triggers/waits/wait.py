@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from durable.definition import ActionNode, BlockNode, Definition, ForeachSpec, RepeatSpec
+from durable.definition import ActionNode, BlockNode, Definition, ForeachStep, RepeatStep
 from durable.history import AwaitKind, State, StepStatus
 from durable.journal import Scan
-from durable.path import frame_of, inside, static
+from durable.path import frame_of, join_path, strip_numbers
 from triggers.waits.question import KINDS, LINKED, Question, foreseen, questions, uses, waiting
 
 Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
@@ -76,8 +76,8 @@ def place(scan: Scan, state: State, path: str) -> ActionNode | None:
 
 
 def _fits(definition: Definition, path: str) -> bool:
-    node = definition.nodes.get(static(path))
-    is_loop = isinstance(node, BlockNode) and isinstance(node.spec, ForeachSpec | RepeatSpec)
+    node = definition.nodes.get(strip_numbers(path))
+    is_loop = isinstance(node, BlockNode) and isinstance(node.spec, ForeachStep | RepeatStep)
     return bool(node and _PART.fullmatch(path.rpartition(".")[2])) and path.endswith("]") == is_loop
 
 
@@ -102,7 +102,7 @@ def _planned(state: State, path: str, node: ActionNode) -> Iterator[Wait]:
 def _standing(state: State, path: str, name: str, question: Question | None) -> Standing:
     if state.finished:
         return "ended"
-    is_answered = (inside(path, name) if name else path) in state.early
+    is_answered = (join_path(path, name) if name else path) in state.early
     if is_answered or path in state.steps or state.main or state.ending:
         return "over"
     return "early" if question else "unknown"

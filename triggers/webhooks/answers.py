@@ -66,7 +66,7 @@ def of_step(admitted: Admitted, given: JSON) -> Answer:
         "waypost-event": admitted.event,
         "waypost-runs": ", ".join(admitted.runs),
     }
-    body = said.written()
+    body = said.encode_body()
     media_type = "text/plain; charset=utf-8" if isinstance(said.body, str) else "application/json"
     typed = {"content-type": media_type} if body else {}
     return _text(said.status, typed | {name.lower(): value for name, value in said.headers.items()} | own, body)

@@ -12,7 +12,7 @@ from durable.action import TriggerInputs
 from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
 from durable.definition import Definition
 from durable.expressions import Expression, Template
-from durable.history import Slot
+from durable.history import SecretPlaceholder
 from durable.language.pipeline import Duration, TriggerSpec, parse_duration
 from durable.values import JSON
 from triggers.webhooks.cors import Origins, read_origin
@@ -141,8 +141,8 @@ class Hook:
     pattern: Pattern[str]
     methods: frozenset[str]
     verifier: Verifier
-    secrets: tuple[tuple[Slot, ...], ...]
-    verify_token: tuple[Slot, ...]
+    secrets: tuple[tuple[SecretPlaceholder, ...], ...]
+    verify_token: tuple[SecretPlaceholder, ...]
     credentials: frozenset[str]
     dedupe: Template | None
     claim_for: int
@@ -189,5 +189,5 @@ class Hook:
         return self.verifier.scheme.reply if self.verifier.scheme else None
 
 
-def _slots(text: str) -> tuple[Slot, ...]:
+def _slots(text: str) -> tuple[SecretPlaceholder, ...]:
     return Template.parse(text).render({})[1]

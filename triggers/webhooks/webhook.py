@@ -19,11 +19,11 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
-from durable.history import SecretName, Slot
+from durable.history import SecretName, SecretPlaceholder
 from durable.journal import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
 from durable.language.problem import quoted
 from durable.runner import Overloaded, Runner
-from durable.scope import described
+from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill
 from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, receive_body
@@ -290,7 +290,7 @@ class Webhooks:
         doubts = [f"the secret {quoted(name)} {problem}" for name in names for problem in self._secrets.examine(name)]
         return "; ".join([reason, *doubts])
 
-    def _values(self, hook: Hook, secrets: Iterable[Sequence[Slot]]) -> list[str]:
+    def _values(self, hook: Hook, secrets: Iterable[Sequence[SecretPlaceholder]]) -> list[str]:
         """The secrets as they are now; a missing one is left out, and no secret at all rejects."""
         values = []
         for slots in filter(None, secrets):
@@ -375,7 +375,7 @@ def _came_to(scan: Scan, run: str, admitted: Admitted, hook: Hook) -> Answer | N
     if not state.finished:
         return None
     outputs = scan.load(state.main.outputs).data if state.main else None
-    error = described(state.error) if state.error else None
+    error = to_document(state.error) if state.error else None
     return answers.result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
 
 

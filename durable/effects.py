@@ -1,7 +1,8 @@
 """What the core asks of the shell, and what it still has to look at itself.
 
-An *effect* is performed after the commit of the entries that came with it; but a `Post` and a `Listen` stand in that
-commit. A *move* is looked at by the core when its turn comes: what was decided meanwhile may have made it pointless.
+An *effect* is performed after the commit of the entries that came with it; `PostMessage` and `Listen` are written in
+that same commit. A *follow-up* is looked at by the core when its turn comes: a decision taken before it may have made
+it pointless.
 """
 
 from typing import TypeAlias
@@ -56,24 +57,24 @@ class Listen(msgspec.Struct, frozen=True):
     since: int
 
 
-class Call(msgspec.Struct, frozen=True):
+class StartChild(msgspec.Struct, frozen=True):
     """Start the run that a `flow.call` calls, under this name; once is enough, however often it is asked for."""
 
     path: str
     run: str
 
 
-class Emit(msgspec.Struct, frozen=True):
+class EmitEvent(msgspec.Struct, frozen=True):
     """Send the event of a `flow.emit` and report its checkpoint; once is enough, however often it is asked for."""
 
     path: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class PublishAnswer(msgspec.Struct, frozen=True):
     """The run has an answer for whoever sent its event, if somebody still waits for it."""
 
 
-class Post(msgspec.Struct, frozen=True):
+class PostMessage(msgspec.Struct, frozen=True):
     """Put a message into another run's inbox."""
 
     run: str
@@ -85,17 +86,29 @@ class Resume(msgspec.Struct, frozen=True):
     """Perform what is outstanding and not under way: the run was paused and goes on."""
 
 
-Effect: TypeAlias = Perform | Abandon | AwaitStart | AwaitSlot | Wake | Listen | Call | Emit | Answer | Post | Resume
+Effect: TypeAlias = (
+    Perform
+    | Abandon
+    | AwaitStart
+    | AwaitSlot
+    | Wake
+    | Listen
+    | StartChild
+    | EmitEvent
+    | PublishAnswer
+    | PostMessage
+    | Resume
+)
 
 
-class Enter(msgspec.Struct, frozen=True):
+class EnterStep(msgspec.Struct, frozen=True):
     """Reach a step."""
 
     at: int
     path: str
 
 
-class Begin(msgspec.Struct, frozen=True):
+class BeginBranch(msgspec.Struct, frozen=True):
     """Begin a branch of a block; of a loop the next item or turn."""
 
     at: int
@@ -103,5 +116,5 @@ class Begin(msgspec.Struct, frozen=True):
     branch: str
 
 
-Move: TypeAlias = AnyEntry | Enter | Begin
-Consequences: TypeAlias = tuple[list[Move], list[Effect]]
+FollowUp: TypeAlias = AnyEntry | EnterStep | BeginBranch
+Consequences: TypeAlias = tuple[list[FollowUp], list[Effect]]
