@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from durable.action import Inputs
 from durable.declared import write_texts
-from durable.language.pipeline import Duration, Identifier, parse_moment
+from durable.durations import Duration, parse_moment
 from durable.respond import Respond
+from durable.spec_model import Identifier
 from durable.values import JSON
 
 

@@ -20,12 +20,12 @@ from durable.language.document import Document, Pointer
 from durable.language.findings import Findings
 from durable.language.fit import Unfit, leaves, shape_of, unfit
 from durable.language.names import Scope
-from durable.language.pipeline import Identifier
 from durable.language.problem import Problem, quoted, suggestion
 from durable.language.syntax import line_of
 from durable.language.texts import Texts, is_template
 from durable.language.tree import Mapped
 from durable.secrets import Secrets, fill
+from durable.spec_model import Identifier
 from durable.values import JSON
 
 Models = Mapping[str, type[BaseModel] | None]

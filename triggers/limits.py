@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from durable.language.pipeline import parse_duration
+from durable.durations import parse_duration
 
 MOST_NAMES = 10_000
 """Names that one limiter remembers; the one that was quiet for longest is forgotten first."""

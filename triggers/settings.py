@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from durable.language.pipeline import parse_duration
+from durable.durations import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_links import is_link, is_of_service
 from durable.wording import explain_error

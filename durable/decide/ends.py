@@ -5,6 +5,7 @@ performed, and when the last of it is over the main part has ended. A part ends 
 """
 
 from durable.definition import Definition
+from durable.durations import parse_duration
 from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
 from durable.expressions import ExpressionError
 from durable.history import (
@@ -20,7 +21,6 @@ from durable.history import (
     StepCancelled,
     StepUncertain,
 )
-from durable.language.pipeline import parse_duration
 from durable.scope import build_scope, to_document
 from durable.values import JSON, NULL, NotJSON, Value
 

@@ -2,6 +2,7 @@
 
 from durable.decide.sequence import refuse_step
 from durable.definition import Definition
+from durable.durations import parse_duration, parse_moment
 from durable.effects import Abandon, Consequences, Effect, FollowUp, Listen, Wake
 from durable.expressions import ExpressionError
 from durable.history import (
@@ -16,7 +17,6 @@ from durable.history import (
     TimerFired,
     WaitStarted,
 )
-from durable.language.pipeline import parse_duration, parse_moment
 from durable.path import join_path
 from durable.scope import build_scope
 from durable.values import JSON, NULL, NotJSON, Value

@@ -21,9 +21,10 @@ from durable.definition.step import (
     SwitchStep,
     TryStep,
 )
+from durable.durations import parse_duration
 from durable.flow import CORE_ACTIONS
 from durable.language.fit import shape_of
-from durable.language.pipeline import Concurrency, Defaults, Pipeline, Retry, Step, Undo, parse_duration
+from durable.language.pipeline import Concurrency, Defaults, Pipeline, Retry, Step, Undo
 from durable.retry import RetryPolicy
 
 STEP_TIMEOUT = parse_duration("30s")

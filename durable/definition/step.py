@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from durable.action import OnCrash
-from durable.language.pipeline import parse_duration
+from durable.durations import parse_duration
 from durable.retry import RetryPolicy
 
 RUN_TIMEOUT = parse_duration("90d")

@@ -7,7 +7,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from durable.language.pipeline import IDENTIFIER, Duration
+from durable.durations import Duration
+from durable.spec_model import IDENTIFIER
 
 Schema: TypeAlias = dict[str, Any]
 Change: TypeAlias = Callable[[Schema], Schema]

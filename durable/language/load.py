@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from durable.durations import parse_duration
 from durable.expressions.headers import HEADERS
 from durable.language import cures
 from durable.language.admission import AdmissionCheck
@@ -18,12 +19,13 @@ from durable.language.findings import Findings
 from durable.language.fit import unfit
 from durable.language.flows import FlowCheck, PipelineCall
 from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
-from durable.language.pipeline import IDENTIFIER, Defaults, Pipeline, Step, parse_duration
+from durable.language.pipeline import Defaults, Pipeline, Step
 from durable.language.problem import Problem, quoted
 from durable.language.spots import spots
 from durable.language.texts import Texts
 from durable.language.tree import Mapped, every_step, listed, mapped
 from durable.retry import RetryPolicy
+from durable.spec_model import IDENTIFIER
 from durable.values import JSON
 
 __all__ = ["Catalogue", "Loaded", "load"]

@@ -4,91 +4,22 @@ The models give the JSON Schema that editors use and the reference documentation
 needs the whole file or the installed connectors. Durations stay text here: `parse_duration` reads them.
 """
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import Discriminator, Field, JsonValue, Tag
 from pydantic import model_validator as validator
-from pydantic.types import StringConstraints
 from pydantic_core import PydanticCustomError
 
 from durable.action import ErrorClass, OnCrash
-
-# -- words ------------------------------------------------------------------------------------------------------
-
-_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_LONGEST = 3_650 * _UNITS["d"]
-_DURATION = r"[0-9]{1,12}(ms|s|m|h|d)"
-
-
-def parse_duration(text: str) -> int:
-    """Milliseconds of `500ms 30s 5m 2h 7d`; raises `ValueError` saying what to write instead."""
-    if not re.fullmatch(_DURATION, text):
-        if re.fullmatch(r"[0-9]+", text):
-            raise ValueError(f"'{text}' has no unit; write {text}s for seconds, or ms, m, h, d")
-        raise ValueError(f"'{text[:40]}' is no duration; write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d")
-    number = text.rstrip("mshd")
-    milliseconds = int(number) * _UNITS[text[len(number) :]]
-    if milliseconds > _LONGEST:
-        raise ValueError(f"'{text}' is longer than ten years; write 3650d at most")
-    return milliseconds
-
-
-def parse_moment(text: str) -> int:
-    """Milliseconds of an ISO 8601 time with its zone; raises `ValueError` saying what to write instead."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"'{text[:40]}' is no time; write it as in 2027-01-31T09:00:00+01:00") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"'{text[:40]}' has no zone; add Z, or an offset such as +01:00")
-    return round(moment.timestamp() * 1000)
-
-
-def _duration(value: object) -> str:
-    text = value if isinstance(value, str) else str(value)
-    parse_duration(text)
-    return text
-
-
-def _positive(text: str) -> str:
-    if not parse_duration(text):
-        raise ValueError(f"'{text}' is no time at all; write at least 1ms")
-    return text
-
-
-Duration = Annotated[
-    str, BeforeValidator(_duration), Field(json_schema_extra={"pattern": f"^{_DURATION}$"}, examples=["30s", "5m"])
-]
-"""A length of time as text: a whole number and one of the units ms, s, m, h, d."""
-
-Timeout = Annotated[Duration, AfterValidator(_positive)]
-"""A duration that is not zero."""
-
-IDENTIFIER = r"^[a-z][a-z0-9_]*$"
-
-Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=64)]
-"""A name that expressions can read: small letters, digits and `_`, beginning with a letter."""
-
-Condition = Annotated[str, StringConstraints(min_length=1)]
-"""A bare expression; one wrapping `{{ }}` is accepted."""
-
-Whole = Annotated[int, Field(strict=True)]
-
-
-class Model(BaseModel):
-    """What every part of the language is: frozen, with no keys but its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+from durable.durations import Duration, Timeout, parse_duration
+from durable.spec_model import Condition, Identifier, SpecModel, Whole
 
 # -- policies ---------------------------------------------------------------------------------------------------
 
 
-class Retry(Model, title="Retry"):
+class Retry(SpecModel, title="Retry"):
     """How often, when and after which errors an attempt is repeated."""
 
     max_attempts: Annotated[Whole, Field(ge=1, le=1_000)] = Field(3, description="Attempts in all; 1: no retry")
@@ -109,14 +40,14 @@ class Retry(Model, title="Retry"):
         return self
 
 
-class Defaults(Model, title="Defaults"):
+class Defaults(SpecModel, title="Defaults"):
     """What steps that use a connector's action have unless they say otherwise; `undo` has it too."""
 
     timeout: Timeout | None = Field(None, description="Of one attempt; default 30s")
     retry: Retry | None = Field(None, description="When attempts are repeated; a step's own keys go first")
 
 
-class Concurrency(Model, title="Concurrency"):
+class Concurrency(SpecModel, title="Concurrency"):
     """How many runs of the pipeline may work at once."""
 
     key: str | None = Field(None, description="Runs with the same key are counted together; default: all of them")
@@ -126,7 +57,7 @@ class Concurrency(Model, title="Concurrency"):
     )
 
 
-class TriggerSpec(Model, title="TriggerSpec"):
+class TriggerSpec(SpecModel, title="TriggerSpec"):
     """What starts the pipeline by itself."""
 
     id: Identifier = Field(description="The trigger's name, unique in the file")
@@ -141,21 +72,21 @@ class TriggerSpec(Model, title="TriggerSpec"):
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-class Case(Model, title="Case"):
+class Case(SpecModel, title="Case"):
     """One branch of a switch."""
 
     when: Condition = Field(description="An expression; the first case that it holds for is performed")
     steps: "tuple[Step, ...]" = Field(description="What is then performed")
 
 
-class Handler(Model, title="Handler"):
+class Handler(SpecModel, title="Handler"):
     """One branch of a catch."""
 
     when: Condition | None = Field(None, description="An expression over `error`; default: any error")
     steps: "tuple[Step, ...]" = Field(description="What is then performed")
 
 
-class Undo(Model, title="Undo"):
+class Undo(SpecModel, title="Undo"):
     """The action that takes a step's effect back."""
 
     use: str = Field(description="connector.action")
@@ -165,7 +96,7 @@ class Undo(Model, title="Undo"):
     )
 
 
-class Repeat(Model, title="Repeat"):
+class Repeat(SpecModel, title="Repeat"):
     """How often the steps of the block are performed."""
 
     until: Condition = Field(description="An expression, evaluated after each turn")
@@ -191,7 +122,7 @@ OnTimeout: TypeAlias = Annotated[
 ]
 
 
-class Step(Model, title="Step"):
+class Step(SpecModel, title="Step"):
     """One named use of an action, or one block: switch, foreach, parallel, try, repeat."""
 
     id: Identifier = Field(description="The step's name, unique in the file")
@@ -262,7 +193,7 @@ class Step(Model, title="Step"):
         return self
 
 
-class Pipeline(Model):
+class Pipeline(SpecModel):
     """One YAML file: a named list of steps, and what starts it."""
 
     id: Identifier = Field("", description="The pipeline's name; default: the file's")

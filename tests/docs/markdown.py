@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, TypeAdapter
 
-from durable.language.pipeline import IDENTIFIER, Duration
+from durable.durations import Duration
+from durable.spec_model import IDENTIFIER
 
 Schema: TypeAlias = dict[str, Any]
 

@@ -15,6 +15,7 @@ from durable import history
 from durable.action import Action, Connector, ErrorClass
 from durable.definition import RUN_TIMEOUT
 from durable.definition.resolve import STEP_TIMEOUT
+from durable.durations import parse_duration
 from durable.flow import CORE_ACTIONS
 from durable.language import pipeline
 from durable.language.catalogue import Catalogue
@@ -81,7 +82,7 @@ def _duration(milliseconds: int) -> str:
 
 
 def _units() -> dict[str, int]:
-    return {unit: pipeline.parse_duration(f"1{unit}") for unit in words.UNITS}
+    return {unit: parse_duration(f"1{unit}") for unit in words.UNITS}
 
 
 # -- steps ------------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
 from durable.definition import resolve_pipeline
+from durable.durations import Duration, parse_duration
 from durable.flow import CORE_ACTIONS
 from durable.language.document import Document
 from durable.language.load import Catalogue, Loaded, load
-from durable.language.pipeline import Duration, Pipeline, Step, parse_duration
+from durable.language.pipeline import Pipeline, Step
 from durable.values import JSON
 from tests.language.test_document import WELL_KNOWN_MISTAKES
 

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from durable.language.pipeline import parse_duration
+from durable.durations import parse_duration
 
 PAGE_LIMIT = 1_000
 """What a page holds at most."""

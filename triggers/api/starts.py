@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
+from durable.durations import parse_duration
 from durable.history import EndStatus, RunStatus
 from durable.journal import Admitted, DedupeKey, Event, Journal, JournalError
-from durable.language.pipeline import parse_duration
 from durable.language.problem import quoted
 from durable.runner import Runner
 from durable.runner.start import Start

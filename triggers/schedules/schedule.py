@@ -11,8 +11,9 @@ from pydantic import Field, field_validator, model_validator
 
 from durable.action import TriggerInputs
 from durable.definition import Definition
+from durable.durations import Duration, parse_duration
 from durable.expressions import Expression, Template
-from durable.language.pipeline import Duration, TriggerSpec, parse_duration
+from durable.language.pipeline import TriggerSpec
 from triggers.schedules.cron import Cron
 from triggers.schedules.timing import Every, Once, Timing, fires_between, zone_named
 

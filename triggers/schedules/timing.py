@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Protocol, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from durable.language.pipeline import parse_duration
+from durable.durations import parse_duration
 from durable.language.problem import quoted, suggestion
 
 

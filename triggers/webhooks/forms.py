@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, Field, WithJsonSchema, create_model
 
 from durable.action import Inputs, Secret
-from durable.language.pipeline import Duration
+from durable.durations import Duration
 from triggers.webhooks.presets import GENERIC, presets
 from triggers.webhooks.scheme import Digest, Greeting, Handshake, Scheme, Signed, Timestamp, Token
 

@@ -13,8 +13,8 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from durable.durations import parse_duration
 from durable.language.fit import Inside, unfit
-from durable.language.pipeline import parse_duration
 from durable.values import JSON
 
 Encoding: TypeAlias = Literal["hex", "base64"]
