@@ -63,7 +63,7 @@ def main() -> None:
     try:
         app(args=_decode_arguments(sys.argv[1:]), prog_name="waypost")
     except Exception as error:  # noqa: BLE001  # the last place where a failure can become a message
-        failure.end(error)
+        failure.exit_with(error)
 
 
 def _open_standard_streams() -> None:

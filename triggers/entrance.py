@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triggers.api.problem import Problem
-from triggers.keys import Keys, bearer_key
+from triggers.keys import Keys, parse_bearer
 from triggers.limits import Limiter, network_of
 from triggers.operations import PATHS
 from triggers.webhooks.webhook import ANSWERED, PREFIX, Webhooks
@@ -37,5 +37,5 @@ class Entrance:
             await self._app(scope, receive, send)
 
     def _has_key(self, scope: Scope) -> bool:
-        key = bearer_key(Headers(scope=scope).get("authorization"))
+        key = parse_bearer(Headers(scope=scope).get("authorization"))
         return key is not None and self._keys.scope(key) is not None

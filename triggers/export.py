@@ -5,18 +5,18 @@ import msgspec
 from durable.history import AnyEntry, Links, RunStarted, list_values
 from durable.journal import Reads, Run, Scan
 from durable.values import Value
-from triggers.runs import find
+from triggers.runs import find_run
 from triggers.waits.proofs import STAND_IN, replaced
 
 
-async def exported(reads: Reads, run: str) -> bytes:
+async def export_run(reads: Reads, run: str) -> bytes:
     """A JSON text with the `definition` in its resolved form, the `run`'s id and its `entries` as they are stored, with
     large values inside them; raises `RunMissing`.
 
     Secrets stand in it as references, as they do in the journal. The key of the run's links is another, and so are the
     proofs made with it, so that a replay makes the same ones.
     """
-    found = await find(reads, run)
+    found = await find_run(reads, run)
     return await reads.scan(lambda scan: _export(scan, found), found.sequence)
 
 
@@ -26,12 +26,12 @@ def _export(scan: Scan, run: Run) -> bytes:
     for _, entry in scan.entries(run.id):
         for value in list_values(entry).values():
             scan.load(value)
-        entries.append(replaced(msgspec.json.encode(_disarmed(entry))))
+        entries.append(replaced(msgspec.json.encode(_disarm_entry(entry))))
     ends = b'{"definition":%b,"run":%b,"entries":[' % (definition, msgspec.json.encode(run.id))
     return b"".join([ends, b",".join(entries), b"]}"])
 
 
-def _disarmed(entry: AnyEntry) -> AnyEntry:
+def _disarm_entry(entry: AnyEntry) -> AnyEntry:
     changes: dict[str, Value | Links] = {}
     for name, value in list_values(entry).items():
         text = bytes(value.data)

@@ -40,17 +40,17 @@ _MINUTE = 60.0
 _BEARER = re.compile(r"[ \t]*bearer[ \t]+(.*[^ \t])[ \t]*", re.IGNORECASE)
 
 
-def hashed(key: str) -> str:
+def hash_key(key: str) -> str:
     """What is kept of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def suffices(scope: str, wanted: Scope) -> bool:
+def includes_scope(scope: str, wanted: Scope) -> bool:
     """Whether a key of this scope may do what wants the other."""
     return scope in SCOPES and SCOPES.index(scope) >= SCOPES.index(wanted)
 
 
-def bearer_key(authorization: str | None) -> str | None:
+def parse_bearer(authorization: str | None) -> str | None:
     """The key that an Authorization header presents, None if it presents none."""
     presented = _BEARER.fullmatch(authorization or "")
     return presented[1] if presented else None
@@ -69,7 +69,7 @@ class Keys:
         """Learn the keys that the journal holds."""
         self._by_hash = {key.hash: key for key in await self._journal.keys()}
 
-    def listed(self) -> list[ApiKey]:
+    def list_keys(self) -> list[ApiKey]:
         """Every key that was ever made, the oldest first."""
         return list(self._by_hash.values())
 
@@ -77,7 +77,7 @@ class Keys:
         """What the holder of a key may do; None if it is worth nothing."""
         if self._admin and hmac.compare_digest(presented.encode("utf-8", "surrogatepass"), self._admin):
             return "admin"
-        found = self._by_hash.get(hashed(presented))
+        found = self._by_hash.get(hash_key(presented))
         if found is None or found.revoked_at is not None:
             return None
         return next((scope for scope in SCOPES if scope == found.scope), None)
@@ -86,7 +86,7 @@ class Keys:
         """Make a key and keep it; the text is what its holder presents."""
         at = self._now()
         text = PREFIX + secrets.token_urlsafe(32)
-        key = ApiKey(new_id("key", at), name, scope, hashed(text), at)
+        key = ApiKey(new_id("key", at), name, scope, hash_key(text), at)
         await asyncio.shield(self._journal.add_key(key))
         self._by_hash[key.hash] = key
         return key, text
@@ -111,7 +111,7 @@ def ensure_guarded(settings: Settings, keys: Keys) -> None:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if key is not None and len(key) < LEAST_LENGTH:
         raise SettingsError(f"{reach}, and the API key has {len(key)} characters: {cure}")
-    if key is None and not any(each.revoked_at is None for each in keys.listed()):
+    if key is None and not any(each.revoked_at is None for each in keys.list_keys()):
         raise SettingsError(
             f"{reach}, and nobody has chosen a key for the API: {cure}, or make a key with `waypost keys create NAME`"
         )

@@ -66,11 +66,11 @@ def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: Te
     """Send all loggers' records, uvicorn's too, to the stream (standard error); a second call replaces the first."""
     stream = stream or sys.stderr
     is_for_people = format == "text" or (format == "auto" and stream.isatty())
-    handler = Lines(stream)
-    handler.setFormatter(Line(redactor, text_line if is_for_people else json_line))
+    handler = LogHandler(stream)
+    handler.setFormatter(LogFormatter(redactor, text_line if is_for_people else json_line))
     root = logging.getLogger()
-    _forgo_what_no_line_tells()
-    for former in [each for each in root.handlers if isinstance(each, Lines)]:
+    _disable_unused_fields()
+    for former in [each for each in root.handlers if isinstance(each, LogHandler)]:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level.upper())
@@ -85,7 +85,7 @@ def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: Te
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a sweep that is left out is made up for by the next
 
 
-def _forgo_what_no_line_tells() -> None:
+def _disable_unused_fields() -> None:
     """The library's own switches: who calls, and in which thread and process, is a fifth of what a record costs."""
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -97,14 +97,14 @@ def flush() -> None:
         handler.flush()
 
 
-class Lines(logging.StreamHandler[TextIO]):
+class LogHandler(logging.StreamHandler[TextIO]):
     """Writes each record at once. One that cannot be written is lost: the library's own report would show secrets."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the library's name
         pass
 
 
-class Line(logging.Formatter):
+class LogFormatter(logging.Formatter):
     """Makes a line of what a record says, once that is redacted."""
 
     def __init__(self, redactor: Redactor, write: Callable[[logging.LogRecord, Fields], str]) -> None:
@@ -113,7 +113,7 @@ class Line(logging.Formatter):
         self._write = write
 
     def format(self, record: logging.LogRecord) -> str:
-        said = _plain(_said(record))
+        said = _to_json(_collect_fields(record))
         if isinstance(redactor := getattr(record, "redactor", None), Redactor):
             said = {name: redactor.value(value) for name, value in blotted(said).items()}
         return self._write(record, {name: self._redactor.value(value) for name, value in said.items()})
@@ -121,52 +121,54 @@ class Line(logging.Formatter):
 
 def json_line(record: logging.LogRecord, said: Fields) -> str:
     """`time level logger message`, then `run step attempt`, further fields, and `error` with the traceback."""
-    fields: Fields = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name, **said}
+    fields: Fields = {"time": _format_time(record), "level": record.levelname.lower(), "logger": record.name, **said}
     try:
         line = msgspec.json.encode(fields).decode()
     except UnicodeEncodeError:  # a lone surrogate; NaN, which msgspec writes as null, must become that here too
         line = json.dumps(json.loads(json.dumps(fields), parse_constant=lambda _: None))
-    return _in_line(line)
+    return _escape_controls(line)
 
 
 def text_line(record: logging.LogRecord, said: Fields) -> str:
     """`time level logger: message`, fields as `name=value`, and a traceback indented below."""
-    head = f"{_time(record)} {record.levelname.lower():<8} {record.name}: {_shown(said['message'])}"
-    fields = "".join(f"  {name}={_shown(value)}" for name, value in said.items() if name not in {"message", "error"})
-    below = "".join(f"\n    {_in_line(line)}" for line in str(said.get("error", "")).splitlines())
+    head = f"{_format_time(record)} {record.levelname.lower():<8} {record.name}: {_format_value(said['message'])}"
+    fields = "".join(
+        f"  {name}={_format_value(value)}" for name, value in said.items() if name not in {"message", "error"}
+    )
+    below = "".join(f"\n    {_escape_controls(line)}" for line in str(said.get("error", "")).splitlines())
     return head + fields + below
 
 
 # -- what a record says -----------------------------------------------------------------------------------------
 
 
-def _said(record: logging.LogRecord) -> dict[str, object]:
+def _collect_fields(record: logging.LogRecord) -> dict[str, object]:
     given = vars(record)
     more = {name: value for name, value in given.items() if name not in _OWN}
-    said: dict[str, object] = {"message": _message(record)}
+    said: dict[str, object] = {"message": _format_message(record)}
     for name in CONTEXT:
         if (value := more.pop(name, None)) is not None:
             said[name] = value
     said |= more
-    if error := _error(record):
+    if error := _format_error(record):
         said["error"] = error
     return said
 
 
-def _message(record: logging.LogRecord) -> str:
+def _format_message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001  # a line whose arguments do not fit is better shown badly than lost
         return f"{record.msg} {record.args!r}"
 
 
-def _error(record: logging.LogRecord) -> str:
+def _format_error(record: logging.LogRecord) -> str:
     """The traceback, formatted here each time: `exc_text` would keep it unredacted for other handlers."""
     trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info and record.exc_info[1] else ""
     return trace + (record.stack_info or "")
 
 
-def _plain(said: dict[str, object]) -> Fields:
+def _to_json(said: dict[str, object]) -> Fields:
     """As JSON; what is none is named by its text, and what has none is left out."""
     try:
         plain: Fields = msgspec.to_builtins(said, str_keys=True, enc_hook=str)
@@ -175,22 +177,22 @@ def _plain(said: dict[str, object]) -> Fields:
     return plain
 
 
-def _time(record: logging.LogRecord) -> str:
+def _format_time(record: logging.LogRecord) -> str:
     second, millisecond = divmod(int(record.created * 1000), 1000)
-    return f"{_to_the_second(second)}.{millisecond:03}Z"
+    return f"{_format_second(second)}.{millisecond:03}Z"
 
 
 @lru_cache(maxsize=4)
-def _to_the_second(at: int) -> str:
+def _format_second(at: int) -> str:
     """Kept, as many lines are of the same second."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _shown(value: JSON) -> str:
-    return _in_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+def _format_value(value: JSON) -> str:
+    return _escape_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _in_line(text: str) -> str:
+def _escape_controls(text: str) -> str:
     return text if text.isprintable() else _UNSAFE.sub(_escape, text)
 
 

@@ -28,15 +28,15 @@ from durable.journal import Reads, Run, RunUnreadable, Scan, StoredDelivery
 from durable.scope import to_document
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
-from triggers.missing import RunNotFound
+from triggers.run_missing import RunNotFound
 from triggers.waits.proofs import disarm
 from triggers.waits.question import Question, questions
 from triggers.waits.wait import load_inputs
 
-MOMENTS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
+TIME_FIELDS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
 """The fields of entries that are times."""
 
-UNTOLD = {"at", "links", "secrets", "undo_secrets"}
+HIDDEN_FIELDS = {"at", "links", "secrets", "undo_secrets"}
 """The fields of entries that are told in another way, or, as the key of links, never."""
 
 PAGE_BYTES = 8_000_000
@@ -47,11 +47,11 @@ ExplainWait = Callable[[Run], str | None]
 """Which limit of the service's own an unfinished run waits for; None if it waits for none."""
 
 
-def _say_nothing(run: Run) -> None:
+def _explain_nothing(run: Run) -> None:
     """Where no service is that knows."""
 
 
-async def find(reads: Reads, run: str) -> Run:
+async def find_run(reads: Reads, run: str) -> Run:
     """A run's row; raises `RunNotFound`."""
     found = await reads.run(run)
     if found is None:
@@ -60,11 +60,11 @@ async def find(reads: Reads, run: str) -> Run:
 
 
 async def encode_run(
-    reads: Reads, run: str, *, may_answer: bool = True, explain_wait: ExplainWait = _say_nothing
+    reads: Reads, run: str, *, may_answer: bool = True, explain_wait: ExplainWait = _explain_nothing
 ) -> bytes:
     """A run as one JSON document; raises `RunNotFound`. Without `may_answer` it has no links to its waits. What it
     waits for that its history does not tell is its reason if it has no other."""
-    found = await find(reads, run)
+    found = await find_run(reads, run)
     if found.finished_at is None:
         found = replace(found, reason=found.reason or explain_wait(found))
     return await reads.scan(
@@ -78,14 +78,14 @@ async def encode_history(
     """A page of a run's history after entry `after`, as a JSON array of `limit` entries, or fewer where they are large,
     and the entry after which to go on; raises `RunNotFound`. Without `may_answer` it has no links to
     the run's waits."""
-    found = await find(reads, run)
+    found = await find_run(reads, run)
     return await reads.scan(
         lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, run, may_answer=may_answer)),
         min(limit, found.sequence - after),
     )
 
 
-def moment(at: int | None) -> str | None:
+def format_time(at: int | None) -> str | None:
     """Milliseconds as ISO 8601 in UTC."""
     if at is None:
         return None
@@ -96,7 +96,7 @@ def moment(at: int | None) -> str | None:
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def row(run: Run) -> dict[str, JSON]:
+def describe_run_row(run: Run) -> dict[str, JSON]:
     """A run as a line of a list."""
     return {
         "id": run.id,
@@ -106,17 +106,20 @@ def row(run: Run) -> dict[str, JSON]:
         "trigger": run.trigger,
         "event": run.event,
         "tags": list(run.tags),
-        "created_at": moment(run.created_at),
-        "finished_at": moment(run.finished_at),
+        "created_at": format_time(run.created_at),
+        "finished_at": format_time(run.finished_at),
     }
 
 
 async def describe_rows(reads: Reads, found: Sequence[Run], *, may_answer: bool) -> list[dict[str, JSON]]:
     """Runs as lines of a list. Without `may_answer`, their reasons have no links to waits."""
     if may_answer or not any(run.reason for run in found):
-        return [row(run) for run in found]
+        return [describe_run_row(run) for run in found]
     return await reads.scan(
-        lambda scan: [disarm(scan, run.id, row(run)) if run.reason else row(run) for run in found], len(found)
+        lambda scan: [
+            disarm(scan, run.id, describe_run_row(run)) if run.reason else describe_run_row(run) for run in found
+        ],
+        len(found),
     )
 
 
@@ -134,7 +137,7 @@ def _encode_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> bytes:
         asked = questions(load_inputs(scan, state))
     except RunUnreadable as lost:
         encoder.missing, asked = lost, iter(())
-    waits = (wait_told(question, state, may_answer=encoder.may_answer) for question in asked)
+    waits = (describe_wait(question, state, may_answer=encoder.may_answer) for question in asked)
     performed_until = _performed_until(run, state)
     parts = {
         "children": encoder.array(_children(state, statuses)),
@@ -156,7 +159,7 @@ def _head(run: Run, state: State, encoder: DocumentEncoder) -> dict[str, object]
     started, main = state.started, state.main
     cleanup_error = state.finished.cleanup_error if state.finished else None
     parent = started.parent if started else None
-    return row(run) | {
+    return describe_run_row(run) | {
         "version": run.version,
         "inputs": encoder.raw(state.inputs),
         "outputs": encoder.raw(main.outputs) if main else None,
@@ -164,21 +167,21 @@ def _head(run: Run, state: State, encoder: DocumentEncoder) -> dict[str, object]
         "error": to_document(state.error) if state.error else None,
         "cleanup_error": to_document(cleanup_error) if cleanup_error else None,
         "reason": state.reason or (state.ending.reason if state.ending else None) or run.reason,
-        "due_at": moment(run.due_at),
-        "not_before": moment(started.not_before) if started else None,
-        "expires_at": moment(started.expires_at) if started else None,
+        "due_at": format_time(run.due_at),
+        "not_before": format_time(started.not_before) if started else None,
+        "expires_at": format_time(started.expires_at) if started else None,
         "priority": started.priority if started else 0,
         "parent": {"run": parent.run, "step": parent.path} if parent else None,
     }
 
 
-def wait_told(question: Question, state: State, *, may_answer: bool) -> dict[str, JSON]:
+def describe_wait(question: Question, state: State, *, may_answer: bool) -> dict[str, JSON]:
     """One thing that a run waits for."""
     return {
         "step": question.step,
         "name": question.name or None,
         "kind": question.kind,
-        "due_at": moment(question.due),
+        "due_at": format_time(question.due),
         "title": question.title,
         "to": list(question.to),
         "fields": question.fields,
@@ -219,9 +222,9 @@ def _step(
         "output": encoder.raw(step.output),
         "error": to_document(step.error) if step.error else None,
         "attempts": step.attempt - step.is_backing_off(performed_until),
-        "scheduled_at": moment(step.scheduled_at),
-        "finished_at": moment(step.finished_at),
-        "due_at": moment(step.due),
+        "scheduled_at": format_time(step.scheduled_at),
+        "finished_at": format_time(step.finished_at),
+        "due_at": format_time(step.due),
         "decision_needed": step.needs_person,
         "tries": attempts,
     }
@@ -247,7 +250,11 @@ def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: Docum
 
 def describe_entry(number: int, entry: AnyEntry, encoder: DocumentEncoder) -> dict[str, object]:
     """An entry as a line of the history."""
-    line: dict[str, object] = {"sequence": number, "at": moment(entry.at), "type": str(entry.__struct_config__.tag)}
+    line: dict[str, object] = {
+        "sequence": number,
+        "at": format_time(entry.at),
+        "type": str(entry.__struct_config__.tag),
+    }
     line |= _fields(entry, encoder)
     match entry:
         case StepScheduled():
@@ -259,8 +266,10 @@ def describe_entry(number: int, entry: AnyEntry, encoder: DocumentEncoder) -> di
 
 def _fields(struct: msgspec.Struct, encoder: DocumentEncoder) -> dict[str, object]:
     return {
-        name: moment(value) if name in MOMENTS else _plain(value, encoder)
-        for name, value in ((name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in UNTOLD)
+        name: format_time(value) if name in TIME_FIELDS else _plain(value, encoder)
+        for name, value in (
+            (name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in HIDDEN_FIELDS
+        )
     }
 
 
@@ -302,22 +311,22 @@ def _add(
     found.setdefault(entry.path, []).append(
         {
             "attempt": entry.attempt,
-            "started_at": moment(started_at),
-            "ended_at": moment(entry.at),
+            "started_at": format_time(started_at),
+            "ended_at": format_time(entry.at),
             "ending": ending,
             "error": to_document(error) if error else None,
         }
     )
 
 
-def delivery(found: StoredDelivery) -> dict[str, JSON]:
+def describe_delivery(found: StoredDelivery) -> dict[str, JSON]:
     """A delivery as a line of a list."""
     return {
         "id": found.id,
         "trigger": found.trigger,
         "method": found.method,
         "path": found.path,
-        "at": moment(found.at),
+        "at": format_time(found.at),
         "outcome": found.outcome,
         "reason": found.reason,
         "event": found.event,

@@ -38,7 +38,7 @@ from durable.runner.recovery import Recovery
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from triggers import logs
-from triggers.api import Api, refused
+from triggers.api import Api, answer_http_exception
 from triggers.body import Bounds
 from triggers.entrance import Entrance
 from triggers.folder import Folder
@@ -169,7 +169,7 @@ async def compose(
                 *Waits(runner, journal, now, bounds, limiters.addresses).routes(),
                 Mount("/api", app=api.app()),
             ],
-            exception_handlers={HTTPException: refused},
+            exception_handlers={HTTPException: answer_http_exception},
         )
         app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
         recovery = Recovery(journal, runner, now)

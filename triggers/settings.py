@@ -60,7 +60,7 @@ def _milliseconds(value: object) -> int:
     return parse_duration(value)
 
 
-def _listed(value: object) -> object:
+def _split_list(value: object) -> object:
     return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
 
 
@@ -121,7 +121,7 @@ def _no_database(_: SecretStr) -> SecretStr:
     raise ValueError("only the SQLite file in the data folder can be used so far; leave it unset")
 
 
-def _lowered(value: object) -> object:
+def _lower_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
@@ -129,7 +129,9 @@ Duration: TypeAlias = Annotated[int, BeforeValidator(_milliseconds)]
 """Written as text with a unit, kept as milliseconds."""
 
 Timeout: TypeAlias = Annotated[Duration, Field(gt=0)]
-Destinations: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_destination)], ...], BeforeValidator(_listed)]
+Destinations: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_destination)], ...], BeforeValidator(_split_list)
+]
 BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
 ProxyURL: TypeAlias = Annotated[str, AfterValidator(_proxy_url)]
 MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_rate)]
@@ -235,7 +237,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     log_format: LogFormat = Field(
         "auto", description="text for people, json for collectors; auto is text on a terminal and json elsewhere."
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_lowered)] = Field(
+    log_level: Annotated[LogLevel, BeforeValidator(_lower_case)] = Field(
         "info", description="The least level that is logged: debug, info, warning or error."
     )
     _unknown: tuple[str, ...] = PrivateAttr(())
@@ -315,14 +317,14 @@ def _problem(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
 
 
 def _unknown_setting(name: str, where: str) -> str:
-    return f"{where}: {name[:80]!r} is no setting{_meant(name, str)}"
+    return f"{where}: {name[:80]!r} is no setting{_suggest(name, str)}"
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
     known = {_variable(name) for name in Settings.model_fields} | PLACES
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX) and variable not in known:
-            yield f"{variable} is no setting{_meant(variable.removeprefix(PREFIX).lower(), _variable)}"
+            yield f"{variable} is no setting{_suggest(variable.removeprefix(PREFIX).lower(), _variable)}"
 
 
 def _is_bytes(value: str) -> bool:
@@ -344,7 +346,7 @@ def _ignored_proxies(environment: Mapping[str, str], settings: Settings) -> Iter
         yield f"{', '.join(ignored)}: not read; for steps to call through a proxy, set WAYPOST_EGRESS_PROXY"
 
 
-def _meant(name: str, written: Callable[[str], str]) -> str:
+def _suggest(name: str, written: Callable[[str], str]) -> str:
     near = get_close_matches(name, Settings.model_fields, n=1)
     return f"; did you mean {written(near[0])}?" if near else ""
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.commands.announcement import announce
+from triggers.commands.announce import announce
 from triggers.commands.sample import sample_value
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from tests.cli.command import COMMAND, ENVIRONMENT, waypost
-from triggers.commands.given import json_or_text, json_value, named_values
+from triggers.commands.parse_values import parse_json, parse_json_or_text, parse_named_values
 
 ODD = {
     "a number above all numbers": "1e999",
@@ -30,23 +30,23 @@ ODD = {
 def test_json_that_no_service_takes_is_wrong_use(odd: str) -> None:
     for option, given in (("--input", [f"a={odd}"]), ("--field", [f"a={odd}"])):
         with pytest.raises(typer.BadParameter) as caught:
-            named_values(given, option)
+            parse_named_values(given, option)
         assert caught.value.param_hint == f"'{option} a'"
         assert len(str(caught.value)) < 300
     for text in (odd, f'{{"a": {odd}}}'):
         with pytest.raises(typer.BadParameter):
-            json_value(text, "--value")
+            parse_json(text, "--value")
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "[1", "{", '"', "1e", "0x1", "tru", "", " ", "ü", "9.9.9", "[1,]"])
 def test_what_is_no_json_is_text(text: str) -> None:
-    assert json_or_text(text, "--input") == text
+    assert parse_json_or_text(text, "--input") == text
 
 
 def test_a_file_is_read_as_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:
     for number, data in enumerate([b'{"a": "\xc3\xa9"}', b'\xef\xbb\xbf{"a": "\xc3\xa9"}']):
         (tmp_path / f"{number}.json").write_bytes(data)
-        assert json_value(f"@{tmp_path}/{number}.json", "--value") == {"a": "é"}
+        assert parse_json(f"@{tmp_path}/{number}.json", "--value") == {"a": "é"}
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "", "latin.json", "odd.json", "/dev/zero", "x" * 5_000])
@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_a_value_is_wrong_use(tmp_path: Path, name: str, m
     Path("latin.json").write_bytes(b'"\xe9"')
     Path("odd.json").write_text("1e999")
     with pytest.raises(typer.BadParameter) as caught:
-        json_value(f"@{name}", "--value")
+        parse_json(f"@{name}", "--value")
     assert name[:50] in str(caught.value)
 
 

@@ -10,9 +10,9 @@ import pytest
 from durable.language.problem import Problem
 from tests.cli.command import serving, waypost
 from tests.cli.conftest import GREET, write
-from triggers.commands.offer import type_of
-from triggers.commands.plan import plan
-from triggers.commands.problems import annotations
+from triggers.commands.connectors import describe_type
+from triggers.commands.plan import make_plan
+from triggers.commands.problems import to_annotations
 from triggers.folder import PipelineFile
 
 BROKEN = "steps:\n  - {id: a, use: htp.get, with: {url: x}}\n"
@@ -111,7 +111,7 @@ def test_github_gets_annotations_relative_to_the_workspace(place: Path) -> None:
 def test_an_annotation_cannot_be_broken_by_what_it_quotes(tmp_path: Path) -> None:
     path = tmp_path / "a,b:c%.yaml"
     problem = Problem(str(path), 1, 2, "50% of\r\nit::error file=x", severity="warning")
-    lines = annotations([PipelineFile(path, b"", (problem,))], {"GITHUB_WORKSPACE": str(tmp_path)})
+    lines = to_annotations([PipelineFile(path, b"", (problem,))], {"GITHUB_WORKSPACE": str(tmp_path)})
     assert lines == ["::warning file=a%2Cb%3Ac%25.yaml,line=1,col=2::50%25 of%0D%0Ait::error file=x"]
 
 
@@ -202,17 +202,17 @@ def _file(id: str, status: str = "serving", **more: Any) -> dict[str, Any]:
 
 def test_an_invalid_file_under_another_id_removes_nothing() -> None:
     spoilt = _file("b", "disabled", file="a.yaml", version=None, problems=["it is"])
-    made = plan([spoilt], [_file("named", file="a.yaml")])
+    made = make_plan([spoilt], [_file("named", file="a.yaml")])
     assert [(change.kind, change.id) for change in made.changes] == [("invalid", "b")]
 
 
 def test_what_a_service_has_disabled_is_new_once_it_is_valid() -> None:
-    made = plan([_file("a")], [_file("a", "disabled", version=None)])
+    made = make_plan([_file("a")], [_file("a", "disabled", version=None)])
     assert [(change.kind, change.after) for change in made.changes] == [("new", "v1")]
 
 
 def test_a_pipeline_that_serves_its_version_before_is_compared_with_that() -> None:
-    made = plan([_file("a", version="v2")], [_file("a", "serving the version before")])
+    made = make_plan([_file("a", version="v2")], [_file("a", "serving the version before")])
     assert [(change.kind, change.before, change.after) for change in made.changes] == [("changed", "v1", "v2")]
 
 
@@ -263,7 +263,7 @@ def test_connectors_tell_their_connections_and_what_is_wrong_with_others(place: 
     ],
 )
 def test_a_type_is_told_in_a_few_words(schema: dict[str, Any], told: str) -> None:
-    assert type_of(schema, {"Word": {"type": "integer"}}) == told
+    assert describe_type(schema, {"Word": {"type": "integer"}}) == told
 
 
 @pytest.mark.parametrize("user", ["ada:hunter2", "{{ inputs.user }}:hunter2", "a:b@hunter2"])

@@ -12,7 +12,7 @@ import pytest
 from durable.journal.sqlite import FILE_NAME
 from tests.service.gates import begin, until_status
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.commands.checks import examined
+from triggers.commands.doctor import run_checks
 from triggers.instance import Instance
 
 pytestmark = pytest.mark.anyio
@@ -234,7 +234,7 @@ async def test_a_damaged_row_does_not_hide_the_others_of_its_list(tmp_path: Path
 async def test_doctor_names_a_run_that_cannot_be_read(tmp_path: Path, harm: str) -> None:
     run = await _harmed(tmp_path, harm)
     findings = {
-        each.check: each for each in await examined(Instance(tmp_path / "config", tmp_path / "data", ENVIRONMENT))
+        each.check: each for each in await run_checks(Instance(tmp_path / "config", tmp_path / "data", ENVIRONMENT))
     }
     assert findings["runs"].state == "wrong"
     assert run in findings["runs"].found

@@ -39,7 +39,9 @@ def configured(format: LogFormat, *secrets: str, level: LogLevel = "info") -> io
     stream = io.StringIO()
     logs.configure(format, level, Redactor(secrets), stream)
     root = logging.getLogger()
-    root.handlers = [each for each in root.handlers if isinstance(each, logs.Lines)]  # pytest's own raises what we keep
+    root.handlers = [
+        each for each in root.handlers if isinstance(each, logs.LogHandler)
+    ]  # pytest's own raises what we keep
     return stream
 
 

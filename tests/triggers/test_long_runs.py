@@ -26,7 +26,7 @@ READS: dict[str, Callable[[Journal, str], Awaitable[object]]] = {
     "the run": runs.encode_run,
     "the run for somebody who may not answer": lambda reads, run: runs.encode_run(reads, run, may_answer=False),
     "a page of its history": runs.encode_history,
-    "its export": export.exported,
+    "its export": export.export_run,
     "what it waits for": lambda reads, run: pending.of_run(reads, run, may_answer=True),
     "what all runs wait for": lambda reads, run: pending.of_all(reads, None, 10, may_answer=True),
     "whether a step has answered": lambda reads, run: reads.state(run),

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from triggers.api.problem import Problem
-from triggers.keys import Guesses, Keys, Scope, bearer_key, hashed, suffices
+from triggers.keys import Guesses, Keys, Scope, hash_key, includes_scope, parse_bearer
 
 ADMIN = "admin"
 """The name of the key that is not kept in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class KeyHolder:
     """Who asks: the name of their key, and what it may do."""
 
     name: str
     scope: Scope
 
     def may(self, wanted: Scope) -> bool:
-        return suffices(self.scope, wanted)
+        return includes_scope(self.scope, wanted)
 
 
 class Access:
@@ -29,11 +29,11 @@ class Access:
         self._keys = keys
         self._guesses = guesses
 
-    def check(self, request: Request, wanted: Scope | None) -> Holder | None:
+    def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
         """Who asks; raises `Problem` unless they may do what wants this scope. None is open to everybody."""
         if wanted is None:
             return None
-        key = bearer_key(request.headers.get("authorization"))
+        key = parse_bearer(request.headers.get("authorization"))
         if key is None:
             raise _unknown("send the API key as `Authorization: Bearer KEY`")
         address = request.client.host if request.client else ""
@@ -44,14 +44,14 @@ class Access:
                 raise Problem(429, message, {"Retry-After": str(seconds)})
             self._guesses.count(address)
             raise _unknown("this API key is not known, or was revoked")
-        if not suffices(scope, wanted):
+        if not includes_scope(scope, wanted):
             headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
             raise Problem(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
-        return Holder(self._name(key), scope)
+        return KeyHolder(self._name(key), scope)
 
     def _name(self, key: str) -> str:
-        of_key = hashed(key)
-        return next((each.name for each in self._keys.listed() if each.hash == of_key), ADMIN)
+        of_key = hash_key(key)
+        return next((each.name for each in self._keys.list_keys() if each.hash == of_key), ADMIN)
 
 
 def _unknown(detail: str) -> Problem:

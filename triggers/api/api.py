@@ -65,7 +65,7 @@ class Api:
         by_path = groupby(sorted(self.operations, key=lambda each: each.path), key=lambda each: each.path)
         app = Starlette(
             routes=[self._route(path, list(operations)) for path, operations in by_path],
-            exception_handlers={HTTPException: refused},
+            exception_handlers={HTTPException: answer_http_exception},
         )
         app.router.redirect_slashes = False
         return app
@@ -91,7 +91,7 @@ class Api:
             return problem_of(error).response()
 
 
-async def refused(request: Request, error: Exception) -> Response:
+async def answer_http_exception(request: Request, error: Exception) -> Response:
     """What a router refuses, as problem details."""
     status = error.status_code if isinstance(error, HTTPException) else 503
     headers = error.headers if isinstance(error, HTTPException) else None

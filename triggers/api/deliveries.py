@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from durable.journal import DeliveryOutcome, Journal
 from durable.links import blotted
 from triggers import runs
-from triggers.api.kinds import DeliveryId, Limit, Time
-from triggers.api.operation import Asked, Nothing, Operation, Parameters
+from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
+from triggers.api.value_types import DeliveryId, Limit, Time
 
 
 class ManyDeliveries(Parameters):
@@ -51,12 +51,12 @@ class DeliveryOperations:
             Operation("GET", "/deliveries", self.list_deliveries, "read", ManyDeliveries, Nothing, {200: Deliveries})
         ]
 
-    async def list_deliveries(self, asked: Asked[ManyDeliveries, Nothing]) -> Response:
+    async def list_deliveries(self, asked: ApiRequest[ManyDeliveries, Nothing]) -> Response:
         """List deliveries, the newest first."""
         wanted = asked.parameters
         found = await self._journal.deliveries(
             trigger=wanted.trigger, outcome=wanted.outcome, after=wanted.after, limit=wanted.limit
         )
         after = found[-1].id if len(found) == wanted.limit else None
-        told = [runs.delivery(each) for each in found]
+        told = [runs.describe_delivery(each) for each in found]
         return JSONResponse({"deliveries": told if asked.may_answer else blotted(told), "after": after})

@@ -15,14 +15,14 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from durable import __version__
-from triggers.api.cached import CachedText
-from triggers.api.operation import HEADER, Answer, Asked, Nothing, Operation, Parameters
+from triggers.api.cached_text import CachedText
+from triggers.api.operation import HEADER, Answer, ApiRequest, Nothing, Operation, Parameters
 from triggers.api.page import render
 from triggers.api.problem import MEDIA_TYPE, ProblemDetails
 
 Document: TypeAlias = dict[str, Any]
 Operations: TypeAlias = Sequence[Operation[Any, Any]]
-Describe: TypeAlias = Callable[[Asked[Any, Nothing]], Awaitable[Response]]
+Describe: TypeAlias = Callable[[ApiRequest[Any, Nothing]], Awaitable[Response]]
 
 WHERE = "/api"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -81,18 +81,18 @@ class DocumentOperations:
     @cached_property
     def _document(self) -> Document:
         """Made when somebody asks for it: it takes a tenth of a second, which every start would pay."""
-        return document(self.operations)
+        return make_document(self.operations)
 
-    async def get_document(self, asked: Asked[DescriptionParameters, Nothing]) -> Response:
+    async def get_document(self, asked: ApiRequest[DescriptionParameters, Nothing]) -> Response:
         """Describe the API for programs."""
         return await self._json.response(asked.parameters.if_none_match)
 
-    async def get_page(self, asked: Asked[DescriptionParameters, Nothing]) -> Response:
+    async def get_page(self, asked: ApiRequest[DescriptionParameters, Nothing]) -> Response:
         """Describe the API for people."""
         return await self._html.response(asked.parameters.if_none_match)
 
 
-def document(operations: Operations) -> Document:
+def make_document(operations: Operations) -> Document:
     """The OpenAPI document of the operations."""
     models: list[type[BaseModel]] = [
         ProblemDetails,
@@ -101,14 +101,14 @@ def document(operations: Operations) -> Document:
     _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     paths: dict[str, Document] = {}
     for operation in operations:
-        paths.setdefault(WHERE + operation.path, {})[operation.method.lower()] = _described(operation)
+        paths.setdefault(WHERE + operation.path, {})[operation.method.lower()] = _describe_operation(operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Waypost", "version": __version__, "description": ABOUT},
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
-            "responses": {str(status): _problem(status, said) for status, said in PROBLEMS.items()},
+            "responses": {str(status): _describe_problem(status, said) for status, said in PROBLEMS.items()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -122,8 +122,8 @@ def _models(operation: Operation[Any, Any]) -> Iterator[type[BaseModel]]:
             yield from answer if isinstance(answer, tuple) else (answer,)
 
 
-def _described(operation: Operation[Any, Any]) -> Document:
-    summary, _, more = operation.said.partition("\n")
+def _describe_operation(operation: Operation[Any, Any]) -> Document:
+    summary, _, more = operation.description.partition("\n")
     described: Document = {
         "operationId": operation.id,
         "tags": [re.split("[/.]", operation.path)[1]],
@@ -151,11 +151,11 @@ def _parameters(operation: Operation[Any, Any]) -> Iterator[Document]:
             "in": place,
             "required": name in schema.get("required", ()),
             "description": kind["description"],
-            "schema": _given(kind),
+            "schema": _drop_null(kind),
         }
 
 
-def _given(kind: Document) -> Document:
+def _drop_null(kind: Document) -> Document:
     """The schema of a parameter where it is given: without the null that stands for its absence."""
     [given] = [each for each in kind.get("anyOf", [kind]) if each != {"type": "null"}]
     return {key: value for key, value in given.items() if key not in ("title", "description", "in")}
@@ -168,7 +168,7 @@ def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, Document]]
     for status in _statuses(operation):
         yield str(status), {"$ref": f"#/components/responses/{status}"}
     for status, said in operation.problems.items():
-        yield str(status), _problem(status, said)
+        yield str(status), _describe_problem(status, said)
 
 
 def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
@@ -194,7 +194,7 @@ def _content(answer: type[BaseModel] | tuple[type[BaseModel], ...] | str) -> Doc
     return {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
 
 
-def _problem(status: int, said: str) -> Document:
+def _describe_problem(status: int, said: str) -> Document:
     described: Document = {"description": said, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
     if status in HEADERS:
         described["headers"] = {HEADERS[status]: {"schema": {"type": "string"}}}

@@ -12,7 +12,7 @@ from durable.clock import new_id
 from durable.journal import DedupeKey, Event
 from durable.runner import Runner
 from durable.values import Value
-from triggers.api.operation import HEADER, Asked, Body, Operation, Parameters
+from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters
 from triggers.api.problem import Problem
 from triggers.api.starts import CLAIM_FOR, Key
 
@@ -59,7 +59,7 @@ class EventOperations:
         answers = {200: Emitted, 202: Emitted}
         return [Operation("POST", "/events", self.emit_event, "start", EmitParameters, NewEvent, answers)]
 
-    async def emit_event(self, asked: Asked[EmitParameters, NewEvent]) -> Response:
+    async def emit_event(self, asked: ApiRequest[EmitParameters, NewEvent]) -> Response:
         """Tell of an event; answered once it is durable, with the runs that it started.
 
         It starts a run of each pipeline that listens for its type, and answers the steps that wait for it. 200 if an

@@ -9,9 +9,9 @@ from durable.journal import ApiKey
 from durable.language.problem import quoted
 from durable.values import JSON
 from triggers import runs
-from triggers.api.kinds import Time
-from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
+from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
 from triggers.api.problem import Problem
+from triggers.api.value_types import Time
 from triggers.keys import Keys, Scope
 
 
@@ -61,29 +61,29 @@ class KeyOperations:
             Operation("DELETE", "/keys/{key}", self.revoke_key, "admin", OneKey, Nothing, {200: Key}),
         ]
 
-    async def list_keys(self, asked: Asked[Parameters, Nothing]) -> Response:
+    async def list_keys(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every key that was ever made."""
-        return JSONResponse({"keys": [told(key) for key in self._keys.listed()]})
+        return JSONResponse({"keys": [describe_key(key) for key in self._keys.list_keys()]})
 
-    async def create_key(self, asked: Asked[Parameters, NewKey]) -> Response:
+    async def create_key(self, asked: ApiRequest[Parameters, NewKey]) -> Response:
         """Make a key; the answer is the only place where it is ever shown."""
         key, text = await self._keys.create(asked.body.name, asked.body.scope)
-        return JSONResponse(told(key) | {"key": text}, 201, {"Cache-Control": "no-store"})
+        return JSONResponse(describe_key(key) | {"key": text}, 201, {"Cache-Control": "no-store"})
 
-    async def revoke_key(self, asked: Asked[OneKey, Nothing]) -> Response:
+    async def revoke_key(self, asked: ApiRequest[OneKey, Nothing]) -> Response:
         """Make a key worthless, at once and for ever."""
         key = await self._keys.revoke(asked.parameters.key)
         if key is None:
             raise Problem(404, f"there is no key {quoted(asked.parameters.key)}; GET /api/keys lists them")
-        return JSONResponse(told(key))
+        return JSONResponse(describe_key(key))
 
 
-def told(key: ApiKey) -> dict[str, JSON]:
+def describe_key(key: ApiKey) -> dict[str, JSON]:
     """A key as a line of a list."""
     return {
         "id": key.id,
         "name": key.name,
         "scope": key.scope,
-        "created_at": runs.moment(key.created_at),
-        "revoked_at": runs.moment(key.revoked_at),
+        "created_at": runs.format_time(key.created_at),
+        "revoked_at": runs.format_time(key.revoked_at),
     }

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
-from triggers.api.access import Holder
+from triggers.api.access import KeyHolder
 from triggers.keys import Scope
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
@@ -43,17 +43,17 @@ Brings = TypeVar("Brings", bound=Body)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[Asks, Brings]):
+class ApiRequest(Generic[Asks, Brings]):
     """A request, read: its parameters and its body, and who sent it (None: anybody). `headers_as_sent` has by their
     names in lower case the headers with the white space behind their values, if there is any."""
 
     parameters: Asks
     body: Brings
-    holder: Holder | None
+    holder: KeyHolder | None
     headers_as_sent: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def by(self) -> Holder:
+    def by(self) -> KeyHolder:
         """Whoever asks, where nobody is let in without a key."""
         assert self.holder, "this operation is open to everybody"
         return self.holder
@@ -73,7 +73,7 @@ class Operation(Generic[Asks, Brings]):
 
     method: Method
     path: str
-    perform: Callable[[Asked[Asks, Brings]], Awaitable[Response]]
+    perform: Callable[[ApiRequest[Asks, Brings]], Awaitable[Response]]
     scope: Scope | None
     parameters: type[Asks]
     body: type[Brings]
@@ -85,7 +85,7 @@ class Operation(Generic[Asks, Brings]):
         return self.perform.__name__
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """What it does, for people."""
         return inspect.getdoc(self.perform) or ""
 

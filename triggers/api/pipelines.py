@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from durable.language.problem import quoted
-from triggers.api.operation import Asked, Nothing, Operation, Parameters
+from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
 from triggers.api.problem import Problem
 from triggers.api.starts import OnePipeline
 from triggers.folder import Folder
@@ -49,11 +49,11 @@ class PipelineOperations:
             Operation("GET", "/pipelines/{pipeline}", self.get_pipeline, "read", OnePipeline, Nothing, {200: Pipeline}),
         ]
 
-    async def list_pipelines(self, asked: Asked[Parameters, Nothing]) -> Response:
+    async def list_pipelines(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every pipeline's file: what it serves, or what is wrong with it."""
         return JSONResponse({"pipelines": self._folder.described()})
 
-    async def get_pipeline(self, asked: Asked[OnePipeline, Nothing]) -> Response:
+    async def get_pipeline(self, asked: ApiRequest[OnePipeline, Nothing]) -> Response:
         """Tell one pipeline, and which inputs a run of it is given."""
         wanted = asked.parameters.pipeline
         file = next((file for file in self._folder.files if file.name == wanted), None)

@@ -14,7 +14,7 @@ from durable.runner import Overloaded
 from durable.values import JSON
 from durable.wording import explain_error
 from triggers.body import Unreadable
-from triggers.missing import RunNotFound
+from triggers.run_missing import RunNotFound
 
 log = logging.getLogger("waypost.api")
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from durable.values import JSON
-from triggers.api.access import Holder
-from triggers.api.operation import Asked, Asks, Brings, Nothing, Operation
+from triggers.api.access import KeyHolder
+from triggers.api.operation import ApiRequest, Asks, Brings, Nothing, Operation
 from triggers.api.problem import Mistake, Problem, mistakes, unknown
 from triggers.body import AS_SENT, Bounds, parse_json, read_body, read_query
 
@@ -17,17 +17,17 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read(
-    operation: Operation[Asks, Brings], request: Request, bounds: Bounds, holder: Holder | None
-) -> Asked[Asks, Brings]:
+    operation: Operation[Asks, Brings], request: Request, bounds: Bounds, holder: KeyHolder | None
+) -> ApiRequest[Asks, Brings]:
     """What the request asks; raises `Problem` and `Unreadable`."""
     parameters = read_parameters(operation, request)
     if issubclass(operation.body, Nothing):
-        return Asked(parameters, operation.body(), holder)
+        return ApiRequest(parameters, operation.body(), holder)
     data = await read_body(request, bounds)
     given = parse_json(data, request.headers.get("content-type")) if data else {}
     sent = request.scope.get("extensions", {}).get(AS_SENT, {"headers": ()})["headers"]
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
-    return Asked(parameters, read_body_of(operation.body, given), holder, headers)
+    return ApiRequest(parameters, read_body_of(operation.body, given), holder, headers)
 
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:

@@ -13,10 +13,10 @@ from durable.ids import first_id
 from durable.journal import Journal
 from durable.runner import Runner
 from triggers import runs
-from triggers.api.kinds import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag, Time
-from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
+from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
 from triggers.api.problem import Problem
-from triggers.export import exported
+from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag, Time
+from triggers.export import export_run
 
 # -- what is asked ----------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class RunOperations:
             ),
         ]
 
-    async def list_runs(self, asked: Asked[ManyRuns, Nothing]) -> Response:
+    async def list_runs(self, asked: ApiRequest[ManyRuns, Nothing]) -> Response:
         """List runs, the newest first."""
         wanted = asked.parameters
         found = await self._journal.runs(
@@ -247,14 +247,14 @@ class RunOperations:
         told = await runs.describe_rows(self._journal, found, may_answer=asked.may_answer)
         return JSONResponse({"runs": told, "after": after})
 
-    async def get_run(self, asked: Asked[OneRun, Nothing]) -> Response:
+    async def get_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
         run, may_answer = asked.parameters.run, asked.may_answer
         explain = self._runner.explain_wait
         text = await runs.encode_run(self._journal, run, may_answer=may_answer, explain_wait=explain)
         return Response(text, media_type="application/json")
 
-    async def get_history(self, asked: Asked[OneHistory, Nothing]) -> Response:
+    async def get_history(self, asked: ApiRequest[OneHistory, Nothing]) -> Response:
         """Tell a run's history, entry by entry."""
         wanted = asked.parameters
         page, after = await runs.encode_history(
@@ -263,16 +263,16 @@ class RunOperations:
         text = b'{"entries":%b,"after":%b}' % (page, msgspec.json.encode(after))
         return Response(text, media_type="application/json")
 
-    async def export_run(self, asked: Asked[OneRun, Nothing]) -> Response:
+    async def export_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
         """Export a run's history, to replay it elsewhere."""
-        text = await exported(self._journal, asked.parameters.run)
+        text = await export_run(self._journal, asked.parameters.run)
         return Response(text, media_type="application/json")
 
-    async def cancel_run(self, asked: Asked[OneRun, Cancel]) -> Response:
+    async def cancel_run(self, asked: ApiRequest[OneRun, Cancel]) -> Response:
         """Ask for a run's end; answered once that is durable."""
         run = asked.parameters.run
         is_posted = await self._runner.cancel(run, asked.body.reason)
-        found = await runs.find(self._journal, run)
+        found = await runs.find_run(self._journal, run)
         if not is_posted:
             raise Problem(409, f"run {run} has ended already: it is {found.status}")
         return JSONResponse({"id": run, "status": found.status}, 202)

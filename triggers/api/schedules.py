@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from durable.journal import FireOutcome
-from triggers.api.kinds import Time
-from triggers.api.operation import Asked, Nothing, Operation, Parameters
+from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
+from triggers.api.value_types import Time
 from triggers.folder import Folder
 from triggers.schedules.schedule import Missed, Overlap
 from triggers.schedules.schedules import Schedules
@@ -70,7 +70,7 @@ class ScheduleOperations:
     def operations(self) -> list[Operation[Any, Any]]:
         return [Operation("GET", "/schedules", self.list_schedules, "read", Parameters, Nothing, {200: ScheduleList})]
 
-    async def list_schedules(self, asked: Asked[Parameters, Nothing]) -> Response:
+    async def list_schedules(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every schedule: when it fired, when it will, and what did not come."""
         found = told(self._folder.schedules, self._schedules.served(), self._now())
         return JSONResponse({"schedules": found})

@@ -21,11 +21,11 @@ from durable.runner import Runner
 from durable.runner.start import Start
 from durable.values import JSON
 from triggers import runs
-from triggers.api.kinds import Duration, Moment, Patience, Tag
-from triggers.api.operation import HEADER, Answer, Asked, Body, Operation, Parameters
+from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters
 from triggers.api.problem import Mistake, Problem, ProblemDetails, problem_of
 from triggers.api.request import read_body_of
 from triggers.api.runs import Run
+from triggers.api.value_types import Duration, Moment, Tag, WaitDuration
 from triggers.folder import Folder
 
 CLAIM_FOR = parse_duration("7d")
@@ -62,7 +62,7 @@ class StartBody(Body):
     )
     tags: list[Tag] = Field(default_factory=list, max_length=16, description="Words to find it by")
     priority: int = Field(0, ge=-100, le=100, description="Where attempts wait for a slot, the higher goes first")
-    wait_for: Patience | None = Field(
+    wait_for: WaitDuration | None = Field(
         None, description="Answer when it has ended, or after so long (60s at most) as without it"
     )
 
@@ -139,7 +139,7 @@ class StartOperations:
             Operation("POST", many, self.start_runs, "start", OnePipeline, Batch, {200: BatchAnswers}),
         ]
 
-    async def start_run(self, asked: Asked[StartParameters, StartBody]) -> Response:
+    async def start_run(self, asked: ApiRequest[StartParameters, StartBody]) -> Response:
         """Start a run; answered once it is durable.
 
         202 with the id and the status of a new run; 200 if an earlier request with the same `Idempotency-Key` started
@@ -151,7 +151,7 @@ class StartOperations:
         [(status, body)] = await self._told([(asked.body, admitted)])
         return _response(body, status)
 
-    async def start_runs(self, asked: Asked[OnePipeline, Batch]) -> Response:
+    async def start_runs(self, asked: ApiRequest[OnePipeline, Batch]) -> Response:
         """Start up to 1,000 runs; answered once all of them are durable or refused.
 
         Each is an admission of its own: what is wrong with one does not touch the others.

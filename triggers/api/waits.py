@@ -13,10 +13,10 @@ from durable.language.problem import quoted, suggestion
 from durable.runner import Runner
 from durable.values import JSON
 from triggers import runs
-from triggers.api.kinds import Limit, RunId
-from triggers.api.operation import Asked, Body, Nothing, Operation, Parameters
+from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
 from triggers.api.problem import Mistake, Problem
 from triggers.api.runs import Cancelled, OneRun, Wanted
+from triggers.api.value_types import Limit, RunId
 from triggers.waits import answer, pending
 from triggers.waits.question import Question
 from triggers.waits.wait import Wait, place, state_of, waits_of
@@ -117,7 +117,7 @@ class WaitOperations:
             ),
         ]
 
-    async def list_waits(self, asked: Asked[ManyWaits, Nothing]) -> Response:
+    async def list_waits(self, asked: ApiRequest[ManyWaits, Nothing]) -> Response:
         """List what runs wait for that does not come by itself: answers, events, decisions."""
         wanted, may_answer = asked.parameters, asked.may_answer
         if wanted.run is not None:
@@ -126,19 +126,19 @@ class WaitOperations:
         found, after = await pending.of_all(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
         return JSONResponse({"waits": found, "after": after})
 
-    async def answer_run(self, asked: Asked[OneRun, AnswerBody]) -> Response:
+    async def answer_run(self, asked: ApiRequest[OneRun, AnswerBody]) -> Response:
         """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is
         durable."""
         run, given = asked.parameters.run, asked.body
         wait = await self._scan(run, lambda scan: _find_wait(scan, state_of(scan, run), given.step, given.name))
-        question = _asked(wait)
+        question = _ensure_asked(wait)
         data = self._answer(question, given, asked.by.name)
         outcome = await self._runner.answer(run, wait.step, wait.name, data)
         if outcome == "answered":
             raise Problem(409, f"step {quoted(wait.step)} was answered already, or is over")
-        return await self._taken(run, is_taken=outcome != "ended")
+        return await self._confirm(run, is_taken=outcome != "ended")
 
-    async def resolve_step(self, asked: Asked[OneRun, Resolution]) -> Response:
+    async def resolve_step(self, asked: ApiRequest[OneRun, Resolution]) -> Response:
         """Say what became of a step that is uncertain, or has used up its attempts. Answered once it is durable."""
         run, given = asked.parameters.run, asked.body
         step = await self._scan(run, lambda scan: _find_step(scan, scan.state(run), given.step))
@@ -150,9 +150,9 @@ class WaitOperations:
         is_taken = await self._runner.resolve(
             *(run, given.step, given.verdict), output=given.output, by=asked.by.name, reason=given.reason
         )
-        return await self._taken(run, is_taken=is_taken)
+        return await self._confirm(run, is_taken=is_taken)
 
-    async def resume_run(self, asked: Asked[OneRun, Nothing]) -> Response:
+    async def resume_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
         """Let a paused run go on. Answered once that is durable."""
         run = asked.parameters.run
         state = await self._scan(run, lambda scan: scan.state(run))
@@ -160,15 +160,15 @@ class WaitOperations:
             steps = ", ".join(map(quoted, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"
             raise Problem(409, f"run {run} is not paused as a whole: {what}")
-        return await self._taken(run, is_taken=await self._runner.resume(run, asked.by.name))
+        return await self._confirm(run, is_taken=await self._runner.resume(run, asked.by.name))
 
     async def _scan(self, run: str, work: Callable[[Scan], Found]) -> Found:
         """What is found in a run's history; raises `RunMissing`."""
-        found = await runs.find(self._journal, run)
+        found = await runs.find_run(self._journal, run)
         return await self._journal.scan(work, found.sequence)
 
-    async def _taken(self, run: str, *, is_taken: bool) -> Response:
-        found = await runs.find(self._journal, run)
+    async def _confirm(self, run: str, *, is_taken: bool) -> Response:
+        found = await runs.find_run(self._journal, run)
         if not is_taken:
             raise Problem(409, f"run {run} has ended already: it is {found.status}")
         return JSONResponse({"id": run, "status": found.status}, 202)
@@ -223,7 +223,7 @@ def _find_wait(scan: Scan, state: State, step: str, name: str | None) -> Wait:
     raise Problem(404, f"step {quoted(step)} has no wait {quoted(name)}; {hint}")
 
 
-def _asked(wait: Wait) -> Question:
+def _ensure_asked(wait: Wait) -> Question:
     """What is asked now; raises `Problem`."""
     if wait.standing == "asked" and wait.question:
         if wait.question.is_answered_by_somebody:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from triggers.commands.failure import nobody_works
-from triggers.commands.given import header_value, json_value
-from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
+from triggers.commands.failure import no_service
+from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.commands.parse_values import check_header_value, parse_json
 from triggers.instance import Instance
 
 Document: TypeAlias = dict[str, Any]
@@ -26,13 +26,13 @@ def deliveries(
 ) -> None:
     """List what arrived on webhooks, the newest first, and what became of it."""
     from triggers.commands.output import console, print_json
-    from triggers.commands.story import print_deliveries
-    from triggers.reading import reading
+    from triggers.commands.show import print_deliveries
+    from triggers.reading import open_run_reader
 
     wanted = _outcome(outcome) if outcome is not None else None
 
     async def ask() -> list[Document]:
-        async with reading(Instance(config, data, os.environ)) as source:
+        async with open_run_reader(Instance(config, data, os.environ)) as source:
             return await source.deliveries(trigger=webhook, outcome=wanted, limit=limit)
 
     found = asyncio.run(ask())
@@ -44,7 +44,7 @@ def _outcome(given: str) -> str | None:
 
     from durable.journal import DeliveryOutcome
 
-    return one_of(get_args(DeliveryOutcome), given, "--outcome")
+    return parse_choice(get_args(DeliveryOutcome), given, "--outcome")
 
 
 def emit(
@@ -59,19 +59,19 @@ def emit(
 ) -> None:
     """Tell of an event: to pipelines that listen for it, and to steps that wait for it."""
     from triggers.commands.output import print_json
-    from triggers.reading import service
+    from triggers.reading import connect_service
 
-    key = header_value(key, "--key")
+    key = check_header_value(key, "--key")
     event: Document = {"type": type, "subject": subject}
     if source is not None:
         event["source"] = source
     if value is not None:
-        event["data"] = json_value(value, "--value")
+        event["data"] = parse_json(value, "--value")
 
     async def ask() -> Document:
-        async with service(Instance(config, data, os.environ)) as running:
+        async with connect_service(Instance(config, data, os.environ)) as running:
             if running is None:
-                raise nobody_works(data)
+                raise no_service(data)
             return await running.emit(event, key)
 
     told = asyncio.run(ask())

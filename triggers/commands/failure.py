@@ -23,22 +23,22 @@ class CommandFailed(Exception):
         self.code = code
 
 
-def nobody_works(data: Path) -> CommandFailed:
+def no_service(data: Path) -> CommandFailed:
     """What a command says that only a running service can do."""
     what = f"no service works on {data}: start it with `waypost serve`, or name its folder with --data"
     return CommandFailed(what, NOT_READY)
 
 
-def end(error: Exception) -> NoReturn:
+def exit_with(error: Exception) -> NoReturn:
     """End the process with the error's message; whoever looks for a mistake in Waypost gets the traceback too."""
-    failed = explained(error)
+    failed = explain_error(error)
     print(f"waypost: {failed}", file=sys.stderr)
     if os.environ.get("WAYPOST_LOG_LEVEL", "").lower() == "debug":
         traceback.print_exception(error)
     sys.exit(failed.code)
 
 
-def explained(error: Exception) -> CommandFailed:
+def explain_error(error: Exception) -> CommandFailed:
     """What to say of an error that nobody nearer to it has explained."""
     if isinstance(error, CommandFailed):
         return error
@@ -53,8 +53,8 @@ def _of_the_service(error: Exception) -> CommandFailed | None:
     """What went wrong between the command and a running service."""
     import httpx
 
-    from triggers.missing import RunNotFound
     from triggers.reading import Refused
+    from triggers.run_missing import RunNotFound
 
     match error:
         case RunNotFound():

@@ -13,7 +13,7 @@ from triggers.settings import Settings
 Document: TypeAlias = dict[str, Any]
 
 
-def folder_of(config: Path, environment: Mapping[str, str], secrets: Secrets | None = None) -> Folder:
+def load_folder(config: Path, environment: Mapping[str, str], secrets: Secrets | None = None) -> Folder:
     """The config folder's pipelines; raises `CommandFailed` if there is none, and `SettingsError`."""
     if not (config / "pipelines").is_dir():
         raise no_pipelines(config)
@@ -38,7 +38,7 @@ def no_pipelines(config: Path) -> CommandFailed:
     )
 
 
-def described(folder: Folder) -> list[Document]:
+def describe_files(folder: Folder) -> list[Document]:
     """The files as a service would describe them, but that nobody serves them."""
     return [
         {**file, "status": "valid" if file["status"] == "serving" else file["status"]}

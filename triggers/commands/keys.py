@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from triggers.commands.failure import WRONG_USE, CommandFailed
-from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
+from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, parse_choice
 from triggers.instance import Instance
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def create(
 
     if not 1 <= len(name) <= 100:
         raise CommandFailed("a key's name has 1 to 100 characters", WRONG_USE)
-    wanted = one_of(SCOPES, scope, "--scope") or "start"
+    wanted = parse_choice(SCOPES, scope, "--scope") or "start"
 
     async def ask() -> dict[str, Any]:
-        async with _store(Instance(config, data, os.environ)) as store:
+        async with _open_key_store(Instance(config, data, os.environ)) as store:
             return await store.create_key(name, wanted)
 
     made = asyncio.run(ask())
@@ -60,17 +60,20 @@ def create(
 @app.command("list")
 def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """List every key that was ever made, without the keys themselves."""
-    from triggers.commands.output import console, moment, print_json, print_table
+    from triggers.commands.output import console, format_time, print_json, print_table
 
     async def ask() -> list[dict[str, Any]]:
-        async with _store(Instance(config, data, os.environ)) as store:
+        async with _open_key_store(Instance(config, data, os.environ)) as store:
             return await store.keys()
 
     found = asyncio.run(ask())
     if as_json:
         print_json(found)
         return
-    rows = ((k["id"], k["name"], k["scope"], moment(k["created_at"])[:19], moment(k["revoked_at"])[:19]) for k in found)
+    rows = (
+        (k["id"], k["name"], k["scope"], format_time(k["created_at"])[:19], format_time(k["revoked_at"])[:19])
+        for k in found
+    )
     print_table(console(), ("KEY", "NAME", "SCOPE", "MADE", "REVOKED"), rows, cut="NAME")
 
 
@@ -85,46 +88,46 @@ def revoke(
     from triggers.commands.output import print_json
 
     async def ask() -> dict[str, Any]:
-        async with _store(Instance(config, data, os.environ)) as store:
+        async with _open_key_store(Instance(config, data, os.environ)) as store:
             return await store.revoke_key(key)
 
     revoked = asyncio.run(ask())
     print_json(revoked) if as_json else typer.echo(f"{revoked['id']} ({revoked['name']}) is worthless now")
 
 
-class OfJournal:
+class JournalKeyStore:
     """The keys of a journal that no service holds."""
 
     def __init__(self, keys: "Keys") -> None:
         self._keys = keys
 
     async def keys(self) -> list[dict[str, Any]]:
-        from triggers.api.keys import told
+        from triggers.api.keys import describe_key
 
-        return [told(key) for key in self._keys.listed()]
+        return [describe_key(key) for key in self._keys.list_keys()]
 
     async def create_key(self, name: str, scope: str) -> dict[str, Any]:
-        from triggers.api.keys import told
+        from triggers.api.keys import describe_key
         from triggers.keys import SCOPES
 
         key, text = await self._keys.create(name, next(each for each in SCOPES if each == scope))
-        return told(key) | {"key": text}
+        return describe_key(key) | {"key": text}
 
     async def revoke_key(self, key: str) -> dict[str, Any]:
-        from triggers.api.keys import told
+        from triggers.api.keys import describe_key
 
         revoked = await self._keys.revoke(key)
         if revoked is None:
             raise CommandFailed(f"there is no key {key!r}; `waypost keys list` lists them")
-        return told(revoked)
+        return describe_key(revoked)
 
 
 @asynccontextmanager
-async def _store(place: Instance) -> AsyncIterator[KeyStore]:
+async def _open_key_store(place: Instance) -> AsyncIterator[KeyStore]:
     """The running service, or else the journal, which is held meanwhile as a service holds it."""
-    from triggers.reading import service
+    from triggers.reading import connect_service
 
-    async with service(place) as running:
+    async with connect_service(place) as running:
         if running:
             yield running
             return
@@ -140,6 +143,6 @@ async def _store(place: Instance) -> AsyncIterator[KeyStore]:
     try:
         keys = Keys(journal, None, now)
         await keys.load()
-        yield OfJournal(keys)
+        yield JournalKeyStore(keys)
     finally:
         await journal.close()

@@ -15,7 +15,7 @@ Word = TypeVar("Word", bound=str)
 CONFIG, DATA = Path("config"), Path(".waypost")
 
 
-def one_of(known: Sequence[Word], given: str | None, option: str) -> Word | None:
+def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word | None:
     """The known word that was given for an option; raises `typer.BadParameter` for any other."""
     if given is None:
         return None

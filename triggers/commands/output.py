@@ -24,7 +24,7 @@ UNBOUNDED = 1_000_000
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What JSON leaves as it is, and a terminal or an eye may obey."""
 
-TONES = {
+STATUS_STYLES = {
     "completed": "green",
     "failed": "red",
     "uncertain": "red",
@@ -74,7 +74,7 @@ def print_table(
     for name in columns:
         table.add_column(name, no_wrap=name not in (cut, fold), overflow="fold")
     for row in told:
-        table.add_row(*(_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
+        table.add_row(*(_make_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
     print_plainly(out, table)
 
 
@@ -122,39 +122,39 @@ def print_fields(out: Console, pairs: Iterable[tuple[str, str | Text | None]], *
         print_plainly(out, grid)
 
 
-def toned(status: str) -> Text:
+def style_status(status: str) -> Text:
     """A status in its colour."""
-    return Text(status, TONES.get(status, ""))
+    return Text(status, STATUS_STYLES.get(status, ""))
 
 
 def cut(text: str) -> Text:
     """A text that is cut where the line ends."""
-    return _cuttable(text)
+    return _make_cuttable(text)
 
 
-def _cuttable(cell: str | Text) -> Text:
+def _make_cuttable(cell: str | Text) -> Text:
     text = Text(cell) if isinstance(cell, str) else cell
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
 
-def counted(number: int, what: str) -> str:
+def format_count(number: int, what: str) -> str:
     """`1 attempt`, `2 attempts`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def moment(text: str | None) -> str:
+def format_time(text: str | None) -> str:
     """A time of the API in this machine's zone."""
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if text else ""
 
 
-def between(start: str | None, end: str | None) -> str:
+def format_span(start: str | None, end: str | None) -> str:
     """How long it took from one time of the API to another; empty if one is not known."""
     if not start or not end:
         return ""
-    return lasting((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    return format_seconds((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
-def lasting(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """A length of time for people."""
     return f"{seconds:.3f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

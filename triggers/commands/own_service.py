@@ -8,7 +8,7 @@ from triggers import logs
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.commands.files import no_pipelines
 from triggers.instance import Instance
-from triggers.reading import OverApi, service
+from triggers.reading import OverApi, connect_service
 from triggers.server import listen
 from triggers.service import compose, run_service
 from triggers.settings import Settings
@@ -31,7 +31,7 @@ async def own_service(place: Instance) -> AsyncIterator[OverApi]:
                     settings, place.config, place.data, place.environment, address=address, takes_over=False
                 ) as composed,
                 run_service(composed, listener, fires_schedules=False),
-                service(place) as running,
+                connect_service(place) as running,
             ):
                 if running is None:
                     raise CommandFailed("the service that was started for this run does not answer", NOT_READY)

@@ -20,16 +20,16 @@ Name = Annotated[str | None, typer.Argument(help="A connector, or one action of 
 
 def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
     """Check pipeline files and connections.yaml without running anything."""
-    from triggers.commands.checkup import checkup
     from triggers.commands.output import console, print_json
-    from triggers.commands.problems import annotations, documents, is_checked_by_github, print_problems
+    from triggers.commands.problems import is_github_action, print_problems, to_annotations, to_json
+    from triggers.commands.validate import check_config
 
-    found = checkup(files, config, os.environ)
+    found = check_config(files, config, os.environ)
     if as_json:
-        print_json(documents(found.files))
+        print_json(to_json(found.files))
     else:
-        if is_checked_by_github():
-            for line in annotations(found.files, os.environ):
+        if is_github_action():
+            for line in to_annotations(found.files, os.environ):
                 typer.echo(line)
         else:
             print_problems(found.files, console())
@@ -40,17 +40,17 @@ def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = Fal
 
 def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """Tell what the config folder would change in the running service."""
-    from triggers.commands.checkup import checkup
     from triggers.commands.output import console, print_json
-    from triggers.commands.plan import plan as planned
+    from triggers.commands.plan import make_plan as planned
     from triggers.commands.plan import print_plan
-    from triggers.commands.problems import of_shell, print_problems
+    from triggers.commands.problems import print_problems, reword_for_shell
+    from triggers.commands.validate import check_config
 
-    found = checkup(None, config, os.environ)
-    url, served = asyncio.run(_served(Instance(config, data, os.environ)))
+    found = check_config(None, config, os.environ)
+    url, served = asyncio.run(_list_served(Instance(config, data, os.environ)))
     made = planned([file.described() for file in found.pipelines], served or [])
     if as_json:
-        told = [str(of_shell(each)) for each in found.connections.problems] if found.connections else []
+        told = [str(reword_for_shell(each)) for each in found.connections.problems] if found.connections else []
         unread = [str(problem) for problem in found.unread.problems]
         print_json({"service": url, **made.described(), "connections": told, "unread": unread})
     else:
@@ -68,20 +68,20 @@ def pipelines(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     from triggers.commands.output import console, print_json
     from triggers.commands.roster import print_pipelines
 
-    _, served = asyncio.run(_served(Instance(config, data, os.environ)))
-    found = _unserved(config) if served is None else served
+    _, served = asyncio.run(_list_served(Instance(config, data, os.environ)))
+    found = _list_files(config) if served is None else served
     print_json(found) if as_json else print_pipelines(console(), found)
 
 
 def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
     """List connectors with their actions and connections, or one action's inputs."""
     from durable.secrets import Secrets
-    from triggers.commands.offer import offers, print_connections, print_offer, print_offers
+    from triggers.commands.connectors import find_offers, print_connections, print_offer, print_offers
     from triggers.commands.output import console, print_json
     from triggers.commands.problems import print_problems
     from triggers.offered import connections
 
-    found = offers(name)
+    found = find_offers(name)
     known = connections(config, Secrets(os.environ))
     if as_json:
         print_json([offer.described() | {"connections": [*known.of(offer.connector)]} for offer in found])
@@ -108,15 +108,15 @@ def schema(output: Output = None, config: Config = CONFIG) -> None:
     typer.echo(f"# yaml-language-server: $schema={place}")
 
 
-def _unserved(config: Path) -> list[dict[str, Any]]:
-    from triggers.commands.files import described, folder_of
+def _list_files(config: Path) -> list[dict[str, Any]]:
+    from triggers.commands.files import describe_files, load_folder
 
-    return described(folder_of(config, os.environ))
+    return describe_files(load_folder(config, os.environ))
 
 
-async def _served(place: Instance) -> tuple[str | None, list[dict[str, Any]] | None]:
+async def _list_served(place: Instance) -> tuple[str | None, list[dict[str, Any]] | None]:
     """Where the running service listens and what it serves; None without one."""
-    from triggers.reading import service
+    from triggers.reading import connect_service
 
-    async with service(place) as running:
+    async with connect_service(place) as running:
         return (running.url, await running.pipelines()) if running else (None, None)

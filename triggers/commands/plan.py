@@ -8,21 +8,21 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.values import JSON
-from triggers.commands.output import counted, print_table
+from triggers.commands.output import format_count, print_table
 
-Document: TypeAlias = Mapping[str, JSON]
+PipelineFileDocument: TypeAlias = Mapping[str, JSON]
 """A pipeline file as the API describes it: `id file status version webhooks problems`."""
 
 DISABLED = "disabled"
 
-WHERE_IT_STANDS = frozenset({"id", "file", "status", "problems"})
+NOT_MEANING = frozenset({"id", "file", "status", "problems"})
 """What of a description is not its meaning."""
 
 TONES = {"new": "green", "changed": "yellow", "removed": "red", "invalid": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PipelineChange:
     """What becomes of one pipeline; None stands for what is not known or not there."""
 
     id: str
@@ -48,10 +48,10 @@ class Change:
 class Plan:
     """Every change, and how many pipelines stay as they are."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[PipelineChange, ...]
     unchanged: int
 
-    def of(self, kind: str) -> list[Change]:
+    def of(self, kind: str) -> list[PipelineChange]:
         return [change for change in self.changes if change.kind == kind]
 
     def described(self) -> dict[str, JSON]:
@@ -59,7 +59,7 @@ class Plan:
         return kinds | {"unchanged": self.unchanged}
 
 
-def plan(folder: Sequence[Document], served: Sequence[Document]) -> Plan:
+def make_plan(folder: Sequence[PipelineFileDocument], served: Sequence[PipelineFileDocument]) -> Plan:
     """Compare the folder's files with what a service serves; a file that is invalid would disable only itself."""
     before = {str(each["id"]): each for each in served if each["status"] != DISABLED}
     invalid = [each for each in folder if each["status"] == DISABLED]
@@ -78,19 +78,19 @@ def plan(folder: Sequence[Document], served: Sequence[Document]) -> Plan:
     return Plan(tuple(changes), sum(id in before and not _is_changed(before[id], each) for id, each in valid.items()))
 
 
-def _is_changed(before: Document | None, after: Document) -> bool:
+def _is_changed(before: PipelineFileDocument | None, after: PipelineFileDocument) -> bool:
     return before is not None and _meaning(before) != _meaning(after)
 
 
-def _meaning(file: Document) -> dict[str, JSON]:
-    return {name: value for name, value in file.items() if name not in WHERE_IT_STANDS}
+def _meaning(file: PipelineFileDocument) -> dict[str, JSON]:
+    return {name: value for name, value in file.items() if name not in NOT_MEANING}
 
 
-def _change(kind: str, before: Document | None, after: Document | None) -> Change:
+def _change(kind: str, before: PipelineFileDocument | None, after: PipelineFileDocument | None) -> PipelineChange:
     file = after or before or {}
     old, new = _webhooks(before), _webhooks(after)
     is_served_on = kind == "invalid"
-    return Change(
+    return PipelineChange(
         id=str(file["id"]),
         file=str(file["file"]),
         kind=kind,
@@ -102,15 +102,15 @@ def _change(kind: str, before: Document | None, after: Document | None) -> Chang
     )
 
 
-def _version(file: Document | None) -> str | None:
+def _version(file: PipelineFileDocument | None) -> str | None:
     return str(file["version"]) if file and file["version"] else None
 
 
-def _webhooks(file: Document | None) -> tuple[str, ...]:
+def _webhooks(file: PipelineFileDocument | None) -> tuple[str, ...]:
     return _texts(file, "webhooks") if file else ()
 
 
-def _texts(file: Document, name: str) -> tuple[str, ...]:
+def _texts(file: PipelineFileDocument, name: str) -> tuple[str, ...]:
     listed = file[name]
     return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
@@ -122,13 +122,13 @@ def print_plan(out: Console, plan: Plan) -> None:
     out.print(f"{plan.unchanged} unchanged")
 
 
-def _row(change: Change) -> tuple[str | Text, ...]:
+def _row(change: PipelineChange) -> tuple[str | Text, ...]:
     webhooks = [*(f"+ {path}" for path in change.appear), *(f"- {path}" for path in change.disappear)]
-    told = counted(len(change.problems), "problem") if change.kind == "invalid" else "  ".join(webhooks)
+    told = format_count(len(change.problems), "problem") if change.kind == "invalid" else "  ".join(webhooks)
     return change.id, Text(change.kind, TONES[change.kind]), _versions(change), told
 
 
-def _versions(change: Change) -> str:
+def _versions(change: PipelineChange) -> str:
     short = [version[:12] for version in (change.before, change.after) if version]
     if change.kind == "changed" and len(set(short)) == 1:
         return f"{short[0]}, as before"

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from durable.language.problem import Problem, printable
 from durable.values import JSON
-from triggers.commands.output import TONES
+from triggers.commands.output import STATUS_STYLES
 
 _UNSET = re.compile(r"the secret '[^']*' is not set")
 
 
-class Checked(Protocol):
+class CheckedFile(Protocol):
     """A file that was checked."""
 
     @property
@@ -32,25 +32,25 @@ class Checked(Protocol):
     def line(self, number: int) -> str: ...
 
 
-def print_problems(files: Iterable[Checked], out: Console, *, is_in_shell: bool = True) -> None:
+def print_problems(files: Iterable[CheckedFile], out: Console, *, is_in_shell: bool = True) -> None:
     """Every problem with the line in question; a service's own environment is not told as that of a shell."""
     for file in files:
         for problem in file.problems:
-            told = of_shell(problem) if is_in_shell else problem
-            out.print(_shown(told, file.line(problem.line)), soft_wrap=True)
+            told = reword_for_shell(problem) if is_in_shell else problem
+            out.print(_format_problem(told, file.line(problem.line)), soft_wrap=True)
 
 
-def of_shell(problem: Problem) -> Problem:
+def reword_for_shell(problem: Problem) -> Problem:
     """The problem as a command tells it, whose environment need not be the service's."""
     if not _UNSET.fullmatch(problem.message):
         return problem
     return replace(problem, message=f"{problem.message} in this shell")
 
 
-def _shown(problem: Problem, line: str) -> Text:
+def _format_problem(problem: Problem, line: str) -> Text:
     head, *source = problem.render(line).split("\n")
     place = f"{problem.file}:{problem.line}:{problem.column}"
-    tone = TONES[problem.severity]
+    tone = STATUS_STYLES[problem.severity]
     text = Text(printable(head))
     text.stylize("bold", 0, len(place))
     text.highlight_words([f" {problem.severity}: "], f"bold {tone}")
@@ -59,7 +59,7 @@ def _shown(problem: Problem, line: str) -> Text:
     return text
 
 
-def documents(files: Iterable[Checked]) -> list[JSON]:
+def to_json(files: Iterable[CheckedFile]) -> list[JSON]:
     """Every problem as a mapping."""
     return [
         {
@@ -71,35 +71,35 @@ def documents(files: Iterable[Checked]) -> list[JSON]:
             "hint": problem.hint,
         }
         for file in files
-        for problem in map(of_shell, file.problems)
+        for problem in map(reword_for_shell, file.problems)
     ]
 
 
-def annotations(files: Iterable[Checked], environment: Mapping[str, str]) -> list[str]:
+def to_annotations(files: Iterable[CheckedFile], environment: Mapping[str, str]) -> list[str]:
     """Every problem as a workflow command of GitHub Actions.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
     root = Path(environment.get("GITHUB_WORKSPACE") or ".").resolve()
-    return [_annotation(of_shell(problem), root) for file in files for problem in file.problems]
+    return [_to_annotation(reword_for_shell(problem), root) for file in files for problem in file.problems]
 
 
-def _annotation(problem: Problem, root: Path) -> str:
+def _to_annotation(problem: Problem, root: Path) -> str:
     path = Path(problem.file).resolve()
     file = path.relative_to(root).as_posix() if path.is_relative_to(root) else problem.file
     message = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
-    place = f"file={_property(file)},line={problem.line},col={problem.column}"
-    return f"::{problem.severity} {place}::{_data(message)}"
+    place = f"file={_escape_property(file)},line={problem.line},col={problem.column}"
+    return f"::{problem.severity} {place}::{_escape_data(message)}"
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def is_checked_by_github() -> bool:
+def is_github_action() -> bool:
     """Whether this is a job of GitHub Actions, which reads annotations from what is printed."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

@@ -13,14 +13,14 @@ import typer
 
 from triggers.commands.arguments import PipelineId, RunId
 from triggers.commands.completion import pipeline_ids
-from triggers.commands.failure import FAILED, CommandFailed, nobody_works
-from triggers.commands.given import as_texts, json_object, named_values, wants_text
-from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, one_of
-from triggers.commands.service import in_loop
+from triggers.commands.failure import FAILED, CommandFailed, no_service
+from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
+from triggers.commands.service import run_on_uvloop
 from triggers.instance import Instance
 
 if TYPE_CHECKING:
-    from triggers.commands.following import Followed
+    from triggers.commands.follow import Followed
     from triggers.reading import OverApi, Refused
 
 Document: TypeAlias = dict[str, Any]
@@ -52,13 +52,13 @@ def run(
 
     place = Instance(config, data, os.environ)
     if detach:
-        started = asyncio.run(_detached(place, pipeline, values, given or ()))
+        started = asyncio.run(_start_detached(place, pipeline, values, given or ()))
         print_json(started) if as_json else typer.echo(started["id"])
         return
-    followed = in_loop(_followed(place, pipeline, values, given or (), is_quiet=as_json))
+    followed = run_on_uvloop(_start_and_follow(place, pipeline, values, given or (), is_quiet=as_json))
     if as_json:
         print_json(followed.told)
-    _end(followed, is_quiet=as_json)
+    _print_end(followed, is_quiet=as_json)
 
 
 def runs(
@@ -71,13 +71,13 @@ def runs(
 ) -> None:
     """List runs, the newest first."""
     from triggers.commands.output import console, print_json
-    from triggers.commands.story import print_runs
-    from triggers.reading import reading
+    from triggers.commands.show import print_runs
+    from triggers.reading import open_run_reader
 
     wanted = _status(status) if status is not None else None
 
     async def ask() -> list[Document]:
-        async with reading(Instance(config, data, os.environ)) as source:
+        async with open_run_reader(Instance(config, data, os.environ)) as source:
             return await source.runs(pipeline=pipeline, status=wanted, limit=limit)
 
     found = asyncio.run(ask())
@@ -89,18 +89,18 @@ def _status(given: str) -> str | None:
 
     from durable.history import RunStatus
 
-    return one_of(get_args(RunStatus), given, "--status")
+    return parse_choice(get_args(RunStatus), given, "--status")
 
 
 def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """Tell one run: steps, attempts, values, errors, history."""
     from triggers.commands.output import console, print_json
-    from triggers.commands.story import print_run
-    from triggers.reading import reading
+    from triggers.commands.show import print_run
+    from triggers.reading import open_run_reader
 
     async def ask() -> tuple[Document, list[Document], str | None]:
-        async with reading(Instance(config, data, os.environ)) as source:
-            return await source.tell(run), await source.history(run), source.url
+        async with open_run_reader(Instance(config, data, os.environ)) as source:
+            return await source.get_run(run), await source.history(run), source.url
 
     told, entries, here = asyncio.run(ask())
     print_json(told | {"history": entries}) if as_json else print_run(console(), told, entries, here)
@@ -115,26 +115,26 @@ def history(
 ) -> None:
     """Tell a run's history, entry by entry."""
     from triggers.commands.output import console, print_json
-    from triggers.commands.story import print_history
-    from triggers.reading import reading
+    from triggers.commands.show import print_history
+    from triggers.reading import open_run_reader
 
     if export:
-        typer.echo(asyncio.run(_exported(Instance(config, data, os.environ), run)))
+        typer.echo(asyncio.run(_export(Instance(config, data, os.environ), run)))
         return
 
     async def ask() -> list[Document]:
-        async with reading(Instance(config, data, os.environ)) as source:
+        async with open_run_reader(Instance(config, data, os.environ)) as source:
             return await source.history(run)
 
     entries = asyncio.run(ask())
     print_json(entries) if as_json else print_history(console(), entries)
 
 
-async def _exported(place: Instance, run: str) -> str:
-    from triggers.reading import reading
+async def _export(place: Instance, run: str) -> str:
+    from triggers.reading import open_run_reader
 
-    async with reading(place) as source:
-        return await source.exported(run)
+    async with open_run_reader(place) as source:
+        return await source.export_run(run)
 
 
 def cancel(
@@ -146,12 +146,12 @@ def cancel(
 ) -> None:
     """Ask a run to end."""
     from triggers.commands.output import print_json
-    from triggers.reading import service
+    from triggers.reading import connect_service
 
     async def ask() -> Document:
-        async with service(Instance(config, data, os.environ)) as running:
+        async with connect_service(Instance(config, data, os.environ)) as running:
             if running is None:
-                raise nobody_works(data)
+                raise no_service(data)
             return await running.cancel(run, reason)
 
     answer = asyncio.run(ask())
@@ -163,38 +163,38 @@ def cancel(
 
 def _inputs(whole: str | None, pairs: Sequence[str]) -> Document:
     """The inputs of `--inputs`, with those of `--input` put over them."""
-    inputs = json_object(whole, "--inputs") if whole is not None else {}
-    return inputs | named_values(pairs, "--input")
+    inputs = parse_json_object(whole, "--inputs") if whole is not None else {}
+    return inputs | parse_named_values(pairs, "--input")
 
 
-async def _detached(place: Instance, pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
-    from triggers.reading import service
+async def _start_detached(place: Instance, pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
+    from triggers.reading import connect_service
 
-    async with service(place) as running:
+    async with connect_service(place) as running:
         if running is None:
-            raise nobody_works(place.data)
-        return await _started(running, pipeline, inputs, pairs)
+            raise no_service(place.data)
+        return await _start(running, pipeline, inputs, pairs)
 
 
-async def _followed(
+async def _start_and_follow(
     place: Instance, pipeline: str, inputs: Document, pairs: Sequence[str], *, is_quiet: bool
 ) -> "Followed":
     from rich.console import Console
 
-    from triggers.commands.following import follow, view
+    from triggers.commands.follow import follow, open_view
     from triggers.commands.output import console
-    from triggers.reading import service
+    from triggers.reading import connect_service
     from triggers.signals import watch_stop_signals
 
     stopping = watch_stop_signals()
     async with contextlib.AsyncExitStack() as stack:
-        found = await stack.enter_async_context(service(place))
+        found = await stack.enter_async_context(connect_service(place))
         running = found if found else await stack.enter_async_context(_own_service(place))
-        started = await _started(running, pipeline, inputs, pairs)
-        with view(Console(quiet=True) if is_quiet else console(err=True)) as shown:
+        started = await _start(running, pipeline, inputs, pairs)
+        with open_view(Console(quiet=True) if is_quiet else console(err=True)) as shown:
             followed = await follow(running, started["id"], stopping, shown)
         if not followed.is_over:
-            _leave(started["id"], None if found else place.data)
+            _print_left_behind(started["id"], None if found else place.data)
         return followed
 
 
@@ -204,7 +204,7 @@ def _own_service(place: Instance) -> "contextlib.AbstractAsyncContextManager[Ove
     return own_service(place)
 
 
-async def _started(running: "OverApi", pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
+async def _start(running: "OverApi", pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
     """The run as the service began it; a pipeline that cannot run is explained, and so is an input that is no text."""
     from durable.language.problem import suggestion
     from triggers.reading import Refused
@@ -225,14 +225,14 @@ async def _started(running: "OverApi", pipeline: str, inputs: Document, pairs: S
 def _with_texts(refused: "Refused", pairs: Sequence[str]) -> Exception:
     """The refusal, with how to give a text where one of `--input` was taken for other JSON."""
     problems = (problem.partition(": ") for problem in f"; {refused}".split("; inputs."))
-    hint = as_texts(pairs, "--input", [name for name, _, detail in problems if wants_text(detail)])
+    hint = suggest_quotes(pairs, "--input", [name for name, _, detail in problems if wants_text(detail)])
     return CommandFailed(f"{refused}; {hint}") if hint else refused
 
 
 # -- ending -----------------------------------------------------------------------------------------------------
 
 
-def _leave(run: str, data: Path | None) -> None:
+def _print_left_behind(run: str, data: Path | None) -> None:
     """Say at once that a run goes on without its follower; `data`: where its service was here, and ends now."""
     from triggers.commands.output import console
 
@@ -243,10 +243,10 @@ def _leave(run: str, data: Path | None) -> None:
     console(err=True).print(line, soft_wrap=True)
 
 
-def _end(followed: "Followed", *, is_quiet: bool) -> None:
+def _print_end(followed: "Followed", *, is_quiet: bool) -> None:
     """Say what became of the run, and exit with 1 unless it is completed."""
     from triggers.commands.output import console, print_value
-    from triggers.commands.story import error_line
+    from triggers.commands.show import error_line
 
     told, say = followed.told, console(err=True)
     run, status = told["id"], told["status"]

@@ -48,7 +48,7 @@ def make_sample(hook: Hook, id: str) -> SampleDelivery | None:
     """A delivery with that id; None where none is found that starts a run."""
     for is_bare in (False, True):
         sample = _assemble(hook, id, is_bare=is_bare)
-        if _starts(hook, sample, id):
+        if _is_accepted(hook, sample, id):
             return sample
     return None
 
@@ -57,7 +57,7 @@ def _assemble(hook: Hook, id: str, *, is_bare: bool) -> SampleDelivery:
     """With everything that expressions read; a bare one without what only the filter asks for."""
     path, _ = _sample_path(hook.path)
     constants = dict(hook.when.compared) if hook.when else {}
-    read = dict(_read(hook, is_bare=is_bare)) | dict.fromkeys(constants)
+    read = dict(_list_names(hook, is_bare=is_bare)) | dict.fromkeys(constants)
     parts: dict[str, dict[str, str]] = {"headers": {}, "query": {}}
     body: JSON = {}
     for name, schema in sorted(read.items()):
@@ -66,7 +66,7 @@ def _assemble(hook: Hook, id: str, *, is_bare: bool) -> SampleDelivery:
                 parts[part][key] = str(constants.get(name, id))
             case ("trigger", "body", *keys):
                 value = constants[name] if name in constants else sample_value(schema, keys[-1] if keys else "body")
-                body = _placed(body, keys, value)
+                body = _put_at(body, keys, value)
     kind = constants.get(("trigger", "type"))
     return SampleDelivery(path, body, kind if isinstance(kind, str) else None, parts["query"], parts["headers"])
 
@@ -80,7 +80,7 @@ def _sample_path(path: str) -> tuple[str, dict[str, str]]:
 _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::(\w+))?\}")
 
 
-def _read(hook: Hook, *, is_bare: bool) -> Iterator[tuple[Key, JSON]]:
+def _list_names(hook: Hook, *, is_bare: bool) -> Iterator[tuple[Key, JSON]]:
     """The names that are read of a delivery, and the schema of the input to which each is given unchanged."""
     schemas = hook.definition.spec.inputs or {}
     expressions = [expression for _, expression in hook.dedupe.expressions] if hook.dedupe else []
@@ -96,7 +96,7 @@ def _is_one(expression: Expression) -> bool:
     return len(expression.names) == 1
 
 
-def _starts(hook: Hook, sample: SampleDelivery, id: str) -> bool:
+def _is_accepted(hook: Hook, sample: SampleDelivery, id: str) -> bool:
     """Whether the sample passes the filter and fits the pipeline's inputs."""
     arrival: JSON = {
         "id": id,
@@ -170,12 +170,12 @@ def _text(schema: Mapping[str, JSON], name: str) -> str:
     return text[:most] if isinstance(most, int) else text
 
 
-def _placed(value: JSON, keys: Sequence[str], part: JSON) -> JSON:
+def _put_at(value: JSON, keys: Sequence[str], part: JSON) -> JSON:
     """The value with a part where the keys lead; what is there already stays."""
     if not keys:
         return part if value in ({}, None) else value
     key, *rest = keys
     if key.isdigit():
-        return [_placed(value[0] if isinstance(value, list) and value else {}, rest, part)]
+        return [_put_at(value[0] if isinstance(value, list) and value else {}, rest, part)]
     known = value if isinstance(value, dict) else {}
-    return {**known, key: _placed(known.get(key, {}), rest, part)}
+    return {**known, key: _put_at(known.get(key, {}), rest, part)}

@@ -15,22 +15,22 @@ def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     from triggers.commands.output import console, print_json
     from triggers.commands.times import print_schedules
 
-    found = asyncio.run(_found(Instance(config, data, os.environ)))
+    found = asyncio.run(_list_schedules(Instance(config, data, os.environ)))
     print_json(found) if as_json else print_schedules(console(), found)
 
 
-async def _found(place: Instance) -> list[dict[str, Any]]:
+async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
     """Those of the running service, or those of the config folder with what the journal knows of them."""
-    from triggers.reading import service
+    from triggers.reading import connect_service
 
-    async with service(place) as running:
+    async with connect_service(place) as running:
         if running:
             return await running.schedules()
 
     from durable.clock import now
     from durable.journal import ScheduleProgress, open_reader
     from durable.journal.sqlite import FILE_NAME
-    from triggers.commands.files import folder_of
+    from triggers.commands.files import load_folder
     from triggers.schedules.timetable import told
 
     rows: dict[str, ScheduleProgress] = {}
@@ -40,4 +40,4 @@ async def _found(place: Instance) -> list[dict[str, Any]]:
             rows = {row.id: row for row in await reads.schedules()}
         finally:
             await reads.close()
-    return told(folder_of(place.config, place.environment).schedules, rows, now())
+    return told(load_folder(place.config, place.environment).schedules, rows, now())

@@ -53,7 +53,7 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     from triggers import logs
-    from triggers.commands.announcement import announce
+    from triggers.commands.announce import announce
     from triggers.service import serve as serve_until_told
     from triggers.settings import Settings
     from triggers.starter import write_starter
@@ -68,7 +68,7 @@ def serve(
     given = {"host": host, "port": port}
     settings = Settings.load(config, os.environ, {name: value for name, value in given.items() if value is not None})
     try:
-        in_loop(serve_until_told(settings, config, data, os.environ, announce=announce))
+        run_on_uvloop(serve_until_told(settings, config, data, os.environ, announce=announce))
     except OSError as error:
         if error.filename:
             what = f"{error.filename}: {error.strerror}; mend that, or choose another data folder with --data"
@@ -82,14 +82,14 @@ def serve(
 
 def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """Examine what a service stands on, and say what to mend."""
-    from triggers.commands.checks import examined, print_findings
+    from triggers.commands.doctor import print_results, run_checks
     from triggers.commands.output import console, print_json
 
-    findings = asyncio.run(examined(Instance(config, data, os.environ)))
+    findings = asyncio.run(run_checks(Instance(config, data, os.environ)))
     if as_json:
-        print_json([finding.described() for finding in findings])
+        print_json([finding.to_json() for finding in findings])
     else:
-        print_findings(console(), findings)
+        print_results(console(), findings)
     if any(finding.state == "wrong" for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -110,7 +110,7 @@ def version(as_json: AsJson = False) -> None:
         typer.echo(f"{name} {each}")
 
 
-def in_loop(work: Coroutine[Any, Any, Answer]) -> Answer:
+def run_on_uvloop(work: Coroutine[Any, Any, Answer]) -> Answer:
     """Run a service's loop, on uvloop where it is installed."""
     try:
         import uvloop

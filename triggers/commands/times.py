@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from triggers.commands.output import moment, print_table
+from triggers.commands.output import format_time, print_table
 
 Document: TypeAlias = dict[str, Any]
 
@@ -27,7 +27,7 @@ def _row(schedule: Document) -> tuple[str | Text, ...]:
         _last(last),
         last.get("run") or "",
         _short(coming[0]) if coming else "",
-        _missed(schedule),
+        _format_missed(schedule),
     )
 
 
@@ -43,7 +43,7 @@ def _last(last: Document) -> Text:
     return Text.assemble(f"{_short(last['fire'])} ", (last["outcome"], TONES.get(last["outcome"], "")))
 
 
-def _missed(schedule: Document) -> Text:
+def _format_missed(schedule: Document) -> Text:
     told = [str(schedule["missed"])]
     if schedule["missed_at"]:
         told.append(f"the last {_short(schedule['missed_at'])}")
@@ -53,4 +53,4 @@ def _missed(schedule: Document) -> Text:
 
 
 def _short(at: str) -> str:
-    return moment(at)[:19]
+    return format_time(at)[:19]

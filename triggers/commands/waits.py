@@ -12,9 +12,9 @@ import typer
 
 from triggers.commands.arguments import RunId
 from triggers.commands.completion import run_ids
-from triggers.commands.failure import CommandFailed, nobody_works
-from triggers.commands.given import as_texts, json_value, named_values, wants_text
+from triggers.commands.failure import CommandFailed, no_service
 from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
+from triggers.commands.parse_values import parse_json, parse_named_values, suggest_quotes, wants_text
 from triggers.instance import Instance
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def waits(
     as_json: AsJson = False,
 ) -> None:
     """List what waits for a person, an answer or an event, and what to do next."""
-    from triggers.commands.advice import print_waits
+    from triggers.commands.next_steps import print_waits
     from triggers.commands.output import console, print_json
-    from triggers.reading import reading
+    from triggers.reading import open_run_reader
 
     async def ask() -> tuple[list[Document], str | None]:
-        async with reading(Instance(config, data, os.environ)) as source:
+        async with open_run_reader(Instance(config, data, os.environ)) as source:
             return await source.waits(run), source.url
 
     found, here = asyncio.run(ask())
@@ -73,15 +73,15 @@ def answer(
         "name": name,
         "approved": approve if approve or reject else None,
         "comment": comment,
-        "fields": named_values(field, "--field") if field else None,
+        "fields": parse_named_values(field, "--field") if field else None,
     }
     said |= {key: each for key, each in given.items() if each is not None}
     if value is not None:
-        said["data"] = json_value(value, "--value")
-    _say(config, data, lambda running: _answered(running, run, said, field or ()), "answered", as_json=as_json)
+        said["data"] = parse_json(value, "--value")
+    _send(config, data, lambda running: _answer(running, run, said, field or ()), "answered", as_json=as_json)
 
 
-async def _answered(running: "OverApi", run: str, said: Document, pairs: Sequence[str]) -> Document:
+async def _answer(running: "OverApi", run: str, said: Document, pairs: Sequence[str]) -> Document:
     """Answer; what does not fit is told by the command's options."""
     from triggers.reading import Refused
 
@@ -90,13 +90,13 @@ async def _answered(running: "OverApi", run: str, said: Document, pairs: Sequenc
     except Refused as refused:
         if not refused.mistakes:
             raise
-        told = [_told(mistake, said) for mistake in refused.mistakes]
+        told = [_explain_field(mistake, said) for mistake in refused.mistakes]
         texts = [mistake.name.removeprefix("fields.") for mistake in refused.mistakes if wants_text(mistake.detail)]
-        hint = as_texts(pairs, "--field", texts)
+        hint = suggest_quotes(pairs, "--field", texts)
         raise CommandFailed("; ".join([*told, *([hint] if hint else [])])) from None
 
 
-def _told(mistake: "Mistake", said: Document) -> str:
+def _explain_field(mistake: "Mistake", said: Document) -> str:
     """A mistake by the option that gives what is wrong."""
     part, _, field = mistake.name.partition(".")
     if part == "approved":
@@ -127,26 +127,26 @@ def resolve(
         raise typer.BadParameter("say one of --completed JSON, --retry, --failed", param_hint="'--completed'")
     said: Document = {"step": step, "verdict": verdicts[0]} | ({"reason": reason} if reason is not None else {})
     if completed is not None:
-        said["output"] = json_value(completed, "--completed")
-    _say(config, data, lambda running: running.resolve(run, said), "resolved", as_json=as_json)
+        said["output"] = parse_json(completed, "--completed")
+    _send(config, data, lambda running: running.resolve(run, said), "resolved", as_json=as_json)
 
 
 def resume(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     """Let a paused run go on."""
-    _say(config, data, lambda running: running.resume(run), "resumed", as_json=as_json)
+    _send(config, data, lambda running: running.resume(run), "resumed", as_json=as_json)
 
 
-def _say(
+def _send(
     config: Path, data: Path, say: "Callable[[OverApi], Awaitable[Document]]", what: str, *, as_json: bool
 ) -> None:
     """Say something to a run over the running service, and tell what the run is then."""
     from triggers.commands.output import print_json
-    from triggers.reading import service
+    from triggers.reading import connect_service
 
     async def ask() -> Document:
-        async with service(Instance(config, data, os.environ)) as running:
+        async with connect_service(Instance(config, data, os.environ)) as running:
             if running is None:
-                raise nobody_works(data)
+                raise no_service(data)
             return await say(running)
 
     told = asyncio.run(ask())

@@ -3,7 +3,7 @@
 What reads the journal is imported only there: that takes longer than most commands do.
 """
 
-from triggers.reading.reading import Reading, reading
-from triggers.reading.service import Mistake, OverApi, Refused, service
+from triggers.reading.reading import RunReader, open_run_reader
+from triggers.reading.service import Mistake, OverApi, Refused, connect_service
 
-__all__ = ["Mistake", "OverApi", "Reading", "Refused", "reading", "service"]
+__all__ = ["Mistake", "OverApi", "Refused", "RunReader", "connect_service", "open_run_reader"]

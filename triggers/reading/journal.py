@@ -18,7 +18,7 @@ PAGE = 100
 """Unfinished runs that are looked at in one go."""
 
 
-class FromJournal:
+class JournalReader:
     """Reads the journal itself."""
 
     url: str | None = None
@@ -28,9 +28,9 @@ class FromJournal:
         self._reads = reads
 
     async def runs(self, **filters: Any) -> list[Document]:
-        return [runs.row(run) for run in await self._reads.runs(**filters)]
+        return [runs.describe_run_row(run) for run in await self._reads.runs(**filters)]
 
-    async def tell(self, run: str) -> dict[str, JSON]:
+    async def get_run(self, run: str) -> dict[str, JSON]:
         told: Document = msgspec.json.decode(await runs.encode_run(self._reads, run))
         return told
 
@@ -42,8 +42,8 @@ class FromJournal:
             lines += msgspec.json.decode(page)
         return lines
 
-    async def exported(self, run: str) -> str:
-        return (await export.exported(self._reads, run)).decode()
+    async def export_run(self, run: str) -> str:
+        return (await export.export_run(self._reads, run)).decode()
 
     async def waits(self, run: str | None) -> list[dict[str, JSON]]:
         if run is not None:
@@ -57,14 +57,14 @@ class FromJournal:
                 return waits
 
     async def deliveries(self, **filters: Any) -> list[dict[str, JSON]]:
-        return [runs.delivery(each) for each in await self._reads.deliveries(**filters)]
+        return [runs.describe_delivery(each) for each in await self._reads.deliveries(**filters)]
 
 
 @asynccontextmanager
-async def from_journal(data: Path) -> AsyncIterator[FromJournal]:
+async def open_journal_reader(data: Path) -> AsyncIterator[JournalReader]:
     """The journal of a data folder, to be read; raises the journal's errors."""
     reads = await open_reader(data)
     try:
-        yield FromJournal(reads)
+        yield JournalReader(reads)
     finally:
         await reads.close()

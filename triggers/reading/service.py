@@ -13,7 +13,7 @@ import httpx
 
 from durable.values import JSON
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.missing import RunNotFound
+from triggers.run_missing import RunNotFound
 
 Document: TypeAlias = dict[str, Any]
 
@@ -43,9 +43,9 @@ class OverApi:
         self.pid = pid
 
     async def runs(self, **filters: str | int | None) -> list[Document]:
-        return list((await self._ask("GET", "/api/runs", params=_given(filters)))["runs"])
+        return list((await self._ask("GET", "/api/runs", params=_drop_none(filters)))["runs"])
 
-    async def tell(self, run: str) -> Document:
+    async def get_run(self, run: str) -> Document:
         return await self._ask_of(run, "GET", "")
 
     async def history(self, run: str) -> list[Document]:
@@ -57,7 +57,7 @@ class OverApi:
             after = page["after"]
         return entries
 
-    async def exported(self, run: str) -> str:
+    async def export_run(self, run: str) -> str:
         answer = await self._client.get(f"/api/runs/{quote(run, safe='')}/export")
         if answer.status_code == 404:
             raise RunNotFound(run)
@@ -76,14 +76,14 @@ class OverApi:
 
     async def _page_of_waits(self, asked: Mapping[str, str | int | None]) -> Document:
         try:
-            return await self._ask("GET", "/api/waits", params=_given(asked))
+            return await self._ask("GET", "/api/waits", params=_drop_none(asked))
         except Refused as refused:
             if refused.status == 404 and asked.get("run"):
                 raise RunNotFound(str(asked["run"])) from None
             raise
 
     async def deliveries(self, **filters: str | int | None) -> list[Document]:
-        return list((await self._ask("GET", "/api/deliveries", params=_given(filters)))["deliveries"])
+        return list((await self._ask("GET", "/api/deliveries", params=_drop_none(filters)))["deliveries"])
 
     async def answer(self, run: str, said: Mapping[str, JSON]) -> Document:
         return await self._say(run, "answer", said)
@@ -159,20 +159,20 @@ class OverApi:
             what = f"{self.url} answered {answer.status_code} without JSON: is it Waypost?"
             raise Refused(what, answer.status_code) from None
         if answer.is_error:
-            raise Refused(str(document.get("detail", document)), answer.status_code, _mistakes(document))
+            raise Refused(str(document.get("detail", document)), answer.status_code, _invalid_fields(document))
         return document
 
 
-def _mistakes(document: Document) -> list[Mistake]:
+def _invalid_fields(document: Document) -> list[Mistake]:
     return [Mistake(str(each["name"]), str(each["detail"])) for each in document.get("errors", ())]
 
 
-def _given(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
+def _drop_none(parameters: Mapping[str, str | int | None]) -> dict[str, str | int]:
     return {name: value for name, value in parameters.items() if value is not None}
 
 
 @contextlib.asynccontextmanager
-async def service(place: Instance) -> AsyncIterator[OverApi | None]:
+async def connect_service(place: Instance) -> AsyncIterator[OverApi | None]:
     """The service that works on a data folder, None if none answers."""
     try:
         noted = json.loads((place.data / ADDRESS_FILE).read_text())

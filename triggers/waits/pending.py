@@ -6,7 +6,7 @@ from itertools import accumulate
 from durable.history import State
 from durable.journal import Reads, Run, RunUnreadable, Scan, UnfinishedRun
 from durable.values import JSON
-from triggers.runs import find, moment, wait_told
+from triggers.runs import describe_wait, find_run, format_time
 from triggers.waits.proofs import disarm
 from triggers.waits.question import questions
 from triggers.waits.wait import load_inputs
@@ -17,7 +17,7 @@ ENTRIES_LIMIT = 5_000
 
 async def of_run(reads: Reads, run: str, *, may_answer: bool) -> list[dict[str, JSON]]:
     """What one run waits for; raises `RunMissing`."""
-    found = await find(reads, run)
+    found = await find_run(reads, run)
     return await reads.scan(lambda scan: _of_run(scan, found, may_answer=may_answer), found.sequence)
 
 
@@ -76,7 +76,7 @@ def _pending_of(scan: Scan, state: State, *, may_answer: bool) -> Iterator[dict[
     of: dict[str, JSON] = {"run": state.run, "pipeline": state.started.pipeline}
     for question in questions(state):
         if question.is_answered_by_somebody or question.kind == "event":
-            yield of | {"reason": None} | wait_told(question, state, may_answer=may_answer)
+            yield of | {"reason": None} | describe_wait(question, state, may_answer=may_answer)
     for path, reason in state.pauses.items():
         yield of | {"reason": reason} | _needed(path, state)
 
@@ -92,7 +92,7 @@ def _needed(path: str, state: State) -> dict[str, JSON]:
         "step": path or None,
         "name": None,
         "kind": "decision" if path else "resume",
-        "due_at": moment(state.deadline),
+        "due_at": format_time(state.deadline),
         "title": None,
         "to": [],
         "fields": None,

@@ -21,7 +21,7 @@ from durable.runner import Overloaded, Runner
 from durable.values import JSON
 from triggers.body import Bounds, Unreadable, parse, read_body, read_query
 from triggers.limits import Limiter, network_of
-from triggers.runs import moment
+from triggers.runs import format_time
 from triggers.urlencoded import collect
 from triggers.waits import answer, page
 from triggers.waits.answer import Misfit, Unfit
@@ -234,7 +234,7 @@ def _told(question: Question, standing: Standing) -> dict[str, JSON]:
         "title": question.title,
         "to": list(question.to),
         "fields": question.fields,
-        "due_at": moment(question.due),
+        "due_at": format_time(question.due),
     }
 
 

@@ -21,7 +21,7 @@ Schema: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ActionOffer:
     """An action by the name that `use:` takes, and the model of what it is given."""
 
     use: str
@@ -40,7 +40,7 @@ class Offer:
         return [
             {
                 "name": name,
-                "type": type_of(field, known),
+                "type": describe_type(field, known),
                 "required": name in required,
                 "default": field.get("default"),
                 "description": field.get("description", ""),
@@ -57,10 +57,12 @@ class Offer:
         }
 
 
-def offers(wanted: str | None = None) -> list[Offer]:
+def find_offers(wanted: str | None = None) -> list[ActionOffer]:
     """Every action, or those of the connector or the one action that is wanted; raises `CommandFailed`."""
-    offered = [Offer(use, action.summary, action.input, action.on_crash) for use, action in actions().items()]
-    offered += [Offer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_ACTIONS.items()]
+    offered = [ActionOffer(use, action.summary, action.input, action.on_crash) for use, action in actions().items()]
+    offered += [
+        ActionOffer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_ACTIONS.items()
+    ]
     found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
     if not found and wanted is not None:
         hint = suggestion(wanted, {name for offer in offered for name in (offer.use, offer.connector)})
@@ -68,12 +70,12 @@ def offers(wanted: str | None = None) -> list[Offer]:
     return found
 
 
-def print_offers(out: Console, offered: Sequence[Offer]) -> None:
+def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:
     """A line an action."""
     print_table(out, ("ACTION", "SUMMARY"), ((offer.use, offer.summary) for offer in offered), fold="SUMMARY")
 
 
-def print_connections(out: Console, offered: Sequence[Offer], known: Connections) -> None:
+def print_connections(out: Console, offered: Sequence[ActionOffer], known: Connections) -> None:
     """A line a connection of these connectors; nothing where there is none."""
     connectors = dict.fromkeys(offer.connector for offer in offered)
     rows = [(name, connector) for connector in connectors for name in known.of(connector)]
@@ -82,7 +84,7 @@ def print_connections(out: Console, offered: Sequence[Offer], known: Connections
         print_table(out, ("CONNECTION", "CONNECTOR"), rows, fold="CONNECTOR")
 
 
-def print_offer(out: Console, offer: Offer) -> None:
+def print_offer(out: Console, offer: ActionOffer) -> None:
     """One action with its inputs."""
     out.print(Text.assemble((offer.use, "bold"), f"  {offer.summary}"))
     if offer.on_crash:
@@ -96,21 +98,21 @@ def _default(input: Mapping[str, JSON]) -> str:
     return "required" if input["required"] else json.dumps(input["default"], ensure_ascii=False)
 
 
-def type_of(schema: Schema, known: Mapping[str, Schema]) -> str:
+def describe_type(schema: Schema, known: Mapping[str, Schema]) -> str:
     """A JSON Schema's type in a few words."""
     match schema:
         case {"$ref": str(ref)}:
-            return type_of(known[ref.rpartition("/")[2]], known)
+            return describe_type(known[ref.rpartition("/")[2]], known)
         case {"enum": list(values)}:
             return " | ".join(json.dumps(value) for value in values)
         case {"const": value}:
             return json.dumps(value)
         case {"anyOf": list(kinds)} | {"oneOf": list(kinds)}:
-            return " | ".join(dict.fromkeys(type_of(kind, known) for kind in kinds if kind != {"type": "null"}))
+            return " | ".join(dict.fromkeys(describe_type(kind, known) for kind in kinds if kind != {"type": "null"}))
         case {"type": "array", "items": dict(item)}:
-            return _of("list", type_of(item, known))
+            return _describe_items("list", describe_type(item, known))
         case {"type": "object", "additionalProperties": dict(item)}:
-            return _of("mapping", type_of(item, known))
+            return _describe_items("mapping", describe_type(item, known))
         case {"type": "object"}:
             return "mapping"
         case {"type": "array"}:
@@ -120,6 +122,6 @@ def type_of(schema: Schema, known: Mapping[str, Schema]) -> str:
     return "any"
 
 
-def _of(whole: str, part: str) -> str:
+def _describe_items(whole: str, part: str) -> str:
     """`list of integer`; where the parts are of many kinds, just what holds them."""
     return whole if " | " in part or part == "any" else f"{whole} of {part}"

@@ -20,17 +20,17 @@ INPUT_LIMIT = 64 * 1024 * 1024
 """Bytes of a file that is given as a value; no service takes a body that is so large."""
 
 
-def json_or_text(text: str, option: str) -> Any:
+def parse_json_or_text(text: str, option: str) -> Any:
     """JSON if it is some, else the text itself; raises `typer.BadParameter` for JSON that no command accepts."""
     try:
-        return _parsed(text)
+        return _parse(text)
     except NotJSON as error:
-        raise typer.BadParameter(f"{_short(text)}: {_cut(error)}", param_hint=f"'{option}'") from None
+        raise typer.BadParameter(f"{_shorten(text)}: {_shorten_error(error)}", param_hint=f"'{option}'") from None
     except ValueError:
         return text
 
 
-def json_value(text: str, option: str) -> Any:
+def parse_json(text: str, option: str) -> Any:
     """The JSON of an option, or of the file that it names as `@FILE` (`@-` is standard input); raises
     `typer.BadParameter`."""
     named = f"{text[1:]}: " if text.startswith("@") else ""
@@ -42,9 +42,9 @@ def json_value(text: str, option: str) -> Any:
         except (OSError, ValueError) as error:
             raise typer.BadParameter(f"{named}it cannot be read: {error}", param_hint=f"'{option}'") from None
     try:
-        return _parsed(text.removeprefix("\ufeff"))
+        return _parse(text.removeprefix("\ufeff"))
     except NotJSON as error:
-        raise typer.BadParameter(f"{named}{_cut(error)}", param_hint=f"'{option}'") from None
+        raise typer.BadParameter(f"{named}{_shorten_error(error)}", param_hint=f"'{option}'") from None
     except ValueError as error:
         raise typer.BadParameter(f"{named}this is not JSON: {error}", param_hint=f"'{option}'") from None
 
@@ -63,11 +63,11 @@ def _read(name: str) -> str:
     return data.decode("utf-8")
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     """What a JSON text says. Raises `NotJSON` for JSON that no service takes: an infinite number, half a character, too
     deep a nesting; and another `ValueError` for what is no JSON at all."""
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_reject_constant)
     except RecursionError:
         raise NotJSON(f"it is nested more than {NESTING_LIMIT} levels deep") from None
     except json.JSONDecodeError:
@@ -80,42 +80,42 @@ def _parsed(text: str) -> Any:
     return value
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
-def _cut(error: NotJSON) -> str:
+def _shorten_error(error: NotJSON) -> str:
     """What is wrong; the place of what is nested deeply is long."""
     text = str(error)
     return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]}…{text[-SHOWN:]}"
 
 
-def header_value(text: str | None, option: str) -> str | None:
+def check_header_value(text: str | None, option: str) -> str | None:
     """A text that travels in a header; raises `typer.BadParameter`."""
     if text is not None and not re.fullmatch("[ -~]{1,255}", text):
-        what = f"{_short(text)} should be 1 to 255 printable ASCII characters, as it travels in a header"
+        what = f"{_shorten(text)} should be 1 to 255 printable ASCII characters, as it travels in a header"
         raise typer.BadParameter(what, param_hint=f"'{option}'")
     return text
 
 
-def json_object(text: str, option: str) -> dict[str, Any]:
+def parse_json_object(text: str, option: str) -> dict[str, Any]:
     """The same, where only an object will do."""
-    value = json_value(text, option)
+    value = parse_json(text, option)
     if not isinstance(value, dict):
         raise typer.BadParameter("this should be a JSON object, by name", param_hint=f"'{option}'")
     return value
 
 
-def named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+def parse_named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """Pairs `NAME=VALUE` by name, each value JSON or else text; raises `typer.BadParameter`."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{_short(pair)} is not NAME=VALUE", param_hint=f"'{option}'")
+            raise typer.BadParameter(f"{_shorten(pair)} is not NAME=VALUE", param_hint=f"'{option}'")
         if name in values:
             raise typer.BadParameter(f"{name} is given twice", param_hint=f"'{option}'")
-        values[name] = json_or_text(text, f"{option} {name}")
+        values[name] = parse_json_or_text(text, f"{option} {name}")
     return values
 
 
@@ -124,12 +124,12 @@ def wants_text(problem: str) -> bool:
     return " is not of type" in problem and '"string"' in problem
 
 
-def as_texts(pairs: Sequence[str], option: str, names: Collection[str]) -> str | None:
+def suggest_quotes(pairs: Sequence[str], option: str, names: Collection[str]) -> str | None:
     """How to give the values of those names as texts, where they were taken for other JSON."""
     given = [(name, text) for name, _, text in (pair.partition("=") for pair in pairs) if name in names]
     shown = [f"{option} {shlex.quote(f'{name}={json.dumps(text, ensure_ascii=False)}')}" for name, text in given]
     return f"text that looks like other JSON is given in quotes: {' '.join(shown)}" if shown else None
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")

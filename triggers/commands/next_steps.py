@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.language.problem import printable
-from triggers.commands.output import moment, print_fields
+from triggers.commands.output import format_time, print_fields
 
 Document: TypeAlias = dict[str, Any]
 
-SAID = {
+AWAITED = {
     "approval": "an approval",
     "webhook": "a request on its link",
     "event": "an event",
@@ -31,20 +31,20 @@ def print_waits(out: Console, waits: Iterable[Document], here: str | None) -> No
     for wait in found:
         path = f"  {wait['step']}" if wait["step"] else ""
         out.print(Text.assemble((wait["run"], "bold"), f"  {wait['pipeline']}{path}"), soft_wrap=True)
-        print_fields(out, of_wait(wait, wait["run"], here))
+        print_fields(out, describe_wait(wait, wait["run"], here))
     if not found:
         out.print("nothing waits for a person, an answer or an event")
 
 
-def of_wait(wait: Document, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
+def describe_wait(wait: Document, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
     """A wait as names and values."""
-    yield "waits for", line(wait)
+    yield "waits for", summarize_wait(wait)
     yield "to", printable(", ".join(wait["to"])) or None
     yield "fields", ", ".join(map(printable, wait["fields"])) if wait["fields"] else None
     yield "reason", printable(wait["reason"]) if wait.get("reason") else None
     yield "link", wait["link"]
     yield "", _lost_link(wait["link"], here) if wait["link"] else None
-    yield "next", command(wait, run)
+    yield "next", suggest_command(wait, run)
 
 
 def _lost_link(link: str, here: str | None) -> str | None:
@@ -61,16 +61,16 @@ def _lost_link(link: str, here: str | None) -> str | None:
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def line(wait: Document) -> str:
+def summarize_wait(wait: Document) -> str:
     """What is waited for, and until when."""
     named = f" ({wait['name']})" if wait["name"] else ""
-    what = SAID[wait["kind"]]
+    what = AWAITED[wait["kind"]]
     about = {"event": " ".join(filter(None, (wait["type"], wait["match"])))}.get(wait["kind"], wait["title"] or "")
-    until = f", until {moment(wait['due_at'])[:19]}" if wait["due_at"] else ""
+    until = f", until {format_time(wait['due_at'])[:19]}" if wait["due_at"] else ""
     return printable(f"{what}{named}{': ' + about if about else ''}{until}")
 
 
-def command(wait: Document, run: str) -> str | None:
+def suggest_command(wait: Document, run: str) -> str | None:
     """The command with which somebody goes on; None where only time does."""
     step = shlex.quote(wait["step"] or "")
     name = f" --name {shlex.quote(wait['name'])}" if wait["name"] else ""
@@ -96,16 +96,16 @@ def _to_fill_in(wait: Document) -> str:
     return "".join(f" --field {shlex.quote(name)}=VALUE" for name in required)
 
 
-def needed(run: Document) -> Iterator[Document]:
+def list_decisions(run: Document) -> Iterator[Document]:
     """The decisions that a run which is told needs of a person, told as waits are."""
     for path, step in run["steps"].items():
         if step["decision_needed"]:
-            yield _decision("decision", path)
+            yield _make_decision("decision", path)
     is_whole = not any(step["decision_needed"] for step in run["steps"].values())
     if run["status"] == "paused" and is_whole:
-        yield _decision("resume", None)
+        yield _make_decision("resume", None)
 
 
-def _decision(kind: str, step: str | None) -> Document:
+def _make_decision(kind: str, step: str | None) -> Document:
     nothing = dict.fromkeys(("name", "due_at", "title", "fields", "type", "match", "link"))
     return {**nothing, "kind": kind, "step": step, "to": []}

@@ -10,8 +10,8 @@ from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, load
 from durable.secrets import Secrets
 from triggers.commands.failure import WRONG_USE, CommandFailed
-from triggers.commands.files import folder_of
-from triggers.commands.problems import Checked
+from triggers.commands.files import load_folder
+from triggers.commands.problems import CheckedFile
 from triggers.connections import Connections
 from triggers.folder import TRIGGERS, PipelineFile, bytes_of, unknown_calls
 from triggers.offered import actions, connections
@@ -21,7 +21,7 @@ from triggers.webhooks.hook import Webhook
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
+class ConfigCheck:
     """Pipeline files, and the connections where they are to be checked as well."""
 
     pipelines: Sequence[PipelineFile]
@@ -29,7 +29,7 @@ class Checkup:
     unread: UnreadFiles = field(default_factory=UnreadFiles)
 
     @property
-    def files(self) -> list[Checked]:
+    def files(self) -> list[CheckedFile]:
         return [*([self.connections] if self.connections else []), self.unread, *self.pipelines]
 
     @property
@@ -48,31 +48,33 @@ class Checkup:
         return counts if self.connections.is_valid else f"{counts}; {word}"
 
 
-def checkup(paths: Sequence[Path] | None, config: Path, environment: Mapping[str, str]) -> Checkup:
+def check_config(paths: Sequence[Path] | None, config: Path, environment: Mapping[str, str]) -> ConfigCheck:
     """Check the whole config folder, or only these files; raises `CommandFailed` and `SettingsError`."""
     if not paths:
-        folder = folder_of(config, environment)
-        return Checkup(folder.files, folder.connections, folder.unread)
+        folder = load_folder(config, environment)
+        return ConfigCheck(folder.files, folder.connections, folder.unread)
     wired = connections(config, Secrets(environment))
     asked = [path for path in paths if path.resolve() != wired.path.resolve()]
-    return Checkup(_only(asked, config, environment, wired), wired if len(asked) < len(paths) else None)
+    return ConfigCheck(_check_files(asked, config, environment, wired), wired if len(asked) < len(paths) else None)
 
 
-def _only(
+def _check_files(
     paths: Sequence[Path], config: Path, environment: Mapping[str, str], wired: Connections
 ) -> list[PipelineFile]:
     """These files. Those of the config folder are checked beside the others there, whose ids and webhooks are taken."""
     is_there = (config / "pipelines").is_dir()
-    known = {file.path.resolve(): file for file in folder_of(config, environment).files} if is_there else {}
+    known = {file.path.resolve(): file for file in load_folder(config, environment).files} if is_there else {}
     webhook = Webhook.at(Settings.load(config, environment, {}).public_url)
     catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": webhook})
     secrets = Secrets(environment)
-    found = [known.get(path.resolve()) or _alone(path, catalogue, secrets, wired) for path in paths]
-    names = {name for file in (*known.values(), *found, *_beside(paths)) for name in file.names}
-    return [file if path.resolve() in known else _called(file, names) for path, file in zip(paths, found, strict=True)]
+    found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
+    names = {name for file in (*known.values(), *found, *_list_neighbours(paths)) for name in file.names}
+    return [
+        file if path.resolve() in known else _check_calls(file, names) for path, file in zip(paths, found, strict=True)
+    ]
 
 
-def _beside(paths: Sequence[Path]) -> Iterator[PipelineFile]:
+def _list_neighbours(paths: Sequence[Path]) -> Iterator[PipelineFile]:
     """The other pipeline files of these files' folders, by their names alone."""
     for folder in {path.parent for path in paths}:
         for path in filter(is_pipeline_file, folder.iterdir()):
@@ -80,13 +82,13 @@ def _beside(paths: Sequence[Path]) -> Iterator[PipelineFile]:
                 yield PipelineFile(path, bytes_of(path))
 
 
-def _called(file: PipelineFile, names: Collection[str]) -> PipelineFile:
+def _check_calls(file: PipelineFile, names: Collection[str]) -> PipelineFile:
     """The file, invalid if it calls a pipeline that is not among these."""
     problems = unknown_calls(file, names)
     return replace(file, problems=(*file.problems, *problems), definition=None) if problems else file
 
 
-def _alone(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connections) -> PipelineFile:
+def _load_file(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connections) -> PipelineFile:
     try:
         data = path.read_bytes()
     except OSError as error:

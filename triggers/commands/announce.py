@@ -11,7 +11,7 @@ from rich.text import Text
 from durable import __version__
 from durable.secrets import SecretMissing, fill
 from triggers.commands.output import console
-from triggers.commands.problems import Checked, print_problems
+from triggers.commands.problems import CheckedFile, print_problems
 from triggers.commands.sample import SampleDelivery, make_sample
 from triggers.service import Service
 from triggers.webhooks.hook import Hook
@@ -31,14 +31,14 @@ def announce(service: Service) -> None:
         out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.spec.id})", soft_wrap=True)
     out.print(f"  API key   {service.key_file or 'WAYPOST_API_KEY'}", soft_wrap=True)
     connections = [service.folder.connections] if service.folder.connections else []
-    checked: list[Checked] = [*connections, service.folder.unread, *service.folder.files]
+    checked: list[CheckedFile] = [*connections, service.folder.unread, *service.folder.files]
     print_problems(checked, console(err=True), is_in_shell=False)
-    if example := next(filter(None, (_example(service, hook) for hook in service.folder.hooks)), None):
+    if example := next(filter(None, (_make_example(service, hook) for hook in service.folder.hooks)), None):
         out.print(f"Try it:\n  {example}", soft_wrap=True)
     sys.stdout.flush()
 
 
-def _example(service: Service, hook: Hook) -> str | None:
+def _make_example(service: Service, hook: Hook) -> str | None:
     """A request that the webhook takes, and below it what a second one is; None for schemes whose signature ages and
     for those that send the secret itself."""
     scheme = hook.verifier.scheme
@@ -50,17 +50,17 @@ def _example(service: Service, hook: Hook) -> str | None:
         return None
     body = json.dumps(sample.body, ensure_ascii=False)
     try:
-        headers = _headers(service, hook, sample, body, id)
+        headers = _make_headers(service, hook, sample, body, id)
     except SecretMissing:
         return None
     query = f"?{urlencode(sample.query)}" if sample.query else ""
     given = [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
     where = shlex.quote(f"{service.local_url}/hooks{sample.path}{query}")
     command = " ".join(["curl", "-X POST", where, *given, "-d", shlex.quote(body)])
-    return f"{command}\n{_note(hook)}"
+    return f"{command}\n{_explain_duplicates(hook)}"
 
 
-def _headers(service: Service, hook: Hook, sample: SampleDelivery, body: str, id: str) -> dict[str, str]:
+def _make_headers(service: Service, hook: Hook, sample: SampleDelivery, body: str, id: str) -> dict[str, str]:
     """What the request carries, signed; raises `SecretMissing`."""
     scheme = hook.verifier.scheme
     headers = {"content-type": "application/json", **sample.headers}
@@ -81,17 +81,17 @@ def _headers(service: Service, hook: Hook, sample: SampleDelivery, body: str, id
     return {**{name: value for name, value in headers.items() if name.lower() not in signed}, **signed}
 
 
-def _note(hook: Hook) -> str:
+def _explain_duplicates(hook: Hook) -> str:
     """What happens if the same request is sent again."""
     days = hook.claim_for / 86_400_000
     within = f"within {days:g} d" if days >= 1 else f"within {hook.claim_for / 3_600_000:g} h"
-    if not (key := _key(hook)):
+    if not (key := _describe_key(hook)):
         return "  Each such request starts a run. To recognize duplicates, add 'dedupe: {key: …}' to the trigger."
     answer = "it starts no run, and the answer has the ids of the first"
     return f"  The same request {within} is a duplicate: {answer}. For a new delivery, change {key}."
 
 
-def _key(hook: Hook) -> str | None:
+def _describe_key(hook: Hook) -> str | None:
     """What distinguishes the deliveries of the webhook."""
     scheme = hook.verifier.scheme
     if hook.dedupe is not None:

@@ -65,7 +65,7 @@ Moment: TypeAlias = Annotated[
 ]
 """An ISO 8601 time with its zone, kept as milliseconds."""
 
-Patience: TypeAlias = Annotated[Duration, AfterValidator(_patience)]
+WaitDuration: TypeAlias = Annotated[Duration, AfterValidator(_patience)]
 """A duration of a minute at most."""
 
 Count: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_number)]

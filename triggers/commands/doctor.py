@@ -30,20 +30,20 @@ from durable.journal.sqlite import FILE_NAME
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers import runs
-from triggers.commands.files import folder_of
-from triggers.commands.output import counted, print_plainly
-from triggers.commands.problems import of_shell
+from triggers.commands.files import load_folder
+from triggers.commands.output import format_count, print_plainly
+from triggers.commands.problems import reword_for_shell
 from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.instance import KEY_FILE, Instance
 from triggers.offered import connections
-from triggers.reading import OverApi, service
+from triggers.reading import OverApi, connect_service
 from triggers.server import listen
 from triggers.settings import Settings, SettingsError
 
-State: TypeAlias = Literal["ok", "warning", "wrong"]
+CheckState: TypeAlias = Literal["ok", "warning", "wrong"]
 
-TONES: dict[State, str] = {"ok": "green", "warning": "yellow", "wrong": "red"}
+TONES: dict[CheckState, str] = {"ok": "green", "warning": "yellow", "wrong": "red"}
 
 OLDEST_SQLITE = (3, 24, 0)
 """The first that knows everything the journal's statements say (ON CONFLICT)."""
@@ -68,34 +68,34 @@ MOUNTS = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """What a check found, and what to do about it."""
 
     check: str
-    state: State
+    state: CheckState
     found: str
     cure: str | None = None
 
-    def described(self) -> dict[str, JSON]:
+    def to_json(self) -> dict[str, JSON]:
         return {"check": self.check, "state": self.state, "found": self.found, "cure": self.cure}
 
 
-async def examined(place: Instance) -> list[Finding]:
+async def run_checks(place: Instance) -> list[Check]:
     """Every check's finding."""
-    findings = [_python(), _sqlite()]
-    settings = _settings(place, findings)
+    findings = [_check_python(), _check_sqlite()]
+    settings = _check_settings(place, findings)
     if settings:
-        findings += _written(place)
-    findings += [*_data_folder(place.data), _disk(place.data), _key(place)]
-    async with service(place) as running:
-        findings += [each async for each in _journal(place.data)]
+        findings += _check_config(place)
+    findings += [*_check_data_folder(place.data), _check_disk(place.data), _check_key(place)]
+    async with connect_service(place) as running:
+        findings += [each async for each in _check_journal(place.data)]
         if settings:
-            findings.append(_port(settings, running))
-        findings.append(await _service(place, running))
+            findings.append(_check_port(settings, running))
+        findings.append(await _check_service(place, running))
     return findings
 
 
-def print_findings(out: Console, findings: Sequence[Finding]) -> None:
+def print_results(out: Console, findings: Sequence[Check]) -> None:
     """A line a finding, what to do below it, and a last line that sums up."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
@@ -109,36 +109,38 @@ def print_findings(out: Console, findings: Sequence[Finding]) -> None:
     wrong = sum(finding.state == "wrong" for finding in findings)
     warnings = sum(finding.state == "warning" for finding in findings)
     out.print(
-        f"{counted(wrong, 'thing')} wrong, {counted(warnings, 'warning')}" if wrong or warnings else "all is well"
+        f"{format_count(wrong, 'thing')} wrong, {format_count(warnings, 'warning')}"
+        if wrong or warnings
+        else "all is well"
     )
 
 
 # -- the machine ------------------------------------------------------------------------------------------------
 
 
-def _python() -> Finding:
-    return Finding("python", "ok", platform.python_version())
+def _check_python() -> Check:
+    return Check("python", "ok", platform.python_version())
 
 
-def _sqlite() -> Finding:
+def _check_sqlite() -> Check:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
-        return Finding("sqlite", "wrong", sqlite3.sqlite_version, f"use a Python with SQLite {oldest} or newer")
-    return Finding("sqlite", "ok", sqlite3.sqlite_version)
+        return Check("sqlite", "wrong", sqlite3.sqlite_version, f"use a Python with SQLite {oldest} or newer")
+    return Check("sqlite", "ok", sqlite3.sqlite_version)
 
 
-def _disk(data: Path) -> Finding:
+def _check_disk(data: Path) -> Check:
     try:
-        free = shutil.disk_usage(_nearest(data)).free
+        free = shutil.disk_usage(_nearest_existing(data)).free
     except OSError as error:
-        return Finding("disk", "warning", f"how much is free cannot be told: {error.strerror}")
+        return Check("disk", "warning", f"how much is free cannot be told: {error.strerror}")
     found = f"{free / 1e9:.1f} GB are free"
     if free < LEAST_FREE:
-        return Finding("disk", "warning", found, "make room: on a full disk no event is accepted")
-    return Finding("disk", "ok", found)
+        return Check("disk", "warning", found, "make room: on a full disk no event is accepted")
+    return Check("disk", "ok", found)
 
 
-def _nearest(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     """The path, or the nearest one above it that exists. `Path.exists` raises where a folder may not be searched."""
     return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.exists(each))
 
@@ -146,20 +148,20 @@ def _nearest(path: Path) -> Path:
 # -- what an operator wrote -------------------------------------------------------------------------------------
 
 
-def _settings(place: Instance, findings: list[Finding]) -> Settings | None:
+def _check_settings(place: Instance, findings: list[Check]) -> Settings | None:
     try:
         settings = Settings.load(place.config, place.environment, {})
     except SettingsError as error:
-        findings.append(Finding("settings", "wrong", str(error), "correct it: no service starts with it"))
+        findings.append(Check("settings", "wrong", str(error), "correct it: no service starts with it"))
         return None
     if settings.unknown:
-        findings.append(Finding("settings", "warning", "; ".join(settings.unknown), "correct it, or take it away"))
+        findings.append(Check("settings", "warning", "; ".join(settings.unknown), "correct it, or take it away"))
     else:
-        findings.append(Finding("settings", "ok", "can be used"))
+        findings.append(Check("settings", "ok", "can be used"))
     return settings
 
 
-class Asked(Secrets):
+class RecordingSecrets(Secrets):
     """Secrets that remember which were asked for in vain."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -183,112 +185,112 @@ class Asked(Secrets):
         return found
 
 
-def _written(place: Instance) -> Iterator[Finding]:
+def _check_config(place: Instance) -> Iterator[Check]:
     """Pipelines and connections, and the secrets that they name."""
-    secrets = Asked(place.environment)
+    secrets = RecordingSecrets(place.environment)
     if (place.config / "pipelines").is_dir():
-        folder = folder_of(place.config, place.environment, secrets)
-        yield _pipelines(folder)
+        folder = load_folder(place.config, place.environment, secrets)
+        yield _check_pipelines(folder)
         known = folder.connections
     else:
         found = f"there is no folder {place.config / 'pipelines'}"
-        yield Finding("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
+        yield Check("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
         known = None
-    yield _connections(known or connections(place.config, secrets))
-    yield _secrets(secrets)
+    yield _check_connections(known or connections(place.config, secrets))
+    yield _check_secrets(secrets)
 
 
-def _pipelines(folder: Folder) -> Finding:
+def _check_pipelines(folder: Folder) -> Check:
     invalid = [file.path.name for file in folder.files if not file.is_valid]
     found = f"{len(folder.files) - len(invalid)} of {len(folder.files)} are valid"
     if invalid:
-        return Finding("pipelines", "wrong", f"{found}; not {', '.join(invalid)}", "`waypost validate` says why")
-    return Finding("pipelines", "ok", found)
+        return Check("pipelines", "wrong", f"{found}; not {', '.join(invalid)}", "`waypost validate` says why")
+    return Check("pipelines", "ok", found)
 
 
-def _connections(known: Connections) -> Finding:
-    found = f"{counted(len(known.names), 'connection')} can be used"
+def _check_connections(known: Connections) -> Check:
+    found = f"{format_count(len(known.names), 'connection')} can be used"
     if not known.problems:
-        return Finding("connections", "ok", found if known.names else "there is none")
+        return Check("connections", "ok", found if known.names else "there is none")
     told = [each for each in known.problems if known.is_valid or each.severity == "error"]
-    found = f"{found}; {of_shell(told[0])}" + (f", and {len(told) - 1} more" if told[1:] else "")
+    found = f"{found}; {reword_for_shell(told[0])}" + (f", and {len(told) - 1} more" if told[1:] else "")
     if known.is_valid:
-        return Finding("connections", "warning", found, "`waypost validate` says more")
+        return Check("connections", "warning", found, "`waypost validate` says more")
     cure = (
         f"mend {known.path}: a service that starts now disables the pipelines that name what is wrong there, "
         "and one at work goes on with what it said before; `waypost validate` says more"
     )
-    return Finding("connections", "wrong", found, cure)
+    return Check("connections", "wrong", found, cure)
 
 
-def _secrets(asked: Asked) -> Finding:
+def _check_secrets(asked: RecordingSecrets) -> Check:
     if wide := asked.readable_files():
         named, paths = ", ".join(wide), " ".join(map(str, wide.values()))
-        return Finding("secrets", "warning", f"every user of this machine can read {named}", f"chmod 600 {paths}")
+        return Check("secrets", "warning", f"every user of this machine can read {named}", f"chmod 600 {paths}")
     if asked.missing:
         names = sorted(asked.missing)
         cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE, where the service starts"
-        return Finding("secrets", "warning", f"not to be had in this shell: {', '.join(names)}", cure)
+        return Check("secrets", "warning", f"not to be had in this shell: {', '.join(names)}", cure)
     doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.examine(name)]
     if doubts:
         cure = "correct the variable or the file that it names: unintended characters are part of the secret"
-        return Finding("secrets", "warning", "; ".join(doubts), cure)
-    return Finding("secrets", "ok", "every one that a pipeline or a connection names is set")
+        return Check("secrets", "warning", "; ".join(doubts), cure)
+    return Check("secrets", "ok", "every one that a pipeline or a connection names is set")
 
 
 # -- the data folder --------------------------------------------------------------------------------------------
 
 
-def _data_folder(data: Path) -> Iterator[Finding]:
-    if _nearest(data) != data.absolute():
-        yield _future_folder(data)
+def _check_data_folder(data: Path) -> Iterator[Check]:
+    if _nearest_existing(data) != data.absolute():
+        yield _check_future_folder(data)
         return
     try:
         prepare(data)
         mode = stat.S_IMODE(data.stat().st_mode)
-        flush = _median_flush(data)
+        flush = _measure_flush(data)
     except (JournalError, OSError) as error:
         reason = f"{data}: {error.strerror}" if isinstance(error, OSError) else str(error)
         cure = "give it to the user who runs Waypost, or choose another with --data"
-        yield Finding("data folder", "wrong", reason, cure if isinstance(error, OSError) else None)
+        yield Check("data folder", "wrong", reason, cure if isinstance(error, OSError) else None)
         return
-    found = f"{data} on {_kind(data) or 'a file system of unknown kind'}, mode {mode:04o}"
+    found = f"{data} on {_find_file_system(data) or 'a file system of unknown kind'}, mode {mode:04o}"
     if mode & OTHERS:
         what = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "look into"
-        yield Finding("data folder", "warning", f"{found}: others can {what} it", f"chmod 700 {data}")
+        yield Check("data folder", "warning", f"{found}: others can {what} it", f"chmod 700 {data}")
     else:
-        yield Finding("data folder", "ok", found)
-    yield from _files(data)
-    yield _flushes(flush)
+        yield Check("data folder", "ok", found)
+    yield from _check_data_files(data)
+    yield _check_flush(flush)
 
 
-def _files(data: Path) -> Iterator[Finding]:
+def _check_data_files(data: Path) -> Iterator[Check]:
     """What in the data folder others can read; the API's key has a finding of its own."""
     modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in sorted(data.iterdir()) if path.name != KEY_FILE}
     if wide := [path for path, mode in modes.items() if mode & OTHERS and path.is_file()]:
         named = ", ".join(f"{path.name} has mode {modes[path]:04o}" for path in wide[:3])
         more = f", and {len(wide) - 3} more" if wide[3:] else ""
         cure = f"chmod 600 {' '.join(map(str, wide[:3]))}"
-        yield Finding("data files", "warning", f"others can read what runs hold: {named}{more}", cure)
+        yield Check("data files", "warning", f"others can read what runs hold: {named}{more}", cure)
     else:
-        yield Finding("data files", "ok", "only their owner can read them")
+        yield Check("data files", "ok", "only their owner can read them")
 
 
-def _future_folder(data: Path) -> Finding:
-    above = _nearest(data)
+def _check_future_folder(data: Path) -> Check:
+    above = _nearest_existing(data)
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         reason = "is not writable" if above.is_dir() else "is a file"
         cure = "let the user who runs Waypost write there, or choose another data folder with --data"
-        return Finding("data folder", "wrong", f"{data} cannot be made: {above} {reason}", cure)
-    kind = _kind(above) or "a file system of unknown kind"
-    return Finding("data folder", "ok", f"{data} is made by the first start, on {kind}")
+        return Check("data folder", "wrong", f"{data} cannot be made: {above} {reason}", cure)
+    kind = _find_file_system(above) or "a file system of unknown kind"
+    return Check("data folder", "ok", f"{data} is made by the first start, on {kind}")
 
 
-def _kind(folder: Path) -> str | None:
+def _find_file_system(folder: Path) -> str | None:
     return file_system(folder.resolve(), MOUNTS.read_text(errors="surrogateescape")) if MOUNTS.exists() else None
 
 
-def _median_flush(data: Path) -> float:
+def _measure_flush(data: Path) -> float:
     """Milliseconds that a small write needs to be on the disk."""
     took: list[float] = []
     with tempfile.TemporaryFile(dir=data) as file:
@@ -301,112 +303,112 @@ def _median_flush(data: Path) -> float:
     return statistics.median(took)
 
 
-def _flushes(median: float) -> Finding:
+def _check_flush(median: float) -> Check:
     found = f"{median:.2f} ms (the median of {FLUSHES})"
     if median > SLOW_FLUSH:
-        return Finding("fsync", "warning", found, "every commit waits for one: a faster disk makes a faster service")
-    return Finding("fsync", "ok", found)
+        return Check("fsync", "warning", found, "every commit waits for one: a faster disk makes a faster service")
+    return Check("fsync", "ok", found)
 
 
-def _key(place: Instance) -> Finding:
+def _check_key(place: Instance) -> Check:
     path = place.data / KEY_FILE
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
         found = "set" if place.key() else f"{path} is made by the first start"
-        return Finding("API key", "ok", found)
+        return Check("API key", "ok", found)
     if mode & OTHERS:
-        return Finding("API key", "wrong", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
-    return Finding("API key", "ok", f"{path}, mode {mode:04o}")
+        return Check("API key", "wrong", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
+    return Check("API key", "ok", f"{path}, mode {mode:04o}")
 
 
 # -- the journal ------------------------------------------------------------------------------------------------
 
 
-async def _journal(data: Path) -> AsyncIterator[Finding]:
+async def _check_journal(data: Path) -> AsyncIterator[Check]:
     try:
         ensure_kept(data, data / FILE_NAME, had_journal=read_lock(data).get("journal") is True)
     except JournalError as error:
-        yield Finding("journal", "wrong", str(error))
+        yield Check("journal", "wrong", str(error))
         return
-    if _nearest(data / FILE_NAME) != (data / FILE_NAME).absolute():
-        yield Finding("journal", "ok", "there is none yet")
+    if _nearest_existing(data / FILE_NAME) != (data / FILE_NAME).absolute():
+        yield Check("journal", "ok", "there is none yet")
         return
     try:
         reads = await open_reader(data)
         try:
-            problems, newest = await reads.problems(), await _newest(reads)
+            problems, newest = await reads.problems(), await _find_newest_time(reads)
             unreadable, looked = await reads.scan(lambda scan: scan.find_unreadable(LONGEST_LOOK))
         finally:
             await reads.close()
     except JournalDamaged as error:
         problems, newest = [str(error.__cause__ and getattr(error.__cause__, "orig", error.__cause__))], 0
     except JournalError as error:
-        yield Finding("journal", "wrong", str(error))
+        yield Check("journal", "wrong", str(error))
         return
     except SQLAlchemyError as error:
         problems, newest = [str(getattr(error, "orig", error))], 0
     if problems:
         found = f"{data / FILE_NAME} is damaged: {'; '.join(problems[:3])}"
-        yield Finding("journal", "wrong", found, "stop the service, keep a copy of the folder, and restore a backup")
+        yield Check("journal", "wrong", found, "stop the service, keep a copy of the folder, and restore a backup")
     else:
-        yield Finding("journal", "ok", f"{data / FILE_NAME} is whole")
-        yield _runs(unreadable, looked)
-        yield _clock(newest)
+        yield Check("journal", "ok", f"{data / FILE_NAME} is whole")
+        yield _check_runs(unreadable, looked)
+        yield _check_clock(newest)
 
 
-def _runs(unreadable: Mapping[str, str], looked: int) -> Finding:
+def _check_runs(unreadable: Mapping[str, str], looked: int) -> Check:
     """The unfinished runs that cannot be read, and so cannot be advanced."""
     if not unreadable:
-        return Finding("runs", "ok", f"{counted(looked, 'unfinished run')} can be read")
+        return Check("runs", "ok", f"{format_count(looked, 'unfinished run')} can be read")
     named = "; ".join(f"{run}: {why}" for run, why in list(unreadable.items())[:3])
     more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
-    found = f"{len(unreadable)} of {counted(looked, 'unfinished run')} cannot be read: {named}{more}"
-    return Finding(
-        "runs", "wrong", found, "restore a backup, update Waypost if a newer one wrote it, or cancel the run"
-    )
+    found = f"{len(unreadable)} of {format_count(looked, 'unfinished run')} cannot be read: {named}{more}"
+    return Check("runs", "wrong", found, "restore a backup, update Waypost if a newer one wrote it, or cancel the run")
 
 
-async def _newest(reads: Reads) -> int:
+async def _find_newest_time(reads: Reads) -> int:
     """The newest time that the journal knows, in milliseconds."""
     known = [max(run.created_at, run.claimed_at, run.finished_at or 0) for run in await reads.runs(limit=RECENT)]
     return max([0, *known, *(delivery.at for delivery in await reads.deliveries(limit=RECENT))])
 
 
-def _clock(newest: int) -> Finding:
+def _check_clock(newest: int) -> Check:
     ahead = newest - now()
     if ahead > CLOCK_SLACK:
-        found = f"the journal knows {runs.moment(newest)}, which is {ahead / 1000:.0f} s ahead of this machine's clock"
-        return Finding("clock", "wrong", found, "set the clock, and let NTP keep it: due times are by this clock")
-    return Finding("clock", "ok", f"{runs.moment(now())}, and the journal knows nothing later")
+        found = (
+            f"the journal knows {runs.format_time(newest)}, which is {ahead / 1000:.0f} s ahead of this machine's clock"
+        )
+        return Check("clock", "wrong", found, "set the clock, and let NTP keep it: due times are by this clock")
+    return Check("clock", "ok", f"{runs.format_time(now())}, and the journal knows nothing later")
 
 
 # -- the service ------------------------------------------------------------------------------------------------
 
 
-def _port(settings: Settings, running: OverApi | None) -> Finding:
+def _check_port(settings: Settings, running: OverApi | None) -> Check:
     where = f"{settings.host} port {settings.port or 'of its own choice'}"
     if running and urlsplit(running.url).port == settings.port:
-        return Finding("port", "ok", f"{where} is held by the running service")
+        return Check("port", "ok", f"{where} is held by the running service")
     try:
         listen(settings.host, settings.port).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             cure = "stop what listens there, or choose another port: --port, WAYPOST_PORT"
-            return Finding("port", "wrong", f"{where} is held by another process", cure)
+            return Check("port", "wrong", f"{where} is held by another process", cure)
         cure = "choose another: --host, --port, WAYPOST_HOST, WAYPOST_PORT"
-        return Finding("port", "wrong", f"{where} cannot be listened on: {error.strerror or error}", cure)
-    return Finding("port", "ok", f"{where} is free")
+        return Check("port", "wrong", f"{where} cannot be listened on: {error.strerror or error}", cure)
+    return Check("port", "ok", f"{where} is free")
 
 
-async def _service(place: Instance, running: OverApi | None) -> Finding:
+async def _check_service(place: Instance, running: OverApi | None) -> Check:
     if running is None:
-        return Finding("service", "ok", f"none works on {place.data}")
+        return Check("service", "ok", f"none works on {place.data}")
     found = f"process {running.pid} at {running.url}"
     try:
         reason = await running.unready()
     except (httpx.TransportError, ValueError) as error:
         reason = str(error) or "it does not answer"
     if reason:
-        return Finding("service", "wrong", f"{found} is not ready: {reason}", "its log says more")
-    return Finding("service", "ok", f"{found} is ready")
+        return Check("service", "wrong", f"{found} is not ready: {reason}", "its log says more")
+    return Check("service", "ok", f"{found} is ready")

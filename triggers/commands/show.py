@@ -8,19 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from durable.language.problem import printable
-from triggers.commands import advice
+from triggers.commands import next_steps
 from triggers.commands.output import (
     GAP,
-    between,
-    counted,
     cut,
+    format_count,
+    format_span,
+    format_time,
     is_cut,
     json_text,
-    moment,
     print_fields,
     print_plainly,
     print_table,
-    toned,
+    style_status,
 )
 
 Document: TypeAlias = dict[str, Any]
@@ -41,14 +41,20 @@ def print_runs(out: Console, found: Iterable[Document]) -> None:
 
 
 def _row(run: Document) -> tuple[str | Text, ...]:
-    started = moment(run["created_at"])[5:19]
-    return run["id"], run["pipeline"], toned(run["status"]), started, between(run["created_at"], run["finished_at"])
+    started = format_time(run["created_at"])[5:19]
+    return (
+        run["id"],
+        run["pipeline"],
+        style_status(run["status"]),
+        started,
+        format_span(run["created_at"], run["finished_at"]),
+    )
 
 
 def print_run(out: Console, run: Document, history: Iterable[Document], here: str | None) -> None:
     """A run: what it was given and gave, what happened to each step, then the history; `here` is where the running
     service is reached."""
-    out.print(Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", toned(run["status"])))
+    out.print(Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", style_status(run["status"])))
     print_fields(out, _of_the_run(out, run))
     _print_waits(out, run, here)
     out.print(Text("\nSteps", "bold"))
@@ -63,49 +69,49 @@ def _of_the_run(out: Console, run: Document) -> Iterator[tuple[str, str | None]]
     yield "version", run["version"][:12]
     yield "trigger", run["trigger"]
     yield "event", run["event"]
-    yield "started", moment(run["created_at"])
+    yield "started", format_time(run["created_at"])
     if run["finished_at"]:
-        took = between(run["created_at"], run["finished_at"])
-        yield "finished", f"{moment(run['finished_at'])}, after {took}"
+        took = format_span(run["created_at"], run["finished_at"])
+        yield "finished", f"{format_time(run['finished_at'])}, after {took}"
     if run["parent"]:
         yield "called by", f"{run['parent']['run']} {run['parent']['step']}"
     for child in run["children"]:
         yield "called", f"{child['run']} {child['status'] or 'not begun'} ({child['step']})"
     if run["status"] == "queued" and run["not_before"]:
-        yield "begins", moment(run["not_before"])
+        yield "begins", format_time(run["not_before"])
     for name in OF_A_RUN:
-        yield name, _value(out, run[name])
+        yield name, _format_value(out, run[name])
 
 
 def _print_waits(out: Console, run: Document, here: str | None) -> None:
     """What it waits for, and what to do next."""
-    waits = [*run["waits"], *advice.needed(run)]
+    waits = [*run["waits"], *next_steps.list_decisions(run)]
     if waits:
         out.print(Text("\nWaits", "bold"))
     for wait in waits:
         out.print(Text.assemble("  ", (wait["step"] or run["id"], "bold")))
-        print_fields(out, advice.of_wait(wait, run["id"], here), indent=4)
+        print_fields(out, next_steps.describe_wait(wait, run["id"], here), indent=4)
 
 
 def _print_undo(out: Console, undos: Iterable[Document]) -> None:
     """What became of effects that an undo takes back."""
-    told = [(undo["step"], _undone(undo)) for undo in undos]
+    told = [(undo["step"], _describe_undo(undo)) for undo in undos]
     if told:
         out.print(Text("\nUndo", "bold"))
         print_fields(out, told)
 
 
-def _undone(undo: Document) -> str:
+def _describe_undo(undo: Document) -> str:
     said = {"registered": "can be taken back", "chosen": "is being taken back", "done": "was taken back"}
     return said.get(undo["status"]) or f"could not be taken back: {error_line(undo['error'])}"
 
 
 def _print_step(out: Console, path: str, step: Document) -> None:
-    took = between(step["scheduled_at"], step["finished_at"])
-    attempts = counted(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
-    out.print(Text.assemble("  ", (path, "bold"), "  ", toned(step["status"]), f"  {attempts}  {took}".rstrip()))
+    took = format_span(step["scheduled_at"], step["finished_at"])
+    attempts = format_count(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
+    out.print(Text.assemble("  ", (path, "bold"), "  ", style_status(step["status"]), f"  {attempts}  {took}".rstrip()))
     failed = [(f"attempt {each['attempt']}", error_line(each["error"])) for each in step["tries"] if each["error"]]
-    print_fields(out, [*((name, _value(out, step[name])) for name in OF_A_STEP), *failed], indent=4)
+    print_fields(out, [*((name, _format_value(out, step[name])) for name in OF_A_STEP), *failed], indent=4)
 
 
 def print_history(out: Console, history: Iterable[Document]) -> None:
@@ -124,7 +130,7 @@ def print_history(out: Console, history: Iterable[Document]) -> None:
 
 def _entry(out: Console, entry: Document) -> tuple[str | Text, ...]:
     said = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
-    at = moment(entry["at"])[11:] if out.is_terminal else moment(entry["at"])
+    at = format_time(entry["at"])[11:] if out.is_terminal else format_time(entry["at"])
     return f"  {entry['sequence']}", at, entry["type"], cut(json_text(said)) if said else ""
 
 
@@ -136,7 +142,7 @@ def print_deliveries(out: Console, found: Iterable[Document]) -> None:
 
 def _delivery(each: Document) -> tuple[str | Text, ...]:
     outcome = Text(each["outcome"], OUTCOMES.get(each["outcome"], ""))
-    return each["id"], each["trigger"], moment(each["at"])[5:19], outcome, printable(each["reason"] or "")
+    return each["id"], each["trigger"], format_time(each["at"])[5:19], outcome, printable(each["reason"] or "")
 
 
 def error_line(error: Document, *, with_step: bool = False) -> str:
@@ -145,7 +151,7 @@ def error_line(error: Document, *, with_step: bool = False) -> str:
     return printable(": ".join(part for part in said if part))
 
 
-def _value(out: Console, value: object) -> str | None:
+def _format_value(out: Console, value: object) -> str | None:
     """A value in a line; on a terminal a long one is shortened, and says where the whole of it is."""
     if value is None:
         return None
