@@ -21,8 +21,9 @@ from durable.history import (
     StepCancelled,
     StepUncertain,
 )
+from durable.messages import CancelMessage, ChildMessage, encode_message
 from durable.scope import build_scope, to_document
-from durable.values import JSON, NULL, NotJSON, Value
+from durable.values import NULL, NotJSON, Value
 
 CLEANUP_TIMEOUT = parse_duration("1h")
 EXPIRED = "expired"
@@ -179,10 +180,8 @@ def abandon_step(state: State, path: str) -> list[Effect]:
     child = state.steps[path].child
     if child is None:
         return [Abandon(path)]
-    return [
-        Abandon(path),
-        PostMessage(child, "cancel", Value.of(f"step {path} of {state.run}, which called it, has ended")),
-    ]
+    reason = f"step {path} of {state.run}, which called it, has ended"
+    return [Abandon(path), PostMessage(child, *encode_message(CancelMessage(reason)))]
 
 
 # -- telling the caller -----------------------------------------------------------------------------------------
@@ -195,5 +194,5 @@ def report_end(state: State, entry: RunFinished) -> list[Effect]:
         return []
     outputs = state.main.outputs.load() if state.main else None
     error = to_document(state.error) if state.error else None
-    data: JSON = {"path": parent.path, "run": state.run, "status": entry.status, "outputs": outputs, "error": error}
-    return [PostMessage(parent.run, "child", Value.of(data))]
+    message = ChildMessage(parent.path, state.run, entry.status, outputs, error)
+    return [PostMessage(parent.run, *encode_message(message))]

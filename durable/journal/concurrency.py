@@ -10,9 +10,6 @@ from durable.journal.statements import Statements
 from durable.journal.tables import inbox, slots
 from durable.units import SlotOutcome, SlotRequest
 
-GRANTED = "slot"
-"""The kind of message that tells a run of its slot."""
-
 
 class ConcurrencyLimits:
     """What the units do to slots."""

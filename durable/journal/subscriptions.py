@@ -15,9 +15,6 @@ from durable.journal.statements import Statements
 from durable.journal.tables import events, heard, listeners
 from durable.units import DedupeKey, Event, EventSubscription
 
-HEARD = "event"
-"""The kind of message that tells a run of an event; it says which, and for which wait."""
-
 
 class Match(NamedTuple):
     """What a run is to be told: that this event came for the wait of that path and name."""

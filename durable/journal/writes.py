@@ -8,17 +8,18 @@ import contextlib
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from durable.history import AnyEntry, encode_entries
-from durable.journal.concurrency import GRANTED, ConcurrencyLimits
+from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.cursor import Cursor, Params, Unit
 from durable.journal.dedupe import DedupeKeys
 from durable.journal.mending import ensure_sequence, mend_due_times
 from durable.journal.statements import Statements
-from durable.journal.subscriptions import HEARD, EventSubscriptions, Match
+from durable.journal.subscriptions import EventSubscriptions, Match
+from durable.messages import CancelMessage, EventMessage, SlotMessage, encode_message
 from durable.units import (
     Admission,
     Admitted,
@@ -37,7 +38,7 @@ from durable.units import (
     Takeover,
     TooManyRuns,
 )
-from durable.values import NULL, Value
+from durable.values import Value
 
 Payloads: TypeAlias = dict[str, bytes]
 PreparedRun: TypeAlias = tuple[NewRun, tuple[Params, Params], tuple[Params, Params] | None]
@@ -137,8 +138,8 @@ class Writes:
         return [self._post_told(cursor, told, event.time) for told in self._hearing.find_matches(cursor, event)]
 
     def _post_told(self, cursor: Cursor, told: Match, at: int) -> str:
-        said = Value.of({"path": told.path, "name": told.name, "event": told.event})
-        self._post(cursor, told.run, HEARD, said, at)
+        message = EventMessage(told.path, told.name, told.event)
+        self._post(cursor, told.run, *encode_message(message), at)
         return told.run
 
     def _begin_run(self, cursor: Cursor, begun: PreparedRun, event: Event, *, is_queued: bool) -> tuple[str, ...]:
@@ -152,9 +153,9 @@ class Writes:
         return self._beside(cursor, new.id, beside, event.time) if beside else ()
 
     def _evict_oldest(self, cursor: Cursor, contention: SlotRequest, at: int) -> list[str]:
-        reason = Value.of("a newer run took its place")
+        message = encode_message(CancelMessage("a newer run took its place"))
         runs = self._contending.evict_oldest(cursor, contention)
-        return [run for run in runs if self._post(cursor, run, "cancel", reason, at)]
+        return [run for run in runs if self._post(cursor, run, *message, at)]
 
     def append(
         self,
@@ -218,7 +219,7 @@ class Writes:
             granted = self._contending.ask(cursor, run, beside.asks)
             called += self._evict_oldest(cursor, beside.asks, at)
         for each_run in granted:
-            self._post(cursor, each_run, GRANTED, NULL, at)
+            self._post(cursor, each_run, *encode_message(SlotMessage()), at)
         return (*called, *granted)
 
     def _end_waits(self, cursor: Cursor, run: str, paths: Sequence[str], at: int) -> list[str]:
@@ -235,12 +236,12 @@ class Writes:
 
     def _untold(self, cursor: Cursor, run: str) -> list[tuple[int, Match]]:
         """The events of which a run was not yet told, with the messages that will."""
-        cursor.execute(self._sql.find_messages, {"of": run, "of_kind": HEARD})
+        cursor.execute(self._sql.find_messages, {"of": run, "of_kind": EventMessage.kind})
         untold: list[tuple[int, Match]] = []
         for id, data in cursor.fetchall():
             with contextlib.suppress(msgspec.MsgspecError, LookupError, TypeError, ValueError):  # its owner meets it
-                each: Any = unpack(data).load()
-                untold.append((id, Match(run, each["path"], each["name"], each["event"])))
+                each = msgspec.convert(unpack(data).load(), EventMessage)
+                untold.append((id, Match(run, each.path, each.name, each.event)))
         return untold
 
     def _post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
@@ -335,7 +336,7 @@ class Writes:
         """Whether a wait has its end, or the run is about to be told of its own."""
         if self._hearing.is_settled(cursor, run, wait, at):
             return True
-        cursor.execute(self._sql.find_messages, {"of": run, "of_kind": "cancel"})
+        cursor.execute(self._sql.find_messages, {"of": run, "of_kind": CancelMessage.kind})
         return cursor.fetchone() is not None
 
     def define(self, version: str, pipeline: str, data: bytes, at: int) -> Unit[None]:

@@ -6,11 +6,21 @@ from abc import abstractmethod
 
 from durable.history import Verdict
 from durable.journal import Event, Journal, Message, PostOutcome, RunUnreadable
+from durable.messages import (
+    AnswerMessage,
+    CancelMessage,
+    EventMessage,
+    InboxMessage,
+    ResolveMessage,
+    ResumeMessage,
+    decode_message,
+    encode_message,
+)
 from durable.runner.attempt import ActionRuntime, call_with_payloads
+from durable.runner.facts import make_fact
 from durable.runner.live_run import LiveRun
-from durable.runner.messages import read_message
 from durable.runner.owner import Owner
-from durable.values import JSON, Value
+from durable.values import JSON
 
 log = logging.getLogger("waypost.run")
 
@@ -28,26 +38,26 @@ class Inbox(Owner):
 
     async def cancel(self, run: str, reason: str | None = None) -> bool:
         """Ask for a run's end through its inbox; False if there is no such unfinished run."""
-        return await self._post(run, "cancel", reason) == "posted"
+        return await self._post(run, CancelMessage(reason)) == "posted"
 
     async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
         """Answer a wait; `name` is that of one wait of a `wait.any`. What comes first ends it: an answer, an event, its
         time."""
-        return await self._post(run, "answer", {"path": path, "name": name, "data": data}, path)
+        return await self._post(run, AnswerMessage(path, name, data), path)
 
     async def resolve(
         self, run: str, path: str, verdict: Verdict, *, output: JSON = None, by: str | None, reason: str | None
     ) -> bool:
         """Decide for a step that needs a person; False if there is no such unfinished run."""
-        decision: JSON = {"path": path, "verdict": verdict, "output": output, "by": by, "reason": reason}
-        return await self._post(run, "resolve", decision) == "posted"
+        return await self._post(run, ResolveMessage(path, verdict, output, by, reason)) == "posted"
 
     async def resume(self, run: str, by: str | None) -> bool:
         """Let a paused run go on; False if there is no such unfinished run."""
-        return await self._post(run, "resume", {"by": by}) == "posted"
+        return await self._post(run, ResumeMessage(by)) == "posted"
 
-    async def _post(self, run: str, kind: str, data: JSON, wait: str | None = None) -> PostOutcome:
-        posted = await asyncio.shield(self._journal.post(run, kind, Value.of(data), self._bench.now(), wait))
+    async def _post(self, run: str, message: InboxMessage, wait: str | None = None) -> PostOutcome:
+        kind, data = encode_message(message)
+        posted = await asyncio.shield(self._journal.post(run, kind, data, self._bench.now(), wait))
         if posted == "posted":
             await self.deliver(run)
         return posted
@@ -62,7 +72,7 @@ class Inbox(Owner):
             except RunUnreadable as error:
                 self._drop(live)
                 self.give_up(run, error)
-        elif self.room or "cancel" in await self._journal.message_kinds(run):
+        elif self.room or CancelMessage.kind in await self._journal.message_kinds(run):
             await self.adopt(run)  # else the sweep tries again; a cancel makes room
 
     def call(self, run: str) -> None:
@@ -95,12 +105,17 @@ class Inbox(Owner):
 
     async def _take(self, live: LiveRun, message: Message) -> None:
         data = await call_with_payloads(message.data.load, self._bench.payload)
-        fact = await read_message(message, data, self._event, self._bench.now())
-        if fact is None:
-            log.warning("a message says nothing: %s", message.kind, extra={"run": live.run})
+        try:
+            decoded = decode_message(message.kind, data)
+        except ValueError as error:
+            raise RunUnreadable(message.run, f"message {message.id} in its inbox {error}") from error
+        event = await self._event(decoded.event) if isinstance(decoded, EventMessage) else None
+        if isinstance(decoded, EventMessage) and event is None:
+            log.warning("the event of a message is gone: %s", decoded.event, extra={"run": live.run})
             await self.discard(live, message.id)
-        else:
-            await self.report(live, fact, taken=[message.id])
+            return
+        at = self._bench.now()
+        await self.report(live, make_fact(decoded, message.at, event, at), taken=[message.id])
 
     async def _event(self, id: str) -> Event | None:
         event = await self._journal.event(id)

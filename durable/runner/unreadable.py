@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from durable.history import RunFinished, State
 from durable.journal import Journal, NewMessage, Run, RunUnreadable, RunView, SideEffects
-from durable.values import JSON, Value
+from durable.messages import CancelMessage, ChildMessage, encode_message
 
 log = logging.getLogger("waypost.run")
 
@@ -25,7 +25,7 @@ class UnreadableRuns:
         if found is None or found.finished_at is not None:
             self.reasons.pop(run, None)
             return False
-        if "cancel" in await self._journal.message_kinds(run):
+        if CancelMessage.kind in await self._journal.message_kinds(run):
             await self._end(found, error)
             self.reasons.pop(run, None)
             return True
@@ -55,9 +55,10 @@ class UnreadableRuns:
 def _messages(state: State) -> list[NewMessage]:
     """The messages for other runs, as far as the history names these runs."""
     called = [step.child for path in state.active if (step := state.steps.get(path)) and step.child]
-    posts = [NewMessage(child, "cancel", Value.of(f"{state.run}, which called it, has ended")) for child in called]
+    cancel = encode_message(CancelMessage(f"{state.run}, which called it, has ended"))
+    posts = [NewMessage(child, *cancel) for child in called]
     parent = state.started.parent if state.started else None
     if parent and not parent.is_detached:
-        said: JSON = {"path": parent.path, "run": state.run, "status": "cancelled", "outputs": None, "error": None}
-        posts.append(NewMessage(parent.run, "child", Value.of(said)))
+        end = ChildMessage(parent.path, state.run, "cancelled", None, None)
+        posts.append(NewMessage(parent.run, *encode_message(end)))
     return posts

@@ -60,12 +60,12 @@ def _lose(lost: str) -> None:
 def an_event_is_missed() -> None:
     """An event does not find who waits for it."""
     is_missed = _sometimes()
-    _change(EventSubscriptions, "happened", lambda happened: lambda *given: [] if is_missed() else happened(*given))
+    _change(EventSubscriptions, "find_matches", lambda happened: lambda *given: [] if is_missed() else happened(*given))
 
 
 def an_event_is_heard_twice() -> None:
     """Nobody remembers that an event has answered a wait."""
-    _change(EventSubscriptions, "_heard", lambda heard: lambda *given: None)
+    _change(EventSubscriptions, "_record_match", lambda heard: lambda *given: None)
 
 
 def an_event_is_sent_twice() -> None:

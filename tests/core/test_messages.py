@@ -1,0 +1,65 @@
+"""Inbox messages: what is stored of them stays as it is, and what is read is what was written."""
+
+from typing import get_args
+
+import pytest
+
+from durable.messages import (
+    AnswerMessage,
+    CancelMessage,
+    ChildMessage,
+    EventMessage,
+    InboxMessage,
+    ResolveMessage,
+    ResumeMessage,
+    SlotMessage,
+    TimerMessage,
+    decode_message,
+    encode_message,
+)
+from durable.values import JSON
+
+STORED: dict[InboxMessage, tuple[str, str]] = {
+    CancelMessage("enough"): ("cancel", '"enough"'),
+    CancelMessage(): ("cancel", "null"),
+    SlotMessage(): ("slot", "null"),
+    AnswerMessage("ask", "shop", None): ("answer", '{"path":"ask","name":"shop","data":null}'),
+    EventMessage("ask", "", "evt_1"): ("event", '{"path":"ask","name":"","event":"evt_1"}'),
+    TimerMessage("ask"): ("timer", '{"path":"ask"}'),
+    ChildMessage("call", "run_2", "failed", None, None): (
+        "child",
+        '{"path":"call","run":"run_2","status":"failed","outputs":null,"error":null}',
+    ),
+    ResolveMessage("pay", "retry", None, "me", None): (
+        "resolve",
+        '{"path":"pay","verdict":"retry","output":null,"by":"me","reason":null}',
+    ),
+    ResumeMessage(None): ("resume", '{"by":null}'),
+}
+
+
+def test_every_kind_of_message_has_an_example_here() -> None:
+    assert {type(each) for each in STORED} == set(get_args(InboxMessage))
+
+
+@pytest.mark.parametrize("message", STORED, ids=lambda each: type(each).__name__)
+def test_a_stored_message_keeps_its_kind_and_its_bytes_and_is_read_as_it_was_written(message: InboxMessage) -> None:
+    kind, data = encode_message(message)
+    assert (kind, data.text) == STORED[message]
+    assert decode_message(kind, data.load()) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        ("dream", None, "which this Waypost does not know"),
+        ("answer", "yes", "is damaged"),
+        ("answer", {"name": "x", "data": 1}, "`path`"),
+        ("resolve", {"path": "x", "verdict": "maybe", "output": None, "by": None, "reason": None}, "'maybe'"),
+        ("timer", None, "`path`"),
+        ("cancel", {"reason": "enough"}, "is damaged"),
+    ],
+)
+def test_a_message_of_an_unknown_kind_or_with_unfit_data_is_an_error(kind: str, data: JSON, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        decode_message(kind, data)
