@@ -3,7 +3,7 @@
 import os
 import time
 
-from durable.ids import numbered_id
+from durable.ids import make_id
 
 
 def now() -> int:
@@ -28,4 +28,4 @@ _order = _Order()
 
 def new_id(kind: str, at: int) -> str:
     """A new name: after the time 16 bits of order and 64 of chance."""
-    return numbered_id(kind, at, _order.next(at) << 64 | int.from_bytes(os.urandom(8)))
+    return make_id(kind, at, _order.next(at) << 64 | int.from_bytes(os.urandom(8)))

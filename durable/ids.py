@@ -13,16 +13,16 @@ LAST_TIME = 2**48 - 1
 """Milliseconds that fit into a name."""
 
 
-def numbered_id(kind: str, at: int, low: int) -> str:
+def make_id(kind: str, at: int, low: int) -> str:
     """The name of that time whose other 80 bits are `low`."""
     number = at << 80 | low
     return f"{kind}_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
-def derived_id(kind: str, at: int, *seed: str) -> str:
+def derive_id(kind: str, at: int, *seed: str) -> str:
     """The same name whenever it is asked for the same things."""
     digest = hashlib.blake2b("\0".join(seed).encode(), digest_size=10).digest()
-    return numbered_id(kind, at, int.from_bytes(digest))
+    return make_id(kind, at, int.from_bytes(digest))
 
 
 def first_id(kind: str, at: int) -> str:

@@ -23,7 +23,7 @@ BLOT = "…"
 PATH_LIMIT = 500
 """Characters of a path in a link, so that a text full of beginnings of links costs little."""
 
-Document = TypeVar("Document")
+JsonDocument = TypeVar("JsonDocument")
 
 _SLASH = r"(?:\\{0,8}/|%2F|%252F|&#x2F;|&#47;)"
 LINK = re.compile(
@@ -33,12 +33,12 @@ LINK = re.compile(
 )
 
 
-def link(links: Links, run: str, path: str) -> str:
+def make_link(links: Links, run: str, path: str) -> str:
     """Where the wait at that path is answered."""
-    return f"{links.url}/{run}/{path}/{proof(links.key, run, path)}"
+    return f"{links.url}/{run}/{path}/{make_proof(links.key, run, path)}"
 
 
-def token(key: str, run: str) -> str:
+def make_token(key: str, run: str) -> str:
     """What all proofs of a run begin with, in hex; without it none is of use."""
     return _digest(key, run)
 
@@ -47,7 +47,7 @@ def log_fields(run: str, started: RunStarted | None) -> dict[str, object]:
     """The fields of a line about a run: the run, and a redactor for its proofs, as not everybody who reads logs may
     answer its waits."""
     links = started.links if started else None
-    return {"run": run, "redactor": _redactor(token(links.key, run))} if links else {"run": run}
+    return {"run": run, "redactor": _redactor(make_token(links.key, run))} if links else {"run": run}
 
 
 @lru_cache(maxsize=256)
@@ -55,9 +55,9 @@ def _redactor(token: str) -> Redactor:
     return Redactor([token], layers=LAYERS)
 
 
-def proof(key: str, run: str, path: str) -> str:
+def make_proof(key: str, run: str, path: str) -> str:
     """What only the holder of a link knows, in hex."""
-    return token(key, run) + _digest(key, f"{run}\0{path}")
+    return make_token(key, run) + _digest(key, f"{run}\0{path}")
 
 
 def _digest(key: str, text: str) -> str:
@@ -66,26 +66,26 @@ def _digest(key: str, text: str) -> str:
 
 def is_proof(given: str, key: str, run: str, path: str) -> bool:
     """Whether a proof is that of the wait; takes the same time for every wrong one."""
-    return hmac.compare_digest(given.encode(errors="replace"), proof(key, run, path).encode())
+    return hmac.compare_digest(given.encode(errors="replace"), make_proof(key, run, path).encode())
 
 
-def blotted(document: Document) -> Document:
+def hide_links(document: JsonDocument) -> JsonDocument:
     """A JSON document in which no link is of use."""
-    return cast(Document, _blotted(cast(JSON, document)))
+    return cast(JsonDocument, _hide_in(cast(JSON, document)))
 
 
-def _blotted(tree: JSON) -> JSON:
+def _hide_in(tree: JSON) -> JSON:
     match tree:
         case str():
             return LINK.sub(rf"\g<head>{BLOT}", tree) if "run_" in tree else tree
         case dict():
-            return {name: _blotted(value) for name, value in tree.items()}
+            return {name: _hide_in(value) for name, value in tree.items()}
         case list():
-            return [_blotted(value) for value in tree]
+            return [_hide_in(value) for value in tree]
     return tree
 
 
-def blotted_text(text: bytes) -> bytes:
+def hide_links_in_text(text: bytes) -> bytes:
     """A JSON text in which no link is of use. It is searched a link at a time, so that no search is long."""
     rest = text.decode()
     parts: list[str] = []

@@ -99,8 +99,8 @@ class Redactor:
     def __init__(self, values: Iterable[str] = (), *, layers: int = 0) -> None:
         self._layers = layers
         self._known: frozenset[str] = frozenset()
-        self._needles: tuple[_Needle, ...] = ()
-        self._long_needles: tuple[_Needle, ...] = ()
+        self._needles: tuple[_SecretNeedle, ...] = ()
+        self._long_needles: tuple[_SecretNeedle, ...] = ()
         self._overlap = 0
         for value in values:
             self.learn(value)
@@ -115,7 +115,9 @@ class Redactor:
         if not value or value in self._known:
             return
         self._known |= {value}
-        self._needles += tuple(_Needle(part, is_layered=self._layers > 0) for part in sorted(_parts(value)))
+        self._needles += tuple(
+            _SecretNeedle(part, is_layered=self._layers > 0) for part in sorted(_split_secret(value))
+        )
         if self._layers:
             self._long_needles = tuple(needle for needle in self._needles if len(needle.plain) >= LONG)
         self._overlap = max((_LONGEST_ESCAPE * len(needle.plain) + 64 for needle in self._needles), default=0)
@@ -123,7 +125,7 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text with the mark in place of every secret."""
         if len(text) > WINDOW:
-            return finish(self.text_in_slices(text))
+            return run_slices(self.redact_text_in_slices(text))
         if text in self._known:
             return MARK
         spans = self._find(text)
@@ -131,9 +133,9 @@ class Redactor:
 
     def value(self, value: JSON) -> JSON:
         """The JSON with the mark in place of every secret, in its keys too; a number that is one becomes the mark."""
-        return self.text(value) if isinstance(value, str) else finish(self.value_in_slices(value))
+        return self.text(value) if isinstance(value, str) else run_slices(self.redact_in_slices(value))
 
-    def text_in_slices(self, text: str) -> Slices[str]:
+    def redact_text_in_slices(self, text: str) -> Slices[str]:
         """As `text`, in slices."""
         if text in self._known:
             return MARK
@@ -144,13 +146,13 @@ class Redactor:
                 yield
         return _cut_out(text, sorted(spans)) if spans else text
 
-    def value_in_slices(self, value: JSON) -> Slices[JSON]:
+    def redact_in_slices(self, value: JSON) -> Slices[JSON]:
         """As `value`, in slices."""
         if not self._known:
             return value
         return (yield from self._walk(value, [0]))
 
-    def is_in(self, encoded: str) -> Slices[bool]:
+    def may_contain_secret(self, encoded: str) -> Slices[bool]:
         """Whether there may be a secret in encoded JSON, found out in slices; where there is none, its values need not
         be looked at one by one."""
         if any(msgspec.json.encode(value).decode() in encoded for value in self._known if len(value) < SHORTEST):
@@ -167,11 +169,11 @@ class Redactor:
             yield
         match value:
             case str():
-                return (yield from self.text_in_slices(value)) if len(value) > WINDOW else self.text(value)
+                return (yield from self.redact_text_in_slices(value)) if len(value) > WINDOW else self.text(value)
             case None | bool():
                 return value
             case int() | float():
-                return MARK if len(text := _number(value)) >= SHORTEST and text in self._known else value
+                return MARK if len(text := _spell_number(value)) >= SHORTEST and text in self._known else value
             case dict():
                 made: dict[str, JSON] = {}
                 for key, item in value.items():
@@ -218,14 +220,14 @@ class Redactor:
                 return True
         return False
 
-    def _find_spelled(self, text: str, needles: "Sequence[_Needle]") -> Spans:
+    def _find_spelled(self, text: str, needles: "Sequence[_SecretNeedle]") -> Spans:
         """Where secrets are in a text, encoded once at most, and escaped as often as may be."""
-        lowered = text.lower() if text.isascii() else _lower(text)
+        lowered = text.lower() if text.isascii() else _to_lower(text)
         spans: Spans = []
         for needle in needles:
             for spelling in needle.spellings:
                 if spelling in lowered:
-                    spans += _occurrences(spelling, lowered)
+                    spans += _find_occurrences(spelling, lowered)
             for literal in needle.literals:
                 if literal in text:
                     spans += needle.find_base64(text)
@@ -233,16 +235,16 @@ class Redactor:
         spans += _find_broken(text, needles)
         if "%" not in text and "\\" not in text and "&" not in text and "+" not in text:
             return spans
-        plain = _Unescaped(text)
+        plain = _UnescapedText(text)
         lowered = plain.text.lower()
         return spans + [plain.origin(span) for needle in needles for span in needle.find_unescaped(plain.text, lowered)]
 
 
-def _go_on() -> None:
+def _do_nothing() -> None:
     """The pause between two slices if no other work waits."""
 
 
-def finish(slices: Slices[Result], between: Callable[[], None] = _go_on) -> Result:
+def run_slices(slices: Slices[Result], between: Callable[[], None] = _do_nothing) -> Result:
     """All of the work; what is to be done between its slices is called there."""
     while True:
         try:
@@ -252,11 +254,11 @@ def finish(slices: Slices[Result], between: Callable[[], None] = _go_on) -> Resu
         between()
 
 
-def _number(value: int | float) -> str:
+def _spell_number(value: int | float) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _parts(value: str) -> set[str]:
+def _split_secret(value: str) -> set[str]:
     """What to look for inside texts because of a value: itself, trimmed, and its long lines by themselves."""
     lines = {line.strip() for line in value.splitlines()}
     long = {line for line in lines if len(line) >= LONG_LINE and not line.startswith("-----")}
@@ -264,7 +266,7 @@ def _parts(value: str) -> set[str]:
     return parts | {part.encode("utf-8", "surrogatepass").decode("latin-1") for part in parts}
 
 
-def _lower(text: str) -> str:
+def _to_lower(text: str) -> str:
     """The text with small letters, as long as before: `İ` has two of them."""
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
@@ -281,18 +283,18 @@ def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return "".join([*kept, text[end:]])
 
 
-def _find_broken(text: str, needles: "Sequence[_Needle]") -> Spans:
+def _find_broken(text: str, needles: "Sequence[_SecretNeedle]") -> Spans:
     """Where the secrets are that blanks or line breaks cut through: base64 in a mail, a header that was folded."""
     # This finds what `_BREAKS` finds, in half of its time.
     whole = "".join((_ESCAPED_BREAKS.sub("", text) if "\\" in text else text).split())
     if len(whole) == len(text):
         return []
-    lowered = whole.lower() if whole.isascii() else _lower(whole)
+    lowered = whole.lower() if whole.isascii() else _to_lower(whole)
     found: Spans = []
     for needle in needles:
         for spelling in needle.unbroken:
             if spelling in lowered:
-                found += _occurrences(spelling, lowered)
+                found += _find_occurrences(spelling, lowered)
         for literal in needle.literals if needle.unbroken else ():
             if literal in whole:
                 found += needle.find_base64(whole)
@@ -325,21 +327,21 @@ def _begins_as_text(data: bytes) -> bool:
 # -- what is looked for -----------------------------------------------------------------------------------------
 
 
-class _Needle:
+class _SecretNeedle:
     """A secret in the spellings that are looked for: `spellings` in a text of small letters, `unbroken` in one without
     blanks too; for base64, `literals` that are in every text in which it can be found."""
 
     def __init__(self, value: str, *, is_layered: bool = False) -> None:
         data = value.encode("utf-8", "surrogatepass")
-        self.plain = _lower(value)
+        self.plain = _to_lower(value)
         self.spellings: tuple[str, ...] = (self.plain, self.plain[::-1], data.hex())
-        whole, backward = (_lower(_BREAKS.sub("", each)) for each in (value, value[::-1]))
+        whole, backward = (_to_lower(_BREAKS.sub("", each)) for each in (value, value[::-1]))
         self.unbroken = (whole, backward, data.hex()) if len(whole) > LONGEST_WORD else ()
-        unescaped = _Unescaped(value).text
+        unescaped = _UnescapedText(value).text
         self._unescaped = unescaped.lower()
         latin = "" if value.isascii() else unescaped.encode("latin-1").decode(errors="ignore")
         self._latin = latin.lower() if latin and max(latin) <= "ÿ" else ""
-        self._cores = tuple(_base64_core(data, alignment) for alignment in range(3))
+        self._cores = tuple(_make_base64_core(data, alignment) for alignment in range(3))
         self.literals = tuple(max(re.split("[+/]", core), key=len) for core in self._cores)
         if is_layered and len(value) >= LONG:
             folded = [core.lower() for core in self._cores]
@@ -348,9 +350,9 @@ class _Needle:
     def find_unescaped(self, text: str, lowered: str) -> Iterator[tuple[int, int]]:
         """Where it is in a text without escapes."""
         if self._latin and self._latin in lowered:
-            yield from _occurrences(self._latin, lowered)
+            yield from _find_occurrences(self._latin, lowered)
         if len(self._unescaped) >= SHORTEST and self._unescaped in lowered:
-            yield from _occurrences(self._unescaped, lowered)
+            yield from _find_occurrences(self._unescaped, lowered)
         yield from self.find_base64(text)
 
     def find_base64(self, text: str) -> Iterator[tuple[int, int]]:
@@ -358,7 +360,7 @@ class _Needle:
         for core, literal in zip(self._cores, self.literals, strict=True):
             if literal in text:
                 digits = text.translate(_DIGITS)
-                for start, end in _occurrences(core.translate(_DIGITS), digits):
+                for start, end in _find_occurrences(core.translate(_DIGITS), digits):
                     padding = _PADDING.match(text, end)
                     yield start, padding.end() if padding else end
 
@@ -366,14 +368,14 @@ class _Needle:
 _PADDING = re.compile("[A-Za-z0-9+/_-]?(?:=|%3[dD]){1,2}")
 
 
-def _occurrences(needle: str, text: str) -> Iterator[tuple[int, int]]:
+def _find_occurrences(needle: str, text: str) -> Iterator[tuple[int, int]]:
     start = text.find(needle) if needle else -1
     while start >= 0:
         yield start, start + len(needle)
         start = text.find(needle, start + 1)
 
 
-def _base64_core(data: bytes, alignment: int) -> str:
+def _make_base64_core(data: bytes, alignment: int) -> str:
     """The digits that the value alone decides when it begins `alignment` bytes (modulo 3) into what is encoded."""
     data = bytes(alignment) + data
     return base64.b64encode(data).decode()[-(-8 * alignment // 6) : 8 * len(data) // 6]
@@ -382,7 +384,7 @@ def _base64_core(data: bytes, alignment: int) -> str:
 # -- escapes ----------------------------------------------------------------------------------------------------
 
 
-class _Unescaped:
+class _UnescapedText:
     """A text without its escapes, as the bytes of UTF-8 (each a character, up to `ÿ`).
 
     A '+' becomes the blank that it is in a form, and a line's end the 'n' that is left of its escape: a backslash that
@@ -393,7 +395,7 @@ class _Unescaped:
     def __init__(self, text: str) -> None:
         self._source = text
         self._steps: list[tuple[re.Pattern[str], str]] = []
-        self.text = self._undo_all(_as_bytes(text)).translate(_ALIKE)
+        self.text = self._undo_all(_to_bytes(text)).translate(_ALIKE)
         self._origins: list[_Origins] = []
 
     def origin(self, span: tuple[int, int]) -> tuple[int, int]:
@@ -428,7 +430,7 @@ class _Unescaped:
         return text
 
 
-def _as_bytes(text: str) -> str:
+def _to_bytes(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
@@ -444,11 +446,11 @@ def _unescape(escape: re.Match[str]) -> str:
             return chr(int(escape[kind], 8))
         case "low":
             pair = 0x10000 + ((int(escape["high"], 16) - 0xD800) << 10) + int(escape["low"], 16) - 0xDC00
-            return _as_bytes(chr(pair))
+            return _to_bytes(chr(pair))
         case "entity":
-            return _as_bytes(html5.get(escape[kind], escape[0]))
+            return _to_bytes(html5.get(escape[kind], escape[0]))
     number = int(escape[kind], 10 if kind == "decimal" else 16)
-    return _as_bytes(chr(number)) if number <= sys.maxunicode else escape[0]
+    return _to_bytes(chr(number)) if number <= sys.maxunicode else escape[0]
 
 
 class _Origins:

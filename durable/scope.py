@@ -10,7 +10,7 @@ import msgspec
 
 from durable.definition import BlockNode, Definition, ForeachStep, RepeatStep
 from durable.history import BlockState, Failure, State, StepState
-from durable.links import link
+from durable.links import make_link
 from durable.path import frame_of, join_path, number_frame, split_components
 from durable.values import JSON
 
@@ -234,7 +234,7 @@ def _list_links(place: EvaluationContext) -> LazyMapping:
     started = place.state.started
     if started is None or started.links is None:
         return LazyMapping({})
-    to = partial(link, started.links, place.state.run)
+    to = partial(make_link, started.links, place.state.run)
     found: dict[str, Callable[[], object]] = {}
     for id, node in place.definition.places.items():
         if isinstance(node, BlockNode) or not node.has_link:

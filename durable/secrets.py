@@ -1,7 +1,8 @@
 """Secrets: looked up by name, and put into an input at the last moment.
 
 A value is read when it is asked for, so a rotated one counts from the next attempt on. It stands in no history: a
-step's input carries slots beside its JSON, and only `fill` reads them; a payload that imitates a reference stays data.
+step's input carries slots beside its JSON, and only `fill_secrets` reads them; a payload that imitates a reference
+stays data.
 
     SecretMissing        a secret is not set, is empty, or its file cannot be read
 """
@@ -13,8 +14,8 @@ from urllib.parse import quote
 
 from durable.history import SecretName, SecretPlaceholder
 from durable.redactor import Redactor
-from durable.secret_values import doubt_value
-from durable.service_links import is_of_service
+from durable.secret_doubts import find_doubts
+from durable.service_variables import describes_known_service
 from durable.values import JSON
 
 PREFIX = "WAYPOST_SECRET_"
@@ -66,7 +67,7 @@ class Secrets:
     def examine(self, name: str) -> list[str]:
         """What is wrong with a secret, or doubtful, each as the end of a sentence that begins with its name."""
         try:
-            doubts = list(doubt_value(self.get(name)))
+            doubts = list(find_doubts(self.get(name)))
         except SecretMissing as missing:
             return [missing.problem]
         if PREFIX + name in self._environment and f"{PREFIX}{name}_FILE" in self._environment:
@@ -76,13 +77,15 @@ class Secrets:
     def names(self) -> tuple[str, ...]:
         """The names that are set, in order, whether or not their files can be read."""
         environment = self._environment
-        own = [name for name in environment if name.startswith(PREFIX) and not is_of_service(name, environment)]
+        own = [
+            name for name in environment if name.startswith(PREFIX) and not describes_known_service(name, environment)
+        ]
         variables = (name.removeprefix(PREFIX) for name in own)
         return tuple(sorted({name.removesuffix("_FILE") for name in variables} - {""}))
 
     def _read(self, name: str) -> str:
         variable = PREFIX + name
-        if is_of_service(variable, self._environment):
+        if describes_known_service(variable, self._environment):
             raise SecretMissing(name, "is not set (the variable of its name is Kubernetes' own, for a service)")
         if variable in self._environment and not name.endswith("_FILE"):
             return self._environment[variable]
@@ -114,7 +117,7 @@ def _read_file(name: str, path: Path) -> str:
 # -- filling ----------------------------------------------------------------------------------------------------
 
 
-def fill(value: JSON, slots: Sequence[SecretPlaceholder], secrets: Secrets) -> tuple[JSON, frozenset[str]]:
+def fill_secrets(value: JSON, slots: Sequence[SecretPlaceholder], secrets: Secrets) -> tuple[JSON, frozenset[str]]:
     """The JSON with the secrets in its slots, and their values; raises `SecretMissing`.
 
     Nothing but the slots is looked at: what the JSON itself says is data. In a mapping a slot's place need not exist.
@@ -126,24 +129,26 @@ def fill(value: JSON, slots: Sequence[SecretPlaceholder], secrets: Secrets) -> t
     for slot in slots:
         known = {part.secret: secrets.get(part.secret) for part in slot.parts if isinstance(part, SecretName)}
         used.update(known.values())
-        text = "".join(part if isinstance(part, str) else _spell(known[part.secret], part) for part in slot.parts)
-        filled = _place(filled, slot.pointer, text)
+        text = "".join(
+            part if isinstance(part, str) else _spell_secret(known[part.secret], part) for part in slot.parts
+        )
+        filled = _put(filled, slot.pointer, text)
     return filled, frozenset(used)
 
 
-def _spell(value: str, reference: SecretName) -> str:
+def _spell_secret(value: str, reference: SecretName) -> str:
     return quote(value, safe="") if reference.is_encoded else value
 
 
-def _place(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:
+def _put(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:
     """A copy of the value with the text at that place; what is beside the way to it is not copied."""
     if not pointer:
         return text
     key, *rest = pointer
     match value, key:
         case dict(), str():
-            return {**value, key: _place(value.get(key), rest, text)}
+            return {**value, key: _put(value.get(key), rest, text)}
         case list(), int() if 0 <= key < len(value):
-            return [*value[:key], _place(value[key], rest, text), *value[key + 1 :]]
+            return [*value[:key], _put(value[key], rest, text), *value[key + 1 :]]
         case _:
             raise LookupError(f"the input has no {key!r} in which a secret could stand")

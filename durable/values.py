@@ -101,7 +101,7 @@ NULL = Value.encoded(b"null")
 
 def encode(value: JSON) -> bytes:
     """Encode to JSON; raises `NotJSON`, naming the place as a pointer, where msgspec would write null or fail."""
-    check(value)
+    ensure_json(value)
     return msgspec.json.encode(value)
 
 
@@ -123,12 +123,12 @@ def has_too_many_values(data: bytes) -> bool:
     Each value but the first of its list or mapping has a comma before it, and each list and mapping a bracket. Only
     where texts may have brought the number about are they left out of the count.
     """
-    if _separators(data) <= VALUES_LIMIT:
+    if _count_separators(data) <= VALUES_LIMIT:
         return False
     if data.count(b'"') > 4 * VALUES_LIMIT:  # a key and a value have four
         return True
     outside = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
-    return _separators(b"".join(outside)) > VALUES_LIMIT
+    return _count_separators(b"".join(outside)) > VALUES_LIMIT
 
 
 def is_deeper(value: JSON, levels: int) -> bool:
@@ -144,23 +144,23 @@ def is_deeper(value: JSON, levels: int) -> bool:
     return bool(level)
 
 
-def _separators(data: bytes) -> int:
+def _count_separators(data: bytes) -> int:
     return len(data) - len(data.translate(None, b",[{"))  # in one pass, whatever is in it
 
 
-def check(value: JSON, levels: int = NESTING_LIMIT) -> None:
+def ensure_json(value: JSON, levels: int = NESTING_LIMIT) -> None:
     """Refuse with `NotJSON`, naming the place as a pointer, what is no JSON or nested deeper than `levels`."""
     if _is_plain(value, levels):
         return
-    problem = _problem(value, NESTING_LIMIT - levels)
+    problem = _find_problem(value, NESTING_LIMIT - levels)
     if problem:
         where, what = problem
         raise NotJSON(f"{what} at {where or 'the top'} is not JSON")
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Whether it is JSON beyond doubt. Every value is asked this, and it takes a third of the time of `_problem`, which
-    judges subclasses and finds the place of what is wrong."""
+    """Whether it is JSON beyond doubt. Every value is asked this, and it takes a third of the time of `_find_problem`,
+    which judges subclasses and finds the place of what is wrong."""
     kind = type(value)
     if kind is str:
         return value.isascii() or _is_text(value)
@@ -181,7 +181,7 @@ def _is_plain(value: Any, levels: int) -> bool:
     return True
 
 
-def _problem(value: object, depth: int) -> tuple[str, str] | None:
+def _find_problem(value: object, depth: int) -> tuple[str, str] | None:
     if depth > NESTING_LIMIT:
         return "", "too deep a nesting"
     match value:
@@ -192,18 +192,18 @@ def _problem(value: object, depth: int) -> tuple[str, str] | None:
         case float():
             return None if math.isfinite(value) else ("", str(value))
         case dict():
-            return _problem_in(value.items(), depth, keys=True)
+            return _find_problem_in(value.items(), depth, keys=True)
         case list() | tuple():
-            return _problem_in(enumerate(value), depth, keys=False)
+            return _find_problem_in(enumerate(value), depth, keys=False)
         case _:
             return "", f"a {type(value).__name__}"
 
 
-def _problem_in(items: object, depth: int, *, keys: bool) -> tuple[str, str] | None:
+def _find_problem_in(items: object, depth: int, *, keys: bool) -> tuple[str, str] | None:
     for key, item in items:  # type: ignore[attr-defined]  # (key, value) pairs of either container
         if keys and (not isinstance(key, str) or not _is_text(key)):
             return "", f"the key {key!r}"
-        problem = _problem(item, depth + 1)
+        problem = _find_problem(item, depth + 1)
         if problem:
             return f"/{key}{problem[0]}", problem[1]
     return None

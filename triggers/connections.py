@@ -24,7 +24,7 @@ from durable.language.problem import Problem, quoted, suggestion
 from durable.language.syntax import line_of
 from durable.language.texts import Texts, is_template
 from durable.language.tree import Mapped
-from durable.secrets import Secrets, fill
+from durable.secrets import Secrets, fill_secrets
 from durable.spec_model import Identifier
 from durable.values import JSON
 
@@ -119,7 +119,7 @@ class Connections:
             is_broken = self.is_broken(name)
             fault = mistaken(name, found.connector, connector) if found else missing(name, is_broken=is_broken)
             raise ConnectionMissing(f"{fault.message}; {fault.hint}")
-        given, values = fill(found.given, found.slots, self._secrets)
+        given, values = fill_secrets(found.given, found.slots, self._secrets)
         try:
             return model.model_validate(given), values | found.literals
         except ValidationError as error:

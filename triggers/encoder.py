@@ -10,8 +10,8 @@ import msgspec
 
 from durable.history import SecretPlaceholder
 from durable.journal import RunUnreadable, Scan
-from durable.links import blotted, blotted_text
-from durable.redactor import LAYERS, Redactor, finish
+from durable.links import hide_links, hide_links_in_text
+from durable.redactor import LAYERS, Redactor, run_slices
 from durable.values import JSON, Value, decode
 from triggers.waits.proofs import tokens
 
@@ -41,10 +41,10 @@ class DocumentEncoder:
     def _disarm(self, text: bytes) -> bytes:
         """A JSON text in which no link is of use, however it is written."""
         if b"run_" in text or b"\\u" in text:
-            text = blotted_text(text) if len(text) > LARGE else _encode(blotted(decode(text)))
-        if not finish(self._redactor.is_in(text.decode()), self._scan.rest):
+            text = hide_links_in_text(text) if len(text) > LARGE else _encode(hide_links(decode(text)))
+        if not run_slices(self._redactor.may_contain_secret(text.decode()), self._scan.rest):
             return text
-        return _encode(finish(self._redactor.value_in_slices(decode(text)), self._scan.rest))
+        return _encode(run_slices(self._redactor.redact_in_slices(decode(text)), self._scan.rest))
 
     def array(self, pieces: Iterable[object]) -> bytes:
         return b"[%b]" % b",".join(self.encode(piece) for piece in pieces)

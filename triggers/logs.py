@@ -17,7 +17,7 @@ from typing import TextIO, TypeAlias
 
 import msgspec
 
-from durable.links import blotted
+from durable.links import hide_links
 from durable.redactor import Redactor
 from durable.values import JSON
 from triggers.settings import LogFormat, LogLevel
@@ -115,7 +115,7 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         said = _to_json(_collect_fields(record))
         if isinstance(redactor := getattr(record, "redactor", None), Redactor):
-            said = {name: redactor.value(value) for name, value in blotted(said).items()}
+            said = {name: redactor.value(value) for name, value in hide_links(said).items()}
         return self._write(record, {name: self._redactor.value(value) for name, value in said.items()})
 
 

@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 
 from durable.durations import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
-from durable.service_links import is_link, is_of_service
+from durable.service_variables import describes_known_service, is_service_variable
 from durable.wording import explain_error
 from triggers.instance import KEY_FILE, SETTINGS_FILE
 from triggers.limits import Rate
@@ -335,8 +335,10 @@ def _is_bytes(value: str) -> bool:
 def _service_links(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The variables that are no settings, but describe a service. What looks like one may well be a secret."""
     named = sorted(name for name in environment if name.startswith(PREFIX))
-    secrets = {name for name in named if name.startswith(SECRET_PREFIX) and not is_of_service(name, environment)}
-    return tuple(name for name in named if is_link(name, environment[name]) and name not in secrets)
+    secrets = {
+        name for name in named if name.startswith(SECRET_PREFIX) and not describes_known_service(name, environment)
+    }
+    return tuple(name for name in named if is_service_variable(name, environment[name]) and name not in secrets)
 
 
 def _ignored_proxies(environment: Mapping[str, str], settings: Settings) -> Iterable[str]:

@@ -19,7 +19,7 @@ from durable.history import (
     TimerFired,
     TimerSet,
 )
-from durable.ids import derived_id
+from durable.ids import derive_id
 from durable.scope import build_scope
 from durable.values import NotJSON, Value
 
@@ -32,7 +32,7 @@ def called(definition: Definition, state: State, entry: StepScheduled) -> list[F
     path, at = entry.path, entry.at
     if state.depth >= DEPTH_LIMIT:
         return [_too_deep(path, at)]
-    return [ChildCalled(at=at, path=path, run=derived_id("run", at, state.run, path))]
+    return [ChildCalled(at=at, path=path, run=derive_id("run", at, state.run, path))]
 
 
 def emitted(state: State, entry: StepScheduled) -> Consequences:

@@ -4,7 +4,7 @@ Pure: the same expression on the same data gives the same value for ever. Time a
 bounded, whatever the expression and the data are.
 """
 
-from durable.expressions.expression import Expression, ExpressionError, Place, UndefinedName
+from durable.expressions.expression import Expression, ExpressionError, Position, UndefinedName
 from durable.expressions.template import Pointer, Template, split_text
 
-__all__ = ["Expression", "ExpressionError", "Place", "Pointer", "Template", "UndefinedName", "split_text"]
+__all__ = ["Expression", "ExpressionError", "Pointer", "Position", "Template", "UndefinedName", "split_text"]

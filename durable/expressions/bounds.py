@@ -34,7 +34,7 @@ _KEY_COST = 4  # of a key of a mapping, beside what it is as a text
 _JSON_COST = 6  # of making JSON of a value, however small
 
 
-class Refused(Exception):
+class EvaluationError(Exception):
     """`offset` is the place in the expression's text, once somebody knows it."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
@@ -49,7 +49,7 @@ class Refused(Exception):
         return self
 
 
-class Missing(Refused):
+class MissingName(EvaluationError):
     """A name that is not there. `label` is the name as it would be written, up to the part that is missing."""
 
     def __init__(self, message: str, label: str | None = None) -> None:
@@ -67,20 +67,20 @@ ABSENT: Final = Absent()
 class Evaluation:
     """The names in scope, and the work that may still be done."""
 
-    __slots__ = ("left", "scope")
+    __slots__ = ("scope", "work_left")
 
     def __init__(self, scope: Mapping[str, object], work: float = WORK_LIMIT) -> None:
         self.scope = scope
-        self.left = work
+        self.work_left = work
 
     def charge(self, work: int) -> None:
-        """Account for work; raises `Refused` when it is too much."""
-        self.left -= work
-        if self.left < 0:
-            raise Refused("this computes too much; make the data smaller first")
+        """Account for work; raises `EvaluationError` when it is too much."""
+        self.work_left -= work
+        if self.work_left < 0:
+            raise EvaluationError("this computes too much; make the data smaller first")
 
 
-def plain(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:
+def to_json(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:
     """The value as JSON, charged in full: lazy mappings become dicts, and what JSON cannot say is refused.
 
     A value that is plain already is returned itself, not copied.
@@ -89,49 +89,49 @@ def plain(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:
     if value is None or kind is bool or kind is int:
         return value  # type: ignore[return-value]
     if kind is str:
-        return _plain_text(evaluation, value)  # type: ignore[arg-type]
+        return _check_text(evaluation, value)  # type: ignore[arg-type]
     if kind is float:
-        return finite(value)  # type: ignore[arg-type]
+        return ensure_finite(value)  # type: ignore[arg-type]
     if depth > NESTING_LIMIT:
-        raise Refused(f"the value is nested deeper than {NESTING_LIMIT} levels")
+        raise EvaluationError(f"the value is nested deeper than {NESTING_LIMIT} levels")
     if kind is list:
-        return _plain_list(evaluation, value, depth + 1)  # type: ignore[arg-type]
+        return _list_to_json(evaluation, value, depth + 1)  # type: ignore[arg-type]
     if isinstance(value, Mapping):
-        return _plain_mapping(evaluation, value, depth + 1)
-    raise Refused(f"a {kind.__name__} is not JSON")
+        return _mapping_to_json(evaluation, value, depth + 1)
+    raise EvaluationError(f"a {kind.__name__} is not JSON")
 
 
-def _plain_text(evaluation: Evaluation, text: str) -> str:
-    evaluation.charge(cost(text))
+def _check_text(evaluation: Evaluation, text: str) -> str:
+    evaluation.charge(cost_of(text))
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise Refused("a lone surrogate is not JSON") from None
+            raise EvaluationError("a lone surrogate is not JSON") from None
     return text
 
 
-def _plain_list(evaluation: Evaluation, items: list[object], depth: int) -> JSON:
-    evaluation.charge(cost(items))
-    made = list(map(plain, repeat(evaluation), items, repeat(depth)))
+def _list_to_json(evaluation: Evaluation, items: list[object], depth: int) -> JSON:
+    evaluation.charge(cost_of(items))
+    made = list(map(to_json, repeat(evaluation), items, repeat(depth)))
     return items if all(map(operator.is_, made, items)) else made  # type: ignore[return-value]
 
 
-def _plain_mapping(evaluation: Evaluation, mapping: Mapping[object, object], depth: int) -> JSON:
+def _mapping_to_json(evaluation: Evaluation, mapping: Mapping[object, object], depth: int) -> JSON:
     evaluation.charge(1)
     made: dict[str, JSON] = {}
     is_plain = type(mapping) is dict
     for key in mapping:
         if type(key) is not str:
-            raise Refused(f"the key {key!r} is not text")
-        evaluation.charge(_KEY_COST + cost(key))
+            raise EvaluationError(f"the key {key!r} is not text")
+        evaluation.charge(_KEY_COST + cost_of(key))
         item = mapping[key]
-        made[key] = plain(evaluation, item, depth)
+        made[key] = to_json(evaluation, item, depth)
         is_plain = is_plain and made[key] is item
     return mapping if is_plain else made  # type: ignore[return-value]
 
 
-def cost(value: object) -> int:
+def cost_of(value: object) -> int:
     """The work of going through a value once, not counting what is inside its items."""
     if type(value) is str:
         return 1 + len(value) // (32 if value.isascii() else 16)
@@ -140,36 +140,36 @@ def cost(value: object) -> int:
     return 1
 
 
-def finite(number: float) -> float:
+def ensure_finite(number: float) -> float:
     if not math.isfinite(number):
-        raise Refused(f"the result is {number}, which is not JSON")
+        raise EvaluationError(f"the result is {number}, which is not JSON")
     return number
 
 
-def bounded_number(number: object) -> int | float:
+def ensure_bounded(number: object) -> int | float:
     """A computed number; refuses what is too large, not finite or not real."""
     if type(number) is float:
-        return finite(number)
+        return ensure_finite(number)
     if type(number) is int:
         if -NUMBER_LIMIT <= number <= NUMBER_LIMIT:
             return number
-        raise Refused("the result is too large a number")
-    raise Refused("the result is not a real number")
+        raise EvaluationError("the result is too large a number")
+    raise EvaluationError("the result is not a real number")
 
 
 def ensure_length(length: int) -> None:
     """Refuse a text of that many characters, if possible before it is made."""
     if length > TEXT_LIMIT:
-        raise Refused(f"a text of more than {TEXT_LIMIT:,} characters is too long for an expression")
+        raise EvaluationError(f"a text of more than {TEXT_LIMIT:,} characters is too long for an expression")
 
 
 def ensure_count(count: int) -> None:
     """Refuse a list of that many items, if possible before it is made."""
     if count > ITEM_LIMIT:
-        raise Refused(f"a list of more than {ITEM_LIMIT:,} items is too long for an expression")
+        raise EvaluationError(f"a list of more than {ITEM_LIMIT:,} items is too long for an expression")
 
 
-def kind_of(value: object) -> str:
+def name_kind(value: object) -> str:
     """What a value is, in the words of messages."""
     match value:
         case None:
@@ -188,15 +188,15 @@ def kind_of(value: object) -> str:
             return f"a {type(value).__name__}"
 
 
-def json_of(evaluation: Evaluation, value: object) -> str:
+def to_json_text(evaluation: Evaluation, value: object) -> str:
     """A value in JSON notation, on one line."""
     evaluation.charge(_JSON_COST)
-    data = plain(evaluation, value)
+    data = to_json(evaluation, value)
     made = msgspec.json.encode(data).decode()
     ensure_length(len(made))
     return made
 
 
-def written(evaluation: Evaluation, value: object) -> str:
+def to_text(evaluation: Evaluation, value: object) -> str:
     """How a value stands inside a text: a text as it is, anything else in JSON notation."""
-    return value if type(value) is str else json_of(evaluation, value)
+    return value if type(value) is str else to_json_text(evaluation, value)

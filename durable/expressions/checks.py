@@ -6,11 +6,11 @@
 from collections.abc import Callable, Mapping
 
 from durable.expressions import operators
-from durable.expressions.arguments import Function, text_of, whole_of
+from durable.expressions.arguments import Function, require_integer, require_text
 from durable.expressions.bounds import Evaluation
 
 
-def _is(*kinds: type) -> Function:
+def _make_type_test(*kinds: type) -> Function:
     return lambda _, value: type(value) in kinds
 
 
@@ -18,28 +18,28 @@ def _is_mapping(_: Evaluation, value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _is_exactly(wanted: bool | None) -> Function:
+def _make_identity_test(wanted: bool | None) -> Function:
     return lambda _, value: value is wanted
 
 
 def _is_divisible(_: Evaluation, value: object, by: object) -> bool:
-    return whole_of(value) % whole_of(by) == 0
+    return require_integer(value) % require_integer(by) == 0
 
 
-def _leaves(remainder: int) -> Function:
-    return lambda _, value: whole_of(value) % 2 == remainder
+def _make_parity_test(remainder: int) -> Function:
+    return lambda _, value: require_integer(value) % 2 == remainder
 
 
-def _is_case(change: Callable[[str], bool]) -> Function:
-    return lambda evaluation, value: change(text_of(evaluation, value))
+def _make_case_test(change: Callable[[str], bool]) -> Function:
+    return lambda evaluation, value: change(require_text(evaluation, value))
 
 
-def _starts(evaluation: Evaluation, value: object, start: object) -> bool:
-    return text_of(evaluation, value).startswith(text_of(evaluation, start))
+def _is_start(evaluation: Evaluation, value: object, start: object) -> bool:
+    return require_text(evaluation, value).startswith(require_text(evaluation, start))
 
 
-def _ends(evaluation: Evaluation, value: object, end: object) -> bool:
-    return text_of(evaluation, value).endswith(text_of(evaluation, end))
+def _is_end(evaluation: Evaluation, value: object, end: object) -> bool:
+    return require_text(evaluation, value).endswith(require_text(evaluation, end))
 
 
 def _is_in(evaluation: Evaluation, value: object, container: object) -> bool:
@@ -53,33 +53,33 @@ TESTS: Mapping[str, Function] = {
     "<=": operators.less_or_equal,
     ">": operators.greater,
     ">=": operators.greater_or_equal,
-    "boolean": _is(bool),
+    "boolean": _make_type_test(bool),
     "divisibleby": _is_divisible,
-    "endswith": _ends,
+    "endswith": _is_end,
     "eq": operators.equal,
     "equalto": operators.equal,
-    "even": _leaves(0),
-    "false": _is_exactly(False),
-    "float": _is(float),
+    "even": _make_parity_test(0),
+    "false": _make_identity_test(False),
+    "float": _make_type_test(float),
     "ge": operators.greater_or_equal,
     "greaterthan": operators.greater,
     "gt": operators.greater,
     "in": _is_in,
-    "integer": _is(int),
+    "integer": _make_type_test(int),
     "le": operators.less_or_equal,
     "lessthan": operators.less,
-    "list": _is(list),
-    "lower": _is_case(str.islower),
+    "list": _make_type_test(list),
+    "lower": _make_case_test(str.islower),
     "lt": operators.less,
     "mapping": _is_mapping,
     "ne": operators.unequal,
-    "none": _is_exactly(None),
-    "null": _is_exactly(None),
-    "number": _is(int, float),
-    "odd": _leaves(1),
-    "sequence": _is(list),
-    "startswith": _starts,
-    "string": _is(str),
-    "true": _is_exactly(True),
-    "upper": _is_case(str.isupper),
+    "none": _make_identity_test(None),
+    "null": _make_identity_test(None),
+    "number": _make_type_test(int, float),
+    "odd": _make_parity_test(1),
+    "sequence": _make_type_test(list),
+    "startswith": _is_start,
+    "string": _make_type_test(str),
+    "true": _make_identity_test(True),
+    "upper": _make_case_test(str.isupper),
 }

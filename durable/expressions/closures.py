@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
-from durable.expressions.bounds import ABSENT, Evaluation, Missing, Refused, cost, plain
+from durable.expressions.bounds import ABSENT, Evaluation, EvaluationError, MissingName, cost_of, to_json
 from durable.expressions.headers import HeaderName, Headers
-from durable.expressions.operators import look_along, look_up, missing
+from durable.expressions.operators import explain_missing, look_along, look_up
 
 Code: TypeAlias = Callable[[Evaluation], object]
 
 _PLAIN_TYPES = frozenset({str, int, float, bool, type(None), list, dict, Headers})
 
 
-def scope(evaluation: Evaluation) -> object:
+def read_scope(evaluation: Evaluation) -> object:
     """The mapping in which names are looked up."""
     return evaluation.scope
 
@@ -20,7 +20,7 @@ def scope(evaluation: Evaluation) -> object:
 class Path:
     """A root with keys behind it; `label` names the root in messages, and is empty where that is the scope.
 
-    `find` gives `ABSENT` where a part is missing, `read` raises `Missing`.
+    `find` gives `ABSENT` where a part is missing, `read` raises `MissingName`.
     """
 
     def __init__(self, root: Code, keys: Sequence[Code], label: str, offset: int) -> None:
@@ -43,15 +43,15 @@ class Path:
 
     def _raise(self, root: object, keys: Sequence[object]) -> NoReturn:
         if root is ABSENT:
-            raise Missing("the list is empty").locate(self._offset)
-        raise missing(root, keys, self._label).locate(self._offset)
+            raise MissingName("the list is empty").locate(self._offset)
+        raise explain_missing(root, keys, self._label).locate(self._offset)
 
 
 class Name(Path):
     """A path in the scope whose keys are all known."""
 
     def __init__(self, keys: Sequence[str | int], offset: int) -> None:
-        super().__init__(scope, [], "", offset)
+        super().__init__(read_scope, [], "", offset)
         self._constants = tuple(keys)
 
     def find(self, evaluation: Evaluation) -> object:
@@ -83,7 +83,7 @@ def _as_headers(value: object) -> object:
     return Headers(value) if type(value) is dict else value
 
 
-def header_name(key: Code) -> Code:
+def build_header_name(key: Code) -> Code:
     """A key that is looked up among headers."""
 
     def code(evaluation: Evaluation) -> object:
@@ -93,76 +93,78 @@ def header_name(key: Code) -> Code:
     return code
 
 
-def apply(function: Callable[..., object], operands: Sequence[Code], named: Mapping[str, Code], offset: int) -> Code:
+def build_call(
+    function: Callable[..., object], operands: Sequence[Code], named: Mapping[str, Code], offset: int
+) -> Code:
     """An operator, a filter or a test: its result is charged, and its errors get their place."""
 
     def code(evaluation: Evaluation) -> object:
-        values = [_data(evaluation, operand(evaluation)) for operand in operands]
-        more = {name: _data(evaluation, operand(evaluation)) for name, operand in named.items()}
+        values = [_make_plain(evaluation, operand(evaluation)) for operand in operands]
+        more = {name: _make_plain(evaluation, operand(evaluation)) for name, operand in named.items()}
         try:
             made = function(evaluation, *values, **more)
-            evaluation.charge(cost(made))
-        except Refused as refused:
+            evaluation.charge(cost_of(made))
+        except EvaluationError as refused:
             refused.locate(offset)
             raise
         except ZeroDivisionError:
-            raise Refused("this divides by zero", offset) from None
+            raise EvaluationError("this divides by zero", offset) from None
         except OverflowError:
-            raise Refused("the result is too large a number", offset) from None
+            raise EvaluationError("the result is too large a number", offset) from None
         except (TypeError, ValueError) as error:
-            raise Refused(str(error), offset) from None
+            raise EvaluationError(str(error), offset) from None
         return made
 
     return code
 
 
-def _data(evaluation: Evaluation, value: object) -> object:
+def _make_plain(evaluation: Evaluation, value: object) -> object:
     """A value that can be worked on: what is lazy is made plain."""
-    return value if type(value) in _PLAIN_TYPES else plain(evaluation, value)
+    return value if type(value) in _PLAIN_TYPES else to_json(evaluation, value)
 
 
-def constant(value: object) -> Code:
+def build_constant(value: object) -> Code:
     return lambda evaluation: value
 
 
-def listed(items: Sequence[Code]) -> Code:
-    return lambda evaluation: [_data(evaluation, item(evaluation)) for item in items]
+def build_list(items: Sequence[Code]) -> Code:
+    return lambda evaluation: [_make_plain(evaluation, item(evaluation)) for item in items]
 
 
-def mapped(pairs: Sequence[tuple[Code, Code]], offset: int) -> Code:
+def build_mapping(pairs: Sequence[tuple[Code, Code]], offset: int) -> Code:
     def code(evaluation: Evaluation) -> object:
         made: dict[str, object] = {}
         for read_key, read_value in pairs:
             key = read_key(evaluation)
             if type(key) is not str:
-                raise Refused("the keys of a mapping are texts", offset)
-            made[key] = _data(evaluation, read_value(evaluation))
+                raise EvaluationError("the keys of a mapping are texts", offset)
+            made[key] = _make_plain(evaluation, read_value(evaluation))
         return made
 
     return code
 
 
-def both(left: Code, right: Code) -> Code:
+def build_and(left: Code, right: Code) -> Code:
     return lambda evaluation: left(evaluation) and right(evaluation)
 
 
-def either(left: Code, right: Code) -> Code:
+def build_or(left: Code, right: Code) -> Code:
     return lambda evaluation: left(evaluation) or right(evaluation)
 
 
-def opposite(operand: Code) -> Code:
+def build_not(operand: Code) -> Code:
     return lambda evaluation: not operand(evaluation)
 
 
-def choice(test: Code, then: Code, otherwise: Code) -> Code:
+def build_choice(test: Code, then: Code, otherwise: Code) -> Code:
     return lambda evaluation: then(evaluation) if test(evaluation) else otherwise(evaluation)
 
 
-def is_defined(find: Code, wanted: bool) -> Code:
+def build_is_defined(find: Code, wanted: bool) -> Code:
     return lambda evaluation: (find(evaluation) is not ABSENT) is wanted
 
 
-def or_default(find: Code, default: Code, boolean: Code) -> Code:
+def build_default(find: Code, default: Code, boolean: Code) -> Code:
     def code(evaluation: Evaluation) -> object:
         value = find(evaluation)
         is_kept = value is not ABSENT and (value or not boolean(evaluation))
@@ -171,11 +173,11 @@ def or_default(find: Code, default: Code, boolean: Code) -> Code:
     return code
 
 
-def not_absent(find: Code, message: str, offset: int) -> Code:
+def build_required(find: Code, message: str, offset: int) -> Code:
     def code(evaluation: Evaluation) -> object:
         value = find(evaluation)
         if value is ABSENT:
-            raise Missing(message).locate(offset)
+            raise MissingName(message).locate(offset)
         return value
 
     return code

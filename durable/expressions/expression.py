@@ -11,9 +11,9 @@ from functools import lru_cache
 from math import inf
 from typing import Self, TypeVar
 
-from durable.expressions.bounds import Evaluation, Missing, Refused, plain, written
-from durable.expressions.grammar import closing
-from durable.expressions.sandbox import Compiled, DottedName, compile_expression
+from durable.expressions.bounds import Evaluation, EvaluationError, MissingName, to_json, to_text
+from durable.expressions.compiler import CompiledExpression, DottedName, compile_expression
+from durable.expressions.grammar import find_closing
 from durable.values import JSON
 
 _SHOWN_LIMIT = 80
@@ -40,7 +40,7 @@ class UndefinedName(ExpressionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """A line and a column of a text, both from 1."""
 
     line: int = 1
@@ -51,11 +51,11 @@ class Place:
         """The place of a character of the text."""
         return cls(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
-    def plus(self, inner: "Place") -> "Place":
+    def plus(self, inner: "Position") -> "Position":
         """Where an inner place is, if the text that it counts in begins here."""
         if inner.line > 1:
-            return Place(self.line + inner.line - 1, inner.column)
-        return Place(self.line, self.column + inner.column - 1)
+            return Position(self.line + inner.line - 1, inner.column)
+        return Position(self.line, self.column + inner.column - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,42 +64,42 @@ class Expression:
     `place` is where it begins in the text that it stands in."""
 
     source: str
-    place: Place
-    _compiled: Compiled = field(compare=False, repr=False)
+    place: Position
+    _compiled: CompiledExpression = field(compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "Expression":
         """Compile a bare expression; one wrapping `{{ }}` is accepted. Raises `ExpressionError`."""
         start = len(text) - len(text.lstrip())
         if not text.startswith("{{", start):
-            return cls._bare(text, start)
+            return cls._parse_bare(text, start)
         end = find_end(text, start)
         if text[end + 2 :].strip():
-            what = f"one expression is expected here, without text around it{_unbraced(text)}"
-            raise error_at(text, start, what, text.strip())
-        return cls.within(text, start + 2, end)
+            what = f"one expression is expected here, without text around it{_suggest_without_braces(text)}"
+            raise make_error_at(text, start, what, text.strip())
+        return cls.parse_within(text, start + 2, end)
 
     @classmethod
-    def _bare(cls, text: str, start: int) -> "Expression":
+    def _parse_bare(cls, text: str, start: int) -> "Expression":
         """Compile an expression without braces; report braces that are missing or inside it."""
         try:
-            return cls.within(text, start, len(text))
+            return cls.parse_within(text, start, len(text))
         except ExpressionError:
             if _BRACES.search(text) is None:
                 raise
-            what = f"write an expression without braces here{_unbraced(text)}"
-            raise error_at(text, start, what, text.strip()) from None
+            what = f"write an expression without braces here{_suggest_without_braces(text)}"
+            raise make_error_at(text, start, what, text.strip()) from None
 
     @classmethod
-    def within(cls, text: str, start: int, end: int) -> "Expression":
+    def parse_within(cls, text: str, start: int, end: int) -> "Expression":
         """Compile the expression that stands there in the text."""
         source = text[start:end]
-        place = Place.of(text, start + len(source) - len(source.lstrip()))
+        place = Position.of(text, start + len(source) - len(source.lstrip()))
         source = source.strip()
         try:
             return cls(source, place, _compile(source))
-        except Refused as refused:
-            raise _error(refused, source, place) from None
+        except EvaluationError as error:
+            raise _attach_source(error, source, place) from None
 
     @property
     def names(self) -> frozenset[DottedName]:
@@ -111,13 +111,13 @@ class Expression:
         return self._compiled.is_encoded
 
     @property
-    def compared(self) -> Sequence[tuple[DottedName, JSON]]:
+    def comparisons(self) -> Sequence[tuple[DottedName, JSON]]:
         """Its names that are compared with constants, and the constants."""
-        return self._compiled.compared
+        return self._compiled.comparisons
 
-    def place_of(self, name: DottedName) -> Place:
+    def position_of(self, name: DottedName) -> Position:
         """Where one of its names stands first in the text that was compiled."""
-        return self.place.plus(Place.of(self.source, self._compiled.names[name]))
+        return self.place.plus(Position.of(self.source, self._compiled.names[name]))
 
     def offset_of(self, name: DottedName) -> int:
         """The position of the first occurrence of a name in its source."""
@@ -129,34 +129,35 @@ class Expression:
 
     def holds(self, scope: Mapping[str, object]) -> bool:
         """Whether the value is true, as Python and Jinja see it: not null, false, zero or empty."""
-        return self._run(Evaluation(scope), _truth)
+        return self._run(Evaluation(scope), _is_true)
 
     def value(self, evaluation: Evaluation) -> JSON:
         """The value within an evaluation that goes on."""
-        return self._run(evaluation, _as_it_is if self._compiled.is_path else plain)
+        return self._run(evaluation, _pass_path if self._compiled.is_path else to_json)
 
     def text(self, evaluation: Evaluation) -> str:
         """The value as it stands in the middle of a text."""
-        return self._run(evaluation, written)
+        return self._run(evaluation, to_text)
 
     def finish(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
-        """What a function makes of the value, within an evaluation that goes on; the function may raise `Refused`."""
+        """What a function makes of the value, within an evaluation that goes on; the function may raise
+        `EvaluationError`."""
         return self._run(evaluation, finish)
 
-    def refusal(self, message: str) -> ExpressionError:
+    def make_error(self, message: str) -> ExpressionError:
         """The error for a value that does not fit the place of the expression."""
         return ExpressionError(
-            f"{shown(self.source)}: {message}", expression=self.source, line=self.place.line, column=self.place.column
+            f"{shorten(self.source)}: {message}", expression=self.source, line=self.place.line, column=self.place.column
         )
 
     def _run(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
         try:
             return finish(evaluation, self._compiled.code(evaluation))
-        except Refused as refused:
-            raise _error(refused, self.source, self.place) from None
+        except EvaluationError as error:
+            raise _attach_source(error, self.source, self.place) from None
         except RecursionError:
             raise ExpressionError(
-                f"{shown(self.source)}: the data is nested too deeply", expression=self.source
+                f"{shorten(self.source)}: the data is nested too deeply", expression=self.source
             ) from None
 
 
@@ -164,27 +165,27 @@ _compile = lru_cache(maxsize=4096)(compile_expression)
 _unmetered = Evaluation({}, inf)
 
 
-def _as_it_is(_: Evaluation, value: object) -> JSON:
+def _pass_path(_: Evaluation, value: object) -> JSON:
     """What was only looked up costs no more than it did where it comes from. Of what is in a scope only mappings of its
     own and lists of those are lazy; anything else is JSON that was decoded, and to walk through it takes 2 µs a row."""
     if type(value) is dict or (type(value) is list and not any(map(_is_lazy, value))):
         return value
-    return plain(_unmetered, value)
+    return to_json(_unmetered, value)
 
 
 def _is_lazy(value: object) -> bool:
     return isinstance(value, Mapping) and type(value) is not dict
 
 
-def _truth(_: Evaluation, value: object) -> bool:
+def _is_true(_: Evaluation, value: object) -> bool:
     return bool(value)
 
 
-def _unbraced(text: str) -> str:
+def _suggest_without_braces(text: str) -> str:
     """How to write a text with braces as one bare expression, as the end of a message."""
     if "{%" in text:
         return "; there are no statements: write the condition alone"
-    return f"; write {shown(re.sub(r'[$#]?[{]+ *| *[}]+', '', text))}"
+    return f"; write {shorten(re.sub(r'[$#]?[{]+ *| *[}]+', '', text))}"
 
 
 _BRACES = re.compile(r"\{\{|^\s*[$#]?\{\s*[\w%][^:]*$|^\s*\{\s+\{|^[^{]*\}\s*$")
@@ -195,37 +196,37 @@ def find_end(text: str, start: int) -> int:
     """Where the `}}` stands for the `{{` at `start`; raises `ExpressionError` if there is none."""
     if text.startswith(("{{-", "{{+"), start):
         message = "there is no whitespace control; before a sign write a space: '{{ -1 }}'"
-        raise error_at(text, start, message, text[start:])
+        raise make_error_at(text, start, message, text[start:])
     try:
-        end = closing(text, start + 2)
-    except Refused as refused:
-        raise error_at(text, refused.offset or start, refused.message, text[start:]) from None
+        end = find_closing(text, start + 2)
+    except EvaluationError as error:
+        raise make_error_at(text, error.offset or start, error.message, text[start:]) from None
     if end is None:
         cure = "write '}}' after the expression; two braces that are meant as text are '{{ \"{{\" }}'"
-        raise error_at(text, start, f"the braces '{{{{' are never closed; {cure}", text[start:])
+        raise make_error_at(text, start, f"the braces '{{{{' are never closed; {cure}", text[start:])
     return end
 
 
-def error_at(text: str, offset: int, message: str, expression: str) -> ExpressionError:
+def make_error_at(text: str, offset: int, message: str, expression: str) -> ExpressionError:
     """An error at a place of a text that has an expression in it."""
-    place = Place.of(text, offset)
+    place = Position.of(text, offset)
     return ExpressionError(
-        f"{shown(expression)}: {message}", expression=expression, line=place.line, column=place.column
+        f"{shorten(expression)}: {message}", expression=expression, line=place.line, column=place.column
     )
 
 
-def shown(source: str) -> str:
+def shorten(source: str) -> str:
     """An expression as messages name it: on one line, and not too long."""
     line = " ".join(source.split())
     return line if len(line) <= _SHOWN_LIMIT else f"{line[: _SHOWN_LIMIT - 1]}…"
 
 
-def _error(refused: Refused, source: str, start: Place) -> ExpressionError:
-    kind = UndefinedName if isinstance(refused, Missing) else ExpressionError
-    label = refused.label if isinstance(refused, Missing) else None
-    place = start.plus(Place.of(source, refused.offset)) if refused.offset is not None else None
+def _attach_source(error: EvaluationError, source: str, start: Position) -> ExpressionError:
+    kind = UndefinedName if isinstance(error, MissingName) else ExpressionError
+    label = error.label if isinstance(error, MissingName) else None
+    place = start.plus(Position.of(source, error.offset)) if error.offset is not None else None
     return kind(
-        f"{shown(label or source) or 'empty'}: {refused.message}",
+        f"{shorten(label or source) or 'empty'}: {error.message}",
         expression=source,
         line=place.line if place else None,
         column=place.column if place else None,

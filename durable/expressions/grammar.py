@@ -8,8 +8,8 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.lexer import TokenStream
 from jinja2.parser import Parser
 
-from durable.expressions import foreign
-from durable.expressions.bounds import Refused
+from durable.expressions import hints
+from durable.expressions.bounds import EvaluationError
 
 SOURCE_LIMIT = 10_000
 """Characters of an expression."""
@@ -21,50 +21,50 @@ _environment = Environment(autoescape=False)  # for its lexer and grammar; nothi
 
 
 def parse(text: str) -> nodes.Expr:
-    """Jinja's node of a bare expression; raises `Refused`."""
+    """Jinja's node of a bare expression; raises `EvaluationError`."""
     if len(text) > SOURCE_LIMIT:
-        raise Refused(f"the expression is longer than {SOURCE_LIMIT:,} characters", 0)
+        raise EvaluationError(f"the expression is longer than {SOURCE_LIMIT:,} characters", 0)
     if not text.strip():
-        raise Refused("there is no expression", 0)
+        raise EvaluationError("there is no expression", 0)
     try:
         parser = Parser(_environment, "")
-        parser.stream = TokenStream(_environment.lexer.wrap(_tokens(text, 0)), None, None)
+        parser.stream = TokenStream(_environment.lexer.wrap(_read_tokens(text, 0)), None, None)
         node = parser.parse_expression()
         if not parser.stream.eos:
             parser.fail(f"unexpected {str(parser.stream.current.value)!r}")
     except TemplateSyntaxError as error:
-        raise _explain_start(text) or _explained(text, error.message or "", error.lineno) from None
+        raise _explain_start(text) or _explain_syntax(text, error.message or "", error.lineno) from None
     except RecursionError:
-        raise Refused("the expression is nested too deeply", 0) from None
+        raise EvaluationError("the expression is nested too deeply", 0) from None
     return node
 
 
-def closing(text: str, start: int) -> int | None:
+def find_closing(text: str, start: int) -> int | None:
     """Where the `}}` stands that ends the expression which begins at `start`; None if nothing ends it."""
-    for offset, kind, _ in _tokens(text, start):
+    for offset, kind, _ in _read_tokens(text, start):
         if kind == "variable_end":
             return offset
     return None
 
 
-def secret_name(text: str) -> str | None:
+def read_secret_name(text: str) -> str | None:
     """The NAME of an expression that is `secrets.NAME` and nothing else."""
     match parse(text):
         case nodes.Getattr(node=nodes.Name(name="secrets"), attr=str(name)):
-            return _checked_secret(name)
+            return _check_secret_name(name)
         case nodes.Getitem(node=nodes.Name(name="secrets"), arg=nodes.Const(value=str(name))):
-            return _checked_secret(name)
+            return _check_secret_name(name)
         case _:
             return None
 
 
-def _checked_secret(name: str) -> str:
+def _check_secret_name(name: str) -> str:
     if not _SECRET.fullmatch(name):
-        raise Refused(f"{name!r} cannot be the name of a secret; letters, digits and '_' can")
+        raise EvaluationError(f"{name!r} cannot be the name of a secret; letters, digits and '_' can")
     return name
 
 
-def _tokens(text: str, start: int) -> Iterator[tuple[int, str, str]]:
+def _read_tokens(text: str, start: int) -> Iterator[tuple[int, str, str]]:
     """Jinja's tokens of an expression, each with its offset where Jinja has the line, so that every node and every
     error knows its place."""
     source = text[start : start + SOURCE_LIMIT + 2].replace("\r", " ")  # a "\r\n" made "\n" would move what follows
@@ -79,48 +79,48 @@ def _tokens(text: str, start: int) -> Iterator[tuple[int, str, str]]:
                 return
     except TemplateSyntaxError as error:
         message = (error.message or "").partition(" at ")[0].replace("unexpected char", "unexpected")
-        raise _explained(text, message, offset) from None
+        raise _explain_syntax(text, message, offset) from None
 
 
 def _check_token(kind: str, value: str, offset: int, depth: int) -> None:
     if depth > _BRACKET_LIMIT:
-        raise Refused("the expression is nested too deeply", offset)
+        raise EvaluationError("the expression is nested too deeply", offset)
     if kind == "variable_end" and value.startswith("-"):
-        raise Refused("there is no whitespace control; write '}}' without '-'", offset)
+        raise EvaluationError("there is no whitespace control; write '}}' without '-'", offset)
     if kind == "string" and not _ESCAPES.fullmatch(value[1:-1]):
-        raise Refused("the text has an escape that is unknown; write '\\\\' for a backslash", offset)
+        raise EvaluationError("the text has an escape that is unknown; write '\\\\' for a backslash", offset)
     if kind == "integer" and len(value) > 40:
-        raise Refused("the number is too large", offset)
+        raise EvaluationError("the number is too large", offset)
 
 
-def _explain_start(text: str) -> Refused | None:
+def _explain_start(text: str) -> EvaluationError | None:
     """What is wrong with how an expression begins: braces too many, or a statement."""
     start = len(text) - len(text.lstrip())
     if statement := re.match(r"(if|for|set)\s", text[start:]):
-        return Refused(f"unexpected '{statement[1]}'; {foreign.STATEMENTS[statement[1]]}", start)
+        return EvaluationError(f"unexpected '{statement[1]}'; {hints.STATEMENTS[statement[1]]}", start)
     if text.startswith("{{", start):
-        return Refused("an expression within an expression; write its braces once", start)
+        return EvaluationError("an expression within an expression; write its braces once", start)
     if text.startswith("{", start) and ":" not in text:
-        return Refused("a third brace; write an expression in two: '{{ … }}'", start)
+        return EvaluationError("a third brace; write an expression in two: '{{ … }}'", start)
     return None
 
 
-def _explained(text: str, message: str, offset: int) -> Refused:
+def _explain_syntax(text: str, message: str, offset: int) -> EvaluationError:
     """Jinja's words for what it cannot read, with a hint for those who write another language."""
     if "end of template" in message:
-        return Refused("the expression ends too early", len(text.rstrip()))
+        return EvaluationError("the expression ends too early", len(text.rstrip()))
     if message == "expected name or number":
-        return Refused("a quoted key after a dot; write it in brackets: a['b']", offset)
+        return EvaluationError("a quoted key after a dot; write it in brackets: a['b']", offset)
     if unclosed := re.fullmatch(r"unexpected '(.)', expected '(.)'", message):
         opened = {")": "(", "]": "[", "}": "{"}.get(unclosed[2], unclosed[2])
-        return Refused(f"unexpected '{unclosed[1]}'; the '{opened}' before it is not closed", offset)
-    if hint := foreign.cure_of_argument(text, offset):
-        return Refused(f"unexpected ':'; {hint}", offset)
+        return EvaluationError(f"unexpected '{unclosed[1]}'; the '{opened}' before it is not closed", offset)
+    if hint := hints.suggest_arguments(text, offset):
+        return EvaluationError(f"unexpected ':'; {hint}", offset)
     if message in ('unexpected "\'"', "unexpected '\"'"):
-        return Refused(f"the text that begins here is not closed; {foreign.QUOTES}", offset)
-    if sign := foreign.find_sign(text, offset):
-        return Refused(f"unexpected '{sign[0]}'; {foreign.SIGNS[sign[0]]}", sign[1])
+        return EvaluationError(f"the text that begins here is not closed; {hints.QUOTES}", offset)
+    if sign := hints.find_sign(text, offset):
+        return EvaluationError(f"unexpected '{sign[0]}'; {hints.SIGNS[sign[0]]}", sign[1])
     word = re.compile(r"\w+").match(text, offset)
-    hint = foreign.WORDS.get(word[0]) if word else None
+    hint = hints.WORDS.get(word[0]) if word else None
     message = re.sub(r"expected token (\S+), got (\S+)", r"unexpected \2, expected \1", message)
-    return Refused(f"{message}; {hint}" if hint else message, offset)
+    return EvaluationError(f"{message}; {hint}" if hint else message, offset)

@@ -11,15 +11,15 @@ from typing import TypeAlias
 from durable.expressions.bounds import (
     ABSENT,
     Evaluation,
-    Missing,
-    Refused,
-    bounded_number,
-    cost,
+    EvaluationError,
+    MissingName,
+    cost_of,
+    ensure_bounded,
     ensure_count,
     ensure_length,
-    kind_of,
-    plain,
-    written,
+    name_kind,
+    to_json,
+    to_text,
 )
 from durable.expressions.headers import HeaderName, find_spelling
 from durable.values import JSON
@@ -60,40 +60,40 @@ def look_along(value: object, keys: Sequence[object]) -> object:
     return value
 
 
-def missing(root: object, keys: Sequence[object], label: str) -> Missing:
+def explain_missing(root: object, keys: Sequence[object], label: str) -> MissingName:
     """Say which part of a path is missing. `label` names the root; it is empty where the root is the scope."""
     value = root
     for each in keys:
         holder, value = value, look_up(value, each)
         key = str(each) if type(each) is HeaderName else each
         if value is ABSENT:
-            return Missing(_why(holder, key, label), extended(label, key))
-        label = extended(label, key)
-    return Missing("a value is missing", label)
+            return MissingName(_explain_absence(holder, key, label), extend_label(label, key))
+        label = extend_label(label, key)
+    return MissingName("a value is missing", label)
 
 
-def extended(label: str, key: object) -> str:
+def extend_label(label: str, key: object) -> str:
     """The label of what is found under a key."""
     if type(key) is str and key.isidentifier():
         return f"{label}.{key}" if label else key
-    return f"{label}[{_shown(key)}]"
+    return f"{label}[{_quote_key(key)}]"
 
 
-def _why(holder: object, key: object, label: str) -> str:
+def _explain_absence(holder: object, key: object, label: str) -> str:
     if isinstance(holder, Mapping) and type(key) is str:
         named = _NOUNS.get(label)
         what = f"there is no {named} '{key}'" if named else f"there is no '{key}'{f' in {label}' if label else ''}"
-        return f"{what}{suggestion(holder, key)}"
+        return f"{what}{suggest_name(holder, key)}"
     if isinstance(holder, Mapping):
-        return f"the keys of a mapping are text, not {_shown(key)}"
+        return f"the keys of a mapping are text, not {_quote_key(key)}"
     if isinstance(holder, list) and type(key) is int:
         return f"{label} has only {len(holder)} item{'' if len(holder) == 1 else 's'}"
     if isinstance(holder, list):
         return f"{label} is a list; its items have numbers, not names"
-    return f"{label} is {kind_of(holder)} and has no items"
+    return f"{label} is {name_kind(holder)} and has no items"
 
 
-def suggestion(mapping: Iterable[object], name: str) -> str:
+def suggest_name(mapping: Iterable[object], name: str) -> str:
     """The nearest of the names that exist, as the end of a message."""
     known = [key for key in islice(mapping, _CLOSEST_LIMIT) if type(key) is str and len(key) <= _KEY_LIMIT]
     close = get_close_matches(name[:_KEY_LIMIT], known, n=3)
@@ -102,26 +102,26 @@ def suggestion(mapping: Iterable[object], name: str) -> str:
     return f"; known: {', '.join(known)}" if 0 < len(known) <= 8 else ""
 
 
-def _shown(key: object) -> str:
-    shown = repr(key) if type(key) in {str, int} else kind_of(key)
+def _quote_key(key: object) -> str:
+    shown = repr(key) if type(key) in {str, int} else name_kind(key)
     return shown if len(shown) <= _KEY_LIMIT else f"{shown[: _KEY_LIMIT - 1]}…"
 
 
-def sliced(evaluation: Evaluation, value: object, start: object, stop: object, step: object) -> object:
+def slice_value(evaluation: Evaluation, value: object, start: object, stop: object, step: object) -> object:
     """`value[start:stop:step]` of a text or a list."""
-    bounds = slice(_slice_end(start), _slice_end(stop), _slice_end(step))
+    bounds = slice(_require_slice_end(start), _require_slice_end(stop), _require_slice_end(step))
     if type(value) is str:
         ensure_length(len(range(*bounds.indices(len(value)))))
         return value[bounds]
     if type(value) is list:
         ensure_count(len(range(*bounds.indices(len(value)))))
         return value[bounds]
-    raise Refused(f"{kind_of(value)} has no slices")
+    raise EvaluationError(f"{name_kind(value)} has no slices")
 
 
-def _slice_end(value: object) -> int | None:
+def _require_slice_end(value: object) -> int | None:
     if value is not None and type(value) is not int:
-        raise Refused(f"the ends of a slice are whole numbers, not {kind_of(value)}")
+        raise EvaluationError(f"the ends of a slice are whole numbers, not {name_kind(value)}")
     return value
 
 
@@ -140,46 +140,46 @@ def add(_: Evaluation, left: object, right: object) -> object:
         ensure_count(len(left) + len(right))
         return left + right
     if is_number(left) and is_number(right):
-        return bounded_number(left + right)  # type: ignore[operator]
+        return ensure_bounded(left + right)  # type: ignore[operator]
     hint = "; '~' joins anything as text" if str in (type(left), type(right)) else ""
-    raise Refused(f"{kind_of(left)} and {kind_of(right)} cannot be added{hint}")
+    raise EvaluationError(f"{name_kind(left)} and {name_kind(right)} cannot be added{hint}")
 
 
-def _arithmetic(sign: str, operation: Callable[..., object]) -> Operator:
+def _make_arithmetic(sign: str, operation: Callable[..., object]) -> Operator:
     def operator(_: Evaluation, left: object, right: object) -> object:
         if not (is_number(left) and is_number(right)):
-            raise Refused(f"'{sign}' is for numbers, not for {kind_of(left)} and {kind_of(right)}")
-        return bounded_number(operation(left, right))
+            raise EvaluationError(f"'{sign}' is for numbers, not for {name_kind(left)} and {name_kind(right)}")
+        return ensure_bounded(operation(left, right))
 
     return operator
 
 
-def _power(base: int | float, exponent: int | float) -> object:
+def _raise_to_power(base: int | float, exponent: int | float) -> object:
     if type(base) is int and type(exponent) is int and (abs(base).bit_length() - 1) * exponent > 100:
-        raise Refused("the result is too large a number")
+        raise EvaluationError("the result is too large a number")
     return base**exponent
 
 
-def negative(_: Evaluation, value: object) -> object:
-    return -_signed("-", value)
+def negate(_: Evaluation, value: object) -> object:
+    return -_require_signed("-", value)
 
 
 def positive(_: Evaluation, value: object) -> object:
-    return _signed("+", value)
+    return _require_signed("+", value)
 
 
-def _signed(sign: str, value: object) -> int | float:
+def _require_signed(sign: str, value: object) -> int | float:
     if not is_number(value):
-        raise Refused(f"'{sign}' is for numbers, not for {kind_of(value)}")
+        raise EvaluationError(f"'{sign}' is for numbers, not for {name_kind(value)}")
     return value  # type: ignore[return-value]
 
 
-def joined(evaluation: Evaluation, *values: object) -> object:
+def concatenate(evaluation: Evaluation, *values: object) -> object:
     """`~`: the values as one text."""
     parts = []
     length = 0
     for value in values:
-        parts.append(written(evaluation, value))
+        parts.append(to_text(evaluation, value))
         length += len(parts[-1])
         ensure_length(length)
     return "".join(parts)
@@ -189,7 +189,7 @@ def joined(evaluation: Evaluation, *values: object) -> object:
 
 
 def equal(evaluation: Evaluation, left: object, right: object) -> bool:
-    evaluation.charge(_comparing(evaluation, left))
+    evaluation.charge(_cost_of_comparing(evaluation, left))
     return left == right
 
 
@@ -201,50 +201,50 @@ def contains(evaluation: Evaluation, container: object, item: object) -> bool:
     match container:
         case str():
             if type(item) is not str:
-                raise Refused(f"a text contains texts, not {kind_of(item)}")
-            evaluation.charge(cost(container) + cost(item))
+                raise EvaluationError(f"a text contains texts, not {name_kind(item)}")
+            evaluation.charge(cost_of(container) + cost_of(item))
             return item in container
         case list():
-            evaluation.charge(len(container) * _comparing(evaluation, item))
+            evaluation.charge(len(container) * _cost_of_comparing(evaluation, item))
             return item in container
         case Mapping():
             return type(item) is str and item in container
         case _:
-            raise Refused(f"nothing is in {kind_of(container)}; 'in' is for lists, texts and mappings")
+            raise EvaluationError(f"nothing is in {name_kind(container)}; 'in' is for lists, texts and mappings")
 
 
-def _comparing(evaluation: Evaluation, value: object) -> int:
+def _cost_of_comparing(evaluation: Evaluation, value: object) -> int:
     """The most work that comparing something with the value can take."""
     if type(value) is list or isinstance(value, dict):
-        before = evaluation.left
-        plain(evaluation, value)
-        return int(before - evaluation.left)
-    return cost(value)
+        before = evaluation.work_left
+        to_json(evaluation, value)
+        return int(before - evaluation.work_left)
+    return cost_of(value)
 
 
-def _ordering(sign: str, operation: Callable[..., bool]) -> Operator:
+def _make_ordering(sign: str, operation: Callable[..., bool]) -> Operator:
     def operator(evaluation: Evaluation, left: object, right: object) -> bool:
         if not (is_number(left) and is_number(right)) and not (type(left) is str and type(right) is str):
-            raise Refused(f"{kind_of(left)} and {kind_of(right)} have no order ('{sign}')")
-        evaluation.charge(cost(left))
+            raise EvaluationError(f"{name_kind(left)} and {name_kind(right)} have no order ('{sign}')")
+        evaluation.charge(cost_of(left))
         return operation(left, right)
 
     return operator
 
 
-less = _ordering("<", lambda left, right: left < right)
-less_or_equal = _ordering("<=", lambda left, right: left <= right)
-greater = _ordering(">", lambda left, right: left > right)
-greater_or_equal = _ordering(">=", lambda left, right: left >= right)
+less = _make_ordering("<", lambda left, right: left < right)
+less_or_equal = _make_ordering("<=", lambda left, right: left <= right)
+greater = _make_ordering(">", lambda left, right: left > right)
+greater_or_equal = _make_ordering(">=", lambda left, right: left >= right)
 
 ARITHMETIC: Mapping[str, Operator] = {
     "+": add,
-    "-": _arithmetic("-", lambda left, right: left - right),
-    "*": _arithmetic("*", lambda left, right: left * right),
-    "/": _arithmetic("/", lambda left, right: left / right),
-    "//": _arithmetic("//", lambda left, right: left // right),
-    "%": _arithmetic("%", lambda left, right: left % right),
-    "**": _arithmetic("**", _power),
+    "-": _make_arithmetic("-", lambda left, right: left - right),
+    "*": _make_arithmetic("*", lambda left, right: left * right),
+    "/": _make_arithmetic("/", lambda left, right: left / right),
+    "//": _make_arithmetic("//", lambda left, right: left // right),
+    "%": _make_arithmetic("%", lambda left, right: left % right),
+    "**": _make_arithmetic("**", _raise_to_power),
 }
 COMPARISONS: Mapping[str, Operator] = {
     "eq": equal,
@@ -258,7 +258,7 @@ COMPARISONS: Mapping[str, Operator] = {
 }
 
 
-def compare(operators: Sequence[Operator]) -> Callable[..., object]:
+def chain_comparisons(operators: Sequence[Operator]) -> Callable[..., object]:
     """`a < b <= c`: every neighbour in turn, as far as they hold."""
 
     def operation(evaluation: Evaluation, *values: JSON) -> object:

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from durable.expressions.bounds import Evaluation, Refused, ensure_length
-from durable.expressions.expression import Expression, ExpressionError, error_at, find_end
-from durable.expressions.grammar import secret_name
-from durable.expressions.sandbox import DottedName
+from durable.expressions.bounds import Evaluation, EvaluationError, ensure_length
+from durable.expressions.compiler import DottedName
+from durable.expressions.expression import Expression, ExpressionError, find_end, make_error_at
+from durable.expressions.grammar import read_secret_name
 from durable.expressions.url import find_target, write_url
 from durable.history import SecretName, SecretPlaceholder
 from durable.values import JSON
@@ -25,7 +25,7 @@ EXPRESSION_LIMIT = 1_000
 """Expressions in one text."""
 
 
-class _Plan(Protocol):
+class _Renderer(Protocol):
     """A part of the tree, ready to be rendered; it adds the slots of what it renders."""
 
     def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON: ...
@@ -40,26 +40,26 @@ class Template:
     secrets: frozenset[str]
     secret_places: tuple[Pointer, ...]
     targets: tuple[Expression, ...]
-    _plan: _Plan
+    _root: _Renderer
 
     @classmethod
     def parse(cls, value: JSON, urls: Collection[Pointer] = ()) -> "Template":
         """Compile a tree; `urls` are the places of URLs in it. Raises the first of its `problems`."""
-        reading = _Reading(value, urls)
-        if reading.problems:
-            raise reading.problems[0][1]
+        parser = _TemplateParser(value, urls)
+        if parser.problems:
+            raise parser.problems[0][1]
         return cls(
-            tuple(reading.expressions),
-            frozenset(reading.secrets),
-            tuple(reading.secret_places),
-            tuple(reading.targets),
-            reading.plan,
+            tuple(parser.expressions),
+            frozenset(parser.secrets),
+            tuple(parser.secret_places),
+            tuple(parser.targets),
+            parser.root,
         )
 
     @staticmethod
     def problems(value: JSON) -> list[tuple[Pointer, ExpressionError]]:
         """Everything in the tree that cannot be compiled, with the path to its text."""
-        return _Reading(value).problems
+        return _TemplateParser(value).problems
 
     @property
     def names(self) -> frozenset[DottedName]:
@@ -72,10 +72,10 @@ class Template:
     def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[SecretPlaceholder, ...]]:
         """The tree with its values, and beside it the slots of its secrets; raises `ExpressionError`."""
         slots: list[SecretPlaceholder] = []
-        return self._plan.render(Evaluation(scope), slots), tuple(slots)
+        return self._root.render(Evaluation(scope), slots), tuple(slots)
 
 
-class _Reading:
+class _TemplateParser:
     """One pass over a tree: its plan, and what was found on the way."""
 
     def __init__(self, value: JSON, urls: Collection[Pointer] = ()) -> None:
@@ -85,12 +85,12 @@ class _Reading:
         self.secrets: set[str] = set()
         self.secret_places: list[Pointer] = []
         self.targets: list[Expression] = []
-        self.plan = self._read(value, ())
+        self.root = self._read(value, ())
 
-    def _read(self, value: JSON, pointer: Pointer) -> _Plan:
+    def _read(self, value: JSON, pointer: Pointer) -> _Renderer:
         match value:
             case str() if "{{" in value:
-                return self._text(value, pointer)
+                return self._read_text(value, pointer)
             case dict():
                 items = {key: self._read(item, (*pointer, key)) for key, item in value.items()}
                 is_constant = all(isinstance(plan, _Constant) for plan in items.values())
@@ -101,9 +101,9 @@ class _Reading:
             case _:
                 return _Constant(value)
 
-    def _text(self, text: str, pointer: Pointer) -> _Plan:
+    def _read_text(self, text: str, pointer: Pointer) -> _Renderer:
         try:
-            parts = [self._part(text, piece, pointer) for piece in split_text(text)]
+            parts = [self._read_part(text, piece, pointer) for piece in split_text(text)]
         except ExpressionError as error:
             self.problems.append((pointer, error))
             return _Constant(None)
@@ -121,14 +121,14 @@ class _Reading:
             case _:
                 return _Text(text, tuple(parts))
 
-    def _part(self, text: str, piece: str | tuple[int, int], pointer: Pointer) -> Part:
+    def _read_part(self, text: str, piece: str | tuple[int, int], pointer: Pointer) -> Part:
         if isinstance(piece, str):
             return piece
-        name = _secret(text, *piece)
+        name = _find_secret(text, *piece)
         if name:
             self.secrets.add(name)
             return SecretName(name)
-        expression = Expression.within(text, *piece)
+        expression = Expression.parse_within(text, *piece)
         self.expressions.append((pointer, expression))
         return expression
 
@@ -144,18 +144,18 @@ def split_text(text: str) -> Iterator[str | tuple[int, int]]:
         done = end + 2
         count += 1
         if count > EXPRESSION_LIMIT:
-            raise error_at(text, start, f"a text has at most {EXPRESSION_LIMIT:,} expressions", text)
+            raise make_error_at(text, start, f"a text has at most {EXPRESSION_LIMIT:,} expressions", text)
     if done < len(text):
         yield text[done:]
 
 
-def _secret(text: str, start: int, end: int) -> str | None:
+def _find_secret(text: str, start: int, end: int) -> str | None:
     if "secrets" not in text[start:end]:
         return None
     try:
-        return secret_name(text[start:end])
-    except Refused as refused:
-        raise error_at(text, start + (refused.offset or 0), refused.message, text[start:end].strip()) from None
+        return read_secret_name(text[start:end])
+    except EvaluationError as refused:
+        raise make_error_at(text, start + (refused.offset or 0), refused.message, text[start:end].strip()) from None
 
 
 # -- plans ------------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class _Url:
 
 @dataclass(frozen=True, slots=True)
 class _Mapping:
-    items: dict[str, _Plan] = field(default_factory=dict)
+    items: dict[str, _Renderer] = field(default_factory=dict)
 
     def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         return {key: plan.render(evaluation, slots) for key, plan in self.items.items()}
@@ -233,7 +233,7 @@ class _Mapping:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    items: list[_Plan]
+    items: list[_Renderer]
 
     def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
         return [plan.render(evaluation, slots) for plan in self.items]
@@ -242,5 +242,5 @@ class _List:
 def _ensure_length(length: int, source: str) -> None:
     try:
         ensure_length(length)
-    except Refused as refused:
-        raise error_at(source, 0, refused.message, source) from None
+    except EvaluationError as refused:
+        raise make_error_at(source, 0, refused.message, source) from None

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from durable.expressions.bounds import Evaluation, Refused, ensure_length
+from durable.expressions.bounds import Evaluation, EvaluationError, ensure_length
 from durable.expressions.expression import Expression
-from durable.expressions.texts import quoted, text_for_url
+from durable.expressions.text_filters import percent_encode, require_url_text
 from durable.history import SecretName
 
 Part = str | Expression | SecretName
@@ -31,7 +31,7 @@ _UNSEEN = "".join(map(chr, range(0x21)))
 
 
 @dataclass(slots=True)
-class Writing:
+class UrlWriter:
     """A URL as far as it is written. `spans` are the places of values behind the authority."""
 
     text: str = ""
@@ -48,20 +48,20 @@ class Writing:
 
 def write_url(parts: Sequence[Part], evaluation: Evaluation) -> list[str | SecretName]:
     """The URL with the values of its expressions and references to its secrets; raises `ExpressionError`."""
-    writing = Writing()
+    writer = UrlWriter()
     for index, part in enumerate(parts):
         match part:
             case str():
-                writing.add(part)
+                writer.add(part)
             case SecretName():
-                is_encoded = index > 0 and not _is_in_authority(writing.text)
-                writing.add(SecretName(part.secret, is_encoded=is_encoded))
+                is_encoded = index > 0 and not _is_in_authority(writer.text)
+                writer.add(SecretName(part.secret, is_encoded=is_encoded))
             case Expression():
-                _add_value(writing, part, evaluation, is_base=index == 0, rest=parts[index + 1 :])
-    _check_user(writing.text, parts)
-    for start, end, expression in writing.spans:
-        _check_segments(writing.text, start, end, expression)
-    return writing.parts
+                _add_value(writer, part, evaluation, is_base=index == 0, rest=parts[index + 1 :])
+    _check_user(writer.text, parts)
+    for start, end, expression in writer.spans:
+        _check_segments(writer.text, start, end, expression)
+    return writer.parts
 
 
 def find_target(parts: Sequence[Part]) -> Expression | None:
@@ -77,31 +77,31 @@ def find_target(parts: Sequence[Part]) -> Expression | None:
 
 
 def _add_value(
-    writing: Writing, expression: Expression, evaluation: Evaluation, *, is_base: bool, rest: Sequence[Part]
+    writer: UrlWriter, expression: Expression, evaluation: Evaluation, *, is_base: bool, rest: Sequence[Part]
 ) -> None:
-    is_in_authority = _is_in_authority(writing.text)
+    is_in_authority = _is_in_authority(writer.text)
     is_written = is_base or is_in_authority or expression.is_encoded
-    value = expression.finish(evaluation, text_for_url if is_written else _encode_value)
+    value = expression.finish(evaluation, require_url_text if is_written else _encode_value)
     if is_base:
         if not value and not rest:
-            raise expression.refusal("this is empty, but a URL is required")
+            raise expression.make_error("this is empty, but a URL is required")
     elif is_in_authority:
-        _check_authority(writing.text, value, expression, rest)
+        _check_authority(writer.text, value, expression, rest)
     else:
-        writing.spans.append((len(writing.text), len(writing.text) + len(value), expression))
-    writing.add(value)
-    _ensure_length(writing.text, expression)
+        writer.spans.append((len(writer.text), len(writer.text) + len(value), expression))
+    writer.add(value)
+    _ensure_length(writer.text, expression)
 
 
 def _encode_value(evaluation: Evaluation, value: object) -> str:
-    return quoted(evaluation, text_for_url(evaluation, value))
+    return percent_encode(evaluation, require_url_text(evaluation, value))
 
 
 def _ensure_length(text: str, expression: Expression) -> None:
     try:
         ensure_length(len(text))
-    except Refused as refused:
-        raise expression.refusal(refused.message) from None
+    except EvaluationError as refused:
+        raise expression.make_error(refused.message) from None
 
 
 # -- the authority ----------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def _check_user(text: str, parts: Sequence[Part]) -> None:
     found = _AUTHORITY.match(text)
     if found and "@" in found["authority"]:
         expression = next(part for part in parts if isinstance(part, Expression))
-        raise expression.refusal(_USER)
+        raise expression.make_error(_USER)
 
 
 def _check_authority(text: str, value: str, expression: Expression, rest: Sequence[Part]) -> None:
@@ -126,20 +126,20 @@ def _check_authority(text: str, value: str, expression: Expression, rest: Sequen
     before = found["authority"].rpartition("@")[2] if found else ""
     host, colon, _ = before.partition(":")
     if "@" in value:  # and what precedes it may be a password, which no message shows
-        raise expression.refusal(_USER)
+        raise expression.make_error(_USER)
     if colon:
         if not (value.isascii() and value.isdecimal()):
-            raise expression.refusal(f"{value[:60]!r} is not a port number")
+            raise expression.make_error(f"{value[:60]!r} is not a port number")
         return
     if not value:
-        raise expression.refusal("this is empty, so the URL would lead to another host")
+        raise expression.make_error("this is empty, so the URL would lead to another host")
     if not _HOST.fullmatch(value):
         cure = "write a '/' before it where a path begins" if value.startswith("/") else "give only the host"
-        raise expression.refusal(f"{value[:60]!r} cannot be part of the URL's host; {cure}")
+        raise expression.make_error(f"{value[:60]!r} cannot be part of the URL's host; {cure}")
     if host == "" or host.endswith(".") or _is_host_fixed(rest):
         return
     if not (value.isdecimal() if "." in host else "." not in value):
-        raise expression.refusal(f"{value[:60]!r} would change the URL's host {host!r}; write '/' between the two")
+        raise expression.make_error(f"{value[:60]!r} would change the URL's host {host!r}; write '/' between the two")
 
 
 def _is_host_fixed(rest: Sequence[Part]) -> bool:
@@ -166,9 +166,9 @@ def _check_segments(text: str, start: int, end: int, expression: Expression) -> 
     segments = text[max(text.rfind("/", first, start) + 1, first) : last if stop < 0 else stop].split("/")
     if any(map(is_dots, segments)):
         message = f"the URL would have {segments[0]!r} in its path" if len(segments) == 1 else "the URL would climb"
-        raise expression.refusal(f"{message}; '.' and '..' lead to another resource")
+        raise expression.make_error(f"{message}; '.' and '..' lead to another resource")
     if segments == [""] and not expression.is_encoded:
-        raise expression.refusal("this is empty, so the URL would name another resource")
+        raise expression.make_error("this is empty, so the URL would name another resource")
 
 
 def is_dots(segment: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pydantic import BaseModel
 
 from durable.expressions import Expression, ExpressionError, Template
-from durable.expressions.expression import shown
+from durable.expressions.expression import shorten
 from durable.language.catalogue import Catalogue
 from durable.language.connections import Connections
 from durable.language.cures import INPUT_KEYS, INPUT_SHAPES
@@ -96,10 +96,10 @@ def check_targets(given: JSON, pointer: Pointer, shape: Shape, findings: Finding
             if {name[0] for name in expression.names} <= {"run"}:
                 continue
             there = findings.document.position_in((*pointer, *where), expression.place.line, expression.place.column)
-            what = f"{quoted(shown(expression.source))} decides where a secret is sent"
+            what = f"{quoted(shorten(expression.source))} decides where a secret is sent"
             hint = "write the address out: https://api.example.com/{{ … }}"
             if connection:
-                what = f"{quoted(shown(expression.source))} decides what the connection's credentials are used for"
+                what = f"{quoted(shorten(expression.source))} decides what the connection's credentials are used for"
                 hint = "begin with the path: /orders/{{ … }}"
             findings.add((*pointer, *where), what, hint, place=there, severity="warning")
 

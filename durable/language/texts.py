@@ -181,7 +181,7 @@ class Texts:
         for name, fault, severity in _faults(expression, scope):
             if self._findings.is_full:
                 return
-            there = expression.place_of(name)
+            there = expression.position_of(name)
             place = self._findings.document.position_in(pointer, there.line, there.column)
             self._findings.add(pointer, fault.message, fault.hint, place=place, severity=severity)
 
@@ -204,7 +204,7 @@ def _faults(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, .
             yield name, *doubted
         elif fault := scope.doubt_name(name) or _doubt_length(name, expression.source):
             yield name, fault, "warning"
-    for name, value in expression.compared:
+    for name, value in expression.comparisons:
         if fault := scope.misread(name, value):
             yield name, fault, "error"
         elif fault := scope.doubt(name, value):

@@ -23,8 +23,8 @@ from durable.path import make_key
 from durable.redactor import Redactor
 from durable.runner.output import Output, list_problems, settle, take_turns
 from durable.runner.timeout import SuspendableTimeout
-from durable.secrets import SecretMissing, Secrets, fill
-from durable.values import NotJSON, PayloadMissing, Value, check
+from durable.secrets import SecretMissing, Secrets, fill_secrets
+from durable.values import NotJSON, PayloadMissing, Value, ensure_json
 
 log = logging.getLogger("waypost.run")
 
@@ -160,7 +160,7 @@ class Attempt:
         step = self._state.steps[self.path]
         try:
             input = await call_with_payloads(step.input.load, self._bench.payload)
-            filled, values = fill(input, step.secrets, self._bench.secrets)
+            filled, values = fill_secrets(input, step.secrets, self._bench.secrets)
             if name := self._node.spec.connection:
                 self.context.connection, credentials = self._bench.connect(name, self._node.spec.use)
                 values |= credentials
@@ -266,8 +266,8 @@ class Attempt:
 async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
     """The error without secrets. Its details are cut later: half a secret is not recognised any more."""
     try:
-        check(error.details)
-        details = await take_turns(redact.value_in_slices(error.details))
+        ensure_json(error.details)
+        details = await take_turns(redact.redact_in_slices(error.details))
     except NotJSON as problem:
         details = f"the details are no JSON: {problem}"
     return ActionError(

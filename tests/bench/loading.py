@@ -24,11 +24,12 @@ inputs:
   number: {{type: integer}}
 defaults: {{timeout: 10s, retry: {{max_attempts: 4}}}}
 steps:
-  - {{id: first, use: http.get, with: {{url: "https://example.com/{n}/{{{{ inputs.number }}}}"}}, keep: {{id: "{{{{ output.body.id }}}}"}}}}
-  - {{id: second, if: "steps.first.output.id > {n}", use: http.post, with: {{url: "https://example.com", json: {{n: "{{{{ inputs.number }}}}"}}}}}}
-  - {{id: third, use: log.write, with: {{message: "{{{{ steps.first.output.id }}}} of {n}"}}}}
+  - {{id: first, use: http.get, with: {{url: "https://example.com/{n}/{{{{ inputs.number }}}}"}}, keep: {{id: "{{{{
+  output.body.id }}}}"}}}} - {{id: second, if: "steps.first.output.id > {n}", use: http.post, with: {{url:
+  "https://example.com", json: {{n: "{{{{ inputs.number }}}}"}}}}}} - {{id: third, use: log.write, with: {{message:
+  "{{{{ steps.first.output.id }}}} of {n}"}}}}
 outputs: {{id: "{{{{ steps.first.output.id }}}}"}}
-"""  # noqa: E501  # a pipeline as people write it
+"""  # a pipeline as people write it
 
 
 def main(files: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from durable.history import SecretName, SecretPlaceholder
 from durable.redactor import MARK
-from durable.secrets import SecretMissing, Secrets, fill
+from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.values import JSON
 
 PLAIN_CANARY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
@@ -99,7 +99,7 @@ def test_slots_are_filled_in_a_copy() -> None:
         SecretPlaceholder(("headers", "Authorization"), ("Bearer ", SecretName("A"), ":", SecretName("B"))),
         SecretPlaceholder(("list", 1, "password"), (SecretName("B"),)),
     ]
-    assert fill(value, slots, secrets) == (
+    assert fill_secrets(value, slots, secrets) == (
         {"headers": {"x": "1", "Authorization": "Bearer aaaa:bbbb"}, "list": [{}, {"password": "bbbb"}]},
         frozenset({"aaaa", "bbbb"}),
     )
@@ -107,7 +107,9 @@ def test_slots_are_filled_in_a_copy() -> None:
 
 
 def test_a_slot_can_be_the_whole_input() -> None:
-    filled, used = fill(None, [SecretPlaceholder((), (SecretName("A"),))], Secrets({"WAYPOST_SECRET_A": "aaaa"}))
+    filled, used = fill_secrets(
+        None, [SecretPlaceholder((), (SecretName("A"),))], Secrets({"WAYPOST_SECRET_A": "aaaa"})
+    )
     assert filled == "aaaa"
     assert used == {"aaaa"}
 
@@ -117,16 +119,16 @@ def test_a_payload_that_imitates_a_reference_stays_data() -> None:
     slot = SecretPlaceholder(("key",), (SecretName("A"),))
     imitation = msgspec.to_builtins(slot)
     payload: dict[str, JSON] = {"text": "{{ secrets.A }}", "slot": imitation, "secret": "A", "key": None}
-    filled, used = fill(payload, [slot], secrets)
+    filled, used = fill_secrets(payload, [slot], secrets)
     assert filled == {**payload, "key": PLAIN_CANARY}
     assert used == {PLAIN_CANARY}
-    assert fill(payload, [], secrets) == (payload, frozenset())
+    assert fill_secrets(payload, [], secrets) == (payload, frozenset())
 
 
 @pytest.mark.parametrize("pointer", [("no", "where"), ("list", 3), ("list", "x"), ("text", "x"), (0,)])
 def test_a_slot_without_a_place_is_an_error(pointer: tuple[str | int, ...]) -> None:
     with pytest.raises(LookupError, match="in which a secret could stand"):
-        fill(
+        fill_secrets(
             {"list": [1], "text": "t"},
             [SecretPlaceholder(pointer, (SecretName("A"),))],
             Secrets({"WAYPOST_SECRET_A": "aaaa"}),
@@ -135,4 +137,4 @@ def test_a_slot_without_a_place_is_an_error(pointer: tuple[str | int, ...]) -> N
 
 def test_filling_a_missing_secret_raises_it() -> None:
     with pytest.raises(SecretMissing):
-        fill({}, [SecretPlaceholder(("a",), (SecretName("A"),))], Secrets({}))
+        fill_secrets({}, [SecretPlaceholder(("a",), (SecretName("A"),))], Secrets({}))

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 
 from durable import values
-from durable.expressions import bounds, checks, filters, grammar, sandbox, template, texts
+from durable.expressions import bounds, checks, compiler, filters, grammar, template, text_filters
 from durable.expressions.arguments import Function
 from durable.language.names import FIELDS, RESERVED, STEP_FIELDS
 from tests.docs import examples, words
@@ -30,10 +30,10 @@ def section() -> Iterator[str]:
     yield limits(
         {
             grammar: ["SOURCE_LIMIT"],
-            sandbox: ["DEPTH_LIMIT"],
+            compiler: ["DEPTH_LIMIT"],
             template: ["EXPRESSION_LIMIT"],
             bounds: ["TEXT_LIMIT", "ITEM_LIMIT", "NUMBER_LIMIT", "WORK_LIMIT"],
-            texts: ["URL_LIMIT"],
+            text_filters: ["URL_LIMIT"],
             values: ["NESTING_LIMIT"],
         }
     )

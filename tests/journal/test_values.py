@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable.values import JSON, NESTING_LIMIT, NotJSON, Value, check, decode, encode
+from durable.values import JSON, NESTING_LIMIT, NotJSON, Value, decode, encode, ensure_json
 
 _SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -46,7 +46,7 @@ def test_what_is_no_json_is_refused_with_its_place(value: JSON, message: str) ->
 
 
 def test_what_is_a_kind_of_json_is_json() -> None:
-    check([Colour.RED, True])
+    ensure_json([Colour.RED, True])
 
 
 @pytest.mark.parametrize("levels", [0, 1, 5, NESTING_LIMIT])
@@ -54,6 +54,6 @@ def test_nesting_is_bounded_at_every_limit(levels: int) -> None:
     value: JSON = None
     for _ in range(levels):
         value = [value]
-    check(value, levels)
+    ensure_json(value, levels)
     with pytest.raises(NotJSON, match="too deep a nesting"):
-        check({"deeper": value}, levels)
+        ensure_json({"deeper": value}, levels)

@@ -362,7 +362,7 @@ def test_the_names_that_an_expression_reads_are_known_before_it_runs(text: str, 
 
 def test_the_place_of_a_name_counts_in_the_text_that_was_compiled() -> None:
     ((_, expression),) = Template.parse("for\n  {{ inputs.a +\n inputs.b }}").expressions
-    first, second = (expression.place_of(("inputs", name)) for name in "ab")
+    first, second = (expression.position_of(("inputs", name)) for name in "ab")
     assert (first.line, first.column, second.line, second.column) == (2, 6, 3, 2)
 
 
@@ -380,7 +380,7 @@ def test_the_place_of_a_name_counts_in_the_text_that_was_compiled() -> None:
 def test_an_expression_knows_which_names_it_compares_with_constants(
     text: str, compared: list[tuple[tuple[str, ...], JSON]]
 ) -> None:
-    assert list(Expression.parse(text).compared) == compared
+    assert list(Expression.parse(text).comparisons) == compared
 
 
 # -- templates --------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ import pytest
 
 from durable.definition import Definition, ResolvedPipeline
 from durable.history import AnyEntry, RunStarted, StepScheduled, replay_entries
-from durable.links import link as link_to
-from durable.links import proof
+from durable.links import make_link as link_to
+from durable.links import make_proof
 from tests.service.running import Outside, Running, outside, running
 from tests.service.waiting import PIPELINES, PROOF, asks, link, say, started, until
 
@@ -124,8 +124,8 @@ async def test_neither_the_key_of_the_links_nor_a_proof_is_told_to_who_may_not_a
         for path in (f"runs/{run}", f"runs/{run}/history", f"runs/{run}/export", "waits"):
             whole, read = (await service.client.get(f"/api/{path}")).text, (await reader.get(f"/api/{path}")).text
             assert key not in whole + read, path
-            assert proof(key, run, "hook") not in read
-            assert proof(key, run, "ask") not in read
+            assert make_proof(key, run, "hook") not in read
+            assert make_proof(key, run, "ask") not in read
         told = (await reader.get(f"/api/runs/{run}")).json()
         assert told["steps"]["link"]["output"]["link"].endswith(f"/waits/{run}/hook/…")
         asking = await started(service, "callback")

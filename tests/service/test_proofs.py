@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from durable.history import RunStarted
-from durable.links import token
+from durable.links import make_token
 from tests.service.running import Outside, Running, outside, running
 from tests.service.test_api_waits import holder
 from tests.service.waiting import until
@@ -104,7 +104,7 @@ async def token_of(service: Running, run: str) -> str:
     [(_, beginning)] = await service.service.journal.history(run, limit=1)
     assert isinstance(beginning, RunStarted)
     assert beginning.links
-    return token(beginning.links.key, run)
+    return make_token(beginning.links.key, run)
 
 
 async def test_no_spelling_of_a_proof_is_read_by_who_may_not_answer(

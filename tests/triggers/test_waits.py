@@ -12,8 +12,8 @@ from sqlalchemy import create_engine
 
 from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, replay_entries
 from durable.journal import Scan
-from durable.links import blotted, link, proof
-from durable.values import JSON, Value, check
+from durable.links import hide_links, make_link, make_proof
+from durable.values import JSON, Value, ensure_json
 from triggers.encoder import DocumentEncoder
 from triggers.runs import describe_entry
 from triggers.waits import answer, page, proofs
@@ -57,7 +57,7 @@ def test_each_of_several_waits_is_a_question_with_its_own_link() -> None:
     state = _state()
     first, second = questions(state)
     assert (first.path, first.title, first.to, first.due) == ("each[1].ask.a", "Ship it?", ("ops",), 60_000)
-    assert first.link(RUN, state.started) == link(LINKS, RUN, "each[1].ask.a")
+    assert first.link(RUN, state.started) == make_link(LINKS, RUN, "each[1].ask.a")
     assert (second.kind, second.due, second.link(RUN, state.started)) == ("delay", 60_000, None)
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_number_stays_text_and_what_is_empty_is_absent() -> None:
 @given(st.dictionaries(st.sampled_from([f"fields.{name}" for name in SCHEMAS]), st.text() | st.lists(st.text())))
 def test_whatever_is_filled_in_is_json_and_can_be_shown_again(sent: dict[str, Any]) -> None:
     filled = filled_in(SCHEMAS, sent)
-    check(dict(filled))
+    ensure_json(dict(filled))
     question = Question("ask", "", "approval", title="<script>alert(1)</script>", fields=SCHEMAS)
     shown = page.asking(question, filled=filled, comment="</textarea><script>")
     assert "<script" not in shown
@@ -150,24 +150,24 @@ def test_defaults_stand_for_what_an_approval_leaves_out() -> None:
 @pytest.mark.parametrize("path", ["ask", "each[12].ask", "pick.one"])
 @pytest.mark.parametrize("form", ["{}", "go to {}, please", '<a href="{}">', "{}?x=1"])
 def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
-    plain = link(LINKS, RUN, path)
+    plain = make_link(LINKS, RUN, path)
     for written in (plain, quote(plain), quote(plain, safe="")):
         text = form.format(written)
         document: dict[str, Any] = {"a": [text, 1], "b": None}
-        told = blotted(document)
-        assert proof(LINKS.key, RUN, path) not in json.dumps(told)
+        told = hide_links(document)
+        assert make_proof(LINKS.key, RUN, path) not in json.dumps(told)
         [told_again, one] = told["a"]
         assert (one, len(str(told_again))) == (1, len(text) - 63)
         other = proofs.replaced(json.dumps(text).encode())
         assert len(other) == len(json.dumps(text).encode())
-        stand_in = link(Links(LINKS.url, proofs.STAND_IN), RUN, path)
-        assert proof(proofs.STAND_IN, RUN, path).encode() in other
+        stand_in = make_link(Links(LINKS.url, proofs.STAND_IN), RUN, path)
+        assert make_proof(proofs.STAND_IN, RUN, path).encode() in other
         assert written != plain or stand_in.encode() in other
 
 
 def test_what_is_no_link_stays_as_it_is() -> None:
     for text in ("", RUN, f"{RUN}/ask", f"{RUN}/ask/abc", "run_x/y/" + "0" * 32):
-        assert blotted({"a": text}) == {"a": text}
+        assert hide_links({"a": text}) == {"a": text}
 
 
 def test_a_text_full_of_beginnings_of_links_costs_little() -> None:
@@ -177,6 +177,6 @@ def test_a_text_full_of_beginnings_of_links_costs_little() -> None:
     for size in (2_000, 16_000):
         text = f"{RUN}%2F" * size
         began = time.process_time()
-        blotted({"a": text})
+        hide_links({"a": text})
         took.append(time.process_time() - began)
     assert took[1] < took[0] * 8 * 3

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from durable.journal import DeliveryOutcome, Journal
-from durable.links import blotted
+from durable.links import hide_links
 from triggers import runs
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
 from triggers.api.value_types import DeliveryId, Limit, Time
@@ -59,4 +59,4 @@ class DeliveryOperations:
         )
         after = found[-1].id if len(found) == wanted.limit else None
         told = [runs.describe_delivery(each) for each in found]
-        return JSONResponse({"deliveries": told if asked.may_answer else blotted(told), "after": after})
+        return JSONResponse({"deliveries": told if asked.may_answer else hide_links(told), "after": after})

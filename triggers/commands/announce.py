@@ -9,7 +9,7 @@ from uuid import uuid4
 from rich.text import Text
 
 from durable import __version__
-from durable.secrets import SecretMissing, fill
+from durable.secrets import SecretMissing, fill_secrets
 from triggers.commands.output import console
 from triggers.commands.problems import CheckedFile, print_problems
 from triggers.commands.sample import SampleDelivery, make_sample
@@ -66,7 +66,7 @@ def _make_headers(service: Service, hook: Hook, sample: SampleDelivery, body: st
     headers = {"content-type": "application/json", **sample.headers}
     if scheme is None:
         return headers
-    secret = str(fill(None, hook.secrets[0], service.secrets)[0])
+    secret = str(fill_secrets(None, hook.secrets[0], service.secrets)[0])
     signed = sign(
         scheme,
         secret,

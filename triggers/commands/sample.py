@@ -56,7 +56,7 @@ def make_sample(hook: Hook, id: str) -> SampleDelivery | None:
 def _assemble(hook: Hook, id: str, *, is_bare: bool) -> SampleDelivery:
     """With everything that expressions read; a bare one without what only the filter asks for."""
     path, _ = _sample_path(hook.path)
-    constants = dict(hook.when.compared) if hook.when else {}
+    constants = dict(hook.when.comparisons) if hook.when else {}
     read = dict(_list_names(hook, is_bare=is_bare)) | dict.fromkeys(constants)
     parts: dict[str, dict[str, str]] = {"headers": {}, "query": {}}
     body: JSON = {}

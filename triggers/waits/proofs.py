@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 from durable.history import Links, RunStarted
 from durable.journal import RunUnreadable, Scan
-from durable.links import LINK, blotted, proof, token
-from durable.redactor import LAYERS, Redactor, finish
+from durable.links import LINK, hide_links, make_proof, make_token
+from durable.redactor import LAYERS, Redactor, run_slices
 from durable.values import JSON
 
 ANCESTORS_LIMIT = 20
@@ -23,12 +23,12 @@ STAND_IN = "exported"
 def disarm(scan: Scan, run: str, document: dict[str, JSON]) -> dict[str, JSON]:
     """A document about a run in which no link is of use, however it is written."""
     redactor = Redactor(tokens(scan, run), layers=LAYERS)
-    return cast(dict[str, JSON], finish(redactor.value_in_slices(blotted(document)), scan.rest))
+    return cast(dict[str, JSON], run_slices(redactor.redact_in_slices(hide_links(document)), scan.rest))
 
 
 def tokens(scan: Scan, run: str) -> set[str]:
     """The tokens of the links that a run can know: its own, and those of the runs that set it going."""
-    return {token(links.key, each) for each, links in _ancestors(scan, run) if links}
+    return {make_token(links.key, each) for each, links in _ancestors(scan, run) if links}
 
 
 def _ancestors(scan: Scan, run: str | None) -> Iterator[tuple[str, Links | None]]:
@@ -60,4 +60,4 @@ def replaced(text: bytes) -> bytes:
 
 
 def _under_stand_in(link: re.Match[str]) -> str:
-    return link["head"] + proof(STAND_IN, link["run"], unquote(unquote(link["path"])))
+    return link["head"] + make_proof(STAND_IN, link["run"], unquote(unquote(link["path"])))

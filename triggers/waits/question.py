@@ -7,7 +7,7 @@ from typing import get_args
 from durable.definition import ActionNode
 from durable.expressions import Template
 from durable.history import Await, AwaitKind, RunStarted, State, StepState
-from durable.links import link
+from durable.links import make_link
 from durable.path import join_path
 from durable.values import JSON
 
@@ -47,7 +47,7 @@ class Question:
     def link(self, run: str, started: RunStarted | None) -> str | None:
         """Where it is answered, if somebody can be sent there."""
         links = started.links if started else None
-        return link(links, run, self.path) if links and self.is_answered_by_somebody else None
+        return make_link(links, run, self.path) if links and self.is_answered_by_somebody else None
 
 
 def questions(state: State) -> Iterator[Question]:

@@ -1,4 +1,5 @@
-"""Webhooks that pages of other origins may call from a browser (CORS, https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+"""Webhooks that pages of other origins may call from a browser (CORS,
+https://fetch.spec.whatwg.org/#http-cors-protocol)."""
 
 import re
 from collections.abc import Collection, Mapping

@@ -24,7 +24,7 @@ from durable.journal import Admitted, DedupeKey, Delivery, DeliveryOutcome, Even
 from durable.language.problem import quoted
 from durable.runner import Overloaded, Runner
 from durable.scope import to_document
-from durable.secrets import SecretMissing, Secrets, fill
+from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.values import JSON, Value
 from triggers.body import Bounds, Unreadable, receive_body
 from triggers.filtering import EventFiltered, check_when, make_start
@@ -295,7 +295,7 @@ class Webhooks:
         values = []
         for slots in filter(None, secrets):
             try:
-                values.append(str(fill(None, slots, self._secrets)[0]))
+                values.append(str(fill_secrets(None, slots, self._secrets)[0]))
             except SecretMissing as missing:
                 if self._complaints.take(hook.name, self._now()):
                     log.error("webhook %s: %s", hook.name, missing)

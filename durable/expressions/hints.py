@@ -152,7 +152,7 @@ def find_sign(text: str, offset: int) -> tuple[str, int] | None:
     return None
 
 
-def cure_of_argument(text: str, offset: int) -> str | None:
+def suggest_arguments(text: str, offset: int) -> str | None:
     """What to write for the `:` of Liquid's `| default: 5`."""
     found = re.search(r"\|\s*(\w+)\s*$", text[:offset]) if text.startswith(":", offset) else None
     return f"write the arguments of a filter in parentheses: {found[1]}(…)" if found else None

@@ -13,9 +13,9 @@ from typing import TypeAlias
 
 from jinja2 import nodes
 
-from durable.expressions import closures, foreign, operators
-from durable.expressions.arguments import Function, named
-from durable.expressions.bounds import Evaluation, Refused, bounded_number, plain
+from durable.expressions import closures, hints, operators
+from durable.expressions.arguments import Function, find_function
+from durable.expressions.bounds import Evaluation, EvaluationError, ensure_bounded, to_json
 from durable.expressions.checks import TESTS
 from durable.expressions.closures import Code
 from durable.expressions.filters import FILTERS, URL_FILTERS
@@ -34,23 +34,25 @@ _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """What an expression became. `names` are what it reads, with their offsets in the text; `compared` are names with
-    the constants that they are compared with; it `is_path` if it only looks something up and makes nothing, and
+class CompiledExpression:
+    """What an expression became. `names` are what it reads, with their offsets in the text; `comparisons` are names
+    with the constants that they are compared with; it `is_path` if it only looks something up and makes nothing, and
     `is_encoded` if its last filter makes what may stand in a URL."""
 
     code: Code
     names: Mapping[DottedName, int]
-    compared: Sequence[tuple[DottedName, JSON]]
+    comparisons: Sequence[tuple[DottedName, JSON]]
     is_path: bool
     is_encoded: bool
 
 
-def compile_expression(text: str) -> Compiled:
-    """Compile a bare expression; raises `Refused` with the offset of what is wrong."""
+def compile_expression(text: str) -> CompiledExpression:
+    """Compile a bare expression; raises `EvaluationError` with the offset of what is wrong."""
     node = parse(text)
     compiler = _Compiler()
-    return Compiled(compiler.code(node), compiler.names, compiler.compared, _is_path(node), _is_encoded(node))
+    return CompiledExpression(
+        compiler.code(node), compiler.names, compiler.comparisons, _is_path(node), _is_encoded(node)
+    )
 
 
 class _Compiler:
@@ -58,20 +60,20 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.names: dict[DottedName, int] = {}
-        self.compared: list[tuple[DottedName, JSON]] = []
+        self.comparisons: list[tuple[DottedName, JSON]] = []
         self._depth = 0
 
     def code(self, node: nodes.Expr) -> Code:
         """What gives the node's value; a missing name raises `Missing`."""
         if self._depth > DEPTH_LIMIT:
-            raise Refused("the expression is nested too deeply", node.lineno)
+            raise EvaluationError("the expression is nested too deeply", node.lineno)
         self._depth += 1
         try:
             return self._code(node)
         finally:
             self._depth -= 1
 
-    def finding(self, node: nodes.Expr) -> Code:
+    def compile_lookup(self, node: nodes.Expr) -> Code:
         """Like `code`, but where the node is a name, or the end of a list, and missing, it gives `ABSENT`."""
         if _is_subscript(node) or isinstance(node, nodes.Name):
             return self._path(node).find
@@ -81,20 +83,20 @@ class _Compiler:
 
     @singledispatchmethod
     def _code(self, node: nodes.Expr) -> Code:
-        raise Refused("this is not part of the language of expressions", node.lineno)
+        raise EvaluationError("this is not part of the language of expressions", node.lineno)
 
     @_code.register
     def _(self, node: nodes.Call) -> Code:
         called = node.node
         name = called.attr if isinstance(called, nodes.Getattr) else getattr(called, "name", None)
-        instead = f"write '|{name}'" if name in FILTERS else foreign.CALLS.get(str(name), _NO_CALLS)
-        raise Refused(f"nothing can be called; {instead}", node.lineno)
+        instead = f"write '|{name}'" if name in FILTERS else hints.CALLS.get(str(name), _NO_CALLS)
+        raise EvaluationError(f"nothing can be called; {instead}", node.lineno)
 
     # -- names and literals
 
     @_code.register
     def _(self, node: nodes.Name) -> Code:
-        return closures.constant(None) if node.name == "null" else self._path(node).read
+        return closures.build_constant(None) if node.name == "null" else self._path(node).read
 
     @_code.register
     def _(self, node: nodes.Getattr) -> Code:
@@ -105,29 +107,31 @@ class _Compiler:
         if not isinstance(node.arg, nodes.Slice):
             return self._path(node).read
         ends = (node.arg.start, node.arg.stop, node.arg.step)
-        return self._applied(node, operators.sliced, [node.node, *(end or nodes.Const(None) for end in ends)])
+        return self._compile_call(node, operators.slice_value, [node.node, *(end or nodes.Const(None) for end in ends)])
 
     @_code.register
     def _(self, node: nodes.Const) -> Code:
         value = node.value
         try:
-            plain(Evaluation({}), bounded_number(value) if operators.is_number(value) else value)
-        except Refused as refused:
+            to_json(Evaluation({}), ensure_bounded(value) if operators.is_number(value) else value)
+        except EvaluationError as refused:
             refused.locate(node.lineno)
             raise
-        return closures.constant(value)
+        return closures.build_constant(value)
 
     @_code.register
     def _(self, node: nodes.List) -> Code:
-        return closures.listed([self.code(item) for item in node.items])
+        return closures.build_list([self.code(item) for item in node.items])
 
     @_code.register
     def _(self, node: nodes.Tuple) -> Code:
-        return closures.listed([self.code(item) for item in node.items])
+        return closures.build_list([self.code(item) for item in node.items])
 
     @_code.register
     def _(self, node: nodes.Dict) -> Code:
-        return closures.mapped([(self.code(pair.key), self.code(pair.value)) for pair in node.items], node.lineno)
+        return closures.build_mapping(
+            [(self.code(pair.key), self.code(pair.value)) for pair in node.items], node.lineno
+        )
 
     def _path(self, node: nodes.Expr) -> closures.Path | closures.HeadersPath:
         keys: list[str | int | Code] = []
@@ -135,7 +139,7 @@ class _Compiler:
             keys.insert(0, self._key(node))
             node = node.node
         marked = [
-            closures.header_name(key) if callable(key) and leads_to_headers(keys[:index]) else key
+            closures.build_header_name(key) if callable(key) and leads_to_headers(keys[:index]) else key
             for index, key in enumerate(mark_header_names(keys))
         ]
         path = self._path_of(node, marked)
@@ -144,11 +148,11 @@ class _Compiler:
     def _path_of(self, root: nodes.Expr, keys: Sequence[str | int | Code]) -> closures.Path:
         if isinstance(root, nodes.Name):
             return self._name(root, keys)
-        return closures.Path(self.finding(root), [_key_code(key) for key in keys], "(…)", root.lineno)
+        return closures.Path(self.compile_lookup(root), [_compile_key(key) for key in keys], "(…)", root.lineno)
 
     def _name(self, root: nodes.Name, keys: Sequence[str | int | Code]) -> closures.Path:
         if root.name == "secrets":
-            raise Refused(
+            raise EvaluationError(
                 "no expression reads a secret; it stands alone in its braces, where an input is meant to be secret",
                 root.lineno,
             )
@@ -160,7 +164,7 @@ class _Compiler:
         self.names.setdefault(tuple(map(str, known)), root.lineno)
         if len(known) == len(keys) + 1:
             return closures.Name(known, root.lineno)
-        return closures.Path(closures.scope, [_key_code(key) for key in (root.name, *keys)], "", root.lineno)
+        return closures.Path(closures.read_scope, [_compile_key(key) for key in (root.name, *keys)], "", root.lineno)
 
     def _key(self, node: nodes.Getattr | nodes.Getitem) -> str | int | Code:
         """The key of a look-up as a constant, if it is one."""
@@ -181,53 +185,53 @@ class _Compiler:
 
     @_code.register
     def _(self, node: nodes.And) -> Code:
-        return closures.both(self.code(node.left), self.code(node.right))
+        return closures.build_and(self.code(node.left), self.code(node.right))
 
     @_code.register
     def _(self, node: nodes.Or) -> Code:
-        return closures.either(self.code(node.left), self.code(node.right))
+        return closures.build_or(self.code(node.left), self.code(node.right))
 
     @_code.register
     def _(self, node: nodes.Not) -> Code:
-        return closures.opposite(self.code(node.node))
+        return closures.build_not(self.code(node.node))
 
     @_code.register
     def _(self, node: nodes.CondExpr) -> Code:
         if node.expr2 is None:
-            raise Refused("this 'if' has no 'else'; write 'a if condition else b'", node.lineno)
-        return closures.choice(self.code(node.test), self.code(node.expr1), self.code(node.expr2))
+            raise EvaluationError("this 'if' has no 'else'; write 'a if condition else b'", node.lineno)
+        return closures.build_choice(self.code(node.test), self.code(node.expr1), self.code(node.expr2))
 
     @_code.register
     def _(self, node: nodes.Compare) -> Code:
-        self.compared += _comparisons(node)
+        self.comparisons += _find_comparisons(node)
         for name in _find_sought_headers(node):
             self.names.setdefault(name, node.lineno)
         signs = [operators.COMPARISONS[operand.op] for operand in node.ops]
-        function = signs[0] if len(signs) == 1 else operators.compare(signs)
-        return self._applied(node.expr, function, [node.expr, *(operand.expr for operand in node.ops)])
+        function = signs[0] if len(signs) == 1 else operators.chain_comparisons(signs)
+        return self._compile_call(node.expr, function, [node.expr, *(operand.expr for operand in node.ops)])
 
     @_code.register
     def _(self, node: nodes.Concat) -> Code:
-        return self._applied(node, operators.joined, node.nodes)
+        return self._compile_call(node, operators.concatenate, node.nodes)
 
     @_code.register
     def _(self, node: nodes.BinExpr) -> Code:
-        return self._applied(node, operators.ARITHMETIC[node.operator], [node.left, node.right])
+        return self._compile_call(node, operators.ARITHMETIC[node.operator], [node.left, node.right])
 
     @_code.register
     def _(self, node: nodes.Neg) -> Code:
-        return self._applied(node, operators.negative, [node.node])
+        return self._compile_call(node, operators.negate, [node.node])
 
     @_code.register
     def _(self, node: nodes.Pos) -> Code:
-        return self._applied(node, operators.positive, [node.node])
+        return self._compile_call(node, operators.positive, [node.node])
 
     # -- filters and tests
 
     @_code.register
     def _(self, node: nodes.Test) -> Code:
         if node.name in {"defined", "undefined"} and not (node.args or node.kwargs):
-            return closures.is_defined(self.finding(node.node), node.name == "defined")
+            return closures.build_is_defined(self.compile_lookup(node.node), node.name == "defined")
         return self._function(node, TESTS, "test")
 
     @_code.register
@@ -236,24 +240,24 @@ class _Compiler:
             return self._default(node)
         made = self._function(node, FILTERS, "filter")
         if node.name in _EMPTY_ENDS:
-            return closures.not_absent(made, f"the list is empty and has no {node.name}", node.lineno)
+            return closures.build_required(made, f"the list is empty and has no {node.name}", node.lineno)
         return made
 
     def _default(self, node: nodes.Filter) -> Code:
-        _check_arguments(node, "filter", node.name, FILTERS[node.name], node.args, _keywords(node))
+        _check_arguments(node, "filter", node.name, FILTERS[node.name], node.args, _get_keywords(node))
         given = dict(zip(("default", "boolean"), node.args, strict=False))
-        given |= _keywords(node)
-        boolean = self.code(given["boolean"]) if "boolean" in given else closures.constant(False)
-        return closures.or_default(self.finding(_operand(node)), self.code(given["default"]), boolean)
+        given |= _get_keywords(node)
+        boolean = self.code(given["boolean"]) if "boolean" in given else closures.build_constant(False)
+        return closures.build_default(self.compile_lookup(_get_operand(node)), self.code(given["default"]), boolean)
 
     def _function(self, node: nodes.Filter | nodes.Test, table: Mapping[str, Function], what: str) -> Code:
         """A filter or test, checked as far as it can be before there is data."""
-        function = _named(node, table, what, node.name)
-        _check_arguments(node, what, node.name, function, node.args, _keywords(node))
+        function = _find_function(node, table, what, node.name)
+        _check_arguments(node, what, node.name, function, node.args, _get_keywords(node))
         _check_on_items(node)
-        return self._applied(node, function, [_operand(node), *node.args], _keywords(node))
+        return self._compile_call(node, function, [_get_operand(node), *node.args], _get_keywords(node))
 
-    def _applied(
+    def _compile_call(
         self,
         node: nodes.Expr,
         function: Callable[..., object],
@@ -261,17 +265,17 @@ class _Compiler:
         keywords: Mapping[str, nodes.Expr] | None = None,
     ) -> Code:
         named_codes = {name: self.code(operand) for name, operand in (keywords or {}).items()}
-        return closures.apply(function, [self.code(operand) for operand in operands], named_codes, node.lineno)
+        return closures.build_call(function, [self.code(operand) for operand in operands], named_codes, node.lineno)
 
 
-def _operand(node: nodes.Filter | nodes.Test) -> nodes.Expr:
+def _get_operand(node: nodes.Filter | nodes.Test) -> nodes.Expr:
     """What a filter or test stands behind; in an expression that is never nothing."""
     if node.node is None:
-        raise Refused("a filter stands behind what it is applied to", node.lineno)
+        raise EvaluationError("a filter stands behind what it is applied to", node.lineno)
     return node.node
 
 
-def _keywords(node: nodes.Filter | nodes.Test) -> dict[str, nodes.Expr]:
+def _get_keywords(node: nodes.Filter | nodes.Test) -> dict[str, nodes.Expr]:
     return {str(keyword.key): keyword.value for keyword in node.kwargs}
 
 
@@ -295,7 +299,7 @@ def _is_encoded(node: nodes.Expr | None) -> bool:
     return isinstance(node, nodes.Filter) and node.name in URL_FILTERS
 
 
-def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
+def _find_comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
     """The names that are compared with constants, and the constants."""
     left = node.expr
     for operand in node.ops:
@@ -303,7 +307,7 @@ def _comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
             others: Sequence[nodes.Expr] = [other]
             if operand.op in {"in", "notin"}:  # of a text, 'in' asks for a part; a list has all that is compared
                 others = other.items if one is left and isinstance(other, nodes.List | nodes.Tuple) else []
-            name = _constant_name(one) if others else None
+            name = _read_constant_name(one) if others else None
             for each in others:
                 if name and isinstance(each, nodes.Const):
                     yield name, each.value
@@ -314,13 +318,13 @@ def _find_sought_headers(node: nodes.Compare) -> Iterator[DottedName]:
     """The names of headers for which `'name' in headers` asks."""
     left = node.expr
     for operand in node.ops:
-        holder = _constant_name(operand.expr) if operand.op in {"in", "notin"} else None
+        holder = _read_constant_name(operand.expr) if operand.op in {"in", "notin"} else None
         if holder and leads_to_headers(list(holder)) and isinstance(left, nodes.Const) and isinstance(left.value, str):
             yield (*holder, left.value)
         left = operand.expr
 
 
-def _constant_name(node: nodes.Expr) -> DottedName | None:
+def _read_constant_name(node: nodes.Expr) -> DottedName | None:
     """The name that a node is, if all of it is constant."""
     keys: list[str] = []
     while isinstance(node, nodes.Getattr | nodes.Getitem):
@@ -332,14 +336,14 @@ def _constant_name(node: nodes.Expr) -> DottedName | None:
     return (node.name, *keys) if isinstance(node, nodes.Name) else None
 
 
-def _key_code(key: str | int | Code) -> Code:
-    return closures.constant(key) if isinstance(key, str | int) else key
+def _compile_key(key: str | int | Code) -> Code:
+    return closures.build_constant(key) if isinstance(key, str | int) else key
 
 
-def _named(node: nodes.Expr, table: Mapping[str, Function], what: str, name: object) -> Function:
+def _find_function(node: nodes.Expr, table: Mapping[str, Function], what: str, name: object) -> Function:
     try:
-        return named(table, what, name)
-    except Refused as refused:
+        return find_function(table, what, name)
+    except EvaluationError as refused:
         refused.locate(node.lineno)
         raise
 
@@ -353,14 +357,14 @@ def _check_arguments(
     keywords: Mapping[str, nodes.Expr],
 ) -> None:
     if node.dyn_args or node.dyn_kwargs:
-        raise Refused("'*' and '**' cannot stand in parentheses", node.lineno)
-    signature = _signature(function)
+        raise EvaluationError("'*' and '**' cannot stand in parentheses", node.lineno)
+    signature = _get_signature(function)
     try:
         signature.bind(None, None, *arguments, **keywords)
     except TypeError as error:
         known = [str(parameter.name) for parameter in list(signature.parameters.values())[2:]]
         takes = f"takes {', '.join(known)}" if known else "takes nothing in parentheses"
-        raise Refused(f"the {what} '{name}' {takes}: {error}", node.lineno) from None
+        raise EvaluationError(f"the {what} '{name}' {takes}: {error}", node.lineno) from None
 
 
 def _check_on_items(node: nodes.Filter | nodes.Test) -> None:
@@ -375,9 +379,9 @@ def _check_on_items(node: nodes.Filter | nodes.Test) -> None:
         case _:
             return
     if what == "filter" or name not in {"defined", "undefined"}:
-        _check_arguments(node, what, name, _named(node, table, what, name), arguments, {})
+        _check_arguments(node, what, name, _find_function(node, table, what, name), arguments, {})
 
 
 @cache
-def _signature(function: Function) -> inspect.Signature:
+def _get_signature(function: Function) -> inspect.Signature:
     return inspect.signature(function)

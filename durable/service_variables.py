@@ -14,7 +14,7 @@ _NAME = re.compile(
 )
 
 
-def is_link(name: str, value: str) -> bool:
+def is_service_variable(name: str, value: str) -> bool:
     """Whether a variable looks like one that describes a Service. The value of a `*_PORT` must be an address with a
     protocol."""
     found = _NAME.fullmatch(name)
@@ -23,7 +23,7 @@ def is_link(name: str, value: str) -> bool:
     return name != f"{found['service']}_PORT" or _ADDRESS.fullmatch(value) is not None
 
 
-def is_of_service(name: str, environment: Mapping[str, str]) -> bool:
+def describes_known_service(name: str, environment: Mapping[str, str]) -> bool:
     """Whether the same Service as this variable has an address: whether more than the variable's own name tells."""
     found = _NAME.fullmatch(name)
     return found is not None and _ADDRESS.fullmatch(environment.get(f"{found['service']}_PORT", "")) is not None
