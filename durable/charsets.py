@@ -100,7 +100,7 @@ def decode_text(data: bytes, label: str = UTF_8) -> str:
     `UnknownCharset`."""
     charset = find_marked(data) or find_charset(label)
     if not charset.has_ascii:
-        charset = _in_order(charset, label, data)
+        charset = _choose_byte_order(charset, label, data)
     return charset.decode(data).removeprefix("\ufeff")
 
 
@@ -113,7 +113,7 @@ def encode_text(text: str, label: str) -> bytes:
         raise Unencodable(charset.name, text[error.start]) from None
 
 
-def json_in_utf_8(data: bytes, label: str = UTF_8) -> bytes:
+def convert_json_to_utf_8(data: bytes, label: str = UTF_8) -> bytes:
     """JSON in UTF-8, without a byte order mark; raises `Undecodable`.
 
     JSON is UTF-8 by its own standard (RFC 8259), whatever the label: one that is not known is passed over, and so is
@@ -135,7 +135,7 @@ def json_in_utf_8(data: bytes, label: str = UTF_8) -> bytes:
 def find_marked(data: bytes) -> Charset | None:
     """The charset that a byte order mark names; None without one, and of two bytes that may be anything else too."""
     if data[:1] and data[0] in _MARK_BYTES and len(data) > 2:
-        return next((_of_codec(name) for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
+        return next((_make_charset(name) for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
     return None
 
 
@@ -177,46 +177,46 @@ def find_inner_charset(data: bytes, media: MediaType) -> str | None:
 
 
 @cache
-def _of_codec(name: str) -> Charset:
+def _make_charset(name: str) -> Charset:
     info = codecs.lookup(name)
     has_ascii = info.decode(_ASCII, "replace")[0] == _ASCII.decode()
     return Charset(name, lambda data: info.decode(data)[0], lambda text: info.encode(text)[0], has_ascii)
 
 
-def _in_order(charset: Charset, label: str, data: bytes) -> Charset:
+def _choose_byte_order(charset: Charset, label: str, data: bytes) -> Charset:
     """The charset in the byte order that its zeros tell, where the label does not."""
     if label.strip().lower().endswith(("le", "be")) or find_marked(data):
         return charset
     guessed = guess_wide(data)
-    return _of_codec(guessed) if guessed and guessed[:6] == charset.name[:6] else charset
+    return _make_charset(guessed) if guessed and guessed[:6] == charset.name[:6] else charset
 
 
 @cache  # of the standard's 40 names, and no other
-def _charset_of(encoding: str) -> Charset | None:
+def _get_charset(encoding: str) -> Charset | None:
     """The charset of a name in WHATWG's standard; None of the one that stands for charsets no browser decodes."""
     if encoding == "replacement":
         return None
     info = webencodings.lookup(encoding).codec_info
     match info.name.replace("_", "-").lower():
         case "gbk":
-            return _of_codec("gb18030")._replace(name=encoding)  # as the standard has it: a superset
+            return _make_charset("gb18030")._replace(name=encoding)  # as the standard has it: a superset
         case "utf-8" | "utf-16-le" | "utf-16-be" as name:
-            return _of_codec(name)
+            return _make_charset(name)
         case name if name.startswith(("cp125", "cp874")):
-            return Charset(encoding, _with_controls(name), lambda text: info.encode(text)[0])
+            return Charset(encoding, _make_decoder(name), lambda text: info.encode(text)[0])
     return Charset(encoding, lambda data: info.decode(data)[0], lambda text: info.encode(text)[0])
 
 
 def _find_label(label: str) -> Charset | None:
     encoding = webencodings.LABELS.get(label)
-    charset = _charset_of(encoding) if encoding else None
-    if charset is None and (module := _python_labels().get(re.sub(r"[\s_]+", "-", label))):
-        return _of_codec(module) if module not in ("latin-1", "ascii") else _charset_of("windows-1252")
+    charset = _get_charset(encoding) if encoding else None
+    if charset is None and (module := _list_python_labels().get(re.sub(r"[\s_]+", "-", label))):
+        return _make_charset(module) if module not in ("latin-1", "ascii") else _get_charset("windows-1252")
     return charset
 
 
 @cache
-def _python_labels() -> dict[str, str]:
+def _list_python_labels() -> dict[str, str]:
     """The codecs of Python by their labels, with hyphens for underscores."""
     modules = {module for module in aliases.values() if _OF_PYTHON.fullmatch(module)}
     named = {alias: module for alias, module in aliases.items() if module in modules}
@@ -226,14 +226,14 @@ def _python_labels() -> dict[str, str]:
     return {"utf-8-sig": UTF_8, **{alias: ordered.get(module, module) for alias, module in hyphened.items()}}
 
 
-def _with_controls(codec: str) -> Decode:
+def _make_decoder(codec: str) -> Decode:
     """Decoding by one of Windows's charsets, where a byte of 0x80 to 0x9F that stands for no character is a control
     character, as in the standard; Python's codecs refuse it."""
-    table = "".join(_character(byte, codec) for byte in range(256))
+    table = "".join(_decode_byte(byte, codec) for byte in range(256))
     return lambda data: codecs.charmap_decode(data, "strict", table)[0]
 
 
-def _character(byte: int, codec: str) -> str:
+def _decode_byte(byte: int, codec: str) -> str:
     try:
         return bytes([byte]).decode(codec)
     except UnicodeDecodeError:

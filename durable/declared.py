@@ -21,29 +21,29 @@ _DEPTH_LIMIT = 12
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _TextPlan:
     """What is to become text: this value, if it is a number or true or false, and the values in it, by key (`others`
     are those of all other keys) or as `items`."""
 
     numbers: bool = False
     booleans: bool = False
-    keys: Mapping[str, "_Plan"] = field(default_factory=dict)
-    others: "_Plan | None" = None
-    items: "_Plan | None" = None
+    keys: Mapping[str, "_TextPlan"] = field(default_factory=dict)
+    others: "_TextPlan | None" = None
+    items: "_TextPlan | None" = None
 
 
 def write_texts(model: type[BaseModel], value: JSON) -> JSON:
     """The value with texts where the model takes nothing else; what needs no change is not copied."""
-    plan = _plan_of(model)
+    plan = _get_plan(model)
     return value if plan is None else _write(plan, value)
 
 
-def _write(plan: _Plan, value: JSON) -> JSON:
+def _write(plan: _TextPlan, value: JSON) -> JSON:
     match value:
         case bool():
-            return _text(value) if plan.booleans else value
+            return _to_text(value) if plan.booleans else value
         case int() | float():
-            return _text(value) if plan.numbers else value
+            return _to_text(value) if plan.numbers else value
         case dict() if plan.keys or plan.others:
             changed = {}
             for key, item in value.items():
@@ -57,55 +57,55 @@ def _write(plan: _Plan, value: JSON) -> JSON:
     return value
 
 
-def _text(value: float) -> str:
+def _to_text(value: float) -> str:
     return msgspec.json.encode(value).decode()
 
 
 @lru_cache(maxsize=512)
-def _plan_of(model: type[BaseModel]) -> _Plan | None:
+def _get_plan(model: type[BaseModel]) -> _TextPlan | None:
     schema = model.model_json_schema()
-    return _plan(schema, schema.get("$defs", {}), 0)
+    return _make_plan(schema, schema.get("$defs", {}), 0)
 
 
-def _plan(schema: _Schema, definitions: _Schema, depth: int) -> _Plan | None:
+def _make_plan(schema: _Schema, definitions: _Schema, depth: int) -> _TextPlan | None:
     if depth > _DEPTH_LIMIT:
         return None
-    choices = list(_choices(schema, definitions, depth))
-    kinds = {kind for choice in choices for kind in _kinds(choice)}
-    keys: dict[str, _Plan] = {}
+    choices = list(_list_choices(schema, definitions, depth))
+    kinds = {kind for choice in choices for kind in _list_kinds(choice)}
+    keys: dict[str, _TextPlan] = {}
     others = items = None
     for choice in choices:
         for key, inner in choice.get("properties", {}).items():
-            if plan := _plan(inner, definitions, depth + 1):
+            if plan := _make_plan(inner, definitions, depth + 1):
                 keys[key] = plan
         if isinstance(inner := choice.get("additionalProperties"), dict):
-            others = others or _plan(inner, definitions, depth + 1)
+            others = others or _make_plan(inner, definitions, depth + 1)
         if isinstance(inner := choice.get("items"), dict):
-            items = items or _plan(inner, definitions, depth + 1)
+            items = items or _make_plan(inner, definitions, depth + 1)
     takes_text = "string" in kinds
     numbers, booleans = takes_text and not kinds & {"number", "integer"}, takes_text and "boolean" not in kinds
-    plan = _Plan(numbers, booleans, keys, others, items)
-    return None if plan == _Plan() else plan
+    plan = _TextPlan(numbers, booleans, keys, others, items)
+    return None if plan == _TextPlan() else plan
 
 
-def _choices(schema: _Schema, definitions: _Schema, depth: int) -> Iterator[_Schema]:
+def _list_choices(schema: _Schema, definitions: _Schema, depth: int) -> Iterator[_Schema]:
     """What a value may be: the schemas that stand beside each other in one."""
     if depth > _DEPTH_LIMIT:
         return
     if "$ref" in schema:
-        yield from _choices(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
+        yield from _list_choices(definitions.get(schema["$ref"].rpartition("/")[2], {}), definitions, depth + 1)
         return
     inner = [each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, ())]
     if not inner:
         yield schema
     for each in inner:
-        yield from _choices(each, definitions, depth + 1)
+        yield from _list_choices(each, definitions, depth + 1)
 
 
 _ANY = frozenset({"string", "number", "integer", "boolean", "null", "array", "object"})
 
 
-def _kinds(schema: _Schema) -> frozenset[str]:
+def _list_kinds(schema: _Schema) -> frozenset[str]:
     """The kinds of JSON that a schema takes, if it says so."""
     kinds = schema.get("type")
     if kinds is None and ("enum" in schema or "const" in schema):

@@ -19,25 +19,25 @@ _NOT_JSON = (
 _EXCERPT = 20
 
 
-def explain(data: bytes, reason: str, *, quotes: bool = True) -> str:
+def explain_json_error(data: bytes, reason: str, *, quotes: bool = True) -> str:
     """Say what is wrong with bytes that msgspec refused for this reason, at which byte, and what to change. It `quotes`
     a few of the bytes, unless they may be a part of a secret, which no redactor would recognise."""
     if not data.strip():
         return "it is empty"
     if reason.startswith("Invalid UTF-8"):
-        return _not_utf_8(data)
+        return _explain_not_utf_8(data)
     if "surrogate" in reason or reason.startswith("Input data was truncated"):
-        return _lone_surrogate(data) or _unended(data, reason)
+        return _explain_lone_surrogate(data) or _explain_unended(data, reason)
     if "out of range" in reason:
         where = reason.partition(" - at ")[2].strip("`")
         at = f" at {where}" if where else ""
         limit = "has more than 4300 digits" if reason.startswith("Integer") else "is larger than 1.8e308"
         return f"a number{at} {limit}; send it as a text"
     found = _BYTE.search(reason)
-    return _malformed(data, reason, int(found[1]), quotes) if found else reason
+    return _explain_malformed(data, reason, int(found[1]), quotes) if found else reason
 
 
-def _not_utf_8(data: bytes) -> str:
+def _explain_not_utf_8(data: bytes) -> str:
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -46,7 +46,7 @@ def _not_utf_8(data: bytes) -> str:
     return "it is not UTF-8"
 
 
-def _lone_surrogate(data: bytes) -> str | None:
+def _explain_lone_surrogate(data: bytes) -> str | None:
     found = _LONE_SURROGATE.search(data)
     if found is None:
         return None
@@ -58,21 +58,21 @@ def _lone_surrogate(data: bytes) -> str | None:
     )
 
 
-def _unended(data: bytes, reason: str) -> str:
+def _explain_unended(data: bytes, reason: str) -> str:
     if "surrogate" in reason:
         return reason
     size = f"{len(data)} byte{'' if len(data) == 1 else 's'}"
     return f"it ends after {size}, before it is complete: a quote, bracket or brace is not closed"
 
 
-def _malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
+def _explain_malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
     what = _BYTE.sub("", reason).removeprefix("JSON is malformed: ")
     if is_followed := what == "trailing characters":
         at -= 1  # msgspec names the byte behind the first of them
-    where = f"byte {at}" + _line(data, at)
+    where = f"byte {at}" + _describe_line(data, at)
     if is_followed:
         cure = "send one value; several, one in each line, are application/x-ndjson"
-        follower = f": {_shown(data, at)}" if quotes else ""
+        follower = f": {_quote_bytes(data, at)}" if quotes else ""
         return f"something follows its end at {where}{follower}; {cure}"
     byte = data[at : at + 1]
     if byte and byte < b" " and what == "invalid character":
@@ -81,15 +81,15 @@ def _malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
     start = max(0, at - 1) if byte and data[at - 1 : at] in (b"+", b"-") and at else at
     for pattern, cure in _NOT_JSON:
         if found := pattern.match(data, start):
-            return f"{_shown(data, found.start()) if quotes else what} at {where}: {cure}"
-    return f"{what} at {where}" + (f": {_shown(data, max(0, at - 1))}" if quotes else "")
+            return f"{_quote_bytes(data, found.start()) if quotes else what} at {where}: {cure}"
+    return f"{what} at {where}" + (f": {_quote_bytes(data, max(0, at - 1))}" if quotes else "")
 
 
-def _line(data: bytes, at: int) -> str:
+def _describe_line(data: bytes, at: int) -> str:
     lines, begins = data.count(b"\n", 0, at), data.rfind(b"\n", 0, at)
     return f", line {lines + 1}, column {at - begins}" if lines else ""
 
 
-def _shown(data: bytes, at: int) -> str:
+def _quote_bytes(data: bytes, at: int) -> str:
     text = data[at : at + _EXCERPT].decode("utf-8", "replace")
     return f"'{''.join(letter if letter.isprintable() else '·' for letter in text)}'"

@@ -13,7 +13,7 @@ LARGE = 2_000
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-class Schema:
+class CompiledSchema:
     """A compiled schema; raises `jsonschema_rs.ValidationError` or `ReferencingError` for what is none."""
 
     def __init__(self, schema: dict[str, Any] | bool) -> None:
@@ -21,17 +21,17 @@ class Schema:
             jsonschema_rs.meta.validate({**schema, "$schema": DIALECT})
         self._validator = jsonschema_rs.Draft202012Validator(schema, retriever=_retrieve_nothing)
 
-    def misfits(self, value: JSON) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def find_problems(self, value: JSON) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """Where the value does not fit, as the path to it, and why; of a large value only the first misfit.
 
         The library finds all misfits before it tells the first: 100,000 of them take a second, and one takes none.
         """
         if self._validator.is_valid(value):
             return
-        for error in [self._first(value)] if _is_large(value) else self._validator.iter_errors(value):
+        for error in [self._find_first(value)] if _is_large(value) else self._validator.iter_errors(value):
             yield tuple(error.instance_path), error.message
 
-    def _first(self, value: JSON) -> jsonschema_rs.ValidationError:
+    def _find_first(self, value: JSON) -> jsonschema_rs.ValidationError:
         try:
             self._validator.validate(value)
         except jsonschema_rs.ValidationError as error:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 
 import msgspec
 
-from durable.json_errors import explain
+from durable.json_errors import explain_json_error
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -113,7 +113,7 @@ def decode(data: bytes | str | msgspec.Raw, *, quotes: bool = True) -> JSON:
         raise NotJSON("JSON is nested too deeply") from None
     except (msgspec.MsgspecError, UnicodeError) as error:
         sent = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
-        raise NotJSON(explain(sent, str(error), quotes=quotes)) from None
+        raise NotJSON(explain_json_error(sent, str(error), quotes=quotes)) from None
     return result
 
 

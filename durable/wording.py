@@ -50,11 +50,11 @@ def explain_error(error: ErrorDetails) -> str:
         case _ if kind in EXPECTED:
             return f"must be {EXPECTED[kind]}"
         case _ if kind in BOUNDS:
-            return f"must {BOUNDS[kind].format_map(_Shown(context))}"
+            return f"must {BOUNDS[kind].format_map(_BoundFigures(context))}"
     return error["msg"].removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
 
 
-class _Shown(dict[str, object]):
+class _BoundFigures(dict[str, object]):
     """The figures of a bound; pydantic leaves out those that it has no context for."""
 
     def __missing__(self, name: str) -> str:

@@ -19,15 +19,15 @@ from durable.charsets import (
     Charset,
     Undecodable,
     UnknownCharset,
+    convert_json_to_utf_8,
     decode_text,
     find_charset,
     find_inner_charset,
     find_marked,
     guess_wide,
-    json_in_utf_8,
 )
-from durable.language.problem import quoted
 from durable.media_type import FORM, MediaType, parse_media_type
+from durable.problem import quote
 from durable.values import (
     JSON,
     NESTING_LIMIT,
@@ -209,7 +209,7 @@ def _sniff(body: bytes) -> MediaType:
 def _json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Value]:
     """The value, and its bytes in UTF-8."""
     try:
-        body = json_in_utf_8(body, media.charset or default)
+        body = convert_json_to_utf_8(body, media.charset or default)
         if not body:
             return None, NULL
         if has_too_many_values(body):
@@ -292,7 +292,7 @@ def _taken_for(what: str, media: MediaType) -> str:
     if media.kind == _ALWAYS_JSON:
         return "the body must be JSON"
     why = (
-        f"its Content-Type is {quoted(media.kind)}"
+        f"its Content-Type is {quote(media.kind)}"
         if media.is_declared
         else f"it has no Content-Type and looks like {what}"
     )

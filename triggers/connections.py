@@ -15,18 +15,18 @@ from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationE
 from durable.action import ActionError, ConnectionMissing
 from durable.expressions import ExpressionError, Template
 from durable.history import SecretPlaceholder
-from durable.language.connections import FILE, missing, mistaken
-from durable.language.document import Document, Pointer
-from durable.language.findings import Findings
-from durable.language.fit import Unfit, leaves, shape_of, unfit
-from durable.language.names import Scope
-from durable.language.problem import Problem, quoted, suggestion
-from durable.language.syntax import line_of
+from durable.language.connections import FILE, explain_mismatch, explain_missing
+from durable.language.report import Report
+from durable.language.scope import Scope
 from durable.language.texts import Texts, is_template
 from durable.language.tree import Mapped
+from durable.language.validation import DataProblem, find_data_problems, get_shape, walk_leaves
+from durable.problem import Problem, quote, suggest
 from durable.secrets import Secrets, fill_secrets
 from durable.spec_model import Identifier
 from durable.values import JSON
+from durable.yaml.document import Pointer, YamlDocument
+from durable.yaml.syntax import get_line
 
 Models = Mapping[str, type[BaseModel] | None]
 """What a connection of each connector says; None if it takes none."""
@@ -90,7 +90,7 @@ class Connections:
 
     def line(self, number: int) -> str:
         """A line of the file's text, counted from 1; empty if there is none."""
-        return line_of((self._data or b"").decode(errors="replace").splitlines(), number)
+        return get_line((self._data or b"").decode(errors="replace").splitlines(), number)
 
     def connector(self, name: str) -> str | None:
         """The connector that a connection is of; None if there is no such connection."""
@@ -117,7 +117,11 @@ class Connections:
         model = self._models.get(connector)
         if found is None or found.connector != connector or model is None:
             is_broken = self.is_broken(name)
-            fault = mistaken(name, found.connector, connector) if found else missing(name, is_broken=is_broken)
+            fault = (
+                explain_mismatch(name, found.connector, connector)
+                if found
+                else explain_missing(name, is_broken=is_broken)
+            )
             raise ConnectionMissing(f"{fault.message}; {fault.hint}")
         given, values = fill_secrets(found.given, found.slots, self._secrets)
         try:
@@ -141,7 +145,7 @@ class Connections:
         return {name: each.connector for name, each in self._known.items()}, self._broken
 
     def _take(self, data: bytes) -> None:
-        read = _ConnectionsReader(Document.read(data, str(self.path)), self._models, self._secrets)
+        read = _ConnectionsReader(YamlDocument.read(data, str(self.path)), self._models, self._secrets)
         known = read.connections()
         kept = {name: each for name, each in self._known.items() if read.is_refused or name in read.broken}
         for each in known.values():
@@ -154,8 +158,8 @@ class Connections:
 class _ConnectionsReader:
     """One pass over the file. `is_refused`: nobody can tell what it says; `broken`: the names of what is wrong."""
 
-    def __init__(self, document: Document, models: Models, secrets: Secrets) -> None:
-        self.findings = Findings(document)
+    def __init__(self, document: YamlDocument, models: Models, secrets: Secrets) -> None:
+        self.findings = Report(document)
         self.is_refused = not document.is_whole or bool(document.problems)
         self.broken: set[str] = set()
         self._data = document.data
@@ -169,7 +173,7 @@ class _ConnectionsReader:
         if not isinstance(self._data, dict):
             self._refuse_whole()
             return {}
-        for each in unfit(ConnectionsFileSpec, self._data):
+        for each in find_data_problems(ConnectionsFileSpec, self._data):
             self._add(each, ())
             self.broken.add(str(each.pointer[0]))
         found = {name: self._connection(name, entry) for name, entry in self._data.items() if isinstance(entry, dict)}
@@ -189,14 +193,14 @@ class _ConnectionsReader:
             return None
         errors = self._errors()
         if (model := self._model(use, (name, "use"))) is not None:
-            for each in unfit(model, given, is_open=is_template):
+            for each in find_data_problems(model, given, is_open=is_template):
                 self._add(each, (name,))
-            for pointer, value in leaves(given):
-                self._check(value, (name, *pointer), is_secret=shape_of(model).is_secret(pointer))
+            for pointer, value in walk_leaves(given):
+                self._check(value, (name, *pointer), is_secret=get_shape(model).is_secret(pointer))
         if self._errors() > errors:
             self.broken.add(name)
             return None
-        urls = shape_of(model).urls(given) if model else ()
+        urls = get_shape(model).urls(given) if model else ()
         rendered, slots = Template.parse(given, urls).render({})
         literals = frozenset(part for _, value in _find_literals(given) for part in (value, value.split()[-1]))
         return NamedConnection(use, rendered, slots, literals)
@@ -204,16 +208,16 @@ class _ConnectionsReader:
     def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._models.get(use)
         if model is None:
-            what = f"the connector {quoted(use)} takes no connection" if use in self._models else None
-            hint = suggestion(use, [name for name, each in self._models.items() if each])
-            self.findings.add(pointer, what or f"there is no connector {quoted(use)}", hint)
+            what = f"the connector {quote(use)} takes no connection" if use in self._models else None
+            hint = suggest(use, [name for name, each in self._models.items() if each])
+            self.findings.add(pointer, what or f"there is no connector {quote(use)}", hint)
         return model
 
     def _check(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:
         if is_template(value):
             self._text(str(value), pointer, is_secret=is_secret)
         elif _is_credential(pointer, value):
-            what, hint = f"{quoted(_field(pointer))} stands here for all to read", "write '{{ secrets.NAME }}'"
+            what, hint = f"{quote(_field(pointer))} stands here for all to read", "write '{{ secrets.NAME }}'"
             self.findings.add(pointer, what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
 
     def _text(self, text: str, pointer: Pointer, *, is_secret: bool) -> None:
@@ -222,12 +226,12 @@ class _ConnectionsReader:
         except ExpressionError:
             is_secrets_only = True  # what is wrong is told in the usual words
         if is_secrets_only:
-            self._texts.templates(text, pointer, Scope(frozenset(), {}), lambda _: is_secret)
+            self._texts.check_templates(text, pointer, Scope(frozenset(), {}), lambda _: is_secret)
         else:
             what = "a connection knows no run, and so no expression but a secret"
             self.findings.add(pointer, what, "write '{{ secrets.NAME }}', or put it into the step")
 
-    def _add(self, each: Unfit, where: Pointer) -> None:
+    def _add(self, each: DataProblem, where: Pointer) -> None:
         """Add what does not fit, without the text that stands there: it may be meant to be secret."""
         message = re.sub(", not the (text|number) .*", "", each.message, flags=re.DOTALL)
         self.findings.add((*where, *each.pointer), message, each.hint, is_key=each.is_key)
@@ -238,7 +242,7 @@ class _ConnectionsReader:
 
 def _find_literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
     """The credentials that are written out."""
-    for pointer, value in leaves(given):
+    for pointer, value in walk_leaves(given):
         if _is_credential(pointer, value) and not is_template(value):
             yield pointer, str(value)
 

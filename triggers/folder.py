@@ -17,13 +17,13 @@ from durable.action import Action
 from durable.definition import RUN_TIMEOUT, Definition, resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.journal import Event
-from durable.language.document import LIMITS
 from durable.language.flows import PipelineCall
-from durable.language.load import Catalogue, load
-from durable.language.problem import Problem
+from durable.language.load import Catalogue, load_pipeline
+from durable.problem import Problem
 from durable.runner.start import Start
 from durable.secrets import Secrets
 from durable.values import JSON
+from durable.yaml.document import LIMITS
 from triggers.connections import Connections
 from triggers.events import OnEvent, Subscription
 from triggers.schedules.schedule import Planned, Schedule
@@ -187,7 +187,7 @@ class Folder:
             return PipelineFile(path, data, (Problem(str(path), 1, 1, what, f"{cure}; the log says where"),))
 
     def _load(self, path: Path, data: bytes) -> PipelineFile:
-        loaded = load(
+        loaded = load_pipeline(
             data,
             file=str(path),
             catalogue=self._catalogue,

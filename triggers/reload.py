@@ -10,7 +10,7 @@ from typing import TypeAlias
 from watchfiles import awatch
 
 from durable.journal import JournalError
-from durable.language.problem import Problem
+from durable.problem import Problem
 from durable.runner import Runner
 from triggers.connections import Connections
 from triggers.folder import Folder, PipelineFile

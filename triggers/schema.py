@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, create_model
 from durable.action import Action
 from durable.flow import CORE_ACTIONS
 from durable.language.catalogue import Catalogue
-from durable.language.json_schema import pipeline_schema
+from durable.language.json_schema import make_pipeline_schema
 from triggers.folder import TRIGGERS
 from triggers.webhooks.forms import forms
 from triggers.webhooks.hook import Webhook
@@ -17,7 +17,7 @@ from triggers.webhooks.hook import Webhook
 def schema_text(actions: Mapping[str, Action]) -> str:
     """The schema as it is written to a file."""
     catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": _webhook()})
-    return json.dumps(pipeline_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(make_pipeline_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
 
 
 def _webhook() -> type[BaseModel]:

@@ -31,7 +31,7 @@ from durable.clock import new_id, now
 from durable.ids import first_id
 from durable.journal import Journal
 from durable.journal.files import create_private, make_private
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
 from durable.runner.recovery import Recovery
@@ -109,7 +109,7 @@ async def compose(
         log.warning("%s", warning)
     for name in secrets.names():
         for problem in secrets.examine(name):
-            log.warning("the secret %s %s", quoted(name), problem)
+            log.warning("the secret %s %s", quote(name), problem)
     offered = actions(connectors)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from durable.language.connections import FILE as CONNECTIONS_FILE
-from durable.language.problem import Problem
+from durable.problem import Problem
 from triggers.instance import SETTINGS_FILE
 
 PIPELINES = "pipelines"

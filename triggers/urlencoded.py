@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from durable.charsets import Charset, Undecodable
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.values import JSON
 
 _STRAY_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")
@@ -29,7 +29,7 @@ class UndecodableField(ValueError):
     """The name or the value of a field is no text in its charset."""
 
     def __init__(self, name: bytes, error: Undecodable) -> None:
-        shown = quoted(name.decode("utf-8", "backslashreplace"))
+        shown = quote(name.decode("utf-8", "backslashreplace"))
         super().__init__(f"the field {shown} is not {error.charset}: {error.what}")
 
 

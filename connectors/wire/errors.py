@@ -10,7 +10,7 @@ from connectors.wire.egress import EgressRefused
 from connectors.wire.proxy import ProxyRefused
 from connectors.wire.response import Response
 from durable.action import ActionError, ErrorClass
-from durable.language.problem import printable
+from durable.problem import make_printable
 
 _NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]{0,300})?")
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}(?:[Zz]|[+-][0-9:]{4,5})?"
@@ -88,7 +88,7 @@ def describe_location(answer: Response) -> str | None:
     address, mark, _ = re.sub(r"//[^/?#]*@", "//***@", location).partition("?")
     address, fragment, _ = address.partition("#")
     shown = address if len(address) <= LOCATION_LIMIT else address[: address.rfind("/", 0, LOCATION_LIMIT) + 1]
-    return printable(shown) + ("…" if mark or fragment or len(shown) < len(address) else "")
+    return make_printable(shown) + ("…" if mark or fragment or len(shown) < len(address) else "")
 
 
 def classify_response(answer: Response) -> ErrorClass:

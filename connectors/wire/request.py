@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
-from durable.language.problem import quoted
+from durable.problem import quote
 
 Header: TypeAlias = tuple[bytes, bytes]
 EnterWait: TypeAlias = Callable[[str], AbstractContextManager[object]]
@@ -73,10 +73,10 @@ def find_header_problem(name: str, value: str = "") -> str | None:
     """What is wrong with a header that HTTP forbids, and what to do about it; the value, which may be secret, is not
     repeated."""
     if not _TOKEN.fullmatch(name.encode(errors="replace")) or not name.isascii():
-        return f"{quoted(name)} cannot be a header's name; write letters, digits and '-'"
+        return f"{quote(name)} cannot be a header's name; write letters, digits and '-'"
     found = _FORBIDDEN.search(value)
     if found is None:
         return None
     what = "a line break" if found[0] in "\r\n" else "a NUL character"
     cure = "remove it from the secret, or trim the expression"
-    return f"the header {quoted(name)} has {what}, which no header can hold; {cure}"
+    return f"the header {quote(name)} has {what}, which no header can hold; {cure}"

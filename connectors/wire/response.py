@@ -8,10 +8,10 @@ from durable.charsets import (
     UTF_8,
     Undecodable,
     UnknownCharset,
+    convert_json_to_utf_8,
     decode_text,
     find_charset,
     find_inner_charset,
-    json_in_utf_8,
 )
 from durable.media_type import MediaType, parse_media_type
 from durable.values import JSON, NotJSON
@@ -48,7 +48,7 @@ class Response:
     def json(self) -> JSON:
         """The body as JSON; raises `durable.values.NotJSON`, which quotes nothing of it."""
         try:
-            body = json_in_utf_8(self.body, self.media_type.charset or UTF_8)
+            body = convert_json_to_utf_8(self.body, self.media_type.charset or UTF_8)
         except Undecodable as error:
             raise NotJSON(str(error)) from None
         if values.has_too_many_values(body):

@@ -16,7 +16,7 @@ from durable.definition.node import ActionNode, AnyNode, BlockNode, compile_step
 from durable.definition.step import Part, ResolvedPipeline, Tree
 from durable.expressions import Template
 from durable.path import strip_numbers
-from durable.schema import Schema
+from durable.schema import CompiledSchema
 from durable.values import JSON
 
 PROBLEMS_LIMIT = 20
@@ -116,7 +116,7 @@ class Definition:
         return inputs
 
     def _misfits(self, name: str, value: JSON) -> Iterator[str]:
-        for place, message in islice(self._schemas[name].misfits(value), PROBLEMS_LIMIT):
+        for place, message in islice(self._schemas[name].find_problems(value), PROBLEMS_LIMIT):
             where = ".".join(str(part) for part in ("inputs", name, *place))
             yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
 
@@ -125,8 +125,8 @@ class Definition:
         return {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
 
     @cached_property
-    def _schemas(self) -> dict[str, Schema]:
-        return {name: Schema(schema) for name, schema in (self.spec.inputs or {}).items()}
+    def _schemas(self) -> dict[str, CompiledSchema]:
+        return {name: CompiledSchema(schema) for name, schema in (self.spec.inputs or {}).items()}
 
 
 def _find_defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:

@@ -23,8 +23,8 @@ from durable.definition.step import (
 )
 from durable.durations import parse_duration
 from durable.flow import CORE_ACTIONS
-from durable.language.fit import shape_of
-from durable.language.pipeline import Concurrency, Defaults, Pipeline, Retry, Step, Undo
+from durable.language.pipeline import ConcurrencySpec, DefaultsSpec, PipelineSpec, RetrySpec, StepSpec, UndoSpec
+from durable.language.validation import get_shape
 from durable.retry import RetryPolicy
 
 STEP_TIMEOUT = parse_duration("30s")
@@ -32,10 +32,10 @@ STEP_TIMEOUT = parse_duration("30s")
 FindAction = Callable[[str], Action | None]
 
 
-def resolve_pipeline(pipeline: Pipeline, action: FindAction, run_timeout: int = RUN_TIMEOUT) -> Definition:
+def resolve_pipeline(pipeline: PipelineSpec, action: FindAction, run_timeout: int = RUN_TIMEOUT) -> Definition:
     """The definition that a checked pipeline means; `action` finds a connector's action by name, `run_timeout` (ms) is
     for pipelines that give none."""
-    resolving = _Resolving(pipeline.defaults or Defaults(), action)
+    resolving = _Resolving(pipeline.defaults or DefaultsSpec(), action)
     return Definition(
         ResolvedPipeline(
             id=pipeline.id,
@@ -52,14 +52,14 @@ def resolve_pipeline(pipeline: Pipeline, action: FindAction, run_timeout: int = 
 class _Resolving:
     """Fills in what a step leaves open."""
 
-    def __init__(self, defaults: Defaults, action: FindAction) -> None:
+    def __init__(self, defaults: DefaultsSpec, action: FindAction) -> None:
         self._defaults = defaults
         self._action = action
 
-    def sequence(self, steps: Sequence[Step] | None) -> tuple[ResolvedStep, ...]:
+    def sequence(self, steps: Sequence[StepSpec] | None) -> tuple[ResolvedStep, ...]:
         return tuple(self._step(step) for step in steps or ())
 
-    def _step(self, step: Step) -> ResolvedStep:
+    def _step(self, step: StepSpec) -> ResolvedStep:
         if step.use is not None:
             return self._use(step, step.use)
         if step.switch is not None:
@@ -73,7 +73,7 @@ class _Resolving:
             return TryStep(step.id, self.sequence(step.try_), handlers, self.sequence(step.finally_), step.if_)
         return self._loop(step)
 
-    def _loop(self, step: Step) -> ResolvedStep:
+    def _loop(self, step: StepSpec) -> ResolvedStep:
         if step.foreach is not None:
             return ForeachStep(
                 step.id,
@@ -89,7 +89,7 @@ class _Resolving:
         every = parse_duration(step.repeat.every) if step.repeat.every else None
         return RepeatStep(step.id, step.repeat.until, self.sequence(step.steps), every, step.repeat.max_times, step.if_)
 
-    def _use(self, step: Step, use: str) -> ActionStep:
+    def _use(self, step: StepSpec, use: str) -> ActionStep:
         plain = ActionStep(
             id=step.id,
             use=use,
@@ -107,7 +107,7 @@ class _Resolving:
             undo=self._undo(step.undo) if step.undo else None,
         )
 
-    def _with_timeout(self, plain: ActionStep, step: Step) -> ActionStep:
+    def _with_timeout(self, plain: ActionStep, step: StepSpec) -> ActionStep:
         """A wait says what happens when it is over."""
         if isinstance(step.on_timeout, tuple):
             steps = self.sequence(step.on_timeout)
@@ -116,25 +116,25 @@ class _Resolving:
             return plain
         return msgspec.structs.replace(plain, times_out="value", timeout_value=step.on_timeout)
 
-    def _with_policy(self, plain: ActionStep, retry: Retry | None, on_crash: OnCrash | None) -> ActionStep:
+    def _with_policy(self, plain: ActionStep, retry: RetrySpec | None, on_crash: OnCrash | None) -> ActionStep:
         found = self._action(plain.use)
         if found is None:
             return plain
         default = parse_duration(self._defaults.timeout) if self._defaults.timeout else STEP_TIMEOUT
         return msgspec.structs.replace(
             plain,
-            urls=shape_of(found.input).urls(plain.input),
+            urls=get_shape(found.input).urls(plain.input),
             retry=_merge_policy(self._defaults.retry, retry),
             timeout=plain.timeout or default,
             on_crash=on_crash or found.on_crash,
         )
 
-    def _undo(self, undo: Undo) -> ActionStep:
+    def _undo(self, undo: UndoSpec) -> ActionStep:
         plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
         return self._with_policy(plain, None, None)
 
 
-def _merge_policy(default: Retry | None, own: Retry | None) -> RetryPolicy:
+def _merge_policy(default: RetrySpec | None, own: RetrySpec | None) -> RetryPolicy:
     """A step's own `retry` over that of `defaults`, key by key."""
     given: dict[str, Any] = {}
     for policy in filter(None, (default, own)):
@@ -145,5 +145,5 @@ def _merge_policy(default: Retry | None, own: Retry | None) -> RetryPolicy:
     return msgspec.convert(given, RetryPolicy)
 
 
-def _resolve_concurrency(given: Concurrency | None) -> ResolvedConcurrency | None:
+def _resolve_concurrency(given: ConcurrencySpec | None) -> ResolvedConcurrency | None:
     return ResolvedConcurrency(given.limit, given.key, given.overflow) if given else None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from durable.expressions import ExpressionError, split_text
-from durable.language.problem import quoted
+from durable.problem import quote
 
 _STATEMENTS = {
     "if": "write '{{ a if condition else b }}', or give the step an 'if'",
@@ -56,12 +56,12 @@ def _literals(text: str) -> Iterator[LiteralText]:
 def _doubt(literal: LiteralText, roots: frozenset[str]) -> tuple[int, str, str] | None:
     if statement := _STATEMENT.search(literal.text):
         hint = _STATEMENTS.get(statement[1], _NO_STATEMENTS)
-        return literal.start + statement.start(), f"{quoted(statement[0])} is text here", hint
+        return literal.start + statement.start(), f"{quote(statement[0])} is text here", hint
     if comment := _COMMENT.search(literal.text):
         return literal.start + comment.start(), "'{#' is text here", "write a comment outside the text, after '#'"
     if opening := _opening(roots).search(literal.text):
         hint = f"write an expression in two braces: '{{{{ {opening[2][:40]} }}}}'"
-        return literal.start + opening.start(), f"{quoted(opening[0])} is text here", hint
+        return literal.start + opening.start(), f"{quote(opening[0])} is text here", hint
     return None
 
 
@@ -73,7 +73,7 @@ def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, st
         if (place := literal.text.find("}")) >= 0:
             braces = literal.text[place : place + 2].rstrip()
             hint = "an expression begins with '{{'" if "{{" not in text else "remove it, unless it is intended"
-            return literal.start + place, f"{quoted(braces)} is text here: nothing opens it", hint
+            return literal.start + place, f"{quote(braces)} is text here: nothing opens it", hint
     return None
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.action import Action
-from durable.language.cures import cure_of_action, cure_of_connector
-from durable.language.known import Fault
-from durable.language.problem import quoted, suggestion
+from durable.language.foreign import suggest_action, suggest_connector
+from durable.language.known_values import Explanation
+from durable.problem import quote, suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +26,25 @@ class Catalogue:
         action = self.actions.get(use)
         return action.input if action else None
 
-    def unknown(self, use: str) -> Fault:
+    def explain_unknown(self, use: str) -> Explanation:
         """What to say of an action that is not there."""
         known = {*self.actions, *self.core}
         connectors = {name.partition(".")[0] for name in known}
         connector, dot, action = use.partition(".")
         own = sorted(name for name in known if name.partition(".")[0] == connector)
-        meant = cure_of_action(use, known)
+        meant = suggest_action(use, known)
         hint: str | None
         if not dot:
-            hint = _one_of(own) if own else meant or suggestion(use, known) or cure_of_connector(known)
-            return Fault(f"{quoted(use)} names no action", hint)
+            hint = _one_of(own) if own else meant or suggest(use, known) or suggest_connector(known)
+            return Explanation(f"{quote(use)} names no action", hint)
         if own:
-            hint = meant or suggestion(use, own)
-            return Fault(f"the connector {quoted(connector)} has no action {quoted(action)}", hint)
-        hint = suggestion(use, known) if len(use) > 3 else None
+            hint = meant or suggest(use, own)
+            return Explanation(f"the connector {quote(connector)} has no action {quote(action)}", hint)
+        hint = suggest(use, known) if len(use) > 3 else None
         if hint is None or hint.startswith("known"):
-            near = suggestion(connector, connectors)
-            hint = meant or (near if near and not near.startswith("known") else cure_of_connector(known))
-        return Fault(f"there is no connector {quoted(connector)}", hint)
+            near = suggest(connector, connectors)
+            hint = meant or (near if near and not near.startswith("known") else suggest_connector(known))
+        return Explanation(f"there is no connector {quote(connector)}", hint)
 
 
 def _one_of(names: list[str]) -> str:

@@ -12,26 +12,26 @@ from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shorten
 from durable.language.catalogue import Catalogue
 from durable.language.connections import Connections
-from durable.language.cures import INPUT_KEYS, INPUT_SHAPES
-from durable.language.document import Pointer
-from durable.language.findings import Findings
-from durable.language.fit import Shape, leaves, shape_of, unfit
 from durable.language.flows import FlowCheck
-from durable.language.names import RESERVED, SYNTAX, Scope, Spot
-from durable.language.outputs import returned
-from durable.language.pipeline import KINDS, OF_CONNECTORS, misfits
-from durable.language.problem import quoted
+from durable.language.foreign import INPUT_KEYS, INPUT_SHAPES
+from durable.language.outputs import find_returned
+from durable.language.pipeline import KINDS, OF_CONNECTORS, find_key_problems
+from durable.language.report import Report
+from durable.language.scope import RESERVED, SYNTAX, Scope, StepInfo
 from durable.language.texts import Texts, anywhere, is_template
-from durable.language.tree import Branch, Mapped, branches, listed, mapped
+from durable.language.tree import Branch, Mapped, get_list, get_mapping, list_branches
+from durable.language.validation import ModelShape, find_data_problems, get_shape, walk_leaves
 from durable.language.waits import WaitCheck
+from durable.problem import quote
 from durable.values import JSON
+from durable.yaml.document import Pointer
 
 BESIDE = "it belongs beside 'use', and not under 'with'"
 NOTHING: Mapping[str, str] = {}
 _BESIDE_USE = dict.fromkeys((KINDS["use"] | {"if"}) - {"with"}, BESIDE)
 
 
-def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Findings) -> None:
+def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Report) -> None:
     """Refuse the second of two things with the same id."""
     lines: dict[str, int] = {}
     for owner, pointer in named:
@@ -40,15 +40,15 @@ def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Find
             continue
         if name in lines:
             hint = f"the first is on line {lines[name]}; rename one"
-            findings.add((*pointer, "id"), f"a second {what} with the id {quoted(name)}", hint)
+            findings.add((*pointer, "id"), f"a second {what} with the id {quote(name)}", hint)
         lines.setdefault(name, findings.document.position((*pointer, "id"))[0])
 
 
-def check_filled(owner: Mapped, pointer: Pointer, findings: Findings) -> None:
+def check_filled(owner: Mapped, pointer: Pointer, findings: Report) -> None:
     """Refuse keys without a value: leaving a key out and leaving it empty shall not look alike."""
     for key, value in owner.items():
         if value is None and key != "with":
-            findings.add((*pointer, key), f"{quoted(key)} is empty", "give it a value, or remove it", is_key=True)
+            findings.add((*pointer, key), f"{quote(key)} is empty", "give it a value, or remove it", is_key=True)
 
 
 def check_given(
@@ -57,7 +57,7 @@ def check_given(
     pointer: Pointer,
     *,
     scope: Scope,
-    findings: Findings,
+    findings: Report,
     texts: Texts,
     is_open: Callable[[object], bool] = is_template,
     beside: Mapping[str, str] = NOTHING,
@@ -66,11 +66,11 @@ def check_given(
     rendered before it is used, so that its type cannot be told yet; `beside` are hints for the owner's own keys."""
     value, where = owner.get("with"), (*pointer, "with")
     if model is None:
-        texts.templates(value, where, scope, anywhere)
+        texts.check_templates(value, where, scope, anywhere)
         return
     given = {} if value is None else value
     if isinstance(given, dict):
-        for each in unfit(
+        for each in find_data_problems(
             model,
             given,
             is_open=is_open,
@@ -82,41 +82,41 @@ def check_given(
             is_key = each.is_key or not each.pointer
             findings.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
         _doubt_json(given, where, model, findings)
-    texts.templates(given, where, scope, shape_of(model).is_secret)
-    check_targets(given, where, shape_of(model), findings, connection=owner.get("connection"))
+    texts.check_templates(given, where, scope, get_shape(model).is_secret)
+    check_targets(given, where, get_shape(model), findings, connection=owner.get("connection"))
 
 
-def check_targets(given: JSON, pointer: Pointer, shape: Shape, findings: Findings, *, connection: JSON) -> None:
+def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, findings: Report, *, connection: JSON) -> None:
     """Warn where an expression decides which service gets a secret, or what a connection is used for."""
-    texts = {where: text for where, text in leaves(given) if isinstance(text, str)}
+    texts = {where: text for where, text in walk_leaves(given) if isinstance(text, str)}
     if not connection and not any("{{" in text and "secrets" in text for text in texts.values()):
         return
     for where in shape.urls(given):
-        for expression in _targets(texts[where]):
+        for expression in _find_targets(texts[where]):
             if {name[0] for name in expression.names} <= {"run"}:
                 continue
             there = findings.document.position_in((*pointer, *where), expression.place.line, expression.place.column)
-            what = f"{quoted(shorten(expression.source))} decides where a secret is sent"
+            what = f"{quote(shorten(expression.source))} decides where a secret is sent"
             hint = "write the address out: https://api.example.com/{{ … }}"
             if connection:
-                what = f"{quoted(shorten(expression.source))} decides what the connection's credentials are used for"
+                what = f"{quote(shorten(expression.source))} decides what the connection's credentials are used for"
                 hint = "begin with the path: /orders/{{ … }}"
             findings.add((*pointer, *where), what, hint, place=there, severity="warning")
 
 
-def _targets(text: str) -> Sequence[Expression]:
+def _find_targets(text: str) -> Sequence[Expression]:
     try:
         return Template.parse(text, ((),)).targets
     except ExpressionError:  # which is reported elsewhere
         return ()
 
 
-def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], findings: Findings) -> None:
+def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], findings: Report) -> None:
     """JSON that is written as a text where data of any kind may stand: it is sent as one text. A `body` is one."""
     for name, value in given.items():
         is_json = isinstance(value, str) and re.fullmatch(r"\s*(\{[^{].*\}|\[.*\])\s*", value, re.DOTALL) is not None
-        if is_json and name != "body" and shape_of(model).is_anything((name,)):
-            what = f"{quoted(name)} is a text here, and not the data that is written in it"
+        if is_json and name != "body" and get_shape(model).is_anything((name,)):
+            what = f"{quote(name)} is a text here, and not the data that is written in it"
             findings.add((*pointer, name), what, "write it without quotes or '|'", severity="warning")
 
 
@@ -125,14 +125,14 @@ class StepCheck:
 
     def __init__(
         self,
-        findings: Findings,
+        findings: Report,
         catalogue: Catalogue,
         texts: Texts,
-        places: Mapping[Pointer, Spot],
+        places: Mapping[Pointer, StepInfo],
         flows: FlowCheck,
         connections: Connections,
     ) -> None:
-        self._findings = findings
+        self._report = findings
         self._places = places
         self._catalogue = catalogue
         self._texts = texts
@@ -140,43 +140,43 @@ class StepCheck:
         self._flows = flows
         self._connections = connections
 
-    def sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
+    def check_sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
         """Check steps one after the other; each can then be read in the scope."""
-        for index, step in enumerate(listed(steps)):
+        for index, step in enumerate(get_list(steps)):
             if isinstance(step, dict):
-                self._step(step, (*pointer, index), scope)
+                self._check_step(step, (*pointer, index), scope)
 
-    def _step(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
+    def _check_step(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
         here = scope.at(self._places.get(pointer))
-        check_filled(step, pointer, self._findings)
+        check_filled(step, pointer, self._report)
         for key in ("retry", "repeat", "undo"):
-            check_filled(mapped(step.get(key)), (*pointer, key), self._findings)
-        for misfit in misfits(step.keys()):
+            check_filled(get_mapping(step.get(key)), (*pointer, key), self._report)
+        for misfit in find_key_problems(step.keys()):
             where = (*pointer, misfit.key) if misfit.key else pointer
-            self._findings.add(where, misfit.message, misfit.hint, is_key=True)
-        self._texts.condition(step.get("if"), (*pointer, "if"), here)
+            self._report.add(where, misfit.message, misfit.hint, is_key=True)
+        self._texts.check_condition(step.get("if"), (*pointer, "if"), here)
         self._texts.items(step.get("foreach"), (*pointer, "foreach"), here)
         if isinstance(step.get("use"), str):
-            self._use(step, pointer, here)
-        inside = self._branches(step, pointer, here)
+            self._check_use(step, pointer, here)
+        inside = self._check_branches(step, pointer, here)
         scope.visible.update(inside)
         if isinstance(step.get("id"), str):
             scope.visible.add(str(step["id"]))
 
     # -- actions
 
-    def _use(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
+    def _check_use(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = str(step["use"])
-        strange = self._strange(use)
+        strange = self._find_misplaced_keys(use)
         for key in sorted(strange.keys() & step.keys()):
-            what = f"{quoted(key)} does not go with {quoted(use)}"
-            self._findings.add((*pointer, key), what, strange[key], is_key=True)
+            what = f"{quote(key)} does not go with {quote(use)}"
+            self._report.add((*pointer, key), what, strange[key], is_key=True)
         check_given(
-            self._model(use, pointer),
+            self._find_model(use, pointer),
             step,
             pointer,
             scope=scope,
-            findings=self._findings,
+            findings=self._report,
             texts=self._texts,
             beside=_BESIDE_USE | strange,
         )
@@ -184,18 +184,18 @@ class StepCheck:
             (self._waits if use.startswith("wait.") else self._flows).run(use, step, pointer)
         else:
             self._connections.check(step, pointer)
-        with_output = scope.after(returned(use, mapped(step.get("with")), self._catalogue))
-        self._texts.templates(step.get("keep"), (*pointer, "keep"), with_output)
-        if isinstance(mapped(step.get("on_timeout")).get("steps"), list):
+        with_output = scope.after(find_returned(use, get_mapping(step.get("with")), self._catalogue))
+        self._texts.check_templates(step.get("keep"), (*pointer, "keep"), with_output)
+        if isinstance(get_mapping(step.get("on_timeout")).get("steps"), list):
             what, hint = "a mapping under 'on_timeout' is the step's output", "write the list of steps itself there"
-            self._findings.add((*pointer, "on_timeout"), what, hint, severity="warning")
+            self._report.add((*pointer, "on_timeout"), what, hint, severity="warning")
         if not isinstance(step.get("on_timeout"), list):
-            self._texts.templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
+            self._texts.check_templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
         undo = step.get("undo")
         if isinstance(undo, dict):
-            self._undo(undo, (*pointer, "undo"), with_output)
+            self._check_undo(undo, (*pointer, "undo"), with_output)
 
-    def _strange(self, use: str) -> dict[str, str]:
+    def _find_misplaced_keys(self, use: str) -> dict[str, str]:
         """The keys that do not go with an action, and what to do about each."""
         hints: dict[str, str] = {}
         if use in self._catalogue.core:
@@ -206,47 +206,51 @@ class StepCheck:
             hints["on_timeout"] = "only wait.* has it; what fails is answered by 'try'"
         return hints
 
-    def _undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
+    def _check_undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")
         if not isinstance(use, str):
             return
         if use in self._catalogue.core:
             hint = "name the connector's action that takes the effect back"
-            self._findings.add((*pointer, "use"), f"{quoted(use)} cannot undo a step", hint)
-        check_given(self._model(use, pointer), undo, pointer, scope=scope, findings=self._findings, texts=self._texts)
+            self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
+        check_given(
+            self._find_model(use, pointer), undo, pointer, scope=scope, findings=self._report, texts=self._texts
+        )
         self._connections.check(undo, pointer)
 
-    def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
+    def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._catalogue.input_of(use)
         if model is None:
-            fault = self._catalogue.unknown(use)
-            self._findings.add((*pointer, "use"), fault.message, fault.hint)
+            fault = self._catalogue.explain_unknown(use)
+            self._report.add((*pointer, "use"), fault.message, fault.hint)
         return model
 
     # -- blocks
 
-    def _branches(self, step: Mapped, pointer: Pointer, scope: Scope) -> set[str]:
+    def _check_branches(self, step: Mapped, pointer: Pointer, scope: Scope) -> set[str]:
         """Check the sequences inside a step; the result is which of their steps can be read after it."""
         readable: dict[str, set[str]] = {}
-        for branch in branches(step, pointer):
-            inside = self._beginning(branch, step, pointer, scope, readable)
+        for branch in list_branches(step, pointer):
+            inside = self._open_scope(branch, step, pointer, scope, readable)
             if branch.kind in {"case", "catch"}:
-                check_filled(branch.owner, branch.owner_pointer, self._findings)
-                self._texts.condition(branch.owner.get("when"), (*branch.owner_pointer, "when"), inside)
+                check_filled(branch.owner, branch.owner_pointer, self._report)
+                self._texts.check_condition(branch.owner.get("when"), (*branch.owner_pointer, "when"), inside)
             before = set(inside.visible)
-            self.sequence(branch.steps, branch.pointer, inside)
+            self.check_sequence(branch.steps, branch.pointer, inside)
             if branch.kind == "turn":
-                self._texts.condition(mapped(step.get("repeat")).get("until"), (*pointer, "repeat", "until"), inside)
+                self._texts.check_condition(
+                    get_mapping(step.get("repeat")).get("until"), (*pointer, "repeat", "until"), inside
+                )
             else:
                 readable[branch.label] = inside.visible - before
         return set().union(*readable.values())
 
-    def _beginning(
+    def _open_scope(
         self, branch: Branch, step: Mapped, pointer: Pointer, scope: Scope, done: dict[str, set[str]]
     ) -> Scope:
         match branch.kind:
             case "turn":
-                return scope.branch("index", *self._item_name(step, pointer, scope))
+                return scope.branch("index", *self._check_item_name(step, pointer, scope))
             case "catch":
                 return scope.branch("error", after=done.get("try", ()))
             case "finally":
@@ -254,13 +258,13 @@ class StepCheck:
             case _:
                 return scope.branch()
 
-    def _item_name(self, step: Mapped, pointer: Pointer, scope: Scope) -> list[str]:
+    def _check_item_name(self, step: Mapped, pointer: Pointer, scope: Scope) -> list[str]:
         if "foreach" not in step:
             return []
         name = step.get("as", "item")
         if not isinstance(name, str):
             return []
         if name in RESERVED | SYNTAX or name in scope.roots:
-            what = f"the item's name {quoted(name)} is taken"
-            self._findings.add((*pointer, "as"), what, "choose another with 'as'", is_key="as" not in step)
+            what = f"the item's name {quote(name)} is taken"
+            self._report.add((*pointer, "as"), what, "choose another with 'as'", is_key="as" not in step)
         return [name]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Collection
 
-from durable.language.document import Pointer
-from durable.language.findings import Findings
-from durable.language.known import Fault
-from durable.language.problem import nearest, quoted
+from durable.language.known_values import Explanation
+from durable.language.report import Report
 from durable.language.tree import Mapped
+from durable.problem import find_nearest, quote
+from durable.yaml.document import Pointer
 
 FILE = "connections.yaml"
 
@@ -14,20 +14,20 @@ Find = Callable[[str], str | None]
 """The connector that a connection is of; None if there is no such connection."""
 
 
-def missing(name: str, names: Collection[str] = (), *, is_broken: bool) -> Fault:
+def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) -> Explanation:
     """What to say of a connection that cannot be used: it is not there, or (`is_broken`) what says it is wrong."""
     if is_broken:
         hint = f"{FILE} has mistakes; mend them, `waypost validate` says where they are"
-        return Fault(f"the connection {quoted(name)} cannot be used", hint)
-    meant, add = nearest(name, names), f"add it to {FILE}"
-    hint = f"did you mean {quoted(meant)}, or {add}" if meant else add
-    return Fault(f"there is no connection {quoted(name)}", hint)
+        return Explanation(f"the connection {quote(name)} cannot be used", hint)
+    meant, add = find_nearest(name, names), f"add it to {FILE}"
+    hint = f"did you mean {quote(meant)}, or {add}" if meant else add
+    return Explanation(f"there is no connection {quote(name)}", hint)
 
 
-def mistaken(name: str, connector: str, wanted: str) -> Fault:
+def explain_mismatch(name: str, connector: str, wanted: str) -> Explanation:
     """What to say of a connection of another connector than the one that is used."""
-    message = f"the connection {quoted(name)} is one of {quoted(connector)}, not of {quoted(wanted)}"
-    return Fault(message, f"name a connection of {quoted(wanted)}")
+    message = f"the connection {quote(name)} is one of {quote(connector)}, not of {quote(wanted)}"
+    return Explanation(message, f"name a connection of {quote(wanted)}")
 
 
 class Connections:
@@ -35,12 +35,12 @@ class Connections:
     that can be suggested, `is_broken` says which are there and wrong."""
 
     def __init__(
-        self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], findings: Findings
+        self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], findings: Report
     ) -> None:
         self._find = find
         self._names = names
         self._is_broken = is_broken
-        self._findings = findings
+        self._report = findings
 
     def check(self, owner: Mapped, pointer: Pointer) -> None:
         """Check the connection of a step or an undo, if it has one."""
@@ -50,8 +50,8 @@ class Connections:
         connector, wanted = self._find(name), use.partition(".")[0]
         where = (*pointer, "connection")
         if connector is None:
-            fault = missing(name, self._names, is_broken=self._is_broken(name))
-            self._findings.add(where, fault.message, fault.hint)
+            fault = explain_missing(name, self._names, is_broken=self._is_broken(name))
+            self._report.add(where, fault.message, fault.hint)
         elif connector != wanted:
-            fault = mistaken(name, connector, wanted)
-            self._findings.add(where, fault.message, fault.hint)
+            fault = explain_mismatch(name, connector, wanted)
+            self._report.add(where, fault.message, fault.hint)

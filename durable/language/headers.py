@@ -3,32 +3,32 @@
 import re
 from collections.abc import Collection, Sequence
 
-from durable.language.known import Fault
-from durable.language.problem import Severity, quoted
+from durable.language.known_values import Explanation
+from durable.problem import Severity, quote
 from durable.respond import HEADER_NAME
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Headers that are taken out of every request before an event is made of it."""
 
 
-def check_header_name(holder: str, key: str) -> Fault | None:
+def check_header_name(holder: str, key: str) -> Explanation | None:
     """Why no header has this name; `holder` is the expression that gives the headers."""
     if HEADER_NAME.fullmatch(key):
         return None
     meant = re.sub(r"[^!#$%&'*+.^`|~0-9A-Za-z-]+", "-", key.strip().strip(":").strip()).strip("-")
     hint = f"did you mean {holder}['{meant.lower()}']" if meant else "write the header's name"
-    return Fault(f"no header is called {quoted(key)}", hint)
+    return Explanation(f"no header is called {quote(key)}", hint)
 
 
-def check_withheld(key: str, withheld: Collection[str]) -> Fault | None:
+def check_withheld(key: str, withheld: Collection[str]) -> Explanation | None:
     """Why a request's header is not kept."""
     if key.lower() not in withheld:
         return None
-    message = f"the header {quoted(key.lower())} is a credential, which Waypost checks but does not store"
-    return Fault(message, "'verify' checks the request; remove this")
+    message = f"the header {quote(key.lower())} is a credential, which Waypost checks but does not store"
+    return Explanation(message, "'verify' checks the request; remove this")
 
 
-def doubt_underscore(name: Sequence[str], source: str) -> tuple[Fault, Severity] | None:
+def doubt_underscore(name: Sequence[str], source: str) -> tuple[Explanation, Severity] | None:
     """A header's name that was likely meant to have hyphens: after a dot certainly, in brackets perhaps."""
     holder, key = _split(name)
     if not holder or "_" not in key:
@@ -36,8 +36,10 @@ def doubt_underscore(name: Sequence[str], source: str) -> tuple[Fault, Severity]
     meant = f"did you mean {holder}['{key.lower().replace('_', '-')}']"
     if re.search(rf"\.\s*{re.escape(key)}(?!\w)", source):
         own = f"{holder}['{key}']"
-        return Fault(f"headers are rarely called {quoted(key)}, with '_'", f"{meant}; otherwise write {own}"), "error"
-    return Fault(f"headers are rarely called {quoted(key)}, with '_'", meant), "warning"
+        return Explanation(
+            f"headers are rarely called {quote(key)}, with '_'", f"{meant}; otherwise write {own}"
+        ), "error"
+    return Explanation(f"headers are rarely called {quote(key)}, with '_'", meant), "warning"
 
 
 def _split(name: Sequence[str]) -> tuple[str, str]:

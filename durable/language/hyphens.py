@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterator
 
 from durable.expressions import Expression
-from durable.language.known import Fault
-from durable.language.names import Scope
+from durable.language.known_values import Explanation
+from durable.language.scope import Scope
 
 DottedName = tuple[str, ...]
 
 _HYPHENED = re.compile(r"(?<![\w.\]])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[^\]]*\])*)\.([A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)")
 
 
-def find_hyphens(expression: Expression, scope: Scope) -> Iterator[tuple[frozenset[DottedName], Fault]]:
+def find_hyphens(expression: Expression, scope: Scope) -> Iterator[tuple[frozenset[DottedName], Explanation]]:
     """The names of an expression that are parts of one key with hyphens, and what to write instead of them."""
     if "-" not in expression.source:
         return
@@ -20,6 +20,6 @@ def find_hyphens(expression: Expression, scope: Scope) -> Iterator[tuple[frozens
         holder, key = found[1], found[2]
         parts = {name for name in expression.names if found.start() <= expression.offset_of(name) < found.end()}
         tails = {name for name in parts if expression.offset_of(name) > found.start(2)}
-        if len(parts) > len(tails) > 0 and all(scope.fault(name) for name in tails):
+        if len(parts) > len(tails) > 0 and all(scope.explain_unreadable(name) for name in tails):
             cure = f"steps.{key.replace('-', '_')}" if holder == "steps" else f"{holder}['{key}']"
-            yield frozenset(parts), Fault(f"'{key}' is a subtraction here", f"write {cure}")
+            yield frozenset(parts), Explanation(f"'{key}' is a subtraction here", f"write {cure}")

@@ -11,9 +11,17 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.language.catalogue import Catalogue
-from durable.language.draft import DIALECT, Inputs, Language, Schema, drafted, opened, written_out
-from durable.language.metaschema import metaschema
-from durable.language.pipeline import KINDS, OF_CONNECTORS, Pipeline
+from durable.language.metaschema import make_metaschema
+from durable.language.model_schema import (
+    DIALECT,
+    InputsGenerator,
+    Schema,
+    SpecGenerator,
+    draft_schema,
+    open_inside,
+    open_value,
+)
+from durable.language.pipeline import KINDS, OF_CONNECTORS, PipelineSpec
 from durable.language.waits import ANY, ENDS_BY_ITSELF
 
 _FILLED = ["object", "array", "string", "number", "boolean"]
@@ -40,41 +48,41 @@ class Usable:
 Usables = Mapping[str, Usable]
 
 
-def pipeline_schema(catalogue: Catalogue) -> Schema:
+def make_pipeline_schema(catalogue: Catalogue) -> Schema:
     """The schema of a file: the same for the same catalogue, to the last byte."""
     actions = {use: Usable(action.summary, action.input) for use, action in sorted(catalogue.actions.items())}
-    core = {use: Usable(_summary(model), model) for use, model in sorted(catalogue.core.items())}
-    triggers = {kind: Usable(_summary(model), model) for kind, model in sorted(catalogue.triggers.items())}
-    file, definitions = drafted(Pipeline, Language)
-    file["properties"]["inputs"]["additionalProperties"] = {"type": "object", "allOf": [_ref("Schema")]}
-    definitions["Schema"] = metaschema("Schema")
+    core = {use: Usable(_get_summary(model), model) for use, model in sorted(catalogue.core.items())}
+    triggers = {kind: Usable(_get_summary(model), model) for kind, model in sorted(catalogue.triggers.items())}
+    file, definitions = draft_schema(PipelineSpec, SpecGenerator)
+    file["properties"]["inputs"]["additionalProperties"] = {"type": "object", "allOf": [_refer("Schema")]}
+    definitions["Schema"] = make_metaschema("Schema")
     definitions["Repeat"]["anyOf"] = [{"required": ["every"]}, {"required": ["max_times"]}]
     for owner, usables in (("Undo", actions), ("TriggerSpec", triggers)):
-        definitions[owner]["properties"] |= _used(definitions[owner]["properties"], usables)
-        definitions[owner] = _using(definitions[owner], usables)
-    definitions |= _steps(definitions["Step"], actions, core)
+        definitions[owner]["properties"] |= _define_use(definitions[owner]["properties"], usables)
+        definitions[owner] = _add_cases(definitions[owner], usables)
+    definitions |= _define_steps(definitions["Step"], actions, core)
     for use, usable in {**actions, **core, **triggers}.items():
-        definitions |= _given(use, usable)
-    definitions |= _inside_waits(definitions, core)
+        definitions |= _define_inputs(use, usable)
+    definitions |= _define_waits(definitions, core)
     return {"$schema": DIALECT, **file, "title": "Waypost pipeline", "definitions": dict(sorted(definitions.items()))}
 
 
-def _summary(model: type[BaseModel]) -> str:
+def _get_summary(model: type[BaseModel]) -> str:
     return (model.__doc__ or "").strip().partition("\n")[0]
 
 
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-def _steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
+def _define_steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
     """What a step is: one of several, defined beside it, by the key that makes it so, or by what it uses."""
     fields = step["properties"]
-    fields |= _used(fields, {**actions, **core})
+    fields |= _define_use(fields, {**actions, **core})
     fields["keep"]["type"] = _FILLED
     fields["on_timeout"] |= {
         "examples": ["fail"],
         "type": _FILLED,
-        "anyOf": [{"type": "array", "items": _ref("Step")}, {"not": {"type": "array"}}],
+        "anyOf": [{"type": "array", "items": _refer("Step")}, {"not": {"type": "array"}}],
     }
     waits = {use: usable for use, usable in core.items() if use.startswith("wait.")}
     flow = {use: usable for use, usable in core.items() if use not in waits}
@@ -82,35 +90,35 @@ def _steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
     of_core = keys - OF_CONNECTORS
     blocks = {kind: f"Step.{kind}" for kind in KINDS if kind != "use"}
     choices = [
-        (_uses({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
-        (_uses({"const": "flow.call"}), "Step.call"),
-        (_uses({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
+        (_match_use({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
+        (_match_use({"const": "flow.call"}), "Step.call"),
+        (_match_use({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
         ({"required": ["use"]}, "Step.action"),
         *(({"required": [kind]}, name) for kind, name in blocks.items()),
     ]
     return {
-        "Step": {"title": "Step", "description": step["description"], "type": "object", **_chosen(choices, "Step.new")},
-        "Step.new": _with_keys(step, KINDS) | {"anyOf": [{"required": [kind]} for kind in KINDS]},
-        "Step.action": _using(_with_keys(step, keys - {"on_timeout"}, "use"), actions),
-        "Step.call": _using(_with_keys(step, of_core - {"on_timeout"}, "use"), flow),
-        "Step.flow": _using(_with_keys(step, of_core - {"on_timeout", "timeout", "keep"}, "use"), flow),
+        "Step": {"title": "Step", "description": step["description"], "type": "object", **_choose(choices, "Step.new")},
+        "Step.new": _select_keys(step, KINDS) | {"anyOf": [{"required": [kind]} for kind in KINDS]},
+        "Step.action": _add_cases(_select_keys(step, keys - {"on_timeout"}, "use"), actions),
+        "Step.call": _add_cases(_select_keys(step, of_core - {"on_timeout"}, "use"), flow),
+        "Step.flow": _add_cases(_select_keys(step, of_core - {"on_timeout", "timeout", "keep"}, "use"), flow),
         "Step.wait": {
-            **_using(_with_keys(step, of_core, "use"), waits),
+            **_add_cases(_select_keys(step, of_core, "use"), waits),
             "dependencies": {"on_timeout": ["timeout"]},
         },
-        **{name: _block(step, kind) for kind, name in blocks.items()},
+        **{name: _define_block(step, kind) for kind, name in blocks.items()},
     }
 
 
-def _chosen(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
+def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
     """The definition that goes with the first condition that holds."""
-    chosen = _ref(otherwise)
+    chosen = _refer(otherwise)
     for condition, name in reversed(choices):
-        chosen = {"if": condition, "then": _ref(name), "else": chosen}
+        chosen = {"if": condition, "then": _refer(name), "else": chosen}
     return chosen
 
 
-def _with_keys(step: Schema, keys: Collection[str], *required: str) -> Schema:
+def _select_keys(step: Schema, keys: Collection[str], *required: str) -> Schema:
     """A step with these keys and no others."""
     return {
         "type": "object",
@@ -120,29 +128,32 @@ def _with_keys(step: Schema, keys: Collection[str], *required: str) -> Schema:
     }
 
 
-def _block(step: Schema, kind: str) -> Schema:
+def _define_block(step: Schema, kind: str) -> Schema:
     needed = _NEEDED.get(kind, {})
-    return {**needed, **_with_keys(step, {kind, *KINDS[kind]}, kind, *needed.get("required", ()))}
+    return {**needed, **_select_keys(step, {kind, *KINDS[kind]}, kind, *needed.get("required", ()))}
 
 
-def _inside_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Schema]:
+def _define_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Schema]:
     """What stands inside waits: the waits of a `wait.any`, and what an approval asks for."""
     several, one, approval = (definitions[name] for name in (ANY, f"{ANY}.Waited", "wait.approval"))
     usables = {use: usable for use, usable in core.items() if use.startswith("wait.") and use != ANY}
-    waits = _mapping(several["properties"]["waits"])
+    waits = _require_written(several["properties"]["waits"])
     fields = {
         **approval["properties"]["fields"],
-        "additionalProperties": {"type": ["object", "string"], "allOf": [_ref("Field")]},
+        "additionalProperties": {"type": ["object", "string"], "allOf": [_refer("Field")]},
     }
     return {
         ANY: {**several, "properties": {"waits": waits}},
-        f"{ANY}.Waited": {**_mapping(one), "allOf": [_case(use, each, ()) for use, each in usables.items()]},
+        f"{ANY}.Waited": {
+            **_require_written(one),
+            "allOf": [_make_case(use, each, ()) for use, each in usables.items()],
+        },
         "wait.approval": {**approval, "properties": {**approval["properties"], "fields": fields}},
-        "Field": opened(metaschema("Field")),
+        "Field": open_value(make_metaschema("Field")),
     }
 
 
-def _mapping(schema: Schema) -> Schema:
+def _require_written(schema: Schema) -> Schema:
     """The schema without an expression in place of the whole, which a run could not be prepared for."""
     plain = {word: part for word, part in schema.items() if word not in {"pattern", "patternErrorMessage"}}
     return {**plain, "type": "object"}
@@ -162,29 +173,29 @@ _WITHOUT_CLOCK: Schema = {
 """A `wait.any` in which no wait is one that the clock ends."""
 
 
-def _using(owner: Schema, usables: Usables) -> Schema:
+def _add_cases(owner: Schema, usables: Usables) -> Schema:
     """The owner of a `use` and a `with`, of which the one decides on the other."""
-    cases = [_case(use, usable, _needed(use)) for use, usable in usables.items()]
+    cases = [_make_case(use, usable, _find_needed(use)) for use, usable in usables.items()]
     if ANY in usables:
         cases.append({"if": _WITHOUT_CLOCK, "then": {"required": ["on_timeout"]}})
     return {**owner, "allOf": cases} if cases else owner
 
 
-def _needed(use: str) -> Sequence[str]:
+def _find_needed(use: str) -> Sequence[str]:
     """The keys that stand beside a `use`."""
     return ["on_timeout"] if use.startswith("wait.") and use not in {*ENDS_BY_ITSELF, ANY} else []
 
 
-def _case(use: str, usable: Usable, needed: Sequence[str]) -> Schema:
+def _make_case(use: str, usable: Usable, needed: Sequence[str]) -> Schema:
     required = [*(["with"] if usable.has_required else []), *needed]
-    return {"if": _uses({"const": use}), "then": {"properties": {"with": _ref(use)}, "required": required}}
+    return {"if": _match_use({"const": use}), "then": {"properties": {"with": _refer(use)}, "required": required}}
 
 
-def _uses(what: Schema) -> Schema:
+def _match_use(what: Schema) -> Schema:
     return {"properties": {"use": what}, "required": ["use"]}
 
 
-def _used(fields: Schema, usables: Usables) -> Schema:
+def _define_use(fields: Schema, usables: Usables) -> Schema:
     """The fields `use`, which offers every name with its summary, and `with`, whose inside a case decides on.
 
     The last alternative fits every text, so that a wrong name is told by the pattern, in one short sentence and not
@@ -201,19 +212,19 @@ def _used(fields: Schema, usables: Usables) -> Schema:
     return {"use": use, "with": {"description": fields["with"]["description"], "type": ["object", "null"]}}
 
 
-def _given(use: str, usable: Usable) -> dict[str, Schema]:
+def _define_inputs(use: str, usable: Usable) -> dict[str, Schema]:
     """The definition of what stands under `with`, and those inside it, all named after `use`.
 
     The whole is a mapping that is written out, so that its keys can be checked; where nothing is required, an empty
     `with:` is as good as none.
     """
-    given, inner = drafted(usable.model, Inputs, prefix=f"{use}.")
+    given, inner = draft_schema(usable.model, InputsGenerator, prefix=f"{use}.")
     kind = "object" if usable.has_required else ["object", "null"]
     return {
-        use: {**written_out(given), "title": use, "type": kind},
-        **{name: opened(schema) for name, schema in inner.items()},
+        use: {**open_inside(given), "title": use, "type": kind},
+        **{name: open_value(schema) for name, schema in inner.items()},
     }
 
 
-def _ref(name: str) -> Schema:
+def _refer(name: str) -> Schema:
     return {"$ref": f"#/definitions/{name}"}

@@ -6,11 +6,11 @@ or the way of writing away from a known one.
 
 from collections.abc import Iterator
 
-from durable.language.document import Pointer
-from durable.language.metaschema import metaschema
+from durable.language.metaschema import make_metaschema
 from durable.values import JSON
+from durable.yaml.document import Pointer
 
-_WORDS = metaschema("it")["properties"]
+_WORDS = make_metaschema("it")["properties"]
 _FREE = frozenset({"additionalItems", "definitions", "dependencies", "example", "maxContains", "minContains"})
 """Words of other drafts and of OpenAPI, or of this draft and rare; those of one's own begin with `x-`."""
 
@@ -18,22 +18,22 @@ _MEANT = {word.lower(): word for word in _WORDS if word not in {"if", "then", "e
 """The words that may be meant, in small letters. Those of conditions are near to too many words that are free."""
 
 
-def slips(schema: JSON, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
+def find_slips(schema: JSON, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
     """Where such words stand, and what each is likely meant to be."""
     if not isinstance(schema, dict):
         return
     for word, part in schema.items():
         where = (*pointer, word)
         if word not in _WORDS:
-            meant = None if word in _FREE or word.startswith("x-") else _meant(word)
+            meant = None if word in _FREE or word.startswith("x-") else _find_meant(word)
             if meant and meant not in schema:
                 yield where, meant
             continue
-        for inner, at in _inside(word, part, where):
-            yield from slips(inner, at)
+        for inner, at in _list_subschemas(word, part, where):
+            yield from find_slips(inner, at)
 
 
-def _inside(word: str, part: JSON, pointer: Pointer) -> Iterator[tuple[JSON, Pointer]]:
+def _list_subschemas(word: str, part: JSON, pointer: Pointer) -> Iterator[tuple[JSON, Pointer]]:
     """The schemas that stand under a word."""
     match _WORDS[word], part:
         case {"$ref": _}, _:
@@ -44,7 +44,7 @@ def _inside(word: str, part: JSON, pointer: Pointer) -> Iterator[tuple[JSON, Poi
             yield from ((each, (*pointer, name)) for name, each in part.items())
 
 
-def _meant(word: str) -> str | None:
+def _find_meant(word: str) -> str | None:
     plain = word.lower().replace("_", "").replace("-", "")
     return next((meant for known, meant in _MEANT.items() if _is_slip(plain, known)), None)
 

@@ -9,41 +9,41 @@ from dataclasses import dataclass
 
 from durable.durations import parse_duration
 from durable.expressions.headers import HEADERS
-from durable.language import cures
+from durable.language import foreign
 from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
 from durable.language.connections import Connections, Find
-from durable.language.document import LIMITS, Document, Limits, Pointer
-from durable.language.findings import Findings
-from durable.language.fit import unfit
 from durable.language.flows import FlowCheck, PipelineCall
-from durable.language.names import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
-from durable.language.pipeline import Defaults, Pipeline, Step
-from durable.language.problem import Problem, quoted
-from durable.language.spots import spots
+from durable.language.pipeline import DefaultsSpec, PipelineSpec, StepSpec
+from durable.language.report import Report
+from durable.language.scope import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
+from durable.language.step_info import collect_steps
 from durable.language.texts import Texts
-from durable.language.tree import Mapped, every_step, listed, mapped
+from durable.language.tree import Mapped, get_list, get_mapping, walk_steps
+from durable.language.validation import find_data_problems
+from durable.problem import Problem, quote
 from durable.retry import RetryPolicy
 from durable.spec_model import IDENTIFIER
 from durable.values import JSON
+from durable.yaml.document import LIMITS, DocumentLimits, Pointer, YamlDocument
 
-__all__ = ["Catalogue", "Loaded", "load"]
+__all__ = ["Catalogue", "LoadResult", "load_pipeline"]
 
 RESPOND = "flow.respond"
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What a text amounts to: a pipeline if there is no error, and every problem in the order of the text. `calls` are
     its calls of other pipelines, which are there or not whatever this text says."""
 
-    pipeline: Pipeline | None
+    pipeline: PipelineSpec | None
     problems: tuple[Problem, ...]
     calls: tuple[PipelineCall, ...] = ()
 
 
-def load(
+def load_pipeline(
     text: str | bytes,
     *,
     file: str,
@@ -53,8 +53,8 @@ def load(
     connections: Find | None = None,
     connection_names: Collection[str] = (),
     is_broken: Callable[[str], bool] = lambda connection: False,
-    limits: Limits = LIMITS,
-) -> Loaded:
+    limits: DocumentLimits = LIMITS,
+) -> LoadResult:
     """Check a pipeline's text.
 
     `secrets` says whether a secret has a value, `examine_secret` what is wrong or doubtful about it; both are warnings.
@@ -62,104 +62,106 @@ def load(
     error; `connection_names` are those to suggest, and `is_broken` says of which ones something is there that is wrong.
     What is not given is unknown and not checked.
     """
-    document = Document.read(text, file, limits)
-    findings = Findings(document, limits.problems)
+    document = YamlDocument.read(text, file, limits)
+    findings = Report(document, limits.problems)
     data = document.data
     if not document.is_whole:
-        return Loaded(None, findings.problems())
+        return LoadResult(None, findings.problems())
     if not isinstance(data, dict):
         what = "the file is empty" if data is None else "the file is not a mapping"
         findings.add((), what, "a pipeline begins with 'steps:'; see the language's reference")
-        return Loaded(None, findings.problems())
-    data = _identified(data, findings)
-    for each in unfit(Pipeline, data, cures=cures.KEYS, examples=cures.SHAPES):
+        return LoadResult(None, findings.problems())
+    data = _add_id(data, findings)
+    for each in find_data_problems(PipelineSpec, data, cures=foreign.KEYS, examples=foreign.SHAPES):
         if not each.is_rule:
-            hint = _belonging(each.pointer) if each.is_key else None
+            hint = _explain_misplaced_key(each.pointer) if each.is_key else None
             findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
-    calls = _Checking(data, findings, catalogue, Texts(findings, secrets, examine_secret)).run(
+    calls = _FileCheck(data, findings, catalogue, Texts(findings, secrets, examine_secret)).run(
         Connections(connections, connection_names, is_broken, findings)
     )
     problems = findings.problems()
     is_refused = any(problem.severity == "error" for problem in problems)
-    return Loaded(None if is_refused else Pipeline.model_validate(data), problems, tuple(calls))
+    return LoadResult(None if is_refused else PipelineSpec.model_validate(data), problems, tuple(calls))
 
 
-def _belonging(pointer: Pointer) -> str | None:
+def _explain_misplaced_key(pointer: Pointer) -> str | None:
     """Where a key at the top of the file belongs: what forgets its '- ' falls out of its list."""
     if len(pointer) > 1:
         return None
-    if pointer[0] in Defaults.model_fields:
+    if pointer[0] in DefaultsSpec.model_fields:
         return "put it under 'defaults', or into a step"
-    if pointer[0] in {each.alias or name for name, each in Step.model_fields.items()}:
+    if pointer[0] in {each.alias or name for name, each in StepSpec.model_fields.items()}:
         return "it belongs to a step: below 'steps', and indented below the '- ' that begins it"
     return None
 
 
-def _identified(data: Mapped, findings: Findings) -> Mapped:
+def _add_id(data: Mapped, findings: Report) -> Mapped:
     """The data with an id: the file's name unless it says one."""
     if "id" in data:
         return data
     name = findings.document.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not re.match(IDENTIFIER, name):
-        what = f"the file's name {quoted(name)} cannot be the pipeline's id"
+        what = f"the file's name {quote(name)} cannot be the pipeline's id"
         findings.add((), what, "add 'id: …' of small letters, digits and '_', or rename the file")
         name = "unnamed"
     return {"id": name, **data}
 
 
 @dataclass(frozen=True, slots=True)
-class _Checking:
+class _FileCheck:
     """One pass over a file, for what its shape cannot tell."""
 
     data: Mapped
-    findings: Findings
+    findings: Report
     catalogue: Catalogue
     texts: Texts
 
     def run(self, connections: Connections) -> Sequence[PipelineCall]:
         """Check it all; returns the calls of other pipelines."""
         data, findings = self.data, self.findings
-        places = spots(data, findings, self.catalogue)
+        places = collect_steps(data, findings, self.catalogue)
         by_id = {spot.id: spot for spot in reversed(places.values())}
-        names = set(mapped(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
-        self._filled()
+        names = set(get_mapping(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
+        self._check_filled()
         AdmissionCheck(data, findings, self.catalogue, self.texts).run(Scope(OF_A_TRIGGER, by_id, names))
-        passed = _inputs_of_headers(data)
+        passed = _find_header_inputs(data)
         admitted = Scope(OF_ADMISSION, by_id, names, passed=passed)
-        self.texts.templates(mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
-        self.texts.constant(
-            mapped(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted, "all runs share one slot"
+        self.texts.check_templates(get_mapping(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)
+        self.texts.doubt_constant(
+            get_mapping(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted, "all runs share one slot"
         )
         flows = FlowCheck(findings, places, str(data.get("id")))
         steps = StepCheck(findings, self.catalogue, self.texts, places, flows, connections)
         scope = Scope(OF_A_RUN, by_id, names, passed=passed)
-        steps.sequence(data.get("steps"), ("steps",), scope)
-        self.texts.templates(data.get("outputs"), ("outputs",), scope)
-        steps.sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
-        self._responses()
-        self._delays()
-        check_ids("trigger", ((mapped(each), pointer) for each, pointer in _triggers(data)), findings)
-        check_ids("step", _steps(data), findings)
+        steps.check_sequence(data.get("steps"), ("steps",), scope)
+        self.texts.check_templates(data.get("outputs"), ("outputs",), scope)
+        steps.check_sequence(data.get("on_failure"), ("on_failure",), scope.branch("error"))
+        self._check_responses()
+        self._check_delays()
+        check_ids("trigger", ((get_mapping(each), pointer) for each, pointer in _walk_triggers(data)), findings)
+        check_ids("step", _walk_steps(data), findings)
         return flows.calls
 
-    def _responses(self) -> None:
+    def _check_responses(self) -> None:
         """A sender who waits for what a step says needs such a step, and the step such a sender."""
-        triggers = ((mapped(mapped(each).get("with")), pointer) for each, pointer in _triggers(self.data))
+        triggers = (
+            (get_mapping(get_mapping(each).get("with")), pointer) for each, pointer in _walk_triggers(self.data)
+        )
         asking = [(*pointer, "with", "respond") for given, pointer in triggers if given.get("respond") == "step"]
-        answering = [(*pointer, "use") for step, pointer in _steps(self.data) if step.get("use") == RESPOND]
+        answering = [(*pointer, "use") for step, pointer in _walk_steps(self.data) if step.get("use") == RESPOND]
         for where in () if answering else asking:
             self.findings.add(where, "no step answers", f"add a step with 'use: {RESPOND}', or write 'result'")
         for where in () if asking else answering:
             what, hint = "nobody waits for what it says", "write 'respond: step' at the webhook that is to be answered"
             self.findings.add(where, what, hint, severity="warning")
 
-    def _delays(self) -> None:
+    def _check_delays(self) -> None:
         """A step's delays beside those of `defaults` have to be in order as well."""
-        default = mapped(mapped(self.data.get("defaults")).get("retry"))
+        default = get_mapping(get_mapping(self.data.get("defaults")).get("retry"))
         self._doubt_delay(default, default, ("defaults", "retry"))
-        for step, pointer in _steps(self.data):
-            own = mapped(step.get("retry"))
-            shortest, longest = (_duration({**default, **own}.get(key)) for key in ("min_delay", "max_delay"))
+        for step, pointer in _walk_steps(self.data):
+            own = get_mapping(step.get("retry"))
+            shortest, longest = (_try_parse_duration({**default, **own}.get(key)) for key in ("min_delay", "max_delay"))
             is_mixed = ("min_delay" in own) != ("max_delay" in own)
             if is_mixed and shortest is not None and longest is not None and shortest > longest:
                 own_key, other = ("min_delay", "max_delay") if "min_delay" in own else ("max_delay", "min_delay")
@@ -170,20 +172,20 @@ class _Checking:
 
     def _doubt_delay(self, own: Mapped, policy: Mapped, pointer: Pointer) -> None:
         """Doubt a first delay above the built-in `max_delay`, which would cut it."""
-        shortest = _duration(own.get("min_delay"))
+        shortest = _try_parse_duration(own.get("min_delay"))
         if "max_delay" not in policy and shortest is not None and shortest > RetryPolicy().max_delay:
             what = "'min_delay' is longer than 'max_delay', which is 5m where it is not given"
             self.findings.add((*pointer, "min_delay"), what, "give 'max_delay' here as well", severity="warning")
 
-    def _filled(self) -> None:
+    def _check_filled(self) -> None:
         check_filled(self.data, (), self.findings)
         for key in ("defaults", "concurrency"):
-            check_filled(mapped(self.data.get(key)), (key,), self.findings)
-        retry = mapped(mapped(self.data.get("defaults")).get("retry"))
+            check_filled(get_mapping(self.data.get(key)), (key,), self.findings)
+        retry = get_mapping(get_mapping(self.data.get("defaults")).get("retry"))
         check_filled(retry, ("defaults", "retry"), self.findings)
 
 
-def _duration(value: JSON) -> int | None:
+def _try_parse_duration(value: JSON) -> int | None:
     """The milliseconds of a duration; None of what is none, which its model refuses."""
     try:
         return parse_duration(value) if isinstance(value, str) else None
@@ -191,14 +193,14 @@ def _duration(value: JSON) -> int | None:
         return None
 
 
-def _steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:
-    yield from every_step(data.get("steps"), ("steps",))
-    yield from every_step(data.get("on_failure"), ("on_failure",))
+def _walk_steps(data: Mapped) -> Iterator[tuple[Mapped, Pointer]]:
+    yield from walk_steps(data.get("steps"), ("steps",))
+    yield from walk_steps(data.get("on_failure"), ("on_failure",))
 
 
-def _inputs_of_headers(data: Mapped) -> set[str]:
+def _find_header_inputs(data: Mapped) -> set[str]:
     """The inputs to which a trigger gives its headers as a whole."""
-    given = (mapped(mapped(each).get("inputs")) for each, _ in _triggers(data))
+    given = (get_mapping(get_mapping(each).get("inputs")) for each, _ in _walk_triggers(data))
     return {name for each in given for name, value in each.items() if _is_headers(value)} - {HEADERS}
 
 
@@ -206,6 +208,6 @@ def _is_headers(value: JSON) -> bool:
     return isinstance(value, str) and re.fullmatch(r"\{\{\s*trigger\.headers\s*\}\}", value.strip()) is not None
 
 
-def _triggers(data: Mapped) -> Iterator[tuple[JSON, Pointer]]:
-    for index, trigger in enumerate(listed(data.get("triggers"))):
+def _walk_triggers(data: Mapped) -> Iterator[tuple[JSON, Pointer]]:
+    for index, trigger in enumerate(get_list(data.get("triggers"))):
         yield trigger, ("triggers", index)

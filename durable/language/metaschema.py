@@ -10,7 +10,7 @@ Schema: TypeAlias = dict[str, Any]
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
-def metaschema(name: str) -> Schema:
+def make_metaschema(name: str) -> Schema:
     """The definition of a schema, which refers to itself by its name below `#/definitions`."""
     schema: Schema = {"$ref": f"#/definitions/{name}"}
     schemas: Schema = {"type": "array", "items": schema, "minItems": 1}

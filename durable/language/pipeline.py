@@ -19,7 +19,7 @@ from durable.spec_model import Condition, Identifier, SpecModel, Whole
 # -- policies ---------------------------------------------------------------------------------------------------
 
 
-class Retry(SpecModel, title="Retry"):
+class RetrySpec(SpecModel, title="Retry"):
     """How often, when and after which errors an attempt is repeated."""
 
     max_attempts: Annotated[Whole, Field(ge=1, le=1_000)] = Field(3, description="Attempts in all; 1: no retry")
@@ -40,14 +40,14 @@ class Retry(SpecModel, title="Retry"):
         return self
 
 
-class Defaults(SpecModel, title="Defaults"):
+class DefaultsSpec(SpecModel, title="Defaults"):
     """What steps that use a connector's action have unless they say otherwise; `undo` has it too."""
 
     timeout: Timeout | None = Field(None, description="Of one attempt; default 30s")
-    retry: Retry | None = Field(None, description="When attempts are repeated; a step's own keys go first")
+    retry: RetrySpec | None = Field(None, description="When attempts are repeated; a step's own keys go first")
 
 
-class Concurrency(SpecModel, title="Concurrency"):
+class ConcurrencySpec(SpecModel, title="Concurrency"):
     """How many runs of the pipeline may work at once."""
 
     key: str | None = Field(None, description="Runs with the same key are counted together; default: all of them")
@@ -72,21 +72,21 @@ class TriggerSpec(SpecModel, title="TriggerSpec"):
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-class Case(SpecModel, title="Case"):
+class CaseSpec(SpecModel, title="Case"):
     """One branch of a switch."""
 
     when: Condition = Field(description="An expression; the first case that it holds for is performed")
-    steps: "tuple[Step, ...]" = Field(description="What is then performed")
+    steps: "tuple[StepSpec, ...]" = Field(description="What is then performed")
 
 
-class Handler(SpecModel, title="Handler"):
+class HandlerSpec(SpecModel, title="Handler"):
     """One branch of a catch."""
 
     when: Condition | None = Field(None, description="An expression over `error`; default: any error")
-    steps: "tuple[Step, ...]" = Field(description="What is then performed")
+    steps: "tuple[StepSpec, ...]" = Field(description="What is then performed")
 
 
-class Undo(SpecModel, title="Undo"):
+class UndoSpec(SpecModel, title="Undo"):
     """The action that takes a step's effect back."""
 
     use: str = Field(description="connector.action")
@@ -96,7 +96,7 @@ class Undo(SpecModel, title="Undo"):
     )
 
 
-class Repeat(SpecModel, title="Repeat"):
+class RepeatSpec(SpecModel, title="Repeat"):
     """How often the steps of the block are performed."""
 
     until: Condition = Field(description="An expression, evaluated after each turn")
@@ -112,17 +112,17 @@ class Repeat(SpecModel, title="Repeat"):
         return self
 
 
-def _kind_of_value(value: object) -> str:
+def _choose_tag(value: object) -> str:
     return "steps" if isinstance(value, list | tuple) else "value"
 
 
 OnTimeout: TypeAlias = Annotated[
-    Annotated["tuple[Step, ...]", Tag("steps")] | Annotated[JsonValue, Tag("value")],
-    Discriminator(_kind_of_value),
+    Annotated["tuple[StepSpec, ...]", Tag("steps")] | Annotated[JsonValue, Tag("value")],
+    Discriminator(_choose_tag),
 ]
 
 
-class Step(SpecModel, title="Step"):
+class StepSpec(SpecModel, title="Step"):
     """One named use of an action, or one block: switch, foreach, parallel, try, repeat."""
 
     id: Identifier = Field(description="The step's name, unique in the file")
@@ -131,7 +131,7 @@ class Step(SpecModel, title="Step"):
     use: str | None = Field(None, description="The action: connector.action, flow.… or wait.…")
     with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The action's inputs")
     connection: Identifier | None = Field(None, description="Named credentials for the connector")
-    retry: Retry | None = Field(
+    retry: RetrySpec | None = Field(
         None, description="When attempts are repeated; a key that is left out is that of `defaults.retry`"
     )
     timeout: Timeout | None = Field(
@@ -144,15 +144,15 @@ class Step(SpecModel, title="Step"):
     on_exhausted: Literal["fail", "pause"] | None = Field(
         None, description="When no attempt is left: the step fails (default), or the run is paused for a person"
     )
-    undo: Undo | None = Field(None, description="What takes the effect back, performed by flow.undo")
+    undo: UndoSpec | None = Field(None, description="What takes the effect back, performed by flow.undo")
     on_timeout: OnTimeout | None = Field(
         None, description="When a wait is over unanswered: fail, a value as the output, or steps"
     )
 
-    switch: Annotated[tuple[Case, ...], Field(min_length=1)] | None = Field(
+    switch: Annotated[tuple[CaseSpec, ...], Field(min_length=1)] | None = Field(
         None, description="Cases, of which the first that holds is performed"
     )
-    else_: "tuple[Step, ...] | None" = Field(None, alias="else", description="Performed where no case holds")
+    else_: "tuple[StepSpec, ...] | None" = Field(None, alias="else", description="Performed where no case holds")
 
     foreach: Condition | None = Field(None, description="An expression that gives the items")
     as_: Identifier | None = Field(None, alias="as", description="The item's name inside; default item")
@@ -162,38 +162,38 @@ class Step(SpecModel, title="Step"):
     on_item_error: Literal["stop", "collect"] | None = Field(
         None, description="Whether a failed item ends the block, or is collected; default stop"
     )
-    steps: "Annotated[tuple[Step, ...], Field(min_length=1)] | None" = Field(
+    steps: "Annotated[tuple[StepSpec, ...], Field(min_length=1)] | None" = Field(
         None, description="The steps of a foreach or repeat"
     )
 
-    parallel: "Annotated[dict[Identifier, tuple[Step, ...]], Field(min_length=1)] | None" = Field(
+    parallel: "Annotated[dict[Identifier, tuple[StepSpec, ...]], Field(min_length=1)] | None" = Field(
         None, description="Branches by name, performed at the same time"
     )
     on_branch_error: Literal["cancel", "finish"] | None = Field(
         None, description="When a branch fails: the others are cancelled (default), or come to their end first"
     )
 
-    try_: "Annotated[tuple[Step, ...], Field(min_length=1)] | None" = Field(
+    try_: "Annotated[tuple[StepSpec, ...], Field(min_length=1)] | None" = Field(
         None, alias="try", description="Steps whose failure is caught"
     )
-    catch: Annotated[tuple[Handler, ...], Field(min_length=1)] | None = Field(
+    catch: Annotated[tuple[HandlerSpec, ...], Field(min_length=1)] | None = Field(
         None, description="What answers a failure; the first handler that holds is performed"
     )
-    finally_: "tuple[Step, ...] | None" = Field(
+    finally_: "tuple[StepSpec, ...] | None" = Field(
         None, alias="finally", description="Performed in any case, also after a cancel"
     )
 
-    repeat: Repeat | None = Field(None, description="How often the block's steps are performed")
+    repeat: RepeatSpec | None = Field(None, description="How often the block's steps are performed")
 
     @validator(mode="after")
     def _keys_go_together(self) -> Self:
         fields = type(self).model_fields
-        for misfit in misfits({fields[name].alias or name for name in self.model_fields_set}):
+        for misfit in find_key_problems({fields[name].alias or name for name in self.model_fields_set}):
             raise PydanticCustomError("misfit", "{message}", {"message": misfit.message})
         return self
 
 
-class Pipeline(SpecModel):
+class PipelineSpec(SpecModel):
     """One YAML file: a named list of steps, and what starts it."""
 
     id: Identifier = Field("", description="The pipeline's name; default: the file's")
@@ -204,12 +204,12 @@ class Pipeline(SpecModel):
     inputs: dict[str, Any] | None = Field(
         None, description="JSON Schemas by name, checked before a run starts; one with a default may be left out"
     )
-    concurrency: Concurrency | None = Field(None, description="How many runs may work at once")
+    concurrency: ConcurrencySpec | None = Field(None, description="How many runs may work at once")
     timeout: Timeout | None = Field(None, description="Of the whole run, waiting included; default 90d")
-    defaults: Defaults | None = Field(None, description="Policies of the steps that use a connector's action")
-    steps: Annotated[tuple[Step, ...], Field(min_length=1)] = Field(description="What is performed, in this order")
+    defaults: DefaultsSpec | None = Field(None, description="Policies of the steps that use a connector's action")
+    steps: Annotated[tuple[StepSpec, ...], Field(min_length=1)] = Field(description="What is performed, in this order")
     outputs: dict[str, JsonValue] | None = Field(None, description="What the run answers with")
-    on_failure: tuple[Step, ...] | None = Field(None, description="Performed when the run has failed")
+    on_failure: tuple[StepSpec, ...] | None = Field(None, description="Performed when the run has failed")
 
 
 # -- which keys go together -------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ _KNOWN = _BELONGING | KINDS.keys() | {"id", "if"}
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class KeyProblem:
     """A key of a step that does not go with its others; `key` is None where one is missing."""
 
     key: str | None
@@ -243,37 +243,37 @@ class Misfit:
     hint: str
 
 
-def kind_of(keys: Collection[str]) -> str | None:
+def find_kind(keys: Collection[str]) -> str | None:
     """What a step with these keys is; None if it is nothing, or several things."""
     kinds = [kind for kind in KINDS if kind in keys]
     return kinds[0] if len(kinds) == 1 else None
 
 
-def misfits(keys: Collection[str]) -> Iterator[Misfit]:
+def find_key_problems(keys: Collection[str]) -> Iterator[KeyProblem]:
     """What is wrong with a step's keys taken together."""
     kinds = [kind for kind in KINDS if kind in keys]
     if not kinds:
         if _KNOWN.issuperset(keys):  # an unknown key is told of itself, and is likely meant to be one of these
-            yield Misfit(None, "the step does nothing", f"give it one of {', '.join(KINDS)}")
+            yield KeyProblem(None, "the step does nothing", f"give it one of {', '.join(KINDS)}")
         return
     for other in kinds[1:]:
         hint = f"move '{other}' to a step of its own"
         if kinds[0] == "use" and other in {"foreach", "repeat"}:
             hint = f"put what is performed each time under 'steps': [{{id: …, use: …}}], and leave '{other}' here"
-        yield Misfit(other, f"a step is one thing, and this one is '{kinds[0]}' already", hint)
+        yield KeyProblem(other, f"a step is one thing, and this one is '{kinds[0]}' already", hint)
     kind = kinds[0]
     if kind in {"foreach", "repeat"} and "steps" not in keys:
-        yield Misfit(None, f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
+        yield KeyProblem(None, f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
     if kind == "try" and not {"catch", "finally"} & set(keys) and _KNOWN.issuperset(keys):
-        yield Misfit(None, "a 'try' without 'catch' or 'finally' changes nothing", "add one of them")
+        yield KeyProblem(None, "a 'try' without 'catch' or 'finally' changes nothing", "add one of them")
     fitting = frozenset().union(*(KINDS[each] for each in kinds))
     for key in sorted(_BELONGING & set(keys) - fitting):
-        yield _misplaced(key, kind)
+        yield _explain_misplaced(key, kind)
 
 
-def _misplaced(key: str, kind: str) -> Misfit:
+def _explain_misplaced(key: str, kind: str) -> KeyProblem:
     message = f"'{key}' does not go with '{kind}'"
     if key == "retry":
-        return Misfit(key, message, "it stands on an action; 'repeat' is what repeats a block")
+        return KeyProblem(key, message, "it stands on an action; 'repeat' is what repeats a block")
     owners = [f"'{owner}'" for owner, keys in KINDS.items() if key in keys]
-    return Misfit(key, message, f"it belongs to {' or '.join(owners)}")
+    return KeyProblem(key, message, f"it belongs to {' or '.join(owners)}")

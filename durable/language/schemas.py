@@ -5,20 +5,20 @@ from functools import cache
 
 import jsonschema_rs
 
-from durable.language.document import Pointer
-from durable.language.draft import opened
-from durable.language.findings import Findings
-from durable.language.keywords import slips
-from durable.language.metaschema import metaschema
-from durable.language.problem import printable, quoted, suggestion
+from durable.language.keywords import find_slips
+from durable.language.metaschema import make_metaschema
+from durable.language.model_schema import open_value
+from durable.language.report import Report
 from durable.language.texts import has_template, is_template
 from durable.language.tree import Mapped
-from durable.schema import Schema
+from durable.problem import make_printable, quote, suggest
+from durable.schema import CompiledSchema
+from durable.yaml.document import Pointer
 
 
-def schemas(
-    declared: Mapped, pointer: Pointer, findings: Findings, *, may_be_open: bool
-) -> Iterator[tuple[str, Schema]]:
+def compile_schemas(
+    declared: Mapped, pointer: Pointer, findings: Report, *, may_be_open: bool
+) -> Iterator[tuple[str, CompiledSchema]]:
     """Those that can be compiled; what is wrong with the others is among the findings. A schema that `may_be_open` may
     be made from expressions, and is not known yet."""
     for name, schema in declared.items():
@@ -26,50 +26,52 @@ def schemas(
         if may_be_open and is_template(schema):
             continue
         if may_be_open and isinstance(schema, dict) and has_template(schema):
-            for error in _opened().iter_errors(schema):
-                findings.add((*where, *error.instance_path), *_explained(error))
+            for error in _make_open_metaschema().iter_errors(schema):
+                findings.add((*where, *error.instance_path), *_explain_schema(error))
             continue
         if not isinstance(schema, dict):
             hint = f"write for example '{name}: {{type: {schema if schema in _TYPES else 'string'}}}'"
             if name in {"type", "properties", "required"}:
                 hint = "schemas stand here by the inputs' names; write what is under 'properties' directly here"
-            findings.add(where, f"{quoted(name)} must be a JSON Schema", hint, is_key=True)
+            findings.add(where, f"{quote(name)} must be a JSON Schema", hint, is_key=True)
             continue
-        for slip, meant in slips(schema, where):
-            what = f"JSON Schema has no word {quoted(str(slip[-1]))}, and it changes nothing"
-            findings.add(slip, what, f"did you mean {quoted(meant)}", is_key=True, severity="warning")
+        for slip, meant in find_slips(schema, where):
+            what = f"JSON Schema has no word {quote(str(slip[-1]))}, and it changes nothing"
+            findings.add(slip, what, f"did you mean {quote(meant)}", is_key=True, severity="warning")
         try:
-            yield name, Schema(schema)
+            yield name, CompiledSchema(schema)
         except jsonschema_rs.ValidationError as error:
-            findings.add((*where, *error.instance_path), *_explained(error))
+            findings.add((*where, *error.instance_path), *_explain_schema(error))
         except (jsonschema_rs.ReferencingError, ValueError) as error:
-            what = f"this is no JSON Schema: {short(str(error))}"
+            what = f"this is no JSON Schema: {shorten(str(error))}"
             findings.add(where, what, "references stay inside the schema")
 
 
 @cache
-def _opened() -> jsonschema_rs.Draft7Validator:
+def _make_open_metaschema() -> jsonschema_rs.Draft7Validator:
     """What a schema is in which expressions stand in the place of values."""
-    return jsonschema_rs.Draft7Validator({"definitions": {"it": opened(metaschema("it"))}, "$ref": "#/definitions/it"})
+    return jsonschema_rs.Draft7Validator(
+        {"definitions": {"it": open_value(make_metaschema("it"))}, "$ref": "#/definitions/it"}
+    )
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     """What a validator says, on one line."""
-    return printable(text if len(text) <= 200 else f"{text[:199]}…")
+    return make_printable(text if len(text) <= 200 else f"{text[:199]}…")
 
 
-def _explained(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
+def _explain_schema(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
     """What to say of a schema that is none, and the cure."""
     if "retrieving it failed" in error.message:
         return "the schema refers to another, and none is fetched", "write it out here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
         meant = _FOREIGN_TYPES.get(error.instance.lower())
-        cure = f"did you mean {quoted(meant)}" if meant else suggestion(error.instance, _TYPES) or _SCHEMA_HELP
-        return f"{quoted(error.instance)} is no type", cure
+        cure = f"did you mean {quote(meant)}" if meant else suggest(error.instance, _TYPES) or _SCHEMA_HELP
+        return f"{quote(error.instance)} is no type", cure
     if error.instance_path[-1:] == ["required"] and isinstance(error.instance, bool):
         cure = "an input without a 'default' has to be given, and one with it need not; remove this"
         return "'required' is a list of the names of an object's properties", cure
-    return f"this is no JSON Schema: {short(error.message)}", _SCHEMA_HELP
+    return f"this is no JSON Schema: {shorten(error.message)}", _SCHEMA_HELP
 
 
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")

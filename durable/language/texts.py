@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from durable.expressions import Expression, ExpressionError, Template
 from durable.language.braces import doubt_braces
-from durable.language.document import Pointer
-from durable.language.findings import Findings
 from durable.language.headers import doubt_underscore
 from durable.language.hyphens import DottedName, find_hyphens
-from durable.language.known import Fault
-from durable.language.names import Scope
-from durable.language.problem import Severity, printable, quoted
-from durable.language.syntax import bare
+from durable.language.known_values import Explanation
+from durable.language.report import Report
+from durable.language.scope import Scope
+from durable.problem import Severity, make_printable, quote
 from durable.values import JSON
+from durable.yaml.document import Pointer
+from durable.yaml.syntax import unwrap_expression
 
 
 def is_template(value: object) -> bool:
@@ -48,15 +48,15 @@ class Texts:
 
     def __init__(
         self,
-        findings: Findings,
+        findings: Report,
         has_secret: Callable[[str], bool] | None,
         examine_secret: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
-        self._findings = findings
+        self._report = findings
         self._has_secret = has_secret
         self._examine_secret = examine_secret
 
-    def condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
+    def check_condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
         """Check a bare expression."""
         if not isinstance(value, str) or not value:
             return None  # the model refuses it
@@ -64,16 +64,18 @@ class Texts:
             expression = Expression.parse(value)
         except ExpressionError as error:
             if value.lstrip().startswith("${{"):
-                self._findings.add(pointer, "the '$' before '{{' is no part of an expression", f"write {bare(value)}")
+                self._report.add(
+                    pointer, "the '$' before '{{' is no part of an expression", f"write {unwrap_expression(value)}"
+                )
             else:
                 self._refuse(pointer, error)
             return None
-        self._names(expression, pointer, scope)
+        self._check_names(expression, pointer, scope)
         return expression
 
     def items(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
         """Check a bare expression that gives a list. One without a name can be evaluated at once."""
-        expression = self.condition(value, pointer, scope)
+        expression = self.check_condition(value, pointer, scope)
         if expression is None or expression.names:
             return
         try:
@@ -82,10 +84,10 @@ class Texts:
             self._refuse(pointer, error)
             return
         if not isinstance(items, list):
-            what = f"'foreach' goes over a list, and this is {_kind(items)}"
-            self._findings.add(pointer, what, "name a list, such as inputs.lines; of a mapping take '| items'")
+            what = f"'foreach' goes over a list, and this is {_describe_value(items)}"
+            self._report.add(pointer, what, "name a list, such as inputs.lines; of a mapping take '| items'")
 
-    def templates(
+    def check_templates(
         self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
     ) -> None:
         """Check every text in a value. `is_secret` says where in it a secret may stand."""
@@ -95,8 +97,8 @@ class Texts:
             match value:
                 case str():
                     if "{{" in value:
-                        self._template(value, pointer, scope, is_secret(pointer[whole:]))
-                    self._braces(value, pointer, scope)
+                        self._check_template(value, pointer, scope, is_secret(pointer[whole:]))
+                    self._check_braces(value, pointer, scope)
                 case list():
                     for index, item in enumerate(value):
                         walk(item, (*pointer, index))
@@ -104,23 +106,23 @@ class Texts:
                     for key, item in value.items():
                         if "{{" in key:
                             what, cure = "an expression in a key stays text", "make the whole mapping by an expression"
-                            self._findings.add((*pointer, key), what, cure, is_key=True, severity="warning")
+                            self._report.add((*pointer, key), what, cure, is_key=True, severity="warning")
                         walk(item, (*pointer, key))
 
         walk(value, pointer)
 
-    def constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> bool:
+    def doubt_constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> bool:
         """Doubt a text that is a name without its braces: it is the same for all. Returns whether it is one."""
         if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(\.[A-Za-z_]\w*)+", value):
             return False
         if value.partition(".")[0] not in scope.roots:
             return False
-        what, hint = f"{quoted(value)} is text here, so that {effect}", f'write "{{{{ {value} }}}}"'
-        self._findings.add(pointer, what, hint, severity="warning")
+        what, hint = f"{quote(value)} is text here, so that {effect}", f'write "{{{{ {value} }}}}"'
+        self._report.add(pointer, what, hint, severity="warning")
         return True
 
-    def _template(self, text: str, pointer: Pointer, scope: Scope, may_be_secret: bool) -> None:
-        if self._findings.is_full:
+    def _check_template(self, text: str, pointer: Pointer, scope: Scope, may_be_secret: bool) -> None:
+        if self._report.is_full:
             return
         try:
             template = Template.parse(text)
@@ -128,12 +130,12 @@ class Texts:
             self._refuse(pointer, error)
             return
         for _, expression in template.expressions:
-            self._names(expression, pointer, scope)
-        self._dollar(text, pointer, is_error=bool(template.secrets))
+            self._check_names(expression, pointer, scope)
+        self._check_dollar(text, pointer, is_error=bool(template.secrets))
         for name in sorted(template.secrets):
-            self._secret(text, name, pointer, may_be_secret)
+            self._check_secret(text, name, pointer, may_be_secret)
 
-    def _braces(self, text: str, pointer: Pointer, scope: Scope) -> None:
+    def _check_braces(self, text: str, pointer: Pointer, scope: Scope) -> None:
         """Report text that looks like an expression but is sent unchanged."""
         try:
             found = doubt_braces(text, scope.roots)
@@ -142,91 +144,91 @@ class Texts:
         if found:
             offset, what, hint = found
             before = text[:offset].split("\n")
-            place = self._findings.document.position_in(pointer, len(before), len(before[-1]) + 1)
-            self._findings.add(pointer, what, hint, place=place, severity="warning")
+            place = self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
+            self._report.add(pointer, what, hint, place=place, severity="warning")
 
-    def _dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
+    def _check_dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
         """Braces as in a GitHub workflow: the `$` would be sent along."""
         found = text.find("${{")
         if found < 0:
             return
         before = text[:found].split("\n")
-        place = self._findings.document.position_in(pointer, len(before), len(before[-1]) + 1)
+        place = self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
         what, hint = "the '$' before '{{' is text, and is sent along", "write '{{' without it"
         severity: Severity = "error"
         if not is_error:
             hint, severity = f"{hint}; a dollar sign that is meant is {{{{ '$' }}}}", "warning"
-        self._findings.add(pointer, what, hint, place=place, severity=severity)
+        self._report.add(pointer, what, hint, place=place, severity=severity)
 
-    def _secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
+    def _check_secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
         found = re.search(rf"secrets\W+{name}\b", text)
         before = text[: found.start()].split("\n") if found else [""]
-        place = self._findings.document.position_in(pointer, len(before), len(before[-1]) + 1)
+        place = self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
         if not may_be_here:
             hint = "it may stand where an input is meant to be secret: a header, 'verify', a connection"
-            self._findings.add(pointer, f"the secret {quoted(name)} may not stand here", hint, place=place)
+            self._report.add(pointer, f"the secret {quote(name)} may not stand here", hint, place=place)
         elif self._has_secret:
             for problem in self._secret_problems(name, has_value=self._has_secret(name)):
                 is_unset = problem.startswith("is not set")
                 hint = f"set WAYPOST_SECRET_{name}" if is_unset else f"correct WAYPOST_SECRET_{name} or its file"
-                what = f"the secret {quoted(name)} {printable(problem)}"
-                self._findings.add(pointer, what, hint, place=place, severity="warning")
+                what = f"the secret {quote(name)} {make_printable(problem)}"
+                self._report.add(pointer, what, hint, place=place, severity="warning")
 
     def _secret_problems(self, name: str, *, has_value: bool) -> Sequence[str]:
         if self._examine_secret:
             return self._examine_secret(name)
         return [] if has_value else ["is not set"]
 
-    def _names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
-        for name, fault, severity in _faults(expression, scope):
-            if self._findings.is_full:
+    def _check_names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
+        for name, fault, severity in _find_problems(expression, scope):
+            if self._report.is_full:
                 return
             there = expression.position_of(name)
-            place = self._findings.document.position_in(pointer, there.line, there.column)
-            self._findings.add(pointer, fault.message, fault.hint, place=place, severity=severity)
+            place = self._report.document.position_in(pointer, there.line, there.column)
+            self._report.add(pointer, fault.message, fault.hint, place=place, severity=severity)
 
     def _refuse(self, pointer: Pointer, error: ExpressionError) -> None:
-        place = self._findings.document.position_in(pointer, error.line or 1, error.column or 1)
+        place = self._report.document.position_in(pointer, error.line or 1, error.column or 1)
         message, _, hint = error.message.partition("; ")
-        self._findings.add(pointer, message, hint or None, place=place)
+        self._report.add(pointer, message, hint or None, place=place)
 
 
-def _faults(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Fault, Severity]]:
+def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:
     """What is wrong with the names of an expression, and with what they are compared with."""
     names = set(expression.names)
     for parts, hyphen in find_hyphens(expression, scope):
         yield min(parts, key=expression.offset_of), hyphen, "error"
         names -= parts
     for name in sorted(names):
-        if fault := scope.fault(name):
+        if fault := scope.explain_unreadable(name):
             yield name, fault, "error"
         elif doubted := doubt_underscore(name, expression.source):
             yield name, *doubted
         elif fault := scope.doubt_name(name) or _doubt_length(name, expression.source):
             yield name, fault, "warning"
     for name, value in expression.comparisons:
-        if fault := scope.misread(name, value):
+        if fault := scope.explain_comparison(name, value):
             yield name, fault, "error"
-        elif fault := scope.doubt(name, value):
+        elif fault := scope.doubt_comparison(name, value):
             yield name, fault, "warning"
 
 
-def _doubt_length(name: DottedName, source: str) -> Fault | None:
+def _doubt_length(name: DottedName, source: str) -> Explanation | None:
     """A length as other languages read it. A key that is called so is read with brackets."""
     if len(name) < 2 or name[-1] != "length" or not re.search(r"\.\s*length\b", source):
         return None
     whole = ".".join(name[:-1])
-    return Fault("'length' is read as a key here", f"write {whole} | length; or {whole}['length'] if it is a key")
+    return Explanation("'length' is read as a key here", f"write {whole} | length; or {whole}['length'] if it is a key")
 
 
-def _kind(value: JSON) -> str:
+def _describe_value(value: JSON) -> str:
     match value:
         case None:
             return "null"
         case bool():
             return "true or false"
         case str():
-            return f"the text {quoted(value)}"
+            return f"the text {quote(value)}"
         case dict():
             return "a mapping"
     return f"the number {value}"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from durable.language.document import Pointer
 from durable.values import JSON
+from durable.yaml.document import Pointer
 
 Mapped: TypeAlias = "dict[str, JSON]"
 BranchKind: TypeAlias = Literal["case", "else", "turn", "parallel", "try", "catch", "finally", "on_timeout"]
@@ -23,32 +23,38 @@ class Branch:
 
     @property
     def steps(self) -> list[JSON]:
-        return listed(self.owner.get(self.key))
+        return get_list(self.owner.get(self.key))
 
     @property
     def pointer(self) -> Pointer:
         return (*self.owner_pointer, self.key)
 
 
-def mapped(value: JSON) -> Mapped:
+def get_mapping(value: JSON) -> Mapped:
     """The value if it is a mapping, or an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def listed(value: JSON) -> list[JSON]:
+def get_list(value: JSON) -> list[JSON]:
     """The value if it is a list, or an empty one."""
     return value if isinstance(value, list) else []
 
 
-def branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+def list_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
     """The sequences inside a step, in the order in which they are performed."""
     found: list[tuple[BranchKind, str, JSON, Pointer, str]] = [
-        *(("case", f"case {i + 1}", case, ("switch", i), "steps") for i, case in enumerate(listed(step.get("switch")))),
+        *(
+            ("case", f"case {i + 1}", case, ("switch", i), "steps")
+            for i, case in enumerate(get_list(step.get("switch")))
+        ),
         ("else", "else", step, (), "else"),
         ("turn", "steps", step, (), "steps"),
-        *(("parallel", name, step["parallel"], ("parallel",), name) for name in mapped(step.get("parallel"))),
+        *(("parallel", name, step["parallel"], ("parallel",), name) for name in get_mapping(step.get("parallel"))),
         ("try", "try", step, (), "try"),
-        *(("catch", f"catch {i + 1}", each, ("catch", i), "steps") for i, each in enumerate(listed(step.get("catch")))),
+        *(
+            ("catch", f"catch {i + 1}", each, ("catch", i), "steps")
+            for i, each in enumerate(get_list(step.get("catch")))
+        ),
         ("finally", "finally", step, (), "finally"),
         ("on_timeout", "on_timeout", step, (), "on_timeout"),
     ]
@@ -57,10 +63,10 @@ def branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
             yield Branch(kind, label, owner, (*pointer, *path), key)
 
 
-def every_step(steps: JSON, pointer: Pointer) -> Iterator[tuple[Mapped, Pointer]]:
+def walk_steps(steps: JSON, pointer: Pointer) -> Iterator[tuple[Mapped, Pointer]]:
     """All steps of a sequence and of what is inside them."""
-    for index, step in enumerate(listed(steps)):
+    for index, step in enumerate(get_list(steps)):
         if isinstance(step, dict):
             yield step, (*pointer, index)
-            for branch in branches(step, (*pointer, index)):
-                yield from every_step(branch.steps, branch.pointer)
+            for branch in list_branches(step, (*pointer, index)):
+                yield from walk_steps(branch.steps, branch.pointer)

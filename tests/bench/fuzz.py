@@ -25,10 +25,10 @@ import jsonschema_rs
 
 from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
-from durable.language.document import Document
-from durable.language.json_schema import pipeline_schema
-from durable.language.load import Catalogue, Loaded, load
-from durable.language.pipeline import Pipeline
+from durable.language.json_schema import make_pipeline_schema
+from durable.language.load import Catalogue, LoadResult, load_pipeline
+from durable.language.pipeline import PipelineSpec
+from durable.yaml.document import YamlDocument
 from triggers.events import Subscription
 from triggers.folder import TRIGGERS
 from triggers.offered import actions
@@ -132,7 +132,7 @@ def sound() -> tuple[Data, ...]:
     """Pipelines that can be loaded, or nearly: those that are shipped and documented, and each of their parts alone."""
     pages = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
     texts = [*(path.read_text("utf-8") for path in SEEDS), *pages]
-    whole = [data for data in (Document.read(text, "sample.yaml").data for text in texts) if _is_pipeline(data)]
+    whole = [data for data in (YamlDocument.read(text, "sample.yaml").data for text in texts) if _is_pipeline(data)]
     alone = [{"steps": [part]} for data in whole for part in _parts(data, {*actions(), *CORE_ACTIONS}, "if", "undo")]
     started = [
         {"triggers": [part], "steps": [STEP]} for data in whole for part in _parts(data, TRIGGERS, "when", "inputs")
@@ -163,8 +163,8 @@ def places(data: Data) -> list[Place]:
 def keys() -> Sequence[str]:
     """The keys that stand anywhere in sound data, those that may, and a few that may not."""
     known = {key for data in sound() for _, key in places(data) if isinstance(key, str)}
-    said = re.findall(r'"([a-z_]{2,20})": \{', json.dumps(pipeline_schema(CATALOGUE)["definitions"]))
-    return sorted({*known, *said, *Pipeline.model_fields, "", "{{ x }}", "<<", "5", "null", "a-b", "é"})
+    said = re.findall(r'"([a-z_]{2,20})": \{', json.dumps(make_pipeline_schema(CATALOGUE)["definitions"]))
+    return sorted({*known, *said, *PipelineSpec.model_fields, "", "{{ x }}", "<<", "5", "null", "a-b", "é"})
 
 
 # -- damage -----------------------------------------------------------------------------------------------------
@@ -246,12 +246,12 @@ def damaged_bytes(chance: random.Random) -> bytes:
 
 @cache
 def _editor() -> jsonschema_rs.Draft7Validator:
-    return jsonschema_rs.Draft7Validator(pipeline_schema(CATALOGUE))
+    return jsonschema_rs.Draft7Validator(make_pipeline_schema(CATALOGUE))
 
 
-def ensure_sound(text: str | bytes) -> Loaded:
+def ensure_sound(text: str | bytes) -> LoadResult:
     """Load a text, and set up what can be set up; raises `AssertionError`, or whatever there is to find."""
-    loaded = load(text, file="fuzz.yaml", catalogue=CATALOGUE, secrets=lambda name: name > "M")
+    loaded = load_pipeline(text, file="fuzz.yaml", catalogue=CATALOGUE, secrets=lambda name: name > "M")
     lines = re.split("\r\n|\r|\n", text if isinstance(text, str) else text.decode(errors="replace"))
     assert (loaded.pipeline is None) == any(each.severity == "error" for each in loaded.problems), "refused or not"
     for each in loaded.problems:
@@ -260,12 +260,12 @@ def ensure_sound(text: str | bytes) -> Loaded:
         assert not re.search("\n|Input should|Field required|Extra inputs|validation error", str(each)), str(each)
     if loaded.pipeline:
         _set_up(loaded.pipeline)
-        refused = [error.message[:300] for error in _editor().iter_errors(Document.read(text, "fuzz.yaml").data)]
+        refused = [error.message[:300] for error in _editor().iter_errors(YamlDocument.read(text, "fuzz.yaml").data)]
         assert not refused, f"the loader takes what editors refuse: {refused}"
     return loaded
 
 
-def _set_up(pipeline: Pipeline) -> None:
+def _set_up(pipeline: PipelineSpec) -> None:
     """What a folder does with a file that is loaded."""
     definition = resolve_pipeline(pipeline, CATALOGUE.actions.get)
     for spec in pipeline.triggers or ():

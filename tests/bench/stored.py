@@ -9,7 +9,7 @@ from durable.clock import new_id
 from durable.definition import Definition, resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.journal import Admission, Event, Journal
-from durable.language.load import Catalogue, load
+from durable.language.load import Catalogue, load_pipeline
 from durable.runner.start import RunAddresses, Start, begin_run
 from durable.values import JSON
 from triggers.offered import actions
@@ -22,7 +22,7 @@ Inputs = Callable[[int], dict[str, JSON]]
 
 def compiled(id: str, text: str) -> Definition:
     """The definition that a service makes of the text."""
-    loaded = load(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(actions(), CORE_ACTIONS, {}))
+    loaded = load_pipeline(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(actions(), CORE_ACTIONS, {}))
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
     return resolve_pipeline(loaded.pipeline, actions().get)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from durable.language.problem import Problem
+from durable.problem import Problem
 from tests.cli.command import serving, waypost
 from tests.cli.conftest import GREET, write
 from triggers.commands.connectors import describe_type

@@ -29,7 +29,7 @@ from durable.history import (
     Verdict,
     replay_entries,
 )
-from durable.language.load import Catalogue, load
+from durable.language.load import Catalogue, load_pipeline
 from durable.values import JSON, NULL, Value
 
 T0 = 1_700_000_000_000
@@ -50,7 +50,7 @@ CATALOGUE = Catalogue(ACTIONS, CORE_ACTIONS, {})
 
 def pipeline(text: str) -> Definition:
     """The definition that a YAML text means."""
-    loaded = load(dedent(text), file="told.yaml", catalogue=CATALOGUE)
+    loaded = load_pipeline(dedent(text), file="told.yaml", catalogue=CATALOGUE)
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
     return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from durable import values
 from durable.expressions import bounds, checks, compiler, filters, grammar, template, text_filters
 from durable.expressions.arguments import Function
-from durable.language.names import FIELDS, RESERVED, STEP_FIELDS
+from durable.language.scope import FIELDS, RESERVED, STEP_FIELDS
 from tests.docs import examples, words
 from tests.docs.markdown import code, limits, listing, table
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from durable.flow import CORE_ACTIONS
-from durable.language.load import Catalogue, Loaded, load
+from durable.language.load import Catalogue, LoadResult, load_pipeline
 from triggers.folder import TRIGGERS
 from triggers.offered import actions
 
@@ -41,10 +41,10 @@ class Mistake:
         return f"## {number}. {self.title}\n\n```yaml\n{self.text}```\n\n```text\n{said}\n```\n\n{self.cure}"
 
 
-def loaded(text: str) -> Loaded:
+def loaded(text: str) -> LoadResult:
     """What the service makes of a file's text; every secret is set."""
     catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers=TRIGGERS)
-    return load(text, file=FILE, catalogue=catalogue, secrets=lambda name: True)
+    return load_pipeline(text, file=FILE, catalogue=catalogue, secrets=lambda name: True)
 
 
 def written() -> str:

@@ -19,11 +19,11 @@ from durable.durations import parse_duration
 from durable.flow import CORE_ACTIONS
 from durable.language import pipeline
 from durable.language.catalogue import Catalogue
-from durable.language.document import LIMITS
-from durable.language.known import Held
-from durable.language.names import FIELDS
-from durable.language.outputs import returned
+from durable.language.known_values import KnownMapping
+from durable.language.outputs import find_returned
+from durable.language.scope import FIELDS
 from durable.retry import RetryPolicy
+from durable.yaml.document import LIMITS
 from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
 from triggers.folder import TRIGGERS
@@ -53,12 +53,12 @@ def written() -> str:
 
 def _file() -> Iterator[str]:
     yield "## The file"
-    yield summary(pipeline.Pipeline)
-    yield fields(pipeline.Pipeline)
-    yield from _part(pipeline.Defaults)
-    yield from _part(pipeline.Retry)
+    yield summary(pipeline.PipelineSpec)
+    yield fields(pipeline.PipelineSpec)
+    yield from _part(pipeline.DefaultsSpec)
+    yield from _part(pipeline.RetrySpec)
     yield _policy(RetryPolicy())
-    yield from _part(pipeline.Concurrency)
+    yield from _part(pipeline.ConcurrencySpec)
 
 
 def _part(model: type[BaseModel]) -> Iterator[str]:
@@ -88,23 +88,23 @@ def _units() -> dict[str, int]:
 # -- steps ------------------------------------------------------------------------------------------------------
 
 _PARTS: dict[str, tuple[type[BaseModel], ...]] = {
-    "use": (pipeline.Undo,),
-    "switch": (pipeline.Case,),
-    "try": (pipeline.Handler,),
-    "repeat": (pipeline.Repeat,),
+    "use": (pipeline.UndoSpec,),
+    "switch": (pipeline.CaseSpec,),
+    "try": (pipeline.HandlerSpec,),
+    "repeat": (pipeline.RepeatSpec,),
 }
 """The models that stand inside a kind of step and nowhere else."""
 
 
 def _steps() -> Iterator[str]:
     yield "## Steps"
-    yield summary(pipeline.Step)
-    order = [field.alias or name for name, field in pipeline.Step.model_fields.items()]
+    yield summary(pipeline.StepSpec)
+    order = [field.alias or name for name, field in pipeline.StepSpec.model_fields.items()]
     belonging = {key for kind, keys in pipeline.KINDS.items() for key in (kind, *keys)}
-    yield fields(pipeline.Step, [key for key in order if key not in belonging])
+    yield fields(pipeline.StepSpec, [key for key in order if key not in belonging])
     for kind, keys in pipeline.KINDS.items():
         yield f"### A step with {code(kind)}"
-        yield fields(pipeline.Step, [kind, *sorted(keys, key=order.index)])
+        yield fields(pipeline.StepSpec, [kind, *sorted(keys, key=order.index)])
         yield words.OUTPUTS.get(kind, "")
         for model in _PARTS.get(kind, ()):
             yield from _part(model)
@@ -235,8 +235,8 @@ def _core_actions() -> Iterator[str]:
 
 def _core_output(use: str) -> str:
     """What its output holds, as the loader knows it."""
-    known = returned(use, {"fields": None}, Catalogue({}, CORE_ACTIONS, {}))
-    if isinstance(known, Held):
+    known = find_returned(use, {"fields": None}, Catalogue({}, CORE_ACTIONS, {}))
+    if isinstance(known, KnownMapping):
         return f"Its output has {listing(sorted(known.keys), 'and')}." if known.keys else "Its output is null."
     return words.OUTPUTS.get(use, "")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from durable.expressions import Expression
-from durable.schema import LARGE, Schema
+from durable.schema import LARGE, CompiledSchema
 from durable.values import JSON
 
 MODULUS = 2**61 - 1
@@ -57,16 +57,16 @@ def test_equal_values_are_one_and_true_is_no_number(text: str, value: JSON) -> N
 
 
 def test_a_schema_tells_one_misfit_of_a_large_value_and_all_of_a_small_one() -> None:
-    schema = Schema({"type": "array", "items": {"type": "integer"}})
-    assert [place for place, _ in schema.misfits(["a", 1, "b"])] == [(0,), (2,)]
-    assert [place for place, _ in schema.misfits([1] * LARGE + ["a", "b"])] == [(LARGE,)]
+    schema = CompiledSchema({"type": "array", "items": {"type": "integer"}})
+    assert [place for place, _ in schema.find_problems(["a", 1, "b"])] == [(0,), (2,)]
+    assert [place for place, _ in schema.find_problems([1] * LARGE + ["a", "b"])] == [(LARGE,)]
     fits: list[JSON] = [1] * (2 * LARGE)
-    assert list(schema.misfits(fits)) == []
+    assert list(schema.find_problems(fits)) == []
 
 
 def test_a_hundred_thousand_misfits_cost_little() -> None:
-    schema = Schema({"type": "array", "items": {"enum": [str(n) for n in range(1_000)]}})
+    schema = CompiledSchema({"type": "array", "items": {"enum": [str(n) for n in range(1_000)]}})
     fits: list[JSON] = ["0"] * 100_000
     wrong: list[JSON] = ["x"] * 100_000
-    usual = _seconds(lambda: list(schema.misfits(fits)))
-    assert _seconds(lambda: list(schema.misfits(wrong))) < 20 * usual + 0.05
+    usual = _seconds(lambda: list(schema.find_problems(fits)))
+    assert _seconds(lambda: list(schema.find_problems(wrong))) < 20 * usual + 0.05

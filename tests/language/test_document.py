@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durable.language import document
-from durable.language.document import Document, Limits
-from durable.language.problem import Problem, nearest
+from durable.problem import Problem, find_nearest
+from durable.yaml import document
+from durable.yaml.document import DocumentLimits, YamlDocument
 
 WELL_KNOWN_MISTAKES = [
     # text, line, column, part of the message, part of the cure
@@ -77,7 +77,7 @@ WELL_KNOWN_MISTAKES = [
 def test_a_mistake_is_told_where_it_is_with_its_cure(
     text: str | bytes, line: int, column: int, message: str, cure: str
 ) -> None:
-    problems = Document.read(text, "a.yaml").problems
+    problems = YamlDocument.read(text, "a.yaml").problems
 
     assert [(problem.line, problem.column) for problem in problems] == [(line, column)]
     assert message in problems[0].message
@@ -107,7 +107,7 @@ block: |
   one
   two
 """
-    assert Document.read(text, "a.yaml").data == {
+    assert YamlDocument.read(text, "a.yaml").data == {
         "no": "no",
         "on": "on",
         "time": "12:30",
@@ -130,7 +130,7 @@ block: |
 
 
 def test_every_value_and_key_knows_where_it_stands() -> None:
-    read = Document.read("a: 1\nsteps:\n  - id: x\n    with: {url: /y, 'z': [1, 2]}\n", "a.yaml")
+    read = YamlDocument.read("a: 1\nsteps:\n  - id: x\n    with: {url: /y, 'z': [1, 2]}\n", "a.yaml")
 
     assert read.position(()) == (1, 1)
     assert read.position(("steps", 0, "id"), key=True) == (3, 5)
@@ -142,7 +142,7 @@ def test_every_value_and_key_knows_where_it_stands() -> None:
 
 
 def test_what_does_not_exist_stands_at_its_nearest_ancestor() -> None:
-    read = Document.read("steps:\n  - id: x\n", "a.yaml")
+    read = YamlDocument.read("steps:\n  - id: x\n", "a.yaml")
 
     assert read.position(("steps", 0, "use", "deeper"), key=True) == (2, 5)
     assert read.position(("steps", 7)) == (2, 3)
@@ -165,11 +165,11 @@ def test_what_does_not_exist_stands_at_its_nearest_ancestor() -> None:
 def test_a_place_inside_a_text_is_found_in_the_file_or_the_text_is(
     text: str, inside: tuple[int, int], place: tuple[int, int]
 ) -> None:
-    assert Document.read(text, "a.yaml").position_in(("a",), *inside) == place
+    assert YamlDocument.read(text, "a.yaml").position_in(("a",), *inside) == place
 
 
 def test_many_problems_are_told_at_once() -> None:
-    read = Document.read("a: 007\na: &x 1\nb: !y z\n2: c\nd: [*e, {{ f }}]\ng: 'ok'\n", "a.yaml")
+    read = YamlDocument.read("a: 007\na: &x 1\nb: !y z\n2: c\nd: [*e, {{ f }}]\ng: 'ok'\n", "a.yaml")
 
     assert [problem.line for problem in read.problems] == [1, 2, 2, 3, 4, 5, 5]
     assert read.is_whole
@@ -177,35 +177,37 @@ def test_many_problems_are_told_at_once() -> None:
 
 
 def test_what_precedes_a_syntax_error_is_told_too() -> None:
-    read = Document.read("a: 007\nb: [", "a.yaml")
+    read = YamlDocument.read("a: 007\nb: [", "a.yaml")
 
     assert [problem.line for problem in read.problems] == [1, 2]
     assert not read.is_whole
 
 
 def test_problems_are_bounded() -> None:
-    read = Document.read("\n".join(f"a{number}: 007" for number in range(5_000)), "a.yaml", Limits(problems=7))
+    read = YamlDocument.read(
+        "\n".join(f"a{number}: 007" for number in range(5_000)), "a.yaml", DocumentLimits(problems=7)
+    )
 
     assert len(read.problems) == 7
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
-    assert Document.read(b"\xef\xbb\xbfa: 1", "a.yaml").data == {"a": 1}
-    assert Document.read("\ufeffa: 1", "a.yaml").position(("a",), key=True) == (1, 1)
+    assert YamlDocument.read(b"\xef\xbb\xbfa: 1", "a.yaml").data == {"a": 1}
+    assert YamlDocument.read("\ufeffa: 1", "a.yaml").position(("a",), key=True) == (1, 1)
 
 
 @pytest.mark.parametrize("text", ["[" * 30_000, "{" * 30_000, "- " * 30_000, "? " * 30_000, "[" * 100_000_000])
 def test_no_nesting_and_no_size_exhausts_anything(text: str) -> None:
     began = time.perf_counter()
 
-    assert Document.read(text, "a.yaml").problems
+    assert YamlDocument.read(text, "a.yaml").problems
     assert time.perf_counter() - began < 2
 
 
 @given(st.binary(max_size=400))
 @settings(max_examples=400)
 def test_no_bytes_crash_it(data: bytes) -> None:
-    read = Document.read(data, "a.yaml")
+    read = YamlDocument.read(data, "a.yaml")
 
     assert read.problems or read.is_whole
 
@@ -218,7 +220,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=40).map("".join))
 @settings(max_examples=1_000)
 def test_no_yaml_like_text_crashes_it_and_positions_are_in_the_text(text: str) -> None:
-    read = Document.read(text, "a.yaml")
+    read = YamlDocument.read(text, "a.yaml")
 
     for problem in read.problems:
         assert problem.line >= 1
@@ -229,8 +231,8 @@ def test_no_yaml_like_text_crashes_it_and_positions_are_in_the_text(text: str) -
 @given(st.lists(PIECES, max_size=30).map("".join))
 @settings(max_examples=300)
 def test_the_parser_without_c_reads_the_same(text: str) -> None:
-    fast = Document.read(text, "a.yaml")
-    slow = document.Document.read(text, "a.yaml", loader=yaml.SafeLoader)
+    fast = YamlDocument.read(text, "a.yaml")
+    slow = document.YamlDocument.read(text, "a.yaml", loader=yaml.SafeLoader)
 
     if not fast.problems and not slow.problems:
         assert fast.data == slow.data
@@ -259,4 +261,4 @@ def test_what_a_terminal_would_obey_is_not_shown() -> None:
     ("word", "meant"), [("uses", "use"), ("on-failure", "on_failure"), ("zebra", None), ("U" * 99, None)]
 )
 def test_the_nearest_known_word_is_found(word: str, meant: str | None) -> None:
-    assert nearest(word, ["use", "on_failure", "steps"]) == meant
+    assert find_nearest(word, ["use", "on_failure", "steps"]) == meant

@@ -17,9 +17,9 @@ from connectors import BUILT_IN
 from durable.action import Action, Inputs
 from durable.flow import CORE_ACTIONS
 from durable.language.catalogue import Catalogue
-from durable.language.document import Document
-from durable.language.json_schema import pipeline_schema
+from durable.language.json_schema import make_pipeline_schema
 from durable.values import JSON
+from durable.yaml.document import YamlDocument
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing
 from triggers.offered import actions
 from triggers.schema import schema_text
@@ -28,13 +28,13 @@ from triggers.webhooks.presets import GENERIC, presets
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted((ROOT / "config" / "pipelines").glob("*.yaml"))
 INSTALLED = json.loads(schema_text(actions()))
-STAND_INS = pipeline_schema(CATALOGUE)
+STAND_INS = make_pipeline_schema(CATALOGUE)
 EDITOR = jsonschema_rs.Draft7Validator(INSTALLED)
 STAND_IN_EDITOR = jsonschema_rs.Draft7Validator(STAND_INS)
 
 
 def read(text: str) -> JSON:
-    return Document.read(text, "sample.yaml").data
+    return YamlDocument.read(text, "sample.yaml").data
 
 
 def said(validator: jsonschema_rs.Draft7Validator, data: JSON) -> list[str]:
@@ -57,7 +57,7 @@ def test_it_is_the_same_whatever_the_order_of_what_is_installed() -> None:
         triggers=dict(reversed([*CATALOGUE.triggers.items()])),
     )
 
-    assert json.dumps(pipeline_schema(backwards)) == json.dumps(STAND_INS)
+    assert json.dumps(make_pipeline_schema(backwards)) == json.dumps(STAND_INS)
 
 
 # -- what it takes ------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ class Parcel(Inputs):
 
 
 PARCELS = jsonschema_rs.Draft7Validator(
-    pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, CORE_ACTIONS, {}))
+    make_pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, CORE_ACTIONS, {}))
 )
 WHOLE: dict[str, Any] = {"weight": 5, "code": "AB", "to": {"street": "a", "number": 1}}
 HELD = "{{ inputs.x }}"

@@ -17,10 +17,10 @@ from durable.action import Action, Context, Inputs, Secret
 from durable.definition import resolve_pipeline
 from durable.durations import Duration, parse_duration
 from durable.flow import CORE_ACTIONS
-from durable.language.document import Document
-from durable.language.load import Catalogue, Loaded, load
-from durable.language.pipeline import Pipeline, Step
+from durable.language.load import Catalogue, LoadResult, load_pipeline
+from durable.language.pipeline import PipelineSpec, StepSpec
 from durable.values import JSON
+from durable.yaml.document import YamlDocument
 from tests.language.test_document import WELL_KNOWN_MISTAKES
 
 # -- stand-ins for connectors and triggers ------------------------------------------------------------------------
@@ -121,9 +121,9 @@ CONNECTIONS = {
 }
 
 
-def loaded(text: str | bytes, **more: Any) -> Loaded:
+def loaded(text: str | bytes, **more: Any) -> LoadResult:
     around = {"connections": CONNECTIONS.get, "connection_names": CONNECTIONS, **more}
-    return load(text, file="pipelines/sample.yaml", catalogue=CATALOGUE, **around)
+    return load_pipeline(text, file="pipelines/sample.yaml", catalogue=CATALOGUE, **around)
 
 
 # -- the language's own example -----------------------------------------------------------------------------------
@@ -515,7 +515,7 @@ def test_a_secret_may_stand_in_a_header_with_text_around_it() -> None:
 
 
 def test_a_file_whose_name_is_no_id_must_say_one() -> None:
-    result = load(STEP, file="/pipelines/My Flow.yaml", catalogue=CATALOGUE)
+    result = load_pipeline(STEP, file="/pipelines/My Flow.yaml", catalogue=CATALOGUE)
 
     assert [str(each) for each in result.problems] == [
         "/pipelines/My Flow.yaml:1:1: error: the file's name 'My Flow' cannot be the pipeline's id; "
@@ -528,12 +528,14 @@ def test_bytes_that_are_no_text_are_a_problem_and_no_crash() -> None:
 
 
 def test_a_pipeline_is_frozen_and_checks_the_keys_of_its_steps_itself() -> None:
-    pipeline = Pipeline.model_validate({"id": "a", "steps": [{"id": "a", "use": "flow.stop"}]})
+    pipeline = PipelineSpec.model_validate({"id": "a", "steps": [{"id": "a", "use": "flow.stop"}]})
 
     with pytest.raises(ValidationError):
         pipeline.id = "b"  # type: ignore[misc]
     with pytest.raises(ValidationError, match="a step is one thing"):
-        Step.model_validate({"id": "a", "use": "flow.stop", "foreach": "x", "steps": [{"id": "b", "use": "flow.stop"}]})
+        StepSpec.model_validate(
+            {"id": "a", "use": "flow.stop", "foreach": "x", "steps": [{"id": "b", "use": "flow.stop"}]}
+        )
 
 
 @pytest.mark.parametrize(
@@ -597,7 +599,7 @@ VALUES = st.recursive(
 )
 
 
-def is_consistent(text: str, result: Loaded) -> bool:
+def is_consistent(text: str, result: LoadResult) -> bool:
     lines = text.split("\n")
     is_refused = any(each.severity == "error" for each in result.problems)
     are_placed = all(1 <= each.line <= len(lines) + 1 and each.column >= 1 for each in result.problems)
@@ -636,7 +638,7 @@ def each_key(data: Any) -> Iterator[tuple[dict[str, Any], str]]:
 @pytest.mark.parametrize("kind", [[], {}, 5], ids=repr)
 def test_no_key_of_another_type_makes_it_raise(kind: JSON) -> None:
     """`use: []` is data as well, and no list can be looked for in a set."""
-    data = Document.read(NEARLY_EVERYTHING, "sample.yaml").data
+    data = YamlDocument.read(NEARLY_EVERYTHING, "sample.yaml").data
     for owner, key in list(each_key(data)):
         before, owner[key] = owner[key], kind
         text = json.dumps(data)

@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from connectors import BUILT_IN
-from durable.language.load import Catalogue, Loaded, load
+from durable.language.load import Catalogue, LoadResult, load_pipeline
 from tests.triggers.schedule_world import ms
 from triggers.folder import TRIGGERS
 from triggers.schedules.schedule import Schedule
@@ -14,10 +14,10 @@ from triggers.schedules.timing import Every, Once, fires_between, latest_between
 ACTIONS = {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
 
 
-def loaded(given: str) -> Loaded:
+def loaded(given: str) -> LoadResult:
     steps = "steps:\n  - {id: n, use: log.write, with: {message: x}}\n"
     text = f"triggers:\n  - id: t\n    use: schedule\n    with: {given}\n{steps}"
-    return load(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, core={}, triggers=TRIGGERS))
+    return load_pipeline(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, core={}, triggers=TRIGGERS))
 
 
 @pytest.mark.parametrize(

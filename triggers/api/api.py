@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from durable.journal import Journal
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.runner import Runner
 from triggers.api.access import Access
 from triggers.api.deliveries import DeliveryOperations
@@ -95,5 +95,5 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     """What a router refuses, as problem details."""
     status = error.status_code if isinstance(error, HTTPException) else 503
     headers = error.headers if isinstance(error, HTTPException) else None
-    where = f"{request.method} {quoted(request.url.path)}"
+    where = f"{request.method} {quote(request.url.path)}"
     return Problem(status, f"{where} is not part of this service; GET /api/docs lists what is", headers).response()

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.journal import ApiKey
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.values import JSON
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
@@ -74,7 +74,7 @@ class KeyOperations:
         """Make a key worthless, at once and for ever."""
         key = await self._keys.revoke(asked.parameters.key)
         if key is None:
-            raise Problem(404, f"there is no key {quoted(asked.parameters.key)}; GET /api/keys lists them")
+            raise Problem(404, f"there is no key {quote(asked.parameters.key)}; GET /api/keys lists them")
         return JSONResponse(describe_key(key))
 
 

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
 from durable.journal import JournalError, RunUnreadable
-from durable.language.problem import printable, quoted, suggestion
+from durable.problem import make_printable, quote, suggest
 from durable.runner import Overloaded
 from durable.values import JSON
 from durable.wording import explain_error
@@ -98,8 +98,8 @@ def mistakes(error: ValidationError, known: Collection[str]) -> list[Mistake]:
 
 def unknown(name: str, known: Collection[str]) -> Mistake:
     """A name that there is not, and the one that was probably meant."""
-    hint = suggestion(name, known) or "leave it out"
-    return Mistake(name=quoted(name)[1:-1], detail=f"there is no such name; {hint}")
+    hint = suggest(name, known) or "leave it out"
+    return Mistake(name=quote(name)[1:-1], detail=f"there is no such name; {hint}")
 
 
 def _mistake(error: ErrorDetails, known: Collection[str]) -> Mistake:
@@ -109,4 +109,4 @@ def _mistake(error: ErrorDetails, known: Collection[str]) -> Mistake:
             return unknown(name, known)
         case "missing":
             return Mistake(name=name, detail="it is missing")
-    return Mistake(name=quoted(name)[1:-1] if name else "body", detail=printable(explain_error(error)))
+    return Mistake(name=quote(name)[1:-1] if name else "body", detail=make_printable(explain_error(error)))

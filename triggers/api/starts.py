@@ -16,7 +16,7 @@ from durable.definition import Definition, InputsRefused
 from durable.durations import parse_duration
 from durable.history import EndStatus, RunStatus
 from durable.journal import Admitted, DedupeKey, Event, Journal, JournalError
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.runner import Runner
 from durable.runner.start import Start
 from durable.values import JSON
@@ -206,7 +206,7 @@ class StartOperations:
     def _definition(self, pipeline: str) -> Definition:
         definition = self._folder.definition(pipeline)
         if definition is None:
-            raise Problem(404, f"there is no pipeline {quoted(pipeline)} that can run; GET /api/pipelines lists them")
+            raise Problem(404, f"there is no pipeline {quote(pipeline)} that can run; GET /api/pipelines lists them")
         return definition
 
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from durable.history import AwaitKind, State, Verdict
 from durable.history.state import StepState
 from durable.journal import Journal, Scan
-from durable.language.problem import quoted, suggestion
+from durable.problem import quote, suggest
 from durable.runner import Runner
 from durable.values import JSON
 from triggers import runs
@@ -135,7 +135,7 @@ class WaitOperations:
         data = self._answer(question, given, asked.by.name)
         outcome = await self._runner.answer(run, wait.step, wait.name, data)
         if outcome == "answered":
-            raise Problem(409, f"step {quoted(wait.step)} was answered already, or is over")
+            raise Problem(409, f"step {quote(wait.step)} was answered already, or is over")
         return await self._confirm(run, is_taken=outcome != "ended")
 
     async def resolve_step(self, asked: ApiRequest[OneRun, Resolution]) -> Response:
@@ -144,7 +144,7 @@ class WaitOperations:
         step = await self._scan(run, lambda scan: _find_step(scan, scan.state(run), given.step))
         if step is None or not step.needs_person:
             status = step.status if step else "pending"
-            raise Problem(409, f"step {quoted(given.step)} needs no decision: it is {status}")
+            raise Problem(409, f"step {quote(given.step)} needs no decision: it is {status}")
         if given.verdict != "completed" and given.output is not None:
             raise Problem.unfit([Mistake(name="output", detail=f"it goes with `completed`, not `{given.verdict}`")])
         is_taken = await self._runner.resolve(
@@ -157,7 +157,7 @@ class WaitOperations:
         run = asked.parameters.run
         state = await self._scan(run, lambda scan: scan.state(run))
         if "" not in state.pauses:
-            steps = ", ".join(map(quoted, state.pauses))
+            steps = ", ".join(map(quote, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"
             raise Problem(409, f"run {run} is not paused as a whole: {what}")
         return await self._confirm(run, is_taken=await self._runner.resume(run, asked.by.name))
@@ -219,8 +219,8 @@ def _find_wait(scan: Scan, state: State, step: str, name: str | None) -> Wait:
         return found
     if name is None:
         raise Problem.unfit([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
-    hint = suggestion(name, named) if list(named) != [""] else "it has one wait, without a name"
-    raise Problem(404, f"step {quoted(step)} has no wait {quoted(name)}; {hint}")
+    hint = suggest(name, named) if list(named) != [""] else "it has one wait, without a name"
+    raise Problem(404, f"step {quote(step)} has no wait {quote(name)}; {hint}")
 
 
 def _ensure_asked(wait: Wait) -> Question:
@@ -229,16 +229,16 @@ def _ensure_asked(wait: Wait) -> Question:
         if wait.question.is_answered_by_somebody:
             return wait.question
         what = "an event does: POST /api/events" if wait.kind == "event" else "time does"
-        raise Problem(409, f"nobody answers step {quoted(wait.step)}: {what}")
+        raise Problem(409, f"nobody answers step {quote(wait.step)}: {what}")
     why = {"ended": "the run has ended", "over": "it was answered, or is over"}.get(
         wait.standing, "it was not reached yet"
     )
-    raise Problem(409, f"step {quoted(wait.step)} is not waiting: {why}")
+    raise Problem(409, f"step {quote(wait.step)} is not waiting: {why}")
 
 
 def _no_step(step: str, state: State) -> Problem:
-    hint = suggestion(step, state.steps)
-    return Problem(404, f"the run has no such step {quoted(step)}" + (f"; {hint}" if hint else ""))
+    hint = suggest(step, state.steps)
+    return Problem(404, f"the run has no such step {quote(step)}" + (f"; {hint}" if hint else ""))
 
 
 def _one_of(names: Sequence[str]) -> str:

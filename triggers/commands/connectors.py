@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.flow import CORE_ACTIONS
-from durable.language.problem import suggestion
+from durable.problem import suggest
 from durable.values import JSON
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_table
@@ -65,7 +65,7 @@ def find_offers(wanted: str | None = None) -> list[ActionOffer]:
     ]
     found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
     if not found and wanted is not None:
-        hint = suggestion(wanted, {name for offer in offered for name in (offer.use, offer.connector)})
+        hint = suggest(wanted, {name for offer in offered for name in (offer.use, offer.connector)})
         raise CommandFailed(f"there is no connector or action {wanted!r}; {hint or '`waypost connectors` lists them'}")
     return found
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from durable.language.problem import printable
+from durable.problem import make_printable
 from triggers.commands.output import format_time, print_fields
 
 Document: TypeAlias = dict[str, Any]
@@ -39,9 +39,9 @@ def print_waits(out: Console, waits: Iterable[Document], here: str | None) -> No
 def describe_wait(wait: Document, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
     """A wait as names and values."""
     yield "waits for", summarize_wait(wait)
-    yield "to", printable(", ".join(wait["to"])) or None
-    yield "fields", ", ".join(map(printable, wait["fields"])) if wait["fields"] else None
-    yield "reason", printable(wait["reason"]) if wait.get("reason") else None
+    yield "to", make_printable(", ".join(wait["to"])) or None
+    yield "fields", ", ".join(map(make_printable, wait["fields"])) if wait["fields"] else None
+    yield "reason", make_printable(wait["reason"]) if wait.get("reason") else None
     yield "link", wait["link"]
     yield "", _lost_link(wait["link"], here) if wait["link"] else None
     yield "next", suggest_command(wait, run)
@@ -67,7 +67,7 @@ def summarize_wait(wait: Document) -> str:
     what = AWAITED[wait["kind"]]
     about = {"event": " ".join(filter(None, (wait["type"], wait["match"])))}.get(wait["kind"], wait["title"] or "")
     until = f", until {format_time(wait['due_at'])[:19]}" if wait["due_at"] else ""
-    return printable(f"{what}{named}{': ' + about if about else ''}{until}")
+    return make_printable(f"{what}{named}{': ' + about if about else ''}{until}")
 
 
 def suggest_command(wait: Document, run: str) -> str | None:
@@ -76,12 +76,12 @@ def suggest_command(wait: Document, run: str) -> str | None:
     name = f" --name {shlex.quote(wait['name'])}" if wait["name"] else ""
     match wait["kind"]:
         case "approval":
-            return printable(f"waypost answer {run} {step}{name} --approve{_to_fill_in(wait)} | --reject")
+            return make_printable(f"waypost answer {run} {step}{name} --approve{_to_fill_in(wait)} | --reject")
         case "webhook":
             return f"waypost answer {run} {step}{name} --value JSON"
         case "event":
             subject = f" --subject {shlex.quote(wait['match'])}" if wait["match"] else ""
-            return printable(f"waypost emit {shlex.quote(wait['type'] or '')}{subject}")
+            return make_printable(f"waypost emit {shlex.quote(wait['type'] or '')}{subject}")
         case "decision":
             return f"waypost resolve {run} {step} --completed JSON | --retry | --failed"
         case "resume":

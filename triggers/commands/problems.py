@@ -13,7 +13,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from durable.language.problem import Problem, printable
+from durable.problem import Problem, make_printable
 from durable.values import JSON
 from triggers.commands.output import STATUS_STYLES
 
@@ -51,7 +51,7 @@ def _format_problem(problem: Problem, line: str) -> Text:
     head, *source = problem.render(line).split("\n")
     place = f"{problem.file}:{problem.line}:{problem.column}"
     tone = STATUS_STYLES[problem.severity]
-    text = Text(printable(head))
+    text = Text(make_printable(head))
     text.stylize("bold", 0, len(place))
     text.highlight_words([f" {problem.severity}: "], f"bold {tone}")
     for number, each in enumerate(source):

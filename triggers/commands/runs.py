@@ -206,7 +206,7 @@ def _own_service(place: Instance) -> "contextlib.AbstractAsyncContextManager[Ove
 
 async def _start(running: "OverApi", pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
     """The run as the service began it; a pipeline that cannot run is explained, and so is an input that is no text."""
-    from durable.language.problem import suggestion
+    from durable.problem import suggest
     from triggers.reading import Refused
 
     try:
@@ -218,7 +218,7 @@ async def _start(running: "OverApi", pipeline: str, inputs: Document, pairs: Seq
     if pipeline in known:
         why = "; ".join(known[pipeline]["problems"]) or "it is disabled"
         raise CommandFailed(f"the pipeline {pipeline} cannot run: {why}")
-    hint = suggestion(pipeline, known) or "`waypost pipelines` lists them"
+    hint = suggest(pipeline, known) or "`waypost pipelines` lists them"
     raise CommandFailed(f"there is no pipeline {pipeline!r}; {hint}")
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from durable.language.problem import printable
+from durable.problem import make_printable
 from triggers.commands import next_steps
 from triggers.commands.output import (
     GAP,
@@ -142,20 +142,20 @@ def print_deliveries(out: Console, found: Iterable[Document]) -> None:
 
 def _delivery(each: Document) -> tuple[str | Text, ...]:
     outcome = Text(each["outcome"], OUTCOMES.get(each["outcome"], ""))
-    return each["id"], each["trigger"], format_time(each["at"])[5:19], outcome, printable(each["reason"] or "")
+    return each["id"], each["trigger"], format_time(each["at"])[5:19], outcome, make_printable(each["reason"] or "")
 
 
 def error_line(error: Document, *, with_step: bool = False) -> str:
     """An error in a line."""
     said = (error["step"] if with_step else None, error["class"], error["message"])
-    return printable(": ".join(part for part in said if part))
+    return make_printable(": ".join(part for part in said if part))
 
 
 def _format_value(out: Console, value: object) -> str | None:
     """A value in a line; on a terminal a long one is shortened, and says where the whole of it is."""
     if value is None:
         return None
-    text = printable(value) if isinstance(value, str) else json_text(value)
+    text = make_printable(value) if isinstance(value, str) else json_text(value)
     if out.is_terminal and len(text) > LONGEST:
         return f"{text[:LONGEST]}… (--json prints all of it)"
     return text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
-from durable.language.load import Catalogue, load
+from durable.language.load import Catalogue, load_pipeline
 from durable.secrets import Secrets
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.files import load_folder
@@ -93,7 +93,7 @@ def _load_file(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connec
         data = path.read_bytes()
     except OSError as error:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}", WRONG_USE) from None
-    loaded = load(
+    loaded = load_pipeline(
         data,
         file=str(path),
         catalogue=catalogue,

@@ -14,7 +14,7 @@ from typing import Self
 
 from cronsim import CronSim, CronSimError
 
-from durable.language.problem import quoted, suggestion
+from durable.problem import quote, suggest
 from triggers.schedules.fields import FIELDS, CronField, check_steps, cure, normalize
 
 ALIASES = {
@@ -133,11 +133,11 @@ def _checked(text: str) -> str:
     if zoned := _ZONED.fullmatch(text.strip()):
         line = " ".join(zoned[2].split()) or "0 6 * * *"
         raise ValueError(
-            f"{quoted(text)} names its zone; write 'cron: \"{line}\"' and 'timezone: {zoned[1][:40]}' beside it"
+            f"{quote(text)} names its zone; write 'cron: \"{line}\"' and 'timezone: {zoned[1][:40]}' beside it"
         )
     fields = text.upper().split()
     if len(fields) not in (5, 6):
-        raise ValueError(f"{quoted(text)} has {_counted(len(fields))}; a cron line has {FORMS}")
+        raise ValueError(f"{quote(text)} has {_counted(len(fields))}; a cron line has {FORMS}")
     kinds = FIELDS[-len(fields) :]
     line = " ".join(normalize(kind, field) for kind, field in zip(kinds, fields, strict=True))
     for kind, field in zip(kinds, line.split(), strict=True):
@@ -149,7 +149,7 @@ def _checked(text: str) -> str:
     except CronSimError:
         comes = None
     if comes is None:
-        raise ValueError(f"{quoted(text)} never comes: none of its months has such a day; L is a month's last day")
+        raise ValueError(f"{quote(text)} never comes: none of its months has such a day; L is a month's last day")
     return line
 
 
@@ -165,8 +165,8 @@ def _unaliased(text: str) -> str:
         return line
     if interval := re.fullmatch(r"@every\s+(\S+)\s*", text, re.IGNORECASE):
         every = f"every: {_duration(interval[1])}"
-        raise ValueError(f"{quoted(text)} is no cron line; write '{every}' in the place of 'cron'")
-    raise ValueError(f"there is no {quoted(text)}; {suggestion(text.lower(), ALIASES)}")
+        raise ValueError(f"{quote(text)} is no cron line; write '{every}' in the place of 'cron'")
+    raise ValueError(f"there is no {quote(text)}; {suggest(text.lower(), ALIASES)}")
 
 
 def _duration(text: str) -> str:
@@ -186,4 +186,4 @@ def _check_field(kind: CronField, field: str, written: str) -> None:
     try:
         CronSim(" ".join(alone), _SAMPLE)
     except (CronSimError, ValueError):
-        raise ValueError(f"the {kind.name} cannot be {quoted(written)}; {cure(kind, written)}") from None
+        raise ValueError(f"the {kind.name} cannot be {quote(written)}; {cure(kind, written)}") from None

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from durable.language.problem import quoted
+from durable.problem import quote
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -75,7 +75,7 @@ def check_steps(field: CronField, text: str) -> None:
         if field.names is DAYS and span == "*":
             size = len(DAYS)
         if int(step) > size:
-            what = f"the step of {quoted(part)} goes past the end of the {field.name}"
+            what = f"the step of {quote(part)} goes past the end of the {field.name}"
             raise ValueError(f"{what}; {_cure_of_step(field, span, step)}")
 
 

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from durable.durations import parse_duration
-from durable.language.problem import quoted, suggestion
+from durable.problem import quote, suggest
 
 
 class Timing(Protocol):
@@ -32,7 +32,7 @@ class Every:
         """Read a duration of whole seconds; raises `ValueError`."""
         interval = parse_duration(text)
         if not interval or interval % 1_000:
-            raise ValueError(f"{quoted(text)} cannot be kept; write whole seconds, 1s at least")
+            raise ValueError(f"{quote(text)} cannot be kept; write whole seconds, 1s at least")
         return cls(interval)
 
     def fires(self, after: int) -> Iterator[int]:
@@ -57,7 +57,7 @@ class Once:
             shown = moment.astimezone(UTC).astimezone(moment.tzinfo)
             if shown.replace(tzinfo=None) != moment.replace(tzinfo=None):
                 raise ValueError(
-                    f"there is no {quoted(text)} in {zone}, where clocks are put forward then; "
+                    f"there is no {quote(text)} in {zone}, where clocks are put forward then; "
                     f"write {shown.replace(tzinfo=None).isoformat()}"
                 )
         return cls(round(moment.timestamp()) * 1_000)
@@ -72,11 +72,11 @@ def _read(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{quoted(text)} is no moment; {help}") from None
+        raise ValueError(f"{quote(text)} is no moment; {help}") from None
     if ":" not in text:
-        raise ValueError(f"{quoted(text)} has no time of day; {help}")
+        raise ValueError(f"{quote(text)} has no time of day; {help}")
     if not 1971 <= moment.year <= 9998:
-        raise ValueError(f"{quoted(text)} is in no year that clocks here know; {help}")
+        raise ValueError(f"{quote(text)} is in no year that clocks here know; {help}")
     return moment
 
 
@@ -94,7 +94,7 @@ def zone_named(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(_canonical(name))
     except (LookupError, ValueError, OSError):  # a folder of the database, or a name that is no path
-        raise ValueError(f"there is no time zone {quoted(name)}; {_cure_of_zone(name)}") from None
+        raise ValueError(f"there is no time zone {quote(name)}; {_cure_of_zone(name)}") from None
 
 
 def _canonical(name: str) -> str:
@@ -114,7 +114,7 @@ def _cure_of_zone(name: str) -> str:
         )
     if place := _ABBREVIATED.get(name.strip().upper()):
         return f"abbreviations mean several zones; write a place, such as {place}"
-    return suggestion(name.replace(" ", "_"), available_timezones()) or "write an IANA name, such as Europe/Berlin"
+    return suggest(name.replace(" ", "_"), available_timezones()) or "write an IANA name, such as Europe/Berlin"
 
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)

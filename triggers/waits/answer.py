@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import jsonschema_rs
 
-from durable.language.problem import quoted, suggestion
-from durable.schema import Schema
+from durable.problem import quote, suggest
+from durable.schema import CompiledSchema
 from durable.values import JSON
 
 MISFITS_LIMIT = 20
@@ -61,8 +61,8 @@ def request(
 def _misfits(schemas: Mapping[str, JSON], given: Mapping[str, JSON], *, is_complete: bool) -> Iterator[Misfit]:
     for name in given:
         if name not in schemas:
-            hint = suggestion(name, schemas) or "leave it out"
-            yield Misfit(f"fields.{quoted(name)[1:-1]}", f"there is no such name; {hint}")
+            hint = suggest(name, schemas) or "leave it out"
+            yield Misfit(f"fields.{quote(name)[1:-1]}", f"there is no such name; {hint}")
     defaults = _defaults(schemas)
     for name, schema in schemas.items():
         if name in given:
@@ -73,17 +73,17 @@ def _misfits(schemas: Mapping[str, JSON], given: Mapping[str, JSON], *, is_compl
 
 def _misfits_in(name: str, schema: JSON, value: JSON) -> Iterator[Misfit]:
     compiled = _compiled(schema)
-    for place, message in compiled.misfits(value) if compiled else ():
+    for place, message in compiled.find_problems(value) if compiled else ():
         where = ".".join(str(part) for part in ("fields", name, *place))
         yield Misfit(where[:DETAIL_LIMIT], message[:DETAIL_LIMIT])
 
 
-def _compiled(schema: JSON) -> Schema | None:
+def _compiled(schema: JSON) -> CompiledSchema | None:
     """None of what is no schema: the run waits already, and somebody has to be able to answer it."""
     if not isinstance(schema, dict | bool):
         return None
     try:
-        return Schema(schema)
+        return CompiledSchema(schema)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError):
         return None
 

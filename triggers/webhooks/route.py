@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.routing import compile_path
 
 from durable.charsets import Charset, Undecodable
-from durable.language.problem import quoted
+from durable.problem import quote
 from triggers.body import Unreadable
 
 _SLASH = "\ue000"
@@ -45,7 +45,7 @@ def _text(name: str, part: str, charset: Charset) -> str:
         return charset.decode(part.replace(_SLASH, "/").encode("latin-1"))
     except Undecodable as error:
         raise Unreadable(
-            f"the part {quoted(name)} of the path is not {error.charset}: {error.what}; send UTF-8, or name its charset"
+            f"the part {quote(name)} of the path is not {error.charset}: {error.what}; send UTF-8, or name its charset"
             " with `charset` in the webhook's trigger"
         ) from None
 

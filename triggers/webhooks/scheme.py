@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from durable.durations import parse_duration
-from durable.language.fit import Inside, unfit
+from durable.language.validation import NestedProblems, find_data_problems
 from durable.values import JSON
 
 Encoding: TypeAlias = Literal["hex", "base64"]
@@ -240,6 +240,6 @@ def read(model: type[Model], data: JSON, at: str) -> Model:
         return model.model_validate(data)
     except ValidationError:
         place = at.split(".")[1:]
-        found = [replace(each, pointer=(*place, *each.pointer)) for each in unfit(model, data)]
+        found = [replace(each, pointer=(*place, *each.pointer)) for each in find_data_problems(model, data)]
         said = [f"{'.'.join(map(str, (at, *each.pointer[len(place) :])))}: {each.said}" for each in found]
-        raise Inside(", ".join(said), found) from None
+        raise NestedProblems(", ".join(said), found) from None

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from durable import metrics
-from durable.language.problem import nearest, quoted
+from durable.problem import find_nearest, quote
 from triggers.webhooks.hook import Hook
 
 log = logging.getLogger("waypost.webhook")
@@ -38,7 +38,7 @@ class UnknownPaths:
             group = OTHERS
         self._counts[group] = self._counts.get(group, 0) + 1
         if self._counts[group] == 1:
-            log.warning("%s %s: %s", method, quoted(f"/hooks{path}"), _explain(path, hooks, are_all=are_all))
+            log.warning("%s %s: %s", method, quote(f"/hooks{path}"), _explain(path, hooks, are_all=are_all))
 
 
 def _explain(path: str, hooks: Sequence[Hook], *, are_all: bool) -> str:
@@ -48,8 +48,8 @@ def _explain(path: str, hooks: Sequence[Hook], *, are_all: bool) -> str:
         return f"the webhook takes only {', '.join(methods)}"
     if path.startswith("/hooks/"):
         return f"{what}; the path begins with /hooks twice"
-    if meant := nearest(path, [hook.path for hook in hooks[:_COMPARED]]):
-        return f"{what}; did you mean {quoted(f'/hooks{meant}')}"
+    if meant := find_nearest(path, [hook.path for hook in hooks[:_COMPARED]]):
+        return f"{what}; did you mean {quote(f'/hooks{meant}')}"
     if not are_all:
         return f"{what}, unless it is in a file with errors, which `waypost validate` lists"
     return f"{what}; `waypost pipelines` lists those that are served"

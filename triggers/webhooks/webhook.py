@@ -21,7 +21,7 @@ from durable import metrics
 from durable.clock import new_id
 from durable.history import SecretName, SecretPlaceholder
 from durable.journal import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
@@ -287,7 +287,7 @@ class Webhooks:
             return reason
         parts = [part for slots in (*hook.secrets, hook.verify_token) for slot in slots for part in slot.parts]
         names = dict.fromkeys(part.secret for part in parts if isinstance(part, SecretName))
-        doubts = [f"the secret {quoted(name)} {problem}" for name in names for problem in self._secrets.examine(name)]
+        doubts = [f"the secret {quote(name)} {problem}" for name in names for problem in self._secrets.examine(name)]
         return "; ".join([reason, *doubts])
 
     def _values(self, hook: Hook, secrets: Iterable[Sequence[SecretPlaceholder]]) -> list[str]:

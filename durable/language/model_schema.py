@@ -43,7 +43,7 @@ _ANNOTATIONS = ("title", "description", "default", "examples")
 # -- from a model to its schema ---------------------------------------------------------------------------------
 
 
-class Inputs(GenerateJsonSchema):
+class InputsGenerator(GenerateJsonSchema):
     """What an action or a trigger is given, without titles made of Python's names and without empty defaults."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
@@ -81,33 +81,35 @@ class Inputs(GenerateJsonSchema):
         return {("anyOf" if word == "oneOf" else word): value for word, value in drafted.items()}
 
 
-class Language(Inputs):
+class SpecGenerator(InputsGenerator):
     """The language's own keys: one that is there has a value."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
 
-def drafted(model: type[BaseModel], generator: type[Inputs], *, prefix: str = "") -> tuple[Schema, dict[str, Schema]]:
+def draft_schema(
+    model: type[BaseModel], generator: type[InputsGenerator], *, prefix: str = ""
+) -> tuple[Schema, dict[str, Schema]]:
     """A model's schema, and those that it refers to below `#/definitions`, named by their titles with a prefix."""
     schema = model.model_json_schema(ref_template="{model}", schema_generator=generator)
     inner: dict[str, Schema] = schema.pop("$defs", {})
     names = {name: prefix + each.get("title", name) for name, each in inner.items() if each}
 
-    def settled(schema: Schema) -> Schema:
+    def settle(schema: Schema) -> Schema:
         schema = dict(schema)
         if name := names.get(schema.pop("$ref", "")):
             schema["$ref"] = f"#/definitions/{name}"
         if schema.get("pattern") in _EXPLAINED:
             schema["errorMessage"] = _EXPLAINED[schema["pattern"]]
-        return inside(schema, settled, settled)
+        return map_inside(schema, settle, settle)
 
     if "$ref" in schema:  # the model refers to itself
         schema = inner[schema["$ref"]]
-    return settled(schema), {names[name]: settled(each) for name, each in inner.items() if each}
+    return settle(schema), {names[name]: settle(each) for name, each in inner.items() if each}
 
 
-def inside(schema: Schema, value: Change, alternative: Change) -> Schema:
+def map_inside(schema: Schema, value: Change, alternative: Change) -> Schema:
     """The schema with those directly inside it changed: of values in it, and alternatives to it."""
     changed = dict(schema)
     for word, part in schema.items():
@@ -126,17 +128,17 @@ def inside(schema: Schema, value: Change, alternative: Change) -> Schema:
 # -- values that may be expressions -----------------------------------------------------------------------------
 
 
-def written_out(schema: Schema) -> Schema:
+def open_inside(schema: Schema) -> Schema:
     """The schema of a value that is no expression as a whole, while each value inside it may be one."""
-    return inside(schema, opened, written_out)
+    return map_inside(schema, open_value, open_inside)
 
 
-def opened(schema: Schema) -> Schema:
+def open_value(schema: Schema) -> Schema:
     """The schema of a value in whose place a text with `{{ … }}` may stand. What it refers to must be opened too."""
-    schema = written_out(schema)
+    schema = open_inside(schema)
     if _takes_templates(schema):
         return schema
-    types = _types(schema)
+    types = _get_types(schema)
     if types and not {"enum", "const", "string"} & {*schema, *types}:
         wanted = " or ".join(_NAMES[each] for each in types if each != "null")
         said = f"Write {wanted}, or an expression: {{{{ … }}}}"
@@ -153,10 +155,10 @@ def _takes_templates(schema: Schema) -> bool:
         return any(map(_takes_templates, schema["anyOf"]))
     if "$ref" in schema or schema.get("pattern", "").startswith(_TEMPLATE):
         return True
-    types = _types(schema)
+    types = _get_types(schema)
     return (not types or "string" in types) and not _NARROWER & schema.keys()
 
 
-def _types(schema: Schema) -> list[str]:
+def _get_types(schema: Schema) -> list[str]:
     types: str | list[str] = schema.get("type", [])
     return [types] if isinstance(types, str) else types

@@ -2,7 +2,7 @@
 
 import re
 
-from durable.language.problem import quoted
+from durable.problem import quote
 from durable.values import JSON
 
 _CONSTANTS: dict[str, JSON] = (
@@ -18,37 +18,37 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
 _DIGITS_LIMIT = 100
 
 
-class Unfit(ValueError):
+class MisleadingScalar(ValueError):
     """A scalar that says something else than people think."""
 
 
-def scalar(text: str) -> JSON:
-    """The value of a plain scalar; raises `Unfit`."""
+def parse_scalar(text: str) -> JSON:
+    """The value of a plain scalar; raises `MisleadingScalar`."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[0] not in "+-.0123456789":
         return text
     if _NO_NUMBER.fullmatch(text):
-        raise Unfit(f"{text} is no number that JSON knows")
+        raise MisleadingScalar(f"{text} is no number that JSON knows")
     is_integer = _INTEGER.fullmatch(text) is not None
     is_based = _BASED.fullmatch(text) is not None
     if not (is_integer or is_based or _FLOAT.fullmatch(text)):
         return text
     if _LEADING_ZERO.match(text):
-        raise Unfit(f"{quoted(text)} is a number with a leading zero")
+        raise MisleadingScalar(f"{quote(text)} is a number with a leading zero")
     if len(text) > _DIGITS_LIMIT:
-        raise Unfit(f"{quoted(text)} is a number of more than {_DIGITS_LIMIT} digits")
+        raise MisleadingScalar(f"{quote(text)} is a number of more than {_DIGITS_LIMIT} digits")
     if is_integer or is_based:
         return int(text, 0 if is_based else 10)
     number = float(text)
     if number in {float("inf"), float("-inf")}:
-        raise Unfit(f"{quoted(text)} is larger than any number that JSON keeps")
+        raise MisleadingScalar(f"{quote(text)} is larger than any number that JSON keeps")
     return number
 
 
 def is_text(word: str) -> bool:
     """Whether an unquoted word is text, and no null, boolean or number."""
     try:
-        return isinstance(scalar(word), str)
-    except Unfit:
+        return isinstance(parse_scalar(word), str)
+    except MisleadingScalar:
         return False

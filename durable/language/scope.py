@@ -8,8 +8,19 @@ from typing import get_args
 from durable.action import ErrorClass
 from durable.history import StepStatus
 from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
-from durable.language.known import Fault, Held, Known, Plain, behind, is_number, not_an_item, shown, unheld, unlike
-from durable.language.problem import quoted, suggestion
+from durable.language.known_values import (
+    Explanation,
+    KnownMapping,
+    KnownScalar,
+    KnownValue,
+    explain_list_access,
+    explain_mismatch,
+    explain_missing,
+    format_name,
+    is_index,
+    look_up,
+)
+from durable.problem import quote, suggest
 from durable.values import JSON
 
 FIELDS: dict[str, frozenset[str]] = {
@@ -33,7 +44,7 @@ SYNTAX = frozenset({"and", "else", "false", "if", "in", "is", "none", "not", "nu
 WITH_OUTPUT = frozenset({"use", "foreach", "repeat"})
 """The kinds of step whose output can be read."""
 
-_TEXT = Plain(frozenset({"string"}))
+_TEXT = KnownScalar(frozenset({"string"}))
 _ELSEWHERE = {
     "error": "it is there only in 'catch' and 'on_failure'",
     "output": "it is there only in 'keep' and 'undo'; read steps.ID.output",
@@ -55,7 +66,7 @@ _FOREIGN = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spot:
+class StepInfo:
     """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in.
 
     `output` is what it is known to give; `links` are the names of its links (none: it has one itself; None: it is
@@ -66,14 +77,14 @@ class Spot:
     kind: str | None
     order: int
     line: int
-    blocks: tuple[tuple["Spot", str], ...] = ()
-    output: Known = None
+    blocks: tuple[tuple["StepInfo", str], ...] = ()
+    output: KnownValue = None
     links: Collection[str] | None = None
     has_condition: bool = False
     has_undo: bool = False
 
     @property
-    def loops(self) -> list["Spot"]:
+    def loops(self) -> list["StepInfo"]:
         """The loops around it, the outermost first."""
         return [block for block, _ in self.blocks if block.kind in LOOPS]
 
@@ -91,227 +102,239 @@ class Scope:
     headers that are not kept, `passed` the inputs to which a trigger gives its headers. What is None, nobody knows."""
 
     roots: frozenset[str]
-    spots: Mapping[str, Spot]
+    spots: Mapping[str, StepInfo]
     inputs: Collection[str] | None = None
     visible: set[str] = field(default_factory=set)
-    here: Spot | None = None
-    output: Known = None
+    here: StepInfo | None = None
+    output: KnownValue = None
     parameters: Collection[str] | None = None
     arrival: Collection[str] = FIELDS["trigger"]
     withheld: Collection[str] = CREDENTIALS
     passed: Collection[str] = ()
 
-    def at(self, here: Spot | None) -> "Scope":
+    def at(self, here: StepInfo | None) -> "Scope":
         """The same names, for messages about another place."""
         return replace(self, here=here)
 
-    def adding(self, *roots: str) -> "Scope":
+    def add_roots(self, *roots: str) -> "Scope":
         """More names; the same steps."""
         return replace(self, roots=self.roots | set(roots))
 
-    def after(self, output: Known) -> "Scope":
+    def after(self, output: KnownValue) -> "Scope":
         """What `keep` and `undo` read: also what the action returned."""
-        return replace(self.adding("output"), output=output)
+        return replace(self.add_roots("output"), output=output)
 
     def branch(self, *roots: str, after: Collection[str] = ()) -> "Scope":
         """The beginning of a branch: what is seen here, and what comes after it is not seen back here."""
-        return replace(self.adding(*roots), visible=self.visible | set(after))
+        return replace(self.add_roots(*roots), visible=self.visible | set(after))
 
-    def fault(self, name: tuple[str, ...]) -> Fault | None:
+    def explain_unreadable(self, name: tuple[str, ...]) -> Explanation | None:
         """Why a name like `("steps", "hold", "output")` cannot be read here."""
         root = name[0]
         if root not in self.roots:
-            return self._unknown(root)
+            return self._explain_unknown(root)
         if root == "steps":
-            return self._step_fault(name)
+            return self._explain_step(name)
         if root == "inputs" and self.inputs is not None and len(name) > 1 and name[1] not in self.inputs:
-            message = f"the pipeline has no input {quoted(name[1])}"
-            return Fault(message, suggestion(name[1], self.inputs) or "declare it under 'inputs'")
+            message = f"the pipeline has no input {quote(name[1])}"
+            return Explanation(message, suggest(name[1], self.inputs) or "declare it under 'inputs'")
         if root == "output":
-            return unheld(self.output, name[1:], ["output"]) or _header_fault(self.output, ["output"], name[1:])
+            return explain_missing(self.output, name[1:], ["output"]) or _explain_header(
+                self.output, ["output"], name[1:]
+            )
         if root == "trigger":
-            return self._arrival_fault(name)
+            return self._explain_arrival(name)
         if name[:2] == ("run", "links"):
-            return self._link_fault(name)
-        return _field_fault(root, name[1:])
+            return self._explain_link(name)
+        return _explain_field(root, name[1:])
 
-    def misread(self, name: tuple[str, ...], value: JSON) -> Fault | None:
+    def explain_comparison(self, name: tuple[str, ...], value: JSON) -> Explanation | None:
         """Why it makes no sense to compare a name with a constant."""
         if len(name) != 3 or name[0] != "steps" or name[2] != "status" or value in STATUSES:
             return None
         if isinstance(value, str):
-            return Fault(f"no step has the status {quoted(value)}", suggestion(value, STATUSES))
+            return Explanation(f"no step has the status {quote(value)}", suggest(value, STATUSES))
         step = self.spots.get(name[1])
-        fits = step and step.kind == "use" and unheld(step.output, ["status"], ["output"]) is None
+        fits = step and step.kind == "use" and explain_missing(step.output, ["status"], ["output"]) is None
         hint = f"the HTTP status is steps.{name[1]}.output.status" if fits else f"known: {', '.join(STATUSES)}"
-        return Fault(f"a step's status is a word such as 'completed', and never {_constant(value)}", hint)
+        return Explanation(f"a step's status is a word such as 'completed', and never {_format_constant(value)}", hint)
 
-    def doubt_name(self, name: tuple[str, ...]) -> Fault | None:
+    def doubt_name(self, name: tuple[str, ...]) -> Explanation | None:
         """Why a name is likely never there: a header in another case than it is stored in."""
         match name:
             case ("inputs", passed, key, *_) if passed in self.passed and key != key.lower():
-                return Fault(
-                    f"the headers in {quoted(f'inputs.{passed}')} are in lower case",
+                return Explanation(
+                    f"the headers in {quote(f'inputs.{passed}')} are in lower case",
                     f"write inputs.{passed}['{key.lower()}'], or call the input 'headers', where any case matches",
                 )
             case ("trigger", "body", *_, "headers", key) if "headers" not in self.arrival and key != key.lower():
-                return Fault(
+                return Explanation(
                     "headers that another pipeline sends with an event are in lower case, and a body matches exactly",
-                    f"write {shown(name[:-1])}['{key.lower()}'], unless the event has {quoted(key)}",
+                    f"write {format_name(name[:-1])}['{key.lower()}'], unless the event has {quote(key)}",
                 )
         return None
 
-    def doubt(self, name: tuple[str, ...], value: JSON) -> Fault | None:
+    def doubt_comparison(self, name: tuple[str, ...], value: JSON) -> Explanation | None:
         """Why a name can hardly be meant to be compared with a constant: it is of another type, or never that word."""
         match name:
             case ("error", "class") | ("steps", _, "error", "class"):
-                return _class_doubt(value)
+                return _doubt_class(value)
             case ("steps", id, "output", *rest):
                 step = self.spots.get(id)
-                return unlike(behind(step.output, rest), name, value) if step and step.kind == "use" else None
+                return (
+                    explain_mismatch(look_up(step.output, rest), name, value) if step and step.kind == "use" else None
+                )
             case ("output", *rest):
-                return unlike(behind(self.output, rest), name, value)
+                return explain_mismatch(look_up(self.output, rest), name, value)
             case ("trigger", "headers" | "query" | "path", _):
-                return unlike(_TEXT, name, value)
+                return explain_mismatch(_TEXT, name, value)
             case ("trigger", "headers" | "query" | "path" as part) if value is not None:
-                said = quoted(value) if isinstance(value, str) else _constant(value)
-                return Fault(f"'trigger.{part}' is a mapping, and never {said}", f"read a part: trigger.{part}['name']")
+                said = quote(value) if isinstance(value, str) else _format_constant(value)
+                return Explanation(
+                    f"'trigger.{part}' is a mapping, and never {said}", f"read a part: trigger.{part}['name']"
+                )
         return None
 
-    def _unknown(self, root: str) -> Fault:
+    def _explain_unknown(self, root: str) -> Explanation:
         if root in RESERVED:
             readable = ", ".join(sorted(self.roots))
-            return Fault(f"{quoted(root)} cannot be read here", _ELSEWHERE.get(root, f"here can be read: {readable}"))
-        message = f"there is no name {quoted(root)}"
+            return Explanation(
+                f"{quote(root)} cannot be read here", _ELSEWHERE.get(root, f"here can be read: {readable}")
+            )
+        message = f"there is no name {quote(root)}"
         if root in self.spots and "steps" in self.roots:
-            return Fault(message, f"did you mean 'steps.{root}.output'")
+            return Explanation(message, f"did you mean 'steps.{root}.output'")
         if self.inputs and root in self.inputs and "inputs" in self.roots:
-            return Fault(message, f"did you mean 'inputs.{root}'")
-        return Fault(message, _FOREIGN.get(root) or suggestion(root, self.roots | {"secrets"}))
+            return Explanation(message, f"did you mean 'inputs.{root}'")
+        return Explanation(message, _FOREIGN.get(root) or suggest(root, self.roots | {"secrets"}))
 
-    def _step_fault(self, name: tuple[str, ...]) -> Fault | None:
+    def _explain_step(self, name: tuple[str, ...]) -> Explanation | None:
         if len(name) == 1:
-            return Fault("'steps' cannot be read as a whole", "name the step: steps.ID.output")
+            return Explanation("'steps' cannot be read as a whole", "name the step: steps.ID.output")
         step = name[1]
         if step not in self.visible:
-            return self._unreadable(step)
+            return self._explain_unreadable_step(step)
         if len(name) == 2:
-            return Fault(f"'steps.{step}' cannot be read as a whole", f"read its part: steps.{step}.output")
+            return Explanation(f"'steps.{step}' cannot be read as a whole", f"read its part: steps.{step}.output")
         if name[2] not in STEP_FIELDS:
-            return Fault(f"a step has no {quoted(name[2])}", suggestion(name[2], STEP_FIELDS))
-        return self._part_fault(self.spots[step], name, 2)
+            return Explanation(f"a step has no {quote(name[2])}", suggest(name[2], STEP_FIELDS))
+        return self._explain_part(self.spots[step], name, 2)
 
-    def _part_fault(self, step: Spot, name: Sequence[str], start: int) -> Fault | None:
+    def _explain_part(self, step: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
         """Why the parts of a step cannot be read that stand in a name from there on."""
         if start >= len(name):
             return None
         part, rest = name[start], name[start + 1 :]
         if part not in STEP_FIELDS:
-            return Fault(f"a step has no {quoted(part)}", suggestion(part, STEP_FIELDS))
+            return Explanation(f"a step has no {quote(part)}", suggest(part, STEP_FIELDS))
         match part, step.kind:
             case "error", _:
-                return _field_fault("error", rest)
+                return _explain_field("error", rest)
             case "output", "foreach":
-                return self._item_fault(step, name, start + 1)
+                return self._explain_item(step, name, start + 1)
             case "output", "repeat":
-                return self._inner_fault(step, name, start + 1)
+                return self._explain_inner(step, name, start + 1)
             case "output", kind if kind not in {*WITH_OUTPUT, None}:
-                return Fault(f"the {kind} {quoted(step.id)} has no output", "read the steps inside it")
+                return Explanation(f"the {kind} {quote(step.id)} has no output", "read the steps inside it")
             case "output", _:
                 whole = name[: start + 1]
-                return unheld(step.output, rest, whole) or _header_fault(step.output, whole, rest)
+                return explain_missing(step.output, rest, whole) or _explain_header(step.output, whole, rest)
         return None
 
-    def _item_fault(self, loop: Spot, name: Sequence[str], start: int) -> Fault | None:
+    def _explain_item(self, loop: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
         """The same for the items of a `foreach`."""
         match name[start:]:
             case []:
                 return None
-            case [key, *_] if not is_number(key):
-                return not_an_item(name[:start], key)
+            case [key, *_] if not is_index(key):
+                return explain_list_access(name[:start], key)
             case [_, part, *_] if part not in ITEM_FIELDS:
-                return Fault(f"an item has no {quoted(part)}", suggestion(part, ITEM_FIELDS))
+                return Explanation(f"an item has no {quote(part)}", suggest(part, ITEM_FIELDS))
             case [_, "error", *rest]:
-                return _field_fault("error", rest)
+                return _explain_field("error", rest)
             case [_, "steps", *_]:
-                return self._inner_fault(loop, name, start + 2)
+                return self._explain_inner(loop, name, start + 2)
         return None
 
-    def _inner_fault(self, loop: Spot, name: Sequence[str], start: int) -> Fault | None:
+    def _explain_inner(self, loop: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
         """The same for the steps of an item or a turn, which are known by their ids."""
         if start >= len(name):
             return None
-        id, inner = name[start], self._steps_of(loop)
+        id, inner = name[start], self._find_steps_of(loop)
         if id not in inner:
-            message = f"the {loop.kind} {quoted(loop.id)} has no step {quoted(id)}"
-            return Fault(message, suggestion(id, inner) or f"read a step of it: {shown(name[:start])}.ID.output")
-        return self._part_fault(inner[id], name, start + 1)
+            message = f"the {loop.kind} {quote(loop.id)} has no step {quote(id)}"
+            return Explanation(
+                message, suggest(id, inner) or f"read a step of it: {format_name(name[:start])}.ID.output"
+            )
+        return self._explain_part(inner[id], name, start + 1)
 
-    def _steps_of(self, loop: Spot) -> dict[str, Spot]:
+    def _find_steps_of(self, loop: StepInfo) -> dict[str, StepInfo]:
         return {spot.id: spot for spot in self.spots.values() if spot.loops[-1:] == [loop]}
 
-    def _arrival_fault(self, name: Sequence[str]) -> Fault | None:
+    def _explain_arrival(self, name: Sequence[str]) -> Explanation | None:
         """Why a part of what arrived cannot be read."""
-        if fault := _field_fault("trigger", name[1:]):
+        if fault := _explain_field("trigger", name[1:]):
             return fault
         if len(name) > 1 and name[1] not in self.arrival:
-            message = f"this kind of trigger has no {quoted(name[1])}"
-            return Fault(message, f"it has {', '.join(sorted(self.arrival))}")
+            message = f"this kind of trigger has no {quote(name[1])}"
+            return Explanation(message, f"it has {', '.join(sorted(self.arrival))}")
         match name[1:]:
             case ("path", *rest):
-                return self._parameter_fault(rest)
+                return self._explain_parameter(rest)
             case ("headers", key, *_):
                 return check_header_name("trigger.headers", key) or check_withheld(key, self.withheld)
         return None
 
-    def _parameter_fault(self, rest: Sequence[str]) -> Fault | None:
+    def _explain_parameter(self, rest: Sequence[str]) -> Explanation | None:
         """Why a part of the webhook's path cannot be read."""
         if self.parameters is None or not rest or rest[0] in self.parameters:
             return None
-        wanted = quoted(f"{{{rest[0]}}}")
-        return Fault(f"the trigger's path has no {wanted}", suggestion(rest[0], self.parameters) or _NO_PARAMETER)
+        wanted = quote(f"{{{rest[0]}}}")
+        return Explanation(f"the trigger's path has no {wanted}", suggest(rest[0], self.parameters) or _NO_PARAMETER)
 
-    def _link_fault(self, name: tuple[str, ...]) -> Fault | None:
+    def _explain_link(self, name: tuple[str, ...]) -> Explanation | None:
         """Why a link cannot be read; it may be that of a wait which comes later."""
         linked = {id: spot for id, spot in self.spots.items() if spot.links is not None}
         if "steps" not in self.roots:
-            return Fault("'run.links' cannot be read here", "there are links once the run has begun")
+            return Explanation("'run.links' cannot be read here", "there are links once the run has begun")
         if len(name) == 2:
-            return Fault("'run.links' cannot be read as a whole", "name the wait: run.links.ID")
+            return Explanation("'run.links' cannot be read as a whole", "name the wait: run.links.ID")
         wait = linked.get(name[2])
         if wait is None:
             what = "a link answers a wait.webhook or a wait.approval" if name[2] in self.spots else None
-            message = f"there is no wait {quoted(name[2])} that a link answers"
-            return Fault(message, suggestion(name[2], linked) or what)
+            message = f"there is no wait {quote(name[2])} that a link answers"
+            return Explanation(message, suggest(name[2], linked) or what)
         around = [block for block, _ in self.here.blocks] if self.here else []
         strange = [loop for loop in wait.loops if loop not in around]
         if strange:
-            message = f"the wait {quoted(wait.id)} is inside the {strange[0].kind} {quoted(strange[0].id)}"
-            return Fault(message, "its link can be read only there, since each time has its own")
-        return _named_link_fault(wait, name)
+            message = f"the wait {quote(wait.id)} is inside the {strange[0].kind} {quote(strange[0].id)}"
+            return Explanation(message, "its link can be read only there, since each time has its own")
+        return _explain_link_name(wait, name)
 
-    def _unreadable(self, step: str) -> Fault:
+    def _explain_unreadable_step(self, step: str) -> Explanation:
         there = self.spots.get(step)
         if there is None:
-            return Fault(f"there is no step {quoted(step)}", suggestion(step, self.visible))
+            return Explanation(f"there is no step {quote(step)}", suggest(step, self.visible))
         if self.here and there.id == self.here.id:
-            return Fault(f"the step {quoted(step)} cannot read itself", "in 'keep' and 'undo' its output is 'output'")
+            return Explanation(
+                f"the step {quote(step)} cannot read itself", "in 'keep' and 'undo' its output is 'output'"
+            )
         around = self.here.blocks if self.here else ()
         blocks = [block for block, _ in around]
         if there in blocks:
-            return Fault(f"{quoted(step)} is the block around this", "it can be read after its end")
+            return Explanation(f"{quote(step)} is the block around this", "it can be read after its end")
         for (block, branch), (other, its_branch) in zip(there.blocks, around, strict=False):
             if block == other and branch != its_branch:
-                message = f"the step {quoted(step)} is in another branch, {branch} of {quoted(block.id)}"
-                return Fault(message, "what branches do can be read after their block")
+                message = f"the step {quote(step)} is in another branch, {branch} of {quote(block.id)}"
+                return Explanation(message, "what branches do can be read after their block")
         loops = [loop for loop in there.loops if loop not in blocks]
         if loops and (self.here is None or loops[0].order < self.here.order):
-            message = f"the step {quoted(step)} is inside the {loops[0].kind} {quoted(loops[0].id)}"
-            return Fault(message, f"read the block's: {_from_outside([*loops, there])}")
-        return Fault(f"the step {quoted(step)} comes later, on line {there.line}", "move it up, or this down")
+            message = f"the step {quote(step)} is inside the {loops[0].kind} {quote(loops[0].id)}"
+            return Explanation(message, f"read the block's: {_write_outside_name([*loops, there])}")
+        return Explanation(f"the step {quote(step)} comes later, on line {there.line}", "move it up, or this down")
 
 
-def _from_outside(path: Sequence[Spot]) -> str:
+def _write_outside_name(path: Sequence[StepInfo]) -> str:
     """How a step is read from outside the loops around it; the last of the path is the step."""
     inner = [
         f"[0].steps.{spot.id}.output" if loop.kind == "foreach" else f".{spot.id}.output"
@@ -320,38 +343,38 @@ def _from_outside(path: Sequence[Spot]) -> str:
     return f"steps.{path[0].id}.output{''.join(inner)}"
 
 
-def _named_link_fault(wait: Spot, name: tuple[str, ...]) -> Fault | None:
-    whole = shown(name[:3])
+def _explain_link_name(wait: StepInfo, name: tuple[str, ...]) -> Explanation | None:
+    whole = format_name(name[:3])
     if not wait.links:
-        return Fault(f"{quoted(whole)} is a text", "it has no parts; remove the rest") if len(name) > 3 else None
+        return Explanation(f"{quote(whole)} is a text", "it has no parts; remove the rest") if len(name) > 3 else None
     if len(name) == 3:
-        return Fault(f"the wait {quoted(wait.id)} has more than one link", f"name it: {whole}.{min(wait.links)}")
+        return Explanation(f"the wait {quote(wait.id)} has more than one link", f"name it: {whole}.{min(wait.links)}")
     if name[3] not in wait.links:
-        message = f"the wait {quoted(wait.id)} has no {quoted(name[3])} that a link answers"
-        return Fault(message, suggestion(name[3], wait.links))
+        message = f"the wait {quote(wait.id)} has no {quote(name[3])} that a link answers"
+        return Explanation(message, suggest(name[3], wait.links))
     return None
 
 
-def _class_doubt(value: JSON) -> Fault | None:
+def _doubt_class(value: JSON) -> Explanation | None:
     if not isinstance(value, str) or value in CLASSES:
         return None
-    return Fault(f"no error has the class {quoted(value)}", suggestion(value, CLASSES))
+    return Explanation(f"no error has the class {quote(value)}", suggest(value, CLASSES))
 
 
-def _constant(value: JSON) -> str:
+def _format_constant(value: JSON) -> str:
     return "null" if value is None else str(value).lower()
 
 
-def _header_fault(output: Known, name: Sequence[str], rest: Sequence[str]) -> Fault | None:
+def _explain_header(output: KnownValue, name: Sequence[str], rest: Sequence[str]) -> Explanation | None:
     """Why an answer's header cannot be read behind a name."""
-    has_headers = isinstance(output, Held) and output.keys.get("headers", output) is None
+    has_headers = isinstance(output, KnownMapping) and output.keys.get("headers", output) is None
     if not has_headers or len(rest) < 2 or rest[0] != "headers":
         return None
-    return check_header_name(shown([*name, "headers"]), rest[1])
+    return check_header_name(format_name([*name, "headers"]), rest[1])
 
 
-def _field_fault(root: str, rest: Sequence[str]) -> Fault | None:
+def _explain_field(root: str, rest: Sequence[str]) -> Explanation | None:
     known = FIELDS.get(root)
     if known is None or not rest or rest[0] in known:
         return None
-    return Fault(f"{quoted(root)} has no {quoted(rest[0])}", suggestion(rest[0], known))
+    return Explanation(f"{quote(root)} has no {quote(rest[0])}", suggest(rest[0], known))

@@ -11,17 +11,17 @@ from pydantic_core import ErrorDetails
 
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
-from durable.language.cures import ITEMS
-from durable.language.document import Pointer
-from durable.language.problem import nearest, printable, quoted, suggestion
+from durable.language.foreign import ITEMS
+from durable.problem import find_nearest, make_printable, quote, suggest
 from durable.values import JSON
 from durable.wording import BOUNDS, EXPECTED, explain_error
+from durable.yaml.document import Pointer
 
 Schema: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class DataProblem:
     """One thing in the data that does not fit. `is_key` says that the key is what is wrong, not its value; `is_rule`
     that it is one of the language's own rules over several keys."""
 
@@ -37,15 +37,15 @@ class Unfit:
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
-class Inside(ValueError):
+class NestedProblems(ValueError):
     """What a model's validator found inside a value, each at its place there."""
 
-    def __init__(self, message: str, found: Sequence[Unfit]) -> None:
+    def __init__(self, message: str, found: Sequence[DataProblem]) -> None:
         super().__init__(message)
         self.found = found
 
 
-def unfit(
+def find_data_problems(
     model: type[BaseModel],
     data: JSON,
     *,
@@ -53,7 +53,7 @@ def unfit(
     cures: Mapping[str, str] | None = None,
     examples: Mapping[str, str] | None = None,
     context: Mapping[str, JSON] | None = None,
-) -> list[Unfit]:
+) -> list[DataProblem]:
     """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken,
     `examples` are mappings to write under keys; `context` is what the model's own validators are told."""
     try:
@@ -62,7 +62,7 @@ def unfit(
         details = error.errors(include_url=False)
     else:
         return []
-    told = [_Told(detail, *_locate(data, detail)) for detail in details]
+    told = [_PydanticProblem(detail, *_locate(data, detail)) for detail in details]
     scalar = {each.pointer for each in told if not each.wants_container}
     judged = [
         each
@@ -73,13 +73,13 @@ def unfit(
         or (each.wants_container and each.pointer not in scalar)
     ]
     judged = [each for each in judged if not each.is_consequence]
-    return list(_sentences(judged, shape_of(model), cures or {}, examples or {}))
+    return list(_explain_all(judged, get_shape(model), cures or {}, examples or {}))
 
 
 # -- a model's JSON Schema, asked by pointer --------------------------------------------------------------------
 
 
-class Shape:
+class ModelShape:
     """What may stand where in a model's data."""
 
     def __init__(self, schema: Schema) -> None:
@@ -111,14 +111,14 @@ class Shape:
         """Where in the data a URL is made with an expression."""
         return tuple(
             pointer
-            for pointer, value in leaves(data)
+            for pointer, value in walk_leaves(data)
             if isinstance(value, str) and "{{" in value and any(schema.get("url") for schema in self._at(pointer))
         )
 
     def _at(self, pointer: Pointer) -> list[Schema]:
         schemas = list(self._alternatives(self._root))
         for part in pointer:
-            inside = [step for schema in schemas for step in _inside(schema, part)]
+            inside = [step for schema in schemas for step in _step_into(schema, part)]
             schemas = [each for schema in inside for each in self._alternatives(schema)]
         return schemas
 
@@ -135,7 +135,7 @@ _TYPING = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"}
 """Words of a schema that say what may stand there."""
 
 
-def _inside(schema: Schema, part: str | int) -> Iterator[Schema]:
+def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
     if isinstance(part, int):
         found = [schema.get("items"), *schema.get("prefixItems", ())]
     else:
@@ -143,30 +143,30 @@ def _inside(schema: Schema, part: str | int) -> Iterator[Schema]:
     yield from (each for each in found if isinstance(each, dict))
 
 
-def leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
+def walk_leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
     """The texts, numbers, true, false and nulls in a value, each with its place."""
     match value:
         case dict():
             for key, item in value.items():
-                yield from leaves(item, (*pointer, key))
+                yield from walk_leaves(item, (*pointer, key))
         case list():
             for index, item in enumerate(value):
-                yield from leaves(item, (*pointer, index))
+                yield from walk_leaves(item, (*pointer, index))
         case _:
             yield pointer, value
 
 
 @lru_cache(maxsize=512)
-def shape_of(model: type[BaseModel]) -> Shape:
+def get_shape(model: type[BaseModel]) -> ModelShape:
     """The shape of a model's data."""
-    return Shape(model.model_json_schema())
+    return ModelShape(model.model_json_schema())
 
 
 # -- from pydantic's errors to sentences ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _PydanticProblem:
     """An error of pydantic's, at its place in the data; `is_union` where it is one of a union's alternatives."""
 
     detail: ErrorDetails
@@ -196,14 +196,14 @@ class _Told:
     @property
     def is_consequence(self) -> bool:
         """Whether a list only seems too short because pydantic does not count its items that are wrong."""
-        return self.kind == "too_short" and len(_sized(self.value)) >= self.context["min_length"]
+        return self.kind == "too_short" and len(_get_container(self.value)) >= self.context["min_length"]
 
     @property
     def context(self) -> Mapping[str, Any]:
         return self.detail.get("ctx", {})
 
 
-def _sized(value: JSON) -> list[JSON] | dict[str, JSON]:
+def _get_container(value: JSON) -> list[JSON] | dict[str, JSON]:
     return value if isinstance(value, list | dict) else []
 
 
@@ -226,9 +226,9 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
     return (*pointer, *ending), value, is_union
 
 
-def _sentences(
-    errors: Sequence[_Told], shape: Shape, cures: Mapping[str, str], examples: Mapping[str, str]
-) -> Iterator[Unfit]:
+def _explain_all(
+    errors: Sequence[_PydanticProblem], shape: ModelShape, cures: Mapping[str, str], examples: Mapping[str, str]
+) -> Iterator[DataProblem]:
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
     expected: dict[Pointer, list[str]] = {}
@@ -241,30 +241,30 @@ def _sentences(
             expected.setdefault(error.pointer, []).append(str(error.context["expected"]))
     errors = [error for error in errors if error.kind != "literal_error" or error.pointer not in worded]
     for error in errors:
-        if isinstance(inside := error.context.get("error"), Inside):
+        if isinstance(inside := error.context.get("error"), NestedProblems):
             yield from (replace(each, pointer=(*error.pointer, *each.pointer)) for each in inside.found)
         elif error.kind not in EXPECTED:
-            yield _sentence(error, shape, cures, examples)
+            yield _explain_one(error, shape, cures, examples)
         elif error.pointer in expected:
-            yield _mistyped(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), examples)
+            yield _explain_type(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), examples)
 
 
-def _mistyped(error: _Told, expected: str, examples: Mapping[str, str]) -> Unfit:
-    subject = _subject(error.pointer)
+def _explain_type(error: _PydanticProblem, expected: str, examples: Mapping[str, str]) -> DataProblem:
+    subject = _name_subject(error.pointer)
     if error.value is None:
-        return Unfit(error.pointer, f"{subject} is empty", f"give it {expected}")
+        return DataProblem(error.pointer, f"{subject} is empty", f"give it {expected}")
     match error.pointer:
         case (*_, str(name), int()):
             item = f"write for example '- {ITEMS[name]}'" if name in ITEMS else None
-            hint = item or _shape_hint(error.value, expected, "", {})
+            hint = item or _suggest_shape(error.value, expected, "", {})
         case (*_, name):
-            hint = _shape_hint(error.value, expected, str(name), examples)
+            hint = _suggest_shape(error.value, expected, str(name), examples)
         case _:
             hint = None
-    return Unfit(error.pointer, f"{subject} must be {expected}, not {_described(error.value)}", hint)
+    return DataProblem(error.pointer, f"{subject} must be {expected}, not {_describe_value(error.value)}", hint)
 
 
-def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
+def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
     """What to write where a value has another type than it must have."""
     example = _show_example(name, examples)
     if isinstance(value, bool) and name == "if":
@@ -277,7 +277,7 @@ def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, st
         case "text", list() | dict() if name == "foreach":
             return "name a list, such as 'foreach: inputs.lines', or write the list in quotes"
         case "a mapping", str() if joined := _JOINED.match(value):
-            return f"put a space after the colon: '{joined[1]}: {printable(joined[2])[:40]}'"
+            return f"put a space after the colon: '{joined[1]}: {make_printable(joined[2])[:40]}'"
         case (("a list" | "a mapping"), str()) if value.lstrip()[:1] in {"{", "["} and value.lstrip()[:2] != "{{":
             return "it is JSON inside a text; write it without quotes or '|'"
         case (("a list" | "a mapping"), str()) if "{{" in value and not is_whole_expression(value):
@@ -285,7 +285,7 @@ def _shape_hint(value: JSON, expected: str, name: str, examples: Mapping[str, st
         case "a list", dict() if example is None or name in {"steps", "triggers"}:
             return "begin each of its items with '- '"
         case "a list", str() | int() | float() if example is None and name:
-            return f"write '{name}: [{printable(str(value))[:40]}]'"
+            return f"write '{name}: [{make_printable(str(value))[:40]}]'"
         case "a mapping", _ if example is None and name and not name.isdigit():
             return f"write '{name}: {{name: value}}'"
         case "a whole number" | "a number", str() if re.fullmatch(r"-?\d{1,9}(\.\d+)?", value):
@@ -304,54 +304,56 @@ _JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
 """A key and a value that are one text to YAML, since there is no blank between them."""
 
 
-def _sentence(error: _Told, shape: Shape, cures: Mapping[str, str], examples: Mapping[str, str]) -> Unfit:
-    subject, context = _subject(error.pointer), error.context
+def _explain_one(
+    error: _PydanticProblem, shape: ModelShape, cures: Mapping[str, str], examples: Mapping[str, str]
+) -> DataProblem:
+    subject, context = _name_subject(error.pointer), error.context
     match error.kind:
         case "misfit":
-            return Unfit(error.pointer, error.detail["msg"], is_rule=True)
+            return DataProblem(error.pointer, error.detail["msg"], is_rule=True)
         case "missing":
             name = str(error.pointer[-1])
             purpose = shape.description(error.pointer)
-            hint = f"add '{name}: …' ({_begin_small(_first_sentence(purpose))})" if purpose else f"add '{name}: …'"
-            return Unfit(error.pointer, f"{subject} is missing", hint)
+            hint = f"add '{name}: …' ({_begin_small(_get_first_sentence(purpose))})" if purpose else f"add '{name}: …'"
+            return DataProblem(error.pointer, f"{subject} is missing", hint)
         case "extra_forbidden":
             name = str(error.pointer[-1])
             known = shape.keys(error.pointer[:-1])
-            cure = _unblanked(name, known) or _foreign_cure(error.pointer, known, cures) or suggestion(name, known)
-            return Unfit(error.pointer, f"unknown key {quoted(name)}", cure, is_key=True)
+            cure = _suggest_blank(name, known) or _suggest_foreign(error.pointer, known, cures) or suggest(name, known)
+            return DataProblem(error.pointer, f"unknown key {quote(name)}", cure, is_key=True)
         case "literal_error" | "enum":
-            return _unlisted(error, re.findall(r"'([^']*)'|(\d+)", str(context["expected"])))
+            return _explain_choice(error, re.findall(r"'([^']*)'|(\d+)", str(context["expected"])))
         case "string_pattern_mismatch" if context["pattern"] == "^[a-z][a-z0-9_]*$":
-            return _misnamed(error)
+            return _explain_name(error)
         case "value_error" | "assertion_error":
             message, _, hint = str(context["error"]).partition("; ")
             is_named = message.startswith((subject, f"{subject[1:-1]}.", f"{subject[1:-1]}:")) or not error.pointer
             said = message if is_named else f"{subject}: {message}"
-            return Unfit(error.pointer, said, hint or None, error.is_about_key)
+            return DataProblem(error.pointer, said, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
             hint = _show_example(str(error.pointer[-1]), examples) or "give it a value, or remove it"
-            return Unfit(error.pointer, f"{subject} is empty", hint)
+            return DataProblem(error.pointer, f"{subject} is empty", hint)
         case "string_pattern_mismatch":
             example = shape.example(error.pointer)
-            form = f"write it as in {quoted(example)}" if example else shape.description(error.pointer)
-            return Unfit(error.pointer, f"{subject} cannot be {_described(error.value)}", form)
+            form = f"write it as in {quote(example)}" if example else shape.description(error.pointer)
+            return DataProblem(error.pointer, f"{subject} cannot be {_describe_value(error.value)}", form)
         case kind if kind in BOUNDS:
             bound = BOUNDS[kind].format(**context)
-            return Unfit(error.pointer, f"{subject} must {bound}", None)
+            return DataProblem(error.pointer, f"{subject} must {bound}", None)
         case _:
-            return Unfit(error.pointer, f"{subject}: {explain_error(error.detail)}")
+            return DataProblem(error.pointer, f"{subject}: {explain_error(error.detail)}")
 
 
-def _unblanked(name: str, known: Collection[str]) -> str | None:
+def _suggest_blank(name: str, known: Collection[str]) -> str | None:
     """What to say of `timeout:10s`, which is one word to YAML."""
     key, colon, value = name.partition(":")
-    return f"put a space after the colon: '{key}: {printable(value)[:40]}'" if colon and key in known else None
+    return f"put a space after the colon: '{key}: {make_printable(value)[:40]}'" if colon and key in known else None
 
 
 _MEANT = re.compile(r"did you mean '(\w+)'")
 
 
-def _foreign_cure(pointer: Pointer, known: Collection[str], cures: Mapping[str, str]) -> str | None:
+def _suggest_foreign(pointer: Pointer, known: Collection[str], cures: Mapping[str, str]) -> str | None:
     """What to write for a key of another tool; a key that may not stand there either is no cure."""
     name = str(pointer[-1])
     cure = cures.get(f"{pointer[-2]}.{name}" if len(pointer) > 1 else name) or cures.get(name)
@@ -359,36 +361,36 @@ def _foreign_cure(pointer: Pointer, known: Collection[str], cures: Mapping[str, 
     return None if meant and known and meant[1] not in known else cure
 
 
-def _unlisted(error: _Told, expected: Sequence[tuple[str, str]]) -> Unfit:
+def _explain_choice(error: _PydanticProblem, expected: Sequence[tuple[str, str]]) -> DataProblem:
     names = [text or number for text, number in expected]
     shown = ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else "".join(names)
-    message = f"{_subject(error.pointer)} must be {shown}, not {_described(error.value)}"
-    meant = nearest(error.value, names) if isinstance(error.value, str) else None
-    return Unfit(error.pointer, message, f"did you mean {quoted(meant)}" if meant else None)
+    message = f"{_name_subject(error.pointer)} must be {shown}, not {_describe_value(error.value)}"
+    meant = find_nearest(error.value, names) if isinstance(error.value, str) else None
+    return DataProblem(error.pointer, message, f"did you mean {quote(meant)}" if meant else None)
 
 
-def _misnamed(error: _Told) -> Unfit:
+def _explain_name(error: _PydanticProblem) -> DataProblem:
     is_key = error.is_about_key
     name = str(error.pointer[-1] if is_key else error.value)
     cured = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
     cured = cured if re.match("[a-z]", cured) else f"x{cured}"
-    message = f"{quoted(name)} is no name: small letters, digits and '_', beginning with a letter"
-    return Unfit(error.pointer, message, f"write {quoted(cured)}", is_key)
+    message = f"{quote(name)} is no name: small letters, digits and '_', beginning with a letter"
+    return DataProblem(error.pointer, message, f"write {quote(cured)}", is_key)
 
 
-def _subject(pointer: Pointer) -> str:
+def _name_subject(pointer: Pointer) -> str:
     match pointer:
         case ():
             return "the whole"
         case (*_, str(name)):
-            return quoted(name)
+            return quote(name)
         case (*_, str(name), int(index)):
-            return f"item {index + 1} of {quoted(name)}"
+            return f"item {index + 1} of {quote(name)}"
         case _:
             return f"item {int(pointer[-1]) + 1}"
 
 
-def _described(value: JSON) -> str:
+def _describe_value(value: JSON) -> str:
     match value:
         case None:
             return "empty"
@@ -397,14 +399,14 @@ def _described(value: JSON) -> str:
         case int() | float():
             return f"the number {value}"
         case str():
-            return f"the text {quoted(value)}"
+            return f"the text {quote(value)}"
         case list():
             return "a list"
         case dict():
             return "a mapping"
 
 
-def _first_sentence(text: str) -> str:
+def _get_first_sentence(text: str) -> str:
     return text.partition("\n")[0].removesuffix(".")
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from durable.language.problem import printable, quoted
-from durable.language.scalar import is_text
+from durable.problem import make_printable, quote
+from durable.yaml.scalars import is_text
 
 CONDITIONS = frozenset({"if", "when", "until", "foreach"})
 """Keys under which an expression stands without braces."""
@@ -16,7 +16,7 @@ _SHOWN_LIMIT = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SyntaxProblem:
     """What is wrong with a place of the text; `line` and `column` count from 1."""
 
     line: int
@@ -25,20 +25,20 @@ class Fault:
     hint: str | None = None
 
 
-def line_of(lines: Sequence[str], number: int) -> str:
+def get_line(lines: Sequence[str], number: int) -> str:
     """A line, from 1; empty where there is none."""
     return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
-def in_quotes(text: str) -> str:
+def quote_value(text: str) -> str:
     """A value as it should have been written: in the kind of quotes that it does not contain."""
-    shown = printable(text if len(text) <= 80 else f"{text[:79]}…")
+    shown = make_printable(text if len(text) <= 80 else f"{text[:79]}…")
     if '"' not in shown and "\\" not in shown:
         return f'"{shown}"'
     return "'{}'".format(shown.replace("'", "''"))
 
 
-def bare(value: str) -> str:
+def unwrap_expression(value: str) -> str:
     """How to write a condition that somebody has put into `${{ }}`."""
     written = value.strip()
     inner = written.removeprefix("${{").removesuffix("}}").strip()
@@ -46,31 +46,31 @@ def bare(value: str) -> str:
     if not is_whole or len(inner) > _SHOWN_LIMIT:
         return "it without braces"
     is_plain = is_text(inner) and re.fullmatch(r"[A-Za-z_][^,\[\]{}#:\n]*", inner)
-    return f"it without braces: {printable(inner) if is_plain else in_quotes(inner)}"
+    return f"it without braces: {make_printable(inner) if is_plain else quote_value(inner)}"
 
 
-def unquoted_expression(lines: Sequence[str], number: int, column: int) -> Fault | None:
+def explain_braces(lines: Sequence[str], number: int, column: int) -> SyntaxProblem | None:
     """Braces that begin a value of the line, at `column` or before it: YAML takes them for a mapping."""
-    line = line_of(lines, number)
+    line = get_line(lines, number)
     begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\$?\{\{)", line[: column + 2])]
     if not begins:
         return None
-    value = without_comment(line[begins[-1] :])
+    value = strip_comment(line[begins[-1] :])
     if re.search(r"[{\[]", line[: begins[-1]]):  # inside brackets the value ends with its braces
         value = value.partition("}}")[0] + "}}"
-    hint = f"quote it: {in_quotes(value.removeprefix('$'))}"
+    hint = f"quote it: {quote_value(value.removeprefix('$'))}"
     if value.startswith("$"):
         key = re.search(r"(\w+):\s+$", line[: begins[-1]])
         is_condition = key is not None and key[1] in CONDITIONS
-        hint = f"write {bare(value)}" if is_condition else f"{hint}, without the '$'"
-    return Fault(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
+        hint = f"write {unwrap_expression(value)}" if is_condition else f"{hint}, without the '$'"
+    return SyntaxProblem(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
 
 
-def explain(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]) -> Fault:
+def explain_syntax(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]) -> SyntaxProblem:
     """The fault that stopped the parser while it was inside the list or mapping that was `opened` there."""
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
-        return Fault(1, 1, f"this is not YAML: {printable(str(error).partition(chr(10))[0])}")
+        return SyntaxProblem(1, 1, f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
     since = error.context_mark or mark
     here = (mark.line + 1, mark.column + 1)
     start = opened if error.context == "while parsing a flow node" else (since.line + 1, since.column + 1)
@@ -79,7 +79,7 @@ def explain(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]
         fault = wording(stop)
         if fault:
             return fault
-    return Fault(*stop.here, f"this is not YAML: {stop.problem}")
+    return SyntaxProblem(*stop.here, f"this is not YAML: {stop.problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ class _Stop:
     lines: Sequence[str]
 
     def line(self, number: int) -> str:
-        return line_of(self.lines, number)
+        return get_line(self.lines, number)
 
     def rest(self, place: tuple[int, int]) -> str:
         return self.line(place[0])[place[1] - 1 :]
 
     def value(self, place: tuple[int, int]) -> str:
         """The value that begins there: to the end of the line, or inside brackets to the end of the entry."""
-        value = without_comment(self.rest(place))
+        value = strip_comment(self.rest(place))
         before = self.line(place[0])[: place[1] - 1]
         is_inside = self.rest(self.opened)[:1] in _CLOSING or any(
             before.count(opening) > before.count(closing) for opening, closing in _CLOSING.items()
@@ -109,44 +109,44 @@ class _Stop:
         return re.split(r",\s|[}\]]", value, maxsplit=1)[0].rstrip() if is_inside else value
 
 
-def _expression(stop: _Stop) -> Fault | None:
+def _explain_expression(stop: _Stop) -> SyntaxProblem | None:
     if not stop.context.startswith(("while parsing a block", "while parsing a flow")):
         return None
-    fault = unquoted_expression(stop.lines, *stop.here)
-    return fault or unquoted_expression(stop.lines, *stop.since)
+    fault = explain_braces(stop.lines, *stop.here)
+    return fault or explain_braces(stop.lines, *stop.since)
 
 
-def _alias(stop: _Stop) -> Fault | None:
+def _explain_alias(stop: _Stop) -> SyntaxProblem | None:
     if stop.context not in {"while scanning an alias", "while scanning an anchor"}:
         return None
     what, value = stop.context.split()[-1], stop.value(stop.since)
-    return Fault(
+    return SyntaxProblem(
         *stop.since,
-        f"{quoted(value[:1])} begins an {what} in YAML, which pipelines do not have",
-        f"quote it: {in_quotes(value)}",
+        f"{quote(value[:1])} begins an {what} in YAML, which pipelines do not have",
+        f"quote it: {quote_value(value)}",
     )
 
 
-def _tab(stop: _Stop) -> Fault | None:
+def _explain_tab(stop: _Stop) -> SyntaxProblem | None:
     if "tab character" in stop.problem or (
         "cannot start any token" in stop.problem and stop.rest(stop.here).startswith("\t")
     ):
-        return Fault(*stop.here, "a tab cannot indent YAML", "use spaces, two for each level")
+        return SyntaxProblem(*stop.here, "a tab cannot indent YAML", "use spaces, two for each level")
     return None
 
 
-def _character(stop: _Stop) -> Fault | None:
+def _explain_character(stop: _Stop) -> SyntaxProblem | None:
     if "cannot start any token" not in stop.problem:
         return None
     value = stop.value(stop.here)
-    return Fault(
+    return SyntaxProblem(
         *stop.here,
-        f"{quoted(value[:1])} cannot begin a value in YAML",
-        f"quote it: {in_quotes(value)}",
+        f"{quote(value[:1])} cannot begin a value in YAML",
+        f"quote it: {quote_value(value)}",
     )
 
 
-def _joined_quote(stop: _Stop) -> Fault | None:
+def _explain_joined_quote(stop: _Stop) -> SyntaxProblem | None:
     """A key inside braces with a quoted text right behind its colon: it is one word to YAML, and ends at a brace."""
     is_quote = "quoted scalar" in stop.context
     if not is_quote and not stop.context.startswith("while parsing a flow"):
@@ -155,86 +155,92 @@ def _joined_quote(stop: _Stop) -> Fault | None:
     line = stop.line(number)
     for token in _QUOTED_OR_JOINED.finditer(line[: column - 1] if is_quote else line):
         if token["key"]:
-            return _no_blank(number, token.start("key") + 1, token["key"], line[token.end() :])
+            return _explain_blank(number, token.start("key") + 1, token["key"], line[token.end() :])
     return None
 
 
-def _open_quote(stop: _Stop) -> Fault | None:
+def _explain_open_quote(stop: _Stop) -> SyntaxProblem | None:
     if "quoted scalar" not in stop.context or "end of stream" not in stop.problem:
         return None
-    return Fault(*stop.since, "the quoted text that begins here has no end", "close it with the quote that opened it")
+    return SyntaxProblem(
+        *stop.since, "the quoted text that begins here has no end", "close it with the quote that opened it"
+    )
 
 
-def _escape(stop: _Stop) -> Fault | None:
+def _explain_escape(stop: _Stop) -> SyntaxProblem | None:
     if "escape" not in stop.problem:
         return None
-    return Fault(
+    return SyntaxProblem(
         *stop.here, "an escape that YAML does not know", "double the backslash, or use single quotes for this text"
     )
 
 
-def _open_brackets(stop: _Stop) -> Fault | None:
+def _explain_open_brackets(stop: _Stop) -> SyntaxProblem | None:
     if not stop.context.startswith("while parsing a flow"):
         return None
     for number in range(stop.since[0], stop.here[0] + 1):
         comment = re.search(r"\s(#\w[\w-]*)", stop.line(number))
         if comment:
-            return Fault(
+            return SyntaxProblem(
                 number,
                 comment.start(1) + 1,
                 "'#' begins a comment, so that the brackets before it stay open",
-                f"quote it: {in_quotes(comment[1])}",
+                f"quote it: {quote_value(comment[1])}",
             )
     opening = stop.rest(stop.since)[:1]
     if opening in {"{", "["} and (not stop.rest(stop.here) or stop.here[0] != stop.since[0]):
-        return Fault(
+        return SyntaxProblem(
             *stop.since, f"the '{opening}' that begins here has no end", f"close it with '{_CLOSING[opening]}'"
         )
-    return Fault(*stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts")
+    return SyntaxProblem(
+        *stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts"
+    )
 
 
-def _colon(stop: _Stop) -> Fault | None:
+def _explain_colon(stop: _Stop) -> SyntaxProblem | None:
     if "mapping values are not allowed" not in stop.problem:
         return None
     line = stop.line(stop.here[0])
     before = line[: stop.here[1] - 1]
     key = re.match(r"\s*(?:- +)*[\w.-]+: +", before)
     if key:
-        return Fault(
+        return SyntaxProblem(
             stop.here[0],
             key.end() + 1,
             "a text with ': ' in it is a mapping to YAML",
-            f"quote it: {in_quotes(without_comment(line[key.end() :]))}",
+            f"quote it: {quote_value(strip_comment(line[key.end() :]))}",
         )
-    fault = _unblanked(stop.lines, stop.here[0]) or _listless(stop)
+    fault = _explain_blank_above(stop.lines, stop.here[0]) or _explain_missing_steps(stop)
     if fault:
         return fault
     column = len(line) - len(line.lstrip()) + 1
     if "\u00a0" in line[: column - 1]:
-        return Fault(stop.here[0], 1, "a no-break space cannot indent YAML", "use plain spaces, two for each level")
+        return SyntaxProblem(
+            stop.here[0], 1, "a no-break space cannot indent YAML", "use plain spaces, two for each level"
+        )
     if item := re.match(r" *-(?=[^\s-])", line):
-        return Fault(stop.here[0], item.end(), "there is no blank after the '-'", "write '- ' before the item")
-    return Fault(
+        return SyntaxProblem(stop.here[0], item.end(), "there is no blank after the '-'", "write '- ' before the item")
+    return SyntaxProblem(
         stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
     )
 
 
-def _listless(stop: _Stop) -> Fault | None:
+def _explain_missing_steps(stop: _Stop) -> SyntaxProblem | None:
     """An item of a list right below the keys of a loop: its `steps:` is forgotten."""
     item = re.match(r" *(?=- )", stop.line(stop.here[0]))
-    width, keys = _keys_above(stop.lines, stop.here[0])
+    width, keys = _find_keys_above(stop.lines, stop.here[0])
     loops = keys & {"foreach", "repeat"}
     if item is None or not loops or "steps" in keys or width > len(item[0]):
         return None
     what = f"the {min(loops)} has no 'steps' for this list"
-    return Fault(stop.here[0], len(item[0]) + 1, what, "write 'steps:' on a line of its own before it")
+    return SyntaxProblem(stop.here[0], len(item[0]) + 1, what, "write 'steps:' on a line of its own before it")
 
 
-def _keys_above(lines: Sequence[str], number: int) -> tuple[int, set[str]]:
+def _find_keys_above(lines: Sequence[str], number: int) -> tuple[int, set[str]]:
     """How far the keys with a value are indented that stand one below the other right above a line, and the keys."""
     width, keys = 0, set[str]()
     for each in range(number - 1, 0, -1):
-        line = line_of(lines, each)
+        line = get_line(lines, each)
         key = re.match(r"( *(?:- +)*)([\w-]+): +\S", line)
         if line.strip() and (key is None or (keys and len(key[1]) != width)):
             break
@@ -246,52 +252,58 @@ def _keys_above(lines: Sequence[str], number: int) -> tuple[int, set[str]]:
     return width, keys
 
 
-def _unblanked(lines: Sequence[str], number: int) -> Fault | None:
+def _explain_blank_above(lines: Sequence[str], number: int) -> SyntaxProblem | None:
     """A line above the `number`th one whose key has no blank behind its colon, or no blank behind its '-': it is
     text to YAML, and what is wrong shows only where that text goes on."""
-    above = next((each for each in range(number - 1, 0, -1) if line_of(lines, each).strip()), 0)
-    line = line_of(lines, above)
+    above = next((each for each in range(number - 1, 0, -1) if get_line(lines, each).strip()), 0)
+    line = get_line(lines, above)
     joined = re.match(r"\s*(?:- +)*(?=([A-Za-z_][\w-]*):[^\s/])", line)
     if joined:
-        return _no_blank(above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
+        return _explain_blank(above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
     dash = re.match(r"\s*(?=-(\w[\w-]*):(\s|$))", line)
     if dash:
-        return Fault(above, dash.end() + 1, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+        return SyntaxProblem(above, dash.end() + 1, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
     return None
 
 
-def _no_blank(line: int, column: int, key: str, rest: str) -> Fault:
-    rest = without_comment(rest[: 2 * _SHOWN_LIMIT])
+def _explain_blank(line: int, column: int, key: str, rest: str) -> SyntaxProblem:
+    rest = strip_comment(rest[: 2 * _SHOWN_LIMIT])
     value = re.match(r"\"[^\"]*\"|'[^']*'|[^,{}\[\]'\"]+", rest)
     is_shown = value is not None and len(value[0]) <= _SHOWN_LIMIT and rest[value.end() :].lstrip()[:1] in {*",}]", ""}
-    hint = f"write '{key}: {printable(value[0].rstrip()) if value and is_shown else '…'}'"
-    return Fault(line, column, f"there is no blank after the colon of {quoted(key)}", hint)
+    hint = f"write '{key}: {make_printable(value[0].rstrip()) if value and is_shown else '…'}'"
+    return SyntaxProblem(line, column, f"there is no blank after the colon of {quote(key)}", hint)
 
 
-def _dash(stop: _Stop) -> Fault | None:
+def _explain_dash(stop: _Stop) -> SyntaxProblem | None:
     if "sequence entries are not allowed" not in stop.problem:
         return None
-    return Fault(*stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text")
+    return SyntaxProblem(
+        *stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text"
+    )
 
 
-def _indentation(stop: _Stop) -> Fault | None:
+def _explain_indentation(stop: _Stop) -> SyntaxProblem | None:
     if not stop.context.startswith("while parsing a block"):
         return None
-    if fault := _listless(stop):
+    if fault := _explain_missing_steps(stop):
         return fault
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
     dash = re.match(r"-(\w[\w-]*):(\s|$)", stop.rest(stop.here))
     if dash:
-        return Fault(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
-    if item := _item_above(stop):
+        return SyntaxProblem(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+    if item := _find_item_above(stop):
         hint = f"align it with the item's other keys: {item} blanks before it"
-        return Fault(*stop.here, f"{quoted(_key(stop))} is indented less than its item", hint)
+        return SyntaxProblem(*stop.here, f"{quote(_get_key(stop))} is indented less than its item", hint)
     if _is_item(stop):
-        hint = f"write '- {quoted(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
-        return Fault(*stop.here, "an item of this list has no '- '", hint)
+        hint = f"write '- {quote(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
+        return SyntaxProblem(*stop.here, "an item of this list has no '- '", hint)
     if before.strip(" -"):
-        return Fault(*stop.here, "the value has ended before this", "quote the whole value once, or remove the rest")
-    return Fault(*stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows")
+        return SyntaxProblem(
+            *stop.here, "the value has ended before this", "quote the whole value once, or remove the rest"
+        )
+    return SyntaxProblem(
+        *stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows"
+    )
 
 
 def _is_item(stop: _Stop) -> bool:
@@ -300,7 +312,7 @@ def _is_item(stop: _Stop) -> bool:
     return is_list and stop.here[1] >= stop.since[1] and re.match(r"[\w-]+:(\s|$)", stop.rest(stop.here)) is not None
 
 
-def _item_above(stop: _Stop) -> int:
+def _find_item_above(stop: _Stop) -> int:
     """How far the keys of the item are indented that a key stands below too little; 0 where it is something else."""
     if not _is_item(stop) or stop.here[1] <= stop.since[1]:
         return 0
@@ -311,20 +323,20 @@ def _item_above(stop: _Stop) -> int:
     return 0
 
 
-def _key(stop: _Stop) -> str:
+def _get_key(stop: _Stop) -> str:
     return stop.rest(stop.here).partition(":")[0]
 
 
-def _no_colon(stop: _Stop) -> Fault | None:
+def _explain_no_colon(stop: _Stop) -> SyntaxProblem | None:
     if "expected ':'" not in stop.problem:
         return None
     joined = re.match(r"([\w-]+):(?=\S)", stop.rest(stop.since))
     if joined:
-        return _no_blank(*stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
-    return Fault(*stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on")
+        return _explain_blank(*stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
+    return SyntaxProblem(*stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on")
 
 
-def without_comment(value: str) -> str:
+def strip_comment(value: str) -> str:
     """The rest of a line as far as it belongs to the value."""
     return re.split(r"\s+#", value, maxsplit=1)[0].rstrip()
 
@@ -333,17 +345,17 @@ _CLOSING = {"{": "}", "[": "]"}
 _QUOTED_OR_JOINED = re.compile(
     r"""(?<=[\s{\[:,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|[{,]\s*(?P<key>[A-Za-z_][\w-]*):(?=["'])"""
 )
-_WORDINGS: tuple[Callable[[_Stop], Fault | None], ...] = (
-    _tab,
-    _expression,
-    _alias,
-    _character,
-    _joined_quote,
-    _open_quote,
-    _escape,
-    _open_brackets,
-    _colon,
-    _dash,
-    _indentation,
-    _no_colon,
+_WORDINGS: tuple[Callable[[_Stop], SyntaxProblem | None], ...] = (
+    _explain_tab,
+    _explain_expression,
+    _explain_alias,
+    _explain_character,
+    _explain_joined_quote,
+    _explain_open_quote,
+    _explain_escape,
+    _explain_open_brackets,
+    _explain_colon,
+    _explain_dash,
+    _explain_indentation,
+    _explain_no_colon,
 )

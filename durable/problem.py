@@ -39,10 +39,10 @@ class Problem:
         masked = _USER.sub(lambda user: "*" * len(user[0]), source_line)
         shown = masked[start : start + _LINE_LIMIT]
         indent = "".join("\t" if character == "\t" else " " for character in shown[: self.column - 1 - start])
-        return f"{self}\n    {printable(shown)}\n    {indent}^"
+        return f"{self}\n    {make_printable(shown)}\n    {indent}^"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def find_nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
     if len(word) > _WORD_LIMIT:
         return None
@@ -51,21 +51,21 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return by_shape[found[0]] if found else None
 
 
-def suggestion(word: str, known: Iterable[str]) -> str | None:
+def suggest(word: str, known: Iterable[str]) -> str | None:
     """A hint for a word that is not known: the one probably meant, or all there are if they are few."""
     names = sorted(known)
-    meant = nearest(word, names)
+    meant = find_nearest(word, names)
     if meant:
-        return f"did you mean {quoted(meant)}"
+        return f"did you mean {quote(meant)}"
     return f"known: {', '.join(names)}" if 0 < len(names) <= _LISTED else None
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Somebody's text inside a message: in quotes, on one line, shortened."""
     shown = text if len(text) <= _WORD_LIMIT else f"{text[: _WORD_LIMIT - 1]}…"
-    return f"'{printable(shown)}'"
+    return f"'{make_printable(shown)}'"
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """Text without what a terminal would obey."""
     return "".join(character if character.isprintable() or character == "\t" else "·" for character in text)

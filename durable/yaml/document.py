@@ -12,20 +12,28 @@ from typing import NoReturn, TypeAlias
 
 import yaml
 
-from durable.language.problem import Problem, printable, quoted
-from durable.language.scalar import Unfit, is_text, scalar
-from durable.language.syntax import CONDITIONS, Fault, explain, in_quotes, line_of, unquoted_expression, without_comment
+from durable.problem import Problem, make_printable, quote
 from durable.values import JSON
+from durable.yaml.scalars import MisleadingScalar, is_text, parse_scalar
+from durable.yaml.syntax import (
+    CONDITIONS,
+    SyntaxProblem,
+    explain_braces,
+    explain_syntax,
+    get_line,
+    quote_value,
+    strip_comment,
+)
 
 Pointer: TypeAlias = tuple[str | int, ...]
-Place: TypeAlias = tuple[int, int]
+LineColumn: TypeAlias = tuple[int, int]
 """Line and column, both from 1."""
 
 FASTEST_LOADER: type = getattr(yaml, "CLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DocumentLimits:
     """What a document may have: bytes, levels, values, and problems that are told at once."""
 
     size: int = 1024 * 1024
@@ -34,11 +42,11 @@ class Limits:
     problems: int = 100
 
 
-LIMITS = Limits()
+LIMITS = DocumentLimits()
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """What a YAML text says. It `is_whole` if it could be read to its end."""
 
     file: str
@@ -46,23 +54,23 @@ class Document:
     problems: tuple[Problem, ...]
     is_whole: bool
     _lines: list[str] = field(repr=False)
-    _values: dict[Pointer, Place] = field(repr=False)
-    _keys: dict[Pointer, Place] = field(repr=False)
+    _values: dict[Pointer, LineColumn] = field(repr=False)
+    _keys: dict[Pointer, LineColumn] = field(repr=False)
 
     @classmethod
     def read(
-        cls, text: str | bytes, file: str, limits: Limits = LIMITS, *, loader: type = FASTEST_LOADER
-    ) -> "Document":
+        cls, text: str | bytes, file: str, limits: DocumentLimits = LIMITS, *, loader: type = FASTEST_LOADER
+    ) -> "YamlDocument":
         """Read any text or bytes; never raises: what is wrong is among the problems."""
-        reading = _Reading(limits, loader)
+        reading = _EventReader(limits, loader)
         try:
             reading.read(text)
-        except _Ended:
+        except _StopReading:
             reading.is_whole = False
         problems = [Problem(file, fault.line, fault.column, fault.message, fault.hint) for fault in reading.faults]
         return cls(file, reading.data, tuple(problems), reading.is_whole, reading.lines, reading.values, reading.keys)
 
-    def position(self, pointer: Pointer, *, key: bool = False) -> Place:
+    def position(self, pointer: Pointer, *, key: bool = False) -> LineColumn:
         """Where the value stands, or its key; for what does not exist, its nearest ancestor."""
         while pointer:
             found = self._keys.get(pointer) if key else None
@@ -72,7 +80,7 @@ class Document:
             pointer, key = pointer[:-1], False
         return self._values.get((), (1, 1))
 
-    def position_in(self, pointer: Pointer, line: int, column: int) -> Place:
+    def position_in(self, pointer: Pointer, line: int, column: int) -> LineColumn:
         """Where a character of a text stands, given by its line and column in the text.
 
         Where the text is written with escapes or folded lines, the place is that of the whole text.
@@ -95,7 +103,7 @@ class Document:
 
     def source_line(self, number: int) -> str:
         """A line of the text, from 1; empty where there is none."""
-        return line_of(self._lines, number)
+        return get_line(self._lines, number)
 
     def _text(self, pointer: Pointer) -> str:
         value: object = self.data
@@ -117,7 +125,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
-class _Ended(Exception):
+class _StopReading(Exception):
     """The text cannot be read further; why is among the faults."""
 
 
@@ -126,52 +134,52 @@ class _Frame:
 
     __slots__ = ("container", "key", "key_place", "place", "pointer", "wants_key")
 
-    def __init__(self, container: list[JSON] | dict[str, JSON], pointer: Pointer | None, place: Place) -> None:
+    def __init__(self, container: list[JSON] | dict[str, JSON], pointer: Pointer | None, place: LineColumn) -> None:
         self.container = container
         self.pointer = pointer
         self.place = place
         self.wants_key = isinstance(container, dict)
         self.key: str | None = None
-        self.key_place: Place = (1, 1)
+        self.key_place: LineColumn = (1, 1)
 
 
-class _Reading:
+class _EventReader:
     """One pass over the events of a text."""
 
-    def __init__(self, limits: Limits, loader: type) -> None:
+    def __init__(self, limits: DocumentLimits, loader: type) -> None:
         self.limits = limits
         self.loader = loader
-        self.faults: list[Fault] = []
+        self.faults: list[SyntaxProblem] = []
         self.lines: list[str] = []
         self.data: JSON = None
-        self.values: dict[Pointer, Place] = {}
-        self.keys: dict[Pointer, Place] = {}
+        self.values: dict[Pointer, LineColumn] = {}
+        self.keys: dict[Pointer, LineColumn] = {}
         self.is_whole = True
         self._stack: list[_Frame] = []
         self._nodes = 0
         self._documents = 0
 
     def read(self, text: str | bytes) -> None:
-        content = self._decoded(text)
+        content = self._decode(text)
         self.lines = _LINE_END.split(content)
         for found in islice(_FORBIDDEN.finditer(content), 10):
             self._refuse(
-                _place(content, found.start()),
+                _find_position(content, found.start()),
                 f"the character U+{ord(found[0]):04X} cannot stand in a pipeline",
                 'remove it, or write it as "\\uXXXX" in double quotes',
             )
         if self.faults:
-            raise _Ended
+            raise _StopReading
         try:
             for event in yaml.parse(content, Loader=self.loader):
                 self._take(event)
         except yaml.YAMLError as error:
-            fault = explain(error, self.lines, self._stack[-1].place if self._stack else (1, 1))
+            fault = explain_syntax(error, self.lines, self._stack[-1].place if self._stack else (1, 1))
             if all(fault.line != known.line for known in self.faults):
                 self.faults.append(fault)
-            raise _Ended from None
+            raise _StopReading from None
 
-    def _decoded(self, text: str | bytes) -> str:
+    def _decode(self, text: str | bytes) -> str:
         if len(text) > self.limits.size:
             self._end((1, 1), f"the file is larger than {self.limits.size // 1024} KiB", "split the pipeline")
         if isinstance(text, str):
@@ -181,7 +189,7 @@ class _Reading:
         except UnicodeDecodeError as error:
             readable = text[: error.start].decode("utf-8-sig", "replace")
             self.lines = _LINE_END.split(readable)
-            place = _place(readable, len(readable))
+            place = _find_position(readable, len(readable))
             self._end(place, f"the byte 0x{text[error.start]:02X} is not UTF-8", "save the file as UTF-8")
 
     def _take(self, event: yaml.Event) -> None:
@@ -199,32 +207,34 @@ class _Reading:
                 self._stack.pop()
             case yaml.AliasEvent():
                 what = f"'*{event.anchor}' is an alias, and pipelines have none"
-                self._refuse(_start(event), what, f'quote it if it is text: "*{event.anchor}"')
+                self._refuse(_position_of(event), what, f'quote it if it is text: "*{event.anchor}"')
                 self._put_or_key(None, event)
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    self._end(_start(event), "a second document begins here", "give each pipeline a file of its own")
+                    self._end(
+                        _position_of(event), "a second document begins here", "give each pipeline a file of its own"
+                    )
 
     def _check_node(self, event: yaml.NodeEvent) -> None:
         self._nodes += 1
         if self._nodes > self.limits.nodes:
-            self._end(_start(event), f"more than {self.limits.nodes} values", "split the pipeline")
+            self._end(_position_of(event), f"more than {self.limits.nodes} values", "split the pipeline")
         if event.anchor is not None:
-            self._refuse(_start(event), f"'&{event.anchor}' is an anchor, and pipelines have none", _NO_REUSE)
+            self._refuse(_position_of(event), f"'&{event.anchor}' is an anchor, and pipelines have none", _NO_REUSE)
         tag = getattr(event, "tag", None)
         if tag is not None:
-            shown = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
-            hint = self._negation(event, tag) or "remove it, or quote the text"
-            self._refuse(_start(event), f"{shown} is a tag, and pipelines have none", hint)
+            shown = quote(tag.replace("tag:yaml.org,2002:", "!!"))
+            hint = self._suggest_not(event, tag) or "remove it, or quote the text"
+            self._refuse(_position_of(event), f"{shown} is a tag, and pipelines have none", hint)
 
-    def _negation(self, event: yaml.NodeEvent, tag: str) -> str | None:
+    def _suggest_not(self, event: yaml.NodeEvent, tag: str) -> str | None:
         """How to write a condition that begins with a `!`."""
         frame = self._stack[-1] if self._stack else None
         if frame is None or frame.wants_key or frame.key not in CONDITIONS or not tag.startswith("!"):
             return None
         negated = tag[1:].rstrip(",") or getattr(event, "value", "")
-        return f"write 'not' for the '!': not {printable(negated)[:80]}"
+        return f"write 'not' for the '!': not {make_printable(negated)[:80]}"
 
     def _take_scalar(self, event: yaml.ScalarEvent) -> None:
         if self._stack and self._stack[-1].wants_key:
@@ -233,29 +243,31 @@ class _Reading:
         value: JSON = event.value
         if event.implicit[0]:
             try:
-                value = scalar(event.value)
-            except Unfit as unfit:
-                self._refuse(_start(event), str(unfit), f"quote it if it is text: {in_quotes(event.value)}")
+                value = parse_scalar(event.value)
+            except MisleadingScalar as unfit:
+                self._refuse(_position_of(event), str(unfit), f"quote it if it is text: {quote_value(event.value)}")
         self._put(value, event)
 
     def _take_key(self, event: yaml.ScalarEvent) -> None:
         frame = self._stack[-1]
         frame.wants_key = False
-        frame.key, frame.key_place = event.value, _start(event)
+        frame.key, frame.key_place = event.value, _position_of(event)
         if event.implicit[0] and event.value == "<<":
-            self._refuse(_start(event), "'<<' is a merge key, and pipelines have none", _NO_REUSE)
+            self._refuse(_position_of(event), "'<<' is a merge key, and pipelines have none", _NO_REUSE)
             frame.key = None
         elif event.implicit[0] and not is_text(event.value):
-            self._refuse(_start(event), f"the key {quoted(event.value)} is no text to YAML", "quote it")
+            self._refuse(_position_of(event), f"the key {quote(event.value)} is no text to YAML", "quote it")
             frame.key = None
         elif event.value in frame.container:
             if frame.pointer is not None:
                 first = self.keys[(*frame.pointer, event.value)]
-                what = f"the key {quoted(event.value)} is given twice"
-                self._refuse(_start(event), what, f"the first is on line {first[0]}; {self._remedy(event.value)}")
+                what = f"the key {quote(event.value)} is given twice"
+                self._refuse(
+                    _position_of(event), what, f"the first is on line {first[0]}; {self._suggest_removal(event.value)}"
+                )
             frame.key = None
 
-    def _remedy(self, key: str) -> str:
+    def _suggest_removal(self, key: str) -> str:
         """What cures a key that is given twice; the first key of a list's item may begin another item."""
         frame = self._stack[-1]
         is_in_list = len(self._stack) > 1 and isinstance(self._stack[-2].container, list)
@@ -264,9 +276,9 @@ class _Reading:
 
     def _open(self, container: list[JSON] | dict[str, JSON], event: yaml.NodeEvent) -> None:
         if len(self._stack) >= self.limits.depth:
-            self._end(_start(event), f"nested deeper than {self.limits.depth} levels", "flatten it")
+            self._end(_position_of(event), f"nested deeper than {self.limits.depth} levels", "flatten it")
         pointer = self._put_or_key(container, event)
-        self._stack.append(_Frame(container, pointer, _start(event)))
+        self._stack.append(_Frame(container, pointer, _position_of(event)))
 
     def _put_or_key(self, value: JSON, event: yaml.Event) -> Pointer | None:
         """Put a value where it belongs; where a key is due it is none, and nothing of it is kept."""
@@ -279,9 +291,9 @@ class _Reading:
         return None
 
     def _refuse_key(self, event: yaml.Event) -> None:
-        line, column = _start(event)
-        is_braced = line_of(self.lines, line)[column - 2 : column] == "{{"
-        braces = unquoted_expression(self.lines, line, column) if is_braced else None
+        line, column = _position_of(event)
+        is_braced = get_line(self.lines, line)[column - 2 : column] == "{{"
+        braces = explain_braces(self.lines, line, column) if is_braced else None
         if braces:
             self._refuse((braces.line, braces.column), braces.message, braces.hint)
         else:
@@ -290,10 +302,10 @@ class _Reading:
     def _put(self, value: JSON, event: yaml.Event) -> Pointer | None:
         """Attach a value to what is being read; None where it is not kept."""
         if not self._stack:
-            self.data, self.values[()] = value, _start(event)
+            self.data, self.values[()] = value, _position_of(event)
             return ()
         frame = self._stack[-1]
-        place = _start(event)
+        place = _position_of(event)
         match frame.container:
             case list() as items:
                 pointer = None if frame.pointer is None else (*frame.pointer, len(items))
@@ -306,41 +318,41 @@ class _Reading:
                 entries[frame.key] = value
                 self.keys[pointer] = frame.key_place
         if pointer is not None:
-            self.values[pointer] = place if value is not None else self._place_of_nothing(frame, event)
+            self.values[pointer] = place if value is not None else self._locate_empty(frame, event)
         return pointer
 
-    def _place_of_nothing(self, frame: _Frame, event: yaml.Event) -> Place:
+    def _locate_empty(self, frame: _Frame, event: yaml.Event) -> LineColumn:
         """Where an empty value stands: at its key, or at the comment that swallowed it."""
-        line, column = _start(event)
+        line, column = _position_of(event)
         if not (isinstance(event, yaml.ScalarEvent) and event.value == ""):
             return line, column
-        comment = re.compile(r"\s+(#(\w\S*)?.*)").match(line_of(self.lines, line), column - 1)
+        comment = re.compile(r"\s+(#(\w\S*)?.*)").match(get_line(self.lines, line), column - 1)
         if comment is None:
             return frame.key_place if frame.key is not None else (line, column)
         place = line, comment.start(1) + 1
         if comment[2]:
-            hint = f"quote it: {in_quotes(without_comment(comment[1]))}; or put a space after '#' if it is a comment"
-            self._refuse(place, f"there is no value: {quoted(comment[1])} is a comment to YAML", hint)
+            hint = f"quote it: {quote_value(strip_comment(comment[1]))}; or put a space after '#' if it is a comment"
+            self._refuse(place, f"there is no value: {quote(comment[1])} is a comment to YAML", hint)
         return place
 
-    def _refuse(self, place: Place, message: str, hint: str | None) -> None:
-        self.faults.append(Fault(*place, message, hint))
+    def _refuse(self, place: LineColumn, message: str, hint: str | None) -> None:
+        self.faults.append(SyntaxProblem(*place, message, hint))
         if len(self.faults) >= self.limits.problems:
-            raise _Ended
+            raise _StopReading
 
-    def _end(self, place: Place, message: str, hint: str) -> NoReturn:
+    def _end(self, place: LineColumn, message: str, hint: str) -> NoReturn:
         self._refuse(place, message, hint)
-        raise _Ended
+        raise _StopReading
 
 
 _NO_REUSE = "write the value out where it is needed"
 
 
-def _start(event: yaml.Event) -> Place:
+def _position_of(event: yaml.Event) -> LineColumn:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
-def _place(text: str, index: int) -> Place:
+def _find_position(text: str, index: int) -> LineColumn:
     before = _LINE_END.split(text[:index])
     return len(before), len(before[-1]) + 1

@@ -112,7 +112,7 @@ BLOCKS = frozenset({"if", "foreach", "parallel", "switch", "try", "repeat"})
 CODE = frozenset({"code", "script", "function", "python", "javascript", "js", "node", "run", "shell", "bash", "exec"})
 
 
-def cure_of_action(use: str, known: Collection[str]) -> str | None:
+def suggest_action(use: str, known: Collection[str]) -> str | None:
     """What to write for an action that is not there; None where nothing is known of that name."""
     connector, _, action = use.lower().partition(".")
     for name in (use.lower(), action if connector in {"wait", "flow", "log", "http"} else connector):
@@ -123,7 +123,7 @@ def cure_of_action(use: str, known: Collection[str]) -> str | None:
     return _CODE if connector in CODE else None
 
 
-def cure_of_connector(known: Collection[str]) -> str:
+def suggest_connector(known: Collection[str]) -> str:
     """What to say of a service that there is no connector for."""
     connectors = sorted({name.partition(".")[0] for name in known})
     return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from durable.language.problem import quoted, suggestion
+from durable.problem import quote, suggest
 from durable.values import JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Explanation:
     """Why a name cannot be read."""
 
     message: str
@@ -18,66 +18,66 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class KnownMapping:
     """A mapping with these keys and no others."""
 
-    keys: Mapping[str, "Known"]
+    keys: Mapping[str, "KnownValue"]
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class KnownList:
     """A list; each of its items is this."""
 
-    each: "Known" = None
+    each: "KnownValue" = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class KnownScalar:
     """A value with nothing in it, of one of these types as JSON Schema calls them; an integer is a number."""
 
     types: frozenset[str]
 
 
-Known: TypeAlias = Held | Items | Plain | None
+KnownValue: TypeAlias = KnownMapping | KnownList | KnownScalar | None
 """None: anything."""
 
 _NAMED = {"string": "a text", "number": "a number", "boolean": "true or false", "null": "null"}
 
 
-def behind(known: Known, keys: Sequence[str]) -> Known:
+def look_up(known: KnownValue, keys: Sequence[str]) -> KnownValue:
     """What is known of the value to which keys lead."""
     for key in keys:
         match known:
-            case Held():
+            case KnownMapping():
                 known = known.keys.get(key)
-            case Items() if is_number(key):
+            case KnownList() if is_index(key):
                 known = known.each
             case _:
                 return None
     return known
 
 
-def unlike(known: Known, name: Sequence[str], value: JSON) -> Fault | None:
+def explain_mismatch(known: KnownValue, name: Sequence[str], value: JSON) -> Explanation | None:
     """Why a value that is known is never equal to a constant."""
-    kind = type_of(value)
-    if not isinstance(known, Plain) or kind is None or kind in known.types:
+    kind = find_type(value)
+    if not isinstance(known, KnownScalar) or kind is None or kind in known.types:
         return None
     if kind == "boolean" and "number" in known.types:
         return None  # 1 is equal to true
-    never = quoted(value) if isinstance(value, str) else "null" if value is None else str(value).lower()
+    never = quote(value) if isinstance(value, str) else "null" if value is None else str(value).lower()
     hint = None
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,15}", value) and "number" in known.types:
         hint = f"write {value} without quotes"
     elif kind == "number" and "string" in known.types:
         hint = f"write '{never}' in quotes"
-    return Fault(f"{quoted(shown(name))} is {_kinds(known)}, and never {never}", hint)
+    return Explanation(f"{quote(format_name(name))} is {_describe_types(known)}, and never {never}", hint)
 
 
-def _kinds(known: Plain) -> str:
+def _describe_types(known: KnownScalar) -> str:
     return " or ".join(_NAMED[each] for each in sorted(known.types, reverse=True))
 
 
-def type_of(value: JSON) -> str | None:
+def find_type(value: JSON) -> str | None:
     """The type of a plain value, as JSON Schema calls it."""
     match value:
         case None:
@@ -91,38 +91,42 @@ def type_of(value: JSON) -> str | None:
     return None
 
 
-def unheld(known: Known, keys: Sequence[str], name: Sequence[str]) -> Fault | None:
+def explain_missing(known: KnownValue, keys: Sequence[str], name: Sequence[str]) -> Explanation | None:
     """Why keys cannot be read behind a name whose value is known."""
     name = list(name)
     for key in keys:
         match known:
-            case Held() if key not in known.keys:
-                hint = suggestion(key, known.keys) if known.keys else "it is always null"
-                return Fault(f"{quoted(shown(name))} has no {quoted(key)}", hint)
-            case Held():
+            case KnownMapping() if key not in known.keys:
+                hint = suggest(key, known.keys) if known.keys else "it is always null"
+                return Explanation(f"{quote(format_name(name))} has no {quote(key)}", hint)
+            case KnownMapping():
                 known = known.keys[key]
-            case Items() if not is_number(key):
-                return not_an_item(name, key)
-            case Items():
+            case KnownList() if not is_index(key):
+                return explain_list_access(name, key)
+            case KnownList():
                 known = known.each
-            case Plain():
-                return Fault(f"{quoted(shown(name))} is {_kinds(known)} and has no {quoted(key)}", "remove the rest")
+            case KnownScalar():
+                return Explanation(
+                    f"{quote(format_name(name))} is {_describe_types(known)} and has no {quote(key)}", "remove the rest"
+                )
             case None:
                 return None
         name.append(key)
     return None
 
 
-def not_an_item(name: Sequence[str], key: str) -> Fault:
+def explain_list_access(name: Sequence[str], key: str) -> Explanation:
     """What to say of a list that is read like a mapping."""
-    return Fault(f"{quoted(shown(name))} is a list and has no {quoted(key)}", f"read an item: {shown(name)}[0]")
+    return Explanation(
+        f"{quote(format_name(name))} is a list and has no {quote(key)}", f"read an item: {format_name(name)}[0]"
+    )
 
 
-def is_number(key: str) -> bool:
+def is_index(key: str) -> bool:
     """Whether a key is that of an item."""
     return re.fullmatch(r"-?\d+", key) is not None
 
 
-def shown(name: Sequence[str]) -> str:
+def format_name(name: Sequence[str]) -> str:
     """A name as an expression has it."""
-    return name[0] + "".join(f"[{key}]" if is_number(key) else f".{key}" for key in name[1:])
+    return name[0] + "".join(f"[{key}]" if is_index(key) else f".{key}" for key in name[1:])

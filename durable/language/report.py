@@ -1,17 +1,17 @@
 """The problems of one document, gathered by where they are in its data."""
 
-from durable.language.document import LIMITS, Document, Place, Pointer
-from durable.language.problem import Problem, Severity
+from durable.problem import Problem, Severity
+from durable.yaml.document import LIMITS, LineColumn, Pointer, YamlDocument
 
 
-class Findings:
+class Report:
     """What was found in a document. What stands where YAML itself was refused is not told, nor a key's second fault."""
 
-    def __init__(self, document: Document, limit: int = LIMITS.problems) -> None:
+    def __init__(self, document: YamlDocument, limit: int = LIMITS.problems) -> None:
         self.document = document
         self._limit = limit
         self._refused = {(problem.line, problem.column) for problem in document.problems}
-        self._keys: set[Place] = set()
+        self._keys: set[LineColumn] = set()
         self._found: dict[Problem, None] = {}
         self._errors = 0
 
@@ -27,7 +27,7 @@ class Findings:
         hint: str | None = None,
         *,
         is_key: bool = False,
-        place: Place | None = None,
+        place: LineColumn | None = None,
         severity: Severity = "error",
     ) -> None:
         """Add a problem with the value at the pointer, with its key, or with an exact place inside it."""

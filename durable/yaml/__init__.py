@@ -1,0 +1,1 @@
+"""YAML text as data that knows where each value stands."""
