@@ -1,0 +1,70 @@
+"""Imports by name: the module of a command, an entry point, or a module that needs an optional library.
+
+Every other module imports at its top. A module that needs an extra imports it at its own top as well, and is itself
+loaded from here, so that a missing library becomes an error that names the extra and how to install it.
+
+ExtraMissing         an ImportError: an optional library is not installed
+"""
+
+from collections.abc import Iterable
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Protocol
+
+DISTRIBUTION = "waypost"
+
+OWN_PACKAGES = frozenset({"durable", "connectors", "triggers"})
+
+
+class ExtraMissing(ImportError):
+    """A library is not installed that comes with an extra; the message is for the person who runs Waypost."""
+
+
+class EntryPoint(Protocol):
+    """What `importlib.metadata.EntryPoint` offers: a name, and what it names, which `load_entry_point` imports."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def extras(self) -> list[str]: ...
+    @property
+    def dist(self) -> Any: ...
+    def load(self) -> Any: ...
+
+
+def load_module(name: str, *, extra: str | None = None) -> ModuleType:
+    """Import a module by its full name. `extra` is the extra of Waypost that brings what the module needs; without it
+    a missing library raises `ExtraMissing`."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        _raise_for_extra(error, name, DISTRIBUTION, extra)
+        raise
+
+
+def find_entry_points(group: str) -> list[EntryPoint]:
+    """The entry points of a group in the order of their names; nothing is imported."""
+    # The module is loaded on the first call: it takes 10 ms, which `waypost --help` would pay for as well.
+    found: Iterable[EntryPoint] = import_module("importlib.metadata").entry_points(group=group)
+    return sorted(found, key=lambda entry: (entry.name, entry.value))
+
+
+def load_entry_point(entry: EntryPoint) -> Any:
+    """Import what an entry point names. Raises `ExtraMissing` where it declares an extra (`name = module:object
+    [extra]`) whose library is missing, and whatever its module raises."""
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        distribution = entry.dist.name if entry.dist else DISTRIBUTION
+        _raise_for_extra(error, entry.name, distribution, next(iter(entry.extras), None))
+        raise
+
+
+def _raise_for_extra(error: ModuleNotFoundError, what: str, distribution: str, extra: str | None) -> None:
+    """Raise `ExtraMissing` if an extra brings the module that is missing. A missing module of our own is a bug."""
+    missing = error.name or "a library"
+    if extra and missing.partition(".")[0] not in OWN_PACKAGES:
+        cure = f"install it with `pip install '{distribution}[{extra}]'`"
+        raise ExtraMissing(f"{what} needs {missing}, which comes with the extra `{extra}`: {cure}") from error
