@@ -223,10 +223,17 @@ def _view_run(place: EvaluationContext) -> LazyMapping:
             "pipeline": lambda: place.definition.spec.id,
             "version": lambda: place.definition.version,
             "url": lambda: started.url if started else None,
+            "service_url": partial(_service_url, place.state),
             "started_at": lambda: started.at if started else None,
             "links": partial(_list_links, place),
         }
     )
+
+
+def _service_url(state: State) -> JSON:
+    """The address of the service, which is the run's own without the path that the API gives it."""
+    url = state.started.url if state.started else None
+    return url.removesuffix(f"/api/runs/{state.run}") if url else None
 
 
 def _list_links(place: EvaluationContext) -> LazyMapping:

@@ -25,7 +25,7 @@ from durable.values import JSON
 
 FIELDS: dict[str, frozenset[str]] = {
     "trigger": frozenset({"body", "headers", "query", "path", "id", "type", "time", "source", "subject"}),
-    "run": frozenset({"id", "url", "pipeline", "version", "started_at", "links"}),
+    "run": frozenset({"id", "url", "service_url", "pipeline", "version", "started_at", "links"}),
     "error": frozenset({"class", "code", "message", "step", "attempt", "details"}),
 }
 STEP_FIELDS = frozenset({"output", "status", "error", "attempts"})

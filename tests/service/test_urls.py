@@ -198,3 +198,14 @@ async def test_a_malformed_url_that_an_expression_makes_fails_its_step_with_the_
         error = (await performed(service, x=url))["error"]
         assert (error["class"], error["code"], error["attempt"]) == ("invalid", "invalid_request", 1)
         assert reason in error["message"]
+
+
+async def test_run_service_url_is_the_address_of_the_service(tmp_path: Path) -> None:
+    text = """
+steps: [{id: note, use: log.write, with: {message: x}}]
+outputs: {service: '{{ run.service_url }}', own: '{{ run.url }}'}
+"""
+    async with running(tmp_path, {"one": text}) as service:
+        run = await service.ended((await service.start("one")).json()["id"])
+
+        assert run["outputs"] == {"service": service.service.url, "own": f"{service.service.url}/api/runs/{run['id']}"}

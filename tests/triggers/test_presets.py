@@ -5,7 +5,9 @@ import hashlib
 import pytest
 
 from durable.values import JSON
-from tests.triggers.page import PAGE, written
+from tests.triggers.page import PAGE, tables, with_tables
+from triggers.limits import MOST_NAMES
+from triggers.settings import Settings
 from triggers.webhooks.presets import GENERIC, presets
 from triggers.webhooks.received import Received, withhold
 from triggers.webhooks.scheme import Signed, Token, read_scheme
@@ -128,7 +130,10 @@ def test_presets_are_told_of_and_named_once() -> None:
 
 
 def test_the_page_about_webhooks_tells_every_preset_as_it_is() -> None:
-    assert PAGE.read_text(encoding="utf-8") == written(), "write it again: python -m tests.triggers.page"
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert all(f"<!-- generated: {name} -->" in page for name in tables())
+    assert page == with_tables(page), "the tables are out of date: run `python -m tests.triggers.page`"
 
 
 def test_what_has_no_signed_time_and_no_signed_id_has_a_second_key() -> None:
@@ -177,3 +182,12 @@ def test_a_request_is_read_from_its_scope_as_it_came() -> None:
         "POST", "/hooks/caf%C3%A9", "a=%20", (("x-id", "é"), ("x-id", "2")), b"canary"
     )
     assert "canary" not in repr(Received.of(scope, b"canary"))
+
+
+def test_the_page_gives_the_limits_as_they_are() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rate = Settings().webhook_rate
+
+    assert rate is not None
+    assert f"`{rate.number}/{rate.period // 60_000}m` permits {rate.number:,} requests" in page
+    assert f"{MOST_NAMES:,} addresses are remembered" in page
