@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from durable.history import AnyEntry
+from durable.history.entries import AnyEntry
 from durable.values import Value
 
 

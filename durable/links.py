@@ -11,7 +11,8 @@ import re
 from functools import lru_cache
 from typing import TypeVar, cast
 
-from durable.history import Links, RunStarted
+from durable.history.entries import RunStarted
+from durable.history.words import Links
 from durable.redactor import LAYERS, Redactor
 from durable.values import JSON
 

@@ -18,7 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from durable.history import RunStatus
+from durable.history.words import RunStatus
 
 MOST_CHILDREN = 1_000
 

@@ -8,8 +8,11 @@ from functools import partial
 
 import msgspec
 
-from durable.definition import BlockNode, Definition, ForeachStep, RepeatStep
-from durable.history import BlockState, Failure, State, StepState
+from durable.definition.definition import Definition
+from durable.definition.node import BlockNode
+from durable.definition.step import ForeachStep, RepeatStep
+from durable.history.state import BlockState, State, StepState
+from durable.history.words import Failure
 from durable.links import make_link
 from durable.path import frame_of, join_path, number_frame, split_components
 from durable.values import JSON

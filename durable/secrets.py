@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from durable.history import SecretName, SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.redactor import Redactor
 from durable.secret_doubts import find_doubts
 from durable.service_variables import describes_known_service

@@ -21,7 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias, get_args
 
-from durable.history import AnyEntry, RunStatus, State
+from durable.history.entries import AnyEntry
+from durable.history.state import State
+from durable.history.words import RunStatus
 from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "skipped"]

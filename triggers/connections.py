@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationE
 
 from durable.action import ActionError, ConnectionMissing
 from durable.expressions import ExpressionError, Template
-from durable.history import SecretPlaceholder
+from durable.history.words import SecretPlaceholder
 from durable.language.connections import FILE, explain_mismatch, explain_missing
 from durable.language.report import Report
 from durable.language.scope import Scope

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from durable.history import SecretPlaceholder
+from durable.history.words import SecretPlaceholder
 from durable.journal import RunUnreadable, Scan
 from durable.links import hide_links, hide_links_in_text
 from durable.redactor import LAYERS, Redactor, run_slices

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from durable.action import TriggerInputs
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.expressions import Expression, Template
 from durable.journal import Event
 from durable.language.pipeline import TriggerSpec

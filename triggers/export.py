@@ -2,7 +2,9 @@
 
 import msgspec
 
-from durable.history import AnyEntry, Links, RunStarted, list_values
+from durable.history.encoding import list_values
+from durable.history.entries import AnyEntry, RunStarted
+from durable.history.words import Links
 from durable.journal import Reads, Run, Scan
 from durable.values import Value
 from triggers.runs import find_run

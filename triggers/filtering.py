@@ -3,9 +3,9 @@
 Filtered   it was understood and starts nothing
 """
 
-from durable.definition import Definition, InputsRefused
+from durable.definition.definition import Definition, InputsRefused
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
-from durable.history import Failure
+from durable.history.words import Failure
 from durable.runner.start import Start
 from durable.values import JSON
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from durable.action import Action
-from durable.definition import RUN_TIMEOUT, Definition, resolve_pipeline
+from durable.definition.definition import Definition
+from durable.definition.step import RUN_TIMEOUT
 from durable.flow import CORE_ACTIONS
 from durable.journal import Event
 from durable.language.flows import PipelineCall
 from durable.language.load import Catalogue, load_pipeline
+from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
 from durable.runner.start import Start
 from durable.secrets import Secrets

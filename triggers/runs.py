@@ -11,19 +11,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from durable.clock import now
-from durable.history import (
-    AnyEntry,
-    AttemptFailed,
-    AttemptLost,
-    Await,
-    Failure,
-    Parent,
-    RunStatus,
-    State,
-    StepCompleted,
-    StepScheduled,
-)
-from durable.history.state import StepState
+from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted, StepScheduled
+from durable.history.state import State, StepState
+from durable.history.words import Await, Failure, Parent, RunStatus
 from durable.journal import Reads, Run, RunUnreadable, Scan, StoredDelivery
 from durable.scope import to_document
 from durable.values import JSON, Value

@@ -3,9 +3,11 @@
 from collections import deque
 
 from durable.decide.decide import decide, is_current
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.effects import Effect, FollowUp, Resume
-from durable.history import AnyEntry, Entry, Fact, State, apply_entry
+from durable.history.entries import AnyEntry, Entry, Fact
+from durable.history.state import State
+from durable.replay import apply_entry
 
 
 class Advance:

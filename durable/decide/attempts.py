@@ -7,24 +7,24 @@ from typing import get_args
 
 from durable import retry
 from durable.action import ActionError, Ending, ErrorClass
-from durable.definition import ActionNode, Definition
+from durable.definition.definition import Definition
+from durable.definition.node import ActionNode
 from durable.definition.step import OnExhausted
 from durable.effects import Consequences, FollowUp, Perform
 from durable.expressions import ExpressionError
-from durable.history import (
+from durable.history.entries import (
     AttemptFailed,
     AttemptLost,
-    Failure,
     RetryScheduled,
     RunPaused,
-    SecretPlaceholder,
-    State,
     StepCompleted,
     StepExhausted,
     StepFailed,
     StepResolved,
     StepUncertain,
 )
+from durable.history.state import State
+from durable.history.words import Failure, SecretPlaceholder
 from durable.scope import build_scope
 from durable.values import JSON, NULL, NotJSON, Value
 

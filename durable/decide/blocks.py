@@ -2,23 +2,24 @@
 
 from durable.decide.ends import interrupt_steps
 from durable.decide.sequence import explained, refuse_step
-from durable.definition import FINALLY, ON_TIMEOUT, BlockNode, Definition, ForeachStep, ParallelStep, RepeatStep
+from durable.definition.definition import Definition
+from durable.definition.node import FINALLY, ON_TIMEOUT, BlockNode
+from durable.definition.step import ForeachStep, ParallelStep, RepeatStep
 from durable.effects import BeginBranch, Consequences, EnterStep, FollowUp, Wake
 from durable.expressions import ExpressionError
-from durable.history import (
+from durable.history.entries import (
     BlockStarted,
-    BlockState,
     BranchEnded,
     BranchesCancelled,
     BranchStarted,
-    Failure,
-    State,
     StepCancelled,
     StepCompleted,
     StepFailed,
     TimerFired,
     TimerSet,
 )
+from durable.history.state import BlockState, State
+from durable.history.words import Failure
 from durable.path import join_path, number_frame
 from durable.scope import build_scope, to_document
 

@@ -5,20 +5,20 @@ from typing import get_args
 from durable.action import ErrorClass
 from durable.decide.ends import abandon_step
 from durable.decide.sequence import refuse_step
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.effects import Consequences, EmitEvent, FollowUp, StartChild
 from durable.expressions import ExpressionError
-from durable.history import (
+from durable.history.entries import (
     ChildCalled,
     ChildEnded,
-    Failure,
-    State,
     StepCompleted,
     StepFailed,
     StepScheduled,
     TimerFired,
     TimerSet,
 )
+from durable.history.state import State
+from durable.history.words import Failure
 from durable.ids import derive_id
 from durable.scope import build_scope
 from durable.values import NotJSON, Value

@@ -8,7 +8,8 @@ from pydantic_core import ErrorDetails
 
 from durable.decide import attempts, blocks, children, ends, undo, waits
 from durable.decide.sequence import end_sequence, enter_step, follow_step, refuse_step
-from durable.definition import PROBLEMS_LIMIT, ActionStep, Definition
+from durable.definition.definition import PROBLEMS_LIMIT, Definition
+from durable.definition.step import ActionStep
 from durable.effects import (
     Abandon,
     AwaitSlot,
@@ -24,7 +25,7 @@ from durable.effects import (
     Wake,
 )
 from durable.flow import CORE_ACTIONS
-from durable.history import (
+from durable.history.entries import (
     AttemptFailed,
     AttemptLost,
     AttemptStarted,
@@ -37,9 +38,7 @@ from durable.history import (
     ChildEnded,
     DeadlinePassed,
     Fact,
-    Failure,
     InputRefused,
-    LossCause,
     MainEnded,
     MainEnding,
     RecoveryStopped,
@@ -51,7 +50,6 @@ from durable.history import (
     SignalReceived,
     SlotGranted,
     StartDue,
-    State,
     StepCancelled,
     StepCompleted,
     StepExhausted,
@@ -59,7 +57,6 @@ from durable.history import (
     StepResolved,
     StepScheduled,
     StepSkipped,
-    StepState,
     StepUncertain,
     TimerFired,
     TimerSet,
@@ -67,6 +64,8 @@ from durable.history import (
     UndoStarted,
     WaitStarted,
 )
+from durable.history.state import State, StepState
+from durable.history.words import Failure, LossCause
 from durable.respond import Respond
 from durable.values import JSON, Value
 from durable.wording import explain_error

@@ -4,23 +4,22 @@ Whatever ends the main part early is announced first (`MainEnding`); then what i
 performed, and when the last of it is over the main part has ended. A part ends once.
 """
 
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.durations import parse_duration
 from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
 from durable.expressions import ExpressionError
-from durable.history import (
+from durable.history.entries import (
     DeadlinePassed,
-    EndStatus,
-    Failure,
     MainEnded,
     MainEnding,
     RunFinished,
     SlotGranted,
     StartDue,
-    State,
     StepCancelled,
     StepUncertain,
 )
+from durable.history.state import State
+from durable.history.words import EndStatus, Failure
 from durable.messages import CancelMessage, ChildMessage, encode_message
 from durable.scope import build_scope, to_document
 from durable.values import NULL, NotJSON, Value

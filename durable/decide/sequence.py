@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 
 from durable.decide.ends import finish_cleanup, finish_main
-from durable.definition import FINALLY, AnyNode, BlockNode, Definition, ForeachStep
+from durable.definition.definition import Definition
+from durable.definition.node import FINALLY, AnyNode, BlockNode
+from durable.definition.step import ForeachStep
 from durable.effects import EnterStep, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.flow import write_input
-from durable.history import BlockStarted, BranchEnded, EndStatus, Failure, State, StepFailed, StepScheduled, StepSkipped
+from durable.history.entries import BlockStarted, BranchEnded, StepFailed, StepScheduled, StepSkipped
+from durable.history.state import State
+from durable.history.words import EndStatus, Failure
 from durable.path import frame_of, join_path
 from durable.scope import EvaluationContext, build_scope
 from durable.values import NotJSON, Value

@@ -8,10 +8,12 @@ visible in the run.
 from collections.abc import Iterator
 
 from durable.decide.attempts import render_undo_input
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.effects import FollowUp
 from durable.expressions import ExpressionError
-from durable.history import Failure, State, StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
+from durable.history.entries import StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
+from durable.history.state import State
+from durable.history.words import Failure
 from durable.path import frame_of, is_repetition, make_again_path, make_undo_path, strip_numbers
 from durable.scope import build_scope, to_document
 from durable.values import JSON, NotJSON, Value

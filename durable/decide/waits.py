@@ -1,22 +1,21 @@
 """Waits: what a step waits for, and what ends it: the clock, an answer, an event, or that nothing came in time."""
 
 from durable.decide.sequence import refuse_step
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.durations import parse_duration, parse_moment
 from durable.effects import Abandon, Consequences, Effect, FollowUp, Listen, Wake
 from durable.expressions import ExpressionError
-from durable.history import (
-    Await,
+from durable.history.entries import (
     BlockStarted,
-    Failure,
     SignalReceived,
-    State,
     StepCompleted,
     StepFailed,
     StepScheduled,
     TimerFired,
     WaitStarted,
 )
+from durable.history.state import State
+from durable.history.words import Await, Failure
 from durable.path import join_path
 from durable.scope import build_scope
 from durable.values import JSON, NULL, NotJSON, Value

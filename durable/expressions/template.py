@@ -15,7 +15,7 @@ from durable.expressions.compiler import DottedName
 from durable.expressions.expression import Expression, ExpressionError, find_end, make_error_at
 from durable.expressions.grammar import read_secret_name
 from durable.expressions.url import find_target, write_url
-from durable.history import SecretName, SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.values import JSON
 
 Pointer: TypeAlias = tuple[str | int, ...]

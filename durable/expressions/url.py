@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from durable.expressions.bounds import Evaluation, EvaluationError, ensure_length
 from durable.expressions.expression import Expression
 from durable.expressions.text_filters import percent_encode, require_url_text
-from durable.history import SecretName
+from durable.history.words import SecretName
 
 Part = str | Expression | SecretName
 

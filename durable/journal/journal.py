@@ -16,7 +16,7 @@ from typing import Self
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from durable.history import AnyEntry
+from durable.history.entries import AnyEntry
 from durable.journal.cursor import Cursor
 from durable.journal.files import make_private
 from durable.journal.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare

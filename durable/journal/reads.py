@@ -17,7 +17,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, bindparam, func, select
 from sqlalchemy.exc import DBAPIError
 
-from durable.history import AnyEntry, EndStatus, RunStatus, State
+from durable.history.entries import AnyEntry
+from durable.history.state import State
+from durable.history.words import EndStatus, RunStatus
 from durable.journal.migrate import ensure_current
 from durable.journal.scan import (
     LAST,

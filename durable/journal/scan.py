@@ -14,8 +14,12 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, func, select, type_coerce
 from sqlalchemy.types import NullType
 
-from durable.history import AnyEntry, RunStatus, State, apply_entry, decode_entries
+from durable.history.encoding import decode_entries
+from durable.history.entries import AnyEntry
+from durable.history.state import State
+from durable.history.words import RunStatus
 from durable.journal.tables import definitions, entries, events, payloads, runs, tags
+from durable.replay import apply_entry
 from durable.units import Run, RunUnreadable, UnfinishedRun
 from durable.values import Value
 

@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from durable.history import AnyEntry, encode_entries
+from durable.history.encoding import encode_entries
+from durable.history.entries import AnyEntry
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.cursor import Cursor, Params, Unit
 from durable.journal.dedupe import DedupeKeys

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import get_args
 
 from durable.action import ErrorClass
-from durable.history import StepStatus
+from durable.history.words import StepStatus
 from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
 from durable.language.known_values import (
     Explanation,

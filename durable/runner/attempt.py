@@ -13,10 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
 from durable.action import Action, ActionError, ConnectionMissing, Context
-from durable.decide import report_error, report_return
+from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
-from durable.definition import Definition
-from durable.history import AttemptFailed, Fact, InputRefused, State, StepCompleted
+from durable.definition.definition import Definition
+from durable.history.entries import AttemptFailed, Fact, InputRefused, StepCompleted
+from durable.history.state import State
 from durable.journal import RunUnreadable
 from durable.links import log_fields
 from durable.path import make_key

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from durable.clock import new_id
-from durable.definition import Definition, InputsRefused
-from durable.history import Failure, Parent, State
+from durable.definition.definition import Definition, InputsRefused
+from durable.history.state import State
+from durable.history.words import Failure, Parent
 from durable.journal import Event
 from durable.runner.claims import make_step_key
 from durable.runner.start import Start

@@ -1,6 +1,6 @@
 """What makes something count once that a step sets going: its call, its event."""
 
-from durable.history import State
+from durable.history.state import State
 from durable.journal import DedupeKey
 
 

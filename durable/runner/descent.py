@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Sequence
 
-from durable.history import Failure, State
+from durable.history.state import State
+from durable.history.words import Failure
 from durable.journal import Descent, TooManyRuns
 from durable.runner.start import Start
 

@@ -3,17 +3,17 @@
 from typing import Any, assert_never
 
 from durable.decide.attempts import DETAILS_LIMIT
-from durable.history import (
+from durable.history.entries import (
     CancelRequested,
     ChildEnded,
     Fact,
-    Failure,
     RunResumed,
     SignalReceived,
     SlotGranted,
     StepResolved,
     TimerFired,
 )
+from durable.history.words import Failure
 from durable.messages import (
     AnswerMessage,
     CancelMessage,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 
-from durable.history import Verdict
+from durable.history.words import Verdict
 from durable.journal import Event, Journal, Message, PostOutcome, RunUnreadable
 from durable.messages import (
     AnswerMessage,

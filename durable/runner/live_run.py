@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from durable.definition import Definition
-from durable.history import State
+from durable.definition.definition import Definition
+from durable.history.state import State
 from durable.runner.attempt import Attempt
 from durable.runner.permits import SlotLine
 from durable.runner.timing import Countdown

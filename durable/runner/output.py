@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.action import Action
-from durable.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
+from durable.definition.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
 from durable.values import JSON, NULL, Value, ensure_json

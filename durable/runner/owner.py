@@ -11,20 +11,11 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 
-from durable.decide import (
-    Abandon,
-    Advance,
-    AwaitStart,
-    Effect,
-    EmitEvent,
-    Perform,
-    PublishAnswer,
-    Resume,
-    StartChild,
-    Wake,
-    find_outstanding,
-)
-from durable.history import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired, detach_values
+from durable.decide.advance import Advance
+from durable.decide.decide import find_outstanding
+from durable.effects import Abandon, AwaitStart, Effect, EmitEvent, Perform, PublishAnswer, Resume, StartChild, Wake
+from durable.history.encoding import detach_values
+from durable.history.entries import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired
 from durable.journal import Journal, JournalBusy, JournalFull, RunView, SideEffects
 from durable.runner.attempt import ActionRuntime, Attempt, call_with_payloads
 from durable.runner.keeper import Keeper

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from durable.history import State
+from durable.history.state import State
 from durable.journal import Reads
 from durable.journal.scan import ensure_whole, fold_entry
 

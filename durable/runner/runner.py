@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from durable import metrics
-from durable.decide import EmitEvent, StartChild, find_lost_attempts, find_outstanding
-from durable.definition import Definition
-from durable.history import (
-    SEMANTICS,
+from durable.decide.decide import find_lost_attempts, find_outstanding
+from durable.definition.definition import Definition
+from durable.effects import EmitEvent, StartChild
+from durable.history.encoding import detach_values
+from durable.history.entries import (
     AttemptFailed,
     AttemptLost,
     ChildEnded,
     DeadlinePassed,
-    Failure,
     RecoveryStopped,
-    State,
     StepCompleted,
-    detach_values,
 )
+from durable.history.state import State
+from durable.history.words import SEMANTICS, Failure
 from durable.journal import (
     Admission,
     Admitted,

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from durable.decide import Abandon, AwaitSlot, Effect, Listen, PostMessage
-from durable.definition import Definition
-from durable.history import AnyEntry, RunFinished, SignalReceived, State, TimerFired
+from durable.definition.definition import Definition
+from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
+from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
+from durable.history.state import State
 from durable.journal import EventSubscription, SideEffects, SlotRequest
 from durable.journal import NewMessage as Message
 from durable.runner.claims import make_dedupe_key

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from durable.clock import new_id
-from durable.decide import Advance, Effect
-from durable.definition import Definition
+from durable.decide.advance import Advance
+from durable.definition.definition import Definition
+from durable.effects import Effect
 from durable.expressions import ExpressionError
-from durable.history import SEMANTICS, AnyEntry, Failure, Links, Parent, RunStarted, State, replay_entries
+from durable.history.entries import AnyEntry, RunStarted
+from durable.history.state import State
+from durable.history.words import SEMANTICS, Failure, Links, Parent
 from durable.journal import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
+from durable.replay import replay_entries
 from durable.runner.side_effects import build_side_effects
 from durable.scope import build_scope
 from durable.values import JSON, NULL, Value

@@ -4,7 +4,8 @@ read again or are cancelled."""
 import logging
 from collections.abc import Callable
 
-from durable.history import RunFinished, State
+from durable.history.entries import RunFinished
+from durable.history.state import State
 from durable.journal import Journal, NewMessage, Run, RunUnreadable, RunView, SideEffects
 from durable.messages import CancelMessage, ChildMessage, encode_message
 

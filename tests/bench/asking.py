@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from durable.history import AnyEntry, decode_entries
+from durable.history.encoding import decode_entries
+from durable.history.entries import AnyEntry
 from durable.journal.sqlite import FILE_NAME
 from tests.bench.targets import Service
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 from rich.table import Table
 
-from durable.history import ChildEnded
+from durable.history.entries import ChildEnded
 from tests.bench.asking import entries, size, start
 from tests.bench.curve import Curve
 from tests.bench.foreach import PATIENCE, parts

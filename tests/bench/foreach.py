@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 from rich.table import Table
 
-from durable.history import BranchEnded, BranchStarted
+from durable.history.entries import BranchEnded, BranchStarted
 from tests.bench.asking import entries, size, start
 from tests.bench.curve import Curve
 from tests.bench.process import until

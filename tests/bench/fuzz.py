@@ -23,11 +23,11 @@ from typing import Any, TypeAlias
 
 import jsonschema_rs
 
-from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.language.json_schema import make_pipeline_schema
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
+from durable.language.resolve import resolve_pipeline
 from durable.yaml.document import YamlDocument
 from triggers.events import Subscription
 from triggers.folder import TRIGGERS

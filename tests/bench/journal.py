@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from durable.history import AnyEntry, RunStarted, StepCompleted, StepScheduled
+from durable.history.entries import AnyEntry, RunStarted, StepCompleted, StepScheduled
 from durable.journal import Admission, DedupeKey, Delivery, Event, Journal, NewRun, RunView
 from durable.values import Value
 

@@ -9,9 +9,13 @@ import gc
 import statistics
 import time
 
-from durable.decide import Advance, report_return
-from durable.definition import ActionStep, Definition, ResolvedPipeline
-from durable.history import Fact, RunStarted, State, detach_values
+from durable.decide.advance import Advance
+from durable.decide.attempts import report_return
+from durable.definition.definition import Definition
+from durable.definition.step import ActionStep, ResolvedPipeline
+from durable.history.encoding import detach_values
+from durable.history.entries import Fact, RunStarted
+from durable.history.state import State
 from durable.journal import RunView
 from durable.values import Value
 from tests.bench.rounds import page, table_of

@@ -6,10 +6,11 @@ from pathlib import Path
 from textwrap import dedent
 
 from durable.clock import new_id
-from durable.definition import Definition, resolve_pipeline
+from durable.definition.definition import Definition
 from durable.flow import CORE_ACTIONS
 from durable.journal import Admission, Event, Journal
 from durable.language.load import Catalogue, load_pipeline
+from durable.language.resolve import resolve_pipeline
 from durable.runner.start import RunAddresses, Start, begin_run
 from durable.values import JSON
 from triggers.offered import actions

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from durable.action import OnCrash
-from durable.definition import (
+from durable.definition.definition import Definition
+from durable.definition.step import (
     ActionStep,
     CatchHandler,
-    Definition,
     ForeachStep,
     ParallelStep,
     RepeatStep,

@@ -7,16 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from durable.decide import Advance, Perform, StartChild, Wake, find_lost_attempts, find_outstanding
-from durable.definition import (
-    FINALLY,
-    ActionStep,
-    BlockNode,
-    Definition,
-    ForeachStep,
-    TryStep,
-)
-from durable.history import (
+from durable.decide.advance import Advance
+from durable.decide.decide import find_lost_attempts, find_outstanding
+from durable.definition.definition import Definition
+from durable.definition.node import FINALLY, BlockNode
+from durable.definition.step import ActionStep, ForeachStep, TryStep
+from durable.effects import Perform, StartChild, Wake
+from durable.history.encoding import list_values
+from durable.history.entries import (
     AnyEntry,
     AttemptFailed,
     AttemptLost,
@@ -33,7 +31,6 @@ from durable.history import (
     MainEnding,
     RunFinished,
     SignalReceived,
-    State,
     StepCancelled,
     StepCompleted,
     StepFailed,
@@ -43,10 +40,10 @@ from durable.history import (
     StepUncertain,
     UndoStarted,
     WaitStarted,
-    list_values,
-    replay_entries,
 )
+from durable.history.state import State
 from durable.path import AGAIN, UNDO, frame_of, is_within, join_path, strip_numbers
+from durable.replay import replay_entries
 from durable.scope import build_scope
 from tests.core.replaying import check_decisions
 from tests.core.world import RUN, World

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from durable.decide import Advance
-from durable.definition import Definition
-from durable.history import AnyEntry, Fact, State
+from durable.decide.advance import Advance
+from durable.definition.definition import Definition
+from durable.history.entries import AnyEntry, Fact
+from durable.history.state import State
 
 FACTS = get_args(Fact)
 

@@ -6,30 +6,29 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from durable.action import Action, ActionError, Context, Ending
-from durable.decide import Advance, Effect, find_lost_attempts, find_outstanding, report_error, report_return
-from durable.definition import Definition, resolve_pipeline
+from durable.decide.advance import Advance
+from durable.decide.attempts import report_error, report_return
+from durable.decide.decide import find_lost_attempts, find_outstanding
+from durable.definition.definition import Definition
+from durable.effects import Effect
 from durable.flow import CORE_ACTIONS
-from durable.history import (
+from durable.history.entries import (
     AnyEntry,
     AttemptStarted,
     CancelRequested,
     ChildEnded,
     DeadlinePassed,
-    EndStatus,
     Fact,
-    Failure,
-    Links,
-    Parent,
     RunStarted,
     SignalReceived,
-    State,
     StepResolved,
-    StepState,
     TimerFired,
-    Verdict,
-    replay_entries,
 )
+from durable.history.state import State, StepState
+from durable.history.words import EndStatus, Failure, Links, Parent, Verdict
 from durable.language.load import Catalogue, load_pipeline
+from durable.language.resolve import resolve_pipeline
+from durable.replay import replay_entries
 from durable.values import JSON, NULL, Value
 
 T0 = 1_700_000_000_000

@@ -1,7 +1,7 @@
 """Blocks: which branch is performed, and what the end of a branch means for its block."""
 
-from durable.decide import Abandon, Perform, Wake
 from durable.decide.blocks import BURST
+from durable.effects import Abandon, Perform, Wake
 from durable.scope import build_scope
 from tests.core.telling import Run
 

@@ -3,8 +3,12 @@
 import pytest
 
 from durable.action import Ending
-from durable.decide import DEPTH_LIMIT, EmitEvent, PostMessage, StartChild, Wake
-from durable.history import AttemptFailed, EndStatus, Failure, Parent, RunStarted, State, apply_entry
+from durable.decide.children import DEPTH_LIMIT
+from durable.effects import EmitEvent, PostMessage, StartChild, Wake
+from durable.history.entries import AttemptFailed, RunStarted
+from durable.history.state import State
+from durable.history.words import EndStatus, Failure, Parent
+from durable.replay import apply_entry
 from tests.core.telling import T0, Run
 
 CALL = "steps: [{id: licence, use: flow.call, with: {pipeline: issue_licence}, timeout: 1h}, {id: after, use: test.do}]"

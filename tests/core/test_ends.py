@@ -1,8 +1,9 @@
 """How a run ends: early, by a cancel, out of time; what is still performed then, and what a pause means meanwhile."""
 
-from durable.decide import Abandon, AwaitSlot, Perform, Resume, find_lost_attempts
+from durable.decide.decide import find_lost_attempts
 from durable.decide.ends import CLEANUP_TIMEOUT
-from durable.history import InputRefused, MainEnding, RunResumed, SlotGranted
+from durable.effects import Abandon, AwaitSlot, Perform, Resume
+from durable.history.entries import InputRefused, MainEnding, RunResumed, SlotGranted
 from tests.core.telling import T0, Run
 
 TRY = """

@@ -3,8 +3,10 @@
 import msgspec
 import pytest
 
-from durable.decide import Advance
-from durable.history import AnyEntry, CancelRequested, MainEnding, encode_entries, replay_entries
+from durable.decide.advance import Advance
+from durable.history.encoding import encode_entries
+from durable.history.entries import AnyEntry, CancelRequested, MainEnding
+from durable.replay import replay_entries
 from tests.core.replaying import check_decisions
 from tests.histories import FOLDER, names, read
 from tests.histories.scenes import scenes

@@ -10,15 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from durable.decide import EXPIRED, blocks, decide
-from durable.definition import ActionStep, Definition, ResolvedPipeline
-from durable.history import (
-    CancelRequested,
-    DeadlinePassed,
-    StepFailed,
-    StepScheduled,
-    StepSkipped,
-)
+from durable.decide import blocks
+from durable.decide.decide import decide
+from durable.decide.ends import EXPIRED
+from durable.definition.definition import Definition
+from durable.definition.step import ActionStep, ResolvedPipeline
+from durable.history.entries import CancelRequested, DeadlinePassed, StepFailed, StepScheduled, StepSkipped
 from tests.core import promises
 from tests.core.chance import CHOICES, Chance
 from tests.core.long import BREATH, LUCK

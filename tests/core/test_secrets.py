@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from durable.history import SecretName, SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.redactor import MARK
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.values import JSON

@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable.decide import Perform
+from durable.effects import Perform
 from durable.values import JSON
 from tests.core.telling import Run
 

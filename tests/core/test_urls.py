@@ -3,7 +3,7 @@
 import pytest
 
 from durable.expressions import ExpressionError, Template
-from durable.history import SecretName, SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.values import JSON
 
 

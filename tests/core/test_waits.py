@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable.decide import Abandon, Listen, Perform, Wake
+from durable.effects import Abandon, Listen, Perform, Wake
 from tests.core.telling import T0, Run
 
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from durable.action import ActionError
-from durable.decide import (
+from durable.decide.advance import Advance
+from durable.decide.attempts import report_error, report_return
+from durable.decide.decide import find_lost_attempts, find_outstanding
+from durable.definition.definition import Definition
+from durable.effects import (
     Abandon,
-    Advance,
     AwaitSlot,
     AwaitStart,
     Effect,
@@ -24,13 +27,9 @@ from durable.decide import (
     Resume,
     StartChild,
     Wake,
-    find_lost_attempts,
-    find_outstanding,
-    report_error,
-    report_return,
 )
-from durable.definition import Definition
-from durable.history import (
+from durable.history.encoding import decode_entries, detach_values, encode_entries
+from durable.history.entries import (
     AnyEntry,
     AttemptFailed,
     AttemptStarted,
@@ -38,25 +37,20 @@ from durable.history import (
     ChildEnded,
     DeadlinePassed,
     Fact,
-    Failure,
     InputRefused,
-    Links,
-    Parent,
     RecoveryStopped,
     RunResumed,
     RunStarted,
     SignalReceived,
     SlotGranted,
     StartDue,
-    State,
     StepCompleted,
     StepResolved,
     TimerFired,
-    decode_entries,
-    detach_values,
-    encode_entries,
-    replay_entries,
 )
+from durable.history.state import State
+from durable.history.words import Failure, Links, Parent
+from durable.replay import replay_entries
 from durable.values import JSON, NULL, PayloadMissing, Value
 from tests.core.chance import Chance
 from tests.core.pipelines import inputs

@@ -11,16 +11,17 @@ from pydantic import BaseModel
 from connectors import BUILT_IN
 from connectors.wire import errors
 from connectors.wire.response import Response
-from durable import history
 from durable.action import Action, Connector, ErrorClass
-from durable.definition import RUN_TIMEOUT
-from durable.definition.resolve import STEP_TIMEOUT
+from durable.definition.step import RUN_TIMEOUT
 from durable.durations import parse_duration
 from durable.flow import CORE_ACTIONS
+from durable.history.entries import Decision, Fact
+from durable.history.words import RunStatus, StepStatus
 from durable.language import pipeline
 from durable.language.catalogue import Catalogue
 from durable.language.known_values import KnownMapping
 from durable.language.outputs import find_returned
+from durable.language.resolve import STEP_TIMEOUT
 from durable.language.scope import FIELDS
 from durable.retry import RetryPolicy
 from durable.yaml.document import LIMITS
@@ -254,14 +255,12 @@ def _small_things() -> Iterator[str]:
     yield f"`error` has {listing(sorted(FIELDS['error']), 'and')}; each may be null."
     yield "## Statuses"
     yield "Of a run:"
-    yield table(("status", "meaning"), _statuses(words.RUN_STATUSES, get_args(history.RunStatus)))
+    yield table(("status", "meaning"), _statuses(words.RUN_STATUSES, get_args(RunStatus)))
     yield "Of a step:"
-    yield table(("status", "meaning"), _statuses(words.STEP_STATUSES, get_args(history.StepStatus)))
+    yield table(("status", "meaning"), _statuses(words.STEP_STATUSES, get_args(StepStatus)))
     yield "## The history"
     yield words.HISTORY
-    yield table(
-        ("entry", "kind", "meaning"), [*_entries("fact", history.Fact), *_entries("decision", history.Decision)]
-    )
+    yield table(("entry", "kind", "meaning"), [*_entries("fact", Fact), *_entries("decision", Decision)])
     yield "## Limits of a file"
     rows = [(f"{getattr(LIMITS, name):,}", of) for name, of in words.FILE_LIMITS.items()]
     yield table(("at most", "of what"), rows)

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from durable.history import AnyEntry
+from durable.history.entries import AnyEntry
 from durable.journal import Journal, JournalBroken
 from tests.journal import samples
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from durable.history import AnyEntry, RunStarted, StepCompleted, StepScheduled
+from durable.history.entries import AnyEntry, RunStarted, StepCompleted, StepScheduled
 from durable.journal import Admission, Admitted, DedupeKey, Delivery, Event, Journal, NewRun, RunView
 from durable.values import INLINE_LIMIT, NULL, Value
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from durable.history import RunFinished
+from durable.history.entries import RunFinished
 from durable.journal import Admission, Journal, RunView, Stale, UnitRefused
 from durable.values import Value
 from tests.journal import samples

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from durable.history import RunFinished
+from durable.history.entries import RunFinished
 from durable.journal import Admission, ApiKey, Journal, NewRun, RunView
 from tests.journal import samples
 from tests.journal.conftest import Place

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from durable.history import AnyEntry, replay_entries
+from durable.history.entries import AnyEntry
 from durable.journal import Journal, SideEffects, Stale, Takeover
 from durable.journal.scan import PAGE
+from durable.replay import replay_entries
 from durable.runner.replay import replay_history
 from durable.values import NULL
 from tests.journal import samples

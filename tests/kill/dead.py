@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from durable.history import State, apply_entry, decode_entries
+from durable.history.encoding import decode_entries
+from durable.history.state import State
 from durable.journal.sqlite import FILE_NAME
+from durable.replay import apply_entry
 
 
 class DeadJournal:

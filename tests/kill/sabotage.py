@@ -9,8 +9,9 @@ from itertools import count
 from typing import Any
 
 from durable.clock import new_id
-from durable.decide import StartChild, attempts, blocks, undo
-from durable.history import RetryScheduled
+from durable.decide import attempts, blocks, undo
+from durable.effects import StartChild
+from durable.history.entries import RetryScheduled
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.subscriptions import EventSubscriptions
 from durable.journal.writes import Writes

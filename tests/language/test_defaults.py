@@ -2,7 +2,9 @@
 
 import pytest
 
-from durable.definition import ActionStep, Definition, resolve_pipeline
+from durable.definition.definition import Definition
+from durable.definition.step import ActionStep
+from durable.language.resolve import resolve_pipeline
 from durable.retry import RetryPolicy
 from tests.docs.mistakes import loaded
 from triggers.offered import actions

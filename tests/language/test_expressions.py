@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
-from durable.history import SecretName, SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.values import JSON, PayloadMissing, Value
 
 

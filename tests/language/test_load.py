@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
-from durable.definition import resolve_pipeline
 from durable.durations import Duration, parse_duration
 from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec, StepSpec
+from durable.language.resolve import resolve_pipeline
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
 from tests.language.test_document import WELL_KNOWN_MISTAKES

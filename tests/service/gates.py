@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from durable.action import ActionError, Connector, Context, Inputs, action
-from durable.history import AnyEntry
+from durable.history.entries import AnyEntry
 from durable.journal.sqlite import FILE_NAME
 from tests.service.running import ENVIRONMENT, Running, running
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from durable.history import AttemptLost
+from durable.history.entries import AttemptLost
 from durable.journal import Journal
 from durable.values import NULL
 from tests.service.gates import Gates, begin, cut, dead, history, kinds, until_entry, until_out_of_memory, until_status

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from durable.history import RunStarted
+from durable.history.entries import RunStarted
 from durable.links import make_token
 from tests.service.running import Outside, Running, outside, running
 from tests.service.test_api_waits import holder

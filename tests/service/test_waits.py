@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from durable.history import SignalReceived, TimerFired
+from durable.history.entries import SignalReceived, TimerFired
 from tests.service.gates import Gates, begin, dead, history, kinds, rows, until_entry, until_out_of_memory
 from tests.service.running import Running
 from tests.service.waiting import link

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from durable.clock import new_id
-from durable.history import AnyEntry, Await, Links, RunStarted, StepCompleted, StepScheduled, WaitStarted
+from durable.history.entries import AnyEntry, RunStarted, StepCompleted, StepScheduled, WaitStarted
+from durable.history.words import Await, Links
 from durable.journal import Admission, Event, Journal, NewRun, RunView
 from durable.values import INLINE_LIMIT, JSON, Value
 from triggers.waits import pending

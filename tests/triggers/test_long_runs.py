@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from durable.history import AnyEntry, StepCompleted, StepScheduled
+from durable.history.entries import AnyEntry, StepCompleted, StepScheduled
 from durable.journal import Journal, JournalBusy
 from durable.journal.reads import WAITING_SCANS
 from durable.values import Value

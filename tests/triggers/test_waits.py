@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from durable.history import Await, Links, RunStarted, State, StepScheduled, WaitStarted, replay_entries
+from durable.history.entries import RunStarted, StepScheduled, WaitStarted
+from durable.history.state import State
+from durable.history.words import Await, Links
 from durable.journal import Scan
 from durable.links import hide_links, make_link, make_proof
+from durable.replay import replay_entries
 from durable.values import JSON, Value, ensure_json
 from triggers.encoder import DocumentEncoder
 from triggers.runs import describe_entry

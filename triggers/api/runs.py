@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.action import Ending, ErrorClass
-from durable.history import AwaitKind, RunStatus, StepStatus
 from durable.history.state import UndoStatus
+from durable.history.words import AwaitKind, RunStatus, StepStatus
 from durable.ids import first_id
 from durable.journal import Journal
 from durable.runner import Runner

@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field, SkipValidation, StringConstraints
 from starlette.responses import Response
 
 from durable.clock import new_id
-from durable.definition import Definition, InputsRefused
+from durable.definition.definition import Definition, InputsRefused
 from durable.durations import parse_duration
-from durable.history import EndStatus, RunStatus
+from durable.history.words import EndStatus, RunStatus
 from durable.journal import Admitted, DedupeKey, Event, Journal, JournalError
 from durable.problem import quote
 from durable.runner import Runner

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
-from durable.history import AwaitKind, State, Verdict
-from durable.history.state import StepState
+from durable.history.state import State, StepState
+from durable.history.words import AwaitKind, Verdict
 from durable.journal import Journal, Scan
 from durable.problem import quote, suggest
 from durable.runner import Runner

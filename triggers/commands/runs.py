@@ -87,7 +87,7 @@ def runs(
 def _status(given: str) -> str | None:
     from typing import get_args
 
-    from durable.history import RunStatus
+    from durable.history.words import RunStatus
 
     return parse_choice(get_args(RunStatus), given, "--status")
 

@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from durable.definition import resolve_pipeline
 from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, load_pipeline
+from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.files import load_folder

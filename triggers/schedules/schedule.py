@@ -10,7 +10,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from durable.action import TriggerInputs
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.expressions import Expression, Template
 from durable.language.pipeline import TriggerSpec

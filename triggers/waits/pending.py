@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from durable.history import State
+from durable.history.state import State
 from durable.journal import Reads, Run, RunUnreadable, Scan, UnfinishedRun
 from durable.values import JSON
 from triggers.runs import describe_wait, find_run, format_time

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import cast
 from urllib.parse import unquote
 
-from durable.history import Links, RunStarted
+from durable.history.entries import RunStarted
+from durable.history.words import Links
 from durable.journal import RunUnreadable, Scan
 from durable.links import LINK, hide_links, make_proof, make_token
 from durable.redactor import LAYERS, Redactor, run_slices

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from durable.definition import ActionNode
+from durable.definition.node import ActionNode
 from durable.expressions import Template
-from durable.history import Await, AwaitKind, RunStarted, State, StepState
+from durable.history.entries import RunStarted
+from durable.history.state import State, StepState
+from durable.history.words import Await, AwaitKind
 from durable.links import make_link
 from durable.path import join_path
 from durable.values import JSON

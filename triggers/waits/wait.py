@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from durable.definition import ActionNode, BlockNode, Definition, ForeachStep, RepeatStep
-from durable.history import AwaitKind, State, StepStatus
+from durable.definition.definition import Definition
+from durable.definition.node import ActionNode, BlockNode
+from durable.definition.step import ForeachStep, RepeatStep
+from durable.history.state import State
+from durable.history.words import AwaitKind, StepStatus
 from durable.journal import Scan
 from durable.path import frame_of, join_path, strip_numbers
 from triggers.waits.question import KINDS, LINKED, Question, foreseen, questions, uses, waiting

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from durable.history import RunStarted
+from durable.history.entries import RunStarted
 from durable.journal import Journal, JournalError
 from durable.language.headers import CREDENTIALS
 from durable.links import is_proof

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.types import Send
 
-from durable.history import RunStatus
+from durable.history.words import RunStatus
 from durable.journal import Admitted
 from durable.respond import BODILESS, Respond
 from durable.values import JSON

@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from durable.action import TriggerInputs
 from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
-from durable.definition import Definition
+from durable.definition.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.expressions import Expression, Template
-from durable.history import SecretPlaceholder
+from durable.history.words import SecretPlaceholder
 from durable.language.pipeline import TriggerSpec
 from durable.values import JSON
 from triggers.webhooks.cors import Origins, read_origin

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
-from durable.history import SecretName, SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.journal import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
 from durable.problem import quote
 from durable.runner import Overloaded, Runner
