@@ -1,12 +1,12 @@
 """Python calls of one run: a signed webhook of 1 KB, three `http.post` steps to a sink, every checkpoint committed.
 
-    python -m tests.bench.calls [--runs 30] [--most 15]
+    python -m tests.bench.calls [--runs 30] [--most 15] [--functions]
 
 The service works in this process, with `sys.setprofile` on every one of its threads; the sink is a process of its own,
 and the thread that sends the webhooks is not counted. The runs come one at a time after a warm-up. A run's figure is
 the number of Python functions entered (a coroutine that goes on counts again) from its webhook until the service is
 idle; the median is exact, since only the sweep and the server's tick, once a second, fall into some of the runs. The
-table lists the files that are entered most, per run.
+table lists the files, or the functions, that are entered most, per run.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import IO
 
 import uvloop
@@ -46,21 +46,21 @@ class Calls:
 
     def __init__(self) -> None:
         self.is_counting = False
-        self.by_file: Counter[str] = Counter()
+        self.by_function: Counter[CodeType] = Counter()
 
     def hook(self, frame: FrameType, event: str, _: object) -> None:
         if event == "call" and self.is_counting:
-            self.by_file[frame.f_code.co_filename] += 1
+            self.by_function[frame.f_code] += 1
 
 
-def send_webhooks(calls: Calls, port: int, runs: int, last_steps: IO[bytes]) -> list[Counter[str]]:
+def send_webhooks(calls: Calls, port: int, runs: int, last_steps: IO[bytes]) -> list[Counter[CodeType]]:
     """Send them one at a time on one connection, in a thread that is not counted; returns what each run entered."""
     sys.setprofile(None)
     webhooks = Webhooks("/hooks/http")
     counts = []
     with socket.create_connection(("127.0.0.1", port)) as connection:
         for number in range(WARM_UP + runs):
-            calls.by_file = Counter()
+            calls.by_function = Counter()
             calls.is_counting = True
             connection.sendall(webhooks.next()[1])
             answer = b""
@@ -71,11 +71,11 @@ def send_webhooks(calls: Calls, port: int, runs: int, last_steps: IO[bytes]) -> 
             time.sleep(QUIET)
             calls.is_counting = False
             if number >= WARM_UP:
-                counts.append(calls.by_file)
+                counts.append(calls.by_function)
     return counts
 
 
-async def measure(runs: int) -> list[Counter[str]]:
+async def measure(runs: int) -> list[Counter[CodeType]]:
     """The functions entered by each run, by file."""
     calls = Calls()
     with contextlib.ExitStack() as stack:
@@ -104,18 +104,23 @@ def sink() -> Iterator[tuple[int, IO[bytes]]]:
             process.kill()
 
 
-def show(counts: list[Counter[str]], most: int) -> None:
+def show(counts: list[Counter[CodeType]], most: int, *, functions: bool) -> None:
     """Print the figure, and where the calls of the median run go."""
     totals = [each.total() for each in counts]
     median = statistics.median_low(totals)
     print(f"Python calls of one run with three http.post steps: {median} (least {min(totals)}, most {max(totals)})")
-    for name, number in counts[totals.index(median)].most_common(most):
-        print(f"{number:6}  {name.removeprefix(f'{ROOT}/')}")
+    table: Counter[str] = Counter()
+    for code, number in counts[totals.index(median)].items():
+        file = code.co_filename.removeprefix(f"{ROOT}/")
+        table[f"{file}:{code.co_firstlineno} {code.co_qualname}" if functions else file] += number
+    for name, number in table.most_common(most):
+        print(f"{number:6}  {name}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--most", type=int, default=15, help="how many files to list")
+    parser.add_argument("--most", type=int, default=15, help="how many lines to list")
+    parser.add_argument("--functions", action="store_true", help="list functions instead of files")
     given = parser.parse_args()
-    show(uvloop.run(measure(given.runs)), given.most)
+    show(uvloop.run(measure(given.runs)), given.most, functions=given.functions)
