@@ -13,7 +13,7 @@ from durable.journal import RunUnreadable, Scan
 from durable.links import hide_links, hide_links_in_text
 from durable.redactor import LAYERS, Redactor, run_slices
 from durable.values import JSON, Value, decode
-from triggers.waits.proofs import tokens
+from triggers.waits.proofs import find_tokens
 
 LARGE = 256 * 1024
 """Bytes from which a text is not decoded to look for links in it."""
@@ -28,7 +28,7 @@ class DocumentEncoder:
 
     def __init__(self, scan: Scan, run: str, *, may_answer: bool) -> None:
         self.may_answer = may_answer
-        self._redactor = Redactor(() if may_answer else tokens(scan, run), layers=LAYERS)
+        self._redactor = Redactor(() if may_answer else find_tokens(scan, run), layers=LAYERS)
         self.missing: RunUnreadable | None = None
         self._scan = scan
 

@@ -18,7 +18,7 @@ from triggers.filtering import EventFiltered, check_when, make_start
 log = logging.getLogger("waypost.events")
 
 
-class OnEvent(TriggerInputs):
+class EventSpec(TriggerInputs):
     """What an event trigger is given."""
 
     arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"body"}
@@ -28,12 +28,12 @@ class OnEvent(TriggerInputs):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class EventTrigger:
     """An event trigger, compiled."""
 
     definition: Definition
     trigger: str
-    given: OnEvent
+    given: EventSpec
     when: Expression | None
     inputs: Template | None
 
@@ -43,7 +43,7 @@ class Subscription:
         return cls(
             definition=definition,
             trigger=spec.id,
-            given=OnEvent.model_validate(spec.with_ or {}),
+            given=EventSpec.model_validate(spec.with_ or {}),
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
         )

@@ -8,7 +8,7 @@ from durable.history.words import Links
 from durable.journal import Reads, Run, Scan
 from durable.values import Value
 from triggers.runs import find_run
-from triggers.waits.proofs import STAND_IN, replaced
+from triggers.waits.proofs import STAND_IN, replace_proofs
 
 
 async def export_run(reads: Reads, run: str) -> bytes:
@@ -23,12 +23,12 @@ async def export_run(reads: Reads, run: str) -> bytes:
 
 
 def _export(scan: Scan, run: Run) -> bytes:
-    definition = replaced(scan.definition(run.version) or b"null")
+    definition = replace_proofs(scan.definition(run.version) or b"null")
     entries: list[bytes] = []
     for _, entry in scan.entries(run.id):
         for value in list_values(entry).values():
             scan.load(value)
-        entries.append(replaced(msgspec.json.encode(_disarm_entry(entry))))
+        entries.append(replace_proofs(msgspec.json.encode(_disarm_entry(entry))))
     ends = b'{"definition":%b,"run":%b,"entries":[' % (definition, msgspec.json.encode(run.id))
     return b"".join([ends, b",".join(entries), b"]}"])
 
@@ -37,7 +37,7 @@ def _disarm_entry(entry: AnyEntry) -> AnyEntry:
     changes: dict[str, Value | Links] = {}
     for name, value in list_values(entry).items():
         text = bytes(value.data)
-        if (other := replaced(text)) != text:
+        if (other := replace_proofs(text)) != text:
             changes[name] = Value.encoded(other)  # a large value is named by the hash of its bytes
     if isinstance(entry, RunStarted) and entry.links:
         changes["links"] = Links(entry.links.url, STAND_IN)

@@ -27,16 +27,16 @@ from durable.secrets import Secrets
 from durable.values import JSON
 from durable.yaml.document import LIMITS
 from triggers.connections import Connections
-from triggers.events import OnEvent, Subscription
-from triggers.schedules.schedule import Planned, Schedule
+from triggers.events import EventSpec, EventTrigger
+from triggers.schedules.trigger import ScheduleSpec, ScheduleTrigger
 from triggers.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
-from triggers.webhooks.hook import Hook, Webhook
+from triggers.webhooks.trigger import WebhookSpec, WebhookTrigger
 
 log = logging.getLogger("waypost.folder")
 
 _ID = re.compile(rb"^id:\s*[\"']?([a-z][a-z0-9_]*)", re.MULTILINE)
 
-TRIGGERS: dict[str, type[BaseModel]] = {"webhook": Webhook, "schedule": Schedule, "event": OnEvent}
+TRIGGERS: dict[str, type[BaseModel]] = {"webhook": WebhookSpec, "schedule": ScheduleSpec, "event": EventSpec}
 """The kinds of triggers, and what each is given."""
 
 
@@ -48,9 +48,9 @@ class PipelineFile:
     data: bytes
     problems: tuple[Problem, ...] = ()
     definition: Definition | None = None
-    hooks: tuple[Hook, ...] = ()
-    schedules: tuple[Planned, ...] = ()
-    subscriptions: tuple[Subscription, ...] = ()
+    hooks: tuple[WebhookTrigger, ...] = ()
+    schedules: tuple[ScheduleTrigger, ...] = ()
+    subscriptions: tuple[EventTrigger, ...] = ()
     calls: tuple[PipelineCall, ...] = ()
     is_refused: bool = False
 
@@ -102,7 +102,7 @@ class Folder:
     ) -> None:
         self.path = folder / PIPELINES
         self.connections = connections
-        self._webhook = Webhook.at(public_url)
+        self._webhook = WebhookSpec.at(public_url)
         self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": self._webhook})
         self._secrets = secrets
         self._run_timeout = run_timeout
@@ -126,7 +126,7 @@ class Folder:
         gone = [file for path, file in self._loaded.items() if path not in loaded]
         self._loaded, self._is_rewired = loaded, False
         before = {file.path: file for file in self.files}
-        self.files = tuple(_without_vain_calls(_without_clashes(loaded.values()), before))
+        self.files = tuple(_disable_vain_calls(_disable_clashes(loaded.values()), before))
         self._by_id = {file.name: file.definition for file in self.files if file.definition}
         told = {file.path for file in changed}
         turned = [
@@ -144,11 +144,11 @@ class Folder:
         return list(self._by_id.values())
 
     @property
-    def hooks(self) -> list[Hook]:
+    def hooks(self) -> list[WebhookTrigger]:
         return [hook for file in self.files for hook in file.hooks]
 
     @property
-    def schedules(self) -> list[Planned]:
+    def schedules(self) -> list[ScheduleTrigger]:
         return [planned for file in self.files for planned in file.schedules]
 
     @property
@@ -168,18 +168,18 @@ class Folder:
     def _read(self, path: Path) -> PipelineFile:
         before = self._loaded.get(path)
         try:
-            data = bytes_of(path)
+            data = read_bytes(path)
         except OSError as error:
             problem = Problem(str(path), 1, 1, f"the file cannot be read: {error.strerror}")
-            return _refused(before, PipelineFile(path, b"", (problem,)))
+            return _keep_serving(before, PipelineFile(path, b"", (problem,)))
         if before and before.data == data and not self._is_rewired:
             return before
-        now = self._survived(path, data)
+        now = self._load_safely(path, data)
         if before and before.data == data and before.problems == now.problems:
             return before
-        return _refused(before, now)
+        return _keep_serving(before, now)
 
-    def _survived(self, path: Path, data: bytes) -> PipelineFile:
+    def _load_safely(self, path: Path, data: bytes) -> PipelineFile:
         """The file, whatever its models do: one that cannot even be checked disables only itself."""
         try:
             return self._load(path, data)
@@ -203,13 +203,13 @@ class Folder:
             return PipelineFile(path, data, loaded.problems)
         definition = resolve_pipeline(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
         triggers = loaded.pipeline.triggers or ()
-        hooks = tuple(Hook.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
-        schedules = tuple(Planned.of(definition, spec) for spec in triggers if spec.use == "schedule")
-        subscriptions = tuple(Subscription.of(definition, spec) for spec in triggers if spec.use == "event")
+        hooks = tuple(WebhookTrigger.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
+        schedules = tuple(ScheduleTrigger.of(definition, spec) for spec in triggers if spec.use == "schedule")
+        subscriptions = tuple(EventTrigger.of(definition, spec) for spec in triggers if spec.use == "event")
         return PipelineFile(path, data, loaded.problems, definition, hooks, schedules, subscriptions, loaded.calls)
 
 
-def bytes_of(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """What is in a file, so far as to see that it is too large; raises OSError."""
     if not path.is_file():  # a pipe would be waited for
         raise OSError(errno.EINVAL, "it is no file")
@@ -217,34 +217,34 @@ def bytes_of(path: Path) -> bytes:
         return file.read(LIMITS.size + 1)
 
 
-def _refused(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:
+def _keep_serving(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:
     """The file as it is now, or, where that is invalid, serving what it said before."""
     if before is None or before.definition is None or now.definition is not None:
         return now
     return replace(before, data=now.data, problems=now.problems, is_refused=True)
 
 
-def unknown_calls(file: PipelineFile, pipelines: Collection[str]) -> list[Problem]:
+def find_unknown_calls(file: PipelineFile, pipelines: Collection[str]) -> list[Problem]:
     """What is wrong with a file's calls where there are these pipelines and no others."""
     return [problem for call in file.calls if (problem := call.problem(str(file.path), pipelines))]
 
 
-def _without_vain_calls(files: Sequence[PipelineFile], before: Mapping[Path, PipelineFile]) -> Iterator[PipelineFile]:
+def _disable_vain_calls(files: Sequence[PipelineFile], before: Mapping[Path, PipelineFile]) -> Iterator[PipelineFile]:
     """The files; one that calls a pipeline which is nowhere is disabled, or serves what it served before."""
     known = {name for file in files for name in file.names}
     for file in files:
-        if problems := unknown_calls(file, known):
+        if problems := find_unknown_calls(file, known):
             vain = PipelineFile(file.path, file.data, (*file.problems, *problems), calls=file.calls)
-            yield _refused(before.get(file.path), vain)
+            yield _keep_serving(before.get(file.path), vain)
         else:
             yield file
 
 
-def _without_clashes(files: Iterable[PipelineFile]) -> Sequence[PipelineFile]:
+def _disable_clashes(files: Iterable[PipelineFile]) -> Sequence[PipelineFile]:
     """The files in their order; of several that want the same id or webhook all but one are disabled. A file that is
     named after its pipeline goes first, so that a copy (`copy of one.yaml`) does not disable what it is a copy of."""
     taken: dict[object, Path] = {}
-    judged = {file.path: file for file in _judged(sorted(files, key=_is_misnamed), taken)}
+    judged = {file.path: file for file in _disable_later_claims(sorted(files, key=_is_misnamed), taken)}
     return [judged[path] for path in sorted(judged)]
 
 
@@ -252,9 +252,9 @@ def _is_misnamed(file: PipelineFile) -> bool:
     return file.name != file.path.stem
 
 
-def _judged(files: Iterable[PipelineFile], taken: dict[object, Path]) -> Iterator[PipelineFile]:
+def _disable_later_claims(files: Iterable[PipelineFile], taken: dict[object, Path]) -> Iterator[PipelineFile]:
     for file in files:
-        wanted = _wanted(file)
+        wanted = _find_claims(file)
         clashes = [(what, taken[key]) for key, what in wanted.items() if key in taken]
         if clashes:
             problems = [
@@ -267,7 +267,7 @@ def _judged(files: Iterable[PipelineFile], taken: dict[object, Path]) -> Iterato
             yield file
 
 
-def _wanted(file: PipelineFile) -> dict[object, str]:
+def _find_claims(file: PipelineFile) -> dict[object, str]:
     """What only one file can have, and what to call it."""
     if file.definition is None:
         return {}

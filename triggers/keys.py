@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias, get_args
 
 from durable.clock import new_id
 from durable.journal import ApiKey, Journal
-from triggers.limits import network_of
+from triggers.http.rate_limit import find_network
 from triggers.settings import Settings, SettingsError
 
 Scope: TypeAlias = Literal["read", "start", "admin"]
@@ -137,13 +137,13 @@ class Guesses:
 
     def wait(self, address: str) -> int:
         """Seconds until a key from this address is looked at; 0 is now."""
-        began, wrong = self._wrong.get(network_of(address), (0.0, 0))
+        began, wrong = self._wrong.get(find_network(address), (0.0, 0))
         left = began + _MINUTE - self._clock()
         return max(1, math.ceil(left)) if wrong >= self._most and left > 0 else 0
 
     def count(self, address: str) -> None:
         """A wrong key came from there."""
-        name, at = network_of(address), self._clock()
+        name, at = find_network(address), self._clock()
         began, wrong = self._wrong.pop(name, (at, 0))  # and put in again, so that the oldest go first
         self._wrong[name] = (began, wrong + 1) if at - began < _MINUTE else (at, 1)
         if len(self._wrong) > self._addresses:

@@ -15,7 +15,7 @@ from durable.runner import Runner
 from triggers.connections import Connections
 from triggers.folder import Folder, PipelineFile
 from triggers.schedules.schedules import Schedules
-from triggers.webhooks.webhook import Webhooks
+from triggers.webhooks.webhooks import Webhooks
 
 log = logging.getLogger("waypost.reload")
 
@@ -28,7 +28,7 @@ QUIET = 100
 """Milliseconds without another change after which the folder is read."""
 
 
-class Reload:
+class Reloader:
     """Watches the pipeline files and the connections, and serves what they say now."""
 
     def __init__(self, folder: Folder, runner: Runner, webhooks: Webhooks, schedules: Schedules) -> None:
@@ -36,7 +36,7 @@ class Reload:
         self._runner = runner
         self._webhooks = webhooks
         self._schedules = schedules
-        self._told = _problems(folder.connections)  # the service's start told them
+        self._reported = _find_problems(folder.connections)  # the service's start told them
         self._unread = folder.unread
         self._trouble: str | None = None
 
@@ -46,7 +46,7 @@ class Reload:
             log.warning("there is no folder %s: no pipeline is served", self._folder.path)
         while True:
             with suppress(OSError):
-                await self._watch([_identity(path) for path in self._paths])
+                await self._watch([_identify(path) for path in self._paths])
             await asyncio.sleep(MISSING_SECONDS)
 
     @property
@@ -63,11 +63,11 @@ class Reload:
         async with aclosing(watching):
             async for changes in watching:
                 if changes or is_due:
-                    is_due = not await self._succeeds()
-                if [_identity(path) for path in self._paths] != folders:
+                    is_due = not await self._try_reload()
+                if [_identify(path) for path in self._paths] != folders:
                     return
 
-    async def _succeeds(self) -> bool:
+    async def _try_reload(self) -> bool:
         """Reload; what cannot be served now is tried again, and told once."""
         try:
             await self.reload()
@@ -83,8 +83,8 @@ class Reload:
     async def reload(self) -> None:
         """Read the folder and serve what is valid, once the journal has it; say what changed and what was refused."""
         loaded = await asyncio.to_thread(self._folder.read)
-        self._tell_of_connections()
-        self._tell_of_unread()
+        self._report_connections()
+        self._report_unread()
         for file in loaded.values():
             if file.definition and not self._runner.knows(file.definition):
                 await self._runner.offer(file.definition)
@@ -94,42 +94,42 @@ class Reload:
         await self._schedules.serve(self._folder.schedules, self._folder.broken)
         after = _by_path(self._folder.files)  # a file that is valid in itself may want what another has
         for path in (file.path for file in changed):
-            self._tell(before.get(path), after.get(path))
+            self._report(before.get(path), after.get(path))
 
-    def _tell(self, before: PipelineFile | None, now: PipelineFile | None) -> None:
+    def _report(self, before: PipelineFile | None, now: PipelineFile | None) -> None:
         if now is None:
             if before and before.definition:
-                self._tell_of_the_gone(before)
+                self._report_removed(before)
         elif now.is_valid:
-            where = _appearing(before, now)
+            where = _list_new_webhooks(before, now)
             log.info("%s is served as it is now%s", now.path.name, where, extra={"pipeline": now.name})
-            _list(now.problems)
+            _log_problems(now.problems)
         elif now.path.exists():  # one that went while it was read is told with the next reload
             kept = "; what it said before is served on" if now.is_refused else ""
             log.error("%s is refused%s", now.path.name, kept)
-            _list(now.problems)
+            _log_problems(now.problems)
 
-    def _tell_of_the_gone(self, file: PipelineFile) -> None:
+    def _report_removed(self, file: PipelineFile) -> None:
         is_elsewhere = self._folder.definition(file.name) is not None
         what = "is another file's now" if is_elsewhere else "is served no more"
         log.info("%s is gone: %s %s", file.path.name, file.name, what)
 
-    def _tell_of_unread(self) -> None:
+    def _report_unread(self) -> None:
         """Say which files are not read, once for each."""
         before, self._unread = self._unread, self._folder.unread
-        _list(problem for problem in self._unread.lasting if problem not in before.problems)
+        _log_problems(problem for problem in self._unread.lasting if problem not in before.problems)
 
-    def _tell_of_connections(self) -> None:
+    def _report_connections(self) -> None:
         """Say what became of them and what is wrong with them, once."""
         connections = self._folder.connections
-        problems = _problems(connections)
-        if connections and problems != self._told:
-            _tell_whether_they_count(connections)
-            _list(problems)
-        self._told = problems
+        problems = _find_problems(connections)
+        if connections and problems != self._reported:
+            _report_validity(connections)
+            _log_problems(problems)
+        self._reported = problems
 
 
-def _identity(folder: Path) -> Identity:
+def _identify(folder: Path) -> Identity:
     """What tells a folder from another that takes its place; raises OSError."""
     found = folder.stat()
     return found.st_dev, found.st_ino
@@ -139,18 +139,18 @@ def _by_path(files: Iterable[PipelineFile]) -> Mapping[Path, PipelineFile]:
     return {file.path: file for file in files}
 
 
-def _appearing(before: PipelineFile | None, now: PipelineFile) -> str:
+def _list_new_webhooks(before: PipelineFile | None, now: PipelineFile) -> str:
     """Where webhooks are served that were not before."""
     known = {(hook.path, hook.methods) for hook in before.hooks} if before else set()
     new = [hook for hook in now.hooks if (hook.path, hook.methods) not in known]
     return "".join(f"; webhook {' '.join(sorted(hook.methods))} /hooks{hook.path}" for hook in new)
 
 
-def _problems(connections: Connections | None) -> Sequence[Problem]:
+def _find_problems(connections: Connections | None) -> Sequence[Problem]:
     return connections.problems if connections else ()
 
 
-def _tell_whether_they_count(connections: Connections) -> None:
+def _report_validity(connections: Connections) -> None:
     name = connections.path.name
     if not connections.path.exists():
         log.info("%s is gone: there is no connection now", name)
@@ -161,6 +161,6 @@ def _tell_whether_they_count(connections: Connections) -> None:
         log.error("%s is refused%s", name, f"; what it said before counts on for {kept}" if kept else "")
 
 
-def _list(problems: Iterable[Problem]) -> None:
+def _log_problems(problems: Iterable[Problem]) -> None:
     for problem in problems:
         log.log(logging.ERROR if problem.severity == "error" else logging.WARNING, "%s", problem)

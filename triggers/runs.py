@@ -19,8 +19,8 @@ from durable.scope import to_document
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
 from triggers.run_missing import RunNotFound
-from triggers.waits.proofs import disarm
-from triggers.waits.question import Question, questions
+from triggers.waits.proofs import disarm_links
+from triggers.waits.question import Question, find_questions
 from triggers.waits.wait import load_inputs
 
 TIME_FIELDS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
@@ -107,7 +107,7 @@ async def describe_rows(reads: Reads, found: Sequence[Run], *, may_answer: bool)
         return [describe_run_row(run) for run in found]
     return await reads.scan(
         lambda scan: [
-            disarm(scan, run.id, describe_run_row(run)) if run.reason else describe_run_row(run) for run in found
+            disarm_links(scan, run.id, describe_run_row(run)) if run.reason else describe_run_row(run) for run in found
         ],
         len(found),
     )
@@ -124,7 +124,7 @@ def _encode_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> bytes:
     called = [step.child for step in state.steps.values() if step.child]
     statuses = scan.statuses(called)
     try:
-        asked = questions(load_inputs(scan, state))
+        asked = find_questions(load_inputs(scan, state))
     except RunUnreadable as lost:
         encoder.missing, asked = lost, iter(())
     waits = (describe_wait(question, state, may_answer=encoder.may_answer) for question in asked)

@@ -10,8 +10,8 @@ from durable.flow import CORE_ACTIONS
 from durable.language.catalogue import Catalogue
 from durable.language.json_schema import make_pipeline_schema
 from triggers.folder import TRIGGERS
-from triggers.webhooks.forms import forms
-from triggers.webhooks.hook import Webhook
+from triggers.webhooks.trigger import WebhookSpec
+from triggers.webhooks.verify_schema import build_verify_type
 
 
 def schema_text(actions: Mapping[str, Action]) -> str:
@@ -22,10 +22,10 @@ def schema_text(actions: Mapping[str, Action]) -> str:
 
 def _webhook() -> type[BaseModel]:
     """The webhook's model, with what may stand under `verify` told in full."""
-    description = Webhook.model_fields["verify"].description
+    description = WebhookSpec.model_fields["verify"].description
     return create_model(
         "Webhook",
-        __base__=Webhook,
+        __base__=WebhookSpec,
         __doc__="Start a run for each genuine request to an address below /hooks.",
-        verify=(forms(), Field(description=description)),
+        verify=(build_verify_type(), Field(description=description)),
     )

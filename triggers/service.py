@@ -39,22 +39,22 @@ from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from triggers import logs
 from triggers.api import Api, answer_http_exception
-from triggers.body import Bounds
-from triggers.entrance import Entrance
 from triggers.folder import Folder
+from triggers.gateway import Gateway
+from triggers.health import Health
+from triggers.http.body import BodyLimits
+from triggers.http.rate_limit import RateLimiter, WebhookRateLimiters
+from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE
 from triggers.keys import Guesses, Keys, ensure_guarded
-from triggers.limits import Limiter, Limiters
 from triggers.offered import actions, connections
-from triggers.operations import Operations
-from triggers.reload import Reload
+from triggers.reload import Reloader
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
-from triggers.server import allow_connections, listen, server_for
 from triggers.settings import Settings, api_key
 from triggers.signals import watch_stop_signals
-from triggers.waits.waits import Waits
-from triggers.webhooks.webhook import ANSWERED, PREFIX, Webhooks
+from triggers.waits.links import WaitLinks
+from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
 
 log = logging.getLogger("waypost.service")
 
@@ -71,14 +71,14 @@ class Service:
     data: Path
     key_file: Path | None
     folder: Folder
-    reload: Reload
+    reload: Reloader
     journal: Journal
     runner: Runner
     recovery: Recovery
     schedules: Schedules
     webhooks: Webhooks
     app: Starlette
-    entrance: Entrance
+    gateway: Gateway
     secrets: Secrets
     keys: Keys
 
@@ -148,15 +148,15 @@ async def compose(
         await runner.offer(*folder.definitions)
         key, key_file = api_key(data, settings)
         secrets.redactor.learn(key)
-        bounds = Bounds(settings.max_body_bytes, settings.body_timeout / 1000)
+        bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
         hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
-        limiters = Limiters(
-            addresses=Limiter(settings.address_rate, time.monotonic_ns),
-            hooks=Limiter(settings.webhook_rate, time.monotonic_ns),
+        limiters = WebhookRateLimiters(
+            addresses=RateLimiter(settings.address_rate, time.monotonic_ns),
+            hooks=RateLimiter(settings.webhook_rate, time.monotonic_ns),
         )
         webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
         schedules = Schedules(runner, journal, now)
-        reload = Reload(folder, runner, webhooks, schedules)
+        reload = Reloader(folder, runner, webhooks, schedules)
         webhooks.serve(folder.hooks, are_all=not folder.broken)
         await schedules.serve(folder.schedules, folder.broken)
         keys = Keys(journal, key, now)
@@ -164,9 +164,9 @@ async def compose(
         api = Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic))
         app = Starlette(
             routes=[
-                *Operations(journal, runner, folder, settings.max_body_bytes).routes(),
-                Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED),
-                *Waits(runner, journal, now, bounds, limiters.addresses).routes(),
+                *Health(journal, runner, folder, settings.max_body_bytes).routes(),
+                Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
+                *WaitLinks(runner, journal, now, bounds, limiters.addresses).routes(),
                 Mount("/api", app=api.app()),
             ],
             exception_handlers={HTTPException: answer_http_exception},
@@ -187,7 +187,7 @@ async def compose(
             schedules=schedules,
             webhooks=webhooks,
             app=app,
-            entrance=Entrance(webhooks, app, keys, Limiter(settings.keyless_rate, time.monotonic_ns)),
+            gateway=Gateway(webhooks, app, keys, RateLimiter(settings.keyless_rate, time.monotonic_ns)),
             secrets=secrets,
             keys=keys,
         )
@@ -243,7 +243,7 @@ async def run_service(
     service: Service, listener: socket.socket, *, fires_schedules: bool = True
 ) -> AsyncIterator["asyncio.Task[None]"]:
     """Answer on the listener, recover what a killed process left behind, and sweep; in the end, drain."""
-    server = server_for(service.entrance, max_connections=service.settings.max_connections)
+    server = make_server(service.gateway, max_connections=service.settings.max_connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     recovering = asyncio.create_task(_recover(service))
     reloading = asyncio.create_task(service.reload.watch())

@@ -30,8 +30,8 @@ from durable.durations import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_variables import describes_known_service, is_service_variable
 from durable.wording import explain_error
+from triggers.http.rate_limit import Rate
 from triggers.instance import KEY_FILE, SETTINGS_FILE
-from triggers.limits import Rate
 
 PREFIX = "WAYPOST_"
 

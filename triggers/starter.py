@@ -6,7 +6,7 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 
 
-def starter() -> Path:
+def find_starter() -> Path:
     """Where it stands: in the installed package, or in the checkout of an editable install."""
     packaged = _PACKAGE / "starter"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "config"
@@ -16,5 +16,5 @@ def write_starter(config: Path) -> list[Path]:
     """Write it, and return its files; raises `FileExistsError` if something stands there already."""
     if config.exists() and (not config.is_dir() or any(config.iterdir())):
         raise FileExistsError(config)
-    shutil.copytree(starter(), config, copy_function=shutil.copyfile, dirs_exist_ok=True)  # with rights of its own
+    shutil.copytree(find_starter(), config, copy_function=shutil.copyfile, dirs_exist_ok=True)  # with rights of its own
     return sorted(path for path in config.rglob("*") if path.is_file())

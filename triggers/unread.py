@@ -66,21 +66,21 @@ def _is_leftover(path: Path) -> bool:
 
 
 def _in_pipelines(folder: Path) -> Iterator[tuple[Path, str, str]]:
-    for path in _entries(folder):
+    for path in _list_entries(folder):
         if is_pipeline_file(path) or path.name.startswith(".."):  # `..data` is how Kubernetes mounts a ConfigMap
             continue
         if _is_folder(path):
-            if inner := sorted(each.name for each in _entries(path) if is_pipeline_file(each)):
+            if inner := sorted(each.name for each in _list_entries(path) if is_pipeline_file(each)):
                 what = f"the folder is not read, and it has {', '.join(inner[:3])}{' …' if inner[3:] else ''}"
                 yield path, what, f"move its files into {folder}"
         elif path.name.startswith("."):
             if _NAMED_YAML.search(path.name):
                 yield path, "the file is not read: its name begins with a dot", "rename it, or remove it"
-        elif reason := _reason(path):
+        elif reason := _explain_unread(path):
             yield path, *reason
 
 
-def _reason(path: Path) -> tuple[str, str] | None:
+def _explain_unread(path: Path) -> tuple[str, str] | None:
     """Why a file is not read that may be meant as a pipeline, and what to do."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
@@ -93,7 +93,7 @@ def _reason(path: Path) -> tuple[str, str] | None:
 
 
 def _in_config(config: Path) -> Iterator[tuple[Path, str, str]]:
-    for path in _entries(config):
+    for path in _list_entries(config):
         if path.name in {CONNECTIONS_FILE, SETTINGS_FILE} or path.name.startswith(".") or _is_folder(path):
             continue
         kind = re.match(r"(connection|setting)s?\.(ya?ml|toml|json)$", path.name, re.IGNORECASE)
@@ -104,7 +104,7 @@ def _in_config(config: Path) -> Iterator[tuple[Path, str, str]]:
             yield path, f"the file is not read: pipelines stand in {config / PIPELINES}", "move it there"
 
 
-def _entries(folder: Path) -> Iterable[Path]:
+def _list_entries(folder: Path) -> Iterable[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError:

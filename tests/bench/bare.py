@@ -29,7 +29,7 @@ from connectors.wire.egress import Egress
 from durable.action import Context
 from tests.bench.minimal import MinimalClient
 from tests.bench.sink import Reports
-from triggers.server import listen
+from triggers.http.server import listen
 
 TABLES = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000;

@@ -29,11 +29,11 @@ from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.yaml.document import YamlDocument
-from triggers.events import Subscription
+from triggers.events import EventTrigger
 from triggers.folder import TRIGGERS
 from triggers.offered import actions
-from triggers.schedules.schedule import Planned
-from triggers.webhooks.hook import Hook
+from triggers.schedules.trigger import ScheduleTrigger
+from triggers.webhooks.trigger import WebhookTrigger
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = [*sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ROOT / "tests" / "data" / "order_intake.yaml"]
@@ -271,11 +271,11 @@ def _set_up(pipeline: PipelineSpec) -> None:
     for spec in pipeline.triggers or ():
         match spec.use:
             case "webhook":
-                Hook.of(definition, spec)
+                WebhookTrigger.of(definition, spec)
             case "schedule":
-                Planned.of(definition, spec)
+                ScheduleTrigger.of(definition, spec)
             case _:
-                Subscription.of(definition, spec)
+                EventTrigger.of(definition, spec)
 
 
 def main(seconds: float, seed: int) -> int:

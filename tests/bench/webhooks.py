@@ -7,11 +7,11 @@ import hashlib
 import hmac
 import itertools
 
-from triggers.webhooks.presets import named_scheme
-from triggers.webhooks.signature import sign
+from triggers.webhooks.presets import find_scheme
+from triggers.webhooks.signature import sign_request
 
 SECRET = "bench-secret"
-SCHEME = named_scheme("hmac", {"header": "x-signature"}, "verify")
+SCHEME = find_scheme("hmac", {"header": "x-signature"}, "verify")
 _numbers = itertools.count(1_000_000_000)
 """All of one length."""
 
@@ -41,4 +41,4 @@ class Webhooks:
 
     def _ensure_genuine(self) -> None:
         head, _, body = self.next()[1].partition(b"\r\n\r\n")
-        assert head.endswith(sign(SCHEME, SECRET, body, 0, id="")["x-signature"].encode())
+        assert head.endswith(sign_request(SCHEME, SECRET, body, 0, id="")["x-signature"].encode())

@@ -29,7 +29,7 @@ from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
 from triggers.folder import TRIGGERS
 from triggers.webhooks import scheme
-from triggers.webhooks.presets import GENERIC, presets
+from triggers.webhooks.presets import GENERIC, load_presets
 from triggers.webhooks.scheme import Ref, Scheme, Signed, Token
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference.md"
@@ -141,7 +141,7 @@ def _verify() -> Iterator[str]:
     yield words.VERIFY
     yield table(
         ("preset", "proof", "signed", "id, kind, second key"),
-        [(code(name), *_proof(each), _identity(each)) for name, each in sorted(presets().items())],
+        [(code(name), *_proof(each), _identity(each)) for name, each in sorted(load_presets().items())],
     )
     yield table(
         ("preset", "for", "options"),
@@ -154,7 +154,7 @@ def _verify() -> Iterator[str]:
 
 def _parts_of_a_scheme() -> Iterator[type[BaseModel]]:
     for each in vars(scheme).values():
-        if isinstance(each, type) and issubclass(each, scheme.Strict) and each is not scheme.Strict:
+        if isinstance(each, type) and issubclass(each, scheme.StrictModel) and each is not scheme.StrictModel:
             yield each
 
 

@@ -23,7 +23,7 @@ from durable.yaml.document import YamlDocument
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing
 from triggers.offered import actions
 from triggers.schema import schema_text
-from triggers.webhooks.presets import GENERIC, presets
+from triggers.webhooks.presets import GENERIC, load_presets
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted((ROOT / "config" / "pipelines").glob("*.yaml"))
@@ -171,9 +171,9 @@ def test_every_known_scheme_can_be_spelt_out(name: str) -> None:
     assert said(EDITOR, with_verify({"scheme": SPELT_OUT[name], "secret": "a"})) == []
 
 
-@pytest.mark.parametrize("name", sorted(presets()))
+@pytest.mark.parametrize("name", sorted(load_presets()))
 def test_a_sender_that_shows_a_token_needs_one_and_no_other_may_have_it(name: str) -> None:
-    shown = presets()[name].handshake
+    shown = load_presets()[name].handshake
     is_needed = shown is not None and shown.token is not None
 
     assert EDITOR.is_valid(with_verify({"preset": name, "secret": "a"})) != is_needed
@@ -249,7 +249,7 @@ def test_every_preset_is_offered_with_what_it_means() -> None:
     ]
     names = {name: meaning for each in found for name, meaning in each.items()}
 
-    assert names.keys() == {*presets(), *GENERIC}
+    assert names.keys() == {*load_presets(), *GENERIC}
     assert all(names.values())
 
 

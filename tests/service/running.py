@@ -18,7 +18,7 @@ from starlette.routing import Route
 from connectors import BUILT_IN
 from durable import clock
 from durable.action import Connector
-from triggers.server import Server, listen
+from triggers.http.server import Server, listen
 from triggers.service import Service, compose, run_service
 from triggers.settings import Settings
 

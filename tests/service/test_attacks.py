@@ -21,11 +21,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.body import IS_WHOLE
-from triggers.protocol import Protocol
-from triggers.server import Server, listen, server_for
-from triggers.webhooks.presets import presets
-from triggers.webhooks.signature import sign
+from triggers.http.body import IS_WHOLE
+from triggers.http.protocol import HttpProtocol
+from triggers.http.server import Server, listen, make_server
+from triggers.webhooks.presets import load_presets
+from triggers.webhooks.signature import sign_request
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ def resident() -> int:
 
 
 def _signed(body: bytes, id: str = "1") -> dict[str, str]:
-    return sign(presets()["github"], SECRET, body, 0, id=id, type="push")
+    return sign_request(load_presets()["github"], SECRET, body, 0, id=id, type="push")
 
 
 async def _raw(service: Running, data: bytes, *, then: float = 5) -> bytes:
@@ -105,7 +105,7 @@ async def test_the_server_says_whether_a_body_is_there() -> None:
         await send({"type": "http.response.body"})
 
     listener = listen("127.0.0.1", 0)
-    server = server_for(tell, max_connections=10)
+    server = make_server(tell, max_connections=10)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         reader, writer = await asyncio.open_connection(*listener.getsockname())
@@ -135,7 +135,7 @@ async def test_what_proxies_read_differently_is_refused(tmp_path: Path, request_
         assert (await _raw(service, request_)).startswith(b"HTTP/1.1 400 ")
 
 
-class Hurried(Protocol):
+class Hurried(HttpProtocol):
     """The protocol, in a loop whose time runs fifty times as fast."""
 
     def __init__(self, *args: Any, **rest: Any) -> None:

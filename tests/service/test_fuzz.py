@@ -18,9 +18,9 @@ import pytest
 
 from tests.service.running import ENVIRONMENT, running
 from tests.service.test_attacks import address, resident
-from triggers.webhooks.presets import presets
-from triggers.webhooks.received import Rejected
-from triggers.webhooks.signature import sign
+from triggers.webhooks.presets import load_presets
+from triggers.webhooks.request import Rejected
+from triggers.webhooks.signature import sign_request
 
 pytestmark = pytest.mark.anyio
 
@@ -202,7 +202,7 @@ class Chance:
             path, _, query = target.partition("?")
             own = {"id": str(self._random.randrange(10**5)), "path": path, "query_string": query, "method": method}
             with contextlib.suppress(Rejected):  # what cannot even be signed is sent unsigned
-                headers |= sign(presets()[preset], SECRET, body, time.time(), public_url=PUBLIC_URL, **own)
+                headers |= sign_request(load_presets()[preset], SECRET, body, time.time(), public_url=PUBLIC_URL, **own)
         return [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
 
     def _header(self) -> bytes:

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
-from triggers.webhooks.presets import presets
-from triggers.webhooks.signature import sign
+from triggers.webhooks.presets import load_presets
+from triggers.webhooks.signature import sign_request
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,9 @@ META = _hook("meta", more=', verify_token: "{{ secrets.TOKEN }}"')
 
 async def _send(service: Running, preset: str, body: Any, **signing: str) -> httpx.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = sign(presets()[preset], SECRET, content, time.time(), path="/hooks/x", **{"id": "1", **signing})
+    headers = sign_request(
+        load_presets()[preset], SECRET, content, time.time(), path="/hooks/x", **{"id": "1", **signing}
+    )
     headers["content-type"] = "application/json"
     return await service.client.post("/hooks/x", content=content, headers=headers)
 
@@ -77,7 +79,7 @@ async def test_what_is_filtered_gets_the_same_reply_without_ids(tmp_path: Path) 
 
 async def test_a_slash_command_without_an_id_runs_once_however_often_it_is_replayed(tmp_path: Path) -> None:
     body = b"command=%2Fdeploy&text=now&channel_name=ops"
-    headers = sign(presets()["slack"], SECRET, body, time.time(), id="")
+    headers = sign_request(load_presets()["slack"], SECRET, body, time.time(), id="")
     headers["content-type"] = "application/x-www-form-urlencoded"
     async with running(tmp_path, {"chat": _hook("slack")}) as service:
         answers = [await service.client.post("/hooks/x", content=body, headers=headers) for _ in range(3)]
@@ -125,7 +127,7 @@ async def test_a_wrong_token_and_an_unknown_webhook_get_the_same_answer(tmp_path
         asked = [("/hooks/x", query), ("/hooks/x", {}), ("/hooks/nobody", query), ("/hooks/nobody", {})]
         answers = [await service.client.get(path, params=given) for path, given in asked]
         assert {(answer.status_code, answer.content) for answer in answers} == {(401, answers[0].content)}
-        signed = sign(presets()["meta"], SECRET, b"", 0, id="")
+        signed = sign_request(load_presets()["meta"], SECRET, b"", 0, id="")
         assert (await service.client.get("/hooks/x", headers=signed)).status_code == 401, "GET is for handshakes only"
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
@@ -139,7 +141,9 @@ async def test_a_sender_that_signs_the_address_is_believed_for_the_public_one(tm
     public = "https://hooks.example.com/base"
     async with running(tmp_path, {"pay": _hook(preset)}, public_url=public):
         for url, status in ((public, 202), ("http://127.0.0.1", 401), ("https://hooks.example.com", 401)):
-            headers = sign(presets()[preset], SECRET, body, time.time(), id="", path="/hooks/x", public_url=url)
+            headers = sign_request(
+                load_presets()[preset], SECRET, body, time.time(), id="", path="/hooks/x", public_url=url
+            )
             async with httpx.AsyncClient(base_url=_local(tmp_path), trust_env=False) as client:
                 forwarded = {"host": "127.0.0.1", "x-forwarded-host": "hooks.example.com"}
                 answer = await client.post("/hooks/x", content=body, headers=headers | forwarded)
@@ -163,7 +167,7 @@ async def test_without_a_public_url_such_a_file_is_refused_with_its_line(tmp_pat
 async def test_a_webhook_without_its_secret_believes_nobody(tmp_path: Path) -> None:
     async with running(tmp_path, {"hub": _hook("github")}, {}) as service:
         for secret in ("None", "", "null", "{{ secrets.HOOK }}"):
-            headers = sign(presets()["github"], secret, b"{}", 0, id="1")
+            headers = sign_request(load_presets()["github"], secret, b"{}", 0, id="1")
             assert (await service.client.post("/hooks/x", content=b"{}", headers=headers)).status_code == 401
 
 
@@ -181,5 +185,5 @@ async def test_either_secret_of_a_rotation_is_believed(tmp_path: Path) -> None:
     async with running(tmp_path, {"hub": text}, {**ENVIRONMENT, "WAYPOST_SECRET_NEW": "new"}) as service:
         for secret, status in (("new", 202), (SECRET, 202), ("another", 401)):
             body = secret.encode()
-            headers = sign(presets()["github"], secret, body, 0, id=secret)
+            headers = sign_request(load_presets()["github"], secret, body, 0, id=secret)
             assert (await service.client.post("/hooks/x", content=body, headers=headers)).status_code == status

@@ -10,8 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.service.test_attacks import Hurried
-from triggers.protocol import LINGER_LIMIT
-from triggers.server import Server, listen
+from triggers.http.protocol import LINGER_LIMIT
+from triggers.http.server import Server, listen
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.running import running
 from tests.service.wire import exchange
-from triggers.operations import PATHS, SharedWork
+from triggers.health import PATHS, SharedWork
 
 pytestmark = pytest.mark.anyio
 

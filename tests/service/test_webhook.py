@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, outside, running
-from triggers.webhooks.presets import named_scheme
-from triggers.webhooks.signature import sign
+from triggers.webhooks.presets import find_scheme
+from triggers.webhooks.signature import sign_request
 
 pytestmark = pytest.mark.anyio
 PAYLOADS = Path(__file__).parent.parent / "data" / "webhooks"
@@ -50,15 +50,15 @@ WITH_SHOP = {**ENVIRONMENT, "WAYPOST_SECRET_SHOP": SHOP_SECRET}
 
 
 def github(body: bytes, *, id: str, type: str, secret: str = "hook-secret-1") -> dict[str, str]:
-    scheme = named_scheme("github", {}, "verify")
-    return {"content-type": "application/json", **sign(scheme, secret, body, 0, id=id, type=type)}
+    scheme = find_scheme("github", {}, "verify")
+    return {"content-type": "application/json", **sign_request(scheme, secret, body, 0, id=id, type=type)}
 
 
 def _shop(service: Running, body: bytes, *, id: str, secret: str = SHOP_SECRET) -> dict[str, str]:
     import time
 
-    scheme = named_scheme("standard-webhooks", {}, "verify")
-    return {"content-type": "application/json", **sign(scheme, secret, body, time.time(), id=id)}
+    scheme = find_scheme("standard-webhooks", {}, "verify")
+    return {"content-type": "application/json", **sign_request(scheme, secret, body, time.time(), id=id)}
 
 
 @pytest.mark.parametrize("event", ["push", "issues", "pull_request", "release"])

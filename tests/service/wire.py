@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
-from triggers.server import listen, server_for
+from triggers.http.server import listen, make_server
 
 TURNS = 4
 """Turns of the event loop after which the server, which runs in it too, has read what was written before."""
@@ -81,7 +81,7 @@ async def recording(max_connections: int = 1_000) -> AsyncIterator[Recorder]:
     recorder = Recorder()
     with listen("127.0.0.1", 0) as listener:
         recorder.port = listener.getsockname()[1]
-        server = server_for(recorder, max_connections=max_connections)
+        server = make_server(recorder, max_connections=max_connections)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield recorder

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from triggers.server import Server, listen
+from triggers.http.server import Server, listen
 
 METHODS = ["GET", "POST", "DELETE"]
 KEY = "idempotency-key"

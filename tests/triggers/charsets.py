@@ -8,7 +8,7 @@ import webencodings  # type: ignore[import-untyped]
 from connectors.wire.response import Response
 from durable.charsets import UnknownCharset, find_charset
 from durable.values import JSON
-from triggers.body import Unreadable, parse
+from triggers.http.body import BadRequest, parse_body
 
 LABELS: tuple[str, ...] = tuple(sorted(webencodings.LABELS))
 
@@ -60,21 +60,21 @@ def ways(label: str, text: str) -> dict[str, Callable[[], JSON]]:
     header = {"content-type": f"text/plain; charset={label}"}
 
     def form() -> JSON:
-        found = parse(b"name=" + escaped, f"application/x-www-form-urlencoded; charset={label}")
+        found = parse_body(b"name=" + escaped, f"application/x-www-form-urlencoded; charset={label}")
         assert isinstance(found, dict)
         return found["name"]
 
     def xml() -> JSON:
         document = _encode(label, prolog + text)
-        found = parse(document, "application/xml")
+        found = parse_body(document, "application/xml")
         assert isinstance(found, str)
         return found.removeprefix(prolog)
 
     return {
-        "a text": lambda: parse(encoded, f"text/plain; charset={label}"),
+        "a text": lambda: parse_body(encoded, f"text/plain; charset={label}"),
         "a form": form,
         "XML": xml,
-        "JSON": lambda: parse(_encode(label, f'"{text}"'), f"application/json; charset={label}"),
+        "JSON": lambda: parse_body(_encode(label, f'"{text}"'), f"application/json; charset={label}"),
         "an answer": lambda: Response(200, header, encoded).text(),
     }
 
@@ -87,7 +87,7 @@ def find_or_none(label: str) -> bool:
 def _outcome(decode: Callable[[], JSON], text: str) -> str:
     try:
         return "decoded" if decode() == text else "WRONG"
-    except Unreadable as unreadable:
+    except BadRequest as unreadable:
         return f"{unreadable.status}: {unreadable}"
 
 

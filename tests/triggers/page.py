@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.docs.markdown import code, one_line, table
-from triggers.webhooks.presets import presets
+from triggers.webhooks.presets import load_presets
 from triggers.webhooks.scheme import Digest, Handshake, Ref, Scheme, Signed, Token
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "webhooks.md"
@@ -20,7 +20,7 @@ def with_tables(page: str) -> str:
 
 def tables() -> dict[str, str]:
     """The tables by name, and the number of presets as a heading."""
-    known = sorted(presets().items())
+    known = sorted(load_presets().items())
     return {
         "presets": f"## The {len(known)} presets\n\n"
         + table(("preset", "sender"), [(code(name), one_line(each.about)) for name, each in known]),

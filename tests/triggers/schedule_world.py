@@ -17,7 +17,7 @@ from durable.secrets import Secrets
 from durable.values import JSON
 from triggers.folder import Folder
 from triggers.schedules.schedules import Schedules
-from triggers.schedules.timetable import told
+from triggers.schedules.timetable import describe_schedules
 
 LOOK = 30_000
 
@@ -142,7 +142,7 @@ class World:
 
     def told(self) -> dict[str, object]:
         """The only schedule, as people see it."""
-        (found,) = told(self.folder.schedules, self.schedules.served(), self.clock.at)
+        (found,) = describe_schedules(self.folder.schedules, self.schedules.find_progress(), self.clock.at)
         return dict(found)
 
 

@@ -188,7 +188,7 @@ def compare(line: str, zone: ZoneInfo, passed: list[Minute]) -> tuple[int, list[
     start, end = passed[0].at, passed[-1].at + 60
     ours = [
         fire // 1_000
-        for fire in takewhile(lambda fire: fire < end * 1_000, Cron.parse(line, zone).fires(start * 1_000 - 1))
+        for fire in takewhile(lambda fire: fire < end * 1_000, Cron.parse(line, zone).find_fires(start * 1_000 - 1))
     ]
     theirs = list(foretold(Oracle.of(line), passed))
     return len(theirs), sorted(set(ours) ^ set(theirs)) or ([start] if len(ours) != len(theirs) else [])

@@ -11,14 +11,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from durable.values import JSON, Value
-from triggers.body import (
+from triggers.http.body import (
     FIELD_LIMIT,
     IS_WHOLE,
     LEVEL_LIMIT,
-    Bounds,
-    Unreadable,
-    parse,
-    parse_and_keep,
+    BadRequest,
+    BodyLimits,
+    parse_and_encode,
+    parse_body,
     read_body,
     receive_body,
 )
@@ -47,7 +47,7 @@ def chunks(*parts: bytes) -> list[Message]:
 
 
 async def read(given: Request, limit: int = KB, deadline: float = 5) -> bytes:
-    return await read_body(given, Bounds(limit, deadline))
+    return await read_body(given, BodyLimits(limit, deadline))
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ async def test_a_body_of_just_the_limit_is_read() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("length", [str(KB + 1), "9" * 5_000])
 async def test_a_body_declared_too_large_is_refused_unread(length: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(BadRequest) as caught:
         await read(request(content_length=length))
     assert caught.value.status == 413
 
@@ -74,7 +74,7 @@ async def test_a_body_declared_too_large_is_refused_unread(length: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("declared", [{}, {"content_length": "3"}], ids=["chunked", "declared smaller"])
 async def test_a_body_that_grows_too_large_is_refused_before_it_is_kept(declared: dict[str, str]) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(BadRequest) as caught:
         await read(request(*chunks(*[b"x" * 100] * 11, b"never read"), **declared))
     assert caught.value.status == 413
 
@@ -82,7 +82,7 @@ async def test_a_body_that_grows_too_large_is_refused_before_it_is_kept(declared
 @pytest.mark.anyio
 async def test_a_body_that_stays_unfinished_meets_the_deadline() -> None:
     half = chunks(b"half", b"the rest")[0]
-    with pytest.raises(Unreadable, match=r"within 0\.01 s; 4 bytes came") as caught:
+    with pytest.raises(BadRequest, match=r"within 0\.01 s; 4 bytes came") as caught:
         await read(request(half), deadline=0.01)
     assert caught.value.status == 408
 
@@ -91,8 +91,10 @@ async def test_a_body_that_stays_unfinished_meets_the_deadline() -> None:
 @pytest.mark.parametrize("size", [KB, KB + 1])
 async def test_a_body_that_is_there_is_bounded_in_size_and_has_no_deadline(size: int) -> None:
     given = request(*chunks(b"x" * size))
-    with pytest.raises(Unreadable) if size > KB else contextlib.nullcontext():
-        body = await receive_body({**given.scope, "extensions": {IS_WHOLE: {}}}, given.receive, Bounds(KB, deadline=0))
+    with pytest.raises(BadRequest) if size > KB else contextlib.nullcontext():
+        body = await receive_body(
+            {**given.scope, "extensions": {IS_WHOLE: {}}}, given.receive, BodyLimits(KB, deadline=0)
+        )
         assert len(body) == size
 
 
@@ -105,7 +107,7 @@ async def test_a_sender_who_hangs_up_is_no_unreadable_body() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip"])
 async def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(BadRequest) as caught:
         await read(request(content_encoding=encoding))
     assert caught.value.status == 415
 
@@ -144,7 +146,7 @@ async def test_the_identity_encoding_is_none() -> None:
     ],
 )
 def test_a_body_becomes_the_json_that_its_type_promises(body: bytes, content_type: str | None, value: JSON) -> None:
-    assert parse(body, content_type) == value
+    assert parse_body(body, content_type) == value
 
 
 @pytest.mark.parametrize(
@@ -171,8 +173,8 @@ def test_a_body_becomes_the_json_that_its_type_promises(body: bytes, content_typ
     ids=lambda body: repr(body[:12]),
 )
 def test_what_is_not_strict_json_is_a_bad_request(body: bytes) -> None:
-    with pytest.raises(Unreadable) as caught:
-        parse(body, "application/json")
+    with pytest.raises(BadRequest) as caught:
+        parse_body(body, "application/json")
     assert caught.value.status == 400
 
 
@@ -189,19 +191,19 @@ def test_what_is_not_strict_json_is_a_bad_request(body: bytes) -> None:
     ],
 )
 def test_a_form_or_text_that_cannot_be_taken_says_so(body: bytes, content_type: str | None, status: int) -> None:
-    with pytest.raises(Unreadable) as caught:
-        parse(body, content_type)
+    with pytest.raises(BadRequest) as caught:
+        parse_body(body, content_type)
     assert caught.value.status == status
 
 
 def test_the_deepest_body_that_is_accepted_can_still_stand_inside_an_event() -> None:
-    deepest = parse(b"[" * LEVEL_LIMIT + b"]" * LEVEL_LIMIT, "application/json")
+    deepest = parse_body(b"[" * LEVEL_LIMIT + b"]" * LEVEL_LIMIT, "application/json")
     assert Value.of({"trigger": {"body": deepest}}).load() == {"trigger": {"body": deepest}}
 
 
 def test_an_event_keeps_json_as_it_was_sent_and_says_what_expressions_read() -> None:
     sent = b'{ "a": 1, "a": 2.50,\n "b": "\\u00e9" }'
-    parsed, kept = parse_and_keep(sent, "application/json")
+    parsed, kept = parse_and_encode(sent, "application/json")
     assert parsed == kept.load() == {"a": 2.5, "b": "é"}
     assert kept.text.encode() == sent
 
@@ -246,6 +248,6 @@ TOKENS = st.sampled_from(
 @settings(deadline=1000)
 @given(st.binary(max_size=2_000) | st.lists(TOKENS, max_size=400).map(b"".join), TYPES | st.text(max_size=60))
 def test_any_bytes_become_json_or_unreadable_in_bounded_time(body: bytes, content_type: str | None) -> None:
-    with contextlib.suppress(Unreadable):
-        parsed, kept = parse_and_keep(body, content_type)
+    with contextlib.suppress(BadRequest):
+        parsed, kept = parse_and_encode(body, content_type)
         assert kept.load() == Value.of(parsed).load() == parsed

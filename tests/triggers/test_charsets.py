@@ -10,7 +10,7 @@ from durable.charsets import Undecodable, UnknownCharset, decode_text, find_char
 from durable.media_type import MediaType, parse_media_type
 from durable.values import JSON, NotJSON
 from tests.triggers.charsets import LABELS, NOT_DECODED, sample, ways
-from triggers.body import Unreadable, parse, parse_and_keep, parse_json
+from triggers.http.body import BadRequest, parse_and_encode, parse_body, parse_json_body
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -20,7 +20,7 @@ def test_every_label_of_the_standard_is_decoded_on_every_way_in_or_told_by_its_n
     text = sample(label)
     for name, decode in ways(label, text).items():
         if label in NOT_DECODED and name not in ("JSON", "an answer"):
-            with pytest.raises(Unreadable, match=f"'{label}' is not known") as caught:
+            with pytest.raises(BadRequest, match=f"'{label}' is not known") as caught:
                 decode()
             assert caught.value.status == 415
         elif label in NOT_DECODED:
@@ -48,31 +48,31 @@ def test_codecs_that_decode_no_text_are_unknown_charsets(label: str) -> None:
 @pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("declared", ["", "; charset=utf-8", "; charset=ISO-8859-1"])
 def test_a_byte_order_mark_is_no_part_of_a_body_and_wins_over_what_is_declared(charset: str, declared: str) -> None:
-    assert parse('{"a": "é"}'.encode(charset), f"application/json{declared}") == {"a": "é"}
-    assert parse("é".encode(charset), f"text/plain{declared}") == "é"
-    assert parse("<a>é</a>".encode(charset), f"text/xml{declared}") == "<a>é</a>"
-    assert parse("name=%C3%A9&b=é".encode(charset), f"{FORM}{declared}") == {"name": "é", "b": "é"}
-    assert parse('{"a": 1}'.encode(charset), None) == {"a": 1}
-    assert parse_json('{"a": 1}'.encode(charset), None) == {"a": 1}
+    assert parse_body('{"a": "é"}'.encode(charset), f"application/json{declared}") == {"a": "é"}
+    assert parse_body("é".encode(charset), f"text/plain{declared}") == "é"
+    assert parse_body("<a>é</a>".encode(charset), f"text/xml{declared}") == "<a>é</a>"
+    assert parse_body("name=%C3%A9&b=é".encode(charset), f"{FORM}{declared}") == {"name": "é", "b": "é"}
+    assert parse_body('{"a": 1}'.encode(charset), None) == {"a": 1}
+    assert parse_json_body('{"a": 1}'.encode(charset), None) == {"a": 1}
     assert Response(200, {"content-type": f"application/json{declared}"}, '{"a": 1}'.encode(charset)).json() == {"a": 1}
     assert Response(200, {"content-type": f"text/html{declared}"}, "é".encode(charset)).text() == "é"
 
 
 @pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
 def test_json_and_xml_in_utf_16_and_32_need_no_mark(order: str) -> None:
-    assert parse('{"a": "é"}'.encode(order), "application/json") == {"a": "é"}
-    assert parse('<?xml version="1.0"?><a>é</a>'.encode(order), "text/xml") == '<?xml version="1.0"?><a>é</a>'
-    assert parse("<a>é</a>".encode(order), f"text/plain; charset={order[:6]}") == "<a>é</a>"
+    assert parse_body('{"a": "é"}'.encode(order), "application/json") == {"a": "é"}
+    assert parse_body('<?xml version="1.0"?><a>é</a>'.encode(order), "text/xml") == '<?xml version="1.0"?><a>é</a>'
+    assert parse_body("<a>é</a>".encode(order), f"text/plain; charset={order[:6]}") == "<a>é</a>"
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE + b"\0" * 2])
 def test_a_body_that_is_a_byte_order_mark_alone_is_empty(mark: bytes) -> None:
-    assert parse(mark, "application/json") is None
-    assert parse(mark, "text/plain") == ""
+    assert parse_body(mark, "application/json") is None
+    assert parse_body(mark, "text/plain") == ""
 
 
 def test_an_event_keeps_json_of_another_charset_in_utf_8() -> None:
-    parsed, kept = parse_and_keep('{"a": "é"}'.encode("utf-16"), "application/json")
+    parsed, kept = parse_and_encode('{"a": "é"}'.encode("utf-16"), "application/json")
     assert parsed == kept.load() == {"a": "é"}
     assert kept.text == '{"a": "é"}'
 
@@ -106,7 +106,7 @@ def test_an_event_keeps_json_of_another_charset_in_utf_8() -> None:
     ],
 )
 def test_a_body_is_decoded_as_it_declares(body: bytes, content_type: str | None, value: JSON) -> None:
-    parsed = parse(body, content_type)
+    parsed = parse_body(body, content_type)
     assert parsed == value or (isinstance(parsed, str) and isinstance(value, str) and parsed.endswith(value))
 
 
@@ -125,15 +125,15 @@ def test_a_body_is_decoded_as_it_declares(body: bytes, content_type: str | None,
     ],
 )
 def test_what_cannot_be_decoded_says_the_charset_the_byte_and_a_cure(body: bytes, content_type: str, said: str) -> None:
-    with pytest.raises(Unreadable, match=said) as caught:
-        parse(body, content_type)
+    with pytest.raises(BadRequest, match=said) as caught:
+        parse_body(body, content_type)
     assert caught.value.status == 400
 
 
 def test_a_trigger_can_name_the_charset_of_what_declares_none() -> None:
-    assert parse(b"name=Ren%E9", FORM, "windows-1252") == {"name": "René"}
-    assert parse(b"\xe9", "text/plain", "windows-1252") == "é"
-    assert parse(b"name=%C3%A9", f"{FORM}; charset=utf-8", "windows-1252") == {"name": "é"}
+    assert parse_body(b"name=Ren%E9", FORM, "windows-1252") == {"name": "René"}
+    assert parse_body(b"\xe9", "text/plain", "windows-1252") == "é"
+    assert parse_body(b"name=%C3%A9", f"{FORM}; charset=utf-8", "windows-1252") == {"name": "é"}
 
 
 def test_an_answer_of_a_service_is_decoded_as_it_declares() -> None:

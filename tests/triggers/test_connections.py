@@ -15,7 +15,7 @@ from durable.secrets import SecretMissing, Secrets
 from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.offered import actions
-from triggers.starter import starter
+from triggers.starter import find_starter
 
 MODELS = {connector.name: connector.connection for connector in BUILT_IN}
 SECRETS = {"WAYPOST_SECRET_CRM": "canary-crm-1", "WAYPOST_SECRET_HOST": "crm.example.com"}
@@ -35,7 +35,7 @@ def test_there_may_be_none(tmp_path: Path, text: str | None) -> None:
 
 
 def test_the_shipped_file_is_sound_and_says_nothing_until_its_marks_are_taken_away(tmp_path: Path) -> None:
-    text = (starter() / FILE).read_text()
+    text = (find_starter() / FILE).read_text()
     assert connections(tmp_path, text).problems == ()
     example = text.partition("to begin.\n")[2].replace("\n#", "\n")
     found = connections(tmp_path, example)

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from triggers.body import Unreadable
-from triggers.webhooks.handshake import Answer
-from triggers.webhooks.presets import presets
-from triggers.webhooks.received import Received, Rejected
-from triggers.webhooks.signature import sign
+from triggers.http.body import BadRequest
+from triggers.webhooks.handshake import HandshakeAnswer
+from triggers.webhooks.presets import load_presets
+from triggers.webhooks.request import Rejected, WebhookRequest
+from triggers.webhooks.signature import sign_request
 from triggers.webhooks.verifier import Verified, Verifier
 
 NOW = 1_700_000_000
@@ -18,17 +18,19 @@ TOKEN = "meatyhamhock"
 NO_WORDS = ["", "é", "<script>alert(1)</script>", "a b", "a" * 65, "a\r\nSet-Cookie: b", "v0:1:{}", "☃"]
 
 
-def posted(preset: str, body: object, secret: str = SECRET) -> Received:
+def posted(preset: str, body: object, secret: str = SECRET) -> WebhookRequest:
     data = json.dumps(body).encode()
-    return Received("POST", "/hooks/x", "", tuple(sign(presets()[preset], secret, data, NOW, id="").items()), data)
+    return WebhookRequest(
+        "POST", "/hooks/x", "", tuple(sign_request(load_presets()[preset], secret, data, NOW, id="").items()), data
+    )
 
 
-def check(preset: str, request: Received, *secrets: str, token: str = TOKEN) -> Verified:
-    return Verifier(presets()[preset]).check(request, secrets or (SECRET,), NOW, token)
+def check(preset: str, request: WebhookRequest, *secrets: str, token: str = TOKEN) -> Verified:
+    return Verifier(load_presets()[preset]).check(request, secrets or (SECRET,), NOW, token)
 
 
-def subscribing(query: str, method: str = "GET") -> Received:
-    return Received(method, "/hooks/x", query, (), b"")
+def subscribing(query: str, method: str = "GET") -> WebhookRequest:
+    return WebhookRequest(method, "/hooks/x", query, (), b"")
 
 
 # -- Slack ------------------------------------------------------------------------------------------------------------
@@ -36,7 +38,7 @@ def subscribing(query: str, method: str = "GET") -> Received:
 
 def test_slack_gets_its_challenge_back() -> None:
     request = posted("slack", {"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"})
-    answer = Answer(200, b'{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"}', "application/json")
+    answer = HandshakeAnswer(200, b'{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"}', "application/json")
     assert check("slack", request) == Verified(answer=answer)
 
 
@@ -48,7 +50,7 @@ def test_a_challenge_that_slack_did_not_sign_is_rejected() -> None:
 
 @pytest.mark.parametrize("challenge", [*NO_WORDS, None, ["a"], {"a": 1}])
 def test_a_challenge_that_is_no_word_is_not_repeated(challenge: object) -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(BadRequest) as caught:
         check("slack", posted("slack", {"type": "url_verification", "challenge": challenge}))
     assert caught.value.status == 400
     assert str(challenge or "no challenge") not in str(caught.value)
@@ -65,7 +67,7 @@ def test_any_other_request_of_slack_is_an_event() -> None:
 
 def test_meta_gets_its_challenge_back_for_the_token() -> None:
     request = subscribing(f"hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={TOKEN}")
-    assert check("meta", request) == Verified(answer=Answer(200, b"1158201444", "text/plain"))
+    assert check("meta", request) == Verified(answer=HandshakeAnswer(200, b"1158201444", "text/plain"))
 
 
 @pytest.mark.parametrize("token", ["", "meatyhamhoc", "meatyhamhock2", "%C3%A9", "%ED%A0%80", "a&hub.verify_token=b"])
@@ -84,7 +86,7 @@ def test_a_token_that_is_not_set_rejects() -> None:
 
 @pytest.mark.parametrize("challenge", ["", "%3Cscript%3E", "1%0D%0A2", "1&hub.challenge=2", "a" * 65])
 def test_meta_gets_no_page_of_a_stranger_back(challenge: str) -> None:
-    with pytest.raises((Unreadable, Rejected)):
+    with pytest.raises((BadRequest, Rejected)):
         check("meta", subscribing(f"hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={challenge}"))
 
 
@@ -109,14 +111,14 @@ def test_zoom_gets_its_token_signed_under_the_secret_that_it_used() -> None:
 def test_zoom_is_no_oracle_that_signs_what_a_stranger_writes() -> None:
     forged = '{"event": "meeting.started"}'
     for token in (f"v0:{NOW}:{forged}", f"v0:{NOW}:", "v0:", forged):
-        with pytest.raises(Unreadable):
+        with pytest.raises(BadRequest):
             check("zoom", posted("zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": token}}))
 
 
 def test_discord_gets_an_empty_answer() -> None:
-    scheme = presets()["discord"]
+    scheme = load_presets()["discord"]
     public = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
-    for body, answer in ((b'{"type":0}', Answer(204)), (b'{"type":1}', None)):
-        headers = sign(scheme, "00" * 32, body, NOW, id="")
-        request = Received("POST", "/hooks/x", "", tuple(headers.items()), body)
+    for body, answer in ((b'{"type":0}', HandshakeAnswer(204)), (b'{"type":1}', None)):
+        headers = sign_request(scheme, "00" * 32, body, NOW, id="")
+        request = WebhookRequest("POST", "/hooks/x", "", tuple(headers.items()), body)
         assert check("discord", request, public).answer == answer

@@ -4,7 +4,7 @@ import pytest
 
 from durable.media_type import parse_media_type
 from durable.values import JSON, NotJSON, decode
-from triggers.body import Unreadable, parse
+from triggers.http.body import BadRequest, parse_body
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -72,12 +72,12 @@ def test_a_lone_surrogate_is_found_in_time_that_grows_with_the_body_alone() -> N
 )
 def test_json_is_what_is_declared_so(kind: str) -> None:
     assert parse_media_type(kind).is_json
-    assert parse(b'{"a": 1}', kind) == {"a": 1}
+    assert parse_body(b'{"a": 1}', kind) == {"a": 1}
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-ndjson", "application/jsonl", "application/stream+json"])
 def test_json_that_is_declared_to_be_text_stays_text(kind: str) -> None:
-    assert parse(b'{"a": 1}', kind) == '{"a": 1}'
+    assert parse_body(b'{"a": 1}', kind) == '{"a": 1}'
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_json_that_is_declared_to_be_text_stays_text(kind: str) -> None:
     ],
 )
 def test_json_under_a_forms_type_is_json_and_a_form_is_a_form(body: bytes, content_type: str, value: JSON) -> None:
-    assert parse(body, content_type) == value
+    assert parse_body(body, content_type) == value
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_json_under_a_forms_type_is_json_and_a_form_is_a_form(body: bytes, conte
 def test_a_body_that_cannot_be_read_says_what_it_was_taken_for_and_why(
     body: bytes, content_type: str | None, said: str
 ) -> None:
-    with pytest.raises(Unreadable, match=said):
-        parse(body, content_type)
+    with pytest.raises(BadRequest, match=said):
+        parse_body(body, content_type)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triggers.limits import Limiter, Rate, network_of
+from triggers.http.rate_limit import Rate, RateLimiter, find_network
 
 
 @dataclass
@@ -19,8 +19,8 @@ class Clock:
         return round(self.now * 1e9)
 
 
-def limiter(rate: str, clock: Clock, most: int = 100) -> Limiter:
-    return Limiter(Rate.parse(rate), clock, most=most)
+def limiter(rate: str, clock: Clock, most: int = 100) -> RateLimiter:
+    return RateLimiter(Rate.parse(rate), clock, most=most)
 
 
 def test_so_many_pass_at_once_and_the_next_is_told_when() -> None:
@@ -52,14 +52,14 @@ def test_the_quietest_is_forgotten_first_and_no_more_are_kept_than_agreed() -> N
 
 
 def test_without_a_rate_all_pass() -> None:
-    limited = Limiter(None, Clock())
+    limited = RateLimiter(None, Clock())
     assert not any(limited.take("a") for _ in range(10_000))
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 20))
 def test_no_window_has_more_than_the_bucket_and_what_filled_it(pauses: list[float], number: int) -> None:
     clock = Clock()
-    limited = Limiter(Rate(number, 10_000), clock)
+    limited = RateLimiter(Rate(number, 10_000), clock)
     passed: list[float] = []
     for pause in pauses:
         clock.now += pause
@@ -73,7 +73,7 @@ def test_no_window_has_more_than_the_bucket_and_what_filled_it(pauses: list[floa
 
 @given(st.floats(0, 1e9), st.integers(1, 100_000))
 def test_a_full_bucket_is_never_short(now: float, number: int) -> None:
-    limited = Limiter(Rate(number, 60_000), Clock(now))
+    limited = RateLimiter(Rate(number, 60_000), Clock(now))
     assert not any(limited.take("a") for _ in range(min(number, 50)))
 
 
@@ -98,4 +98,4 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
     ],
 )
 def test_one_who_has_a_whole_network_of_addresses_has_one_bucket(address: str, network: str) -> None:
-    assert network_of(address) == network
+    assert find_network(address) == network

@@ -14,7 +14,7 @@ from durable.journal.reads import WAITING_SCANS
 from durable.values import Value
 from tests.journal import samples
 from triggers import export, runs
-from triggers.waits import pending
+from triggers.waits import listing
 
 pytestmark = pytest.mark.anyio
 
@@ -27,8 +27,8 @@ READS: dict[str, Callable[[Journal, str], Awaitable[object]]] = {
     "the run for somebody who may not answer": lambda reads, run: runs.encode_run(reads, run, may_answer=False),
     "a page of its history": runs.encode_history,
     "its export": export.export_run,
-    "what it waits for": lambda reads, run: pending.of_run(reads, run, may_answer=True),
-    "what all runs wait for": lambda reads, run: pending.of_all(reads, None, 10, may_answer=True),
+    "what it waits for": lambda reads, run: listing.list_waits_of(reads, run, may_answer=True),
+    "what all runs wait for": lambda reads, run: listing.list_waits(reads, None, 10, may_answer=True),
     "whether a step has answered": lambda reads, run: reads.state(run),
 }
 

@@ -6,13 +6,13 @@ import pytest
 
 from durable.values import JSON
 from tests.triggers.page import PAGE, tables, with_tables
-from triggers.limits import MOST_NAMES
+from triggers.http.rate_limit import MOST_NAMES
 from triggers.settings import Settings
-from triggers.webhooks.presets import GENERIC, presets
-from triggers.webhooks.received import Received, withhold
+from triggers.webhooks.presets import GENERIC, load_presets
+from triggers.webhooks.request import WebhookRequest, withhold_headers
 from triggers.webhooks.scheme import Signed, Token, read_scheme
-from triggers.webhooks.signature import sign
-from triggers.webhooks.verifier import Verified, Verifier, credential_headers
+from triggers.webhooks.signature import sign_request
+from triggers.webhooks.verifier import Verified, Verifier, find_credential_headers
 
 SECRET = "{{ secrets.X }}"
 
@@ -37,7 +37,7 @@ def test_a_scheme_may_be_written_out() -> None:
 
 
 def test_nobody_is_checked_only_where_that_is_spelled_out() -> None:
-    assert Verifier.of("none").check(Received("POST", "/", "", (), b""), [], 0) == Verified()
+    assert Verifier.of("none").check(WebhookRequest("POST", "/", "", (), b""), [], 0) == Verified()
     with pytest.raises(ValueError, match="`none` to accept everybody"):
         Verifier.of(None)
 
@@ -124,9 +124,9 @@ def test_what_cannot_be_verified_is_refused_by_name(verify: JSON, problem: str) 
 
 
 def test_presets_are_told_of_and_named_once() -> None:
-    assert len(presets()) >= 30
-    assert all(scheme.about.endswith(".") for scheme in presets().values())
-    assert not set(presets()) & set(GENERIC)
+    assert len(load_presets()) >= 30
+    assert all(scheme.about.endswith(".") for scheme in load_presets().values())
+    assert not set(load_presets()) & set(GENERIC)
 
 
 def test_the_page_about_webhooks_tells_every_preset_as_it_is() -> None:
@@ -137,7 +137,7 @@ def test_the_page_about_webhooks_tells_every_preset_as_it_is() -> None:
 
 
 def test_what_has_no_signed_time_and_no_signed_id_has_a_second_key() -> None:
-    for name, scheme in presets().items():
+    for name, scheme in load_presets().items():
         if isinstance(scheme, Signed):
             has_signed_id = scheme.dedupe is not None and (
                 scheme.dedupe.place == "body" or scheme.dedupe in scheme.signed
@@ -146,10 +146,10 @@ def test_what_has_no_signed_time_and_no_signed_id_has_a_second_key() -> None:
 
 
 def test_a_second_key_covers_all_that_is_signed_where_a_time_is() -> None:
-    scheme = presets()["zendesk"]
+    scheme = load_presets()["zendesk"]
     keys = set()
     for now in (1_700_000_000, 1_700_000_000, 1_700_000_001):
-        request = Received("POST", "/", "", tuple(sign(scheme, "key", b"{}", now, id="").items()), b"{}")
+        request = WebhookRequest("POST", "/", "", tuple(sign_request(scheme, "key", b"{}", now, id="").items()), b"{}")
         keys.add(Verifier(scheme).check(request, ["key"], now).replay_key)
     assert len(keys) == 2
 
@@ -159,15 +159,15 @@ def test_a_second_key_covers_all_that_is_signed_where_a_time_is() -> None:
 
 def test_what_proves_a_sender_is_withheld_and_known_by_a_keyed_hash() -> None:
     always = {"authorization", "cookie", "proxy-authorization"}
-    assert credential_headers(None) == always
-    assert credential_headers(presets()["github"]) == always | {"x-hub-signature-256"}
-    assert credential_headers(Token(kind="token", header="x-token")) == always | {"x-token"}
+    assert find_credential_headers(None) == always
+    assert find_credential_headers(load_presets()["github"]) == always | {"x-hub-signature-256"}
+    assert find_credential_headers(Token(kind="token", header="x-token")) == always | {"x-token"}
     headers = (("cookie", "canary"), ("accept", "*/*"), ("cookie", "é"))
-    kept, hashes = withhold(headers, credential_headers(None), b"key")
+    kept, hashes = withhold_headers(headers, find_credential_headers(None), b"key")
     assert kept == (("accept", "*/*"),)
     assert hashes[0] == ("cookie", hashlib.blake2b(b"canary", key=b"key", digest_size=32).hexdigest())
     assert [name for name, _ in hashes] == ["cookie", "cookie"]
-    assert withhold(headers, {"cookie"}, b"another")[1] != hashes
+    assert withhold_headers(headers, {"cookie"}, b"another")[1] != hashes
 
 
 def test_a_request_is_read_from_its_scope_as_it_came() -> None:
@@ -178,10 +178,10 @@ def test_a_request_is_read_from_its_scope_as_it_came() -> None:
         "query_string": b"a=%20",
         "headers": [(b"X-Id", b"\xe9"), (b"x-id", b"2")],
     }
-    assert Received.of(scope, b"canary") == Received(
+    assert WebhookRequest.of(scope, b"canary") == WebhookRequest(
         "POST", "/hooks/caf%C3%A9", "a=%20", (("x-id", "é"), ("x-id", "2")), b"canary"
     )
-    assert "canary" not in repr(Received.of(scope, b"canary"))
+    assert "canary" not in repr(WebhookRequest.of(scope, b"canary"))
 
 
 def test_the_page_gives_the_limits_as_they_are() -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from triggers.webhooks.hook import Webhook
 from triggers.webhooks.route import compile_route, read_path
+from triggers.webhooks.trigger import WebhookSpec
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,12 @@ from triggers.webhooks.route import compile_route, read_path
 )
 def test_what_can_never_match_is_refused_with_its_cure(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said.replace("?", r"\?")):
-        Webhook.model_validate({"path": "/x", "verify": "none"} | given)
+        WebhookSpec.model_validate({"path": "/x", "verify": "none"} | given)
 
 
 def test_an_origin_is_kept_as_browsers_send_it() -> None:
     origins = ["HTTPS://Shop.Example:443", "http://localhost:80", "http://[::1]:3000", "null", "capacitor://localhost"]
-    read = Webhook.model_validate({"path": "/x", "verify": "none", "cors": origins}).cors
+    read = WebhookSpec.model_validate({"path": "/x", "verify": "none", "cors": origins}).cors
     assert read == ["https://shop.example", "http://localhost", "http://[::1]:3000", "null", "capacitor://localhost"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.triggers.schedule_year import LINES, ZONES, Oracle, compare, foretold, minutes
 from triggers.schedules.cron import ALIASES, Cron
-from triggers.schedules.timing import Every, zone_named
+from triggers.schedules.timing import Interval, find_zone
 
 MIDNIGHT_ZONES = ("America/Santiago", "Africa/Casablanca", "Antarctica/Troll")
 """Clocks that change at midnight, for Ramadan, and by two hours."""
@@ -61,14 +61,14 @@ def test_wherever_one_begins_the_fires_that_follow_are_the_same(name: str) -> No
         for _ in range(20):
             after = chance.randrange(start * 1_000, end * 1_000)
             rest = expected[bisect_right(expected, after // 1_000) :]
-            found = [fire // 1_000 for fire in islice(cron.fires(after), len(rest))]
+            found = [fire // 1_000 for fire in islice(cron.find_fires(after), len(rest))]
             assert found == rest, f"{line} in {name} after {after}"
 
 
 def first(line: str, zone: str, after: str, count: int) -> list[str]:
     """The first fires after a local time, as the wall clock shows them, with the offset from UTC."""
     where = ZoneInfo(zone)
-    fires = Cron.parse(line, where).fires(
+    fires = Cron.parse(line, where).find_fires(
         round(datetime.fromisoformat(after).replace(tzinfo=where).timestamp()) * 1_000
     )
     return [datetime.fromtimestamp(fire / 1_000, where).strftime("%d %H:%M %z") for fire in islice(fires, count)]
@@ -103,7 +103,7 @@ def test_l_is_the_last_day_of_the_month() -> None:
 
 @pytest.mark.parametrize(("alias", "line"), ALIASES.items())
 def test_an_alias_means_its_line(alias: str, line: str) -> None:
-    assert list(islice(Cron.parse(alias.upper()).fires(0), 3)) == list(islice(Cron.parse(line).fires(0), 3))
+    assert list(islice(Cron.parse(alias.upper()).find_fires(0), 3)) == list(islice(Cron.parse(line).find_fires(0), 3))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_line_that_is_none_says_what_to_write(line: str, said: str) -> None:
 def _days(line: str) -> str:
     """The days of the week on which a line fires, from Monday 2026-05-04 on."""
     after = int(datetime(2026, 5, 3, 23, 59, tzinfo=UTC).timestamp()) * 1_000
-    week = takewhile(lambda fire: fire < after + 7 * 86_400_000, Cron.parse(line).fires(after))
+    week = takewhile(lambda fire: fire < after + 7 * 86_400_000, Cron.parse(line).find_fires(after))
     return " ".join(datetime.fromtimestamp(fire / 1_000, UTC).strftime("%a") for fire in week)
 
 
@@ -211,7 +211,7 @@ def test_what_a_cure_writes_can_be_loaded(line: str) -> None:
     with pytest.raises(ValueError, match="write") as caught:
         Cron.parse(line)
     interval = re.search(r"every: (\w+)", str(caught.value))
-    assert interval is None or Every.parse(interval[1]).interval == 90 * 60_000
+    assert interval is None or Interval.parse(interval[1]).interval == 90 * 60_000
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_what_a_cure_writes_can_be_loaded(line: str) -> None:
     [("Z", "UTC"), ("utc", "UTC"), ("europe/berlin", "Europe/Berlin"), ("EUROPE/ROME", "Europe/Rome"), ("CET", "CET")],
 )
 def test_a_zone_is_found_in_any_case(name: str, zone: str) -> None:
-    assert str(zone_named(name)) == zone
+    assert str(find_zone(name)) == zone
 
 
 @pytest.mark.parametrize(
@@ -238,6 +238,6 @@ def test_a_zone_is_found_in_any_case(name: str, zone: str) -> None:
 )
 def test_what_is_no_zone_is_refused_with_one_that_is(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
-        zone_named(name)
+        find_zone(name)
     for offset in re.findall(r"Etc/GMT[+-]\d+", said):
-        assert zone_named(offset)
+        assert find_zone(offset)

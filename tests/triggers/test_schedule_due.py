@@ -349,7 +349,7 @@ async def test_what_a_broken_file_missed_is_caught_up_once_it_is_mended(tmp_path
         await service.until("2026-05-04T12:20:00")
     async with world(tmp_path, "2026-05-04T12:30:00", text + "\nbroken: 1\n") as service:
         await service.until("2026-05-04T14:30:00")
-        assert service.schedules.served() == {}
+        assert service.schedules.find_progress() == {}
         await service.reload(p=text)
         await service.until("2026-05-04T14:31:00")
         assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14)]

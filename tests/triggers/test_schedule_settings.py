@@ -8,8 +8,8 @@ from connectors import BUILT_IN
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from tests.triggers.schedule_world import ms
 from triggers.folder import TRIGGERS
-from triggers.schedules.schedule import Schedule
-from triggers.schedules.timing import Every, Once, fires_between, latest_between
+from triggers.schedules.timing import Interval, SingleMoment, find_fires_between, find_latest_between
+from triggers.schedules.trigger import ScheduleSpec
 
 ACTIONS = {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
 
@@ -74,18 +74,18 @@ def test_what_does_not_fit_is_told_with_its_place_and_cure(given: str, column: i
 
 
 def test_an_interval_counts_from_1970_and_not_from_a_start() -> None:
-    fires = islice(Every.parse("7h").fires(ms("2026-05-04T12:34:56")), 3)
+    fires = islice(Interval.parse("7h").find_fires(ms("2026-05-04T12:34:56")), 3)
     assert [fire % (7 * 3_600_000) for fire in fires] == [0, 0, 0]
 
 
 def test_a_time_of_day_that_comes_twice_is_the_first_and_an_offset_means_itself() -> None:
-    given = Schedule(at="2026-10-25T02:30:00", timezone="Europe/Berlin")
-    assert next(given.timing.fires(0)) == ms("2026-10-25T00:30:00")
-    assert Once.parse("2026-10-25T02:30:00+01:00").at == ms("2026-10-25T01:30:00")
+    given = ScheduleSpec(at="2026-10-25T02:30:00", timezone="Europe/Berlin")
+    assert next(given.timing.find_fires(0)) == ms("2026-10-25T00:30:00")
+    assert SingleMoment.parse("2026-10-25T02:30:00+01:00").at == ms("2026-10-25T01:30:00")
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1_000])
 @pytest.mark.parametrize("until", ["1970-01-01T00:00:00", "1970-01-01T00:00:30", "1970-01-01T04:00:00"])
 def test_the_latest_fires_are_the_end_of_all(limit: int, until: str) -> None:
-    timing = Every(10_000)
-    assert latest_between(timing, 0, ms(until), limit) == list(fires_between(timing, 0, ms(until)))[-limit:]
+    timing = Interval(10_000)
+    assert find_latest_between(timing, 0, ms(until), limit) == list(find_fires_between(timing, 0, ms(until)))[-limit:]

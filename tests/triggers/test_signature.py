@@ -17,18 +17,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from durable.values import JSON
-from triggers.webhooks.presets import named_scheme, presets
-from triggers.webhooks.received import Received, Rejected
+from triggers.webhooks.presets import find_scheme, load_presets
+from triggers.webhooks.request import Rejected, WebhookRequest
 from triggers.webhooks.scheme import Scheme, Signed, Token
-from triggers.webhooks.signature import ITEM_LIMIT, SIGNATURE_LIMIT, sign
+from triggers.webhooks.signature import ITEM_LIMIT, SIGNATURE_LIMIT, sign_request
 from triggers.webhooks.verifier import IDENTITY_LIMIT, Verified, Verifier
 
 DATA = Path(__file__).parent.parent / "data" / "webhooks"
 VECTORS = json.loads((DATA / "vectors.json").read_text(encoding="utf-8"))["vectors"]
 SCHEMES: dict[str, Scheme] = {
-    name: named_scheme("hmac", options, name)
+    name: find_scheme("hmac", options, name)
     for name, options in yaml.safe_load((DATA / "schemes.yaml").read_text(encoding="utf-8")).items()
-} | presets()
+} | load_presets()
 NEEDS_CODE = {
     "twilio": "signs the form's fields sorted by name, and a hash in the query for JSON",
     "sendgrid": "signs with ECDSA",
@@ -44,29 +44,31 @@ PUBLIC_URL = "https://hooks.example.com/base"
 PATH = "/hooks/orders/caf%C3%A9"
 
 
-def received(headers: Mapping[str, str] | None = None, body: bytes = BODY, **rest: str) -> Received:
+def received(headers: Mapping[str, str] | None = None, body: bytes = BODY, **rest: str) -> WebhookRequest:
     pairs = tuple((name.lower(), value) for name, value in (headers or {}).items())
     first = {"method": "POST", "path": PATH, "query_string": ""} | rest
-    return Received(first["method"], first["path"], first["query_string"], pairs, body)
+    return WebhookRequest(first["method"], first["path"], first["query_string"], pairs, body)
 
 
-def signed(preset: str = "standard-webhooks", secret: str = SECRET, now: float = NOW, body: bytes = BODY) -> Received:
+def signed(
+    preset: str = "standard-webhooks", secret: str = SECRET, now: float = NOW, body: bytes = BODY
+) -> WebhookRequest:
     headers = {
         "content-type": "application/json",
-        **sign(SCHEMES[preset], secret, body, now, id="msg_1", type="order", path=PATH),
+        **sign_request(SCHEMES[preset], secret, body, now, id="msg_1", type="order", path=PATH),
     }
     return received(headers, body)
 
 
-def with_header(request: Received, name: str, value: str) -> Received:
+def with_header(request: WebhookRequest, name: str, value: str) -> WebhookRequest:
     return replace(request, headers=(*(pair for pair in request.headers if pair[0] != name), (name, value)))
 
 
-def check(request: Received, preset: str = "standard-webhooks", *secrets: str, now: float = NOW) -> Verified:
+def check(request: WebhookRequest, preset: str = "standard-webhooks", *secrets: str, now: float = NOW) -> Verified:
     return Verifier(SCHEMES[preset], ()).check(request, secrets or (SECRET,), now)
 
 
-def refusal(request: Received, preset: str = "standard-webhooks", *secrets: str, now: float = NOW) -> Rejected:
+def refusal(request: WebhookRequest, preset: str = "standard-webhooks", *secrets: str, now: float = NOW) -> Rejected:
     with pytest.raises(Rejected) as caught:
         check(request, preset, *secrets, now=now)
     return caught.value
@@ -77,7 +79,7 @@ def refusal(request: Received, preset: str = "standard-webhooks", *secrets: str,
 
 def agrees(vector: dict[str, Any]) -> bool:
     url = urlsplit(vector.get("url", "https://example.com/hooks/x"))
-    request = Received(
+    request = WebhookRequest(
         method=vector.get("method", "POST"),
         path=url.path,
         query_string=url.query,
@@ -110,7 +112,7 @@ def test_what_a_scheme_signs_it_verifies_and_no_byte_may_change(name: str) -> No
     scheme = SCHEMES[name]
     secret, private = key_pair(scheme)
     body = b'{"webhookTimestamp": 1700000000000}'
-    sent = sign(scheme, private, body, NOW, id="1", path=PATH, query_string="a=1", public_url=PUBLIC_URL)
+    sent = sign_request(scheme, private, body, NOW, id="1", path=PATH, query_string="a=1", public_url=PUBLIC_URL)
     request = received(sent, body, query_string="a=1")
     verifier = Verifier(scheme, (), PUBLIC_URL)
     verifier.check(request, [secret], NOW)
@@ -331,7 +333,7 @@ def test_both_of_two_tokens_are_refused() -> None:
 # -- anything at all --------------------------------------------------------------------------------------------------
 
 HEADER_NAMES = sorted(
-    {pair[0] for name in SCHEMES for pair in sign(SCHEMES[name], "00" * 32, b'{"a":1}', NOW, id="1").items()}
+    {pair[0] for name in SCHEMES for pair in sign_request(SCHEMES[name], "00" * 32, b'{"a":1}', NOW, id="1").items()}
     | {"content-type"}
 )
 PIECES = st.sampled_from(
@@ -361,7 +363,7 @@ def test_whatever_a_sender_writes_is_rejected_in_bounded_time(
 ) -> None:
     verifier = Verifier(SCHEMES[name], (), "https://example.com")
     with pytest.raises(Rejected):
-        verifier.check(Received("POST", PATH, query, headers, body), [SECRET, "00" * 32], now)
+        verifier.check(WebhookRequest("POST", PATH, query, headers, body), [SECRET, "00" * 32], now)
 
 
 @settings(deadline=1000)

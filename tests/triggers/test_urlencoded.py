@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable.charsets import find_charset
-from triggers.urlencoded import TooManyFields, collect, decode_pairs, split_pairs
+from triggers.http.urlencoded import TooManyFields, collect_pairs, decode_pairs, split_pairs
 
 PIECES = st.sampled_from(
     ["%", "%E9", "%3D", "=", "&", "+", "a", "\n", "\r\n", "_", "%0a", "%20", "%zz", "é", "%26", "."]
@@ -22,7 +22,7 @@ def test_pairs_are_those_that_the_standard_library_reads(text: str) -> None:
 
 def test_of_a_name_that_comes_several_times_there_is_a_list() -> None:
     pairs = [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1,2"), ("", "")]
-    assert collect(pairs) == {"a": ["1", "3", "1,2"], "b": "2", "": ""}
+    assert collect_pairs(pairs) == {"a": ["1", "3", "1,2"], "b": "2", "": ""}
 
 
 def test_fields_are_counted_before_they_are_read() -> None:

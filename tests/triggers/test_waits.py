@@ -20,8 +20,8 @@ from durable.values import JSON, Value, ensure_json
 from triggers.encoder import DocumentEncoder
 from triggers.runs import describe_entry
 from triggers.waits import answer, page, proofs
-from triggers.waits.form import filled_in, form
-from triggers.waits.question import Question, questions
+from triggers.waits.form import build_form, read_form
+from triggers.waits.question import Question, find_questions
 
 RUN = "run_" + "0" * 26
 LINKS = Links("https://x.example/waits", "k" * 32)
@@ -58,7 +58,7 @@ def _state() -> State:
 
 def test_each_of_several_waits_is_a_question_with_its_own_link() -> None:
     state = _state()
-    first, second = questions(state)
+    first, second = find_questions(state)
     assert (first.path, first.title, first.to, first.due) == ("each[1].ask.a", "Ship it?", ("ops",), 60_000)
     assert first.link(RUN, state.started) == make_link(LINKS, RUN, "each[1].ask.a")
     assert (second.kind, second.due, second.link(RUN, state.started)) == ("delay", 60_000, None)
@@ -89,7 +89,7 @@ def test_what_is_filled_in_gets_the_type_that_its_schema_wants() -> None:
         "fields.odd": "free text",
         "fields.none": "x",
     }
-    assert filled_in(SCHEMAS, sent) == {
+    assert read_form(SCHEMAS, sent) == {
         "text": "12",
         "number": 1000.0,
         "whole": 7,
@@ -103,33 +103,33 @@ def test_what_is_filled_in_gets_the_type_that_its_schema_wants() -> None:
 
 def test_what_is_no_number_stays_text_and_what_is_empty_is_absent() -> None:
     sent: dict[str, JSON] = {"fields.number": "0x10", "fields.whole": "", "fields.yes": "true", "fields.nobody": ""}
-    assert filled_in(SCHEMAS, sent) == {"number": "0x10", "yes": True, "nobody": ""}
+    assert read_form(SCHEMAS, sent) == {"number": "0x10", "yes": True, "nobody": ""}
 
 
 @given(st.dictionaries(st.sampled_from([f"fields.{name}" for name in SCHEMAS]), st.text() | st.lists(st.text())))
 def test_whatever_is_filled_in_is_json_and_can_be_shown_again(sent: dict[str, Any]) -> None:
-    filled = filled_in(SCHEMAS, sent)
+    filled = read_form(SCHEMAS, sent)
     ensure_json(dict(filled))
     question = Question("ask", "", "approval", title="<script>alert(1)</script>", fields=SCHEMAS)
-    shown = page.asking(question, filled=filled, comment="</textarea><script>")
+    shown = page.render_question(question, filled=filled, comment="</textarea><script>")
     assert "<script" not in shown
-    assert len(form(SCHEMAS, filled)) == len(SCHEMAS)
+    assert len(build_form(SCHEMAS, filled)) == len(SCHEMAS)
 
 
 def test_a_choice_that_was_made_is_chosen_again() -> None:
     question = Question("ask", "", "approval", fields={"c": {"enum": ["a", 1]}})
-    assert re.search(r'<option value="1" selected>', page.asking(question, filled={"c": 1}))
+    assert re.search(r'<option value="1" selected>', page.render_question(question, filled={"c": 1}))
 
 
 # -- answers ----------------------------------------------------------------------------------------------------
 
 
 def _approval(schemas: dict[str, JSON], approved: bool, **fields: JSON) -> dict[str, JSON]:
-    return answer.approval(schemas, approved=approved, by="x", comment=None, fields=fields, at=1)
+    return answer.build_approval(schemas, approved=approved, by="x", comment=None, fields=fields, at=1)
 
 
 def test_every_misfit_is_told() -> None:
-    with pytest.raises(answer.Unfit) as caught:
+    with pytest.raises(answer.AnswerRefused) as caught:
         _approval({"n": {"type": "integer"}, "m": {"maxLength": 1}, "o": {}}, True, n="x", m="xy", p=1)
     assert [misfit.name for misfit in caught.value.misfits] == ["fields.p", "fields.n", "fields.m", "fields.o"]
 
@@ -161,7 +161,7 @@ def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
         assert make_proof(LINKS.key, RUN, path) not in json.dumps(told)
         [told_again, one] = told["a"]
         assert (one, len(str(told_again))) == (1, len(text) - 63)
-        other = proofs.replaced(json.dumps(text).encode())
+        other = proofs.replace_proofs(json.dumps(text).encode())
         assert len(other) == len(json.dumps(text).encode())
         stand_in = make_link(Links(LINKS.url, proofs.STAND_IN), RUN, path)
         assert make_proof(proofs.STAND_IN, RUN, path).encode() in other

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from triggers.api.problem import Problem
+from triggers.api.problem import ApiError
 from triggers.keys import Guesses, Keys, Scope, hash_key, includes_scope, parse_bearer
 
 ADMIN = "admin"
@@ -30,7 +30,7 @@ class Access:
         self._guesses = guesses
 
     def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
-        """Who asks; raises `Problem` unless they may do what wants this scope. None is open to everybody."""
+        """Who asks; raises `ApiError` unless they may do what wants this scope. None is open to everybody."""
         if wanted is None:
             return None
         key = parse_bearer(request.headers.get("authorization"))
@@ -41,12 +41,12 @@ class Access:
         if scope is None:
             if seconds := self._guesses.wait(address):
                 message = f"too many wrong keys came from {address}; try again in {seconds} s"
-                raise Problem(429, message, {"Retry-After": str(seconds)})
+                raise ApiError(429, message, {"Retry-After": str(seconds)})
             self._guesses.count(address)
             raise _unknown("this API key is not known, or was revoked")
         if not includes_scope(scope, wanted):
             headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
-            raise Problem(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
+            raise ApiError(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
         return KeyHolder(self._name(key), scope)
 
     def _name(self, key: str) -> str:
@@ -54,6 +54,6 @@ class Access:
         return next((each.name for each in self._keys.list_keys() if each.hash == of_key), ADMIN)
 
 
-def _unknown(detail: str) -> Problem:
+def _unknown(detail: str) -> ApiError:
     where = "it stands in WAYPOST_API_KEY or in the file api.key of the data folder, or `waypost keys create` makes one"
-    return Problem(401, f"{detail}; {where}", {"WWW-Authenticate": "Bearer"})
+    return ApiError(401, f"{detail}; {where}", {"WWW-Authenticate": "Bearer"})

@@ -20,14 +20,14 @@ from triggers.api.events import EventOperations
 from triggers.api.keys import KeyOperations
 from triggers.api.operation import Operation
 from triggers.api.pipelines import PipelineOperations
-from triggers.api.problem import Problem, problem_of
+from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read
 from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
 from triggers.api.waits import WaitOperations
-from triggers.body import Bounds
 from triggers.folder import Folder
+from triggers.http.body import BodyLimits
 from triggers.keys import Guesses, Keys
 from triggers.schedules.schedules import Schedules
 
@@ -42,7 +42,7 @@ class Api:
         folder: Folder,
         schedules: Schedules,
         now: Callable[[], int],
-        bounds: Bounds,
+        bounds: BodyLimits,
         keys: Keys,
         guesses: Guesses,
     ) -> None:
@@ -88,7 +88,7 @@ class Api:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
         except Exception as error:  # noqa: BLE001  # a client is told what is wrong, whatever it is
-            return problem_of(error).response()
+            return make_api_error(error).response()
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
@@ -96,4 +96,4 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 503
     headers = error.headers if isinstance(error, HTTPException) else None
     where = f"{request.method} {quote(request.url.path)}"
-    return Problem(status, f"{where} is not part of this service; GET /api/docs lists what is", headers).response()
+    return ApiError(status, f"{where} is not part of this service; GET /api/docs lists what is", headers).response()

@@ -13,8 +13,8 @@ from durable.journal import DedupeKey, Event
 from durable.runner import Runner
 from durable.values import Value
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters
-from triggers.api.problem import Problem
-from triggers.api.starts import CLAIM_FOR, Key
+from triggers.api.problem import ApiError
+from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
 
 SOURCE = "api"
 """Where an event comes from if nobody says."""
@@ -23,7 +23,7 @@ Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)
 
 
 class EmitParameters(Parameters):
-    idempotency_key: Key | None = Field(
+    idempotency_key: IdempotencyKey | None = Field(
         None,
         alias="Idempotency-Key",
         description="The same key of the same source is the same event, for seven days",
@@ -75,10 +75,12 @@ class EventOperations:
             subject=given.subject,
             data=Value.of(given.data),
         )
-        claims = [DedupeKey(f"#events/{given.source}", key, at + CLAIM_FOR, _fingerprint(given))] if key else []
+        claims = (
+            [DedupeKey(f"#events/{given.source}", key, at + DEDUPE_MILLISECONDS, _fingerprint(given))] if key else []
+        )
         admitted = await self._runner.emit(event, claims=claims)
         if admitted.is_conflict:
-            raise Problem(422, "this idempotency key was used for another event; use a new key for this one")
+            raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
         told = {"event": admitted.event, "runs": list(admitted.runs), "duplicate": admitted.is_duplicate}
         return JSONResponse(told, 200 if admitted.is_duplicate else 202)
 

@@ -10,7 +10,7 @@ from durable.problem import quote
 from durable.values import JSON
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
-from triggers.api.problem import Problem
+from triggers.api.problem import ApiError
 from triggers.api.value_types import Time
 from triggers.keys import Keys, Scope
 
@@ -74,7 +74,7 @@ class KeyOperations:
         """Make a key worthless, at once and for ever."""
         key = await self._keys.revoke(asked.parameters.key)
         if key is None:
-            raise Problem(404, f"there is no key {quote(asked.parameters.key)}; GET /api/keys lists them")
+            raise ApiError(404, f"there is no key {quote(asked.parameters.key)}; GET /api/keys lists them")
         return JSONResponse(describe_key(key))
 
 

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from durable.problem import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
-from triggers.api.problem import Problem
+from triggers.api.problem import ApiError
 from triggers.api.starts import OnePipeline
 from triggers.folder import Folder
 
@@ -58,6 +58,6 @@ class PipelineOperations:
         wanted = asked.parameters.pipeline
         file = next((file for file in self._folder.files if file.name == wanted), None)
         if file is None:
-            raise Problem(404, f"there is no pipeline {quote(wanted)}; GET /api/pipelines lists them")
+            raise ApiError(404, f"there is no pipeline {quote(wanted)}; GET /api/pipelines lists them")
         inputs = file.definition.spec.inputs if file.definition else None
         return JSONResponse(file.described() | {"inputs": inputs})

@@ -13,7 +13,7 @@ from durable.problem import make_printable, quote, suggest
 from durable.runner import Overloaded
 from durable.values import JSON
 from durable.wording import explain_error
-from triggers.body import Unreadable
+from triggers.http.body import BadRequest
 from triggers.run_missing import RunNotFound
 
 log = logging.getLogger("waypost.api")
@@ -41,7 +41,7 @@ class ProblemDetails(BaseModel):
     errors: list[Mistake] = Field(default_factory=list, description="Each mistake, where there are several places")
 
 
-class Problem(Exception):
+class ApiError(Exception):
     """An answer that is an error: `status` of HTTP, `detail` what and what to do."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Problem(Exception):
         self.mistakes = mistakes
 
     @classmethod
-    def unfit(cls, mistakes: Sequence[Mistake]) -> "Problem":
+    def invalid(cls, mistakes: Sequence[Mistake]) -> "ApiError":
         """422: what was sent has the wrong shape."""
         told = mistakes[:MISTAKES_LIMIT]
         return cls(422, "; ".join(f"`{each.name}`: {each.detail}" for each in told), mistakes=told)
@@ -72,41 +72,41 @@ class Problem(Exception):
         return JSONResponse(self.document(), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def problem_of(error: Exception) -> Problem:
+def make_api_error(error: Exception) -> ApiError:
     """The answer to whatever went wrong; what nobody foresaw is logged, and the client may try again."""
     match error:
-        case Problem():
+        case ApiError():
             return error
-        case Unreadable():
-            return Problem(error.status, str(error), {"Connection": "close"} if error.status in (408, 413) else None)
+        case BadRequest():
+            return ApiError(error.status, str(error), {"Connection": "close"} if error.status in (408, 413) else None)
         case RunNotFound():
-            return Problem(404, f"{error}; GET /api/runs lists them")
+            return ApiError(404, f"{error}; GET /api/runs lists them")
         case Overloaded():
-            return Problem(503, str(error), {"Retry-After": str(error.retry_after)})
+            return ApiError(503, str(error), {"Retry-After": str(error.retry_after)})
         case RunUnreadable():
-            return Problem(409, f"{error}; restore a backup, or cancel the run")
+            return ApiError(409, f"{error}; restore a backup, or cancel the run")
         case JournalError():
-            return Problem(503, str(error), {"Retry-After": "5"})
+            return ApiError(503, str(error), {"Retry-After": "5"})
     log.error("a request could not be answered", exc_info=error)
-    return Problem(503, "this could not be answered now; the service's log says why", {"Retry-After": "5"})
+    return ApiError(503, "this could not be answered now; the service's log says why", {"Retry-After": "5"})
 
 
-def mistakes(error: ValidationError, known: Collection[str]) -> list[Mistake]:
+def find_mistakes(error: ValidationError, known: Collection[str]) -> list[Mistake]:
     """What a model found wrong; `known` are the names that it takes."""
-    return [_mistake(each, known) for each in error.errors(include_url=False)]
+    return [_make_mistake(each, known) for each in error.errors(include_url=False)]
 
 
-def unknown(name: str, known: Collection[str]) -> Mistake:
+def make_unknown(name: str, known: Collection[str]) -> Mistake:
     """A name that there is not, and the one that was probably meant."""
     hint = suggest(name, known) or "leave it out"
     return Mistake(name=quote(name)[1:-1], detail=f"there is no such name; {hint}")
 
 
-def _mistake(error: ErrorDetails, known: Collection[str]) -> Mistake:
+def _make_mistake(error: ErrorDetails, known: Collection[str]) -> Mistake:
     name = ".".join(str(part) for part in error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            return unknown(name, known)
+            return make_unknown(name, known)
         case "missing":
             return Mistake(name=name, detail="it is missing")
     return Mistake(name=quote(name)[1:-1] if name else "body", detail=make_printable(explain_error(error)))

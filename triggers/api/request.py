@@ -10,21 +10,21 @@ from starlette.requests import Request
 from durable.values import JSON
 from triggers.api.access import KeyHolder
 from triggers.api.operation import ApiRequest, Asks, Brings, Nothing, Operation
-from triggers.api.problem import Mistake, Problem, mistakes, unknown
-from triggers.body import AS_SENT, Bounds, parse_json, read_body, read_query
+from triggers.api.problem import ApiError, Mistake, find_mistakes, make_unknown
+from triggers.http.body import AS_SENT, BodyLimits, parse_json_body, read_body, read_query
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 async def read(
-    operation: Operation[Asks, Brings], request: Request, bounds: Bounds, holder: KeyHolder | None
+    operation: Operation[Asks, Brings], request: Request, bounds: BodyLimits, holder: KeyHolder | None
 ) -> ApiRequest[Asks, Brings]:
-    """What the request asks; raises `Problem` and `Unreadable`."""
+    """What the request asks; raises `ApiError` and `Unreadable`."""
     parameters = read_parameters(operation, request)
     if issubclass(operation.body, Nothing):
         return ApiRequest(parameters, operation.body(), holder)
     data = await read_body(request, bounds)
-    given = parse_json(data, request.headers.get("content-type")) if data else {}
+    given = parse_json_body(data, request.headers.get("content-type")) if data else {}
     sent = request.scope.get("extensions", {}).get(AS_SENT, {"headers": ()})["headers"]
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
     return ApiRequest(parameters, read_body_of(operation.body, given), holder, headers)
@@ -36,12 +36,12 @@ def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Ask
     known = [name for name, place in places.items() if place == "query"]
     query = read_query(request.scope["query_string"])
     counts = Counter(name for name, _ in query)
-    wrong = [unknown(name, known) for name in counts if name not in known]
+    wrong = [make_unknown(name, known) for name in counts if name not in known]
     wrong += [
         Mistake(name=name, detail=f"it came {counts[name]} times; send it once") for name in known if counts[name] > 1
     ]
     if wrong:
-        raise Problem.unfit(wrong)
+        raise ApiError.invalid(wrong)
     headers = {name: request.headers.get(name) for name, place in places.items() if place == "header"}
     given = {name: value for name, value in headers.items() if value is not None}
     return _read(operation.parameters, {**dict(query), **given, **request.path_params}, places)
@@ -51,7 +51,7 @@ def read_body_of(model: type[Model], given: object) -> Model:
     """A body by its model."""
     if not isinstance(given, dict):
         found = "null" if given is None else "a list" if isinstance(given, list) else "a single value"
-        raise Problem(422, f"the body must be a JSON object, not {found}; send {{}} where there is nothing to say")
+        raise ApiError(422, f"the body must be a JSON object, not {found}; send {{}} where there is nothing to say")
     return _read(model, given, [info.alias or name for name, info in model.model_fields.items()])
 
 
@@ -59,4 +59,4 @@ def _read(model: type[Model], given: dict[str, JSON], known: Collection[str]) ->
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise Problem.unfit(mistakes(error, known)) from None
+        raise ApiError.invalid(find_mistakes(error, known)) from None

@@ -14,7 +14,7 @@ from durable.journal import Journal
 from durable.runner import Runner
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
-from triggers.api.problem import Problem
+from triggers.api.problem import ApiError
 from triggers.api.value_types import PAGE_LIMIT, Count, Limit, Moment, RunId, Tag, Time
 from triggers.export import export_run
 
@@ -274,5 +274,5 @@ class RunOperations:
         is_posted = await self._runner.cancel(run, asked.body.reason)
         found = await runs.find_run(self._journal, run)
         if not is_posted:
-            raise Problem(409, f"run {run} has ended already: it is {found.status}")
+            raise ApiError(409, f"run {run} has ended already: it is {found.status}")
         return JSONResponse({"id": run, "status": found.status}, 202)

@@ -10,16 +10,16 @@ from durable.journal import FireOutcome
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
 from triggers.api.value_types import Time
 from triggers.folder import Folder
-from triggers.schedules.schedule import Missed, Overlap
 from triggers.schedules.schedules import Schedules
-from triggers.schedules.timetable import told
+from triggers.schedules.timetable import describe_schedules
+from triggers.schedules.trigger import MissedPolicy, OverlapPolicy
 
 
 class Policy(BaseModel):
     """What becomes of fires that were missed, that meet a run, and over which time they are spread."""
 
-    missed: Missed
-    overlap: Overlap
+    missed: MissedPolicy
+    overlap: OverlapPolicy
     window: str | None
 
 
@@ -72,5 +72,5 @@ class ScheduleOperations:
 
     async def list_schedules(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every schedule: when it fired, when it will, and what did not come."""
-        found = told(self._folder.schedules, self._schedules.served(), self._now())
+        found = describe_schedules(self._folder.schedules, self._schedules.find_progress(), self._now())
         return JSONResponse({"schedules": found})

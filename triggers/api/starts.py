@@ -22,13 +22,13 @@ from durable.runner.start import Start
 from durable.values import JSON
 from triggers import runs
 from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters
-from triggers.api.problem import Mistake, Problem, ProblemDetails, problem_of
+from triggers.api.problem import ApiError, Mistake, ProblemDetails, make_api_error
 from triggers.api.request import read_body_of
 from triggers.api.runs import Run
 from triggers.api.value_types import Duration, Moment, Tag, WaitDuration
 from triggers.folder import Folder
 
-CLAIM_FOR = parse_duration("7d")
+DEDUPE_MILLISECONDS = parse_duration("7d")
 """Milliseconds for which an Idempotency-Key stays taken."""
 
 FARTHEST = parse_duration("3650d")
@@ -37,8 +37,8 @@ FARTHEST = parse_duration("3650d")
 BATCH_LIMIT = 1_000
 """Runs that one request can start."""
 
-Key: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-KEY_SAID = "The same key with the same inputs is the same run, for seven days"
+IdempotencyKey: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+KEY_DESCRIPTION = "The same key with the same inputs is the same run, for seven days"
 
 # -- what is asked ----------------------------------------------------------------------------------------------
 
@@ -48,7 +48,9 @@ class OnePipeline(Parameters):
 
 
 class StartParameters(OnePipeline):
-    idempotency_key: Key | None = Field(None, alias="Idempotency-Key", description=KEY_SAID, json_schema_extra=HEADER)
+    idempotency_key: IdempotencyKey | None = Field(
+        None, alias="Idempotency-Key", description=KEY_DESCRIPTION, json_schema_extra=HEADER
+    )
 
 
 class StartBody(Body):
@@ -70,7 +72,7 @@ class StartBody(Body):
 class BatchItem(StartBody):
     """A run to start, among others."""
 
-    idempotency_key: Key | None = Field(None, description=KEY_SAID)
+    idempotency_key: IdempotencyKey | None = Field(None, description=KEY_DESCRIPTION)
 
 
 class Batch(Body):
@@ -114,7 +116,7 @@ class BatchAnswers(BaseModel):
 
 SKIPPED = "The pipeline's concurrency allows no more runs now, and skips what is above its limit"
 
-Told: TypeAlias = tuple[int, dict[str, JSON] | msgspec.Raw]
+StartAnswer: TypeAlias = tuple[int, dict[str, JSON] | msgspec.Raw]
 """A status of HTTP and a body."""
 
 # -- what answers -----------------------------------------------------------------------------------------------
@@ -145,57 +147,59 @@ class StartOperations:
         202 with the id and the status of a new run; 200 if an earlier request with the same `Idempotency-Key` started
         it. With `wait_for` 200 and the whole run, if it ended in time.
         """
-        definition = self._definition(asked.parameters.pipeline)
+        definition = self._find_definition(asked.parameters.pipeline)
         former = asked.headers_as_sent.get("idempotency-key")
         admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key, former)
-        [(status, body)] = await self._told([(asked.body, admitted)])
-        return _response(body, status)
+        [(status, body)] = await self._answer_all([(asked.body, admitted)])
+        return _render_json(body, status)
 
     async def start_runs(self, asked: ApiRequest[OnePipeline, Batch]) -> Response:
         """Start up to 1,000 runs; answered once all of them are durable or refused.
 
         Each is an admission of its own: what is wrong with one does not touch the others.
         """
-        definition = self._definition(asked.parameters.pipeline)
-        outcomes = await asyncio.gather(*(self._taken(definition, item) for item in asked.body.runs))
-        told = iter(await self._told([outcome for outcome in outcomes if not isinstance(outcome, Problem)]))
-        return _response({"answers": [_answer(outcome, told) for outcome in outcomes]})
+        definition = self._find_definition(asked.parameters.pipeline)
+        outcomes = await asyncio.gather(*(self._take_item(definition, item) for item in asked.body.runs))
+        told = iter(await self._answer_all([outcome for outcome in outcomes if not isinstance(outcome, ApiError)]))
+        return _render_json({"answers": [_build_batch_answer(outcome, told) for outcome in outcomes]})
 
-    async def _taken(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | Problem":
+    async def _take_item(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | ApiError":
         """An item and its admission, or why it has none."""
         try:
             given = read_body_of(BatchItem, item)
             return given, await self._admit(definition, given, given.idempotency_key)
         except Exception as error:  # noqa: BLE001  # what is wrong with one item does not touch the others
-            return problem_of(error)
+            return make_api_error(error)
 
     async def _admit(
         self, definition: Definition, given: StartBody, key: str | None, former: str | None = None
     ) -> Admitted:
         """Admit a run. `former` is the key with the white space behind it, which was a part of it before 0.1.0."""
         at, name = self._now(), definition.spec.id
-        start = _start(definition, given, at)
+        start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival=_arrival(event))
         # No file can spell this scope, so nobody's key meets a trigger's claims.
         formers = (former,) if former and former != key else ()
-        fingerprint = _fingerprint(start.inputs)
-        claims = [DedupeKey(f"#api/{name}", key, at + CLAIM_FOR, fingerprint, former_keys=formers)] if key else []
+        fingerprint = _compute_fingerprint(start.inputs)
+        claims = (
+            [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint, former_keys=formers)] if key else []
+        )
         admitted = await self._runner.admit(event, [start], claims=claims)
         if admitted.is_conflict:
-            raise Problem(422, "this idempotency key was used with other inputs; use a new key for another run")
+            raise ApiError(422, "this idempotency key was used with other inputs; use a new key for another run")
         if not admitted.runs:
-            raise Problem(409, "the pipeline's concurrency allows no more runs now, and skips what is above its limit")
+            raise ApiError(409, "the pipeline's concurrency allows no more runs now, and skips what is above its limit")
         return admitted
 
-    async def _told(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[Told]:
+    async def _answer_all(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[StartAnswer]:
         """The answer for each run, once it has ended where the answer is to wait for that."""
         waits = [(admitted.runs[0], given.wait_for) for given, admitted in taken if given.wait_for]
         await asyncio.gather(*(self._runner.wait_for_end(run, wait / 1000) for run, wait in waits))
         statuses = await self._journal.statuses([admitted.runs[0] for _, admitted in taken])
         return [await self._answer(given, admitted, statuses.get(admitted.runs[0])) for given, admitted in taken]
 
-    async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None) -> Told:
+    async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None) -> StartAnswer:
         run, is_duplicate = admitted.runs[0], admitted.is_duplicate
         if given.wait_for and status in get_args(EndStatus):
             with contextlib.suppress(JournalError):  # the run has begun, whether or not it can be read now
@@ -203,10 +207,10 @@ class StartOperations:
                 return 200, msgspec.Raw(b'%b,"duplicate":%b}' % (text[:-1], msgspec.json.encode(is_duplicate)))
         return 200 if is_duplicate else 202, {"id": run, "status": status, "duplicate": is_duplicate}
 
-    def _definition(self, pipeline: str) -> Definition:
+    def _find_definition(self, pipeline: str) -> Definition:
         definition = self._folder.definition(pipeline)
         if definition is None:
-            raise Problem(404, f"there is no pipeline {quote(pipeline)} that can run; GET /api/pipelines lists them")
+            raise ApiError(404, f"there is no pipeline {quote(pipeline)} that can run; GET /api/pipelines lists them")
         return definition
 
 
@@ -215,17 +219,17 @@ def _arrival(event: Event) -> JSON:
     return {"id": event.key, "type": None, "time": event.time, "source": event.source, "subject": None}
 
 
-def _start(definition: Definition, given: StartBody, at: int) -> Start:
-    """The run to be; raises `Problem` where it cannot be."""
+def _build_start(definition: Definition, given: StartBody, at: int) -> Start:
+    """The run to be; raises `ApiError` where it cannot be."""
     if given.delay is not None and given.at is not None:
-        raise Problem.unfit([Mistake(name="at", detail="it excludes `delay`; leave one of them out")])
+        raise ApiError.invalid([Mistake(name="at", detail="it excludes `delay`; leave one of them out")])
     begins = given.at if given.at is not None else at + (given.delay or 0)
     if begins > at + FARTHEST:
-        raise Problem.unfit([Mistake(name="at", detail="it is more than ten years away")])
+        raise ApiError.invalid([Mistake(name="at", detail="it is more than ten years away")])
     try:
         inputs = definition.accept(given.inputs)
     except InputsRefused as refused:
-        raise Problem(422, str(refused)) from None
+        raise ApiError(422, str(refused)) from None
     return Start(
         definition,
         "api",
@@ -238,16 +242,16 @@ def _start(definition: Definition, given: StartBody, at: int) -> Start:
     )
 
 
-def _response(body: object, status: int = 200) -> Response:
+def _render_json(body: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(body), status, media_type="application/json")
 
 
-def _answer(outcome: object, told: Iterator[Told]) -> dict[str, object]:
-    if isinstance(outcome, Problem):
+def _build_batch_answer(outcome: object, told: Iterator[StartAnswer]) -> dict[str, object]:
+    if isinstance(outcome, ApiError):
         return {"code": outcome.status, "problem": outcome.document()}
     code, run = next(told)
     return {"code": code, "run": run}
 
 
-def _fingerprint(inputs: dict[str, JSON]) -> str:
+def _compute_fingerprint(inputs: dict[str, JSON]) -> str:
     return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()

@@ -14,12 +14,12 @@ from durable.runner import Runner
 from durable.values import JSON
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
-from triggers.api.problem import Mistake, Problem
+from triggers.api.problem import ApiError, Mistake
 from triggers.api.runs import Cancelled, OneRun, Wanted
 from triggers.api.value_types import Limit, RunId
-from triggers.waits import answer, pending
+from triggers.waits import answer, listing
 from triggers.waits.question import Question
-from triggers.waits.wait import Wait, place, state_of, waits_of
+from triggers.waits.wait import Wait, find_action, find_waits, load_state
 
 Path: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Found = TypeVar("Found")
@@ -121,21 +121,21 @@ class WaitOperations:
         """List what runs wait for that does not come by itself: answers, events, decisions."""
         wanted, may_answer = asked.parameters, asked.may_answer
         if wanted.run is not None:
-            found = await pending.of_run(self._journal, wanted.run, may_answer=may_answer)
+            found = await listing.list_waits_of(self._journal, wanted.run, may_answer=may_answer)
             return JSONResponse({"waits": found, "after": None})
-        found, after = await pending.of_all(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
+        found, after = await listing.list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
         return JSONResponse({"waits": found, "after": after})
 
     async def answer_run(self, asked: ApiRequest[OneRun, AnswerBody]) -> Response:
         """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is
         durable."""
         run, given = asked.parameters.run, asked.body
-        wait = await self._scan(run, lambda scan: _find_wait(scan, state_of(scan, run), given.step, given.name))
+        wait = await self._scan(run, lambda scan: _find_wait(scan, load_state(scan, run), given.step, given.name))
         question = _ensure_asked(wait)
         data = self._answer(question, given, asked.by.name)
         outcome = await self._runner.answer(run, wait.step, wait.name, data)
         if outcome == "answered":
-            raise Problem(409, f"step {quote(wait.step)} was answered already, or is over")
+            raise ApiError(409, f"step {quote(wait.step)} was answered already, or is over")
         return await self._confirm(run, is_taken=outcome != "ended")
 
     async def resolve_step(self, asked: ApiRequest[OneRun, Resolution]) -> Response:
@@ -144,9 +144,9 @@ class WaitOperations:
         step = await self._scan(run, lambda scan: _find_step(scan, scan.state(run), given.step))
         if step is None or not step.needs_person:
             status = step.status if step else "pending"
-            raise Problem(409, f"step {quote(given.step)} needs no decision: it is {status}")
+            raise ApiError(409, f"step {quote(given.step)} needs no decision: it is {status}")
         if given.verdict != "completed" and given.output is not None:
-            raise Problem.unfit([Mistake(name="output", detail=f"it goes with `completed`, not `{given.verdict}`")])
+            raise ApiError.invalid([Mistake(name="output", detail=f"it goes with `completed`, not `{given.verdict}`")])
         is_taken = await self._runner.resolve(
             *(run, given.step, given.verdict), output=given.output, by=asked.by.name, reason=given.reason
         )
@@ -159,7 +159,7 @@ class WaitOperations:
         if "" not in state.pauses:
             steps = ", ".join(map(quote, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"
-            raise Problem(409, f"run {run} is not paused as a whole: {what}")
+            raise ApiError(409, f"run {run} is not paused as a whole: {what}")
         return await self._confirm(run, is_taken=await self._runner.resume(run, asked.by.name))
 
     async def _scan(self, run: str, work: Callable[[Scan], Found]) -> Found:
@@ -170,11 +170,11 @@ class WaitOperations:
     async def _confirm(self, run: str, *, is_taken: bool) -> Response:
         found = await runs.find_run(self._journal, run)
         if not is_taken:
-            raise Problem(409, f"run {run} has ended already: it is {found.status}")
+            raise ApiError(409, f"run {run} has ended already: it is {found.status}")
         return JSONResponse({"id": run, "status": found.status}, 202)
 
     def _answer(self, question: Question, given: AnswerBody, by: str) -> JSON:
-        """The answer as the run gets it; raises `Problem`."""
+        """The answer as the run gets it; raises `ApiError`."""
         said = given.model_fields_set
         is_approval = question.kind == "approval"
         wrong = [
@@ -185,11 +185,11 @@ class WaitOperations:
         if is_approval and given.approved is None:
             wrong.append(Mistake(name="approved", detail="it is missing; say true or false"))
         if wrong:
-            raise Problem.unfit(wrong)
+            raise ApiError.invalid(wrong)
         if not is_approval:
-            return answer.request(given.data, query={}, headers={}, method="POST", at=self._now())
+            return answer.build_webhook_answer(given.data, query={}, headers={}, method="POST", at=self._now())
         try:
-            return answer.approval(
+            return answer.build_approval(
                 question.fields,
                 approved=bool(given.approved),
                 by=by,
@@ -197,48 +197,48 @@ class WaitOperations:
                 fields=given.fields or {},
                 at=self._now(),
             )
-        except answer.Unfit as unfit:
-            raise Problem.unfit([Mistake(name=name, detail=detail) for name, detail in unfit.misfits]) from None
+        except answer.AnswerRefused as unfit:
+            raise ApiError.invalid([Mistake(name=name, detail=detail) for name, detail in unfit.misfits]) from None
 
 
 def _find_step(scan: Scan, state: State, path: str) -> StepState | None:
-    """The step at a path, None if it was not reached; raises `Problem` if there is none."""
+    """The step at a path, None if it was not reached; raises `ApiError` if there is none."""
     step = state.steps.get(path)
-    if step is None and place(scan, state, path) is None:
+    if step is None and find_action(scan, state, path) is None:
         raise _no_step(path, state)
     return step
 
 
 def _find_wait(scan: Scan, state: State, step: str, name: str | None) -> Wait:
-    """The wait that is meant; raises `Problem`."""
-    waits = waits_of(scan, state, step)
+    """The wait that is meant; raises `ApiError`."""
+    waits = find_waits(scan, state, step)
     if not waits:
         raise _no_step(step, state)
     named = {wait.name: wait for wait in waits}
     if found := named.get(name or ""):
         return found
     if name is None:
-        raise Problem.unfit([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
+        raise ApiError.invalid([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
     hint = suggest(name, named) if list(named) != [""] else "it has one wait, without a name"
-    raise Problem(404, f"step {quote(step)} has no wait {quote(name)}; {hint}")
+    raise ApiError(404, f"step {quote(step)} has no wait {quote(name)}; {hint}")
 
 
 def _ensure_asked(wait: Wait) -> Question:
-    """What is asked now; raises `Problem`."""
+    """What is asked now; raises `ApiError`."""
     if wait.standing == "asked" and wait.question:
         if wait.question.is_answered_by_somebody:
             return wait.question
         what = "an event does: POST /api/events" if wait.kind == "event" else "time does"
-        raise Problem(409, f"nobody answers step {quote(wait.step)}: {what}")
+        raise ApiError(409, f"nobody answers step {quote(wait.step)}: {what}")
     why = {"ended": "the run has ended", "over": "it was answered, or is over"}.get(
         wait.standing, "it was not reached yet"
     )
-    raise Problem(409, f"step {quote(wait.step)} is not waiting: {why}")
+    raise ApiError(409, f"step {quote(wait.step)} is not waiting: {why}")
 
 
-def _no_step(step: str, state: State) -> Problem:
+def _no_step(step: str, state: State) -> ApiError:
     hint = suggest(step, state.steps)
-    return Problem(404, f"the run has no such step {quote(step)}" + (f"; {hint}" if hint else ""))
+    return ApiError(404, f"the run has no such step {quote(step)}" + (f"; {hint}" if hint else ""))
 
 
 def _one_of(names: Sequence[str]) -> str:

@@ -14,9 +14,9 @@ from triggers.commands.output import console
 from triggers.commands.problems import CheckedFile, print_problems
 from triggers.commands.sample import SampleDelivery, make_sample
 from triggers.service import Service
-from triggers.webhooks.hook import Hook
 from triggers.webhooks.scheme import Ref
-from triggers.webhooks.signature import sign
+from triggers.webhooks.signature import sign_request
+from triggers.webhooks.trigger import WebhookTrigger
 
 
 def announce(service: Service) -> None:
@@ -38,7 +38,7 @@ def announce(service: Service) -> None:
     sys.stdout.flush()
 
 
-def _make_example(service: Service, hook: Hook) -> str | None:
+def _make_example(service: Service, hook: WebhookTrigger) -> str | None:
     """A request that the webhook takes, and below it what a second one is; None for schemes whose signature ages and
     for those that send the secret itself."""
     scheme = hook.verifier.scheme
@@ -60,14 +60,14 @@ def _make_example(service: Service, hook: Hook) -> str | None:
     return f"{command}\n{_explain_duplicates(hook)}"
 
 
-def _make_headers(service: Service, hook: Hook, sample: SampleDelivery, body: str, id: str) -> dict[str, str]:
+def _make_headers(service: Service, hook: WebhookTrigger, sample: SampleDelivery, body: str, id: str) -> dict[str, str]:
     """What the request carries, signed; raises `SecretMissing`."""
     scheme = hook.verifier.scheme
     headers = {"content-type": "application/json", **sample.headers}
     if scheme is None:
         return headers
     secret = str(fill_secrets(None, hook.secrets[0], service.secrets)[0])
-    signed = sign(
+    signed = sign_request(
         scheme,
         secret,
         body.encode(),
@@ -81,17 +81,17 @@ def _make_headers(service: Service, hook: Hook, sample: SampleDelivery, body: st
     return {**{name: value for name, value in headers.items() if name.lower() not in signed}, **signed}
 
 
-def _explain_duplicates(hook: Hook) -> str:
+def _explain_duplicates(hook: WebhookTrigger) -> str:
     """What happens if the same request is sent again."""
-    days = hook.claim_for / 86_400_000
-    within = f"within {days:g} d" if days >= 1 else f"within {hook.claim_for / 3_600_000:g} h"
+    days = hook.dedupe_milliseconds / 86_400_000
+    within = f"within {days:g} d" if days >= 1 else f"within {hook.dedupe_milliseconds / 3_600_000:g} h"
     if not (key := _describe_key(hook)):
         return "  Each such request starts a run. To recognize duplicates, add 'dedupe: {key: …}' to the trigger."
     answer = "it starts no run, and the answer has the ids of the first"
     return f"  The same request {within} is a duplicate: {answer}. For a new delivery, change {key}."
 
 
-def _describe_key(hook: Hook) -> str | None:
+def _describe_key(hook: WebhookTrigger) -> str | None:
     """What distinguishes the deliveries of the webhook."""
     scheme = hook.verifier.scheme
     if hook.dedupe is not None:

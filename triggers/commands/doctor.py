@@ -35,10 +35,10 @@ from triggers.commands.output import format_count, print_plainly
 from triggers.commands.problems import reword_for_shell
 from triggers.connections import Connections
 from triggers.folder import Folder
+from triggers.http.server import listen
 from triggers.instance import KEY_FILE, Instance
 from triggers.offered import connections
 from triggers.reading import OverApi, connect_service
-from triggers.server import listen
 from triggers.settings import Settings, SettingsError
 
 CheckState: TypeAlias = Literal["ok", "warning", "wrong"]

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from triggers import logs
 from triggers.commands.failure import NOT_READY, CommandFailed
 from triggers.commands.files import no_pipelines
+from triggers.http.server import listen
 from triggers.instance import Instance
 from triggers.reading import OverApi, connect_service
-from triggers.server import listen
 from triggers.service import compose, run_service
 from triggers.settings import Settings
 

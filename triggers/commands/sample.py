@@ -8,7 +8,7 @@ from typing import TypeAlias
 from durable.expressions import Expression
 from durable.values import JSON
 from triggers.filtering import EventFiltered, check_when, make_start
-from triggers.webhooks.hook import Hook
+from triggers.webhooks.trigger import WebhookTrigger
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -44,7 +44,7 @@ class SampleDelivery:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_sample(hook: Hook, id: str) -> SampleDelivery | None:
+def make_sample(hook: WebhookTrigger, id: str) -> SampleDelivery | None:
     """A delivery with that id; None where none is found that starts a run."""
     for is_bare in (False, True):
         sample = _assemble(hook, id, is_bare=is_bare)
@@ -53,7 +53,7 @@ def make_sample(hook: Hook, id: str) -> SampleDelivery | None:
     return None
 
 
-def _assemble(hook: Hook, id: str, *, is_bare: bool) -> SampleDelivery:
+def _assemble(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDelivery:
     """With everything that expressions read; a bare one without what only the filter asks for."""
     path, _ = _sample_path(hook.path)
     constants = dict(hook.when.comparisons) if hook.when else {}
@@ -80,7 +80,7 @@ def _sample_path(path: str) -> tuple[str, dict[str, str]]:
 _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::(\w+))?\}")
 
 
-def _list_names(hook: Hook, *, is_bare: bool) -> Iterator[tuple[Key, JSON]]:
+def _list_names(hook: WebhookTrigger, *, is_bare: bool) -> Iterator[tuple[Key, JSON]]:
     """The names that are read of a delivery, and the schema of the input to which each is given unchanged."""
     schemas = hook.definition.spec.inputs or {}
     expressions = [expression for _, expression in hook.dedupe.expressions] if hook.dedupe else []
@@ -96,7 +96,7 @@ def _is_one(expression: Expression) -> bool:
     return len(expression.names) == 1
 
 
-def _is_accepted(hook: Hook, sample: SampleDelivery, id: str) -> bool:
+def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
     """Whether the sample passes the filter and fits the pipeline's inputs."""
     arrival: JSON = {
         "id": id,

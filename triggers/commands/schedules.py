@@ -31,7 +31,7 @@ async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
     from durable.journal import ScheduleProgress, open_reader
     from durable.journal.sqlite import FILE_NAME
     from triggers.commands.files import load_folder
-    from triggers.schedules.timetable import told
+    from triggers.schedules.timetable import describe_schedules
 
     rows: dict[str, ScheduleProgress] = {}
     if (place.data / FILE_NAME).exists():
@@ -40,4 +40,4 @@ async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
             rows = {row.id: row for row in await reads.schedules()}
         finally:
             await reads.close()
-    return told(load_folder(place.config, place.environment).schedules, rows, now())
+    return describe_schedules(load_folder(place.config, place.environment).schedules, rows, now())

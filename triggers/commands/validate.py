@@ -13,11 +13,11 @@ from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.files import load_folder
 from triggers.commands.problems import CheckedFile
 from triggers.connections import Connections
-from triggers.folder import TRIGGERS, PipelineFile, bytes_of, unknown_calls
+from triggers.folder import TRIGGERS, PipelineFile, find_unknown_calls, read_bytes
 from triggers.offered import actions, connections
 from triggers.settings import Settings
 from triggers.unread import UnreadFiles, is_pipeline_file
-from triggers.webhooks.hook import Webhook
+from triggers.webhooks.trigger import WebhookSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _check_files(
     """These files. Those of the config folder are checked beside the others there, whose ids and webhooks are taken."""
     is_there = (config / "pipelines").is_dir()
     known = {file.path.resolve(): file for file in load_folder(config, environment).files} if is_there else {}
-    webhook = Webhook.at(Settings.load(config, environment, {}).public_url)
+    webhook = WebhookSpec.at(Settings.load(config, environment, {}).public_url)
     catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": webhook})
     secrets = Secrets(environment)
     found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
@@ -79,12 +79,12 @@ def _list_neighbours(paths: Sequence[Path]) -> Iterator[PipelineFile]:
     for folder in {path.parent for path in paths}:
         for path in filter(is_pipeline_file, folder.iterdir()):
             with suppress(OSError):
-                yield PipelineFile(path, bytes_of(path))
+                yield PipelineFile(path, read_bytes(path))
 
 
 def _check_calls(file: PipelineFile, names: Collection[str]) -> PipelineFile:
     """The file, invalid if it calls a pipeline that is not among these."""
-    problems = unknown_calls(file, names)
+    problems = find_unknown_calls(file, names)
     return replace(file, problems=(*file.problems, *problems), definition=None) if problems else file
 
 

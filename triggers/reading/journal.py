@@ -10,7 +10,7 @@ import msgspec
 from durable.journal import Reads, open_reader
 from durable.values import JSON
 from triggers import export, runs
-from triggers.waits import pending
+from triggers.waits import listing
 
 Document: TypeAlias = dict[str, Any]
 
@@ -47,11 +47,11 @@ class JournalReader:
 
     async def waits(self, run: str | None) -> list[dict[str, JSON]]:
         if run is not None:
-            return await pending.of_run(self._reads, run, may_answer=True)
+            return await listing.list_waits_of(self._reads, run, may_answer=True)
         waits: list[dict[str, JSON]] = []
         after: str | None = None
         while True:
-            found, after = await pending.of_all(self._reads, after, PAGE, may_answer=True)
+            found, after = await listing.list_waits(self._reads, after, PAGE, may_answer=True)
             waits += found
             if after is None:
                 return waits

@@ -13,13 +13,13 @@ from apscheduler.triggers.base import BaseTrigger  # type: ignore[import-untyped
 
 from triggers.schedules.schedules import Schedules
 
-LOOK_SECONDS = 30.0
+CLOCK_CHECK_SECONDS = 30.0
 
 NOTHING_DUE = timedelta(days=1)
 """How far ahead the timer is set where there is nothing to come; whatever comes sets it anew."""
 
 
-class Earliest(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+class NextFire(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """Fires when the first of the schedules wants attention."""
 
     def __init__(self, schedules: Schedules) -> None:
@@ -40,33 +40,33 @@ class Alarm:
     def __init__(self, schedules: Schedules) -> None:
         self._schedules = schedules
         self._job: Any = None
-        self._look: asyncio.TimerHandle | None = None
+        self._clock_check: asyncio.TimerHandle | None = None
 
     def start(self, scheduler: AsyncIOScheduler) -> None:
         """Use this scheduler, which is at work already or will be."""
         self._job = scheduler.add_job(
-            self._ring, Earliest(self._schedules), max_instances=1_000, coalesce=True, misfire_grace_time=None
+            self._ring, NextFire(self._schedules), max_instances=1_000, coalesce=True, misfire_grace_time=None
         )
-        self._schedules.when_changed = self._set
-        self._look_now()
+        self._schedules.when_changed = self._reschedule
+        self._check_clock()
 
     def stop(self) -> None:
         """Wake nobody any more."""
-        self._schedules.when_changed = _nobody
-        if self._look:
-            self._look.cancel()
+        self._schedules.when_changed = _do_nothing
+        if self._clock_check:
+            self._clock_check.cancel()
 
-    def _set(self) -> None:
-        self._job.reschedule(Earliest(self._schedules))
+    def _reschedule(self) -> None:
+        self._job.reschedule(NextFire(self._schedules))
 
-    def _look_now(self) -> None:
+    def _check_clock(self) -> None:
         self._schedules.wake()
-        self._set()
-        self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_now)
+        self._reschedule()
+        self._clock_check = asyncio.get_running_loop().call_later(CLOCK_CHECK_SECONDS, self._check_clock)
 
     async def _ring(self) -> None:
         self._schedules.wake()
 
 
-def _nobody() -> None:
+def _do_nothing() -> None:
     """Nobody keeps the time any more."""

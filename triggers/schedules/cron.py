@@ -15,7 +15,7 @@ from typing import Self
 from cronsim import CronSim, CronSimError
 
 from durable.problem import quote, suggest
-from triggers.schedules.fields import FIELDS, CronField, check_steps, cure, normalize
+from triggers.schedules.fields import FIELDS, CronField, check_steps, normalize, suggest_field
 
 ALIASES = {
     "@yearly": "0 0 1 1 *",
@@ -29,7 +29,7 @@ ALIASES = {
 
 FORMS = "five fields (minute, hour, day of the month, month, day of the week), or six with the second before them"
 
-LONGEST = 200
+LENGTH_LIMIT = 200
 """Characters of a line."""
 
 WEEK = 7 * 86_400
@@ -50,58 +50,58 @@ class Cron:
     @classmethod
     def parse(cls, text: str, zone: tzinfo = UTC) -> Self:
         """Read a line; raises `ValueError` saying what is wrong and what to write."""
-        return cls(text, _checked(text), zone)
+        return cls(text, _check_line(text), zone)
 
     @property
     def is_time_of_day(self) -> bool:
         """Whether both its minute and its hour are fixed."""
         return not any(field.startswith("*") for field in self.line.split()[-5:-3])
 
-    def fires(self, after: int) -> Iterator[int]:
+    def find_fires(self, after: int) -> Iterator[int]:
         """Its fires (ms) after a moment (ms), in their order."""
         second = after // 1_000
-        found = self._of_the_day(second) if self.is_time_of_day else self._of_passing_time(second)
+        found = self._find_times_of_day(second) if self.is_time_of_day else self._find_in_passing_time(second)
         return (fire * 1_000 for fire in found)
 
-    def _of_the_day(self, after: int) -> Iterator[int]:
-        for wall in CronSim(self.line, _wall(after + self._offset(after))):
-            fire = self._moment(wall)
+    def _find_times_of_day(self, after: int) -> Iterator[int]:
+        for wall in CronSim(self.line, _to_wall(after + self._find_offset(after))):
+            fire = self._find_moment(wall)
             if fire > after:  # those of one gap fall on one moment, and an hour that comes again was there before
                 after = fire
                 yield fire
 
-    def _of_passing_time(self, after: int) -> Iterator[int]:
+    def _find_in_passing_time(self, after: int) -> Iterator[int]:
         """While the offset stays the same, the wall clock passes as time does: go from stretch to stretch."""
-        offset = self._offset(after)
+        offset = self._find_offset(after)
         while True:
             turn = None
-            for wall in CronSim(self.line, _wall(after + offset)):
-                fire = _seconds(wall) - offset
-                if turn := self._turn(after, fire, offset):
+            for wall in CronSim(self.line, _to_wall(after + offset)):
+                fire = _to_seconds(wall) - offset
+                if turn := self._find_offset_change(after, fire, offset):
                     break
                 after = fire
                 yield fire
             if turn is None:
                 return
-            after, offset = turn - 1, self._offset(turn)
+            after, offset = turn - 1, self._find_offset(turn)
 
-    def _moment(self, wall: datetime) -> int:
+    def _find_moment(self, wall: datetime) -> int:
         """When a wall clock first shows this time, or has gone past it."""
         moment = int(wall.replace(tzinfo=self.zone).timestamp())
-        if _wall(moment + self._offset(moment)) == wall:
+        if _to_wall(moment + self._find_offset(moment)) == wall:
             return moment
         skipped = int(wall.replace(tzinfo=self.zone, fold=1).timestamp())
-        return self._turn(skipped, moment, self._offset(skipped)) or moment
+        return self._find_offset_change(skipped, moment, self._find_offset(skipped)) or moment
 
-    def _offset(self, second: int) -> int:
+    def _find_offset(self, second: int) -> int:
         offset = datetime.fromtimestamp(second, self.zone).utcoffset()
         return int(offset.total_seconds()) if offset else 0
 
-    def _turn(self, after: int, until: int, offset: int) -> int | None:
+    def _find_offset_change(self, after: int, until: int, offset: int) -> int | None:
         """The first second after `after`, and not after `until`, that has another offset."""
         while after < until:
             step = min(after + WEEK, until)
-            if self._offset(step) != offset:
+            if self._find_offset(step) != offset:
                 return self._bisect(after, step, offset)
             after = step
         return None
@@ -109,27 +109,27 @@ class Cron:
     def _bisect(self, before: int, turned: int, offset: int) -> int:
         while turned - before > 1:
             middle = (before + turned) // 2
-            if self._offset(middle) == offset:
+            if self._find_offset(middle) == offset:
                 before = middle
             else:
                 turned = middle
         return turned
 
 
-def _wall(seconds: int) -> datetime:
+def _to_wall(seconds: int) -> datetime:
     return _ORIGIN + timedelta(seconds=seconds)
 
 
-def _seconds(wall: datetime) -> int:
+def _to_seconds(wall: datetime) -> int:
     return round((wall - _ORIGIN).total_seconds())
 
 
-def _checked(text: str) -> str:
+def _check_line(text: str) -> str:
     """The line that cronsim takes, with its alias resolved; raises `ValueError`."""
-    if len(text) > LONGEST:
-        raise ValueError(f"a cron line has at most {LONGEST} characters; divide it into several triggers")
+    if len(text) > LENGTH_LIMIT:
+        raise ValueError(f"a cron line has at most {LENGTH_LIMIT} characters; divide it into several triggers")
     if text.startswith("@"):
-        return _unaliased(text)
+        return _resolve_alias(text)
     if zoned := _ZONED.fullmatch(text.strip()):
         line = " ".join(zoned[2].split()) or "0 6 * * *"
         raise ValueError(
@@ -137,7 +137,7 @@ def _checked(text: str) -> str:
         )
     fields = text.upper().split()
     if len(fields) not in (5, 6):
-        raise ValueError(f"{quote(text)} has {_counted(len(fields))}; a cron line has {FORMS}")
+        raise ValueError(f"{quote(text)} has {_count_fields(len(fields))}; a cron line has {FORMS}")
     kinds = FIELDS[-len(fields) :]
     line = " ".join(normalize(kind, field) for kind, field in zip(kinds, fields, strict=True))
     for kind, field in zip(kinds, line.split(), strict=True):
@@ -156,20 +156,20 @@ def _checked(text: str) -> str:
 _ZONED = re.compile(r"(?:CRON_TZ|TZ)\s*=\s*[\"']?([^\s\"']*)[\"']?(.*)", re.IGNORECASE | re.DOTALL)
 
 
-def _counted(fields: int) -> str:
+def _count_fields(fields: int) -> str:
     return "one field" if fields == 1 else f"{fields} fields"
 
 
-def _unaliased(text: str) -> str:
+def _resolve_alias(text: str) -> str:
     if line := ALIASES.get(text.strip().lower()):
         return line
     if interval := re.fullmatch(r"@every\s+(\S+)\s*", text, re.IGNORECASE):
-        every = f"every: {_duration(interval[1])}"
+        every = f"every: {_convert_duration(interval[1])}"
         raise ValueError(f"{quote(text)} is no cron line; write '{every}' in the place of 'cron'")
     raise ValueError(f"there is no {quote(text)}; {suggest(text.lower(), ALIASES)}")
 
 
-def _duration(text: str) -> str:
+def _convert_duration(text: str) -> str:
     """An interval such as Go's `1h30m`, in one unit."""
     parts = re.findall(r"(\d{1,6})([hms])", text.lower())
     seconds = sum(int(number) * {"h": 3_600, "m": 60, "s": 1}[unit] for number, unit in parts)
@@ -186,4 +186,4 @@ def _check_field(kind: CronField, field: str, written: str) -> None:
     try:
         CronSim(" ".join(alone), _SAMPLE)
     except (CronSimError, ValueError):
-        raise ValueError(f"the {kind.name} cannot be {quote(written)}; {cure(kind, written)}") from None
+        raise ValueError(f"the {kind.name} cannot be {quote(written)}; {suggest_field(kind, written)}") from None

@@ -10,8 +10,8 @@ from itertools import takewhile
 from typing import TypeAlias
 
 from durable.journal import FireOutcome, ScheduleProgress
-from triggers.schedules.schedule import Planned
-from triggers.schedules.timing import fires_between, latest_between
+from triggers.schedules.timing import find_fires_between, find_latest_between
+from triggers.schedules.trigger import ScheduleTrigger
 
 MOST_WAITING = 1_000
 """Fires of one schedule that are caught up or queued; those before them, or after them, start nothing."""
@@ -22,7 +22,7 @@ MOST_COUNTED = 5_000
 LOOK_AGAIN = 60_000
 """Milliseconds after which a queue looks again whether the run before has ended."""
 
-NOBODY = "nobody was there when it was due"
+MISSED_REASON = "nobody was there when it was due"
 
 JUMP = 60_000
 """Milliseconds by which a clock that was put back is seen to have jumped; less is a correction of no consequence."""
@@ -40,7 +40,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class StartFire:
     """Start the run of a fire, and keep the row with it."""
 
     fire: int
@@ -49,7 +49,7 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class RecordFires:
     """Keep the row: `count` fires have an `outcome` without a run. None where nothing is to be told of."""
 
     row: ScheduleProgress
@@ -58,105 +58,105 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitUntil:
     """Nothing is to be done before this moment, unless the run before ends; None: there is nothing more to come."""
 
     until: int | None
 
 
-Step: TypeAlias = Begin | Keep | Wait
+NextStep: TypeAlias = StartFire | RecordFires | WaitUntil
 
 
-def begin(planned: Planned, now: int) -> ScheduleProgress:
+def begin_schedule(planned: ScheduleTrigger, now: int) -> ScheduleProgress:
     """The row of a schedule that is seen for the first time: what would have fired before is not owed."""
     return ScheduleProgress(planned.name, planned.given.times, handled=now)
 
 
-def restart(row: ScheduleProgress, planned: Planned, now: int) -> ScheduleProgress:
+def restart_schedule(row: ScheduleProgress, planned: ScheduleTrigger, now: int) -> ScheduleProgress:
     """The row of a schedule that fires at other times from now on."""
     return replace(row, times=planned.given.times, handled=now)
 
 
-def next_step(planned: Planned, row: ScheduleProgress, moment: Moment) -> Step:
+def decide_next_step(planned: ScheduleTrigger, row: ScheduleProgress, moment: Moment) -> NextStep:
     """What is to be done first."""
     if row.handled > moment.now + JUMP:
-        return _go_back(row, moment)
-    owed = _owed(planned, row, moment)
+        return _follow_clock_back(row, moment)
+    owed = _find_due_fires(planned, row, moment)
     late = list(takewhile(lambda fire: planned.due(fire) < moment.since, owed))
     if late:
         return _take_late(planned, row, late)
     if owed:
-        return _take(planned, row, owed[0], moment)
+        return _take_due(planned, row, owed[0], moment)
     if row.waiting:
         return _take_waiting(planned, row, moment)
-    return Wait(next_due(planned, row))
+    return WaitUntil(find_next_due(planned, row))
 
 
-def next_due(planned: Planned, row: ScheduleProgress) -> int | None:
+def find_next_due(planned: ScheduleTrigger, row: ScheduleProgress) -> int | None:
     """When the next fire starts its run; None if there is none."""
-    fire = next(planned.timing.fires(row.handled), None)
+    fire = next(planned.timing.find_fires(row.handled), None)
     return None if fire is None else planned.due(fire)
 
 
-def _owed(planned: Planned, row: ScheduleProgress, moment: Moment) -> Sequence[int]:
+def _find_due_fires(planned: ScheduleTrigger, row: ScheduleProgress, moment: Moment) -> Sequence[int]:
     """The fires that are due and not dealt with, the latest of them."""
-    if next(fires_between(planned.timing, row.handled, moment.now), None) is None:
+    if next(find_fires_between(planned.timing, row.handled, moment.now), None) is None:
         return ()
-    found = latest_between(planned.timing, row.handled, moment.now, MOST_COUNTED)
+    found = find_latest_between(planned.timing, row.handled, moment.now, MOST_COUNTED)
     return list(takewhile(lambda fire: planned.due(fire) <= moment.now, found))
 
 
-def _go_back(row: ScheduleProgress, moment: Moment) -> Step:
+def _follow_clock_back(row: ScheduleProgress, moment: Moment) -> NextStep:
     """The clock was put back: what is ahead again comes again, and where it had its run its claim says so."""
     waiting = tuple(fire for fire in row.waiting if fire <= moment.now)
-    return Keep(replace(row, handled=moment.now, waiting=waiting))
+    return RecordFires(replace(row, handled=moment.now, waiting=waiting))
 
 
-def _take_late(planned: Planned, row: ScheduleProgress, late: list[int]) -> Step:
+def _take_late(planned: ScheduleTrigger, row: ScheduleProgress, late: list[int]) -> NextStep:
     keep = {"skip": 0, "latest": 1, "all": MOST_WAITING}[planned.given.missed]
     room = min(keep, MOST_WAITING - len(row.waiting))
     dropped, kept = late[: len(late) - room], late[len(late) - room :]
     row = replace(row, handled=late[-1], waiting=(*row.waiting, *kept))
     if not dropped:
-        return Keep(row)
-    return Keep(_missed(row, dropped), "missed", len(dropped))
+        return RecordFires(row)
+    return RecordFires(_record_missed(row, dropped), "missed", len(dropped))
 
 
-def _missed(row: ScheduleProgress, fires: Sequence[int]) -> ScheduleProgress:
+def _record_missed(row: ScheduleProgress, fires: Sequence[int]) -> ScheduleProgress:
     count, last = row.missed + len(fires), fires[-1]
-    return replace(row, fire=last, outcome="missed", reason=NOBODY, missed=count, missed_at=last)
+    return replace(row, fire=last, outcome="missed", reason=MISSED_REASON, missed=count, missed_at=last)
 
 
-def _take(planned: Planned, row: ScheduleProgress, fire: int, moment: Moment) -> Step:
+def _take_due(planned: ScheduleTrigger, row: ScheduleProgress, fire: int, moment: Moment) -> NextStep:
     """What becomes of a fire that is due now."""
     row = replace(row, handled=fire)
     overlap = planned.given.overlap
     if overlap == "skip" and moment.is_busy:
-        return _skip(row, fire, "the run before is unfinished")
+        return _skip_fire(row, fire, "the run before is unfinished")
     if overlap == "queue" and (moment.is_busy or row.waiting):
         if len(row.waiting) >= MOST_WAITING:
-            return _skip(row, fire, f"{MOST_WAITING} fires wait already")
-        return Keep(replace(row, waiting=(*row.waiting, fire)))
-    return _begin(row, fire)
+            return _skip_fire(row, fire, f"{MOST_WAITING} fires wait already")
+        return RecordFires(replace(row, waiting=(*row.waiting, fire)))
+    return _start_fire(row, fire)
 
 
-def _take_waiting(planned: Planned, row: ScheduleProgress, moment: Moment) -> Step:
+def _take_waiting(planned: ScheduleTrigger, row: ScheduleProgress, moment: Moment) -> NextStep:
     """What becomes of the first that waits: caught up, or queued behind a run."""
     fire, *others = row.waiting
     rest = replace(row, waiting=tuple(others))
     if moment.is_busy and planned.given.overlap == "skip":
-        return _skip(rest, fire, "the run before is unfinished")
+        return _skip_fire(rest, fire, "the run before is unfinished")
     if moment.is_busy and planned.given.overlap == "queue":
         later = moment.now + LOOK_AGAIN  # the run's end calls earlier, unless another node ended it
-        return Wait(min(next_due(planned, row) or later, later))
+        return WaitUntil(min(find_next_due(planned, row) or later, later))
     if moment.now < moment.turn:
-        return Wait(moment.turn)
-    return replace(_begin(rest, fire), was_waiting=True)
+        return WaitUntil(moment.turn)
+    return replace(_start_fire(rest, fire), was_waiting=True)
 
 
-def _begin(row: ScheduleProgress, fire: int) -> Begin:
-    return Begin(fire, replace(row, fire=fire, outcome="started", reason=None))
+def _start_fire(row: ScheduleProgress, fire: int) -> StartFire:
+    return StartFire(fire, replace(row, fire=fire, outcome="started", reason=None))
 
 
-def _skip(row: ScheduleProgress, fire: int, reason: str) -> Step:
-    return Keep(replace(row, fire=fire, outcome="skipped", reason=reason, skipped=row.skipped + 1), "skipped", 1)
+def _skip_fire(row: ScheduleProgress, fire: int, reason: str) -> NextStep:
+    return RecordFires(replace(row, fire=fire, outcome="skipped", reason=reason, skipped=row.skipped + 1), "skipped", 1)

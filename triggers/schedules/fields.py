@@ -49,10 +49,10 @@ def normalize(field: CronField, text: str) -> str:
     """The text with ranges of days that end on Sunday as cronsim reads them: FRI-SUN is 5-7."""
     if field.names is not DAYS:
         return text
-    return ",".join(_to_sunday(field, part) for part in text.split(","))
+    return ",".join(_normalize_sunday(field, part) for part in text.split(","))
 
 
-def _to_sunday(field: CronField, part: str) -> str:
+def _normalize_sunday(field: CronField, part: str) -> str:
     found = _RANGE.fullmatch(part)
     if found is None or field.number(found[2]) != 0 or not field.number(found[1]):
         return part
@@ -76,10 +76,10 @@ def check_steps(field: CronField, text: str) -> None:
             size = len(DAYS)
         if int(step) > size:
             what = f"the step of {quote(part)} goes past the end of the {field.name}"
-            raise ValueError(f"{what}; {_cure_of_step(field, span, step)}")
+            raise ValueError(f"{what}; {_suggest_step(field, span, step)}")
 
 
-def _cure_of_step(field: CronField, span: str, step: str) -> str:
+def _suggest_step(field: CronField, span: str, step: str) -> str:
     if span != "*":
         return f"write {span.partition('-')[0]}, which is all that it means"
     if field.unit:
@@ -87,7 +87,7 @@ def _cure_of_step(field: CronField, span: str, step: str) -> str:
     return "write the values themselves, such as 1,7"
 
 
-def cure(field: CronField, text: str) -> str:
+def suggest_field(field: CronField, text: str) -> str:
     """What to write instead of a field that cannot be."""
     if "?" in text:
         return "write * for any"
@@ -103,14 +103,14 @@ def cure(field: CronField, text: str) -> str:
         return f"write {DAYS.index(last[1])}L for the last one of the month"
     if (after_sunday := re.fullmatch(r"7-([1-6])", text)) is not None and field.names is DAYS:
         return f"a range goes up; write 0-{after_sunday[1]}"
-    if (wrapped := _RANGE.fullmatch(text)) and (halves := _halves(field, wrapped[1], wrapped[2])):
+    if (wrapped := _RANGE.fullmatch(text)) and (halves := _split_range(field, wrapped[1], wrapped[2])):
         return f"a range goes up; write {halves}"
     if "-" in text:
         return f"a range goes up, within {field.values.partition(',')[0]}"
     return f"write {field.values}; also *, 1,15 or 1-5 or */10"
 
 
-def _halves(field: CronField, first: str, last: str) -> str | None:
+def _split_range(field: CronField, first: str, last: str) -> str | None:
     """A range that goes past the end, as two that do not; None where it is no such range."""
     start, end = field.number(first), field.number(last)
     most = 6 if field.names is DAYS else field.most

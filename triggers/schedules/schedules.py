@@ -14,16 +14,25 @@ from durable.journal import DedupeKey, Event, FireOutcome, Journal, JournalError
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
 from triggers.filtering import EventFiltered, check_when, make_start
-from triggers.schedules.due import Begin, Keep, Moment, Wait, begin, next_due, next_step, restart
-from triggers.schedules.schedule import Planned
-from triggers.schedules.timing import iso
+from triggers.schedules.due import (
+    Moment,
+    RecordFires,
+    StartFire,
+    WaitUntil,
+    begin_schedule,
+    decide_next_step,
+    find_next_due,
+    restart_schedule,
+)
+from triggers.schedules.timing import format_moment
+from triggers.schedules.trigger import ScheduleTrigger
 
 log = logging.getLogger("waypost.schedule")
 
 TYPE = "schedule"
 """Of its events."""
 
-CLAIMED_FOR = 400 * 86_400_000
+DEDUPE_MILLISECONDS = 400 * 86_400_000
 """Milliseconds for which a fire stays claimed: only a clock that was put back farther than that can bring it again."""
 
 PACE = 50
@@ -38,11 +47,11 @@ PAUSES = (1_000, 2_000, 5_000, 15_000)
 
 
 @dataclass(eq=False, slots=True)
-class Kept:
+class ServedSchedule:
     """A schedule that is served, watched without a break `since` then. `wake_at` is when it wants attention (ms), None
     while it has it or wants none; `is_called` if it is wanted again meanwhile; `failures` counts tries in vain."""
 
-    planned: Planned
+    planned: ScheduleTrigger
     row: ScheduleProgress
     since: int
     wake_at: int | None
@@ -65,179 +74,187 @@ class Schedules:
         self._runner = runner
         self._journal = journal
         self._now = now
-        self._kept: dict[str, Kept] = {}
+        self._served: dict[str, ServedSchedule] = {}
         self._looked = now()
         self._turn = 0
-        self._waits_for: dict[str, Kept] = {}
-        self.when_changed: Callable[[], None] = _nobody
-        runner.when_ended = self._ended
+        self._waits_for: dict[str, ServedSchedule] = {}
+        self.when_changed: Callable[[], None] = _do_nothing
+        runner.when_ended = self._on_run_ended
 
     # -- what is served -----------------------------------------------------------------------------------------
 
-    async def serve(self, planned: Sequence[Planned], broken: Collection[str] = ()) -> None:
+    async def serve(self, planned: Sequence[ScheduleTrigger], broken: Collection[str] = ()) -> None:
         """Serve these from now on. What is not among them is forgotten, unless its pipeline is `broken` for now."""
         rows = {row.id: row for row in await self._journal.schedules()}
         for each in planned:
             self._serve(each, rows.get(each.name))
-        for name in {*rows, *self._kept} - {each.name for each in planned}:
+        for name in {*rows, *self._served} - {each.name for each in planned}:
             await self._withdraw(name, is_forgotten=name.partition("/")[0] not in broken)
         self.when_changed()
 
-    def _serve(self, planned: Planned, row: ScheduleProgress | None) -> None:
+    def _serve(self, planned: ScheduleTrigger, row: ScheduleProgress | None) -> None:
         at = self._now()
-        if kept := self._kept.get(planned.name):
-            kept.planned = planned
+        if schedule := self._served.get(planned.name):
+            schedule.planned = planned
         else:
-            first = row or begin(planned, at)
-            kept = self._kept[planned.name] = Kept(planned, first, since=at, wake_at=None, is_stored=row is not None)
-            if row is None and next_due(planned, first) is None:
+            first = row or begin_schedule(planned, at)
+            schedule = self._served[planned.name] = ServedSchedule(
+                planned, first, since=at, wake_at=None, is_stored=row is not None
+            )
+            if row is None and find_next_due(planned, first) is None:
                 log.warning("schedule %s: its time has passed, and it starts nothing", planned.name)
-        self._call(kept)
+        self._request_attention(schedule)
 
     async def _withdraw(self, name: str, *, is_forgotten: bool) -> None:
-        if kept := self._kept.pop(name, None):
-            kept.is_gone = True
-            if kept.task:
-                await asyncio.wait({kept.task})
+        if schedule := self._served.pop(name, None):
+            schedule.is_gone = True
+            if schedule.task:
+                await asyncio.wait({schedule.task})
         if is_forgotten:
             try:
                 await asyncio.shield(self._journal.forget_schedule(name))
             except JournalError as error:
                 log.warning("schedule %s is gone, and could not be forgotten: %s", name, error)
 
-    def served(self) -> dict[str, ScheduleProgress]:
+    def find_progress(self) -> dict[str, ScheduleProgress]:
         """How far each schedule is, by its name."""
-        return {name: kept.row for name, kept in self._kept.items()}
+        return {name: schedule.row for name, schedule in self._served.items()}
 
     # -- when ---------------------------------------------------------------------------------------------------
 
     @property
     def earliest(self) -> int | None:
         """When the next schedule wants attention (ms)."""
-        return min((kept.wake_at for kept in self._kept.values() if kept.wake_at is not None), default=None)
+        return min(
+            (schedule.wake_at for schedule in self._served.values() if schedule.wake_at is not None), default=None
+        )
 
     def wake(self) -> None:
         """Begin to attend to every schedule that is due."""
         at = self._now()
         has_jumped = abs(at - self._looked) > BLIND
         self._looked = at
-        for kept in self._kept.values():
-            kept.since = at if has_jumped else min(kept.since, at)
+        for schedule in self._served.values():
+            schedule.since = at if has_jumped else min(schedule.since, at)
             if has_jumped:
-                self._call(kept)
-            if kept.wake_at is not None and kept.wake_at <= at and not kept.is_attended:
-                kept.wake_at = None
-                kept.task = asyncio.create_task(self._attend(kept))
+                self._request_attention(schedule)
+            if schedule.wake_at is not None and schedule.wake_at <= at and not schedule.is_attended:
+                schedule.wake_at = None
+                schedule.task = asyncio.create_task(self._attend(schedule))
 
     async def settle(self) -> None:
         """Wait until all that `wake` began is done."""
-        if tasks := {kept.task for kept in self._kept.values() if kept.task}:
+        if tasks := {schedule.task for schedule in self._served.values() if schedule.task}:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
         """Attend to nothing more; what is being committed is carried out."""
-        for kept in self._kept.values():
-            kept.is_gone, kept.wake_at = True, None
+        for schedule in self._served.values():
+            schedule.is_gone, schedule.wake_at = True, None
         await self.settle()
 
-    def _call(self, kept: Kept) -> None:
+    def _request_attention(self, schedule: ServedSchedule) -> None:
         """It wants attention at once, or once more."""
-        if kept.is_attended:
-            kept.is_called = True
+        if schedule.is_attended:
+            schedule.is_called = True
         else:
-            kept.wake_at = self._now()
+            schedule.wake_at = self._now()
 
-    def _ended(self, run: str) -> None:
-        if kept := self._waits_for.pop(run, None):
-            self._call(kept)
+    def _on_run_ended(self, run: str) -> None:
+        if schedule := self._waits_for.pop(run, None):
+            self._request_attention(schedule)
             self.when_changed()
 
     # -- what is due --------------------------------------------------------------------------------------------
 
-    async def _attend(self, kept: Kept) -> None:
-        name = kept.planned.name
+    async def _attend(self, schedule: ServedSchedule) -> None:
+        name = schedule.planned.name
         try:
-            kept.wake_at = await self._go_on(kept)
-            kept.failures = 0
+            schedule.wake_at = await self._advance(schedule)
+            schedule.failures = 0
         except (Overloaded, JournalError) as error:
-            kept.wake_at = self._again(kept)
+            schedule.wake_at = self._find_retry_time(schedule)
             log.warning("schedule %s: %s; it is tried again", name, error)
         except Exception:
-            kept.wake_at = self._again(kept)
+            schedule.wake_at = self._find_retry_time(schedule)
             log.exception("schedule %s could not be attended to; it is tried again", name)
         self.when_changed()
 
-    def _again(self, kept: Kept) -> int:
-        pause = PAUSES[min(kept.failures, len(PAUSES) - 1)]
-        kept.failures += 1
+    def _find_retry_time(self, schedule: ServedSchedule) -> int:
+        pause = PAUSES[min(schedule.failures, len(PAUSES) - 1)]
+        schedule.failures += 1
         return self._now() + pause
 
-    async def _go_on(self, kept: Kept) -> int | None:
+    async def _advance(self, schedule: ServedSchedule) -> int | None:
         """Do what is to be done, step by step; answers when to look again."""
-        while not kept.is_gone:
-            kept.is_called = False
-            if kept.row.times != kept.planned.given.times:
-                kept.row, kept.is_stored = restart(kept.row, kept.planned, self._now()), False
-            if not kept.is_stored:
-                await self._keep(kept, kept.row)
-            is_busy = await self._is_busy(kept)
-            step = next_step(kept.planned, kept.row, Moment(self._now(), kept.since, self._turn, is_busy))
+        while not schedule.is_gone:
+            schedule.is_called = False
+            if schedule.row.times != schedule.planned.given.times:
+                schedule.row, schedule.is_stored = restart_schedule(schedule.row, schedule.planned, self._now()), False
+            if not schedule.is_stored:
+                await self._store(schedule, schedule.row)
+            is_busy = await self._is_busy(schedule)
+            step = decide_next_step(
+                schedule.planned, schedule.row, Moment(self._now(), schedule.since, self._turn, is_busy)
+            )
             match step:
-                case Wait():
-                    if not kept.is_called:
+                case WaitUntil():
+                    if not schedule.is_called:
                         return step.until
-                case Keep():
-                    await self._keep(kept, step.row)
-                    _tell(step)
-                case Begin():
-                    await self._begin(kept, step)
+                case RecordFires():
+                    await self._store(schedule, step.row)
+                    _log_fires(step)
+                case StartFire():
+                    await self._start_fire(schedule, step)
         return None
 
-    async def _is_busy(self, kept: Kept) -> bool:
+    async def _is_busy(self, schedule: ServedSchedule) -> bool:
         """Whether the run before is unfinished, where that matters; its end calls the schedule."""
-        run = kept.row.run
-        if run is None or kept.planned.given.overlap == "allow":
+        run = schedule.row.run
+        if run is None or schedule.planned.given.overlap == "allow":
             return False
-        self._waits_for[run] = kept  # before the look, so that an end in between is not missed
+        self._waits_for[run] = schedule  # before the look, so that an end in between is not missed
         found = await self._journal.run(run)
         if found is not None and found.finished_at is None:
             return True
         self._waits_for.pop(run, None)
         return False
 
-    async def _keep(self, kept: Kept, row: ScheduleProgress) -> None:
+    async def _store(self, schedule: ServedSchedule, row: ScheduleProgress) -> None:
         await asyncio.shield(self._journal.keep_schedule(row))
-        kept.row, kept.is_stored = row, True
+        schedule.row, schedule.is_stored = row, True
 
-    async def _begin(self, kept: Kept, step: Begin) -> None:
-        planned, at, key = kept.planned, self._now(), iso(step.fire)
+    async def _start_fire(self, schedule: ServedSchedule, step: StartFire) -> None:
+        planned, at, key = schedule.planned, self._now(), format_moment(step.fire)
         arrival: JSON = {"id": key, "type": TYPE, "time": step.fire, "source": planned.name, "subject": None}
         try:
             check_when(planned.when, arrival)
         except EventFiltered as filtered:
-            await self._keep(kept, replace(step.row, outcome="filtered", reason=str(filtered)))
+            await self._store(schedule, replace(step.row, outcome="filtered", reason=str(filtered)))
             metrics.count_fires(planned.name, "filtered")
             return
         # The event arrives now: a run that is caught up has all of its time before it.
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
-        claim = DedupeKey(planned.name, key, at + CLAIMED_FOR)
+        claim = DedupeKey(planned.name, key, at + DEDUPE_MILLISECONDS)
         start = make_start(planned.definition, planned.trigger, planned.inputs, arrival)
         admitted = await self._runner.admit(event, [start], claims=[claim], schedule=step.row)
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
-        kept.row, kept.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True
+        schedule.row, schedule.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True
         metrics.count_fires(planned.name, outcome)
         if step.was_waiting:
             self._turn = at + PACE
 
 
-def _tell(step: Keep) -> None:
+def _log_fires(step: RecordFires) -> None:
     row = step.row
     if step.outcome is None or row.fire is None:
         return
     metrics.count_fires(row.id, step.outcome, step.count)
     what = "1 fire was" if step.count == 1 else f"{step.count} fires were"
-    log.warning("schedule %s: %s %s, the last that of %s: %s", row.id, what, step.outcome, iso(row.fire), row.reason)
+    log.warning(
+        "schedule %s: %s %s, the last that of %s: %s", row.id, what, step.outcome, format_moment(row.fire), row.reason
+    )
 
 
-def _nobody() -> None:
+def _do_nothing() -> None:
     """Nobody keeps the time."""

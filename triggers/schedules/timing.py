@@ -16,13 +16,13 @@ from durable.problem import quote, suggest
 class Timing(Protocol):
     """What knows a schedule's fires."""
 
-    def fires(self, after: int) -> Iterator[int]:
+    def find_fires(self, after: int) -> Iterator[int]:
         """The fires after a moment, in their order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
+class Interval:
     """An interval (ms), counted from 1970-01-01T00:00Z, so that a restart does not shift it."""
 
     interval: int
@@ -35,7 +35,7 @@ class Every:
             raise ValueError(f"{quote(text)} cannot be kept; write whole seconds, 1s at least")
         return cls(interval)
 
-    def fires(self, after: int) -> Iterator[int]:
+    def find_fires(self, after: int) -> Iterator[int]:
         fire = after // self.interval * self.interval
         while True:
             fire += self.interval
@@ -43,7 +43,7 @@ class Every:
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class SingleMoment:
     """One moment."""
 
     at: int
@@ -51,7 +51,7 @@ class Once:
     @classmethod
     def parse(cls, text: str, zone: tzinfo | None = None) -> Self:
         """Read a date and a time of day; its own offset counts before `zone`. Raises `ValueError`."""
-        moment = _read(text)
+        moment = _parse_moment(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone or UTC)
             shown = moment.astimezone(UTC).astimezone(moment.tzinfo)
@@ -62,12 +62,12 @@ class Once:
                 )
         return cls(round(moment.timestamp()) * 1_000)
 
-    def fires(self, after: int) -> Iterator[int]:
+    def find_fires(self, after: int) -> Iterator[int]:
         if self.at > after:
             yield self.at
 
 
-def _read(text: str) -> datetime:
+def _parse_moment(text: str) -> datetime:
     help = "write a date and a time of day, such as 2026-12-24T18:00:00"
     try:
         moment = datetime.fromisoformat(text)
@@ -80,30 +80,30 @@ def _read(text: str) -> datetime:
     return moment
 
 
-def iso(moment: int) -> str:
+def format_moment(moment: int) -> str:
     """A moment as ISO 8601 in UTC, to the second; a fire has no more."""
     return datetime.fromtimestamp(moment // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def zone_named(name: str) -> ZoneInfo:
+def find_zone(name: str) -> ZoneInfo:
     """A time zone of the IANA database, in any case; `Z` is UTC. Raises `ValueError`."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # looked for in any case only now: listing all zones takes 20 ms
         pass
     try:
-        return ZoneInfo(_canonical(name))
+        return ZoneInfo(_find_canonical_name(name))
     except (LookupError, ValueError, OSError):  # a folder of the database, or a name that is no path
-        raise ValueError(f"there is no time zone {quote(name)}; {_cure_of_zone(name)}") from None
+        raise ValueError(f"there is no time zone {quote(name)}; {_suggest_zone(name)}") from None
 
 
-def _canonical(name: str) -> str:
+def _find_canonical_name(name: str) -> str:
     if name in {"Z", "z"}:
         return "UTC"
     return next((each for each in available_timezones() if each.lower() == name.lower()), name)
 
 
-def _cure_of_zone(name: str) -> str:
+def _suggest_zone(name: str) -> str:
     if offset := _OFFSET.fullmatch(name.strip()):
         if int(offset[3] or 0) or int(offset[2]) > 12:
             return "a zone is a place, such as Asia/Kolkata"
@@ -139,17 +139,17 @@ _ABBREVIATED = {
 }
 
 
-def fires_between(timing: Timing, after: int, until: int) -> Iterator[int]:
+def find_fires_between(timing: Timing, after: int, until: int) -> Iterator[int]:
     """The fires after `after`, up to and with `until`."""
-    return takewhile(lambda fire: fire <= until, timing.fires(after))
+    return takewhile(lambda fire: fire <= until, timing.find_fires(after))
 
 
-def latest_between(timing: Timing, after: int, until: int, limit: int) -> list[int]:
+def find_latest_between(timing: Timing, after: int, until: int, limit: int) -> list[int]:
     """Of those the latest, `limit` at most: looked for from the end, as there may be millions before them."""
     span = limit * 1_000
     while True:
         start = max(after, until - span)
-        found = deque(fires_between(timing, start, until), maxlen=limit)
+        found = deque(find_fires_between(timing, start, until), maxlen=limit)
         if start == after or len(found) == limit:
             return list(found)
         span *= 2

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """One field of a form. `value` is what stands in it, and `options` are what can be chosen, as JSON texts with what
     people read of them."""
 
@@ -33,29 +33,30 @@ class Field:
         return PREFIX + self.name
 
 
-def form(schemas: Mapping[str, JSON] | None, filled: Mapping[str, JSON] | None = None) -> list[Field]:
+def build_form(schemas: Mapping[str, JSON] | None, filled: Mapping[str, JSON] | None = None) -> list[FormField]:
     """The fields for these schemas, with their defaults in them or what was `filled` in before."""
     return [
-        _field(name, schema if isinstance(schema, dict) else {}, filled) for name, schema in (schemas or {}).items()
+        _build_field(name, schema if isinstance(schema, dict) else {}, filled)
+        for name, schema in (schemas or {}).items()
     ]
 
 
-def _field(name: str, schema: dict[str, JSON], filled: Mapping[str, JSON] | None) -> Field:
+def _build_field(name: str, schema: dict[str, JSON], filled: Mapping[str, JSON] | None) -> FormField:
     given = schema.get("default") if filled is None else filled.get(name)
-    widget = _widget(schema)
-    return Field(
+    widget = _choose_widget(schema)
+    return FormField(
         name=name,
-        label=_text(schema.get("title")) or name,
+        label=_find_text(schema.get("title")) or name,
         widget=widget,
         step="1" if schema.get("type") == "integer" else "any",
-        description=_text(schema.get("description")),
-        value=_shown(given, widget),
-        options=tuple((Value.of(each).text, _said(each)) for each in _choices(schema)),
+        description=_find_text(schema.get("description")),
+        value=_show_value(given, widget),
+        options=tuple((Value.of(each).text, _to_text(each)) for each in _find_choices(schema)),
     )
 
 
-def _widget(schema: dict[str, JSON]) -> Widget:
-    if _choices(schema):
+def _choose_widget(schema: dict[str, JSON]) -> Widget:
+    if _find_choices(schema):
         return "choice"
     match schema.get("type"):
         case "string":
@@ -67,58 +68,60 @@ def _widget(schema: dict[str, JSON]) -> Widget:
     return "json"
 
 
-def _choices(schema: dict[str, JSON]) -> list[JSON]:
+def _find_choices(schema: dict[str, JSON]) -> list[JSON]:
     choices = schema.get("enum")
     return choices if isinstance(choices, list) else []
 
 
-def _shown(given: JSON, widget: Widget) -> str:
+def _show_value(given: JSON, widget: Widget) -> str:
     if given is None:
         return ""
     if widget in ("choice", "json") and not (widget == "json" and isinstance(given, str)):
         return Value.of(given).text
-    return _said(given)
+    return _to_text(given)
 
 
-def _said(value: JSON) -> str:
+def _to_text(value: JSON) -> str:
     return value if isinstance(value, str) else Value.of(value).text
 
 
-def _text(value: JSON) -> str | None:
+def _find_text(value: JSON) -> str | None:
     return value if isinstance(value, str) else None
 
 
 # -- and back ---------------------------------------------------------------------------------------------------
 
 
-def filled_in(schemas: Mapping[str, JSON] | None, sent: Mapping[str, JSON]) -> dict[str, JSON]:
+def read_form(schemas: Mapping[str, JSON] | None, sent: Mapping[str, JSON]) -> dict[str, JSON]:
     """The values of a form that was sent, of the types that the schemas want as far as they are such; what was left
     empty is absent. What the form has not is kept, to be refused by its name."""
     known = schemas or {}
     found = {name.removeprefix(PREFIX): value for name, value in sent.items() if name.startswith(PREFIX)}
-    typed = {name: _typed(known.get(name), value) for name, value in found.items() if value != "" or name not in known}
+    typed = {
+        name: _read_field(known.get(name), value) for name, value in found.items() if value != "" or name not in known
+    }
     unchecked = {name: False for name, schema in known.items() if name not in found and _is_checkbox(schema)}
     return typed | unchecked
 
 
 def _is_checkbox(schema: JSON) -> bool:
-    return isinstance(schema, dict) and _widget(schema) == "checkbox"
+    return isinstance(schema, dict) and _choose_widget(schema) == "checkbox"
 
 
-def _typed(schema: JSON, sent: JSON) -> JSON:
+def _read_field(schema: JSON, sent: JSON) -> JSON:
     if not isinstance(sent, str):
         return sent
-    match _widget(schema if isinstance(schema, dict) else {}):
+    match _choose_widget(schema if isinstance(schema, dict) else {}):
         case "text":
             return sent
         case "number":
-            return _json(sent) if _NUMBER.fullmatch(sent) else sent
+            return _read_json(sent) if _NUMBER.fullmatch(sent) else sent
         case "checkbox":
             return {"on": True, "true": True, "false": False}.get(sent, sent)
-    return _json(sent)
+    return _read_json(sent)
 
 
-def _json(text: str) -> JSON:
+def _read_json(text: str) -> JSON:
     """JSON if it is some, else the text itself."""
     try:
         return decode(text)

@@ -7,8 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from durable.values import JSON
-from triggers.waits.answer import Misfit
-from triggers.waits.form import form
+from triggers.waits.answer import AnswerProblem
+from triggers.waits.form import build_form
 from triggers.waits.question import Question
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -25,31 +25,31 @@ _templates = Environment(
 )
 
 
-def asking(
+def render_question(
     question: Question,
     *,
     is_early: bool = False,
-    wrong: Sequence[Misfit] = (),
+    wrong: Sequence[AnswerProblem] = (),
     filled: Mapping[str, JSON] | None = None,
     comment: str = "",
 ) -> str:
     """What is asked, with a form. An answer that did not fit comes back as it was filled in, with what is wrong."""
     return _templates.get_template("page.html").render(
         title=question.title or "An answer is awaited",
-        said=EARLY if is_early else _asked(question),
+        said=EARLY if is_early else _explain_question(question),
         question=question,
-        fields=form(question.fields, filled),
+        fields=build_form(question.fields, filled),
         comment=comment,
         wrong=wrong,
     )
 
 
-def saying(title: str, said: str) -> str:
+def render_message(title: str, said: str) -> str:
     """A page without a question."""
     return _templates.get_template("page.html").render(title=title, said=said, question=None, wrong=())
 
 
-def _asked(question: Question) -> str:
+def _explain_question(question: Question) -> str:
     to = f"For {', '.join(question.to)}. " if question.to else ""
     if question.due is None:
         return f"{to}Whoever has this address can answer, once."

@@ -21,27 +21,27 @@ STAND_IN = "exported"
 """The key of the proofs in a history that leaves the house."""
 
 
-def disarm(scan: Scan, run: str, document: dict[str, JSON]) -> dict[str, JSON]:
+def disarm_links(scan: Scan, run: str, document: dict[str, JSON]) -> dict[str, JSON]:
     """A document about a run in which no link is of use, however it is written."""
-    redactor = Redactor(tokens(scan, run), layers=LAYERS)
+    redactor = Redactor(find_tokens(scan, run), layers=LAYERS)
     return cast(dict[str, JSON], run_slices(redactor.redact_in_slices(hide_links(document)), scan.rest))
 
 
-def tokens(scan: Scan, run: str) -> set[str]:
+def find_tokens(scan: Scan, run: str) -> set[str]:
     """The tokens of the links that a run can know: its own, and those of the runs that set it going."""
-    return {make_token(links.key, each) for each, links in _ancestors(scan, run) if links}
+    return {make_token(links.key, each) for each, links in _find_ancestors(scan, run) if links}
 
 
-def _ancestors(scan: Scan, run: str | None) -> Iterator[tuple[str, Links | None]]:
+def _find_ancestors(scan: Scan, run: str | None) -> Iterator[tuple[str, Links | None]]:
     for _ in range(ANCESTORS_LIMIT):
-        started = _beginning(scan, run) if run else None
+        started = _read_start(scan, run) if run else None
         if run is None or started is None:
             return
         yield run, started.links
-        run = started.parent.run if started.parent else _sender(scan, started)
+        run = started.parent.run if started.parent else _find_sender(scan, started)
 
 
-def _beginning(scan: Scan, run: str) -> RunStarted | None:
+def _read_start(scan: Scan, run: str) -> RunStarted | None:
     try:
         _, entry = next(scan.entries(run), (0, None))
     except RunUnreadable:
@@ -49,16 +49,16 @@ def _beginning(scan: Scan, run: str) -> RunStarted | None:
     return entry if isinstance(entry, RunStarted) else None
 
 
-def _sender(scan: Scan, started: RunStarted) -> str | None:
+def _find_sender(scan: Scan, started: RunStarted) -> str | None:
     """The run that sent the event which started another."""
     found = _RUN.match(scan.event_key(started.event) or "") if started.event else None
     return found[0] if found else None
 
 
-def replaced(text: bytes) -> bytes:
+def replace_proofs(text: bytes) -> bytes:
     """A JSON text in which every proof is one under the stand-in's key, of the same length: equal ones stay equal."""
-    return LINK.sub(_under_stand_in, text.decode()).encode() if b"run_" in text else text
+    return LINK.sub(_replace_proof, text.decode()).encode() if b"run_" in text else text
 
 
-def _under_stand_in(link: re.Match[str]) -> str:
+def _replace_proof(link: re.Match[str]) -> str:
     return link["head"] + make_proof(STAND_IN, link["run"], unquote(unquote(link["path"])))

@@ -52,33 +52,33 @@ class Question:
         return make_link(links, run, self.path) if links and self.is_answered_by_somebody else None
 
 
-def questions(state: State) -> Iterator[Question]:
+def find_questions(state: State) -> Iterator[Question]:
     """What a run waits for now; the inputs of steps that wait are in memory."""
-    for path in waiting(state):
-        yield from _of_step(path, state.steps[path])
+    for path in find_waiting_steps(state):
+        yield from _find_questions_of(path, state.steps[path])
 
 
-def waiting(state: State) -> Iterator[str]:
+def find_waiting_steps(state: State) -> Iterator[str]:
     """The steps that wait now."""
     for path in state.active:
         if path not in state.open and state.steps[path].awaits:
             yield path
 
 
-def _of_step(path: str, step: StepState) -> Iterator[Question]:
+def _find_questions_of(path: str, step: StepState) -> Iterator[Question]:
     given = step.input.load()
     for each in step.awaits:
-        yield _asked(path, each, _given(given, each.name), each.due if each.due is not None else step.due)
+        yield _build_question(path, each, _find_input(given, each.name), each.due if each.due is not None else step.due)
 
 
-def _given(given: JSON, name: str) -> dict[str, JSON]:
+def _find_input(given: JSON, name: str) -> dict[str, JSON]:
     """What a wait is given; one inside a `wait.any` has that under its name."""
     for key in ("waits", name, "with") if name else ():
         given = given.get(key) if isinstance(given, dict) else None
     return given if isinstance(given, dict) else {}
 
 
-def _asked(path: str, each: Await, given: dict[str, JSON], due: int | None) -> Question:
+def _build_question(path: str, each: Await, given: dict[str, JSON], due: int | None) -> Question:
     title, fields = given.get("title"), given.get("fields")
     return Question(
         step=path,
@@ -86,21 +86,21 @@ def _asked(path: str, each: Await, given: dict[str, JSON], due: int | None) -> Q
         kind=each.kind,
         due=due,
         title=title if isinstance(title, str) else None,
-        to=_people(given.get("to")),
+        to=_list_people(given.get("to")),
         fields=fields if isinstance(fields, dict) else None,
         type=each.type,
         match=each.match,
     )
 
 
-def _people(to: JSON) -> tuple[str, ...]:
+def _list_people(to: JSON) -> tuple[str, ...]:
     return tuple(str(each) for each in (to if isinstance(to, list) else [to]) if each is not None)
 
 
 # -- before it is asked -----------------------------------------------------------------------------------------
 
 
-def uses(node: ActionNode) -> dict[str, str]:
+def find_uses(node: ActionNode) -> dict[str, str]:
     """The waits of a step by their names; that of a wait alone is empty."""
     if node.spec.use != ANY:
         return {"": node.spec.use}
@@ -109,14 +109,14 @@ def uses(node: ActionNode) -> dict[str, str]:
     return {name: str(each.get("use")) for name, each in (waits or {}).items() if isinstance(each, dict)}
 
 
-def foreseen(node: ActionNode, path: str, name: str, kind: AwaitKind) -> Question | None:
+def foresee_question(node: ActionNode, path: str, name: str, kind: AwaitKind) -> Question | None:
     """What somebody will be asked there, as far as it is known before; None where it is not known what they are to fill
     in."""
-    given = _given(node.spec.input, name)
+    given = _find_input(node.spec.input, name)
     if kind not in LINKED or not _is_constant(given.get("fields")):
         return None
     known = {key: value for key, value in given.items() if _is_constant(value)}
-    return _asked(path, Await(kind, name), known, None)
+    return _build_question(path, Await(kind, name), known, None)
 
 
 def _is_constant(tree: JSON) -> bool:

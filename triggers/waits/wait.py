@@ -12,7 +12,15 @@ from durable.history.state import State
 from durable.history.words import AwaitKind, StepStatus
 from durable.journal import Scan
 from durable.path import frame_of, join_path, strip_numbers
-from triggers.waits.question import KINDS, LINKED, Question, foreseen, questions, uses, waiting
+from triggers.waits.question import (
+    KINDS,
+    LINKED,
+    Question,
+    find_questions,
+    find_uses,
+    find_waiting_steps,
+    foresee_question,
+)
 
 Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
 """It waits; it will perhaps wait, and an answer is kept until then, or cannot be taken yet; it waits no more; the run
@@ -33,39 +41,39 @@ class Wait:
     question: Question | None = None
 
 
-def state_of(scan: Scan, run: str) -> State:
+def load_state(scan: Scan, run: str) -> State:
     """A run's state, with the inputs of the steps that wait; empty if there is no such run. Raises `RunUnreadable`."""
     return load_inputs(scan, scan.state(run))
 
 
 def load_inputs(scan: Scan, state: State) -> State:
     """Bring the inputs of the steps that wait into memory."""
-    for path in waiting(state):
+    for path in find_waiting_steps(state):
         scan.load(state.steps[path].input)
         scan.rest()
     return state
 
 
-def waits_of(scan: Scan, state: State, step: str) -> list[Wait]:
+def find_waits(scan: Scan, state: State, step: str) -> list[Wait]:
     """The waits of the step at a path, reached or not; none if there is no such step, or if it is no wait."""
     found = state.steps.get(step)
     if found and found.awaits:
-        return list(_reached(state, step))
-    node = place(scan, state, step)
-    return list(_planned(state, step, node)) if node else []
+        return list(_list_reached(state, step))
+    node = find_action(scan, state, step)
+    return list(_list_planned(state, step, node)) if node else []
 
 
-def linked(scan: Scan, state: State, path: str) -> Wait | None:
+def find_linked_wait(scan: Scan, state: State, path: str) -> Wait | None:
     """The wait to which a link leads."""
     frame, name = frame_of(path), path.rpartition(".")[2]
     for step, wanted in ((path, ""), (frame, name)):
-        for wait in waits_of(scan, state, step) if step else ():
+        for wait in find_waits(scan, state, step) if step else ():
             if wait.name == wanted and wait.kind in LINKED:
                 return wait
     return None
 
 
-def place(scan: Scan, state: State, path: str) -> ActionNode | None:
+def find_action(scan: Scan, state: State, path: str) -> ActionNode | None:
     """The action that a path of the run may name: items and turns are numbered, and nothing else is."""
     data = scan.definition(state.started.version) if state.started else None
     if data is None:
@@ -84,25 +92,25 @@ def _fits(definition: Definition, path: str) -> bool:
     return bool(node and _PART.fullmatch(path.rpartition(".")[2])) and path.endswith("]") == is_loop
 
 
-def _reached(state: State, path: str) -> Iterator[Wait]:
+def _list_reached(state: State, path: str) -> Iterator[Wait]:
     step = state.steps[path]
-    asked = {each.name: each for each in questions(state) if each.step == path}
+    asked = {each.name: each for each in find_questions(state) if each.step == path}
     for each in step.awaits:
         question = asked.get(each.name)
         standing: Standing = "ended" if state.finished else "asked" if question else "over"
         yield Wait(path, each.name, each.kind, standing, step.status, question)
 
 
-def _planned(state: State, path: str, node: ActionNode) -> Iterator[Wait]:
+def _list_planned(state: State, path: str, node: ActionNode) -> Iterator[Wait]:
     step = state.steps.get(path)
-    for name, use in uses(node).items():
+    for name, use in find_uses(node).items():
         if kind := KINDS.get(use):
-            question = foreseen(node, path, name, kind)
-            standing = _standing(state, path, name, question)
+            question = foresee_question(node, path, name, kind)
+            standing = _find_standing(state, path, name, question)
             yield Wait(path, name, kind, standing, step.status if step else "pending", question)
 
 
-def _standing(state: State, path: str, name: str, question: Question | None) -> Standing:
+def _find_standing(state: State, path: str, name: str, question: Question | None) -> Standing:
     if state.finished:
         return "ended"
     is_answered = (join_path(path, name) if name else path) in state.early

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 Origins: TypeAlias = list[str] | Literal["*"]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
-SECONDS = 600
+MAX_AGE_SECONDS = 600
 """For which a browser need not ask again."""
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -44,5 +44,5 @@ def allow_request(methods: Collection[str], headers: Mapping[str, str]) -> Heade
     return (
         (b"access-control-allow-methods", ", ".join(sorted(methods)).encode()),
         *named,
-        (b"access-control-max-age", str(SECONDS).encode()),
+        (b"access-control-max-age", str(MAX_AGE_SECONDS).encode()),
     )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from triggers.body import Unreadable
-from triggers.webhooks.received import Received, Rejected
+from triggers.http.body import BadRequest
+from triggers.webhooks.request import Rejected, WebhookRequest
 from triggers.webhooks.scheme import Digest, Handshake, Ref
 
 WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -19,7 +19,7 @@ WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HandshakeAnswer:
     """What a handshake is answered; without a `media_type` there is no body."""
 
     status: int
@@ -27,14 +27,14 @@ class Answer:
     media_type: str | None = None
 
 
-def is_met(handshake: Handshake, request: Received) -> bool:
+def is_met(handshake: Handshake, request: WebhookRequest) -> bool:
     """Whether the request is this handshake; its body is looked at only if `when` names it."""
     return request.method == handshake.method and all(
         request.value(ref, ()) == text for ref, text in handshake.when.items()
     )
 
 
-def check_token(ref: Ref, request: Received, token: str) -> None:
+def check_verify_token(ref: Ref, request: WebhookRequest, token: str) -> None:
     """Raise `Rejected` unless the place holds the operator's token."""
     if not token:
         raise Rejected("missing_secret", "the verify_token of this webhook is not set")
@@ -43,26 +43,28 @@ def check_token(ref: Ref, request: Received, token: str) -> None:
         raise Rejected("bad_signature", f"{ref.place}:{ref.name} is not this webhook's verify_token")
 
 
-def answer(handshake: Handshake, request: Received, key: bytes) -> Answer:
-    """What to answer, under the key that verified the request; raises `Unreadable` for more than a word to repeat."""
+def answer_handshake(handshake: Handshake, request: WebhookRequest, key: bytes) -> HandshakeAnswer:
+    """What to answer, under the key that verified the request; raises `BadRequest` for more than a word to repeat."""
     reply = handshake.reply
     if reply.text:
-        return Answer(reply.status, _word(reply.text, request).encode(), "text/plain")
+        return HandshakeAnswer(reply.status, _read_word(reply.text, request).encode(), "text/plain")
     if not reply.fields:
-        return Answer(reply.status)
+        return HandshakeAnswer(reply.status)
     told = {
-        name: _digest(key, _word(part.hmac, request)) if isinstance(part, Digest) else _word(part, request)
+        name: _compute_digest(key, _read_word(part.hmac, request))
+        if isinstance(part, Digest)
+        else _read_word(part, request)
         for name, part in reply.fields.items()
     }
-    return Answer(reply.status, msgspec.json.encode(told), "application/json")
+    return HandshakeAnswer(reply.status, msgspec.json.encode(told), "application/json")
 
 
-def _digest(key: bytes, word: str) -> str:
+def _compute_digest(key: bytes, word: str) -> str:
     return hmac.digest(key, word.encode(), "sha256").hex()
 
 
-def _word(ref: Ref, request: Received) -> str:
+def _read_word(ref: Ref, request: WebhookRequest) -> str:
     text = request.value(ref, ()) or ""
     if not WORD.fullmatch(text):
-        raise Unreadable(f"{ref.place}:{ref.name} is not answered: it has to be 1 to 64 letters, digits, - and _")
+        raise BadRequest(f"{ref.place}:{ref.name} is not answered: it has to be 1 to 64 letters, digits, - and _")
     return text

@@ -1,4 +1,4 @@
-"""The named schemes: `presets.yaml` for known senders, and `hmac` and `token`, whose options an operator gives."""
+"""The named schemes: `load_presets.yaml` for known senders, and `hmac` and `token`, whose options an operator gives."""
 
 from difflib import get_close_matches
 from functools import cache
@@ -8,10 +8,20 @@ from typing import Literal
 import yaml
 
 from durable.values import JSON
-from triggers.webhooks.scheme import Encoding, HeaderName, Scheme, Sig, Signed, Strict, Token, read, read_scheme
+from triggers.webhooks.scheme import (
+    Encoding,
+    HeaderName,
+    Scheme,
+    Sig,
+    Signed,
+    StrictModel,
+    Token,
+    read_model,
+    read_scheme,
+)
 
 
-class GenericHmac(Strict):
+class GenericHmac(StrictModel):
     """`preset: hmac`: a signature over the body alone, as most senders write it; `items` is what parts several."""
 
     header: HeaderName
@@ -25,7 +35,7 @@ class GenericHmac(Strict):
         return Signed(alg=self.algorithm, sig=sig)
 
 
-class GenericToken(Strict):
+class GenericToken(StrictModel):
     """`preset: token`: a secret as the whole value of a header."""
 
     header: HeaderName
@@ -38,27 +48,27 @@ GENERIC: dict[str, type[GenericHmac | GenericToken]] = {"hmac": GenericHmac, "to
 
 
 @cache
-def presets() -> dict[str, Scheme]:
+def load_presets() -> dict[str, Scheme]:
     """The schemes of known senders by name."""
     text = files("triggers.webhooks").joinpath("presets.yaml").read_text(encoding="utf-8")
     return {name: read_scheme(data, f"presets.yaml: {name}") for name, data in yaml.safe_load(text).items()}
 
 
-def named_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
+def find_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
     """The scheme of `preset: NAME` with the options that stand beside it; raises ValueError naming the key."""
     if not isinstance(name, str):
         raise ValueError(f"{at}.preset: must be a name, such as `github`")
     if name in GENERIC:
-        return read(GENERIC[name], options, at).scheme()
-    if name not in presets():
-        raise ValueError(f"{at}.preset: {_unknown(name)}")
+        return read_model(GENERIC[name], options, at).scheme()
+    if name not in load_presets():
+        raise ValueError(f"{at}.preset: {_explain_unknown(name)}")
     if options:
         raise ValueError(f"{at}.{next(iter(options))}: the preset `{name}` has no such option")
-    return presets()[name]
+    return load_presets()[name]
 
 
-def _unknown(name: str) -> str:
-    known = sorted([*presets(), *GENERIC])
+def _explain_unknown(name: str) -> str:
+    known = sorted([*load_presets(), *GENERIC])
     close = get_close_matches(name, known, n=1)
     hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(known)}; or write a `scheme`"
     return f"`{name}` is no preset; {hint}"

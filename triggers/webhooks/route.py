@@ -12,7 +12,7 @@ from starlette.routing import compile_path
 
 from durable.charsets import Charset, Undecodable
 from durable.problem import quote
-from triggers.body import Unreadable
+from triggers.http.body import BadRequest
 
 _SLASH = "\ue000"
 """Stands for an encoded slash: paths are kept as Latin-1, which has no such character."""
@@ -20,13 +20,13 @@ _SLASH = "\ue000"
 
 def compile_route(path: str) -> Pattern[str]:
     """The pattern of a trigger's path, to be matched in full."""
-    pattern, _, _ = compile_path(_decoded_parts(path.encode().decode("latin-1")))
+    pattern, _, _ = compile_path(_decode_parts(path.encode().decode("latin-1")))
     return pattern
 
 
 def read_path(raw: str) -> str | None:
     """A request's path (its bytes as Latin-1) as patterns match it; None if nothing can match it."""
-    path = _decoded_parts(raw) if "%" in raw else raw
+    path = _decode_parts(raw) if "%" in raw else raw
     return None if "/." in path and has_dots(path) else path
 
 
@@ -36,23 +36,23 @@ def has_dots(path: str) -> bool:
 
 
 def read_parameters(found: Mapping[str, str], charset: Charset) -> dict[str, str]:
-    """What the parts with a name say, as text; raises `Unreadable`."""
-    return {name: _text(name, part, charset) for name, part in found.items()}
+    """What the parts with a name say, as text; raises `BadRequest`."""
+    return {name: _decode_text(name, part, charset) for name, part in found.items()}
 
 
-def _text(name: str, part: str, charset: Charset) -> str:
+def _decode_text(name: str, part: str, charset: Charset) -> str:
     try:
         return charset.decode(part.replace(_SLASH, "/").encode("latin-1"))
     except Undecodable as error:
-        raise Unreadable(
+        raise BadRequest(
             f"the part {quote(name)} of the path is not {error.charset}: {error.what}; send UTF-8, or name its charset"
             " with `charset` in the webhook's trigger"
         ) from None
 
 
-def _decoded_parts(path: str) -> str:
-    return "/".join([_decoded(part) for part in path.split("/")])
+def _decode_parts(path: str) -> str:
+    return "/".join([_decode_part(part) for part in path.split("/")])
 
 
-def _decoded(part: str) -> str:
+def _decode_part(part: str) -> str:
     return unquote_to_bytes(part.encode("latin-1")).decode("latin-1").replace("/", _SLASH)

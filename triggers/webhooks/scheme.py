@@ -32,17 +32,17 @@ class Ref(NamedTuple):
     name: str = ""
 
 
-def _header_name(value: object) -> str:
+def _check_header_name(value: object) -> str:
     if isinstance(value, str) and _HEADER_NAME.fullmatch(value.lower()):
         return value.lower()
     raise ValueError("must be the name of a header, such as `x-signature`")
 
 
-HeaderName = Annotated[str, BeforeValidator(_header_name)]
+HeaderName = Annotated[str, BeforeValidator(_check_header_name)]
 """A header's name, in lower case."""
 
 
-def _any_ref(value: object) -> Ref:
+def _parse_ref(value: object) -> Ref:
     match value:
         case Ref():
             return value
@@ -53,24 +53,24 @@ def _any_ref(value: object) -> Ref:
         case str():
             place, colon, name = value.partition(":")
             if colon and name and place in _NAMED:
-                return Ref(place, _header_name(name) if place == "header" else name)
+                return Ref(place, _check_header_name(name) if place == "header" else name)
     raise ValueError(f"{value!r} names no place in a request; write `header:NAME`, `body`, or {{const: TEXT}}")
 
 
-def _ref_to(allowed: Callable[[Ref], bool], need: str) -> Callable[[object], Ref]:
-    def read(value: object) -> Ref:
-        ref = _any_ref(value)
+def _make_ref_parser(allowed: Callable[[Ref], bool], need: str) -> Callable[[object], Ref]:
+    def read_model(value: object) -> Ref:
+        ref = _parse_ref(value)
         if not allowed(ref):
             raise ValueError(f"{value!r} cannot stand here; {need}")
         return ref
 
-    return read
+    return read_model
 
 
 SignedRef = Annotated[
     Ref,
     BeforeValidator(
-        _ref_to(
+        _make_ref_parser(
             lambda ref: ref.place != "form" and not (ref.place == "body" and ref.name),
             "the body is not parsed before it is verified, so only `body` as a whole can be signed",
         )
@@ -80,27 +80,29 @@ SignedRef = Annotated[
 
 ValueRef = Annotated[
     Ref,
-    BeforeValidator(_ref_to(lambda ref: ref.place in _NAMED and bool(ref.name), "name one value, such as `body:id`")),
+    BeforeValidator(
+        _make_ref_parser(lambda ref: ref.place in _NAMED and bool(ref.name), "name one value, such as `body:id`")
+    ),
 ]
 """One value of a request, read after it was verified."""
 
 
-class Strict(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
+class StrictModel(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
     """A frozen value in which an unknown name is an error."""
 
 
-def _seconds(value: object) -> float:
+def _parse_seconds(value: object) -> float:
     return parse_duration(str(value)) / 1000
 
 
-class Key(Strict):
+class KeyForm(StrictModel, title="Key"):
     """How a secret becomes the key: `strip_prefix` is taken away if it stands there, and the rest is decoded."""
 
     encoding: Literal["utf8", "base64", "hex"] = "utf8"
     strip_prefix: str = ""
 
 
-class Sig(Strict):
+class Sig(StrictModel):
     """How the signature's header is written.
 
     `items` splits it into several, `kv` an item into name and value, of which those named `field` are signatures
@@ -121,7 +123,7 @@ class Sig(Strict):
         return self
 
 
-class Timestamp(Strict):
+class Timestamp(StrictModel):
     """Where the sender's time stands, in seconds or milliseconds, and how far it may be off, either way.
 
     `tolerance` is written as a duration, and kept in seconds.
@@ -129,29 +131,29 @@ class Timestamp(Strict):
 
     ref: ValueRef
     unit: Literal["s", "ms"] = "s"
-    tolerance: Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86_400)] = 300
+    tolerance: Annotated[float, BeforeValidator(_parse_seconds), Field(gt=0, le=86_400)] = 300
 
 
-class Reply(Strict):
+class PresetReply(StrictModel, title="Reply"):
     """What a sender is answered instead of Waypost's own words: a status and no body."""
 
     status: int = Field(200, ge=200, le=299)
 
 
-class Digest(Strict):
+class Digest(StrictModel):
     """HMAC-SHA256 of one value of the request in hex, under the secret that verified it."""
 
     hmac: ValueRef
 
 
-class Greeting(Reply):
+class Greeting(PresetReply, title="Greeting"):
     """What a handshake is answered: a value of the request as text, or JSON of a few of them."""
 
     text: ValueRef | None = None
     fields: dict[str, ValueRef | Digest] = {}
 
 
-class Handshake(Strict):
+class Handshake(StrictModel):
     """A request that brings no event and wants an answer: it starts nothing. `when` names what marks it.
 
     It is verified like any other. Only one with a `token` is not: it holds the operator's `verify_token` there.
@@ -173,7 +175,7 @@ class Handshake(Strict):
         return self
 
 
-class Identity(Strict):
+class Identity(StrictModel):
     """What a verified request tells of itself, and how its sender is answered.
 
     `dedupe` is its id and `type` the kind of event. `replay` adds a hash as a second key, so that one captured request
@@ -186,7 +188,7 @@ class Identity(Strict):
     type: ValueRef | None = None
     replay: Literal["body", "message"] | None = None
     handshake: Handshake | None = None
-    reply: Reply | None = None
+    reply: PresetReply | None = None
 
 
 class Signed(Identity):
@@ -194,7 +196,7 @@ class Signed(Identity):
 
     kind: Literal["hmac", "ed25519"] = "hmac"
     alg: Literal["sha1", "sha256", "sha512"] = "sha256"
-    key: Key = Key()
+    key: KeyForm = KeyForm()
     sig: Sig
     ts: Timestamp | None = None
     signed: tuple[SignedRef, ...] = (Ref("body"),)
@@ -230,10 +232,10 @@ Scheme: TypeAlias = Signed | Token
 def read_scheme(data: JSON, at: str) -> Scheme:
     """The scheme that a mapping describes; raises ValueError naming the key below `at`."""
     is_token = isinstance(data, dict) and data.get("kind") == "token"
-    return read(Token, data, at) if is_token else read(Signed, data, at)
+    return read_model(Token, data, at) if is_token else read_model(Signed, data, at)
 
 
-def read(model: type[Model], data: JSON, at: str) -> Model:
+def read_model(model: type[Model], data: JSON, at: str) -> Model:
     """Validate a mapping; raises a ValueError that says what does not fit at `verify.sig.header`, and knows it inside
     the value of `verify`."""
     try:

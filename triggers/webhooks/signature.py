@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
-from triggers.webhooks.received import Pairs, Received, Rejected
+from triggers.webhooks.request import Pairs, Rejected, WebhookRequest
 from triggers.webhooks.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
 
 SIGNATURE_LIMIT = 8_192
@@ -34,19 +34,19 @@ def _is_any(claims: Iterable[bool]) -> bool:
 # -- tokens ----------------------------------------------------------------------------------------------------------
 
 
-def check_token(scheme: Token, request: Received, secrets: Sequence[str]) -> bytes:
+def check_token(scheme: Token, request: WebhookRequest, secrets: Sequence[str]) -> bytes:
     """The token that was sent, once it agrees with one of the secrets; raises `Rejected`."""
     known = [secret.strip(" \t").encode("utf-8", "surrogateescape") for secret in secrets]
     known = [secret for secret in known if secret]  # no header can show the white space around one
     if not known:
         raise Rejected("missing_secret", "the secret of this webhook is not set")
-    sent = _sent_token(scheme, request.header(scheme.header))
+    sent = _read_token(scheme, request.header(scheme.header))
     if not _is_any(hmac.compare_digest(sent, secret) for secret in known):
         raise Rejected("bad_signature", f"the token in {scheme.header} is not this webhook's")
     return sent
 
 
-def _sent_token(scheme: Token, value: str | None) -> bytes:
+def _read_token(scheme: Token, value: str | None) -> bytes:
     if not value:
         raise Rejected("missing_signature", f"the header {scheme.header} is missing")
     word, rest = _CREDENTIALS.fullmatch(value).groups("")  # type: ignore[union-attr]  # it matches any text
@@ -62,31 +62,31 @@ def _sent_token(scheme: Token, value: str | None) -> bytes:
 
 
 def check_signature(
-    scheme: Signed, request: Received, secrets: Sequence[str], public_url: str
+    scheme: Signed, request: WebhookRequest, secrets: Sequence[str], public_url: str
 ) -> tuple[bytes, Pairs, bytes]:
     """The key under which one of the header's signatures agrees, the header's fields, and what is signed.
 
     Raises `Rejected`.
     """
-    keys = _keys(scheme, secrets)
+    keys = _decode_keys(scheme, secrets)
     header = request.header(scheme.sig.header)
     if not header:
         raise Rejected("missing_signature", f"the header {scheme.sig.header} is missing")
-    fields = _fields(scheme.sig, header)
-    candidates = _candidates(scheme.sig, fields)
-    message = _message(scheme, request, fields, public_url)
-    agreeing = [key for key in keys if _agrees(scheme, key, message, candidates)]
+    fields = _split_fields(scheme.sig, header)
+    candidates = _find_signatures(scheme.sig, fields)
+    message = _build_message(scheme, request, fields, public_url)
+    agreeing = [key for key in keys if _is_signed(scheme, key, message, candidates)]
     if not agreeing:
         raise Rejected("bad_signature", f"no signature in {scheme.sig.header} agrees with the request and the secret")
     return agreeing[0], fields, message
 
 
-def _keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
+def _decode_keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
     keys = []
     problem = "is not set"
     for secret in filter(None, secrets):
         try:
-            key = _key(scheme, secret)
+            key = _decode_key(scheme, secret)
         except ValueError:
             problem = f"is not {scheme.key.encoding}"
             continue
@@ -99,7 +99,7 @@ def _keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
     return keys
 
 
-def _key(scheme: Signed, secret: str) -> bytes:
+def _decode_key(scheme: Signed, secret: str) -> bytes:
     """The bytes that a secret's text stands for; raises ValueError."""
     text = secret.removeprefix(scheme.key.strip_prefix)
     match scheme.key.encoding:
@@ -111,7 +111,7 @@ def _key(scheme: Signed, secret: str) -> bytes:
             return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
-def _fields(sig: Sig, header: str) -> Pairs:
+def _split_fields(sig: Sig, header: str) -> Pairs:
     if len(header) > SIGNATURE_LIMIT:
         raise Rejected("malformed_signature", f"the header {sig.header} is longer than {SIGNATURE_LIMIT} characters")
     items = [item.strip() for item in header.split(sig.items)] if sig.items else [header]
@@ -122,35 +122,35 @@ def _fields(sig: Sig, header: str) -> Pairs:
     return tuple((name, value) for name, _, value in (item.partition(sig.kv) for item in items))
 
 
-def _candidates(sig: Sig, fields: Pairs) -> list[bytes]:
+def _find_signatures(sig: Sig, fields: Pairs) -> list[bytes]:
     """The signatures of the header; what cannot be decoded is left out, since another secret's may stand beside it."""
     candidates = []
     for name, text in fields:
         if name == sig.field and text.startswith(sig.prefix):
             with suppress(ValueError):
-                candidates.append(_decoded(text.removeprefix(sig.prefix), sig.encoding))
+                candidates.append(_decode_signature(text.removeprefix(sig.prefix), sig.encoding))
     if not candidates:
         form = f"{sig.field}{sig.kv}{sig.prefix}<{sig.encoding}>"
         raise Rejected("malformed_signature", f"the header {sig.header} has no signature of the form {form}")
     return candidates
 
 
-def _decoded(text: str, encoding: Encoding) -> bytes:
+def _decode_signature(text: str, encoding: Encoding) -> bytes:
     return binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text, validate=True)
 
 
-def _message(scheme: Signed, request: Received, fields: Pairs, public_url: str) -> bytes:
+def _build_message(scheme: Signed, request: WebhookRequest, fields: Pairs, public_url: str) -> bytes:
     """The bytes that are signed; raises `Rejected` if the request lacks a part of them."""
-    return b"".join(_signed_part(ref, scheme, request, fields, public_url) for ref in scheme.signed)
+    return b"".join(_read_signed_part(ref, scheme, request, fields, public_url) for ref in scheme.signed)
 
 
-def _signed_part(ref: Ref, scheme: Signed, request: Received, fields: Pairs, public_url: str) -> bytes:
+def _read_signed_part(ref: Ref, scheme: Signed, request: WebhookRequest, fields: Pairs, public_url: str) -> bytes:
     match ref.place:
         case "body":
             return request.body
         case "const":
             return ref.name.encode()
-        case "query" if values := request.in_query(ref.name):
+        case "query" if values := request.find_in_query(ref.name):
             if len(values) > 1:
                 raise Rejected("malformed_signature", f"query:{ref.name} came {len(values)} times")
             return values[0]
@@ -159,7 +159,7 @@ def _signed_part(ref: Ref, scheme: Signed, request: Received, fields: Pairs, pub
         case "url":
             text = public_url + request.path + ("?" + request.query_string if request.query_string else "")
         case "ts" if scheme.ts:
-            return _signed_part(scheme.ts.ref, scheme, request, fields, public_url)
+            return _read_signed_part(scheme.ts.ref, scheme, request, fields, public_url)
         case _:
             text = request.value(ref, fields)
     if not text:
@@ -170,22 +170,22 @@ def _signed_part(ref: Ref, scheme: Signed, request: Received, fields: Pairs, pub
         raise Rejected("malformed_signature", f"{ref.place}:{ref.name} is no header text") from None
 
 
-def _agrees(scheme: Signed, key: bytes, message: bytes, candidates: list[bytes]) -> bool:
+def _is_signed(scheme: Signed, key: bytes, message: bytes, candidates: list[bytes]) -> bool:
     if scheme.kind == "ed25519":
         return _is_any(_is_signed_by(key, message, candidate) for candidate in candidates)
-    expected = mac(key, message, scheme.alg)
+    expected = compute_mac(key, message, scheme.alg)
     return _is_any(hmac.compare_digest(expected, candidate) for candidate in candidates)
 
 
-def mac(key: bytes, message: bytes, alg: str) -> bytes:
+def compute_mac(key: bytes, message: bytes, alg: str) -> bytes:
     """The HMAC of the message."""
-    begun = _keyed(key, alg).copy()
+    begun = _make_keyed_hmac(key, alg).copy()
     begun.update(message)
     return begun.digest()
 
 
 @lru_cache(maxsize=256)
-def _keyed(key: bytes, alg: str) -> hmac.HMAC:
+def _make_keyed_hmac(key: bytes, alg: str) -> hmac.HMAC:
     """An HMAC that has taken in its key. It is copied, as to make one costs twice as much as the hash of a message."""
     return hmac.new(key, digestmod=alg)
 
@@ -215,7 +215,7 @@ def check_time(ts: Timestamp, text: str | None, now: float) -> None:
 # -- the sender's side -----------------------------------------------------------------------------------------------
 
 
-def sign(
+def sign_request(
     scheme: Scheme,
     secret: str,
     body: bytes,
@@ -233,18 +233,20 @@ def sign(
     `id` and `type` are written where the scheme has a header for them. For `ed25519` the secret is the private key.
     """
     if isinstance(scheme, Token):
-        return {scheme.header: _token(scheme, secret)}
+        return {scheme.header: _write_token(scheme, secret)}
     time = str(int(now * (1000 if scheme.ts and scheme.ts.unit == "ms" else 1)))
     known = [(scheme.dedupe, id), (scheme.type, type), (scheme.ts and scheme.ts.ref, time)]
     headers = {ref.name: text for ref, text in known if ref and ref.place == "header" and text}
     fields = tuple((ref.name, text) for ref, text in known if ref and ref.place == "sig")
-    request = Received(method, path, query_string, tuple(headers.items()), body)
-    signature = _signature(scheme, _key(scheme, secret), _message(scheme, request, fields, public_url.rstrip("/")))
+    request = WebhookRequest(method, path, query_string, tuple(headers.items()), body)
+    signature = _make_signature(
+        scheme, _decode_key(scheme, secret), _build_message(scheme, request, fields, public_url.rstrip("/"))
+    )
     written = (*fields, (scheme.sig.field, scheme.sig.prefix + signature))
     return headers | {scheme.sig.header: scheme.sig.items.join(name + scheme.sig.kv + text for name, text in written)}
 
 
-def _token(scheme: Token, secret: str) -> str:
+def _write_token(scheme: Token, secret: str) -> str:
     match scheme.carrier:
         case "header":
             return secret
@@ -254,11 +256,11 @@ def _token(scheme: Token, secret: str) -> str:
             return f"Basic {base64.b64encode(secret.encode()).decode()}"
 
 
-def _signature(scheme: Signed, key: bytes, message: bytes) -> str:
+def _make_signature(scheme: Signed, key: bytes, message: bytes) -> str:
     if scheme.kind == "ed25519":
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
         raw = Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES]).sign(message)
     else:
-        raw = mac(key, message, scheme.alg)
+        raw = compute_mac(key, message, scheme.alg)
     return raw.hex() if scheme.sig.encoding == "hex" else base64.b64encode(raw).decode()

@@ -12,9 +12,9 @@ from durable.expressions import ExpressionError, Template
 from durable.language.headers import CREDENTIALS
 from durable.values import JSON
 from triggers.webhooks import handshake
-from triggers.webhooks.handshake import Answer
-from triggers.webhooks.presets import named_scheme
-from triggers.webhooks.received import Pairs, Received
+from triggers.webhooks.handshake import HandshakeAnswer
+from triggers.webhooks.presets import find_scheme
+from triggers.webhooks.request import Pairs, WebhookRequest
 from triggers.webhooks.scheme import Ref, Scheme, Signed, Token, read_scheme
 from triggers.webhooks.signature import check_signature, check_time, check_token
 
@@ -36,7 +36,7 @@ class Verified:
     key: str | None = None
     type: str | None = None
     replay_key: str | None = None
-    answer: Answer | None = None
+    answer: HandshakeAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,16 @@ class Verifier:
             raise ValueError(
                 "verify: say how senders sign, such as {preset: github, secret: …}, or `none` to accept everybody"
             )
-        scheme = _scheme_of(verify)
+        scheme = _read_scheme(verify)
         if isinstance(scheme, Signed) and Ref("url") in scheme.signed and not public_url:
             raise ValueError(
                 "verify: this sender signs the public URL of the service; set `public_url` in settings.toml"
                 " or WAYPOST_PUBLIC_URL to where the sender reaches it"
             )
-        token = _verify_token_of(scheme, verify)
-        return cls(scheme, _secrets_of(verify.get("secret")), public_url.rstrip("/"), token)
+        token = _read_verify_token(scheme, verify)
+        return cls(scheme, _read_secrets(verify.get("secret")), public_url.rstrip("/"), token)
 
-    def check(self, request: Received, secrets: Sequence[str], now: float, verify_token: str = "") -> Verified:
+    def check(self, request: WebhookRequest, secrets: Sequence[str], now: float, verify_token: str = "") -> Verified:
         """What the request tells of itself once it is verified with any of the secrets; raises `Rejected`.
 
         `now` is in seconds since 1970: when the request was received. Raises `Unreadable` for a handshake that wants
@@ -77,36 +77,36 @@ class Verifier:
         """
         asked = self.scheme.handshake if self.scheme else None
         if asked and asked.token and handshake.is_met(asked, request):
-            handshake.check_token(asked.token, request, verify_token)
-            return Verified(answer=handshake.answer(asked, request, b""))
+            handshake.check_verify_token(asked.token, request, verify_token)
+            return Verified(answer=handshake.answer_handshake(asked, request, b""))
         match self.scheme:
             case None:
                 return Verified()
             case Token() as scheme:
                 key = check_token(scheme, request, secrets)
-                verified = _identity(scheme, request, (), request.body)
+                verified = _read_identity(scheme, request, (), request.body)
             case Signed() as scheme:
                 key, fields, message = check_signature(scheme, request, secrets, self.public_url)
                 if scheme.ts:
                     check_time(scheme.ts, request.value(scheme.ts.ref, fields), now)
-                verified = _identity(scheme, request, fields, message)
+                verified = _read_identity(scheme, request, fields, message)
         if asked and not asked.token and handshake.is_met(asked, request):
-            return Verified(answer=handshake.answer(asked, request, key))
+            return Verified(answer=handshake.answer_handshake(asked, request, key))
         return verified
 
 
-def _scheme_of(verify: dict[str, JSON]) -> Scheme:
+def _read_scheme(verify: dict[str, JSON]) -> Scheme:
     options = {name: value for name, value in verify.items() if name not in VERIFY_KEYS}
     if ("preset" in verify) == ("scheme" in verify):
         raise ValueError(f"verify: name either a `preset` or a `scheme`; {_EXAMPLE}")
     if "preset" in verify:
-        return named_scheme(verify["preset"], options, "verify")
+        return find_scheme(verify["preset"], options, "verify")
     if options:
         raise ValueError(f"verify.{next(iter(options))}: no such option beside `scheme`")
     return read_scheme(verify["scheme"], "verify.scheme")
 
 
-def _secrets_of(secret: JSON) -> tuple[str, ...]:
+def _read_secrets(secret: JSON) -> tuple[str, ...]:
     secrets = secret if isinstance(secret, list) else [secret]
     texts = tuple(text for text in secrets if isinstance(text, str) and _is_reference(text))
     if not texts or len(texts) < len(secrets):
@@ -114,7 +114,7 @@ def _secrets_of(secret: JSON) -> tuple[str, ...]:
     return texts
 
 
-def _verify_token_of(scheme: Scheme, verify: dict[str, JSON]) -> str | None:
+def _read_verify_token(scheme: Scheme, verify: dict[str, JSON]) -> str | None:
     token = verify.get("verify_token")
     if scheme.handshake is None or scheme.handshake.token is None:
         if "verify_token" in verify:
@@ -134,24 +134,24 @@ def _is_reference(text: str) -> bool:
     return bool(template.secrets) and not template.expressions
 
 
-def _identity(scheme: Scheme, request: Received, fields: Pairs, message: bytes) -> Verified:
+def _read_identity(scheme: Scheme, request: WebhookRequest, fields: Pairs, message: bytes) -> Verified:
     key, kind = (request.value(ref, fields) if ref else None for ref in (scheme.dedupe, scheme.type))
     replayed = {None: None, "body": request.body, "message": message}[scheme.replay]
     return Verified(
-        key=bounded(key) if key else None,
-        type=bounded(kind) if kind else None,
+        key=shorten_identity(key) if key else None,
+        type=shorten_identity(kind) if kind else None,
         replay_key=None if replayed is None else f"{scheme.replay}-sha256:{hashlib.sha256(replayed).hexdigest()}",
     )
 
 
-def bounded(text: str) -> str:
+def shorten_identity(text: str) -> str:
     """The id or type, or its hash if it is long."""
     if len(text) <= IDENTITY_LIMIT:
         return text
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-def credential_headers(scheme: Scheme | None) -> frozenset[str]:
+def find_credential_headers(scheme: Scheme | None) -> frozenset[str]:
     """The headers that hold credentials: they are taken out before an Event is made of the request."""
     match scheme:
         case Signed():

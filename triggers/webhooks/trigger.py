@@ -18,14 +18,14 @@ from durable.language.pipeline import TriggerSpec
 from durable.values import JSON
 from triggers.webhooks.cors import Origins, read_origin
 from triggers.webhooks.route import compile_route, has_dots
-from triggers.webhooks.scheme import Reply
-from triggers.webhooks.verifier import Verifier, credential_headers
+from triggers.webhooks.scheme import PresetReply
+from triggers.webhooks.verifier import Verifier, find_credential_headers
 
 RespondWhen: TypeAlias = Literal["accepted", "result", "step"]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class Dedupe(BaseModel, extra="forbid"):
+class DedupeSpec(BaseModel, extra="forbid", title="Dedupe"):
     """What makes two deliveries the same, and for how long."""
 
     key: str | None = Field(
@@ -35,7 +35,7 @@ class Dedupe(BaseModel, extra="forbid"):
     for_: Duration = Field("7d", alias="for", description="How long a key stays taken")
 
 
-class Webhook(TriggerInputs):
+class WebhookSpec(TriggerInputs):
     """What a webhook trigger is given."""
 
     arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"path", "query", "headers", "body"}
@@ -49,7 +49,9 @@ class Webhook(TriggerInputs):
         description="How a request proves who sent it: a preset and a secret, or `none`",
         json_schema_extra={"properties": {"secret": {"secret": True}, "verify_token": {"secret": True}}},
     )
-    dedupe: Dedupe | None = Field(None, description="What makes two deliveries the same; default: as the preset says")
+    dedupe: DedupeSpec | None = Field(
+        None, description="What makes two deliveries the same; default: as the preset says"
+    )
     respond: RespondWhen = Field(
         "accepted", description="When it answers: at once, with the run's result, or as a step says (`flow.respond`)"
     )
@@ -102,7 +104,7 @@ class Webhook(TriggerInputs):
 
     @field_validator("dedupe")
     @classmethod
-    def _has_key(cls, dedupe: Dedupe | None, info: ValidationInfo) -> Dedupe | None:
+    def _has_key(cls, dedupe: DedupeSpec | None, info: ValidationInfo) -> DedupeSpec | None:
         """A preset's own key counts on, where only the time is given; `verify` is there unless it is refused itself."""
         verify = info.data.get("verify")
         if dedupe is None or dedupe.key is not None or verify is None:
@@ -121,7 +123,7 @@ class Webhook(TriggerInputs):
     def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
         """The headers of the scheme's credentials; none of a `verify` that cannot be read, which is refused itself."""
         try:
-            return credential_headers(cls.verifier(given.get("verify")).scheme)
+            return find_credential_headers(cls.verifier(given.get("verify")).scheme)
         except ValueError:
             return frozenset()
 
@@ -132,7 +134,7 @@ class Webhook(TriggerInputs):
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class WebhookTrigger:
     """A webhook trigger, compiled."""
 
     name: str
@@ -146,7 +148,7 @@ class Hook:
     verify_token: tuple[SecretPlaceholder, ...]
     credentials: frozenset[str]
     dedupe: Template | None
-    claim_for: int
+    dedupe_milliseconds: int
     when: Expression | None
     inputs: Template | None
     respond: RespondWhen
@@ -154,7 +156,7 @@ class Hook:
     charset: Charset
 
     @classmethod
-    def of(cls, definition: Definition, spec: TriggerSpec, model: type[Webhook] = Webhook) -> Self:
+    def of(cls, definition: Definition, spec: TriggerSpec, model: type[WebhookSpec] = WebhookSpec) -> Self:
         """Compile a trigger that was checked by the model."""
         given = model.model_validate(spec.with_ or {})
         verifier = model.verifier(given.verify)
@@ -166,11 +168,11 @@ class Hook:
             pattern=compile_route(given.path),
             methods=frozenset(given.methods),
             verifier=verifier,
-            secrets=tuple(_slots(text) for text in verifier.secrets),
-            verify_token=_slots(verifier.verify_token or ""),
-            credentials=credential_headers(verifier.scheme),
+            secrets=tuple(_find_placeholders(text) for text in verifier.secrets),
+            verify_token=_find_placeholders(verifier.verify_token or ""),
+            credentials=find_credential_headers(verifier.scheme),
             dedupe=Template.parse(given.dedupe.key) if given.dedupe and given.dedupe.key is not None else None,
-            claim_for=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
+            dedupe_milliseconds=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
             when=Expression.parse(spec.when) if spec.when is not None else None,
             inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
             respond=given.respond,
@@ -179,16 +181,16 @@ class Hook:
         )
 
     @property
-    def greeting_methods(self) -> frozenset[str]:
+    def handshake_methods(self) -> frozenset[str]:
         """The methods on which it takes a handshake and nothing else."""
         scheme = self.verifier.scheme
         return frozenset({scheme.handshake.method} if scheme and scheme.handshake else ()) - self.methods
 
     @property
-    def reply(self) -> Reply | None:
+    def reply(self) -> PresetReply | None:
         """What its sender is answered instead of Waypost's own words."""
         return self.verifier.scheme.reply if self.verifier.scheme else None
 
 
-def _slots(text: str) -> tuple[SecretPlaceholder, ...]:
+def _find_placeholders(text: str) -> tuple[SecretPlaceholder, ...]:
     return Template.parse(text).render({})[1]

@@ -15,10 +15,10 @@ from durable.durations import Duration, parse_duration
 from durable.expressions import Expression, Template
 from durable.language.pipeline import TriggerSpec
 from triggers.schedules.cron import Cron
-from triggers.schedules.timing import Every, Once, Timing, fires_between, zone_named
+from triggers.schedules.timing import Interval, SingleMoment, Timing, find_fires_between, find_zone
 
-Missed: TypeAlias = Literal["skip", "latest", "all"]
-Overlap: TypeAlias = Literal["allow", "skip", "queue"]
+MissedPolicy: TypeAlias = Literal["skip", "latest", "all"]
+OverlapPolicy: TypeAlias = Literal["allow", "skip", "queue"]
 
 SAMPLE = 1_000
 """Fires in a row whose distances a window is compared with."""
@@ -29,7 +29,7 @@ YEAR = 366 * 86_400_000
 _SAMPLE_FROM = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000
 
 
-class Schedule(TriggerInputs):
+class ScheduleSpec(TriggerInputs):
     """What a schedule trigger is given: one of `cron`, `every` and `at`, and how it behaves."""
 
     cron: str | None = Field(
@@ -43,17 +43,17 @@ class Schedule(TriggerInputs):
     window: Duration | None = Field(
         None, description="Spread the fires evenly over this time after them, each always in the same place"
     )
-    missed: Missed = Field(
+    missed: MissedPolicy = Field(
         "latest",
         description="What is started for fires that came while the service was down: nothing, one run, or all",
     )
-    overlap: Overlap = Field(
+    overlap: OverlapPolicy = Field(
         "allow", description="What a fire does while the run before it is unfinished: start, be skipped, or wait for it"
     )
 
     @field_validator("cron", "every", "at", mode="before")
     @classmethod
-    def _is_said(cls, value: object) -> object:
+    def _is_not_empty(cls, value: object) -> object:
         if value is None:
             raise ValueError("it is empty; give it a value, or remove it")
         return value
@@ -67,19 +67,19 @@ class Schedule(TriggerInputs):
     @field_validator("every")
     @classmethod
     def _is_interval(cls, text: str) -> str:
-        Every.parse(text)
+        Interval.parse(text)
         return text
 
     @field_validator("at")
     @classmethod
     def _is_moment(cls, text: str) -> str:
-        Once.parse(text)
+        SingleMoment.parse(text)
         return text
 
     @field_validator("timezone")
     @classmethod
     def _is_zone(cls, name: str) -> str:
-        zone_named(name)
+        find_zone(name)
         return name
 
     @model_validator(mode="after")
@@ -98,7 +98,7 @@ class Schedule(TriggerInputs):
             return
         if not (window := parse_duration(self.window)):
             raise ValueError("'window' is no time at all; write 1s at least, or remove it")
-        fires = islice(fires_between(timing, _SAMPLE_FROM, _SAMPLE_FROM + YEAR), SAMPLE)
+        fires = islice(find_fires_between(timing, _SAMPLE_FROM, _SAMPLE_FROM + YEAR), SAMPLE)
         closest = min((later - earlier for earlier, later in pairwise(fires)), default=YEAR) // 1_000
         if window > closest * 1_000:
             raise ValueError(
@@ -108,10 +108,10 @@ class Schedule(TriggerInputs):
     @property
     def timing(self) -> Timing:
         """When it fires."""
-        zone = zone_named(self.timezone)
+        zone = find_zone(self.timezone)
         if self.cron is not None:
             return Cron.parse(self.cron, zone)
-        return Every.parse(self.every) if self.every is not None else Once.parse(self.at or "", zone)
+        return Interval.parse(self.every) if self.every is not None else SingleMoment.parse(self.at or "", zone)
 
     @property
     def times(self) -> str:
@@ -122,12 +122,12 @@ class Schedule(TriggerInputs):
 
 
 @dataclass(frozen=True)
-class Planned:
+class ScheduleTrigger:
     """A schedule trigger, compiled."""
 
     definition: Definition
     trigger: str
-    given: Schedule
+    given: ScheduleSpec
     timing: Timing
     window: int
     when: Expression | None
@@ -136,7 +136,7 @@ class Planned:
     @classmethod
     def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
         """Compile a checked trigger."""
-        given = Schedule.model_validate(spec.with_ or {})
+        given = ScheduleSpec.model_validate(spec.with_ or {})
         return cls(
             definition=definition,
             trigger=spec.id,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, WithJsonSchema, create_model
 
 from durable.action import Inputs, Secret
 from durable.durations import Duration
-from triggers.webhooks.presets import GENERIC, presets
+from triggers.webhooks.presets import GENERIC, load_presets
 from triggers.webhooks.scheme import Digest, Greeting, Handshake, Scheme, Signed, Timestamp, Token
 
 # -- a scheme of one's own --------------------------------------------------------------------------------------
@@ -56,34 +56,38 @@ _SECRETS = Annotated[
 _VERIFY_TOKEN = Annotated[Secret, Field(description="What the sender shows before it sends events")]
 
 
-def forms() -> Any:
+def build_verify_type() -> Any:
     """The type of `verify`: the union of its forms."""
-    schemes = dict(sorted(presets().items()))
+    schemes = dict(sorted(load_presets().items()))
     shown = {name: scheme for name, scheme in schemes.items() if scheme.handshake and scheme.handshake.token}
     silent = {name: scheme for name, scheme in schemes.items() if name not in shown}
-    found = [_form("Known", Inputs, preset=_one_of({name: _meaning(scheme) for name, scheme in silent.items()}))]
+    found = [
+        _make_form(
+            "Known", Inputs, preset=_make_choice({name: _describe_scheme(scheme) for name, scheme in silent.items()})
+        )
+    ]
     if shown:
-        names = _one_of({name: _meaning(scheme) for name, scheme in shown.items()})
-        found.append(_form("Shown", Inputs, preset=names, verify_token=_VERIFY_TOKEN))
+        names = _make_choice({name: _describe_scheme(scheme) for name, scheme in shown.items()})
+        found.append(_make_form("Shown", Inputs, preset=names, verify_token=_VERIFY_TOKEN))
     for name, model in GENERIC.items():
         meaning = (model.__doc__ or "").partition("`: ")[2].capitalize()
-        found.append(_form(model.__name__, model, preset=_one_of({name: meaning})))
-    found.append(_form("Own", Inputs, scheme=_OWN, verify_token=(_VERIFY_TOKEN | None, None)))
+        found.append(_make_form(model.__name__, model, preset=_make_choice({name: meaning})))
+    found.append(_make_form("Own", Inputs, scheme=_OWN, verify_token=(_VERIFY_TOKEN | None, None)))
     return Union[(Literal["none"], *found)]
 
 
-def _form(name: str, base: type[BaseModel], **fields: Any) -> type[BaseModel]:
+def _make_form(name: str, base: type[BaseModel], **fields: Any) -> type[BaseModel]:
     """One form: what `base` says, these fields, and the secret to verify with."""
     return create_model(name, __base__=base, **fields, secret=_SECRETS)
 
 
-def _one_of(names: Mapping[str, str]) -> Any:
+def _make_choice(names: Mapping[str, str]) -> Any:
     """The name of a preset, each with what it means."""
     offered = [{"const": name, "description": meaning} for name, meaning in names.items()]
     return Annotated[str, WithJsonSchema({"type": "string", "anyOf": offered}), Field(description="How they sign")]
 
 
-def _meaning(scheme: Scheme) -> str:
+def _describe_scheme(scheme: Scheme) -> str:
     if scheme.about:
         return scheme.about
     match scheme:

@@ -46,7 +46,7 @@ def decode_pairs(pairs: RawPairs, charset: Charset) -> list[tuple[str, str]]:
     return [(_decode(name, name, charset), _decode(value, name, charset)) for name, value in pairs]
 
 
-def collect(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
+def collect_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
     """Values by name; of a name that is repeated, a list of them."""
     found: dict[str, JSON] = {}
     for name, value in pairs:

@@ -19,12 +19,12 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from triggers.body import AS_SENT, IS_WHOLE
-from triggers.framing import (
+from triggers.http.body import AS_SENT, IS_WHOLE
+from triggers.http.framing import (
     Refusal,
     check_headers,
-    content_length,
     encode_target,
+    find_content_length,
     is_broken_head,
     read_fields,
     read_request_line,
@@ -54,7 +54,7 @@ LINGER_LIMIT = 1024 * 1024
 WRITE_SECONDS = 30.0
 """Seconds in which a client must take in something of an answer that fills the buffer of its connection."""
 
-PARTS = 256
+PARTS_A_TURN = 256
 """Parts of a request that are read in one turn of the event loop: a chunked body can have one every few bytes."""
 
 PIPELINED_A_TURN = 4
@@ -111,22 +111,22 @@ class HeldFlow(FlowControl):
             super().resume_reading()
 
 
-class Outlet:
+class LingeringTransport:
     """The transport as an answer sees it: to close it is to let the client take note of the answer first."""
 
     __slots__ = ("close", "is_closing", "write")
 
-    def __init__(self, protocol: "Protocol", transport: asyncio.Transport) -> None:
+    def __init__(self, protocol: "HttpProtocol", transport: asyncio.Transport) -> None:
         self.write = transport.write
         self.is_closing = transport.is_closing
         self.close = protocol.close
 
 
-class Protocol(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """uvicorn's protocol, one request at a time, and with bounds on heads, framing and slow readers."""
 
     _stage = Stage.HEAD
-    _seen = 0
+    _searched = 0
     _left = 0
     _overhead = 0
     _is_head_method = False
@@ -143,22 +143,22 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.flow: HeldFlow = HeldFlow(transport)
-        self._outlet = Outlet(self, transport)
+        self._lingering = LingeringTransport(self, transport)
         self._buffer = bytearray()
-        self._await_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stage = Stage.END
-        self._stop_waiting()
+        self._cancel_deadline()
         self.resume_writing()
         super().connection_lost(exc)
-        self._outlet.close = self.transport.close  # this object's would be a reference cycle
+        self._lingering.close = self.transport.close  # this object's would be a reference cycle
 
     # -- reading ------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._stage is Stage.END:
-            self._drop(len(data))
+            self._discard(len(data))
             return
         self._unset_keepalive_if_required()
         self._buffer += data
@@ -176,7 +176,7 @@ class Protocol(HttpToolsProtocol):
     def _advance(self) -> None:
         """Read on, up to the end of a request; what needs many parts goes on in the next turn of the loop."""
         self.flow.is_held = False
-        for _ in range(PARTS):
+        for _ in range(PARTS_A_TURN):
             match self._stage:
                 case Stage.HEAD:
                     is_moving = self._read_head()
@@ -186,20 +186,20 @@ class Protocol(HttpToolsProtocol):
                     is_moving = self._read_chunks()
                 case Stage.ANSWER:
                     if self._buffer:
-                        self._hold()
+                        self._hold_reading()
                     return
                 case Stage.END:
                     return
             if not is_moving:
                 return
-        self._hold()
+        self._hold_reading()
         self._turns.wait(self.loop, self._advance)
 
-    def _hold(self) -> None:
+    def _hold_reading(self) -> None:
         self.flow.pause_reading()
         self.flow.is_held = True
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         """Nothing that could be read is left."""
         self.flow.is_held = False
         if self._stage is Stage.HEAD or len(self.cycle.body) <= HIGH_WATER_LIMIT:
@@ -208,28 +208,28 @@ class Protocol(HttpToolsProtocol):
     def _read_head(self) -> bool:
         buffer = self._buffer
         if buffer.startswith(b"\r"):  # RFC 9112 2.2: old clients send an empty line after a body
-            self._await_head()
+            self._start_head_timer()
             skip_empty_lines(buffer)
-        end = buffer.find(END_OF_HEAD, max(0, self._seen - 3))
+        end = buffer.find(END_OF_HEAD, max(0, self._searched - 3))
         size = len(buffer) if end < 0 else end + len(END_OF_HEAD)
         if size > HEAD_LIMIT:
             self._refuse(431, f"the request's headers are larger than the {HEAD_LIMIT} bytes that are accepted")
             return False
         if end < 0:
-            if buffer and is_broken_head(buffer, self._seen):
+            if buffer and is_broken_head(buffer, self._searched):
                 self._refuse(400, "this is not HTTP/1.1: it begins with a method, and each line ends with CR and LF")
             elif self._is_half_closed:
                 self.close()
             else:
-                self._seen = size
-                self._read_on()
+                self._searched = size
+                self._resume_reading()
                 if buffer:
-                    self._await_head()
+                    self._start_head_timer()
             return False
         head = bytes(buffer[:size])
         del buffer[:size]
-        self._seen = 0
-        self._stop_waiting()
+        self._searched = 0
+        self._cancel_deadline()
         return self._take_head(head)
 
     def _take_head(self, head: bytes) -> bool:
@@ -250,7 +250,7 @@ class Protocol(HttpToolsProtocol):
         if stripped is not head:
             self.scope["extensions"] = {**self.scope.get("extensions", {}), AS_SENT: {"headers": read_fields(head)}}
         if self._stage is Stage.HEAD:
-            length = content_length(self.headers)
+            length = find_content_length(self.headers)
             self._stage, self._left = (Stage.CHUNKS, 0) if length is None else (Stage.CONTENT, length)
             self._overhead = HEAD_LIMIT
         return True
@@ -258,7 +258,7 @@ class Protocol(HttpToolsProtocol):
     def _read_content(self) -> bool:
         """Feed the parser what belongs to the body, and nothing of what follows it."""
         if not self._buffer:
-            self._read_on()
+            self._resume_reading()
             return False
         part = bytes(self._buffer[: self._left])
         del self._buffer[: self._left]
@@ -268,9 +268,9 @@ class Protocol(HttpToolsProtocol):
     def _read_chunks(self) -> bool:
         """Feed the parser up to the next bytes that may end the body; half of them wait for the rest."""
         end = self._buffer.find(END_OF_HEAD)
-        size = end + len(END_OF_HEAD) if end >= 0 else len(self._buffer) - _begun_end(self._buffer)
+        size = end + len(END_OF_HEAD) if end >= 0 else len(self._buffer) - _count_partial_end(self._buffer)
         if not size:
-            self._read_on()
+            self._resume_reading()
             return False
         part = bytes(self._buffer[:size])
         del self._buffer[:size]
@@ -334,7 +334,7 @@ class Protocol(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # whose clients take an interim answer for the answer
         super().on_headers_complete()
-        self.cycle.transport = self._outlet  # type: ignore[assignment]  # as far as an answer asks
+        self.cycle.transport = self._lingering  # type: ignore[assignment]  # as far as an answer asks
 
     def on_body(self, body: bytes) -> None:
         self._overhead += len(body) * (1 + CHUNK_OVERHEAD)
@@ -361,12 +361,12 @@ class Protocol(HttpToolsProtocol):
         if self._buffer or self._is_half_closed:
             self._turns.wait(self.loop, self._advance)
         else:
-            self._read_on()
+            self._resume_reading()
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.close)
 
     def _refuse(self, status: int, detail: str) -> bool:
         """Answer the request in the place of the application, and end the connection; returns False."""
-        self._stop_waiting()
+        self._cancel_deadline()
         cycle = self.cycle
         is_begun = cycle is not None and not cycle.response_complete
         if is_begun:
@@ -375,7 +375,7 @@ class Protocol(HttpToolsProtocol):
             cycle.message_event.set()
         if not self.transport.is_closing() and not (is_begun and cycle.response_started):
             log.warning("a request from %s was refused: %s", self.client[0] if self.client else "?", detail)
-            self.transport.write(_problem(status, detail, has_body=not self._is_head_method))
+            self.transport.write(_encode_problem(status, detail, has_body=not self._is_head_method))
         self.close()
         return False
 
@@ -385,7 +385,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._stage = Stage.END
         self._left = LINGER_LIMIT
-        self._stop_waiting()
+        self._cancel_deadline()
         self._buffer.clear()
         self.flow.is_held = False
         self.flow.resume_reading()
@@ -394,18 +394,20 @@ class Protocol(HttpToolsProtocol):
         else:
             with contextlib.suppress(OSError, RuntimeError):  # the client is gone already
                 self.transport.write_eof()
-        self._deadline = self.loop.call_later(LINGER_SECONDS, self._end, self.transport.get_write_buffer_size(), 0)
+        self._deadline = self.loop.call_later(
+            LINGER_SECONDS, self._abort_if_stalled, self.transport.get_write_buffer_size(), 0
+        )
 
-    def _end(self, unsent_before: int, idle: float) -> None:
+    def _abort_if_stalled(self, unsent_before: int, idle: float) -> None:
         """Drop the connection, unless its client still takes in the last answer."""
         unsent = self.transport.get_write_buffer_size()
         idle = idle + LINGER_SECONDS if unsent == unsent_before else 0
         if idle >= WRITE_SECONDS or not (unsent or unsent_before):
             self.transport.abort()
         else:
-            self._deadline = self.loop.call_later(LINGER_SECONDS, self._end, unsent, idle)
+            self._deadline = self.loop.call_later(LINGER_SECONDS, self._abort_if_stalled, unsent, idle)
 
-    def _drop(self, size: int) -> None:
+    def _discard(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
             self.transport.abort()
@@ -432,23 +434,23 @@ class Protocol(HttpToolsProtocol):
             self._stalled = None
         super().resume_writing()
 
-    def _await_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._deadline is None:
             message = f"the request's headers did not arrive within {HEAD_SECONDS:g} s"
             self._deadline = self.loop.call_later(HEAD_SECONDS, self._refuse, 408, message)
 
-    def _stop_waiting(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
 
 
-def _begun_end(begun: bytearray) -> int:
+def _count_partial_end(begun: bytearray) -> int:
     """How many bytes at the end of what came may be the first of those that end a body."""
     return next((size for size in (3, 2, 1) if begun.endswith(END_OF_HEAD[:size])), 0)
 
 
-def _problem(status: int, detail: str, *, has_body: bool) -> bytes:
+def _encode_problem(status: int, detail: str, *, has_body: bool) -> bytes:
     phrase = HTTPStatus(status).phrase
     problem = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
     body = json.dumps(problem).encode()

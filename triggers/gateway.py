@@ -7,32 +7,32 @@ their own (`triggers.webhooks`), and what load balancers and monitors ask is ans
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triggers.api.problem import Problem
+from triggers.api.problem import ApiError
+from triggers.health import PATHS
+from triggers.http.rate_limit import RateLimiter, find_network
 from triggers.keys import Keys, parse_bearer
-from triggers.limits import Limiter, network_of
-from triggers.operations import PATHS
-from triggers.webhooks.webhook import ANSWERED, PREFIX, Webhooks
+from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
 
 
-class Entrance:
+class Gateway:
     """Deliveries go straight to the webhooks: the way through the application's layers costs a sixth of what they do.
     Whatever else is below `/hooks` is refused by the application."""
 
-    def __init__(self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: Limiter) -> None:
+    def __init__(self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: RateLimiter) -> None:
         self._webhooks = webhooks
         self._app = app
         self._keys = keys
         self._strangers = strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in ANSWERED and scope["path"].startswith(f"{PREFIX}/"):
+        if scope["method"] in ANSWERED_METHODS and scope["path"].startswith(f"{PREFIX}/"):
             await self._webhooks(scope, receive, send)
         elif scope["path"] in PATHS or self._has_key(scope):
             await self._app(scope, receive, send)
-        elif seconds := self._strangers.take(network_of(scope["client"][0]) if scope["client"] else ""):
+        elif seconds := self._strangers.take(find_network(scope["client"][0]) if scope["client"] else ""):
             message = f"too many requests without a valid key came from this address; try again in {seconds} s"
             headers = {"Retry-After": str(seconds), "Connection": "close"}  # and so are the requests behind it
-            await Problem(429, message, headers).response()(scope, receive, send)
+            await ApiError(429, message, headers).response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

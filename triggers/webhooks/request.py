@@ -13,11 +13,19 @@ from starlette.types import Scope
 
 from durable.charsets import Charset, Undecodable
 from durable.values import JSON, Value
-from triggers.body import AS_SENT, FIELD_LIMIT, UNDECLARED, Unreadable, explain_kind, parse_and_keep, read_query
-from triggers.urlencoded import TooManyFields, collect, split_pairs
+from triggers.http.body import (
+    AS_SENT,
+    FIELD_LIMIT,
+    UNDECLARED,
+    BadRequest,
+    explain_media_type,
+    parse_and_encode,
+    read_query,
+)
+from triggers.http.urlencoded import TooManyFields, collect_pairs, split_pairs
 from triggers.webhooks.scheme import Ref
 
-Reason: TypeAlias = Literal[
+RejectionReason: TypeAlias = Literal[
     "missing_signature",
     "malformed_signature",
     "bad_signature",
@@ -35,9 +43,9 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 class Rejected(Exception):
     """The request is not shown to be genuine."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: RejectionReason, message: str) -> None:
         super().__init__(message)
-        self.reason: Reason = reason
+        self.reason: RejectionReason = reason
         self.message = message
 
     @property
@@ -47,7 +55,7 @@ class Rejected(Exception):
 
 
 @dataclass(frozen=True)
-class Received:
+class WebhookRequest:
     """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept.
     `charset` is that of what declares none. `headers_as_sent` have the white space behind their values, if there is
     any."""
@@ -82,7 +90,7 @@ class Received:
 
     @property
     def parsed(self) -> JSON:
-        """The body as JSON; to be asked for after verification. Raises `Unreadable`."""
+        """The body as JSON; to be asked for after verification. Raises `BadRequest`."""
         return self._document[0]
 
     @property
@@ -92,12 +100,12 @@ class Received:
 
     def explain(self, reason: str) -> str:
         """A reason, with what the body was taken for where that may be behind it."""
-        kind = explain_kind(self.body, self._content_type) if "trigger.body" in reason else None
+        kind = explain_media_type(self.body, self._content_type) if "trigger.body" in reason else None
         return f"{reason}; {kind}" if kind else reason
 
     @cached_property
     def _document(self) -> tuple[JSON, Value]:
-        return parse_and_keep(self.body, self._content_type, self.charset.name)
+        return parse_and_encode(self.body, self._content_type, self.charset.name)
 
     @property
     def _content_type(self) -> str | None:
@@ -105,11 +113,11 @@ class Received:
 
     @property
     def query(self) -> dict[str, JSON]:
-        """What the query says by name; of a name that is repeated, a list. Raises `Unreadable`."""
+        """What the query says by name; of a name that is repeated, a list. Raises `BadRequest`."""
         if not self.query_string:
             return {}
         cure = "send UTF-8, or name its charset with `charset` in the webhook's trigger"
-        return collect(read_query(self.query_string.encode("latin-1"), self.charset, cure))
+        return collect_pairs(read_query(self.query_string.encode("latin-1"), self.charset, cure))
 
     def value(self, ref: Ref, signature: Pairs) -> str | None:
         """The text at a place that has a name, None if it is absent; raises `Rejected` if it is there several times.
@@ -120,15 +128,15 @@ class Received:
             case "header":
                 return self.header(ref.name)
             case "sig":
-                return _only(ref, signature)
+                return _find_single(ref, signature)
             case "query":
-                return self._in_query(ref)
+                return self._read_from_query(ref)
             case "form":
-                return self._in_body([ref.name])
+                return self._read_from_body([ref.name])
             case _:
-                return self._in_body(ref.name.split("."))
+                return self._read_from_body(ref.name.split("."))
 
-    def in_query(self, name: str) -> list[bytes]:
+    def find_in_query(self, name: str) -> list[bytes]:
         """The values of a name in the query, percent-decoded; raises `Rejected`."""
         try:
             pairs = split_pairs(self.query_string.encode("latin-1"), FIELD_LIMIT)
@@ -136,17 +144,17 @@ class Received:
             raise Rejected("malformed_signature", f"the query cannot be read: {error}") from None
         return [value for each, value in pairs if each == name.encode()]
 
-    def _in_query(self, ref: Ref) -> str | None:
-        found = _only(ref, [(ref.name, value) for value in self.in_query(ref.name)])
+    def _read_from_query(self, ref: Ref) -> str | None:
+        found = _find_single(ref, [(ref.name, value) for value in self.find_in_query(ref.name)])
         try:
             return None if found is None else self.charset.decode(found)
         except Undecodable as error:
             raise Rejected("malformed_signature", f"query:{ref.name} cannot be read: {error}") from None
 
-    def _in_body(self, path: list[str]) -> str | None:
+    def _read_from_body(self, path: list[str]) -> str | None:
         try:
             value = self.parsed
-        except Unreadable:
+        except BadRequest:
             return None  # whoever makes the Event meets it again, and answers for it
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
@@ -157,14 +165,14 @@ def _decode_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Pairs:
     return tuple([(name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in pairs])
 
 
-def _only(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
+def _find_single(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
     values = [value for name, value in pairs if name == ref.name]
     if len(values) > 1:
         raise Rejected("malformed_signature", f"{ref.place}:{ref.name} came {len(values)} times")
     return values[0] if values else None
 
 
-def withhold(headers: Pairs, names: Collection[str], key: bytes) -> tuple[Pairs, Pairs]:
+def withhold_headers(headers: Pairs, names: Collection[str], key: bytes) -> tuple[Pairs, Pairs]:
     """The headers without those named, and for each of those its name and keyed BLAKE2b under `key`.
 
     The hashes tell whether two deliveries carried the same credential, and nothing of what it is.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Names in lower case and values without the white space around them, in the order in which they came."""
 
 SINGLE_HEADERS = (
@@ -89,25 +89,25 @@ def read_fields(head: bytes) -> list[tuple[bytes, bytes]]:
     return [(name.lower(), value.lstrip(b" \t")) for name, _, value in fields]
 
 
-def skip_empty_lines(begun: bytearray) -> None:
+def skip_empty_lines(received: bytearray) -> None:
     """Remove the empty lines at the beginning of what came of a head."""
-    if lines := _EMPTY_LINES.match(begun):
-        del begun[: lines.end()]
+    if lines := _EMPTY_LINES.match(received):
+        del received[: lines.end()]
 
 
-def is_broken_head(begun: bytearray, seen: int) -> bool:
+def is_broken_head(received: bytearray, seen: int) -> bool:
     """Whether what came of a head can no longer become one. The first `seen` bytes of it were looked at before.
 
     A sender that ends lines by LF alone never sends the blank line that ends a head: it is refused at once instead of
     after the deadline.
     """
-    is_method = 0x41 <= begun[0] <= 0x5A
+    is_method = 0x41 <= received[0] <= 0x5A
     if not is_method:
-        return begun != b"\r"  # which may become an empty line
-    return _BARE_LINE_END.search(begun, max(0, seen - 1)) is not None
+        return received != b"\r"  # which may become an empty line
+    return _BARE_LINE_END.search(received, max(0, seen - 1)) is not None
 
 
-def check_headers(headers: Headers, version: str) -> Refusal | None:
+def check_headers(headers: RawHeaders, version: str) -> Refusal | None:
     """Why a request with these headers is refused, if it is."""
     names = [name for name, _ in headers]
     if len(set(names)) < len(names):
@@ -132,6 +132,6 @@ def _check_coding(coding: bytes, version: str) -> Refusal | None:
     return None
 
 
-def content_length(headers: Headers) -> int | None:
+def find_content_length(headers: RawHeaders) -> int | None:
     """The length that a head declares, None without one; the parser has checked it."""
     return next((int(value) for name, value in headers if name == b"content-length"), None)

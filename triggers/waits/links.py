@@ -19,17 +19,17 @@ from durable.links import is_proof
 from durable.media_type import FORM, parse_media_type
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
-from triggers.body import Bounds, Unreadable, parse, read_body, read_query
-from triggers.limits import Limiter, network_of
+from triggers.http.body import BadRequest, BodyLimits, parse_body, read_body, read_query
+from triggers.http.rate_limit import RateLimiter, find_network
+from triggers.http.urlencoded import collect_pairs
 from triggers.runs import format_time
-from triggers.urlencoded import collect
 from triggers.waits import answer, page
-from triggers.waits.answer import Misfit, Unfit
-from triggers.waits.form import PREFIX, filled_in
+from triggers.waits.answer import AnswerProblem, AnswerRefused
+from triggers.waits.form import PREFIX, read_form
 from triggers.waits.question import Question
-from triggers.waits.wait import Standing, Wait, linked, state_of
+from triggers.waits.wait import Standing, Wait, find_linked_wait, load_state
 
-BY = "link"
+ANSWERED_BY = "link"
 """Who answers with a link, as far as anybody knows."""
 
 WITHHELD = CREDENTIALS | {"referer"}
@@ -46,29 +46,29 @@ HEADERS = {
 }
 
 
-class Reply(NamedTuple):
+class WaitReply(NamedTuple):
     """What is said of a wait that is not, or no more, to be answered: to programs and to people."""
 
     status: int
     title: str
-    said: str
+    text: str
 
 
-TAKEN = Reply(202, "Thank you", "The answer was taken.")
-ANSWERED = Reply(409, "Nothing more to answer", "This was answered already, or is not asked any more.")
-UNKNOWN = Reply(409, "Not asked yet", "What is to be filled in is not known yet; try again later.")
-ENDED = Reply(410, "Nothing more to answer", "The run that asked this has ended.")
-MISSING = Reply(404, "Nothing is here", "There is nothing to answer at this address.")
-REFUSALS: Mapping[Standing, Reply] = {"over": ANSWERED, "unknown": UNKNOWN, "ended": ENDED}
+TAKEN = WaitReply(202, "Thank you", "The answer was taken.")
+ANSWERED = WaitReply(409, "Nothing more to answer", "This was answered already, or is not asked any more.")
+UNKNOWN = WaitReply(409, "Not asked yet", "What is to be filled in is not known yet; try again later.")
+ENDED = WaitReply(410, "Nothing more to answer", "The run that asked this has ended.")
+MISSING = WaitReply(404, "Nothing is here", "There is nothing to answer at this address.")
+REFUSALS: Mapping[Standing, WaitReply] = {"over": ANSWERED, "unknown": UNKNOWN, "ended": ENDED}
 
 _DECOY = "decoy"
 
 
-class Waits:
+class WaitLinks:
     """Answers every request below `/waits`."""
 
     def __init__(
-        self, runner: Runner, journal: Journal, now: Callable[[], int], bounds: Bounds, addresses: Limiter
+        self, runner: Runner, journal: Journal, now: Callable[[], int], bounds: BodyLimits, addresses: RateLimiter
     ) -> None:
         self._runner = runner
         self._journal = journal
@@ -81,24 +81,26 @@ class Waits:
 
     async def answer(self, request: Request) -> Response:
         """Tell what is asked, or take the answer to it."""
-        address = network_of(request.client.host) if request.client else ""
+        address = find_network(request.client.host) if request.client else ""
         if seconds := self._addresses.take(address):
-            reply = Reply(429, "Too many requests", f"Try again in {seconds} s.")
-            return _said(request, reply, {"Retry-After": str(seconds), "Connection": "close"})
+            reply = WaitReply(429, "Too many requests", f"Try again in {seconds} s.")
+            return _render_reply(request, reply, {"Retry-After": str(seconds), "Connection": "close"})
         try:
             wait = await self._find(request)
             if wait is None:
-                return _said(request, MISSING, {"Connection": "close"})  # its body, if it has one, was not read
+                return _render_reply(request, MISSING, {"Connection": "close"})  # its body, if it has one, was not read
             return await (self._take(request, wait) if request.method == "POST" else self._show(request, wait))
-        except Unreadable as unreadable:
+        except BadRequest as unreadable:
             headers = {"Connection": "close"} if unreadable.status in (408, 413) else {}
-            return _said(request, Reply(unreadable.status, "This cannot be read", str(unreadable)), headers)
+            return _render_reply(request, WaitReply(unreadable.status, "This cannot be read", str(unreadable)), headers)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
         except Overloaded as overloaded:
-            return _said(request, _later(str(overloaded)), {"Retry-After": str(overloaded.retry_after)})
+            return _render_reply(
+                request, _make_unavailable(str(overloaded)), {"Retry-After": str(overloaded.retry_after)}
+            )
         except JournalError as error:
-            return _said(request, _later(str(error)), {"Retry-After": "5"})
+            return _render_reply(request, _make_unavailable(str(error)), {"Retry-After": "5"})
 
     async def _find(self, request: Request) -> Wait | None:
         """The wait that the link leads to; None unless its proof is right."""
@@ -110,42 +112,42 @@ class Waits:
             return None
         found = await self._journal.run(run)
         sequence = found.sequence if found else 0
-        return await self._journal.scan(lambda scan: linked(scan, state_of(scan, run), path), sequence)
+        return await self._journal.scan(lambda scan: find_linked_wait(scan, load_state(scan, run), path), sequence)
 
     async def _show(self, request: Request, wait: Wait) -> Response:
         if refusal := REFUSALS.get(wait.standing):
             shown = refusal if refusal.status == 410 else refusal._replace(status=200)
-            return _said(request, shown)
+            return _render_reply(request, shown)
         assert wait.question
         if _wants_json(request):
-            return JSONResponse(_told(wait.question, wait.standing), headers=HEADERS)
+            return JSONResponse(_describe_question(wait.question, wait.standing), headers=HEADERS)
         # The fields come from the run's data, which decides how long their page is.
-        text = await asyncio.to_thread(page.asking, wait.question, is_early=wait.standing == "early")
+        text = await asyncio.to_thread(page.render_question, wait.question, is_early=wait.standing == "early")
         return HTMLResponse(text, headers=HEADERS)
 
     async def _take(self, request: Request, wait: Wait) -> Response:
         body = await read_body(request, self._bounds)
         if refusal := REFUSALS.get(wait.standing):
-            return _said(request, refusal)
+            return _render_reply(request, refusal)
         assert wait.question
-        sent = parse(body, request.headers.get("content-type"))
+        sent = parse_body(body, request.headers.get("content-type"))
         try:
-            data = self._answer(request, wait.question, sent)
-        except Unfit as unfit:
-            return _unfit(request, wait.question, sent, unfit)
+            data = self._build_answer(request, wait.question, sent)
+        except AnswerRefused as unfit:
+            return _render_refused(request, wait.question, sent, unfit)
         outcome = await self._runner.answer(request.path_params["run"], wait.step, wait.name, data)
-        return _said(request, {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN))
+        return _render_reply(request, {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN))
 
-    def _answer(self, request: Request, question: Question, sent: JSON) -> JSON:
-        """The answer as the run gets it; raises `Unfit`."""
+    def _build_answer(self, request: Request, question: Question, sent: JSON) -> JSON:
+        """The answer as the run gets it; raises `AnswerRefused`."""
         at = self._now()
         if question.kind == "webhook":
-            headers = collect(pair for pair in request.headers.items() if pair[0] not in WITHHELD)
-            query = collect(read_query(request.scope["query_string"]))
-            return answer.request(sent, query=query, headers=headers, method=request.method, at=at)
-        said = _decision(question, sent) if _is_form(request) else _checked(sent)
-        return answer.approval(
-            question.fields, approved=said.approved, by=BY, comment=said.comment, fields=said.fields, at=at
+            headers = collect_pairs(pair for pair in request.headers.items() if pair[0] not in WITHHELD)
+            query = collect_pairs(read_query(request.scope["query_string"]))
+            return answer.build_webhook_answer(sent, query=query, headers=headers, method=request.method, at=at)
+        said = _read_decision(question, sent) if _is_form(request) else _check_decision(sent)
+        return answer.build_approval(
+            question.fields, approved=said.approved, by=ANSWERED_BY, comment=said.comment, fields=said.fields, at=at
         )
 
 
@@ -160,29 +162,29 @@ class Decision(NamedTuple):
     fields: Mapping[str, JSON]
 
 
-def _decision(question: Question, sent: JSON) -> Decision:
+def _read_decision(question: Question, sent: JSON) -> Decision:
     """A decision that was sent with the form."""
     form = sent if isinstance(sent, dict) else {}
     approved = {"true": True, "false": False}.get(str(form.get("approved")))
     rest = {name: value for name, value in form.items() if not name.startswith(PREFIX)}
     given = {**rest, "approved": approved, "comment": form.get("comment") or None}
-    return _checked({**given, "fields": filled_in(question.fields, form)})
+    return _check_decision({**given, "fields": read_form(question.fields, form)})
 
 
-def _checked(sent: JSON) -> Decision:
-    """A decision as JSON; raises `Unfit`."""
+def _check_decision(sent: JSON) -> Decision:
+    """A decision as JSON; raises `AnswerRefused`."""
     if not isinstance(sent, dict):
-        raise Unfit([Misfit("body", "it should be a JSON object with `approved`")])
+        raise AnswerRefused([AnswerProblem("body", "it should be a JSON object with `approved`")])
     approved, comment, fields = sent.get("approved"), sent.get("comment"), sent.get("fields")
-    wrong = [Misfit(name[:60], "there is no such name") for name in sent.keys() - set(Decision._fields)][:10]
+    wrong = [AnswerProblem(name[:60], "there is no such name") for name in sent.keys() - set(Decision._fields)][:10]
     if not isinstance(approved, bool):
-        wrong.append(Misfit("approved", "say true or false"))
+        wrong.append(AnswerProblem("approved", "say true or false"))
     if comment is not None and not (isinstance(comment, str) and len(comment) <= COMMENT_LIMIT):
-        wrong.append(Misfit("comment", f"it should be text of {COMMENT_LIMIT} characters at most"))
+        wrong.append(AnswerProblem("comment", f"it should be text of {COMMENT_LIMIT} characters at most"))
     if fields is not None and not isinstance(fields, dict):
-        wrong.append(Misfit("fields", "it should be a JSON object, by name"))
+        wrong.append(AnswerProblem("fields", "it should be a JSON object, by name"))
     if wrong:
-        raise Unfit(wrong)
+        raise AnswerRefused(wrong)
     return Decision(
         bool(approved), comment if isinstance(comment, str) else None, fields if isinstance(fields, dict) else {}
     )
@@ -203,31 +205,31 @@ def _wants_json(request: Request) -> bool:
     return "application/json" in accepted or (request.method == "POST" and not _is_form(request))
 
 
-def _said(request: Request, reply: Reply, headers: Mapping[str, str] | None = None) -> Response:
+def _render_reply(request: Request, reply: WaitReply, headers: Mapping[str, str] | None = None) -> Response:
     more = {**HEADERS, **(headers or {})}
     if _wants_json(request):
         is_taken = reply.status < 400
-        body = {"status": "taken" if reply is TAKEN else "over"} if is_taken else {"error": reply.said}
+        body = {"status": "taken" if reply is TAKEN else "over"} if is_taken else {"error": reply.text}
         return JSONResponse(body, reply.status, more)
-    return HTMLResponse(page.saying(reply.title, reply.said), reply.status, more)
+    return HTMLResponse(page.render_message(reply.title, reply.text), reply.status, more)
 
 
-def _unfit(request: Request, question: Question, sent: JSON, unfit: Unfit) -> Response:
+def _render_refused(request: Request, question: Question, sent: JSON, unfit: AnswerRefused) -> Response:
     if _wants_json(request):
         errors = [{"name": name, "detail": detail} for name, detail in unfit.misfits]
         return JSONResponse({"error": str(unfit), "errors": errors}, 422, HEADERS)
     form = sent if isinstance(sent, dict) else {}
     comment = form.get("comment")
-    shown = page.asking(
+    shown = page.render_question(
         question,
         wrong=unfit.misfits,
-        filled=filled_in(question.fields, form),
+        filled=read_form(question.fields, form),
         comment=comment if isinstance(comment, str) else "",
     )
     return HTMLResponse(shown, 422, HEADERS)
 
 
-def _told(question: Question, standing: Standing) -> dict[str, JSON]:
+def _describe_question(question: Question, standing: Standing) -> dict[str, JSON]:
     return {
         "status": standing,
         "kind": question.kind,
@@ -238,5 +240,5 @@ def _told(question: Question, standing: Standing) -> dict[str, JSON]:
     }
 
 
-def _later(said: str) -> Reply:
-    return Reply(503, "Not now", f"{said[:1].upper()}{said[1:]}. Try again in a moment.")
+def _make_unavailable(said: str) -> WaitReply:
+    return WaitReply(503, "Not now", f"{said[:1].upper()}{said[1:]}. Try again in a moment.")

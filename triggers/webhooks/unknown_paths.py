@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from durable import metrics
 from durable.problem import find_nearest, quote
-from triggers.webhooks.hook import Hook
+from triggers.webhooks.trigger import WebhookTrigger
 
 log = logging.getLogger("waypost.webhook")
 
@@ -26,7 +26,7 @@ class UnknownPaths:
         self._minute = 0
         self._counts: dict[str, int] = {}
 
-    def note(self, method: str, path: str, hooks: Sequence[Hook], at: int, *, are_all: bool) -> None:
+    def count(self, method: str, path: str, hooks: Sequence[WebhookTrigger], at: int, *, are_all: bool) -> None:
         """Count a request at a time (ms). Log the first request of its group, with the served hook that its sender
         probably meant. `are_all`: no file has errors, so no other hooks exist."""
         metrics.count_delivery("unknown")
@@ -41,7 +41,7 @@ class UnknownPaths:
             log.warning("%s %s: %s", method, quote(f"/hooks{path}"), _explain(path, hooks, are_all=are_all))
 
 
-def _explain(path: str, hooks: Sequence[Hook], *, are_all: bool) -> str:
+def _explain(path: str, hooks: Sequence[WebhookTrigger], *, are_all: bool) -> str:
     what = "no pipeline serves this webhook"
     methods = sorted({method for hook in hooks if hook.pattern.fullmatch(path) for method in hook.methods})
     if methods:

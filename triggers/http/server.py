@@ -14,7 +14,7 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
-from triggers.protocol import Protocol, Turns
+from triggers.http.protocol import HttpProtocol, Turns
 
 GRACE = 5
 """Seconds for requests under way when the server stops."""
@@ -38,7 +38,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._told = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,12 +47,12 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         while not await self.on_tick(EVERY_SECOND):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), timeout=1)
+                await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
     def stop(self) -> None:
         """Take no more connections and let answers under way go out; then `serve` returns."""
         self.should_exit = True
-        self._told.set()
+        self._stopping.set()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,12 +71,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def server_for(app: ASGIApp, *, max_connections: int) -> Server:
+def make_server(app: ASGIApp, *, max_connections: int) -> Server:
     """A server for the application, on httptools: h11 takes requests that a proxy reads differently."""
     return Server(
         uvicorn.Config(
             app,
-            http=partial(Protocol, turns=Turns()),  # type: ignore[arg-type]  # uvicorn calls it
+            http=partial(HttpProtocol, turns=Turns()),  # type: ignore[arg-type]  # uvicorn calls it
             ws="none",
             lifespan="off",
             log_config=None,

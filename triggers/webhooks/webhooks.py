@@ -26,31 +26,31 @@ from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.values import JSON, Value
-from triggers.body import Bounds, Unreadable, receive_body
 from triggers.filtering import EventFiltered, check_when, make_start
-from triggers.limits import Limiters, network_of
-from triggers.urlencoded import collect
-from triggers.webhooks import answers, cors
-from triggers.webhooks.answers import Answer
-from triggers.webhooks.dedupe import dedupe_key, former_ids, former_keys
-from triggers.webhooks.hook import Hook, Method
-from triggers.webhooks.presets import presets
-from triggers.webhooks.received import Received, Rejected, withhold
+from triggers.http.body import BadRequest, BodyLimits, receive_body
+from triggers.http.rate_limit import WebhookRateLimiters, find_network
+from triggers.http.urlencoded import collect_pairs
+from triggers.webhooks import cors, responses
+from triggers.webhooks.dedupe import compute_dedupe_key, former_ids, former_keys
+from triggers.webhooks.presets import load_presets
+from triggers.webhooks.request import Rejected, WebhookRequest, withhold_headers
+from triggers.webhooks.responses import WebhookResponse
 from triggers.webhooks.route import read_parameters, read_path
-from triggers.webhooks.signature import mac
-from triggers.webhooks.unknown import UnknownPaths
-from triggers.webhooks.verifier import Verified, Verifier, credential_headers
+from triggers.webhooks.signature import compute_mac
+from triggers.webhooks.trigger import Method, WebhookTrigger
+from triggers.webhooks.unknown_paths import UnknownPaths
+from triggers.webhooks.verifier import Verified, Verifier, find_credential_headers
 
 log = logging.getLogger("waypost.webhook")
 
 PREFIX = "/hooks"
 METHODS = get_args(Method)
-UNDELIVERED = frozenset({"HEAD", "OPTIONS"})
+PROBE_METHODS = frozenset({"HEAD", "OPTIONS"})
 """Methods that deliver nothing: HEAD checks that a webhook exists, OPTIONS asks what a browser may send."""
 
-ANSWERED = (*METHODS, *UNDELIVERED)
+ANSWERED_METHODS = (*METHODS, *PROBE_METHODS)
 
-DECOY = Verifier(presets()["github"], ())
+DECOY = Verifier(load_presets()["github"], ())
 REJECTIONS_A_MINUTE = 60
 """Rejected deliveries that are written down for each webhook; all are counted."""
 
@@ -65,13 +65,13 @@ PATH_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class PendingDelivery:
     """One request on its way: what came, where to, and when (ms). `parameters` are the path's as it matched. `headers`
     are without credentials, of which `withheld` has the keyed hashes."""
 
-    hook: Hook
+    hook: WebhookTrigger
     parameters: Mapping[str, str]
-    received: Received
+    received: WebhookRequest
     headers: dict[str, JSON]
     withheld: dict[str, JSON]
     delivery: str
@@ -111,7 +111,7 @@ class Quota:
         return taken <= self._limit
 
 
-class TooMany(Exception):
+class RateExceeded(Exception):
     """The webhook had more than its rate allows; the next one may come after `wait` seconds."""
 
     def __init__(self, wait: int) -> None:
@@ -128,8 +128,8 @@ class Webhooks:
         journal: Journal,
         secrets: Secrets,
         now: Callable[[], int],
-        bounds: Bounds,
-        limiters: Limiters,
+        bounds: BodyLimits,
+        limiters: WebhookRateLimiters,
         hash_key: bytes,
     ) -> None:
         self._runner = runner
@@ -144,50 +144,58 @@ class Webhooks:
         self._limiters = limiters
         self.serve([])
 
-    def serve(self, hooks: Sequence[Hook], *, are_all: bool = True) -> None:
+    def serve(self, hooks: Sequence[WebhookTrigger], *, are_all: bool = True) -> None:
         """Answer for these from now on. Unless they `are_all`, as a file is broken, others may be there again soon."""
         self._are_all = are_all
         self._hooks = hooks
         self._has_cors = any(hook.cors is not None for hook in hooks)
         own = [(hook.methods, hook) for hook in hooks]
-        greeting = [(hook.greeting_methods, hook) for hook in hooks if hook.greeting_methods]
+        greeting = [(hook.handshake_methods, hook) for hook in hooks if hook.handshake_methods]
         self._routes = (*own, *greeting)
-        schemes = [*presets().values(), *(hook.verifier.scheme for hook in hooks)]
-        self._credentials = frozenset[str]().union(*map(credential_headers, schemes))
+        schemes = [*load_presets().values(), *(hook.verifier.scheme for hook in hooks)]
+        self._credentials = frozenset[str]().union(*map(find_credential_headers, schemes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: 202 with the ids after the commit, or what stands in the way."""
         answer = await self._answer(scope, receive)
         if self._has_cors:
-            answer = self._open_to_pages(scope, answer)
+            answer = self._add_cors_headers(scope, answer)
         await answer.send(send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> WebhookResponse:
         client = scope["client"]
-        if wait := self._limiters.addresses.take(network_of(client[0]) if client else ""):
-            return answers.too_many(wait, is_read=False)
+        if wait := self._limiters.addresses.take(find_network(client[0]) if client else ""):
+            return responses.render_too_many(wait, is_read=False)
         try:
             body = await receive_body(scope, receive, self._bounds)
-        except Unreadable as unreadable:
-            return answers.error(unreadable.status, str(unreadable))
+        except BadRequest as unreadable:
+            return responses.render_error(unreadable.status, str(unreadable))
         except ClientDisconnect:
-            return answers.error(400, "the client hung up before its request was whole")
-        received = Received.of(scope, body)
-        if twice := _repeated(received, self._credentials):
-            return answers.error(400, f"the header {twice} came several times")
-        if received.method in UNDELIVERED:
-            return self._about(received)
-        found = self._find(received.path, received.method)
-        return await self._take(self._arrived(received, *found)) if found else self._unknown(received)
+            return responses.render_error(400, "the client hung up before its request was whole")
+        received = WebhookRequest.of(scope, body)
+        if twice := _find_repeated_header(received, self._credentials):
+            return responses.render_error(400, f"the header {twice} came several times")
+        if received.method in PROBE_METHODS:
+            return self._answer_probe(received)
+        found = self._find_webhook(received.path, received.method)
+        return (
+            await self._take_delivery(self._make_delivery(received, *found))
+            if found
+            else self._answer_unknown(received)
+        )
 
-    def _arrived(self, received: Received, hook: Hook, parameters: Mapping[str, str]) -> Arrived:
-        kept, hashes = withhold(received.headers, hook.credentials, self._hash_key)
+    def _make_delivery(
+        self, received: WebhookRequest, hook: WebhookTrigger, parameters: Mapping[str, str]
+    ) -> PendingDelivery:
+        kept, hashes = withhold_headers(received.headers, hook.credentials, self._hash_key)
         at = self._now()
         if hook.charset is not received.charset:
             received = replace(received, charset=hook.charset)
-        return Arrived(hook, parameters, received, collect(kept), collect(hashes), new_id("dlv", at), at)
+        return PendingDelivery(
+            hook, parameters, received, collect_pairs(kept), collect_pairs(hashes), new_id("dlv", at), at
+        )
 
-    def _find(self, raw_path: str, method: str) -> tuple[Hook, Mapping[str, str]] | None:
+    def _find_webhook(self, raw_path: str, method: str) -> tuple[WebhookTrigger, Mapping[str, str]] | None:
         path = read_path(raw_path)
         if path is None:
             return None
@@ -197,90 +205,96 @@ class Webhooks:
                 return hook, match.groupdict()
         return None
 
-    def _about(self, received: Received) -> Answer:
+    def _answer_probe(self, received: WebhookRequest) -> WebhookResponse:
         """The answer to a HEAD or OPTIONS, which delivers nothing: 200 to a HEAD where a GET or POST would be served,
-        204 to a browser that asks beforehand what it may send (`_open_to_pages` says that)."""
+        204 to a browser that asks beforehand what it may send (`_add_cors_headers` says that)."""
         if received.method == "OPTIONS":
             asked = dict(received.headers).get("access-control-request-method", "")
-            found = self._find(received.path, asked)
-            return answers.empty(204) if found and found[0].cors is not None else answers.not_allowed(METHODS)
-        is_served = any(self._find(received.path, method) for method in ("POST", "GET"))
-        return answers.empty(200) if is_served else self._unknown(received)
+            found = self._find_webhook(received.path, asked)
+            return (
+                responses.render_empty(204)
+                if found and found[0].cors is not None
+                else responses.render_method_not_allowed(METHODS)
+            )
+        is_served = any(self._find_webhook(received.path, method) for method in ("POST", "GET"))
+        return responses.render_empty(200) if is_served else self._answer_unknown(received)
 
-    def _open_to_pages(self, scope: Scope, answer: Answer) -> Answer:
+    def _add_cors_headers(self, scope: Scope, answer: WebhookResponse) -> WebhookResponse:
         """The answer with the headers by which a browser lets a page of another origin read it, if its webhook does."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if "origin" not in headers:
             return answer
         is_asking = scope["method"] == "OPTIONS"
         method = headers.get("access-control-request-method", "") if is_asking else scope["method"]
-        found = self._find(scope["raw_path"].decode("latin-1"), method)
+        found = self._find_webhook(scope["raw_path"].decode("latin-1"), method)
         allowed = cors.allow_origin(found[0].cors, headers["origin"]) if found else ()
         if found and allowed and is_asking:
             allowed += cors.allow_request(found[0].methods, headers)
-        return answer.extend(allowed)
+        return answer.with_headers(allowed)
 
-    def _unknown(self, received: Received) -> Answer:
+    def _answer_unknown(self, received: WebhookRequest) -> WebhookResponse:
         """The answer to a request for no hook, after the work that a bad signature costs."""
         at = self._now()
         new_id("dlv", at)
         path = (read_path(received.path) or received.path).removeprefix(PREFIX)
-        self._unknown_paths.note(received.method, path, self._hooks, at, are_all=self._are_all)
-        for pairs in withhold(received.headers, self._credentials, self._hash_key):
-            collect(pairs)
+        self._unknown_paths.count(received.method, path, self._hooks, at, are_all=self._are_all)
+        for pairs in withhold_headers(received.headers, self._credentials, self._hash_key):
+            collect_pairs(pairs)
         with contextlib.suppress(Rejected):
             DECOY.check(received, ["decoy"], at / 1000)
-        mac(b"decoy", received.body, "sha256")
+        compute_mac(b"decoy", received.body, "sha256")
         hashlib.sha256(received.body).digest()
-        return self._refused()
+        return self._answer_unverified()
 
-    def _refused(self) -> Answer:
+    def _answer_unverified(self) -> WebhookResponse:
         if self._are_all:
-            return answers.refused()
-        return answers.busy("the signature does not fit, or the webhook's pipeline is broken for now", BROKEN_SECONDS)
+            return responses.render_unauthorized()
+        return responses.render_unavailable(
+            "the signature does not fit, or the webhook's pipeline is broken for now", BROKEN_SECONDS
+        )
 
-    async def _take(self, arrived: Arrived) -> Answer:
+    async def _take_delivery(self, arrived: PendingDelivery) -> WebhookResponse:
         hook = arrived.hook
         try:
             verified = self._verify(arrived)
             if verified.answer:
                 self._record(arrived, "filtered", "handshake")
-                return answers.greeted(verified.answer)
+                return responses.render_handshake(verified.answer)
             arrival = _arrival(arrived, verified)
             check_when(hook.when, arrival)
             return await self._admit(arrived, verified, arrival)
         except Rejected as rejected:
             self._record(arrived, "rejected", self._explain_rejection(hook, rejected))
-            return self._refused()
-        except TooMany as too_many:
+            return self._answer_unverified()
+        except RateExceeded as too_many:
             self._record(arrived, "rejected", str(too_many))
-            return answers.too_many(too_many.wait, is_read=True)
-        except Unreadable as unreadable:
+            return responses.render_too_many(too_many.wait, is_read=True)
+        except BadRequest as unreadable:
             reason = arrived.received.explain(str(unreadable))
             self._record(arrived, "rejected", reason)
-            return answers.error(unreadable.status, reason)
+            return responses.render_error(unreadable.status, reason)
         except EventFiltered as filtered:
             reason = arrived.received.explain(str(filtered))
             self._record(arrived, "filtered", reason)
-            return answers.filtered(reason, hook.reply)
+            return responses.render_filtered(reason, hook.reply)
         except Overloaded as overloaded:
-            return answers.busy(str(overloaded), overloaded.retry_after)
+            return responses.render_unavailable(str(overloaded), overloaded.retry_after)
         except JournalError as error:
-            return answers.busy(str(error), 5)
+            return responses.render_unavailable(str(error), 5)
 
-    def _verify(self, arrived: Arrived) -> Verified:
-        """What a genuine request tells of itself; raises `Rejected`, `Unreadable` and `TooMany`."""
+    def _verify(self, arrived: PendingDelivery) -> Verified:
+        """What a genuine request tells of itself; raises `Rejected`, `BadRequest` and `RateExceeded`."""
         hook, received = arrived.hook, arrived.received
-        secrets = self._values(hook, hook.secrets)
-        token = "".join(self._values(hook, [hook.verify_token])) if hook.verify_token else ""
+        secrets = self._fill_secrets(hook, hook.secrets)
+        token = "".join(self._fill_secrets(hook, [hook.verify_token])) if hook.verify_token else ""
         verified = hook.verifier.check(received, secrets, arrived.at / 1000, token)
         if not verified.answer and received.method not in hook.methods:
             raise Rejected("wrong_method", f"{received.method} is taken for a handshake only")
         if wait := self._limiters.hooks.take(hook.name):
-            raise TooMany(wait)
+            raise RateExceeded(wait)
         return verified
 
-    def _explain_rejection(self, hook: Hook, rejected: Rejected) -> str:
+    def _explain_rejection(self, hook: WebhookTrigger, rejected: Rejected) -> str:
         """Why a request is not believed; a secret with an unseen newline or byte order mark fits no signature."""
         reason = f"{rejected.reason}: {rejected}"
         if rejected.reason not in {"bad_signature", "missing_secret"}:
@@ -290,7 +304,7 @@ class Webhooks:
         doubts = [f"the secret {quote(name)} {problem}" for name in names for problem in self._secrets.examine(name)]
         return "; ".join([reason, *doubts])
 
-    def _values(self, hook: Hook, secrets: Iterable[Sequence[SecretPlaceholder]]) -> list[str]:
+    def _fill_secrets(self, hook: WebhookTrigger, secrets: Iterable[Sequence[SecretPlaceholder]]) -> list[str]:
         """The secrets as they are now; a missing one is left out, and no secret at all rejects."""
         values = []
         for slots in filter(None, secrets):
@@ -301,7 +315,7 @@ class Webhooks:
                     log.error("webhook %s: %s", hook.name, missing)
         return values
 
-    async def _admit(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> Answer:
+    async def _admit(self, arrived: PendingDelivery, verified: Verified, arrival: dict[str, JSON]) -> WebhookResponse:
         hook = arrived.hook
         event = Event(
             id=new_id("evt", arrived.at),
@@ -318,34 +332,36 @@ class Webhooks:
         admitted = await self._runner.admit(
             event,
             [start],
-            claims=self._claims(arrived, verified, arrival),
+            claims=self._make_dedupe_keys(arrived, verified, arrival),
             delivery=arrived.record("accepted"),
         )
         metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
         if hook.respond != "accepted" and admitted.runs:
-            return await self._came_to(admitted, hook)
-        return answers.accepted(admitted, hook.reply)
+            return await self._wait_for_result(admitted, hook)
+        return responses.render_accepted(admitted, hook.reply)
 
-    async def _came_to(self, admitted: Admitted, hook: Hook) -> Answer:
+    async def _wait_for_result(self, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse:
         """What a step of the run answers, or what the run came to; if it goes on for longer than senders wait, its
         ids."""
         run = admitted.runs[0]
         wait = self._runner.wait_for_answer if hook.respond == "step" else self._runner.wait_for_end
         try:
             await wait(run, RESULT_SECONDS)
-            answer = await self._journal.scan(lambda scan: _came_to(scan, run, admitted, hook))
+            answer = await self._journal.scan(lambda scan: _read_result(scan, run, admitted, hook))
         except JournalError as error:  # the delivery is accepted, whether or not its run can be read now
             log.warning("a result could not be sent: %s", error, extra={"run": run})
             answer = None
-        return answer or answers.accepted(admitted, hook.reply)
+        return answer or responses.render_accepted(admitted, hook.reply)
 
-    def _claims(self, arrived: Arrived, verified: Verified, arrival: dict[str, JSON]) -> list[DedupeKey]:
+    def _make_dedupe_keys(
+        self, arrived: PendingDelivery, verified: Verified, arrival: dict[str, JSON]
+    ) -> list[DedupeKey]:
         hook = arrived.hook
-        scope = _scope_of(hook, arrival)
-        until = arrived.at + hook.claim_for
+        scope = _build_dedupe_scope(hook, arrival)
+        until = arrived.at + hook.dedupe_milliseconds
         claims = []
         if hook.dedupe is not None:
-            key = dedupe_key(hook.dedupe, arrival)
+            key = compute_dedupe_key(hook.dedupe, arrival)
             claims.append(
                 DedupeKey(scope, key, until, former_keys=former_keys(hook.dedupe, arrival, arrived.received, key))
             )
@@ -356,7 +372,7 @@ class Webhooks:
             claims.append(DedupeKey(f"{scope}#replay", verified.replay_key, until))
         return claims
 
-    def _record(self, arrived: Arrived, outcome: DeliveryOutcome, reason: str) -> None:
+    def _record(self, arrived: PendingDelivery, outcome: DeliveryOutcome, reason: str) -> None:
         """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
         metrics.count_delivery(outcome)
         if outcome == "rejected" and not self._rejections.take(arrived.hook.name, arrived.at):
@@ -364,22 +380,22 @@ class Webhooks:
         if outcome == "rejected":
             log.warning("a delivery to %s was rejected: %s", arrived.hook.name, reason)
         with contextlib.suppress(JournalError):
-            self._journal.record(arrived.record(outcome, reason)).add_done_callback(_settled)
+            self._journal.record(arrived.record(outcome, reason)).add_done_callback(_log_failed_record)
 
 
-def _came_to(scan: Scan, run: str, admitted: Admitted, hook: Hook) -> Answer | None:
+def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse | None:
     """What a run has come to, in the thread of a scan; None if it goes on."""
     state = scan.state(run)
     if hook.respond == "step" and state.answer:
-        return answers.of_step(admitted, scan.load(state.answer).load())
+        return responses.render_step_answer(admitted, scan.load(state.answer).load())
     if not state.finished:
         return None
     outputs = scan.load(state.main.outputs).data if state.main else None
     error = to_document(state.error) if state.error else None
-    return answers.result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
+    return responses.render_result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
 
 
-def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
+def _arrival(arrived: PendingDelivery, verified: Verified) -> dict[str, JSON]:
     """What expressions read as `trigger`."""
     received = arrived.received
     path: JSON = dict(read_parameters(arrived.parameters, arrived.hook.charset)) if arrived.parameters else {}
@@ -397,23 +413,23 @@ def _arrival(arrived: Arrived, verified: Verified) -> dict[str, JSON]:
     }
 
 
-def _scope_of(hook: Hook, arrival: dict[str, JSON]) -> str:
+def _build_dedupe_scope(hook: WebhookTrigger, arrival: dict[str, JSON]) -> str:
     """Where keys of the delivery are taken: the trigger and the values of its path. A slash in one of them is doubled,
     so that no others read the same."""
-    values = sorted(_mapping(arrival["path"]).items())
+    values = sorted(_require_mapping(arrival["path"]).items())
     return "/".join([hook.name, *(f"{name}={str(value).replace('/', '//')}" for name, value in values)])
 
 
-def _mapping(value: JSON) -> dict[str, JSON]:
+def _require_mapping(value: JSON) -> dict[str, JSON]:
     assert isinstance(value, dict)
     return value
 
 
-def _repeated(received: Received, names: Collection[str]) -> str | None:
+def _find_repeated_header(received: WebhookRequest, names: Collection[str]) -> str | None:
     seen = [name for name, _ in received.headers if name in names]
     return next((name for name in seen if seen.count(name) > 1), None)
 
 
-def _settled(record: "asyncio.Future[None]") -> None:
+def _log_failed_record(record: "asyncio.Future[None]") -> None:
     if not record.cancelled() and (error := record.exception()):
         log.warning("a delivery was not written down: %s", error)

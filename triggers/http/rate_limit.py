@@ -32,7 +32,7 @@ class Rate(NamedTuple):
         return cls(int(match[1]), period)
 
 
-class Limiter:
+class RateLimiter:
     """Holds everybody to a rate; None lets all pass. `clock` gives monotonic nanoseconds."""
 
     def __init__(self, rate: Rate | None, clock: Callable[[], int], *, most: int = MOST_NAMES) -> None:
@@ -60,14 +60,14 @@ class Limiter:
         return math.ceil(wait / SECOND)
 
 
-class Limiters(NamedTuple):
+class WebhookRateLimiters(NamedTuple):
     """The limiters of webhooks: by the address that a request comes from, and by the webhook that it is for."""
 
-    addresses: Limiter
-    hooks: Limiter
+    addresses: RateLimiter
+    hooks: RateLimiter
 
 
-def network_of(address: str) -> str:
+def find_network(address: str) -> str:
     """What an address counts as: itself, or, of IPv6, the network of 2^64 addresses that one sender can choose from."""
     if ":" not in address:
         return address

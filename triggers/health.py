@@ -51,7 +51,7 @@ class SharedWork(Generic[Result]):
                 self._earliest = time.monotonic() + self._pause
 
 
-class Operations:
+class Health:
     """Answers `/health`, `/ready` and `/metrics`. A service is ready though a pipeline's file is `invalid` or some runs
     are `unreadable`: it takes what comes for the others."""
 
@@ -80,7 +80,7 @@ class Operations:
         if self._folder.connections and not self._folder.connections.is_valid:
             invalid.append(self._folder.connections.path.name)
         try:
-            problem = "the service is shutting down" if self._runner.is_draining else await self._unwritable()
+            problem = "the service is shutting down" if self._runner.is_draining else await self._find_write_problem()
         except JournalError as error:
             problem = str(error)
         if problem:
@@ -88,7 +88,7 @@ class Operations:
         unreadable = len(self._runner.unreadable.reasons)
         return JSONResponse({"ready": True, "invalid": invalid} | ({"unreadable": unreadable} if unreadable else {}))
 
-    async def _unwritable(self) -> str | None:
+    async def _find_write_problem(self) -> str | None:
         if self._journal.damage:
             return self._journal.damage
         if await self._probe.result():
