@@ -1,20 +1,6 @@
 """What is asked of a journal and what it answers.
 
 A *unit* is what one caller asked to commit: whole or absent.
-
-    JournalError            the tree of what a journal refuses
-    ├── Stale               the run has another owner or has moved on; the unit was refused
-    ├── TooManyRuns         an event has set as many runs going as it may; nothing of the unit was written
-    ├── UnitRefused         the database takes no such row; nothing of the unit was written
-    ├── JournalFull         the disk is full; nothing was written, the same unit may be tried again
-    ├── JournalBusy         too many units wait, or somebody holds the database; nothing was written
-    ├── JournalClosed       the journal does not take units any more
-    ├── FilesReplaced       a file of the journal was removed or replaced while it was open: the process must end
-    ├── JournalDamaged      the database cannot be read: its file is damaged
-    ├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
-    ├── RunUnreadable       something that a run needs is damaged or missing, or a newer Waypost wrote it
-    ├── DataFolderInUse     another process works on the data folder
-    └── DataFolderUnfit     the data folder cannot be used: a network file system, a newer version's, or none there
 """
 
 from collections.abc import Sequence
@@ -29,70 +15,6 @@ from durable.values import NULL, Value
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "skipped"]
 FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", "missed"]
 """What became of a schedule's fire; `skipped` as a run was under way, `missed` as nobody was there when it was due."""
-
-
-class JournalError(Exception):
-    """What a journal refuses; see the module's tree."""
-
-
-class Stale(JournalError):
-    """The run has another owner, or its history is not where the caller thinks."""
-
-
-class TooManyRuns(JournalError):
-    """The event `origin` has set `count` runs going, and with those of the admission it would be more than `limit`."""
-
-    def __init__(self, origin: str, count: int, limit: int) -> None:
-        super().__init__(f"the event {origin} has set going {count} of {limit} runs")
-        self.origin, self.count, self.limit = origin, count, limit
-
-
-class UnitRefused(JournalError):
-    """The database takes no such row; nothing of the unit was written, and trying it again would not help."""
-
-
-class JournalFull(JournalError):
-    """The disk is full; nothing was written."""
-
-
-class JournalBusy(JournalError):
-    """Too many units wait for their commit, or another process holds the database; nothing was written."""
-
-
-class JournalClosed(JournalError):
-    """The journal is shutting down; nothing was written."""
-
-
-class JournalBroken(JournalError):
-    """Writing failed in a way that leaves the outcome unknown; only a restart can tell what was written."""
-
-
-class FilesReplaced(JournalError):
-    """A file of the journal is not the one that was opened; `name` is the file's."""
-
-    def __init__(self, name: str, what: str, cure: str) -> None:
-        super().__init__(f"{name} was {what} while the service was running; {cure}")
-        self.name = name
-
-
-class JournalDamaged(JournalError):
-    """The database cannot be read; the message says what SQLite found, and what to do."""
-
-
-class RunUnreadable(JournalError, LookupError):
-    """Something that a run needs cannot be read; `reason` says what and why."""
-
-    def __init__(self, run: str, reason: str) -> None:
-        super().__init__(f"run {run} cannot be read: {reason}" if run else reason)
-        self.reason = reason
-
-
-class DataFolderInUse(JournalError):
-    """Another process works on the data folder."""
-
-
-class DataFolderUnusable(JournalError):
-    """The data folder cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +134,7 @@ class NewMessage:
     run: str
     kind: str
     data: Value
-    claim: DedupeKey | None = None
+    dedupe_key: DedupeKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +154,11 @@ class SideEffects:
     event, waits (by path) that are `over` though nothing came for them, a slot that is asked for, and the key of one
     that is free once the run `has_ended`."""
 
-    posts: Sequence[NewMessage] = ()
-    listening: Sequence[EventSubscription] = ()
-    over: Sequence[str] = ()
-    asks: SlotRequest | None = None
-    frees: str | None = None
+    messages: Sequence[NewMessage] = ()
+    subscriptions: Sequence[EventSubscription] = ()
+    ended_waits: Sequence[str] = ()
+    slot_request: SlotRequest | None = None
+    freed_slot: str | None = None
     has_ended: bool = False
 
 
@@ -246,7 +168,7 @@ class QueuedStart:
 
     entries: Sequence[AnyEntry]
     view: RunView
-    beside: SideEffects | None = None
+    side_effects: SideEffects | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +185,9 @@ class NewRun:
     entries: Sequence[AnyEntry]
     view: RunView
     tags: Sequence[str] = ()
-    contention: SlotRequest | None = None
+    slot_request: SlotRequest | None = None
     queued: QueuedStart | None = None
-    beside: SideEffects | None = None
+    side_effects: SideEffects | None = None
     listens: bool = False
     is_left: bool = False
 
@@ -281,18 +203,18 @@ class Descent:
 @dataclass(frozen=True, slots=True)
 class Admission:
     """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
-    taken only if there are runs, or in any case with `keeps_claims`; if one is taken already, nothing but the delivery
+    taken only if there are runs, or in any case with `keeps_keys`; if one is taken already, nothing but the delivery
     and the schedule is written, as a duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived,
     which decides whether a claim has expired; None means the event's own time. An event of a run has a `descent`, and
     is refused with `TooManyRuns` if too many runs descend from its first event."""
 
     event: Event
     runs: Sequence[NewRun] = ()
-    claims: Sequence[DedupeKey] = ()
+    dedupe_keys: Sequence[DedupeKey] = ()
     delivery: Delivery | None = None
     at: int | None = None
     schedule: ScheduleProgress | None = None
-    keeps_claims: bool = False
+    keeps_keys: bool = False
     descent: Descent | None = None
 
 
@@ -308,7 +230,7 @@ class Admitted:
     is_conflict: bool = False
     queued: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    called: tuple[str, ...] = ()
+    notified: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

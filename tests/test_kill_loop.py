@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from durable.journal import open_reader
+from durable.journal.reads import open_reader
 from tests.kill.claims import evidence_of
 from tests.kill.home import Home
 from tests.kill.loop import CONSTRUCTS, STEPS, kill_loop
@@ -169,7 +169,7 @@ async def _recoveries(home: Home) -> dict[str, int]:
     """The unfinished runs, and how often each was recovered without progress since."""
     reads = await open_reader(home.data)
     try:
-        return {run.run: run.recoveries for run in await reads.unfinished(limit=10)}
+        return {run.run: run.recoveries for run in await reads.list_unfinished(limit=10)}
     finally:
         await reads.close()
 

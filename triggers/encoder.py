@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from durable.history.words import SecretPlaceholder
-from durable.journal import RunUnreadable, Scan
+from durable.journal.errors import RunUnreadable
+from durable.journal.scan import Scan
 from durable.links import hide_links, hide_links_in_text
 from durable.redactor import LAYERS, Redactor, run_slices
 from durable.values import JSON, Value, decode
@@ -55,7 +56,7 @@ class DocumentEncoder:
     def raw(self, value: Value) -> msgspec.Raw:
         """A stored value, as a part of a piece; null if the journal has lost it, which is noted as `missing`."""
         try:
-            data = self._scan.load(value).data
+            data = self._scan.load_value(value).data
         except RunUnreadable as unreadable:
             self.missing = unreadable
             return _NULL

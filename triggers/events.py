@@ -9,9 +9,9 @@ from pydantic import Field
 from durable.action import TriggerInputs
 from durable.definition.definition import Definition
 from durable.expressions import Expression, Template
-from durable.journal import Event
 from durable.language.pipeline import TriggerSpec
 from durable.runner.start import Start
+from durable.units import Event
 from durable.values import JSON
 from triggers.filtering import EventFiltered, check_when, make_start
 

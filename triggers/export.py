@@ -5,7 +5,9 @@ import msgspec
 from durable.history.encoding import list_values
 from durable.history.entries import AnyEntry, RunStarted
 from durable.history.words import Links
-from durable.journal import Reads, Run, Scan
+from durable.journal.reads import Reads
+from durable.journal.scan import Scan
+from durable.units import Run
 from durable.values import Value
 from triggers.runs import find_run
 from triggers.waits.proofs import STAND_IN, replace_proofs
@@ -23,11 +25,11 @@ async def export_run(reads: Reads, run: str) -> bytes:
 
 
 def _export(scan: Scan, run: Run) -> bytes:
-    definition = replace_proofs(scan.definition(run.version) or b"null")
+    definition = replace_proofs(scan.load_definition(run.version) or b"null")
     entries: list[bytes] = []
-    for _, entry in scan.entries(run.id):
+    for _, entry in scan.read_entries(run.id):
         for value in list_values(entry).values():
-            scan.load(value)
+            scan.load_value(value)
         entries.append(replace_proofs(msgspec.json.encode(_disarm_entry(entry))))
     ends = b'{"definition":%b,"run":%b,"entries":[' % (definition, msgspec.json.encode(run.id))
     return b"".join([ends, b",".join(entries), b"]}"])

@@ -17,13 +17,13 @@ from durable.action import Action
 from durable.definition.definition import Definition
 from durable.definition.step import RUN_TIMEOUT
 from durable.flow import CORE_ACTIONS
-from durable.journal import Event
 from durable.language.flows import PipelineCall
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
 from durable.runner.start import Start
 from durable.secrets import Secrets
+from durable.units import Event
 from durable.values import JSON
 from durable.yaml.document import LIMITS
 from triggers.connections import Connections

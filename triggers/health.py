@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from durable import metrics
-from durable.journal import Journal, JournalError
+from durable.journal.errors import JournalError
+from durable.journal.journal import Journal
 from durable.runner import Runner
 from triggers.folder import Folder
 

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
 from durable.clock import new_id
-from durable.journal import ApiKey, Journal
+from durable.journal.journal import Journal
+from durable.units import ApiKey
 from triggers.http.rate_limit import find_network
 from triggers.settings import Settings, SettingsError
 
@@ -67,7 +68,7 @@ class Keys:
 
     async def load(self) -> None:
         """Learn the keys that the journal holds."""
-        self._by_hash = {key.hash: key for key in await self._journal.keys()}
+        self._by_hash = {key.hash: key for key in await self._journal.list_keys()}
 
     def list_keys(self) -> list[ApiKey]:
         """Every key that was ever made, the oldest first."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from watchfiles import awatch
 
-from durable.journal import JournalError
+from durable.journal.errors import JournalError
 from durable.problem import Problem
 from durable.runner import Runner
 from triggers.connections import Connections

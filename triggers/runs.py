@@ -14,8 +14,11 @@ from durable.clock import now
 from durable.history.entries import AnyEntry, AttemptFailed, AttemptLost, StepCompleted, StepScheduled
 from durable.history.state import State, StepState
 from durable.history.words import Await, Failure, Parent, RunStatus
-from durable.journal import Reads, Run, RunUnreadable, Scan, StoredDelivery
+from durable.journal.errors import RunUnreadable
+from durable.journal.reads import Reads
+from durable.journal.scan import Scan
 from durable.scope import to_document
+from durable.units import Run, StoredDelivery
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
 from triggers.run_missing import RunNotFound
@@ -43,7 +46,7 @@ def _explain_nothing(run: Run) -> None:
 
 async def find_run(reads: Reads, run: str) -> Run:
     """A run's row; raises `RunNotFound`."""
-    found = await reads.run(run)
+    found = await reads.find_run(run)
     if found is None:
         raise RunNotFound(run)
     return found
@@ -120,9 +123,9 @@ def _encode_run(scan: Scan, run: Run, encoder: DocumentEncoder) -> bytes:
     """A run with its inputs, outputs, error and steps by path. Where its history cannot be read, it is told up to
     there, with the reason."""
     attempts: dict[str, list[dict[str, JSON]]] = {}
-    state, unreadable = scan.fold(run.id, run.sequence, lambda entry: _add_attempt(attempts, entry))
+    state, unreadable = scan.replay(run.id, run.sequence, lambda entry: _add_attempt(attempts, entry))
     called = [step.child for step in state.steps.values() if step.child]
-    statuses = scan.statuses(called)
+    statuses = scan.find_statuses(called)
     try:
         asked = find_questions(load_inputs(scan, state))
     except RunUnreadable as lost:
@@ -227,7 +230,7 @@ def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: Docum
     lines: list[bytes] = []
     size, last = 0, after
     try:
-        for number, entry in scan.entries(run.id, after):
+        for number, entry in scan.read_entries(run.id, after):
             lines.append(encoder.encode(describe_entry(number, entry, encoder)))
             size, last = size + len(lines[-1]), number
             if len(lines) == limit or size > PAGE_BYTES:

@@ -29,8 +29,8 @@ from durable import metrics
 from durable.action import Connector
 from durable.clock import new_id, now
 from durable.ids import first_id
-from durable.journal import Journal
-from durable.journal.files import create_private, make_private
+from durable.journal.journal import Journal
+from durable.journal.sqlite.files import create_private, make_private
 from durable.problem import quote
 from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
@@ -134,7 +134,7 @@ async def compose(
         )
         runner = Runner(
             journal,
-            ActionRuntime(offered, secrets, {HttpClient: client}, journal.payload, now, wired.open),
+            ActionRuntime(offered, secrets, {HttpClient: client}, journal.load_payload, now, wired.open),
             RunnerLimits(
                 settings.max_attempts_in_flight,
                 settings.max_live_runs,
@@ -247,7 +247,7 @@ async def run_service(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     recovering = asyncio.create_task(_recover(service))
     reloading = asyncio.create_task(service.reload.watch())
-    watching = [asyncio.create_task(work) for work in (service.journal.watch(), service.journal.examine())]
+    watching = [asyncio.create_task(work) for work in (service.journal.watch(), service.journal.check_after_crash())]
     scheduler = _start_sweeping(service.recovery)
     alarm = Alarm(service.schedules)
     if fires_schedules:

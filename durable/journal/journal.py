@@ -18,24 +18,26 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from durable.history.entries import AnyEntry
 from durable.journal.cursor import Cursor
-from durable.journal.files import make_private
-from durable.journal.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare
+from durable.journal.errors import (
+    DataFolderUnusable,
+    JournalBroken,
+    JournalBusy,
+    JournalClosed,
+    JournalDamaged,
+    JournalError,
+)
 from durable.journal.migrate import migrate
 from durable.journal.reads import Reads
-from durable.journal.sqlite import SQLite
+from durable.journal.sqlite.database import SQLite
+from durable.journal.sqlite.files import make_private
+from durable.journal.sqlite.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.units import (
     Admission,
     Admitted,
     ApiKey,
-    DataFolderUnusable,
     Delivery,
-    JournalBroken,
-    JournalBusy,
-    JournalClosed,
-    JournalDamaged,
-    JournalError,
     PostOutcome,
     RunView,
     ScheduleProgress,
@@ -94,10 +96,10 @@ class Journal(Reads):
         self._ensure_room()
         return self._writer.submit(self._writes.admit(admission))
 
-    def record(self, delivery: Delivery) -> asyncio.Future[None]:
+    def add_delivery(self, delivery: Delivery) -> asyncio.Future[None]:
         """Keep a delivery that brought no event (filtered, rejected). Raises `JournalBusy`."""
         self._ensure_room()
-        return self._writer.submit(self._writes.record(delivery))
+        return self._writer.submit(self._writes.add_delivery(delivery))
 
     def append(
         self,
@@ -107,25 +109,25 @@ class Journal(Reads):
         entries: Sequence[AnyEntry],
         view: RunView,
         taken: Sequence[int] = (),
-        beside: SideEffects | None = None,
+        side_effects: SideEffects | None = None,
         *,
         is_progress: bool = True,
     ) -> asyncio.Future[tuple[str, ...]]:
         """Go on with a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
 
-        `taken` are the messages of the run's inbox that these entries answer, `beside` is what else is committed with
-        them; the answer are the runs whose inbox has got a message by it. Progress clears a suspicion.
+        `taken` are the messages of the run's inbox that these entries answer; `side_effects` are written in the same
+        commit. Returns the runs whose inbox has got a message by it. Progress clears a suspicion.
         """
         return self._writer.submit(
-            self._writes.append(run, epoch, after, entries, view, taken, beside, is_progress=is_progress)
+            self._writes.append(run, epoch, after, entries, view, taken, side_effects, is_progress=is_progress)
         )
 
-    def claim(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Takeover | None]:
+    def take_over(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Takeover | None]:
         """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was.
 
         Its history is read afterwards (`pages`): that may take long, and nobody's commit waits for it.
         """
-        return self._writer.submit(self._writes.claim(run, at, count_recovery=count_recovery))
+        return self._writer.submit(self._writes.take_over(run, at, count_recovery=count_recovery))
 
     def release(self, runs: Sequence[str], due_at: int | None = None) -> asyncio.Future[None]:
         """Release these unfinished runs of this node, so that `due` finds them: at their own time, or at this."""
@@ -152,9 +154,9 @@ class Journal(Reads):
         time, an event) only the first does."""
         return self._writer.submit(self._writes.post(run, kind, data, at, wait))
 
-    def define(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
+    def add_definition(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
         """Keep a pipeline version; one that is kept already stays as it is."""
-        return self._writer.submit(self._writes.define(version, pipeline, data, at))
+        return self._writer.submit(self._writes.add_definition(version, pipeline, data, at))
 
     def keep_schedule(self, schedule: ScheduleProgress) -> asyncio.Future[None]:
         """Note how far a schedule is dealt with, where no run is started."""
@@ -196,13 +198,13 @@ class Journal(Reads):
                 pass  # the database is locked: the next check follows soon
             await asyncio.sleep(every)
 
-    async def examine(self) -> None:
+    async def check_after_crash(self) -> None:
         """Look for damage in the whole file, if the process before did not close it; what is found stands in
         `damage`."""
         if self._lock.ended_cleanly or not self._lock.before:
             return
         with contextlib.suppress(JournalDamaged):  # noted already: the check itself met it
-            if problems := await self.problems(is_quick=True):
+            if problems := await self.check_integrity(is_quick=True):
                 self.report_damage("; ".join(problems[:3]))
 
     def _ensure_room(self) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
 
+from durable.journal.errors import DataFolderUnusable
 from durable.journal.tables import TableRow
-from durable.units import DataFolderUnusable
 
 HEAD = "0006"
 """The newest of `migrations/versions`."""

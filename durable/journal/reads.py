@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from durable.history.entries import AnyEntry
 from durable.history.state import State
 from durable.history.words import EndStatus, RunStatus
+from durable.journal.errors import DataFolderUnusable, JournalBusy, JournalDamaged, RunUnreadable
 from durable.journal.migrate import ensure_current
 from durable.journal.scan import (
     LAST,
@@ -32,7 +33,7 @@ from durable.journal.scan import (
     select_unfinished,
     unfinished_run,
 )
-from durable.journal.sqlite import SQLite
+from durable.journal.sqlite.database import SQLite
 from durable.journal.tables import (
     api_keys,
     definitions,
@@ -46,20 +47,7 @@ from durable.journal.tables import (
     tags,
 )
 from durable.journal.writes import unpack
-from durable.units import (
-    ApiKey,
-    DataFolderUnusable,
-    DeliveryOutcome,
-    Event,
-    JournalBusy,
-    JournalDamaged,
-    Message,
-    Run,
-    RunUnreadable,
-    ScheduleProgress,
-    StoredDelivery,
-    UnfinishedRun,
-)
+from durable.units import ApiKey, DeliveryOutcome, Event, Message, Run, ScheduleProgress, StoredDelivery, UnfinishedRun
 from durable.values import NULL
 
 Read = TypeVar("Read")
@@ -99,7 +87,7 @@ class Readable(Protocol):
 
     def readers(self) -> Engine: ...
 
-    def problems(self, connection: Connection, *, is_quick: bool = False) -> list[str]: ...
+    def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]: ...
 
     def is_undecodable(self, error: BaseException) -> bool: ...
 
@@ -141,23 +129,23 @@ class Reads:
         finally:
             self._waiting_scans -= 1
 
-    async def state(self, run: str) -> State:
+    async def load_state(self, run: str) -> State:
         """The fold of a run's whole history; that of nothing if there is no such run. Raises `RunUnreadable`."""
-        found = await self.run(run)
-        return await self.scan(lambda scan: scan.state(run), found.sequence) if found else State(run=run)
+        found = await self.find_run(run)
+        return await self.scan(lambda scan: scan.load_state(run), found.sequence) if found else State(run=run)
 
     # -- for people
 
-    async def run(self, id: str) -> Run | None:
+    async def find_run(self, id: str) -> Run | None:
         found = await self._read(lambda connection: run_rows(connection, select(runs).where(runs.c.id == id)))
         return found[0] if found else None
 
-    async def statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
+    async def find_statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
         """The statuses of these runs; those that there are not are absent."""
         query = select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids))
         return dict(await self._all(query, lambda row: (row.id, row.status)))
 
-    async def runs(
+    async def list_runs(
         self,
         *,
         pipeline: str | None = None,
@@ -187,15 +175,15 @@ class Reads:
                 query = query.where(id < bound)
         return await self._read(lambda connection: run_rows(connection, query.order_by(id.desc()).limit(limit)))
 
-    async def history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
+    async def read_history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
         """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes."""
 
         def read(connection: Connection) -> list[tuple[int, AnyEntry]]:
-            return list(islice(Scan(connection).entries(run, after, min(limit or PAGE, PAGE)), limit))
+            return list(islice(Scan(connection).read_entries(run, after, min(limit or PAGE, PAGE)), limit))
 
         return await self._read(read)
 
-    async def pages(self, run: str, until: int | None = None) -> AsyncIterator[list[AnyEntry]]:
+    async def read_pages(self, run: str, until: int | None = None) -> AsyncIterator[list[AnyEntry]]:
         """A run's entries, up to number `until`, in pieces; between two of them everybody else gets a turn."""
         after, expected = 0, 1
         while page := await self._read(partial(_page, run, after, expected, until or LAST)):
@@ -205,10 +193,10 @@ class Reads:
             after, last = page[-1]
             expected = after + len(last)
 
-    async def event(self, id: str) -> Event | None:
+    async def find_event(self, id: str) -> Event | None:
         return await self._one(select(events).where(events.c.id == id), _event)
 
-    async def deliveries(
+    async def list_deliveries(
         self,
         *,
         trigger: str | None = None,
@@ -223,21 +211,21 @@ class Reads:
             query = query.where(deliveries.c.id < after)
         return await self._all(query.order_by(deliveries.c.id.desc()).limit(limit), _delivery)
 
-    async def schedules(self) -> list[ScheduleProgress]:
+    async def list_schedules(self) -> list[ScheduleProgress]:
         """How far each schedule is dealt with."""
         return await self._all(select(schedules).order_by(schedules.c.id), _schedule)
 
-    async def keys(self) -> list[ApiKey]:
+    async def list_keys(self) -> list[ApiKey]:
         """Every key of the API that was ever made, the oldest first."""
         return await self._all(select(api_keys).order_by(api_keys.c.id), lambda row: ApiKey(**row._mapping))
 
-    async def problems(self, *, is_quick: bool = False) -> list[str]:
+    async def check_integrity(self, *, is_quick: bool = False) -> list[str]:
         """What a check of the whole database finds wrong; it reads everything. To close the journal ends it."""
 
         def check(connection: Connection) -> list[str]:
             self._checking = connection.connection.driver_connection
             try:
-                return self._readable.problems(connection, is_quick=is_quick)
+                return self._readable.check_integrity(connection, is_quick=is_quick)
             finally:
                 self._checking = None
 
@@ -254,21 +242,21 @@ class Reads:
 
     # -- for advancing runs
 
-    async def unfinished(self, limit: int, after: str | None = None) -> list[UnfinishedRun]:
+    async def list_unfinished(self, limit: int, after: str | None = None) -> list[UnfinishedRun]:
         """Runs that have not ended, the oldest first."""
         return await self._all(select_unfinished(limit, after), unfinished_run)
 
-    async def orphans(self, node: str, limit: int, after: str | None = None) -> list[UnfinishedRun]:
+    async def list_orphans(self, node: str, limit: int, after: str | None = None) -> list[UnfinishedRun]:
         """Those of them that an owner other than `node` did not let go of, the oldest first."""
         return await self._all(select_unfinished(limit, after).where(runs.c.node != node), unfinished_run)
 
-    async def newest_start(self) -> int | None:
+    async def find_newest_start(self) -> int | None:
         """When the newest run began (ms); None if there is no run."""
         return await self._one(
             select(runs.c.created_at).order_by(runs.c.id.desc()).limit(1), lambda row: int(row.created_at)
         )
 
-    async def due(self, before: int, limit: int, pipeline: str | None = None) -> list[str]:
+    async def list_due(self, before: int, limit: int, pipeline: str | None = None) -> list[str]:
         """Unfinished runs that nobody owns and that are due at or before `before` (ms), the earliest first; with a
         `pipeline`, those of it."""
         query = select(runs.c.id).where(*_IS_UNOWNED, runs.c.due_at <= before)
@@ -276,36 +264,36 @@ class Reads:
             query = query.where(runs.c.pipeline == pipeline)
         return await self._all(query.order_by(runs.c.due_at, runs.c.id).limit(limit), lambda row: str(row.id))
 
-    async def due_pipelines(self, before: int) -> list[str]:
+    async def list_due_pipelines(self, before: int) -> list[str]:
         """The pipelines that have such runs."""
         return await self._read(lambda connection: list(connection.scalars(_DUE_PIPELINES, {"before": before})))
 
-    async def messages(self, run: str | None = None) -> list[Message]:
+    async def list_messages(self, run: str | None = None) -> list[Message]:
         """What waits in a run's inbox, or in all, in the order in which it came."""
         if run is not None:
             return await self._read(partial(_messages, run))
         return await self._all(select(inbox).order_by(inbox.c.id), _message)
 
-    async def message_kinds(self, run: str) -> list[str]:
+    async def list_message_kinds(self, run: str) -> list[str]:
         """What kinds of messages wait in a run's inbox."""
         query = select(inbox.c.kind).where(inbox.c.run == run).order_by(inbox.c.id)
         return await self._all(query, lambda row: str(row.kind))
 
-    async def slot_key(self, run: str) -> str | None:
+    async def find_slot_key(self, run: str) -> str | None:
         """The key of the slot that a run holds or is queued for."""
         return await self._one(select(slots.c.key).where(slots.c.run == run), lambda row: str(row.key))
 
-    async def called(self, limit: int) -> list[str]:
+    async def list_runs_with_messages(self, limit: int) -> list[str]:
         """Runs with something in their inbox, those that wait the longest first."""
         query = select(inbox.c.run).group_by(inbox.c.run).order_by(func.min(inbox.c.id)).limit(limit)
         return await self._all(query, lambda row: str(row.run))
 
-    async def payload(self, ref: str) -> bytes:
+    async def load_payload(self, ref: str) -> bytes:
         """The bytes of a large value; raises `RunUnreadable` if the journal has lost them."""
         query = select(payloads.c.data).where(payloads.c.ref == ref)
         return await self._read(lambda connection: ensure_payload(ref, connection.scalar(query)))
 
-    async def definition(self, version: str) -> bytes | None:
+    async def load_definition(self, version: str) -> bytes | None:
         query = select(definitions.c.data).where(definitions.c.version == version)
         return await self._one(query, lambda row: bytes(row.data))
 

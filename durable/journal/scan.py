@@ -18,9 +18,10 @@ from durable.history.encoding import decode_entries
 from durable.history.entries import AnyEntry
 from durable.history.state import State
 from durable.history.words import RunStatus
+from durable.journal.errors import RunUnreadable
 from durable.journal.tables import definitions, entries, events, payloads, runs, tags
 from durable.replay import apply_entry
-from durable.units import Run, RunUnreadable, UnfinishedRun
+from durable.units import Run, UnfinishedRun
 from durable.values import Value
 
 SLICE = 0.001
@@ -66,11 +67,11 @@ class Scan:
             time.sleep(PAUSE)
             self._pause_at = time.perf_counter() + SLICE
 
-    def run(self, id: str) -> Run | None:
+    def find_run(self, id: str) -> Run | None:
         found = run_rows(self._connection, select(runs).where(runs.c.id == id))
         return found[0] if found else None
 
-    def statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
+    def find_statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
         """The statuses of these runs; those that there are not are absent."""
         found: dict[str, RunStatus] = {}
         for start in range(0, len(ids), PAGE):
@@ -79,11 +80,11 @@ class Scan:
             self.rest()
         return found
 
-    def unfinished(self, limit: int, after: str | None) -> list[UnfinishedRun]:
+    def list_unfinished(self, limit: int, after: str | None) -> list[UnfinishedRun]:
         """Unfinished runs from the oldest to the newest."""
         return [unfinished_run(row) for row in self._connection.execute(select_unfinished(limit, after))]
 
-    def entries(self, run: str, after: int = 0, appends: int = PAGE) -> Iterator[tuple[int, AnyEntry]]:
+    def read_entries(self, run: str, after: int = 0, appends: int = PAGE) -> Iterator[tuple[int, AnyEntry]]:
         """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes.
         So many `appends` are read in one piece.
 
@@ -102,14 +103,14 @@ class Scan:
                     self.rest()
             last = page[-1].sequence
 
-    def fold(
+    def replay(
         self, run: str, sequence: int, see: Callable[[AnyEntry], None] | None = None
     ) -> tuple[State, RunUnreadable | None]:
         """The fold of a history of `sequence` entries, as far as it can be read, and why it cannot be read further.
         `see` is called with each entry."""
         state = State(run=run)
         try:
-            for _, entry in self.entries(run):
+            for _, entry in self.read_entries(run):
                 fold_entry(state, entry)
                 if see:
                     see(entry)
@@ -119,17 +120,17 @@ class Scan:
             return state, unreadable
         return state, None
 
-    def state(self, run: str) -> State:
+    def load_state(self, run: str) -> State:
         """The fold of a run's whole history; that of nothing if there is no such run. Raises `RunUnreadable`."""
-        found = self.run(run)
+        found = self.find_run(run)
         if found is None:
             return State(run=run)
-        state, unreadable = self.fold(run, found.sequence)
+        state, unreadable = self.replay(run, found.sequence)
         if unreadable:
             raise unreadable
         return state
 
-    def folds(self, found: Sequence[UnfinishedRun]) -> Iterator[tuple[State, RunUnreadable | None]]:
+    def replay_all(self, found: Sequence[UnfinishedRun]) -> Iterator[tuple[State, RunUnreadable | None]]:
         """The folds of some runs whose histories are short, read together."""
         query = select(entries.c.run, entries.c.sequence, _STORED)
         query = query.where(entries.c.run.in_([each.run for each in found]))
@@ -143,14 +144,14 @@ class Scan:
             yield state, unreadable
             self.rest()
 
-    def load(self, value: Value) -> Value:
+    def load_value(self, value: Value) -> Value:
         """The value, with its bytes in memory; raises `RunUnreadable` if the journal has lost them."""
         if value.ref and not value.is_loaded:
             query = select(payloads.c.data).where(payloads.c.ref == value.ref)
             value.attach(ensure_payload(value.ref, self._connection.scalar(query)))
         return value
 
-    def event_key(self, id: str) -> str | None:
+    def find_event_key(self, id: str) -> str | None:
         """By what an event is known to its source."""
         return self._connection.scalar(select(events.c.key).where(events.c.id == id))
 
@@ -161,7 +162,7 @@ class Scan:
         after: str | None = None
         end = time.monotonic() + seconds
         definitions: dict[str, str] = {}
-        while page := self.unfinished(PAGE, after):
+        while page := self.list_unfinished(PAGE, after):
             for run in page:
                 if time.monotonic() > end:
                     return found, looked
@@ -172,21 +173,21 @@ class Scan:
         return found, looked
 
     def _why_unreadable(self, run: UnfinishedRun, definitions: dict[str, str]) -> str:
-        state, unreadable = self.fold(run.run, run.sequence)
+        state, unreadable = self.replay(run.run, run.sequence)
         if unreadable:
             return unreadable.reason
-        row = self.run(run.run)
+        row = self.find_run(run.run)
         if row and row.version not in definitions:
-            is_there = self.definition(row.version) is not None
+            is_there = self.load_definition(row.version) is not None
             definitions[row.version] = "" if is_there else f"the definition of its version {row.version} is missing"
         try:
             for path in state.active:
-                self.load(state.steps[path].input).detach()
+                self.load_value(state.steps[path].input).detach()
         except RunUnreadable as lost:
             return lost.reason
         return definitions[row.version] if row else ""
 
-    def definition(self, version: str) -> bytes | None:
+    def load_definition(self, version: str) -> bytes | None:
         data = self._connection.scalar(select(definitions.c.data).where(definitions.c.version == version))
         return None if data is None else bytes(data)
 

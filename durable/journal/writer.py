@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from durable import metrics
 from durable.journal.cursor import Answer, Cursor, Unit
-from durable.units import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
+from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
 
 BATCH_LIMIT = 512
 """Units in one transaction; more would make the first of them wait too long."""

@@ -17,6 +17,7 @@ from durable.history.entries import AnyEntry
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.cursor import Cursor, Params, Unit
 from durable.journal.dedupe import DedupeKeys
+from durable.journal.errors import Stale, TooManyRuns
 from durable.journal.mending import ensure_sequence, mend_due_times
 from durable.journal.statements import Statements
 from durable.journal.subscriptions import EventSubscriptions, Match
@@ -35,9 +36,7 @@ from durable.units import (
     SideEffects,
     SlotOutcome,
     SlotRequest,
-    Stale,
     Takeover,
-    TooManyRuns,
 )
 from durable.values import Value
 
@@ -85,7 +84,7 @@ class Writes:
         sql = self._sql
 
         def unit(cursor: Cursor) -> Admitted:
-            first = self._claiming.first(cursor, admission.claims, now)
+            first = self._claiming.first(cursor, admission.dedupe_keys, now)
             began = first or self._begin(cursor, admission, runs)
             if delivery:
                 outcome = {"outcome": "duplicate"} if first else _outcome(began)
@@ -99,7 +98,7 @@ class Writes:
             for tag in tags:
                 if tag["run"] in began.runs:
                     cursor.execute(sql.add_tag, tag)
-            for claim in admission.claims if began.runs or admission.keeps_claims else ():
+            for claim in admission.dedupe_keys if began.runs or admission.keeps_keys else ():
                 self._claiming.take(cursor, claim, began.event, began.runs)
             return began
 
@@ -113,16 +112,16 @@ class Writes:
         called = self._tell(cursor, admission.event)
         for begun in runs:
             new = begun[0]
-            outcome = self._contending.place(cursor, new.id, new.contention) if new.contention else "held"
+            outcome = self._contending.place(cursor, new.id, new.slot_request) if new.slot_request else "held"
             outcomes[outcome].append(new.id)
             if outcome != "skipped":
                 nth = None if nth is None else _number(begun, nth + 1)
                 called += self._begin_run(cursor, begun, admission.event, is_queued=outcome == "queued")
-            if outcome == "queued" and new.contention:
-                called += self._evict_oldest(cursor, new.contention, at)
+            if outcome == "queued" and new.slot_request:
+                called += self._evict_oldest(cursor, new.slot_request, at)
         begun_runs = tuple(new.id for new, _, _ in runs if new.id not in outcomes["skipped"])
         queued_runs, skipped = tuple(outcomes["queued"]), tuple(outcomes["skipped"])
-        return Admitted(admission.event.id, begun_runs, queued=queued_runs, skipped=skipped, called=tuple(called))
+        return Admitted(admission.event.id, begun_runs, queued=queued_runs, skipped=skipped, notified=tuple(called))
 
     def _count_descended(self, cursor: Cursor, descent: Descent, more: int) -> int:
         """How many runs descend from an event; raises `TooManyRuns` if these would be too many."""
@@ -146,12 +145,12 @@ class Writes:
     def _begin_run(self, cursor: Cursor, begun: PreparedRun, event: Event, *, is_queued: bool) -> tuple[str, ...]:
         new, granted, queued = begun
         row, history = queued if is_queued and queued else granted
-        beside = new.queued.beside if is_queued and new.queued else new.beside
+        side_effects = new.queued.side_effects if is_queued and new.queued else new.side_effects
         cursor.execute(self._sql.add_run, row)
         cursor.execute(self._sql.add_entries, history)
         if new.listens and event.type is not None:
             self._hearing.hear(cursor, new.id, event.id)
-        return self._beside(cursor, new.id, beside, event.time) if beside else ()
+        return self._write_side_effects(cursor, new.id, side_effects, event.time) if side_effects else ()
 
     def _evict_oldest(self, cursor: Cursor, contention: SlotRequest, at: int) -> list[str]:
         message = encode_message(CancelMessage("a newer run took its place"))
@@ -166,7 +165,7 @@ class Writes:
         entries: Sequence[AnyEntry],
         view: RunView,
         taken: Sequence[int],
-        beside: SideEffects | None,
+        side_effects: SideEffects | None,
         *,
         is_progress: bool,
     ) -> Unit[tuple[str, ...]]:
@@ -194,31 +193,31 @@ class Writes:
                 cursor.execute(sql.take_message, {"message": message, "of": run})
             if view.finished_at is not None:
                 cursor.execute(sql.empty_inbox, {"of": run})
-            return self._beside(cursor, run, beside, at) if beside else ()
+            return self._write_side_effects(cursor, run, side_effects, at) if side_effects else ()
 
         return unit
 
-    def _beside(self, cursor: Cursor, run: str, beside: SideEffects, at: int) -> tuple[str, ...]:
+    def _write_side_effects(self, cursor: Cursor, run: str, side_effects: SideEffects, at: int) -> tuple[str, ...]:
         """What else stands in the commit of a run's entries; returns the runs that have got a message by it."""
         called: list[str] = []
-        for post in beside.posts:
+        for post in side_effects.messages:
             if self._post(cursor, post.run, post.kind, post.data, at):
                 called.append(post.run)
-            elif post.claim and not self._claiming.first(cursor, [post.claim], at):
-                self._claiming.take(cursor, post.claim, run)
-        called += self._end_waits(cursor, run, beside.over, at)
-        for each in beside.listening:
+            elif post.dedupe_key and not self._claiming.first(cursor, [post.dedupe_key], at):
+                self._claiming.take(cursor, post.dedupe_key, run)
+        called += self._end_waits(cursor, run, side_effects.ended_waits, at)
+        for each in side_effects.subscriptions:
             if told := self._hearing.listen(cursor, run, each, at):
                 called.append(self._post_told(cursor, told, at))
-        if beside.has_ended:
+        if side_effects.has_ended:
             self._hearing.forget(cursor, run)
             self._claiming.forget(cursor, run)
         granted: list[str] = []
-        if beside.frees is not None:
-            granted = self._contending.free(cursor, run, beside.frees)
-        elif beside.asks:
-            granted = self._contending.ask(cursor, run, beside.asks)
-            called += self._evict_oldest(cursor, beside.asks, at)
+        if side_effects.freed_slot is not None:
+            granted = self._contending.free(cursor, run, side_effects.freed_slot)
+        elif side_effects.slot_request:
+            granted = self._contending.ask(cursor, run, side_effects.slot_request)
+            called += self._evict_oldest(cursor, side_effects.slot_request, at)
         for each_run in granted:
             self._post(cursor, each_run, *encode_message(SlotMessage()), at)
         return (*called, *granted)
@@ -255,7 +254,7 @@ class Writes:
         cursor.execute(self._sql.add_message, message)
         return True
 
-    def claim(self, run: str, at: int, *, count_recovery: bool) -> Unit[Takeover | None]:
+    def take_over(self, run: str, at: int, *, count_recovery: bool) -> Unit[Takeover | None]:
         owner: Params = {"run": run, "owner": self._node, "now": at, "counted": int(count_recovery)}
         sql = self._sql
 
@@ -340,7 +339,7 @@ class Writes:
         cursor.execute(self._sql.find_messages, {"of": run, "of_kind": CancelMessage.kind})
         return cursor.fetchone() is not None
 
-    def define(self, version: str, pipeline: str, data: bytes, at: int) -> Unit[None]:
+    def add_definition(self, version: str, pipeline: str, data: bytes, at: int) -> Unit[None]:
         definition: Params = {"version": version, "pipeline": pipeline, "data": data, "created_at": at}
 
         def unit(cursor: Cursor) -> None:
@@ -362,7 +361,7 @@ class Writes:
 
         return unit
 
-    def record(self, delivery: Delivery) -> Unit[None]:
+    def add_delivery(self, delivery: Delivery) -> Unit[None]:
         payloads: Payloads = {}
         row = _delivery_params(delivery, payloads)
 

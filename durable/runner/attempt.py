@@ -18,7 +18,7 @@ from durable.declared import write_texts
 from durable.definition.definition import Definition
 from durable.history.entries import AttemptFailed, Fact, InputRefused, StepCompleted
 from durable.history.state import State
-from durable.journal import RunUnreadable
+from durable.journal.errors import RunUnreadable
 from durable.links import log_fields
 from durable.path import make_key
 from durable.redactor import Redactor

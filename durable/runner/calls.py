@@ -9,9 +9,9 @@ from durable.clock import new_id
 from durable.definition.definition import Definition, InputsRefused
 from durable.history.state import State
 from durable.history.words import Failure, Parent
-from durable.journal import Event
 from durable.runner.claims import make_step_key
 from durable.runner.start import Start
+from durable.units import Event
 from durable.values import JSON, Value
 
 SOURCE = "waypost"

@@ -1,7 +1,7 @@
 """What makes something count once that a step sets going: its call, its event."""
 
 from durable.history.state import State
-from durable.journal import DedupeKey
+from durable.units import DedupeKey
 
 
 def make_step_key(state: State, path: str) -> str:

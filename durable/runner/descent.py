@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from durable.history.state import State
 from durable.history.words import Failure
-from durable.journal import Descent, TooManyRuns
+from durable.journal.errors import TooManyRuns
 from durable.runner.start import Start
+from durable.units import Descent
 
 NAMED = 3
 """Pipelines that a message names at most."""

@@ -5,7 +5,8 @@ import logging
 from abc import abstractmethod
 
 from durable.history.words import Verdict
-from durable.journal import Event, Journal, Message, PostOutcome, RunUnreadable
+from durable.journal.errors import RunUnreadable
+from durable.journal.journal import Journal
 from durable.messages import (
     AnswerMessage,
     CancelMessage,
@@ -20,6 +21,7 @@ from durable.runner.attempt import ActionRuntime, call_with_payloads
 from durable.runner.facts import make_fact
 from durable.runner.live_run import LiveRun
 from durable.runner.owner import Owner
+from durable.units import Event, Message, PostOutcome
 from durable.values import JSON
 
 log = logging.getLogger("waypost.run")
@@ -72,7 +74,7 @@ class Inbox(Owner):
             except RunUnreadable as error:
                 self._drop(live)
                 self.give_up(run, error)
-        elif self.room or CancelMessage.kind in await self._journal.message_kinds(run):
+        elif self.room or CancelMessage.kind in await self._journal.list_message_kinds(run):
             await self.adopt(run)  # else the sweep tries again; a cancel makes room
 
     def call(self, run: str) -> None:
@@ -97,7 +99,7 @@ class Inbox(Owner):
         try:
             while live.is_called and not live.is_gone:
                 live.is_called = False
-                for message in await self._journal.messages(live.run):
+                for message in await self._journal.list_messages(live.run):
                     await self._take(live, message)
         finally:
             live.is_taking = False
@@ -118,7 +120,7 @@ class Inbox(Owner):
         await self.report(live, make_fact(decoded, message.at, event, at), taken=[message.id])
 
     async def _event(self, id: str) -> Event | None:
-        event = await self._journal.event(id)
+        event = await self._journal.find_event(id)
         if event and event.data.ref and not event.data.is_loaded:
             event.data.attach(await self._bench.payload(event.data.ref))
         return event

@@ -9,7 +9,8 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable import metrics
-from durable.journal import Journal, JournalError, Run, RunUnreadable
+from durable.journal.errors import JournalError, RunUnreadable
+from durable.journal.journal import Journal
 from durable.links import log_fields
 from durable.runner.attempt import ActionRuntime
 from durable.runner.live_run import LiveRun, RetryLater
@@ -18,6 +19,7 @@ from durable.runner.room import Backlog, Room
 from durable.runner.timing import STEP, Countdown
 from durable.runner.unreadable import UnreadableRuns
 from durable.runner.waiters import Waiters
+from durable.units import Run
 
 log = logging.getLogger("waypost.run")
 
@@ -213,7 +215,7 @@ class Keeper(ABC):
         """Return once the run has ended, the service drains, or the time is over."""
 
         async def is_over() -> bool:
-            found = await self._journal.run(run)
+            found = await self._journal.find_run(run)
             return found is None or found.finished_at is not None or self.is_draining
 
         await self._ends.wait(run, seconds, is_over)
@@ -222,7 +224,7 @@ class Keeper(ABC):
         """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
 
         async def is_over() -> bool:
-            state = await self._journal.state(run)
+            state = await self._journal.load_state(run)
             return state.answer is not None or state.finished is not None or self.is_draining
 
         await self._answers.wait(run, seconds, is_over)

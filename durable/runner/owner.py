@@ -16,13 +16,15 @@ from durable.decide.decide import find_outstanding
 from durable.effects import Abandon, AwaitStart, Effect, EmitEvent, Perform, PublishAnswer, Resume, StartChild, Wake
 from durable.history.encoding import detach_values
 from durable.history.entries import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired
-from durable.journal import Journal, JournalBusy, JournalFull, RunView, SideEffects
+from durable.journal.errors import JournalBusy, JournalFull
+from durable.journal.journal import Journal
 from durable.runner.attempt import ActionRuntime, Attempt, call_with_payloads
 from durable.runner.keeper import Keeper
 from durable.runner.live_run import LiveRun
 from durable.runner.permits import SlotLine
 from durable.runner.side_effects import build_side_effects
 from durable.runner.timing import LOOK, Countdown, Wait
+from durable.units import RunView, SideEffects
 
 log = logging.getLogger("waypost.run")
 

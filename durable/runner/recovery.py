@@ -6,9 +6,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from durable.ids import first_id
-from durable.journal import Journal, JournalError, UnfinishedRun
+from durable.journal.errors import JournalError
+from durable.journal.journal import Journal
 from durable.runner.runner import PAGE, Runner
 from durable.runner.timing import STEP, ClockWatch
+from durable.units import UnfinishedRun
 
 log = logging.getLogger("waypost.recovery")
 
@@ -48,7 +50,7 @@ class Recovery:
         suspects: list[UnfinishedRun] = []
         others: dict[str, deque[UnfinishedRun]] = {}  # no more than fitted into memory
         after: str | None = None
-        while page := await self._journal.orphans(self._journal.node, PAGE, after):
+        while page := await self._journal.list_orphans(self._journal.node, PAGE, after):
             after = page[-1].run
             for run in page:
                 if run.recoveries >= SUSPECT_AFTER:
@@ -99,7 +101,7 @@ class Recovery:
             await runner.check_deadline(live)
             runner.let_go_soon(live)
         adrift = {run: each.counts for run, each in runner.adrift.items() if not each.pause.seconds_left}
-        called = await self._journal.called(PAGE)
+        called = await self._journal.list_runs_with_messages(PAGE)
         unread = {run for run in self._journal.unreadable if run not in runner.adrift and run not in runner.live}
         self._journal.unreadable.clear()
         await _each(
@@ -110,13 +112,13 @@ class Recovery:
             ]
         )
         before = now + LOOK_AHEAD
-        due = await self._journal.due_pipelines(before)
+        due = await self._journal.list_due_pipelines(before)
         await _each([self._runner.bring_in_left(pipeline, before) for pipeline in due])
         await _each([self._end_overdue(pipeline, now) for pipeline in due if self._runner.has_left(pipeline)])
 
     async def _notice_clock(self) -> None:
         """Notice that the clock was set back while the service was down, as far as the newest run tells."""
-        newest = await self._journal.newest_start()
+        newest = await self._journal.find_newest_start()
         if newest is not None and (by := newest - self._now()) > STEP:
             await self._bring_forward(by)
 
@@ -132,7 +134,7 @@ class Recovery:
         timeout = runner.shortest_timeout(pipeline)
         while timeout is not None and not runner.is_draining:
             bound = first_id("run", now - timeout)
-            overdue = [run for run in await self._journal.due(now, PAGE, pipeline) if run < bound]
+            overdue = [run for run in await self._journal.list_due(now, PAGE, pipeline) if run < bound]
             await _each([runner.adopt(run) for run in overdue])
             if len(overdue) < PAGE:
                 return

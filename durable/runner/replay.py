@@ -3,7 +3,7 @@
 import asyncio
 
 from durable.history.state import State
-from durable.journal import Reads
+from durable.journal.reads import Reads
 from durable.journal.scan import ensure_whole, fold_entry
 
 SLICE = 1_000
@@ -16,7 +16,7 @@ async def replay_history(reads: Reads, run: str, until: int | None = None) -> St
     Raises `RunUnreadable`.
     """
     state = State(run=run)
-    async for page in reads.pages(run, until):
+    async for page in reads.read_pages(run, until):
         for number, entry in enumerate(page, 1):
             fold_entry(state, entry)
             if number % SLICE == 0:

@@ -24,20 +24,8 @@ from durable.history.entries import (
 )
 from durable.history.state import State
 from durable.history.words import SEMANTICS, Failure
-from durable.journal import (
-    Admission,
-    Admitted,
-    DedupeKey,
-    Delivery,
-    Descent,
-    Event,
-    Journal,
-    JournalBusy,
-    JournalFull,
-    RunUnreadable,
-    ScheduleProgress,
-    TooManyRuns,
-)
+from durable.journal.errors import JournalBusy, JournalFull, RunUnreadable, TooManyRuns
+from durable.journal.journal import Journal
 from durable.runner.attempt import ActionRuntime, call_with_payloads
 from durable.runner.calls import (
     DETACHED,
@@ -54,6 +42,7 @@ from durable.runner.inbox import Inbox
 from durable.runner.live_run import LiveRun
 from durable.runner.replay import replay_history
 from durable.runner.start import Begun, RunAddresses, Start, begin_run
+from durable.units import Admission, Admitted, DedupeKey, Delivery, Descent, Event, ScheduleProgress
 from durable.values import JSON, Value
 
 PAGE = 200
@@ -123,7 +112,7 @@ class Runner(Inbox):
         """Make definitions known to the journal, so that runs of them can begin."""
         now = self._bench.now()
         await asyncio.gather(
-            *(self._journal.define(each.version, each.spec.id, each.data, now) for each in definitions)
+            *(self._journal.add_definition(each.version, each.spec.id, each.data, now) for each in definitions)
         )
         self._definitions |= {each.version: each for each in definitions}
 
@@ -136,7 +125,7 @@ class Runner(Inbox):
         event: Event,
         starts: Sequence[Start],
         *,
-        claims: Sequence[DedupeKey] = (),
+        dedupe_keys: Sequence[DedupeKey] = (),
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
     ) -> Admitted:
@@ -146,27 +135,27 @@ class Runner(Inbox):
         is no room in memory is left in the journal, and brought in when its turn comes.
         """
         self._ensure_open()
-        return await self._commit(event, starts, claims, delivery=delivery, schedule=schedule)
+        return await self._commit(event, starts, dedupe_keys, delivery=delivery, schedule=schedule)
 
     async def _commit(
         self,
         event: Event,
         starts: Sequence[Start],
-        claims: Sequence[DedupeKey],
+        dedupe_keys: Sequence[DedupeKey],
         *,
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
-        keeps_claims: bool = False,
+        keeps_keys: bool = False,
         descent: Descent | None = None,
     ) -> Admitted:
         begun = [self._seat(begin_run(event, start, self._addresses)) for start in starts]
         admission = Admission(
             event,
             [run.row(event) for run in begun],
-            claims,
+            dedupe_keys,
             delivery,
             schedule=schedule,
-            keeps_claims=keeps_claims,
+            keeps_keys=keeps_keys,
             descent=descent,
         )
         committed = self._journal.admit(admission)
@@ -201,7 +190,7 @@ class Runner(Inbox):
         if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
             return
         admitted = committed.result()
-        for called in admitted.called:
+        for called in admitted.notified:
             self.call(called)
         for each in begun:
             if each.state.run in admitted.skipped:
@@ -226,11 +215,11 @@ class Runner(Inbox):
         self._perform(live, begun.effects)
         self._let_go_if_idle(live)
 
-    async def emit(self, event: Event, *, claims: Sequence[DedupeKey] = ()) -> Admitted:
+    async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:
         """Admit an event, for those who wait for it and with the runs that it starts. It takes its claims even if it
         starts none."""
         self._ensure_open()
-        return await self._commit(event, self._pipelines.starts(event), claims, keeps_claims=True)
+        return await self._commit(event, self._pipelines.starts(event), dedupe_keys, keeps_keys=True)
 
     # -- what a run sets going ----------------------------------------------------------------------------------
 
@@ -251,7 +240,7 @@ class Runner(Inbox):
         state, path, at = live.state, effect.path, self._bench.now()
         is_skipped = False
         given = await self._input(live, path)
-        if not (is_recorded and await self._journal.run(effect.run)):
+        if not (is_recorded and await self._journal.find_run(effect.run)):
             start = build_child(state, path, effect.run, given, self._pipelines)
             if isinstance(start, Start):
                 admitted = await self._admit_in_turn(state, path, build_call_event(state, path, at), [start])
@@ -293,11 +282,11 @@ class Runner(Inbox):
     ) -> Admitted | Failure | None:
         """Admit what a step asks for, as soon as it can be written, or say why not; None if the service drains before
         that."""
-        claims, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.descent(state)
+        dedupe_keys, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.descent(state)
         while not self.is_draining:
             try:
                 self._ensure_open()
-                return await self._commit(event, starts, claims, keeps_claims=True, descent=descent)
+                return await self._commit(event, starts, dedupe_keys, keeps_keys=True, descent=descent)
             except TooManyRuns as refusal:
                 return self._descent_bound.refuse(refusal, state, path, starts)
             except (Overloaded, JournalFull, JournalBusy):
@@ -328,7 +317,7 @@ class Runner(Inbox):
         seen: set[str] = set()  # those that cannot be taken now are still there, the first in line
         try:
             while not self.is_draining and (wanted := min(PAGE, self._backlog.count_wanted(pipeline))):
-                due = await self._journal.due(before, wanted + len(seen), pipeline)
+                due = await self._journal.list_due(before, wanted + len(seen), pipeline)
                 new = [run for run in due if run not in seen]
                 seen.update(new)
                 await asyncio.gather(*(self.adopt(run) for run in new))
@@ -376,7 +365,7 @@ class Runner(Inbox):
             self._adopting.pop(run, None)
 
     async def _take_over(self, run: str, *, count_recovery: bool) -> LiveRun | None:
-        claimed = await self._journal.claim(run, self._bench.now(), count_recovery=count_recovery)
+        claimed = await self._journal.take_over(run, self._bench.now(), count_recovery=count_recovery)
         if claimed is None:
             self.adrift.pop(run, None)
             return None
@@ -427,7 +416,7 @@ class Runner(Inbox):
 
     async def _definition(self, run: str, version: str) -> Definition:
         if version not in self._definitions:
-            data = await self._journal.definition(version)
+            data = await self._journal.load_definition(version)
             if data is None:
                 raise RunUnreadable(run, f"the journal holds no definition of its version {version}")
             try:

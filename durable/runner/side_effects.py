@@ -6,9 +6,9 @@ from durable.definition.definition import Definition
 from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
 from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
 from durable.history.state import State
-from durable.journal import EventSubscription, SideEffects, SlotRequest
-from durable.journal import NewMessage as Message
 from durable.runner.claims import make_dedupe_key
+from durable.units import EventSubscription, SideEffects, SlotRequest
+from durable.units import NewMessage as Message
 
 
 def build_side_effects(

@@ -14,10 +14,10 @@ from durable.expressions import ExpressionError
 from durable.history.entries import AnyEntry, RunStarted
 from durable.history.state import State
 from durable.history.words import SEMANTICS, Failure, Links, Parent
-from durable.journal import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
 from durable.replay import replay_entries
 from durable.runner.side_effects import build_side_effects
 from durable.scope import build_scope
+from durable.units import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
 from durable.values import JSON, NULL, Value
 
 
@@ -70,9 +70,9 @@ class Begun:
             entries=self.entries,
             view=RunView.of(self.state),
             tags=self.state.started.tags if self.state.started else (),
-            contention=self.contention,
+            slot_request=self.contention,
             queued=self.queued.beginning if self.queued else None,
-            beside=self._beside,
+            side_effects=self._beside,
             listens=self.definition.listens,
             is_left=self.is_left,
         )

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from durable.history.entries import RunFinished
 from durable.history.state import State
-from durable.journal import Journal, NewMessage, Run, RunUnreadable, RunView, SideEffects
+from durable.journal.errors import RunUnreadable
+from durable.journal.journal import Journal
 from durable.messages import CancelMessage, ChildMessage, encode_message
+from durable.units import NewMessage, Run, RunView, SideEffects
 
 log = logging.getLogger("waypost.run")
 
@@ -22,11 +24,11 @@ class UnreadableRuns:
 
     async def note(self, run: str, error: RunUnreadable) -> bool:
         """Show a run that this node owns as paused; or end it, if that is asked for. Whether it has ended."""
-        found = await self._journal.run(run)
+        found = await self._journal.find_run(run)
         if found is None or found.finished_at is not None:
             self.reasons.pop(run, None)
             return False
-        if CancelMessage.kind in await self._journal.message_kinds(run):
+        if CancelMessage.kind in await self._journal.list_message_kinds(run):
             await self._end(found, error)
             self.reasons.pop(run, None)
             return True
@@ -42,14 +44,14 @@ class UnreadableRuns:
 
     async def _end(self, run: Run, error: RunUnreadable) -> None:
         """End a run without its cleanup, which is unknown; notify its caller and the runs that it called."""
-        state, _ = await self._journal.scan(lambda scan: scan.fold(run.id, run.sequence), run.sequence)
+        state, _ = await self._journal.scan(lambda scan: scan.replay(run.id, run.sequence), run.sequence)
         at = self._now()
-        slot = await self._journal.slot_key(run.id)
+        slot = await self._journal.find_slot_key(run.id)
         reason = f"it was cancelled without its cleanup because it could not be read: {error.reason}"
         view = RunView("cancelled", reason, None, at)
-        also = SideEffects(_messages(state), frees=slot, has_ended=True)
+        also = SideEffects(_messages(state), freed_slot=slot, has_ended=True)
         end = RunFinished(at=at, status="cancelled")
-        await self._journal.append(run.id, run.epoch, run.sequence, [end], view, beside=also, is_progress=True)
+        await self._journal.append(run.id, run.epoch, run.sequence, [end], view, side_effects=also, is_progress=True)
         log.warning("run cancelled; %s", reason, extra={"run": run.id, "pipeline": run.pipeline})
 
 

@@ -10,7 +10,7 @@ import httpx
 
 from durable.history.encoding import decode_entries
 from durable.history.entries import AnyEntry
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.sqlite.files import FILE_NAME
 from tests.bench.targets import Service
 
 

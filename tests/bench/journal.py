@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from durable.history.entries import AnyEntry, RunStarted, StepCompleted, StepScheduled
-from durable.journal import Admission, DedupeKey, Delivery, Event, Journal, NewRun, RunView
+from durable.journal.journal import Journal
+from durable.units import Admission, DedupeKey, Delivery, Event, NewRun, RunView
 from durable.values import Value
 
 DATA = Value.of({"order": 4711, "customer": {"name": "Ada", "mail": "ada@example.com"}, "text": "x" * 400})

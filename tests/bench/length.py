@@ -16,7 +16,7 @@ from durable.definition.step import ActionStep, ResolvedPipeline
 from durable.history.encoding import detach_values
 from durable.history.entries import Fact, RunStarted
 from durable.history.state import State
-from durable.journal import RunView
+from durable.units import RunView
 from durable.values import Value
 from tests.bench.rounds import page, table_of
 

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from durable.clock import new_id
-from durable.journal import Journal
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.journal import Journal
+from durable.journal.sqlite.files import FILE_NAME
 from tests.service.running import ENVIRONMENT
 from triggers.service import compose
 from triggers.settings import Settings

@@ -8,10 +8,11 @@ from textwrap import dedent
 from durable.clock import new_id
 from durable.definition.definition import Definition
 from durable.flow import CORE_ACTIONS
-from durable.journal import Admission, Event, Journal
+from durable.journal.journal import Journal
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.runner.start import RunAddresses, Start, begin_run
+from durable.units import Admission, Event
 from durable.values import JSON
 from triggers.offered import actions
 
@@ -32,7 +33,7 @@ async def fill(data: Path, definition: Definition, count: int, at: int, inputs: 
     """Begin so many runs as of then (ms), and let all of them go; `inputs` are those of each by its number."""
     journal = await Journal.open(data, node=new_id("node", at), on_fatal=_never)
     addresses = RunAddresses(lambda run: None, "http://127.0.0.1/waits")
-    await journal.define(definition.version, definition.spec.id, definition.data, at)
+    await journal.add_definition(definition.version, definition.spec.id, definition.data, at)
     for first in range(0, count, TOGETHER):
         event = Event(id=new_id("evt", at), source="bench", key=str(first), type=None, time=at)
         begun = [

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from durable.history.entries import AnyEntry
-from durable.journal import Journal, JournalBroken
+from durable.journal.errors import JournalBroken
+from durable.journal.journal import Journal
 from tests.journal import samples
 
 
@@ -42,14 +43,14 @@ async def fail(journal: Journal) -> None:
     """Write until the operating system refuses to let the file grow: an I/O error that is not a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
     for number in itertools.count():
-        pair = [journal.define(f"v{number}-{half}", "orders", b"x" * 100_000, 1_000) for half in "ab"]
+        pair = [journal.add_definition(f"v{number}-{half}", "orders", b"x" * 100_000, 1_000) for half in "ab"]
         answers = await asyncio.gather(*pair, return_exceptions=True)
         for half, answer in zip("ab", answers, strict=True):
             say(f"v{number}-{half} {'kept' if answer is None else type(answer).__name__}")
         if any(answers):
             break
     try:
-        journal.define("late", "orders", b"", 1_000)
+        journal.add_definition("late", "orders", b"", 1_000)
     except JournalBroken:
         say("late refused")
     await journal.close()

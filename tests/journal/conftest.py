@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from durable.journal import Journal
+from durable.journal.journal import Journal
 
 
 class Place(Protocol):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from durable.history.entries import AnyEntry, RunStarted, StepCompleted, StepScheduled
-from durable.journal import Admission, Admitted, DedupeKey, Delivery, Event, Journal, NewRun, RunView
+from durable.journal.journal import Journal
+from durable.units import Admission, Admitted, DedupeKey, Delivery, Event, NewRun, RunView
 from durable.values import INLINE_LIMIT, NULL, Value
 
 RUNNING = RunView("running", due_at=5_000)

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from durable.journal import Admission, Admitted, DedupeKey, Journal, UnitRefused
+from durable.journal.errors import UnitRefused
+from durable.journal.journal import Journal
+from durable.units import Admission, Admitted, DedupeKey
 from durable.values import Value
 from tests.journal import samples
 
@@ -21,9 +23,9 @@ async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> N
     admitted = await journal.admit(Admission(event, runs, [CLAIM], samples.delivery("delivery-1")))
 
     assert admitted == Admitted("event-1", ("run-1", "run-2"))
-    assert await journal.event("event-1") == event
-    assert [run.id for run in await journal.runs(event="event-1")] == ["run-2", "run-1"]
-    [delivery] = await journal.deliveries()
+    assert await journal.find_event("event-1") == event
+    assert [run.id for run in await journal.list_runs(event="event-1")] == ["run-2", "run-1"]
+    [delivery] = await journal.list_deliveries()
     assert (delivery.outcome, delivery.event, delivery.headers) == (
         "accepted",
         "event-1",
@@ -32,7 +34,7 @@ async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> N
 
 
 async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
-    run = await journal.run(await samples.a_run(journal))
+    run = await journal.find_run(await samples.a_run(journal))
 
     assert run is not None
     assert (run.node, run.epoch, run.sequence, run.recoveries) == ("node-1", 1, 1, 0)
@@ -46,9 +48,9 @@ async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery
     repeated = await journal.admit(samples.admission("2", CLAIM))
 
     assert repeated == Admitted("event-1", ("run-1",), is_duplicate=True)
-    assert await journal.run("run-2") is None
-    assert await journal.event("event-2") is None
-    deliveries = [(found.id, found.outcome, found.event) for found in await journal.deliveries()]
+    assert await journal.find_run("run-2") is None
+    assert await journal.find_event("event-2") is None
+    deliveries = [(found.id, found.outcome, found.event) for found in await journal.list_deliveries()]
     assert deliveries == [("delivery-2", "duplicate", "event-1"), ("delivery-1", "accepted", "event-1")]
 
 
@@ -57,8 +59,8 @@ async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> N
 
     assert {answer.runs for answer in answers} == {("run-000",)}
     assert [answer.is_duplicate for answer in answers].count(False) == 1
-    assert len(await journal.runs(limit=200)) == 1
-    assert len(await journal.deliveries(limit=200)) == 100
+    assert len(await journal.list_runs(limit=200)) == 1
+    assert len(await journal.list_deliveries(limit=200)) == 100
 
 
 async def test_any_claim_that_is_taken_makes_a_duplicate(journal: Journal) -> None:
@@ -99,7 +101,7 @@ async def test_an_expired_claim_is_replaced(journal: Journal) -> None:
 
 
 async def test_what_starts_no_run_takes_no_claim(journal: Journal) -> None:
-    filtered = await journal.admit(Admission(samples.event("event-1"), claims=[CLAIM]))
+    filtered = await journal.admit(Admission(samples.event("event-1"), dedupe_keys=[CLAIM]))
 
     assert filtered == Admitted("event-1", ())
     assert not (await journal.admit(samples.admission("2", CLAIM))).is_duplicate
@@ -124,15 +126,15 @@ async def test_a_refused_admission_leaves_nothing_and_hurts_no_other(journal: Jo
     assert before == Admitted("event-1", ("run-1",))
     assert isinstance(refused, UnitRefused)
     assert after == Admitted("event-2", ("run-2",))
-    assert await journal.event("event-bad") is None
-    assert await journal.run("run-new") is None
-    assert "delivery-bad" not in [delivery.id for delivery in await journal.deliveries()]
+    assert await journal.find_event("event-bad") is None
+    assert await journal.find_run("run-new") is None
+    assert "delivery-bad" not in [delivery.id for delivery in await journal.list_deliveries()]
     with pytest.raises(LookupError):
-        await journal.payload(samples.LARGE.ref or "")
+        await journal.load_payload(samples.LARGE.ref or "")
 
 
 async def test_a_delivery_without_an_event_is_kept(journal: Journal) -> None:
-    await journal.record(replace(samples.delivery("delivery-1"), outcome="rejected", reason="bad signature"))
+    await journal.add_delivery(replace(samples.delivery("delivery-1"), outcome="rejected", reason="bad signature"))
 
-    [delivery] = await journal.deliveries(outcome="rejected")
+    [delivery] = await journal.list_deliveries(outcome="rejected")
     assert (delivery.id, delivery.reason, delivery.event) == ("delivery-1", "bad signature", None)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from durable.journal import Admission, Admitted, Journal, NewRun, RunView, SideEffects
-from durable.units import Overflow, QueuedStart, SlotRequest
+from durable.journal.journal import Journal
+from durable.units import Admission, Admitted, NewRun, Overflow, QueuedStart, RunView, SideEffects, SlotRequest
 from tests.journal.conftest import Place
 from tests.journal.samples import RUNNING, event, started
 
@@ -24,26 +24,26 @@ async def begin(
 ) -> Admitted:
     new = NewRun(
         *(run, "orders", "v1", None, 1_000, [started()], RUNNING),
-        contention=SlotRequest(key, limit, overflow, is_held_back),
+        slot_request=SlotRequest(key, limit, overflow, is_held_back),
         queued=QueuedStart([started()], QUEUED),
     )
     return await journal.admit(Admission(event(f"event-{run}"), [new]))
 
 
 async def end(journal: Journal, run: str, key: str = "orders") -> tuple[str, ...]:
-    return await journal.append(run, 1, 1, [], ENDED, (), SideEffects(frees=key, has_ended=True))
+    return await journal.append(run, 1, 1, [], ENDED, (), SideEffects(freed_slot=key, has_ended=True))
 
 
 async def ask(journal: Journal, run: str, contention: SlotRequest) -> tuple[str, ...]:
-    return await journal.append(run, 1, 1, [], QUEUED, (), SideEffects(asks=contention))
+    return await journal.append(run, 1, 1, [], QUEUED, (), SideEffects(slot_request=contention))
 
 
 async def messages(journal: Journal, run: str) -> list[str]:
-    return [message.kind for message in await journal.messages(run)]
+    return [message.kind for message in await journal.list_messages(run)]
 
 
 async def status(journal: Journal, run: str) -> str | None:
-    found = await journal.run(run)
+    found = await journal.find_run(run)
     return found.status if found else None
 
 
@@ -92,8 +92,8 @@ async def test_one_too_many_is_skipped_and_leaves_nothing(journal: Journal) -> N
 async def test_the_oldest_are_asked_to_end_so_many_as_are_too_many(journal: Journal) -> None:
     for run in ("r1", "r2"):
         await begin(journal, run, limit=2, overflow="cancel_oldest")
-    assert (await begin(journal, "r3", limit=2, overflow="cancel_oldest")).called == ("r1",)
-    assert (await begin(journal, "r4", limit=2, overflow="cancel_oldest")).called == ("r2",)
+    assert (await begin(journal, "r3", limit=2, overflow="cancel_oldest")).notified == ("r1",)
+    assert (await begin(journal, "r4", limit=2, overflow="cancel_oldest")).notified == ("r2",)
     assert await messages(journal, "r1") == ["cancel"]
     assert await end(journal, "r1") == ("r3",)
 
@@ -137,7 +137,7 @@ async def test_slots_are_there_after_a_restart(place: Place) -> None:
 async def test_a_stale_end_frees_nothing(journal: Journal) -> None:
     await begin(journal, "r1")
     await begin(journal, "r2")
-    await journal.claim("r1", 2_000, count_recovery=False)
+    await journal.take_over("r1", 2_000, count_recovery=False)
     with pytest.raises(Exception, match="its owner is another"):
         await end(journal, "r1")
     assert await messages(journal, "r2") == []

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from durable.journal import Admission, DedupeKey, Descent, Journal, TooManyRuns
-from durable.journal.sqlite import SQLite
-from durable.units import SlotRequest
+from durable.journal.errors import TooManyRuns
+from durable.journal.journal import Journal
+from durable.journal.sqlite.database import SQLite
+from durable.units import Admission, DedupeKey, Descent, SlotRequest
 from tests.journal import samples
 from tests.journal.conftest import Place, SQLitePlace
 
@@ -20,12 +21,12 @@ DESCENT = Descent("event-0", limit=3)
 def _descended(name: str, *runs: str, descent: Descent | None = DESCENT, **more: object) -> Admission:
     new = [samples.new_run(run) for run in runs]
     claim = DedupeKey("flow", name, until=2_000)
-    return Admission(samples.event(f"event-{name}"), new, [claim], keeps_claims=True, descent=descent, **more)  # type: ignore[arg-type]  # by name
+    return Admission(samples.event(f"event-{name}"), new, [claim], keeps_keys=True, descent=descent, **more)  # type: ignore[arg-type]  # by name
 
 
 async def _numbers(journal: Journal) -> list[tuple[str | None, int | None]]:
     """The origin and the number of each run, the oldest first."""
-    return [(run.origin, run.nth) for run in reversed(await journal.runs(limit=200))]
+    return [(run.origin, run.nth) for run in reversed(await journal.list_runs(limit=200))]
 
 
 async def test_the_runs_that_descend_from_an_event_are_numbered(journal: Journal) -> None:
@@ -44,8 +45,8 @@ async def test_what_is_refused_leaves_nothing(journal: Journal) -> None:
         await journal.admit(refused)
 
     assert (met.value.origin, met.value.count, met.value.limit) == ("event-0", 2, 3)
-    assert await journal.event("event-2") is None
-    assert len(await journal.runs()) == 2
+    assert await journal.find_event("event-2") is None
+    assert len(await journal.list_runs()) == 2
     again = await journal.admit(_descended("2", "run-5"))
     assert (again.runs, again.is_duplicate) == (("run-5",), False), "the claim was not taken"
 
@@ -92,7 +93,7 @@ async def test_a_unit_that_is_tried_again_numbers_its_runs_anew(journal: Journal
 
 async def test_a_run_that_is_skipped_takes_no_number(journal: Journal) -> None:
     one_at_once = SlotRequest("orders", 1, "skip")
-    runs = [replace(samples.new_run(name), contention=one_at_once) for name in ("run-1", "run-2")]
+    runs = [replace(samples.new_run(name), slot_request=one_at_once) for name in ("run-1", "run-2")]
     await journal.admit(replace(_descended("1"), runs=[*runs, samples.new_run("run-3")]))
 
     assert await _numbers(journal) == [("event-0", 1), ("event-0", 2)]

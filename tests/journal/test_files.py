@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal import DataFolderUnusable, FilesReplaced, Journal, JournalBroken, JournalDamaged, open_reader
-from durable.journal.folder import LOCK_NAME
-from durable.journal.sqlite import FILE_NAME
-from durable.journal.wal import find_commits
+from durable.journal.errors import DataFolderUnusable, FilesReplaced, JournalBroken, JournalDamaged
+from durable.journal.journal import Journal
+from durable.journal.reads import open_reader
+from durable.journal.sqlite.files import FILE_NAME
+from durable.journal.sqlite.folder import LOCK_NAME
+from durable.journal.sqlite.wal import find_commits
 from tests.journal import samples
 
 pytestmark = pytest.mark.anyio
@@ -131,8 +133,8 @@ async def test_what_was_accepted_before_survives_where_the_database_is_still_the
     shutil.copy(folder / FILE_NAME, dead / FILE_NAME)
     await journal.close()
     later = await Opened().open(dead)
-    assert {run.id for run in await later.runs()} >= {f"run-{number}" for number in range(20)}
-    assert await later.problems() == []
+    assert {run.id for run in await later.list_runs()} >= {f"run-{number}" for number in range(20)}
+    assert await later.check_integrity() == []
     await later.close()
 
 
@@ -152,8 +154,8 @@ async def test_what_is_no_wal_any_more_is_never_moved_into_the_database(folder: 
     await journal.close()
     journal._writer._connection.close()  # as the end of the process does: the last connection moves the WAL
     later = await Opened().open(folder)
-    assert {run.id for run in await later.runs()} >= {f"run-{number}" for number in range(20)}
-    assert await later.problems() == []
+    assert {run.id for run in await later.list_runs()} >= {f"run-{number}" for number in range(20)}
+    assert await later.check_integrity() == []
     await later.close()
 
 
@@ -332,7 +334,7 @@ async def test_a_reader_leaves_the_wal_of_a_killed_service_in_its_place(
 ) -> None:
     killed = await _killed(folder)
     reader = await open_reader(killed)
-    await reader.runs()
+    await reader.list_runs()
     await reader.close()
 
     assert (killed / WAL).exists()
@@ -350,7 +352,7 @@ async def test_a_start_that_was_killed_before_there_was_a_journal_is_no_loss(fol
 async def test_damage_is_looked_for_after_an_unclean_end(folder: Path) -> None:
     killed = await _killed(folder)
     sound = await Opened().open(killed)
-    await sound.examine()
+    await sound.check_after_crash()
     assert sound.damage is None
     await sound.close()
 
@@ -358,7 +360,7 @@ async def test_damage_is_looked_for_after_an_unclean_end(folder: Path) -> None:
     (killed / LOCK_NAME).write_text(json.dumps({name: value for name, value in lock.items() if name != "closed"}))
     _damage_entries(killed)
     damaged = await Opened().open(killed)
-    await damaged.examine()
+    await damaged.check_after_crash()
     assert damaged.damage is not None
     assert "restore a backup" in damaged.damage
     await damaged.close()
@@ -370,7 +372,7 @@ async def test_a_read_that_meets_damage_is_noted(folder: Path) -> None:
     _damage_entries(killed)
     journal = await Opened().open(killed)
     with pytest.raises(JournalDamaged, match="the journal is damaged"):
-        await journal.history("run-7")
+        await journal.read_history("run-7")
     assert journal.damage
     await journal.close()
 

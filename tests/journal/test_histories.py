@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from durable.history.entries import RunFinished
-from durable.journal import Admission, Journal, RunView, Stale, UnitRefused
+from durable.journal.errors import Stale, UnitRefused
+from durable.journal.journal import Journal
+from durable.units import Admission, RunView
 from durable.values import Value
 from tests.journal import samples
 from tests.journal.conftest import Place
@@ -27,13 +29,13 @@ async def test_an_append_is_numbered_and_moves_the_run_on(journal: Journal) -> N
     await journal.append(run, 1, 1, [samples.scheduled(), samples.completed()], samples.RUNNING)
     await journal.append(run, 1, 3, [samples.scheduled("pay")], waiting)
 
-    assert await journal.history(run) == [
+    assert await journal.read_history(run) == [
         (1, samples.started()),
         (2, samples.scheduled()),
         (3, samples.completed()),
         (4, samples.scheduled("pay")),
     ]
-    row = await journal.run(run)
+    row = await journal.find_run(run)
     assert row is not None
     assert (row.sequence, row.status, row.reason, row.due_at) == (4, "waiting", "a back-off", 7_000)
 
@@ -45,7 +47,7 @@ async def test_an_append_from_an_older_place_is_stale(journal: Journal) -> None:
     with pytest.raises(Stale, match="run-1"):
         await journal.append(run, 1, 1, [samples.completed()], samples.RUNNING)
 
-    assert len(await journal.history(run)) == 2
+    assert len(await journal.read_history(run)) == 2
 
 
 async def test_an_append_to_no_run_is_stale(journal: Journal) -> None:
@@ -55,9 +57,11 @@ async def test_an_append_to_no_run_is_stale(journal: Journal) -> None:
 
 async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journal) -> None:
     lost, kept = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
-    await journal.claim(lost, 2_000, count_recovery=False)
+    await journal.take_over(lost, 2_000, count_recovery=False)
 
-    journal.define("v1", "orders", b"x" * 5_000_000, 1_000)  # while it is written, the next ones become one batch
+    journal.add_definition(
+        "v1", "orders", b"x" * 5_000_000, 1_000
+    )  # while it is written, the next ones become one batch
     refused, appended = await asyncio.gather(
         journal.append(lost, 1, 1, [samples.scheduled()], samples.RUNNING),
         journal.append(kept, 1, 1, [samples.scheduled()], samples.RUNNING),
@@ -66,15 +70,15 @@ async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journ
 
     assert isinstance(refused, Stale)
     assert appended == ()
-    assert (len(await journal.history(lost)), len(await journal.history(kept))) == (1, 2)
+    assert (len(await journal.read_history(lost)), len(await journal.read_history(kept))) == (1, 2)
 
 
 async def test_a_refused_append_leaves_nothing_and_hurts_no_other(journal: Journal) -> None:
     bad, good = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.post(bad, "cancel", Value.of(None), 1_500)
-    [message] = await journal.messages(bad)
+    [message] = await journal.list_messages(bad)
 
-    journal.define("v1", "orders", b"x" * 5_000_000, 1_000)
+    journal.add_definition("v1", "orders", b"x" * 5_000_000, 1_000)
     before, refused, after = await asyncio.gather(
         journal.append(good, 1, 1, [samples.scheduled()], samples.RUNNING),
         journal.append(bad, 1, 1, [samples.completed(output=samples.LARGE)], FINISHED, [message.id, samples.TOO_BIG]),
@@ -84,18 +88,18 @@ async def test_a_refused_append_leaves_nothing_and_hurts_no_other(journal: Journ
 
     assert (before, after) == ((), ())
     assert isinstance(refused, UnitRefused)
-    row = await journal.run(bad)
+    row = await journal.find_run(bad)
     assert row is not None
     assert (row.sequence, row.status) == (1, "running")
-    assert len(await journal.history(bad)) == 1
-    assert await journal.messages(bad) == [message]
+    assert len(await journal.read_history(bad)) == 1
+    assert await journal.list_messages(bad) == [message]
     with pytest.raises(LookupError):
-        await journal.payload(samples.LARGE.ref or "")
+        await journal.load_payload(samples.LARGE.ref or "")
     await journal.append(bad, 1, 1, [samples.scheduled()], samples.RUNNING)
 
 
 async def test_a_waiter_that_goes_away_changes_nothing(journal: Journal) -> None:
-    journal.define("v1", "orders", b"x" * 5_000_000, 1_000)
+    journal.add_definition("v1", "orders", b"x" * 5_000_000, 1_000)
     admitted = journal.admit(samples.admission("1"))
     admitted.cancel()
     waiter = asyncio.ensure_future(asyncio.shield(journal.admit(samples.admission("2"))))
@@ -103,7 +107,7 @@ async def test_a_waiter_that_goes_away_changes_nothing(journal: Journal) -> None
     waiter.cancel()
     await journal.admit(samples.admission("3"))
 
-    assert [run.id for run in await journal.runs()] == ["run-3", "run-2", "run-1"]
+    assert [run.id for run in await journal.list_runs()] == ["run-3", "run-2", "run-1"]
 
 
 async def test_large_values_are_kept_once_by_the_hash_of_their_bytes(journal: Journal) -> None:
@@ -112,11 +116,11 @@ async def test_large_values_are_kept_once_by_the_hash_of_their_bytes(journal: Jo
     await journal.append("run-1", 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
 
     assert samples.LARGE.ref is not None
-    assert await journal.payload(samples.LARGE.ref) == bytes(samples.LARGE.data)
-    [(_, started), (_, completed)] = await journal.history("run-1")
+    assert await journal.load_payload(samples.LARGE.ref) == bytes(samples.LARGE.data)
+    [(_, started), (_, completed)] = await journal.read_history("run-1")
     assert started == samples.started(inputs=samples.LARGE)
     assert completed == samples.completed(output=samples.LARGE)
-    event = await journal.event("event-1")
+    event = await journal.find_event("event-1")
     assert event is not None
     assert event.data == samples.LARGE
     assert not event.data.is_loaded
@@ -126,11 +130,11 @@ async def test_a_claim_fences_the_run_and_says_where_its_history_ends(journal: J
     run = await samples.a_run(journal)
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
 
-    claimed = await journal.claim(run, 2_000, count_recovery=False)
+    claimed = await journal.take_over(run, 2_000, count_recovery=False)
 
     assert claimed is not None
     assert (claimed.run, claimed.version, claimed.epoch, claimed.recoveries) == (run, "v1", 2, 0)
-    [page] = [page async for page in journal.pages(run, claimed.sequence)]
+    [page] = [page async for page in journal.read_pages(run, claimed.sequence)]
     assert page == [samples.started(), samples.scheduled()]
     with pytest.raises(Stale):
         await journal.append(run, 1, 2, [samples.completed()], samples.RUNNING)
@@ -141,8 +145,8 @@ async def test_what_has_ended_or_never_was_is_not_claimed(journal: Journal) -> N
     run = await samples.a_run(journal)
     await finish(journal, run)
 
-    assert await journal.claim(run, 4_000, count_recovery=True) is None
-    assert await journal.claim("run-none", 4_000, count_recovery=True) is None
+    assert await journal.take_over(run, 4_000, count_recovery=True) is None
+    assert await journal.take_over("run-none", 4_000, count_recovery=True) is None
 
 
 async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> None:
@@ -152,15 +156,15 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
     for _ in range(3):
         await journal.close()
         journal = await place.open()
-        claimed = await journal.claim(run, 2_000, count_recovery=True)
+        claimed = await journal.take_over(run, 2_000, count_recovery=True)
         assert claimed is not None
         counts.append(claimed.recoveries)
     assert counts == [1, 2, 3]
-    assert [found.recoveries for found in await journal.unfinished(10)] == [3]
+    assert [found.recoveries for found in await journal.list_unfinished(10)] == [3]
 
     await journal.append(run, 4, 1, [samples.scheduled()], samples.RUNNING)
 
-    claimed = await journal.claim(run, 2_000, count_recovery=False)
+    claimed = await journal.take_over(run, 2_000, count_recovery=False)
     assert claimed is not None
     assert claimed.recoveries == 0
     await journal.close()
@@ -173,18 +177,18 @@ async def test_what_is_due_is_found_by_pipeline_without_looking_at_the_backlog_o
     later = replace(others[2], is_left=True, view=RunView("waiting", due_at=9_000))
     await journal.admit(Admission(samples.event("1"), [*left, later, samples.new_run("owned", pipeline="owned")]))
 
-    assert await journal.due_pipelines(5_000) == ["a", "many", "zoo"]
-    assert await journal.due_pipelines(9_000) == ["a", "later", "many", "zoo"]
-    assert await journal.due_pipelines(4_999) == []
-    assert await journal.due(5_000, 3, "many") == ["many-000", "many-001", "many-002"]
-    assert await journal.due(5_000, 3, "zoo") == ["run-zoo"]
-    assert [run.run for run in await journal.orphans("another", 400)] == ["owned"]
+    assert await journal.list_due_pipelines(5_000) == ["a", "many", "zoo"]
+    assert await journal.list_due_pipelines(9_000) == ["a", "later", "many", "zoo"]
+    assert await journal.list_due_pipelines(4_999) == []
+    assert await journal.list_due(5_000, 3, "many") == ["many-000", "many-001", "many-002"]
+    assert await journal.list_due(5_000, 3, "zoo") == ["run-zoo"]
+    assert [run.run for run in await journal.list_orphans("another", 400)] == ["owned"]
 
-    claimed = await journal.claim("run-zoo", 6_000, count_recovery=False)
+    claimed = await journal.take_over("run-zoo", 6_000, count_recovery=False)
 
     assert claimed
     assert not claimed.was_owned, "nobody lost an attempt of it"
-    assert await journal.due_pipelines(5_000) == ["a", "many"]
+    assert await journal.list_due_pipelines(5_000) == ["a", "many"]
 
 
 async def test_released_runs_are_found_when_they_are_due(journal: Journal) -> None:
@@ -192,22 +196,22 @@ async def test_released_runs_are_found_when_they_are_due(journal: Journal) -> No
     early = await samples.a_run(journal, "2", RunView("waiting", due_at=1_000))
     owned = await samples.a_run(journal, "3", RunView("waiting", due_at=1_000))
     await samples.a_run(journal, "4", RunView("paused", "uncertain"))
-    assert await journal.due(9_000, 10) == []
+    assert await journal.list_due(9_000, 10) == []
 
     await journal.release([late, early])
 
-    assert await journal.due(999, 10) == []
-    assert await journal.due(1_000, 10) == [early]
-    assert await journal.due(2_000, 10) == [early, late]
-    assert await journal.due(2_000, 1) == [early]
-    assert [run.run for run in await journal.orphans("another", 10)] == [owned, "run-4"]
+    assert await journal.list_due(999, 10) == []
+    assert await journal.list_due(1_000, 10) == [early]
+    assert await journal.list_due(2_000, 10) == [early, late]
+    assert await journal.list_due(2_000, 1) == [early]
+    assert [run.run for run in await journal.list_orphans("another", 10)] == [owned, "run-4"]
 
     await journal.release_all()
 
-    assert await journal.due(9_000, 10) == [early, owned, late]
-    assert not any(run.was_busy for run in await journal.unfinished(10))
-    await journal.claim(early, 3_000, count_recovery=False)
-    assert await journal.due(9_000, 10) == [owned, late]
+    assert await journal.list_due(9_000, 10) == [early, owned, late]
+    assert not any(run.was_busy for run in await journal.list_unfinished(10))
+    await journal.take_over(early, 3_000, count_recovery=False)
+    assert await journal.list_due(9_000, 10) == [owned, late]
 
 
 async def test_a_node_releases_only_its_own_runs(place: Place) -> None:
@@ -218,9 +222,9 @@ async def test_a_node_releases_only_its_own_runs(place: Place) -> None:
 
     await second.release_all()
 
-    assert [run.was_busy for run in await second.unfinished(10)] == [True]
-    claimed = await second.claim("run-1", 2_000, count_recovery=False)
-    row = await second.run("run-1")
+    assert [run.was_busy for run in await second.list_unfinished(10)] == [True]
+    claimed = await second.take_over("run-1", 2_000, count_recovery=False)
+    row = await second.find_run("run-1")
     assert claimed is not None
     assert row is not None
     assert (row.node, row.claimed_at) == ("node-2", 2_000)
@@ -231,36 +235,36 @@ async def test_a_message_waits_until_an_append_takes_it(journal: Journal) -> Non
     run, other = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     assert await journal.post(run, "cancel", Value.of("too late"), 1_500)
     assert await journal.post(other, "answer", samples.LARGE, 1_600)
-    [mine] = await journal.messages(run)
+    [mine] = await journal.list_messages(run)
     assert (mine.run, mine.kind, mine.data, mine.at) == (run, "cancel", Value.of("too late"), 1_500)
 
     with pytest.raises(Stale):
         await journal.append(run, 7, 1, [samples.scheduled()], samples.RUNNING, [mine.id])
-    assert len(await journal.messages()) == 2
+    assert len(await journal.list_messages()) == 2
 
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [mine.id])
-    assert [message.run for message in await journal.messages()] == [other]
+    assert [message.run for message in await journal.list_messages()] == [other]
 
 
 async def test_an_append_takes_no_message_of_another_run(journal: Journal) -> None:
     run, other = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.post(other, "cancel", Value.of(None), 1_500)
-    [message] = await journal.messages(other)
+    [message] = await journal.list_messages(other)
 
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [message.id])
 
-    assert await journal.messages(other) == [message]
+    assert await journal.list_messages(other) == [message]
 
 
 async def test_the_id_of_a_message_is_never_used_again(journal: Journal) -> None:
     run = await samples.a_run(journal)
     await journal.post(run, "answer", Value.of(1), 1_500)
-    [first] = await journal.messages(run)
+    [first] = await journal.list_messages(run)
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [first.id])
 
     await journal.post(run, "answer", Value.of(2), 1_600)
 
-    [second] = await journal.messages(run)
+    [second] = await journal.list_messages(run)
     assert second.id > first.id
 
 
@@ -271,14 +275,14 @@ async def test_nothing_is_posted_to_a_run_that_has_ended_and_its_inbox_is_empty(
 
     assert await journal.post(run, "cancel", Value.of(None), 4_000) == "ended"
     assert await journal.post("run-none", "cancel", Value.of(None), 4_000) == "ended"
-    assert await journal.messages() == []
-    assert await journal.unfinished(10) == []
+    assert await journal.list_messages() == []
+    assert await journal.list_unfinished(10) == []
 
 
 async def test_a_definition_stays_as_it_was_first_kept(journal: Journal) -> None:
-    assert await journal.definition("v1") is None
+    assert await journal.load_definition("v1") is None
 
-    await journal.define("v1", "orders", b"first", 1_000)
-    await journal.define("v1", "orders", b"second", 2_000)
+    await journal.add_definition("v1", "orders", b"first", 1_000)
+    await journal.add_definition("v1", "orders", b"second", 2_000)
 
-    assert await journal.definition("v1") == b"first"
+    assert await journal.load_definition("v1") == b"first"

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from durable.history.entries import RunFinished
-from durable.journal import Admission, ApiKey, Journal, NewRun, RunView
+from durable.journal.journal import Journal
+from durable.units import Admission, ApiKey, NewRun, RunView
 from tests.journal import samples
 from tests.journal.conftest import Place
 
@@ -25,15 +26,15 @@ async def test_runs_are_found_by_their_tags_and_show_them(journal: Journal) -> N
     for name, tags in (("1", ("red", "blue")), ("2", ()), ("3", ("red",))):
         await _tagged(journal, name, *tags)
 
-    assert [(run.id, run.tags) for run in await journal.runs()] == [
+    assert [(run.id, run.tags) for run in await journal.list_runs()] == [
         ("run-3", ("red",)),
         ("run-2", ()),
         ("run-1", ("blue", "red")),
     ]
-    assert [run.id for run in await journal.runs(tag="red")] == ["run-3", "run-1"]
-    assert [run.id for run in await journal.runs(tag="red", after="run-3")] == ["run-1"]
-    assert await journal.runs(tag="green") == []
-    found = await journal.run("run-1")
+    assert [run.id for run in await journal.list_runs(tag="red")] == ["run-3", "run-1"]
+    assert [run.id for run in await journal.list_runs(tag="red", after="run-3")] == ["run-1"]
+    assert await journal.list_runs(tag="green") == []
+    found = await journal.find_run("run-1")
     assert found is not None
     assert found.tags == ("blue", "red")
 
@@ -43,18 +44,18 @@ async def test_an_ended_run_is_found_by_its_status_and_by_no_other(journal: Jour
     await _tagged(journal, "2", "red")
     await journal.append("run-1", 1, 1, [RunFinished(at=3_000, status="completed")], FINISHED)
 
-    assert [run.id for run in await journal.runs(status="completed", tag="red")] == ["run-1"]
-    assert [run.id for run in await journal.runs(status="running", pipeline="orders")] == ["run-2"]
-    assert await journal.runs(status="failed") == []
-    assert await journal.statuses(["run-1", "run-2", "run-9"]) == {"run-1": "completed", "run-2": "running"}
+    assert [run.id for run in await journal.list_runs(status="completed", tag="red")] == ["run-1"]
+    assert [run.id for run in await journal.list_runs(status="running", pipeline="orders")] == ["run-2"]
+    assert await journal.list_runs(status="failed") == []
+    assert await journal.find_statuses(["run-1", "run-2", "run-9"]) == {"run-1": "completed", "run-2": "running"}
 
 
 async def test_runs_are_found_between_two_ids(journal: Journal) -> None:
     for name in "12345":
         await _tagged(journal, name)
 
-    assert [run.id for run in await journal.runs(since="run-2", before="run-5")] == ["run-4", "run-3", "run-2"]
-    assert [run.id for run in await journal.runs(since="run-2", before="run-5", after="run-3")] == ["run-2"]
+    assert [run.id for run in await journal.list_runs(since="run-2", before="run-5")] == ["run-4", "run-3", "run-2"]
+    assert [run.id for run in await journal.list_runs(since="run-2", before="run-5", after="run-3")] == ["run-2"]
 
 
 async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) -> None:
@@ -62,13 +63,13 @@ async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) 
     first, second, third = samples.scheduled("a"), samples.completed("a"), samples.scheduled("b")
     await journal.append(run, 1, 1, [first, second, third], samples.RUNNING)
     await journal.append(run, 1, 4, [samples.completed("b")], samples.RUNNING)
-    whole = await journal.history(run)
+    whole = await journal.read_history(run)
 
     assert [number for number, _ in whole] == [1, 2, 3, 4, 5]
     for after in range(7):
         for limit in (1, 2, 10):
-            assert await journal.history(run, after, limit) == whole[after : after + limit]
-        assert await journal.history(run, after) == whole[after:]
+            assert await journal.read_history(run, after, limit) == whole[after : after + limit]
+        assert await journal.read_history(run, after) == whole[after:]
 
 
 async def test_a_key_is_kept_and_revoked_once(place: Place) -> None:
@@ -80,5 +81,5 @@ async def test_a_key_is_kept_and_revoked_once(place: Place) -> None:
     await journal.close()
 
     reopened = await place.open()
-    assert await reopened.keys() == [replace(KEY, revoked_at=2_000)]
+    assert await reopened.list_keys() == [replace(KEY, revoked_at=2_000)]
     await reopened.close()

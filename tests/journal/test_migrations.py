@@ -10,10 +10,14 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from durable.journal import Admission, DataFolderUnusable, Descent, Journal, TooManyRuns, open_reader
+from durable.journal.errors import DataFolderUnusable, TooManyRuns
+from durable.journal.journal import Journal
 from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version, upgrade
-from durable.journal.sqlite import FILE_NAME, SQLite
+from durable.journal.reads import open_reader
+from durable.journal.sqlite.database import SQLite
+from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.tables import TableRow
+from durable.units import Admission, Descent
 from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
 
@@ -99,7 +103,7 @@ async def test_the_runs_of_an_earlier_version_are_kept_and_descend_from_no_event
     database.close()
 
     journal = await SQLitePlace(tmp_path).open()
-    run = await journal.run("run-0")
+    run = await journal.find_run("run-0")
     assert run is not None
     assert (run.status, run.origin, run.nth) == ("running", None, None)
     await _admit(journal, "1")

@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from durable import metrics
-from durable.journal import Journal, JournalBusy, JournalClosed, RunView
+from durable.journal.errors import JournalBusy, JournalClosed
+from durable.journal.journal import Journal
 from durable.journal.writer import HANDFUL
+from durable.units import RunView
 from tests.journal import samples
 from tests.journal.conftest import Place
 
@@ -24,7 +26,7 @@ async def test_closing_commits_what_is_queued(place: Place) -> None:
 
     assert all(future.done() and not future.exception() for future in waiting)
     reopened = await place.open()
-    assert len(await reopened.runs(limit=2_000)) == 1_500
+    assert len(await reopened.list_runs(limit=2_000)) == 1_500
     await reopened.close()
 
 
@@ -73,7 +75,7 @@ async def test_too_much_that_waits_refuses_what_is_new_but_no_append(place: Plac
     with pytest.raises(JournalBusy, match="2 units wait"):
         journal.admit(samples.admission("4"))
     with pytest.raises(JournalBusy):
-        journal.record(samples.delivery("delivery-5"))
+        journal.add_delivery(samples.delivery("delivery-5"))
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
     await asyncio.gather(*waiting)
 
@@ -86,17 +88,17 @@ async def test_a_working_journal_is_writable_and_whole(journal: Journal) -> None
 
     assert await journal.is_writable()
     assert await journal.is_writable()
-    assert await journal.problems() == []
+    assert await journal.check_integrity() == []
 
 
 async def test_pages_stay_stable_while_new_runs_come(journal: Journal) -> None:
     for number in range(10, 17):
         await samples.a_run(journal, str(number))
 
-    first = await journal.runs(limit=3)
+    first = await journal.list_runs(limit=3)
     await samples.a_run(journal, "17")
-    second = await journal.runs(limit=3, after=first[-1].id)
-    third = await journal.runs(limit=3, after=second[-1].id)
+    second = await journal.list_runs(limit=3, after=first[-1].id)
+    third = await journal.list_runs(limit=3, after=second[-1].id)
 
     assert [run.id for page in (first, second, third) for run in page] == [f"run-{n}" for n in range(16, 9, -1)]
 
@@ -111,13 +113,16 @@ async def test_lists_are_filtered(journal: Journal) -> None:
         run = samples.new_run(f"run-{name}", pipeline=pipeline, trigger=trigger, view=view)
         await journal.admit(replace(samples.admission(name), runs=[run]))
 
-    assert [run.id for run in await journal.runs(pipeline="orders")] == ["run-2", "run-1"]
-    assert [run.id for run in await journal.runs(status="failed")] == ["run-3", "run-2"]
-    assert [run.id for run in await journal.runs(trigger="shop", status="failed")] == ["run-3"]
-    assert [run.id for run in await journal.runs(event="event-2")] == ["run-2"]
-    assert [found.id for found in await journal.deliveries(trigger="shop", limit=2)] == ["delivery-3", "delivery-2"]
-    assert [found.id for found in await journal.deliveries(after="delivery-2")] == ["delivery-1"]
-    assert await journal.deliveries(trigger="none") == []
+    assert [run.id for run in await journal.list_runs(pipeline="orders")] == ["run-2", "run-1"]
+    assert [run.id for run in await journal.list_runs(status="failed")] == ["run-3", "run-2"]
+    assert [run.id for run in await journal.list_runs(trigger="shop", status="failed")] == ["run-3"]
+    assert [run.id for run in await journal.list_runs(event="event-2")] == ["run-2"]
+    assert [found.id for found in await journal.list_deliveries(trigger="shop", limit=2)] == [
+        "delivery-3",
+        "delivery-2",
+    ]
+    assert [found.id for found in await journal.list_deliveries(after="delivery-2")] == ["delivery-1"]
+    assert await journal.list_deliveries(trigger="none") == []
 
 
 async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) -> None:
@@ -125,16 +130,16 @@ async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) 
         await samples.a_run(journal, str(number))
     await samples.a_run(journal, "9", RunView("failed", finished_at=1))
 
-    first = await journal.unfinished(3)
-    second = await journal.unfinished(3, after=first[-1].run)
+    first = await journal.list_unfinished(3)
+    second = await journal.list_unfinished(3, after=first[-1].run)
 
     assert [run.run for run in first + second] == [f"run-{number}" for number in range(5)]
     assert {(run.due_at, run.recoveries, run.was_busy) for run in first} == {(5_000, 0, True)}
 
 
 async def test_what_is_not_there_is_answered_plainly(journal: Journal) -> None:
-    assert await journal.run("run-none") is None
-    assert await journal.event("event-none") is None
-    assert await journal.history("run-none") == []
+    assert await journal.find_run("run-none") is None
+    assert await journal.find_event("event-none") is None
+    assert await journal.read_history("run-none") == []
     with pytest.raises(LookupError, match="no payload abc"):
-        await journal.payload("abc")
+        await journal.load_payload("abc")

@@ -13,17 +13,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from durable.journal import (
-    DataFolderInUse,
-    DataFolderUnusable,
-    Journal,
-    JournalBusy,
-    JournalFull,
-    open_reader,
-)
 from durable.journal.cursor import Cursor
-from durable.journal.folder import file_system
-from durable.journal.sqlite import FILE_NAME, SQLite
+from durable.journal.errors import DataFolderInUse, DataFolderUnusable, JournalBusy, JournalFull
+from durable.journal.journal import Journal
+from durable.journal.reads import open_reader
+from durable.journal.sqlite.database import SQLite
+from durable.journal.sqlite.files import FILE_NAME
+from durable.journal.sqlite.folder import file_system
 from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
 
@@ -123,12 +119,12 @@ async def test_a_reader_works_beside_a_service_and_without_one(folder: Path) -> 
     journal = await open_journal(folder)
     beside = await open_reader(folder)
     await samples.a_run(journal)
-    assert await beside.run("run-1") is not None
+    assert await beside.find_run("run-1") is not None
     await beside.close()
     await journal.close()
 
     alone = await open_reader(folder)
-    assert [run.id for run in await alone.runs()] == ["run-1"]
+    assert [run.id for run in await alone.list_runs()] == ["run-1"]
     await alone.close()
 
 
@@ -139,7 +135,7 @@ async def test_a_reader_reads_what_a_killed_service_left(folder: Path) -> None:
         writer.kill()
 
     reader = await open_reader(folder)
-    assert await reader.run(run) is not None
+    assert await reader.find_run(run) is not None
     await reader.close()
 
 
@@ -205,11 +201,11 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
                 writer.kill()
 
     journal = await open_journal(folder)
-    kept = {run.id: run.sequence for run in await journal.runs(limit=10_000)}
+    kept = {run.id: run.sequence for run in await journal.list_runs(limit=10_000)}
     assert {run: entries for run, entries in acknowledged.items() if kept.get(run, 0) < entries} == {}
     for run, sequence in kept.items():
-        assert len(await journal.history(run)) == sequence
-    assert await journal.problems() == []
+        assert len(await journal.read_history(run)) == sequence
+    assert await journal.check_integrity() == []
     await journal.close()
 
 
@@ -224,16 +220,17 @@ async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -
     with pytest.raises(JournalFull):
         await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
     refused = await asyncio.gather(
-        *(journal.define(f"w{number}", "orders", b"x" * 40_000, 1_000) for number in range(20)), return_exceptions=True
+        *(journal.add_definition(f"w{number}", "orders", b"x" * 40_000, 1_000) for number in range(20)),
+        return_exceptions=True,
     )
     assert {type(answer) for answer in refused} == {JournalFull}
-    assert len(await journal.history(run)) == 1
+    assert len(await journal.read_history(run)) == 1
 
     ballast.unlink()
     await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
     assert await journal.is_writable()
-    assert len(await journal.history(run)) == 2
-    assert await journal.problems() == []
+    assert len(await journal.read_history(run)) == 2
+    assert await journal.check_integrity() == []
     await journal.close()
 
 
@@ -270,14 +267,14 @@ async def test_an_io_error_ends_the_journal_and_loses_nothing_that_was_acknowled
     journal = await open_journal(folder)
     for version, answer in answers.items():
         if answer == "kept":
-            assert await journal.definition(version)
-    assert await journal.problems() == []
+            assert await journal.load_definition(version)
+    assert await journal.check_integrity() == []
     await journal.close()
 
 
 async def define_many(journal: Journal) -> None:
     for number in range(1_000):
-        await journal.define(f"v{number}", "orders", b"x" * 10_000, 1_000)
+        await journal.add_definition(f"v{number}", "orders", b"x" * 10_000, 1_000)
 
 
 def fill(ballast: Path) -> None:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from durable.history.entries import AnyEntry
-from durable.journal import Journal, SideEffects, Stale, Takeover
+from durable.journal.errors import Stale
+from durable.journal.journal import Journal
 from durable.journal.scan import PAGE
 from durable.replay import replay_entries
 from durable.runner.replay import replay_history
+from durable.units import SideEffects, Takeover
 from durable.values import NULL
 from tests.journal import samples
 
@@ -40,7 +42,7 @@ async def _a_long_run(journal: Journal, appends: int, name: str = "long") -> str
 
 
 async def _taken_over(journal: Journal, run: str) -> Takeover:
-    claimed = await journal.claim(run, 2_000, count_recovery=False)
+    claimed = await journal.take_over(run, 2_000, count_recovery=False)
     assert claimed
     state = await replay_history(journal, run, claimed.sequence)
     assert state.entries == claimed.sequence
@@ -79,17 +81,17 @@ async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) 
 @pytest.mark.parametrize("appends", [0, 1, PAGE - 2, PAGE - 1, PAGE, 2 * PAGE + 1])
 async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Journal, appends: int) -> None:
     run = await _a_long_run(journal, appends)
-    history = [entry for _, entry in await journal.history(run)]
+    history = [entry for _, entry in await journal.read_history(run)]
     assert await replay_history(journal, run) == replay_entries(run, history)
-    assert [entry async for page in journal.pages(run) for entry in page] == history
-    found = [each for each in await journal.unfinished(10) if each.run == run]
-    assert await journal.scan(lambda scan: list(scan.folds(found))) == [(replay_entries(run, history), None)]
-    assert await journal.state(run) == replay_entries(run, history)
+    assert [entry async for page in journal.read_pages(run) for entry in page] == history
+    found = [each for each in await journal.list_unfinished(10) if each.run == run]
+    assert await journal.scan(lambda scan: list(scan.replay_all(found))) == [(replay_entries(run, history), None)]
+    assert await journal.load_state(run) == replay_entries(run, history)
 
 
 async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_read(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
-    claiming = journal.claim(run, 2_000, count_recovery=False)
+    claiming = journal.take_over(run, 2_000, count_recovery=False)
     late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [samples.scheduled("late")], samples.RUNNING)
     message = journal.post(run, "cancel", NULL, 2_000)
     claimed = await claiming
@@ -98,13 +100,13 @@ async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_rea
     assert claimed
     assert await message == "posted"
     assert "late" not in (await replay_history(journal, run, claimed.sequence)).steps
-    assert [each.kind for each in await journal.messages(run)] == ["cancel"], "it waits for the new owner"
+    assert [each.kind for each in await journal.list_messages(run)] == ["cancel"], "it waits for the new owner"
 
 
 async def test_a_takeover_reads_no_further_than_its_own_claim(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
-    first = await journal.claim(run, 2_000, count_recovery=False)
-    second = await journal.claim(run, 2_001, count_recovery=False)
+    first = await journal.take_over(run, 2_000, count_recovery=False)
+    second = await journal.take_over(run, 2_001, count_recovery=False)
     assert first
     assert second
     await journal.append(run, second.epoch, second.sequence, [samples.scheduled("later")], samples.RUNNING)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from durable.history.encoding import decode_entries
 from durable.history.state import State
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.sqlite.files import FILE_NAME
 from durable.replay import apply_entry
 
 

@@ -33,7 +33,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
-from durable.journal.sqlite import SQLite
+from durable.journal.sqlite.database import SQLite
 from tests.kill import lifeline
 from tests.kill.sabotage import SABOTAGES
 from triggers.cli import main

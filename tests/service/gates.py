@@ -11,7 +11,7 @@ from typing import Any
 
 from durable.action import ActionError, Connector, Context, Inputs, action
 from durable.history.entries import AnyEntry
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.sqlite.files import FILE_NAME
 from tests.service.running import ENVIRONMENT, Running, running
 
 
@@ -106,7 +106,7 @@ def cut(place: Path, run: str, tag: str) -> None:
 
 
 async def history(service: Running, run: str) -> list[AnyEntry]:
-    return [entry for _, entry in await service.service.journal.history(run)]
+    return [entry for _, entry in await service.service.journal.read_history(run)]
 
 
 async def kinds(service: Running, run: str) -> list[str]:

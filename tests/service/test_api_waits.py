@@ -119,7 +119,7 @@ async def test_a_run_tells_which_effects_were_taken_back(tmp_path: Path) -> None
 async def test_neither_the_key_of_the_links_nor_a_proof_is_told_to_who_may_not_answer(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service, holder(service, "read") as reader:
         run = await started(service, "early")
-        [(_, beginning)] = await service.service.journal.history(run, limit=1)
+        [(_, beginning)] = await service.service.journal.read_history(run, limit=1)
         assert isinstance(beginning, RunStarted)
         assert beginning.links
         key = beginning.links.key
@@ -345,7 +345,7 @@ async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path,
     async with running(tmp_path, {**PIPELINES, "long": LONG}) as service:
         run = await started(service, pipeline)
         text = (await service.client.get(f"/api/runs/{run}/export")).text
-        stored = await service.service.journal.history(run)
+        stored = await service.service.journal.read_history(run)
     exported = json.loads(text)
     definition = Definition(msgspec.json.decode(msgspec.json.encode(exported["definition"]), type=ResolvedPipeline))
     entries = msgspec.json.decode(msgspec.json.encode(exported["entries"]), type=list[AnyEntry])

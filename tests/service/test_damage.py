@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal.folder import LOCK_NAME
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.sqlite.files import FILE_NAME
+from durable.journal.sqlite.folder import LOCK_NAME
 from tests.service.gates import begin
 from tests.service.running import Running, running
 
@@ -58,7 +58,7 @@ async def test_a_service_that_finds_damage_after_a_kill_is_not_ready(tmp_path: P
     _damage_entries(tmp_path / "data")
     assert "closed" not in json.loads((tmp_path / "data" / LOCK_NAME).read_text())
     async with running(tmp_path, {"p": SET}) as service:
-        await service.service.journal.examine()
+        await service.service.journal.check_after_crash()
         status, reason = await _ready(service)
         assert status == 503
         assert "restore a backup" in reason

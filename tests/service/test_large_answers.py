@@ -69,7 +69,7 @@ async def test_no_turn_of_the_loop_is_long(tmp_path: Path, name: str) -> None:
         started = (await service.start("p")).json()["id"]
         ending = asyncio.create_task(service.service.runner.wait_for_end(started, 60))
         longest = await _longest_turn(ending)
-        found = await service.service.journal.run(started)
+        found = await service.service.journal.find_run(started)
         assert found
         assert found.status == "completed"
     assert longest < 0.25, f"{longest:.3f} s"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from durable.history.entries import AttemptLost
-from durable.journal import Journal
+from durable.journal.journal import Journal
 from durable.values import NULL
 from tests.service.gates import Gates, begin, cut, dead, history, kinds, until_entry, until_out_of_memory, until_status
 from tests.service.running import Running

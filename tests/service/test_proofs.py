@@ -101,7 +101,7 @@ async def until_asked(service: Running, run: str) -> dict[str, Any]:
 
 
 async def token_of(service: Running, run: str) -> str:
-    [(_, beginning)] = await service.service.journal.history(run, limit=1)
+    [(_, beginning)] = await service.service.journal.read_history(run, limit=1)
     assert isinstance(beginning, RunStarted)
     assert beginning.links
     return make_token(beginning.links.key, run)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal import Journal
+from durable.journal.journal import Journal
 from tests.service.running import Outside, outside, running
 
 pytestmark = pytest.mark.anyio
@@ -25,7 +25,7 @@ async def _deaths(tmp_path: Path, runs: list[str], deaths: int) -> None:
     for number in range(deaths):
         journal = await Journal.open(tmp_path / "data", node=f"node-{number}", on_fatal=_never)
         for run in runs:
-            await journal.claim(run, int(time.time() * 1000), count_recovery=number > 0)
+            await journal.take_over(run, int(time.time() * 1000), count_recovery=number > 0)
         await journal.close()
 
 

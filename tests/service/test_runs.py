@@ -233,7 +233,7 @@ async def test_a_long_wait_leaves_memory_and_is_swept_up_when_due(tmp_path: Path
             assert not service.service.runner.live
             later = int(time.time() * 1000) + 60_000
             async with asyncio.timeout(5):
-                while await service.service.journal.due(later, 10) != [run]:
+                while await service.service.journal.list_due(later, 10) != [run]:
                     await asyncio.sleep(0.01)
             await service.client.post(f"/api/runs/{run}/cancel")
             assert (await service.run(run))["status"] == "cancelled"

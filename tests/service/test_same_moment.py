@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from durable.journal import Admission, Event
-from durable.units import DedupeKey
+from durable.units import Admission, DedupeKey, Event
 from tests.service.gates import Gates, begin, rows, until_entry
 from tests.service.running import Running
 from tests.service.waiting import link
@@ -133,7 +132,7 @@ async def test_an_answer_that_comes_after_an_event_was_committed_is_told_so(tmp_
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000), "0")
         told = journal.admit(Admission(event))
         outcome = await runner.answer(asked.run, "wait", "shop", {})
-        assert (await told).called == (asked.run,)
+        assert (await told).notified == (asked.run,)
         assert outcome == "answered"
         assert (await service.ended(asked.run))["outputs"]["said"]["name"] == "paid"
 
@@ -144,7 +143,7 @@ async def test_an_event_that_comes_after_an_answer_was_committed_is_left_for_oth
         answered = asyncio.create_task(service.service.runner.answer(asked.run, "wait", "shop", {"n": 1}))
         await asyncio.sleep(0)
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000), "0")
-        assert (await service.service.journal.admit(Admission(event))).called == ()
+        assert (await service.service.journal.admit(Admission(event))).notified == ()
         assert await answered == "posted"
         assert (await service.ended(asked.run))["outputs"]["said"]["name"] == "shop"
 
@@ -186,7 +185,7 @@ async def test_what_a_run_did_once_is_forgotten_with_it(tmp_path: Path) -> None:
         assert await service.service.runner.answer(run, "answer", "", 3) == "ended"
         at = int(time.time() * 1000)
         claim = DedupeKey.of_step("flow", run, "tell", at)
-        late = Admission(Event("evt_2", "test", "2", "told", at), claims=[claim], keeps_claims=True)
+        late = Admission(Event("evt_2", "test", "2", "told", at), dedupe_keys=[claim], keeps_keys=True)
         assert (await service.service.journal.admit(late)).is_duplicate, "nothing begins any more for a run that ended"
     assert rows(tmp_path, "select * from claims") == []
     assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)]
@@ -202,7 +201,7 @@ async def test_an_event_that_was_heard_by_a_wait_which_was_just_over_is_looked_b
         await gates.reached("a")
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000))
         # Nobody delivers it before the other branch has failed: it was heard by a wait that ends without it.
-        assert (await service.service.journal.admit(Admission(event))).called == (run,)
+        assert (await service.service.journal.admit(Admission(event))).notified == (run,)
         gates.open("a")
         found = await service.ended(run)
         assert found["steps"]["both.at_once.early"]["status"] == "cancelled"

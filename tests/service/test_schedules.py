@@ -83,7 +83,7 @@ async def test_a_reload_takes_a_schedule_on_changes_it_and_takes_it_off(tmp_path
         async with asyncio.timeout(10):
             while (await service.client.get("/api/schedules")).json()["schedules"]:
                 await asyncio.sleep(0.05)
-            while await service.service.journal.schedules():
+            while await service.service.journal.list_schedules():
                 await asyncio.sleep(0.05)
 
 

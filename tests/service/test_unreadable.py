@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.sqlite.files import FILE_NAME
 from tests.service.gates import begin, until_status
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.commands.doctor import run_checks

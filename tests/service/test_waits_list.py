@@ -9,7 +9,8 @@ import pytest
 from durable.clock import new_id
 from durable.history.entries import AnyEntry, RunStarted, StepCompleted, StepScheduled, WaitStarted
 from durable.history.words import Await, Links
-from durable.journal import Admission, Event, Journal, NewRun, RunView
+from durable.journal.journal import Journal
+from durable.units import Admission, Event, NewRun, RunView
 from durable.values import INLINE_LIMIT, JSON, Value
 from triggers.waits import listing
 

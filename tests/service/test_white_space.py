@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.sqlite.files import FILE_NAME
 from tests.service.running import ENVIRONMENT, Running, running
 from tests.service.wire import WireAnswer, exchange
 

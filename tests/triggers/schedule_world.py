@@ -9,11 +9,12 @@ from pathlib import Path
 
 from connectors.transform import CONNECTOR as TRANSFORM
 from durable.action import Action, Context, Inputs, action
-from durable.journal import Journal, Run
+from durable.journal.journal import Journal
 from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
+from durable.units import Run
 from durable.values import JSON
 from triggers.folder import Folder
 from triggers.schedules.schedules import Schedules
@@ -112,11 +113,11 @@ class World:
 
     async def runs(self) -> list[Run]:
         """All runs, the oldest first."""
-        return (await self.journal.runs(limit=5_000))[::-1]
+        return (await self.journal.list_runs(limit=5_000))[::-1]
 
     async def fired(self) -> list[str]:
         """The fire time of each run, in the order of the runs."""
-        events = [await self.journal.event(run.event) for run in await self.runs()]
+        events = [await self.journal.find_event(run.event) for run in await self.runs()]
         return [event.key for event in events if event]
 
     async def held(self, count: int) -> None:
@@ -159,7 +160,7 @@ async def world(tmp_path: Path, at: int | str, text: str | None = None) -> Async
     journal = await Journal.open(tmp_path / "data", node=f"node-{clock.at}", on_fatal=_fail)
     runner = Runner(
         journal,
-        ActionRuntime(actions, secrets, {}, journal.payload, clock.now),
+        ActionRuntime(actions, secrets, {}, journal.load_payload, clock.now),
         RunnerLimits(),
         addresses=RunAddresses(lambda run: None, ""),
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from durable.history.entries import AnyEntry, StepCompleted, StepScheduled
-from durable.journal import Journal, JournalBusy
+from durable.journal.errors import JournalBusy
+from durable.journal.journal import Journal
 from durable.journal.reads import WAITING_SCANS
 from durable.values import Value
 from tests.journal import samples
@@ -29,7 +30,7 @@ READS: dict[str, Callable[[Journal, str], Awaitable[object]]] = {
     "its export": export.export_run,
     "what it waits for": lambda reads, run: listing.list_waits_of(reads, run, may_answer=True),
     "what all runs wait for": lambda reads, run: listing.list_waits(reads, None, 10, may_answer=True),
-    "whether a step has answered": lambda reads, run: reads.state(run),
+    "whether a step has answered": lambda reads, run: reads.load_state(run),
 }
 
 
@@ -87,7 +88,7 @@ async def test_the_loop_works_while_a_long_run_is_read(long_run: tuple[Journal, 
 
 async def test_readers_do_not_pile_up_without_end(long_run: tuple[Journal, str]) -> None:
     journal, run = long_run
-    reads = [asyncio.ensure_future(journal.scan(lambda scan: scan.run(run))) for _ in range(WAITING_SCANS + 5)]
+    reads = [asyncio.ensure_future(journal.scan(lambda scan: scan.find_run(run))) for _ in range(WAITING_SCANS + 5)]
     outcomes = await asyncio.gather(*reads, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, JournalBusy)]
     assert len(refused) == 5, "they are told to try again"

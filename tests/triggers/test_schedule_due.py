@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from durable.journal import ScheduleProgress
+from durable.units import ScheduleProgress
 from tests.triggers.schedule_world import HELD, QUICK, World, ms, world
 from triggers.schedules.due import MOST_WAITING
 from triggers.schedules.schedules import PACE
@@ -20,7 +20,7 @@ def hourly(policy: str, text: str = QUICK) -> str:
 
 
 async def _row(world: World) -> ScheduleProgress:
-    (row,) = await world.journal.schedules()
+    (row,) = await world.journal.list_schedules()
     return row
 
 
@@ -32,7 +32,7 @@ async def test_a_fire_is_an_event_named_by_its_time(tmp_path: Path) -> None:
         await service.until("2026-05-04T12:00:01")
         await service.idle()
         (run,) = await service.runs()
-        event = await service.journal.event(run.event)
+        event = await service.journal.find_event(run.event)
         assert event
         assert (event.source, event.key, event.type, run.trigger) == ("p/t", NOON, "schedule", "t")
         assert run.created_at == ms("2026-05-04T12:00:00")
@@ -337,7 +337,7 @@ async def test_a_schedule_that_is_gone_fires_no_more_and_begins_anew_when_it_com
         await service.until("2026-05-04T12:20:00")
         await service.reload(p=None)
         await service.until("2026-05-04T14:20:00")
-        assert await service.journal.schedules() == []
+        assert await service.journal.list_schedules() == []
         await service.reload(p=text)
         await service.until("2026-05-04T15:20:00")
         assert await service.fired() == [NOON, "2026-05-04T15:00:00Z"]

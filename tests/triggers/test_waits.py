@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 from durable.history.entries import RunStarted, StepScheduled, WaitStarted
 from durable.history.state import State
 from durable.history.words import Await, Links
-from durable.journal import Scan
+from durable.journal.scan import Scan
 from durable.links import hide_links, make_link, make_proof
 from durable.replay import replay_entries
 from durable.values import JSON, Value, ensure_json

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from durable.journal import Journal
+from durable.journal.journal import Journal
 from durable.problem import quote
 from durable.runner import Runner
 from triggers.api.access import Access

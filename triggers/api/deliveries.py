@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from durable.journal import DeliveryOutcome, Journal
+from durable.journal.journal import Journal
 from durable.links import hide_links
+from durable.units import DeliveryOutcome
 from triggers import runs
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
 from triggers.api.value_types import DeliveryId, Limit, Time
@@ -54,7 +55,7 @@ class DeliveryOperations:
     async def list_deliveries(self, asked: ApiRequest[ManyDeliveries, Nothing]) -> Response:
         """List deliveries, the newest first."""
         wanted = asked.parameters
-        found = await self._journal.deliveries(
+        found = await self._journal.list_deliveries(
             trigger=wanted.trigger, outcome=wanted.outcome, after=wanted.after, limit=wanted.limit
         )
         after = found[-1].id if len(found) == wanted.limit else None

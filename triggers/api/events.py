@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.clock import new_id
-from durable.journal import DedupeKey, Event
 from durable.runner import Runner
+from durable.units import DedupeKey, Event
 from durable.values import Value
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters
 from triggers.api.problem import ApiError
@@ -78,7 +78,7 @@ class EventOperations:
         claims = (
             [DedupeKey(f"#events/{given.source}", key, at + DEDUPE_MILLISECONDS, _fingerprint(given))] if key else []
         )
-        admitted = await self._runner.emit(event, claims=claims)
+        admitted = await self._runner.emit(event, dedupe_keys=claims)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
         told = {"event": admitted.event, "runs": list(admitted.runs), "duplicate": admitted.is_duplicate}

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
-from durable.journal import JournalError, RunUnreadable
+from durable.journal.errors import JournalError, RunUnreadable
 from durable.problem import make_printable, quote, suggest
 from durable.runner import Overloaded
 from durable.values import JSON

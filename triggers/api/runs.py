@@ -10,7 +10,7 @@ from durable.action import Ending, ErrorClass
 from durable.history.state import UndoStatus
 from durable.history.words import AwaitKind, RunStatus, StepStatus
 from durable.ids import first_id
-from durable.journal import Journal
+from durable.journal.journal import Journal
 from durable.runner import Runner
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
@@ -233,7 +233,7 @@ class RunOperations:
     async def list_runs(self, asked: ApiRequest[ManyRuns, Nothing]) -> Response:
         """List runs, the newest first."""
         wanted = asked.parameters
-        found = await self._journal.runs(
+        found = await self._journal.list_runs(
             pipeline=wanted.pipeline,
             status=wanted.status,
             tag=wanted.tag,

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from durable.journal import FireOutcome
+from durable.units import FireOutcome
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
 from triggers.api.value_types import Time
 from triggers.folder import Folder

@@ -15,10 +15,12 @@ from durable.clock import new_id
 from durable.definition.definition import Definition, InputsRefused
 from durable.durations import parse_duration
 from durable.history.words import EndStatus, RunStatus
-from durable.journal import Admitted, DedupeKey, Event, Journal, JournalError
+from durable.journal.errors import JournalError
+from durable.journal.journal import Journal
 from durable.problem import quote
 from durable.runner import Runner
 from durable.runner.start import Start
+from durable.units import Admitted, DedupeKey, Event
 from durable.values import JSON
 from triggers import runs
 from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters
@@ -185,7 +187,7 @@ class StartOperations:
         claims = (
             [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint, former_keys=formers)] if key else []
         )
-        admitted = await self._runner.admit(event, [start], claims=claims)
+        admitted = await self._runner.admit(event, [start], dedupe_keys=claims)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used with other inputs; use a new key for another run")
         if not admitted.runs:
@@ -196,7 +198,7 @@ class StartOperations:
         """The answer for each run, once it has ended where the answer is to wait for that."""
         waits = [(admitted.runs[0], given.wait_for) for given, admitted in taken if given.wait_for]
         await asyncio.gather(*(self._runner.wait_for_end(run, wait / 1000) for run, wait in waits))
-        statuses = await self._journal.statuses([admitted.runs[0] for _, admitted in taken])
+        statuses = await self._journal.find_statuses([admitted.runs[0] for _, admitted in taken])
         return [await self._answer(given, admitted, statuses.get(admitted.runs[0])) for given, admitted in taken]
 
     async def _answer(self, given: StartBody, admitted: Admitted, status: RunStatus | None) -> StartAnswer:

@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, Response
 
 from durable.history.state import State, StepState
 from durable.history.words import AwaitKind, Verdict
-from durable.journal import Journal, Scan
+from durable.journal.journal import Journal
+from durable.journal.scan import Scan
 from durable.problem import quote, suggest
 from durable.runner import Runner
 from durable.values import JSON
@@ -141,7 +142,7 @@ class WaitOperations:
     async def resolve_step(self, asked: ApiRequest[OneRun, Resolution]) -> Response:
         """Say what became of a step that is uncertain, or has used up its attempts. Answered once it is durable."""
         run, given = asked.parameters.run, asked.body
-        step = await self._scan(run, lambda scan: _find_step(scan, scan.state(run), given.step))
+        step = await self._scan(run, lambda scan: _find_step(scan, scan.load_state(run), given.step))
         if step is None or not step.needs_person:
             status = step.status if step else "pending"
             raise ApiError(409, f"step {quote(given.step)} needs no decision: it is {status}")
@@ -155,7 +156,7 @@ class WaitOperations:
     async def resume_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
         """Let a paused run go on. Answered once that is durable."""
         run = asked.parameters.run
-        state = await self._scan(run, lambda scan: scan.state(run))
+        state = await self._scan(run, lambda scan: scan.load_state(run))
         if "" not in state.pauses:
             steps = ", ".join(map(quote, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"

@@ -23,10 +23,10 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from durable.clock import now
-from durable.journal import JournalDamaged, JournalError, Reads, open_reader
-from durable.journal.files import OTHERS
-from durable.journal.folder import ensure_kept, file_system, prepare, read_lock
-from durable.journal.sqlite import FILE_NAME
+from durable.journal.errors import JournalDamaged, JournalError
+from durable.journal.reads import Reads, open_reader
+from durable.journal.sqlite.files import FILE_NAME, OTHERS
+from durable.journal.sqlite.folder import ensure_kept, file_system, prepare, read_lock
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers import runs
@@ -337,7 +337,7 @@ async def _check_journal(data: Path) -> AsyncIterator[Check]:
     try:
         reads = await open_reader(data)
         try:
-            problems, newest = await reads.problems(), await _find_newest_time(reads)
+            problems, newest = await reads.check_integrity(), await _find_newest_time(reads)
             unreadable, looked = await reads.scan(lambda scan: scan.find_unreadable(LONGEST_LOOK))
         finally:
             await reads.close()
@@ -369,8 +369,8 @@ def _check_runs(unreadable: Mapping[str, str], looked: int) -> Check:
 
 async def _find_newest_time(reads: Reads) -> int:
     """The newest time that the journal knows, in milliseconds."""
-    known = [max(run.created_at, run.claimed_at, run.finished_at or 0) for run in await reads.runs(limit=RECENT)]
-    return max([0, *known, *(delivery.at for delivery in await reads.deliveries(limit=RECENT))])
+    known = [max(run.created_at, run.claimed_at, run.finished_at or 0) for run in await reads.list_runs(limit=RECENT)]
+    return max([0, *known, *(delivery.at for delivery in await reads.list_deliveries(limit=RECENT))])
 
 
 def _check_clock(newest: int) -> Check:

@@ -42,7 +42,7 @@ def deliveries(
 def _outcome(given: str) -> str | None:
     from typing import get_args
 
-    from durable.journal import DeliveryOutcome
+    from durable.units import DeliveryOutcome
 
     return parse_choice(get_args(DeliveryOutcome), given, "--outcome")
 

@@ -71,7 +71,7 @@ def _of_the_machine(error: Exception) -> CommandFailed | None:
     """What is wrong with the settings or the journal here."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from durable.journal import JournalError
+    from durable.journal.errors import JournalError
     from triggers.settings import SettingsError
 
     match error:

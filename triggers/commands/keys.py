@@ -133,7 +133,7 @@ async def _open_key_store(place: Instance) -> AsyncIterator[KeyStore]:
             return
 
     from durable.clock import new_id, now
-    from durable.journal import Journal
+    from durable.journal.journal import Journal
     from triggers.keys import Keys
 
     def broken(error: BaseException) -> None:

@@ -28,8 +28,9 @@ async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
             return await running.schedules()
 
     from durable.clock import now
-    from durable.journal import ScheduleProgress, open_reader
-    from durable.journal.sqlite import FILE_NAME
+    from durable.journal.reads import open_reader
+    from durable.journal.sqlite.files import FILE_NAME
+    from durable.units import ScheduleProgress
     from triggers.commands.files import load_folder
     from triggers.schedules.timetable import describe_schedules
 
@@ -37,7 +38,7 @@ async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
     if (place.data / FILE_NAME).exists():
         reads = await open_reader(place.data)
         try:
-            rows = {row.id: row for row in await reads.schedules()}
+            rows = {row.id: row for row in await reads.list_schedules()}
         finally:
             await reads.close()
     return describe_schedules(load_folder(place.config, place.environment).schedules, rows, now())

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from durable.journal import Reads, open_reader
+from durable.journal.reads import Reads, open_reader
 from durable.values import JSON
 from triggers import export, runs
 from triggers.waits import listing
@@ -28,7 +28,7 @@ class JournalReader:
         self._reads = reads
 
     async def runs(self, **filters: Any) -> list[Document]:
-        return [runs.describe_run_row(run) for run in await self._reads.runs(**filters)]
+        return [runs.describe_run_row(run) for run in await self._reads.list_runs(**filters)]
 
     async def get_run(self, run: str) -> dict[str, JSON]:
         told: Document = msgspec.json.decode(await runs.encode_run(self._reads, run))
@@ -57,7 +57,7 @@ class JournalReader:
                 return waits
 
     async def deliveries(self, **filters: Any) -> list[dict[str, JSON]]:
-        return [runs.describe_delivery(each) for each in await self._reads.deliveries(**filters)]
+        return [runs.describe_delivery(each) for each in await self._reads.list_deliveries(**filters)]
 
 
 @asynccontextmanager

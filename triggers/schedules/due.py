@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TypeAlias
 
-from durable.journal import FireOutcome, ScheduleProgress
+from durable.units import FireOutcome, ScheduleProgress
 from triggers.schedules.timing import find_fires_between, find_latest_between
 from triggers.schedules.trigger import ScheduleTrigger
 

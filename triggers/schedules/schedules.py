@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 from durable import metrics
 from durable.clock import new_id
-from durable.journal import DedupeKey, Event, FireOutcome, Journal, JournalError, ScheduleProgress
+from durable.journal.errors import JournalError
+from durable.journal.journal import Journal
 from durable.runner import Overloaded, Runner
+from durable.units import DedupeKey, Event, FireOutcome, ScheduleProgress
 from durable.values import JSON
 from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.schedules.due import (
@@ -85,7 +87,7 @@ class Schedules:
 
     async def serve(self, planned: Sequence[ScheduleTrigger], broken: Collection[str] = ()) -> None:
         """Serve these from now on. What is not among them is forgotten, unless its pipeline is `broken` for now."""
-        rows = {row.id: row for row in await self._journal.schedules()}
+        rows = {row.id: row for row in await self._journal.list_schedules()}
         for each in planned:
             self._serve(each, rows.get(each.name))
         for name in {*rows, *self._served} - {each.name for each in planned}:
@@ -214,7 +216,7 @@ class Schedules:
         if run is None or schedule.planned.given.overlap == "allow":
             return False
         self._waits_for[run] = schedule  # before the look, so that an end in between is not missed
-        found = await self._journal.run(run)
+        found = await self._journal.find_run(run)
         if found is not None and found.finished_at is None:
             return True
         self._waits_for.pop(run, None)
@@ -237,7 +239,7 @@ class Schedules:
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
         claim = DedupeKey(planned.name, key, at + DEDUPE_MILLISECONDS)
         start = make_start(planned.definition, planned.trigger, planned.inputs, arrival)
-        admitted = await self._runner.admit(event, [start], claims=[claim], schedule=step.row)
+        admitted = await self._runner.admit(event, [start], dedupe_keys=[claim], schedule=step.row)
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
         schedule.row, schedule.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True
         metrics.count_fires(planned.name, outcome)

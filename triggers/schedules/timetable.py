@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile, islice
 
-from durable.journal import ScheduleProgress
+from durable.units import ScheduleProgress
 from durable.values import JSON
 from triggers.schedules.due import JUMP, begin_schedule
 from triggers.schedules.timing import format_moment

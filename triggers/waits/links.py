@@ -13,7 +13,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from durable.history.entries import RunStarted
-from durable.journal import Journal, JournalError
+from durable.journal.errors import JournalError
+from durable.journal.journal import Journal
 from durable.language.headers import CREDENTIALS
 from durable.links import is_proof
 from durable.media_type import FORM, parse_media_type
@@ -105,12 +106,12 @@ class WaitLinks:
     async def _find(self, request: Request) -> Wait | None:
         """The wait that the link leads to; None unless its proof is right."""
         run, path, given = (request.path_params[name] for name in ("run", "path", "proof"))
-        beginning = await self._journal.history(run, limit=1)
+        beginning = await self._journal.read_history(run, limit=1)
         started = beginning[0][1] if beginning else None
         links = started.links if isinstance(started, RunStarted) else None
         if not is_proof(given, links.key if links else _DECOY, run, path) or links is None:
             return None
-        found = await self._journal.run(run)
+        found = await self._journal.find_run(run)
         sequence = found.sequence if found else 0
         return await self._journal.scan(lambda scan: find_linked_wait(scan, load_state(scan, run), path), sequence)
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from durable.history.state import State
-from durable.journal import Reads, Run, RunUnreadable, Scan, UnfinishedRun
+from durable.journal.errors import RunUnreadable
+from durable.journal.reads import Reads
+from durable.journal.scan import Scan
+from durable.units import Run, UnfinishedRun
 from durable.values import JSON
 from triggers.runs import describe_wait, find_run, format_time
 from triggers.waits.proofs import disarm_links
@@ -26,7 +29,7 @@ async def list_waits(
 ) -> tuple[list[dict[str, JSON]], str | None]:
     """What unfinished runs wait for, the oldest first, and after which run to go on: `limit` runs, or fewer where their
     histories are long."""
-    found = await reads.unfinished(limit, after)
+    found = await reads.list_unfinished(limit, after)
     page = _take_page(found)
     total = sum(each.sequence for each in page)
     told = await reads.scan(lambda scan: _list_page(scan, page, may_answer=may_answer), total)
@@ -41,7 +44,7 @@ def _take_page(found: Sequence[UnfinishedRun]) -> Sequence[UnfinishedRun]:
 
 
 def _list_run(scan: Scan, run: Run, *, may_answer: bool) -> list[dict[str, JSON]]:
-    state, unreadable = scan.fold(run.id, run.sequence)
+    state, unreadable = scan.replay(run.id, run.sequence)
     if unreadable and run.finished_at is None:
         return [_describe_unreadable(run.id, run.pipeline, str(unreadable))]
     return list(_list_pending(scan, state, may_answer=may_answer))
@@ -49,7 +52,7 @@ def _list_run(scan: Scan, run: Run, *, may_answer: bool) -> list[dict[str, JSON]
 
 def _list_page(scan: Scan, page: Sequence[UnfinishedRun], *, may_answer: bool) -> list[dict[str, JSON]]:
     """What some runs wait for: one of any length, or several short ones; one that cannot be read waits for a person."""
-    folds = scan.folds(page) if len(page) > 1 else (scan.fold(each.run, each.sequence) for each in page)
+    folds = scan.replay_all(page) if len(page) > 1 else (scan.replay(each.run, each.sequence) for each in page)
     told: list[dict[str, JSON]] = []
     for run, (state, unreadable) in zip(page, folds, strict=True):
         if unreadable:

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 from durable.history.entries import RunStarted
 from durable.history.words import Links
-from durable.journal import RunUnreadable, Scan
+from durable.journal.errors import RunUnreadable
+from durable.journal.scan import Scan
 from durable.links import LINK, hide_links, make_proof, make_token
 from durable.redactor import LAYERS, Redactor, run_slices
 from durable.values import JSON
@@ -43,7 +44,7 @@ def _find_ancestors(scan: Scan, run: str | None) -> Iterator[tuple[str, Links | 
 
 def _read_start(scan: Scan, run: str) -> RunStarted | None:
     try:
-        _, entry = next(scan.entries(run), (0, None))
+        _, entry = next(scan.read_entries(run), (0, None))
     except RunUnreadable:
         return None
     return entry if isinstance(entry, RunStarted) else None
@@ -51,7 +52,7 @@ def _read_start(scan: Scan, run: str) -> RunStarted | None:
 
 def _find_sender(scan: Scan, started: RunStarted) -> str | None:
     """The run that sent the event which started another."""
-    found = _RUN.match(scan.event_key(started.event) or "") if started.event else None
+    found = _RUN.match(scan.find_event_key(started.event) or "") if started.event else None
     return found[0] if found else None
 
 

@@ -10,7 +10,7 @@ from durable.definition.node import ActionNode, BlockNode
 from durable.definition.step import ForeachStep, RepeatStep
 from durable.history.state import State
 from durable.history.words import AwaitKind, StepStatus
-from durable.journal import Scan
+from durable.journal.scan import Scan
 from durable.path import frame_of, join_path, strip_numbers
 from triggers.waits.question import (
     KINDS,
@@ -43,13 +43,13 @@ class Wait:
 
 def load_state(scan: Scan, run: str) -> State:
     """A run's state, with the inputs of the steps that wait; empty if there is no such run. Raises `RunUnreadable`."""
-    return load_inputs(scan, scan.state(run))
+    return load_inputs(scan, scan.load_state(run))
 
 
 def load_inputs(scan: Scan, state: State) -> State:
     """Bring the inputs of the steps that wait into memory."""
     for path in find_waiting_steps(state):
-        scan.load(state.steps[path].input)
+        scan.load_value(state.steps[path].input)
         scan.rest()
     return state
 
@@ -75,7 +75,7 @@ def find_linked_wait(scan: Scan, state: State, path: str) -> Wait | None:
 
 def find_action(scan: Scan, state: State, path: str) -> ActionNode | None:
     """The action that a path of the run may name: items and turns are numbered, and nothing else is."""
-    data = scan.definition(state.started.version) if state.started else None
+    data = scan.load_definition(state.started.version) if state.started else None
     if data is None:
         return None
     definition = Definition.load(data)

@@ -10,8 +10,8 @@ import msgspec
 from starlette.types import Send
 
 from durable.history.words import RunStatus
-from durable.journal import Admitted
 from durable.respond import BODILESS, Respond
+from durable.units import Admitted
 from durable.values import JSON
 from triggers.webhooks import handshake
 from triggers.webhooks.scheme import PresetReply

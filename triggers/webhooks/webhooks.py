@@ -20,11 +20,14 @@ from starlette.types import Receive, Scope, Send
 from durable import metrics
 from durable.clock import new_id
 from durable.history.words import SecretName, SecretPlaceholder
-from durable.journal import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event, Journal, JournalError, Scan
+from durable.journal.errors import JournalError
+from durable.journal.journal import Journal
+from durable.journal.scan import Scan
 from durable.problem import quote
 from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
+from durable.units import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event
 from durable.values import JSON, Value
 from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.http.body import BadRequest, BodyLimits, receive_body
@@ -332,7 +335,7 @@ class Webhooks:
         admitted = await self._runner.admit(
             event,
             [start],
-            claims=self._make_dedupe_keys(arrived, verified, arrival),
+            dedupe_keys=self._make_dedupe_keys(arrived, verified, arrival),
             delivery=arrived.record("accepted"),
         )
         metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
@@ -380,17 +383,17 @@ class Webhooks:
         if outcome == "rejected":
             log.warning("a delivery to %s was rejected: %s", arrived.hook.name, reason)
         with contextlib.suppress(JournalError):
-            self._journal.record(arrived.record(outcome, reason)).add_done_callback(_log_failed_record)
+            self._journal.add_delivery(arrived.record(outcome, reason)).add_done_callback(_log_failed_record)
 
 
 def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse | None:
     """What a run has come to, in the thread of a scan; None if it goes on."""
-    state = scan.state(run)
+    state = scan.load_state(run)
     if hook.respond == "step" and state.answer:
-        return responses.render_step_answer(admitted, scan.load(state.answer).load())
+        return responses.render_step_answer(admitted, scan.load_value(state.answer).load())
     if not state.finished:
         return None
-    outputs = scan.load(state.main.outputs).data if state.main else None
+    outputs = scan.load_value(state.main.outputs).data if state.main else None
     error = to_document(state.error) if state.error else None
     return responses.render_result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
 

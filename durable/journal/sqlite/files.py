@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from durable.units import FilesReplaced
+from durable.journal.errors import FilesReplaced
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode."""
+
+FILE_NAME = "journal.sqlite"
+"""The database's file in a data folder."""
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """The bits of a mode that let others in."""

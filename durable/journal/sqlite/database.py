@@ -16,14 +16,12 @@ from sqlalchemy import Connection as CoreConnection
 from sqlalchemy import Dialect, Engine, Integer, LargeBinary, NullPool, QueuePool, String, create_engine, event
 from sqlalchemy.dialects import sqlite
 
-from durable.journal.files import OpenFiles, create_private, make_private
-from durable.journal.folder import LOCK_NAME
+from durable.journal.errors import FilesReplaced
+from durable.journal.sqlite.files import FILE_NAME, OpenFiles, create_private, make_private
+from durable.journal.sqlite.folder import LOCK_NAME
+from durable.journal.sqlite.wal import find_commits
 from durable.journal.statements import Statements
-from durable.journal.wal import find_commits
 from durable.journal.writer import Connection, ErrorKind
-from durable.units import FilesReplaced
-
-FILE_NAME = "journal.sqlite"
 
 _PRAGMAS = (
     "auto_vacuum=INCREMENTAL",  # before the first table, or never
@@ -156,7 +154,7 @@ class SQLite:
         if self._open_files:
             self._open_files.close()
 
-    def problems(self, connection: CoreConnection, *, is_quick: bool = False) -> list[str]:
+    def check_integrity(self, connection: CoreConnection, *, is_quick: bool = False) -> list[str]:
         """What a check of the whole file finds; a quick one does not compare the indexes with their tables."""
         check = "quick_check" if is_quick else "integrity_check"
         found = connection.exec_driver_sql(f"PRAGMA {check}").scalars().all()

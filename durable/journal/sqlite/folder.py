@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
-from durable.units import DataFolderInUse, DataFolderUnusable
+from durable.journal.errors import DataFolderInUse, DataFolderUnusable
 
 LOCK_NAME = "waypost.lock"
 

@@ -1,0 +1,1 @@
+"""SQLite: the database, its files, and the data folder that holds them."""
