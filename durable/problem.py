@@ -1,18 +1,24 @@
-"""What is wrong with a file, where, and what cures it."""
+"""Problems: what is wrong with a file that somebody wrote, where, and what to do about it."""
 
-import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from durable.wording import make_printable
+
 Severity: TypeAlias = Literal["error", "warning"]
 
-_WORD_LIMIT = 60
 _LINE_LIMIT = 120
-_LISTED = 12
 _USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
 """The user and password in a URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is wrong and what to do about it, without a place."""
+
+    message: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +46,3 @@ class Problem:
         shown = masked[start : start + _LINE_LIMIT]
         indent = "".join("\t" if character == "\t" else " " for character in shown[: self.column - 1 - start])
         return f"{self}\n    {make_printable(shown)}\n    {indent}^"
-
-
-def find_nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant."""
-    if len(word) > _WORD_LIMIT:
-        return None
-    by_shape = {name.lower().replace("-", "_"): name for name in known}
-    found = difflib.get_close_matches(word.lower().replace("-", "_"), by_shape, n=1, cutoff=0.6)
-    return by_shape[found[0]] if found else None
-
-
-def suggest(word: str, known: Iterable[str]) -> str | None:
-    """A hint for a word that is not known: the one probably meant, or all there are if they are few."""
-    names = sorted(known)
-    meant = find_nearest(word, names)
-    if meant:
-        return f"did you mean {quote(meant)}"
-    return f"known: {', '.join(names)}" if 0 < len(names) <= _LISTED else None
-
-
-def quote(text: str) -> str:
-    """Somebody's text inside a message: in quotes, on one line, shortened."""
-    shown = text if len(text) <= _WORD_LIMIT else f"{text[: _WORD_LIMIT - 1]}…"
-    return f"'{make_printable(shown)}'"
-
-
-def make_printable(text: str) -> str:
-    """Text without what a terminal would obey."""
-    return "".join(character if character.isprintable() or character == "\t" else "·" for character in text)

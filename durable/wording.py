@@ -1,8 +1,78 @@
-"""What a pydantic error says, in Waypost's own words."""
+"""Words of messages: quoted text, suggestions for misspelt names, kinds of JSON values, and pydantic's errors."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 
 from pydantic_core import ErrorDetails
+
+from durable.values import JSON
+
+_WORD_LIMIT = 60
+_LISTED = 12
+
+
+def find_nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
+    if len(word) > _WORD_LIMIT:
+        return None
+    by_shape = {name.lower().replace("-", "_"): name for name in known}
+    found = difflib.get_close_matches(word.lower().replace("-", "_"), by_shape, n=1, cutoff=0.6)
+    return by_shape[found[0]] if found else None
+
+
+def suggest(word: str, known: Iterable[str]) -> str | None:
+    """A hint for a word that is not known: the one probably meant, or all there are if they are few."""
+    names = sorted(known)
+    meant = find_nearest(word, names)
+    if meant:
+        return f"did you mean {quote(meant)}"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _LISTED else None
+
+
+def quote(text: str) -> str:
+    """Somebody's text inside a message: in quotes, on one line, shortened."""
+    shown = text if len(text) <= _WORD_LIMIT else f"{text[: _WORD_LIMIT - 1]}…"
+    return f"'{make_printable(shown)}'"
+
+
+def make_printable(text: str) -> str:
+    """Text without what a terminal would obey."""
+    return "".join(character if character.isprintable() or character == "\t" else "·" for character in text)
+
+
+def name_kind(value: object) -> str:
+    """What kind of JSON value it is; true and false are themselves."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def describe_value(value: JSON) -> str:
+    """What somebody wrote where something else must stand: a short value is shown."""
+    match value:
+        case None:
+            return "empty"
+        case int() | float() if not isinstance(value, bool):
+            return f"the number {value}"
+        case str():
+            return f"the text {quote(value)}"
+        case _:
+            return name_kind(value)
+
+
+# -- errors of pydantic -----------------------------------------------------------------------------------------
 
 EXPECTED: Mapping[str, str] = {
     **dict.fromkeys(("string_type", "string_sub_type"), "text"),

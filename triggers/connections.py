@@ -21,10 +21,11 @@ from durable.language.scope import Scope
 from durable.language.texts import Texts, is_template
 from durable.language.tree import Mapped
 from durable.language.validation import DataProblem, find_data_problems, get_shape, walk_leaves
-from durable.problem import Problem, quote, suggest
+from durable.problem import Problem
 from durable.secrets import Secrets, fill_secrets
 from durable.spec_model import Identifier
 from durable.values import JSON
+from durable.wording import quote, suggest
 from durable.yaml.document import Pointer, YamlDocument
 from durable.yaml.syntax import get_line
 

@@ -31,12 +31,12 @@ from durable.clock import new_id, now
 from durable.ids import first_id
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import create_private, make_private
-from durable.problem import quote
 from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
 from durable.runner.recovery import Recovery
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
+from durable.wording import quote
 from triggers import logs
 from triggers.api import Api, answer_http_exception
 from triggers.folder import Folder

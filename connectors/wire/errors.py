@@ -10,7 +10,7 @@ from connectors.wire.egress import EgressRefused
 from connectors.wire.proxy import ProxyRefused
 from connectors.wire.response import Response
 from durable.action import ActionError, ErrorClass
-from durable.problem import make_printable
+from durable.wording import make_printable
 
 _NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]{0,300})?")
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}(?:[Zz]|[+-][0-9:]{4,5})?"

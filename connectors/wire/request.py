@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import httpx
 
-from durable.problem import quote
+from durable.wording import quote
 
 Header: TypeAlias = tuple[bytes, bytes]
 EnterWait: TypeAlias = Callable[[str], AbstractContextManager[object]]

@@ -15,6 +15,7 @@ from durable.history.words import EndStatus, Failure
 from durable.path import frame_of, join_path
 from durable.scope import EvaluationContext, build_scope
 from durable.values import NotJSON, Value
+from durable.wording import name_kind
 
 ITEMS_LIMIT = 100_000
 """Items of a `foreach`."""
@@ -54,25 +55,13 @@ def _block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> 
     assert isinstance(node.expression, Expression)
     items = node.expression.evaluate(scope)
     if not isinstance(items, list):
-        raise ExpressionError(f"'{node.expression.source}' is {_kind(items)}, and 'foreach' needs a list")
+        kind = "true or false" if isinstance(items, bool) else name_kind(items)
+        raise ExpressionError(f"'{node.expression.source}' is {kind}, and 'foreach' needs a list")
     if len(items) > ITEMS_LIMIT:
         raise ExpressionError(
             f"'{node.expression.source}' has {len(items):,} items, and 'foreach' takes {ITEMS_LIMIT:,}"
         )
     return BlockStarted(at=at, path=path, kind="foreach", items=Value.of(items), count=len(items))
-
-
-def _kind(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case str():
-            return "a text"
-        case dict():
-            return "a mapping"
-    return "a number"
 
 
 def follow_step(definition: Definition, state: State, path: str, at: int) -> list[FollowUp]:

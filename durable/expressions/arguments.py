@@ -11,10 +11,10 @@ from durable.expressions.bounds import (
     cost_of,
     ensure_count,
     ensure_length,
-    name_kind,
 )
 from durable.expressions.headers import mark_header_names
 from durable.expressions.operators import explain_missing, is_number, look_along, suggest_name
+from durable.wording import name_kind
 
 Function: TypeAlias = Callable[..., object]
 """A filter or a test: the evaluation, the value that it stands behind, and what its parentheses hold."""

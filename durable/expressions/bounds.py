@@ -169,25 +169,6 @@ def ensure_count(count: int) -> None:
         raise EvaluationError(f"a list of more than {ITEM_LIMIT:,} items is too long for an expression")
 
 
-def name_kind(value: object) -> str:
-    """What a value is, in the words of messages."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-        case Mapping():
-            return "a mapping"
-        case _:
-            return f"a {type(value).__name__}"
-
-
 def to_json_text(evaluation: Evaluation, value: object) -> str:
     """A value in JSON notation, on one line."""
     evaluation.charge(_JSON_COST)

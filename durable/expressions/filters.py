@@ -32,13 +32,13 @@ from durable.expressions.bounds import (
     cost_of,
     ensure_bounded,
     ensure_count,
-    name_kind,
     to_json,
     to_json_text,
     to_text,
 )
 from durable.expressions.checks import TESTS
 from durable.expressions.operators import is_number
+from durable.wording import name_kind
 
 _CALL_COST = 8  # of a filter or test on one item, beside what it charges itself
 _IDENTITY_COST = 8  # of telling an item from others, beside its length

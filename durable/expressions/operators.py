@@ -17,12 +17,12 @@ from durable.expressions.bounds import (
     ensure_bounded,
     ensure_count,
     ensure_length,
-    name_kind,
     to_json,
     to_text,
 )
 from durable.expressions.headers import HeaderName, find_spelling
 from durable.values import JSON
+from durable.wording import name_kind
 
 Key: TypeAlias = str | int
 Operator: TypeAlias = Callable[[Evaluation, object, object], object]

@@ -21,10 +21,10 @@ from durable.expressions.bounds import (
     cost_of,
     ensure_count,
     ensure_length,
-    name_kind,
     to_text,
 )
 from durable.values import NotJSON, decode
+from durable.wording import name_kind
 
 URL_LIMIT = 65_536
 """Characters that may be URL-encoded at once."""

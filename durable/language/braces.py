@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from durable.expressions import ExpressionError, split_text
-from durable.problem import quote
+from durable.wording import quote
 
 _STATEMENTS = {
     "if": "write '{{ a if condition else b }}', or give the step an 'if'",

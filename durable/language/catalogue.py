@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from durable.action import Action
 from durable.language.foreign import suggest_action, suggest_connector
-from durable.language.known_values import Explanation
-from durable.problem import quote, suggest
+from durable.problem import Explanation
+from durable.wording import quote, suggest
 
 
 @dataclass(frozen=True, slots=True)

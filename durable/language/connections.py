@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Collection
 
-from durable.language.known_values import Explanation
 from durable.language.report import Report
 from durable.language.tree import Mapped
-from durable.problem import find_nearest, quote
+from durable.problem import Explanation
+from durable.wording import find_nearest, quote
 from durable.yaml.document import Pointer
 
 FILE = "connections.yaml"

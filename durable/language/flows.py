@@ -7,7 +7,8 @@ from durable.language.report import Report
 from durable.language.scope import StepInfo
 from durable.language.texts import is_template
 from durable.language.tree import Mapped, get_list, get_mapping
-from durable.problem import Problem, quote, suggest
+from durable.problem import Problem
+from durable.wording import quote, suggest
 from durable.yaml.document import LineColumn, Pointer
 
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Collection, Sequence
 
-from durable.language.known_values import Explanation
-from durable.problem import Severity, quote
+from durable.problem import Explanation, Severity
 from durable.respond import HEADER_NAME
+from durable.wording import quote
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Headers that are taken out of every request before an event is made of it."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from durable.expressions import Expression
-from durable.language.known_values import Explanation
 from durable.language.scope import Scope
+from durable.problem import Explanation
 
 DottedName = tuple[str, ...]
 

@@ -5,16 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from durable.problem import quote, suggest
+from durable.problem import Explanation
 from durable.values import JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a name cannot be read."""
-
-    message: str
-    hint: str | None = None
+from durable.wording import quote, suggest
 
 
 @dataclass(frozen=True, slots=True)

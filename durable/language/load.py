@@ -22,10 +22,11 @@ from durable.language.step_info import collect_steps
 from durable.language.texts import Texts
 from durable.language.tree import Mapped, get_list, get_mapping, walk_steps
 from durable.language.validation import find_data_problems
-from durable.problem import Problem, quote
+from durable.problem import Problem
 from durable.retry import RetryPolicy
 from durable.spec_model import IDENTIFIER
 from durable.values import JSON
+from durable.wording import quote
 from durable.yaml.document import LIMITS, DocumentLimits, Pointer, YamlDocument
 
 __all__ = ["Catalogue", "LoadResult", "load_pipeline"]

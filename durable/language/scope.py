@@ -9,7 +9,6 @@ from durable.action import ErrorClass
 from durable.history.words import StepStatus
 from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
 from durable.language.known_values import (
-    Explanation,
     KnownMapping,
     KnownScalar,
     KnownValue,
@@ -20,8 +19,9 @@ from durable.language.known_values import (
     is_index,
     look_up,
 )
-from durable.problem import quote, suggest
+from durable.problem import Explanation
 from durable.values import JSON
+from durable.wording import quote, suggest
 
 FIELDS: dict[str, frozenset[str]] = {
     "trigger": frozenset({"body", "headers", "query", "path", "id", "type", "time", "source", "subject"}),

@@ -7,11 +7,11 @@ from durable.expressions import Expression, ExpressionError, Template
 from durable.language.braces import doubt_braces
 from durable.language.headers import doubt_underscore
 from durable.language.hyphens import DottedName, find_hyphens
-from durable.language.known_values import Explanation
 from durable.language.report import Report
 from durable.language.scope import Scope
-from durable.problem import Severity, make_printable, quote
+from durable.problem import Explanation, Severity
 from durable.values import JSON
+from durable.wording import describe_value, make_printable, name_kind, quote
 from durable.yaml.document import Pointer
 from durable.yaml.syntax import unwrap_expression
 
@@ -84,7 +84,8 @@ class Texts:
             self._refuse(pointer, error)
             return
         if not isinstance(items, list):
-            what = f"'foreach' goes over a list, and this is {_describe_value(items)}"
+            kind = describe_value(items) if isinstance(items, str | int | float) else name_kind(items)
+            what = f"'foreach' goes over a list, and this is {'true or false' if isinstance(items, bool) else kind}"
             self._report.add(pointer, what, "name a list, such as inputs.lines; of a mapping take '| items'")
 
     def check_templates(
@@ -219,16 +220,3 @@ def _doubt_length(name: DottedName, source: str) -> Explanation | None:
         return None
     whole = ".".join(name[:-1])
     return Explanation("'length' is read as a key here", f"write {whole} | length; or {whole}['length'] if it is a key")
-
-
-def _describe_value(value: JSON) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
-        case str():
-            return f"the text {quote(value)}"
-        case dict():
-            return "a mapping"
-    return f"the number {value}"

@@ -12,9 +12,17 @@ from pydantic_core import ErrorDetails
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
 from durable.language.foreign import ITEMS
-from durable.problem import find_nearest, make_printable, quote, suggest
 from durable.values import JSON
-from durable.wording import BOUNDS, EXPECTED, explain_error
+from durable.wording import (
+    BOUNDS,
+    EXPECTED,
+    describe_value,
+    explain_error,
+    find_nearest,
+    make_printable,
+    quote,
+    suggest,
+)
 from durable.yaml.document import Pointer
 
 Schema: TypeAlias = dict[str, Any]
@@ -261,7 +269,7 @@ def _explain_type(error: _PydanticProblem, expected: str, examples: Mapping[str,
             hint = _suggest_shape(error.value, expected, str(name), examples)
         case _:
             hint = None
-    return DataProblem(error.pointer, f"{subject} must be {expected}, not {_describe_value(error.value)}", hint)
+    return DataProblem(error.pointer, f"{subject} must be {expected}, not {describe_value(error.value)}", hint)
 
 
 def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
@@ -336,7 +344,7 @@ def _explain_one(
         case "string_pattern_mismatch":
             example = shape.example(error.pointer)
             form = f"write it as in {quote(example)}" if example else shape.description(error.pointer)
-            return DataProblem(error.pointer, f"{subject} cannot be {_describe_value(error.value)}", form)
+            return DataProblem(error.pointer, f"{subject} cannot be {describe_value(error.value)}", form)
         case kind if kind in BOUNDS:
             bound = BOUNDS[kind].format(**context)
             return DataProblem(error.pointer, f"{subject} must {bound}", None)
@@ -364,7 +372,7 @@ def _suggest_foreign(pointer: Pointer, known: Collection[str], cures: Mapping[st
 def _explain_choice(error: _PydanticProblem, expected: Sequence[tuple[str, str]]) -> DataProblem:
     names = [text or number for text, number in expected]
     shown = ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else "".join(names)
-    message = f"{_name_subject(error.pointer)} must be {shown}, not {_describe_value(error.value)}"
+    message = f"{_name_subject(error.pointer)} must be {shown}, not {describe_value(error.value)}"
     meant = find_nearest(error.value, names) if isinstance(error.value, str) else None
     return DataProblem(error.pointer, message, f"did you mean {quote(meant)}" if meant else None)
 
@@ -388,22 +396,6 @@ def _name_subject(pointer: Pointer) -> str:
             return f"item {index + 1} of {quote(name)}"
         case _:
             return f"item {int(pointer[-1]) + 1}"
-
-
-def _describe_value(value: JSON) -> str:
-    match value:
-        case None:
-            return "empty"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {value}"
-        case str():
-            return f"the text {quote(value)}"
-        case list():
-            return "a list"
-        case dict():
-            return "a mapping"
 
 
 def _get_first_sentence(text: str) -> str:

@@ -12,8 +12,9 @@ from typing import NoReturn, TypeAlias
 
 import yaml
 
-from durable.problem import Problem, make_printable, quote
+from durable.problem import Problem
 from durable.values import JSON
+from durable.wording import make_printable, quote
 from durable.yaml.scalars import MisleadingScalar, is_text, parse_scalar
 from durable.yaml.syntax import (
     CONDITIONS,

@@ -2,8 +2,8 @@
 
 import re
 
-from durable.problem import quote
 from durable.values import JSON
+from durable.wording import quote
 
 _CONSTANTS: dict[str, JSON] = (
     dict.fromkeys(("", "~", "null", "Null", "NULL"))

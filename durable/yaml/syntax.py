@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from durable.problem import make_printable, quote
+from durable.wording import make_printable, quote
 from durable.yaml.scalars import is_text
 
 CONDITIONS = frozenset({"if", "when", "until", "foreach"})

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durable.problem import Problem, find_nearest
+from durable.problem import Problem
+from durable.wording import find_nearest
 from durable.yaml import document
 from durable.yaml.document import DocumentLimits, YamlDocument
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from durable.journal.journal import Journal
-from durable.problem import quote
 from durable.runner import Runner
+from durable.wording import quote
 from triggers.api.access import Access
 from triggers.api.deliveries import DeliveryOperations
 from triggers.api.document import DocumentOperations

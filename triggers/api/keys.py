@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
-from durable.problem import quote
 from durable.units import ApiKey
 from durable.values import JSON
+from durable.wording import quote
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
 from triggers.api.problem import ApiError

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from durable.problem import quote
+from durable.wording import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters
 from triggers.api.problem import ApiError
 from triggers.api.starts import OnePipeline

@@ -9,10 +9,9 @@ from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
 from durable.journal.errors import JournalError, RunUnreadable
-from durable.problem import make_printable, quote, suggest
 from durable.runner import Overloaded
 from durable.values import JSON
-from durable.wording import explain_error
+from durable.wording import explain_error, make_printable, quote, suggest
 from triggers.http.body import BadRequest
 from triggers.run_missing import RunNotFound
 

@@ -17,11 +17,11 @@ from durable.durations import parse_duration
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from durable.problem import quote
 from durable.runner import Runner
 from durable.runner.start import Start
 from durable.units import Admitted, DedupeKey, Event
 from durable.values import JSON
+from durable.wording import quote
 from triggers import runs
 from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters
 from triggers.api.problem import ApiError, Mistake, ProblemDetails, make_api_error

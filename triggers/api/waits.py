@@ -10,9 +10,9 @@ from durable.history.state import State, StepState
 from durable.history.words import AwaitKind, Verdict
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
-from durable.problem import quote, suggest
 from durable.runner import Runner
 from durable.values import JSON
+from durable.wording import quote, suggest
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
 from triggers.api.problem import ApiError, Mistake

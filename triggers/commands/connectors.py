@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.flow import CORE_ACTIONS
-from durable.problem import suggest
 from durable.values import JSON
+from durable.wording import suggest
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_table
 from triggers.connections import Connections

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.text import Text
 
-from durable.problem import make_printable
+from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
 
 Document: TypeAlias = dict[str, Any]

@@ -13,8 +13,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 
-from durable.problem import Problem, make_printable
+from durable.problem import Problem
 from durable.values import JSON
+from durable.wording import make_printable
 from triggers.commands.output import STATUS_STYLES
 
 _UNSET = re.compile(r"the secret '[^']*' is not set")

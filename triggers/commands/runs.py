@@ -206,7 +206,7 @@ def _own_service(place: Instance) -> "contextlib.AbstractAsyncContextManager[Ove
 
 async def _start(running: "OverApi", pipeline: str, inputs: Document, pairs: Sequence[str]) -> Document:
     """The run as the service began it; a pipeline that cannot run is explained, and so is an input that is no text."""
-    from durable.problem import suggest
+    from durable.wording import suggest
     from triggers.reading import Refused
 
     try:

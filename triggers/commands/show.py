@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from durable.problem import make_printable
+from durable.wording import make_printable
 from triggers.commands import next_steps
 from triggers.commands.output import (
     GAP,

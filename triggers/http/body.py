@@ -27,7 +27,6 @@ from durable.charsets import (
     guess_wide,
 )
 from durable.media_type import FORM, MediaType, parse_media_type
-from durable.problem import quote
 from durable.values import (
     JSON,
     NESTING_LIMIT,
@@ -39,6 +38,7 @@ from durable.values import (
     has_too_many_values,
     is_deeper,
 )
+from durable.wording import quote
 from triggers.http.urlencoded import RawPairs, TooManyFields, UndecodableField, collect_pairs, decode_pairs, split_pairs
 
 FIELD_LIMIT = 1_000

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from durable.charsets import Charset, Undecodable
-from durable.problem import quote
 from durable.values import JSON
+from durable.wording import quote
 
 _STRAY_PERCENT = re.compile(rb"%(?![0-9a-fA-F]{2})")
 

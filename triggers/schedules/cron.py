@@ -14,7 +14,7 @@ from typing import Self
 
 from cronsim import CronSim, CronSimError
 
-from durable.problem import quote, suggest
+from durable.wording import quote, suggest
 from triggers.schedules.fields import FIELDS, CronField, check_steps, normalize, suggest_field
 
 ALIASES = {

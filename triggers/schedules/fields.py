@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from durable.problem import quote
+from durable.wording import quote
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

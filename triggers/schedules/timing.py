@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from durable.durations import parse_duration
-from durable.problem import quote, suggest
+from durable.wording import quote, suggest
 
 
 class Timing(Protocol):

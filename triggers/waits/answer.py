@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import jsonschema_rs
 
-from durable.problem import quote, suggest
 from durable.schema import CompiledSchema
 from durable.values import JSON
+from durable.wording import quote, suggest
 
 PROBLEMS_LIMIT = 20
 DETAIL_LIMIT = 300

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.routing import compile_path
 
 from durable.charsets import Charset, Undecodable
-from durable.problem import quote
+from durable.wording import quote
 from triggers.http.body import BadRequest
 
 _SLASH = "\ue000"

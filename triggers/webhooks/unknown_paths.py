@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from durable import metrics
-from durable.problem import find_nearest, quote
+from durable.wording import find_nearest, quote
 from triggers.webhooks.trigger import WebhookTrigger
 
 log = logging.getLogger("waypost.webhook")

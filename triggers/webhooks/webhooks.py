@@ -23,12 +23,12 @@ from durable.history.words import SecretName, SecretPlaceholder
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
-from durable.problem import quote
 from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.units import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event
 from durable.values import JSON, Value
+from durable.wording import quote
 from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.http.body import BadRequest, BodyLimits, receive_body
 from triggers.http.rate_limit import WebhookRateLimiters, find_network
