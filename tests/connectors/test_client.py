@@ -181,7 +181,7 @@ async def test_waiting_for_a_free_connection_has_no_bound_and_stops_the_clock_of
         await server.asked.wait()
         context.timer = timer = SuspendableTimeout(0.5, expired.set)
         second = asyncio.create_task(client.send(context, "POST", server.url))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not timer.waits:
                 await asyncio.sleep(0)
         assert timer.waits == [f"a connection to {server.url}"]

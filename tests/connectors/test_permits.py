@@ -46,7 +46,7 @@ async def test_a_permit_that_comes_in_the_moment_of_giving_up_goes_to_the_next()
     await settled()
     permits.release()
     first.cancel()
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 60)
     assert first.cancelled()
     permits.release()
     assert permits.free == 1
@@ -59,7 +59,7 @@ async def test_who_gave_up_is_passed_over() -> None:
     await settled()
     first.cancel()
     permits.release()
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, 60)
     assert first.cancelled()
 
 

@@ -1,7 +1,6 @@
 """What an editor shows of a pipeline file: the schema in the hands of yaml-language-server, as VS Code runs it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -9,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.editor.server import SERVER, Editor, editor
+from tests.editor.server import Editor, editor
+from tests.npm import require_package
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = Path(os.environ.get("WAYPOST_TEST_NPM", ROOT / ".npm-cache")).absolute()
-INSTALL = f"npm install --no-audit --no-fund --no-save --prefix {PACKAGES} yaml-language-server"
 CONNECTED = "# yaml-language-server: $schema=../pipeline.schema.json\n"
 ANY = "steps: [{id: a, use: wait.any, with: {waits: "
 POST = "steps:\n  - id: a\n    use: http.post\n"
@@ -28,11 +26,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def packages() -> Path:
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    if not (PACKAGES / SERVER).is_file():
-        pytest.skip(f"yaml-language-server is not installed: {INSTALL}")
-    return PACKAGES
+    return require_package("yaml-language-server")
 
 
 @pytest.fixture(scope="module")

@@ -212,7 +212,7 @@ async def _resolved(stage: Stage) -> Runs:
 
 async def _leaves(stage: Stage, run: str) -> None:
     await stage.has(run, "step_resolved")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await stage.service.run(run))["status"] not in ("completed", "failed"):
             await asyncio.sleep(0.01)
 

@@ -85,7 +85,7 @@ class Stage:
 
     async def listed(self, pipeline: str) -> list[str]:
         """The runs of a pipeline, the last first, once there is one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 page = await self.service.client.get("/api/runs", params={"pipeline": pipeline})
                 if runs := [str(run["id"]) for run in page.json()["runs"]]:

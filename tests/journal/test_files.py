@@ -112,7 +112,7 @@ async def test_nothing_is_accepted_once_a_file_of_the_journal_is_gone(folder: Pa
     HARMS[harm](folder)
     with pytest.raises(JournalBroken, match="restart the process"):
         await samples.a_run(journal, "after")
-    error = await asyncio.wait_for(opened.fatal, 10)
+    error = await asyncio.wait_for(opened.fatal, 60)
     assert isinstance(error, FilesReplaced)
     assert "while the service was running" in str(error)
     await journal.close()
@@ -150,7 +150,7 @@ async def test_what_is_no_wal_any_more_is_never_moved_into_the_database(folder: 
     HARMS[harm](folder)
     with pytest.raises(JournalBroken):
         await samples.a_run(journal, "after")
-    assert "restore a backup" in str(await asyncio.wait_for(opened.fatal, 10))
+    assert "restore a backup" in str(await asyncio.wait_for(opened.fatal, 60))
     await journal.close()
     journal._writer._connection.close()  # as the end of the process does: the last connection moves the WAL
     later = await Opened().open(folder)
@@ -181,7 +181,7 @@ async def test_a_journal_that_nobody_writes_to_notices_too(folder: Path, harm: s
     if harm == "the WAL is emptied":  # what SQLite's own checkpoint does as well; the next commit tells them apart
         watching.cancel()
     else:
-        assert isinstance(await asyncio.wait_for(opened.fatal, 10), FilesReplaced)
+        assert isinstance(await asyncio.wait_for(opened.fatal, 60), FilesReplaced)
         await watching
     await journal.close()
 

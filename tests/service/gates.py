@@ -71,7 +71,7 @@ class Gates:
 
     async def reached(self, what: str, times: int = 1) -> None:
         """Return once the gate was reached so often."""
-        async with asyncio.timeout(10), self._moved:
+        async with asyncio.timeout(60), self._moved:
             await self._moved.wait_for(lambda: self.begun.count(what) >= times)
 
     @asynccontextmanager
@@ -116,19 +116,19 @@ async def kinds(service: Running, run: str) -> list[str]:
 
 async def until_entry(service: Running, run: str, kind: str, times: int = 1) -> None:
     """Return once the history has so many such entries."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await kinds(service, run)).count(kind) < times:
             await asyncio.sleep(0.005)
 
 
 async def until_out_of_memory(service: Running, run: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while run in service.service.runner.live:
             await asyncio.sleep(0.005)
 
 
 async def until_status(service: Running, run: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (found := await service.run(run))["status"] != status:
             await asyncio.sleep(0.005)
         return found

@@ -33,7 +33,7 @@ class Running:
     service: Service
     client: httpx.AsyncClient
 
-    async def ended(self, run: str, *, within: float = 10) -> dict[str, Any]:
+    async def ended(self, run: str, *, within: float = 60) -> dict[str, Any]:
         """The run once it has ended or is paused."""
         async with asyncio.timeout(within):
             while True:

@@ -147,4 +147,4 @@ async def test_a_service_that_is_not_guarded_does_not_serve(tmp_path: Path) -> N
         raise AssertionError("it serves")
 
     with pytest.raises(SettingsError, match="nobody has chosen a key"):
-        await asyncio.wait_for(serve(settings, tmp_path, tmp_path / "data", ENVIRONMENT, announce=announced), 10)
+        await asyncio.wait_for(serve(settings, tmp_path, tmp_path / "data", ENVIRONMENT, announce=announced), 60)

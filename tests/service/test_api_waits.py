@@ -97,7 +97,7 @@ async def test_a_run_tells_what_it_waits_for(tmp_path: Path) -> None:
 async def test_a_run_tells_who_called_it_and_whom_it_called(tmp_path: Path) -> None:
     async with running(tmp_path, {**PIPELINES, "parent": PARENT}) as service:
         run = await started(service, "parent")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await service.run(run))["children"][0]["status"] != "waiting":
                 await asyncio.sleep(0.01)
         [child] = (await service.run(run))["children"]

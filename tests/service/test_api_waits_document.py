@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.deaths import begin_calls, calling_pipeline, die
 from tests.service.running import outside, running
 from tests.service.test_api_document import Conformance
-from tests.service.test_recovery import _begun, _calls, _deaths
 from tests.service.waiting import PIPELINES, say, started, until
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +24,9 @@ steps:
 
 async def test_what_runs_that_wait_are_told_and_say_is_as_the_document_says(tmp_path: Path) -> None:
     async with outside() as world:
-        [suspect] = await _begun(tmp_path, world, 1)
-        await _deaths(tmp_path, [suspect], 3)
-        pipelines = {**PIPELINES, "p": _calls(world), "park": PARK.format(url=world.url)}
+        [suspect] = await begin_calls(tmp_path, world, 1)
+        await die(tmp_path, [suspect], 3)
+        pipelines = {**PIPELINES, "p": calling_pipeline(world), "park": PARK.format(url=world.url)}
         async with running(tmp_path, pipelines, recovery_limit=2) as service:
             conformance = Conformance((await service.client.get("/api/openapi.json")).json())
             service.client.event_hooks = {"response": [conformance.check]}

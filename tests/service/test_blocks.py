@@ -59,7 +59,7 @@ async def test_items_that_are_done_are_not_done_again_after_a_crash(tmp_path: Pa
     async with gates.serving(tmp_path, {"p": text}) as service:
         run = await begin(service, "p", items=[str(number) for number in range(20)])
         await gates.reached("3")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await kinds(service, run)).count("step_completed") < 19:
                 await asyncio.sleep(0.01)
         place = dead(tmp_path)

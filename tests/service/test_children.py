@@ -67,7 +67,7 @@ def _calling(pipeline: str, inputs: str = "{}") -> str:
 
 async def _child(service: Running, run: str) -> str:
     """The run that `call` called, once it has begun."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             listed = (await service.client.get("/api/runs", params={"trigger": "call"})).json()["runs"]
             for each in listed:
@@ -273,7 +273,7 @@ async def test_runs_that_call_each_other_never_shut_each_other_out_of_memory(tmp
         await gates.reached("before", 5)
         gates.open("before")
         for run in runs:
-            assert (await service.ended(run, within=20))["status"] == "completed"
+            assert (await service.ended(run))["status"] == "completed"
 
 
 async def test_a_crash_while_many_are_called_starts_none_of_them_twice(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ async def test_a_crash_while_many_are_called_starts_none_of_them_twice(tmp_path:
         place = dead(tmp_path)
     gates.open("work")
     async with gates.serving(place, {"each": EACH, "child": CHILD}) as service:
-        assert (await service.ended(run, within=30))["status"] == "completed"
+        assert (await service.ended(run))["status"] == "completed"
     assert rows(place, "select count(*) from runs where trigger = 'call'") == [(80,)]
     assert len(gates.passed) == 80
 

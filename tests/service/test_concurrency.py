@@ -202,7 +202,7 @@ async def test_a_run_that_is_held_back_asks_for_its_slot_when_its_time_comes(tmp
 
 
 async def until_queued_for_a_slot(service: Running, run: str) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "slot" not in str((found := await until_status(service, run, "queued"))["reason"]):
             await asyncio.sleep(0.01)
     return str(found["reason"])

@@ -56,8 +56,8 @@ async def test_a_service_that_is_stopped_in_the_middle_of_everything_goes_on_fro
     left = {task for task in asyncio.all_tasks() - before if not task.done()}
     assert not left, left
     async with gates.serving(tmp_path, pipelines, drain_timeout="2s") as service:
-        assert (await service.ended(run, within=30))["status"] == "completed"
-        async with asyncio.timeout(20):
+        assert (await service.ended(run))["status"] == "completed"
+        async with asyncio.timeout(60):
             while rows(tmp_path, "select count(*) from runs where finished_at is null") != [(0,)]:
                 await asyncio.sleep(0.02)
         assert not service.service.runner.live

@@ -133,7 +133,7 @@ steps: [{id: again, use: flow.emit, with: {type: ping}}]
 """
     async with running(tmp_path, {"ping": ping}) as service:
         await service.client.post("/api/events", json={"type": "ping"})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 runs = (await service.client.get("/api/runs?status=failed")).json()["runs"]
                 if runs:

@@ -46,7 +46,7 @@ def _late_by(found: dict[str, Any]) -> float:
 
 
 async def _until_queued_for_a_slot(service: Running, run: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while "slot" not in str((await until_status(service, run, "queued"))["reason"]):
             await asyncio.sleep(0.01)
 
@@ -111,4 +111,4 @@ async def test_a_run_that_only_waits_keeps_nobody_from_working(tmp_path: Path, t
     async with gates.serving(tmp_path, pipelines, max_attempts_in_flight=1) as service:
         waiting = await _started(service, "waits", expires_in="1h")
         await until_status(service, waiting, "waiting")
-        assert (await service.ended(await begin(service, "p"), within=5))["status"] == "completed"
+        assert (await service.ended(await begin(service, "p")))["status"] == "completed"

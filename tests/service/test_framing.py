@@ -333,10 +333,10 @@ async def _dialogue(port: int, head: bytes, body: bytes, interim: bytes) -> byte
     """What comes of a head, and after the interim answer of its body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head)
-    came = await asyncio.wait_for(reader.readexactly(len(interim)), 30)
+    came = await asyncio.wait_for(reader.readexactly(len(interim)), 60)
     writer.write(body)
     writer.write_eof()
-    came += await asyncio.wait_for(reader.read(), 30)
+    came += await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return came
 

@@ -36,7 +36,7 @@ async def test_a_full_disk_costs_no_accepted_run_and_repeats_no_effect(small_dis
         )
         async with running(small_disk, {"p": f"steps:\n{steps}\n"}) as service:
             run = (await service.start("p")).json()["id"]
-            await asyncio.wait_for(world.arrived.wait(), 5)
+            await asyncio.wait_for(world.arrived.wait(), 60)
             filler = small_disk / "data" / "filler"
             _fill(filler)
             released.set()  # the effect has happened; its checkpoint finds no room

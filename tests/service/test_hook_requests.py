@@ -74,7 +74,7 @@ async def got(service: Running, target: str, body: bytes = b"", *, headers: str 
 
 async def recorded(service: Running, reason: str) -> bool:
     """Whether a delivery was rejected for this reason; its sender does not wait until that is written down."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found = (await service.client.get("/api/deliveries?outcome=rejected")).json()["deliveries"]
             if any(each["reason"] == reason for each in found):

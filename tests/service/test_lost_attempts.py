@@ -80,7 +80,7 @@ async def test_lost_attempts_are_no_progress_so_that_the_recovery_limit_is_met(t
         found = await until_status(service, run, "paused")
         assert found["reason"] == "recovered 3 times without any progress: it may be what ends the process"
         assert len(await _lost(service, run)) == 3, "also the last one is told of"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await _step(service, run))["attempts"] != 3:  # shown once the run is released
                 await asyncio.sleep(0.005)
         gates.open("work")

@@ -93,7 +93,7 @@ class Shop:
 
     async def is_at(self, run: str, step: str) -> None:
         """Return once the run waits there."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while [wait["step"] for wait in (await self.service.run(run))["waits"]] != [step]:
                 await asyncio.sleep(0.01)
 

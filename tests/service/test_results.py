@@ -216,7 +216,7 @@ steps:
             await service.client.post(f"/api/runs/{blocker}/cancel", json={})
         else:
             await service.client.post(f"/api/runs/{run}/answer", json={"step": "w", "data": {}})
-        answer = await asyncio.wait_for(asking, 5)
+        answer = await asyncio.wait_for(asking, 60)
 
         assert answer.text == "yes"
 

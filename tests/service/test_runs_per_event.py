@@ -49,7 +49,7 @@ steps:
 
 async def _quiet(place: Path) -> None:
     """Return once every run has ended."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while rows(place, "select count(*) from runs where finished_at is null") != [(0,)]:
             await asyncio.sleep(0.02)
 

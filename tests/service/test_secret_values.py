@@ -88,7 +88,7 @@ async def test_a_delivery_that_is_refused_says_what_its_secret_has_unseen(
             body = json.dumps({"a": 1}).encode()
             headers = github(body, id="d-1", type="push", secret="hub-secret")
             assert (await service.client.post("/hooks/github", content=body, headers=headers)).status_code == 401
-            async with asyncio.timeout(10):  # a rejection is written down without making its sender wait
+            async with asyncio.timeout(60):  # a rejection is written down without making its sender wait
                 while not (found := (await service.client.get("/api/deliveries")).json()["deliveries"]):
                     await asyncio.sleep(0.01)
             (delivery,) = found

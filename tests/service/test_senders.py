@@ -1,8 +1,6 @@
 """What providers' own libraries sign is accepted over a served port, and nothing of it once a byte has changed."""
 
 import json
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +14,12 @@ import stripe
 import svix.webhooks
 from slack_sdk.signature import SignatureVerifier
 
+from tests.npm import PACKAGES, require_package
 from tests.service.running import Running, running
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = Path(os.environ.get("WAYPOST_TEST_NPM", ROOT / ".npm-cache")).absolute()
 """Where npm keeps what tests need; `.ci/run` fills it."""
 
 PAYLOADS = ROOT / "tests" / "data" / "webhooks"
@@ -87,14 +85,6 @@ def _by_octokit(secret: str, text: str) -> dict[str, str]:
     return {"x-hub-signature-256": done.stdout, "x-github-delivery": _id(text), "x-github-event": "push"}
 
 
-def _octokit_is_missing() -> str | None:
-    if not shutil.which("node"):
-        return "there is no node"
-    if not (PACKAGES / "node_modules" / "@octokit" / "webhooks-methods").is_dir():
-        return f"@octokit/webhooks-methods is not in {PACKAGES}: see .ci/run"
-    return None
-
-
 SENDERS: dict[str, tuple[str, Sign]] = {
     "stripe": ("stripe", _by_stripe),
     "slack-sdk": ("slack", _by_slack),
@@ -127,8 +117,8 @@ async def _status(service: Running, preset: str, body: bytes, headers: dict[str,
 @pytest.mark.parametrize("library", SENDERS)
 async def test_what_a_provider_s_own_library_signs_is_accepted(tmp_path: Path, library: str) -> None:
     preset, sign = SENDERS[library]
-    if library.startswith("@") and (missing := _octokit_is_missing()):
-        pytest.skip(missing)
+    if library.startswith("@"):
+        require_package(library)
     environment = {f"WAYPOST_SECRET_{name.replace('-', '_').upper()}": secret for name, secret in SECRETS.items()}
     expected = 200 if preset == "slack" else 202
     async with running(tmp_path, dict(_pipelines()), environment, log_level="error") as service:

@@ -62,7 +62,7 @@ async def test_requests_behind_one_over_the_rate_are_not_read(tmp_path: Path) ->
         host, port = service.service.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
-        came = await asyncio.wait_for(reader.read(), 30)
+        came = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         assert [came.count(b"HTTP/1.1 %d" % status) for status in (404, 429)] == [2, 1]
 

@@ -68,7 +68,7 @@ async def started(service: Running, pipeline: str) -> str:
 
 
 async def until(service: Running, run: str, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             found = await service.run(run)
             if found["status"] == status:
@@ -78,7 +78,7 @@ async def until(service: Running, run: str, status: str) -> dict[str, Any]:
 
 async def asks(service: Running, run: str, step: str) -> None:
     """Return once the run waits at that step."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [wait["step"] for wait in (await service.run(run))["waits"]] != [step]:
             await asyncio.sleep(0.01)
 

@@ -106,7 +106,7 @@ async def exchange(port: int, parts: Sequence[bytes], *, ends: bool = True) -> t
                     await asyncio.sleep(0)
             if ends:
                 client.shutdown(socket.SHUT_WR)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while chunk := await loop.sock_recv(client, 65_536):
                 came += chunk
     return read_answers(bytes(came)), own_port

@@ -44,7 +44,7 @@ class Stand:
 
     async def holds(self, count: int = 1) -> None:
         """Return once so many are held."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._until(lambda: len(self.held) >= count)
 
     async def _do(self, context: Context, input: Doing, /) -> JSON:

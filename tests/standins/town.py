@@ -64,7 +64,7 @@ class Town:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return once it holds, which is asked after each request."""
-        async with asyncio.timeout(20), self._moved:
+        async with asyncio.timeout(60), self._moved:
             await self._moved.wait_for(holds)
 
     async def answer(self, request: Request) -> Response:
