@@ -10,17 +10,17 @@ With a connection a step's URL is joined to its `base_url`. What the connection 
 """
 
 import base64
-from functools import lru_cache
+from collections.abc import Awaitable
+from functools import partial
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import httpx
 from msgspec import UNSET
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator, model_validator
 
-from connectors.wire import errors
-from connectors.wire.client import UNSAFE_METHODS, HttpClient, has_idempotency_key, invalid, where
+from connectors.wire.client import LARGE, UNSAFE_METHODS, HttpClient, has_idempotency_key
+from connectors.wire.errors import InvalidRequest, describe_request, explain_redirected, explain_refusal
 from connectors.wire.join import is_absolute, join_url
-from connectors.wire.origin import Origin
 from connectors.wire.redirect import (
     READ_METHODS,
     Hop,
@@ -33,7 +33,7 @@ from connectors.wire.redirect import (
 from connectors.wire.request import find_header_problem
 from connectors.wire.response import Response
 from connectors.wire.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
-from durable.action import URL, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
+from durable.action import URL, Action, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
 from durable.language.texts import is_template
 from durable.turns import take_turn
@@ -43,9 +43,6 @@ Parameter: TypeAlias = Secret | int | float | bool | None
 Status: TypeAlias = Annotated[int, Field(ge=200, le=999)]
 BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
 
-
-LARGE = 256 * 1024
-"""Bytes of an answer whose reading takes milliseconds."""
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
 """Levels of an answer's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
@@ -101,12 +98,13 @@ class HttpConnection(Inputs):
     def apply_to(self, target: "Target") -> "Target":
         """The target with what is added here; raises `ActionError` if it leads away from here."""
         url = join_url(self.base_url, target.url)
-        own, said = {name.lower() for name in target.headers}, parse_url(url).params
+        own, written = {name.lower() for name in target.headers}, httpx.URL(url).params
         if "host" in own:
-            message = "a step with a connection sends no Host of its own: the connection's credentials would go there"
-            raise ActionError(message, error_class="invalid", code="invalid_request", ending="not_sent")
+            raise InvalidRequest(
+                "a step with a connection sends no Host of its own: the connection's credentials would go there"
+            )
         headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
-        params = {name: value for name, value in self.params.items() if name not in said}
+        params = {name: value for name, value in self.params.items() if name not in written}
         changes = {"url": url, "headers": headers | target.headers, "params": params | target.params}
         return target.model_copy(update=changes)
 
@@ -196,163 +194,140 @@ class HttpOutput(BaseModel):
 def find_origin(input: Target, connection: BaseModel | None) -> str:
     """The address that the request goes to; shown while an attempt waits for a connection. Raises for a wrong URL."""
     url = connection.base_url if isinstance(connection, HttpConnection) else input.url
-    return _find_address(url)
+    return parse_url(url).origin.address
 
 
-@lru_cache(maxsize=256)
-def _find_address(url: str) -> str:
-    return Origin.of(parse_url(url)).address
+async def _perform(method: str, context: Context, input: Target) -> HttpOutput:
+    target = _resolve_target(method, context, input)
+    client = context.resource(HttpClient)
+    response = await _send(client, method, context, target)
+    if not _is_expected(response, method, target):
+        if is_redirect(response):
+            response, target = await _follow_redirects(client, context, method, target, response)
+        if not _is_expected(response, method, target):
+            raise explain_refusal(response, describe_request(method, parse_url(target.url)))
+    context.stop_timeout()
+    if len(response.body) <= LARGE:
+        return _make_output(context, response)
+    await take_turn()
+    output = _make_output(context, response)
+    await take_turn()
+    return output
 
 
-@action("get", input=Target, output=HttpOutput, target=find_origin)
-async def get(context: Context, input: Target) -> HttpOutput:
-    """Read something with a GET request."""
-    return await _send_request(context, "GET", input)
-
-
-@action("post", input=BodyRequest, output=HttpOutput, target=find_origin)
-async def post(context: Context, input: BodyRequest) -> HttpOutput:
-    """Send something with a POST request."""
-    return await _send_request(context, "POST", input)
-
-
-@action("put", input=BodyRequest, output=HttpOutput, target=find_origin)
-async def put(context: Context, input: BodyRequest) -> HttpOutput:
-    """Store something with a PUT request."""
-    return await _send_request(context, "PUT", input)
-
-
-@action("patch", input=BodyRequest, output=HttpOutput, target=find_origin)
-async def patch(context: Context, input: BodyRequest) -> HttpOutput:
-    """Change something with a PATCH request."""
-    return await _send_request(context, "PATCH", input)
-
-
-@action("delete", input=BodyRequest, output=HttpOutput, target=find_origin)
-async def delete(context: Context, input: BodyRequest) -> HttpOutput:
-    """Remove something with a DELETE request."""
-    return await _send_request(context, "DELETE", input)
+def _make_action(method: str, summary: str, input: type[Target]) -> Action:
+    perform = partial(_perform, method)
+    return Action(method.lower(), perform, input, HttpOutput, summary=summary, target=find_origin)
 
 
 @action("request", input=AnyRequest, output=HttpOutput, target=find_origin)
 async def request(context: Context, input: AnyRequest) -> HttpOutput:
     """Send a request with any method."""
-    return await _send_request(context, input.method, input)
+    return await _perform(input.method, context, input)
 
 
-CONNECTOR = Connector("http", "Requests to any HTTP API", (get, post, put, patch, delete, request), HttpConnection)
-
-
-async def _send_request(context: Context, method: str, target: Target) -> HttpOutput:
-    target = _add_key(context, method, _resolve_url(target, context.connection))
-    client = context.resource(HttpClient)
-    answer = await _send_once(client, context, method, target)
-    if not _is_expected(answer, method, target):
-        if is_redirect(answer):
-            answer, target = await _follow_redirects(client, context, method, target, answer)
-        if not _is_expected(answer, method, target):
-            raise errors.explain_refusal(answer, where(method, parse_url(target.url)))
-    context.stop_timeout()
-    if len(answer.body) <= LARGE:
-        return _make_output(context, answer)
-    await take_turn()
-    reply = _make_output(context, answer)
-    await take_turn()
-    return reply
+CONNECTOR = Connector(
+    "http",
+    "Requests to any HTTP API",
+    (
+        _make_action("GET", "Read something with a GET request.", Target),
+        _make_action("POST", "Send something with a POST request.", BodyRequest),
+        _make_action("PUT", "Store something with a PUT request.", BodyRequest),
+        _make_action("PATCH", "Change something with a PATCH request.", BodyRequest),
+        _make_action("DELETE", "Remove something with a DELETE request.", BodyRequest),
+        request,
+    ),
+    HttpConnection,
+)
 
 
 async def _follow_redirects(
-    client: HttpClient, context: Context, method: str, target: Target, answer: Response
+    client: HttpClient, context: Context, method: str, target: Target, response: Response
 ) -> tuple[Response, Target]:
-    """Follow redirects to an answer that is none, and where it came from; raises `ActionError`."""
+    """Follow redirects to a response that is none, and where it came from; raises `ActionError`."""
     base_url = context.connection.base_url if isinstance(context.connection, HttpConnection) else None
-    visited = {identify_url(_whole_url(target))}
-    while not _is_expected(answer, method, target) and is_redirect(answer):
+    visited = {identify_url(parse_url(add_params(target.url, target.params)))}
+    while not _is_expected(response, method, target) and is_redirect(response):
+        at = describe_request(method, parse_url(target.url))
         try:
             url = add_params(target.url, target.params)
-            hop = follow_redirect(answer, Hop(method, url, target.headers, base_url), target.redirects, visited)
+            hop = follow_redirect(response, Hop(method, url, target.headers, base_url), target.redirects, visited)
         except RedirectRefused as refused:
-            raise errors.explain_refusal(answer, where(method, parse_url(target.url)), str(refused)) from None
+            raise explain_refusal(response, at, str(refused)) from None
         visited.add(identify_url(parse_url(hop.url)))
-        base_url, before = hop.base_url, target
+        base_url = hop.base_url
         target = target.model_copy(update={"url": hop.url, "headers": hop.headers, "params": {}})
         try:
-            answer = await _send_once(client, context, method, target)
+            response = await _send(client, method, context, target)
         except ActionError as error:
-            raise errors.explain_redirected(error, where(method, parse_url(before.url))) from error
-    return answer, target
+            raise explain_redirected(error, at) from error
+    return response, target
 
 
-def _is_expected(answer: Response, method: str, target: Target) -> bool:
+def _is_expected(response: Response, method: str, target: Target) -> bool:
     if target.expect is not None:
-        return answer.status in target.expect
-    if answer.status == 304 and method in READ_METHODS:
+        return response.status in target.expect
+    if response.status == 304 and method in READ_METHODS:
         return not _CONDITIONAL.isdisjoint(map(str.lower, target.headers))
-    return answer.is_success
+    return response.is_success
 
 
-def _add_key(context: Context, method: str, target: Target) -> Target:
-    """The target with its idempotency key, which a redirect keeps: it is the same effect, asked for again."""
+def _resolve_target(method: str, context: Context, target: Target) -> Target:
+    """The target below its connection's address, or as the step says it. Where redirects are followed it has its
+    idempotency key, which they keep: it is the same effect, asked for again."""
+    if isinstance(context.connection, HttpConnection):
+        target = context.connection.apply_to(target)
+    elif not is_absolute(target.url):
+        raise InvalidRequest(find_problem(target.url) or RELATIVE)
     if target.redirects == "refuse" or method not in UNSAFE_METHODS or has_idempotency_key(target.headers):
         return target
     return target.model_copy(update={"headers": target.headers | {"idempotency-key": context.next_key()}})
 
 
-def _whole_url(target: Target) -> httpx.URL:
-    return parse_url(add_params(target.url, target.params))
-
-
-def _resolve_url(target: Target, connection: BaseModel | None) -> Target:
-    if isinstance(connection, HttpConnection):
-        return connection.apply_to(target)
-    if not is_absolute(target.url):
-        raise invalid(find_problem(target.url) or RELATIVE)
-    return target
-
-
-async def _send_once(client: HttpClient, context: Context, method: str, target: Target) -> Response:
+def _send(client: HttpClient, method: str, context: Context, target: Target) -> Awaitable[Response]:
     if not isinstance(target, BodyRequest):
-        return await client.send(context, method, target.url, headers=target.headers, params=target.params)
-    return await client.send(
+        return client.send(context, method, target.url, headers=target.headers, params=target.params)
+    has_payload = target.payload is not None or "payload" in target.model_fields_set
+    return client.send(
         context,
         method,
         target.url,
         headers=target.headers,
         params=target.params,
         content=None if target.body is None else target.body.encode(),
-        json=target.payload if "payload" in target.model_fields_set else UNSET,
+        json=target.payload if has_payload else UNSET,
         form=target.form,
     )
 
 
-def _make_output(context: Context, answer: Response) -> HttpOutput:
-    """The answer as JSON; one that cannot be what it says it is, is kept as what it is."""
-    body, encoding = _read_body(context, answer)
-    return HttpOutput(
-        status=answer.status, headers={**answer.headers, **answer.repeated}, body=body, body_encoding=encoding
-    )
+def _make_output(context: Context, response: Response) -> HttpOutput:
+    body, encoding = _read_body(context, response)
+    headers = {**response.headers, **response.repeated}
+    return HttpOutput(status=response.status, headers=headers, body=body, body_encoding=encoding)
 
 
-def _read_body(context: Context, answer: Response) -> tuple[JSON, BodyEncoding]:
-    if not answer.body:
+def _read_body(context: Context, response: Response) -> tuple[JSON, BodyEncoding]:
+    """The body as JSON can hold it. One that cannot be what its header says is kept as what it is."""
+    if not response.body:
         return None, "empty"
-    if answer.is_json:
+    media = response.media_type
+    if media.is_json:
         try:
-            return _read_json(answer), "json"
+            return _read_json(response), "json"
         except NotJSON as error:
             context.log.warning("the answer is declared as JSON but is kept as text: %s", error)
     try:
-        return answer.read_text(), "text"
+        return response.read_text(), "text"
     except (Undecodable, UnknownCharset) as error:
-        if answer.media_type.is_text:
+        if media.is_text:
             context.log.warning("the answer is declared as text but is kept as base64: %s", error)
-    return base64.b64encode(answer.body).decode("ascii"), "base64"
+    return base64.b64encode(response.body).decode("ascii"), "base64"
 
 
-def _read_json(answer: Response) -> JSON:
-    """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, nobody needs to look."""
-    body = answer.json()
-    is_perhaps_deep = answer.body.count(b"[") + answer.body.count(b"{") > LEVEL_LIMIT
+def _read_json(response: Response) -> JSON:
+    """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, its depth is not measured."""
+    body = response.json()
+    is_perhaps_deep = response.body.count(b"[") + response.body.count(b"{") > LEVEL_LIMIT
     if is_perhaps_deep and is_deeper(body, LEVEL_LIMIT):
         raise NotJSON(f"it is nested deeper than {LEVEL_LIMIT} levels")
     return body

@@ -112,13 +112,15 @@ class Context:
 
     def next_key(self) -> str:
         """The idempotency key of the attempt's next request: `key`, then `key-2`, `key-3` …"""
-        self.ensure_open()
+        if not self.is_open:
+            raise AttemptEnded
         self._requests += 1
         return self.key if self._requests == 1 else f"{self.key}-{self._requests}"
 
     def resource(self, kind: type[Resource]) -> Resource:
         """The shared thing of that class; raises `LookupError` if the service offers none."""
-        self.ensure_open()
+        if not self.is_open:
+            raise AttemptEnded
         found = self.resources.get(kind)
         if not isinstance(found, kind):
             raise LookupError(f"no {kind.__name__} is offered to actions")

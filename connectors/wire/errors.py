@@ -1,4 +1,8 @@
-"""How what went wrong on the way out becomes the `ActionError` that says what is known of the effect."""
+"""What a failed request means: each error becomes an `ActionError` that says what is known of the effect.
+
+ActionError
+└── InvalidRequest      a request that cannot be made; nothing was sent
+"""
 
 import re
 from datetime import UTC, datetime
@@ -7,8 +11,11 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from connectors.wire.egress import EgressRefused
+from connectors.wire.inflate import InflateError, ResponseTooLarge
+from connectors.wire.lenient import MalformedResponse
 from connectors.wire.proxy import ProxyRefused
 from connectors.wire.response import Response
+from connectors.wire.url import ParsedURL
 from durable.action import ActionError, ErrorClass
 from durable.wording import make_printable
 
@@ -29,13 +36,29 @@ LONGEST_WAIT = 86_400.0
 """Seconds; a service that asks for a longer pause is asked again after a day."""
 
 
+class InvalidRequest(ActionError):
+    """A request that cannot be made; nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, error_class="invalid", code="invalid_request", ending="not_sent")
+
+
+def describe_request(method: str, url: ParsedURL) -> str:
+    """A request for a message, without path and query, which may hold a secret."""
+    return f"{method} {url.origin.scheme}://{url.host.decode()}"
+
+
 def explain_transport_error(error: httpx.TransportError, where: str) -> ActionError:
     """What a transport's error means: only a connection that was never made is certainly not sent."""
     match error:
+        case MalformedResponse(status=int(status)) if status >= 300:
+            return explain_refusal(Response(status, {}, b""), where, str(error))
+        case MalformedResponse(status=status):  # the service has answered, so the request is not repeated
+            return _invalid(f"{where}: {error}", "malformed_response", status)
         case EgressRefused():
             return ActionError(f"{where}: {error}", error_class="invalid", code="egress_refused", ending="not_sent")
         case httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
-            return ActionError(f"{where}: {error}", error_class="invalid", code="invalid_request", ending="not_sent")
+            return InvalidRequest(f"{where}: {error}")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ActionError(f"{where}: {error}", error_class="timeout", code="connect_timeout", ending="not_sent")
         case ProxyRefused(status=status):
@@ -47,6 +70,26 @@ def explain_transport_error(error: httpx.TransportError, where: str) -> ActionEr
             return ActionError(f"{where}: {error}", error_class="timeout", code="answer_timeout", ending="unknown")
         case _:
             return ActionError(f"{where}: {error}", error_class="network", code="answer_lost", ending="unknown")
+
+
+def explain_unreadable(error: Exception, head: Response, where: str) -> ActionError:
+    """A response whose body cannot be read. Its status decides whether to ask again."""
+    if not head.is_success:
+        return explain_refusal(head, where, f"its body cannot be read: {error}")
+    message = f"{where} answered {head.status} with a body that cannot be read: {error}"
+    match error:
+        case ResponseTooLarge():
+            return _invalid(message, "response_too_large", head.status)
+        case InflateError():
+            return _invalid(message, "undecodable_response", head.status)
+        case httpx.TransportError() if not isinstance(error, MalformedResponse):
+            return explain_transport_error(error, f"{where} answered {head.status}")
+        case _:
+            return _invalid(message, "malformed_response", head.status)
+
+
+def _invalid(message: str, code: str, status: int | None) -> ActionError:
+    return ActionError(message, error_class="invalid", code=code, details={"status": status})
 
 
 def explain_redirected(error: ActionError, where: str) -> ActionError:
@@ -61,29 +104,29 @@ def explain_redirected(error: ActionError, where: str) -> ActionError:
     )
 
 
-def explain_refusal(answer: Response, where: str, reason: str = "") -> ActionError:
+def explain_refusal(response: Response, where: str, reason: str = "") -> ActionError:
     """An answer that is a refusal: its status is the code, and its body, of which the history keeps the beginning, the
     details. `reason` is why a redirect was not followed, or why the rest of the answer is not known."""
-    location = describe_location(answer)
+    location = describe_location(response)
     leads = f" and leads to {location}" if location else ""
     return ActionError(
-        f"{where} answered {answer.status}{leads}{reason and f': {reason}'}",
-        error_class=classify_response(answer),
-        code=str(answer.status),
-        ending="unknown" if answer.status in GATEWAY else "answered",
-        retry_after=read_retry_after(answer),
+        f"{where} answered {response.status}{leads}{reason and f': {reason}'}",
+        error_class=classify_response(response),
+        code=str(response.status),
+        ending="unknown" if response.status in GATEWAY else "answered",
+        retry_after=read_retry_after(response),
         details={
-            "status": answer.status,
-            "body": answer.text(),
+            "status": response.status,
+            "body": response.text(),
             **({"location": location} if location else {}),
         },
     )
 
 
-def describe_location(answer: Response) -> str | None:
+def describe_location(response: Response) -> str | None:
     """What a redirect's Location says, without user, query and fragment, which may hold what is secret."""
-    location = answer.headers.get("location", "").strip()
-    if not 300 <= answer.status < 400 or not location:
+    location = response.headers.get("location", "").strip()
+    if not 300 <= response.status < 400 or not location:
         return None
     address, mark, _ = re.sub(r"//[^/?#]*@", "//***@", location).partition("?")
     address, fragment, _ = address.partition("#")
@@ -91,12 +134,12 @@ def describe_location(answer: Response) -> str | None:
     return make_printable(shown) + ("…" if mark or fragment or len(shown) < len(address) else "")
 
 
-def classify_response(answer: Response) -> ErrorClass:
+def classify_response(response: Response) -> ErrorClass:
     """The class of a refusal. Some services say 403 where they mean 429, and then when to come back."""
-    match answer.status:
+    match response.status:
         case 429:
             return "rate_limit"
-        case 403 if "retry-after" in answer.headers:
+        case 403 if "retry-after" in response.headers:
             return "rate_limit"
         case 401 | 403 | 407:
             return "auth"
@@ -110,15 +153,15 @@ def classify_response(answer: Response) -> ErrorClass:
             return "client"
 
 
-def read_retry_after(answer: Response) -> float | None:
+def read_retry_after(response: Response) -> float | None:
     """Seconds that a service asks to wait: the longest of its Retry-After headers (RFC 9110, 10.2.3).
 
     A date counts from the answer's own Date, by whose clock it was made, or else from ours.
     """
-    asked = answer.headers.get("retry-after")
+    asked = response.headers.get("retry-after")
     if not asked:
         return None
-    found = [_count_seconds(each, answer.headers.get("date", "")) for each in _TIMES.findall(asked)]
+    found = [_count_seconds(each, response.headers.get("date", "")) for each in _TIMES.findall(asked)]
     return max((min(max(each, 0.0), LONGEST_WAIT) for each in found if each is not None), default=None)
 
 

@@ -1,6 +1,4 @@
-"""A transport of httpx's that a caller brings (a test's mock, say), with the same door as our own."""
-
-from collections.abc import AsyncIterator
+"""Sends requests through one of httpx's transports: a connector's test gives the client `httpx.MockTransport`."""
 
 import httpx
 
@@ -9,33 +7,40 @@ from connectors.wire.transport import BEFORE_SENDING
 
 
 class HttpxResponseStream:
-    """An answer as that transport gives it."""
+    """A response from that transport, with the interface of an `Exchange`."""
 
     def __init__(self, response: httpx.Response) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
         self.status = response.status_code
         self.headers: list[Header] = [(name.lower(), value) for name, value in response.headers.raw]
         self._response = response
+        self._pieces = aiter(response.stream)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        assert isinstance(self._response.stream, httpx.AsyncByteStream)
-        return aiter(self._response.stream)
+    async def read(self) -> bytes:
+        async for piece in self._pieces:
+            if piece:
+                return piece
+        return b""
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
 class HttpxTransport:
-    """Sends through a transport of httpx's."""
+    """Sends requests through one of httpx's transports."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
 
     async def exchange(self, request: Request) -> HttpxResponseStream:
-        extensions = {"timeout": request.timeouts._asdict(), BEFORE_SENDING: request.before_sending}
-        asked = httpx.Request(
-            request.method, request.url, headers=request.headers, content=request.content, extensions=extensions
+        sent = httpx.Request(
+            request.method,
+            request.url.text,
+            headers=request.headers,
+            content=request.content,
+            extensions={"timeout": request.timeouts._asdict(), BEFORE_SENDING: request.before_sending},
         )
-        return HttpxResponseStream(await self._transport.handle_async_request(asked))
+        return HttpxResponseStream(await self._transport.handle_async_request(sent))
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -3,11 +3,8 @@
 import re
 from urllib.parse import unquote
 
-import httpx
-
-from connectors.wire.client import invalid
-from connectors.wire.origin import Origin
-from connectors.wire.url import MalformedURL, find_problem, parse_url
+from connectors.wire.errors import InvalidRequest
+from connectors.wire.url import MalformedURL, ParsedURL, find_problem, parse_url
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
 _ENCODINGS = 3
@@ -24,17 +21,17 @@ def is_absolute(url: str) -> bool:
 def join_url(base_url: str, url: str) -> str:
     """The URL below the base; raises `ActionError` for one that leads elsewhere."""
     if problem := find_problem(url):
-        raise invalid(problem)
+        raise InvalidRequest(problem)
     path = re.split("[?#]", url, maxsplit=1)[0]
     if _climbs(path):
-        raise invalid("the URL has '..' in its path, which could lead out of the connection's base_url")
+        raise InvalidRequest("the URL has '..' in its path, which could lead out of the connection's base_url")
     try:
         target = url if is_absolute(url) else _below(base_url, url, path)
         is_there = _is_below(parse_url(base_url), parse_url(target))
     except MalformedURL as error:
-        raise invalid(f"the URL cannot be joined to the connection's base_url: {error}") from None
+        raise InvalidRequest(f"the URL cannot be joined to the connection's base_url: {error}") from None
     if not is_there:
-        raise invalid("the URL is not below the connection's base_url, and its credentials go nowhere else")
+        raise InvalidRequest("the URL is not below the connection's base_url, and its credentials go nowhere else")
     return target
 
 
@@ -42,10 +39,10 @@ def _below(base_url: str, url: str, path: str) -> str:
     return f"{base_url.rstrip('/')}/{url.removeprefix('/')}" if path else base_url + url
 
 
-def _is_below(base: httpx.URL, target: httpx.URL) -> bool:
-    folder = base.raw_path.rstrip(b"/")
-    path = target.raw_path.partition(b"?")[0]
-    return Origin.of(base) == Origin.of(target) and (path.rstrip(b"/") == folder or path.startswith(folder + b"/"))
+def _is_below(base: ParsedURL, target: ParsedURL) -> bool:
+    folder = base.target.rstrip(b"/")
+    path = target.target.partition(b"?")[0]
+    return base.origin == target.origin and (path.rstrip(b"/") == folder or path.startswith(folder + b"/"))
 
 
 def _climbs(path: str) -> bool:

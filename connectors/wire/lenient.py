@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from connectors.wire.request import Header
+from durable.http_syntax import TOKEN
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of an answer's header, and of anything else in it that is no body."""
@@ -28,7 +29,7 @@ _LEAST_CHUNK = 32
 _HTTP = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/[123](?:\.\d)?[ \t]+([1-9]\d\d)(?:[ \t][^\n]*)?\r*(?:\n|$)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r*\n")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NAME = re.compile(TOKEN.encode())
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r*")
 _SIZE_BEGINNING = re.compile(rb"[ \t]*[0-9A-Fa-f]{0,15}[ \t]*(?:;[^\n]*)?\r*")

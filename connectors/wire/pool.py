@@ -1,10 +1,10 @@
-"""The connections that are kept: to each origin a bounded number, to all of them together another.
+"""The connections that are kept open: a bounded number to each origin, and another for all of them together.
 
-An exchange holds two permits, one of its origin and one of all, from before its connection is made until it is over;
-who finds none waits in line. So what an exchange costs does not grow with how many are under way.
+An exchange holds two permits, one of its origin and one of all, from before its connection is made until it is over; an
+exchange that finds none waits in line. So the cost of an exchange does not grow with the number under way.
 
-Attempts whose action names its target wait for a slot instead, before they begin, and find a permit here. Those that
-wait here are of actions that name none, or that send to several services.
+Attempts whose action names its target wait for a slot before they begin, and find a permit here. Those that wait here
+are of actions that name none, or that send to several services.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class PoolLimits:
 
 @dataclass(eq=False, slots=True)
 class _OriginConnections:
-    """One origin's connections; `users` hold a permit or wait for one."""
+    """The connections to one origin. `users` is how many exchanges hold a permit or wait for one."""
 
     origin: Origin
     permits: Permits
@@ -47,60 +47,70 @@ class _OriginConnections:
 
 
 class Pool:
-    """Lends connections, each to one exchange at a time; an `Owner` of theirs."""
+    """Lends connections, each to one exchange at a time; their `ConnectionOwner`."""
 
     def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
         self._dialer = dialer
         self._limits = limits
         self._permits = Permits(limits.total)
         self._permitted = 0
-        self._lanes: dict[Origin, _OriginConnections] = {}
+        self._groups: dict[Origin, _OriginConnections] = {}
         self._in_use: dict[Connection, _OriginConnections] = {}
         self._idle: OrderedDict[Connection, tuple[float, _OriginConnections]] = OrderedDict()  # the longest idle first
         self._open: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
-    async def acquire(self, origin: Origin, timeouts: Timeouts, waiting: EnterWait) -> Connection:
+    async def acquire(self, origin: Origin, timeouts: Timeouts, enter_wait: EnterWait) -> Connection:
         """A connection on which nothing was sent yet in this exchange.
 
         Raises `httpx.PoolTimeout`, `httpx.ConnectTimeout` or `httpx.ConnectError`.
         """
-        lane = self._lanes.get(origin) or self._lanes.setdefault(
-            origin, _OriginConnections(origin, Permits(self._limits.per_origin))
-        )
-        lane.users += 1
+        group = self._groups.get(origin)
+        if group is None:
+            group = self._groups[origin] = _OriginConnections(origin, Permits(self._limits.per_origin))
+        group.users += 1
         try:
-            await self._take_permit(lane, timeouts.pool, waiting)
+            if group.permits.free and self._permits.free:  # no wait, no timer
+                group.permits.free -= 1
+                self._permits.free -= 1
+            else:
+                with enter_wait(f"a connection to {origin.address}"):
+                    await self._wait_for_turn(group, timeouts.pool)
         except BaseException:
-            self._leave(lane)
+            group.users -= 1
+            self._remove_if_unused(group)
             raise
+        self._permitted += 1
         try:
-            connection = self._find_idle(lane) or await self._connect(lane, timeouts.connect)
+            connection = self._find_idle(group) or await self._connect(group, timeouts.connect)
         except BaseException:
-            self._release_permit(lane)
+            self._release_permits(group)
+            self._remove_if_unused(group)
             raise
-        self._in_use[connection] = lane
+        self._in_use[connection] = group
         return connection
 
     def release(self, connection: Connection) -> None:
         """Keep it for the next exchange."""
-        lane = self._in_use.pop(connection)
+        group = self._in_use.pop(connection)
         loop = asyncio.get_running_loop()
-        lane.idle[connection] = None
-        self._idle[connection] = (loop.time(), lane)
+        group.idle[connection] = None
+        self._idle[connection] = (loop.time(), group)
         if self._expiry is None:
             self._expiry = loop.call_later(self._limits.idle, self._expire)
-        self._release_permit(lane)
+        self._release_permits(group)
 
     def discard(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
         self._open.discard(connection)
         if not self._open:
             self._emptied.set()
-        self._forget(connection)
-        lane = self._in_use.pop(connection, None)
-        if lane is not None:
-            self._release_permit(lane)
+        self._forget_idle(connection)
+        group = self._in_use.pop(connection, None)
+        if group is not None:
+            self._release_permits(group)
+            self._remove_if_unused(group)
 
     async def close(self) -> None:
         """Close every connection; exchanges under way end with an error."""
@@ -115,55 +125,45 @@ class Pool:
 
     # -- permits ------------------------------------------------------------------------------------------------
 
-    async def _take_permit(self, lane: _OriginConnections, wait: float | None, waiting: EnterWait) -> None:
-        if lane.permits.free and self._permits.free:  # no wait, no timer
-            lane.permits.free -= 1
-            self._permits.free -= 1
-        else:
-            with waiting(f"a connection to {lane.origin.address}"):
-                await self._wait_for_turn(lane, wait)
-        self._permitted += 1
-
-    async def _wait_for_turn(self, lane: _OriginConnections, wait: float | None) -> None:
+    async def _wait_for_turn(self, group: _OriginConnections, wait: float | None) -> None:
         try:
             async with asyncio.timeout(wait):
-                await lane.permits.acquire()
+                await group.permits.acquire()
                 try:
                     await self._permits.acquire()
                 except BaseException:
-                    lane.permits.release()
+                    group.permits.release()
                     raise
         except TimeoutError:
-            raise httpx.PoolTimeout(f"no connection to {lane.origin} became free in {wait} s") from None
+            raise httpx.PoolTimeout(f"no connection to {group.origin} became free in {wait} s") from None
 
-    def _release_permit(self, lane: _OriginConnections) -> None:
+    def _release_permits(self, group: _OriginConnections) -> None:
         self._permitted -= 1
         self._permits.release()
-        lane.permits.release()
-        self._leave(lane)
+        group.permits.release()
+        group.users -= 1
 
-    def _leave(self, lane: _OriginConnections) -> None:
-        lane.users -= 1
-        if not lane.users and not lane.idle:
-            self._lanes.pop(lane.origin)
+    def _remove_if_unused(self, group: _OriginConnections) -> None:
+        if not group.users and not group.idle:
+            self._groups.pop(group.origin)
 
     # -- connections --------------------------------------------------------------------------------------------
 
-    def _find_idle(self, lane: _OriginConnections) -> Connection | None:
-        """The connection that was used last, so that those too many grow old."""
-        while lane.idle:
-            connection, _ = lane.idle.popitem()
+    def _find_idle(self, group: _OriginConnections) -> Connection | None:
+        """The connection that was used last, so that surplus ones expire."""
+        while group.idle:
+            connection, _ = group.idle.popitem()
             del self._idle[connection]
             if connection.is_quiet:
                 return connection
             connection.abort()
         return None
 
-    async def _connect(self, lane: _OriginConnections, timeout: float | None) -> Connection:
+    async def _connect(self, group: _OriginConnections, timeout: float | None) -> Connection:
         """A new connection. Whatever fails here, nothing was sent."""
         if self._permitted + len(self._idle) > self._limits.total:
-            self._retire(next(iter(self._idle)))
-        origin = lane.origin
+            self._close_idle(next(iter(self._idle)))
+        origin = group.origin
         try:
             async with asyncio.timeout(timeout):
                 connection = await self._dialer.connect(origin, self, timeout)
@@ -174,17 +174,15 @@ class Pool:
         self._open.add(connection)
         return connection
 
-    def _retire(self, connection: Connection) -> None:
-        """Close an idle connection."""
-        self._forget(connection)
+    def _close_idle(self, connection: Connection) -> None:
+        self._forget_idle(connection)
         connection.abort()
 
-    def _forget(self, connection: Connection) -> None:
-        _, lane = self._idle.pop(connection, (0.0, None))
-        if lane is not None:
-            lane.idle.pop(connection, None)
-            if not lane.users and not lane.idle:
-                self._lanes.pop(lane.origin)
+    def _forget_idle(self, connection: Connection) -> None:
+        _, group = self._idle.pop(connection, (0.0, None))
+        if group is not None:
+            group.idle.pop(connection, None)
+            self._remove_if_unused(group)
 
     def _expire(self) -> None:
         """Close what has been idle for too long, and wake up when the next is due."""
@@ -195,4 +193,4 @@ class Pool:
             if since + self._limits.idle > loop.time():
                 self._expiry = loop.call_at(since + self._limits.idle, self._expire)
                 return
-            self._retire(oldest)
+            self._close_idle(oldest)

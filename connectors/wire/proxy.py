@@ -47,8 +47,8 @@ class Proxy:
     @classmethod
     def parse(cls, url: str, direct: Egress, credentials: Callable[[], str | None]) -> "Proxy":
         """Read `http://proxy.internal:3128`; raises `MalformedURL`."""
-        parsed = parse_url(url)
-        return cls(parsed.raw_host.decode("ascii"), parsed.port or 80, direct, credentials)
+        origin = parse_url(url).origin
+        return cls(origin.host, origin.port, direct, credentials)
 
     def serves(self, origin: Origin) -> bool:
         """Whether requests to an origin go through it."""

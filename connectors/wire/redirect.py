@@ -10,12 +10,10 @@ from collections.abc import Collection, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import urljoin
 
-import httpx
-
 from connectors.wire.join import join_url
 from connectors.wire.origin import Origin
 from connectors.wire.response import Response
-from connectors.wire.url import MalformedURL, find_problem, parse_url, split_url
+from connectors.wire.url import MalformedURL, ParsedURL, find_problem, parse_url, split_url
 from durable.action import ActionError
 
 RedirectPolicy: TypeAlias = Literal["refuse", "same_origin", "without_credentials"]
@@ -45,17 +43,17 @@ class Hop(NamedTuple):
     base_url: str | None = None
 
 
-def is_redirect(answer: Response) -> bool:
-    return answer.status in _STATUSES
+def is_redirect(response: Response) -> bool:
+    return response.status in _STATUSES
 
 
-def identify_url(url: httpx.URL) -> tuple[Origin, bytes]:
+def identify_url(url: ParsedURL) -> tuple[Origin, bytes]:
     """What two URLs share that are the same place to a service."""
-    return Origin.of(url), url.raw_path
+    return url.origin, url.target
 
 
 def follow_redirect(
-    answer: Response, hop: Hop, choice: RedirectPolicy, visited: Collection[tuple[Origin, bytes]]
+    response: Response, hop: Hop, choice: RedirectPolicy, visited: Collection[tuple[Origin, bytes]]
 ) -> Hop:
     """The request that follows a redirect; `visited` are the URLs so far, as `identify_url` gives them.
 
@@ -63,27 +61,27 @@ def follow_redirect(
     """
     if choice == "refuse":
         raise RedirectRefused("redirects are not followed; change 'url', or set 'redirects'")
-    if hop.method not in READ_METHODS and answer.status not in _UNCHANGED:
-        raise RedirectRefused(f"after {answer.status} a {hop.method} would become a GET; change 'url'")
-    here, there = parse_url(hop.url), _read_location(answer, hop.url)
+    if hop.method not in READ_METHODS and response.status not in _UNCHANGED:
+        raise RedirectRefused(f"after {response.status} a {hop.method} would become a GET; change 'url'")
+    here, there = parse_url(hop.url), _read_location(response, hop.url)
     if len(visited) > HOP_LIMIT:
         raise RedirectRefused(f"{HOP_LIMIT} redirects were followed, which is the limit")
     if identify_url(there) in visited:
         raise RedirectRefused("the redirects form a loop")
     if choice == "without_credentials":
-        if here.scheme == "https" and there.scheme == "http":
+        if here.origin.scheme == "https" and there.origin.scheme == "http":
             raise RedirectRefused("it leads from https to http, which is not encrypted")
         headers = {name: value for name, value in hop.headers.items() if name.lower() in _PORTABLE_HEADERS}
-        return Hop(hop.method, str(there), headers)
-    if Origin.of(here) != Origin.of(there):
+        return Hop(hop.method, there.text, headers)
+    if here.origin != there.origin:
         raise RedirectRefused("it leads to another origin, and 'redirects: same_origin' does not follow it")
     if hop.base_url is not None:
-        _ensure_below(hop.base_url, str(there))
-    return hop._replace(url=str(there))
+        _ensure_below(hop.base_url, there.text)
+    return hop._replace(url=there.text)
 
 
-def _read_location(answer: Response, url: str) -> httpx.URL:
-    locations = {each.strip() for each in answer.repeated.get("location", [answer.headers.get("location", "")])}
+def _read_location(response: Response, url: str) -> ParsedURL:
+    locations = {each.strip() for each in response.repeated.get("location", [response.headers.get("location", "")])}
     if len(locations) > 1:
         raise RedirectRefused("it has several Locations, and so leads nowhere")
     [location] = locations

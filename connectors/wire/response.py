@@ -1,8 +1,10 @@
-"""What a service answered: status, headers, and a body of bounded size."""
+"""A service's response: status, headers, and a body of bounded size."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
+
+from connectors.wire.request import Header
 from durable import values
 from durable.charsets import (
     UTF_8,
@@ -17,9 +19,8 @@ from durable.media_type import MediaType, parse_media_type
 from durable.values import JSON, NotJSON
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer as it was received, its content coding undone.
+class Response(msgspec.Struct, frozen=True):
+    """A response as it was received, its content coding undone.
 
     `headers` are by lower-case name, with the values of a repeated one joined by a comma; `repeated` has those values
     one by one, and of Set-Cookie even if there is only one.
@@ -28,7 +29,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    repeated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    repeated: Mapping[str, Sequence[str]] = {}
 
     @property
     def is_success(self) -> bool:
@@ -39,11 +40,6 @@ class Response:
     def media_type(self) -> MediaType:
         """What the header says of the body."""
         return parse_media_type(self.headers.get("content-type", ""))
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the header says so."""
-        return self.media_type.is_json
 
     def json(self) -> JSON:
         """The body as JSON; raises `durable.values.NotJSON`, which quotes nothing of it."""
@@ -78,22 +74,20 @@ class Response:
                 raise unknown from None
 
 
-def merge_headers(headers: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """`headers` and `repeated` of an answer, as text in UTF-8, or in Latin-1 where one of them is no UTF-8."""
-    try:
-        return _merge(headers, "utf-8")
-    except UnicodeDecodeError:
-        return _merge(headers, "iso-8859-1")
-
-
-def _merge(headers: Sequence[tuple[bytes, bytes]], encoding: str) -> tuple[dict[str, str], dict[str, list[str]]]:
-    found: dict[str, str] = {}
+def merge_headers(headers: Sequence[Header], encoding: str = "utf-8") -> tuple[dict[str, str], dict[str, list[str]]]:
+    """`headers` and `repeated` of a response, as text in UTF-8, or in Latin-1 where one of them is not UTF-8."""
+    merged: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in headers:
-        name, value = raw_name.decode(encoding), raw_value.decode(encoding)
-        if name in found:
-            repeated.setdefault(name, [found[name]]).append(value)
+        try:
+            name, value = raw_name.decode(encoding), raw_value.decode(encoding)
+        except UnicodeDecodeError:
+            return merge_headers(headers, "iso-8859-1")
+        if name in merged:
+            repeated.setdefault(name, [merged[name]]).append(value)
         elif name == "set-cookie":
             repeated[name] = [value]
-        found[name] = value
-    return found | {name: ", ".join(values) for name, values in repeated.items()}, repeated
+        merged[name] = value
+    for name, values_of_name in repeated.items():
+        merged[name] = ", ".join(values_of_name)
+    return merged, repeated

@@ -11,13 +11,13 @@ import ssl
 
 import httpx
 
-from connectors.wire.connection import Exchange
 from connectors.wire.dialer import Dialer
 from connectors.wire.egress import Egress, Resolve, resolve_by_system
-from connectors.wire.origin import Origin
+from connectors.wire.exchange import Exchange
 from connectors.wire.pool import Pool, PoolLimits
 from connectors.wire.proxy import Proxy
 from connectors.wire.request import Request, Timeouts
+from connectors.wire.url import ParsedURL
 
 BEFORE_SENDING = "before_sending"
 """The extension of an httpx request that holds `Request.before_sending`."""
@@ -40,22 +40,23 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def exchange(self, request: Request) -> Exchange:
         """Send a request and return once the head of its answer is there; raises `httpx.TransportError`."""
-        origin = Origin.of(request.url)
+        origin = request.url.origin
         if self._proxy and origin.scheme == "http" and self._proxy.serves(origin):
             message = request.encode(is_absolute=True, more=self._proxy.headers())
         else:
             message = request.encode()
-        connection = await self._pool.acquire(origin, request.timeouts, request.waiting)
+        connection = await self._pool.acquire(origin, request.timeouts, request.enter_wait)
         try:
             request.before_sending()
         except BaseException:
             self._pool.release(connection)
             raise
-        exchange = connection.exchange(message, is_head=request.method == "HEAD", timeout=request.timeouts.read)
+        exchange = connection.send(message, is_head=request.method == "HEAD", timeout=request.timeouts.read)
         try:
-            await exchange.wait_for_head()
+            while not exchange.has_head:
+                await exchange.wait_for_data()
         except BaseException:
-            await exchange.aclose()  # not the connection: if the answer is whole, that is somebody else's by now
+            await exchange.aclose()  # not the connection: if the response is complete, another exchange may have that
             raise
         return exchange
 
@@ -64,11 +65,11 @@ class Transport(httpx.AsyncBaseTransport):
         exchange = await self.exchange(
             Request(
                 request.method,
-                request.url,
+                ParsedURL.of(request.url),
                 request.headers.raw,
                 await request.aread(),
                 Timeouts(*map(timeouts.get, Timeouts._fields)),
-                extensions.get(BEFORE_SENDING, _nothing),
+                extensions.get(BEFORE_SENDING, _do_nothing),
             )
         )
         return httpx.Response(exchange.status, headers=exchange.headers, stream=exchange)
@@ -77,5 +78,5 @@ class Transport(httpx.AsyncBaseTransport):
         await self._pool.close()
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass

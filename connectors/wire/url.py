@@ -11,11 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import TypeAlias, cast
+from typing import NamedTuple, Self, TypeAlias, cast
 
 import httpx
 import msgspec
 
+from connectors.wire.origin import Origin
 from durable.action import LiteralError
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -47,8 +48,23 @@ class MalformedURL(ValueError):
     """A URL to which no request can be sent."""
 
 
+class ParsedURL(NamedTuple):
+    """An absolute http or https URL as requests need it: where it leads, the value of the Host header, and the target
+    of the request line, which is path and query."""
+
+    text: str
+    origin: Origin
+    host: bytes
+    target: bytes
+
+    @classmethod
+    def of(cls, url: httpx.URL) -> Self:
+        """Raises `httpx.UnsupportedProtocol`."""
+        return cls(str(url), Origin.of(url), url.netloc, url.raw_path)
+
+
 @lru_cache(maxsize=256)
-def parse_url(text: str) -> httpx.URL:
+def parse_url(text: str) -> ParsedURL:
     """Parse an absolute http or https URL; raises `MalformedURL`.
 
     Parsing takes as long as sending a request does, and most steps send to the same URL again and again.
@@ -68,7 +84,7 @@ def parse_url(text: str) -> httpx.URL:
     host = url.raw_host.decode("ascii")
     if ":" not in host and not _HOST_NAME.fullmatch(host):
         raise MalformedURL(_HOST)
-    return url
+    return ParsedURL.of(url)
 
 
 def add_params(text: str, params: Params) -> str:

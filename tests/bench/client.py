@@ -17,7 +17,7 @@ from typing import cast
 import httpx
 import uvloop
 
-from connectors import http
+from connectors.http import CONNECTOR, HttpOutput
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
 from connectors.wire.transport import Transport
@@ -27,6 +27,7 @@ from durable.values import JSON
 IN_FLIGHT = (1, 16, 64, 256)
 LOCAL = Egress.parse("127.0.0.0/8")
 PAYLOAD: JSON = {"id": "ord_1042", "total": 129.5, "lines": [{"sku": "A-7", "quantity": 2}] * 4}
+[POST] = [each for each in CONNECTOR.actions if each.name == "post"]
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{"id":"ch_1","ok":1  }'
 
 Call = Callable[[], Awaitable[object]]
@@ -85,9 +86,9 @@ async def compare(url: str, calls: int) -> None:
             await response.aread()
 
         async def action() -> None:
-            given = http.post.input.model_validate({"url": url, "json": PAYLOAD})
-            reply = await http.post.perform(Context("r", "s", 1, "r:s", log, {HttpClient: client}), given)
-            assert isinstance(reply, http.HttpOutput)
+            given = POST.input.model_validate({"url": url, "json": PAYLOAD})
+            reply = await POST.perform(Context("r", "s", 1, "r:s", log, {HttpClient: client}), given)
+            assert isinstance(reply, HttpOutput)
             reply.model_dump(mode="json")
 
         ways: dict[str, Call] = {

@@ -9,8 +9,9 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from connectors.wire.connection import BUFFER_LIMIT, Connection
+from connectors.wire.connection import Connection
 from connectors.wire.egress import Address, Egress
+from connectors.wire.exchange import BUFFER_LIMIT
 from connectors.wire.lenient import HEAD_LIMIT
 from connectors.wire.pool import PoolLimits
 from connectors.wire.transport import BEFORE_SENDING, Transport

@@ -99,7 +99,7 @@ async def _posted(context: Context, place: str, input: BaseModel) -> JSON:
 
 def _refusal(answer: Response) -> ActionError:
     """The service's own word for it."""
-    body = answer.json() if answer.is_json else None
+    body = answer.json() if answer.media_type.is_json else None
     error: Any = body.get("error") if isinstance(body, dict) else None
     return ActionError(
         error["message"] if error else f"it answered {answer.status}",
