@@ -151,17 +151,16 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     like a setting and is none, and for the proxies that are not used."""
 
     host: Annotated[str, StringConstraints(min_length=1), AfterValidator(_host)] = Field(
-        "127.0.0.1", description="The address to listen on; beyond this machine put a proxy with TLS in front."
+        "127.0.0.1",
+        description="The address to listen on. To be reachable from other machines, put a proxy with TLS in front.",
     )
-    port: int = Field(8400, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
-    public_url: BaseURL | None = Field(
-        None, description="Where the world reaches this service; it begins the links in messages."
-    )
+    port: int = Field(8400, ge=0, le=65535, description="The port to listen on; 0 picks a free one.")
+    public_url: BaseURL | None = Field(None, description="The public address of this service, for links in messages.")
     database_url: DatabaseURL | None = Field(
-        None, description="Another database than the SQLite file in the data folder; none can be used so far."
+        None, description="A database other than the SQLite file in the data folder; none is supported yet."
     )
     api_key: ApiKey | None = Field(
-        None, description="What callers of the API present; unset, a generated one is kept in the data folder."
+        None, description="The key for the API; if unset, a generated key is kept in the data folder."
     )
     egress_allow: Destinations = Field(
         (), description="Private hosts and networks that steps may call; all other private addresses are refused."
@@ -174,21 +173,21 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         (), description="Hosts (including their subdomains) and networks that steps call without the proxy."
     )
     max_body_bytes: int = Field(
-        1024 * 1024, gt=0, le=2**40, description="The largest request body taken in; a larger one is answered with 413."
+        1024 * 1024, gt=0, le=2**40, description="The largest request body that is accepted; larger ones get 413."
     )
     body_timeout: Timeout = Field(
         parse_duration("15s"),
-        description="How long a request's body may take to arrive, so that slow senders cost little.",
+        description="How long the body of a request may take to arrive.",
     )
     max_connections: int = Field(
         8_192,
         gt=0,
         le=LARGEST,
-        description="How many connections are served at once; the others are answered with 503.",
+        description="How many connections are served at once; further ones get 503.",
     )
     webhook_rate: MostOften = Field(
         Rate.parse("60000/1m"),
-        description="How many genuine requests a webhook takes at once and again in that time; others get 429."
+        description="How many genuine requests a webhook accepts at once, and again in that time; further ones get 429."
         ' "none" is no limit.',
     )
     address_rate: MostOften = Field(
@@ -204,21 +203,21 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         256,
         gt=0,
         le=LARGEST,
-        description="How many attempts run at once, shared fairly between pipelines and services; the others wait,"
+        description="How many attempts run at once, shared fairly between pipelines and services; further ones wait,"
         " and their timeouts do not run meanwhile.",
     )
     max_live_runs: int = Field(
         10_000,
         gt=0,
         le=LARGEST,
-        description="How many unfinished runs are in memory at most, shared fairly between pipelines; the others wait"
+        description="How many unfinished runs are in memory at most, shared fairly between pipelines; further ones wait"
         " in the journal.",
     )
     recovery_limit: int = Field(
         5,
         gt=0,
         le=LARGEST,
-        description="How often a run is recovered without any progress before it is paused for a person.",
+        description="How often a run is recovered without any progress before it is paused.",
     )
     max_runs_per_event: int = Field(
         10_000,
@@ -229,16 +228,16 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     )
     drain_timeout: Duration = Field(
         parse_duration("30s"),
-        description="How long a stopping service waits for attempts; the rest goes on at the next start.",
+        description="How long a stopping service waits for attempts in progress; the rest continues at the next start.",
     )
     run_timeout: Timeout = Field(
-        parse_duration("90d"), description="How long a run may take if its pipeline does not say; waiting counts."
+        parse_duration("90d"), description="The timeout of runs whose pipeline has none; waiting counts."
     )
     log_format: LogFormat = Field(
-        "auto", description="text for people, json for collectors; auto is text on a terminal and json elsewhere."
+        "auto", description="text for people, json for programs; auto means text on a terminal and json elsewhere."
     )
     log_level: Annotated[LogLevel, BeforeValidator(_lower_case)] = Field(
-        "info", description="The least level that is logged: debug, info, warning or error."
+        "info", description="The lowest level that is logged: debug, info, warning or error."
     )
     _unknown: tuple[str, ...] = PrivateAttr(())
     _links: tuple[str, ...] = PrivateAttr(())
