@@ -57,15 +57,13 @@ STEP_KEY_LIFETIME = 3_650 * 86_400_000
 @dataclass(frozen=True, slots=True)
 class DedupeKey:
     """A dedupe claim: `key` is taken within `scope` until `until` (ms). The same key with another `fingerprint`
-    (of the inputs) is a conflict; None never conflicts. A claim `of` a run ends with it. `former_keys` are what earlier
-    versions made of the same: who took one of them was first, and none is taken any more."""
+    (of the inputs) is a conflict; None never conflicts. A claim `of` a run ends with it."""
 
     scope: str
     key: str
     until: int
     fingerprint: str | None = None
     of: str | None = None
-    former_keys: tuple[str, ...] = ()
 
     @classmethod
     def of_step(cls, scope: "StepScope", run: str, path: str, at: int) -> Self:

@@ -70,11 +70,8 @@ class DedupeKeys:
             cursor.execute(self._forget, {"of_scope": scope, "first": f"{run}:", "last": f"{run};"})
 
     def _row(self, cursor: Cursor, claim: DedupeKey, now: int) -> tuple[str | None, str, bytes] | None:
-        found: tuple[str | None, str, bytes] | None = None
-        for key in (claim.key, *claim.former_keys):
-            cursor.execute(self._find, {"scope": claim.scope, "key": key, "now": now})
-            if found := cursor.fetchone():
-                break
+        cursor.execute(self._find, {"scope": claim.scope, "key": claim.key, "now": now})
+        found: tuple[str | None, str, bytes] | None = cursor.fetchone()
         return found
 
     def _has_ended(self, cursor: Cursor, run: str) -> bool:

@@ -38,10 +38,6 @@ triggers:
     use: webhook
     with: {path: "/western/{store}", verify: none, charset: windows-1252}
     inputs: {got: "{{ [trigger.path.store, trigger.query, trigger.body] }}"}
-  - id: keyed
-    use: webhook
-    with: {path: /keyed, verify: none, dedupe: {key: "{{ trigger.query.id }}"}}
-    inputs: {got: "{{ trigger.query }}"}
 inputs: {got: {}}
 steps:
   - {id: note, use: transform.set, with: {values: {got: "{{ inputs.got }}"}}}
@@ -183,16 +179,6 @@ async def test_names_that_come_several_times_are_lists(tmp_path: Path) -> None:
         said = await got(service, "/hooks/p/s/x?a=1&a=2&b=a,b&b=c&c=&d&e=1", b"a=a,b&a=c", headers=headers)
         query = {"a": ["1", "2"], "b": ["a,b", "c"], "c": "", "d": "", "e": "1"}
         assert said == ["s", query, ["a,b", "c"], {"a": ["a,b", "c"]}]
-
-
-async def test_a_repeat_of_what_an_earlier_version_accepted_is_a_duplicate_still(tmp_path: Path) -> None:
-    async with running(tmp_path, {"p": HOOKS}) as service:
-        assert (await send(service, "/hooks/keyed?id=1&id=2"))[0] == 202
-        assert (await send(service, "/hooks/keyed?id=1&id=2"))[0] == 200
-        assert (await send(service, "/hooks/keyed?id=1,%202"))[0] == 202, "no claim of the earlier shape is taken"
-        # What the earlier version took for `id=3&id=4`, whose names were joined by commas.
-        assert (await send(service, "/hooks/keyed?id=3,%204"))[0] == 202
-        assert (await send(service, "/hooks/keyed?id=3&id=4"))[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 """White space around a header's value is no part of it (RFC 9112 5.1), whichever way in the request takes."""
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from durable.journal.sqlite.files import FILE_NAME
 from tests.service.running import ENVIRONMENT, Running, running
 from tests.service.wire import WireAnswer, exchange
 
@@ -107,22 +104,3 @@ async def test_a_dedupe_key_is_the_same_with_and_without_white_space(
             repeat = await post(service, path, [*own, name + b":" + again])
             assert (repeat.status, json.loads(repeat.body)["duplicate"]) == (200, True), again
         assert (await post(service, path, [*own, name + b": 1 1"])).status == 202
-
-
-@pytest.mark.parametrize(("pipeline", "path", "name"), WAYS.values(), ids=WAYS)
-async def test_a_repeat_counts_as_one_of_a_delivery_that_came_when_white_space_was_part_of_the_key(
-    tmp_path: Path, pipeline: str, path: str, name: bytes
-) -> None:
-    async with running(tmp_path, {"one": pipeline}) as service:
-        own = [b"authorization: " + service.client.headers["authorization"].encode(), b"x-token: " + SECRET.encode()]
-        first = await post(service, path, [*own, name + b": 1"])
-        with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as journal, journal:
-            assert journal.execute("update claims set key = ? where key = '1'", ("1 \t",)).rowcount == 1
-        repeat = await post(service, path, [*own, name + b":1 \t"])
-        assert repeat.status == 200
-        told, before = json.loads(repeat.body), json.loads(first.body)
-        assert told["duplicate"]
-        assert [told.get(each) for each in ("event", "runs", "id")] == [
-            before.get(each) for each in ("event", "runs", "id")
-        ]
-        assert (await post(service, path, [*own, name + b": 1  "])).status == 202, "another key then, so a new one now"

@@ -44,13 +44,11 @@ Brings = TypeVar("Brings", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest(Generic[Asks, Brings]):
-    """A request, read: its parameters and its body, and who sent it (None: anybody). `headers_as_sent` has by their
-    names in lower case the headers with the white space behind their values, if there is any."""
+    """A request, read: its parameters and its body, and who sent it (None: anybody)."""
 
     parameters: Asks
     body: Brings
     holder: KeyHolder | None
-    headers_as_sent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by(self) -> KeyHolder:

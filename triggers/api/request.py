@@ -11,7 +11,7 @@ from durable.values import JSON
 from triggers.api.access import KeyHolder
 from triggers.api.operation import ApiRequest, Asks, Brings, Nothing, Operation
 from triggers.api.problem import ApiError, Mistake, find_mistakes, make_unknown
-from triggers.http.body import AS_SENT, BodyLimits, parse_json_body, read_body, read_query
+from triggers.http.body import BodyLimits, parse_json_body, read_body, read_query
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,9 +25,7 @@ async def read(
         return ApiRequest(parameters, operation.body(), holder)
     data = await read_body(request, bounds)
     given = parse_json_body(data, request.headers.get("content-type")) if data else {}
-    sent = request.scope.get("extensions", {}).get(AS_SENT, {"headers": ()})["headers"]
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
-    return ApiRequest(parameters, read_body_of(operation.body, given), holder, headers)
+    return ApiRequest(parameters, read_body_of(operation.body, given), holder)
 
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:

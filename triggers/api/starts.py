@@ -150,8 +150,7 @@ class StartOperations:
         it. With `wait_for` 200 and the whole run, if it ended in time.
         """
         definition = self._find_definition(asked.parameters.pipeline)
-        former = asked.headers_as_sent.get("idempotency-key")
-        admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key, former)
+        admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key)
         [(status, body)] = await self._answer_all([(asked.body, admitted)])
         return _render_json(body, status)
 
@@ -173,21 +172,16 @@ class StartOperations:
         except Exception as error:  # noqa: BLE001  # what is wrong with one item does not touch the others
             return make_api_error(error)
 
-    async def _admit(
-        self, definition: Definition, given: StartBody, key: str | None, former: str | None = None
-    ) -> Admitted:
-        """Admit a run. `former` is the key with the white space behind it, which was a part of it before 0.1.0."""
+    async def _admit(self, definition: Definition, given: StartBody, key: str | None) -> Admitted:
+        """Admit a run."""
         at, name = self._now(), definition.spec.id
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival=_arrival(event))
         # No file can spell this scope, so nobody's key meets a trigger's claims.
-        formers = (former,) if former and former != key else ()
         fingerprint = _compute_fingerprint(start.inputs)
-        claims = (
-            [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint, former_keys=formers)] if key else []
-        )
-        admitted = await self._runner.admit(event, [start], dedupe_keys=claims)
+        dedupe_keys = [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint)] if key else []
+        admitted = await self._runner.admit(event, [start], dedupe_keys=dedupe_keys)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used with other inputs; use a new key for another run")
         if not admitted.runs:

@@ -51,10 +51,6 @@ IS_WHOLE = "waypost.is_whole"
 """The extension of a scope by which the server says that the body is there: it needs no deadline, and a deadline is
 a seventh of what a request costs."""
 
-AS_SENT = "waypost.as_sent"
-"""The extension of a scope by which the server gives the headers with the white space behind their values, where there
-is any. It is no part of them, but was until 0.1.0, so that the keys of earlier deliveries hold it."""
-
 UNDECLARED = find_charset(UTF_8)
 """The charset of what declares none, unless a trigger names another."""
 

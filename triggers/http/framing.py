@@ -83,12 +83,6 @@ def strip_values(head: bytes) -> bytes:
     return _TRAILING_WHITE_SPACE.sub(rb"\1\r\n", head) if b" \r\n" in head or b"\t\r\n" in head else head
 
 
-def read_fields(head: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of a whole head that the parser takes, with the white space behind their values."""
-    fields = (line.partition(b":") for line in head.split(b"\r\n")[1:-2])
-    return [(name.lower(), value.lstrip(b" \t")) for name, _, value in fields]
-
-
 def skip_empty_lines(received: bytearray) -> None:
     """Remove the empty lines at the beginning of what came of a head."""
     if lines := _EMPTY_LINES.match(received):

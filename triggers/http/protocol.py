@@ -19,14 +19,13 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from triggers.http.body import AS_SENT, IS_WHOLE
+from triggers.http.body import IS_WHOLE
 from triggers.http.framing import (
     Refusal,
     check_headers,
     encode_target,
     find_content_length,
     is_broken_head,
-    read_fields,
     read_request_line,
     skip_empty_lines,
     strip_values,
@@ -239,16 +238,13 @@ class HttpProtocol(HttpToolsProtocol):
             return self._refuse(400, line.detail)
         if not line.target.isascii():
             head = encode_target(head, line)
-        stripped = strip_values(head)
         self._has_headers = False
-        if not self._feed(stripped):
+        if not self._feed(strip_values(head)):
             return False
         if not self._has_headers:
             return self._refuse(400, "the request's headers cannot be read")
         if self._refusal:
             return self._refuse(400, self._refusal.detail)
-        if stripped is not head:
-            self.scope["extensions"] = {**self.scope.get("extensions", {}), AS_SENT: {"headers": read_fields(head)}}
         if self._stage is Stage.HEAD:
             length = find_content_length(self.headers)
             self._stage, self._left = (Stage.CHUNKS, 0) if length is None else (Stage.CONTENT, length)

@@ -1,24 +1,26 @@
-"""Dedupe keys of a delivery: as they are made, and as they were made before 0.1.0.
-
-A repeat of a delivery counts as one also if the first came under the former rules: names that came several times were
-joined by commas, and the white space behind a header's value was a part of it.
-"""
-
-import contextlib
+"""Dedupe keys of a delivery: the first of several equal deliveries starts a run; the others get its answer."""
 
 from durable.expressions import ExpressionError, Template
+from durable.units import DedupeKey
 from durable.values import JSON, Value
 from triggers.http.body import BadRequest
-from triggers.http.urlencoded import collect_pairs
-from triggers.webhooks.request import WebhookRequest
-from triggers.webhooks.scheme import Scheme
-from triggers.webhooks.verifier import shorten_identity
+from triggers.webhooks.trigger import WebhookTrigger
+from triggers.webhooks.verifier import Verified, shorten_identity
 
 
-def compute_dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
-    """The key that a webhook's `dedupe` gives; raises `BadRequest` where it gives none."""
+def make_dedupe_keys(hook: WebhookTrigger, verified: Verified, document: dict[str, JSON], at: int) -> list[DedupeKey]:
+    """The keys that a delivery takes at a time (ms); raises `BadRequest` where the webhook's `dedupe` gives none."""
+    scope, until = _build_scope(hook, document), at + hook.dedupe_milliseconds
+    key = verified.key if hook.dedupe is None else _render_key(hook.dedupe, document)
+    keys = [DedupeKey(scope, key, until)] if key is not None else []
+    if verified.replay_key is not None:
+        keys.append(DedupeKey(f"{scope}#replay", verified.replay_key, until))
+    return keys
+
+
+def _render_key(template: Template, document: dict[str, JSON]) -> str:
     try:
-        key, _ = template.render({"trigger": arrival})
+        key, _ = template.render({"trigger": document})
     except ExpressionError as error:
         raise BadRequest(f"the delivery has no dedupe key: {error}") from None
     if key is None or key == "":
@@ -26,35 +28,10 @@ def compute_dedupe_key(template: Template, arrival: dict[str, JSON]) -> str:
     return shorten_identity(key if isinstance(key, str) else Value.of(key).text)
 
 
-def former_keys(template: Template, arrival: dict[str, JSON], received: WebhookRequest, key: str) -> tuple[str, ...]:
-    """The key of `dedupe` under the former rules, if it is another one."""
-    sent = collect_pairs(pair for pair in received.headers_as_sent if pair[0] in _require_mapping(arrival["headers"]))
-    former = {**arrival, "headers": _joined(sent or arrival["headers"]), "query": _joined(arrival["query"])}
-    if former == arrival:
-        return ()
-    with contextlib.suppress(BadRequest):
-        former_key = compute_dedupe_key(template, former)
-        return () if former_key == key else (former_key,)
-    return ()
-
-
-def former_ids(scheme: Scheme | None, received: WebhookRequest, key: str) -> tuple[str, ...]:
-    """The id that the sender gives in a header under the former rules, if it is another one."""
-    place = scheme.dedupe if scheme else None
-    if place is None or place.place != "header":
-        return ()
-    return tuple(
-        shorten_identity(text) for name, text in received.headers_as_sent if name == place.name and text != key
-    )
-
-
-def _joined(values: JSON) -> JSON:
-    return {
-        name: ", ".join(map(str, each)) if isinstance(each, list) else each
-        for name, each in _require_mapping(values).items()
-    }
-
-
-def _require_mapping(value: JSON) -> dict[str, JSON]:
-    assert isinstance(value, dict)
-    return value
+def _build_scope(hook: WebhookTrigger, document: dict[str, JSON]) -> str:
+    """The trigger's name and the values of its path. A slash in a value is doubled, so that no two paths share a
+    scope."""
+    values = document["path"]
+    if not isinstance(values, dict) or not values:
+        return hook.name
+    return "/".join([hook.name, *(f"{name}={str(value).replace('/', '//')}" for name, value in sorted(values.items()))])

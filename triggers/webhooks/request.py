@@ -14,7 +14,6 @@ from starlette.types import Scope
 from durable.charsets import Charset, Undecodable
 from durable.values import JSON, Value
 from triggers.http.body import (
-    AS_SENT,
     FIELD_LIMIT,
     UNDECLARED,
     BadRequest,
@@ -57,8 +56,7 @@ class Rejected(Exception):
 @dataclass(frozen=True)
 class WebhookRequest:
     """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept.
-    `charset` is that of what declares none. `headers_as_sent` have the white space behind their values, if there is
-    any."""
+    `charset` is that of what declares none."""
 
     method: str
     path: str
@@ -66,19 +64,16 @@ class WebhookRequest:
     headers: Pairs
     body: bytes = field(repr=False)
     charset: Charset = UNDECLARED
-    headers_as_sent: Pairs = ()
 
     @classmethod
     def of(cls, scope: Scope, body: bytes) -> Self:
         """The request of an ASGI scope, whose header values are bytes: they are kept as Latin-1."""
-        sent = scope.get("extensions", {}).get(AS_SENT)
         return cls(
             method=scope["method"],
             path=scope["raw_path"].decode("latin-1"),
             query_string=scope["query_string"].decode("latin-1"),
             headers=_decode_headers(scope["headers"]),
             body=body,
-            headers_as_sent=_decode_headers(sent["headers"]) if sent else (),
         )
 
     def header(self, name: str) -> str | None:

@@ -26,7 +26,7 @@ from durable.journal.scan import Scan
 from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
-from durable.units import Admitted, DedupeKey, Delivery, DeliveryOutcome, Event
+from durable.units import Admitted, Delivery, DeliveryOutcome, Event
 from durable.values import JSON, Value
 from durable.wording import quote
 from triggers.filtering import EventFiltered, check_when, make_start
@@ -34,7 +34,7 @@ from triggers.http.body import BadRequest, BodyLimits, receive_body
 from triggers.http.rate_limit import WebhookRateLimiters, find_network
 from triggers.http.urlencoded import collect_pairs
 from triggers.webhooks import cors, responses
-from triggers.webhooks.dedupe import compute_dedupe_key, former_ids, former_keys
+from triggers.webhooks.dedupe import make_dedupe_keys
 from triggers.webhooks.presets import load_presets
 from triggers.webhooks.request import Rejected, WebhookRequest, withhold_headers
 from triggers.webhooks.responses import WebhookResponse
@@ -335,7 +335,7 @@ class Webhooks:
         admitted = await self._runner.admit(
             event,
             [start],
-            dedupe_keys=self._make_dedupe_keys(arrived, verified, arrival),
+            dedupe_keys=make_dedupe_keys(hook, verified, arrival, arrived.at),
             delivery=arrived.record("accepted"),
         )
         metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
@@ -355,25 +355,6 @@ class Webhooks:
             log.warning("a result could not be sent: %s", error, extra={"run": run})
             answer = None
         return answer or responses.render_accepted(admitted, hook.reply)
-
-    def _make_dedupe_keys(
-        self, arrived: PendingDelivery, verified: Verified, arrival: dict[str, JSON]
-    ) -> list[DedupeKey]:
-        hook = arrived.hook
-        scope = _build_dedupe_scope(hook, arrival)
-        until = arrived.at + hook.dedupe_milliseconds
-        claims = []
-        if hook.dedupe is not None:
-            key = compute_dedupe_key(hook.dedupe, arrival)
-            claims.append(
-                DedupeKey(scope, key, until, former_keys=former_keys(hook.dedupe, arrival, arrived.received, key))
-            )
-        elif (key_of_sender := verified.key) is not None:
-            former = former_ids(hook.verifier.scheme, arrived.received, key_of_sender)
-            claims.append(DedupeKey(scope, key_of_sender, until, former_keys=former))
-        if verified.replay_key is not None:
-            claims.append(DedupeKey(f"{scope}#replay", verified.replay_key, until))
-        return claims
 
     def _record(self, arrived: PendingDelivery, outcome: DeliveryOutcome, reason: str) -> None:
         """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
@@ -414,18 +395,6 @@ def _arrival(arrived: PendingDelivery, verified: Verified) -> dict[str, JSON]:
         "headers": arrived.headers,
         "body": received.parsed,
     }
-
-
-def _build_dedupe_scope(hook: WebhookTrigger, arrival: dict[str, JSON]) -> str:
-    """Where keys of the delivery are taken: the trigger and the values of its path. A slash in one of them is doubled,
-    so that no others read the same."""
-    values = sorted(_require_mapping(arrival["path"]).items())
-    return "/".join([hook.name, *(f"{name}={str(value).replace('/', '//')}" for name, value in values)])
-
-
-def _require_mapping(value: JSON) -> dict[str, JSON]:
-    assert isinstance(value, dict)
-    return value
 
 
 def _find_repeated_header(received: WebhookRequest, names: Collection[str]) -> str | None:
