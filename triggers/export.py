@@ -40,7 +40,7 @@ def _disarm_entry(entry: AnyEntry) -> AnyEntry:
     for name, value in list_values(entry).items():
         text = bytes(value.data)
         if (other := replace_proofs(text)) != text:
-            changes[name] = Value.encoded(other)  # a large value is named by the hash of its bytes
+            changes[name] = Value.from_json(other)  # a large value is named by the hash of its bytes
     if isinstance(entry, RunStarted) and entry.links:
         changes["links"] = Links(entry.links.url, STAND_IN)
     return msgspec.structs.replace(entry, **changes) if changes else entry

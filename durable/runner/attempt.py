@@ -25,7 +25,7 @@ from durable.redactor import Redactor
 from durable.runner.output import Output, list_problems, settle, take_turns
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill_secrets
-from durable.values import NotJSON, PayloadMissing, Value, ensure_json
+from durable.values import NotJSON, PayloadMissing, Value, encode
 
 log = logging.getLogger("waypost.run")
 
@@ -267,7 +267,7 @@ class Attempt:
 async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
     """The error without secrets. Its details are cut later: half a secret is not recognised any more."""
     try:
-        ensure_json(error.details)
+        encode(error.details)  # raises NotJSON
         details = await take_turns(redact.redact_in_slices(error.details))
     except NotJSON as problem:
         details = f"the details are no JSON: {problem}"

@@ -16,7 +16,7 @@ from durable.action import Action
 from durable.definition.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
-from durable.values import JSON, NULL, Value, ensure_json
+from durable.values import JSON, NULL, Value, encode
 from durable.wording import EXPECTED, explain_error
 
 _KINDS = frozenset({"str", "int", "float", "bool"})
@@ -42,17 +42,14 @@ async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redacto
         plain, problem = _dump(action, returned)
         if time.perf_counter() > until:
             until = await _take_turn()
-        ensure_json(plain)
-        if time.perf_counter() > until:
-            until = await _take_turn()
-        data = msgspec.json.encode(plain)
+        data = encode(plain)
         if time.perf_counter() > until:
             until = await _take_turn()
         if redactor.knows_any and await take_turns(redactor.may_contain_secret(data.decode())):
             plain = await take_turns(redactor.redact_in_slices(plain))
             data = msgspec.json.encode(plain)
             until = await _take_turn()
-        encoded = Value.encoded(data)
+        encoded = Value.from_json(data)
         if time.perf_counter() > until:
             await _take_turn()
         return Output(plain, encoded, problem and redactor.text(problem))

@@ -364,7 +364,7 @@ async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path,
     for entry in entries:
         if isinstance(entry, StepScheduled):
             assert entry.input.is_loaded
-            assert entry.input == type(entry.input).encoded(bytes(entry.input.data))
+            assert entry.input == type(entry.input).from_json(bytes(entry.input.data))
 
 
 async def test_a_link_of_a_paused_run_still_answers(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from durable.history.words import Await, Links
 from durable.journal.scan import Scan
 from durable.links import hide_links, make_link, make_proof
 from durable.replay import replay_entries
-from durable.values import JSON, Value, ensure_json
+from durable.values import JSON, Value, encode
 from triggers.encoder import DocumentEncoder
 from triggers.runs import describe_entry
 from triggers.waits import answer, page, proofs
@@ -109,7 +109,7 @@ def test_what_is_no_number_stays_text_and_what_is_empty_is_absent() -> None:
 @given(st.dictionaries(st.sampled_from([f"fields.{name}" for name in SCHEMAS]), st.text() | st.lists(st.text())))
 def test_whatever_is_filled_in_is_json_and_can_be_shown_again(sent: dict[str, Any]) -> None:
     filled = read_form(SCHEMAS, sent)
-    ensure_json(dict(filled))
+    encode(dict(filled))
     question = Question("ask", "", "approval", title="<script>alert(1)</script>", fields=SCHEMAS)
     shown = page.render_question(question, filled=filled, comment="</textarea><script>")
     assert "<script" not in shown

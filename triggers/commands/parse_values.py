@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from durable.values import NESTING_LIMIT, NotJSON, ensure_json
+from durable.values import NESTING_LIMIT, NotJSON, encode
 
 SHOWN = 80
 """Characters of a value that a message shows."""
@@ -76,7 +76,7 @@ def _parse(text: str) -> Any:
         if "integer string" in str(error):  # Python's own limit
             raise NotJSON("a whole number has more than 4,300 digits") from None
         raise
-    ensure_json(value)
+    encode(value)  # raises NotJSON
     return value
 
 

@@ -223,7 +223,7 @@ def _parse_json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Valu
     # Brackets are the upper bound of levels, and counting them costs next to nothing.
     if body.count(b"[") + body.count(b"{") > LEVEL_LIMIT and is_deeper(value, LEVEL_LIMIT):
         raise BadRequest(f"the body is nested deeper than the {LEVEL_LIMIT} levels that are accepted")
-    return value, Value.encoded(body)
+    return value, Value.from_json(body)
 
 
 def _explain_ignored_charset(media: MediaType) -> str:

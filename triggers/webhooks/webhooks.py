@@ -92,7 +92,7 @@ class PendingDelivery:
             at=self.at,
             outcome=outcome,
             reason=reason,
-            headers=Value.encoded(msgspec.json.encode(headers)),  # Latin-1 is always JSON: see Received.of
+            headers=Value.from_json(msgspec.json.encode(headers)),  # Latin-1 is always JSON: see Received.of
             body_hash=hashlib.sha256(received.body).hexdigest(),
             size=len(received.body),
         )
