@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 from durable.wording import make_printable
 
 Severity: TypeAlias = Literal["error", "warning"]
+Pointer: TypeAlias = tuple[str | int, ...]
+"""The keys and indices that lead to a value in a file's data."""
 
 _LINE_LIMIT = 120
 _USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
@@ -19,6 +21,20 @@ class Explanation:
 
     message: str
     hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataProblem:
+    """One thing that is wrong with data. `is_key` says that the key at the pointer is wrong, not its value."""
+
+    pointer: Pointer
+    message: str
+    hint: str | None = None
+    is_key: bool = False
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 @dataclass(frozen=True, slots=True)

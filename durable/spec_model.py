@@ -16,6 +16,10 @@ Condition = Annotated[str, StringConstraints(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
 
 
+KEYS_CLASH = "keys_clash"
+"""The type of the validation error for keys that do not go together; the loader explains it by the keys."""
+
+
 class SpecModel(BaseModel):
     """What every part of the language is: frozen, with no keys but its own."""
 

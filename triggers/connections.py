@@ -20,14 +20,14 @@ from durable.language.report import Report
 from durable.language.scope import Scope
 from durable.language.texts import Texts, is_template
 from durable.language.tree import Mapped
-from durable.language.validation import DataProblem, find_data_problems, get_shape, walk_leaves
-from durable.problem import Problem
+from durable.language.validation import find_data_problems, get_shape, walk_leaves
+from durable.problem import DataProblem, Pointer, Problem
 from durable.secrets import Secrets, fill_secrets
 from durable.spec_model import Identifier
 from durable.values import JSON
 from durable.wording import quote, suggest
-from durable.yaml.document import Pointer, YamlDocument
-from durable.yaml.syntax import get_line
+from durable.yaml.document import YamlDocument
+from durable.yaml.syntax import Source
 
 Models = Mapping[str, type[BaseModel] | None]
 """What a connection of each connector says; None if it takes none."""
@@ -91,7 +91,7 @@ class Connections:
 
     def line(self, number: int) -> str:
         """A line of the file's text, counted from 1; empty if there is none."""
-        return get_line((self._data or b"").decode(errors="replace").splitlines(), number)
+        return Source(str(self.path), (self._data or b"").decode(errors="replace").splitlines()).get_line(number)
 
     def connector(self, name: str) -> str | None:
         """The connector that a connection is of; None if there is no such connection."""

@@ -15,10 +15,10 @@ from durable.language.schemas import compile_schemas, shorten
 from durable.language.scope import Scope
 from durable.language.texts import Texts, has_template
 from durable.language.tree import Mapped, get_list, get_mapping
+from durable.problem import Pointer
 from durable.schema import CompiledSchema
 from durable.values import JSON
 from durable.wording import quote, suggest
-from durable.yaml.document import Pointer
 
 _FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
 """What other routers take for a part that varies: `/:id`, `/<id>`, `/[id]`, `/*`."""

@@ -22,9 +22,9 @@ from durable.language.texts import Texts, anywhere, is_template
 from durable.language.tree import Branch, Mapped, get_list, get_mapping, list_branches
 from durable.language.validation import ModelShape, find_data_problems, get_shape, walk_leaves
 from durable.language.waits import WaitCheck
+from durable.problem import Pointer
 from durable.values import JSON
 from durable.wording import quote
-from durable.yaml.document import Pointer
 
 BESIDE = "it belongs beside 'use', and not under 'with'"
 NOTHING: Mapping[str, str] = {}

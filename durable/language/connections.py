@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection
 
 from durable.language.report import Report
 from durable.language.tree import Mapped
-from durable.problem import Explanation
+from durable.problem import Explanation, Pointer
 from durable.wording import find_nearest, quote
-from durable.yaml.document import Pointer
 
 FILE = "connections.yaml"
 

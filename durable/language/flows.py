@@ -7,9 +7,9 @@ from durable.language.report import Report
 from durable.language.scope import StepInfo
 from durable.language.texts import is_template
 from durable.language.tree import Mapped, get_list, get_mapping
-from durable.problem import Problem
+from durable.problem import Pointer, Problem
 from durable.wording import quote, suggest
-from durable.yaml.document import LineColumn, Pointer
+from durable.yaml.document import LineColumn
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ or the way of writing away from a known one.
 from collections.abc import Iterator
 
 from durable.language.metaschema import make_metaschema
+from durable.problem import Pointer
 from durable.values import JSON
-from durable.yaml.document import Pointer
 
 _WORDS = make_metaschema("it")["properties"]
 _FREE = frozenset({"additionalItems", "definitions", "dependencies", "example", "maxContains", "minContains"})

@@ -22,12 +22,12 @@ from durable.language.step_info import collect_steps
 from durable.language.texts import Texts
 from durable.language.tree import Mapped, get_list, get_mapping, walk_steps
 from durable.language.validation import find_data_problems
-from durable.problem import Problem
+from durable.problem import Pointer, Problem
 from durable.retry import RetryPolicy
 from durable.spec_model import IDENTIFIER
 from durable.values import JSON
 from durable.wording import quote
-from durable.yaml.document import LIMITS, DocumentLimits, Pointer, YamlDocument
+from durable.yaml.document import LIMITS, DocumentLimits, YamlDocument
 
 __all__ = ["Catalogue", "LoadResult", "load_pipeline"]
 
@@ -74,9 +74,8 @@ def load_pipeline(
         return LoadResult(None, findings.problems())
     data = _add_id(data, findings)
     for each in find_data_problems(PipelineSpec, data, cures=foreign.KEYS, examples=foreign.SHAPES):
-        if not each.is_rule:
-            hint = _explain_misplaced_key(each.pointer) if each.is_key else None
-            findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
+        hint = _explain_misplaced_key(each.pointer) if each.is_key else None
+        findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
     calls = _FileCheck(data, findings, catalogue, Texts(findings, secrets, examine_secret)).run(
         Connections(connections, connection_names, is_broken, findings)
     )
@@ -100,7 +99,7 @@ def _add_id(data: Mapped, findings: Report) -> Mapped:
     """The data with an id: the file's name unless it says one."""
     if "id" in data:
         return data
-    name = findings.document.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
+    name = findings.document.source.file.replace("\\", "/").rpartition("/")[2].partition(".")[0]
     if not re.match(IDENTIFIER, name):
         what = f"the file's name {quote(name)} cannot be the pipeline's id"
         findings.add((), what, "add 'id: …' of small letters, digits and '_', or rename the file")

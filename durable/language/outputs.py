@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from durable.flow import LINKED
+from durable.known_values import KnownList, KnownMapping, KnownScalar, KnownValue
 from durable.language.catalogue import Catalogue
-from durable.language.known_values import KnownList, KnownMapping, KnownScalar, KnownValue
 from durable.values import JSON
 
 _Given: TypeAlias = "Mapping[str, JSON]"

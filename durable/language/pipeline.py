@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from durable.action import ErrorClass, OnCrash
 from durable.durations import Duration, Timeout, parse_duration
-from durable.spec_model import Condition, Identifier, SpecModel, Whole
+from durable.spec_model import KEYS_CLASH, Condition, Identifier, SpecModel, Whole
 
 # -- policies ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class StepSpec(SpecModel, title="Step"):
     def _keys_go_together(self) -> Self:
         fields = type(self).model_fields
         for misfit in find_key_problems({fields[name].alias or name for name in self.model_fields_set}):
-            raise PydanticCustomError("misfit", "{message}", {"message": misfit.message})
+            raise PydanticCustomError(KEYS_CLASH, "{message}", {"message": misfit.message})
         return self
 
 

@@ -1,7 +1,7 @@
 """The problems of one document, gathered by where they are in its data."""
 
-from durable.problem import Problem, Severity
-from durable.yaml.document import LIMITS, LineColumn, Pointer, YamlDocument
+from durable.problem import Pointer, Problem, Severity
+from durable.yaml.document import LIMITS, LineColumn, YamlDocument
 
 
 class Report:
@@ -34,7 +34,7 @@ class Report:
         found = self.document.position(pointer, key=is_key)
         if self.is_full or found in self._refused or (is_key and found in self._keys):
             return
-        problem = Problem(self.document.file, *(place or found), message, hint, severity)
+        problem = Problem(self.document.source.file, *(place or found), message, hint, severity)
         if severity == "warning" and len(self._found) - self._errors >= self._limit:
             return
         if severity == "error" and problem not in self._found:

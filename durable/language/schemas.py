@@ -11,9 +11,9 @@ from durable.language.model_schema import open_value
 from durable.language.report import Report
 from durable.language.texts import has_template, is_template
 from durable.language.tree import Mapped
+from durable.problem import Pointer
 from durable.schema import CompiledSchema
 from durable.wording import make_printable, quote, suggest
-from durable.yaml.document import Pointer
 
 
 def compile_schemas(

@@ -7,8 +7,7 @@ from typing import get_args
 
 from durable.action import ErrorClass
 from durable.history.words import StepStatus
-from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
-from durable.language.known_values import (
+from durable.known_values import (
     KnownMapping,
     KnownScalar,
     KnownValue,
@@ -19,6 +18,7 @@ from durable.language.known_values import (
     is_index,
     look_up,
 )
+from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
 from durable.problem import Explanation
 from durable.values import JSON
 from durable.wording import quote, suggest

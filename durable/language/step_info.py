@@ -1,14 +1,14 @@
 """Where each step of a file stands, and what is known of it before it is performed."""
 
+from durable.known_values import KnownValue
 from durable.language.catalogue import Catalogue
-from durable.language.known_values import KnownValue
 from durable.language.outputs import find_kept, find_links, find_returned
 from durable.language.pipeline import find_kind
 from durable.language.report import Report
 from durable.language.scope import StepInfo
 from durable.language.tree import Mapped, get_list, get_mapping, list_branches
+from durable.problem import Pointer
 from durable.values import JSON
-from durable.yaml.document import Pointer
 
 
 def collect_steps(data: Mapped, findings: Report, catalogue: Catalogue) -> dict[Pointer, StepInfo]:

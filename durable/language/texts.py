@@ -9,10 +9,9 @@ from durable.language.headers import doubt_underscore
 from durable.language.hyphens import DottedName, find_hyphens
 from durable.language.report import Report
 from durable.language.scope import Scope
-from durable.problem import Explanation, Severity
+from durable.problem import Explanation, Pointer, Severity
 from durable.values import JSON
 from durable.wording import describe_value, make_printable, name_kind, quote
-from durable.yaml.document import Pointer
 from durable.yaml.syntax import unwrap_expression
 
 

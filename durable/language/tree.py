@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from durable.problem import Pointer
 from durable.values import JSON
-from durable.yaml.document import Pointer
 
 Mapped: TypeAlias = "dict[str, JSON]"
 BranchKind: TypeAlias = Literal["case", "else", "turn", "parallel", "try", "catch", "finally", "on_timeout"]

@@ -12,6 +12,8 @@ from pydantic_core import ErrorDetails
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
 from durable.language.foreign import ITEMS
+from durable.problem import DataProblem, Pointer
+from durable.spec_model import KEYS_CLASH
 from durable.values import JSON
 from durable.wording import (
     BOUNDS,
@@ -23,26 +25,8 @@ from durable.wording import (
     quote,
     suggest,
 )
-from durable.yaml.document import Pointer
 
 Schema: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class DataProblem:
-    """One thing in the data that does not fit. `is_key` says that the key is what is wrong, not its value; `is_rule`
-    that it is one of the language's own rules over several keys."""
-
-    pointer: Pointer
-    message: str
-    hint: str | None = None
-    is_key: bool = False
-    is_rule: bool = False
-
-    @property
-    def said(self) -> str:
-        """All of it in one text."""
-        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class NestedProblems(ValueError):
@@ -80,7 +64,7 @@ def find_data_problems(
         or not is_open(each.value)
         or (each.wants_container and each.pointer not in scalar)
     ]
-    judged = [each for each in judged if not each.is_consequence]
+    judged = [each for each in judged if not each.is_consequence and each.kind != KEYS_CLASH]
     return list(_explain_all(judged, get_shape(model), cures or {}, examples or {}))
 
 
@@ -317,8 +301,6 @@ def _explain_one(
 ) -> DataProblem:
     subject, context = _name_subject(error.pointer), error.context
     match error.kind:
-        case "misfit":
-            return DataProblem(error.pointer, error.detail["msg"], is_rule=True)
         case "missing":
             name = str(error.pointer[-1])
             purpose = shape.description(error.pointer)

@@ -8,9 +8,9 @@ from durable.language.schemas import compile_schemas
 from durable.language.texts import is_template
 from durable.language.tree import Mapped, get_list, get_mapping
 from durable.language.validation import find_data_problems
+from durable.problem import Pointer
 from durable.values import JSON
 from durable.wording import quote
-from durable.yaml.document import Pointer
 
 ANY = "wait.any"
 

@@ -12,21 +12,19 @@ from typing import NoReturn, TypeAlias
 
 import yaml
 
-from durable.problem import Problem
+from durable.problem import Pointer, Problem
 from durable.values import JSON
 from durable.wording import make_printable, quote
 from durable.yaml.scalars import MisleadingScalar, is_text, parse_scalar
 from durable.yaml.syntax import (
     CONDITIONS,
-    SyntaxProblem,
+    Source,
     explain_braces,
     explain_syntax,
-    get_line,
     quote_value,
     strip_comment,
 )
 
-Pointer: TypeAlias = tuple[str | int, ...]
 LineColumn: TypeAlias = tuple[int, int]
 """Line and column, both from 1."""
 
@@ -50,11 +48,10 @@ LIMITS = DocumentLimits()
 class YamlDocument:
     """What a YAML text says. It `is_whole` if it could be read to its end."""
 
-    file: str
+    source: Source
     data: JSON
     problems: tuple[Problem, ...]
     is_whole: bool
-    _lines: list[str] = field(repr=False)
     _values: dict[Pointer, LineColumn] = field(repr=False)
     _keys: dict[Pointer, LineColumn] = field(repr=False)
 
@@ -63,13 +60,13 @@ class YamlDocument:
         cls, text: str | bytes, file: str, limits: DocumentLimits = LIMITS, *, loader: type = FASTEST_LOADER
     ) -> "YamlDocument":
         """Read any text or bytes; never raises: what is wrong is among the problems."""
-        reading = _EventReader(limits, loader)
+        reading = _EventReader(file, limits, loader)
         try:
             reading.read(text)
         except _StopReading:
             reading.is_whole = False
-        problems = [Problem(file, fault.line, fault.column, fault.message, fault.hint) for fault in reading.faults]
-        return cls(file, reading.data, tuple(problems), reading.is_whole, reading.lines, reading.values, reading.keys)
+        problems = tuple(reading.problems)
+        return cls(reading.source, reading.data, problems, reading.is_whole, reading.values, reading.keys)
 
     def position(self, pointer: Pointer, *, key: bool = False) -> LineColumn:
         """Where the value stands, or its key; for what does not exist, its nearest ancestor."""
@@ -91,20 +88,16 @@ class YamlDocument:
         lines = text.split("\n")
         if not 0 < line <= len(lines):
             return start, first
-        source = self.source_line(start)
-        style = source[first - 1 : first]
+        line_of_start = self.source.get_line(start)
+        style = line_of_start[first - 1 : first]
         if style in {"|", ">"}:
             row = start + line
-            offset = self.source_line(row).find(lines[line - 1]) if lines[line - 1] else -1
+            offset = self.source.get_line(row).find(lines[line - 1]) if lines[line - 1] else -1
         else:
             row, offset = start, first - 1 + (style in {"'", '"'})
-            if len(lines) > 1 or not source.startswith(text, offset):
+            if len(lines) > 1 or not line_of_start.startswith(text, offset):
                 offset = -1
         return (row, offset + column) if offset >= 0 else (start, first)
-
-    def source_line(self, number: int) -> str:
-        """A line of the text, from 1; empty where there is none."""
-        return get_line(self._lines, number)
 
     def _text(self, pointer: Pointer) -> str:
         value: object = self.data
@@ -127,7 +120,7 @@ _LINE_END = re.compile("\r\n|\r|\n")
 
 
 class _StopReading(Exception):
-    """The text cannot be read further; why is among the faults."""
+    """The text cannot be read further; why is among the problems."""
 
 
 class _Frame:
@@ -147,11 +140,11 @@ class _Frame:
 class _EventReader:
     """One pass over the events of a text."""
 
-    def __init__(self, limits: DocumentLimits, loader: type) -> None:
+    def __init__(self, file: str, limits: DocumentLimits, loader: type) -> None:
         self.limits = limits
         self.loader = loader
-        self.faults: list[SyntaxProblem] = []
-        self.lines: list[str] = []
+        self.problems: list[Problem] = []
+        self.source = Source(file)
         self.data: JSON = None
         self.values: dict[Pointer, LineColumn] = {}
         self.keys: dict[Pointer, LineColumn] = {}
@@ -162,22 +155,22 @@ class _EventReader:
 
     def read(self, text: str | bytes) -> None:
         content = self._decode(text)
-        self.lines = _LINE_END.split(content)
+        self.source = Source(self.source.file, _LINE_END.split(content))
         for found in islice(_FORBIDDEN.finditer(content), 10):
             self._refuse(
                 _find_position(content, found.start()),
                 f"the character U+{ord(found[0]):04X} cannot stand in a pipeline",
                 'remove it, or write it as "\\uXXXX" in double quotes',
             )
-        if self.faults:
+        if self.problems:
             raise _StopReading
         try:
             for event in yaml.parse(content, Loader=self.loader):
                 self._take(event)
         except yaml.YAMLError as error:
-            fault = explain_syntax(error, self.lines, self._stack[-1].place if self._stack else (1, 1))
-            if all(fault.line != known.line for known in self.faults):
-                self.faults.append(fault)
+            problem = explain_syntax(error, self.source, self._stack[-1].place if self._stack else (1, 1))
+            if all(problem.line != known.line for known in self.problems):
+                self.problems.append(problem)
             raise _StopReading from None
 
     def _decode(self, text: str | bytes) -> str:
@@ -189,7 +182,7 @@ class _EventReader:
             return text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             readable = text[: error.start].decode("utf-8-sig", "replace")
-            self.lines = _LINE_END.split(readable)
+            self.source = Source(self.source.file, _LINE_END.split(readable))
             place = _find_position(readable, len(readable))
             self._end(place, f"the byte 0x{text[error.start]:02X} is not UTF-8", "save the file as UTF-8")
 
@@ -293,8 +286,8 @@ class _EventReader:
 
     def _refuse_key(self, event: yaml.Event) -> None:
         line, column = _position_of(event)
-        is_braced = get_line(self.lines, line)[column - 2 : column] == "{{"
-        braces = explain_braces(self.lines, line, column) if is_braced else None
+        is_braced = self.source.get_line(line)[column - 2 : column] == "{{"
+        braces = explain_braces(self.source, line, column) if is_braced else None
         if braces:
             self._refuse((braces.line, braces.column), braces.message, braces.hint)
         else:
@@ -327,7 +320,7 @@ class _EventReader:
         line, column = _position_of(event)
         if not (isinstance(event, yaml.ScalarEvent) and event.value == ""):
             return line, column
-        comment = re.compile(r"\s+(#(\w\S*)?.*)").match(get_line(self.lines, line), column - 1)
+        comment = re.compile(r"\s+(#(\w\S*)?.*)").match(self.source.get_line(line), column - 1)
         if comment is None:
             return frame.key_place if frame.key is not None else (line, column)
         place = line, comment.start(1) + 1
@@ -337,8 +330,8 @@ class _EventReader:
         return place
 
     def _refuse(self, place: LineColumn, message: str, hint: str | None) -> None:
-        self.faults.append(SyntaxProblem(*place, message, hint))
-        if len(self.faults) >= self.limits.problems:
+        self.problems.append(self.source.make_problem(*place, message, hint))
+        if len(self.problems) >= self.limits.problems:
             raise _StopReading
 
     def _end(self, place: LineColumn, message: str, hint: str) -> NoReturn:

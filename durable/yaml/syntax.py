@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from durable.problem import Problem
 from durable.wording import make_printable, quote
 from durable.yaml.scalars import is_text
 
@@ -16,18 +17,19 @@ _SHOWN_LIMIT = 80
 
 
 @dataclass(frozen=True, slots=True)
-class SyntaxProblem:
-    """What is wrong with a place of the text; `line` and `column` count from 1."""
+class Source:
+    """The lines of a text, and the file that they are of."""
 
-    line: int
-    column: int
-    message: str
-    hint: str | None = None
+    file: str
+    lines: Sequence[str] = ()
 
+    def get_line(self, number: int) -> str:
+        """A line, from 1; empty where there is none."""
+        return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
-def get_line(lines: Sequence[str], number: int) -> str:
-    """A line, from 1; empty where there is none."""
-    return lines[number - 1] if 0 < number <= len(lines) else ""
+    def make_problem(self, line: int, column: int, message: str, hint: str | None = None) -> Problem:
+        """A problem with a place of the text."""
+        return Problem(self.file, line, column, message, hint)
 
 
 def quote_value(text: str) -> str:
@@ -49,9 +51,9 @@ def unwrap_expression(value: str) -> str:
     return f"it without braces: {make_printable(inner) if is_plain else quote_value(inner)}"
 
 
-def explain_braces(lines: Sequence[str], number: int, column: int) -> SyntaxProblem | None:
+def explain_braces(source: Source, number: int, column: int) -> Problem | None:
     """Braces that begin a value of the line, at `column` or before it: YAML takes them for a mapping."""
-    line = get_line(lines, number)
+    line = source.get_line(number)
     begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\$?\{\{)", line[: column + 2])]
     if not begins:
         return None
@@ -63,23 +65,23 @@ def explain_braces(lines: Sequence[str], number: int, column: int) -> SyntaxProb
         key = re.search(r"(\w+):\s+$", line[: begins[-1]])
         is_condition = key is not None and key[1] in CONDITIONS
         hint = f"write {unwrap_expression(value)}" if is_condition else f"{hint}, without the '$'"
-    return SyntaxProblem(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
+    return source.make_problem(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
 
 
-def explain_syntax(error: yaml.YAMLError, lines: Sequence[str], opened: tuple[int, int]) -> SyntaxProblem:
-    """The fault that stopped the parser while it was inside the list or mapping that was `opened` there."""
+def explain_syntax(error: yaml.YAMLError, source: Source, opened: tuple[int, int]) -> Problem:
+    """The problem that stopped the parser while it was inside the list or mapping that was `opened` there."""
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
-        return SyntaxProblem(1, 1, f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
+        return source.make_problem(1, 1, f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
     since = error.context_mark or mark
     here = (mark.line + 1, mark.column + 1)
     start = opened if error.context == "while parsing a flow node" else (since.line + 1, since.column + 1)
-    stop = _Stop(error.problem or "", error.context or "", here, start, opened, lines)
+    stop = _Stop(error.problem or "", error.context or "", here, start, opened, source)
     for wording in _WORDINGS:
-        fault = wording(stop)
-        if fault:
-            return fault
-    return SyntaxProblem(*stop.here, f"this is not YAML: {stop.problem}")
+        problem = wording(stop)
+        if problem:
+            return problem
+    return source.make_problem(*stop.here, f"this is not YAML: {stop.problem}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,10 @@ class _Stop:
     here: tuple[int, int]
     since: tuple[int, int]
     opened: tuple[int, int]
-    lines: Sequence[str]
+    source: Source
 
     def line(self, number: int) -> str:
-        return get_line(self.lines, number)
+        return self.source.get_line(number)
 
     def rest(self, place: tuple[int, int]) -> str:
         return self.line(place[0])[place[1] - 1 :]
@@ -109,44 +111,44 @@ class _Stop:
         return re.split(r",\s|[}\]]", value, maxsplit=1)[0].rstrip() if is_inside else value
 
 
-def _explain_expression(stop: _Stop) -> SyntaxProblem | None:
+def _explain_expression(stop: _Stop) -> Problem | None:
     if not stop.context.startswith(("while parsing a block", "while parsing a flow")):
         return None
-    fault = explain_braces(stop.lines, *stop.here)
-    return fault or explain_braces(stop.lines, *stop.since)
+    problem = explain_braces(stop.source, *stop.here)
+    return problem or explain_braces(stop.source, *stop.since)
 
 
-def _explain_alias(stop: _Stop) -> SyntaxProblem | None:
+def _explain_alias(stop: _Stop) -> Problem | None:
     if stop.context not in {"while scanning an alias", "while scanning an anchor"}:
         return None
     what, value = stop.context.split()[-1], stop.value(stop.since)
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.since,
         f"{quote(value[:1])} begins an {what} in YAML, which pipelines do not have",
         f"quote it: {quote_value(value)}",
     )
 
 
-def _explain_tab(stop: _Stop) -> SyntaxProblem | None:
+def _explain_tab(stop: _Stop) -> Problem | None:
     if "tab character" in stop.problem or (
         "cannot start any token" in stop.problem and stop.rest(stop.here).startswith("\t")
     ):
-        return SyntaxProblem(*stop.here, "a tab cannot indent YAML", "use spaces, two for each level")
+        return stop.source.make_problem(*stop.here, "a tab cannot indent YAML", "use spaces, two for each level")
     return None
 
 
-def _explain_character(stop: _Stop) -> SyntaxProblem | None:
+def _explain_character(stop: _Stop) -> Problem | None:
     if "cannot start any token" not in stop.problem:
         return None
     value = stop.value(stop.here)
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.here,
         f"{quote(value[:1])} cannot begin a value in YAML",
         f"quote it: {quote_value(value)}",
     )
 
 
-def _explain_joined_quote(stop: _Stop) -> SyntaxProblem | None:
+def _explain_joined_quote(stop: _Stop) -> Problem | None:
     """A key inside braces with a quoted text right behind its colon: it is one word to YAML, and ends at a brace."""
     is_quote = "quoted scalar" in stop.context
     if not is_quote and not stop.context.startswith("while parsing a flow"):
@@ -155,33 +157,33 @@ def _explain_joined_quote(stop: _Stop) -> SyntaxProblem | None:
     line = stop.line(number)
     for token in _QUOTED_OR_JOINED.finditer(line[: column - 1] if is_quote else line):
         if token["key"]:
-            return _explain_blank(number, token.start("key") + 1, token["key"], line[token.end() :])
+            return _explain_blank(stop.source, number, token.start("key") + 1, token["key"], line[token.end() :])
     return None
 
 
-def _explain_open_quote(stop: _Stop) -> SyntaxProblem | None:
+def _explain_open_quote(stop: _Stop) -> Problem | None:
     if "quoted scalar" not in stop.context or "end of stream" not in stop.problem:
         return None
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.since, "the quoted text that begins here has no end", "close it with the quote that opened it"
     )
 
 
-def _explain_escape(stop: _Stop) -> SyntaxProblem | None:
+def _explain_escape(stop: _Stop) -> Problem | None:
     if "escape" not in stop.problem:
         return None
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.here, "an escape that YAML does not know", "double the backslash, or use single quotes for this text"
     )
 
 
-def _explain_open_brackets(stop: _Stop) -> SyntaxProblem | None:
+def _explain_open_brackets(stop: _Stop) -> Problem | None:
     if not stop.context.startswith("while parsing a flow"):
         return None
     for number in range(stop.since[0], stop.here[0] + 1):
         comment = re.search(r"\s(#\w[\w-]*)", stop.line(number))
         if comment:
-            return SyntaxProblem(
+            return stop.source.make_problem(
                 number,
                 comment.start(1) + 1,
                 "'#' begins a comment, so that the brackets before it stay open",
@@ -189,58 +191,62 @@ def _explain_open_brackets(stop: _Stop) -> SyntaxProblem | None:
             )
     opening = stop.rest(stop.since)[:1]
     if opening in {"{", "["} and (not stop.rest(stop.here) or stop.here[0] != stop.since[0]):
-        return SyntaxProblem(
+        return stop.source.make_problem(
             *stop.since, f"the '{opening}' that begins here has no end", f"close it with '{_CLOSING[opening]}'"
         )
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts"
     )
 
 
-def _explain_colon(stop: _Stop) -> SyntaxProblem | None:
+def _explain_colon(stop: _Stop) -> Problem | None:
     if "mapping values are not allowed" not in stop.problem:
         return None
     line = stop.line(stop.here[0])
     before = line[: stop.here[1] - 1]
     key = re.match(r"\s*(?:- +)*[\w.-]+: +", before)
     if key:
-        return SyntaxProblem(
+        return stop.source.make_problem(
             stop.here[0],
             key.end() + 1,
             "a text with ': ' in it is a mapping to YAML",
             f"quote it: {quote_value(strip_comment(line[key.end() :]))}",
         )
-    fault = _explain_blank_above(stop.lines, stop.here[0]) or _explain_missing_steps(stop)
-    if fault:
-        return fault
+    problem = _explain_blank_above(stop.source, stop.here[0]) or _explain_missing_steps(stop)
+    if problem:
+        return problem
     column = len(line) - len(line.lstrip()) + 1
     if "\u00a0" in line[: column - 1]:
-        return SyntaxProblem(
+        return stop.source.make_problem(
             stop.here[0], 1, "a no-break space cannot indent YAML", "use plain spaces, two for each level"
         )
     if item := re.match(r" *-(?=[^\s-])", line):
-        return SyntaxProblem(stop.here[0], item.end(), "there is no blank after the '-'", "write '- ' before the item")
-    return SyntaxProblem(
+        return stop.source.make_problem(
+            stop.here[0], item.end(), "there is no blank after the '-'", "write '- ' before the item"
+        )
+    return stop.source.make_problem(
         stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
     )
 
 
-def _explain_missing_steps(stop: _Stop) -> SyntaxProblem | None:
+def _explain_missing_steps(stop: _Stop) -> Problem | None:
     """An item of a list right below the keys of a loop: its `steps:` is forgotten."""
     item = re.match(r" *(?=- )", stop.line(stop.here[0]))
-    width, keys = _find_keys_above(stop.lines, stop.here[0])
+    width, keys = _find_keys_above(stop.source, stop.here[0])
     loops = keys & {"foreach", "repeat"}
     if item is None or not loops or "steps" in keys or width > len(item[0]):
         return None
     what = f"the {min(loops)} has no 'steps' for this list"
-    return SyntaxProblem(stop.here[0], len(item[0]) + 1, what, "write 'steps:' on a line of its own before it")
+    return stop.source.make_problem(
+        stop.here[0], len(item[0]) + 1, what, "write 'steps:' on a line of its own before it"
+    )
 
 
-def _find_keys_above(lines: Sequence[str], number: int) -> tuple[int, set[str]]:
+def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
     """How far the keys with a value are indented that stand one below the other right above a line, and the keys."""
     width, keys = 0, set[str]()
     for each in range(number - 1, 0, -1):
-        line = get_line(lines, each)
+        line = source.get_line(each)
         key = re.match(r"( *(?:- +)*)([\w-]+): +\S", line)
         if line.strip() and (key is None or (keys and len(key[1]) != width)):
             break
@@ -252,56 +258,56 @@ def _find_keys_above(lines: Sequence[str], number: int) -> tuple[int, set[str]]:
     return width, keys
 
 
-def _explain_blank_above(lines: Sequence[str], number: int) -> SyntaxProblem | None:
+def _explain_blank_above(source: Source, number: int) -> Problem | None:
     """A line above the `number`th one whose key has no blank behind its colon, or no blank behind its '-': it is
     text to YAML, and what is wrong shows only where that text goes on."""
-    above = next((each for each in range(number - 1, 0, -1) if get_line(lines, each).strip()), 0)
-    line = get_line(lines, above)
+    above = next((each for each in range(number - 1, 0, -1) if source.get_line(each).strip()), 0)
+    line = source.get_line(above)
     joined = re.match(r"\s*(?:- +)*(?=([A-Za-z_][\w-]*):[^\s/])", line)
     if joined:
-        return _explain_blank(above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
+        return _explain_blank(source, above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
     dash = re.match(r"\s*(?=-(\w[\w-]*):(\s|$))", line)
     if dash:
-        return SyntaxProblem(above, dash.end() + 1, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+        return source.make_problem(above, dash.end() + 1, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
     return None
 
 
-def _explain_blank(line: int, column: int, key: str, rest: str) -> SyntaxProblem:
+def _explain_blank(source: Source, line: int, column: int, key: str, rest: str) -> Problem:
     rest = strip_comment(rest[: 2 * _SHOWN_LIMIT])
     value = re.match(r"\"[^\"]*\"|'[^']*'|[^,{}\[\]'\"]+", rest)
     is_shown = value is not None and len(value[0]) <= _SHOWN_LIMIT and rest[value.end() :].lstrip()[:1] in {*",}]", ""}
     hint = f"write '{key}: {make_printable(value[0].rstrip()) if value and is_shown else '…'}'"
-    return SyntaxProblem(line, column, f"there is no blank after the colon of {quote(key)}", hint)
+    return source.make_problem(line, column, f"there is no blank after the colon of {quote(key)}", hint)
 
 
-def _explain_dash(stop: _Stop) -> SyntaxProblem | None:
+def _explain_dash(stop: _Stop) -> Problem | None:
     if "sequence entries are not allowed" not in stop.problem:
         return None
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text"
     )
 
 
-def _explain_indentation(stop: _Stop) -> SyntaxProblem | None:
+def _explain_indentation(stop: _Stop) -> Problem | None:
     if not stop.context.startswith("while parsing a block"):
         return None
-    if fault := _explain_missing_steps(stop):
-        return fault
+    if problem := _explain_missing_steps(stop):
+        return problem
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
     dash = re.match(r"-(\w[\w-]*):(\s|$)", stop.rest(stop.here))
     if dash:
-        return SyntaxProblem(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+        return stop.source.make_problem(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
     if item := _find_item_above(stop):
         hint = f"align it with the item's other keys: {item} blanks before it"
-        return SyntaxProblem(*stop.here, f"{quote(_get_key(stop))} is indented less than its item", hint)
+        return stop.source.make_problem(*stop.here, f"{quote(_get_key(stop))} is indented less than its item", hint)
     if _is_item(stop):
         hint = f"write '- {quote(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
-        return SyntaxProblem(*stop.here, "an item of this list has no '- '", hint)
+        return stop.source.make_problem(*stop.here, "an item of this list has no '- '", hint)
     if before.strip(" -"):
-        return SyntaxProblem(
+        return stop.source.make_problem(
             *stop.here, "the value has ended before this", "quote the whole value once, or remove the rest"
         )
-    return SyntaxProblem(
+    return stop.source.make_problem(
         *stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows"
     )
 
@@ -327,13 +333,15 @@ def _get_key(stop: _Stop) -> str:
     return stop.rest(stop.here).partition(":")[0]
 
 
-def _explain_no_colon(stop: _Stop) -> SyntaxProblem | None:
+def _explain_no_colon(stop: _Stop) -> Problem | None:
     if "expected ':'" not in stop.problem:
         return None
     joined = re.match(r"([\w-]+):(?=\S)", stop.rest(stop.since))
     if joined:
-        return _explain_blank(*stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
-    return SyntaxProblem(*stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on")
+        return _explain_blank(stop.source, *stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
+    return stop.source.make_problem(
+        *stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on"
+    )
 
 
 def strip_comment(value: str) -> str:
@@ -345,7 +353,7 @@ _CLOSING = {"{": "}", "[": "]"}
 _QUOTED_OR_JOINED = re.compile(
     r"""(?<=[\s{\[:,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|[{,]\s*(?P<key>[A-Za-z_][\w-]*):(?=["'])"""
 )
-_WORDINGS: tuple[Callable[[_Stop], SyntaxProblem | None], ...] = (
+_WORDINGS: tuple[Callable[[_Stop], Problem | None], ...] = (
     _explain_tab,
     _explain_expression,
     _explain_alias,

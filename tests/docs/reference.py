@@ -17,9 +17,9 @@ from durable.durations import parse_duration
 from durable.flow import CORE_ACTIONS
 from durable.history.entries import Decision, Fact
 from durable.history.words import RunStatus, StepStatus
+from durable.known_values import KnownMapping
 from durable.language import pipeline
 from durable.language.catalogue import Catalogue
-from durable.language.known_values import KnownMapping
 from durable.language.outputs import find_returned
 from durable.language.resolve import STEP_TIMEOUT
 from durable.language.scope import FIELDS

@@ -138,8 +138,8 @@ def test_every_value_and_key_knows_where_it_stands() -> None:
     assert read.position(("steps", 0, "id")) == (3, 9)
     assert read.position(("steps", 0, "with", "z", 1)) == (4, 30)
     assert read.position(("steps", 0, "with", "z"), key=True) == (4, 21)
-    assert read.source_line(4) == "    with: {url: /y, 'z': [1, 2]}"
-    assert read.source_line(99) == ""
+    assert read.source.get_line(4) == "    with: {url: /y, 'z': [1, 2]}"
+    assert read.source.get_line(99) == ""
 
 
 def test_what_does_not_exist_stands_at_its_nearest_ancestor() -> None:
@@ -226,7 +226,7 @@ def test_no_yaml_like_text_crashes_it_and_positions_are_in_the_text(text: str) -
     for problem in read.problems:
         assert problem.line >= 1
         assert problem.column >= 1
-        assert problem.render(read.source_line(problem.line))
+        assert problem.render(read.source.get_line(problem.line))
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))

@@ -243,5 +243,5 @@ def read_model(model: type[Model], data: JSON, at: str) -> Model:
     except ValidationError:
         place = at.split(".")[1:]
         found = [replace(each, pointer=(*place, *each.pointer)) for each in find_data_problems(model, data)]
-        said = [f"{'.'.join(map(str, (at, *each.pointer[len(place) :])))}: {each.said}" for each in found]
+        said = [f"{'.'.join(map(str, (at, *each.pointer[len(place) :])))}: {each}" for each in found]
         raise NestedProblems(", ".join(said), found) from None
