@@ -1,8 +1,7 @@
-"""Secrets: looked up by name, and put into an input at the last moment.
+"""Secrets: read by name from the environment, and put into an input just before it is used.
 
-A value is read when it is asked for, so a rotated one counts from the next attempt on. It stands in no history: a
-step's input carries slots beside its JSON, and only `fill_secrets` reads them; a payload that imitates a reference
-stays data.
+No history contains a secret's value: a step's input has placeholders beside its JSON, and only `fill_secrets` replaces
+them; text in a payload that looks like a reference stays data.
 
     SecretMissing        a secret is not set, is empty, or its file cannot be read
 """
@@ -12,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from durable.history.words import SecretName, SecretPlaceholder
+from durable.history.words import SecretPlaceholder
 from durable.redactor import Redactor
 from durable.secret_doubts import find_doubts
 from durable.service_variables import describes_known_service
@@ -20,13 +19,12 @@ from durable.values import JSON
 
 PREFIX = "WAYPOST_SECRET_"
 
-
 SIZE_LIMIT = 64 * 1024
 """Bytes of a secret's file."""
 
 
 class SecretMissing(LookupError):
-    """A secret that something needs cannot be had; `name` is the secret's."""
+    """A secret that is needed cannot be read; `name` is the secret's."""
 
     def __init__(self, name: str, problem: str = "is not set") -> None:
         super().__init__(f"secret {name} {problem}: set {PREFIX}{name}, or {PREFIX}{name}_FILE to a file that holds it")
@@ -37,24 +35,21 @@ class SecretMissing(LookupError):
 class Secrets:
     """The secrets of an environment: `WAYPOST_SECRET_<NAME>`, or the file that `WAYPOST_SECRET_<NAME>_FILE` names.
 
-    A variable whose name ends in `_FILE` always names a file. `redactor` knows every value that was ever read here.
+    A variable whose name ends in `_FILE` always names a file. A file is read each time, so that a rotated secret counts
+    from the next attempt on. `redactor` knows every value that was ever read here.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self._variables: dict[str, str] = {}
         self.redactor = Redactor()
         for name in self.names():
             self.has(name)  # reads it, so that the redactor knows it from the first log line on
 
     def get(self, name: str) -> str:
-        """The value as of now; raises `SecretMissing`."""
-        value = self._read(name)
-        if not value:
-            raise SecretMissing(name, "is empty")
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise SecretMissing(name, "is not UTF-8 text")
-        self.redactor.learn(value)
-        return value
+        """The current value; raises `SecretMissing`."""
+        value = self._variables.get(name)
+        return self._read(name) if value is None else value
 
     def has(self, name: str) -> bool:
         """Whether `get` would answer."""
@@ -87,15 +82,25 @@ class Secrets:
         variable = PREFIX + name
         if describes_known_service(variable, self._environment):
             raise SecretMissing(name, "is not set (the variable of its name is Kubernetes' own, for a service)")
-        if variable in self._environment and not name.endswith("_FILE"):
-            return self._environment[variable]
-        if f"{variable}_FILE" in self._environment:
-            return _read_file(name, Path(self._environment[f"{variable}_FILE"]))
-        raise SecretMissing(name)
+        is_variable = variable in self._environment and not name.endswith("_FILE")
+        if is_variable:
+            value = self._environment[variable]
+        elif f"{variable}_FILE" in self._environment:
+            value = _read_file(name, Path(self._environment[f"{variable}_FILE"]))
+        else:
+            raise SecretMissing(name)
+        if not value:
+            raise SecretMissing(name, "is empty")
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise SecretMissing(name, "is not UTF-8 text")
+        self.redactor.learn(value)
+        if is_variable:
+            self._variables[name] = value
+        return value
 
 
 def _read_file(name: str, path: Path) -> str:
-    """A file's text without its final newline. A pipe is refused: it answers once, and then blocks for ever."""
+    """A file's text without its final newline. A pipe is refused: a second read of it would block for ever."""
     try:
         if path.exists() and not path.is_file():
             raise SecretMissing(name, f"cannot be read ({path} is not a regular file)")
@@ -117,31 +122,29 @@ def _read_file(name: str, path: Path) -> str:
 # -- filling ----------------------------------------------------------------------------------------------------
 
 
-def fill_secrets(value: JSON, slots: Sequence[SecretPlaceholder], secrets: Secrets) -> tuple[JSON, frozenset[str]]:
-    """The JSON with the secrets in its slots, and their values; raises `SecretMissing`.
+def fill_secrets(
+    value: JSON, placeholders: Sequence[SecretPlaceholder], secrets: Secrets
+) -> tuple[JSON, frozenset[str]]:
+    """The JSON with the secrets in the place of their placeholders, and the secrets' values; raises `SecretMissing`.
 
-    Nothing but the slots is looked at: what the JSON itself says is data. In a mapping a slot's place need not exist.
+    In a mapping, the key of a placeholder need not exist.
     """
-    if not slots:
-        return value, frozenset()
-    filled = value
     used: set[str] = set()
-    for slot in slots:
-        known = {part.secret: secrets.get(part.secret) for part in slot.parts if isinstance(part, SecretName)}
-        used.update(known.values())
-        text = "".join(
-            part if isinstance(part, str) else _spell_secret(known[part.secret], part) for part in slot.parts
-        )
-        filled = _put(filled, slot.pointer, text)
-    return filled, frozenset(used)
-
-
-def _spell_secret(value: str, reference: SecretName) -> str:
-    return quote(value, safe="") if reference.is_encoded else value
+    for placeholder in placeholders:
+        text = ""
+        for part in placeholder.parts:
+            if isinstance(part, str):
+                text += part
+            else:
+                secret = secrets.get(part.secret)
+                used.add(secret)
+                text += quote(secret, safe="") if part.is_encoded else secret
+        value = _put(value, placeholder.pointer, text)
+    return value, frozenset(used)
 
 
 def _put(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:
-    """A copy of the value with the text at that place; what is beside the way to it is not copied."""
+    """A copy of the value with the text at that place; only the containers on the path to it are copied."""
     if not pointer:
         return text
     key, *rest = pointer

@@ -72,10 +72,11 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
     assert str(problem).endswith("connections.yaml:4:39: warning: the secret 'CRM' is not set; set WAYPOST_SECRET_CRM")
     with pytest.raises(SecretMissing):
         found.open("crm", "http.get")
-    environment["WAYPOST_SECRET_CRM"] = "first"
-    assert found.open("crm", "http.get")[1] == {"first"}
-    environment["WAYPOST_SECRET_CRM"] = "second"
-    assert found.open("crm", "http.get")[1] == {"second"}
+    file = tmp_path / "crm"
+    environment["WAYPOST_SECRET_CRM_FILE"] = str(file)
+    for value in ("first", "second"):
+        file.write_text(value)
+        assert found.open("crm", "http.get")[1] == {value}
 
 
 @pytest.mark.parametrize(
