@@ -1,11 +1,11 @@
-"""What one evaluation may read, make and compute, and how it refuses.
+"""The limits of an evaluation: what it may read, make and compute.
 
-    Refused          an operation that these values do not allow, or too much of one
-    └── Missing      a name that is not there
+    EvaluationError      an operation that these values do not allow, or too much of one
+    └── MissingName      a name that does not exist
 
-Both are of the inside: whoever evaluates makes an `ExpressionError` of them. One unit of work is an item of a list
-or mapping, or 32 characters of text (16 if it is not ASCII). It takes 100 ns at most, so that an evaluation never holds
-the event loop for more than 50 ms.
+Both are internal: `Expression` makes an `ExpressionError` of them, which has the expression's text. One unit of work is
+an item of a list or mapping, or 32 characters of text (16 if it is not ASCII). A unit takes 100 ns at most, so that an
+evaluation never holds the event loop for more than 50 ms.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Final, Self
 
 import msgspec
 
+from durable.history.words import SecretPlaceholder
 from durable.values import JSON, NESTING_LIMIT
 
 TEXT_LIMIT = 1024 * 1024
@@ -35,7 +36,7 @@ _JSON_COST = 6  # of making JSON of a value, however small
 
 
 class EvaluationError(Exception):
-    """`offset` is the place in the expression's text, once somebody knows it."""
+    """What is wrong; `offset` is the place in the expression's text, once it is known."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         super().__init__(message)
@@ -50,7 +51,7 @@ class EvaluationError(Exception):
 
 
 class MissingName(EvaluationError):
-    """A name that is not there. `label` is the name as it would be written, up to the part that is missing."""
+    """A name that does not exist. `label` is the name as it would be written, up to the part that is missing."""
 
     def __init__(self, message: str, label: str | None = None) -> None:
         super().__init__(message)
@@ -65,13 +66,14 @@ ABSENT: Final = Absent()
 
 
 class Evaluation:
-    """The names in scope, and the work that may still be done."""
+    """The names in scope, the work that may still be done, and the placeholders of secrets that a template found."""
 
-    __slots__ = ("scope", "work_left")
+    __slots__ = ("placeholders", "scope", "work_left")
 
     def __init__(self, scope: Mapping[str, object], work: float = WORK_LIMIT) -> None:
         self.scope = scope
         self.work_left = work
+        self.placeholders: list[SecretPlaceholder] = []
 
     def charge(self, work: int) -> None:
         """Account for work; raises `EvaluationError` when it is too much."""

@@ -7,7 +7,7 @@ ExpressionError          an expression cannot be compiled, or not be evaluated o
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from typing import Self, TypeVar
 
@@ -41,18 +41,18 @@ class UndefinedName(ExpressionError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A line and a column of a text, both from 1."""
+    """A line and a column of a text, both counted from 1."""
 
     line: int = 1
     column: int = 1
 
     @classmethod
     def of(cls, text: str, offset: int) -> Self:
-        """The place of a character of the text."""
+        """The position of a character of the text."""
         return cls(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
     def plus(self, inner: "Position") -> "Position":
-        """Where an inner place is, if the text that it counts in begins here."""
+        """The position of `inner` if the text in which it is counted begins here."""
         if inner.line > 1:
             return Position(self.line + inner.line - 1, inner.column)
         return Position(self.line, self.column + inner.column - 1)
@@ -60,11 +60,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """`source` is the text without braces; `names` are the dotted paths that it reads, constant subscripts included;
-    `place` is where it begins in the text that it stands in."""
+    """A compiled expression. `source` is its text without braces; `names` are the dotted paths that it reads, constant
+    subscripts included; `position` is where it begins in the text around it."""
 
     source: str
-    place: Position
+    position: Position
     _compiled: CompiledExpression = field(compare=False, repr=False)
 
     @classmethod
@@ -94,12 +94,12 @@ class Expression:
     def parse_within(cls, text: str, start: int, end: int) -> "Expression":
         """Compile the expression that stands there in the text."""
         source = text[start:end]
-        place = Position.of(text, start + len(source) - len(source.lstrip()))
+        position = Position.of(text, start + len(source) - len(source.lstrip()))
         source = source.strip()
         try:
-            return cls(source, place, _compile(source))
+            return cls(source, position, _compile(source))
         except EvaluationError as error:
-            raise _attach_source(error, source, place) from None
+            raise _attach_source(error, source, position) from None
 
     @property
     def names(self) -> frozenset[DottedName]:
@@ -117,7 +117,7 @@ class Expression:
 
     def position_of(self, name: DottedName) -> Position:
         """Where one of its names stands first in the text that was compiled."""
-        return self.place.plus(Position.of(self.source, self._compiled.names[name]))
+        return self.position.plus(Position.of(self.source, self._compiled.names[name]))
 
     def offset_of(self, name: DottedName) -> int:
         """The position of the first occurrence of a name in its source."""
@@ -125,56 +125,53 @@ class Expression:
 
     def evaluate(self, scope: Mapping[str, object]) -> JSON:
         """The value, of its native type; raises `ExpressionError`, and whatever the scope raises."""
-        return self.value(Evaluation(scope))
+        return self.convert(self._to_json, Evaluation(scope))
 
     def holds(self, scope: Mapping[str, object]) -> bool:
         """Whether the value is true, as Python and Jinja see it: not null, false, zero or empty."""
-        return self._run(Evaluation(scope), _is_true)
+        return self.convert(_is_true, Evaluation(scope))
 
-    def value(self, evaluation: Evaluation) -> JSON:
-        """The value within an evaluation that goes on."""
-        return self._run(evaluation, _pass_path if self._compiled.is_path else to_json)
+    def build_renderer(self) -> Callable[[Evaluation], JSON]:
+        """A function that gives the value within an evaluation that goes on."""
+        return partial(self.convert, self._to_json)
 
-    def text(self, evaluation: Evaluation) -> str:
+    def to_text(self, evaluation: Evaluation) -> str:
         """The value as it stands in the middle of a text."""
-        return self._run(evaluation, to_text)
+        return self.convert(to_text, evaluation)
 
-    def finish(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
-        """What a function makes of the value, within an evaluation that goes on; the function may raise
-        `EvaluationError`."""
-        return self._run(evaluation, finish)
-
-    def make_error(self, message: str) -> ExpressionError:
-        """The error for a value that does not fit the place of the expression."""
-        return ExpressionError(
-            f"{shorten(self.source)}: {message}", expression=self.source, line=self.place.line, column=self.place.column
-        )
-
-    def _run(self, evaluation: Evaluation, finish: Callable[[Evaluation, object], _Result]) -> _Result:
+    def convert(self, function: Callable[[Evaluation, object], _Result], evaluation: Evaluation) -> _Result:
+        """What a function makes of the value; the function may raise `EvaluationError`."""
         try:
-            return finish(evaluation, self._compiled.code(evaluation))
+            return function(evaluation, self._compiled.code(evaluation))
         except EvaluationError as error:
-            raise _attach_source(error, self.source, self.place) from None
+            raise _attach_source(error, self.source, self.position) from None
         except RecursionError:
             raise ExpressionError(
                 f"{shorten(self.source)}: the data is nested too deeply", expression=self.source
             ) from None
 
+    @property
+    def _to_json(self) -> Callable[[Evaluation, object], JSON]:
+        return _pass_path if self._compiled.is_path else to_json
+
+    def make_error(self, message: str) -> ExpressionError:
+        """The error for a value that cannot be used where the expression is written."""
+        line, column = self.position.line, self.position.column
+        return ExpressionError(f"{shorten(self.source)}: {message}", expression=self.source, line=line, column=column)
+
 
 _compile = lru_cache(maxsize=4096)(compile_expression)
 _unmetered = Evaluation({}, inf)
+_JSON_TYPES = frozenset({str, int, float, bool, type(None), list, dict})
 
 
 def _pass_path(_: Evaluation, value: object) -> JSON:
     """What was only looked up costs no more than it did where it comes from. Of what is in a scope only mappings of its
     own and lists of those are lazy; anything else is JSON that was decoded, and to walk through it takes 2 µs a row."""
-    if type(value) is dict or (type(value) is list and not any(map(_is_lazy, value))):
-        return value
+    kind = type(value)
+    if kind is dict or (kind is list and _JSON_TYPES.issuperset(map(type, value))):  # type: ignore[call-overload]
+        return value  # type: ignore[return-value]
     return to_json(_unmetered, value)
-
-
-def _is_lazy(value: object) -> bool:
-    return isinstance(value, Mapping) and type(value) is not dict
 
 
 def _is_true(_: Evaluation, value: object) -> bool:
@@ -208,11 +205,9 @@ def find_end(text: str, start: int) -> int:
 
 
 def make_error_at(text: str, offset: int, message: str, expression: str) -> ExpressionError:
-    """An error at a place of a text that has an expression in it."""
-    place = Position.of(text, offset)
-    return ExpressionError(
-        f"{shorten(expression)}: {message}", expression=expression, line=place.line, column=place.column
-    )
+    """An error at a position of a text that contains an expression."""
+    at = Position.of(text, offset)
+    return ExpressionError(f"{shorten(expression)}: {message}", expression=expression, line=at.line, column=at.column)
 
 
 def shorten(source: str) -> str:
@@ -224,10 +219,10 @@ def shorten(source: str) -> str:
 def _attach_source(error: EvaluationError, source: str, start: Position) -> ExpressionError:
     kind = UndefinedName if isinstance(error, MissingName) else ExpressionError
     label = error.label if isinstance(error, MissingName) else None
-    place = start.plus(Position.of(source, error.offset)) if error.offset is not None else None
+    position = start.plus(Position.of(source, error.offset)) if error.offset is not None else None
     return kind(
         f"{shorten(label or source) or 'empty'}: {error.message}",
         expression=source,
-        line=place.line if place else None,
-        column=place.column if place else None,
+        line=position.line if position else None,
+        column=position.column if position else None,
     )

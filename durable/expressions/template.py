@@ -1,34 +1,31 @@
-"""A tree of JSON in whose texts `{{ }}` marks expressions.
+"""Templates: JSON trees whose texts contain `{{ }}` expressions.
 
 A text that is one whole `{{ expression }}` becomes its value, of its native type; elsewhere an expression becomes
-text, null and true and lists in JSON notation. `{%` and `{#` are text, and so are the keys of mappings. A text in
-which `{{ secrets.NAME }}` stands becomes null, and a `SecretPlaceholder` beside the tree says what belongs there. A
-URL is written as `durable.expressions.url` says.
+text, null and true and lists in JSON notation. `{%` and `{#` are text, and so are the keys of mappings. A text that
+contains `{{ secrets.NAME }}` becomes null, and a `SecretPlaceholder` beside the tree says what belongs there. URLs are
+rendered by `durable.expressions.url`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from durable.expressions.bounds import Evaluation, EvaluationError, ensure_length
 from durable.expressions.compiler import DottedName
 from durable.expressions.expression import Expression, ExpressionError, find_end, make_error_at
 from durable.expressions.grammar import read_secret_name
-from durable.expressions.url import find_target, write_url
+from durable.expressions.url import Part, find_target, write_url
 from durable.history.words import SecretName, SecretPlaceholder
 from durable.values import JSON
 
 Pointer: TypeAlias = tuple[str | int, ...]
-Part: TypeAlias = str | Expression | SecretName
+
+Renderer: TypeAlias = Callable[[Evaluation], JSON]
+"""Renders a part of a tree; adds the placeholders of its secrets to the evaluation's."""
 
 EXPRESSION_LIMIT = 1_000
 """Expressions in one text."""
-
-
-class _Renderer(Protocol):
-    """A part of the tree, ready to be rendered; it adds the slots of what it renders."""
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,26 +37,29 @@ class Template:
     secrets: frozenset[str]
     secret_places: tuple[Pointer, ...]
     targets: tuple[Expression, ...]
-    _root: _Renderer
+    _render: Renderer
 
     @classmethod
     def parse(cls, value: JSON, urls: Collection[Pointer] = ()) -> "Template":
         """Compile a tree; `urls` are the places of URLs in it. Raises the first of its `problems`."""
-        parser = _TemplateParser(value, urls)
-        if parser.problems:
-            raise parser.problems[0][1]
+        compiler = _TemplateCompiler(urls)
+        render = compiler.compile(value, ())
+        if compiler.problems:
+            raise compiler.problems[0][1]
         return cls(
-            tuple(parser.expressions),
-            frozenset(parser.secrets),
-            tuple(parser.secret_places),
-            tuple(parser.targets),
-            parser.root,
+            tuple(compiler.expressions),
+            frozenset(compiler.secrets),
+            tuple(compiler.secret_places),
+            tuple(compiler.targets),
+            render or (lambda _: value),
         )
 
     @staticmethod
     def problems(value: JSON) -> list[tuple[Pointer, ExpressionError]]:
         """Everything in the tree that cannot be compiled, with the path to its text."""
-        return _TemplateParser(value).problems
+        compiler = _TemplateCompiler(())
+        compiler.compile(value, ())
+        return compiler.problems
 
     @property
     def names(self) -> frozenset[DottedName]:
@@ -70,58 +70,56 @@ class Template:
         return not self.expressions and not self.secrets
 
     def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[SecretPlaceholder, ...]]:
-        """The tree with its values, and beside it the slots of its secrets; raises `ExpressionError`."""
-        slots: list[SecretPlaceholder] = []
-        return self._root.render(Evaluation(scope), slots), tuple(slots)
+        """The tree with its values, and the placeholders of its secrets; raises `ExpressionError`."""
+        evaluation = Evaluation(scope)
+        return self._render(evaluation), tuple(evaluation.placeholders)
 
 
-class _TemplateParser:
-    """One pass over a tree: its plan, and what was found on the way."""
+class _TemplateCompiler:
+    """Compiles one tree, and collects what was found in it."""
 
-    def __init__(self, value: JSON, urls: Collection[Pointer] = ()) -> None:
+    def __init__(self, urls: Collection[Pointer]) -> None:
         self._urls = urls
         self.problems: list[tuple[Pointer, ExpressionError]] = []
         self.expressions: list[tuple[Pointer, Expression]] = []
         self.secrets: set[str] = set()
         self.secret_places: list[Pointer] = []
         self.targets: list[Expression] = []
-        self.root = self._read(value, ())
 
-    def _read(self, value: JSON, pointer: Pointer) -> _Renderer:
+    def compile(self, value: JSON, pointer: Pointer) -> Renderer | None:
+        """The renderer of a part of the tree; None if it is constant."""
         match value:
             case str() if "{{" in value:
-                return self._read_text(value, pointer)
+                return self._compile_text(value, pointer)
             case dict():
-                items = {key: self._read(item, (*pointer, key)) for key, item in value.items()}
-                is_constant = all(isinstance(plan, _Constant) for plan in items.values())
-                return _Constant(value) if is_constant else _Mapping(items)
+                return _build_container(value, [(key, self.compile(value[key], (*pointer, key))) for key in value])
             case list():
-                plans = [self._read(item, (*pointer, index)) for index, item in enumerate(value)]
-                return _Constant(value) if all(isinstance(plan, _Constant) for plan in plans) else _List(plans)
+                items = [(index, self.compile(item, (*pointer, index))) for index, item in enumerate(value)]
+                return _build_container(value, items)
             case _:
-                return _Constant(value)
+                return None
 
-    def _read_text(self, text: str, pointer: Pointer) -> _Renderer:
+    def _compile_text(self, text: str, pointer: Pointer) -> Renderer | None:
         try:
-            parts = [self._read_part(text, piece, pointer) for piece in split_text(text)]
+            parts = [self._compile_part(text, piece, pointer) for piece in split_text(text)]
         except ExpressionError as error:
             self.problems.append((pointer, error))
-            return _Constant(None)
-        is_secret = any(isinstance(part, SecretName) for part in parts)
-        if is_secret:
+            return None
+        has_secret = any(isinstance(part, SecretName) for part in parts)
+        if has_secret:
             self.secret_places.append(pointer)
         match parts:
             case _ if pointer in self._urls:
                 self.targets += [target] if (target := find_target(parts)) else []
-                return _Url(pointer, tuple(parts))
+                return partial(_render_url, pointer, parts)
             case [Expression() as expression]:
-                return _Whole(expression)
-            case _ if is_secret:
-                return _WithSecrets(pointer, tuple(parts))
+                return expression.build_renderer()
+            case _ if has_secret:
+                return partial(_render_secret_text, pointer, parts)
             case _:
-                return _Text(text, tuple(parts))
+                return partial(_render_text, text, parts)
 
-    def _read_part(self, text: str, piece: str | tuple[int, int], pointer: Pointer) -> Part:
+    def _compile_part(self, text: str, piece: str | tuple[int, int], pointer: Pointer) -> Part:
         if isinstance(piece, str):
             return piece
         name = _find_secret(text, *piece)
@@ -154,93 +152,62 @@ def _find_secret(text: str, start: int, end: int) -> str | None:
         return None
     try:
         return read_secret_name(text[start:end])
-    except EvaluationError as refused:
-        raise make_error_at(text, start + (refused.offset or 0), refused.message, text[start:end].strip()) from None
+    except EvaluationError as error:
+        raise make_error_at(text, start + (error.offset or 0), error.message, text[start:end].strip()) from None
 
 
-# -- plans ------------------------------------------------------------------------------------------------------
+# -- rendering --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
-    value: JSON
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class _Whole:
-    expression: Expression
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        return self.expression.value(evaluation)
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    source: str
-    parts: tuple[Part, ...]
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        made: list[str] = []
-        length = 0
-        for part in self.parts:
-            made.append(part.text(evaluation) if isinstance(part, Expression) else str(part))
-            length += len(made[-1])
-            _ensure_length(length, self.source)
-        return "".join(made)
-
-
-@dataclass(frozen=True, slots=True)
-class _WithSecrets:
-    pointer: Pointer
-    parts: tuple[Part, ...]
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        made: list[str | SecretName] = []
-        for part in self.parts:
-            done = part.text(evaluation) if isinstance(part, Expression) else part
-            if made and isinstance(done, str) and isinstance(made[-1], str):
-                made[-1] += done
-            else:
-                made.append(done)
-        slots.append(SecretPlaceholder(self.pointer, tuple(made)))
+def _build_container(
+    container: dict[str, JSON] | list[JSON], items: Sequence[tuple[str | int, Renderer | None]]
+) -> Renderer | None:
+    """The renderer of a mapping or a list: a copy of it in which the items that are not constant are replaced."""
+    rendered = [(key, render) for key, render in items if render]
+    if not rendered:
         return None
 
+    def render_container(evaluation: Evaluation) -> JSON:
+        made = container.copy()
+        for key, render in rendered:
+            made[key] = render(evaluation)  # type: ignore[index]  # the keys are those of the container
+        return made
 
-@dataclass(frozen=True, slots=True)
-class _Url:
-    pointer: Pointer
-    parts: tuple[Part, ...]
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        match write_url(self.parts, evaluation):
-            case [str(url)]:
-                return url
-            case made:
-                slots.append(SecretPlaceholder(self.pointer, tuple(made)))
-                return None
+    return render_container
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
-    items: dict[str, _Renderer] = field(default_factory=dict)
+def _render_text(source: str, parts: Sequence[Part], evaluation: Evaluation) -> JSON:
+    made: list[str] = []
+    length = 0
+    for part in parts:
+        made.append(part.to_text(evaluation) if isinstance(part, Expression) else str(part))
+        length += len(made[-1])
+        _ensure_length(length, source)
+    return "".join(made)
 
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        return {key: plan.render(evaluation, slots) for key, plan in self.items.items()}
+
+def _render_secret_text(pointer: Pointer, parts: Sequence[Part], evaluation: Evaluation) -> None:
+    made: list[str | SecretName] = []
+    for part in parts:
+        done = part.to_text(evaluation) if isinstance(part, Expression) else part
+        if made and isinstance(done, str) and isinstance(made[-1], str):
+            made[-1] += done
+        else:
+            made.append(done)
+    evaluation.placeholders.append(SecretPlaceholder(pointer, tuple(made)))
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
-    items: list[_Renderer]
-
-    def render(self, evaluation: Evaluation, slots: list[SecretPlaceholder]) -> JSON:
-        return [plan.render(evaluation, slots) for plan in self.items]
+def _render_url(pointer: Pointer, parts: Sequence[Part], evaluation: Evaluation) -> JSON:
+    match write_url(parts, evaluation):
+        case [str(url)]:
+            return url
+        case made:
+            evaluation.placeholders.append(SecretPlaceholder(pointer, tuple(made)))
+            return None
 
 
 def _ensure_length(length: int, source: str) -> None:
     try:
         ensure_length(length)
-    except EvaluationError as refused:
-        raise make_error_at(source, 0, refused.message, source) from None
+    except EvaluationError as error:
+        raise make_error_at(source, 0, error.message, source) from None

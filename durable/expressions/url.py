@@ -81,7 +81,7 @@ def _add_value(
 ) -> None:
     is_in_authority = _is_in_authority(writer.text)
     is_written = is_base or is_in_authority or expression.is_encoded
-    value = expression.finish(evaluation, require_url_text if is_written else _encode_value)
+    value = expression.convert(require_url_text if is_written else _encode_value, evaluation)
     if is_base:
         if not value and not rest:
             raise expression.make_error("this is empty, but a URL is required")

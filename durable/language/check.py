@@ -95,7 +95,9 @@ def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, findings: Re
         for expression in _find_targets(texts[where]):
             if {name[0] for name in expression.names} <= {"run"}:
                 continue
-            there = findings.document.position_in((*pointer, *where), expression.place.line, expression.place.column)
+            there = findings.document.position_in(
+                (*pointer, *where), expression.position.line, expression.position.column
+            )
             what = f"{quote(shorten(expression.source))} decides where a secret is sent"
             hint = "write the address out: https://api.example.com/{{ … }}"
             if connection:
