@@ -1,10 +1,1 @@
-"""The way out: connectors to services, and the one HTTP client that they share."""
-
-from connectors import http, log, transform
-from durable.action import Connector
-
-BUILT_IN: tuple[Connector, ...] = (
-    http.CONNECTOR,
-    log.CONNECTOR,
-    transform.CONNECTOR,
-)
+"""The way out: one file a connector, found by the entry-point group `waypost.connectors`; `wire/` sends requests."""

@@ -5,7 +5,7 @@ connection's name stands in a definition: what it says counts from the next atte
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationE
 from durable.action import ActionError, ConnectionMissing
 from durable.expressions import ExpressionError, Template
 from durable.history.words import SecretPlaceholder
+from durable.language.catalogue import explain_broken
 from durable.language.connections import FILE, explain_mismatch, explain_missing
 from durable.language.report import Report
 from durable.language.scope import Scope
@@ -28,9 +29,7 @@ from durable.values import JSON
 from durable.wording import quote, suggest
 from durable.yaml.document import YamlDocument
 from durable.yaml.syntax import Source
-
-Models = Mapping[str, type[BaseModel] | None]
-"""What a connection of each connector says; None if it takes none."""
+from triggers.catalogue import Connectors
 
 _CREDENTIAL = re.compile(
     r"(proxy-)?authorization|cookie|(.*[_-])?((api|access|auth|private|secret|subscription)[_-]?key|token|secret|password)",
@@ -62,10 +61,10 @@ class NamedConnection:
 class Connections:
     """The connections of a config folder, as its file says them or said them last."""
 
-    def __init__(self, config: Path, models: Models, secrets: Secrets) -> None:
+    def __init__(self, config: Path, connectors: Connectors, secrets: Secrets) -> None:
         self.path = config / FILE
         self.problems: Sequence[Problem] = ()
-        self._models = models
+        self._connectors = connectors
         self._secrets = secrets
         self._data: bytes | None = None
         self._known: dict[str, NamedConnection] = {}
@@ -115,7 +114,7 @@ class Connections:
         """A connection for an action, filled with the secrets of now, and their values; raises `ConnectionMissing`,
         `SecretMissing`, or `ActionError` for one that its secrets make unfit."""
         found, connector = self._known.get(name), use.partition(".")[0]
-        model = self._models.get(connector)
+        model = self._connectors.find_connection_model(connector)
         if found is None or found.connector != connector or model is None:
             is_broken = self.is_broken(name)
             fault = (
@@ -146,7 +145,7 @@ class Connections:
         return {name: each.connector for name, each in self._known.items()}, self._broken
 
     def _take(self, data: bytes) -> None:
-        read = _ConnectionsReader(YamlDocument.read(data, str(self.path)), self._models, self._secrets)
+        read = _ConnectionsReader(YamlDocument.read(data, str(self.path)), self._connectors, self._secrets)
         known = read.connections()
         kept = {name: each for name, each in self._known.items() if read.is_refused or name in read.broken}
         for each in known.values():
@@ -159,12 +158,12 @@ class Connections:
 class _ConnectionsReader:
     """One pass over the file. `is_refused`: nobody can tell what it says; `broken`: the names of what is wrong."""
 
-    def __init__(self, document: YamlDocument, models: Models, secrets: Secrets) -> None:
+    def __init__(self, document: YamlDocument, connectors: Connectors, secrets: Secrets) -> None:
         self.findings = Report(document)
         self.is_refused = not document.is_whole or bool(document.problems)
         self.broken: set[str] = set()
         self._data = document.data
-        self._models = models
+        self._connectors = connectors
         self._texts = Texts(self.findings, secrets.has, secrets.examine)
 
     def connections(self) -> dict[str, NamedConnection]:
@@ -207,11 +206,14 @@ class _ConnectionsReader:
         return NamedConnection(use, rendered, slots, literals)
 
     def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
-        model = self._models.get(use)
-        if model is None:
-            what = f"the connector {quote(use)} takes no connection" if use in self._models else None
-            hint = suggest(use, [name for name, each in self._models.items() if each])
-            self.findings.add(pointer, what or f"there is no connector {quote(use)}", hint)
+        model = self._connectors.find_connection_model(use)
+        if model is None and use in self._connectors.broken:
+            problem = explain_broken(use, self._connectors.broken[use])
+            self.findings.add(pointer, problem.message, problem.hint)
+        elif model is None:
+            is_loaded = use in self._connectors.loaded
+            what = "the connector {} takes no connection" if is_loaded else "there is no connector {}"
+            self.findings.add(pointer, what.format(quote(use)), suggest(use, self._connectors.list_connectable()))
         return model
 
     def _check(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:

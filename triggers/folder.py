@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from durable.action import Action
 from durable.definition.definition import Definition
 from durable.definition.step import RUN_TIMEOUT
 from durable.flow import CORE_ACTIONS
@@ -26,6 +25,7 @@ from durable.secrets import Secrets
 from durable.units import Event
 from durable.values import JSON
 from durable.yaml.document import LIMITS
+from triggers.catalogue import Connectors
 from triggers.connections import Connections
 from triggers.events import EventSpec, EventTrigger
 from triggers.schedules.trigger import ScheduleSpec, ScheduleTrigger
@@ -38,6 +38,11 @@ _ID = re.compile(rb"^id:\s*[\"']?([a-z][a-z0-9_]*)", re.MULTILINE)
 
 TRIGGERS: dict[str, type[BaseModel]] = {"webhook": WebhookSpec, "schedule": ScheduleSpec, "event": EventSpec}
 """The kinds of triggers, and what each is given."""
+
+
+def make_catalogue(connectors: Connectors, webhook: type[BaseModel]) -> Catalogue:
+    """What a pipeline file can name here; `webhook` is the model of webhooks."""
+    return Catalogue(connectors.actions, CORE_ACTIONS, {**TRIGGERS, "webhook": webhook}, connectors.broken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Folder:
     def __init__(
         self,
         folder: Path,
-        actions: Mapping[str, Action],
+        connectors: Connectors,
         secrets: Secrets,
         *,
         run_timeout: int = RUN_TIMEOUT,
@@ -103,7 +108,7 @@ class Folder:
         self.path = folder / PIPELINES
         self.connections = connections
         self._webhook = WebhookSpec.at(public_url)
-        self._catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": self._webhook})
+        self._catalogue = make_catalogue(connectors, self._webhook)
         self._secrets = secrets
         self._run_timeout = run_timeout
         self._loaded: Mapping[Path, PipelineFile] = {}

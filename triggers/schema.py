@@ -1,22 +1,19 @@
 """The JSON Schema of pipeline files as text: the language with every installed action and kind of trigger."""
 
 import json
-from collections.abc import Mapping
 
 from pydantic import BaseModel, Field, create_model
 
-from durable.action import Action
-from durable.flow import CORE_ACTIONS
-from durable.language.catalogue import Catalogue
 from durable.language.json_schema import make_pipeline_schema
-from triggers.folder import TRIGGERS
+from triggers.catalogue import Connectors
+from triggers.folder import make_catalogue
 from triggers.webhooks.trigger import WebhookSpec
 from triggers.webhooks.verify_schema import build_verify_type
 
 
-def schema_text(actions: Mapping[str, Action]) -> str:
+def schema_text(connectors: Connectors) -> str:
     """The schema as it is written to a file."""
-    catalogue = Catalogue(actions=actions, core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": _webhook()})
+    catalogue = make_catalogue(connectors, _webhook())
     return json.dumps(make_pipeline_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
 
 

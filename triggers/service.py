@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +20,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 
-from connectors import BUILT_IN
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
 from connectors.wire.pool import TOTAL_LIMIT
 from connectors.wire.proxy import Proxy
 from durable import metrics
-from durable.action import Connector
 from durable.clock import new_id, now
 from durable.ids import first_id
 from durable.journal.journal import Journal
@@ -39,6 +37,8 @@ from durable.secrets import Secrets
 from durable.wording import quote
 from triggers import logs
 from triggers.api import Api, answer_http_exception
+from triggers.catalogue import Connectors, load_connectors
+from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.gateway import Gateway
 from triggers.health import Health
@@ -47,7 +47,6 @@ from triggers.http.rate_limit import RateLimiter, WebhookRateLimiters
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE
 from triggers.keys import Guesses, Keys, ensure_guarded
-from triggers.offered import actions, connections
 from triggers.reload import Reloader
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
@@ -91,7 +90,7 @@ async def compose(
     environment: Mapping[str, str],
     *,
     address: tuple[str, int],
-    connectors: Sequence[Connector] = BUILT_IN,
+    connectors: Connectors | None = None,
     takes_over: bool = True,
     now: Callable[[], int] = now,
 ) -> AsyncIterator[Service]:
@@ -110,23 +109,27 @@ async def compose(
     for name in secrets.names():
         for problem in secrets.examine(name):
             log.warning("the secret %s %s", quote(name), problem)
-    offered = actions(connectors)
+    connectors = connectors or load_connectors()
+    for name, why in connectors.broken.items():
+        log.error("the connector %s cannot be used: %s", quote(name), why)
     node = new_id("node", now())
     async with contextlib.AsyncExitStack() as stack:
         journal = await Journal.open(data, node=node, on_fatal=_exit_process)
         stack.push_async_callback(journal.close)
         metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
+        egress = Egress.parse(",".join(settings.egress_allow))
         client = HttpClient(
-            egress=Egress.parse(",".join(settings.egress_allow)),
+            egress=egress,
             connections=max(TOTAL_LIMIT, settings.max_attempts_in_flight),
             proxy=_make_proxy(settings, secrets),
         )
         stack.push_async_callback(client.close)
+        resources: dict[type, object] = {HttpClient: client, Egress: egress}
         url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
-        wired = connections(config, secrets, connectors)
+        wired = Connections(config, connectors, secrets)
         folder = Folder(
             config,
-            offered,
+            connectors,
             secrets,
             run_timeout=settings.run_timeout,
             public_url=settings.public_url,
@@ -134,7 +137,7 @@ async def compose(
         )
         runner = Runner(
             journal,
-            ActionRuntime(offered, secrets, {HttpClient: client}, journal.load_payload, now, wired.open),
+            ActionRuntime(connectors.actions, secrets, resources, journal.load_payload, now, wired.open),
             RunnerLimits(
                 settings.max_attempts_in_flight,
                 settings.max_live_runs,

@@ -1,7 +1,7 @@
 """What a pipeline can name: connectors' actions, the core's own, and kinds of triggers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
@@ -13,11 +13,13 @@ from durable.wording import quote, suggest
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Actions by `connector.action`, the input models of `flow.…` and `wait.…`, and those of triggers by their kind."""
+    """Actions by `connector.action`, the input models of `flow.…` and `wait.…`, and those of triggers by their kind.
+    `broken` says of connectors that are installed why they cannot be used."""
 
     actions: Mapping[str, Action]
     core: Mapping[str, type[BaseModel]]
     triggers: Mapping[str, type[BaseModel]]
+    broken: Mapping[str, str] = field(default_factory=dict)
 
     def input_of(self, use: str) -> type[BaseModel] | None:
         """The model of what an action is given; None if there is no such action."""
@@ -31,6 +33,8 @@ class Catalogue:
         known = {*self.actions, *self.core}
         connectors = {name.partition(".")[0] for name in known}
         connector, dot, action = use.partition(".")
+        if connector in self.broken:
+            return explain_broken(connector, self.broken[connector])
         own = sorted(name for name in known if name.partition(".")[0] == connector)
         meant = suggest_action(use, known)
         hint: str | None
@@ -45,6 +49,11 @@ class Catalogue:
             near = suggest(connector, connectors)
             hint = meant or (near if near and not near.startswith("known") else suggest_connector(known))
         return Explanation(f"there is no connector {quote(connector)}", hint)
+
+
+def explain_broken(connector: str, why: str) -> Explanation:
+    """What to say of a connector that is installed and cannot be used."""
+    return Explanation(f"the connector {quote(connector)} cannot be used: {why}", "mend or remove its package")
 
 
 def _one_of(names: list[str]) -> str:

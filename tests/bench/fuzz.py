@@ -29,16 +29,17 @@ from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.yaml.document import YamlDocument
+from triggers.catalogue import load_connectors
 from triggers.events import EventTrigger
 from triggers.folder import TRIGGERS
-from triggers.offered import actions
 from triggers.schedules.trigger import ScheduleTrigger
 from triggers.webhooks.trigger import WebhookTrigger
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = [*sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ROOT / "tests" / "data" / "order_intake.yaml"]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-CATALOGUE = Catalogue(actions(), CORE_ACTIONS, TRIGGERS)
+ACTIONS = load_connectors().actions
+CATALOGUE = Catalogue(ACTIONS, CORE_ACTIONS, TRIGGERS)
 
 Data: TypeAlias = Any
 Place: TypeAlias = tuple[Any, Any]
@@ -133,7 +134,7 @@ def sound() -> tuple[Data, ...]:
     pages = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
     texts = [*(path.read_text("utf-8") for path in SEEDS), *pages]
     whole = [data for data in (YamlDocument.read(text, "sample.yaml").data for text in texts) if _is_pipeline(data)]
-    alone = [{"steps": [part]} for data in whole for part in _parts(data, {*actions(), *CORE_ACTIONS}, "if", "undo")]
+    alone = [{"steps": [part]} for data in whole for part in _parts(data, {*ACTIONS, *CORE_ACTIONS}, "if", "undo")]
     started = [
         {"triggers": [part], "steps": [STEP]} for data in whole for part in _parts(data, TRIGGERS, "when", "inputs")
     ]

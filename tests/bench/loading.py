@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from durable.secrets import Secrets
+from triggers.catalogue import load_connectors
 from triggers.folder import Folder
-from triggers.offered import actions
 
 PIPELINE = """
 triggers:
@@ -39,7 +39,7 @@ def main(files: int) -> None:
         for number in range(files):
             (pipelines / f"p{number}.yaml").write_text(PIPELINE.format(n=number))
         began = time.perf_counter()
-        folder = Folder(Path(name), actions(), Secrets({"WAYPOST_SECRET_BENCH": "x" * 20}))
+        folder = Folder(Path(name), load_connectors(), Secrets({"WAYPOST_SECRET_BENCH": "x" * 20}))
         loaded = time.perf_counter() - began
         invalid = [problem for file in folder.files for problem in file.problems]
         assert not invalid, invalid[0]

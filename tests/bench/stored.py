@@ -14,8 +14,9 @@ from durable.language.resolve import resolve_pipeline
 from durable.runner.start import RunAddresses, Start, begin_run
 from durable.units import Admission, Event
 from durable.values import JSON
-from triggers.offered import actions
+from triggers.catalogue import load_connectors
 
+ACTIONS = load_connectors().actions
 TOGETHER = 500
 """Runs of one admission."""
 
@@ -24,9 +25,9 @@ Inputs = Callable[[int], dict[str, JSON]]
 
 def compiled(id: str, text: str) -> Definition:
     """The definition that a service makes of the text."""
-    loaded = load_pipeline(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(actions(), CORE_ACTIONS, {}))
+    loaded = load_pipeline(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(ACTIONS, CORE_ACTIONS, {}))
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
-    return resolve_pipeline(loaded.pipeline, actions().get)
+    return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 
 
 async def fill(data: Path, definition: Definition, count: int, at: int, inputs: Inputs) -> None:

@@ -66,12 +66,12 @@ def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def serving(place: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(place: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A service of its own, and what it printed until it was ready."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", *options],
         cwd=place,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

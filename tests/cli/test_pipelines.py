@@ -238,7 +238,7 @@ def test_connectors_tell_their_actions_and_an_action_its_inputs(place: Path) -> 
 
 def test_connectors_tell_their_connections_and_what_is_wrong_with_others(place: Path) -> None:
     connect(place, "crm: {use: http, base_url: https://a.b}\nstock: {use: http}\n")
-    shown = waypost("connectors", cwd=place)
+    shown = waypost("connectors", "http", cwd=place)
     assert shown.returncode == 0
     assert "crm         http" in shown.stdout
     assert "config/connections.yaml:2:8: error: 'base_url' is missing" in shown.stderr

@@ -8,7 +8,6 @@ from typing import get_args
 import httpx
 from pydantic import BaseModel
 
-from connectors import BUILT_IN
 from connectors.wire import errors
 from connectors.wire.response import Response
 from durable.action import Action, Connector, ErrorClass
@@ -27,6 +26,7 @@ from durable.retry import RetryPolicy
 from durable.yaml.document import LIMITS
 from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
+from triggers.catalogue import load_connectors
 from triggers.folder import TRIGGERS
 from triggers.webhooks import scheme
 from triggers.webhooks.presets import GENERIC, load_presets
@@ -193,7 +193,7 @@ def _keys(model: type[BaseModel]) -> str:
 def _connectors() -> Iterator[str]:
     yield "## Connectors"
     yield words.CONNECTORS
-    for connector in BUILT_IN:
+    for connector in load_connectors().loaded.values():
         yield f"### {code(connector.name)}"
         yield f"{connector.summary.rstrip('.')}."
         yield table(

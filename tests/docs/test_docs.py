@@ -3,9 +3,9 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 
 from tests.docs import mistakes, reference
 from tests.docs.mistakes import MISTAKES, Mistake, loaded
+from tests.plugins import install
+from triggers.catalogue import GROUP
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -59,19 +61,19 @@ def test_every_pipeline_of_a_page_loads_without_problems(page: str) -> None:
         assert loaded(text).problems == (), text
 
 
-def test_the_readmes_connector_works_once_it_is_in_the_list(tmp_path: Path) -> None:
+def test_the_readmes_connector_works_once_its_package_is_installed(tmp_path: Path) -> None:
     [connector] = blocks(ROOT / "README.md", "python")
-    source = tmp_path / "source"
-    for room in ("durable", "connectors", "triggers"):
-        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
-    (source / "connectors" / "math.py").write_text(connector, "utf-8")
-    with (source / "connectors" / "__init__.py").open("a", encoding="utf-8") as listing:
-        listing.write("\nfrom connectors import math\n\nBUILT_IN = (*BUILT_IN, math.CONNECTOR)\n")
+    [project] = blocks(ROOT / "README.md", "toml")
+    [(group, points)] = tomllib.loads(project)["project"]["entry-points"].items()
+    assert group == GROUP
+    site = tmp_path / "site"
+    [(name, value)] = points.items()
+    install(site, "waypost-math", {name: value}, {value.partition(":")[0]: connector})
 
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.adding", str(tmp_path)],
-        cwd=source,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         timeout=60,

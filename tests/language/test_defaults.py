@@ -7,7 +7,7 @@ from durable.definition.step import ActionStep
 from durable.language.resolve import resolve_pipeline
 from durable.retry import RetryPolicy
 from tests.docs.mistakes import loaded
-from triggers.offered import actions
+from triggers.catalogue import load_connectors
 
 DEFAULTS = "defaults: {retry: {max_attempts: 7, min_delay: 2s, max_delay: 1m, errors: [network]}}\n"
 STEP = "steps:\n  - {{id: a, use: http.get, with: {{url: 'https://a.example'}}{}}}\n"
@@ -17,7 +17,7 @@ def _definition(text: str) -> Definition:
     result = loaded(text)
     assert result.problems == ()
     assert result.pipeline is not None
-    return resolve_pipeline(result.pipeline, actions().get)
+    return resolve_pipeline(result.pipeline, load_connectors().actions.get)
 
 
 def _step(text: str) -> ActionStep:

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from connectors import BUILT_IN
 from durable.action import Action, Inputs
 from durable.flow import CORE_ACTIONS
 from durable.language.catalogue import Catalogue
@@ -21,13 +20,13 @@ from durable.language.json_schema import make_pipeline_schema
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing
-from triggers.offered import actions
+from triggers.catalogue import load_connectors
 from triggers.schema import schema_text
 from triggers.webhooks.presets import GENERIC, load_presets
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted((ROOT / "config" / "pipelines").glob("*.yaml"))
-INSTALLED = json.loads(schema_text(actions()))
+INSTALLED = json.loads(schema_text(load_connectors()))
 STAND_INS = make_pipeline_schema(CATALOGUE)
 EDITOR = jsonschema_rs.Draft7Validator(INSTALLED)
 STAND_IN_EDITOR = jsonschema_rs.Draft7Validator(STAND_INS)
@@ -226,15 +225,15 @@ def offered(schema: dict[str, Any]) -> dict[str, str]:
 def test_every_action_is_offered_with_its_summary_and_its_inputs() -> None:
     names = offered(INSTALLED["definitions"]["Step.action"]["properties"]["use"])
 
-    assert names.keys() == {*actions(), *CORE_ACTIONS}
+    assert names.keys() == {*load_connectors().actions, *CORE_ACTIONS}
     assert all(names.values())
     assert names.keys() <= INSTALLED["definitions"].keys()
     assert names["http.post"] == "Send something with a POST request."
 
 
-@pytest.mark.parametrize("use", sorted(actions()))
+@pytest.mark.parametrize("use", sorted(load_connectors().actions))
 def test_an_unknown_input_of_an_action_is_refused(use: str) -> None:
-    [action] = [each for one in BUILT_IN for each in one.actions if f"{one.name}.{each.name}" == use]
+    action = load_connectors().actions[use]
     given = {field.alias or name: "{{ inputs.a }}" for name, field in action.input.model_fields.items()}
 
     assert EDITOR.is_valid({"steps": [{"id": "a", "use": use, "with": given}]})

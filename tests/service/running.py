@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from connectors import BUILT_IN
 from durable import clock
 from durable.action import Connector
+from triggers.catalogue import Connectors, load_connectors
 from triggers.http.server import Server, listen
 from triggers.service import Service, compose, run_service
 from triggers.settings import Settings
@@ -52,6 +52,10 @@ class Running:
         return await self.client.post(f"/api/pipelines/{pipeline}/runs", json={"inputs": inputs or {}}, headers=headers)
 
 
+def add_connectors(installed: Connectors, more: Sequence[Connector]) -> Connectors:
+    return Connectors({**installed.loaded, **{each.name: each for each in more}}, installed.broken)
+
+
 @asynccontextmanager
 async def running(
     tmp_path: Path,
@@ -76,7 +80,7 @@ async def running(
             tmp_path / "data",
             environment,
             address=address,
-            connectors=(*BUILT_IN, *connectors),
+            connectors=add_connectors(load_connectors(), connectors),
             now=now,
         ) as service,
         run_service(service, listener),

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from connectors import BUILT_IN
 from durable.action import Connector, Context, Inputs, action
 from durable.declared import write_texts
 from durable.flow import CORE_ACTIONS, write_input
 from durable.values import JSON
 from tests.service.running import ENVIRONMENT, outside, running
 from tests.service.waiting import until
+from triggers.catalogue import load_connectors
 
 pytestmark = pytest.mark.anyio
 
@@ -139,10 +139,10 @@ def test_every_model_is_understood_and_what_needs_no_change_is_not_copied() -> N
     }
     plain: JSON = {"name": "a", "inside": [{"name": "b", "inside": None}]}
     assert write_texts(Tree, plain) is plain
-    for model in [*CORE_ACTIONS.values(), *(each.input for connector in BUILT_IN for each in connector.actions)]:
+    for model in [*CORE_ACTIONS.values(), *(each.input for each in load_connectors().actions.values())]:
         assert write_texts(model, None) is None
     params: JSON = {"url": "/", "params": {"a": 1, "b": [True, 2.5]}, "json": {"a": 1}}
-    [post] = [each for each in BUILT_IN[0].actions if each.name == "post"]
+    post = load_connectors().actions["http.post"]
     assert write_texts(post.input, params) is params
     assert write_input("flow.respond", {"status": 201, "headers": {"x": True}, "body": 5}) == {
         **{"status": 201, "headers": {"x": "true"}, "body": 5}

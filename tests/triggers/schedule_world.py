@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.transform import CONNECTOR as TRANSFORM
-from durable.action import Action, Context, Inputs, action
+from durable.action import Action, Connector, Context, Inputs, action
 from durable.journal.journal import Journal
 from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
@@ -16,6 +16,7 @@ from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.units import Run
 from durable.values import JSON
+from triggers.catalogue import Connectors
 from triggers.folder import Folder
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
@@ -156,15 +157,15 @@ async def world(tmp_path: Path, at: int | str, text: str | None = None) -> Async
     if text is not None:
         (pipelines / "p.yaml").write_text(text)
     clock, gate, secrets = Clock(ms(at) if isinstance(at, str) else at), Gate(), Secrets({})
-    actions = {f"transform.{each.name}": each for each in TRANSFORM.actions} | {"test.hold": gate.action()}
+    connectors = Connectors({"transform": TRANSFORM, "test": Connector("test", "", (gate.action(),))})
     journal = await Journal.open(tmp_path / "data", node=f"node-{clock.at}", on_fatal=_fail)
     runner = Runner(
         journal,
-        ActionRuntime(actions, secrets, {}, journal.load_payload, clock.now),
+        ActionRuntime(connectors.actions, secrets, {}, journal.load_payload, clock.now),
         RunnerLimits(),
         addresses=RunAddresses(lambda run: None, ""),
     )
-    folder = Folder(tmp_path / "config", actions, secrets)
+    folder = Folder(tmp_path / "config", connectors, secrets)
     for definition in folder.definitions:
         await runner.offer(definition)
     schedules = Schedules(runner, journal, clock.now)

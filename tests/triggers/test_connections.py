@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, field_validator
 
-from connectors import BUILT_IN
 from connectors.http import HttpConnection
-from durable.action import Action, ActionError, Context
+from durable.action import Action, ActionError, Connector, Context
 from durable.language.connections import FILE
 from durable.redactor import MARK
 from durable.secrets import SecretMissing, Secrets
+from triggers.catalogue import Connectors, load_connectors
 from triggers.connections import Connections
 from triggers.folder import Folder
-from triggers.offered import actions
 from triggers.starter import find_starter
 
-MODELS = {connector.name: connector.connection for connector in BUILT_IN}
+CONNECTORS = load_connectors()
 SECRETS = {"WAYPOST_SECRET_CRM": "canary-crm-1", "WAYPOST_SECRET_HOST": "crm.example.com"}
 CRM = 'crm:\n  use: http\n  base_url: https://crm.example.com\n  headers: {authorization: "Bearer {{ secrets.CRM }}"}\n'
 
@@ -25,7 +24,7 @@ CRM = 'crm:\n  use: http\n  base_url: https://crm.example.com\n  headers: {autho
 def connections(config: Path, text: str | None, environment: Mapping[str, str] = SECRETS) -> Connections:
     if text is not None:
         (config / FILE).write_text(text)
-    return Connections(config, MODELS, Secrets(environment))
+    return Connections(config, CONNECTORS, Secrets(environment))
 
 
 @pytest.mark.parametrize("text", [None, "", "# nothing yet\n"])
@@ -141,7 +140,7 @@ def test_a_mistake_is_told_where_it_stands_and_makes_no_connection(
 def test_credentials_that_are_written_out_are_a_warning_and_stay_secret(tmp_path: Path, line: str, place: str) -> None:
     secrets = Secrets({})
     (tmp_path / FILE).write_text(f"crm: {{use: http, base_url: https://a.b, {line}}}\n")
-    found = Connections(tmp_path, MODELS, secrets)
+    found = Connections(tmp_path, CONNECTORS, secrets)
     (problem,) = found.problems
     assert f"{FILE}:{place}: warning: " in str(problem)
     assert "write '{{ secrets.NAME }}', and set WAYPOST_SECRET_NAME" in str(problem)
@@ -200,7 +199,7 @@ def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_
     (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
     (tmp_path / "pipelines" / "q.yaml").write_text("steps:\n  - {id: a, use: log.write, with: {message: x}}\n")
     known = connections(tmp_path, CRM.replace("crm:", "crn:"))
-    folder = Folder(tmp_path, actions(), Secrets(SECRETS), connections=known)
+    folder = Folder(tmp_path, CONNECTORS, Secrets(SECRETS), connections=known)
     missing, other = folder.files
     assert (missing.is_valid, other.is_valid) == (False, True)
     assert "p.yaml:2:40: error: there is no connection 'crm'; did you mean 'crn', or add it" in str(missing.problems[0])
@@ -220,7 +219,7 @@ def test_a_connection_that_is_there_and_wrong_is_to_be_mended_and_not_added(tmp_
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
     known = connections(tmp_path, broken)
-    folder = Folder(tmp_path, actions(), Secrets(SECRETS), connections=known)
+    folder = Folder(tmp_path, CONNECTORS, Secrets(SECRETS), connections=known)
     said = (
         "the connection 'crm' cannot be used; connections.yaml has mistakes; mend them, `waypost validate` says where"
     )
@@ -251,7 +250,8 @@ def test_a_connector_that_fails_on_a_file_disables_that_file_only(
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text("steps: [{id: a, use: plug.in, with: {n: 1}}]\n")
     (tmp_path / "pipelines" / "q.yaml").write_text("steps: [{id: a, use: log.write, with: {message: x}}]\n")
-    folder = Folder(tmp_path, {**actions(), "plug.in": Action("in", nothing, Unruly)}, Secrets({}))
+    plug = Connector("plug", "", (Action("in", nothing, Unruly),))
+    folder = Folder(tmp_path, Connectors({**CONNECTORS.loaded, "plug": plug}), Secrets({}))
     assert [file.is_valid for file in folder.files] == [False, True]
     assert "p.yaml:1:1: error: checking the file failed: RuntimeError; a connector" in str(folder.files[0].problems[0])
     assert "a connector's own mistake" in caplog.text
@@ -270,7 +270,7 @@ def test_a_connector_that_fails_on_a_file_disables_that_file_only(
 def test_a_relative_url_needs_a_connection(tmp_path: Path, step: str, said: list[str]) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text(f"steps:\n  - {{id: a, {step}}}\n")
-    (file,) = Folder(tmp_path, actions(), Secrets(SECRETS), connections=connections(tmp_path, CRM)).files
+    (file,) = Folder(tmp_path, CONNECTORS, Secrets(SECRETS), connections=connections(tmp_path, CRM)).files
     assert len(file.problems) == len(said)
     for problem, expected in zip(file.problems, said, strict=True):
         assert expected in str(problem)

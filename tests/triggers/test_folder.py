@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from durable.secrets import Secrets
+from triggers.catalogue import load_connectors
 from triggers.folder import Folder
-from triggers.offered import actions
 
 TEXT = "triggers: [{id: e, use: event, with: {type: t}}]\nsteps: [{id: a, use: log.write, with: {message: x}}]\n"
 
@@ -16,7 +16,7 @@ def test_what_was_read_is_served_when_it_is_told_to_and_not_before(tmp_path: Pat
     (tmp_path / "pipelines").mkdir()
     file = tmp_path / "pipelines" / "p.yaml"
     file.write_text(TEXT)
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
     before = folder.definition("p")
     file.write_text(TEXT.replace("message: x", "message: y"))
 
@@ -36,7 +36,7 @@ def test_what_is_no_file_or_too_large_disables_only_itself_and_is_not_read(tmp_p
     os.mkfifo(pipelines / "pipe.yaml")
     with (pipelines / "sparse.yaml").open("wb") as file:
         file.truncate(2**32)
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     assert {file.path.stem: file.is_valid for file in folder.files} == {
         "folder": False,
@@ -60,7 +60,7 @@ def write(folder: Path, *names: str, text: str = TEXT) -> None:
 def test_a_file_whose_name_begins_with_a_dot_is_not_read_and_disables_nothing(tmp_path: Path) -> None:
     write(tmp_path / "pipelines", "._one.yaml", ".one.tmp.yaml", ".one.yml", "one.yaml", text=f"id: one\n{TEXT}")
     (tmp_path / "pipelines" / ".#one.yaml").symlink_to("somebody@a.machine.4711")
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     assert [(file.path.name, file.is_valid) for file in folder.files] == [("one.yaml", True)]
     assert [str(problem).removeprefix(f"{tmp_path}/pipelines/") for problem in folder.unread.problems] == [
@@ -71,7 +71,7 @@ def test_a_file_whose_name_begins_with_a_dot_is_not_read_and_disables_nothing(tm
 
 def test_a_copy_does_not_disable_the_file_that_is_named_after_its_pipeline(tmp_path: Path) -> None:
     write(tmp_path / "pipelines", "copy of one.yaml", "one.yaml", "one_old.yaml", text=f"id: one\n{TEXT}")
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     assert [(file.path.name, file.is_valid) for file in folder.files] == [
         ("copy of one.yaml", False),
@@ -113,7 +113,7 @@ def test_a_copy_does_not_disable_the_file_that_is_named_after_its_pipeline(tmp_p
 )
 def test_what_is_likely_meant_to_be_read_and_is_not_is_told(tmp_path: Path, name: str, said: str) -> None:
     write(tmp_path, "pipelines/p.yaml", name)
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     (problem,) = folder.unread.problems
     assert f"{problem.message}; {problem.hint}".replace(str(tmp_path), "…") == said
@@ -127,14 +127,14 @@ def test_what_is_likely_meant_to_be_read_and_is_not_is_told(tmp_path: Path, name
 def test_what_is_no_pipeline_is_not_told(tmp_path: Path, name: str) -> None:
     write(tmp_path, "pipelines/p.yaml")
     write(tmp_path, name, text="prices: {}\n")
-    assert Folder(tmp_path, actions(), Secrets({})).unread.problems == ()
+    assert Folder(tmp_path, load_connectors(), Secrets({})).unread.problems == ()
 
 
 def test_a_link_to_a_file_elsewhere_is_read(tmp_path: Path) -> None:
     write(tmp_path, "elsewhere/p.yaml")
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "linked.yml").symlink_to(tmp_path / "elsewhere" / "p.yaml")
-    assert [file.name for file in Folder(tmp_path, actions(), Secrets({})).files] == ["linked"]
+    assert [file.name for file in Folder(tmp_path, load_connectors(), Secrets({})).files] == ["linked"]
 
 
 # -- calls of other pipelines ---------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_a_call_of_a_pipeline_that_is_nowhere_is_an_error_and_of_one_that_is_rea
     write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
     write(tmp_path / "pipelines", "own.yaml", text=CALLS.format("own").replace("id: a", "id: a, if: run.id"))
     write(tmp_path / "pipelines", "made.yaml", text=CALLS.format("'{{ inputs.name }}'"))
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     assert _problems(folder) == {"a": [], "b": [NOWHERE], "made": [], "own": [], "welcome": []}
     assert folder.definition("b") is None
@@ -167,7 +167,7 @@ def test_a_call_of_a_pipeline_that_is_nowhere_is_an_error_and_of_one_that_is_rea
 def test_a_call_of_a_pipeline_whose_file_is_broken_is_no_error(tmp_path: Path, broken: str) -> None:
     write(tmp_path / "pipelines", "other.yaml", text=broken)
     write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     assert [file.is_valid for file in folder.files] == [True, False]
 
@@ -175,7 +175,7 @@ def test_a_call_of_a_pipeline_whose_file_is_broken_is_no_error(tmp_path: Path, b
 def test_who_calls_a_pipeline_that_is_removed_is_told_and_serves_on(tmp_path: Path) -> None:
     write(tmp_path / "pipelines", "welcome.yaml")
     write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
-    folder = Folder(tmp_path, actions(), Secrets({}))
+    folder = Folder(tmp_path, load_connectors(), Secrets({}))
     served = folder.definition("a")
     text = (tmp_path / "pipelines" / "welcome.yaml").read_text()
     (tmp_path / "pipelines" / "welcome.yaml").unlink()

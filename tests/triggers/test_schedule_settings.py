@@ -4,14 +4,14 @@ from itertools import islice
 
 import pytest
 
-from connectors import BUILT_IN
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from tests.triggers.schedule_world import ms
+from triggers.catalogue import load_connectors
 from triggers.folder import TRIGGERS
 from triggers.schedules.timing import Interval, SingleMoment, find_fires_between, find_latest_between
 from triggers.schedules.trigger import ScheduleSpec
 
-ACTIONS = {f"{connector.name}.{action.name}": action for connector in BUILT_IN for action in connector.actions}
+ACTIONS = load_connectors().actions
 
 
 def loaded(given: str) -> LoadResult:

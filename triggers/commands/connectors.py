@@ -9,13 +9,15 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
 
+from durable import __version__
 from durable.flow import CORE_ACTIONS
+from durable.language.catalogue import explain_broken
 from durable.values import JSON
 from durable.wording import suggest
+from triggers.catalogue import CORE_NAMES, Connectors, InstalledConnector
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_table
 from triggers.connections import Connections
-from triggers.offered import actions
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -57,9 +59,14 @@ class ActionOffer:
         }
 
 
-def find_offers(wanted: str | None = None) -> list[ActionOffer]:
+def find_offers(connectors: Connectors, wanted: str | None = None) -> list[ActionOffer]:
     """Every action, or those of the connector or the one action that is wanted; raises `CommandFailed`."""
-    offered = [ActionOffer(use, action.summary, action.input, action.on_crash) for use, action in actions().items()]
+    name = (wanted or "").partition(".")[0]
+    if name in connectors.broken:
+        raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
+    offered = [
+        ActionOffer(use, action.summary, action.input, action.on_crash) for use, action in connectors.actions.items()
+    ]
     offered += [
         ActionOffer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_ACTIONS.items()
     ]
@@ -68,6 +75,15 @@ def find_offers(wanted: str | None = None) -> list[ActionOffer]:
         hint = suggest(wanted, {name for offer in offered for name in (offer.use, offer.connector)})
         raise CommandFailed(f"there is no connector or action {wanted!r}; {hint or '`waypost connectors` lists them'}")
     return found
+
+
+def print_installed(out: Console, installed: Sequence[InstalledConnector]) -> None:
+    """A line a connector, with the package that it comes from."""
+    own = dict.fromkeys(sorted(CORE_NAMES), f"waypost {__version__}")
+    rows = own | {connector.name: ", ".join(connector.packages) for connector in installed}
+    print_table(out, ("CONNECTOR", "PACKAGE"), rows.items(), fold="PACKAGE")
+    out.print()
+    out.print("`waypost connectors NAME` lists the actions of one.")
 
 
 def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:

@@ -30,6 +30,7 @@ from durable.journal.sqlite.folder import ensure_kept, file_system, prepare, rea
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers import runs
+from triggers.catalogue import load_connectors
 from triggers.commands.files import load_folder
 from triggers.commands.output import format_count, print_plainly
 from triggers.commands.problems import reword_for_shell
@@ -37,7 +38,6 @@ from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.http.server import listen
 from triggers.instance import KEY_FILE, Instance
-from triggers.offered import connections
 from triggers.reading import OverApi, connect_service
 from triggers.settings import Settings, SettingsError
 
@@ -196,7 +196,7 @@ def _check_config(place: Instance) -> Iterator[Check]:
         found = f"there is no folder {place.config / 'pipelines'}"
         yield Check("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
         known = None
-    yield _check_connections(known or connections(place.config, secrets))
+    yield _check_connections(known or Connections(place.config, load_connectors(), secrets))
     yield _check_secrets(secrets)
 
 

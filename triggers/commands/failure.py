@@ -72,9 +72,12 @@ def _of_the_machine(error: Exception) -> CommandFailed | None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from durable.journal.errors import JournalError
+    from triggers.catalogue import NoConnectors
     from triggers.settings import SettingsError
 
     match error:
+        case NoConnectors():
+            return CommandFailed(str(error))
         case SettingsError():
             return CommandFailed(str(error), WRONG_USE)
         case JournalError():

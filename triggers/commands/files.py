@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from durable.secrets import Secrets
+from triggers.catalogue import load_connectors
 from triggers.commands.failure import WRONG_USE, CommandFailed
+from triggers.connections import Connections
 from triggers.folder import Folder
-from triggers.offered import actions, connections
 from triggers.settings import Settings
 
 Document: TypeAlias = dict[str, Any]
@@ -18,14 +19,14 @@ def load_folder(config: Path, environment: Mapping[str, str], secrets: Secrets |
     if not (config / "pipelines").is_dir():
         raise no_pipelines(config)
     settings = Settings.load(config, environment, {})
-    known = secrets or Secrets(environment)
+    known, connectors = secrets or Secrets(environment), load_connectors()
     return Folder(
         config,
-        actions(),
+        connectors,
         known,
         run_timeout=settings.run_timeout,
         public_url=settings.public_url,
-        connections=connections(config, known),
+        connections=Connections(config, connectors, known),
     )
 
 

@@ -74,15 +74,20 @@ def pipelines(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
 
 
 def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
-    """List connectors with their actions and connections, or one action's inputs."""
+    """List the installed connectors, one connector's actions and connections, or one action's inputs."""
     from durable.secrets import Secrets
-    from triggers.commands.connectors import find_offers, print_connections, print_offer, print_offers
+    from triggers.catalogue import find_connectors, load_connectors
+    from triggers.commands.connectors import find_offers, print_connections, print_installed, print_offer, print_offers
     from triggers.commands.output import console, print_json
     from triggers.commands.problems import print_problems
-    from triggers.offered import connections
+    from triggers.connections import Connections
 
-    found = find_offers(name)
-    known = connections(config, Secrets(os.environ))
+    if name is None and not as_json:
+        print_installed(console(), find_connectors())
+        return
+    connectors = load_connectors()
+    found = find_offers(connectors, name)
+    known = Connections(config, connectors, Secrets(os.environ))
     if as_json:
         print_json([offer.described() | {"connections": [*known.of(offer.connector)]} for offer in found])
     elif found[0].use == name:
@@ -95,10 +100,10 @@ def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = Fal
 
 def schema(output: Output = None, config: Config = CONFIG) -> None:
     """Print the JSON Schema of pipeline files, for editors."""
-    from triggers.offered import actions
+    from triggers.catalogue import load_connectors
     from triggers.schema import schema_text
 
-    text = schema_text(actions())
+    text = schema_text(load_connectors())
     if output is None:
         typer.echo(text, nl=False)
         return

@@ -5,16 +5,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
+from triggers.catalogue import load_connectors
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.files import load_folder
 from triggers.commands.problems import CheckedFile
 from triggers.connections import Connections
-from triggers.folder import TRIGGERS, PipelineFile, find_unknown_calls, read_bytes
-from triggers.offered import actions, connections
+from triggers.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
 from triggers.settings import Settings
 from triggers.unread import UnreadFiles, is_pipeline_file
 from triggers.webhooks.trigger import WebhookSpec
@@ -53,7 +52,7 @@ def check_config(paths: Sequence[Path] | None, config: Path, environment: Mappin
     if not paths:
         folder = load_folder(config, environment)
         return ConfigCheck(folder.files, folder.connections, folder.unread)
-    wired = connections(config, Secrets(environment))
+    wired = Connections(config, load_connectors(), Secrets(environment))
     asked = [path for path in paths if path.resolve() != wired.path.resolve()]
     return ConfigCheck(_check_files(asked, config, environment, wired), wired if len(asked) < len(paths) else None)
 
@@ -65,7 +64,7 @@ def _check_files(
     is_there = (config / "pipelines").is_dir()
     known = {file.path.resolve(): file for file in load_folder(config, environment).files} if is_there else {}
     webhook = WebhookSpec.at(Settings.load(config, environment, {}).public_url)
-    catalogue = Catalogue(actions=actions(), core=CORE_ACTIONS, triggers={**TRIGGERS, "webhook": webhook})
+    catalogue = make_catalogue(load_connectors(), webhook)
     secrets = Secrets(environment)
     found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
     names = {name for file in (*known.values(), *found, *_list_neighbours(paths)) for name in file.names}
