@@ -1,4 +1,4 @@
-"""The event trigger: what `flow.emit` sends, and what comes over `POST /api/events`, starts runs of other pipelines."""
+"""The event trigger: events of `flow.emit` and `POST /api/events` start the pipelines that name their type."""
 
 import logging
 from dataclasses import dataclass
@@ -8,12 +8,10 @@ from pydantic import Field
 
 from durable.action import TriggerInputs
 from durable.definition.definition import Definition
-from durable.expressions import Expression, Template
 from durable.language.pipeline import TriggerSpec
 from durable.runner.start import Start
 from durable.units import Event
-from durable.values import JSON
-from triggers.filtering import EventFiltered, check_when, make_start
+from triggers.trigger import EventFiltered, Kind, Trigger, build_trigger_document, parse_expressions
 
 log = logging.getLogger("waypost.events")
 
@@ -27,50 +25,37 @@ class EventSpec(TriggerInputs):
     source: str | None = Field(None, description="Where the event must come from; default: anywhere")
 
 
-@dataclass(frozen=True, slots=True)
-class EventTrigger:
+@dataclass(frozen=True)
+class EventTrigger(Trigger):
     """An event trigger, compiled."""
 
-    definition: Definition
-    trigger: str
-    given: EventSpec
-    when: Expression | None
-    inputs: Template | None
+    spec: EventSpec
 
     @classmethod
-    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
-        """Compile a trigger that was checked by the model."""
-        return cls(
-            definition=definition,
-            trigger=spec.id,
-            given=EventSpec.model_validate(spec.with_ or {}),
-            when=Expression.parse(spec.when) if spec.when is not None else None,
-            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
+    def compile(cls, definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a trigger that the loader has checked."""
+        return cls(definition, spec.id, *parse_expressions(spec), EventSpec.model_validate(spec.with_ or {}))
+
+    def start_for(self, event: Event) -> Start | None:
+        if event.type != self.spec.type or self.spec.source not in (None, event.source):
+            return None
+        document = build_trigger_document(
+            event.key,
+            event.source,
+            event.time,
+            type=event.type,
+            subject=event.subject,
+            path={},
+            query={},
+            headers={},
+            body=event.data.load(),
         )
-
-    def start(self, event: Event) -> Start | None:
-        """The run that the event starts, if it is meant."""
-        if event.type != self.given.type or self.given.source not in (None, event.source):
-            return None
-        arrival = _arrival(event)
         try:
-            check_when(self.when, arrival)
+            self.check_when(document)
         except EventFiltered as filtered:
-            log.info("%s/%s: %s", self.definition.spec.id, self.trigger, filtered)
+            log.info("%s: %s", self.name, filtered)
             return None
-        return make_start(self.definition, self.trigger, self.inputs, arrival)
+        return self.make_start(document)
 
 
-def _arrival(event: Event) -> dict[str, JSON]:
-    """What expressions read as `trigger`."""
-    return {
-        "id": event.key,
-        "type": event.type,
-        "source": event.source,
-        "subject": event.subject,
-        "time": event.time,
-        "path": {},
-        "query": {},
-        "headers": {},
-        "body": event.data.load(),
-    }
+EVENT = Kind("event", EventSpec, EventTrigger.compile, lambda trigger: trigger.spec.type)

@@ -8,8 +8,9 @@ import errno
 import logging
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -27,35 +28,32 @@ from durable.values import JSON
 from durable.yaml.document import LIMITS
 from triggers.catalogue import Connectors
 from triggers.connections import Connections
-from triggers.events import EventSpec, EventTrigger
-from triggers.schedules.trigger import ScheduleSpec, ScheduleTrigger
+from triggers.kinds import list_kinds, list_models
+from triggers.trigger import Trigger
 from triggers.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
-from triggers.webhooks.trigger import WebhookSpec, WebhookTrigger
 
 log = logging.getLogger("waypost.folder")
 
 _ID = re.compile(rb"^id:\s*[\"']?([a-z][a-z0-9_]*)", re.MULTILINE)
 
-TRIGGERS: dict[str, type[BaseModel]] = {"webhook": WebhookSpec, "schedule": ScheduleSpec, "event": EventSpec}
-"""The kinds of triggers, and what each is given."""
+Wanted = TypeVar("Wanted", bound=Trigger)
 
 
-def make_catalogue(connectors: Connectors, webhook: type[BaseModel]) -> Catalogue:
-    """What a pipeline file can name here; `webhook` is the model of webhooks."""
-    return Catalogue(connectors.actions, CORE_ACTIONS, {**TRIGGERS, "webhook": webhook}, connectors.broken)
+def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[BaseModel]]) -> Catalogue:
+    """What a pipeline file can name here; `triggers` are the models of their kinds."""
+    return Catalogue(connectors.actions, CORE_ACTIONS, triggers, connectors.broken)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineFile:
-    """One file: what it defines, or what is wrong with it. `is_refused`: it serves what it said before it changed."""
+    """One file: what it defines, or what is wrong with it. `is_refused`: it serves what it said before it changed.
+    `triggers` are by their kinds."""
 
     path: Path
     data: bytes
     problems: tuple[Problem, ...] = ()
     definition: Definition | None = None
-    hooks: tuple[WebhookTrigger, ...] = ()
-    schedules: tuple[ScheduleTrigger, ...] = ()
-    subscriptions: tuple[EventTrigger, ...] = ()
+    triggers: Mapping[str, Sequence[Trigger]] = field(default_factory=dict)
     calls: tuple[PipelineCall, ...] = ()
     is_refused: bool = False
 
@@ -85,9 +83,10 @@ class PipelineFile:
             "file": self.path.name,
             "status": "serving" if self.is_valid else "serving the version before" if self.definition else "disabled",
             "version": self.definition.version if self.definition else None,
-            "webhooks": [f"/hooks{hook.path}" for hook in self.hooks],
-            "schedules": [planned.given.times for planned in self.schedules],
-            "events": [subscription.given.type for subscription in self.subscriptions],
+            **{
+                f"{kind.name}s": [kind.describe(each) for each in self.triggers.get(kind.name, ())]
+                for kind in list_kinds().values()
+            },
             "problems": [str(problem) for problem in self.problems],
         }
 
@@ -107,8 +106,8 @@ class Folder:
     ) -> None:
         self.path = folder / PIPELINES
         self.connections = connections
-        self._webhook = WebhookSpec.at(public_url)
-        self._catalogue = make_catalogue(connectors, self._webhook)
+        self._kinds = list_kinds(public_url)
+        self._catalogue = make_catalogue(connectors, list_models(public_url))
         self._secrets = secrets
         self._run_timeout = run_timeout
         self._loaded: Mapping[Path, PipelineFile] = {}
@@ -149,12 +148,13 @@ class Folder:
         return list(self._by_id.values())
 
     @property
-    def hooks(self) -> list[WebhookTrigger]:
-        return [hook for file in self.files for hook in file.hooks]
+    def triggers(self) -> list[Trigger]:
+        """The triggers of all files."""
+        return [trigger for file in self.files for each in file.triggers.values() for trigger in each]
 
-    @property
-    def schedules(self) -> list[ScheduleTrigger]:
-        return [planned for file in self.files for planned in file.schedules]
+    def find_triggers(self, wanted: type[Wanted]) -> list[Wanted]:
+        """The triggers of one kind, by its class."""
+        return [each for each in self.triggers if isinstance(each, wanted)]
 
     @property
     def broken(self) -> set[str]:
@@ -163,8 +163,7 @@ class Folder:
 
     def starts(self, event: Event) -> list[Start]:
         """What an event starts."""
-        started = (each.start(event) for file in self.files for each in file.subscriptions)
-        return [start for start in started if start]
+        return [start for each in self.triggers if (start := each.start_for(event))]
 
     def described(self) -> list[JSON]:
         """The files as a list shows them."""
@@ -208,10 +207,11 @@ class Folder:
             return PipelineFile(path, data, loaded.problems)
         definition = resolve_pipeline(loaded.pipeline, self._catalogue.actions.get, self._run_timeout)
         triggers = loaded.pipeline.triggers or ()
-        hooks = tuple(WebhookTrigger.of(definition, spec, self._webhook) for spec in triggers if spec.use == "webhook")
-        schedules = tuple(ScheduleTrigger.of(definition, spec) for spec in triggers if spec.use == "schedule")
-        subscriptions = tuple(EventTrigger.of(definition, spec) for spec in triggers if spec.use == "event")
-        return PipelineFile(path, data, loaded.problems, definition, hooks, schedules, subscriptions, loaded.calls)
+        compiled = {
+            name: [kind.compile(definition, spec) for spec in triggers if spec.use == name]
+            for name, kind in self._kinds.items()
+        }
+        return PipelineFile(path, data, loaded.problems, definition, compiled, loaded.calls)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -277,7 +277,7 @@ def _find_claims(file: PipelineFile) -> dict[object, str]:
     if file.definition is None:
         return {}
     wanted: dict[object, str] = {file.name: f"the id {file.name!r}"}
-    for hook in file.hooks:
-        for method in sorted(hook.methods):
-            wanted[method, hook.pattern.pattern] = f"the webhook {method} {hook.path}"
+    for triggers in file.triggers.values():
+        for trigger in triggers:
+            wanted |= trigger.list_claims()
     return wanted

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from watchfiles import awatch
 
@@ -14,8 +14,7 @@ from durable.problem import Problem
 from durable.runner import Runner
 from triggers.connections import Connections
 from triggers.folder import Folder, PipelineFile
-from triggers.schedules.schedules import Schedules
-from triggers.webhooks.webhooks import Webhooks
+from triggers.trigger import Trigger
 
 log = logging.getLogger("waypost.reload")
 
@@ -28,14 +27,21 @@ QUIET = 100
 """Milliseconds without another change after which the folder is read."""
 
 
+class WayIn(Protocol):
+    """What serves triggers: the webhooks, the schedules."""
+
+    async def serve(self, triggers: Sequence[Trigger], broken: Collection[str] = ()) -> None:
+        """Serve its kind of triggers among these from now on; the pipelines that are `broken` serve none for now."""
+        ...
+
+
 class Reloader:
     """Watches the pipeline files and the connections, and serves what they say now."""
 
-    def __init__(self, folder: Folder, runner: Runner, webhooks: Webhooks, schedules: Schedules) -> None:
+    def __init__(self, folder: Folder, runner: Runner, ways_in: Sequence[WayIn]) -> None:
         self._folder = folder
         self._runner = runner
-        self._webhooks = webhooks
-        self._schedules = schedules
+        self._ways_in = ways_in
         self._reported = _find_problems(folder.connections)  # the service's start told them
         self._unread = folder.unread
         self._trouble: str | None = None
@@ -90,8 +96,8 @@ class Reloader:
                 await self._runner.offer(file.definition)
         before = _by_path(self._folder.files)
         changed = self._folder.serve(loaded)
-        self._webhooks.serve(self._folder.hooks, are_all=not self._folder.broken)
-        await self._schedules.serve(self._folder.schedules, self._folder.broken)
+        for way_in in self._ways_in:
+            await way_in.serve(self._folder.triggers, self._folder.broken)
         after = _by_path(self._folder.files)  # a file that is valid in itself may want what another has
         for path in (file.path for file in changed):
             self._report(before.get(path), after.get(path))
@@ -101,7 +107,7 @@ class Reloader:
             if before and before.definition:
                 self._report_removed(before)
         elif now.is_valid:
-            where = _list_new_webhooks(before, now)
+            where = _list_new_addresses(before, now)
             log.info("%s is served as it is now%s", now.path.name, where, extra={"pipeline": now.name})
             _log_problems(now.problems)
         elif now.path.exists():  # one that went while it was read is told with the next reload
@@ -139,11 +145,14 @@ def _by_path(files: Iterable[PipelineFile]) -> Mapping[Path, PipelineFile]:
     return {file.path: file for file in files}
 
 
-def _list_new_webhooks(before: PipelineFile | None, now: PipelineFile) -> str:
-    """Where webhooks are served that were not before."""
-    known = {(hook.path, hook.methods) for hook in before.hooks} if before else set()
-    new = [hook for hook in now.hooks if (hook.path, hook.methods) not in known]
-    return "".join(f"; webhook {' '.join(sorted(hook.methods))} /hooks{hook.path}" for hook in new)
+def _list_new_addresses(before: PipelineFile | None, now: PipelineFile) -> str:
+    """Where triggers are reached that were not before."""
+    known = _list_addresses(before) if before else []
+    return "".join(f"; {address}" for address in _list_addresses(now) if address not in known)
+
+
+def _list_addresses(file: PipelineFile) -> list[str]:
+    return [each.address for triggers in file.triggers.values() for each in triggers if each.address]
 
 
 def _find_problems(connections: Connections | None) -> Sequence[Problem]:

@@ -7,13 +7,14 @@ from pydantic import BaseModel, Field, create_model
 from durable.language.json_schema import make_pipeline_schema
 from triggers.catalogue import Connectors
 from triggers.folder import make_catalogue
+from triggers.kinds import list_models
 from triggers.webhooks.trigger import WebhookSpec
 from triggers.webhooks.verify_schema import build_verify_type
 
 
 def schema_text(connectors: Connectors) -> str:
     """The schema as it is written to a file."""
-    catalogue = make_catalogue(connectors, _webhook())
+    catalogue = make_catalogue(connectors, {**list_models(), "webhook": _webhook()})
     return json.dumps(make_pipeline_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
 
 

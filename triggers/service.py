@@ -159,9 +159,10 @@ async def compose(
         )
         webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
         schedules = Schedules(runner, journal, now)
-        reload = Reloader(folder, runner, webhooks, schedules)
-        webhooks.serve(folder.hooks, are_all=not folder.broken)
-        await schedules.serve(folder.schedules, folder.broken)
+        ways_in = (webhooks, schedules)
+        reload = Reloader(folder, runner, ways_in)
+        for way_in in ways_in:
+            await way_in.serve(folder.triggers, folder.broken)
         keys = Keys(journal, key, now)
         await keys.load()
         api = Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic))

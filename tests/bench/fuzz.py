@@ -30,15 +30,14 @@ from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.yaml.document import YamlDocument
 from triggers.catalogue import load_connectors
-from triggers.events import EventTrigger
-from triggers.folder import TRIGGERS
-from triggers.schedules.trigger import ScheduleTrigger
-from triggers.webhooks.trigger import WebhookTrigger
+from triggers.kinds import list_kinds, list_models
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = [*sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ROOT / "tests" / "data" / "order_intake.yaml"]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 ACTIONS = load_connectors().actions
+KINDS = list_kinds()
+TRIGGERS = list_models()
 CATALOGUE = Catalogue(ACTIONS, CORE_ACTIONS, TRIGGERS)
 
 Data: TypeAlias = Any
@@ -270,13 +269,7 @@ def _set_up(pipeline: PipelineSpec) -> None:
     """What a folder does with a file that is loaded."""
     definition = resolve_pipeline(pipeline, CATALOGUE.actions.get)
     for spec in pipeline.triggers or ():
-        match spec.use:
-            case "webhook":
-                WebhookTrigger.of(definition, spec)
-            case "schedule":
-                ScheduleTrigger.of(definition, spec)
-            case _:
-                EventTrigger.of(definition, spec)
+        KINDS[spec.use].compile(definition, spec)
 
 
 def main(seconds: float, seed: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from triggers.catalogue import load_connectors
-from triggers.folder import TRIGGERS
+from triggers.kinds import list_models
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "mistakes.md"
 FILE = "config/pipelines/orders.yaml"
@@ -43,7 +43,7 @@ class Mistake:
 
 def loaded(text: str) -> LoadResult:
     """What the service makes of a file's text; every secret is set."""
-    catalogue = Catalogue(actions=load_connectors().actions, core=CORE_ACTIONS, triggers=TRIGGERS)
+    catalogue = Catalogue(actions=load_connectors().actions, core=CORE_ACTIONS, triggers=list_models())
     return load_pipeline(text, file=FILE, catalogue=catalogue, secrets=lambda name: True)
 
 

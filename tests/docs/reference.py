@@ -27,7 +27,7 @@ from durable.yaml.document import LIMITS
 from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
 from triggers.catalogue import load_connectors
-from triggers.folder import TRIGGERS
+from triggers.kinds import list_kinds
 from triggers.webhooks import scheme
 from triggers.webhooks.presets import GENERIC, load_presets
 from triggers.webhooks.scheme import Ref, Scheme, Signed, Token
@@ -118,8 +118,9 @@ def _triggers() -> Iterator[str]:
     yield "## Triggers"
     yield summary(pipeline.TriggerSpec)
     yield fields(pipeline.TriggerSpec)
-    for kind, model in TRIGGERS.items():
-        yield f"### {code('use: ' + kind)}"
+    for kind in list_kinds().values():
+        model = kind.model
+        yield f"### {code('use: ' + kind.name)}"
         yield summary(model)
         yield fields(model)
         for part in _parts_of(model):

@@ -20,6 +20,7 @@ from triggers.catalogue import Connectors
 from triggers.folder import Folder
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
+from triggers.schedules.trigger import ScheduleTrigger
 
 LOOK = 30_000
 
@@ -109,7 +110,7 @@ class World:
         self.folder.serve(self.folder.read())
         for definition in self.folder.definitions:
             await self.runner.offer(definition)
-        await self.schedules.serve(self.folder.schedules, self.folder.broken)
+        await self.schedules.serve(self.folder.triggers, self.folder.broken)
         await self.look()
 
     async def runs(self) -> list[Run]:
@@ -144,7 +145,9 @@ class World:
 
     def told(self) -> dict[str, object]:
         """The only schedule, as people see it."""
-        (found,) = describe_schedules(self.folder.schedules, self.schedules.find_progress(), self.clock.at)
+        (found,) = describe_schedules(
+            self.folder.find_triggers(ScheduleTrigger), self.schedules.find_progress(), self.clock.at
+        )
         return dict(found)
 
 
@@ -169,7 +172,7 @@ async def world(tmp_path: Path, at: int | str, text: str | None = None) -> Async
     for definition in folder.definitions:
         await runner.offer(definition)
     schedules = Schedules(runner, journal, clock.now)
-    await schedules.serve(folder.schedules, folder.broken)
+    await schedules.serve(folder.triggers, folder.broken)
     made = World(clock, journal, runner, folder, schedules, gate)
     try:
         await made.look()

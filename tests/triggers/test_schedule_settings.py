@@ -7,7 +7,7 @@ import pytest
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from tests.triggers.schedule_world import ms
 from triggers.catalogue import load_connectors
-from triggers.folder import TRIGGERS
+from triggers.kinds import list_models
 from triggers.schedules.timing import Interval, SingleMoment, find_fires_between, find_latest_between
 from triggers.schedules.trigger import ScheduleSpec
 
@@ -17,7 +17,7 @@ ACTIONS = load_connectors().actions
 def loaded(given: str) -> LoadResult:
     steps = "steps:\n  - {id: n, use: log.write, with: {message: x}}\n"
     text = f"triggers:\n  - id: t\n    use: schedule\n    with: {given}\n{steps}"
-    return load_pipeline(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, core={}, triggers=TRIGGERS))
+    return load_pipeline(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, core={}, triggers=list_models()))
 
 
 @pytest.mark.parametrize(

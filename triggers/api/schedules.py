@@ -12,7 +12,7 @@ from triggers.api.value_types import Time
 from triggers.folder import Folder
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
-from triggers.schedules.trigger import MissedPolicy, OverlapPolicy
+from triggers.schedules.trigger import MissedPolicy, OverlapPolicy, ScheduleTrigger
 
 
 class Policy(BaseModel):
@@ -72,5 +72,7 @@ class ScheduleOperations:
 
     async def list_schedules(self, asked: ApiRequest[Parameters, Nothing]) -> Response:
         """List every schedule: when it fired, when it will, and what did not come."""
-        found = describe_schedules(self._folder.schedules, self._schedules.find_progress(), self._now())
+        found = describe_schedules(
+            self._folder.find_triggers(ScheduleTrigger), self._schedules.find_progress(), self._now()
+        )
         return JSONResponse({"schedules": found})

@@ -29,6 +29,7 @@ from triggers.api.request import read_body_of
 from triggers.api.runs import Run
 from triggers.api.value_types import Duration, Moment, Tag, WaitDuration
 from triggers.folder import Folder
+from triggers.trigger import build_trigger_document
 
 DEDUPE_MILLISECONDS = parse_duration("7d")
 """Milliseconds for which an Idempotency-Key stays taken."""
@@ -177,7 +178,7 @@ class StartOperations:
         at, name = self._now(), definition.spec.id
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
-        start = replace(start, arrival=_arrival(event))
+        start = replace(start, arrival=build_trigger_document(event.key, event.source, event.time))
         # No file can spell this scope, so nobody's key meets a trigger's claims.
         fingerprint = _compute_fingerprint(start.inputs)
         dedupe_keys = [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint)] if key else []
@@ -208,11 +209,6 @@ class StartOperations:
         if definition is None:
             raise ApiError(404, f"there is no pipeline {quote(pipeline)} that can run; GET /api/pipelines lists them")
         return definition
-
-
-def _arrival(event: Event) -> JSON:
-    """What expressions read as `trigger`."""
-    return {"id": event.key, "type": None, "time": event.time, "source": event.source, "subject": None}
 
 
 def _build_start(definition: Definition, given: StartBody, at: int) -> Start:

@@ -25,7 +25,8 @@ def announce(service: Service) -> None:
     out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.local_url, "bold")))
     if service.settings.public_url:
         out.print(f"  public    {service.url}   (public_url: a proxy has to lead from there to here)", soft_wrap=True)
-    for hook in service.folder.hooks:
+    hooks = service.folder.find_triggers(WebhookTrigger)
+    for hook in hooks:
         methods = " ".join(sorted(hook.methods))
         where = f"{service.url}/hooks{hook.path}"
         out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.spec.id})", soft_wrap=True)
@@ -33,7 +34,7 @@ def announce(service: Service) -> None:
     connections = [service.folder.connections] if service.folder.connections else []
     checked: list[CheckedFile] = [*connections, service.folder.unread, *service.folder.files]
     print_problems(checked, console(err=True), is_in_shell=False)
-    if example := next(filter(None, (_make_example(service, hook) for hook in service.folder.hooks)), None):
+    if example := next(filter(None, (_make_example(service, hook) for hook in hooks)), None):
         out.print(f"Try it:\n  {example}", soft_wrap=True)
     sys.stdout.flush()
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from durable.expressions import Expression
 from durable.values import JSON
-from triggers.filtering import EventFiltered, check_when, make_start
+from triggers.trigger import EventFiltered
 from triggers.webhooks.trigger import WebhookTrigger
 
 Key: TypeAlias = tuple[str, ...]
@@ -111,10 +111,10 @@ def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
         "body": sample.body,
     }
     try:
-        check_when(hook.when, arrival)
+        hook.check_when(arrival)
     except EventFiltered:
         return False
-    return make_start(hook.definition, hook.trigger, hook.inputs, arrival).error is None
+    return hook.make_start(arrival).error is None
 
 
 def sample_value(schema: JSON, name: str) -> JSON:

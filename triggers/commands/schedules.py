@@ -33,6 +33,7 @@ async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
     from durable.units import ScheduleProgress
     from triggers.commands.files import load_folder
     from triggers.schedules.timetable import describe_schedules
+    from triggers.schedules.trigger import ScheduleTrigger
 
     rows: dict[str, ScheduleProgress] = {}
     if (place.data / FILE_NAME).exists():
@@ -41,4 +42,4 @@ async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
             rows = {row.id: row for row in await reads.list_schedules()}
         finally:
             await reads.close()
-    return describe_schedules(load_folder(place.config, place.environment).schedules, rows, now())
+    return describe_schedules(load_folder(place.config, place.environment).find_triggers(ScheduleTrigger), rows, now())

@@ -14,9 +14,9 @@ from triggers.commands.files import load_folder
 from triggers.commands.problems import CheckedFile
 from triggers.connections import Connections
 from triggers.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
+from triggers.kinds import list_models
 from triggers.settings import Settings
 from triggers.unread import UnreadFiles, is_pipeline_file
-from triggers.webhooks.trigger import WebhookSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def _check_files(
     """These files. Those of the config folder are checked beside the others there, whose ids and webhooks are taken."""
     is_there = (config / "pipelines").is_dir()
     known = {file.path.resolve(): file for file in load_folder(config, environment).files} if is_there else {}
-    webhook = WebhookSpec.at(Settings.load(config, environment, {}).public_url)
-    catalogue = make_catalogue(load_connectors(), webhook)
+    models = list_models(Settings.load(config, environment, {}).public_url)
+    catalogue = make_catalogue(load_connectors(), models)
     secrets = Secrets(environment)
     found = [known.get(path.resolve()) or _load_file(path, catalogue, secrets, wired) for path in paths]
     names = {name for file in (*known.values(), *found, *_list_neighbours(paths)) for name in file.names}

@@ -69,12 +69,12 @@ NextStep: TypeAlias = StartFire | RecordFires | WaitUntil
 
 def begin_schedule(planned: ScheduleTrigger, now: int) -> ScheduleProgress:
     """The row of a schedule that is seen for the first time: what would have fired before is not owed."""
-    return ScheduleProgress(planned.name, planned.given.times, handled=now)
+    return ScheduleProgress(planned.name, planned.spec.times, handled=now)
 
 
 def restart_schedule(row: ScheduleProgress, planned: ScheduleTrigger, now: int) -> ScheduleProgress:
     """The row of a schedule that fires at other times from now on."""
-    return replace(row, times=planned.given.times, handled=now)
+    return replace(row, times=planned.spec.times, handled=now)
 
 
 def decide_next_step(planned: ScheduleTrigger, row: ScheduleProgress, moment: Moment) -> NextStep:
@@ -113,7 +113,7 @@ def _follow_clock_back(row: ScheduleProgress, moment: Moment) -> NextStep:
 
 
 def _take_late(planned: ScheduleTrigger, row: ScheduleProgress, late: list[int]) -> NextStep:
-    keep = {"skip": 0, "latest": 1, "all": MOST_WAITING}[planned.given.missed]
+    keep = {"skip": 0, "latest": 1, "all": MOST_WAITING}[planned.spec.missed]
     room = min(keep, MOST_WAITING - len(row.waiting))
     dropped, kept = late[: len(late) - room], late[len(late) - room :]
     row = replace(row, handled=late[-1], waiting=(*row.waiting, *kept))
@@ -130,7 +130,7 @@ def _record_missed(row: ScheduleProgress, fires: Sequence[int]) -> ScheduleProgr
 def _take_due(planned: ScheduleTrigger, row: ScheduleProgress, fire: int, moment: Moment) -> NextStep:
     """What becomes of a fire that is due now."""
     row = replace(row, handled=fire)
-    overlap = planned.given.overlap
+    overlap = planned.spec.overlap
     if overlap == "skip" and moment.is_busy:
         return _skip_fire(row, fire, "the run before is unfinished")
     if overlap == "queue" and (moment.is_busy or row.waiting):
@@ -144,9 +144,9 @@ def _take_waiting(planned: ScheduleTrigger, row: ScheduleProgress, moment: Momen
     """What becomes of the first that waits: caught up, or queued behind a run."""
     fire, *others = row.waiting
     rest = replace(row, waiting=tuple(others))
-    if moment.is_busy and planned.given.overlap == "skip":
+    if moment.is_busy and planned.spec.overlap == "skip":
         return _skip_fire(rest, fire, "the run before is unfinished")
-    if moment.is_busy and planned.given.overlap == "queue":
+    if moment.is_busy and planned.spec.overlap == "queue":
         later = moment.now + LOOK_AGAIN  # the run's end calls earlier, unless another node ended it
         return WaitUntil(min(find_next_due(planned, row) or later, later))
     if moment.now < moment.turn:

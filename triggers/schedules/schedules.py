@@ -14,8 +14,6 @@ from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.runner import Overloaded, Runner
 from durable.units import DedupeKey, Event, FireOutcome, ScheduleProgress
-from durable.values import JSON
-from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.schedules.due import (
     Moment,
     RecordFires,
@@ -28,6 +26,7 @@ from triggers.schedules.due import (
 )
 from triggers.schedules.timing import format_moment
 from triggers.schedules.trigger import ScheduleTrigger
+from triggers.trigger import EventFiltered, Trigger, build_trigger_document
 
 log = logging.getLogger("waypost.schedule")
 
@@ -85,8 +84,10 @@ class Schedules:
 
     # -- what is served -----------------------------------------------------------------------------------------
 
-    async def serve(self, planned: Sequence[ScheduleTrigger], broken: Collection[str] = ()) -> None:
-        """Serve these from now on. What is not among them is forgotten, unless its pipeline is `broken` for now."""
+    async def serve(self, triggers: Sequence[Trigger], broken: Collection[str] = ()) -> None:
+        """Serve the schedules among these triggers from now on. Others are forgotten, unless their pipeline is `broken`
+        for now."""
+        planned = [each for each in triggers if isinstance(each, ScheduleTrigger)]
         rows = {row.id: row for row in await self._journal.list_schedules()}
         for each in planned:
             self._serve(each, rows.get(each.name))
@@ -191,7 +192,7 @@ class Schedules:
         """Do what is to be done, step by step; answers when to look again."""
         while not schedule.is_gone:
             schedule.is_called = False
-            if schedule.row.times != schedule.planned.given.times:
+            if schedule.row.times != schedule.planned.spec.times:
                 schedule.row, schedule.is_stored = restart_schedule(schedule.row, schedule.planned, self._now()), False
             if not schedule.is_stored:
                 await self._store(schedule, schedule.row)
@@ -213,7 +214,7 @@ class Schedules:
     async def _is_busy(self, schedule: ServedSchedule) -> bool:
         """Whether the run before is unfinished, where that matters; its end calls the schedule."""
         run = schedule.row.run
-        if run is None or schedule.planned.given.overlap == "allow":
+        if run is None or schedule.planned.spec.overlap == "allow":
             return False
         self._waits_for[run] = schedule  # before the look, so that an end in between is not missed
         found = await self._journal.find_run(run)
@@ -228,9 +229,9 @@ class Schedules:
 
     async def _start_fire(self, schedule: ServedSchedule, step: StartFire) -> None:
         planned, at, key = schedule.planned, self._now(), format_moment(step.fire)
-        arrival: JSON = {"id": key, "type": TYPE, "time": step.fire, "source": planned.name, "subject": None}
+        document = build_trigger_document(key, planned.name, step.fire, type=TYPE)
         try:
-            check_when(planned.when, arrival)
+            planned.check_when(document)
         except EventFiltered as filtered:
             await self._store(schedule, replace(step.row, outcome="filtered", reason=str(filtered)))
             metrics.count_fires(planned.name, "filtered")
@@ -238,8 +239,9 @@ class Schedules:
         # The event arrives now: a run that is caught up has all of its time before it.
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
         claim = DedupeKey(planned.name, key, at + DEDUPE_MILLISECONDS)
-        start = make_start(planned.definition, planned.trigger, planned.inputs, arrival)
-        admitted = await self._runner.admit(event, [start], dedupe_keys=[claim], schedule=step.row)
+        admitted = await self._runner.admit(
+            event, [planned.make_start(document)], dedupe_keys=[claim], schedule=step.row
+        )
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
         schedule.row, schedule.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True
         metrics.count_fires(planned.name, outcome)

@@ -24,17 +24,17 @@ def describe_schedules(
 
 
 def _describe_schedule(planned: ScheduleTrigger, row: ScheduleProgress, now: int) -> dict[str, JSON]:
-    given = planned.given
+    spec = planned.spec
     coming = list(islice(_find_coming_fires(planned, row, now), SHOWN))
     return {
         "id": planned.name,
         "pipeline": planned.definition.spec.id,
-        "trigger": planned.trigger,
-        "cron": given.cron,
-        "every": given.every,
-        "at": given.at,
-        "timezone": given.timezone,
-        "policy": {"missed": given.missed, "overlap": given.overlap, "window": given.window},
+        "trigger": planned.id,
+        "cron": spec.cron,
+        "every": spec.every,
+        "at": spec.at,
+        "timezone": spec.timezone,
+        "policy": {"missed": spec.missed, "overlap": spec.overlap, "window": spec.window},
         "last": _describe_last_fire(row),
         "next": [format_moment(fire) for fire in coming],
         "due": format_moment(planned.due(coming[0])) if coming else None,

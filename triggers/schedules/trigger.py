@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import islice, pairwise
 from typing import Literal, Self, TypeAlias
 
@@ -12,10 +11,10 @@ from pydantic import Field, field_validator, model_validator
 from durable.action import TriggerInputs
 from durable.definition.definition import Definition
 from durable.durations import Duration, parse_duration
-from durable.expressions import Expression, Template
 from durable.language.pipeline import TriggerSpec
 from triggers.schedules.cron import Cron
 from triggers.schedules.timing import Interval, SingleMoment, Timing, find_fires_between, find_zone
+from triggers.trigger import Kind, Trigger, parse_expressions
 
 MissedPolicy: TypeAlias = Literal["skip", "latest", "all"]
 OverlapPolicy: TypeAlias = Literal["allow", "skip", "queue"]
@@ -122,34 +121,19 @@ class ScheduleSpec(TriggerInputs):
 
 
 @dataclass(frozen=True)
-class ScheduleTrigger:
-    """A schedule trigger, compiled."""
+class ScheduleTrigger(Trigger):
+    """A schedule trigger, compiled; `window` in milliseconds."""
 
-    definition: Definition
-    trigger: str
-    given: ScheduleSpec
+    spec: ScheduleSpec
     timing: Timing
     window: int
-    when: Expression | None
-    inputs: Template | None
 
     @classmethod
-    def of(cls, definition: Definition, spec: TriggerSpec) -> Self:
-        """Compile a checked trigger."""
+    def compile(cls, definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a trigger that the loader has checked."""
         given = ScheduleSpec.model_validate(spec.with_ or {})
-        return cls(
-            definition=definition,
-            trigger=spec.id,
-            given=given,
-            timing=given.timing,
-            window=parse_duration(given.window) if given.window else 0,
-            when=Expression.parse(spec.when) if spec.when is not None else None,
-            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
-        )
-
-    @cached_property
-    def name(self) -> str:
-        return f"{self.definition.spec.id}/{self.trigger}"
+        window = parse_duration(given.window) if given.window else 0
+        return cls(definition, spec.id, *parse_expressions(spec), given, given.timing, window)
 
     def due(self, fire: int) -> int:
         """When a fire starts its run (ms): at its time, or at its own place in the window after it.
@@ -160,3 +144,6 @@ class ScheduleTrigger:
             return fire
         digest = hashlib.sha256(f"{self.name}\0{fire}".encode()).digest()
         return fire + int.from_bytes(digest[:8]) % self.window
+
+
+SCHEDULE = Kind("schedule", ScheduleSpec, ScheduleTrigger.compile, lambda trigger: trigger.spec.times)

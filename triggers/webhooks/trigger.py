@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from re import Pattern
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -12,10 +13,11 @@ from durable.action import TriggerInputs
 from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
 from durable.definition.definition import Definition
 from durable.durations import Duration, parse_duration
-from durable.expressions import Expression, Template
+from durable.expressions import Template
 from durable.history.words import SecretPlaceholder
 from durable.language.pipeline import TriggerSpec
 from durable.values import JSON
+from triggers.trigger import Kind, Trigger, parse_expressions
 from triggers.webhooks.cors import Origins, read_origin
 from triggers.webhooks.route import compile_route, has_dots
 from triggers.webhooks.scheme import PresetReply
@@ -133,13 +135,10 @@ class WebhookSpec(TriggerInputs):
         return Verifier.of(verify, public_url=cls.public_url)
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookTrigger:
+@dataclass(frozen=True)
+class WebhookTrigger(Trigger):
     """A webhook trigger, compiled."""
 
-    name: str
-    definition: Definition
-    trigger: str
     path: str
     pattern: Pattern[str]
     methods: frozenset[str]
@@ -149,21 +148,19 @@ class WebhookTrigger:
     credentials: frozenset[str]
     dedupe: Template | None
     dedupe_milliseconds: int
-    when: Expression | None
-    inputs: Template | None
     respond: RespondWhen
     cors: frozenset[str] | None
     charset: Charset
 
     @classmethod
-    def of(cls, definition: Definition, spec: TriggerSpec, model: type[WebhookSpec] = WebhookSpec) -> Self:
-        """Compile a trigger that was checked by the model."""
+    def compile(cls, model: type[WebhookSpec], definition: Definition, spec: TriggerSpec) -> Self:
+        """Compile a trigger that the loader has checked with the model."""
         given = model.model_validate(spec.with_ or {})
         verifier = model.verifier(given.verify)
         return cls(
-            name=f"{definition.spec.id}/{spec.id}",
-            definition=definition,
-            trigger=spec.id,
+            definition,
+            spec.id,
+            *parse_expressions(spec),
             path=given.path,
             pattern=compile_route(given.path),
             methods=frozenset(given.methods),
@@ -173,12 +170,17 @@ class WebhookTrigger:
             credentials=find_credential_headers(verifier.scheme),
             dedupe=Template.parse(given.dedupe.key) if given.dedupe and given.dedupe.key is not None else None,
             dedupe_milliseconds=parse_duration(given.dedupe.for_ if given.dedupe else "7d"),
-            when=Expression.parse(spec.when) if spec.when is not None else None,
-            inputs=Template.parse(spec.inputs) if spec.inputs is not None else None,
             respond=given.respond,
             cors=None if given.cors is None else frozenset(given.cors),
             charset=find_charset(given.charset),
         )
+
+    @property
+    def address(self) -> str:
+        return f"webhook {' '.join(sorted(self.methods))} /hooks{self.path}"
+
+    def list_claims(self) -> dict[object, str]:
+        return {(method, self.pattern.pattern): f"the webhook {method} {self.path}" for method in sorted(self.methods)}
 
     @property
     def handshake_methods(self) -> frozenset[str]:
@@ -190,6 +192,12 @@ class WebhookTrigger:
     def reply(self) -> PresetReply | None:
         """What its sender is answered instead of Waypost's own words."""
         return self.verifier.scheme.reply if self.verifier.scheme else None
+
+
+def make_webhook_kind(public_url: str | None) -> Kind[WebhookTrigger]:
+    """The kind of trigger for a service that the world reaches at this address."""
+    model = WebhookSpec.at(public_url)
+    return Kind("webhook", model, partial(WebhookTrigger.compile, model), lambda trigger: f"/hooks{trigger.path}")
 
 
 def _find_placeholders(text: str) -> tuple[SecretPlaceholder, ...]:

@@ -29,10 +29,10 @@ from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.units import Admitted, Delivery, DeliveryOutcome, Event
 from durable.values import JSON, Value
 from durable.wording import quote
-from triggers.filtering import EventFiltered, check_when, make_start
 from triggers.http.body import BadRequest, BodyLimits, receive_body
 from triggers.http.rate_limit import WebhookRateLimiters, find_network
 from triggers.http.urlencoded import collect_pairs
+from triggers.trigger import EventFiltered, Trigger, build_trigger_document
 from triggers.webhooks import cors, responses
 from triggers.webhooks.dedupe import make_dedupe_keys
 from triggers.webhooks.presets import load_presets
@@ -145,10 +145,14 @@ class Webhooks:
         self._unknown_paths = UnknownPaths()
         self._bounds = bounds
         self._limiters = limiters
-        self.serve([])
+        self._serve([], are_all=True)
 
-    def serve(self, hooks: Sequence[WebhookTrigger], *, are_all: bool = True) -> None:
-        """Answer for these from now on. Unless they `are_all`, as a file is broken, others may be there again soon."""
+    async def serve(self, triggers: Sequence[Trigger], broken: Collection[str] = ()) -> None:
+        """Answer for the webhooks among these triggers from now on. While a pipeline is `broken`, others may be back
+        soon."""
+        self._serve([each for each in triggers if isinstance(each, WebhookTrigger)], are_all=not broken)
+
+    def _serve(self, hooks: Sequence[WebhookTrigger], *, are_all: bool) -> None:
         self._are_all = are_all
         self._hooks = hooks
         self._has_cors = any(hook.cors is not None for hook in hooks)
@@ -263,9 +267,9 @@ class Webhooks:
             if verified.answer:
                 self._record(arrived, "filtered", "handshake")
                 return responses.render_handshake(verified.answer)
-            arrival = _arrival(arrived, verified)
-            check_when(hook.when, arrival)
-            return await self._admit(arrived, verified, arrival)
+            document = _build_document(arrived, verified)
+            hook.check_when(document)
+            return await self._admit(arrived, verified, document)
         except Rejected as rejected:
             self._record(arrived, "rejected", self._explain_rejection(hook, rejected))
             return self._answer_unverified()
@@ -318,24 +322,24 @@ class Webhooks:
                     log.error("webhook %s: %s", hook.name, missing)
         return values
 
-    async def _admit(self, arrived: PendingDelivery, verified: Verified, arrival: dict[str, JSON]) -> WebhookResponse:
+    async def _admit(self, arrived: PendingDelivery, verified: Verified, document: dict[str, JSON]) -> WebhookResponse:
         hook = arrived.hook
         event = Event(
             id=new_id("evt", arrived.at),
             source=f"{hook.name}{arrived.received.path}",
-            key=str(arrival["id"]),
+            key=str(document["id"]),
             type=verified.type,
             time=arrived.at,
             data=arrived.received.kept,
         )
-        start = make_start(hook.definition, hook.trigger, hook.inputs, arrival)
+        start = hook.make_start(document)
         if start.error:
             reason = arrived.received.explain(start.error.message or "")
             start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
         admitted = await self._runner.admit(
             event,
             [start],
-            dedupe_keys=make_dedupe_keys(hook, verified, arrival, arrived.at),
+            dedupe_keys=make_dedupe_keys(hook, verified, document, arrived.at),
             delivery=arrived.record("accepted"),
         )
         metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
@@ -379,22 +383,20 @@ def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger)
     return responses.render_result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
 
 
-def _arrival(arrived: PendingDelivery, verified: Verified) -> dict[str, JSON]:
-    """What expressions read as `trigger`."""
+def _build_document(arrived: PendingDelivery, verified: Verified) -> dict[str, JSON]:
+    """What expressions read as `trigger`; raises `BadRequest`."""
     received = arrived.received
-    path: JSON = dict(read_parameters(arrived.parameters, arrived.hook.charset)) if arrived.parameters else {}
-    return {
-        "id": verified.key or arrived.delivery,
-        "type": verified.type,
-        "time": arrived.at,
-        "source": arrived.hook.name,
-        "subject": None,
-        "method": received.method,
-        "path": path,
-        "query": received.query,
-        "headers": arrived.headers,
-        "body": received.parsed,
-    }
+    return build_trigger_document(
+        verified.key or arrived.delivery,
+        arrived.hook.name,
+        arrived.at,
+        type=verified.type,
+        method=received.method,
+        path=dict(read_parameters(arrived.parameters, arrived.hook.charset)) if arrived.parameters else {},
+        query=received.query,
+        headers=arrived.headers,
+        body=received.parsed,
+    )
 
 
 def _find_repeated_header(received: WebhookRequest, names: Collection[str]) -> str | None:
