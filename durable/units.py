@@ -32,7 +32,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One inbound request on a webhook. `headers` are without credentials; `body_hash` is SHA-256 in hex."""
+    """One inbound request on a webhook. `headers` are without credentials; `body_hash` is SHA-256 in hex; `event` is
+    the id of what it brought, which for a duplicate is the first one's."""
 
     id: str
     trigger: str
@@ -44,6 +45,7 @@ class Delivery:
     headers: Value = NULL
     body_hash: str | None = None
     size: int = 0
+    event: str | None = None
 
 
 StepScope: TypeAlias = Literal["flow", "answer"]
@@ -281,23 +283,6 @@ class Run:
     tags: tuple[str, ...] = ()
     origin: str | None = None
     nth: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDelivery:
-    """A delivery as lists show it. `event` is what it brought; that of a duplicate is the first one's."""
-
-    id: str
-    trigger: str
-    path: str
-    method: str
-    at: int
-    outcome: DeliveryOutcome
-    reason: str | None
-    headers: Value
-    body_hash: str | None
-    size: int
-    event: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.scope import to_document
-from durable.units import Run, StoredDelivery
+from durable.units import Delivery, Run
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
 from triggers.run_missing import RunNotFound
@@ -312,7 +312,7 @@ def _add(
     )
 
 
-def describe_delivery(found: StoredDelivery) -> dict[str, JSON]:
+def describe_delivery(found: Delivery) -> dict[str, JSON]:
     """A delivery as a line of a list."""
     return {
         "id": found.id,

@@ -1,84 +1,102 @@
-"""Slots of a pipeline's concurrency: who holds one, who is queued, and who gets what is free.
+"""Concurrency limits: which runs hold a slot of their pipeline, which are queued for one, and which is next.
 
-Counted from rows, in the transaction that changes them: a run has a row from its beginning to its end.
+Slots are counted from their rows, in the transaction that changes them. A run has a row from its beginning to its end.
 """
 
-from sqlalchemy import bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, false, func, literal_column, select, true, update
 
-from durable.journal.cursor import Cursor
-from durable.journal.statements import Statements
+from durable.journal.dialect import SQL, Cursor
+from durable.journal.inbox import InboxWrites
 from durable.journal.tables import inbox, slots
+from durable.messages import CancelMessage, SlotMessage, encode_message
 from durable.units import SlotOutcome, SlotRequest
 
 
 class ConcurrencyLimits:
-    """What the units do to slots."""
+    """What units read and write of slots."""
 
-    def __init__(self, statements: Statements) -> None:
-        sql = statements.compile
+    def __init__(self, sql: SQL, inboxes: InboxWrites) -> None:
+        self._inboxes = inboxes
         of_key = slots.c.key == bindparam("key")
         of_run = slots.c.run == bindparam("of")
-        is_held = slots.c.is_held.is_(literal_column("1"))
-        queued = select(slots.c.run, slots.c.most).where(of_key, slots.c.is_held.is_(literal_column("0")))
-        cancelled = select(inbox.c.run).where(inbox.c.kind == literal_column("'cancel'"))
-        self._add_sql = sql(statements.insert(slots).on_conflict_do_nothing())
-        self._leave = sql(delete(slots).where(of_run))
-        self._hold = sql(update(slots).where(of_run).values(is_held=literal_column("1")))
-        self._count = sql(select(func.count()).select_from(slots).where(of_key, is_held))
-        self._first_queued = sql(queued.order_by(slots.c.run))
-        self._contenders = sql(select(slots.c.run).where(of_key, slots.c.run.not_in(cancelled)).order_by(slots.c.run))
+        is_held = slots.c.is_held.is_(true())
+        is_queued = slots.c.is_held.is_(false())
+        is_cancelled = slots.c.run.in_(
+            select(inbox.c.run).where(inbox.c.kind == literal_column(f"'{CancelMessage.kind}'"))
+        )
+        self._add_sql = sql.compile(sql.insert(slots).on_conflict_do_nothing())
+        self._remove_sql = sql.compile(delete(slots).where(of_run))
+        self._hold_sql = sql.compile(update(slots).where(of_run).values(is_held=true()))
+        self._count_held_sql = sql.compile(select(func.count()).select_from(slots).where(of_key, is_held))
+        self._find_next_sql = sql.compile(
+            select(slots.c.run, slots.c.most).where(of_key, is_queued).order_by(slots.c.run)
+        )
+        self._list_sql = sql.compile(select(slots.c.run).where(of_key, ~is_cancelled).order_by(slots.c.run))
 
-    def place(self, cursor: Cursor, run: str, wanted: SlotRequest) -> SlotOutcome:
-        """Where a new run stands: it holds a slot, is queued, or is skipped; one that is held back asks later."""
-        if wanted.is_held_back:
+    def place(self, cursor: Cursor, run: str, request: SlotRequest) -> SlotOutcome:
+        """Give a new run a slot, queue it or skip it. One that is held back is queued without a row: it asks later."""
+        if request.is_held_back:
             return "queued"
-        if self._count_held(cursor, wanted.key) < wanted.limit and not self._next(cursor, wanted.key):
-            self._add(cursor, run, wanted, is_held=True)
+        if self._count_held(cursor, request.key) < request.limit and not self._find_next(cursor, request.key):
+            self._add(cursor, run, request, is_held=True)
             return "held"
-        if wanted.overflow == "skip":
+        if request.overflow == "skip":
             return "skipped"
-        self._add(cursor, run, wanted, is_held=False)
+        self._add(cursor, run, request, is_held=False)
         return "queued"
 
-    def evict_oldest(self, cursor: Cursor, wanted: SlotRequest) -> list[str]:
-        """The oldest runs, so many that no more than the limit are left that nobody has cancelled; none where runs are
-        queued or skipped."""
-        if wanted.overflow != "cancel_oldest" or wanted.is_held_back:
+    def queue(self, cursor: Cursor, run: str, request: SlotRequest, at: int) -> list[str]:
+        """Queue a run that was held back until now; returns the runs that have got a message by it."""
+        self._add(cursor, run, request, is_held=False)
+        granted = self.grant(cursor, request.key)
+        return [*self.evict_oldest(cursor, request, at), *self._notify(cursor, granted, at)]
+
+    def release(self, cursor: Cursor, run: str, key: str, at: int) -> list[str]:
+        """Release the slot of a run that has ended; returns the runs that have got a message by it."""
+        cursor.execute(self._remove_sql, {"of": run})
+        return self._notify(cursor, self.grant(cursor, key), at)
+
+    def evict_oldest(self, cursor: Cursor, request: SlotRequest, at: int) -> list[str]:
+        """Cancel the oldest runs with the key, so that only as many as the limit stay that are not cancelled; none
+        where runs are queued or skipped instead. Returns those that have got the message."""
+        if request.overflow != "cancel_oldest" or request.is_held_back:
             return []
-        cursor.execute(self._contenders, {"key": wanted.key})
-        left = [str(run) for (run,) in cursor.fetchall()]
-        return left[: max(0, len(left) - wanted.limit)]
-
-    def ask(self, cursor: Cursor, run: str, wanted: SlotRequest) -> list[str]:
-        """Queue a run that was held back until now; returns who is granted a slot."""
-        self._add(cursor, run, wanted, is_held=False)
-        return self.grant(cursor, wanted.key)
-
-    def free(self, cursor: Cursor, run: str, key: str) -> list[str]:
-        """A run has ended; returns who is granted its slot."""
-        cursor.execute(self._leave, {"of": run})
-        return self.grant(cursor, key)
+        cursor.execute(self._list_sql, {"key": request.key})
+        runs = [str(run) for (run,) in cursor.fetchall()]
+        evicted = runs[: max(0, len(runs) - request.limit)]
+        message = encode_message(CancelMessage("a newer run took its place"))
+        return [run for run in evicted if self._inboxes.post(cursor, run, *message, at)]
 
     def grant(self, cursor: Cursor, key: str) -> list[str]:
-        """Give what is free to those who are queued, the oldest first."""
+        """Give the free slots to the runs that are queued, the oldest first; returns these runs."""
         granted: list[str] = []
         held = self._count_held(cursor, key)
-        while (queued := self._next(cursor, key)) and held < queued[1]:
-            cursor.execute(self._hold, {"of": queued[0]})
+        while (queued := self._find_next(cursor, key)) and held < queued[1]:
+            cursor.execute(self._hold_sql, {"of": queued[0]})
             granted.append(queued[0])
             held += 1
         return granted
 
+    def _notify(self, cursor: Cursor, granted: list[str], at: int) -> list[str]:
+        for run in granted:
+            self._inboxes.post(cursor, run, *encode_message(SlotMessage()), at)
+        return granted
+
     def _count_held(self, cursor: Cursor, key: str) -> int:
-        cursor.execute(self._count, {"key": key})
+        cursor.execute(self._count_held_sql, {"key": key})
         return int(cursor.fetchone()[0])
 
-    def _next(self, cursor: Cursor, key: str) -> tuple[str, int] | None:
-        """The run that is queued the longest, and how many may hold a slot."""
-        cursor.execute(self._first_queued, {"key": key})
+    def _find_next(self, cursor: Cursor, key: str) -> tuple[str, int] | None:
+        """The run that has been queued the longest, and how many may hold a slot."""
+        cursor.execute(self._find_next_sql, {"key": key})
         found: tuple[str, int] | None = cursor.fetchone()
         return found
 
-    def _add(self, cursor: Cursor, run: str, wanted: SlotRequest, *, is_held: bool) -> None:
-        slot = {"run": run, "key": wanted.key, "most": wanted.limit, "is_held": is_held}
-        cursor.execute(self._add_sql, slot)
+    def _add(self, cursor: Cursor, run: str, request: SlotRequest, *, is_held: bool) -> None:
+        row = {"run": run, "key": request.key, "most": request.limit, "is_held": is_held}
+        cursor.execute(self._add_sql, row)
+
+
+def find_slot_key(connection: Connection, run: str) -> str | None:
+    """The key of the slot that a run holds or is queued for."""
+    return connection.scalar(select(slots.c.key).where(slots.c.run == run))

@@ -1,7 +1,7 @@
-"""Dedupe claims: of several who ask for the same, the first counts and the others are told what it brought.
+"""Dedupe keys: the first of several equal requests wins; the others get its answer.
 
-A claim of a step (its call, its event, what ends its wait) ends with the step's run, in the same commit, and after that
-commit none is taken: who comes later finds that the run has ended.
+A key of a step (of its call, its event, the end of its wait) ends with the step's run, in the same commit. After that
+commit it cannot be taken again, because a request on behalf of a run that has ended counts as a duplicate.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import bindparam, delete, select
 
-from durable.journal.cursor import Cursor, Params
-from durable.journal.statements import Statements
-from durable.journal.tables import claims
+from durable.journal.dialect import SQL, Cursor, Params
+from durable.journal.rows import DAMAGED
+from durable.journal.runs import RunWrites
+from durable.journal.tables import dedupe_keys
 from durable.units import STEP_SCOPES, Admitted, DedupeKey
 
 _encode = msgspec.json.Encoder().encode
@@ -19,70 +20,68 @@ _decode_ids = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class DedupeKeys:
-    """What the units do to claims."""
+    """What units read and write of dedupe keys."""
 
-    def __init__(self, statements: Statements) -> None:
-        sql, taken = statements.compile, statements.insert(claims)
-        is_it = (claims.c.scope == bindparam("scope"), claims.c.key == bindparam("key"))
-        of_run = (claims.c.key > bindparam("first"), claims.c.key < bindparam("last"))
-        self._find = sql(
-            select(claims.c.fingerprint, claims.c.event, claims.c.runs).where(*is_it, claims.c.until > bindparam("now"))
+    def __init__(self, sql: SQL, runs: RunWrites) -> None:
+        self._runs = runs
+        columns, new = dedupe_keys.c, sql.insert(dedupe_keys)
+        is_key = (columns.scope == bindparam("scope"), columns.key == bindparam("key"))
+        is_of_run = (columns.key > bindparam("first"), columns.key < bindparam("last"))
+        self._find_sql = sql.compile(
+            select(columns.fingerprint, columns.event, columns.runs).where(*is_key, columns.until > bindparam("now"))
         )
-        renewed = {name: taken.excluded[name] for name in ("until", "fingerprint", "event", "runs")}
-        self._take = sql(taken.on_conflict_do_update(index_elements=["scope", "key"], set_=renewed))
-        self._forget = sql(delete(claims).where(claims.c.scope == bindparam("of_scope"), *of_run))
-        self._find_unfinished = statements.find_unfinished
+        renewed = {name: new.excluded[name] for name in ("until", "fingerprint", "event", "runs")}
+        self._take_sql = sql.compile(new.on_conflict_do_update(index_elements=["scope", "key"], set_=renewed))
+        self._forget_sql = sql.compile(delete(dedupe_keys).where(columns.scope == bindparam("of_scope"), *is_of_run))
 
-    def first(self, cursor: Cursor, wanted: Sequence[DedupeKey], now: int) -> Admitted | None:
-        """What those brought who took these claims; nothing if they are free. Those of an ended run brought nothing."""
+    def find_first(self, cursor: Cursor, keys: Sequence[DedupeKey], now: int) -> Admitted | None:
+        """What the request brought that took one of these keys first; None if all are free. A key of an ended run
+        brought nothing."""
         first: Admitted | None = None
         is_conflict = False
-        for claim in wanted:
-            row = self._row(cursor, claim, now)
-            if row is None and claim.of and self._has_ended(cursor, claim.of):
-                row = (None, claim.of, b"[]")
+        for key in keys:
+            row = self._find(cursor, key, now)
+            if row is None and key.of and not self._runs.is_unfinished(cursor, key.of):
+                row = (None, key.of, b"[]")
             if row is None:
                 continue
             fingerprint, event, runs = row
-            is_conflict |= None not in (fingerprint, claim.fingerprint) and fingerprint != claim.fingerprint
-            first = Admitted(
-                first.event if first else event, first.runs if first else _read_ids(runs), True, is_conflict
-            )
+            is_conflict |= None not in (fingerprint, key.fingerprint) and fingerprint != key.fingerprint
+            if first:
+                first = Admitted(first.event, first.runs, True, is_conflict)
+            else:
+                first = Admitted(event, _decode_run_ids(runs), True, is_conflict)
         return first
 
-    def is_taken(self, cursor: Cursor, claim: DedupeKey, now: int) -> bool:
-        return self._row(cursor, claim, now) is not None
+    def is_taken(self, cursor: Cursor, key: DedupeKey, now: int) -> bool:
+        return self._find(cursor, key, now) is not None
 
-    def take(self, cursor: Cursor, claim: DedupeKey, event: str, runs: Sequence[str] = ()) -> None:
+    def take(self, cursor: Cursor, key: DedupeKey, event: str, runs: Sequence[str] = ()) -> None:
         row: Params = {
-            "scope": claim.scope,
-            "key": claim.key,
-            "until": claim.until,
-            "fingerprint": claim.fingerprint,
+            "scope": key.scope,
+            "key": key.key,
+            "until": key.until,
+            "fingerprint": key.fingerprint,
             "event": event,
             "runs": _encode(runs),
         }
-        cursor.execute(self._take, row)
+        cursor.execute(self._take_sql, row)
 
-    def forget(self, cursor: Cursor, run: str) -> None:
-        """The run has ended, and with it the claims of its steps."""
+    def forget_run(self, cursor: Cursor, run: str) -> None:
+        """Forget the keys of the steps of a run that has ended."""
         for scope in STEP_SCOPES:
-            cursor.execute(self._forget, {"of_scope": scope, "first": f"{run}:", "last": f"{run};"})
+            cursor.execute(self._forget_sql, {"of_scope": scope, "first": f"{run}:", "last": f"{run};"})
 
-    def _row(self, cursor: Cursor, claim: DedupeKey, now: int) -> tuple[str | None, str, bytes] | None:
-        cursor.execute(self._find, {"scope": claim.scope, "key": claim.key, "now": now})
+    def _find(self, cursor: Cursor, key: DedupeKey, now: int) -> tuple[str | None, str, bytes] | None:
+        cursor.execute(self._find_sql, {"scope": key.scope, "key": key.key, "now": now})
         found: tuple[str | None, str, bytes] | None = cursor.fetchone()
         return found
 
-    def _has_ended(self, cursor: Cursor, run: str) -> bool:
-        cursor.execute(self._find_unfinished, {"run": run})
-        return cursor.fetchone() is None
 
-
-def _read_ids(data: bytes) -> tuple[str, ...]:
-    """The runs that the first brought; none if that cannot be read, for a duplicate that got an error would come again
-    and again."""
+def _decode_run_ids(data: bytes) -> tuple[str, ...]:
+    """The runs of the first request; none if they cannot be read, because a sender that got an error for a duplicate
+    would send it again and again."""
     try:
         return _decode_ids(data)
-    except (msgspec.MsgspecError, TypeError, UnicodeDecodeError):
+    except DAMAGED:
         return ()

@@ -1,36 +1,24 @@
-"""The journal: the store of events, entries and runs, durable when it says so.
+"""The journal: the store of events, runs and their histories, durable when it says so.
 
-What changes it is a *unit*, queued at once by a plain method whose future is completed after the unit's commit; a
-caller that goes away changes nothing. Await such a future through `asyncio.shield` where the waiter can be
-cancelled. All times come in as wall-clock milliseconds.
+A *unit* is what one caller asked to commit: whole or absent. A method that changes the journal queues a unit at once
+and returns a future, which is completed after the unit's commit; a caller that goes away changes nothing. Await such a
+future through `asyncio.shield` where the waiter can be cancelled. All times come in as wall-clock milliseconds.
 """
 
 import asyncio
 import contextlib
-import logging
-import shutil
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from durable.history.entries import AnyEntry
-from durable.journal.cursor import Cursor
-from durable.journal.errors import (
-    DataFolderUnusable,
-    JournalBroken,
-    JournalBusy,
-    JournalClosed,
-    JournalDamaged,
-    JournalError,
-)
-from durable.journal.migrate import migrate
+from durable.journal.admission import AdmissionWrites
+from durable.journal.append import AppendWrites
+from durable.journal.dialect import Cursor, Database
+from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalDamaged, JournalError
 from durable.journal.reads import Reads
 from durable.journal.sqlite.database import SQLite
-from durable.journal.sqlite.files import make_private
-from durable.journal.sqlite.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare
 from durable.journal.writer import Writer
 from durable.journal.writes import Writes
 from durable.units import (
@@ -46,8 +34,6 @@ from durable.units import (
 )
 from durable.values import Value
 
-log = logging.getLogger("waypost.journal")
-
 PROBE_BYTES = 64 * 1024
 """Bytes that are written to see whether a delivery could be: more than a usual one, with its event and run, takes."""
 
@@ -57,14 +43,14 @@ WATCH_SECONDS = 1.0
 class Journal(Reads):
     """A node's journal; to be used from one event loop."""
 
-    def __init__(self, database: SQLite, node: str, writer: Writer, lock: FolderLock, max_waiting: int) -> None:
+    def __init__(self, database: Database, node: str, writer: Writer, max_waiting: int) -> None:
         super().__init__(database)
-        self._folder = database.path.parent
-        self._writer = writer
-        self._writes = Writes(database.statements(), node)
         self.node = node
-        self._lock = lock
+        self._writer = writer
         self._max_waiting = max_waiting
+        self._writes = Writes(database.sql(), node)
+        self._admissions = AdmissionWrites(self._writes)
+        self._appends = AppendWrites(self._writes)
 
     @classmethod
     async def open(
@@ -76,15 +62,14 @@ class Journal(Reads):
         `max_waiting` units queued nothing new is accepted. Raises `DataFolderInUse` and `DataFolderUnusable`.
         """
         database = SQLite(folder)
-        connection, lock = await asyncio.to_thread(_open, folder, database)
-        writer = Writer(database, connection, on_fatal)
-        return cls(database, node, writer, lock, max_waiting)
+        connection = await asyncio.to_thread(database.open)
+        return cls(database, node, Writer(database, connection, on_fatal), max_waiting)
 
     async def close(self) -> None:
         """Commit everything that is queued, tidy the files and let the data folder go."""
         await super().close()
         await self._writer.close()
-        self._lock.release(is_clean=not self._writer.is_broken)
+        self._database.release(is_clean=not self._writer.is_broken)
 
     @property
     def waiting(self) -> int:
@@ -92,14 +77,15 @@ class Journal(Reads):
         return self._writer.waiting
 
     def admit(self, admission: Admission) -> asyncio.Future[Admitted]:
-        """Accept an event: the event, its delivery, its claims and its runs. Raises `JournalBusy`."""
+        """Accept an event: the event, its delivery, its dedupe keys and its runs. Raises `JournalBusy`; the future
+        raises `TooManyRuns`."""
         self._ensure_room()
-        return self._writer.submit(self._writes.admit(admission))
+        return self._writer.submit(self._admissions.prepare(admission))
 
     def add_delivery(self, delivery: Delivery) -> asyncio.Future[None]:
-        """Keep a delivery that brought no event (filtered, rejected). Raises `JournalBusy`."""
+        """Store a delivery that brought no event (filtered, rejected). Raises `JournalBusy`."""
         self._ensure_room()
-        return self._writer.submit(self._writes.add_delivery(delivery))
+        return self._writer.submit(self._writes.deliveries.prepare_add(delivery))
 
     def append(
         self,
@@ -113,85 +99,85 @@ class Journal(Reads):
         *,
         is_progress: bool = True,
     ) -> asyncio.Future[tuple[str, ...]]:
-        """Go on with a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
+        """Continue a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
 
         `taken` are the messages of the run's inbox that these entries answer; `side_effects` are written in the same
-        commit. Returns the runs whose inbox has got a message by it. Progress clears a suspicion.
+        commit. Returns the runs that have got a message by it. Progress clears a suspicion.
         """
         return self._writer.submit(
-            self._writes.append(run, epoch, after, entries, view, taken, side_effects, is_progress=is_progress)
+            self._appends.prepare(run, epoch, after, entries, view, taken, side_effects, is_progress=is_progress)
         )
 
     def take_over(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Takeover | None]:
-        """Take an unfinished run over; whoever owned it can write no more. None if it has ended or never was.
+        """Take an unfinished run over; its owner before can write no more. None if it has ended or does not exist.
 
-        Its history is read afterwards (`pages`): that may take long, and nobody's commit waits for it.
+        Its history is read afterwards (`read_pages`): that may take long, and no commit waits for it.
         """
-        return self._writer.submit(self._writes.take_over(run, at, count_recovery=count_recovery))
+        take_over = self._writes.ownership.take_over
+        return self._writer.submit(partial(take_over, run=run, at=at, count_recovery=count_recovery))
 
     def release(self, runs: Sequence[str], due_at: int | None = None) -> asyncio.Future[None]:
-        """Release these unfinished runs of this node, so that `due` finds them: at their own time, or at this."""
-        return self._writer.submit(self._writes.release(runs, due_at))
+        """Release these unfinished runs of this node, so that `list_due` finds them: at their own time, or at this."""
+        return self._writer.submit(partial(self._writes.ownership.release, runs=runs, due_at=due_at))
 
     def release_all(self, *, kept: Collection[str] = (), due: Collection[str] = ()) -> asyncio.Future[None]:
         """Release every unfinished run of this node except those `kept`; the runs in `due` are due at once."""
-        return self._writer.submit(self._writes.release_all(kept, due))
+        return self._writer.submit(partial(self._writes.ownership.release_all, kept=kept, due=due))
 
     def bring_forward(self, by: int) -> asyncio.Future[None]:
         """Make every unfinished run without an owner due earlier by this many milliseconds."""
-        return self._writer.submit(self._writes.bring_forward(by))
+        return self._writer.submit(partial(self._writes.ownership.bring_forward, by=by))
 
     def mend_due_times(self) -> asyncio.Future[None]:
         """Make unfinished runs due at once whose rows do not say when they are."""
-        return self._writer.submit(self._writes.mend_due_times())
+        return self._writer.submit(self._writes.ownership.mend_due_times)
 
     def pause(self, run: str, reason: str) -> asyncio.Future[None]:
         """Show an unfinished run of this node as paused, though nothing is added to its history."""
-        return self._writer.submit(self._writes.pause(run, reason))
+        return self._writer.submit(partial(self._writes.ownership.pause, run=run, reason=reason))
 
     def post(self, run: str, kind: str, data: Value, at: int, wait: str | None = None) -> asyncio.Future[PostOutcome]:
-        """Put a message into a run's inbox, if the run still goes on. Of what ends the `wait` at a path (an answer, its
-        time, an event) only the first does."""
-        return self._writer.submit(self._writes.post(run, kind, data, at, wait))
+        """Post a message into a run's inbox, if the run has not ended. Of several that end the `wait` at a path (an
+        answer, its time, an event) only the first is posted."""
+        post = self._writes.subscriptions.post
+        return self._writer.submit(partial(post, run=run, kind=kind, data=data, at=at, wait=wait))
 
     def add_definition(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
-        """Keep a pipeline version; one that is kept already stays as it is."""
-        return self._writer.submit(self._writes.add_definition(version, pipeline, data, at))
+        """Store a pipeline version; one that is stored already stays as it is."""
+        add = self._writes.definitions.add
+        return self._writer.submit(partial(add, version=version, pipeline=pipeline, data=data, at=at))
 
     def keep_schedule(self, schedule: ScheduleProgress) -> asyncio.Future[None]:
-        """Note how far a schedule is dealt with, where no run is started."""
-        return self._writer.submit(self._writes.keep_schedule(schedule))
+        """Store how far a schedule is dealt with, where no run is started."""
+        return self._writer.submit(partial(self._writes.schedules.keep, schedule=schedule))
 
     def forget_schedule(self, id: str) -> asyncio.Future[None]:
-        """A schedule is there no more; should it come back, it begins anew."""
-        return self._writer.submit(self._writes.forget_schedule(id))
+        """Forget a schedule that does not exist any more; should it come back, it begins anew."""
+        return self._writer.submit(partial(self._writes.schedules.forget, id=id))
 
     def add_key(self, key: ApiKey) -> asyncio.Future[None]:
-        """Keep a key of the API."""
-        return self._writer.submit(self._writes.add_key(key))
+        """Store a key of the API."""
+        return self._writer.submit(partial(self._writes.keys.add, key=key))
 
     def revoke_key(self, id: str, at: int) -> asyncio.Future[bool]:
-        """Make a key of the API worthless; False if there is none of that id that is still worth something."""
-        return self._writer.submit(self._writes.revoke_key(id, at))
+        """Revoke a key of the API; False if there is none of that id that is still valid."""
+        return self._writer.submit(partial(self._writes.keys.revoke, id=id, at=at))
 
     async def is_writable(self, room: int = PROBE_BYTES) -> bool:
-        """Whether a delivery can be kept now: a usual one is written, and there is room on the disk for one of `room`
+        """Whether a delivery can be stored now: a usual one is written, and the disk has room for one of `room`
         bytes."""
         try:
-            await asyncio.shield(self._writer.submit(self._writes.probe(PROBE_BYTES)))
-            return await asyncio.to_thread(self._has_room, room)
+            await asyncio.shield(self._writer.submit(partial(self._writes.meta.probe, size=PROBE_BYTES)))
+            return await asyncio.to_thread(self._database.has_room, room)
         except (JournalError, OSError):
             return False
-
-    def _has_room(self, room: int) -> bool:
-        return shutil.disk_usage(self._folder).free >= room
 
     async def watch(self, every: float = WATCH_SECONDS) -> None:
         """Check every second whether the journal's files are still in place, even without writes, until it is
         closed."""
         while True:
             try:
-                await asyncio.shield(self._writer.submit(_nothing))
+                await asyncio.shield(self._writer.submit(_write_nothing))
             except (JournalClosed, JournalBroken):
                 return
             except JournalError:
@@ -199,9 +185,8 @@ class Journal(Reads):
             await asyncio.sleep(every)
 
     async def check_after_crash(self) -> None:
-        """Look for damage in the whole file, if the process before did not close it; what is found stands in
-        `damage`."""
-        if self._lock.ended_cleanly or not self._lock.before:
+        """Look for damage in the whole database if the process before did not close it; it is noted in `damage`."""
+        if not self._database.was_left_open:
             return
         with contextlib.suppress(JournalDamaged):  # noted already: the check itself met it
             if problems := await self.check_integrity(is_quick=True):
@@ -212,49 +197,5 @@ class Journal(Reads):
             raise JournalBusy(f"{self._writer.waiting} units wait for their commit; try again in a moment")
 
 
-def _nothing(cursor: Cursor) -> None:
-    """A unit that writes nothing: the writer looks after its files with each commit."""
-
-
-def _recover(database: SQLite) -> None:
-    """Bring in what a process left in the WAL that it did not close, and warn of what is gone."""
-    if not database.wal.exists():
-        log.warning(
-            "%s is missing, although the previous process did not close the journal: the last events that it accepted "
-            "may be gone",
-            database.wal,
-        )
-    elif lost := database.recover():
-        log.error(
-            "%s is damaged: its last %d commits cannot be read, and events that were accepted in them may be gone; a "
-            "copy of it is in %s",
-            database.wal,
-            lost,
-            database.damaged_wal,
-        )
-
-
-def _open(folder: Path, database: SQLite) -> tuple[sqlite3.Connection, FolderLock]:
-    try:
-        prepare(folder)
-        lock = FolderLock.take(folder)
-        try:
-            ensure_kept(folder, database.path, had_journal=lock.had_journal)
-            if lock.had_journal and not lock.ended_cleanly:
-                _recover(database)
-            lock.hold(has_journal=lock.had_journal)
-            make_private((*database.files, folder / LOCK_NAME))
-            if migrate(database.migrations()):
-                flush(folder)
-            connection = database.connect()
-            lock.hold(has_journal=True)
-            return connection, lock
-        except BaseException:
-            lock.release(is_clean=False)
-            raise
-    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-        reason = getattr(error, "orig", error)  # the driver's own words, without the statement
-        raise DataFolderUnusable(
-            f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; correct that, or choose "
-            "another folder with --data"
-        ) from error
+def _write_nothing(cursor: Cursor) -> None:
+    """A unit for `watch`: the writer checks its files with each commit."""

@@ -1,23 +1,30 @@
-"""Events that runs wait for: neither the commit of an event nor that of a wait can miss the other.
+"""Event subscriptions: the waits for an event, and the events that match them.
 
-Both are committed by the one writer, one after the other: an event looks for those who listen, and a step that begins
-to listen looks for an event that came shortly before. An event answers one wait of a run, once, and a wait is ended by
-one thing only: the event that it hears, an answer or its time, whichever is committed first.
+Neither the commit of an event nor that of a wait can miss the other, because the one writer commits both, one after the
+other: an event looks for subscriptions, and a step that subscribes looks for an event that came shortly before. An
+event matches one wait of a run, once. A wait is ended by one thing only: the event that matches it, an answer, or its
+time, whichever is committed first.
 """
 
+import contextlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import bindparam, delete, or_, select
 
-from durable.journal.cursor import Cursor
 from durable.journal.dedupe import DedupeKeys
-from durable.journal.statements import Statements
-from durable.journal.tables import events, heard, listeners
-from durable.units import DedupeKey, Event, EventSubscription
+from durable.journal.dialect import SQL, Cursor
+from durable.journal.inbox import InboxWrites
+from durable.journal.payloads import decode_value
+from durable.journal.tables import events, matched_events, subscriptions
+from durable.messages import CancelMessage, EventMessage, encode_message
+from durable.units import DedupeKey, Event, EventSubscription, PostOutcome
+from durable.values import Value
 
 
 class Match(NamedTuple):
-    """What a run is to be told: that this event came for the wait of that path and name."""
+    """An event (its id) that came for the wait of a run at `path`; `name` is that of one wait of a `wait.any`."""
 
     run: str
     path: str
@@ -25,111 +32,161 @@ class Match(NamedTuple):
     event: str
 
 
-class EventSubscriptions:
-    """What the units do about waits, and about events and those who wait for them."""
+class SubscriptionStatements:
+    """The statements over subscriptions and matched events."""
 
-    def __init__(self, statements: Statements, claiming: DedupeKeys) -> None:
-        sql, insert = statements.compile, statements.insert
-        self._claiming = claiming
-        of_run = listeners.c.run == bindparam("of")
-        of_type = listeners.c.type == bindparam("of_type")
-        about = listeners.c.subject == bindparam("about")
-        about_any = listeners.c.subject.is_(None)
-        place = select(listeners.c.run, listeners.c.path, listeners.c.name)
-        self._add = sql(insert(listeners).on_conflict_do_nothing())
-        self._remove = sql(delete(listeners).where(of_run, listeners.c.path == bindparam("place")))
-        self._remove_all = sql(delete(listeners).where(of_run))
-        # Two searches of the index: with an OR in one, all who wait for the type would be looked through.
-        self._find = [sql(place.where(of_type, about_any)), sql(place.where(of_type, about))]
-        self._find_in_run = sql(
-            place.where(of_run, of_type, or_(about_any, about)).order_by(listeners.c.path, listeners.c.name)
+    def __init__(self, sql: SQL) -> None:
+        of_run = subscriptions.c.run == bindparam("of")
+        of_type = subscriptions.c.type == bindparam("of_type")
+        about = subscriptions.c.subject == bindparam("about")
+        about_any = subscriptions.c.subject.is_(None)
+        wait = select(subscriptions.c.run, subscriptions.c.path, subscriptions.c.name)
+        self.add = sql.compile(sql.insert(subscriptions).on_conflict_do_nothing())
+        self.remove = sql.compile(delete(subscriptions).where(of_run, subscriptions.c.path == bindparam("place")))
+        self.remove_all = sql.compile(delete(subscriptions).where(of_run))
+        # Two searches of the index: with an OR in one, all that wait for the type would be looked through.
+        self.find = [sql.compile(wait.where(of_type, about_any)), sql.compile(wait.where(of_type, about))]
+        self.find_in_run = sql.compile(
+            wait.where(of_run, of_type, or_(about_any, about)).order_by(subscriptions.c.path, subscriptions.c.name)
         )
-        was_heard = select(heard.c.event).where(heard.c.run == bindparam("of"))
+        matched_by_run = matched_events.c.run == bindparam("of")
         earlier = (
             select(events.c.id)
             .where(events.c.type == bindparam("of_type"), events.c.time >= bindparam("since"))
-            .where(events.c.id.not_in(was_heard))
+            .where(events.c.id.not_in(select(matched_events.c.event).where(matched_by_run)))
             .order_by(events.c.time, events.c.id)
         )
-        self._earlier = sql(earlier)
-        self._earlier_about = sql(earlier.where(events.c.subject == bindparam("about")))
-        self._find_event = sql(select(events.c.type, events.c.subject).where(events.c.id == bindparam("of_event")))
-        self._hear = sql(insert(heard).on_conflict_do_nothing())
-        was_it = (heard.c.run == bindparam("of"), heard.c.event == bindparam("of_event"))
-        self._unhear = sql(delete(heard).where(*was_it))
-        self._forget = sql(delete(heard).where(heard.c.run == bindparam("of")))
+        self.find_earlier = sql.compile(earlier)
+        self.find_earlier_about = sql.compile(earlier.where(events.c.subject == bindparam("about")))
+        self.find_event = sql.compile(
+            select(events.c.type, events.c.subject).where(events.c.id == bindparam("of_event"))
+        )
+        self.add_matched = sql.compile(sql.insert(matched_events).on_conflict_do_nothing())
+        self.remove_matched = sql.compile(
+            delete(matched_events).where(matched_by_run, matched_events.c.event == bindparam("of_event"))
+        )
+        self.forget_matched = sql.compile(delete(matched_events).where(matched_by_run))
+
+
+class EventSubscriptions:
+    """What units read and write of waits, and of events that match them."""
+
+    def __init__(self, sql: SQL, keys: DedupeKeys, inboxes: InboxWrites) -> None:
+        self._sql = SubscriptionStatements(sql)
+        self._keys = keys
+        self._inboxes = inboxes
+
+    def match_event(self, cursor: Cursor, event: Event) -> list[str]:
+        """Match an event with one wait of each run that subscribes to it; returns the runs, which have got a message
+        by it."""
+        return [self._post(cursor, match, event.time) for match in self.find_matches(cursor, event)]
 
     def find_matches(self, cursor: Cursor, event: Event) -> list[Match]:
-        """The waits that an event answers: one of each run that listens."""
-        if event.type is None:
-            return []
+        """The waits that an event ends: one of each run that subscribes to it."""
         found: list[tuple[str, str, str]] = []
-        for find in self._find:
+        for find in self._sql.find:
             cursor.execute(find, {"of_type": event.type, "about": event.subject})
             found += cursor.fetchall()
         first: dict[str, Match] = {}
         for run, path, name in sorted(found):
             first.setdefault(run, Match(run, path, name, event.id))
-        for told in first.values():
-            self._record_match(cursor, told, event.time)
+        for match in first.values():
+            self._record_match(cursor, match, event.time)
         return list(first.values())
 
-    def listen(self, cursor: Cursor, run: str, listening: EventSubscription, at: int) -> Match | None:
-        """Begin to listen, unless such an event has come already, or the wait was answered before it began."""
-        path, name = listening.path, listening.name
-        if name and self.is_settled(cursor, run, path, at):
-            return None
-        wanted = {"of_type": listening.type, "since": listening.since, "of": run, "about": listening.subject}
-        find = self._earlier if listening.subject is None else self._earlier_about
-        cursor.execute(find, wanted)
+    def subscribe(self, cursor: Cursor, run: str, wanted: EventSubscription, at: int) -> list[str]:
+        """Begin to wait, unless such an event has come already, or the wait was answered before it began. Returns the
+        run if it has got a message by it."""
+        path, name = wanted.path, wanted.name
+        if name and self._is_over(cursor, run, path, at):
+            return []
+        find = self._sql.find_earlier if wanted.subject is None else self._sql.find_earlier_about
+        cursor.execute(find, {"of_type": wanted.type, "since": wanted.since, "of": run, "about": wanted.subject})
         if found := cursor.fetchone():
-            told = Match(run, path, name, found[0])
-            self._record_match(cursor, told, at)
-            return told
-        listener = {"run": run, "path": path, "name": name}
-        cursor.execute(self._add, listener | {"type": listening.type, "subject": listening.subject})
-        return None
+            match = Match(run, path, name, found[0])
+            self._record_match(cursor, match, at)
+            return [self._post(cursor, match, at)]
+        row = {"run": run, "path": path, "name": name, "type": wanted.type, "subject": wanted.subject}
+        cursor.execute(self._sql.add, row)
+        return []
 
-    def is_settled(self, cursor: Cursor, run: str, path: str, at: int) -> bool:
-        """Whether a wait has its end, or has got its answer before it began."""
-        return self._claiming.is_taken(cursor, _end_of(run, path, at), at)
+    def end_waits(self, cursor: Cursor, run: str, paths: Sequence[str], at: int) -> list[str]:
+        """End these waits. An event that matched one of them, but has not reached the run yet, may match another wait.
+        Returns the run if it has got a message by it."""
+        for path in paths:
+            self._end(cursor, run, path, at)
+        notified: list[str] = []
+        for message, match in self._list_unread(cursor, run) if paths else ():
+            if match.path in paths:
+                self._inboxes.take(cursor, run, message)
+                if again := self._rematch(cursor, match, at):
+                    notified.append(self._post(cursor, again, at))
+        return notified
 
-    def settle(self, cursor: Cursor, run: str, path: str, at: int) -> None:
-        """A wait has its end, and hears nothing any more."""
-        self._claiming.take(cursor, _end_of(run, path, at), run)
-        cursor.execute(self._remove, {"of": run, "place": path})
+    def post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int, wait: str | None) -> PostOutcome:
+        """Post a message; of several that end the same `wait` (a path) only the first is posted."""
+        if wait is not None and (
+            self._is_over(cursor, run, wait, at) or self._inboxes.list_kind(cursor, run, CancelMessage.kind)
+        ):
+            return "answered"
+        if not self._inboxes.post(cursor, run, kind, data, at):
+            return "ended"
+        if wait is not None:
+            self._end(cursor, run, wait, at)
+        return "posted"
 
-    def pass_on(self, cursor: Cursor, told: Match, at: int) -> Match | None:
-        """The wait that heard an event was over before it was told: another of the run hears it, or may look back."""
-        cursor.execute(self._unhear, {"of": told.run, "of_event": told.event})
-        cursor.execute(self._find_event, {"of_event": told.event})
+    def exclude_event(self, cursor: Cursor, run: str, event: str) -> None:
+        """Let the event match no wait of the run any more."""
+        cursor.execute(self._sql.add_matched, {"run": run, "event": event})
+
+    def forget_run(self, cursor: Cursor, run: str) -> None:
+        """Forget the waits of a run that has ended, and what they matched."""
+        cursor.execute(self._sql.remove_all, {"of": run})
+        cursor.execute(self._sql.forget_matched, {"of": run})
+
+    def _post(self, cursor: Cursor, match: Match, at: int) -> str:
+        message = EventMessage(match.path, match.name, match.event)
+        self._inboxes.post(cursor, match.run, *encode_message(message), at)
+        return match.run
+
+    def _is_over(self, cursor: Cursor, run: str, path: str, at: int) -> bool:
+        """Whether a wait has ended, or was answered before it began."""
+        return self._keys.is_taken(cursor, _make_end_key(run, path, at), at)
+
+    def _end(self, cursor: Cursor, run: str, path: str, at: int) -> None:
+        self._keys.take(cursor, _make_end_key(run, path, at), run)
+        cursor.execute(self._sql.remove, {"of": run, "place": path})
+
+    def _list_unread(self, cursor: Cursor, run: str) -> list[tuple[int, Match]]:
+        """The matches that have not reached the run yet, with the ids of their messages."""
+        unread: list[tuple[int, Match]] = []
+        for id, data in self._inboxes.list_kind(cursor, run, EventMessage.kind):
+            with contextlib.suppress(msgspec.MsgspecError, LookupError, TypeError, ValueError):  # its owner reports it
+                each = msgspec.convert(decode_value(data).load(), EventMessage)
+                unread.append((id, Match(run, each.path, each.name, each.event)))
+        return unread
+
+    def _rematch(self, cursor: Cursor, match: Match, at: int) -> Match | None:
+        """Match an event again whose wait was over before it reached the run; a wait that begins later may find it."""
+        cursor.execute(self._sql.remove_matched, {"of": match.run, "of_event": match.event})
+        cursor.execute(self._sql.find_event, {"of_event": match.event})
         of_type, about = cursor.fetchone()
-        cursor.execute(self._find_in_run, {"of": told.run, "of_type": of_type, "about": about})
-        found = cursor.fetchone()
-        if found is None:
+        cursor.execute(self._sql.find_in_run, {"of": match.run, "of_type": of_type, "about": about})
+        if (found := cursor.fetchone()) is None:
             return None
         run, path, name = found
-        again = Match(run, path, name, told.event)
+        again = Match(run, path, name, match.event)
         self._record_match(cursor, again, at)
         return again
 
-    def forget(self, cursor: Cursor, run: str) -> None:
-        """The run has ended."""
-        cursor.execute(self._remove_all, {"of": run})
-        cursor.execute(self._forget, {"of": run})
-
-    def hear(self, cursor: Cursor, run: str, event: str) -> None:
-        """The event answers no wait of the run any more."""
-        cursor.execute(self._hear, {"run": run, "event": event})
-
-    def _record_match(self, cursor: Cursor, told: Match, at: int) -> None:
-        self.hear(cursor, told.run, told.event)
-        if told.name:  # among several somebody may answer another; of a wait for an event alone its message is first
-            self.settle(cursor, told.run, told.path, at)
+    def _record_match(self, cursor: Cursor, match: Match, at: int) -> None:
+        self.exclude_event(cursor, match.run, match.event)
+        if match.name:  # among several waits another may be answered; a lone wait for an event ends by its message
+            self._end(cursor, match.run, match.path, at)
         else:
-            cursor.execute(self._remove, {"of": told.run, "place": told.path})
+            cursor.execute(self._sql.remove, {"of": match.run, "place": match.path})
 
 
-def _end_of(run: str, path: str, at: int) -> DedupeKey:
-    """What the one thing takes that ends a wait; of a `wait.any`, whichever of its waits it is for."""
+def _make_end_key(run: str, path: str, at: int) -> DedupeKey:
+    """The key that the one thing takes which ends a wait; of a `wait.any`, whichever of its waits it is for."""
     return DedupeKey.of_step("answer", run, path, at)

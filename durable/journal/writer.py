@@ -9,15 +9,14 @@ fast disk, that is twice as many commits and a tenth more CPU a run.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 from time import perf_counter
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from durable import metrics
-from durable.journal.cursor import Answer, Cursor, Unit
+from durable.journal.dialect import Answer, Database, ErrorKind, Unit, WriteConnection
 from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
 
 BATCH_LIMIT = 512
@@ -31,43 +30,6 @@ or more."""
 HANDFUL = 16
 """Units that are handed over before the turn ends, so that the thread and the loop both have work in a long one."""
 
-ErrorKind: TypeAlias = Literal["refused", "full", "busy", "broken"]
-"""What an error means: this unit's row is bad; the disk is full; another process holds the database; the database
-cannot be relied on any more."""
-
-
-class Connection(Protocol):
-    """What the writer needs of a driver's connection."""
-
-    @property
-    def in_transaction(self) -> bool: ...
-
-    def cursor(self) -> Cursor: ...
-
-    def commit(self) -> None: ...
-
-    def rollback(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Database(Protocol):
-    """What differs between databases on the write path."""
-
-    @property
-    def begin(self) -> str: ...
-
-    def connect(self) -> Connection: ...
-
-    def classify_error(self, error: Exception) -> ErrorKind: ...
-
-    def ensure_in_place(self, connection: Connection) -> None:
-        """Raise an error that is `broken` unless what was committed is where the next process looks for it."""
-
-    def finish(self, connection: Connection) -> None:
-        """Leave the database tidy and close the connection."""
-
-
 _Waiting: TypeAlias = "tuple[Unit[Any], asyncio.Future[Any]]"
 _Answered: TypeAlias = "tuple[asyncio.Future[Any], object]"
 
@@ -78,7 +40,9 @@ class Writer:
     `on_broken` is called in that loop, once, when the database cannot be relied on any more.
     """
 
-    def __init__(self, database: Database, connection: Connection, on_broken: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, database: Database, connection: WriteConnection, on_broken: Callable[[BaseException], None]
+    ) -> None:
         self.waiting = 0
         self._database = database
         self._connection = connection
@@ -188,8 +152,10 @@ class Writer:
             self._connection = self._database.connect()
 
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed before the journal: nobody waits any more
+        try:  # noqa: SIM105  # each batch comes here, and `contextlib.suppress` costs three calls
             self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            pass  # the loop was closed before the journal, so nobody waits any more
 
     # -- in the loop
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from durable.history.state import State
+from durable.journal.histories import ensure_whole, fold_entry
 from durable.journal.reads import Reads
-from durable.journal.scan import ensure_whole, fold_entry
 
 SLICE = 1_000
 """Entries that are folded before everybody else gets a turn: some 5 ms."""

@@ -8,6 +8,7 @@ import pytest
 
 from durable.journal.errors import TooManyRuns
 from durable.journal.journal import Journal
+from durable.journal.runs import RunWrites
 from durable.journal.sqlite.database import SQLite
 from durable.units import Admission, DedupeKey, Descent, SlotRequest
 from tests.journal import samples
@@ -124,7 +125,9 @@ async def test_the_count_is_right_when_old_runs_are_deleted(place: SQLitePlace, 
 async def test_the_count_reads_one_entry_of_an_index(place: SQLitePlace, journal: Journal) -> None:
     database = SQLite(place.folder)
     with sqlite3.connect(database.path) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {database.statements().find_last}", {"origin": "event-0"})
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {RunWrites(database.sql()).find_last_number_sql}", {"origin": "event-0"}
+        )
         found = [row[3] for row in plan.fetchall()]
     connection.close()
 

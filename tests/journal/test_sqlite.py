@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from durable.journal.cursor import Cursor
+from durable.journal.dialect import Cursor
 from durable.journal.errors import DataFolderInUse, DataFolderUnusable, JournalBusy, JournalFull
 from durable.journal.journal import Journal
 from durable.journal.reads import open_reader

@@ -13,8 +13,8 @@ from durable.decide import attempts, blocks, undo
 from durable.effects import StartChild
 from durable.history.entries import RetryScheduled
 from durable.journal.concurrency import ConcurrencyLimits
+from durable.journal.inbox import InboxWrites
 from durable.journal.subscriptions import EventSubscriptions
-from durable.journal.writes import Writes
 from durable.runner import Runner, runner
 from durable.runner.owner import Owner
 
@@ -50,12 +50,12 @@ def _lose(lost: str) -> None:
     is_lost = _sometimes()
 
     def made(post: Any) -> Any:
-        def posted(self: Writes, run: str, kind: str, *rest: Any) -> Any:
-            return (lambda cursor: "posted") if kind == lost and is_lost() else post(self, run, kind, *rest)
+        def posted(self: EventSubscriptions, cursor: Any, run: str, kind: str, **rest: Any) -> Any:
+            return "posted" if kind == lost and is_lost() else post(self, cursor, run, kind, **rest)
 
         return posted
 
-    _change(Writes, "post", made)
+    _change(EventSubscriptions, "post", made)
 
 
 def an_event_is_missed() -> None:
@@ -108,12 +108,12 @@ def a_childs_end_is_lost() -> None:
     is_lost = _sometimes()
 
     def made(post: Any) -> Any:
-        def posted(self: Writes, cursor: Any, run: str, kind: str, *rest: Any) -> bool:
+        def posted(self: InboxWrites, cursor: Any, run: str, kind: str, *rest: Any) -> bool:
             return False if kind == "child" and is_lost() else bool(post(self, cursor, run, kind, *rest))
 
         return posted
 
-    _change(Writes, "_post", made)
+    _change(InboxWrites, "post", made)
 
 
 def an_undo_is_out_of_order() -> None:

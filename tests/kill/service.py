@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from durable.journal.sqlite.database import SQLite
+from durable.journal.writes import Writes
 from tests.kill import lifeline
 from tests.kill.sabotage import SABOTAGES
 from triggers.cli import main
@@ -73,11 +74,11 @@ class Doom:
 
 
 _doom = Doom(os.environ.get(VARIABLE, ""))
-_statements = SQLite(Path()).statements()
+_writes = Writes(SQLite(Path()).sql(), "")
 _after_commit: Mapping[str, Point] = {
-    _statements.add_event: "accept",
-    _statements.advance: "append",
-    _statements.take_over: "recovery",
+    _writes.events.add_sql: "accept",
+    _writes.runs.advance_sql: "append",
+    _writes.ownership.take_over_sql: "recovery",
 }
 _of_message: Mapping[str, Point] = {
     "child": "child",
@@ -93,11 +94,11 @@ def _passed(sql: str, parameters: Any) -> Iterator[Point]:
     """The points that a commit passes in which this was executed."""
     if point := _after_commit.get(sql):
         yield point
-    if sql == _statements.add_message and (message := _of_message.get(parameters["kind"])):
+    if sql == _writes.inboxes.add_sql and (message := _of_message.get(parameters["kind"])):
         yield message
-    if sql == _statements.add_event and parameters["source"] == "waypost" and parameters["type"]:
+    if sql == _writes.events.add_sql and parameters["source"] == "waypost" and parameters["type"]:
         yield "emit"
-    if sql == _statements.add_entries:
+    if sql == _writes.histories.add_sql:
         yield from _decided(parameters["entries"])
 
 
@@ -123,7 +124,7 @@ class Connection(sqlite3.Connection):
         return super().cursor(factory or Cursor)
 
     def executed(self, sql: str, parameters: Any) -> None:
-        if sql == _statements.add_event:
+        if sql == _writes.events.add_sql:
             _doom.passing("statement")
         self._done.update(_passed(sql, parameters))
 

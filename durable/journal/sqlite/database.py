@@ -5,6 +5,7 @@ explicitly: what the driver would begin by itself loses updates.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import sqlite3
@@ -12,16 +13,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection as CoreConnection
-from sqlalchemy import Dialect, Engine, Integer, LargeBinary, NullPool, QueuePool, String, create_engine, event
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Engine,
+    Integer,
+    LargeBinary,
+    NullPool,
+    QueuePool,
+    String,
+    create_engine,
+    event,
+)
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
-from durable.journal.errors import FilesReplaced
+from durable.journal.dialect import SQL, ErrorKind, WriteConnection
+from durable.journal.errors import DataFolderUnusable, FilesReplaced
+from durable.journal.migrate import migrate
 from durable.journal.sqlite.files import FILE_NAME, OpenFiles, create_private, make_private
-from durable.journal.sqlite.folder import LOCK_NAME
+from durable.journal.sqlite.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare
 from durable.journal.sqlite.wal import find_commits
-from durable.journal.statements import Statements
-from durable.journal.writer import Connection, ErrorKind
+
+log = logging.getLogger("waypost.journal")
 
 _PRAGMAS = (
     "auto_vacuum=INCREMENTAL",  # before the first table, or never
@@ -55,6 +69,7 @@ class SQLite:
     def __init__(self, folder: Path) -> None:
         self.path = folder.absolute() / FILE_NAME
         self._open_files: OpenFiles | None = None
+        self._lock: FolderLock | None = None
 
     @property
     def wal(self) -> Path:
@@ -70,8 +85,52 @@ class SQLite:
         file = os.path.realpath(self.path)
         return (self.path, *(Path(f"{file}{ending}") for ending in ("-wal", "-shm", "-journal")))
 
-    def statements(self) -> Statements:
-        return Statements(sqlite.dialect(paramstyle="named"), sqlite.insert)
+    def sql(self) -> SQL:
+        return SQL(sqlite.dialect(paramstyle="named"), sqlite.insert)
+
+    def open(self) -> sqlite3.Connection:
+        """Lock the data folder, bring the journal in it up to date and return the connection that writes.
+
+        Raises `DataFolderInUse` and `DataFolderUnusable`.
+        """
+        folder = self.path.parent
+        try:
+            prepare(folder)
+            self._lock = lock = FolderLock.take(folder)
+            try:
+                ensure_kept(folder, self.path, had_journal=lock.had_journal)
+                if lock.had_journal and not lock.ended_cleanly:
+                    self._recover_wal()
+                lock.hold(has_journal=lock.had_journal)
+                make_private((*self.files, folder / LOCK_NAME))
+                if migrate(self.migrations()):
+                    flush(folder)
+                connection = self.connect()
+                lock.hold(has_journal=True)
+                return connection
+            except BaseException:
+                lock.release(is_clean=False)
+                raise
+        except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+            reason = getattr(error, "orig", error)  # the driver's own words, without the statement
+            raise DataFolderUnusable(
+                f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; correct that, or choose "
+                "another folder with --data"
+            ) from error
+
+    def release(self, *, is_clean: bool) -> None:
+        """Let the data folder go; `is_clean` says that the journal was closed."""
+        if self._lock:
+            self._lock.release(is_clean=is_clean)
+
+    @property
+    def was_left_open(self) -> bool:
+        """Whether the process before this one ended without closing the journal."""
+        return self._lock is not None and bool(self._lock.before) and not self._lock.ended_cleanly
+
+    def has_room(self, size: int) -> bool:
+        """Whether the disk has room for so many bytes."""
+        return shutil.disk_usage(self.path.parent).free >= size
 
     def connect(self) -> sqlite3.Connection:
         """The connection that writes; the file is created if there is none."""
@@ -88,6 +147,23 @@ class SQLite:
         self._open_files = OpenFiles(self.path, (self.path.with_name(LOCK_NAME), self.path.parent))
         return connection
 
+    def _recover_wal(self) -> None:
+        """Bring in what a process left in the WAL that did not close the journal, and warn of what is lost."""
+        if not self.wal.exists():
+            log.warning(
+                "%s is missing, although the previous process did not close the journal: the last events that it "
+                "accepted may be gone",
+                self.wal,
+            )
+        elif lost := self.recover():
+            log.error(
+                "%s is damaged: its last %d commits cannot be read, and events that were accepted in them may be gone; "
+                "a copy of it is in %s",
+                self.wal,
+                lost,
+                self.damaged_wal,
+            )
+
     def recover(self) -> int:
         """Let SQLite recover the WAL of a process that did not close it; returns how many of its commits are lost. Then
         a copy of the WAL is kept as `damaged_wal`, since SQLite is about to remove it."""
@@ -100,7 +176,7 @@ class SQLite:
                 make_private([self.damaged_wal])
         return lost
 
-    def ensure_in_place(self, connection: Connection) -> None:
+    def ensure_in_place(self, connection: WriteConnection) -> None:
         """Raise `FilesReplaced` unless the files are those that were opened. Where the database itself is, what its WAL
         holds is moved into it first, so that nothing that was accepted is lost."""
         if self._open_files is None:
@@ -147,14 +223,14 @@ class SQLite:
         code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK
         return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR)
 
-    def finish(self, connection: Connection) -> None:
+    def finish(self, connection: WriteConnection) -> None:
         with contextlib.suppress(sqlite3.Error):  # what is not moved now stays in the WAL, as durable as before
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)", {})
         connection.close()
         if self._open_files:
             self._open_files.close()
 
-    def check_integrity(self, connection: CoreConnection, *, is_quick: bool = False) -> list[str]:
+    def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
         """What a check of the whole file finds; a quick one does not compare the indexes with their tables."""
         check = "quick_check" if is_quick else "integrity_check"
         found = connection.exec_driver_sql(f"PRAGMA {check}").scalars().all()
@@ -210,5 +286,5 @@ def _to_bytes(value: Any) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else str(value).encode()
 
 
-def _begin_immediate(connection: CoreConnection) -> None:
+def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")

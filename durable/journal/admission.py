@@ -1,0 +1,137 @@
+"""Admissions: the unit that accepts an event, with its delivery, its dedupe keys and the runs that it starts."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from durable.history.encoding import encode_entries
+from durable.history.entries import AnyEntry
+from durable.journal.deliveries import encode_delivery
+from durable.journal.dialect import Cursor, Params, Unit
+from durable.journal.events import encode_event
+from durable.journal.ownership import FIRST_EPOCH
+from durable.journal.payloads import Payloads
+from durable.journal.writes import Writes
+from durable.units import Admission, Admitted, Event, NewRun, RunView
+
+EncodedStart: TypeAlias = tuple[Params, Params]
+"""A run's row and the row of its first entries."""
+
+EncodedRun: TypeAlias = tuple[NewRun, EncodedStart, EncodedStart | None]
+"""A run to begin: its rows if it gets a slot, and its rows if it is queued."""
+
+
+class AdmissionWrites:
+    """Makes the units that admit, for one node."""
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+
+    def prepare(self, admission: Admission) -> Unit[Admitted]:
+        """Encode an admission in the caller's thread; the unit raises `TooManyRuns`."""
+        large: Payloads = {}
+        event = encode_event(admission.event, large)
+        runs = [self._encode_run(run, admission, large) for run in admission.runs]
+        delivery = encode_delivery(admission.delivery, large) if admission.delivery else None
+        now = admission.event.time if admission.at is None else admission.at
+        writes = self._writes
+
+        def unit(cursor: Cursor) -> Admitted:
+            keys = admission.dedupe_keys
+            first = writes.dedupe_keys.find_first(cursor, keys, now) if keys else None
+            admitted = first or self._begin_runs(cursor, admission, runs)
+            if delivery:
+                cursor.execute(writes.deliveries.add_sql, delivery | _describe_outcome(admitted))
+            if admission.schedule:
+                writes.schedules.keep_fire(cursor, admission.schedule, admitted)
+            if large:
+                writes.payloads.add(cursor, large)
+            if first:
+                return first
+            cursor.execute(writes.events.add_sql, event)
+            if admitted.runs or admission.keeps_keys:
+                for key in keys:
+                    writes.dedupe_keys.take(cursor, key, admitted.event, admitted.runs)
+            return admitted
+
+        return unit
+
+    def _begin_runs(self, cursor: Cursor, admission: Admission, runs: Sequence[EncodedRun]) -> Admitted:
+        """Notify the runs that wait for the event, then begin its own runs, which it does not match."""
+        writes, event, descent = self._writes, admission.event, admission.descent
+        number = writes.runs.count_descendants(cursor, descent, len(runs)) if descent and runs else None
+        notified = writes.subscriptions.match_event(cursor, event) if event.type is not None else []
+        begun: list[str] = []
+        queued: list[str] = []
+        skipped: list[str] = []
+        for new, granted_start, queued_start in runs:
+            request = new.slot_request
+            outcome = writes.limits.place(cursor, new.id, request) if request else "held"
+            if outcome == "skipped":
+                skipped.append(new.id)
+                continue
+            begun.append(new.id)
+            start, side_effects = granted_start, new.side_effects
+            if outcome == "queued":
+                queued.append(new.id)
+                if new.queued and queued_start:
+                    start, side_effects = queued_start, new.queued.side_effects
+            if number is not None:
+                number += 1
+                start[0]["nth"] = number  # each time that the unit is tried
+            self._begin_run(cursor, new, start, event)
+            if side_effects:
+                notified += writes.side_effects.write(cursor, new.id, side_effects, event.time)
+            if outcome == "queued" and request:
+                notified += writes.limits.evict_oldest(cursor, request, event.time)
+        return Admitted(event.id, tuple(begun), False, False, tuple(queued), tuple(skipped), tuple(notified))
+
+    def _begin_run(self, cursor: Cursor, new: NewRun, start: EncodedStart, event: Event) -> None:
+        writes, (row, entries) = self._writes, start
+        cursor.execute(writes.runs.add_sql, row)
+        cursor.execute(writes.histories.add_sql, entries)
+        for tag in new.tags:
+            cursor.execute(writes.runs.add_tag_sql, {"tag": tag, "run": new.id})
+        if new.listens and event.type is not None:
+            writes.subscriptions.exclude_event(cursor, new.id, event.id)
+
+    def _encode_run(self, run: NewRun, admission: Admission, large: Payloads) -> EncodedRun:
+        row: Params = {
+            "id": run.id,
+            "pipeline": run.pipeline,
+            "version": run.version,
+            "event": admission.event.id,
+            "trigger": run.trigger,
+            "node": None if run.is_left else self._writes.node,
+            "epoch": FIRST_EPOCH,
+            "recoveries": 0,
+            "created_at": run.created_at,
+            "claimed_at": run.created_at,
+            "origin": admission.descent.origin if admission.descent else None,
+            "nth": None,
+        }
+        granted = _encode_start(row, run.entries, run.view, large)
+        return run, granted, _encode_start(row, run.queued.entries, run.queued.view, large) if run.queued else None
+
+
+def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView, large: Payloads) -> EncodedStart:
+    data, more = encode_entries(entries)
+    large.update(more)
+    started = {
+        **row,
+        "sequence": len(entries),
+        "status": view.status,
+        "reason": view.reason,
+        "due_at": view.due_at,
+        "finished_at": view.finished_at,
+    }
+    return started, {"run": row["id"], "sequence": 1, "entries": data}
+
+
+def _describe_outcome(admitted: Admitted) -> Params:
+    """What the delivery says of its event: that it was a duplicate, or that its runs were skipped."""
+    if admitted.is_duplicate:
+        return {"event": admitted.event, "outcome": "duplicate"}
+    if admitted.runs or not admitted.skipped:
+        return {"event": admitted.event}
+    reason = "as many runs as the pipeline's concurrency allows are under way"
+    return {"event": admitted.event, "outcome": "skipped", "reason": reason}

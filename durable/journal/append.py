@@ -1,0 +1,63 @@
+"""Appends: the unit that continues a run's history. Only the run's owner may append, and only to the entry it knows."""
+
+from collections.abc import Sequence
+
+from durable.history.encoding import encode_entries
+from durable.history.entries import AnyEntry
+from durable.journal.dialect import Cursor, Params, Unit
+from durable.journal.errors import Stale
+from durable.journal.writes import Writes
+from durable.units import RunView, SideEffects
+
+
+class AppendWrites:
+    """Makes the units that append."""
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+
+    def prepare(
+        self,
+        run: str,
+        epoch: int,
+        after: int,
+        entries: Sequence[AnyEntry],
+        view: RunView,
+        taken: Sequence[int],
+        side_effects: SideEffects | None,
+        *,
+        is_progress: bool,
+    ) -> Unit[tuple[str, ...]]:
+        """Encode an append in the caller's thread; the unit raises `Stale` unless the run is where the caller says."""
+        data, large = encode_entries(entries)
+        row: Params = {
+            "run": run,
+            "of_epoch": epoch,
+            "after": after,
+            "sequence": after + len(entries),
+            "kept": int(not is_progress),
+            "status": view.status,
+            "reason": view.reason,
+            "due_at": view.due_at,
+            "finished_at": view.finished_at,
+        }
+        history: Params = {"run": run, "sequence": after + 1, "entries": data}
+        at = entries[-1].at if entries else 0
+
+        writes = self._writes
+
+        def unit(cursor: Cursor) -> tuple[str, ...]:
+            cursor.execute(writes.runs.advance_sql, row)
+            if cursor.rowcount != 1:
+                raise Stale(f"run {run}: it is not at entry {after} of epoch {epoch} any more; its owner is another")
+            if large:
+                writes.payloads.add(cursor, large)
+            if entries:
+                cursor.execute(writes.histories.add_sql, history)
+            for message in taken:
+                writes.inboxes.take(cursor, run, message)
+            if view.finished_at is not None:
+                writes.inboxes.empty(cursor, run)
+            return writes.side_effects.write(cursor, run, side_effects, at) if side_effects else ()
+
+        return unit

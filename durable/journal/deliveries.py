@@ -1,0 +1,77 @@
+"""Deliveries: the inbound requests of webhooks, with what became of them."""
+
+from typing import TypedDict, Unpack
+
+from sqlalchemy import Connection, Row, select
+
+from durable.journal.dialect import SQL, Cursor, Params, Unit
+from durable.journal.payloads import Payloads, PayloadWrites, decode_value, encode_value
+from durable.journal.rows import DAMAGED
+from durable.journal.tables import deliveries
+from durable.units import Delivery, DeliveryOutcome
+from durable.values import NULL
+
+
+class DeliveryFilter(TypedDict, total=False):
+    """Which deliveries are listed: those before the id `after`, at most `limit`."""
+
+    trigger: str | None
+    outcome: DeliveryOutcome | None
+    after: str | None
+    limit: int
+
+
+class DeliveryWrites:
+    """What units write of deliveries."""
+
+    def __init__(self, sql: SQL, payloads: PayloadWrites) -> None:
+        self.add_sql = sql.compile(sql.insert(deliveries))
+        self._payloads = payloads
+
+    def prepare_add(self, delivery: Delivery) -> Unit[None]:
+        large: Payloads = {}
+        row = encode_delivery(delivery, large)
+
+        def unit(cursor: Cursor) -> None:
+            self._payloads.add(cursor, large)
+            cursor.execute(self.add_sql, row)
+
+        return unit
+
+
+def encode_delivery(delivery: Delivery, large: Payloads) -> Params:
+    """A delivery's row."""
+    return {
+        "id": delivery.id,
+        "trigger": delivery.trigger,
+        "path": delivery.path,
+        "method": delivery.method,
+        "at": delivery.at,
+        "outcome": delivery.outcome,
+        "reason": delivery.reason,
+        "headers": encode_value(delivery.headers, large),
+        "body_hash": delivery.body_hash,
+        "size": delivery.size,
+        "event": delivery.event,
+    }
+
+
+def list_deliveries(connection: Connection, **wanted: Unpack[DeliveryFilter]) -> list[Delivery]:
+    """Deliveries, the newest first."""
+    query = select(deliveries)
+    if (trigger := wanted.get("trigger")) is not None:
+        query = query.where(deliveries.c.trigger == trigger)
+    if (outcome := wanted.get("outcome")) is not None:
+        query = query.where(deliveries.c.outcome == outcome)
+    if (after := wanted.get("after")) is not None:
+        query = query.where(deliveries.c.id < after)
+    query = query.order_by(deliveries.c.id.desc()).limit(wanted.get("limit", 50))
+    return [_decode_row(row) for row in connection.execute(query)]
+
+
+def _decode_row(row: Row[tuple[object, ...]]) -> Delivery:
+    try:
+        headers = decode_value(row.headers)
+    except DAMAGED:
+        headers = NULL  # a list is worth more than the headers of one delivery
+    return Delivery(**{**row._mapping, "headers": headers})

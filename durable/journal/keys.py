@@ -1,0 +1,34 @@
+"""API keys: who may use the API. The journal stores only the hash of what a key's holder presents."""
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from durable.journal.dialect import SQL, Cursor
+from durable.journal.tables import api_keys
+from durable.units import ApiKey
+
+
+class ApiKeyWrites:
+    """What units write of API keys."""
+
+    def __init__(self, sql: SQL) -> None:
+        self._add_sql = sql.compile(sql.insert(api_keys))
+        self._revoke_sql = sql.compile(
+            update(api_keys)
+            .where(api_keys.c.id == bindparam("key"), api_keys.c.revoked_at.is_(None))
+            .values(revoked_at=bindparam("at"))
+        )
+
+    def add(self, cursor: Cursor, key: ApiKey) -> None:
+        cursor.execute(self._add_sql, asdict(key))
+
+    def revoke(self, cursor: Cursor, id: str, at: int) -> bool:
+        """Revoke a key; False if there is no such key, or it is revoked already."""
+        cursor.execute(self._revoke_sql, {"key": id, "at": at})
+        return cursor.rowcount == 1
+
+
+def list_keys(connection: Connection) -> list[ApiKey]:
+    """Every API key that was ever made, the oldest first."""
+    return [ApiKey(**row._mapping) for row in connection.execute(select(api_keys).order_by(api_keys.c.id))]

@@ -1,0 +1,130 @@
+"""Runs: one row each, with what lists show of it, when it is due, and the fence (`epoch`, `sequence`) of its owner."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack, get_args
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, update
+
+from durable.history.words import EndStatus, RunStatus
+from durable.journal.dialect import SQL, Cursor
+from durable.journal.errors import TooManyRuns
+from durable.journal.tables import runs, tags
+from durable.units import Descent, Run, UnfinishedRun
+
+IS_UNFINISHED = runs.c.finished_at.is_(None)
+
+
+class RunFilter(TypedDict, total=False):
+    """Which runs are listed: those whose ids are not less than `since`, and less than `before` and `after`, at most
+    `limit`."""
+
+    pipeline: str | None
+    status: RunStatus | None
+    trigger: str | None
+    event: str | None
+    tag: str | None
+    since: str | None
+    before: str | None
+    after: str | None
+    limit: int
+
+
+class RunWrites:
+    """What units write of runs, but for who owns them."""
+
+    def __init__(self, sql: SQL) -> None:
+        self.add_sql = sql.compile(sql.insert(runs))
+        self.add_tag_sql = sql.compile(sql.insert(tags).on_conflict_do_nothing())
+        changed = ("sequence", "status", "reason", "due_at", "finished_at")
+        self.advance_sql = sql.compile(
+            update(runs)
+            .where(
+                runs.c.id == bindparam("run"),
+                runs.c.epoch == bindparam("of_epoch"),
+                runs.c.sequence == bindparam("after"),
+            )
+            .values({name: bindparam(name) for name in changed} | {"recoveries": runs.c.recoveries * bindparam("kept")})
+        )
+        self._find_unfinished_sql = sql.compile(select(runs.c.id).where(runs.c.id == bindparam("run"), IS_UNFINISHED))
+        self.find_last_number_sql = sql.compile(
+            select(func.max(runs.c.nth)).where(runs.c.origin == bindparam("origin"))
+        )
+
+    def is_unfinished(self, cursor: Cursor, run: str) -> bool:
+        """Whether there is such a run, and it has not ended."""
+        cursor.execute(self._find_unfinished_sql, {"run": run})
+        return cursor.fetchone() is not None
+
+    def count_descendants(self, cursor: Cursor, descent: Descent, more: int) -> int:
+        """The number of runs that descend from an event; raises `TooManyRuns` if `more` would exceed the limit."""
+        # The number of the youngest, which its row keeps: counting ten thousand rows would hold up every other commit.
+        # It stays right when old runs are deleted, as long as the youngest is there.
+        cursor.execute(self.find_last_number_sql, {"origin": descent.origin})
+        count: int = cursor.fetchone()[0] or 0
+        if count + more > descent.limit:
+            raise TooManyRuns(descent.origin, count, descent.limit)
+        return count
+
+
+# -- reads
+
+
+def find_run(connection: Connection, id: str) -> Run | None:
+    found = _load_runs(connection, select(runs).where(runs.c.id == id))
+    return found[0] if found else None
+
+
+def find_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, RunStatus]:
+    """The statuses of these runs; a run that does not exist is absent."""
+    found = connection.execute(select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids)))
+    return {row.id: row.status for row in found}
+
+
+def list_runs(connection: Connection, **wanted: Unpack[RunFilter]) -> list[Run]:
+    """Runs, the newest first."""
+    equal = (runs.c.pipeline, runs.c.status, runs.c.trigger, runs.c.event)
+    values: dict[str, Any] = dict(wanted)
+    query = select(runs).where(*(column == value for column in equal if (value := values.get(column.name)) is not None))
+    if (status := wanted.get("status")) is not None:  # repeated in the terms of the partial indexes, which hold it
+        query = query.where(runs.c.finished_at.is_not(None) if status in get_args(EndStatus) else IS_UNFINISHED)
+    id: ColumnElement[str] = runs.c.id
+    if (tag := wanted.get("tag")) is not None:
+        id = tags.c.run
+        query = query.join_from(tags, runs, tags.c.run == runs.c.id).where(tags.c.tag == tag)
+    if (since := wanted.get("since")) is not None:
+        query = query.where(id >= since)
+    for bound in (wanted.get("before"), wanted.get("after")):
+        if bound is not None:
+            query = query.where(id < bound)
+    return _load_runs(connection, query.order_by(id.desc()).limit(wanted.get("limit", 50)))
+
+
+def list_unfinished(
+    connection: Connection, limit: int, after: str | None = None, *, not_of: str | None = None
+) -> list[UnfinishedRun]:
+    """Runs that have not ended, the oldest first; with `not_of`, those that another node than this one owns."""
+    columns = (runs.c.id, runs.c.pipeline, runs.c.due_at, runs.c.recoveries, runs.c.node, runs.c.sequence)
+    query = select(*columns).where(IS_UNFINISHED)
+    if after is not None:
+        query = query.where(runs.c.id > after)
+    if not_of is not None:
+        query = query.where(runs.c.node != not_of)
+    return [
+        UnfinishedRun(row.id, row.pipeline, row.due_at, row.recoveries, row.node is not None, row.sequence)
+        for row in connection.execute(query.order_by(runs.c.id).limit(limit))
+    ]
+
+
+def find_newest_start(connection: Connection) -> int | None:
+    """When the newest run began (ms); None if there is no run."""
+    return connection.scalar(select(runs.c.created_at).order_by(runs.c.id.desc()).limit(1))
+
+
+def _load_runs(connection: Connection, query: Select[Any]) -> list[Run]:
+    """The runs that a query finds, with their tags."""
+    found = connection.execute(query).mappings().all()
+    of_these = tags.c.run.in_([row["id"] for row in found])
+    tags_of: dict[str, list[str]] = {}
+    for run, tag in connection.execute(select(tags.c.run, tags.c.tag).where(of_these).order_by(tags.c.tag)):
+        tags_of.setdefault(run, []).append(tag)
+    return [Run(**row, tags=tuple(tags_of.get(row["id"], ()))) for row in found]

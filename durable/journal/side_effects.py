@@ -1,0 +1,40 @@
+"""Side effects: what is written in the same commit as a run's entries, for other runs and for its own waits."""
+
+from durable.journal.concurrency import ConcurrencyLimits
+from durable.journal.dedupe import DedupeKeys
+from durable.journal.dialect import Cursor
+from durable.journal.inbox import InboxWrites
+from durable.journal.subscriptions import EventSubscriptions
+from durable.units import SideEffects
+
+
+class SideEffectWrites:
+    """Writes side effects."""
+
+    def __init__(
+        self, inboxes: InboxWrites, keys: DedupeKeys, subscriptions: EventSubscriptions, limits: ConcurrencyLimits
+    ) -> None:
+        self._inboxes = inboxes
+        self._keys = keys
+        self._subscriptions = subscriptions
+        self._limits = limits
+
+    def write(self, cursor: Cursor, run: str, side_effects: SideEffects, at: int) -> tuple[str, ...]:
+        """Write them; returns the runs that have got a message by it."""
+        notified: list[str] = []
+        for message in side_effects.messages:
+            if self._inboxes.post(cursor, message.run, message.kind, message.data, at):
+                notified.append(message.run)
+            elif message.dedupe_key and not self._keys.find_first(cursor, [message.dedupe_key], at):
+                self._keys.take(cursor, message.dedupe_key, run)
+        notified += self._subscriptions.end_waits(cursor, run, side_effects.ended_waits, at)
+        for subscription in side_effects.subscriptions:
+            notified += self._subscriptions.subscribe(cursor, run, subscription, at)
+        if side_effects.has_ended:
+            self._subscriptions.forget_run(cursor, run)
+            self._keys.forget_run(cursor, run)
+        if side_effects.freed_slot is not None:
+            notified += self._limits.release(cursor, run, side_effects.freed_slot, at)
+        elif side_effects.slot_request:
+            notified += self._limits.queue(cursor, run, side_effects.slot_request, at)
+        return tuple(notified)
