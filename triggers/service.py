@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-untyped]
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from connectors.wire.client import HttpClient
 from connectors.wire.egress import Egress
@@ -45,7 +45,7 @@ from triggers.health import Health
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter, WebhookRateLimiters
 from triggers.http.server import allow_connections, listen, make_server
-from triggers.instance import ADDRESS_FILE
+from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Guesses, Keys, ensure_guarded
 from triggers.reload import Reloader
 from triggers.schedules.alarm import Alarm
@@ -58,6 +58,9 @@ from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
 log = logging.getLogger("waypost.service")
 
 SWEEP_SECONDS = 1
+
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where this machine reaches a service that listens on every address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +88,43 @@ class Service:
 @asynccontextmanager
 async def compose(
     settings: Settings,
-    config: Path,
-    data: Path,
-    environment: Mapping[str, str],
+    instance: Instance,
     *,
     address: tuple[str, int],
     connectors: Connectors | None = None,
     takes_over: bool = True,
     now: Callable[[], int] = now,
 ) -> AsyncIterator[Service]:
-    """Join the parts over the journal in `data`, and part them in the reverse order. One that does not take runs over
-    has only those that begin in it."""
-    secrets = Secrets(environment)
+    """Join the parts over the journal of an instance, and close them in the reverse order. A service that does not take
+    runs over has only those that begin in it. Raises `NoConnectors`, `SettingsError` and the journal's errors."""
+    secrets = Secrets(instance.environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
+    connectors = connectors or load_connectors()
+    _log_findings(settings, secrets, connectors)
+    url = settings.public_url or _make_url(*address)
+    async with contextlib.AsyncExitStack() as stack:
+        journal = await _open_journal(stack, instance, now)
+        egress = Egress.parse(",".join(settings.egress_allow))
+        client = await stack.enter_async_context(_make_client(settings, secrets, egress))
+        connections = Connections(instance.config, connectors, secrets)
+        folder = Folder(
+            instance.config,
+            connectors,
+            secrets,
+            run_timeout=settings.run_timeout,
+            public_url=settings.public_url,
+            connections=connections,
+        )
+        resources: dict[type, object] = {HttpClient: client, Egress: egress}
+        runtime = ActionRuntime(connectors.actions, secrets, resources, journal.load_payload, now, connections.open)
+        first = "" if takes_over else first_id("run", now())
+        runner = _make_runner(settings, journal, runtime, folder, url, first)
+        await runner.offer(*folder.definitions)
+        yield await _open_ways_in(settings, instance, address, url, journal, runner, folder, secrets, now)
+
+
+def _log_findings(settings: Settings, secrets: Secrets, connectors: Connectors) -> None:
+    """Log what an operator should know of the environment before the service starts."""
     if settings.service_links:
         log.info(
             "%s are ignored: Kubernetes or Docker set them for a service of that name (`enableServiceLinks: false` in "
@@ -109,110 +136,112 @@ async def compose(
     for name in secrets.names():
         for problem in secrets.examine(name):
             log.warning("the secret %s %s", quote(name), problem)
-    connectors = connectors or load_connectors()
     for name, why in connectors.broken.items():
         log.error("the connector %s cannot be used: %s", quote(name), why)
-    node = new_id("node", now())
-    async with contextlib.AsyncExitStack() as stack:
-        journal = await Journal.open(data, node=node, on_fatal=_exit_process)
-        stack.push_async_callback(journal.close)
-        metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
-        egress = Egress.parse(",".join(settings.egress_allow))
-        client = HttpClient(
-            egress=egress,
-            connections=max(TOTAL_LIMIT, settings.max_attempts_in_flight),
-            proxy=_make_proxy(settings, secrets),
-        )
-        stack.push_async_callback(client.close)
-        resources: dict[type, object] = {HttpClient: client, Egress: egress}
-        url = settings.public_url or f"http://{_bracketed(address[0])}:{address[1]}"
-        wired = Connections(config, connectors, secrets)
-        folder = Folder(
-            config,
-            connectors,
-            secrets,
-            run_timeout=settings.run_timeout,
-            public_url=settings.public_url,
-            connections=wired,
-        )
-        runner = Runner(
-            journal,
-            ActionRuntime(connectors.actions, secrets, resources, journal.load_payload, now, wired.open),
-            RunnerLimits(
-                settings.max_attempts_in_flight,
-                settings.max_live_runs,
-                settings.recovery_limit,
-                settings.max_runs_per_event,
-            ),
-            addresses=RunAddresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits"),
-            pipelines=folder,
-            first="" if takes_over else first_id("run", now()),
-        )
-        await runner.offer(*folder.definitions)
-        key, key_file = api_key(data, settings)
-        secrets.redactor.learn(key)
-        bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
-        hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
-        limiters = WebhookRateLimiters(
-            addresses=RateLimiter(settings.address_rate, time.monotonic_ns),
-            hooks=RateLimiter(settings.webhook_rate, time.monotonic_ns),
-        )
-        webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
-        schedules = Schedules(runner, journal, now)
-        ways_in = (webhooks, schedules)
-        reload = Reloader(folder, runner, ways_in)
-        for way_in in ways_in:
-            await way_in.serve(folder.triggers, folder.broken)
-        keys = Keys(journal, key, now)
-        await keys.load()
-        api = Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic))
-        app = Starlette(
-            routes=[
-                *Health(journal, runner, folder, settings.max_body_bytes).routes(),
-                Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
-                *WaitLinks(runner, journal, now, bounds, limiters.addresses).routes(),
-                Mount("/api", app=api.app()),
-            ],
-            exception_handlers={HTTPException: answer_http_exception},
-        )
-        app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
-        recovery = Recovery(journal, runner, now)
-        yield Service(
-            settings=settings,
-            url=url,
-            local_url=_make_local_url(address),
-            data=data,
-            key_file=key_file,
-            folder=folder,
-            reload=reload,
-            journal=journal,
-            runner=runner,
-            recovery=recovery,
-            schedules=schedules,
-            webhooks=webhooks,
-            app=app,
-            gateway=Gateway(webhooks, app, keys, RateLimiter(settings.keyless_rate, time.monotonic_ns)),
-            secrets=secrets,
-            keys=keys,
-        )
 
 
-async def serve(
+async def _open_journal(stack: contextlib.AsyncExitStack, instance: Instance, now: Callable[[], int]) -> Journal:
+    journal = await Journal.open(instance.data, node=new_id("node", now()), on_fatal=_exit_process)
+    stack.push_async_callback(journal.close)
+    metrics.JOURNAL_WAITING.set_function(lambda: journal.waiting)
+    return journal
+
+
+def _make_client(settings: Settings, secrets: Secrets, egress: Egress) -> HttpClient:
+    """The HTTP client of all connectors; it leaves through the proxy where one is set."""
+    connections = max(TOTAL_LIMIT, settings.max_attempts_in_flight)
+    proxy = None
+    if settings.egress_proxy is not None:
+        direct = Egress.parse(",".join(settings.egress_proxy_except))
+        proxy = Proxy.parse(settings.egress_proxy, direct, partial(_get_optional, secrets, "EGRESS_PROXY"))
+    return HttpClient(egress=egress, connections=connections, proxy=proxy)
+
+
+def _get_optional(secrets: Secrets, name: str) -> str | None:
+    return secrets.get(name) if secrets.has(name) else None
+
+
+def _make_runner(
+    settings: Settings, journal: Journal, runtime: ActionRuntime, folder: Folder, url: str, first: str
+) -> Runner:
+    limits = RunnerLimits(
+        settings.max_attempts_in_flight,
+        settings.max_live_runs,
+        settings.recovery_limit,
+        settings.max_runs_per_event,
+    )
+    addresses = RunAddresses(lambda run: f"{url}/api/runs/{run}", f"{url}/waits")
+    return Runner(journal, runtime, limits, addresses=addresses, pipelines=folder, first=first)
+
+
+async def _open_ways_in(
     settings: Settings,
-    config: Path,
-    data: Path,
-    environment: Mapping[str, str],
-    *,
-    announce: Callable[[Service], None],
-) -> None:
+    instance: Instance,
+    address: tuple[str, int],
+    url: str,
+    journal: Journal,
+    runner: Runner,
+    folder: Folder,
+    secrets: Secrets,
+    now: Callable[[], int],
+) -> Service:
+    """Webhooks, schedules and the API over the runner."""
+    key, key_file = api_key(instance.data, settings)
+    secrets.redactor.learn(key)
+    keys = Keys(journal, key, now)
+    await keys.load()
+    bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
+    limiters = WebhookRateLimiters(
+        addresses=RateLimiter(settings.address_rate, time.monotonic_ns),
+        hooks=RateLimiter(settings.webhook_rate, time.monotonic_ns),
+    )
+    hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
+    webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
+    schedules = Schedules(runner, journal, now)
+    ways_in = (webhooks, schedules)
+    for way_in in ways_in:
+        await way_in.serve(folder.triggers, folder.broken)
+    app = _make_app(
+        *Health(journal, runner, folder, settings.max_body_bytes).routes(),
+        Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
+        *WaitLinks(runner, journal, now, bounds, limiters.addresses).routes(),
+        Mount("/api", Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic)).app()),
+    )
+    return Service(
+        settings=settings,
+        url=url,
+        local_url=_make_url(_LOCAL.get(address[0], address[0]), address[1]),
+        data=instance.data,
+        key_file=key_file,
+        folder=folder,
+        reload=Reloader(folder, runner, ways_in),
+        journal=journal,
+        runner=runner,
+        recovery=Recovery(journal, runner, now),
+        schedules=schedules,
+        webhooks=webhooks,
+        app=app,
+        gateway=Gateway(webhooks, app, keys, RateLimiter(settings.keyless_rate, time.monotonic_ns)),
+        secrets=secrets,
+        keys=keys,
+    )
+
+
+def _make_app(*routes: BaseRoute) -> Starlette:
+    app = Starlette(routes=routes, exception_handlers={HTTPException: answer_http_exception})
+    app.router.redirect_slashes = False  # to the host that the request names, which any client can choose
+    return app
+
+
+async def serve(settings: Settings, instance: Instance, *, announce: Callable[[Service], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
 
-    Raises OSError if the address is taken, the journal's errors if the data folder cannot be used, and `SettingsError`
-    if other machines could reach an API that nobody guards.
+    Raises `OSError` if the address is taken, `NoConnectors`, the journal's errors if the data folder cannot be used,
+    and `SettingsError` if other machines could reach an API that has no key.
     """
     stopping = watch_stop_signals()
     with listen(settings.host, settings.port) as listener:
-        async with compose(settings, config, data, environment, address=listener.getsockname()[:2]) as service:
+        async with compose(settings, instance, address=listener.getsockname()[:2]) as service:
             ensure_guarded(settings, service.keys)
             allow_connections(settings.max_connections)
             _freeze_garbage()
@@ -220,19 +249,6 @@ async def serve(
                 announce(service)
                 await asyncio.wait({serving, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED)
                 log.info("stopping: no more requests are taken")
-
-
-def _make_proxy(settings: Settings, secrets: Secrets) -> Proxy | None:
-    """The proxy for the way out, with its credentials as of each use."""
-    if settings.egress_proxy is None:
-        return None
-    direct = Egress.parse(",".join(settings.egress_proxy_except))
-    credentials = partial(_optional_secret, secrets, "EGRESS_PROXY")
-    return Proxy.parse(settings.egress_proxy, direct, credentials)
-
-
-def _optional_secret(secrets: Secrets, name: str) -> str | None:
-    return secrets.get(name) if secrets.has(name) else None
 
 
 def _freeze_garbage() -> None:
@@ -259,7 +275,7 @@ async def run_service(
     address_file = service.data / ADDRESS_FILE
     make_private([address_file])
     create_private(address_file)
-    address_file.write_text(json.dumps({"url": _local_url(listener), "pid": os.getpid()}))
+    address_file.write_text(json.dumps({"url": service.local_url, "pid": os.getpid()}))
     try:
         yield serving
     finally:
@@ -302,15 +318,5 @@ def _exit_process(error: BaseException) -> None:
     os._exit(1)
 
 
-def _local_url(listener: socket.socket) -> str:
-    return _make_local_url(listener.getsockname()[:2])
-
-
-def _make_local_url(address: tuple[str, int]) -> str:
-    """Where this machine reaches a service that listens there."""
-    host, port = address
-    return f"http://{_bracketed({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host))}:{port}"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _make_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -22,6 +22,7 @@ from durable.clock import new_id
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import FILE_NAME
 from tests.service.running import ENVIRONMENT
+from triggers.instance import Instance
 from triggers.service import compose
 from triggers.settings import Settings
 
@@ -117,7 +118,8 @@ async def main(runs: int) -> None:
         size = (folder / "data" / FILE_NAME).stat().st_size / 1e6
         print(f"{runs:,} runs were written in {time.perf_counter() - began:.0f} s: {size:,.0f} MB")
         settings = Settings.load(folder, {}, {"api_key": "bench-bench-bench", "log_level": "warning"})
-        async with compose(settings, folder, folder / "data", ENVIRONMENT, address=("127.0.0.1", 1)) as service:
+        instance = Instance(folder, folder / "data", ENVIRONMENT)
+        async with compose(settings, instance, address=("127.0.0.1", 1)) as service:
             headers = {"Authorization": "Bearer bench-bench-bench"}
             transport = httpx.ASGITransport(service.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as client:

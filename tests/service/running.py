@@ -19,6 +19,7 @@ from durable import clock
 from durable.action import Connector
 from triggers.catalogue import Connectors, load_connectors
 from triggers.http.server import Server, listen
+from triggers.instance import Instance
 from triggers.service import Service, compose, run_service
 from triggers.settings import Settings
 
@@ -76,9 +77,7 @@ async def running(
     async with (
         compose(
             loaded,
-            config,
-            tmp_path / "data",
-            environment,
+            Instance(config, tmp_path / "data", environment),
             address=address,
             connectors=add_connectors(load_connectors(), connectors),
             now=now,

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
+from triggers.instance import Instance
 from triggers.keys import Guesses, ensure_guarded
 from triggers.service import serve
 from triggers.settings import Settings, SettingsError
@@ -147,4 +148,6 @@ async def test_a_service_that_is_not_guarded_does_not_serve(tmp_path: Path) -> N
         raise AssertionError("it serves")
 
     with pytest.raises(SettingsError, match="nobody has chosen a key"):
-        await asyncio.wait_for(serve(settings, tmp_path, tmp_path / "data", ENVIRONMENT, announce=announced), 60)
+        await asyncio.wait_for(
+            serve(settings, Instance(tmp_path, tmp_path / "data", ENVIRONMENT), announce=announced), 60
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
+from triggers.instance import Instance
 from triggers.service import Service, compose
 from triggers.settings import Settings
 
@@ -112,7 +113,8 @@ async def _unwatched(tmp_path: Path, pipelines: dict[str, str]) -> AsyncIterator
     for name, text in pipelines.items():
         (config / "pipelines" / f"{name}.yaml").write_text(text)
     settings = Settings.load(config, ENVIRONMENT, {})
-    async with compose(settings, config, tmp_path / "data", ENVIRONMENT, address=("127.0.0.1", 8400)) as service:
+    instance = Instance(config, tmp_path / "data", ENVIRONMENT)
+    async with compose(settings, instance, address=("127.0.0.1", 8400)) as service:
         yield service
 
 

@@ -27,9 +27,7 @@ async def own_service(place: Instance) -> AsyncIterator[OverApi]:
         address = listener.getsockname()[:2]
         try:
             async with (
-                compose(
-                    settings, place.config, place.data, place.environment, address=address, takes_over=False
-                ) as composed,
+                compose(settings, place, address=address, takes_over=False) as composed,
                 run_service(composed, listener, fires_schedules=False),
                 connect_service(place) as running,
             ):

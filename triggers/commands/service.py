@@ -68,7 +68,7 @@ def serve(
     given = {"host": host, "port": port}
     settings = Settings.load(config, os.environ, {name: value for name, value in given.items() if value is not None})
     try:
-        run_on_uvloop(serve_until_told(settings, config, data, os.environ, announce=announce))
+        run_on_uvloop(serve_until_told(settings, Instance(config, data, os.environ), announce=announce))
     except OSError as error:
         if error.filename:
             what = f"{error.filename}: {error.strerror}; mend that, or choose another data folder with --data"
