@@ -3,303 +3,266 @@
 from collections.abc import Iterable
 from typing import get_args
 
-from durable.history.entries import (
-    AnyEntry,
-    AttemptFailed,
-    AttemptLost,
-    AttemptStarted,
-    BlockStarted,
-    BranchEnded,
-    BranchesCancelled,
-    BranchStarted,
-    CancelRequested,
-    ChildCalled,
-    ChildEnded,
-    DeadlinePassed,
-    Fact,
-    InputRefused,
-    MainEnded,
-    MainEnding,
-    RecoveryStopped,
-    RetryScheduled,
-    RunFinished,
-    RunPaused,
-    RunResumed,
-    RunStarted,
-    SignalReceived,
-    SlotGranted,
-    StartDue,
-    StepCancelled,
-    StepCompleted,
-    StepExhausted,
-    StepFailed,
-    StepResolved,
-    StepScheduled,
-    StepSkipped,
-    StepUncertain,
-    TimerFired,
-    TimerSet,
-    UndoFailed,
-    UndoStarted,
-    WaitStarted,
-)
+from durable.blocks.block import Fold
+from durable.blocks.core_actions import CORE_ACTIONS
+from durable.blocks.kinds import BLOCKS
+from durable.history import entries
+from durable.history.entries import AnyEntry, Entry
 from durable.history.state import BlockState, State, StepState, UndoState
-from durable.path import frame_of, is_repetition, is_within, join_path
+from durable.path import frame_of, is_repetition, is_within
 from durable.values import NULL
 
-_FACTS = frozenset(get_args(Fact))
-_WITH_OUTPUT = frozenset({"foreach", "repeat"})
+_FACTS = frozenset(get_args(entries.Fact))
 
 
-def replay_entries(run: str, entries: Iterable[AnyEntry]) -> State:
+def replay_entries(run: str, history: Iterable[AnyEntry]) -> State:
     """The state that a history amounts to."""
     state = State(run=run)
-    for entry in entries:
+    for entry in history:
         apply_entry(state, entry)
     return state
 
 
 def apply_entry(state: State, entry: AnyEntry) -> None:
     """Fold one entry into the state, in place."""
+    kind = type(entry)
     state.entries += 1
     state.at = entry.at
-    state.since_fact = 0 if type(entry) in _FACTS else state.since_fact + 1
-    match entry:
-        case StepScheduled():
-            _schedule_step(state, entry)
-        case StepCompleted() | StepSkipped() | StepFailed() | StepCancelled():
-            _end_step(state, entry)
-        case BlockStarted() | BranchStarted() | BranchEnded() | BranchesCancelled() | UndoStarted():
-            _apply_to_block(state, entry)
-        case AttemptStarted() | AttemptFailed() | AttemptLost() | RetryScheduled() | StepUncertain() | StepExhausted():
-            _apply_to_attempt(state, entry)
-        case TimerSet() | TimerFired() | WaitStarted() | SignalReceived() | ChildCalled() | ChildEnded():
-            _apply_to_wait(state, entry)
-        case UndoFailed():
-            undo = state.undos[entry.path]
-            undo.status, undo.error = "failed", entry.error
-        case StepResolved():
-            _unpause(state, entry.path)
-            state.steps[entry.path].needs_person = False
-        case _:
-            _apply_to_run(state, entry)
+    state.since_fact = 0 if kind in _FACTS else state.since_fact + 1
+    if (fold := _FOLDS.get(kind)) is not None:
+        fold(state, entry)
 
 
-def _apply_to_run(
-    state: State,
-    entry: (
-        RunStarted
-        | StartDue
-        | SlotGranted
-        | RunPaused
-        | RunResumed
-        | MainEnding
-        | MainEnded
-        | RunFinished
-        | InputRefused
-        | CancelRequested
-        | DeadlinePassed
-        | RecoveryStopped
-    ),
-) -> None:
-    match entry:
-        case RunStarted():
-            state.started = entry
-            state.is_queued = not entry.error and (entry.held_until is not None or entry.queued_for is not None)
-        case StartDue():
-            state.is_due = True
-            state.is_queued = state.started is not None and state.started.queued_for is not None
-        case SlotGranted():
-            state.is_queued = False
-        case RunPaused():
-            state.paused_at = state.paused_at if state.pauses else entry.at
-            state.pauses[entry.path or ""] = entry.reason
-        case RunResumed():
-            _unpause(state, "")
-        case MainEnding():
-            state.ending, state.is_queued = entry, False
-            _unpause(state, "")
-            _stop_blocks(state, "")
-        case MainEnded():
-            state.main, state.is_queued = entry, False
-            state.pauses.clear()
-            state.paused_at = None
-            _close_part(state, entry.at)
-        case RunFinished():
-            state.finished = entry
-            _close_part(state, entry.at)
-        case InputRefused():
-            step = state.steps[entry.path]
-            step.is_started = False
-            # The attempt has not begun, and does not before the pause that follows is over: see `_due_of_attempt`.
-            step.due = max(step.due or 0, entry.at + 1)
-        case CancelRequested() | DeadlinePassed() | RecoveryStopped():
-            pass
+# -- the run ----------------------------------------------------------------------------------------------------
 
 
-def _unpause(state: State, path: str) -> None:
+def _start_run(state: State, entry: entries.RunStarted) -> None:
+    state.started = entry
+    state.is_queued = not entry.error and (entry.held_until is not None or entry.queued_for is not None)
+
+
+def _start_held_run(state: State, entry: entries.StartDue) -> None:
+    state.is_due = True
+    state.is_queued = state.started is not None and state.started.queued_for is not None
+
+
+def _grant_slot(state: State, entry: entries.SlotGranted) -> None:
+    state.is_queued = False
+
+
+def _pause(state: State, entry: entries.RunPaused) -> None:
+    state.paused_at = state.paused_at if state.pauses else entry.at
+    state.pauses[entry.path or ""] = entry.reason
+
+
+def _resume(state: State, entry: entries.RunResumed) -> None:
+    _remove_pause(state, "")
+
+
+def _remove_pause(state: State, path: str) -> None:
     """One reason for the pause is gone, if it was there."""
     if state.pauses.pop(path, None) is not None and not state.pauses:
         state.paused_at = None
 
 
+def _announce_end(state: State, entry: entries.MainEnding) -> None:
+    state.ending, state.is_queued = entry, False
+    _remove_pause(state, "")
+    _stop_blocks(state, "")
+
+
+def _end_main(state: State, entry: entries.MainEnded) -> None:
+    state.main, state.is_queued = entry, False
+    state.pauses.clear()
+    state.paused_at = None
+    _close_part(state, entry.at)
+
+
+def _finish_run(state: State, entry: entries.RunFinished) -> None:
+    state.finished = entry
+    _close_part(state, entry.at)
+
+
+def _refuse_input(state: State, entry: entries.InputRefused) -> None:
+    step = state.steps[entry.path]
+    step.is_started = False
+    # The attempt has not begun, and does not before the pause that follows is over: see `_find_due`.
+    step.due = max(step.due or 0, entry.at + 1)
+
+
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-def _schedule_step(state: State, entry: StepScheduled) -> None:
-    state.steps[entry.path] = StepState(
-        "running",
-        entry.input,
-        entry.secrets,
-        attempt=1,
-        due=_due_of_attempt(state, entry.at),
-        decided_at=entry.at,
-        scheduled_at=entry.at,
+def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
+    path, at = entry.path, entry.at
+    due = at if state.paused_at is None else _find_due(state, at)
+    state.steps[path] = StepState(
+        "running", entry.input, entry.secrets, attempt=1, due=due, decided_at=at, scheduled_at=at
     )
-    state.active[entry.path] = None
+    state.active[path] = None
     if entry.has_undo:
-        state.undos[entry.path] = UndoState()
+        state.undos[path] = UndoState()
 
 
-def _due_of_attempt(state: State, due: int) -> int:
+def _find_due(state: State, due: int) -> int:
     """When an attempt may begin: in a paused run none does, so that it is due after the pause began. In the same
     millisecond, the two could not be told apart."""
     return due if state.paused_at is None else max(due, state.paused_at + 1)
 
 
-def _apply_to_attempt(
-    state: State,
-    entry: AttemptStarted | AttemptFailed | AttemptLost | RetryScheduled | StepUncertain | StepExhausted,
-) -> None:
+def _start_attempt(state: State, entry: entries.AttemptStarted) -> None:
+    state.steps[entry.path].is_started = True
+
+
+def _fail_attempt(state: State, entry: entries.AttemptFailed) -> None:
     step = state.steps[entry.path]
-    match entry:
-        case AttemptStarted():
-            step.is_started = True
-        case AttemptFailed():
-            step.error, step.is_started = entry.error, False
-            step.is_doubtful |= entry.ending == "unknown"
-        case AttemptLost():
-            step.error = entry.error
-            step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
-        case RetryScheduled():
-            step.status, step.attempt, step.decided_at = "waiting", entry.attempt, entry.at
-            step.due = _due_of_attempt(state, entry.due)
-        case StepUncertain():
-            step.status, step.error, step.due = "uncertain", entry.error, None
-            step.is_started, step.is_doubtful, step.needs_person = False, True, True
-        case StepExhausted():
-            step.status, step.error, step.due, step.needs_person = "waiting", entry.error, None, True
+    step.error, step.is_started = entry.error, False
+    step.is_doubtful |= entry.ending == "unknown"
 
 
-def _end_step(state: State, entry: StepCompleted | StepSkipped | StepFailed | StepCancelled) -> None:
-    path = entry.path
+def _lose_attempt(state: State, entry: entries.AttemptLost) -> None:
+    step = state.steps[entry.path]
+    step.error = entry.error
+    step.crashes, step.is_started, step.is_doubtful = step.crashes + 1, False, True
+
+
+def _schedule_retry(state: State, entry: entries.RetryScheduled) -> None:
+    step = state.steps[entry.path]
+    step.status, step.attempt, step.decided_at = "waiting", entry.attempt, entry.at
+    step.due = _find_due(state, entry.due)
+
+
+def _mark_uncertain(state: State, entry: entries.StepUncertain) -> None:
+    step = state.steps[entry.path]
+    step.status, step.error, step.due = "uncertain", entry.error, None
+    step.is_started, step.is_doubtful, step.needs_person = False, True, True
+
+
+def _mark_exhausted(state: State, entry: entries.StepExhausted) -> None:
+    step = state.steps[entry.path]
+    step.status, step.error, step.due, step.needs_person = "waiting", entry.error, None, True
+
+
+def _resolve_step(state: State, entry: entries.StepResolved) -> None:
+    _remove_pause(state, entry.path)
+    state.steps[entry.path].needs_person = False
+
+
+def _complete_step(state: State, entry: entries.StepCompleted) -> None:
+    step = _end_step(state, entry.path, entry.at)
+    step.status, step.output, step.error = "completed", entry.output, None
+    if entry.is_answer and state.answer is None:
+        state.answer = entry.output
+    if state.undos:
+        _note_undo(state, entry)
+
+
+def _skip_step(state: State, entry: entries.StepSkipped) -> None:
+    _end_step(state, entry.path, entry.at).status = "skipped"
+
+
+def _fail_step(state: State, entry: entries.StepFailed) -> None:
+    step = _end_step(state, entry.path, entry.at)
+    step.status, step.error = "failed", entry.error
+    step.output, step.has_returned = entry.output or NULL, entry.output is not None
+
+
+def _cancel_step(state: State, entry: entries.StepCancelled) -> None:
+    step = state.steps.get(entry.path)
+    if step is None:
+        step = state.steps[entry.path] = StepState("pending")
+    _cancel_attempt(step, entry.at)
+    _end_step(state, entry.path, entry.at)
+
+
+def _cancel_attempt(step: StepState, at: int) -> None:
+    """An attempt that may be under way has perhaps an effect; one that was not due yet is not counted."""
+    if step.status != "uncertain":
+        may_be_attempted, is_backing_off = step.may_be_attempted(at), step.is_backing_off(at)
+        step.is_doubtful |= may_be_attempted
+        step.attempt -= is_backing_off
+        step.status = "cancelled"
+
+
+def _end_step(state: State, path: str, at: int) -> StepState:
+    """What all ends of a step have in common."""
     step = state.steps.get(path)
     if step is None:
         step = state.steps[path] = StepState("pending")
-    may_be_attempted, is_backing_off = step.may_be_attempted(entry.at), step.is_backing_off(entry.at)
     state.active.pop(path, None)
-    state.open.pop(path, None)
-    _unpause(state, path)
-    step.due, step.finished_at, step.needs_person = None, entry.at, False
-    match entry:
-        case StepCompleted():
-            step.status, step.output, step.error = "completed", entry.output, None
-            if entry.is_answer and state.answer is None:
-                state.answer = entry.output
-        case StepSkipped():
-            step.status = "skipped"
-        case StepFailed():
-            step.status, step.error = "failed", entry.error
-            step.output, step.has_returned = entry.output or NULL, entry.output is not None
-        case StepCancelled() if step.status != "uncertain":
-            step.is_doubtful |= may_be_attempted
-            step.attempt -= is_backing_off
-            step.status = "cancelled"
-    state.memo.pop(path, None)
-    _end_block(state, path)
-    _note_undo(state, entry)
+    if state.pauses:
+        _remove_pause(state, path)
+    step.due, step.finished_at, step.needs_person = None, at, False
+    if path in state.blocks:
+        _end_block(state, path)
+    return step
 
 
 def _end_block(state: State, path: str) -> None:
-    block = state.blocks.get(path)
-    if block and block.kind not in _WITH_OUTPUT:
+    state.open.pop(path, None)
+    state.memo.pop(path, None)
+    if not BLOCKS[state.blocks[path].kind].is_loop:  # of a loop it is the step's output
         del state.blocks[path]
 
 
-def _note_undo(state: State, entry: StepCompleted | StepSkipped | StepFailed | StepCancelled) -> None:
+def _note_undo(state: State, entry: entries.StepCompleted) -> None:
     """A checkpoint makes a step's effect one that can be taken back, as the last one; and that it was taken back is
     known by the end of the undo."""
     if undo := state.undos.get(entry.path):
-        if isinstance(entry, StepCompleted):
-            undo.input, undo.secrets = entry.undo, entry.undo_secrets
-            state.undos[entry.path] = state.undos.pop(entry.path)
+        undo.input, undo.secrets = entry.undo, entry.undo_secrets
+        state.undos[entry.path] = state.undos.pop(entry.path)
         return
-    target = frame_of(entry.path)
-    undone = state.undos.get(target)
-    if undone and undone.by and not is_repetition(entry.path) and isinstance(entry, StepCompleted):
+    undone = state.undos.get(frame_of(entry.path))
+    if undone and undone.by and not is_repetition(entry.path):
         undone.status = "done"
 
 
 # -- blocks -----------------------------------------------------------------------------------------------------
 
 
-def _apply_to_block(
-    state: State, entry: BlockStarted | BranchStarted | BranchEnded | BranchesCancelled | UndoStarted
-) -> None:
+def _start_block(state: State, entry: entries.BlockStarted) -> None:
     path = entry.path
-    match entry:
-        case BlockStarted():
-            step = state.steps.get(path)
-            if step is None:
-                step = state.steps[path] = StepState("running", scheduled_at=entry.at)
-            step.status, step.due = "running", None
-            state.active.pop(path, None)
-            state.open[path] = None
-            state.blocks[path] = BlockState(entry.kind, entry.items, entry.count)
-        case BranchStarted():
-            block = state.blocks[path]
-            block.running += 1
-            block.branch, block.branch_at = entry.branch, entry.at
-            if entry.index is not None:
-                block.begun = entry.index + 1
-        case BranchEnded():
-            _end_branch(state.blocks[path], entry)
-        case BranchesCancelled():
-            if path:
-                state.blocks[path].is_stopping = True
-            else:
-                state.is_stopping = True
-            _stop_blocks(state, path)
-        case UndoStarted():
-            state.active.pop(path, None)
-            state.open[path] = None
-            state.blocks[path] = BlockState("undo", targets=entry.targets)
-            for target in entry.targets:
-                undo = state.undos[target]
-                undo.status, undo.by, undo.passes = "chosen", path, undo.passes + 1
+    if entry.kind not in BLOCKS:
+        raise LookupError(f"a block of the kind {entry.kind!r}, which this Waypost does not know")
+    step = state.steps.get(path)
+    if step is None:
+        step = state.steps[path] = StepState("running", scheduled_at=entry.at)
+    step.status, step.due = "running", None
+    state.active.pop(path, None)
+    state.open[path] = None
+    state.blocks[path] = BlockState(entry.kind, entry.items, entry.count)
 
 
-def _end_branch(block: BlockState, entry: BranchEnded) -> None:
+def _start_branch(state: State, entry: entries.BranchStarted) -> None:
+    block = state.blocks[entry.path]
+    block.running += 1
+    block.branch, block.branch_at = entry.branch, entry.at
+    block.is_cleaning = entry.branch == BLOCKS[block.kind].cleanup
+    if entry.index is not None:
+        block.begun = entry.index + 1
+
+
+def _end_branch(state: State, entry: entries.BranchEnded) -> None:
+    block = state.blocks[entry.path]
     block.running -= 1
-    if entry.status == "failed":
-        if block.kind == "try" or block.error is None:
-            block.error = entry.error
-        if entry.index is not None and entry.error:
-            block.failures[entry.index] = entry.error
-    elif entry.status == "cancelled":
-        if entry.index is not None:
-            block.cancelled[entry.index] = None
-    elif block.kind == "try" and entry.branch.startswith("catch"):
-        block.error = None
+    BLOCKS[block.kind].fold_end(block, entry)
+
+
+def _cancel_branches(state: State, entry: entries.BranchesCancelled) -> None:
+    if entry.path:
+        state.blocks[entry.path].is_stopping = True
+    else:
+        state.is_stopping = True
+    _stop_blocks(state, entry.path)
 
 
 def _stop_blocks(state: State, root: str) -> None:
-    """Nothing begins any more in the blocks inside a block (or the run), but in a `finally` that is under way."""
+    """Nothing begins any more in the blocks inside a block (or the run), except in a `finally` that is under way."""
     spared = state.list_cleaning(root)
     for path in state.open:
         if is_within(path, root) and not any(is_within(path, block) for block in spared):
             block = state.blocks[path]
-            if block.kind != "undo":
+            if not block.survives_cancel:
                 block.is_stopping = block.is_cancelled = True
 
 
@@ -310,12 +273,13 @@ def _close_part(state: State, at: int) -> None:
             state.blocks[block].cancelled[index] = None
     for path in [*state.active, *state.open]:
         step = state.steps[path]
-        if step.status != "uncertain":
-            step.is_doubtful |= path in state.active and step.may_be_attempted(at)
-            step.attempt -= path in state.active and step.is_backing_off(at)
+        if path in state.active:
+            _cancel_attempt(step, at)
+        elif step.status != "uncertain":
             step.status = "cancelled"
         step.due, step.finished_at, step.needs_person = None, at, False
-        _end_block(state, path)
+        if path in state.blocks:
+            _end_block(state, path)
     state.active.clear()
     state.open.clear()
     for undo in state.undos.values():
@@ -323,30 +287,52 @@ def _close_part(state: State, at: int) -> None:
             undo.status = "registered"
 
 
-# -- waits ------------------------------------------------------------------------------------------------------
+# -- timers -----------------------------------------------------------------------------------------------------
 
 
-def _apply_to_wait(
-    state: State, entry: TimerSet | TimerFired | WaitStarted | SignalReceived | ChildCalled | ChildEnded
-) -> None:
-    step = state.steps.get(entry.path)
-    match entry:
-        case SignalReceived():
-            if entry.path not in state.active:
-                state.early[join_path(entry.path, entry.name) if entry.name else entry.path] = entry.data
-        case _ if step is None:
-            return
-        case TimerSet():
-            state.active[entry.path] = None
-            step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
-        case TimerFired():
-            if entry.path in state.open:
-                state.active.pop(entry.path, None)
-                step.status, step.due = "running", None
-        case WaitStarted():
-            step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
-            step.awaits = entry.awaits
-        case ChildCalled():
-            step.status, step.due, step.child = "waiting", None, entry.run
-        case ChildEnded():
-            pass
+def _set_timer(state: State, entry: entries.TimerSet) -> None:
+    step = state.steps[entry.path]
+    state.active[entry.path] = None
+    step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
+
+
+def _fire_timer(state: State, entry: entries.TimerFired) -> None:
+    if entry.path in state.open:
+        step = state.steps[entry.path]
+        state.active.pop(entry.path, None)
+        step.status, step.due = "running", None
+
+
+_FOLDS: dict[type[Entry], Fold] = {
+    entries.RunStarted: _start_run,
+    entries.StartDue: _start_held_run,
+    entries.SlotGranted: _grant_slot,
+    entries.RunPaused: _pause,
+    entries.RunResumed: _resume,
+    entries.MainEnding: _announce_end,
+    entries.MainEnded: _end_main,
+    entries.RunFinished: _finish_run,
+    entries.InputRefused: _refuse_input,
+    entries.StepScheduled: _schedule_step,
+    entries.AttemptStarted: _start_attempt,
+    entries.AttemptFailed: _fail_attempt,
+    entries.AttemptLost: _lose_attempt,
+    entries.RetryScheduled: _schedule_retry,
+    entries.StepUncertain: _mark_uncertain,
+    entries.StepExhausted: _mark_exhausted,
+    entries.StepResolved: _resolve_step,
+    entries.StepCompleted: _complete_step,
+    entries.StepSkipped: _skip_step,
+    entries.StepFailed: _fail_step,
+    entries.StepCancelled: _cancel_step,
+    entries.BlockStarted: _start_block,
+    entries.BranchStarted: _start_branch,
+    entries.BranchEnded: _end_branch,
+    entries.BranchesCancelled: _cancel_branches,
+    entries.TimerSet: _set_timer,
+    entries.TimerFired: _fire_timer,
+}
+for _block in BLOCKS.values():
+    _FOLDS.update(_block.folds)
+for _action in CORE_ACTIONS.values():
+    _FOLDS.update(_action.folds)

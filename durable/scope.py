@@ -4,17 +4,13 @@ Nothing is decoded before an expression asks for it, so that a step costs what i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 
-import msgspec
-
-from durable.definition.definition import Definition
-from durable.definition.node import BlockNode
-from durable.definition.step import ForeachStep, RepeatStep
-from durable.history.state import BlockState, State, StepState
+from durable.history.state import State, StepState
 from durable.history.words import Failure
 from durable.links import make_link
-from durable.path import frame_of, join_path, number_frame, split_components
+from durable.path import frame_of, join_path, split_components
+from durable.steps.node import BlockNode, CompiledPipeline, Names, Node
 from durable.values import JSON
 
 
@@ -40,15 +36,15 @@ class LazyMapping(Mapping[str, object]):
 class EvaluationContext:
     """A place in a run: the frame that stands around an expression, and what can be seen from there."""
 
-    def __init__(self, definition: Definition, state: State, frame: str) -> None:
-        self.definition = definition
+    def __init__(self, pipeline: CompiledPipeline, state: State, frame: str) -> None:
+        self.pipeline = pipeline
         self.state = state
         self.frame = frame
         self._components = split_components(frame)
 
     def path_of(self, id: str) -> str:
         """The path of a step as it is meant here: in the same item or turn of the blocks that stand around both."""
-        node = self.definition.places[id]
+        node = self.pipeline.places[id]
         if not node.around:
             return id
         return ".".join([*(self._component(block) for block, _ in node.around), id])
@@ -57,27 +53,33 @@ class EvaluationContext:
         id = block.rpartition(".")[2]
         return self._components.get(id, id)
 
-    def loops(self) -> Iterator[tuple[str, BlockNode, int]]:
-        """The items and turns in which the place is, the innermost first: the block's path, the block, the number."""
+    def name_loops(self) -> Names:
+        """The names of the items and turns around the place, where the innermost hides the others; `index` is its
+        number."""
+        names: dict[str, Callable[[], object]] = {}
         frame = self.frame
         while frame:
             if frame.endswith("]"):
                 path, _, number = frame[:-1].rpartition("[")
-                yield path, self.definition.block(path), int(number)
+                index, block = int(number), self.pipeline.block(path)
+                names.setdefault("index", partial(_identity, index))
+                for name, make in block.names_inside(self.state, path, index).items() if block.names_inside else ():
+                    names.setdefault(name, make)
             frame = frame_of(frame)
+        return names
 
 
 class StepViews(Mapping[str, object]):
     """`steps`: steps by their ids, whether they were reached or not."""
 
-    def __init__(self, place: EvaluationContext, ids: Iterable[str] | None = None) -> None:
-        self._place = place
-        self._ids = place.definition.places.keys() if ids is None else dict.fromkeys(ids)
+    def __init__(self, context: EvaluationContext, ids: Iterable[str] | None = None) -> None:
+        self._context = context
+        self._ids = context.pipeline.places.keys() if ids is None else dict.fromkeys(ids)
 
     def __getitem__(self, key: str) -> object:
         if key not in self._ids:
             raise KeyError(key)
-        return _view_step(self._place, self._place.path_of(key))
+        return _view_step(self._context, self._context.path_of(key))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)
@@ -86,24 +88,48 @@ class StepViews(Mapping[str, object]):
         return len(self._ids)
 
 
-def build_scope(
-    definition: Definition, state: State, path: str = "", *, frame: str | None = None, **more: JSON
-) -> Mapping[str, object]:
+class RunScope(Mapping[str, object]):
     """What an expression of the step at `path` can read, or one inside that step's own `frame`; `more` are names of its
-    place (`output`, `error`)."""
-    place = EvaluationContext(definition, state, frame_of(path) if frame is None else frame)
-    known: dict[str, Callable[[], object]] = {
-        "inputs": state.inputs.load,
-        "trigger": partial(_load_trigger, state),
-        "steps": partial(StepViews, place),
-        "run": partial(_view_run, place),
-    }
-    if place.frame:
-        known |= _list_loop_names(place)
-    error = _find_error(place, path)
-    if error is not None:
-        known["error"] = partial(to_document, error)
-    return LazyMapping(known | {name: partial(_identity, value) for name, value in more.items()})
+    place (`output`, `error`). Most expressions read one name, so that the others are not even prepared before."""
+
+    def __init__(
+        self, pipeline: CompiledPipeline, state: State, path: str = "", *, frame: str | None = None, **more: JSON
+    ) -> None:
+        self._pipeline = pipeline
+        self._state = state
+        self._path = path
+        self._frame = frame
+        self._made: dict[str, object] = dict(more)
+
+    def __getitem__(self, key: str) -> object:
+        if key in self._made:
+            return self._made[key]
+        started = self._state.started
+        value = started.inputs.load() if key == "inputs" and started else self._makers[key]()
+        self._made[key] = value
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers | self._made)  # in this order, in which messages list them
+
+    def __len__(self) -> int:
+        return len(self._makers | self._made)
+
+    @cached_property
+    def _makers(self) -> dict[str, Callable[[], object]]:
+        frame = frame_of(self._path) if self._frame is None else self._frame
+        context = EvaluationContext(self._pipeline, self._state, frame)
+        makers: dict[str, Callable[[], object]] = {
+            "inputs": self._state.inputs.load,
+            "trigger": partial(_load_trigger, self._state),
+            "steps": partial(StepViews, context),
+            "run": partial(_view_run, context),
+            **context.name_loops(),
+        }
+        error = _find_error(context, self._path)
+        if error is not None:
+            makers["error"] = partial(to_document, error)
+        return makers
 
 
 def to_document(failure: Failure) -> dict[str, JSON]:
@@ -118,97 +144,51 @@ def to_document(failure: Failure) -> dict[str, JSON]:
     }
 
 
-def load_item(state: State, path: str, index: int) -> JSON:
-    """An item of the `foreach` at that path; each is decoded when it is asked for."""
-    block = state.blocks[path]
-    items: list[msgspec.Raw] | None = state.memo.get(path)
-    if items is None:
-        block.items.load()  # says which payload is missing
-        items = state.memo[path] = msgspec.json.decode(bytes(block.items.data), type=list[msgspec.Raw])
-    value: JSON = msgspec.json.decode(items[index])
-    return value
-
-
-# -- what is around ---------------------------------------------------------------------------------------------
-
-
-def _list_loop_names(place: EvaluationContext) -> dict[str, Callable[[], object]]:
-    """The items and turns around a place by their names; `index` is that of the innermost."""
-    found: dict[str, Callable[[], object]] = {}
-    for path, block, index in place.loops():
-        found.setdefault("index", partial(_identity, index))
-        if isinstance(block.spec, ForeachStep):
-            found.setdefault(block.spec.name, partial(load_item, place.state, path, index))
-    return found
-
-
-def _find_error(place: EvaluationContext, path: str) -> Failure | None:
+def _find_error(context: EvaluationContext, path: str) -> Failure | None:
     """The failure that is being answered at a place: that of the innermost `catch` around it, or that of the run."""
-    node = place.definition.node(path) if path else None
+    node = context.pipeline.nodes[path] if path else None
     for block, branch in reversed(node.around if node else ()):
-        if branch.startswith("catch "):
-            known = place.state.blocks.get(place.path_of(block.rpartition(".")[2]))
-            if known and known.kind == "try":
+        if branch in context.pipeline.nodes[block].catching:
+            known = context.state.blocks.get(context.path_of(block.rpartition(".")[2]))
+            if known:
                 return known.error
-    return place.state.error
+    return context.state.error
 
 
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-def _view_step(place: EvaluationContext, path: str) -> LazyMapping:
-    step = place.state.steps.get(path) or StepState("skipped")  # it stands in a branch that was not taken
+def _view_step(context: EvaluationContext, path: str) -> LazyMapping:
+    step = context.state.steps.get(path) or StepState("skipped")  # it stands in a branch that was not taken
     return LazyMapping(
         {
             "status": lambda: step.status,
-            "output": partial(_view_output, place, path, step),
+            "output": partial(_view_output, context, path, step),
             "error": lambda: to_document(step.error) if step.error else None,
             "attempts": lambda: step.attempt,
         }
     )
 
 
-def _view_output(place: EvaluationContext, path: str, step: StepState) -> object:
-    block = place.state.blocks.get(path)
-    node = place.definition.node(path)
+def _view_output(context: EvaluationContext, path: str, step: StepState) -> object:
+    block = context.state.blocks.get(path)
+    node = context.pipeline.nodes[path]
     if block is None or not isinstance(node, BlockNode):
         return step.output.load()
-    match node.spec:
-        case ForeachStep():
-            return [_view_item(place, node, block, path, index) for index in range(block.begun)]
-        case RepeatStep():
-            return _view_steps(place, node, number_frame(path, block.begun - 1))
-    return None
+    return node.view(context, node, block, path) if node.view else None
 
 
-def _view_item(place: EvaluationContext, node: BlockNode, block: BlockState, path: str, index: int) -> LazyMapping:
-    """What became of an item, and its steps by their ids."""
-    failure = block.failures.get(index)
-    status = "failed" if failure else "cancelled" if index in block.cancelled else "completed"
-    return LazyMapping(
-        {
-            "status": lambda: status,
-            "error": lambda: to_document(failure) if failure else None,
-            "steps": partial(_view_steps, place, node, number_frame(path, index)),
-        }
-    )
-
-
-def _view_steps(place: EvaluationContext, node: BlockNode, frame: str) -> StepViews:
-    """The steps of an item or a turn."""
-    depth = len(node.around) + 1
+def view_steps(context: EvaluationContext, loop: Node, frame: str) -> StepViews:
+    """The steps of an item or a turn of a loop, without those of the loops inside it."""
+    nodes, depth = context.pipeline.nodes, len(loop.around) + 1
     ids = [
         id
-        for id, each in place.definition.places.items()
+        for id, each in context.pipeline.places.items()
         if len(each.around) >= depth
-        and each.around[depth - 1][0] == node.path
-        and not any(
-            isinstance(place.definition.nodes[block], BlockNode)
-            and place.definition.nodes[block].spec.__class__ in (ForeachStep, RepeatStep)
-            for block, _ in each.around[depth:]
-        )
+        and each.around[depth - 1][0] == loop.path
+        and not any(nodes[block].is_loop for block, _ in each.around[depth:])
     ]
-    return StepViews(EvaluationContext(place.definition, place.state, frame), ids)
+    return StepViews(EvaluationContext(context.pipeline, context.state, frame), ids)
 
 
 # -- the run ----------------------------------------------------------------------------------------------------
@@ -218,41 +198,33 @@ def _load_trigger(state: State) -> JSON:
     return state.started.arrival.load() if state.started else None
 
 
-def _view_run(place: EvaluationContext) -> LazyMapping:
-    started = place.state.started
+def _view_run(context: EvaluationContext) -> LazyMapping:
+    started = context.state.started
     return LazyMapping(
         {
-            "id": lambda: place.state.run,
-            "pipeline": lambda: place.definition.spec.id,
-            "version": lambda: place.definition.version,
+            "id": lambda: context.state.run,
+            "pipeline": lambda: context.pipeline.spec.id,
+            "version": lambda: context.pipeline.version,
             "url": lambda: started.url if started else None,
-            "service_url": partial(_service_url, place.state),
             "started_at": lambda: started.at if started else None,
-            "links": partial(_list_links, place),
+            "links": partial(_list_links, context),
         }
     )
 
 
-def _service_url(state: State) -> JSON:
-    """The address of the service, which is the run's own without the path that the API gives it."""
-    url = state.started.url if state.started else None
-    return url.removesuffix(f"/api/runs/{state.run}") if url else None
-
-
-def _list_links(place: EvaluationContext) -> LazyMapping:
+def _list_links(context: EvaluationContext) -> LazyMapping:
     """Links to the waits that somebody can answer, by their ids; those of a `wait.any` by their names behind it."""
-    started = place.state.started
+    started = context.state.started
     if started is None or started.links is None:
         return LazyMapping({})
-    to = partial(make_link, started.links, place.state.run)
+    to = partial(make_link, started.links, context.state.run)
     found: dict[str, Callable[[], object]] = {}
-    for id, node in place.definition.places.items():
-        if isinstance(node, BlockNode) or not node.has_link:
+    for id, node in context.pipeline.places.items():
+        if isinstance(node, BlockNode) or node.links is None:
             continue
-        path = place.path_of(id)
-        if node.spec.use == "wait.any":
-            waits = node.spec.input["waits"]
-            found[id] = partial(_identity, {name: to(join_path(path, name)) for name in waits})
+        path = context.path_of(id)
+        if node.links:
+            found[id] = partial(_identity, {name: to(join_path(path, name)) for name in node.links})
         else:
             found[id] = partial(to, path)
     return LazyMapping(found)

@@ -14,11 +14,11 @@ from itertools import groupby
 from pydantic import BaseModel
 
 from durable.action import Action, Connector
-from durable.flow import CORE_ACTIONS
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.lazy import DISTRIBUTION, EntryPoint, ExtraMissing, find_entry_points, load_entry_point
 
 GROUP = "waypost.connectors"
-CORE_NAMES = frozenset(use.partition(".")[0] for use in CORE_ACTIONS)
+CORE_NAMES = frozenset(use.partition(".")[0] for use in CORE_INPUTS)
 
 
 class NoConnectors(Exception):

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from durable.action import TriggerInputs
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.language.pipeline import TriggerSpec
 from durable.runner.start import Start
 from durable.units import Event

@@ -14,15 +14,15 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from durable.definition.definition import Definition
-from durable.definition.step import RUN_TIMEOUT
-from durable.flow import CORE_ACTIONS
+from durable.blocks.core_actions import CORE_INPUTS
+from durable.definition import Definition
 from durable.language.flows import PipelineCall
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
 from durable.runner.start import Start
 from durable.secrets import Secrets
+from durable.steps.resolved import RUN_TIMEOUT
 from durable.units import Event
 from durable.values import JSON
 from durable.yaml.document import LIMITS
@@ -41,7 +41,7 @@ Wanted = TypeVar("Wanted", bound=Trigger)
 
 def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[BaseModel]]) -> Catalogue:
     """What a pipeline file can name here; `triggers` are the models of their kinds."""
-    return Catalogue(connectors.actions, CORE_ACTIONS, triggers, connectors.broken)
+    return Catalogue(connectors.actions, CORE_INPUTS, triggers, connectors.broken)
 
 
 @dataclass(frozen=True, slots=True)

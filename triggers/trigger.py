@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from durable.action import TriggerInputs
-from durable.definition.definition import Definition, InputsRefused
+from durable.definition import Definition, InputsRefused
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
 from durable.history.words import Failure
 from durable.language.pipeline import TriggerSpec

@@ -2,12 +2,24 @@
 
 from collections import deque
 
-from durable.decide.decide import decide, is_current
-from durable.definition.definition import Definition
-from durable.effects import Effect, FollowUp, Resume
-from durable.history.entries import AnyEntry, Entry, Fact
+from durable.blocks.block import Decision
+from durable.blocks.core_actions import CORE_ACTIONS
+from durable.blocks.kinds import BLOCKS
+from durable.decide import run, steps
+from durable.decide.current import is_current, is_pointless
+from durable.definition import Definition
+from durable.effects import BeginBranch, Effect, EnterStep, FollowUp, Resume
+from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 from durable.replay import apply_entry
+
+DECISIONS: dict[type, Decision] = {**run.DECISIONS, **steps.DECISIONS}
+for _block in BLOCKS.values():
+    DECISIONS.update(_block.decisions)
+for _action in CORE_ACTIONS.values():
+    DECISIONS.update(_action.decisions)
+
+_MOVES = (EnterStep, BeginBranch)
 
 
 class Advance:
@@ -26,22 +38,27 @@ class Advance:
         self.entries: list[AnyEntry] = []
         self.effects: list[Effect] = []
         if is_current(state, fact):
-            self._take(fact)
+            self._take([fact])
 
     def follow(self) -> None:
         """Decide until nothing more follows; then `entries` are to be appended and `effects` performed."""
         while self._pending:
-            moves, effects = decide(self._definition, self.state, self._pending[0])
-            self._pending.popleft()
-            for move in moves:
-                self._take(move)
-            self.effects.extend(effects)
+            subject = self._pending[0]
+            decide = DECISIONS.get(type(subject))
+            if decide is not None and not is_pointless(self.state, subject):
+                follow_ups, effects = decide(self._definition, self.state, subject)
+                self.effects += effects
+                self._pending.popleft()
+                self._take(follow_ups)
+            else:
+                self._pending.popleft()
         if self._was_paused and not self.state.pauses and not self.state.finished:
             self.effects.append(Resume())
             self._was_paused = False
 
-    def _take(self, move: FollowUp) -> None:
-        if isinstance(move, Entry):
-            apply_entry(self.state, move)
-            self.entries.append(move)
-        self._pending.append(move)
+    def _take(self, follow_ups: list[FollowUp]) -> None:
+        for each in follow_ups:
+            if not isinstance(each, _MOVES):
+                apply_entry(self.state, each)
+                self.entries.append(each)
+        self._pending += follow_ups

@@ -1,31 +1,16 @@
-"""Attempts: what each of them that has ended means for its step, and what a person decides where nobody else can."""
+"""The facts that an engine reports of an attempt: what its action returned, or how it failed."""
 
 import math
-from collections.abc import Mapping
-from contextlib import suppress
 from typing import get_args
 
-from durable import retry
 from durable.action import ActionError, Ending, ErrorClass
-from durable.definition.definition import Definition
-from durable.definition.node import ActionNode
-from durable.definition.step import OnExhausted
-from durable.effects import Consequences, FollowUp, Perform
+from durable.blocks.undo import render_undo_input
 from durable.expressions import ExpressionError
-from durable.history.entries import (
-    AttemptFailed,
-    AttemptLost,
-    RetryScheduled,
-    RunPaused,
-    StepCompleted,
-    StepExhausted,
-    StepFailed,
-    StepResolved,
-    StepUncertain,
-)
+from durable.history.entries import AttemptFailed, StepCompleted
 from durable.history.state import State
 from durable.history.words import Failure, SecretPlaceholder
-from durable.scope import build_scope
+from durable.scope import RunScope
+from durable.steps.node import CompiledPipeline
 from durable.values import JSON, NULL, NotJSON, Value
 
 DETAILS_LIMIT = 8 * 1024
@@ -35,16 +20,8 @@ RETRY_AFTER_LIMIT = 86_400 * 366
 """Seconds above which a service's `Retry-After` is nonsense."""
 
 
-def build_attempt(definition: Definition, path: str, number: int, due: int) -> Perform:
-    """That the attempt is to be performed."""
-    return Perform(path, number, due, starts_durably=definition.action(path).spec.on_crash != "retry")
-
-
-# -- how an attempt ended ---------------------------------------------------------------------------------------
-
-
 def report_return(
-    definition: Definition,
+    pipeline: CompiledPipeline,
     state: State,
     path: str,
     attempt: int,
@@ -58,7 +35,7 @@ def report_return(
     """The fact that an action returned; `encoded` is the output as JSON, if that is known. Where the output is unfit
     (`problem`, no JSON, or `keep` or `undo` fail on it), the effect is not repeated: the raw output is kept with the
     failure."""
-    node = definition.action(path)
+    node = pipeline.action(path)
     raw = kept = NULL
     undo: Value | None = None
     secrets: tuple[SecretPlaceholder, ...] = ()
@@ -68,7 +45,7 @@ def report_return(
         if problem:
             raise NotJSON(problem)
         if node.keep or node.undo:
-            scope = build_scope(definition, state, path, output=output)
+            scope = RunScope(pipeline, state, path, output=output)
             what = "keep"
             kept = Value.of(node.keep.render(scope)[0]) if node.keep else raw
             what = "undo"
@@ -81,16 +58,6 @@ def report_return(
     return StepCompleted(
         at=at, path=path, attempt=attempt, started_at=started_at, output=kept, undo=undo, undo_secrets=secrets
     )
-
-
-def render_undo_input(
-    node: ActionNode, scope: Mapping[str, object]
-) -> tuple[Value | None, tuple[SecretPlaceholder, ...]]:
-    """What takes the effect of a step back is given; raises `ExpressionError` or `NotJSON`."""
-    if node.undo is None:
-        return None, ()
-    rendered, secrets = node.undo.render(scope)
-    return Value.of(rendered), secrets
 
 
 def report_error(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
@@ -121,83 +88,3 @@ def _limit_details(details: JSON) -> Value:
     if value.size <= DETAILS_LIMIT:
         return value
     return Value.of(bytes(value.data)[:DETAILS_LIMIT].decode(errors="ignore") + " …")
-
-
-# -- what it means ----------------------------------------------------------------------------------------------
-
-
-def follow_failure(definition: Definition, state: State, entry: AttemptFailed) -> Consequences:
-    node, path, at = definition.action(entry.path), entry.path, entry.at
-    if entry.output is not None:
-        return [StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
-    if entry.ending == "unknown" and node.spec.on_crash == "park":
-        return _park_step(path, entry.attempt, entry.error, at), []
-    policy = node.spec.retry
-    attempts = entry.attempt - state.steps[path].crashes
-    given_up = entry.ending == "unknown" and node.spec.on_crash == "fail"
-    if given_up or not retry.allows_retry(policy, attempts, entry.error.error_class):
-        return _exhaust_attempts(node.spec.on_exhausted, entry), []
-    fraction = retry.compute_jitter(state.run, path, entry.attempt)
-    due = at + retry.compute_delay(policy, attempts, fraction, entry.error.retry_after)
-    return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
-
-
-def follow_loss(definition: Definition, state: State, entry: AttemptLost) -> Consequences:
-    path, at = entry.path, entry.at
-    match definition.action(path).spec.on_crash:
-        case "park":
-            return _park_step(path, entry.attempt, entry.error, at), []
-        case "fail":
-            return [StepFailed(at=at, path=path, error=entry.error)], []
-        case "retry":
-            return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
-
-
-def _exhaust_attempts(choice: OnExhausted, entry: AttemptFailed) -> list[FollowUp]:
-    """No attempt is left."""
-    path, at = entry.path, entry.at
-    if choice == "fail":
-        return [StepFailed(at=at, path=path, error=entry.error)]
-    reason = f"step {path} failed in attempt {entry.attempt}, the last: {entry.error.message}"
-    return [
-        StepExhausted(at=at, path=path, attempt=entry.attempt, error=entry.error),
-        RunPaused(at=at, path=path, reason=reason),
-    ]
-
-
-def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
-    reason = f"step {path} is uncertain: nobody knows whether attempt {attempt} took effect ({failure.message})"
-    return [
-        StepUncertain(at=at, path=path, attempt=attempt, error=failure),
-        RunPaused(at=at, path=path, reason=reason),
-    ]
-
-
-# -- what a person says of it -----------------------------------------------------------------------------------
-
-
-def resolve_step(definition: Definition, state: State, entry: StepResolved) -> Consequences:
-    """Go on as a person decided."""
-    path, at = entry.path, entry.at
-    step = state.steps[path]
-    match entry.verdict:
-        case "retry":
-            return [RetryScheduled(at=at, path=path, attempt=step.attempt + 1, due=at)], []
-        case "failed":
-            message = entry.reason or (step.error.message if step.error else "a person said so")
-            failure = Failure.of(step.error.error_class if step.error else None, "resolved_failed", message, path)
-            return [StepFailed(at=at, path=path, error=failure)], []
-        case "completed":
-            return [_complete_step(definition, state, entry)], []
-
-
-def _complete_step(definition: Definition, state: State, entry: StepResolved) -> StepCompleted:
-    """The checkpoint that a person gives; an undo that cannot be made of it is told of when it is asked for."""
-    path, node = entry.path, definition.action(entry.path)
-    undo: Value | None = None
-    secrets: tuple[SecretPlaceholder, ...] = ()
-    if node.undo:
-        with suppress(ExpressionError, NotJSON):
-            undo, secrets = render_undo_input(node, build_scope(definition, state, path, output=entry.output.load()))
-    attempt = state.steps[path].attempt
-    return StepCompleted(at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets)

@@ -11,7 +11,6 @@ import msgspec
 from durable.action import Ending
 from durable.history.words import (
     Await,
-    BlockKind,
     EndStatus,
     Failure,
     Links,
@@ -257,10 +256,10 @@ class StepCancelled(Entry, frozen=True, tag="step_cancelled"):
 
 
 class BlockStarted(Entry, frozen=True, tag="block_started"):
-    """A block was reached. Of a `foreach`, `items` are the list that its expression gave."""
+    """A block was reached. `items` are those of a block that goes over a list."""
 
     path: str
-    kind: BlockKind
+    kind: str
     items: Value = NULL
     count: int = 0
 

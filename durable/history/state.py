@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from durable.history.entries import MainEnded, MainEnding, RunFinished, RunStarted
-from durable.history.words import Await, BlockKind, Failure, RunStatus, SecretPlaceholder, StepStatus
+from durable.history.words import Await, Failure, RunStatus, SecretPlaceholder, StepStatus
 from durable.path import frame_of, is_within, split_frame
 from durable.values import NULL, Value
 
@@ -67,9 +67,10 @@ class StepState(msgspec.Struct):
 class BlockState(msgspec.Struct):
     """A block that was reached. `running` counts its branches under way, `begun` its items or turns so far, of `count`;
     `branch` is the one that began last, at `branch_at`. `error` is the failure that decides its end, or is caught.
-    Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so."""
+    Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so. While it `is_cleaning`,
+    that branch is under way; what `survives_cancel` comes to its own end even if the run is cancelled."""
 
-    kind: BlockKind | Literal["undo"]
+    kind: str
     items: Value = NULL
     count: int = 0
     running: int = 0
@@ -82,6 +83,8 @@ class BlockState(msgspec.Struct):
     targets: tuple[str, ...] = ()
     is_stopping: bool = False
     is_cancelled: bool = False
+    is_cleaning: bool = False
+    survives_cancel: bool = False
 
 
 class UndoState(msgspec.Struct):
@@ -138,9 +141,12 @@ class State(msgspec.Struct):
             return "paused"
         if self.is_queued:
             return "queued"
-        if self.active and all(self.steps[path].status == "waiting" for path in self.active):
-            return "waiting"
-        return "running"
+        if not self.active:
+            return "running"
+        for path in self.active:  # a loop: a generator would cost a call for each step
+            if self.steps[path].status != "waiting":
+                return "running"
+        return "waiting"
 
     @property
     def reason(self) -> str | None:
@@ -201,9 +207,16 @@ class State(msgspec.Struct):
         """When something must happen to this run even if nothing arrives; None once it has finished."""
         if self.finished:
             return None
-        steps = () if self.pauses else (self.steps[path].due for path in self.active)
-        dues = (self.start_due if not self.pauses else None, *steps, self.deadline)
-        return min((due for due in dues if due is not None), default=None)
+        earliest = self.deadline
+        if self.pauses:
+            return earliest
+        if self.is_queued and (start := self.start_due) is not None and (earliest is None or start < earliest):
+            earliest = start
+        for path in self.active:  # a loop: a generator would cost a call for each step
+            due = self.steps[path].due
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
 
     def block_around(self, path: str) -> tuple[str, int | None] | None:
         """The path of the block in which a step stands, and the number of its item or turn; None at the top."""
@@ -211,12 +224,8 @@ class State(msgspec.Struct):
         return split_frame(frame) if frame else None
 
     def list_cleaning(self, root: str = "") -> list[str]:
-        """The `try` blocks inside a block (or the run) whose `finally` is under way: what is in there goes on."""
-        return [
-            path
-            for path in self.open
-            if self.blocks[path].kind == "try" and self.blocks[path].branch == "finally" and is_within(path, root)
-        ]
+        """The blocks inside a block (or the run) that are cleaning up: what is in there goes on."""
+        return [path for path in self.open if self.blocks[path].is_cleaning and is_within(path, root)]
 
     def list_interruptible(self, root: str = "") -> Iterator[str]:
         """What is under way inside a block (or the run) and ends when that is cancelled."""

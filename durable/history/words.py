@@ -18,7 +18,6 @@ StepStatus: TypeAlias = Literal[
     "pending", "running", "waiting", "completed", "failed", "skipped", "uncertain", "cancelled"
 ]
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
-BlockKind: TypeAlias = Literal["switch", "foreach", "parallel", "try", "repeat", "on_timeout"]
 Verdict: TypeAlias = Literal["completed", "retry", "failed"]
 LossCause: TypeAlias = Literal["crash", "drain"]
 

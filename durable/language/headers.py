@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Sequence
 
+from durable.blocks.respond import HEADER_NAME
 from durable.problem import Explanation, Severity
-from durable.respond import HEADER_NAME
 from durable.wording import quote
 
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})

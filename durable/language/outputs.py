@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from durable.flow import LINKED
+from durable.blocks.wait import LINKED
 from durable.known_values import KnownList, KnownMapping, KnownScalar, KnownValue
 from durable.language.catalogue import Catalogue
 from durable.values import JSON

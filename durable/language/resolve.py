@@ -6,26 +6,26 @@ from typing import Any
 import msgspec
 
 from durable.action import Action, OnCrash
-from durable.definition.definition import Definition
-from durable.definition.step import (
-    RUN_TIMEOUT,
-    ActionStep,
-    CatchHandler,
-    ForeachStep,
-    ParallelStep,
-    RepeatStep,
-    ResolvedConcurrency,
-    ResolvedPipeline,
-    ResolvedStep,
-    SwitchCase,
-    SwitchStep,
-    TryStep,
-)
+from durable.blocks.core_actions import CORE_INPUTS
+from durable.blocks.foreach import ForeachStep
+from durable.blocks.parallel import ParallelStep
+from durable.blocks.repeat import RepeatStep
+from durable.blocks.switch import SwitchCase, SwitchStep
+from durable.blocks.try_ import CatchHandler, TryStep
+from durable.definition import Definition
 from durable.durations import parse_duration
-from durable.flow import CORE_ACTIONS
 from durable.language.pipeline import ConcurrencySpec, DefaultsSpec, PipelineSpec, RetrySpec, StepSpec, UndoSpec
 from durable.language.validation import get_shape
 from durable.retry import RetryPolicy
+from durable.steps.resolved import (
+    RUN_TIMEOUT,
+    ActionStep,
+    ResolvedConcurrency,
+    ResolvedPipeline,
+    ResolvedStep,
+    Steps,
+    make_steps,
+)
 
 STEP_TIMEOUT = parse_duration("30s")
 
@@ -56,8 +56,8 @@ class _Resolving:
         self._defaults = defaults
         self._action = action
 
-    def sequence(self, steps: Sequence[StepSpec] | None) -> tuple[ResolvedStep, ...]:
-        return tuple(self._step(step) for step in steps or ())
+    def sequence(self, steps: Sequence[StepSpec] | None) -> Steps:
+        return make_steps(self._step(step) for step in steps or ())
 
     def _step(self, step: StepSpec) -> ResolvedStep:
         if step.use is not None:
@@ -99,7 +99,7 @@ class _Resolving:
             timeout=parse_duration(step.timeout) if step.timeout else None,
             connection=step.connection,
         )
-        if use in CORE_ACTIONS:
+        if use in CORE_INPUTS:
             return self._with_timeout(plain, step)
         return msgspec.structs.replace(
             self._with_policy(plain, step.retry, step.on_crash),

@@ -15,7 +15,7 @@ from durable import metrics
 from durable.action import Action, ActionError, ConnectionMissing, Context
 from durable.decide.attempts import report_error, report_return
 from durable.declared import write_texts
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.history.entries import AttemptFailed, Fact, InputRefused, StepCompleted
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable

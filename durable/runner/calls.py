@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from durable.clock import new_id
-from durable.definition.definition import Definition, InputsRefused
+from durable.definition import Definition, InputsRefused
 from durable.history.state import State
 from durable.history.words import Failure, Parent
 from durable.runner.claims import make_step_key

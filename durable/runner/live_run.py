@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.history.state import State
 from durable.runner.attempt import Attempt
 from durable.runner.permits import SlotLine

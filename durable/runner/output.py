@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.action import Action
-from durable.definition.definition import PROBLEM_LENGTH, PROBLEMS_LIMIT
+from durable.blocks.action import PROBLEMS_LIMIT
+from durable.definition import PROBLEM_LENGTH
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
 from durable.values import JSON, NULL, Value, encode

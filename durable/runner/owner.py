@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from durable.decide.advance import Advance
-from durable.decide.decide import find_outstanding
+from durable.decide.outstanding import find_outstanding
 from durable.effects import Abandon, AwaitStart, Effect, EmitEvent, Perform, PublishAnswer, Resume, StartChild, Wake
 from durable.history.encoding import detach_values
 from durable.history.entries import AnyEntry, AttemptLost, AttemptStarted, Fact, StartDue, TimerFired

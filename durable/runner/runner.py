@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from durable import metrics
-from durable.decide.decide import find_lost_attempts, find_outstanding
-from durable.definition.definition import Definition
+from durable.decide.outstanding import find_lost_attempts, find_outstanding
+from durable.definition import Definition
 from durable.effects import EmitEvent, StartChild
 from durable.history.encoding import detach_values
 from durable.history.entries import (

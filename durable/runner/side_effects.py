@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
 from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
 from durable.history.state import State

@@ -8,7 +8,7 @@ import msgspec
 
 from durable.clock import new_id
 from durable.decide.advance import Advance
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.effects import Effect
 from durable.expressions import ExpressionError
 from durable.history.entries import AnyEntry, RunStarted
@@ -16,7 +16,7 @@ from durable.history.state import State
 from durable.history.words import SEMANTICS, Failure, Links, Parent
 from durable.replay import replay_entries
 from durable.runner.side_effects import build_side_effects
-from durable.scope import build_scope
+from durable.scope import RunScope
 from durable.units import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
 from durable.values import JSON, NULL, Value
 
@@ -150,6 +150,6 @@ def _build_contention(definition: Definition, run: str, started: RunStarted) -> 
     assert concurrency
     key = definition.spec.id
     if definition.concurrency_key:
-        rendered, _ = definition.concurrency_key.render(build_scope(definition, replay_entries(run, [started])))
+        rendered, _ = definition.concurrency_key.render(RunScope(definition, replay_entries(run, [started])))
         key = f"{key}:{rendered if isinstance(rendered, str) else Value.of(rendered).text}"
     return SlotRequest(key, concurrency.limit, concurrency.overflow, is_held_back=started.held_until is not None)

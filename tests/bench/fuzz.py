@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 import jsonschema_rs
 
-from durable.flow import CORE_ACTIONS
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.json_schema import make_pipeline_schema
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
@@ -38,7 +38,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 ACTIONS = load_connectors().actions
 KINDS = list_kinds()
 TRIGGERS = list_models()
-CATALOGUE = Catalogue(ACTIONS, CORE_ACTIONS, TRIGGERS)
+CATALOGUE = Catalogue(ACTIONS, CORE_INPUTS, TRIGGERS)
 
 Data: TypeAlias = Any
 Place: TypeAlias = tuple[Any, Any]
@@ -100,7 +100,7 @@ ODD = [
     "0 0 31 2 *",
     "60 * * * *",
 ]
-WORDS = [*NAMES.split(), *USES.split(), *CORE_ACTIONS, *EXPRESSIONS, *ODD]
+WORDS = [*NAMES.split(), *USES.split(), *CORE_INPUTS, *EXPRESSIONS, *ODD]
 STEP = {"id": "zz", "use": "flow.stop"}
 PLAIN: list[Data] = [
     *(None, True, False, 0, 1, 30, -1, 2**31, 2**64, -(2**70), 10**99, 0.0, -1.5, 1e308, 5e-324, [], {}, [[]], [{}]),
@@ -133,7 +133,7 @@ def sound() -> tuple[Data, ...]:
     pages = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
     texts = [*(path.read_text("utf-8") for path in SEEDS), *pages]
     whole = [data for data in (YamlDocument.read(text, "sample.yaml").data for text in texts) if _is_pipeline(data)]
-    alone = [{"steps": [part]} for data in whole for part in _parts(data, {*ACTIONS, *CORE_ACTIONS}, "if", "undo")]
+    alone = [{"steps": [part]} for data in whole for part in _parts(data, {*ACTIONS, *CORE_INPUTS}, "if", "undo")]
     started = [
         {"triggers": [part], "steps": [STEP]} for data in whole for part in _parts(data, TRIGGERS, "when", "inputs")
     ]

@@ -11,11 +11,11 @@ import time
 
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_return
-from durable.definition.definition import Definition
-from durable.definition.step import ActionStep, ResolvedPipeline
+from durable.definition import Definition
 from durable.history.encoding import detach_values
 from durable.history.entries import Fact, RunStarted
 from durable.history.state import State
+from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
 from durable.units import RunView
 from durable.values import Value
 from tests.bench.rounds import page, table_of
@@ -31,7 +31,7 @@ def long_pipeline(steps: int) -> Definition:
         given = {"url": "http://sink/", "json": {"name": "{{ inputs.name }}", "before": before}}
         return ActionStep(id=f"s{number}", use="http.post", input=given, timeout=1_000)
 
-    return Definition(ResolvedPipeline(id="long", steps=tuple(step(number) for number in range(steps))))
+    return Definition(ResolvedPipeline(id="long", steps=make_steps(step(number) for number in range(steps))))
 
 
 def report(definition: Definition, state: State, fact: Fact) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from durable.decide import blocks
+from durable.blocks import loops
 from tests.core.chance import Chance
 from tests.core.pipelines import made
 from tests.core.promises import AT_EVERY_STEP, AT_THE_END
@@ -58,7 +58,7 @@ class Tally:
         self.seen += world.seen
         self.ends[world.state.status] += 1
         for path in world.state.steps:
-            spec = world.definition.node(path).spec
+            spec = world.definition.nodes[path].spec
             self.constructs[getattr(spec, "use", type(spec).__name__)] += 1
 
     def note(self, seed: int, error: Exception, hold: Sequence[World]) -> None:
@@ -95,7 +95,7 @@ class Stuck(AssertionError):
 
 def lived(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None = None) -> tuple[World, int]:
     """A run made by chance, lived to its end, with every promise kept; and how many steps it took."""
-    blocks.BURST = BREATH
+    loops.BURST = BREATH
     world = World(made(chance), Beginning.made(chance), Watch(every), luck=chance.pick(LUCK))
     if hold is not None:
         hold.append(world)

@@ -3,20 +3,14 @@
 from collections.abc import Sequence
 
 from durable.action import OnCrash
-from durable.definition.definition import Definition
-from durable.definition.step import (
-    ActionStep,
-    CatchHandler,
-    ForeachStep,
-    ParallelStep,
-    RepeatStep,
-    ResolvedPipeline,
-    ResolvedStep,
-    SwitchCase,
-    SwitchStep,
-    TryStep,
-)
+from durable.blocks.foreach import ForeachStep
+from durable.blocks.parallel import ParallelStep
+from durable.blocks.repeat import RepeatStep
+from durable.blocks.switch import SwitchCase, SwitchStep
+from durable.blocks.try_ import CatchHandler, TryStep
+from durable.definition import Definition
 from durable.retry import RetryPolicy
+from durable.steps.resolved import ActionStep, ResolvedPipeline, ResolvedStep, Steps, make_steps
 from durable.values import JSON
 from tests.core.chance import Chance
 
@@ -83,7 +77,7 @@ class _Author:
 
     # -- sequences ----------------------------------------------------------------------------------------------
 
-    def _sequence(self, depth: int, seen: Sequence[str], least: int = 1) -> tuple[tuple[ResolvedStep, ...], list[str]]:
+    def _sequence(self, depth: int, seen: Sequence[str], least: int = 1) -> tuple[Steps, list[str]]:
         """Steps, and the expressions that can be read after them."""
         steps: list[ResolvedStep] = []
         after = list(seen)
@@ -91,7 +85,7 @@ class _Author:
             step, more = self._step(depth, after)
             steps.append(step)
             after += more
-        return tuple(steps), after[len(seen) :]
+        return make_steps(steps), after[len(seen) :]
 
     def _step(self, depth: int, seen: Sequence[str]) -> tuple[ResolvedStep, list[str]]:
         blocks = [self._switch, self._parallel, self._foreach, self._try, self._repeat, self._waiting]
@@ -211,7 +205,7 @@ class _Author:
             timeout=WAIT_TIMEOUT if times_out else None,
             times_out=times_out or "fail",  # type: ignore[arg-type]  # one of the three
             timeout_value=self._value(seen) if times_out == "value" else None,
-            timeout_steps=steps,
+            timeout_steps=make_steps(steps),
         )
         return step, _reads(id) + inner
 

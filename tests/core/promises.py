@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from durable.blocks.foreach import ForeachStep
+from durable.blocks.try_ import FINALLY, TryStep
 from durable.decide.advance import Advance
-from durable.decide.decide import find_lost_attempts, find_outstanding
-from durable.definition.definition import Definition
-from durable.definition.node import FINALLY, BlockNode
-from durable.definition.step import ActionStep, ForeachStep, TryStep
+from durable.decide.outstanding import find_lost_attempts, find_outstanding
+from durable.definition import Definition
 from durable.effects import Perform, StartChild, Wake
 from durable.history.encoding import list_values
 from durable.history.entries import (
@@ -44,7 +44,9 @@ from durable.history.entries import (
 from durable.history.state import State
 from durable.path import AGAIN, UNDO, frame_of, is_within, join_path, strip_numbers
 from durable.replay import replay_entries
-from durable.scope import build_scope
+from durable.scope import RunScope
+from durable.steps.node import BlockNode
+from durable.steps.resolved import ActionStep
 from tests.core.replaying import check_decisions
 from tests.core.world import RUN, World
 
@@ -245,7 +247,7 @@ def nothing_but_cleanup_begins_in_what_is_to_end(world: World) -> None:
             case BranchesCancelled():
                 ending.add(entry.path)
             case StepScheduled() | BlockStarted():
-                node = world.definition.node(entry.path)
+                node = world.definition.nodes[entry.path]
                 if node.is_inner or (isinstance(entry, BlockStarted) and entry.kind == "on_timeout"):
                     continue
                 for root in ending:
@@ -274,7 +276,7 @@ def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> 
 
 
 def _is_try(definition: Definition, path: str) -> bool:
-    node = definition.node(path)
+    node = definition.nodes[path]
     return isinstance(node, BlockNode) and isinstance(node.spec, TryStep)
 
 
@@ -370,7 +372,7 @@ def _is_inner(path: str, kind: str) -> bool:
 
 
 def _has_undo(definition: Definition, path: str) -> bool:
-    spec = definition.node(path).spec
+    spec = definition.nodes[path].spec
     return isinstance(spec, ActionStep) and spec.undo is not None
 
 
@@ -378,8 +380,8 @@ def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world
     if world.is_over:
         assert all(undo.status != "chosen" for undo in world.state.undos.values())
     for entry in world.history:
-        if isinstance(entry, StepCompleted) and world.definition.node(entry.path).spec.id not in ("undo",):
-            spec = world.definition.node(entry.path).spec
+        if isinstance(entry, StepCompleted) and world.definition.nodes[entry.path].spec.id not in ("undo",):
+            spec = world.definition.nodes[entry.path].spec
             if isinstance(spec, ActionStep) and spec.use == "flow.undo":
                 said = world.loaded(entry.output.load)
                 assert isinstance(said, dict)
@@ -399,9 +401,9 @@ def a_foreach_gives_its_items_in_order(world: World) -> None:
         if isinstance(entry, BranchEnded) and entry.index is not None:
             ends[entry.path, entry.index] = entry.status
     for path, count in begun.items():
-        node = world.definition.node(path)
+        node = world.definition.nodes[path]
         if isinstance(node.spec, ForeachStep) and not node.around and path not in world.state.open:
-            scope = build_scope(world.definition, world.state)
+            scope = RunScope(world.definition, world.state)
             output = scope["steps"][path]["output"]  # type: ignore[index]
             statuses = [each["status"] for each in output]
             assert statuses == [ends.get((path, index), "cancelled") for index in range(count)], path

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from durable.decide.advance import Advance
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 

@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from durable.action import Action, ActionError, Context, Ending
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
-from durable.decide.decide import find_lost_attempts, find_outstanding
-from durable.definition.definition import Definition
+from durable.decide.outstanding import find_lost_attempts, find_outstanding
+from durable.definition import Definition
 from durable.effects import Effect
-from durable.flow import CORE_ACTIONS
 from durable.history.entries import (
     AnyEntry,
     AttemptStarted,
@@ -44,7 +44,7 @@ async def _nothing(context: Context, input: Anything) -> JSON:
 
 
 ACTIONS = {f"test.{name}": Action(name, _nothing, Anything) for name in ("do", "undo")}
-CATALOGUE = Catalogue(ACTIONS, CORE_ACTIONS, {})
+CATALOGUE = Catalogue(ACTIONS, CORE_INPUTS, {})
 
 
 def pipeline(text: str) -> Definition:

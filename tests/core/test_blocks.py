@@ -1,8 +1,8 @@
 """Blocks: which branch is performed, and what the end of a branch means for its block."""
 
-from durable.decide.blocks import BURST
+from durable.blocks.loops import BURST
 from durable.effects import Abandon, Perform, Wake
-from durable.scope import build_scope
+from durable.scope import RunScope
 from tests.core.telling import Run
 
 
@@ -98,7 +98,7 @@ def test_a_foreach_that_collects_goes_on_after_a_failure() -> None:
     """)
     run.fails("all[0].one").completes("all[1].one")
     assert run.asks(Perform) == ["after"]
-    output = build_scope(run.definition, run.state)["steps"]["all"]["output"]  # type: ignore[index]
+    output = RunScope(run.definition, run.state)["steps"]["all"]["output"]  # type: ignore[index]
     assert [item["status"] for item in output] == ["failed", "completed"]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from durable.action import Ending
-from durable.decide.children import DEPTH_LIMIT
+from durable.blocks.depth import DEPTH_LIMIT
 from durable.effects import EmitEvent, PostMessage, StartChild, Wake
 from durable.history.entries import AttemptFailed, RunStarted
 from durable.history.state import State

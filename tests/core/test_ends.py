@@ -1,7 +1,7 @@
 """How a run ends: early, by a cancel, out of time; what is still performed then, and what a pause means meanwhile."""
 
-from durable.decide.decide import find_lost_attempts
-from durable.decide.ends import CLEANUP_TIMEOUT
+from durable.blocks.endings import CLEANUP_TIMEOUT
+from durable.decide.outstanding import find_lost_attempts
 from durable.effects import Abandon, AwaitSlot, Perform, Resume
 from durable.history.entries import InputRefused, MainEnding, RunResumed, SlotGranted
 from tests.core.telling import T0, Run

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from durable.decide import blocks
-from durable.decide.decide import decide
-from durable.decide.ends import EXPIRED
-from durable.definition.definition import Definition
-from durable.definition.step import ActionStep, ResolvedPipeline
+from durable.blocks import loops
+from durable.decide.run import EXPIRED
+from durable.decide.steps import DECISIONS
+from durable.definition import Definition
 from durable.history.entries import CancelRequested, DeadlinePassed, StepFailed, StepScheduled, StepSkipped
+from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
 from tests.core import promises
 from tests.core.chance import CHOICES, Chance
 from tests.core.long import BREATH, LUCK
@@ -30,7 +30,7 @@ MOVES = 30
 @pytest.fixture(autouse=True, scope="module")
 def _loops_pause_soon() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BURST", BREATH)
+        patch.setattr(loops, "BURST", BREATH)
         yield
 
 
@@ -122,11 +122,14 @@ def test_what_is_held_back_can_be_cancelled_and_runs_out_of_time(
 def test_deciding_does_not_change_the_state() -> None:
     world = World(_two_steps(), Beginning()).begin()
     before = copy.deepcopy(world.state.steps), dict(world.state.active)
-    decide(world.definition, world.state, world.history[-1])
+    entry = world.history[-1]
+    DECISIONS[type(entry)](world.definition, world.state, entry)
     assert (world.state.steps, world.state.active) == before
 
 
 def _two_steps() -> Definition:
     return Definition(
-        ResolvedPipeline(id="p", steps=(ActionStep(id="a", use="test.do"), ActionStep(id="b", use="test.do")))
+        ResolvedPipeline(
+            id="p", steps=make_steps([ActionStep(id="a", use="test.do"), ActionStep(id="b", use="test.do")])
+        )
     )

@@ -12,8 +12,8 @@ from typing import TypeVar
 from durable.action import ActionError
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
-from durable.decide.decide import find_lost_attempts, find_outstanding
-from durable.definition.definition import Definition
+from durable.decide.outstanding import find_lost_attempts, find_outstanding
+from durable.definition import Definition
 from durable.effects import (
     Abandon,
     AwaitSlot,

@@ -11,9 +11,8 @@ from pydantic import BaseModel
 from connectors.wire import errors
 from connectors.wire.response import Response
 from durable.action import Action, Connector, ErrorClass
-from durable.definition.step import RUN_TIMEOUT
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.durations import parse_duration
-from durable.flow import CORE_ACTIONS
 from durable.history.entries import Decision, Fact
 from durable.history.words import RunStatus, StepStatus
 from durable.known_values import KnownMapping
@@ -23,6 +22,7 @@ from durable.language.outputs import find_returned
 from durable.language.resolve import STEP_TIMEOUT
 from durable.language.scope import FIELDS
 from durable.retry import RetryPolicy
+from durable.steps.resolved import RUN_TIMEOUT
 from durable.yaml.document import LIMITS
 from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
@@ -225,7 +225,7 @@ def _models(connector: Connector) -> Iterator[str]:
 def _core_actions() -> Iterator[str]:
     yield "## Actions of the core"
     yield words.CORE_ACTIONS
-    for use, model in CORE_ACTIONS.items():
+    for use, model in CORE_INPUTS.items():
         yield f"### {code(use)}"
         yield summary(model)
         yield fields(model)
@@ -237,7 +237,7 @@ def _core_actions() -> Iterator[str]:
 
 def _core_output(use: str) -> str:
     """What its output holds, as the loader knows it."""
-    known = find_returned(use, {"fields": None}, Catalogue({}, CORE_ACTIONS, {}))
+    known = find_returned(use, {"fields": None}, Catalogue({}, CORE_INPUTS, {}))
     if isinstance(known, KnownMapping):
         return f"Its output has {listing(sorted(known.keys), 'and')}." if known.keys else "Its output is null."
     return words.OUTPUTS.get(use, "")

@@ -8,8 +8,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+from durable.blocks import action, try_, undo
+from durable.blocks.endings import end_block
 from durable.clock import new_id
-from durable.decide import attempts, blocks, undo
 from durable.effects import StartChild
 from durable.history.entries import RetryScheduled
 from durable.journal.concurrency import ConcurrencyLimits
@@ -122,7 +123,7 @@ def an_undo_is_out_of_order() -> None:
     def made(targets: Any) -> Any:
         return lambda *given: reversed(list(targets(*given)))
 
-    _change(undo, "_targets", made)
+    _change(undo, "_choose_targets", made)
 
 
 def an_undo_is_left_out() -> None:
@@ -136,7 +137,7 @@ def an_undo_is_left_out() -> None:
 
         return left
 
-    _change(undo, "_targets", made)
+    _change(undo, "_choose_targets", made)
 
 
 def a_limit_is_ignored() -> None:
@@ -168,7 +169,7 @@ def a_grant_is_lost() -> None:
 
 def a_finally_is_left_out() -> None:
     """What a `try` does in any case is not done."""
-    _change(blocks, "_cleanup", lambda cleanup: lambda definition, block, path, at: blocks._end(block, path, at))
+    _change(try_, "_clean_up", lambda clean_up: lambda pipeline, block, path, at: end_block(block, path, at))
 
 
 def a_doubt_is_ignored() -> None:
@@ -180,7 +181,7 @@ def a_doubt_is_ignored() -> None:
 
         return repeated
 
-    _change(attempts, "_uncertain", made)
+    _change(action, "_park_step", made)
 
 
 _writing: list[asyncio.Future[Sequence[str]]] = []

@@ -2,10 +2,10 @@
 
 import pytest
 
-from durable.definition.definition import Definition
-from durable.definition.step import ActionStep
+from durable.definition import Definition
 from durable.language.resolve import resolve_pipeline
 from durable.retry import RetryPolicy
+from durable.steps.resolved import ActionStep
 from tests.docs.mistakes import loaded
 from triggers.catalogue import load_connectors
 

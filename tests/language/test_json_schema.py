@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from durable.action import Action, Inputs
-from durable.flow import CORE_ACTIONS
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import Catalogue
 from durable.language.json_schema import make_pipeline_schema
 from durable.values import JSON
@@ -52,7 +52,7 @@ def test_it_is_a_schema_of_draft_7_that_refers_only_to_itself(schema: dict[str, 
 def test_it_is_the_same_whatever_the_order_of_what_is_installed() -> None:
     backwards = Catalogue(
         actions=dict(reversed([*CATALOGUE.actions.items()])),
-        core=dict(reversed([*CORE_ACTIONS.items()])),
+        core=dict(reversed([*CORE_INPUTS.items()])),
         triggers=dict(reversed([*CATALOGUE.triggers.items()])),
     )
 
@@ -225,7 +225,7 @@ def offered(schema: dict[str, Any]) -> dict[str, str]:
 def test_every_action_is_offered_with_its_summary_and_its_inputs() -> None:
     names = offered(INSTALLED["definitions"]["Step.action"]["properties"]["use"])
 
-    assert names.keys() == {*load_connectors().actions, *CORE_ACTIONS}
+    assert names.keys() == {*load_connectors().actions, *CORE_INPUTS}
     assert all(names.values())
     assert names.keys() <= INSTALLED["definitions"].keys()
     assert names["http.post"] == "Send something with a POST request."
@@ -270,7 +270,7 @@ class Parcel(Inputs):
 
 
 PARCELS = jsonschema_rs.Draft7Validator(
-    make_pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, CORE_ACTIONS, {}))
+    make_pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, CORE_INPUTS, {}))
 )
 WHOLE: dict[str, Any] = {"weight": 5, "code": "AB", "to": {"street": "a", "number": 1}}
 HELD = "{{ inputs.x }}"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.durations import Duration, parse_duration
-from durable.flow import CORE_ACTIONS
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec, StepSpec
 from durable.language.resolve import resolve_pipeline
@@ -107,7 +107,7 @@ CATALOGUE = Catalogue(
         name: Action(name, nothing, model, Reply if name.startswith("http.") else None)
         for name, model in MODELS.items()
     },
-    core=CORE_ACTIONS,
+    core=CORE_INPUTS,
     triggers={"webhook": Webhook, "schedule": Schedule, "event": Event},
 )
 CONNECTIONS = {

@@ -11,12 +11,12 @@ import httpx
 import msgspec
 import pytest
 
-from durable.definition.definition import Definition
-from durable.definition.step import ResolvedPipeline
+from durable.definition import Definition
 from durable.history.entries import AnyEntry, RunStarted, StepScheduled
 from durable.links import make_link as link_to
 from durable.links import make_proof
 from durable.replay import replay_entries
+from durable.steps.resolved import ResolvedPipeline
 from tests.service.running import Outside, Running, outside, running
 from tests.service.waiting import PIPELINES, PROOF, asks, link, say, started, until
 

@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from durable.action import Connector, Context, Inputs, action
+from durable.blocks.core_actions import CORE_ACTIONS, CORE_INPUTS
 from durable.declared import write_texts
-from durable.flow import CORE_ACTIONS, write_input
 from durable.values import JSON
 from tests.service.running import ENVIRONMENT, outside, running
 from tests.service.waiting import until
@@ -139,14 +139,19 @@ def test_every_model_is_understood_and_what_needs_no_change_is_not_copied() -> N
     }
     plain: JSON = {"name": "a", "inside": [{"name": "b", "inside": None}]}
     assert write_texts(Tree, plain) is plain
-    for model in [*CORE_ACTIONS.values(), *(each.input for each in load_connectors().actions.values())]:
+    for model in [*CORE_INPUTS.values(), *(each.input for each in load_connectors().actions.values())]:
         assert write_texts(model, None) is None
     params: JSON = {"url": "/", "params": {"a": 1, "b": [True, 2.5]}, "json": {"a": 1}}
     post = load_connectors().actions["http.post"]
     assert write_texts(post.input, params) is params
-    assert write_input("flow.respond", {"status": 201, "headers": {"x": True}, "body": 5}) == {
+    assert _write("flow.respond", {"status": 201, "headers": {"x": True}, "body": 5}) == {
         **{"status": 201, "headers": {"x": "true"}, "body": 5}
     }
-    assert write_input("flow.call", {"pipeline": "p", "inputs": {"a": 1}, "detach": True}) == {
+    assert _write("flow.call", {"pipeline": "p", "inputs": {"a": 1}, "detach": True}) == {
         **{"pipeline": "p", "inputs": {"a": 1}, "detach": True}
     }
+
+
+def _write(use: str, given: JSON) -> JSON:
+    action = CORE_ACTIONS[use]
+    return action.write(action, given)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, SkipValidation, StringConstraints
 from starlette.responses import Response
 
 from durable.clock import new_id
-from durable.definition.definition import Definition, InputsRefused
+from durable.definition import Definition, InputsRefused
 from durable.durations import parse_duration
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.errors import JournalError

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from durable import __version__
-from durable.flow import CORE_ACTIONS
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import explain_broken
 from durable.values import JSON
 from durable.wording import suggest
@@ -67,9 +67,7 @@ def find_offers(connectors: Connectors, wanted: str | None = None) -> list[Actio
     offered = [
         ActionOffer(use, action.summary, action.input, action.on_crash) for use, action in connectors.actions.items()
     ]
-    offered += [
-        ActionOffer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_ACTIONS.items()
-    ]
+    offered += [ActionOffer(use, (model.__doc__ or "").partition("\n")[0], model) for use, model in CORE_INPUTS.items()]
     found = [offer for offer in offered if wanted in (None, offer.use, offer.connector)]
     if not found and wanted is not None:
         hint = suggest(wanted, {name for offer in offered for name in (offer.use, offer.connector)})

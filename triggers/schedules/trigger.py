@@ -9,7 +9,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from durable.action import TriggerInputs
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.language.pipeline import TriggerSpec
 from triggers.schedules.cron import Cron

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from durable.definition.node import ActionNode
 from durable.expressions import Template
 from durable.history.entries import RunStarted
 from durable.history.state import State, StepState
 from durable.history.words import Await, AwaitKind
 from durable.links import make_link
 from durable.path import join_path
+from durable.steps.node import ActionNode
 from durable.values import JSON
 
 LINKED = frozenset({"webhook", "approval"})

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from durable.definition.definition import Definition
-from durable.definition.node import ActionNode, BlockNode
-from durable.definition.step import ForeachStep, RepeatStep
+from durable.blocks.foreach import ForeachStep
+from durable.blocks.repeat import RepeatStep
+from durable.definition import Definition
 from durable.history.state import State
 from durable.history.words import AwaitKind, StepStatus
 from durable.journal.scan import Scan
 from durable.path import frame_of, join_path, strip_numbers
+from durable.steps.node import ActionNode, BlockNode
 from triggers.waits.question import (
     KINDS,
     LINKED,
@@ -82,7 +83,7 @@ def find_action(scan: Scan, state: State, path: str) -> ActionNode | None:
     parts = path.split(".")
     if not all(_fits(definition, ".".join(parts[:number])) for number in range(1, len(parts) + 1)):
         return None
-    node = definition.node(path)
+    node = definition.nodes[path]
     return node if isinstance(node, ActionNode) and not node.is_inner else None
 
 

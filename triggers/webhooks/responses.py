@@ -9,8 +9,8 @@ from typing import NamedTuple
 import msgspec
 from starlette.types import Send
 
+from durable.blocks.respond import BODILESS, RespondInputs
 from durable.history.words import RunStatus
-from durable.respond import BODILESS, Respond
 from durable.units import Admitted
 from durable.values import JSON
 from triggers.webhooks import handshake
@@ -61,7 +61,7 @@ def render_result(
 
 def render_step_answer(admitted: Admitted, given: JSON) -> WebhookResponse:
     """What a `flow.respond` says. It may be a page; but then one that a browser keeps apart from what is here else."""
-    said = Respond.model_validate(given)
+    said = RespondInputs.model_validate(given)
     own = {
         "content-security-policy": "sandbox",
         "x-content-type-options": "nosniff",

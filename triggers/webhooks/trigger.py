@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from durable.action import TriggerInputs
 from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
-from durable.definition.definition import Definition
+from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.expressions import Template
 from durable.history.words import SecretPlaceholder

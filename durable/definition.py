@@ -12,11 +12,11 @@ from itertools import islice
 
 import msgspec
 
-from durable.definition.node import ActionNode, AnyNode, BlockNode, compile_steps
-from durable.definition.step import Part, ResolvedPipeline, Tree
+from durable.blocks.compiling import compile_steps, decode_steps
 from durable.expressions import Template
-from durable.path import strip_numbers
 from durable.schema import CompiledSchema
+from durable.steps.node import ActionNode, CompiledPipeline, Nodes
+from durable.steps.resolved import ResolvedPipeline, Tree
 from durable.values import JSON
 
 PROBLEMS_LIMIT = 20
@@ -32,49 +32,22 @@ class InputsRefused(ValueError):
         self.problems = tuple(problems)
 
 
-class Definition:
+class Definition(CompiledPipeline):
     """A pipeline version, ready to decide with."""
 
     def __init__(self, spec: ResolvedPipeline) -> None:
         self.data = msgspec.json.encode(spec, order="deterministic")
         # Taken from its stored form, so that a run renders its mappings in the same order before and after a restart.
-        self.spec = spec = msgspec.json.decode(self.data, type=ResolvedPipeline)
-        self.version = hashlib.sha256(self.data).hexdigest()
-        self.nodes = compile_steps(spec.steps, "main") | compile_steps(spec.on_failure, "cleanup")
-        self.outputs = Template.parse(spec.outputs) if spec.outputs is not None else None
-        concurrency = spec.concurrency.key if spec.concurrency else None
+        stored = msgspec.json.decode(self.data, type=ResolvedPipeline, dec_hook=decode_steps)
+        nodes = compile_steps(stored.steps, "main") | compile_steps(stored.on_failure, "cleanup")
+        super().__init__(stored, hashlib.sha256(self.data).hexdigest(), Nodes(nodes))
+        concurrency = stored.concurrency.key if stored.concurrency else None
         self.concurrency_key = Template.parse(concurrency) if concurrency is not None else None
 
     @classmethod
     def load(cls, data: bytes) -> "Definition":
         """Make it of its stored form."""
-        return cls(msgspec.json.decode(data, type=ResolvedPipeline))
-
-    def first(self, part: Part) -> str | None:
-        """The id of the part's first step."""
-        steps = self.spec.steps if part == "main" else self.spec.on_failure
-        return steps[0].id if steps else None
-
-    def node(self, path: str) -> AnyNode:
-        """The compiled step that a path of a run names."""
-        return self.nodes.get(path) or self.nodes[strip_numbers(path)]
-
-    def action(self, path: str) -> ActionNode:
-        """The compiled action that a path of a run names."""
-        node = self.node(path)
-        assert isinstance(node, ActionNode), f"{path} is no action"
-        return node
-
-    def block(self, path: str) -> BlockNode:
-        """The compiled block that a path of a run names."""
-        node = self.node(path)
-        assert isinstance(node, BlockNode), f"{path} is no block"
-        return node
-
-    @cached_property
-    def places(self) -> dict[str, AnyNode]:
-        """The steps by their ids."""
-        return {node.spec.id: node for node in self.nodes.values() if not node.is_inner}
+        return cls(msgspec.json.decode(data, type=ResolvedPipeline, dec_hook=decode_steps))
 
     @cached_property
     def reads_arrival(self) -> bool:
@@ -85,17 +58,17 @@ class Definition:
     @cached_property
     def listens(self) -> bool:
         """Whether one of its waits is for an event."""
-        return not self._uses.isdisjoint({"wait.event", "wait.any"})
+        return any(node.listens for node in self._actions)
 
     @cached_property
     def has_claims(self) -> bool:
         """Whether something that one of its steps waits for or sets going must count once."""
-        return any(use.startswith(("wait.", "flow.call", "flow.emit")) for use in self._uses)
+        return any(node.counts_once for node in self._actions)
 
     @cached_property
     def has_links(self) -> bool:
         """Whether somebody can be sent a link to answer one of its waits."""
-        return any(isinstance(node, ActionNode) and node.has_link for node in self.nodes.values())
+        return any(node.links is not None for node in self._actions)
 
     def accept(self, inputs: dict[str, JSON]) -> dict[str, JSON]:
         """The inputs with defaults filled in; raises `InputsRefused`."""
@@ -120,9 +93,9 @@ class Definition:
             where = ".".join(str(part) for part in ("inputs", name, *place))
             yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
 
-    @cached_property
-    def _uses(self) -> set[str]:
-        return {node.spec.use for node in self.nodes.values() if isinstance(node, ActionNode)}
+    @property
+    def _actions(self) -> list[ActionNode]:
+        return [node for node in self.nodes.values() if isinstance(node, ActionNode)]
 
     @cached_property
     def _schemas(self) -> dict[str, CompiledSchema]:

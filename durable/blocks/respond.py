@@ -1,4 +1,4 @@
-"""What a `flow.respond` says: the HTTP answer to the sender of a webhook."""
+"""`flow.respond`: the run answers the sender of the webhook that started it."""
 
 import re
 from typing import Annotated, Any, Self, TypeAlias
@@ -7,8 +7,15 @@ import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from durable.action import Inputs
+from durable.blocks.block import CoreAction
+from durable.blocks.endings import get_inputs
 from durable.charsets import UTF_8, encode_text
+from durable.effects import Consequences, PublishAnswer
+from durable.history.entries import StepCompleted, StepScheduled
+from durable.history.state import State
 from durable.media_type import parse_media_type
+from durable.steps.node import CompiledPipeline
+from durable.values import Value
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """https://www.rfc-editor.org/rfc/rfc9110#name-tokens"""
@@ -57,7 +64,7 @@ HeaderValue: TypeAlias = Annotated[
 ]
 
 
-class Respond(Inputs):
+class RespondInputs(Inputs, title="Respond"):
     """Answer the sender of the webhook that started the run, if it is to be told by a step (`respond: step`)."""
 
     status: int = Field(200, ge=200, le=599, description="The HTTP status")
@@ -94,3 +101,12 @@ class Respond(Inputs):
             return b"" if self.body is None else msgspec.json.encode(self.body)
         declared = next((text for name, text in self.headers.items() if name.lower() == "content-type"), "")
         return encode_text(self.body, parse_media_type(str(declared)).charset or UTF_8)
+
+
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+    answer = RespondInputs.model_validate(get_inputs(state, entry.path)).model_dump(mode="json")
+    end = StepCompleted(at=entry.at, path=entry.path, attempt=1, output=Value.of(answer), is_answer=True)
+    return [end], [PublishAnswer()]
+
+
+ACTION = CoreAction(use="flow.respond", input=RespondInputs, begin=_begin)

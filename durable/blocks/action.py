@@ -1,0 +1,205 @@
+"""The plain step: it uses a connector's action, attempt by attempt, or one that the core performs itself."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pydantic import ValidationError
+
+from durable import retry
+from durable.blocks.block import Block
+from durable.blocks.core_actions import CORE_ACTIONS
+from durable.blocks.endings import get_inputs, refuse_step
+from durable.blocks.undo import render_undo_input
+from durable.blocks.wait import ON_TIMEOUT
+from durable.effects import Consequences, FollowUp, Perform
+from durable.expressions import ExpressionError, Template
+from durable.history.entries import (
+    AttemptFailed,
+    AttemptLost,
+    RetryScheduled,
+    RunPaused,
+    StepCompleted,
+    StepExhausted,
+    StepFailed,
+    StepResolved,
+    StepScheduled,
+    StepUncertain,
+)
+from durable.history.state import State
+from durable.history.words import Failure, SecretPlaceholder
+from durable.path import AGAIN, UNDO, join_path
+from durable.scope import RunScope
+from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
+from durable.steps.resolved import ActionStep, OnExhausted, Steps
+from durable.values import NotJSON, Value
+from durable.wording import explain_error
+
+PROBLEMS_LIMIT = 20
+"""Problems of a step's inputs that its failure names."""
+
+
+def _list_branches(step: ActionStep) -> Iterator[tuple[str, Steps]]:
+    if step.timeout_steps:
+        yield ON_TIMEOUT, step.timeout_steps
+
+
+def _compile(step: ActionStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
+    core = CORE_ACTIONS.get(step.use)
+    node = ActionNode(
+        **common,
+        spec=step,
+        input=Template.parse(step.input, step.urls),
+        keep=_parse_template(step.keep),
+        undo=Template.parse(step.undo.input, step.undo.urls) if step.undo else None,
+        timeout_value=_parse_template(step.timeout_value) if step.times_out == "value" else None,
+        links=core.links(step.input) if core and core.links else None,
+        listens=core is not None and core.listens,
+        counts_once=core is not None and core.counts_once,
+    )
+    inner = _compile_inner(node, step, step.undo) if step.undo else {}
+    return {node.path: node, **inner}
+
+
+def _compile_inner(node: ActionNode, step: ActionStep, undo: ActionStep) -> dict[str, AnyNode]:
+    """What takes a step's effect back, and what repeats the step to learn its output. Their inputs are rendered where
+    the step stands, by what begins them."""
+    empty = Template.parse(None)
+    return {
+        path: ActionNode(spec=spec, path=path, part=node.part, around=node.around, input=empty, is_inner=True)
+        for path, spec in ((join_path(node.path, UNDO), undo), (join_path(node.path, AGAIN), step))
+    }
+
+
+def _parse_template(tree: Any) -> Template | None:
+    return Template.parse(tree) if tree is not None else None
+
+
+# -- beginning --------------------------------------------------------------------------------------------------
+
+
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+    """The step's input is made: the first attempt follows, or what the core does itself."""
+    path, at = entry.path, entry.at
+    step = pipeline.action(path).spec
+    core = CORE_ACTIONS.get(step.use)
+    if core is None:
+        return [], [Perform(path, 1, at, step.on_crash != "retry")]
+    try:
+        core.input.model_validate(get_inputs(state, path))
+    except ValidationError as error:
+        return [refuse_step(path, at, f"{step.use}: {_explain_inputs(error)}")], []
+    return core.begin(pipeline, state, entry)
+
+
+def _explain_inputs(error: ValidationError) -> str:
+    """In words that histories hold: another wording would be another decision."""
+    problems = error.errors(include_input=False, include_url=False)[:PROBLEMS_LIMIT]
+    places = [".".join(map(str, problem["loc"])) for problem in problems]
+    return "; ".join(
+        f"{place}: {explain_error(problem)}" if place else explain_error(problem)
+        for place, problem in zip(places, problems, strict=True)
+    )
+
+
+def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) -> Perform:
+    """That the attempt is to be performed."""
+    return Perform(path, number, due, starts_durably=pipeline.action(path).spec.on_crash != "retry")
+
+
+# -- the end of an attempt --------------------------------------------------------------------------------------
+
+
+def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFailed) -> Consequences:
+    step, path, at = pipeline.action(entry.path).spec, entry.path, entry.at
+    if entry.output is not None:
+        return [StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
+    if entry.ending == "unknown" and step.on_crash == "park":
+        return _park_step(path, entry.attempt, entry.error, at), []
+    attempts = entry.attempt - state.steps[path].crashes
+    is_given_up = entry.ending == "unknown" and step.on_crash == "fail"
+    if is_given_up or not retry.allows_retry(step.retry, attempts, entry.error.error_class):
+        return _exhaust_attempts(step.on_exhausted, entry), []
+    fraction = retry.compute_jitter(state.run, path, entry.attempt)
+    due = at + retry.compute_delay(step.retry, attempts, fraction, entry.error.retry_after)
+    return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
+
+
+def _follow_loss(pipeline: CompiledPipeline, state: State, entry: AttemptLost) -> Consequences:
+    path, at = entry.path, entry.at
+    match pipeline.action(path).spec.on_crash:
+        case "park":
+            return _park_step(path, entry.attempt, entry.error, at), []
+        case "fail":
+            return [StepFailed(at=at, path=path, error=entry.error)], []
+        case "retry":
+            return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
+
+
+def _follow_retry(pipeline: CompiledPipeline, state: State, entry: RetryScheduled) -> Consequences:
+    return [], [build_attempt(pipeline, entry.path, entry.attempt, entry.due)]
+
+
+def _exhaust_attempts(choice: OnExhausted, entry: AttemptFailed) -> list[FollowUp]:
+    """No attempt is left."""
+    path, at = entry.path, entry.at
+    if choice == "fail":
+        return [StepFailed(at=at, path=path, error=entry.error)]
+    reason = f"step {path} failed in attempt {entry.attempt}, the last: {entry.error.message}"
+    return [
+        StepExhausted(at=at, path=path, attempt=entry.attempt, error=entry.error),
+        RunPaused(at=at, path=path, reason=reason),
+    ]
+
+
+def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
+    reason = f"step {path} is uncertain: nobody knows whether attempt {attempt} took effect ({failure.message})"
+    return [
+        StepUncertain(at=at, path=path, attempt=attempt, error=failure),
+        RunPaused(at=at, path=path, reason=reason),
+    ]
+
+
+# -- a person's decision ----------------------------------------------------------------------------------------
+
+
+def _resolve(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> Consequences:
+    path, at = entry.path, entry.at
+    step = state.steps[path]
+    match entry.verdict:
+        case "retry":
+            return [RetryScheduled(at=at, path=path, attempt=step.attempt + 1, due=at)], []
+        case "failed":
+            message = entry.reason or (step.error.message if step.error else "a person said so")
+            failure = Failure.of(step.error.error_class if step.error else None, "resolved_failed", message, path)
+            return [StepFailed(at=at, path=path, error=failure)], []
+        case "completed":
+            return [_complete(pipeline, state, entry)], []
+
+
+def _complete(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> StepCompleted:
+    """The checkpoint that a person gives. An undo that cannot be made of it is reported when it is asked for."""
+    path, node = entry.path, pipeline.action(entry.path)
+    undo: Value | None = None
+    secrets: tuple[SecretPlaceholder, ...] = ()
+    if node.undo:
+        with suppress(ExpressionError, NotJSON):
+            scope = RunScope(pipeline, state, path, output=entry.output.load())
+            undo, secrets = render_undo_input(node, scope)
+    attempt = state.steps[path].attempt
+    return StepCompleted(at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets)
+
+
+BLOCK = Block(
+    kind="action",
+    step=ActionStep,
+    list_branches=_list_branches,
+    compile=_compile,
+    decisions={
+        StepScheduled: _begin,
+        RetryScheduled: _follow_retry,
+        AttemptFailed: _follow_failure,
+        AttemptLost: _follow_loss,
+        StepResolved: _resolve,
+    },
+)

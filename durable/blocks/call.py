@@ -1,0 +1,93 @@
+"""`flow.call`: another pipeline is run, and its outputs are waited for."""
+
+from typing import Any, get_args
+
+from pydantic import Field
+
+from durable.action import ErrorClass, Inputs
+from durable.blocks.block import CoreAction
+from durable.blocks.depth import DEPTH_LIMIT, refuse_depth
+from durable.blocks.endings import abandon_step, complete_step
+from durable.effects import Abandon, Consequences, Effect, FollowUp, StartChild, Wake
+from durable.history.entries import ChildCalled, ChildEnded, StepFailed, StepScheduled, TimerFired, TimerSet
+from durable.history.state import State, StepState
+from durable.history.words import Failure
+from durable.ids import derive_id
+from durable.steps.node import CompiledPipeline
+from durable.values import Value
+
+
+class CallInputs(Inputs, title="Call"):
+    """Run another pipeline and wait for its outputs."""
+
+    pipeline: str = Field(description="The pipeline's id")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="Its inputs")
+    detach: bool = Field(False, description="Go on without waiting for it")
+
+
+# -- state ------------------------------------------------------------------------------------------------------
+
+
+def _fold_call(state: State, entry: ChildCalled) -> None:
+    step = state.steps[entry.path]
+    step.status, step.due, step.child = "waiting", None, entry.run
+
+
+# -- decisions --------------------------------------------------------------------------------------------------
+
+
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+    """Name the run that is called; the name follows from where the step stands, so that it is started once."""
+    path, at = entry.path, entry.at
+    if state.depth >= DEPTH_LIMIT:
+        return [refuse_depth(path, at)], []
+    return [ChildCalled(at=at, path=path, run=derive_id("run", at, state.run, path))], []
+
+
+def _start_child(pipeline: CompiledPipeline, state: State, entry: ChildCalled) -> Consequences:
+    timeout = pipeline.action(entry.path).spec.timeout
+    due: list[FollowUp] = [] if timeout is None else [TimerSet(at=entry.at, path=entry.path, due=entry.at + timeout)]
+    return due, [StartChild(entry.path, entry.run)]
+
+
+def _follow_child(pipeline: CompiledPipeline, state: State, entry: ChildEnded) -> Consequences:
+    """The called run's end is that of the step: its outputs, or its error."""
+    path, at = entry.path, entry.at
+    if entry.status == "completed":
+        end: FollowUp = complete_step(pipeline, state, pipeline.action(path), path, at, entry.outputs)
+    else:
+        end = StepFailed(at=at, path=path, error=_describe_failure(entry))
+    return [end], [Abandon(path)]
+
+
+def _describe_failure(entry: ChildEnded) -> Failure:
+    if entry.status == "cancelled":
+        return Failure.of(None, "child_cancelled", f"the called run {entry.run} was cancelled", entry.path)
+    error = entry.error or Failure()
+    error_class = error.error_class if error.error_class in get_args(ErrorClass) else None
+    details = Value.of({"run": entry.run, "step": error.step})
+    return Failure.of(error_class, error.code, error.message, entry.path, details=details)
+
+
+def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
+    """The called run took too long: the step fails, and that run is cancelled."""
+    seconds = (pipeline.action(entry.path).spec.timeout or 0) / 1000
+    failure = Failure.of("timeout", "call_timeout", f"the called run took longer than {seconds:g} s", entry.path)
+    return [StepFailed(at=entry.at, path=entry.path, error=failure)], abandon_step(state, entry.path)
+
+
+def _owe(path: str, step: StepState) -> list[Effect]:
+    start: list[Effect] = [StartChild(path, step.child)] if step.child else []
+    return start if step.due is None else [*start, Wake(path, step.due)]
+
+
+ACTION = CoreAction(
+    use="flow.call",
+    input=CallInputs,
+    begin=_begin,
+    fire=_fire,
+    owe=_owe,
+    counts_once=True,
+    decisions={ChildCalled: _start_child, ChildEnded: _follow_child},
+    folds={ChildCalled: _fold_call},
+)

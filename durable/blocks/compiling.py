@@ -1,0 +1,47 @@
+"""From the resolved steps of a pipeline to the nodes that decisions look at."""
+
+from typing import Any
+
+import msgspec
+
+from durable.blocks.kinds import BLOCKS
+from durable.expressions import Expression
+from durable.path import join_path
+from durable.steps.node import AnyNode
+from durable.steps.resolved import Part, ResolvedStep, Steps, make_steps
+
+
+def decode_steps(type: type, data: Any) -> Steps:
+    """A sequence of steps from JSON; msgspec calls it for every value of the type `Steps`. Raises `ValidationError`."""
+    return make_steps([_decode_step(each) for each in data])
+
+
+def _decode_step(data: dict[str, Any]) -> ResolvedStep:
+    kind = data.get("kind")
+    if kind not in BLOCKS or BLOCKS[kind].step is None:
+        raise msgspec.ValidationError(f"Invalid value {kind!r} - at `$.kind`")
+    step: ResolvedStep = msgspec.convert(data, BLOCKS[kind].step, dec_hook=decode_steps)
+    return step
+
+
+def compile_steps(steps: Steps, part: Part, around: tuple[tuple[str, str], ...] = ()) -> dict[str, AnyNode]:
+    """The nodes of a sequence and of everything inside it, by their paths."""
+    frame = around[-1][0] if around else ""
+    followers = [*(step.id for step in steps), None][1:]
+    nodes: dict[str, AnyNode] = {}
+    for step, follower in zip(steps, followers, strict=True):
+        block = BLOCKS[step.__struct_config__.tag]  # type: ignore[attr-defined]  # a struct
+        path = join_path(frame, step.id)
+        branches = dict(block.list_branches(step))
+        common = {
+            "path": path,
+            "part": part,
+            "follower": follower,
+            "around": around,
+            "condition": Expression.parse(step.condition) if step.condition is not None else None,
+            "firsts": {label: inner[0].id if inner else None for label, inner in branches.items()},
+        }
+        nodes |= block.compile(step, common)
+        for label, inner in branches.items():
+            nodes |= compile_steps(inner, part, (*around, (path, label)))
+    return nodes

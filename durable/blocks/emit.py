@@ -1,0 +1,35 @@
+"""`flow.emit`: an event is sent to the pipelines and waits that listen for it."""
+
+from typing import Any
+
+from pydantic import Field
+
+from durable.action import Inputs
+from durable.blocks.block import CoreAction
+from durable.blocks.correlation import CorrelationKey
+from durable.blocks.depth import DEPTH_LIMIT, refuse_depth
+from durable.effects import Consequences, Effect, EmitEvent
+from durable.history.entries import StepScheduled
+from durable.history.state import State, StepState
+from durable.steps.node import CompiledPipeline
+
+
+class EmitInputs(Inputs, title="Emit"):
+    """Send an event to pipelines that listen for it."""
+
+    type: str = Field(description="The event's type")
+    subject: CorrelationKey = Field(None, description="The correlation key that a waiting step matches")
+    data: Any = Field(None, description="The event's data")
+
+
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+    if state.depth >= DEPTH_LIMIT:
+        return [refuse_depth(entry.path, entry.at)], []
+    return [], [EmitEvent(entry.path)]
+
+
+def _owe(path: str, step: StepState) -> list[Effect]:
+    return [EmitEvent(path)]
+
+
+ACTION = CoreAction(use="flow.emit", input=EmitInputs, begin=_begin, owe=_owe, counts_once=True)

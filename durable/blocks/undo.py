@@ -1,0 +1,157 @@
+"""`flow.undo`: the effects of steps are taken back one by one, the last first.
+
+What is to be taken back is chosen when the step is reached. A step without a checkpoint whose effect may be there is
+first repeated under its own key, where that is allowed, to learn its output. What cannot be taken back is noted, and
+stays visible in the run.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field, field_validator
+
+from durable.action import Inputs
+from durable.blocks.block import Block, CoreAction
+from durable.effects import Consequences, FollowUp
+from durable.expressions import ExpressionError
+from durable.history.entries import StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
+from durable.history.state import BlockState, State
+from durable.history.words import Failure, SecretPlaceholder
+from durable.path import frame_of, is_repetition, make_again_path, make_undo_path, strip_numbers
+from durable.scope import RunScope, to_document
+from durable.spec_model import Identifier
+from durable.steps.node import ActionNode, CompiledPipeline
+from durable.values import JSON, NotJSON, Value
+
+
+class UndoInputs(Inputs, title="Undo"):
+    """Perform the undo of named steps, or of all, in reverse order."""
+
+    steps: list[Identifier] | None = Field(
+        None, min_length=1, description="The steps to undo, or blocks with steps in them; default: all"
+    )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _is_given(cls, steps: object) -> object:
+        if steps is None:
+            raise ValueError("it is null; leave it out to undo all")
+        return steps
+
+
+def render_undo_input(
+    node: ActionNode, scope: Mapping[str, object]
+) -> tuple[Value | None, tuple[SecretPlaceholder, ...]]:
+    """The input of what takes a step's effect back; raises `ExpressionError` or `NotJSON`."""
+    if node.undo is None:
+        return None, ()
+    rendered, secrets = node.undo.render(scope)
+    return Value.of(rendered), secrets
+
+
+# -- state ------------------------------------------------------------------------------------------------------
+
+
+def _fold_start(state: State, entry: UndoStarted) -> None:
+    path = entry.path
+    state.active.pop(path, None)
+    state.open[path] = None
+    state.blocks[path] = BlockState(BLOCK.kind, targets=entry.targets, survives_cancel=True)
+    for target in entry.targets:
+        undo = state.undos[target]
+        undo.status, undo.by, undo.passes = "chosen", path, undo.passes + 1
+
+
+def _fold_failure(state: State, entry: UndoFailed) -> None:
+    undo = state.undos[entry.path]
+    undo.status, undo.error = "failed", entry.error
+
+
+# -- decisions --------------------------------------------------------------------------------------------------
+
+
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+    given = state.steps[entry.path].input.load()
+    steps = given.get("steps") if isinstance(given, dict) else None
+    wanted = {str(step) for step in steps} if isinstance(steps, list) else None
+    return [UndoStarted(at=entry.at, path=entry.path, targets=tuple(_choose_targets(state, wanted)))], []
+
+
+def _choose_targets(state: State, wanted: set[str] | None) -> Iterator[str]:
+    for path in reversed(state.undos):
+        undo, step = state.undos[path], state.steps[path]
+        is_wanted = wanted is None or not wanted.isdisjoint(strip_numbers(path).split("."))
+        has_effect = step.status == "completed" or step.is_doubtful or step.has_returned
+        is_free = undo.status == "registered" or (undo.status == "failed" and undo.by not in state.open)
+        if is_wanted and has_effect and is_free and path not in state.active:
+            yield path
+
+
+def _follow_start(pipeline: CompiledPipeline, state: State, entry: UndoStarted) -> Consequences:
+    return _go_on(pipeline, state, entry.path, entry.at), []
+
+
+def _follow_failure(pipeline: CompiledPipeline, state: State, entry: UndoFailed) -> Consequences:
+    return _go_on(pipeline, state, state.undos[entry.path].by or "", entry.at), []
+
+
+def _go_on(pipeline: CompiledPipeline, state: State, by: str, at: int) -> list[FollowUp]:
+    """Take back the next effect; after the last the `flow.undo` is done, and its output says what it could not do."""
+    if by not in state.open:
+        return []
+    targets = state.blocks[by].targets
+    for target in targets:
+        if state.undos[target].status == "chosen":
+            return [_take_back(pipeline, state, target, at)]
+    done: list[JSON] = [target for target in targets if state.undos[target].status == "done"]
+    left: list[JSON] = [_describe_failure(state, each) for each in targets if state.undos[each].status == "failed"]
+    return [StepCompleted(at=at, path=by, attempt=1, output=Value.of({"undone": done, "not_undone": left}))]
+
+
+def _describe_failure(state: State, target: str) -> JSON:
+    error = state.undos[target].error
+    return {"step": target, "error": to_document(error) if error else None}
+
+
+def _take_back(pipeline: CompiledPipeline, state: State, target: str, at: int) -> FollowUp:
+    undo, step = state.undos[target], state.steps[target]
+    if undo.input is not None:
+        path = make_undo_path(target, undo.passes)
+        return StepScheduled(at=at, path=path, input=undo.input, secrets=undo.secrets)
+    if step.status == "completed" or step.has_returned:
+        return _schedule_undo(pipeline, state, target, step.output, at)
+    if pipeline.action(target).spec.on_crash == "retry":
+        path = make_again_path(target, undo.passes)
+        return StepScheduled(at=at, path=path, input=step.input, secrets=step.secrets)
+    message = "nobody knows whether the step took effect, and it may not be repeated to learn that"
+    return UndoFailed(at=at, path=target, error=Failure.of("crash", "unknown_effect", message, target))
+
+
+def _schedule_undo(pipeline: CompiledPipeline, state: State, target: str, output: Value, at: int) -> FollowUp:
+    try:
+        scope = RunScope(pipeline, state, target, output=output.load())
+        given, secrets = render_undo_input(pipeline.action(target), scope)
+    except (ExpressionError, NotJSON) as error:
+        return UndoFailed(at=at, path=target, error=Failure.of("invalid", "expression", f"undo: {error}", target))
+    path = make_undo_path(target, state.undos[target].passes)
+    return StepScheduled(at=at, path=path, input=given or Value.of(None), secrets=secrets)
+
+
+def follow_inner_step(pipeline: CompiledPipeline, state: State, entry: StepCompleted | StepFailed) -> Consequences:
+    """An undo, or what was repeated to learn its output, has ended."""
+    target = frame_of(entry.path)
+    if isinstance(entry, StepFailed):
+        return [UndoFailed(at=entry.at, path=target, error=entry.error)], []
+    if is_repetition(entry.path):
+        return [_schedule_undo(pipeline, state, target, entry.output, entry.at)], []
+    return _go_on(pipeline, state, state.undos[target].by or "", entry.at), []
+
+
+BLOCK = Block(kind="undo")
+
+ACTION = CoreAction(
+    use="flow.undo",
+    input=UndoInputs,
+    begin=_begin,
+    decisions={UndoStarted: _follow_start, UndoFailed: _follow_failure},
+    folds={UndoStarted: _fold_start, UndoFailed: _fold_failure},
+)

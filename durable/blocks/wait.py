@@ -1,0 +1,311 @@
+"""`wait.*`: the step waits for the clock, an answer or an event; it ends by that, or because nothing came in time."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from durable.action import Inputs
+from durable.blocks.block import Block, CoreAction, write_inputs
+from durable.blocks.correlation import CorrelationKey
+from durable.blocks.endings import complete_step, end_block, refuse_step
+from durable.durations import Duration, parse_duration, parse_moment
+from durable.effects import Abandon, BeginBranch, Consequences, Effect, FollowUp, Listen, Wake
+from durable.expressions import ExpressionError
+from durable.history.entries import (
+    BlockStarted,
+    BranchEnded,
+    SignalReceived,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    TimerFired,
+    WaitStarted,
+)
+from durable.history.state import State, StepState
+from durable.history.words import Await, Failure
+from durable.path import join_path
+from durable.scope import RunScope
+from durable.spec_model import Identifier
+from durable.steps.node import CompiledPipeline
+from durable.values import JSON, NULL, NotJSON, Value
+
+ANY = "wait.any"
+
+ON_TIMEOUT = "on_timeout"
+"""The branch with which a wait goes on when nothing came in time."""
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------
+
+
+class DelayInputs(Inputs, title="Delay"):
+    """Wait for a while."""
+
+    duration: Duration = Field(alias="for", description="How long: 500ms, 30s, 5m, 2h, 7d")
+
+
+class UntilInputs(Inputs, title="Until"):
+    """Wait for a moment."""
+
+    time: str = Field(description="An ISO 8601 time with its zone, such as 2027-01-31T09:00:00+01:00")
+
+    @field_validator("time")
+    @classmethod
+    def _is_moment(cls, text: str) -> str:
+        parse_moment(text)
+        return text
+
+
+class WebhookWaitInputs(Inputs, title="Webhook"):
+    """Wait for one request on a single-use address."""
+
+    title: str | None = Field(None, description="What is asked, for the one who opens the address")
+
+
+class ApprovalInputs(Inputs, title="Approval"):
+    """Wait for a person's decision."""
+
+    to: str | list[str] = Field(description="Who is asked")
+    title: str = Field(description="What is asked")
+    fields: dict[str, Any] | None = Field(None, description="What the person fills in: JSON Schemas by name")
+
+
+class EventWaitInputs(Inputs, title="AwaitEvent"):
+    """Wait for an event."""
+
+    type: str = Field(description="The event's type")
+    match: CorrelationKey = Field(
+        None, description="The correlation key, the event's subject; default: any event of the type"
+    )
+    look_back: Duration | None = Field(None, description="How far back an earlier event counts")
+
+
+class OneOfWaits(Inputs, title="Waited"):
+    """One of the waits of a `wait.any`."""
+
+    use: Literal["wait.delay", "wait.until", "wait.webhook", "wait.approval", "wait.event"] = Field(
+        description="What is waited for"
+    )
+    with_: dict[str, Any] | None = Field(None, alias="with", description="The wait's inputs")
+
+
+class AnyInputs(Inputs, title="AwaitAny"):
+    """Wait for the first of several; the others are cancelled."""
+
+    waits: dict[Identifier, OneOfWaits] = Field(min_length=1, description="The waits by name")
+
+
+def _write_waits(action: CoreAction, given: JSON) -> JSON:
+    """The inputs of a `wait.any`, with those of its waits."""
+    if isinstance(given, dict) and isinstance(waits := given.get("waits"), dict):
+        return {**given, "waits": {name: _write_wait(wait) for name, wait in waits.items()}}
+    return write_inputs(action, given)
+
+
+def _write_wait(wait: JSON) -> JSON:
+    if not isinstance(wait, dict) or "with" not in wait or (action := _SINGLE.get(str(wait.get("use")))) is None:
+        return wait
+    return {**wait, "with": write_inputs(action, wait["with"])}
+
+
+# -- what is waited for -----------------------------------------------------------------------------------------
+
+
+def read_awaits(use: str, given: JSON, at: int) -> tuple[Await, ...]:
+    """What a wait waits for, by its inputs; raises `ValueError` with what is wrong with them."""
+    given = given if isinstance(given, dict) else {}
+    if use != ANY:
+        return (_read_await(use, "", given, at),)
+    waits = given.get("waits")
+    if not isinstance(waits, dict) or not waits:
+        raise ValueError("'waits' must be a mapping of waits by name")
+    return tuple(_read_named(name, each, at) for name, each in waits.items())
+
+
+def _read_named(name: str, each: JSON, at: int) -> Await:
+    if not isinstance(each, dict) or not isinstance(each.get("use"), str):
+        raise ValueError(f"the wait {name!r} must be written {{use: wait.…, with: …}}")
+    given = each.get("with") or {}
+    if not isinstance(given, dict):
+        raise ValueError(f"the wait {name!r} must have a mapping under 'with'")
+    return _read_await(str(each["use"]), name, given, at)
+
+
+def _read_await(use: str, name: str, given: dict[str, JSON], at: int) -> Await:
+    match use:
+        case "wait.delay":
+            return Await("delay", name, due=at + parse_duration(str(given.get("for"))))
+        case "wait.until":
+            return Await("until", name, due=_read_moment(given.get("time")))
+        case "wait.webhook":
+            return Await("webhook", name)
+        case "wait.approval":
+            return Await("approval", name)
+        case "wait.event":
+            since = at - parse_duration(str(given.get("look_back") or "0s"))
+            match = given.get("match")
+            return Await("event", name, type=str(given.get("type")), match=_read_match(match), since=since)
+    raise ValueError(f"{use!r} cannot be waited for")
+
+
+def _read_match(match: JSON) -> str | None:
+    if isinstance(match, dict | list):
+        raise ValueError("'match' must be a text or a number")
+    return match if match is None or isinstance(match, str) else Value.of(match).text
+
+
+def _read_moment(time: JSON) -> int:
+    """Milliseconds of an ISO 8601 time; a number is milliseconds already."""
+    is_number = isinstance(time, int) and not isinstance(time, bool)
+    return time if is_number else parse_moment(str(time))  # type: ignore[return-value]  # a number, by the line above
+
+
+def _get_signal_key(path: str, name: str) -> str:
+    return join_path(path, name) if name else path
+
+
+# -- state ------------------------------------------------------------------------------------------------------
+
+
+def _fold_start(state: State, entry: WaitStarted) -> None:
+    step = state.steps[entry.path]
+    step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
+    step.awaits = entry.awaits
+
+
+def _fold_signal(state: State, entry: SignalReceived) -> None:
+    """What comes before the wait has begun is kept for then."""
+    if entry.path not in state.active:
+        state.early[_get_signal_key(entry.path, entry.name)] = entry.data
+
+
+# -- decisions --------------------------------------------------------------------------------------------------
+
+
+def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+    path, at = entry.path, entry.at
+    step = pipeline.action(path).spec
+    try:
+        awaits = read_awaits(step.use, state.steps[path].input.load(), at)
+    except (ValueError, OverflowError) as error:
+        return [refuse_step(path, at, f"{step.use}: {error}")], []
+    dues = [each.due for each in awaits if each.due is not None]
+    if step.timeout is not None:
+        dues.append(at + step.timeout)
+    return [WaitStarted(at=at, path=path, awaits=awaits, due=min(dues, default=None))], []
+
+
+def _follow_start(pipeline: CompiledPipeline, state: State, entry: WaitStarted) -> Consequences:
+    """What came before the wait had begun counts."""
+    for each in entry.awaits:
+        if (data := state.early.get(_get_signal_key(entry.path, each.name))) is not None:
+            return [_complete(pipeline, state, entry.path, each.name, data, entry.at)], []
+    return [], _look_out(entry.path, entry.awaits, entry.due)
+
+
+def _look_out(path: str, awaits: tuple[Await, ...], due: int | None) -> list[Effect]:
+    """What the engine is to report because of a wait."""
+    wake: list[Effect] = [] if due is None else [Wake(path, due)]
+    events = (each for each in awaits if each.kind == "event")
+    return [*wake, *(Listen(path, each.name, each.type or "", each.match, each.since or 0) for each in events)]
+
+
+def _owe(path: str, step: StepState) -> list[Effect]:
+    return _look_out(path, step.awaits, step.due)
+
+
+def _follow_signal(pipeline: CompiledPipeline, state: State, entry: SignalReceived) -> Consequences:
+    """What was waited for has come."""
+    if entry.path not in state.active:
+        return [], []
+    return [_complete(pipeline, state, entry.path, entry.name, entry.data, entry.at)], [Abandon(entry.path)]
+
+
+def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
+    """The time that was waited for has come, or that until which was waited: what was due first, however late it is."""
+    path, at = entry.path, entry.at
+    step = state.steps[path]
+    for each in step.awaits:
+        if each.due is not None and each.due == step.due:
+            return [_complete(pipeline, state, path, each.name, NULL, at)], [Abandon(path)]
+    return [_time_out(pipeline, state, path, at)], [Abandon(path)]
+
+
+def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> FollowUp:
+    node = pipeline.action(path)
+    match node.spec.times_out:
+        case "steps":
+            return BlockStarted(at=at, path=path, kind=ON_TIMEOUT)
+        case "value" if node.timeout_value:
+            try:
+                output = Value.of(node.timeout_value.render(RunScope(pipeline, state, path))[0])
+            except (ExpressionError, NotJSON) as error:
+                return refuse_step(path, at, f"on_timeout: {error}")
+            return StepCompleted(at=at, path=path, attempt=1, output=output)
+    message = f"nothing came within {(node.spec.timeout or 0) / 1000:g} s"
+    return StepFailed(at=at, path=path, error=Failure.of("timeout", "wait_timeout", message, path))
+
+
+def _complete(pipeline: CompiledPipeline, state: State, path: str, name: str, data: Value, at: int) -> FollowUp:
+    node = pipeline.action(path)
+    output = Value.of({"name": name, "output": data.load()}) if node.spec.use == ANY else data
+    return complete_step(pipeline, state, node, path, at, output)
+
+
+def _begin_steps(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
+    return [BeginBranch(entry.at, entry.path, ON_TIMEOUT)]
+
+
+def _end_steps(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:
+    return [end_block(state.blocks[entry.path], entry.path, entry.at)], []
+
+
+TIMEOUT_BLOCK = Block(kind=ON_TIMEOUT, begin=_begin_steps, follow=_end_steps)
+"""The steps of `on_timeout`: the step that waited becomes a block with one branch."""
+
+
+# -- the actions ------------------------------------------------------------------------------------------------
+
+
+def _find_own_link(given: Any) -> tuple[str, ...] | None:
+    return ()
+
+
+def _find_links(given: Any) -> tuple[str, ...] | None:
+    """The names of all waits of a `wait.any`, if a link can answer one of them."""
+    waits = given.get("waits") if isinstance(given, dict) else None
+    waits = waits if isinstance(waits, dict) else {}
+    uses = [each.get("use") for each in waits.values() if isinstance(each, dict)]
+    return tuple(waits) if any(use in LINKED for use in uses) else None
+
+
+def _make_action(use: str, input: type[Inputs], **more: Any) -> CoreAction:
+    return CoreAction(use=use, input=input, begin=_begin, fire=_fire, owe=_owe, counts_once=True, **more)
+
+
+_SINGLE = {
+    action.use: action
+    for action in (
+        _make_action("wait.delay", DelayInputs),
+        _make_action("wait.until", UntilInputs),
+        _make_action("wait.webhook", WebhookWaitInputs, links=_find_own_link),
+        _make_action("wait.approval", ApprovalInputs, links=_find_own_link),
+        _make_action("wait.event", EventWaitInputs, listens=True),
+    )
+}
+
+LINKED = frozenset(use for use, action in _SINGLE.items() if action.links)
+"""Waits that somebody answers by a link."""
+
+ACTIONS = (
+    *_SINGLE.values(),
+    _make_action(
+        ANY,
+        AnyInputs,
+        write=_write_waits,
+        links=_find_links,
+        listens=True,
+        decisions={WaitStarted: _follow_start, SignalReceived: _follow_signal},
+        folds={WaitStarted: _fold_start, SignalReceived: _fold_signal},
+    ),
+)

@@ -1,0 +1,84 @@
+"""What is out of date: a fact that comes too late, and a follow-up that a decision before it made pointless."""
+
+from durable.effects import BeginBranch, FollowUp
+from durable.history import entries
+from durable.history.entries import Fact
+from durable.history.state import State, StepState
+
+_NEED_ACTIVE = frozenset(
+    {entries.StepScheduled, entries.RetryScheduled, entries.WaitStarted, entries.ChildCalled, entries.TimerSet}
+)
+_NEED_OPEN = frozenset(
+    {BeginBranch, entries.BlockStarted, entries.BranchStarted, entries.BranchEnded, entries.UndoStarted}
+)
+
+
+def is_pointless(state: State, subject: FollowUp) -> bool:
+    """Whether nothing follows any more, because the step, the block or the part that it concerns has ended."""
+    kind = type(subject)
+    if kind in _NEED_ACTIVE:
+        return subject.path not in state.active  # type: ignore[union-attr, operator]  # each of them has a path
+    if kind in _NEED_OPEN:
+        return subject.path not in state.open  # type: ignore[union-attr, operator]  # each of them has a path
+    match subject:
+        case entries.BranchesCancelled():
+            return bool(subject.path) and subject.path not in state.open
+        case entries.MainEnding():
+            return state.main is not None
+    return False
+
+
+def is_current(state: State, fact: Fact) -> bool:
+    """Whether the fact still concerns this run: nothing follows its end, and what is under way ends once."""
+    if state.finished or (state.started is None) != isinstance(fact, entries.RunStarted):
+        return False
+    match fact:
+        case entries.AttemptStarted() if fact.path in state.steps and state.steps[fact.path].is_started:
+            return False
+        case (
+            entries.AttemptStarted()
+            | entries.StepCompleted()
+            | entries.AttemptFailed()
+            | entries.AttemptLost()
+            | entries.InputRefused()
+        ):
+            step = _get_active(state, fact.path)
+            return step is not None and step.attempt == fact.attempt and not step.needs_person and not step.awaits
+        case entries.TimerFired():
+            step = _get_active(state, fact.path)
+            waits_for_it = step is not None and (fact.path in state.open or step.awaits or step.child)
+            return bool(waits_for_it and step and step.due is not None and fact.at >= step.due)
+        case entries.SignalReceived():
+            step = _get_active(state, fact.path)
+            if step is None:
+                return fact.path not in state.steps
+            return any(each.name == fact.name for each in step.awaits)
+        case entries.ChildEnded():
+            step = _get_active(state, fact.path)
+            return step is not None and step.child is not None and fact.run in (None, step.child)
+        case entries.StepResolved():
+            step = _get_active(state, fact.path)
+            return step is not None and step.needs_person
+    return _concerns_run(state, fact)
+
+
+def _get_active(state: State, path: str) -> StepState | None:
+    return state.steps[path] if path in state.active else None
+
+
+def _concerns_run(state: State, fact: Fact) -> bool:
+    match fact:
+        case entries.StartDue():
+            is_expired = state.is_due and state.start_due is not None and fact.at >= state.start_due
+            return state.is_queued and (is_expired or not state.is_due) and not state.pauses
+        case entries.SlotGranted():
+            return state.is_queued
+        case entries.CancelRequested():
+            return state.main is None and state.ending is None
+        case entries.RunResumed():
+            return "" in state.pauses
+        case entries.RecoveryStopped():
+            return not state.pauses
+        case entries.DeadlinePassed():
+            return state.deadline is not None and fact.at >= state.deadline
+    return True

@@ -1,0 +1,41 @@
+"""Steps that are ended from outside: because their block, their part of the run or its deadline is over."""
+
+from durable.blocks.endings import abandon_step
+from durable.effects import Consequences, Effect, FollowUp
+from durable.history.entries import StepCancelled, StepUncertain
+from durable.history.state import State
+from durable.history.words import Failure
+from durable.steps.node import CompiledPipeline
+
+
+def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int) -> Consequences:
+    """End the steps that are under way inside a block or the run, except for cleanup; what may have taken effect and
+    may not be repeated stays uncertain."""
+    ends: list[FollowUp] = []
+    effects: list[Effect] = []
+    for path in state.list_interruptible(root):
+        block = state.blocks.get(path)
+        if block and block.running:
+            continue  # it waits for a moment to begin its next item; those under way end it
+        if _may_have_happened(pipeline, state, path):
+            ends.append(_mark_uncertain(state, path, at))
+        ends.append(StepCancelled(at=at, path=path))
+        effects += abandon_step(state, path)
+    return ends, effects
+
+
+def cut_off_steps(pipeline: CompiledPipeline, state: State, at: int) -> Consequences:
+    """Stop whatever is under way; the end that follows closes it."""
+    doubtful = [path for path in state.active if _may_have_happened(pipeline, state, path)]
+    ends: list[FollowUp] = [_mark_uncertain(state, path, at) for path in doubtful]
+    return ends, [effect for path in state.active for effect in abandon_step(state, path)]
+
+
+def _may_have_happened(pipeline: CompiledPipeline, state: State, path: str) -> bool:
+    return state.steps[path].is_started and pipeline.action(path).spec.on_crash == "park"
+
+
+def _mark_uncertain(state: State, path: str, at: int) -> StepUncertain:
+    attempt = state.steps[path].attempt
+    failure = Failure.of("crash", "interrupted", "the run ended during the attempt", path, attempt)
+    return StepUncertain(at=at, path=path, attempt=attempt, error=failure)

@@ -1,0 +1,61 @@
+"""What a restart finds: the attempts that the last owner lost, and the effects still to be performed."""
+
+from durable.blocks.action import build_attempt
+from durable.blocks.core_actions import CORE_ACTIONS
+from durable.effects import AwaitSlot, AwaitStart, Effect, Wake
+from durable.history.entries import AttemptLost
+from durable.history.state import State, StepState
+from durable.history.words import LossCause
+from durable.steps.node import CompiledPipeline
+
+
+def find_lost_attempts(
+    pipeline: CompiledPipeline, state: State, at: int, *, is_orphan: bool, cause: LossCause = "crash"
+) -> list[AttemptLost]:
+    """The attempts whose end a new owner will never learn: those whose start is in the history and, if the run
+    `is_orphan` (its owner was gone without letting go of it), those that may have begun without an entry."""
+    if state.finished:
+        return []
+    return [
+        AttemptLost(at=at, path=path, attempt=step.attempt, cause=cause)
+        for path, step in ((path, state.steps[path]) for path in state.active)
+        if step.is_started or (is_orphan and _may_have_begun(pipeline, state, path, step, at))
+    ]
+
+
+def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: StepState, at: int) -> bool:
+    """Whether an attempt may have begun that writes no entry before its end. In a paused run none begins."""
+    if path in state.open or step.needs_person:
+        return False
+    spec = pipeline.action(path).spec
+    if spec.use in CORE_ACTIONS or spec.on_crash != "retry":
+        return False
+    if state.paused_at is None:
+        return step.may_be_attempted(at) or at < state.at  # the clock was set back since the last entry
+    return step.due is not None and step.due <= state.paused_at
+
+
+def find_outstanding(pipeline: CompiledPipeline, state: State, at: int) -> list[Effect]:
+    """The effects that a restart owes a run; the attempts that its last owner lost must be in the history already."""
+    if state.finished or state.pauses:
+        return []
+    effects: list[Effect] = []
+    if state.started and state.start_due is not None:
+        effects.append(AwaitStart(state.start_due, state.started.expires_at))
+    if state.is_queued and (state.is_due or state.start_due is None):
+        effects.append(AwaitSlot())
+    for path in state.active:
+        step = state.steps[path]
+        if not step.is_started and not step.needs_person:
+            effects += _find_owed(pipeline, state, path, step, at)
+    return effects
+
+
+def _find_owed(pipeline: CompiledPipeline, state: State, path: str, step: StepState, at: int) -> list[Effect]:
+    """What a step that is under way waits for."""
+    if path in state.open:
+        return [] if step.due is None else [Wake(path, step.due)]
+    core = CORE_ACTIONS.get(pipeline.action(path).spec.use)
+    if core is not None:
+        return core.owe(path, step) if core.owe else []
+    return [build_attempt(pipeline, path, step.attempt, step.due or at)]

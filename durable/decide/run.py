@@ -1,0 +1,123 @@
+"""The run as a whole: how it begins, and how it ends: by its last step, by a failure, by a cancel or a timeout.
+
+Whatever ends the main part early is announced first (`MainEnding`); then what is under way ends, each `finally` is
+performed, and when the last of it is over the main part has ended. A part ends once.
+"""
+
+from durable.blocks.block import Decision
+from durable.blocks.endings import announce_end, end_main, finish_main, get_main_status
+from durable.decide.interruption import cut_off_steps, interrupt_steps
+from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
+from durable.history import entries
+from durable.history.state import State
+from durable.history.words import Failure
+from durable.scope import to_document
+from durable.steps.node import CompiledPipeline
+from durable.values import JSON, Value
+
+EXPIRED = "expired"
+"""The reason of a run that did not begin in time."""
+
+# -- beginning --------------------------------------------------------------------------------------------------
+
+
+def _start_run(pipeline: CompiledPipeline, state: State, entry: entries.RunStarted) -> Consequences:
+    if entry.error:
+        return [end_main(pipeline, "failed", entry.at, error=entry.error)], []
+    if entry.held_until is not None:
+        return [], [AwaitStart(entry.held_until, entry.expires_at)]
+    if entry.queued_for is not None:
+        return [], [AwaitSlot()]
+    return _enter_main(pipeline, entry.at), []
+
+
+def _start_held_run(
+    pipeline: CompiledPipeline, state: State, entry: entries.StartDue | entries.SlotGranted
+) -> Consequences:
+    """The turn of a run has come that was held back."""
+    expires_at = state.started.expires_at if state.started else None
+    if expires_at is not None and entry.at >= expires_at:
+        return [end_main(pipeline, "cancelled", entry.at, reason=EXPIRED)], []
+    if state.is_queued:
+        expiry = [] if expires_at is None else [AwaitStart(expires_at, expires_at)]
+        return [], [AwaitSlot(), *expiry]
+    return _enter_main(pipeline, entry.at), []
+
+
+def _enter_main(pipeline: CompiledPipeline, at: int) -> list[FollowUp]:
+    first = pipeline.firsts["main"]
+    return [EnterStep(at, first)] if first else []
+
+
+# -- pauses -----------------------------------------------------------------------------------------------------
+
+
+def _refuse_input(pipeline: CompiledPipeline, state: State, entry: entries.InputRefused) -> Consequences:
+    reason = f"step {entry.path} cannot go on with its recorded input: {entry.reason}"
+    return [entries.RunPaused(at=entry.at, reason=reason)], []
+
+
+def _stop_recovery(pipeline: CompiledPipeline, state: State, entry: entries.RecoveryStopped) -> Consequences:
+    reason = f"recovered {entry.count} times without any progress: it may be what ends the process"
+    return [entries.RunPaused(at=entry.at, reason=reason)], [Abandon(path) for path in state.active]
+
+
+# -- the end ----------------------------------------------------------------------------------------------------
+
+
+def _cancel_run(pipeline: CompiledPipeline, state: State, entry: entries.CancelRequested) -> Consequences:
+    return [announce_end(entry.at, "cancelled", reason=entry.reason)], []
+
+
+def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.DeadlinePassed) -> Consequences:
+    """The run's timeout ends the main part; the deadline of what cleans up ends that, whatever it is at."""
+    at = entry.at
+    if state.main is None and state.ending is None:
+        return [announce_end(at, "failed", error=Failure.of("timeout", "run_timeout", "the run's timeout is over"))], []
+    failure = Failure.of("timeout", "cleanup_timeout", "the cleanup's deadline is over")
+    ends, effects = cut_off_steps(pipeline, state, at)
+    if state.main is None and state.ending:
+        ending = state.ending
+        end = end_main(pipeline, ending.status, at, error=ending.error, reason=ending.reason, cleanup_error=failure)
+        return [*ends, end], effects
+    return [*ends, entries.RunFinished(at=at, status=get_main_status(state), cleanup_error=failure)], effects
+
+
+def _follow_announcement(pipeline: CompiledPipeline, state: State, entry: entries.MainEnding) -> Consequences:
+    """End what is under way; without that the main part is over."""
+    if not state.active and not state.open:
+        return [finish_main(pipeline, state, entry.at, entry.status)], []
+    return interrupt_steps(pipeline, state, "", entry.at)
+
+
+def _follow_main(pipeline: CompiledPipeline, state: State, entry: entries.MainEnded) -> Consequences:
+    first = pipeline.firsts["cleanup"]
+    if entry.deadline is None or first is None:
+        return [entries.RunFinished(at=entry.at, status=entry.status, cleanup_error=entry.cleanup_error)], []
+    return [EnterStep(entry.at, first)], []
+
+
+def _report_end(pipeline: CompiledPipeline, state: State, entry: entries.RunFinished) -> Consequences:
+    """Tell the run that called this one."""
+    parent = state.started.parent if state.started else None
+    if parent is None or parent.is_detached:
+        return [], []
+    outputs = state.main.outputs.load() if state.main else None
+    error = to_document(state.error) if state.error else None
+    data: JSON = {"path": parent.path, "run": state.run, "status": entry.status, "outputs": outputs, "error": error}
+    message: Effect = PostMessage(parent.run, "child", Value.of(data))
+    return [], [message]
+
+
+DECISIONS: dict[type, Decision] = {
+    entries.RunStarted: _start_run,
+    entries.StartDue: _start_held_run,
+    entries.SlotGranted: _start_held_run,
+    entries.InputRefused: _refuse_input,
+    entries.RecoveryStopped: _stop_recovery,
+    entries.CancelRequested: _cancel_run,
+    entries.DeadlinePassed: _pass_deadline,
+    entries.MainEnding: _follow_announcement,
+    entries.MainEnded: _follow_main,
+    entries.RunFinished: _report_end,
+}

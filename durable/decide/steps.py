@@ -1,0 +1,157 @@
+"""Steps one after the other: a step is reached, blocks begin their branches, and what follows the end of each."""
+
+from durable.blocks.block import NONE, Decision
+from durable.blocks.core_actions import CORE_ACTIONS
+from durable.blocks.endings import end_block, end_sequence, explain_failure, refuse_step
+from durable.blocks.kinds import BLOCKS
+from durable.blocks.undo import follow_inner_step
+from durable.decide.interruption import interrupt_steps
+from durable.effects import BeginBranch, Consequences, EnterStep, Wake
+from durable.expressions import ExpressionError
+from durable.history import entries
+from durable.history.state import State
+from durable.path import frame_of, join_path, number_frame
+from durable.scope import RunScope
+from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
+from durable.values import NotJSON, Value
+
+# -- a step -----------------------------------------------------------------------------------------------------
+
+
+def _enter_step(pipeline: CompiledPipeline, state: State, move: EnterStep) -> Consequences:
+    """Reach a step, unless what it stands in is to end."""
+    path, at = move.path, move.at
+    node = pipeline.nodes[path]
+    if _is_to_end(state, node, path):
+        return end_sequence(pipeline, state, path, at, "cancelled"), []
+    scope = RunScope(pipeline, state, path)
+    try:
+        if node.condition and not node.condition.holds(scope):
+            return [entries.StepSkipped(at=at, path=path)], []
+        if isinstance(node, BlockNode):
+            kind = node.spec.__struct_config__.tag  # type: ignore[attr-defined]  # a struct
+            return [BLOCKS[kind].open(node, path, at, scope)], []
+        rendered, secrets = node.input.render(scope)
+        core = CORE_ACTIONS.get(node.spec.use)
+        if core is not None:
+            rendered = core.write(core, rendered)
+        input, has_undo = Value.of(rendered), node.undo is not None
+        return [entries.StepScheduled(at=at, path=path, input=input, secrets=secrets, has_undo=has_undo)], []
+    except (ExpressionError, NotJSON) as error:
+        return [refuse_step(path, at, explain_failure(pipeline, state, path, error))], []
+
+
+def _is_to_end(state: State, node: AnyNode, path: str) -> bool:
+    """Whether what a step stands in begins nothing more."""
+    if not node.around:
+        return state.is_stopping if node.part == "cleanup" else state.ending is not None
+    around = state.block_around(path)
+    assert around is not None
+    block = state.blocks[around[0]]
+    return block.is_stopping and node.branch != BLOCKS[block.kind].cleanup
+
+
+def _follow_step(
+    pipeline: CompiledPipeline, state: State, entry: entries.StepCompleted | entries.StepSkipped
+) -> Consequences:
+    """A step is done, or was skipped: the next one follows, or the end of its sequence."""
+    path, at = entry.path, entry.at
+    node = pipeline.nodes[path]
+    if isinstance(entry, entries.StepCompleted):
+        if node.is_inner:
+            return follow_inner_step(pipeline, state, entry)
+        core = CORE_ACTIONS.get(node.spec.use) if not isinstance(node, BlockNode) else None
+        if core is not None and core.complete:
+            return core.complete(pipeline, state, entry)
+    if node.follower is not None:
+        return [EnterStep(at, join_path(frame_of(path), node.follower))], []
+    return end_sequence(pipeline, state, path, at, "completed"), []
+
+
+def _follow_failure(pipeline: CompiledPipeline, state: State, entry: entries.StepFailed) -> Consequences:
+    if pipeline.nodes[entry.path].is_inner:
+        return follow_inner_step(pipeline, state, entry)
+    return end_sequence(pipeline, state, entry.path, entry.at, "failed", entry.error), []
+
+
+def _follow_cancel(pipeline: CompiledPipeline, state: State, entry: entries.StepCancelled) -> Consequences:
+    if pipeline.nodes[entry.path].is_inner:
+        return NONE
+    return end_sequence(pipeline, state, entry.path, entry.at, "cancelled"), []
+
+
+# -- a block ----------------------------------------------------------------------------------------------------
+
+
+def _start_block(pipeline: CompiledPipeline, state: State, entry: entries.BlockStarted) -> Consequences:
+    return BLOCKS[entry.kind].begin(pipeline, state, entry), []
+
+
+def _begin_branch(pipeline: CompiledPipeline, state: State, move: BeginBranch) -> Consequences:
+    """Begin a branch, unless its block is to end."""
+    path, at = move.path, move.at
+    state_of_block = state.blocks[path]
+    block = BLOCKS[state_of_block.kind]
+    if state_of_block.is_stopping and move.branch != block.cleanup:
+        if state_of_block.running:
+            return NONE  # the end of what is under way ends the block
+        if block.skip:
+            return block.skip(pipeline, state, move)
+        return [end_block(state_of_block, path, at)], []
+    index = state_of_block.begun if block.is_loop else None
+    if index is not None and state_of_block.count and index >= state_of_block.count:
+        return NONE
+    return [entries.BranchStarted(at=at, path=path, branch=move.branch, index=index)], []
+
+
+def _start_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchStarted) -> Consequences:
+    path, at = entry.path, entry.at
+    if not state.blocks[path].running:
+        return NONE  # it ended as it began: its condition cannot be evaluated
+    first = pipeline.nodes[path].firsts.get(entry.branch)
+    if first is None:
+        end = entries.BranchEnded(at=at, path=path, branch=entry.branch, index=entry.index, status="completed")
+        return [end], []
+    return [EnterStep(at, join_path(number_frame(path, entry.index), first))], []
+
+
+def _end_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchEnded) -> Consequences:
+    follow = BLOCKS[state.blocks[entry.path].kind].follow
+    return follow(pipeline, state, entry) if follow else NONE
+
+
+def _cancel_branches(pipeline: CompiledPipeline, state: State, entry: entries.BranchesCancelled) -> Consequences:
+    return interrupt_steps(pipeline, state, entry.path, entry.at)
+
+
+# -- timers -----------------------------------------------------------------------------------------------------
+
+
+def _set_timer(pipeline: CompiledPipeline, state: State, entry: entries.TimerSet) -> Consequences:
+    return [], [Wake(entry.path, entry.due)]
+
+
+def _fire_timer(pipeline: CompiledPipeline, state: State, entry: entries.TimerFired) -> Consequences:
+    path = entry.path
+    if path in state.open:
+        fire = BLOCKS[state.blocks[path].kind].fire
+    else:
+        core = CORE_ACTIONS.get(pipeline.action(path).spec.use)
+        fire = core.fire if core else None
+    return fire(pipeline, state, entry) if fire else NONE
+
+
+DECISIONS: dict[type, Decision] = {
+    EnterStep: _enter_step,
+    BeginBranch: _begin_branch,
+    entries.StepCompleted: _follow_step,
+    entries.StepSkipped: _follow_step,
+    entries.StepFailed: _follow_failure,
+    entries.StepCancelled: _follow_cancel,
+    entries.BlockStarted: _start_block,
+    entries.BranchStarted: _start_branch,
+    entries.BranchEnded: _end_branch,
+    entries.BranchesCancelled: _cancel_branches,
+    entries.TimerSet: _set_timer,
+    entries.TimerFired: _fire_timer,
+}

@@ -1,0 +1,121 @@
+"""Nodes: the steps of a pipeline, compiled, each at its place in the tree; what a run's decisions look at."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from durable.expressions import Expression, Template
+from durable.path import strip_numbers
+from durable.steps.resolved import ActionStep, Part, ResolvedPipeline, ResolvedStep
+
+Names: TypeAlias = Mapping[str, Callable[[], object]]
+"""Names that an expression can read, and what makes the value of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A step. `path` is that of its place in the definition, `follower` the id of what comes after it in its sequence,
+    `around` the paths of the blocks that it stands in, each with the branch, the outermost first. `firsts` are the ids
+    of the first steps in its own branches; in those that are `catching`, `error` is what they answer. What `is_inner`
+    is no step of the file: the undo of one, or its repetition."""
+
+    path: str
+    part: Part
+    follower: str | None = None
+    around: tuple[tuple[str, str], ...] = ()
+    condition: Expression | None = None
+    firsts: Mapping[str, str | None] = field(default_factory=dict)
+    catching: frozenset[str] = frozenset()
+    is_inner: bool = False
+    is_loop: bool = False
+
+    @property
+    def branch(self) -> str:
+        """The branch of the block around it in which it stands."""
+        return self.around[-1][1] if self.around else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionNode(Node):
+    """A step that uses an action. `links` are the names of the waits in it, if somebody can answer one of them by a
+    link; none if the link is that of the step itself, and None if there is no link. If it `listens`, it waits for an
+    event; if it `counts_once`, what it starts or waits for needs a dedupe key."""
+
+    spec: ActionStep
+    input: Template
+    keep: Template | None = None
+    undo: Template | None = None
+    timeout_value: Template | None = None
+    links: tuple[str, ...] | None = None
+    listens: bool = False
+    counts_once: bool = False
+
+    @property
+    def names(self) -> frozenset[tuple[str, ...]]:
+        """What its expressions read."""
+        read = [self.condition, self.input, self.keep, self.undo, self.timeout_value]
+        return frozenset().union(*(each.names for each in read if each))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockNode(Node):
+    """A block. `whens` are the conditions of its branches, in order (None: it always holds); `expression` is one that
+    the block itself evaluates. `view` makes the output that expressions read; `names` are those that the steps of an
+    item or a turn can read besides."""
+
+    spec: ResolvedStep
+    whens: Mapping[str, Expression | None] = field(default_factory=dict)
+    expression: Expression | None = None
+    view: Callable[..., object] | None = None
+    names_inside: Callable[..., Names] | None = None
+
+    @property
+    def names(self) -> frozenset[tuple[str, ...]]:
+        """What its expressions read."""
+        read = [*self.whens.values(), self.expression, self.condition]
+        return frozenset().union(*(expression.names for expression in read if expression))
+
+
+AnyNode: TypeAlias = ActionNode | BlockNode
+
+
+class Nodes(dict[str, AnyNode]):
+    """The nodes by the paths of a run, in which items and turns have numbers, or by those of the definition."""
+
+    def __missing__(self, path: str) -> AnyNode:
+        place = strip_numbers(path)
+        if place == path:
+            raise KeyError(path)
+        return self[place]
+
+
+class CompiledPipeline:
+    """What decisions look at: the nodes of a pipeline version, and its outputs."""
+
+    def __init__(self, spec: ResolvedPipeline, version: str, nodes: Nodes) -> None:
+        self.spec = spec
+        self.version = version
+        self.nodes = nodes
+        self.outputs = Template.parse(spec.outputs) if spec.outputs is not None else None
+        self.firsts: dict[Part, str | None] = {
+            "main": spec.steps[0].id if spec.steps else None,
+            "cleanup": spec.on_failure[0].id if spec.on_failure else None,
+        }
+
+    def action(self, path: str) -> ActionNode:
+        """The compiled action that a path of a run names."""
+        node = self.nodes[path]
+        assert isinstance(node, ActionNode), f"{path} is no action"
+        return node
+
+    def block(self, path: str) -> BlockNode:
+        """The compiled block that a path of a run names."""
+        node = self.nodes[path]
+        assert isinstance(node, BlockNode), f"{path} is no block"
+        return node
+
+    @cached_property
+    def places(self) -> dict[str, AnyNode]:
+        """The steps by their ids."""
+        return {node.spec.id: node for node in self.nodes.values() if not node.is_inner}
