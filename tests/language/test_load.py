@@ -15,15 +15,16 @@ from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
 from durable.blocks.core_actions import CORE_INPUTS
-from durable.durations import Duration, parse_duration
+from durable.durations import parse_duration
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec, StepSpec
 from durable.language.resolve import resolve_pipeline
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
 from tests.language.test_document import WELL_KNOWN_MISTAKES
+from triggers.kinds import list_models
 
-# -- stand-ins for connectors and triggers ------------------------------------------------------------------------
+# -- stand-ins for connectors ------------------------------------------------------------------------
 
 
 class Request(Inputs):
@@ -54,35 +55,6 @@ class Mail(Inputs):
     template: str | None = None
 
 
-class Verify(Inputs):
-    preset: Literal["shopify", "github"]
-    secret: Secret
-
-
-class Dedupe(Inputs):
-    key: str
-    for_: Duration = Field("7d", alias="for")
-
-
-class Webhook(Inputs):
-    path: str
-    methods: list[str] | None = None
-    verify: Verify | None = None
-    dedupe: Dedupe | None = None
-    respond: Literal["accepted", "result", "step"] = "accepted"
-
-
-class Event(Inputs):
-    type: str
-    source: str | None = None
-
-
-class Schedule(Inputs):
-    cron: str
-    timezone: str = "UTC"
-    missed: Literal["skip", "latest", "all"] = "latest"
-
-
 class Reply(BaseModel):
     status: int
     headers: dict[str, str]
@@ -108,7 +80,7 @@ CATALOGUE = Catalogue(
         for name, model in MODELS.items()
     },
     core=CORE_INPUTS,
-    triggers={"webhook": Webhook, "schedule": Schedule, "event": Event},
+    triggers=list_models(),
 )
 CONNECTIONS = {
     "crm": "http",
@@ -147,7 +119,7 @@ SMALL = """\
 triggers:
   - id: hook
     use: webhook
-    with: {path: /hello}
+    with: {path: /hello, verify: none}
     inputs: {name: "{{ trigger.body.name }}"}
 inputs:
   name: {type: string}
@@ -288,12 +260,12 @@ CALL = "with: {pipeline: sample}"
             'write "{{ inputs.customer }}"',
         ),
         (
-            f"triggers: [{{id: t, use: webhook, with: {{path: /, dedupe: {{key: trigger.body.id}}}}}}]\n{STEP}",
-            "1:64: warning: 'trigger.body.id' is text here, so that all deliveries count as one; "
+            "triggers: [{id: t, use: webhook, with: {path: /, verify: none, dedupe: {key: trigger.body.id}}}]\n" + STEP,
+            "1:78: warning: 'trigger.body.id' is text here, so that all deliveries count as one; "
             'write "{{ trigger.body.id }}"',
         ),
         (
-            f"triggers: [{{id: t, use: webhook, with: {{path: /hooks/shop}}}}]\n{STEP}",
+            f"triggers: [{{id: t, use: webhook, with: {{path: /hooks/shop, verify: none}}}}]\n{STEP}",
             "1:47: warning: the webhook is served at /hooks/hooks/shop: paths are relative to /hooks; "
             "write /shop, unless this is intended",
         ),
@@ -363,9 +335,8 @@ def test_what_may_be_equal_is_no_mistake(condition: str) -> None:
         "concurrency: {key: customers}",
         "concurrency: {key: steps.a}",
         "concurrency: {key: 'shop {{ inputs.a }}'}\ninputs: {a: {}}",
-        "triggers: [{id: t, use: webhook, with: {path: '/{shop}'}, when: trigger.path.shop and trigger.path}]",
-        "triggers: [{id: t, use: webhook, with: {path: '/{a:path}'}, when: \"trigger.path['a'] == 'b'\"}]",
-        "triggers: [{id: t, use: event, with: {type: x}, when: trigger.path.shop}]",
+        "triggers: [{id: t, use: webhook, with: {path: '/{b}', verify: none}, when: trigger.path.b and trigger.path}]",
+        "triggers: [{id: t, use: webhook, with: {path: '/{a:path}', verify: none}, when: \"trigger.path.a == 'b'\"}]",
         "inputs: {a: {type: [string, 'null'], default: null}, b: {default: 5}, c: {type: number, default: 1}}",
         "inputs: {a: {format: email, default: nobody}}",
         "inputs: {a: {x-type: b, label: c, note: d, example: e, form: f, nullable: true, readOnly: true, when: g}}",
