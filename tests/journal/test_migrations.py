@@ -12,11 +12,12 @@ from alembic.script import ScriptDirectory
 
 from durable.journal.errors import DataFolderUnusable, TooManyRuns
 from durable.journal.journal import Journal
-from durable.journal.migrate import HEAD, MIGRATIONS, migrate, stored_version, upgrade
+from durable.journal.migrate import HEAD, migrate, read_version
 from durable.journal.reads import open_reader
 from durable.journal.sqlite.database import SQLite
 from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.tables import TableRow
+from durable.journal.upgrade import MIGRATIONS, upgrade
 from durable.units import Admission, Descent
 from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
@@ -37,7 +38,7 @@ def migrated(folder: Path) -> SQLite:
     folder.mkdir()
     database = SQLite(folder)
     with database.migrations().begin() as connection:
-        upgrade(connection)
+        upgrade(connection, HEAD)
     return database
 
 
@@ -49,7 +50,7 @@ def test_an_empty_database_is_brought_to_the_newest_version_once(tmp_path: Path)
 
     engine = database.migrations()
     with engine.connect() as connection:
-        assert stored_version(connection) == HEAD
+        assert read_version(connection) == HEAD
 
 
 def test_the_newest_version_is_the_last_migration() -> None:
@@ -62,7 +63,7 @@ def test_the_newest_version_is_the_last_migration() -> None:
 def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
     with migrated(tmp_path / "migrated").migrations().connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), TableRow.metadata) == []
-        assert stored_version(connection) == HEAD
+        assert read_version(connection) == HEAD
 
 
 def test_an_empty_database_is_given_what_the_migrations_make(tmp_path: Path) -> None:
@@ -76,8 +77,8 @@ def test_what_was_created_is_brought_up_by_later_migrations(tmp_path: Path) -> N
     database = SQLite(tmp_path)
     migrate(database.migrations())
     with database.migrations().begin() as connection:
-        upgrade(connection)  # Alembic reads the version that was noted, and finds nothing to do
-        assert stored_version(connection) == HEAD
+        upgrade(connection, HEAD)  # Alembic reads the version that was noted, and finds nothing to do
+        assert read_version(connection) == HEAD
 
 
 @pytest.mark.parametrize(("version", "advice"), [("9999", "update Waypost"), ("0000", "start the service once")])

@@ -1,12 +1,9 @@
 """SQLite only: the file, the lock, and what happens when the process or the disk fails."""
 
 import asyncio
-import errno
-import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +19,7 @@ from durable.journal.sqlite.files import FILE_NAME
 from durable.journal.sqlite.folder import file_system
 from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
+from tests.journal.disk import clear_disk, fill_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -31,21 +29,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(mount, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if mounted.returncode:
-        pytest.skip(f"mounting a small disk is not permitted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def child(task: str, folder: Path) -> "subprocess.Popen[str]":
@@ -209,15 +192,12 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
     await journal.close()
 
 
-async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -> None:
-    journal = await open_journal(small_disk / "data")
+async def test_a_full_disk_refuses_until_there_is_room_again(folder: Path) -> None:
+    journal = await open_journal(folder)
     run = await samples.a_run(journal, "before")
-    ballast = small_disk / "ballast"
-    fill(ballast)
+    await fill_disk(journal)
 
     with pytest.raises(JournalFull, match="disk is full"):
-        await define_many(journal)
-    with pytest.raises(JournalFull):
         await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
     refused = await asyncio.gather(
         *(journal.add_definition(f"w{number}", "orders", b"x" * 40_000, 1_000) for number in range(20)),
@@ -226,7 +206,7 @@ async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -
     assert {type(answer) for answer in refused} == {JournalFull}
     assert len(await journal.read_history(run)) == 1
 
-    ballast.unlink()
+    await clear_disk(journal)
     await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
     assert await journal.is_writable()
     assert len(await journal.read_history(run)) == 2
@@ -234,20 +214,44 @@ async def test_a_full_disk_refuses_until_there_is_room_again(small_disk: Path) -
     await journal.close()
 
 
-async def test_a_journal_on_a_disk_without_any_room_is_not_writable(small_disk: Path) -> None:
-    journal = await open_journal(small_disk / "data")
-    ballast = small_disk / "ballast"
-    fill(ballast)
+async def test_a_batch_of_which_one_unit_fits_on_the_disk_keeps_that_one(folder: Path) -> None:
+    journal = await open_journal(folder)
+    await fill_disk(journal)
 
-    for _ in range(1_000):
-        if not await journal.is_writable():
-            break
-    else:
-        pytest.fail("the journal found room on a full disk")
+    large = journal.add_definition("large", "orders", b"x" * 40_000, 1_000)
+    small = journal.add_definition("small", "orders", b"x", 1_000)
+    answers = await asyncio.gather(large, small, return_exceptions=True)
 
-    ballast.unlink()
-    assert await journal.is_writable()
+    assert [type(answer) for answer in answers] == [JournalFull, type(None)]
     await journal.close()
+
+
+async def test_a_journal_on_a_disk_without_any_room_is_not_writable(folder: Path) -> None:
+    journal = await open_journal(folder)
+    await fill_disk(journal)
+    assert not await journal.is_writable()
+
+    await clear_disk(journal)
+    assert await journal.is_writable()
+    assert not await journal.is_writable(room=2**62), "no disk has that much room"
+    await journal.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_FULL, "full"),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, "full"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "busy"),
+        (sqlite3.SQLITE_IOERR_FSYNC, "broken"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, "broken"),
+        (sqlite3.SQLITE_TOOBIG, "refused"),
+    ],
+)
+def test_what_an_error_means_is_told_by_its_code(folder: Path, code: int, kind: str) -> None:
+    error = sqlite3.OperationalError("")
+    error.sqlite_errorcode = code
+    assert SQLite(folder).classify_error(error) == kind
 
 
 async def test_an_io_error_ends_the_journal_and_loses_nothing_that_was_acknowledged(folder: Path) -> None:
@@ -270,14 +274,3 @@ async def test_an_io_error_ends_the_journal_and_loses_nothing_that_was_acknowled
             assert await journal.load_definition(version)
     assert await journal.check_integrity() == []
     await journal.close()
-
-
-async def define_many(journal: Journal) -> None:
-    for number in range(1_000):
-        await journal.add_definition(f"v{number}", "orders", b"x" * 10_000, 1_000)
-
-
-def fill(ballast: Path) -> None:
-    """Take all the room of a small disk."""
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        ballast.write_bytes(bytes(8_000_000))
