@@ -1,4 +1,4 @@
-"""Time and new names: what the shell takes from the machine and the core is given."""
+"""The clock, and new ids: what the core is given as arguments, since it reads neither clock nor randomness."""
 
 import os
 import time
@@ -12,7 +12,7 @@ def now() -> int:
 
 
 class _Order:
-    """Numbers the names of one millisecond, so that they sort as they were made."""
+    """Numbers the ids of one millisecond, so that they sort as they were made."""
 
     at = 0
     number = 0
@@ -27,5 +27,5 @@ _order = _Order()
 
 
 def new_id(kind: str, at: int) -> str:
-    """A new name: after the time 16 bits of order and 64 of chance."""
+    """A new id: after the time, 16 bits of order and 64 random ones."""
     return make_id(kind, at, _order.next(at) << 64 | int.from_bytes(os.urandom(8)))

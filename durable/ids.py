@@ -1,6 +1,6 @@
-"""Names of rows: they sort by the time at which they were made.
+"""Ids of rows: text that sorts by the time at which it was made.
 
-A name like `run_01jd…` holds 48 bits of time (ms) and 80 more, in an alphabet that sorts as the number does; the length
+An id like `run_01jd…` holds 48 bits of time (ms) and 80 more, in an alphabet that sorts as the number does; the length
 is that of a ULID (https://github.com/ulid/spec), in lower case.
 """
 
@@ -10,22 +10,25 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 LAST_TIME = 2**48 - 1
-"""Milliseconds that fit into a name."""
+"""Milliseconds that fit into an id."""
 
 
 def make_id(kind: str, at: int, low: int) -> str:
-    """The name of that time whose other 80 bits are `low`."""
+    """The id of that time (ms) whose other 80 bits are `low`."""
     number = at << 80 | low
-    return f"{kind}_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    text = f"{kind}_"
+    for shift in range(120, -1, -10):
+        text += _PAIRS[number >> shift & 1023]
+    return text
 
 
 def derive_id(kind: str, at: int, *seed: str) -> str:
-    """The same name whenever it is asked for the same things."""
+    """An id that is the same for the same arguments."""
     digest = hashlib.blake2b("\0".join(seed).encode(), digest_size=10).digest()
     return make_id(kind, at, int.from_bytes(digest))
 
 
 def first_id(kind: str, at: int) -> str:
-    """What sorts before every name of the kind made at this time (ms) or later, and after every earlier one."""
+    """Text that sorts before every id of the kind made at this time (ms) or later, and after every earlier one."""
     at = min(max(at, 0), LAST_TIME)
     return f"{kind}_" + "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])

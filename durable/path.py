@@ -59,7 +59,7 @@ def make_again_path(path: str, turn: int) -> str:
 
 def is_repetition(path: str) -> bool:
     """Whether the path is that of what repeats a step to learn its output."""
-    return strip_numbers(path).endswith(f".{AGAIN}")
+    return AGAIN in path and strip_numbers(path).endswith(f".{AGAIN}")
 
 
 def make_key(run: str, path: str) -> str:

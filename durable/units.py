@@ -4,8 +4,9 @@ A *unit* is what one caller asked to commit: whole or absent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias, get_args
+
+import msgspec
 
 from durable.history.entries import AnyEntry
 from durable.history.state import State
@@ -17,8 +18,7 @@ FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", 
 """What became of a schedule's fire; `skipped` as a run was under way, `missed` as nobody was there when it was due."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """An immutable fact that arrived; the attributes are those of CloudEvents, `key` being its `id` at the source."""
 
     id: str
@@ -30,8 +30,7 @@ class Event:
     data: Value = NULL
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One inbound request on a webhook. `headers` are without credentials; `body_hash` is SHA-256 in hex; `event` is
     the id of what it brought, which for a duplicate is the first one's."""
 
@@ -56,8 +55,7 @@ STEP_KEY_LIFETIME = 3_650 * 86_400_000
 """Milliseconds: longer than any run, with which such a claim ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class DedupeKey:
+class DedupeKey(msgspec.Struct, frozen=True):
     """A dedupe claim: `key` is taken within `scope` until `until` (ms). The same key with another `fingerprint`
     (of the inputs) is a conflict; None never conflicts. A claim `of` a run ends with it."""
 
@@ -73,8 +71,7 @@ class DedupeKey:
         return cls(scope, f"{run}:{path}", at + STEP_KEY_LIFETIME, of=run)
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleProgress:
+class ScheduleProgress(msgspec.Struct, frozen=True):
     """How far a schedule is dealt with: every fire (ms) up to `handled`, but for those `waiting` for their turn.
 
     `fire` is the last that was dealt with, with its `outcome` and the `reason` of it; `run` is the last that was
@@ -95,8 +92,7 @@ class ScheduleProgress:
     missed_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(msgspec.Struct, frozen=True):
     """The mutable part of a run's row: what lists show and what the sweep looks for."""
 
     status: RunStatus
@@ -115,8 +111,7 @@ PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
 """A message was posted; the wait that it is for has its end already; the run goes on no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotRequest:
+class SlotRequest(msgspec.Struct, frozen=True):
     """At most `limit` unfinished runs with this key hold a slot; `overflow` says what becomes of one more. One that
     `is_held_back` does not ask for its slot yet."""
 
@@ -126,8 +121,7 @@ class SlotRequest:
     is_held_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
+class NewMessage(msgspec.Struct, frozen=True):
     """A message for the inbox of another run. If there is no such run yet, the `claim` with which it would begin is
     taken, so that it does not."""
 
@@ -137,8 +131,7 @@ class NewMessage:
     dedupe_key: DedupeKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventSubscription:
+class EventSubscription(msgspec.Struct, frozen=True):
     """A step that waits for an event: of this type, about this subject if one is given, that came `since` (ms)."""
 
     path: str
@@ -148,8 +141,7 @@ class EventSubscription:
     since: int
 
 
-@dataclass(frozen=True, slots=True)
-class SideEffects:
+class SideEffects(msgspec.Struct, frozen=True):
     """What stands in the same commit as a run's entries: messages to other runs, steps that begin to listen for an
     event, waits (by path) that are `over` though nothing came for them, a slot that is asked for, and the key of one
     that is free once the run `has_ended`."""
@@ -162,8 +154,7 @@ class SideEffects:
     has_ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedStart:
+class QueuedStart(msgspec.Struct, frozen=True):
     """The entries with which a run begins, its row then, and what is committed with them."""
 
     entries: Sequence[AnyEntry]
@@ -171,8 +162,7 @@ class QueuedStart:
     side_effects: SideEffects | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(msgspec.Struct, frozen=True):
     """A run to begin: its first entries stand in the commit that accepts its event. One that contends for a slot has
     `queued` as its beginning if it gets none. One that `listens` does not hear the event that started it. One that
     `is_left` has no owner: it is brought in when its turn comes."""
@@ -192,16 +182,14 @@ class NewRun:
     is_left: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Descent:
+class Descent(msgspec.Struct, frozen=True):
     """What runs that a run sets going go back to: the first event, of which at most `limit` runs descend."""
 
     origin: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(msgspec.Struct, frozen=True):
     """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
     taken only if there are runs, or in any case with `keeps_keys`; if one is taken already, nothing but the delivery
     and the schedule is written, as a duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived,
@@ -218,8 +206,7 @@ class Admission:
     descent: Descent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """`is_duplicate`: the ids are those of the first admission. `is_conflict`: its inputs were others. `queued` are the
     runs that wait for a slot, `skipped` those that were not made for want of one, and `called` the runs whose inbox has
     got a message by it."""
@@ -233,8 +220,7 @@ class Admitted:
     notified: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """What others want of a run, from its inbox: `kind` names it (`cancel`), `data` says more."""
 
     id: int
@@ -244,8 +230,7 @@ class Message:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Takeover:
+class Takeover(msgspec.Struct, frozen=True):
     """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, how many
     entries its history has, to which only that owner can add, when it is due as its row says (ms), whether an owner had
     not let go of it, and the status that its row shows."""
@@ -260,8 +245,7 @@ class Takeover:
     status: RunStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`; its tags
     are sorted. One that another run set going is the `nth` of those that descend from the event `origin`."""
 
@@ -285,8 +269,7 @@ class Run:
     nth: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(msgspec.Struct, frozen=True):
     """A key of the API: `scope` says what it may do, `hash` is the SHA-256 of what its holder presents, in hex."""
 
     id: str
@@ -297,8 +280,7 @@ class ApiKey:
     revoked_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnfinishedRun:
+class UnfinishedRun(msgspec.Struct, frozen=True):
     """A run that has not ended, as recovery and lists need it. `was_busy`: its owner did not let go of it; `sequence`
     is the number of its last entry."""
 

@@ -12,8 +12,9 @@ import math
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
+
+import msgspec
 
 from durable.clock import new_id
 from durable.journal.journal import Journal
@@ -99,7 +100,7 @@ class Keys:
             return found
         at = self._now()
         await asyncio.shield(self._journal.revoke_key(id, at))
-        revoked = self._by_hash[found.hash] = replace(found, revoked_at=at)
+        revoked = self._by_hash[found.hash] = msgspec.structs.replace(found, revoked_at=at)
         return revoked
 
 

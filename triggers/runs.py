@@ -5,7 +5,6 @@ time; what is stored as JSON goes into it as it is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -59,7 +58,7 @@ async def encode_run(
     waits for that its history does not tell is its reason if it has no other."""
     found = await find_run(reads, run)
     if found.finished_at is None:
-        found = replace(found, reason=found.reason or explain_wait(found))
+        found = msgspec.structs.replace(found, reason=found.reason or explain_wait(found))
     return await reads.scan(
         lambda scan: _encode_run(scan, found, DocumentEncoder(scan, run, may_answer=may_answer)), found.sequence
     )

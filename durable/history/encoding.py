@@ -19,7 +19,17 @@ _decoder = msgspec.json.Decoder(list[AnyEntry])
 def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]]:
     """Encode what one append writes: the entries as a JSON array, and the payloads that they name, by SHA-256."""
     payloads: dict[str, bytes] = {}
-    return _encode([_detach_copy(entry, payloads) for entry in entries]), payloads
+    stored: list[AnyEntry] = []
+    for entry in entries:
+        references: dict[str, Value] = {}
+        for name in _FIELDS[type(entry)]:
+            value: Value | None = getattr(entry, name)
+            if value is not None and value.ref is not None:
+                references[name] = value.reference()
+                if value.is_loaded:
+                    payloads[value.ref] = bytes(value.data)
+        stored.append(msgspec.structs.replace(entry, **references) if references else entry)
+    return _encode(stored), payloads
 
 
 def decode_entries(data: bytes) -> list[AnyEntry]:
@@ -34,20 +44,9 @@ def list_values(entry: AnyEntry) -> dict[str, Value]:
 
 
 def detach_values(entries: Iterable[AnyEntry]) -> None:
-    """Let go of the bytes of large values, once they are rows of the journal."""
+    """Drop the bytes of large values, once they are rows of the journal."""
     for entry in entries:
         for name in _FIELDS[type(entry)]:
             value: Value | None = getattr(entry, name)
             if value is not None and value.ref is not None:
                 value.detach()
-
-
-def _detach_copy(entry: AnyEntry, payloads: dict[str, bytes]) -> AnyEntry:
-    changes: dict[str, Value] = {}
-    for name in _FIELDS[type(entry)]:
-        value: Value | None = getattr(entry, name)
-        if value is not None and value.ref is not None:
-            changes[name] = value.reference()
-            if value.is_loaded:
-                payloads[value.ref] = bytes(value.data)
-    return msgspec.structs.replace(entry, **changes) if changes else entry

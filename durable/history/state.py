@@ -52,7 +52,7 @@ class StepState(msgspec.Struct):
     @property
     def waits_for_moment(self) -> bool:
         """Whether `due` is a moment that the pipeline names, not the end of a span of time."""
-        return any(each.kind == "until" and each.due == self.due for each in self.awaits)
+        return bool(self.awaits) and any(each.kind == "until" and each.due == self.due for each in self.awaits)
 
     def may_be_attempted(self, at: int) -> bool:
         """Whether an attempt may be under way that the history need not tell of: the first, or one that was due."""

@@ -1,7 +1,6 @@
 """API keys: who may use the API. The journal stores only the hash of what a key's holder presents."""
 
-from dataclasses import asdict
-
+from msgspec.structs import asdict
 from sqlalchemy import Connection, bindparam, select, update
 
 from durable.journal.dialect import SQL, Cursor

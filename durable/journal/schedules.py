@@ -1,9 +1,9 @@
 """Schedules: up to which time the fires of each are dealt with."""
 
 import logging
-from dataclasses import asdict
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params

@@ -1,9 +1,9 @@
 """Every database: how events are accepted, once."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from durable.journal.errors import UnitRefused
 from durable.journal.journal import Journal

@@ -2,9 +2,9 @@
 
 import asyncio
 import sqlite3
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from durable.journal.errors import TooManyRuns
 from durable.journal.journal import Journal

@@ -1,9 +1,9 @@
 """Every database: how histories grow, who may write them, and what others want of them."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from durable.history.entries import RunFinished
 from durable.journal.errors import Stale, UnitRefused

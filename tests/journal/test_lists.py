@@ -1,8 +1,7 @@
 """Every database: what lists find by tags and bounds, histories in pages, and the keys of the API."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from durable.history.entries import RunFinished
 from durable.journal.journal import Journal

@@ -3,9 +3,9 @@
 import asyncio
 import re
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from durable import metrics
 from durable.journal.errors import JournalBusy, JournalClosed

@@ -4,9 +4,10 @@ the process that was launched with it.
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import Any
+
+from msgspec.structs import replace
 
 from durable.blocks import action, try_, undo
 from durable.blocks.endings import end_block

@@ -5,9 +5,11 @@ A fire that was due while somebody watched starts its run, however long that tak
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from durable.units import FireOutcome, ScheduleProgress
 from triggers.schedules.timing import find_fires_between, find_latest_between
@@ -28,8 +30,7 @@ JUMP = 60_000
 """Milliseconds by which a clock that was put back is seen to have jumped; less is a correction of no consequence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """Now, and since when somebody has watched without a break; from `turn` on a waiting fire may start. `is_busy`: the
     run before is unfinished."""
 
@@ -39,8 +40,7 @@ class Moment:
     is_busy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StartFire:
+class StartFire(msgspec.Struct, frozen=True):
     """Start the run of a fire, and keep the row with it."""
 
     fire: int
@@ -48,8 +48,7 @@ class StartFire:
     was_waiting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFires:
+class RecordFires(msgspec.Struct, frozen=True):
     """Keep the row: `count` fires have an `outcome` without a run. None where nothing is to be told of."""
 
     row: ScheduleProgress
@@ -57,8 +56,7 @@ class RecordFires:
     count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
+class WaitUntil(msgspec.Struct, frozen=True):
     """Nothing is to be done before this moment, unless the run before ends; None: there is nothing more to come."""
 
     until: int | None

@@ -6,7 +6,9 @@ A fire is claimed by its time, so it starts one run at most, whatever happens to
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from durable import metrics
 from durable.clock import new_id
@@ -243,7 +245,10 @@ class Schedules:
             event, [planned.make_start(document)], dedupe_keys=[claim], schedule=step.row
         )
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
-        schedule.row, schedule.is_stored = replace(step.row, run=admitted.runs[-1], outcome=outcome), True
+        schedule.row, schedule.is_stored = (
+            replace(step.row, run=admitted.runs[-1], outcome=outcome),
+            True,
+        )
         metrics.count_fires(planned.name, outcome)
         if step.was_waiting:
             self._turn = at + PACE
