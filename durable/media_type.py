@@ -4,9 +4,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from durable.http_syntax import TOKEN
+
 FORM = "application/x-www-form-urlencoded"
 
-_KIND = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+")
+_KIND = re.compile(f"{TOKEN}/{TOKEN}")
 _PARAMETER = re.compile(r""";\s*([^=;\s]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^;]*))""")
 _JSON = frozenset(
     {

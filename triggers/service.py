@@ -186,10 +186,7 @@ async def _open_ways_in(
     now: Callable[[], int],
 ) -> Service:
     """Webhooks, schedules and the API over the runner."""
-    key, key_file = api_key(instance.data, settings)
-    secrets.redactor.learn(key)
-    keys = Keys(journal, key, now)
-    await keys.load()
+    keys, key, key_file = await _load_keys(settings, instance, journal, secrets, now)
     bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
     limiters = WebhookRateLimiters(
         addresses=RateLimiter(settings.address_rate, time.monotonic_ns),
@@ -225,6 +222,17 @@ async def _open_ways_in(
         secrets=secrets,
         keys=keys,
     )
+
+
+async def _load_keys(
+    settings: Settings, instance: Instance, journal: Journal, secrets: Secrets, now: Callable[[], int]
+) -> tuple[Keys, str, Path | None]:
+    """The API's keys; the one of the settings, or of the file that it is generated into."""
+    key, file = api_key(instance.data, settings)
+    secrets.redactor.learn(key)
+    keys = Keys(journal, key, now)
+    await keys.load()
+    return keys, key, file
 
 
 def _make_app(*routes: BaseRoute) -> Starlette:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shorten
 from durable.language.catalogue import Catalogue
-from durable.language.connections import Connections
+from durable.language.connections import ConnectionChecker
 from durable.language.flows import FlowCheck
 from durable.language.foreign import INPUT_KEYS, INPUT_SHAPES
 from durable.language.outputs import find_returned
@@ -132,7 +132,7 @@ class StepCheck:
         texts: Texts,
         places: Mapping[Pointer, StepInfo],
         flows: FlowCheck,
-        connections: Connections,
+        connections: ConnectionChecker,
     ) -> None:
         self._report = findings
         self._places = places

@@ -29,7 +29,7 @@ def explain_mismatch(name: str, connector: str, wanted: str) -> Explanation:
     return Explanation(message, f"name a connection of {quote(wanted)}")
 
 
-class Connections:
+class ConnectionChecker:
     """Checks `connection:`. Where nobody knows which there are (`find` is None), every name is taken; `names` are those
     that can be suggested, `is_broken` says which are there and wrong."""
 

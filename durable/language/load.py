@@ -13,7 +13,7 @@ from durable.language import foreign
 from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
-from durable.language.connections import Connections, Find
+from durable.language.connections import ConnectionChecker, Find
 from durable.language.flows import FlowCheck, PipelineCall
 from durable.language.pipeline import DefaultsSpec, PipelineSpec, StepSpec
 from durable.language.report import Report
@@ -77,7 +77,7 @@ def load_pipeline(
         hint = _explain_misplaced_key(each.pointer) if each.is_key else None
         findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
     calls = _FileCheck(data, findings, catalogue, Texts(findings, secrets, examine_secret)).run(
-        Connections(connections, connection_names, is_broken, findings)
+        ConnectionChecker(connections, connection_names, is_broken, findings)
     )
     problems = findings.problems()
     is_refused = any(problem.severity == "error" for problem in problems)
@@ -116,7 +116,7 @@ class _FileCheck:
     catalogue: Catalogue
     texts: Texts
 
-    def run(self, connections: Connections) -> Sequence[PipelineCall]:
+    def run(self, connections: ConnectionChecker) -> Sequence[PipelineCall]:
         """Check it all; returns the calls of other pipelines."""
         data, findings = self.data, self.findings
         places = collect_steps(data, findings, self.catalogue)

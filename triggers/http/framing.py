@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+from durable.http_syntax import TOKEN
+
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Names in lower case and values without the white space around them, in the order in which they came."""
 
@@ -24,7 +26,7 @@ SINGLE_HEADERS = (
 )
 """Headers of which the service acts on one value: with two, a proxy may go by the one and the service by the other."""
 
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00-\x20\x7f]+) (HTTP/\d\.\d)\r\n")
+_REQUEST_LINE = re.compile(rb"(%b) ([^\x00-\x20\x7f]+) (HTTP/\d\.\d)\r\n" % TOKEN.encode())
 _ABSOLUTE_TARGET = re.compile(rb"https?://[^/?#]+/", re.IGNORECASE)
 _HOST = re.compile(rb"[\w.~!$&'()*+;=%:\[\]-]*")
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")

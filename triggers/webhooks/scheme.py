@@ -14,13 +14,14 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from durable.durations import parse_duration
+from durable.http_syntax import TOKEN
 from durable.language.validation import NestedProblems, find_data_problems
 from durable.values import JSON
 
 Encoding: TypeAlias = Literal["hex", "base64"]
 Model = TypeVar("Model", bound=BaseModel)
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_HEADER_NAME = re.compile(TOKEN)
 _NAMED = {"header", "sig", "query", "body", "form"}
 _WHOLE = {"body", "url", "method", "ts"}
 
