@@ -13,7 +13,7 @@ from durable.history.state import State
 from durable.history.words import RunStatus
 from durable.values import NULL, Value
 
-DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "skipped"]
+DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "handshake", "skipped"]
 FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", "missed"]
 """What became of a schedule's fire; `skipped` as a run was under way, `missed` as nobody was there when it was due."""
 

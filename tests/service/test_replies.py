@@ -102,8 +102,8 @@ async def test_a_handshake_is_answered_recorded_and_starts_nothing(tmp_path: Pat
         assert (unsigned.status_code, reflecting.status_code) == (401, 400)
         assert "script" not in reflecting.text
         recorded = await _deliveries(service, 3)
-        assert [each["outcome"] for each in recorded] == ["rejected", "rejected", "filtered"]
-        assert recorded[2]["reason"] == "handshake"
+        assert [each["outcome"] for each in recorded] == ["rejected", "rejected", "handshake"]
+        assert recorded[2]["reason"] is None
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 

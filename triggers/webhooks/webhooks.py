@@ -265,7 +265,7 @@ class Webhooks:
         try:
             verified = self._verify(arrived)
             if verified.answer:
-                self._record(arrived, "filtered", "handshake")
+                self._record(arrived, "handshake")
                 return responses.render_handshake(verified.answer)
             document = _build_document(arrived, verified)
             hook.check_when(document)
@@ -360,7 +360,7 @@ class Webhooks:
             answer = None
         return answer or responses.render_accepted(admitted, hook.reply)
 
-    def _record(self, arrived: PendingDelivery, outcome: DeliveryOutcome, reason: str) -> None:
+    def _record(self, arrived: PendingDelivery, outcome: DeliveryOutcome, reason: str | None = None) -> None:
         """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
         metrics.count_delivery(outcome)
         if outcome == "rejected" and not self._rejections.take(arrived.hook.name, arrived.at):
