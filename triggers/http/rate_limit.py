@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
+from starlette.types import Scope
+
 from durable.durations import parse_duration
 
 MOST_NAMES = 10_000
@@ -59,12 +61,10 @@ class RateLimiter:
             del self._full_at[next(iter(self._full_at))]
         return math.ceil(wait / SECOND)
 
-
-class WebhookRateLimiters(NamedTuple):
-    """The limiters of webhooks: by the address that a request comes from, and by the webhook that it is for."""
-
-    addresses: RateLimiter
-    hooks: RateLimiter
+    def take_for(self, scope: Scope) -> int:
+        """Take one from the bucket of the network that a request comes from; as `take`."""
+        client = scope["client"]
+        return self.take(find_network(client[0]) if client else "")
 
 
 def find_network(address: str) -> str:

@@ -21,7 +21,7 @@ from durable.media_type import FORM, parse_media_type
 from durable.runner import Overloaded, Runner
 from durable.values import JSON
 from triggers.http.body import BadRequest, BodyLimits, parse_body, read_body, read_query
-from triggers.http.rate_limit import RateLimiter, find_network
+from triggers.http.rate_limit import RateLimiter
 from triggers.http.urlencoded import collect_pairs
 from triggers.runs import format_time
 from triggers.waits import answer, page
@@ -82,8 +82,7 @@ class WaitLinks:
 
     async def answer(self, request: Request) -> Response:
         """Tell what is asked, or take the answer to it."""
-        address = find_network(request.client.host) if request.client else ""
-        if seconds := self._addresses.take(address):
+        if seconds := self._addresses.take_for(request.scope):
             reply = WaitReply(429, "Too many requests", f"Try again in {seconds} s.")
             return _render_reply(request, reply, {"Retry-After": str(seconds), "Connection": "close"})
         try:

@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import NamedTuple, Self, get_args
 
 import msgspec
 from starlette.requests import ClientDisconnect
@@ -30,7 +30,7 @@ from durable.units import Admitted, Delivery, DeliveryOutcome, Event
 from durable.values import JSON, Value
 from durable.wording import quote
 from triggers.http.body import BadRequest, BodyLimits, receive_body
-from triggers.http.rate_limit import WebhookRateLimiters, find_network
+from triggers.http.rate_limit import Rate, RateLimiter
 from triggers.http.urlencoded import collect_pairs
 from triggers.trigger import EventFiltered, Trigger, build_trigger_document
 from triggers.webhooks import cors, responses
@@ -54,8 +54,11 @@ PROBE_METHODS = frozenset({"HEAD", "OPTIONS"})
 ANSWERED_METHODS = (*METHODS, *PROBE_METHODS)
 
 DECOY = Verifier(load_presets()["github"], ())
-REJECTIONS_A_MINUTE = 60
-"""Rejected deliveries that are written down for each webhook; all are counted."""
+REJECTIONS = Rate(60, 60_000)
+"""Rejected deliveries of one webhook that are recorded; all are counted."""
+
+COMPLAINTS = Rate(1, 60_000)
+"""Log lines of one webhook about a missing secret."""
 
 RESULT_SECONDS = 25.0
 """How long a sender waits who is to be told the result, or what a step says; most of them wait for 30 s."""
@@ -98,20 +101,18 @@ class PendingDelivery:
         )
 
 
-class Quota:
-    """So many a minute for each name."""
+class WebhookLimiters(NamedTuple):
+    """What is limited by name: requests by the network that they come from, deliveries by their webhook, and by webhook
+    also the rejections that are recorded and the log lines about missing secrets."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken: dict[str, tuple[int, int]] = {}
+    networks: RateLimiter
+    webhooks: RateLimiter
+    rejections: RateLimiter
+    complaints: RateLimiter
 
-    def take(self, name: str, at: int) -> bool:
-        """Whether there is one left in the minute of `at` (ms)."""
-        minute = at // 60_000
-        since, taken = self._taken.get(name, (minute, 0))
-        taken = taken + 1 if since == minute else 1
-        self._taken[name] = minute, taken
-        return taken <= self._limit
+    @classmethod
+    def make(cls, network_rate: Rate | None, webhook_rate: Rate | None, clock: Callable[[], int]) -> Self:
+        return cls(*(RateLimiter(rate, clock) for rate in (network_rate, webhook_rate, REJECTIONS, COMPLAINTS)))
 
 
 class RateExceeded(Exception):
@@ -132,7 +133,7 @@ class Webhooks:
         secrets: Secrets,
         now: Callable[[], int],
         bounds: BodyLimits,
-        limiters: WebhookRateLimiters,
+        limiters: WebhookLimiters,
         hash_key: bytes,
     ) -> None:
         self._runner = runner
@@ -140,8 +141,6 @@ class Webhooks:
         self._secrets = secrets
         self._now = now
         self._hash_key = hash_key
-        self._rejections = Quota(REJECTIONS_A_MINUTE)
-        self._complaints = Quota(1)
         self._unknown_paths = UnknownPaths()
         self._bounds = bounds
         self._limiters = limiters
@@ -170,8 +169,7 @@ class Webhooks:
         await answer.send(send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> WebhookResponse:
-        client = scope["client"]
-        if wait := self._limiters.addresses.take(find_network(client[0]) if client else ""):
+        if wait := self._limiters.networks.take_for(scope):
             return responses.render_too_many(wait, is_read=False)
         try:
             body = await receive_body(scope, receive, self._bounds)
@@ -297,7 +295,7 @@ class Webhooks:
         verified = hook.verifier.check(received, secrets, arrived.at / 1000, token)
         if not verified.answer and received.method not in hook.methods:
             raise Rejected("wrong_method", f"{received.method} is taken for a handshake only")
-        if wait := self._limiters.hooks.take(hook.name):
+        if wait := self._limiters.webhooks.take(hook.name):
             raise RateExceeded(wait)
         return verified
 
@@ -318,7 +316,7 @@ class Webhooks:
             try:
                 values.append(str(fill_secrets(None, slots, self._secrets)[0]))
             except SecretMissing as missing:
-                if self._complaints.take(hook.name, self._now()):
+                if not self._limiters.complaints.take(hook.name):
                     log.error("webhook %s: %s", hook.name, missing)
         return values
 
@@ -363,7 +361,7 @@ class Webhooks:
     def _record(self, arrived: PendingDelivery, outcome: DeliveryOutcome, reason: str | None = None) -> None:
         """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
         metrics.count_delivery(outcome)
-        if outcome == "rejected" and not self._rejections.take(arrived.hook.name, arrived.at):
+        if outcome == "rejected" and self._limiters.rejections.take(arrived.hook.name):
             return
         if outcome == "rejected":
             log.warning("a delivery to %s was rejected: %s", arrived.hook.name, reason)
