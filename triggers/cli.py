@@ -1,57 +1,48 @@
-"""The command line: every command, the options before them, and how the process ends.
+"""The command line: the table of commands, the options before them, and how the process ends.
 
 Exit codes: 0 fine, 1 failed, 2 wrong use, 3 not ready (another process holds the data folder, the address is taken,
-nobody answers). What a command needs, it imports itself, so that `waypost --help` is there at once.
+no service answers). Only the module of the command that runs is imported, so that `waypost --help` is there at once.
 """
 
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from durable import __version__
-from triggers.commands import events, failure, keys, pipelines, runs, schedules, service, waits
+from durable.lazy import load_module
+from triggers.commands import failure
 
-app = typer.Typer(
-    name="waypost",
-    help="Webhook automation whose every step survives kill -9.",
-    epilog="Exit codes: 0 fine, 1 failed, 2 wrong use, 3 not ready.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-COMMANDS = (
-    service.init,
-    service.serve,
-    pipelines.validate,
-    pipelines.plan,
-    runs.run,
-    runs.runs,
-    runs.show,
-    runs.history,
-    runs.cancel,
-    waits.waits,
-    waits.answer,
-    waits.resolve,
-    waits.resume,
-    events.emit,
-    events.deliveries,
-    pipelines.pipelines,
-    schedules.schedules,
-    pipelines.connectors,
-    pipelines.schema,
-    service.doctor,
-    service.version,
-)
-"""In the order in which `--help` lists them; a command is called as its function is."""
-
-for command in COMMANDS:
-    app.command()(command)
-app.add_typer(keys.app, name="keys")
+COMMANDS: Mapping[str, str] = {
+    "init": "Write a config folder to begin with.",
+    "serve": "Serve until SIGTERM or Ctrl-C.",
+    "validate": "Check pipeline files and connections.yaml without running anything.",
+    "plan": "Tell what the config folder would change in the running service.",
+    "run": "Start a run and follow it to its end.",
+    "runs": "List runs, the newest first.",
+    "show": "Tell one run: steps, attempts, values, errors, history.",
+    "history": "Tell a run's history, entry by entry.",
+    "cancel": "Ask a run to end.",
+    "waits": "List what waits for a person, an answer or an event, and what to do next.",
+    "answer": "Answer what a step waits for.",
+    "resolve": "Say what became of a step that is uncertain, or has used up its attempts.",
+    "resume": "Let a paused run go on.",
+    "emit": "Tell of an event: to pipelines that listen for it, and to steps that wait for it.",
+    "deliveries": "List what arrived on webhooks, the newest first, and what became of it.",
+    "pipelines": "List pipelines: of the running service, or of the config folder.",
+    "schedules": "List schedules: the last fire and its run, the next, and what was missed.",
+    "connectors": "List the installed connectors, one connector's actions and connections, or one action's inputs.",
+    "schema": "Print the JSON Schema of pipeline files, for editors.",
+    "doctor": "Examine what a service stands on, and say what to mend.",
+    "version": "Tell the versions of Waypost and of what it stands on.",
+    "keys": "Make, list and revoke keys of the API.",
+}
+"""Each command with the help that `--help` lists, in this order. The command NAME is the function of that name, or the
+group of commands, in the module `triggers.commands.NAME`."""
 
 
 def main() -> None:
@@ -66,32 +57,52 @@ def main() -> None:
         failure.exit_with(error)
 
 
-def _open_standard_streams() -> None:
-    """Open those that the caller closed (`>&-`, a daemon without them) on the null device. A socket or the database
-    that took such a number would be written to as if it were the log, and uvloop aborts the process at its end."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the least number that is free
+# -- commands ---------------------------------------------------------------------------------------------------
 
 
-def _decode_arguments(given: Sequence[str]) -> list[str]:
-    """The arguments as the texts that they are in UTF-8, whatever the locale; raises `CommandFailed`."""
-    arguments: list[str] = []
-    for number, argument in enumerate(given, 1):
-        try:
-            arguments.append(os.fsencode(argument).decode("utf-8"))
-        except UnicodeError:
-            shown = argument.encode("ascii", "backslashreplace").decode()[:80]
-            what = (
-                f"argument {number} ({shown}) is not UTF-8 text: write it in UTF-8; `waypost --help` lists the commands"
-            )
-            raise failure.CommandFailed(what, failure.WRONG_USE) from None
-    return arguments
+class LazyGroup(TyperGroup):
+    """The commands of the table. Each is a name and a help text until it is the one that runs or is completed."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        known = {name: TyperCommand(name, help=help, rich_markup_mode=None) for name, help in COMMANDS.items()}
+        self.commands = {**known, **self.commands}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name and name in COMMANDS else command, rest
 
 
-def _version(is_asked: bool) -> None:
+def load_command(name: str) -> Any:
+    """A command of the table with its parameters; imports its module."""
+    command = getattr(load_module(f"triggers.commands.{name}"), name)
+    holder = typer.Typer(cls=TyperGroup, rich_markup_mode=None)
+    if isinstance(command, typer.Typer):
+        holder.add_typer(command, name=name, help=COMMANDS[name])
+    else:
+        holder.command(name, help=COMMANDS[name])(command)
+    holder.callback()(_do_nothing)  # without it a single command would not be in a group
+    group = typer.main.get_command(holder)
+    assert isinstance(group, TyperGroup)
+    return group.commands[name]
+
+
+def _do_nothing() -> None:
+    pass
+
+
+app = typer.Typer(
+    name="waypost",
+    cls=LazyGroup,
+    help="Webhook automation whose every step survives kill -9.",
+    epilog="Exit codes: 0 fine, 1 failed, 2 wrong use, 3 not ready.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"waypost {__version__}")
         raise typer.Exit
@@ -100,7 +111,36 @@ def _version(is_asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     pass
+
+
+# -- the process ------------------------------------------------------------------------------------------------
+
+
+def _open_standard_streams() -> None:
+    """Open the standard streams that the caller closed (`>&-`, a daemon without them) on the null device. A socket or
+    the database that took such a number would be written to as if it were the log, and uvloop aborts the process at its
+    end."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the least number that is free
+
+
+def _decode_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments as the texts that they are in UTF-8, whatever the locale; raises `CommandFailed`."""
+    decoded: list[str] = []
+    for number, argument in enumerate(arguments, 1):
+        try:
+            decoded.append(os.fsencode(argument).decode("utf-8"))
+        except UnicodeError:
+            shown = argument.encode("ascii", "backslashreplace").decode()[:80]
+            what = (
+                f"argument {number} ({shown}) is not UTF-8 text: write it in UTF-8; `waypost --help` lists the commands"
+            )
+            raise failure.CommandFailed(what, failure.WRONG_USE) from None
+    return decoded

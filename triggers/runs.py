@@ -20,7 +20,7 @@ from durable.scope import to_document
 from durable.units import Delivery, Run
 from durable.values import JSON, Value
 from triggers.encoder import DocumentEncoder
-from triggers.run_missing import RunNotFound
+from triggers.not_found import RunNotFound
 from triggers.waits.proofs import disarm_links
 from triggers.waits.question import Question, find_questions
 from triggers.waits.wait import load_inputs

@@ -38,6 +38,11 @@ def test_json_that_no_service_takes_is_wrong_use(odd: str) -> None:
             parse_json(text, "--value")
 
 
+def test_a_number_that_is_too_large_is_named_as_it_was_typed() -> None:
+    with pytest.raises(typer.BadParameter, match=r"the number -1e999 is too large; 1\.7e308 is the limit"):
+        parse_named_values(["a=[0.5, -1e999]"], "--input")
+
+
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "[1", "{", '"', "1e", "0x1", "tru", "", " ", "ü", "9.9.9", "[1,]"])
 def test_what_is_no_json_is_text(text: str) -> None:
     assert parse_json_or_text(text, "--input") == text

@@ -277,7 +277,7 @@ def test_deliveries_are_listed_without_a_service(left: Left) -> None:
 )
 def test_a_running_service_is_asked_without_what_reads_the_journal(served: Path, command: str) -> None:
     imported = waypost(*command.split(), cwd=served, PYTHONPROFILEIMPORTTIME="1").stderr
-    assert "triggers.reading.service" in imported
+    assert "triggers.reading.client" in imported
     for heavy in ("sqlalchemy", "jinja2", "durable.definition", "triggers.service\n"):
         assert heavy not in imported
 

@@ -13,7 +13,7 @@ from durable.runner import Overloaded
 from durable.values import JSON
 from durable.wording import explain_error, make_printable, quote, suggest
 from triggers.http.body import BadRequest
-from triggers.run_missing import RunNotFound
+from triggers.not_found import RunNotFound
 
 log = logging.getLogger("waypost.api")
 

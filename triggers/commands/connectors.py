@@ -1,10 +1,12 @@
-"""What pipelines can use: connectors and their actions, with what each is given."""
+"""`waypost connectors`: the installed connectors, the actions and connections of one, or the inputs of one action."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
+import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.text import Text
@@ -12,14 +14,37 @@ from rich.text import Text
 from durable import __version__
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import explain_broken
+from durable.secrets import Secrets
 from durable.values import JSON
 from durable.wording import suggest
-from triggers.catalogue import CORE_NAMES, Connectors, InstalledConnector
+from triggers.catalogue import CORE_NAMES, Connectors, InstalledConnector, find_connectors, load_connectors
 from triggers.commands.failure import CommandFailed
-from triggers.commands.output import print_table
+from triggers.commands.output import console, print_json, print_table
+from triggers.commands.parameters import CONFIG, AsJson, Config
+from triggers.commands.problems import print_problems
 from triggers.connections import Connections
 
 Schema: TypeAlias = Mapping[str, Any]
+
+
+Name = Annotated[str | None, typer.Argument(help="A connector, or one action of it.", metavar="[NAME[.ACTION]]")]
+
+
+def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
+    if name is None and not as_json:
+        print_installed(console(), find_connectors())
+        return
+    loaded = load_connectors()
+    found = find_offers(loaded, name)
+    known = Connections(config, loaded, Secrets(os.environ))
+    if as_json:
+        print_json([offer.to_json() | {"connections": [*known.of(offer.connector)]} for offer in found])
+    elif found[0].use == name:
+        print_offer(console(), found[0])
+    else:
+        print_offers(console(), found)
+        print_connections(console(), found, known)
+        print_problems([known], console(err=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +75,7 @@ class ActionOffer:
             for name, field in schema.get("properties", {}).items()
         ]
 
-    def described(self) -> dict[str, JSON]:
+    def to_json(self) -> dict[str, JSON]:
         return {
             "use": self.use,
             "summary": self.summary,

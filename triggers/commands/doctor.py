@@ -1,5 +1,6 @@
-"""What `waypost doctor` examines: each check says what it found, and what to do where something is wrong."""
+"""`waypost doctor`: checks of what a service runs on, each with its result and what to do about it."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -17,6 +18,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -31,14 +33,16 @@ from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers import runs
 from triggers.catalogue import load_connectors
-from triggers.commands.files import load_folder
-from triggers.commands.output import format_count, print_plainly
+from triggers.commands.failure import FAILED
+from triggers.commands.output import console, format_count, print_json, print_plainly
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
 from triggers.connections import Connections
 from triggers.folder import Folder
 from triggers.http.server import listen
 from triggers.instance import KEY_FILE, Instance
-from triggers.reading import OverApi, connect_service
+from triggers.reading.client import ServiceClient, connect_service
+from triggers.reading.config_folder import load_folder
 from triggers.settings import Settings, SettingsError
 
 CheckState: TypeAlias = Literal["ok", "warning", "wrong"]
@@ -78,6 +82,16 @@ class Check:
 
     def to_json(self) -> dict[str, JSON]:
         return {"check": self.check, "state": self.state, "found": self.found, "cure": self.cure}
+
+
+def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+    results = asyncio.run(run_checks(Instance(config, data, os.environ)))
+    if as_json:
+        print_json([each.to_json() for each in results])
+    else:
+        print_results(console(), results)
+    if any(each.state == "wrong" for each in results):
+        raise typer.Exit(FAILED)
 
 
 async def run_checks(place: Instance) -> list[Check]:
@@ -386,7 +400,7 @@ def _check_clock(newest: int) -> Check:
 # -- the service ------------------------------------------------------------------------------------------------
 
 
-def _check_port(settings: Settings, running: OverApi | None) -> Check:
+def _check_port(settings: Settings, running: ServiceClient | None) -> Check:
     where = f"{settings.host} port {settings.port or 'of its own choice'}"
     if running and urlsplit(running.url).port == settings.port:
         return Check("port", "ok", f"{where} is held by the running service")
@@ -401,7 +415,7 @@ def _check_port(settings: Settings, running: OverApi | None) -> Check:
     return Check("port", "ok", f"{where} is free")
 
 
-async def _check_service(place: Instance, running: OverApi | None) -> Check:
+async def _check_service(place: Instance, running: ServiceClient | None) -> Check:
     if running is None:
         return Check("service", "ok", f"none works on {place.data}")
     found = f"process {running.pid} at {running.url}"

@@ -1,4 +1,4 @@
-"""Following a run: it is asked for again and again, and shown as it goes, until it ends or somebody stops looking."""
+"""Following a run: poll the service and show the run as it goes, until it ends or a signal stops the follower."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import httpx
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -16,23 +16,28 @@ from rich.text import Text
 
 from triggers.commands import next_steps
 from triggers.commands.failure import NOT_READY, CommandFailed
-from triggers.commands.output import cut, format_count, format_seconds, format_span, format_time, style_status
-from triggers.commands.show import error_line
-from triggers.reading import OverApi
-
-Document: TypeAlias = dict[str, Any]
+from triggers.commands.output import (
+    format_count,
+    format_error,
+    format_seconds,
+    format_span,
+    format_time,
+    make_cuttable,
+    style_status,
+)
+from triggers.reading.client import ServiceClient
 
 ENDED = frozenset({"completed", "failed", "cancelled", "paused"})
 """Statuses after which nothing more happens by itself."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
-"""Seconds between two questions: short for a run that ends at once, and longer with every one."""
+"""Seconds between two requests: short for a run that ends at once, and longer with every one."""
 
 
 class FollowView(Protocol):
-    """Shows a run as it is told, again and again."""
+    """Shows a run, once for every answer about it."""
 
-    def show(self, told: Document) -> None: ...
+    def show(self, run: dict[str, Any]) -> None: ...
 
 
 class LineView:
@@ -40,35 +45,35 @@ class LineView:
 
     def __init__(self, out: Console) -> None:
         self._out = out
-        self._said: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
 
-    def show(self, told: Document) -> None:
-        if told["status"] not in ENDED:
-            self._say("", f"{told['id']} {told['status']}")
-        for path, step in told["steps"].items():
-            noted = "".join(f", {note}" for note in _notes(told, path))
-            self._say(path, f"{path} {step['status']}, {format_count(step['attempts'], 'attempt')}{noted}")
-        self._say("", f"{told['id']} {told['status']}")
+    def show(self, run: dict[str, Any]) -> None:
+        if run["status"] not in ENDED:
+            self._print("", f"{run['id']} {run['status']}")
+        for path, step in run["steps"].items():
+            noted = "".join(f", {note}" for note in _notes(run, path))
+            self._print(path, f"{path} {step['status']}, {format_count(step['attempts'], 'attempt')}{noted}")
+        self._print("", f"{run['id']} {run['status']}")
 
-    def _say(self, what: str, line: str) -> None:
-        if self._said.get(what) != line:
-            self._said[what] = line
+    def _print(self, what: str, line: str) -> None:
+        if self._printed.get(what) != line:
+            self._printed[what] = line
             self._out.print(line, soft_wrap=True)
 
 
 @dataclass
 class LiveView:
-    """A picture of the run that changes in place; between two tellings its clocks go on."""
+    """A table of the run that changes in place; its clocks go on between two answers."""
 
-    told: Document = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
 
-    def show(self, told: Document) -> None:
-        self.told = told
+    def show(self, run: dict[str, Any]) -> None:
+        self.run = run
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if not self.told:
+        if not self.run:
             return
-        run = self.told
+        run = self.run
         head = Text.assemble(
             (run["id"], "bold"), f"  {run['pipeline']}  ", style_status(run["status"]), f"  {_format_duration(run)}"
         )
@@ -79,11 +84,13 @@ class LiveView:
         for path, step in run["steps"].items():
             attempts = format_count(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
             note = "; ".join(_notes(run, path))
-            steps.add_row(f"  {path}", style_status(step["status"]), attempts, _format_duration(step), cut(note))
+            steps.add_row(
+                f"  {path}", style_status(step["status"]), attempts, _format_duration(step), make_cuttable(note)
+            )
         yield Group(head, steps) if run["steps"] else head
 
 
-def _format_duration(what: Document) -> str:
+def _format_duration(what: dict[str, Any]) -> str:
     """How long a run or a step took, or how long it has been at it."""
     began = what.get("scheduled_at") or what.get("created_at")
     if what["finished_at"] or not began:
@@ -91,7 +98,7 @@ def _format_duration(what: Document) -> str:
     return format_seconds(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()))
 
 
-def _notes(run: Document, path: str) -> Iterator[str]:
+def _notes(run: dict[str, Any], path: str) -> Iterator[str]:
     """What a step that has not ended waits for, why, and what to do about it."""
     step = run["steps"][path]
     if step["status"] in ("completed", "skipped", "cancelled"):
@@ -104,13 +111,13 @@ def _notes(run: Document, path: str) -> Iterator[str]:
         if wait["kind"] in ("approval", "webhook") and (command := next_steps.suggest_command(wait, run["id"])):
             yield f"`{command}`"
     errors = [each["error"] for each in step["tries"] if each["error"]]
-    if errors and (why := error_line(errors[-1])):
+    if errors and (why := format_error(errors[-1])):
         yield why
 
 
 @contextmanager
 def open_view(out: Console) -> Iterator[FollowView]:
-    """A picture on a terminal, lines elsewhere."""
+    """A table on a terminal, lines elsewhere."""
     if not out.is_terminal:
         yield LineView(out)
         return
@@ -123,27 +130,27 @@ def open_view(out: Console) -> Iterator[FollowView]:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
-    """A run as it was told last. `is_over`: it has ended or is paused; otherwise somebody stopped looking."""
+class FollowedRun:
+    """The last answer about a run. `is_over`: it has ended or is paused; otherwise the follower was stopped."""
 
-    told: Document
+    run: dict[str, Any]
     is_over: bool
 
 
-async def follow(running: OverApi, run: str, stopping: asyncio.Event, view: FollowView) -> Followed:
+async def follow(service: ServiceClient, id: str, stopping: asyncio.Event, view: FollowView) -> FollowedRun:
     """Show a run until it is over or `stopping` is set."""
     pause = FIRST_PAUSE
     while True:
         try:
-            told = await running.get_run(run)
+            run = await service.get_run(id)
         except httpx.TransportError:
             raise CommandFailed(
-                f"the service at {running.url} answers no more; {run} goes on when it is back: `waypost show {run}`",
+                f"the service at {service.url} answers no more; {id} goes on when it is back: `waypost show {id}`",
                 NOT_READY,
             ) from None
-        view.show(told)
-        if told["status"] in ENDED or stopping.is_set():
-            return Followed(told, is_over=told["status"] in ENDED)
+        view.show(run)
+        if run["status"] in ENDED or stopping.is_set():
+            return FollowedRun(run, is_over=run["status"] in ENDED)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -1,36 +1,23 @@
-"""Commands about keys of the API: make, list and revoke them, with a running service or without one."""
-
-# ruff: noqa: PLC0415  # what a command does not need, it does not import
+"""`waypost keys`: make, list and revoke keys of the API, with a running service or without one."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
 
 from triggers.commands.failure import WRONG_USE, CommandFailed
-from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.commands.output import console, format_time, print_json, print_table
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
 from triggers.instance import Instance
-
-if TYPE_CHECKING:
-    from triggers.keys import Keys
-
-app = typer.Typer(help="Make, list and revoke keys of the API.", no_args_is_help=True, rich_markup_mode=None)
+from triggers.reading.reader import open_key_store
 
 SCOPES = ("read", "start", "admin")
 
-
-class KeyStore(Protocol):
-    """Whoever keeps the keys of a data folder: its running service, or the journal itself."""
-
-    async def keys(self) -> list[dict[str, Any]]: ...
-    async def create_key(self, name: str, scope: str) -> dict[str, Any]: ...
-    async def revoke_key(self, key: str) -> dict[str, Any]: ...
+keys = typer.Typer(no_args_is_help=True)
 
 
-@app.command()
+@keys.command(help="Make a key; it is printed here and never again.")
 def create(
     name: Annotated[str, typer.Argument(help="Who the key is for.")],
     scope: Annotated[str, typer.Option(help="read; start: also start, cancel, answer runs; admin: all.")] = "start",
@@ -38,18 +25,10 @@ def create(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key; it is printed here and never again."""
-    from triggers.commands.output import print_json
-
     if not 1 <= len(name) <= 100:
         raise CommandFailed("a key's name has 1 to 100 characters", WRONG_USE)
     wanted = parse_choice(SCOPES, scope, "--scope") or "start"
-
-    async def ask() -> dict[str, Any]:
-        async with _open_key_store(Instance(config, data, os.environ)) as store:
-            return await store.create_key(name, wanted)
-
-    made = asyncio.run(ask())
+    made = asyncio.run(_create(Instance(config, data, os.environ), name, wanted))
     if as_json:
         print_json(made)
         return
@@ -57,92 +36,46 @@ def create(
     typer.echo(made["key"])
 
 
-@app.command("list")
+@keys.command("list", help="List every key that was ever made, without the keys themselves.")
 def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    """List every key that was ever made, without the keys themselves."""
-    from triggers.commands.output import console, format_time, print_json, print_table
-
-    async def ask() -> list[dict[str, Any]]:
-        async with _open_key_store(Instance(config, data, os.environ)) as store:
-            return await store.keys()
-
-    found = asyncio.run(ask())
+    found = asyncio.run(_list(Instance(config, data, os.environ)))
     if as_json:
         print_json(found)
         return
     rows = (
-        (k["id"], k["name"], k["scope"], format_time(k["created_at"])[:19], format_time(k["revoked_at"])[:19])
-        for k in found
+        (
+            each["id"],
+            each["name"],
+            each["scope"],
+            format_time(each["created_at"])[:19],
+            format_time(each["revoked_at"])[:19],
+        )
+        for each in found
     )
     print_table(console(), ("KEY", "NAME", "SCOPE", "MADE", "REVOKED"), rows, cut="NAME")
 
 
-@app.command()
+@keys.command(help="Make a key worthless, at once and for ever.")
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id.")],
     config: Config = CONFIG,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key worthless, at once and for ever."""
-    from triggers.commands.output import print_json
-
-    async def ask() -> dict[str, Any]:
-        async with _open_key_store(Instance(config, data, os.environ)) as store:
-            return await store.revoke_key(key)
-
-    revoked = asyncio.run(ask())
+    revoked = asyncio.run(_revoke(Instance(config, data, os.environ), key))
     print_json(revoked) if as_json else typer.echo(f"{revoked['id']} ({revoked['name']}) is worthless now")
 
 
-class JournalKeyStore:
-    """The keys of a journal that no service holds."""
-
-    def __init__(self, keys: "Keys") -> None:
-        self._keys = keys
-
-    async def keys(self) -> list[dict[str, Any]]:
-        from triggers.api.keys import describe_key
-
-        return [describe_key(key) for key in self._keys.list_keys()]
-
-    async def create_key(self, name: str, scope: str) -> dict[str, Any]:
-        from triggers.api.keys import describe_key
-        from triggers.keys import SCOPES
-
-        key, text = await self._keys.create(name, next(each for each in SCOPES if each == scope))
-        return describe_key(key) | {"key": text}
-
-    async def revoke_key(self, key: str) -> dict[str, Any]:
-        from triggers.api.keys import describe_key
-
-        revoked = await self._keys.revoke(key)
-        if revoked is None:
-            raise CommandFailed(f"there is no key {key!r}; `waypost keys list` lists them")
-        return describe_key(revoked)
+async def _create(instance: Instance, name: str, scope: str) -> dict[str, Any]:
+    async with open_key_store(instance) as store:
+        return await store.create_key(name, scope)
 
 
-@asynccontextmanager
-async def _open_key_store(place: Instance) -> AsyncIterator[KeyStore]:
-    """The running service, or else the journal, which is held meanwhile as a service holds it."""
-    from triggers.reading import connect_service
+async def _list(instance: Instance) -> list[dict[str, Any]]:
+    async with open_key_store(instance) as store:
+        return await store.list_keys()
 
-    async with connect_service(place) as running:
-        if running:
-            yield running
-            return
 
-    from durable.clock import new_id, now
-    from durable.journal.journal import Journal
-    from triggers.keys import Keys
-
-    def broken(error: BaseException) -> None:
-        """Nothing more to do: the command that waits for the write is told too."""
-
-    journal = await Journal.open(place.data, node=new_id("node", now()), on_fatal=broken)
-    try:
-        keys = Keys(journal, None, now)
-        await keys.load()
-        yield JournalKeyStore(keys)
-    finally:
-        await journal.close()
+async def _revoke(instance: Instance, key: str) -> dict[str, Any]:
+    async with open_key_store(instance) as store:
+        return await store.revoke_key(key)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -10,8 +10,6 @@ from rich.text import Text
 
 from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
-
-Document: TypeAlias = dict[str, Any]
 
 AWAITED = {
     "approval": "an approval",
@@ -25,7 +23,7 @@ AWAITED = {
 """What is waited for, in words."""
 
 
-def print_waits(out: Console, waits: Iterable[Document], here: str | None) -> None:
+def print_waits(out: Console, waits: Iterable[dict[str, Any]], here: str | None) -> None:
     """Each thing that is waited for, with what to do next; `here` is where the running service is reached."""
     found = list(waits)
     for wait in found:
@@ -36,7 +34,7 @@ def print_waits(out: Console, waits: Iterable[Document], here: str | None) -> No
         out.print("nothing waits for a person, an answer or an event")
 
 
-def describe_wait(wait: Document, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
+def describe_wait(wait: dict[str, Any], run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
     """A wait as names and values."""
     yield "waits for", summarize_wait(wait)
     yield "to", make_printable(", ".join(wait["to"])) or None
@@ -61,7 +59,7 @@ def _lost_link(link: str, here: str | None) -> str | None:
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def summarize_wait(wait: Document) -> str:
+def summarize_wait(wait: dict[str, Any]) -> str:
     """What is waited for, and until when."""
     named = f" ({wait['name']})" if wait["name"] else ""
     what = AWAITED[wait["kind"]]
@@ -70,7 +68,7 @@ def summarize_wait(wait: Document) -> str:
     return make_printable(f"{what}{named}{': ' + about if about else ''}{until}")
 
 
-def suggest_command(wait: Document, run: str) -> str | None:
+def suggest_command(wait: dict[str, Any], run: str) -> str | None:
     """The command with which somebody goes on; None where only time does."""
     step = shlex.quote(wait["step"] or "")
     name = f" --name {shlex.quote(wait['name'])}" if wait["name"] else ""
@@ -89,14 +87,14 @@ def suggest_command(wait: Document, run: str) -> str | None:
     return None
 
 
-def _to_fill_in(wait: Document) -> str:
+def _to_fill_in(wait: dict[str, Any]) -> str:
     """The fields without which nobody can approve."""
     fields = wait["fields"] or {}
     required = [name for name, schema in fields.items() if not (isinstance(schema, dict) and "default" in schema)]
     return "".join(f" --field {shlex.quote(name)}=VALUE" for name in required)
 
 
-def list_decisions(run: Document) -> Iterator[Document]:
+def list_decisions(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The decisions that a run which is told needs of a person, told as waits are."""
     for path, step in run["steps"].items():
         if step["decision_needed"]:
@@ -106,6 +104,6 @@ def list_decisions(run: Document) -> Iterator[Document]:
         yield _make_decision("resume", None)
 
 
-def _make_decision(kind: str, step: str | None) -> Document:
+def _make_decision(kind: str, step: str | None) -> dict[str, Any]:
     nothing = dict.fromkeys(("name", "due_at", "title", "fields", "type", "match", "link"))
     return {**nothing, "kind": kind, "step": step, "to": []}

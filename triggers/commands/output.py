@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import typer
 from rich.cells import cell_len
@@ -11,6 +12,8 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
+
+from durable.wording import make_printable
 
 GAP = 2
 """Blanks between two columns."""
@@ -74,7 +77,7 @@ def print_table(
     for name in columns:
         table.add_column(name, no_wrap=name not in (cut, fold), overflow="fold")
     for row in told:
-        table.add_row(*(_make_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
+        table.add_row(*(make_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
     print_plainly(out, table)
 
 
@@ -127,15 +130,17 @@ def style_status(status: str) -> Text:
     return Text(status, STATUS_STYLES.get(status, ""))
 
 
-def cut(text: str) -> Text:
+def make_cuttable(cell: str | Text) -> Text:
     """A text that is cut where the line ends."""
-    return _make_cuttable(text)
-
-
-def _make_cuttable(cell: str | Text) -> Text:
     text = Text(cell) if isinstance(cell, str) else cell
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
+
+
+def format_error(error: dict[str, Any], *, with_step: bool = False) -> str:
+    """An error in a line."""
+    parts = (error["step"] if with_step else None, error["class"], error["message"])
+    return make_printable(": ".join(part for part in parts if part))
 
 
 def format_count(number: int, what: str) -> str:

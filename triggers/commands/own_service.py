@@ -6,20 +6,19 @@ from contextlib import asynccontextmanager
 
 from triggers import logs
 from triggers.commands.failure import NOT_READY, CommandFailed
-from triggers.commands.files import no_pipelines
 from triggers.http.server import listen
 from triggers.instance import Instance
-from triggers.reading import OverApi, connect_service
+from triggers.reading.client import ServiceClient, connect_service
+from triggers.reading.config_folder import ensure_pipelines
 from triggers.service import compose, run_service
 from triggers.settings import Settings
 
 
 @asynccontextmanager
-async def own_service(place: Instance) -> AsyncIterator[OverApi]:
+async def open_own_service(place: Instance) -> AsyncIterator[ServiceClient]:
     """A service on a free port of this machine; it drains in the end. Runs that began elsewhere are left alone: they
     belong to a service with its own environment."""
-    if not (place.config / "pipelines").is_dir():
-        raise no_pipelines(place.config)
+    ensure_pipelines(place.config)
     quiet = {} if place.environment.get("WAYPOST_LOG_LEVEL") else {"log_level": "error"}
     settings = Settings.load(place.config, place.environment, {"host": "127.0.0.1", "port": 0, **quiet})
     listener = listen("127.0.0.1", 0)

@@ -1,6 +1,7 @@
 """Values as a command line gives them: JSON, whole or by name."""
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -67,7 +68,7 @@ def _parse(text: str) -> Any:
     """What a JSON text says. Raises `NotJSON` for JSON that no service takes: an infinite number, half a character, too
     deep a nesting; and another `ValueError` for what is no JSON at all."""
     try:
-        value = json.loads(text, parse_constant=_reject_constant)
+        value = json.loads(text, parse_float=_parse_float, parse_constant=_reject_constant)
     except RecursionError:
         raise NotJSON(f"it is nested more than {NESTING_LIMIT} levels deep") from None
     except json.JSONDecodeError:
@@ -129,6 +130,15 @@ def suggest_quotes(pairs: Sequence[str], option: str, names: Collection[str]) ->
     given = [(name, text) for name, _, text in (pair.partition("=") for pair in pairs) if name in names]
     shown = [f"{option} {shlex.quote(f'{name}={json.dumps(text, ensure_ascii=False)}')}" for name, text in given]
     return f"text that looks like other JSON is given in quotes: {' '.join(shown)}" if shown else None
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise NotJSON(
+            f"the number {text if len(text) <= SHOWN else text[:SHOWN] + '…'} is too large; 1.7e308 is the limit"
+        )
+    return number
 
 
 def _reject_constant(constant: str) -> None:

@@ -1,14 +1,23 @@
-"""What a config folder would change: its pipelines beside those that a service serves."""
+"""`waypost plan`: what the config folder would change in the running service."""
 
+import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from durable.values import JSON
-from triggers.commands.output import format_count, print_table
+from triggers.commands.failure import FAILED
+from triggers.commands.output import console, format_count, print_json, print_table
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
+from triggers.commands.problems import print_problems, reword_for_shell
+from triggers.commands.validate import check_config
+from triggers.instance import Instance
+from triggers.reading.client import connect_service
 
 PipelineFileDocument: TypeAlias = Mapping[str, JSON]
 """A pipeline file as the API describes it: `id file status version webhooks problems`."""
@@ -19,6 +28,30 @@ NOT_MEANING = frozenset({"id", "file", "status", "problems"})
 """What of a description is not its meaning."""
 
 TONES = {"new": "green", "changed": "yellow", "removed": "red", "invalid": "bold red"}
+
+
+def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
+    found = check_config(None, config, os.environ)
+    url, served = asyncio.run(_list_served(Instance(config, data, os.environ)))
+    made = make_plan([file.described() for file in found.pipelines], served or [])
+    if as_json:
+        problems = [str(reword_for_shell(each)) for each in found.connections.problems] if found.connections else []
+        unread = [str(problem) for problem in found.unread.problems]
+        print_json({"service": url, **made.to_json(), "connections": problems, "unread": unread})
+    else:
+        out = console()
+        against = f"the service at {url}" if url else f"no service, since none works on {data}: everything is new"
+        out.print(f"{config} against {against}", soft_wrap=True)
+        print_plan(out, made)
+        print_problems((file for file in found.files if not file.is_valid or file is found.unread), out)
+    if not found.is_valid:
+        raise typer.Exit(FAILED)
+
+
+async def _list_served(instance: Instance) -> tuple[str | None, list[dict[str, Any]] | None]:
+    """The address of the running service and what it serves; None without one."""
+    async with connect_service(instance) as service:
+        return (service.url, await service.list_pipelines()) if service else (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +67,7 @@ class PipelineChange:
     disappear: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def described(self) -> dict[str, JSON]:
+    def to_json(self) -> dict[str, JSON]:
         return {
             "id": self.id,
             "file": self.file,
@@ -54,8 +87,8 @@ class Plan:
     def of(self, kind: str) -> list[PipelineChange]:
         return [change for change in self.changes if change.kind == kind]
 
-    def described(self) -> dict[str, JSON]:
-        kinds: dict[str, JSON] = {kind: [each.described() for each in self.of(kind)] for kind in TONES}
+    def to_json(self) -> dict[str, JSON]:
+        kinds: dict[str, JSON] = {kind: [each.to_json() for each in self.of(kind)] for kind in TONES}
         return kinds | {"unchanged": self.unchanged}
 
 

@@ -1,45 +1,69 @@
-"""The command about schedules: when each fired, when it will, and what did not come."""
-
-# ruff: noqa: PLC0415  # what a command does not need, it does not import
+"""`waypost schedules`: when each schedule fired, when it will fire, and what it missed, in this machine's zone."""
 
 import asyncio
 import os
+from collections.abc import Iterable
 from typing import Any
 
-from triggers.commands.options import CONFIG, DATA, AsJson, Config, Data
+from rich.console import Console
+from rich.text import Text
+
+from triggers.commands.output import console, format_time, print_json, print_table
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.instance import Instance
+from triggers.reading.reader import open_reader
+
+OUTCOME_STYLES = {"started": "green", "skipped": "yellow", "missed": "red"}
 
 
 def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    """List schedules: the last fire and its run, the next, and what was missed."""
-    from triggers.commands.output import console, print_json
-    from triggers.commands.times import print_schedules
-
-    found = asyncio.run(_list_schedules(Instance(config, data, os.environ)))
+    found = asyncio.run(_list(Instance(config, data, os.environ)))
     print_json(found) if as_json else print_schedules(console(), found)
 
 
-async def _list_schedules(place: Instance) -> list[dict[str, Any]]:
-    """Those of the running service, or those of the config folder with what the journal knows of them."""
-    from triggers.reading import connect_service
+async def _list(instance: Instance) -> list[dict[str, Any]]:
+    async with open_reader(instance) as reader:
+        return await reader.list_schedules()
 
-    async with connect_service(place) as running:
-        if running:
-            return await running.schedules()
 
-    from durable.clock import now
-    from durable.journal.reads import open_reader
-    from durable.journal.sqlite.files import FILE_NAME
-    from durable.units import ScheduleProgress
-    from triggers.commands.files import load_folder
-    from triggers.schedules.timetable import describe_schedules
-    from triggers.schedules.trigger import ScheduleTrigger
+def print_schedules(out: Console, found: Iterable[dict[str, Any]]) -> None:
+    """A line a schedule."""
+    columns = ("SCHEDULE", "WHEN", "LAST", "RUN", "NEXT", "MISSED")
+    print_table(out, columns, map(_make_row, found), fold="WHEN")
 
-    rows: dict[str, ScheduleProgress] = {}
-    if (place.data / FILE_NAME).exists():
-        reads = await open_reader(place.data)
-        try:
-            rows = {row.id: row for row in await reads.list_schedules()}
-        finally:
-            await reads.close()
-    return describe_schedules(load_folder(place.config, place.environment).find_triggers(ScheduleTrigger), rows, now())
+
+def _make_row(schedule: dict[str, Any]) -> tuple[str | Text, ...]:
+    last, coming = schedule["last"] or {}, schedule["next"]
+    return (
+        schedule["id"],
+        _format_times(schedule),
+        _format_last(last),
+        last.get("run") or "",
+        _format_minute(coming[0]) if coming else "",
+        _format_missed(schedule),
+    )
+
+
+def _format_times(schedule: dict[str, Any]) -> str:
+    if schedule["every"]:
+        return f"every {schedule['every']}"
+    return f"{schedule['cron'] or schedule['at']} {schedule['timezone']}"
+
+
+def _format_last(last: dict[str, Any]) -> Text:
+    if not last:
+        return Text()
+    return Text.assemble(f"{_format_minute(last['fire'])} ", (last["outcome"], OUTCOME_STYLES.get(last["outcome"], "")))
+
+
+def _format_missed(schedule: dict[str, Any]) -> Text:
+    parts = [str(schedule["missed"])]
+    if schedule["missed_at"]:
+        parts.append(f"the last {_format_minute(schedule['missed_at'])}")
+    if schedule["overdue"]:
+        parts.append(f"overdue since {_format_minute(schedule['overdue'])}")
+    return Text(", ".join(parts), "red" if len(parts) > 1 else "")
+
+
+def _format_minute(at: str) -> str:
+    return format_time(at)[:19]

@@ -1,22 +1,45 @@
-"""What `waypost validate` and `waypost plan` check: pipeline files and connections."""
+"""`waypost validate`: check pipeline files and connections.yaml without running anything."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
 from triggers.catalogue import load_connectors
-from triggers.commands.failure import WRONG_USE, CommandFailed
-from triggers.commands.files import load_folder
-from triggers.commands.problems import CheckedFile
+from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
+from triggers.commands.output import console, print_json
+from triggers.commands.parameters import CONFIG, AsJson, Config
+from triggers.commands.problems import CheckedFile, is_github_action, print_problems, to_annotations, to_json
 from triggers.connections import Connections
 from triggers.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
 from triggers.kinds import list_models
+from triggers.reading.config_folder import load_folder
 from triggers.settings import Settings
 from triggers.unread import UnreadFiles, is_pipeline_file
+
+Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: every one of the config folder.")]
+
+
+def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
+    found = check_config(files, config, os.environ)
+    if as_json:
+        print_json(to_json(found.files))
+    else:
+        if is_github_action():
+            for line in to_annotations(found.files, os.environ):
+                typer.echo(line)
+        else:
+            print_problems(found.files, console())
+        typer.echo(found.summary())
+    if not found.is_valid:
+        raise typer.Exit(FAILED)
 
 
 @dataclass(frozen=True, slots=True)

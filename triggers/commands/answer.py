@@ -1,0 +1,77 @@
+"""`waypost answer`: answer what a step waits for."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from triggers.commands.failure import CommandFailed
+from triggers.commands.output import print_json
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
+from triggers.commands.parse_values import parse_json, parse_named_values, suggest_quotes, wants_text
+from triggers.commands.running_service import require_service
+from triggers.instance import Instance
+from triggers.reading.client import InvalidField, ServiceRefused
+
+OPTIONS = {"name": "--name", "comment": "--comment", "data": "--value", "fields": "--field"}
+"""The option that gives each part of an answer."""
+
+Field = Annotated[
+    list[str] | None, typer.Option("--field", metavar="NAME=VALUE", help="What is to be filled in; repeatable.")
+]
+
+
+def answer(
+    run: RunId,
+    step: StepPath,
+    name: Annotated[str | None, typer.Option(help="Which of the waits of a `wait.any`.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Approve.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Reject.")] = False,
+    value: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE", help="What comes to a wait for a webhook, as its body.")
+    ] = None,
+    comment: Annotated[str | None, typer.Option(help="Why, for those who read it.")] = None,
+    field: Field = None,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    if approve and reject:
+        raise typer.BadParameter("approve or reject, not both", param_hint="'--approve'")
+    options = {
+        "name": name,
+        "approved": approve if approve or reject else None,
+        "comment": comment,
+        "fields": parse_named_values(field, "--field") if field else None,
+    }
+    body = {"step": step} | {key: each for key, each in options.items() if each is not None}
+    if value is not None:
+        body["data"] = parse_json(value, "--value")
+    answered = asyncio.run(_answer(Instance(config, data, os.environ), run, body, field or ()))
+    print_json(answered) if as_json else typer.echo(f"answered; {answered['id']} is {answered['status']}")
+
+
+async def _answer(instance: Instance, run: str, body: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+    """Answer; what does not fit is explained by the command's options."""
+    async with require_service(instance) as service:
+        try:
+            return await service.answer_run(run, body)
+        except ServiceRefused as refused:
+            if not refused.invalid:
+                raise
+            problems = [_explain_field(field, body) for field in refused.invalid]
+            texts = [field.name.removeprefix("fields.") for field in refused.invalid if wants_text(field.detail)]
+            hint = suggest_quotes(pairs, "--field", texts)
+            raise CommandFailed("; ".join([*problems, *([hint] if hint else [])])) from None
+
+
+def _explain_field(invalid: InvalidField, body: dict[str, Any]) -> str:
+    """What is wrong, named by the option that gives it."""
+    part, _, field = invalid.name.partition(".")
+    if part == "approved":
+        given = "--approve" if body.get("approved") else "--reject"
+        return f"`{given}`: {invalid.detail}" if "approved" in body else "say `--approve` or `--reject`"
+    option = OPTIONS.get(part, part)
+    return f"`{option} {field}=VALUE`: {invalid.detail}" if field else f"`{option}`: {invalid.detail}"

@@ -1,0 +1,49 @@
+"""`waypost deliveries`: the requests that arrived on webhooks, the newest first, with their outcomes."""
+
+import asyncio
+import os
+from collections.abc import Iterable
+from typing import Annotated, Any, get_args
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from durable.units import DeliveryOutcome
+from durable.wording import make_printable
+from triggers.commands.output import console, format_time, print_json, print_table
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.instance import Instance
+from triggers.reading.reader import open_reader
+
+OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
+
+
+def deliveries(
+    webhook: Annotated[str | None, typer.Option(metavar="PIPELINE/TRIGGER", help="Only on this webhook.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Only with this outcome.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    wanted = parse_choice(get_args(DeliveryOutcome), outcome, "--outcome")
+    found = asyncio.run(_list(Instance(config, data, os.environ), trigger=webhook, outcome=wanted, limit=limit))
+    print_json(found) if as_json else print_deliveries(console(), found)
+
+
+async def _list(instance: Instance, **filters: str | int | None) -> list[dict[str, Any]]:
+    async with open_reader(instance) as reader:
+        return await reader.list_deliveries(**filters)
+
+
+def print_deliveries(out: Console, found: Iterable[dict[str, Any]]) -> None:
+    """A line a delivery."""
+    columns = ("DELIVERY", "WEBHOOK", "AT", "OUTCOME", "REASON")
+    print_table(out, columns, map(_make_row, found), fold="REASON")
+
+
+def _make_row(delivery: dict[str, Any]) -> tuple[str | Text, ...]:
+    outcome = Text(delivery["outcome"], OUTCOME_STYLES.get(delivery["outcome"], ""))
+    at = format_time(delivery["at"])[5:19]
+    return delivery["id"], delivery["trigger"], at, outcome, make_printable(delivery["reason"] or "")

@@ -1,0 +1,43 @@
+"""`waypost emit`: send an event to the pipelines that listen for it and to the steps that wait for it."""
+
+import asyncio
+import os
+from typing import Annotated, Any
+
+import typer
+
+from triggers.commands.output import print_json
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
+from triggers.commands.parse_values import check_header_value, parse_json
+from triggers.commands.running_service import require_service
+from triggers.instance import Instance
+
+
+def emit(
+    type: Annotated[str, typer.Argument(help="What happened, as pipelines and waits name it.")],
+    subject: Annotated[str | None, typer.Option(help="What it happened to: what a wait matches.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where it happened; default: api.")] = None,
+    value: Annotated[str | None, typer.Option(metavar="JSON|@FILE", help="What is known of it: the data.")] = None,
+    key: Annotated[str | None, typer.Option(help="The same key again is the same event, for seven days.")] = None,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    key = check_header_value(key, "--key")
+    event: dict[str, Any] = {"type": type, "subject": subject}
+    if source is not None:
+        event["source"] = source
+    if value is not None:
+        event["data"] = parse_json(value, "--value")
+    emitted = asyncio.run(_emit(Instance(config, data, os.environ), event, key))
+    if as_json:
+        print_json(emitted)
+        return
+    typer.echo(f"{emitted['event']}{' (it was told of before)' if emitted['duplicate'] else ''}")
+    for run in emitted["runs"]:
+        typer.echo(f"started {run}")
+
+
+async def _emit(instance: Instance, event: dict[str, Any], key: str | None) -> dict[str, Any]:
+    async with require_service(instance) as service:
+        return await service.emit_event(event, key)

@@ -1,0 +1,44 @@
+"""What an error means to the person who typed a command, where nothing nearer to it has explained it."""
+
+import traceback
+from pathlib import Path
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
+from durable.journal.errors import JournalError
+from triggers.catalogue import NoConnectors
+from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
+from triggers.not_found import KeyNotFound, RunNotFound
+from triggers.reading.client import ServiceRefused
+from triggers.reading.config_folder import PipelinesMissing
+from triggers.settings import SettingsError
+
+
+def explain_error(error: Exception) -> CommandFailed:
+    """The message and the exit code of an error."""
+    match error:
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return CommandFailed(f"{where}{error.strerror or error}; mend that, and try again")
+        case RunNotFound():
+            return CommandFailed(f"{error}; `waypost runs` lists them")
+        case KeyNotFound():
+            return CommandFailed(f"{error}; `waypost keys list` lists them")
+        case ServiceRefused() | NoConnectors():
+            return CommandFailed(str(error))
+        case httpx.TransportError():
+            reason = str(error) or type(error).__name__
+            return CommandFailed(f"the service does not answer ({reason}); `waypost doctor` looks for why", NOT_READY)
+        case SettingsError() | PipelinesMissing():
+            return CommandFailed(str(error), WRONG_USE)
+        case JournalError():
+            return CommandFailed(str(error), NOT_READY)
+        case SQLAlchemyError():
+            cause = getattr(error, "orig", error)
+            return CommandFailed(f"the journal cannot be read: {cause}; `waypost doctor` examines it", NOT_READY)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return CommandFailed(
+        f"Waypost itself failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}); "
+        "please report it, with what WAYPOST_LOG_LEVEL=debug adds"
+    )

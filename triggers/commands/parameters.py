@@ -1,0 +1,76 @@
+"""The arguments and options that several commands take, and what a shell completes for them."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+import typer
+
+from triggers.instance import ADDRESS_FILE, KEY_FILE
+
+CONFIG, DATA = Path("config"), Path(".waypost")
+
+COMPLETION_TIMEOUT = 0.5
+"""Seconds for which a shell waits for the service."""
+
+Word = TypeVar("Word", bound=str)
+
+
+def complete_pipeline_ids(context: typer.Context, incomplete: str) -> list[str]:
+    """The pipeline ids that begin so, read from the files without checking them."""
+    folder = _find_folder(context, "config", CONFIG) / "pipelines"
+    files = sorted(path for path in folder.glob("*") if path.suffix in (".yaml", ".yml"))
+    return [name for name in map(_read_id, files) if name.startswith(incomplete)]
+
+
+def complete_run_ids(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The newest runs whose ids begin so, each with its pipeline and status; none without a running service."""
+    found: list[tuple[str, str]] = []
+    with suppress(OSError, ValueError, KeyError):
+        found += _list_newest_runs(_find_folder(context, "data", DATA))
+    return [(run, what) for run, what in found if run.startswith(incomplete)]
+
+
+def _find_folder(context: typer.Context, name: str, default: Path) -> Path:
+    return Path(context.params.get(name) or default)
+
+
+def _read_id(path: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        if said := re.search(r"^id:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            return said[1]
+    return path.stem
+
+
+def _list_newest_runs(data: Path) -> Iterator[tuple[str, str]]:
+    # The standard library's client: a shell that completes should not wait until httpx is imported.
+    address = urlsplit(json.loads((data / ADDRESS_FILE).read_text())["url"])
+    key = os.environ.get("WAYPOST_API_KEY") or (data / KEY_FILE).read_text().strip()
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=COMPLETION_TIMEOUT)
+    connection.request("GET", "/api/runs?limit=50", headers={"Authorization": f"Bearer {key}"})
+    for run in json.loads(connection.getresponse().read())["runs"]:
+        yield run["id"], f"{run['pipeline']} {run['status']}"
+
+
+Config = Annotated[Path, typer.Option("--config", envvar="WAYPOST_CONFIG", help="The config folder.")]
+Data = Annotated[Path, typer.Option("--data", envvar="WAYPOST_DATA", help="The data folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PipelineId = Annotated[str, typer.Argument(help="The pipeline's id.", autocompletion=complete_pipeline_ids)]
+RunId = Annotated[str, typer.Argument(help="The run's id.", autocompletion=complete_run_ids)]
+StepPath = Annotated[str, typer.Argument(help="The step's path, as `waypost show` tells it.")]
+
+
+def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word | None:
+    """The known word that an option gives; raises `typer.BadParameter` for any other."""
+    if given is None:
+        return None
+    for word in known:
+        if word == given:
+            return word
+    raise typer.BadParameter(f"{given!r} is none of {', '.join(known)}", param_hint=f"'{option}'")

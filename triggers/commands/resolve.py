@@ -1,0 +1,44 @@
+"""`waypost resolve`: decide a step that is uncertain, or has used up its attempts."""
+
+import asyncio
+import os
+from typing import Annotated, Any
+
+import typer
+
+from triggers.commands.output import print_json
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
+from triggers.commands.parse_values import parse_json
+from triggers.commands.running_service import require_service
+from triggers.instance import Instance
+
+
+def resolve(
+    run: RunId,
+    step: StepPath,
+    completed: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE", help="It happened; this is its output.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="It did not happen; attempt it again.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="It failed for good.")] = False,
+    reason: Annotated[str | None, typer.Option(help="How that is known, for those who read it.")] = None,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    options = {"completed": completed is not None, "retry": retry, "failed": failed}
+    verdicts = [name for name, is_given in options.items() if is_given]
+    if len(verdicts) != 1:
+        raise typer.BadParameter("say one of --completed JSON, --retry, --failed", param_hint="'--completed'")
+    body: dict[str, Any] = {"step": step, "verdict": verdicts[0]}
+    if reason is not None:
+        body["reason"] = reason
+    if completed is not None:
+        body["output"] = parse_json(completed, "--completed")
+    resolved = asyncio.run(_resolve(Instance(config, data, os.environ), run, body))
+    print_json(resolved) if as_json else typer.echo(f"resolved; {resolved['id']} is {resolved['status']}")
+
+
+async def _resolve(instance: Instance, run: str, body: dict[str, Any]) -> dict[str, Any]:
+    async with require_service(instance) as service:
+        return await service.resolve_step(run, body)

@@ -1,0 +1,147 @@
+"""`waypost run`: start a run and follow it to its end, by the running service or by one for this run alone."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from durable.lazy import load_module
+from durable.wording import suggest
+from triggers.commands.event_loop import run_on_uvloop
+from triggers.commands.failure import FAILED, CommandFailed
+from triggers.commands.follow import FollowedRun, follow, open_view
+from triggers.commands.output import console, format_error, print_json, print_value
+from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
+from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
+from triggers.commands.running_service import require_service
+from triggers.instance import Instance
+from triggers.reading.client import ServiceClient, ServiceRefused, connect_service
+from triggers.signals import watch_stop_signals
+
+Input = Annotated[
+    list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; JSON, or else text. Repeatable.")
+]
+Inputs = Annotated[
+    str | None, typer.Option("--inputs", metavar="JSON|@FILE", help="All inputs as a JSON object; @- reads them here.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Start it, print its id and return.")]
+
+
+def run(
+    pipeline: PipelineId,
+    given: Input = None,
+    inputs: Inputs = None,
+    detach: Detach = False,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    order = RunOrder(pipeline, _merge_inputs(inputs, given or ()), given or ())
+    instance = Instance(config, data, os.environ)
+    if detach:
+        started = asyncio.run(_start_detached(instance, order))
+        print_json(started) if as_json else typer.echo(started["id"])
+        return
+    followed = run_on_uvloop(_start_and_follow(instance, order, is_quiet=as_json))
+    if as_json:
+        print_json(followed.run)
+    _print_end(followed, is_quiet=as_json)
+
+
+# -- starting ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """The run to start: its pipeline, its inputs, and the options of `--input` as they were typed."""
+
+    pipeline: str
+    inputs: dict[str, Any]
+    typed: Sequence[str] = field(default=())
+
+
+def _merge_inputs(whole: str | None, pairs: Sequence[str]) -> dict[str, Any]:
+    """The inputs of `--inputs`, with those of `--input` put over them."""
+    inputs = parse_json_object(whole, "--inputs") if whole is not None else {}
+    return inputs | parse_named_values(pairs, "--input")
+
+
+async def _start_detached(instance: Instance, order: RunOrder) -> dict[str, Any]:
+    async with require_service(instance) as service:
+        return await _start(service, order)
+
+
+async def _start_and_follow(instance: Instance, order: RunOrder, *, is_quiet: bool) -> FollowedRun:
+    stopping = watch_stop_signals()
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(connect_service(instance))
+        service = running if running else await stack.enter_async_context(_open_own_service(instance))
+        started = await _start(service, order)
+        with open_view(Console(quiet=True) if is_quiet else console(err=True)) as view:
+            followed = await follow(service, started["id"], stopping, view)
+        if not followed.is_over:
+            _print_left_behind(started["id"], None if running else instance.data)
+        return followed
+
+
+def _open_own_service(instance: Instance) -> contextlib.AbstractAsyncContextManager[ServiceClient]:
+    # A whole service takes a second to import, which a run by the running service does not need.
+    opened: contextlib.AbstractAsyncContextManager[ServiceClient]
+    opened = load_module("triggers.commands.own_service").open_own_service(instance)
+    return opened
+
+
+async def _start(service: ServiceClient, order: RunOrder) -> dict[str, Any]:
+    """Start the run. Raises `CommandFailed` that explains why the pipeline cannot run, or how to type a text."""
+    try:
+        return await service.start_run(order.pipeline, order.inputs)
+    except ServiceRefused as refused:
+        if refused.status != 404:
+            raise _add_quotes_hint(refused, order.typed) from None
+    known = {each["id"]: each for each in await service.list_pipelines()}
+    if order.pipeline in known:
+        why = "; ".join(known[order.pipeline]["problems"]) or "it is disabled"
+        raise CommandFailed(f"the pipeline {order.pipeline} cannot run: {why}")
+    hint = suggest(order.pipeline, known) or "`waypost pipelines` lists them"
+    raise CommandFailed(f"there is no pipeline {order.pipeline!r}; {hint}")
+
+
+def _add_quotes_hint(refused: ServiceRefused, pairs: Sequence[str]) -> Exception:
+    """The refusal, with how to type a text where one of `--input` was taken for other JSON."""
+    problems = (problem.partition(": ") for problem in f"; {refused}".split("; inputs."))
+    hint = suggest_quotes(pairs, "--input", [name for name, _, detail in problems if wants_text(detail)])
+    return CommandFailed(f"{refused}; {hint}") if hint else refused
+
+
+# -- ending -----------------------------------------------------------------------------------------------------
+
+
+def _print_left_behind(run: str, data: Path | None) -> None:
+    """Print at once that the run goes on without its follower. `data` is the data folder of a service that ends now."""
+    if data is None:
+        line = f"{run} goes on: `waypost show {run}` tells how far it is, `waypost cancel {run}` ends it"
+    else:
+        line = f"{run} goes on when a service works on {data} again; another Ctrl-C does not wait for its step"
+    console(err=True).print(line, soft_wrap=True)
+
+
+def _print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
+    """Print how the run ended, and exit with 1 unless it is completed."""
+    run, err = followed.run, console(err=True)
+    id, status = run["id"], run["status"]
+    if status == "completed" and not is_quiet and run["outputs"] is not None:
+        print_value(console(), run["outputs"])
+    elif status == "failed":
+        why = format_error(run["error"], with_step=True) if run["error"] else "nobody said why"
+        err.print(f"{id} failed: {why}; `waypost show {id}` tells all of it", style="red", soft_wrap=True)
+    elif status != "completed" and followed.is_over:
+        why = run["reason"] or "nobody said why"
+        err.print(f"{id} is {status}: {why}; `waypost show {id}` tells all of it", style="yellow", soft_wrap=True)
+    if status != "completed":
+        raise typer.Exit(FAILED)

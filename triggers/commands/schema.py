@@ -1,0 +1,24 @@
+"""`waypost schema`: the JSON Schema of pipeline files, for editors."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from triggers.catalogue import load_connectors
+from triggers.commands.parameters import CONFIG, Config
+from triggers.schema import schema_text
+
+Output = Annotated[Path | None, typer.Option("--output", help="Write it to this file.")]
+
+
+def schema(output: Output = None, config: Config = CONFIG) -> None:
+    text = schema_text(load_connectors())
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    place = Path(os.path.relpath(output, config / "pipelines")).as_posix()
+    typer.echo(f"Wrote {output}. An editor completes and checks a pipeline file that begins with this line:")
+    typer.echo(f"# yaml-language-server: $schema={place}")

@@ -1,0 +1,40 @@
+"""The pipelines of a config folder, loaded without a service."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from durable.secrets import Secrets
+from triggers.catalogue import load_connectors
+from triggers.connections import Connections
+from triggers.folder import Folder
+from triggers.settings import Settings
+
+
+class PipelinesMissing(Exception):
+    """A config folder has no folder of pipelines; the message says how to get one."""
+
+    def __init__(self, config: Path) -> None:
+        option = "" if config == Path("config") else f" --config {config}"
+        cure = f"`waypost init{option}` writes one, or name yours with --config"
+        super().__init__(f"there is no folder {config / 'pipelines'}: {cure}")
+
+
+def ensure_pipelines(config: Path) -> None:
+    """Raise `PipelinesMissing` unless the config folder has a folder of pipelines."""
+    if not (config / "pipelines").is_dir():
+        raise PipelinesMissing(config)
+
+
+def load_folder(config: Path, environment: Mapping[str, str], secrets: Secrets | None = None) -> Folder:
+    """Load every pipeline of a config folder; raises `PipelinesMissing` and `SettingsError`."""
+    ensure_pipelines(config)
+    settings = Settings.load(config, environment, {})
+    known, connectors = secrets or Secrets(environment), load_connectors()
+    return Folder(
+        config,
+        connectors,
+        known,
+        run_timeout=settings.run_timeout,
+        public_url=settings.public_url,
+        connections=Connections(config, connectors, known),
+    )

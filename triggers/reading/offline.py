@@ -1,0 +1,141 @@
+"""What an instance's files say where no service runs: its journal and its config folder."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from durable.clock import new_id, now
+from durable.journal.journal import Journal
+from durable.journal.reads import Reads, open_reader
+from durable.journal.sqlite.files import FILE_NAME
+from triggers import export, runs
+from triggers.api.keys import describe_key
+from triggers.instance import Instance
+from triggers.keys import SCOPES, Keys
+from triggers.not_found import KeyNotFound
+from triggers.reading.config_folder import load_folder
+from triggers.schedules.timetable import describe_schedules
+from triggers.schedules.trigger import ScheduleTrigger
+from triggers.waits import listing
+
+PAGE = 100
+"""Unfinished runs that are looked at in one go."""
+
+
+class Files:
+    """Reads the journal and the config folder of an instance. The journal is opened for the first question about it."""
+
+    url: str | None = None
+    """No service is asked."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._opened: Reads | None = None
+
+    async def list_runs(self, **filters: Any) -> list[dict[str, Any]]:
+        reads = await self._open()
+        return [runs.describe_run_row(run) for run in await reads.list_runs(**filters)]
+
+    async def get_run(self, run: str) -> dict[str, Any]:
+        document: dict[str, Any] = msgspec.json.decode(await runs.encode_run(await self._open(), run))
+        return document
+
+    async def get_history(self, run: str) -> list[dict[str, Any]]:
+        reads = await self._open()
+        entries: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None:
+            page, after = await runs.encode_history(reads, run, after)
+            entries += msgspec.json.decode(page)
+        return entries
+
+    async def export_run(self, run: str) -> str:
+        return (await export.export_run(await self._open(), run)).decode()
+
+    async def list_waits(self, run: str | None) -> list[dict[str, Any]]:
+        reads = await self._open()
+        if run is not None:
+            return await listing.list_waits_of(reads, run, may_answer=True)
+        waits: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            found, after = await listing.list_waits(reads, after, PAGE, may_answer=True)
+            waits += found
+            if after is None:
+                return waits
+
+    async def list_deliveries(self, **filters: Any) -> list[dict[str, Any]]:
+        reads = await self._open()
+        return [runs.describe_delivery(each) for each in await reads.list_deliveries(**filters)]
+
+    async def list_pipelines(self) -> list[dict[str, Any]]:
+        """The files as a service would describe them, but that no service serves them."""
+        folder = load_folder(self._instance.config, self._instance.environment)
+        return [
+            {**file, "status": "valid" if file["status"] == "serving" else file["status"]}
+            for file in (each.described() for each in folder.files)
+        ]
+
+    async def list_schedules(self) -> list[dict[str, Any]]:
+        """The schedules of the config folder, with what the journal knows of them."""
+        has_journal = (self._instance.data / FILE_NAME).exists()
+        rows = await (await self._open()).list_schedules() if has_journal else []
+        folder = load_folder(self._instance.config, self._instance.environment)
+        return describe_schedules(folder.find_triggers(ScheduleTrigger), {row.id: row for row in rows}, now())
+
+    async def close(self) -> None:
+        if self._opened:
+            await self._opened.close()
+
+    async def _open(self) -> Reads:
+        if self._opened is None:
+            self._opened = await open_reader(self._instance.data)
+        return self._opened
+
+
+class JournalKeys:
+    """The keys in a journal that no service holds."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def list_keys(self) -> list[dict[str, Any]]:
+        return [describe_key(key) for key in self._keys.list_keys()]
+
+    async def create_key(self, name: str, scope: str) -> dict[str, Any]:
+        key, text = await self._keys.create(name, next(each for each in SCOPES if each == scope))
+        return describe_key(key) | {"key": text}
+
+    async def revoke_key(self, key: str) -> dict[str, Any]:
+        revoked = await self._keys.revoke(key)
+        if revoked is None:
+            raise KeyNotFound(key)
+        return describe_key(revoked)
+
+
+@asynccontextmanager
+async def open_files(instance: Instance) -> AsyncIterator[Files]:
+    """The files of an instance, to be read."""
+    files = Files(instance)
+    try:
+        yield files
+    finally:
+        await files.close()
+
+
+@asynccontextmanager
+async def open_keys(instance: Instance) -> AsyncIterator[JournalKeys]:
+    """The keys of an instance's journal, to be read and written."""
+    journal = await Journal.open(instance.data, node=new_id("node", now()), on_fatal=_ignore)
+    try:
+        keys = Keys(journal, None, now)
+        await keys.load()
+        yield JournalKeys(keys)
+    finally:
+        await journal.close()
+
+
+def _ignore(error: BaseException) -> None:
+    """The write that waits for the failed commit raises the error as well."""
