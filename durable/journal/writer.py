@@ -112,35 +112,36 @@ class Writer:
         return batch
 
     def _commit(self, batch: list[_Waiting]) -> list[_Answered]:
-        try:
-            return self._transact(batch)
-        except Exception as error:
-            fault = self._database.classify_error(error)
-            if fault == "broken":
-                raise
-            self._recover()
-            if fault == "busy":
-                return [(future, JournalBusy(f"another process holds the database: {error}")) for _, future in batch]
-            if len(batch) == 1:
-                return [(batch[0][1], _refusal(fault, error))]
-        return [answer for waiting in batch for answer in self._commit([waiting])]
-
-    def _transact(self, batch: list[_Waiting]) -> list[_Answered]:
+        """Commit a batch in one transaction. If it fails, each unit is tried in one of its own."""
         began = perf_counter()
         answers: list[_Answered] = []
-        cursor = self._connection.cursor()
-        cursor.execute(self._database.begin, {})
-        for unit, future in batch:
-            try:
-                answers.append((future, unit(cursor)))
-            except JournalError as refusal:
-                answers.append((future, refusal))
-        self._connection.commit()
-        if len(batch) == 1 or began >= self._next_check:  # before a caller learns that it is durable
-            self._next_check = began + CHECK_SECONDS
-            self._database.ensure_in_place(self._connection)
+        try:
+            cursor = self._connection.cursor()
+            cursor.execute(self._database.begin, {})
+            for unit, future in batch:
+                try:
+                    answers.append((future, unit(cursor)))
+                except JournalError as refusal:
+                    answers.append((future, refusal))
+            self._connection.commit()
+            if len(batch) == 1 or began >= self._next_check:  # before a caller learns that it is durable
+                self._next_check = began + CHECK_SECONDS
+                self._database.ensure_in_place(self._connection)
+        except Exception as error:  # noqa: BLE001 - what it means is for the database to say
+            return self._handle_failure(batch, error)
         metrics.count_commit(len(batch), perf_counter() - began)
         return answers
+
+    def _handle_failure(self, batch: list[_Waiting], error: Exception) -> list[_Answered]:
+        kind = self._database.classify_error(error)
+        if kind == "broken":
+            raise error
+        self._recover()
+        if kind == "busy":
+            return [(future, JournalBusy(f"another process holds the database: {error}")) for _, future in batch]
+        if len(batch) == 1:
+            return [(batch[0][1], _make_refusal(kind, error))]
+        return [answer for waiting in batch for answer in self._commit([waiting])]
 
     def _recover(self) -> None:
         """Make the connection usable after an error, or take a new one."""
@@ -182,8 +183,8 @@ class Writer:
         self._on_broken(error)
 
 
-def _refusal(fault: ErrorKind, error: Exception) -> JournalError:
-    if fault == "full":
+def _make_refusal(kind: ErrorKind, error: Exception) -> JournalError:
+    if kind == "full":
         refusal: JournalError = JournalFull(f"the disk is full ({error}); nothing was written; make room and try again")
     else:
         refusal = UnitRefused(f"the journal cannot keep this: {type(error).__name__}: {error}")

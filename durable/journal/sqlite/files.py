@@ -21,7 +21,8 @@ FILE_NAME = "journal.sqlite"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 """The bits of a mode that let others in."""
 
-_WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+_WAL_STARTS = (b"", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+"""What the first four bytes of a WAL may be: nothing yet, or one of SQLite's two magic numbers."""
 
 
 def make_private(paths: Iterable[Path]) -> None:
@@ -69,11 +70,11 @@ class OpenFiles:
                 size = found.st_size
         if not size:
             raise FilesReplaced(self._database, "emptied", self._cure())
-        if self._is_wal_overwritten():
+        if self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in _WAL_STARTS:
             raise FilesReplaced(self._wal, "overwritten", self._cure())
 
     def _is_wal_overwritten(self) -> bool:
-        return self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in (b"", *_WAL_MAGIC)
+        return self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in _WAL_STARTS
 
     def discard_overwritten_wal(self) -> None:
         """Empty a WAL that somebody has overwritten: SQLite would copy what is in it into the database, at the latest
