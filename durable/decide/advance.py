@@ -5,15 +5,16 @@ from collections import deque
 from durable.blocks.block import Decision
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.kinds import BLOCKS
-from durable.decide import run, steps
 from durable.decide.current import is_current, is_pointless
+from durable.decide.run import RUN_DECISIONS
+from durable.decide.steps import STEP_DECISIONS
 from durable.definition import Definition
 from durable.effects import BeginBranch, Effect, EnterStep, FollowUp, Resume
 from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 from durable.replay import apply_entry
 
-DECISIONS: dict[type, Decision] = {**run.DECISIONS, **steps.DECISIONS}
+DECISIONS: dict[type, Decision] = {**RUN_DECISIONS, **STEP_DECISIONS}
 for _block in BLOCKS.values():
     DECISIONS.update(_block.decisions)
 for _action in CORE_ACTIONS.values():

@@ -109,7 +109,7 @@ def _report_end(pipeline: CompiledPipeline, state: State, entry: entries.RunFini
     return [], [message]
 
 
-DECISIONS: dict[type, Decision] = {
+RUN_DECISIONS: dict[type, Decision] = {
     entries.RunStarted: _start_run,
     entries.StartDue: _start_held_run,
     entries.SlotGranted: _start_held_run,

@@ -141,7 +141,7 @@ def _fire_timer(pipeline: CompiledPipeline, state: State, entry: entries.TimerFi
     return fire(pipeline, state, entry) if fire else NONE
 
 
-DECISIONS: dict[type, Decision] = {
+STEP_DECISIONS: dict[type, Decision] = {
     EnterStep: _enter_step,
     BeginBranch: _begin_branch,
     entries.StepCompleted: _follow_step,

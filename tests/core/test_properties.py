@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable.blocks import loops
+from durable.decide.advance import DECISIONS
 from durable.decide.run import EXPIRED
-from durable.decide.steps import DECISIONS
 from durable.definition import Definition
 from durable.history.entries import CancelRequested, DeadlinePassed, StepFailed, StepScheduled, StepSkipped
 from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
