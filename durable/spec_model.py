@@ -16,8 +16,11 @@ Condition = Annotated[str, StringConstraints(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]
 
 
-KEYS_CLASH = "keys_clash"
-"""The type of the validation error for keys that do not go together; the loader explains it by the keys."""
+KIND_TAG = "kind of step: "
+"""What begins the tag of a kind of step, which pydantic puts into the place of an error; it is no key of any data."""
+
+MIXED_TAG = f"{KIND_TAG}mixed"
+"""The tag of a step that is none of the kinds, or several: it is held against all of them at once."""
 
 
 class SpecModel(BaseModel):

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
 from durable.action import ActionError, ConnectionMissing
+from durable.blocks.syntax import Mapped
 from durable.expressions import ExpressionError, Template
 from durable.history.words import SecretPlaceholder
 from durable.language.catalogue import explain_broken
@@ -20,8 +21,8 @@ from durable.language.connections import FILE, explain_mismatch, explain_missing
 from durable.language.report import Report
 from durable.language.scope import Scope
 from durable.language.texts import Texts, is_template
-from durable.language.tree import Mapped
-from durable.language.validation import find_data_problems, get_shape, walk_leaves
+from durable.language.validation import find_data_problems
+from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem
 from durable.secrets import Secrets, fill_secrets
 from durable.spec_model import Identifier

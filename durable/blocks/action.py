@@ -2,16 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import ValidationError
+import msgspec
+from pydantic import Discriminator, Field, JsonValue, Tag, ValidationError
 
 from durable import retry
+from durable.action import OnCrash
 from durable.blocks.block import Block
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import get_inputs, refuse_step
+from durable.blocks.policies import RetrySpec, merge_policies
+from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at
 from durable.blocks.undo import render_undo_input
 from durable.blocks.wait import ON_TIMEOUT
+from durable.durations import Timeout, parse_duration
 from durable.effects import Consequences, FollowUp, Perform
 from durable.expressions import ExpressionError, Template
 from durable.history.entries import (
@@ -28,15 +34,132 @@ from durable.history.entries import (
 )
 from durable.history.state import State
 from durable.history.words import Failure, SecretPlaceholder
+from durable.model_shape import get_shape
 from durable.path import AGAIN, UNDO, join_path
+from durable.problem import Pointer
 from durable.scope import RunScope
+from durable.spec_model import Identifier, SpecModel
 from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
 from durable.steps.resolved import ActionStep, OnExhausted, Steps
 from durable.values import NotJSON, Value
 from durable.wording import explain_error
 
+if TYPE_CHECKING:
+    from durable.blocks.syntax import AnyStep
+
 PROBLEMS_LIMIT = 20
 """Problems of a step's inputs that its failure names."""
+
+
+# -- how it is written --------------------------------------------------------------------------------------------
+
+
+class UndoSpec(SpecModel, title="Undo"):
+    """The action that takes a step's effect back."""
+
+    use: str = Field(description="connector.action")
+    connection: Identifier | None = Field(None, description="Named credentials for the connector")
+    with_: dict[str, JsonValue] | None = Field(
+        None, alias="with", description="The action's inputs; `output` is the step's"
+    )
+
+
+def _choose_tag(value: object) -> str:
+    return "steps" if isinstance(value, list | tuple) else "value"
+
+
+OnTimeout: TypeAlias = Annotated[
+    Annotated["tuple[AnyStep, ...]", Tag("steps")] | Annotated[JsonValue, Tag("value")],
+    Discriminator(_choose_tag),
+]
+
+
+class ActionSpec(StepSpec):
+    """A step that uses an action."""
+
+    use: str = Field(description="The action: connector.action, flow.… or wait.…")
+    with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The action's inputs")
+    connection: Identifier | None = Field(None, description="Named credentials for the connector")
+    retry: RetrySpec | None = Field(
+        None, description="When attempts are repeated; a key that is left out is that of `defaults.retry`"
+    )
+    timeout: Timeout | None = Field(
+        None, description="Of one attempt; of the whole wait on wait.*, of the called run on flow.call"
+    )
+    keep: JsonValue = Field(None, description="What is checkpointed of `output`; default: all of it")
+    on_crash: OnCrash | None = Field(
+        None, description="What an unknown ending means: retry, park for a person, or fail; default: the action's"
+    )
+    on_exhausted: Literal["fail", "pause"] | None = Field(
+        None, description="When no attempt is left: the step fails (default), or the run is paused for a person"
+    )
+    undo: UndoSpec | None = Field(None, description="What takes the effect back, performed by flow.undo")
+    on_timeout: OnTimeout | None = Field(
+        None, description="When a wait is over unanswered: fail, a value as the output, or steps"
+    )
+
+
+OF_CONNECTORS = frozenset({"connection", "retry", "on_crash", "on_exhausted", "undo"})
+"""Keys that go with a connector's action and not with those of the core."""
+
+
+STEP_TIMEOUT = parse_duration("30s")
+
+
+def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    for branch in branch_at("on_timeout", step, pointer):
+        yield replace(branch, may_be_left_out=True)
+
+
+def _resolve_spec(spec: ActionSpec, resolver: Resolver) -> ActionStep:
+    plain = ActionStep(
+        id=spec.id,
+        use=spec.use,
+        input=spec.with_ or {},
+        condition=spec.if_,
+        keep=spec.keep,
+        timeout=parse_duration(spec.timeout) if spec.timeout else None,
+        connection=spec.connection,
+    )
+    if spec.use in CORE_ACTIONS:
+        return _add_timeout(plain, spec, resolver)
+    return msgspec.structs.replace(
+        _add_policy(plain, resolver, spec.retry, spec.on_crash),
+        on_exhausted=spec.on_exhausted or "fail",
+        undo=_resolve_undo(spec.undo, resolver) if spec.undo else None,
+    )
+
+
+def _add_timeout(plain: ActionStep, spec: ActionSpec, resolver: Resolver) -> ActionStep:
+    """A wait says what happens when it is over."""
+    if isinstance(spec.on_timeout, tuple):
+        steps = resolver.resolve_steps(spec.on_timeout)
+        return msgspec.structs.replace(plain, times_out="steps", timeout_steps=steps)
+    if "on_timeout" not in spec.model_fields_set or spec.on_timeout == "fail":
+        return plain
+    return msgspec.structs.replace(plain, times_out="value", timeout_value=spec.on_timeout)
+
+
+def _add_policy(plain: ActionStep, resolver: Resolver, retry: RetrySpec | None, on_crash: OnCrash | None) -> ActionStep:
+    found = resolver.find_action(plain.use)
+    if found is None:
+        return plain
+    default = parse_duration(resolver.defaults.timeout) if resolver.defaults.timeout else STEP_TIMEOUT
+    return msgspec.structs.replace(
+        plain,
+        urls=get_shape(found.input).urls(plain.input),
+        retry=merge_policies(resolver.defaults.retry, retry),
+        timeout=plain.timeout or default,
+        on_crash=on_crash or found.on_crash,
+    )
+
+
+def _resolve_undo(undo: UndoSpec, resolver: Resolver) -> ActionStep:
+    plain = ActionStep(id="undo", use=undo.use, input=undo.with_ or {}, connection=undo.connection)
+    return _add_policy(plain, resolver, None, None)
+
+
+# -- how it is stored and compiled --------------------------------------------------------------------------------
 
 
 def _list_branches(step: ActionStep) -> Iterator[tuple[str, Steps]]:
@@ -190,8 +313,23 @@ def _complete(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> 
     return StepCompleted(at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets)
 
 
+_SYNTAX = StepSyntax(
+    kind="use",
+    model=ActionSpec,
+    resolve=_resolve_spec,
+    list_branches=_list_written_branches,
+    mapping_keys=("retry", "undo"),
+    examples={
+        "use": "http.get",
+        "undo": "{use: http.delete, with: {…}}",
+        "retry": "{max_attempts: 3}",
+        "errors": "[network, timeout, server]",
+    },
+)
+
 BLOCK = Block(
     kind="action",
+    syntax=_SYNTAX,
     step=ActionStep,
     list_branches=_list_branches,
     compile=_compile,

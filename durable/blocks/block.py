@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from durable.blocks.syntax import StepSyntax
 from durable.declared import write_texts
 from durable.effects import Consequences, Effect, FollowUp
 from durable.history.entries import BlockStarted, BranchEnded, Entry
@@ -54,7 +55,7 @@ def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """A kind of step that has steps inside it, or the plain action. `kind` is its tag in stored definitions and
-    histories, `step` its resolved form.
+    histories, `syntax` how it is written (None if nobody writes it), `step` its resolved form.
 
     `list_branches` are the sequences in it, by label; `compile` makes its nodes of a step and the fields that all
     nodes have; `open` makes the entry with which it starts, and may raise `ExpressionError`. What begins then says
@@ -65,6 +66,7 @@ class Block:
     """
 
     kind: str
+    syntax: StepSyntax | None = None
     step: Any = None
     list_branches: Callable[[Any], Iterable[tuple[str, Steps]]] = list_no_branches
     compile: Callable[[Any, Mapping[str, Any]], dict[str, AnyNode]] = compile_nothing

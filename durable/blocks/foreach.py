@@ -1,26 +1,68 @@
 """`foreach`: the steps are performed for each item of a list, some of them at the same time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from pydantic import Field
 
 from durable.blocks import loops
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
+from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, StepCompleted, TimerFired
 from durable.history.state import BlockState, State
 from durable.path import number_frame
+from durable.problem import DataProblem, Pointer
 from durable.scope import EvaluationContext, LazyMapping, to_document, view_steps
+from durable.spec_model import Condition, Identifier, Whole
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline, Names
 from durable.steps.resolved import Steps
 from durable.values import JSON, Value
-from durable.wording import name_kind
+from durable.wording import name_kind, quote
+
+if TYPE_CHECKING:
+    from durable.blocks.syntax import AnyStep
 
 ITEMS_LIMIT = 100_000
+
+
+# -- how it is written --------------------------------------------------------------------------------------------
+
+
+class ForeachSpec(StepSpec):
+    """The steps are performed for each item of a list."""
+
+    foreach: Condition = Field(description="An expression that gives the items")
+    as_: Identifier | None = Field(None, alias="as", description="The item's name inside; default item")
+    max_parallel: Annotated[Whole, Field(ge=1, le=1_000)] | None = Field(
+        None, description="Items at work at once; default 1"
+    )
+    on_item_error: Literal["stop", "collect"] | None = Field(
+        None, description="Whether a failed item ends the block, or is collected; default stop"
+    )
+    steps: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(description="The steps of a foreach or repeat")
+
+
+def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    name = step.get("as", "item")
+    adds = ("index", name) if isinstance(name, str) else ("index",)
+    for branch in branch_at("steps", step, pointer):
+        yield replace(branch, adds=adds, is_loop=True, may_be_left_out=True)
+
+
+def _check_item_name(step: Mapped, taken: Collection[str]) -> Iterator[DataProblem]:
+    name = step.get("as", "item") if "foreach" in step else None
+    if isinstance(name, str) and name in taken:
+        what = f"the item's name {quote(name)} is taken"
+        yield DataProblem(("as",), what, "choose another with 'as'", is_key="as" not in step)
+
+
+# -- how it is stored and compiled --------------------------------------------------------------------------------
 
 
 class ForeachStep(msgspec.Struct, frozen=True, tag="foreach", tag_field="kind", omit_defaults=True):
@@ -33,6 +75,18 @@ class ForeachStep(msgspec.Struct, frozen=True, tag="foreach", tag_field="kind", 
     max_parallel: int = 1
     on_item_error: Literal["stop", "collect"] = "stop"
     condition: str | None = None
+
+
+def _resolve(spec: ForeachSpec, resolver: Resolver) -> ForeachStep:
+    return ForeachStep(
+        spec.id,
+        spec.foreach,
+        resolver.resolve_steps(spec.steps),
+        spec.as_ or "item",
+        spec.max_parallel or 1,
+        spec.on_item_error or "stop",
+        spec.if_,
+    )
 
 
 def _list_branches(step: ForeachStep) -> Iterator[tuple[str, Steps]]:
@@ -135,8 +189,21 @@ def _get_step(pipeline: CompiledPipeline, path: str) -> ForeachStep:
     return step
 
 
+_SYNTAX = StepSyntax(
+    kind="foreach",
+    model=ForeachSpec,
+    resolve=_resolve,
+    list_branches=_list_written_branches,
+    check_keys=needs_steps("foreach"),
+    check_names=_check_item_name,
+    items="foreach",
+    shows="items",
+    examples={"foreach": "inputs.lines"},
+)
+
 BLOCK = Block(
     kind="foreach",
+    syntax=_SYNTAX,
     step=ForeachStep,
     list_branches=_list_branches,
     compile=_compile,

@@ -1,17 +1,47 @@
 """`parallel`: branches that are performed at the same time."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from pydantic import Field
 
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
+from durable.blocks.syntax import EXAMPLE_STEP, Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, get_mapping
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled
 from durable.history.state import State
+from durable.problem import Pointer
+from durable.spec_model import Identifier
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import Steps
+
+if TYPE_CHECKING:
+    from durable.blocks.syntax import AnyStep
+
+
+# -- how it is written --------------------------------------------------------------------------------------------
+
+
+class ParallelSpec(StepSpec):
+    """The branches are performed at the same time."""
+
+    parallel: Annotated[dict[Identifier, "tuple[AnyStep, ...]"], Field(min_length=1)] = Field(
+        description="Branches by name, performed at the same time"
+    )
+    on_branch_error: Literal["cancel", "finish"] | None = Field(
+        None, description="When a branch fails: the others are cancelled (default), or come to their end first"
+    )
+
+
+def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    branches = get_mapping(step.get("parallel"))
+    for name in branches:
+        yield from branch_at(name, branches, (*pointer, "parallel"))
+
+
+# -- how it is stored and compiled --------------------------------------------------------------------------------
 
 
 class ParallelStep(msgspec.Struct, frozen=True, tag="parallel", tag_field="kind", omit_defaults=True):
@@ -21,6 +51,11 @@ class ParallelStep(msgspec.Struct, frozen=True, tag="parallel", tag_field="kind"
     branches: dict[str, Steps]
     on_branch_error: Literal["cancel", "finish"] = "cancel"
     condition: str | None = None
+
+
+def _resolve(spec: ParallelSpec, resolver: Resolver) -> ParallelStep:
+    branches = {name: resolver.resolve_steps(steps) for name, steps in spec.parallel.items()}
+    return ParallelStep(spec.id, branches, spec.on_branch_error or "cancel", spec.if_)
 
 
 def _list_branches(step: ParallelStep) -> Iterable[tuple[str, Steps]]:
@@ -46,6 +81,20 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
     return NONE
 
 
+_SYNTAX = StepSyntax(
+    kind="parallel",
+    model=ParallelSpec,
+    resolve=_resolve,
+    list_branches=_list_written_branches,
+    examples={"parallel": f"{{mail: [{EXAMPLE_STEP}], chat: [{EXAMPLE_STEP}]}}"},
+)
+
 BLOCK = Block(
-    kind="parallel", step=ParallelStep, list_branches=_list_branches, compile=_compile, begin=_begin, follow=_follow
+    kind="parallel",
+    syntax=_SYNTAX,
+    step=ParallelStep,
+    list_branches=_list_branches,
+    compile=_compile,
+    begin=_begin,
+    follow=_follow,
 )

@@ -1,22 +1,68 @@
 """`repeat`: the steps are performed until a condition holds."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import msgspec
+from pydantic import Field
+from pydantic import model_validator as validator
 
 from durable.blocks import loops
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
+from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
+from durable.durations import Timeout, parse_duration
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, StepCompleted, StepFailed, TimerFired
 from durable.history.state import BlockState, State
 from durable.history.words import Failure
 from durable.path import number_frame
+from durable.problem import Pointer
 from durable.scope import EvaluationContext, RunScope, view_steps
+from durable.spec_model import Condition, SpecModel, Whole
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import Steps
+
+if TYPE_CHECKING:
+    from durable.blocks.syntax import AnyStep
+
+
+# -- how it is written --------------------------------------------------------------------------------------------
+
+
+class RepeatSpec(
+    SpecModel, title="Repeat", json_schema_extra={"anyOf": [{"required": ["every"]}, {"required": ["max_times"]}]}
+):
+    """How often the steps of the block are performed."""
+
+    until: Condition = Field(description="An expression, evaluated after each turn")
+    every: Timeout | None = Field(None, description="From one turn to the next; default: at once")
+    max_times: Annotated[Whole, Field(ge=1, le=100_000)] | None = Field(
+        None, description="Turns after which the step fails; needed where `every` is not given"
+    )
+
+    @validator(mode="after")
+    def _ends_or_pauses(self) -> Self:
+        if self.every is None and self.max_times is None:
+            raise ValueError("'repeat' could run on without a pause; give it 'every', 'max_times' or both")
+        return self
+
+
+class RepeatBlockSpec(StepSpec):
+    """The steps are performed again and again."""
+
+    repeat: RepeatSpec = Field(description="How often the block's steps are performed")
+    steps: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(description="The steps of a foreach or repeat")
+
+
+def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    for branch in branch_at("steps", step, pointer):
+        yield replace(branch, adds=("index",), until=("repeat", "until"), is_loop=True)
+
+
+# -- how it is stored and compiled --------------------------------------------------------------------------------
 
 
 class RepeatStep(msgspec.Struct, frozen=True, tag="repeat", tag_field="kind", omit_defaults=True):
@@ -29,6 +75,12 @@ class RepeatStep(msgspec.Struct, frozen=True, tag="repeat", tag_field="kind", om
     every: int | None = None
     max_times: int | None = None
     condition: str | None = None
+
+
+def _resolve(spec: RepeatBlockSpec, resolver: Resolver) -> RepeatStep:
+    every = parse_duration(spec.repeat.every) if spec.repeat.every else None
+    steps = resolver.resolve_steps(spec.steps)
+    return RepeatStep(spec.id, spec.repeat.until, steps, every, spec.repeat.max_times, spec.if_)
 
 
 def _list_branches(step: RepeatStep) -> Iterator[tuple[str, Steps]]:
@@ -71,8 +123,20 @@ def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Conseq
     return [BeginBranch(entry.at, entry.path, loops.LOOP)], []
 
 
+_SYNTAX = StepSyntax(
+    kind="repeat",
+    model=RepeatBlockSpec,
+    resolve=_resolve,
+    list_branches=_list_written_branches,
+    check_keys=needs_steps("repeat"),
+    shows="turn",
+    mapping_keys=("repeat",),
+    examples={"repeat": "{until: …, max_times: 10}"},
+)
+
 BLOCK = Block(
     kind="repeat",
+    syntax=_SYNTAX,
     step=RepeatStep,
     list_branches=_list_branches,
     compile=_compile,

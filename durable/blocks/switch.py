@@ -1,21 +1,57 @@
 """`switch`: the steps of the first case that holds are performed, or those of `else`."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
+from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded
 from durable.history.state import State
+from durable.problem import Pointer
 from durable.scope import RunScope
+from durable.spec_model import Condition, SpecModel
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import NO_STEPS, Steps
 
+if TYPE_CHECKING:
+    from durable.blocks.syntax import AnyStep
+
 ELSE = "else"
+
+
+# -- how it is written --------------------------------------------------------------------------------------------
+
+
+class CaseSpec(SpecModel, title="Case"):
+    """One branch of a switch."""
+
+    when: Condition = Field(description="An expression; the first case that it holds for is performed")
+    steps: "tuple[AnyStep, ...]" = Field(description="What is then performed")
+
+
+class SwitchSpec(StepSpec):
+    """The first case that holds is performed."""
+
+    switch: Annotated[tuple[CaseSpec, ...], Field(min_length=1)] = Field(
+        description="Cases, of which the first that holds is performed"
+    )
+    else_: "tuple[AnyStep, ...] | None" = Field(None, alias="else", description="Performed where no case holds")
+
+
+def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    yield from list_conditional_branches("switch", "case", step, pointer)
+    for branch in branch_at("else", step, pointer):
+        yield replace(branch, may_be_left_out=True)
+
+
+# -- how it is stored and compiled --------------------------------------------------------------------------------
 
 
 class SwitchCase(msgspec.Struct, frozen=True):
@@ -32,6 +68,11 @@ class SwitchStep(msgspec.Struct, frozen=True, tag="switch", tag_field="kind", om
     cases: tuple[SwitchCase, ...]
     otherwise: Steps = NO_STEPS
     condition: str | None = None
+
+
+def _resolve(spec: SwitchSpec, resolver: Resolver) -> SwitchStep:
+    cases = tuple(SwitchCase(case.when, resolver.resolve_steps(case.steps)) for case in spec.switch)
+    return SwitchStep(spec.id, cases, resolver.resolve_steps(spec.else_), spec.if_)
 
 
 def _list_branches(step: SwitchStep) -> Iterator[tuple[str, Steps]]:
@@ -60,6 +101,22 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
     return [end_block(state.blocks[entry.path], entry.path, entry.at)], []
 
 
+_SYNTAX = StepSyntax(
+    kind="switch",
+    model=SwitchSpec,
+    resolve=_resolve,
+    list_branches=_list_written_branches,
+    examples={"switch": "[{when: inputs.total > 100, steps: […]}], and 'else: […]' next to it"},
+    item_examples={"switch": "{when: …, steps: […]}"},
+    steps_keys=("else",),
+)
+
 BLOCK = Block(
-    kind="switch", step=SwitchStep, list_branches=_list_branches, compile=_compile, begin=_begin, follow=_follow
+    kind="switch",
+    syntax=_SYNTAX,
+    step=SwitchStep,
+    list_branches=_list_branches,
+    compile=_compile,
+    begin=_begin,
+    follow=_follow,
 )

@@ -1,23 +1,75 @@
 """`try`: a failure of the steps is answered by the first `catch` that holds; `finally` is performed in any case."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block
+from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchStarted
 from durable.history.state import BlockState, State
 from durable.history.words import Failure
+from durable.problem import Explanation, Pointer
 from durable.scope import RunScope, to_document
+from durable.spec_model import Condition, SpecModel
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import NO_STEPS, Steps
 
+if TYPE_CHECKING:
+    from durable.blocks.syntax import AnyStep
+
 TRY = "try"
 FINALLY = "finally"
+
+
+# -- how it is written --------------------------------------------------------------------------------------------
+
+
+class HandlerSpec(SpecModel, title="Handler"):
+    """One branch of a catch."""
+
+    when: Condition | None = Field(None, description="An expression over `error`; default: any error")
+    steps: "tuple[AnyStep, ...]" = Field(description="What is then performed")
+
+
+class TrySpec(StepSpec, json_schema_extra={"anyOf": [{"required": ["catch"]}, {"required": ["finally"]}]}):
+    """A failure of the steps is answered by the first handler that holds."""
+
+    try_: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(
+        alias="try", description="Steps whose failure is caught"
+    )
+    catch: Annotated[tuple[HandlerSpec, ...], Field(min_length=1)] | None = Field(
+        None, description="What answers a failure; the first handler that holds is performed"
+    )
+    finally_: "tuple[AnyStep, ...] | None" = Field(
+        None, alias="finally", description="Performed in any case, also after a cancel"
+    )
+
+
+def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    yield from branch_at("try", step, pointer)
+    handlers = [
+        replace(branch, adds=("error",), reads=("try",))
+        for branch in list_conditional_branches("catch", "catch", step, pointer)
+    ]
+    yield from handlers
+    for branch in branch_at("finally", step, pointer):
+        yield replace(branch, reads=("try", *(each.label for each in handlers)))
+
+
+def _check_try_keys(keys: Collection[str], are_known: bool) -> Explanation | None:
+    if are_known and not {"catch", "finally"} & set(keys):
+        return Explanation("a 'try' without 'catch' or 'finally' changes nothing", "add one of them")
+    return None
+
+
+# -- how it is stored and compiled --------------------------------------------------------------------------------
 
 
 class CatchHandler(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +92,12 @@ class TryStep(msgspec.Struct, frozen=True, tag="try", tag_field="kind", omit_def
 
 def _label(number: int) -> str:
     return f"catch {number}"
+
+
+def _resolve(spec: TrySpec, resolver: Resolver) -> TryStep:
+    handlers = tuple(CatchHandler(resolver.resolve_steps(each.steps), each.when) for each in spec.catch or ())
+    finally_ = resolver.resolve_steps(spec.finally_)
+    return TryStep(spec.id, resolver.resolve_steps(spec.try_), handlers, finally_, spec.if_)
 
 
 def _list_branches(step: TryStep) -> Iterator[tuple[str, Steps]]:
@@ -106,8 +164,20 @@ def _clean_up(pipeline: CompiledPipeline, block: BlockState, path: str, at: int)
     return end_block(block, path, at)
 
 
+_SYNTAX = StepSyntax(
+    kind="try",
+    model=TrySpec,
+    resolve=_resolve,
+    list_branches=_list_written_branches,
+    check_keys=_check_try_keys,
+    examples={"catch": "[{when: error.class == 'client', steps: […]}]"},
+    item_examples={"catch": "{when: …, steps: […]}"},
+    steps_keys=("try", "finally"),
+)
+
 BLOCK = Block(
     kind="try",
+    syntax=_SYNTAX,
     step=TryStep,
     list_branches=_list_branches,
     compile=_compile,

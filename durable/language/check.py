@@ -5,9 +5,12 @@ It walks the data and not the models, so that one broken step hides nothing of t
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 
 from pydantic import BaseModel
 
+from durable.blocks.action import OF_CONNECTORS
+from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shorten
 from durable.language.catalogue import Catalogue
@@ -15,20 +18,20 @@ from durable.language.connections import ConnectionChecker
 from durable.language.flows import FlowCheck
 from durable.language.foreign import INPUT_KEYS, INPUT_SHAPES
 from durable.language.outputs import find_returned
-from durable.language.pipeline import KINDS, OF_CONNECTORS, find_key_problems
 from durable.language.report import Report
 from durable.language.scope import RESERVED, SYNTAX, Scope, StepInfo
+from durable.language.steps import KINDS, SYNTAXES, find_key_problems, list_branches
 from durable.language.texts import Texts, anywhere, is_template
-from durable.language.tree import Branch, Mapped, get_list, get_mapping, list_branches
-from durable.language.validation import ModelShape, find_data_problems, get_shape, walk_leaves
+from durable.language.validation import find_data_problems
 from durable.language.waits import WaitCheck
+from durable.model_shape import ModelShape, get_shape, walk_leaves
 from durable.problem import Pointer
 from durable.values import JSON
 from durable.wording import quote
 
 BESIDE = "it belongs beside 'use', and not under 'with'"
 NOTHING: Mapping[str, str] = {}
-_BESIDE_USE = dict.fromkeys((KINDS["use"] | {"if"}) - {"with"}, BESIDE)
+_BESIDE_USE = dict.fromkeys((KINDS["use"].keys | {"if"}) - {"with"}, BESIDE)
 
 
 def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Report) -> None:
@@ -151,13 +154,12 @@ class StepCheck:
     def _check_step(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
         here = scope.at(self._places.get(pointer))
         check_filled(step, pointer, self._report)
-        for key in ("retry", "repeat", "undo"):
+        for key in chain.from_iterable(syntax.mapping_keys for syntax in SYNTAXES):
             check_filled(get_mapping(step.get(key)), (*pointer, key), self._report)
-        for misfit in find_key_problems(step.keys()):
-            where = (*pointer, misfit.key) if misfit.key else pointer
-            self._report.add(where, misfit.message, misfit.hint, is_key=True)
+        self._report.add_all(find_key_problems(step.keys()), pointer)
         self._texts.check_condition(step.get("if"), (*pointer, "if"), here)
-        self._texts.items(step.get("foreach"), (*pointer, "foreach"), here)
+        for items in (syntax.items for syntax in SYNTAXES if syntax.items):
+            self._texts.items(step.get(items), (*pointer, items), here)
         if isinstance(step.get("use"), str):
             self._check_use(step, pointer, here)
         inside = self._check_branches(step, pointer, here)
@@ -233,40 +235,19 @@ class StepCheck:
         """Check the sequences inside a step; the result is which of their steps can be read after it."""
         readable: dict[str, set[str]] = {}
         for branch in list_branches(step, pointer):
-            inside = self._open_scope(branch, step, pointer, scope, readable)
-            if branch.kind in {"case", "catch"}:
+            if branch.is_loop:
+                taken = RESERVED | SYNTAX | scope.roots
+                for syntax in SYNTAXES:
+                    self._report.add_all(syntax.check_names(step, taken), pointer)
+            inside = scope.branch(*branch.adds, after=set().union(*(readable.get(each, ()) for each in branch.reads)))
+            if branch.has_when:
                 check_filled(branch.owner, branch.owner_pointer, self._report)
                 self._texts.check_condition(branch.owner.get("when"), (*branch.owner_pointer, "when"), inside)
             before = set(inside.visible)
             self.check_sequence(branch.steps, branch.pointer, inside)
-            if branch.kind == "turn":
-                self._texts.check_condition(
-                    get_mapping(step.get("repeat")).get("until"), (*pointer, "repeat", "until"), inside
-                )
-            else:
+            if branch.until:
+                block, key = branch.until
+                self._texts.check_condition(get_mapping(step.get(block)).get(key), (*pointer, *branch.until), inside)
+            if not branch.is_loop:
                 readable[branch.label] = inside.visible - before
         return set().union(*readable.values())
-
-    def _open_scope(
-        self, branch: Branch, step: Mapped, pointer: Pointer, scope: Scope, done: dict[str, set[str]]
-    ) -> Scope:
-        match branch.kind:
-            case "turn":
-                return scope.branch("index", *self._check_item_name(step, pointer, scope))
-            case "catch":
-                return scope.branch("error", after=done.get("try", ()))
-            case "finally":
-                return scope.branch(after=set().union(*done.values()))
-            case _:
-                return scope.branch()
-
-    def _check_item_name(self, step: Mapped, pointer: Pointer, scope: Scope) -> list[str]:
-        if "foreach" not in step:
-            return []
-        name = step.get("as", "item")
-        if not isinstance(name, str):
-            return []
-        if name in RESERVED | SYNTAX or name in scope.roots:
-            what = f"the item's name {quote(name)} is taken"
-            self._report.add((*pointer, "as"), what, "choose another with 'as'", is_key="as" not in step)
-        return [name]

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Collection
 
+from durable.blocks.syntax import Mapped
 from durable.language.report import Report
-from durable.language.tree import Mapped
 from durable.problem import Explanation, Pointer
 from durable.wording import find_nearest, quote
 

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.language.report import Report
 from durable.language.scope import StepInfo
 from durable.language.texts import is_template
-from durable.language.tree import Mapped, get_list, get_mapping
 from durable.problem import Pointer, Problem
 from durable.wording import quote, suggest
 from durable.yaml.document import LineColumn
@@ -64,13 +64,11 @@ class FlowCheck:
 
     def _is_conditional(self, pointer: Pointer) -> bool:
         """Whether a step may be left out: by a condition, or since it stands where not every run comes by."""
-        spot = self._places[pointer]
-        around = spot.blocks
+        step = self._places[pointer]
         return (
             pointer[0] == "on_failure"
-            or spot.has_condition
-            or any(block.has_condition or block.kind in {"switch", "foreach"} for block, _ in around)
-            or any(branch == "on_timeout" or branch.startswith("catch ") for _, branch in around)
+            or step.has_condition
+            or any(block.has_condition or branch.may_be_left_out for block, branch in step.blocks)
         )
 
     # -- undo

@@ -2,6 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
+from durable.blocks.syntax import EXAMPLE_STEP
+from durable.language.steps import EXAMPLES, ITEM_EXAMPLES, KINDS, STEPS_KEYS
+
 _ORDER = "steps run in the order of the list; remove it"
 _SECRETS = "secrets are read as secrets.NAME where an input is meant to be secret; remove it"
 _INPUT = "write the inputs of an action under 'with'"
@@ -88,7 +91,6 @@ TRIGGERS: Mapping[str, str] = {
 """Hints for kinds of triggers."""
 
 _CODE = "there is no code in pipelines; 'transform.set' makes values of expressions"
-_BLOCK = "write '{0}: …' in the place of 'use'"
 _HTTP = "a service that has an HTTP API is called with 'http.post'"
 
 ACTIONS: Mapping[str, str] = {
@@ -108,7 +110,6 @@ ACTIONS: Mapping[str, str] = {
 }
 """The actions that are meant by other names."""
 
-BLOCKS = frozenset({"if", "foreach", "parallel", "switch", "try", "repeat"})
 CODE = frozenset({"code", "script", "function", "python", "javascript", "js", "node", "run", "shell", "bash", "exec"})
 
 
@@ -118,8 +119,10 @@ def suggest_action(use: str, known: Collection[str]) -> str | None:
     for name in (use.lower(), action if connector in {"wait", "flow", "log", "http"} else connector):
         if ACTIONS.get(name) in known:
             return f"did you mean '{ACTIONS[name]}'"
-    if connector in BLOCKS:
-        return _BLOCK.format(connector) if connector != "if" else "write 'if: …' beside 'use'"
+    if connector == "if":
+        return "write 'if: …' beside 'use'"
+    if connector in KINDS and connector != "use":
+        return f"write '{connector}: …' in the place of 'use'"
     return _CODE if connector in CODE else None
 
 
@@ -129,32 +132,22 @@ def suggest_connector(known: Collection[str]) -> str:
     return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"
 
 
-_STEP = "{id: note, use: log.write, with: {message: …}}"
-
 SHAPES: Mapping[str, str] = {
     "concurrency": "{limit: 1}",
-    "undo": "{use: http.delete, with: {…}}",
-    "retry": "{max_attempts: 3}",
-    "repeat": "{until: …, max_times: 10}",
     "defaults": "{timeout: 10s, retry: {max_attempts: 5}}",
     "triggers": "[{id: shop, use: webhook, with: {path: /orders, verify: {…}}}]",
     "inputs": "{order: {type: object}}",
     "outputs": '{total: "{{ … }}"}',
-    **dict.fromkeys(("steps", "try", "else", "finally", "on_failure"), f"[{_STEP}]"),
-    "switch": "[{when: inputs.total > 100, steps: […]}], and 'else: […]' next to it",
-    "catch": "[{when: error.class == 'client', steps: […]}]",
-    "parallel": f"{{mail: [{_STEP}], chat: [{_STEP}]}}",
-    "use": "http.get",
     **dict.fromkeys(("if", "when", "until"), "inputs.total > 100"),
-    "foreach": "inputs.lines",
-    "errors": "[network, timeout, server]",
+    **dict.fromkeys(STEPS_KEYS, f"[{EXAMPLE_STEP}]"),
+    **EXAMPLES,
 }
 """What to write if a value has the wrong shape, by key."""
 
 ITEMS: Mapping[str, str] = {
-    **dict.fromkeys(("steps", "try", "else", "finally", "on_failure"), _STEP),
     "triggers": "{id: shop, use: webhook, with: {path: /orders, verify: {…}}}",
-    **dict.fromkeys(("switch", "catch"), "{when: …, steps: […]}"),
+    **dict.fromkeys(STEPS_KEYS, EXAMPLE_STEP),
+    **ITEM_EXAMPLES,
 }
 """The same for an item of a list."""
 

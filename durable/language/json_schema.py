@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from durable.blocks.action import OF_CONNECTORS
+from durable.blocks.syntax import StepSpec
 from durable.language.catalogue import Catalogue
 from durable.language.metaschema import make_metaschema
 from durable.language.model_schema import (
     DIALECT,
+    STEP,
     InputsGenerator,
     Schema,
     SpecGenerator,
@@ -21,16 +24,11 @@ from durable.language.model_schema import (
     open_inside,
     open_value,
 )
-from durable.language.pipeline import KINDS, OF_CONNECTORS, PipelineSpec
+from durable.language.pipeline import PipelineSpec
+from durable.language.steps import KINDS
 from durable.language.waits import ANY, ENDS_BY_ITSELF
 
 _FILLED = ["object", "array", "string", "number", "boolean"]
-_NEEDED: dict[str, Schema] = {
-    "foreach": {"required": ["steps"]},
-    "repeat": {"required": ["steps"]},
-    "try": {"anyOf": [{"required": ["catch"]}, {"required": ["finally"]}]},
-}
-"""What a block needs beside the key that makes it one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +54,10 @@ def make_pipeline_schema(catalogue: Catalogue) -> Schema:
     file, definitions = draft_schema(PipelineSpec, SpecGenerator)
     file["properties"]["inputs"]["additionalProperties"] = {"type": "object", "allOf": [_refer("Schema")]}
     definitions["Schema"] = make_metaschema("Schema")
-    definitions["Repeat"]["anyOf"] = [{"required": ["every"]}, {"required": ["max_times"]}]
+    definitions |= _define_steps(actions, core)
     for owner, usables in (("Undo", actions), ("TriggerSpec", triggers)):
         definitions[owner]["properties"] |= _define_use(definitions[owner]["properties"], usables)
         definitions[owner] = _add_cases(definitions[owner], usables)
-    definitions |= _define_steps(definitions["Step"], actions, core)
     for use, usable in {**actions, **core, **triggers}.items():
         definitions |= _define_inputs(use, usable)
     definitions |= _define_waits(definitions, core)
@@ -74,40 +71,48 @@ def _get_summary(model: type[BaseModel]) -> str:
 # -- steps ------------------------------------------------------------------------------------------------------
 
 
-def _define_steps(step: Schema, actions: Usables, core: Usables) -> dict[str, Schema]:
+def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
     """What a step is: one of several, defined beside it, by the key that makes it so, or by what it uses."""
-    fields = step["properties"]
+    drafts = {kind: draft_schema(syntax.model, SpecGenerator) for kind, syntax in KINDS.items()}
+    steps = {kind: _strip_titles(step) for kind, (step, _) in drafts.items()}
+    action = steps.pop("use")
+    fields = action["properties"]
     fields |= _define_use(fields, {**actions, **core})
     fields["keep"]["type"] = _FILLED
     fields["on_timeout"] |= {
         "examples": ["fail"],
         "type": _FILLED,
-        "anyOf": [{"type": "array", "items": _refer("Step")}, {"not": {"type": "array"}}],
+        "anyOf": [{"type": "array", "items": _refer(STEP)}, {"not": {"type": "array"}}],
     }
     waits = {use: usable for use, usable in core.items() if use.startswith("wait.")}
     flow = {use: usable for use, usable in core.items() if use not in waits}
-    keys = {"use", *KINDS["use"]}
-    of_core = keys - OF_CONNECTORS
-    blocks = {kind: f"Step.{kind}" for kind in KINDS if kind != "use"}
+    of_core = fields.keys() - OF_CONNECTORS
     choices = [
         (_match_use({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
         (_match_use({"const": "flow.call"}), "Step.call"),
         (_match_use({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
-        ({"required": ["use"]}, "Step.action"),
-        *(({"required": [kind]}, name) for kind, name in blocks.items()),
+        *(({"required": [kind]}, f"Step.{kind}" if kind in steps else "Step.action") for kind in KINDS),
     ]
+    new = {kind: (action if kind == "use" else steps[kind])["properties"][kind] for kind in KINDS}
     return {
-        "Step": {"title": "Step", "description": step["description"], "type": "object", **_choose(choices, "Step.new")},
-        "Step.new": _select_keys(step, KINDS) | {"anyOf": [{"required": [kind]} for kind in KINDS]},
-        "Step.action": _add_cases(_select_keys(step, keys - {"on_timeout"}, "use"), actions),
-        "Step.call": _add_cases(_select_keys(step, of_core - {"on_timeout"}, "use"), flow),
-        "Step.flow": _add_cases(_select_keys(step, of_core - {"on_timeout", "timeout", "keep"}, "use"), flow),
-        "Step.wait": {
-            **_add_cases(_select_keys(step, of_core, "use"), waits),
-            "dependencies": {"on_timeout": ["timeout"]},
+        **{name: each for _, inner in drafts.values() for name, each in inner.items()},
+        STEP: {"title": STEP, "description": StepSpec.__doc__, "type": "object", **_choose(choices, "Step.new")},
+        "Step.new": {
+            **_select_keys(action, {"id", "if"}),
+            "properties": {"id": fields["id"], "if": fields["if"], **new},
+            "required": ["id"],
+            "anyOf": [{"required": [kind]} for kind in KINDS],
         },
-        **{name: _define_block(step, kind) for kind, name in blocks.items()},
+        "Step.action": _add_cases(_select_keys(action, fields.keys() - {"on_timeout"}), actions),
+        "Step.call": _add_cases(_select_keys(action, of_core - {"on_timeout"}), flow),
+        "Step.flow": _add_cases(_select_keys(action, of_core - {"on_timeout", "timeout", "keep"}), flow),
+        "Step.wait": {**_add_cases(_select_keys(action, of_core), waits), "dependencies": {"on_timeout": ["timeout"]}},
+        **{f"Step.{kind}": step for kind, step in steps.items()},
     }
+
+
+def _strip_titles(step: Schema) -> Schema:
+    return {word: part for word, part in step.items() if word not in {"title", "description"}}
 
 
 def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
@@ -118,19 +123,9 @@ def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
     return chosen
 
 
-def _select_keys(step: Schema, keys: Collection[str], *required: str) -> Schema:
+def _select_keys(step: Schema, keys: Collection[str]) -> Schema:
     """A step with these keys and no others."""
-    return {
-        "type": "object",
-        "properties": {key: field for key, field in step["properties"].items() if key in {"id", "if", *keys}},
-        "required": [*step["required"], *required],
-        "additionalProperties": False,
-    }
-
-
-def _define_block(step: Schema, kind: str) -> Schema:
-    needed = _NEEDED.get(kind, {})
-    return {**needed, **_select_keys(step, {kind, *KINDS[kind]}, kind, *needed.get("required", ()))}
+    return {**step, "properties": {key: field for key, field in step["properties"].items() if key in keys}}
 
 
 def _define_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Schema]:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from durable.blocks.policies import DefaultsSpec
+from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.durations import parse_duration
 from durable.expressions.headers import HEADERS
 from durable.language import foreign
@@ -15,12 +17,12 @@ from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
 from durable.language.connections import ConnectionChecker, Find
 from durable.language.flows import FlowCheck, PipelineCall
-from durable.language.pipeline import DefaultsSpec, PipelineSpec, StepSpec
+from durable.language.pipeline import PipelineSpec
 from durable.language.report import Report
 from durable.language.scope import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
 from durable.language.step_info import collect_steps
+from durable.language.steps import STEP_KEYS, walk_steps
 from durable.language.texts import Texts
-from durable.language.tree import Mapped, get_list, get_mapping, walk_steps
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer, Problem
 from durable.retry import RetryPolicy
@@ -90,7 +92,7 @@ def _explain_misplaced_key(pointer: Pointer) -> str | None:
         return None
     if pointer[0] in DefaultsSpec.model_fields:
         return "put it under 'defaults', or into a step"
-    if pointer[0] in {each.alias or name for name, each in StepSpec.model_fields.items()}:
+    if pointer[0] in STEP_KEYS:
         return "it belongs to a step: below 'steps', and indented below the '- ' that begins it"
     return None
 

@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from durable.durations import Duration
+from durable.language.steps import choose_kind
 from durable.spec_model import IDENTIFIER
 
 Schema: TypeAlias = dict[str, Any]
@@ -37,6 +38,10 @@ _AS_TEXT = {
 """What an input takes that is written as text, as `detach: yes` is."""
 
 _NARROWER = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength"})
+STEP = "Step"
+_IS_STEP = "isStep"
+"""The definition of a step, and the word that stands for a reference to it until it is there."""
+
 _ANNOTATIONS = ("title", "description", "default", "examples")
 
 
@@ -87,6 +92,9 @@ class SpecGenerator(InputsGenerator):
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
+    def tagged_union_schema(self, schema: core_schema.TaggedUnionSchema) -> JsonSchemaValue:
+        return {_IS_STEP: True} if schema["discriminator"] is choose_kind else super().tagged_union_schema(schema)
+
 
 def draft_schema(
     model: type[BaseModel], generator: type[InputsGenerator], *, prefix: str = ""
@@ -98,7 +106,8 @@ def draft_schema(
 
     def settle(schema: Schema) -> Schema:
         schema = dict(schema)
-        if name := names.get(schema.pop("$ref", "")):
+        name = STEP if schema.pop(_IS_STEP, False) else names.get(schema.pop("$ref", ""))
+        if name:
             schema["$ref"] = f"#/definitions/{name}"
         if schema.get("pattern") in _EXPLAINED:
             schema["errorMessage"] = _EXPLAINED[schema["pattern"]]

@@ -1,6 +1,8 @@
 """The problems of one document, gathered by where they are in its data."""
 
-from durable.problem import Pointer, Problem, Severity
+from collections.abc import Iterable
+
+from durable.problem import DataProblem, Pointer, Problem, Severity
 from durable.yaml.document import LIMITS, LineColumn, YamlDocument
 
 
@@ -41,6 +43,11 @@ class Report:
             self._errors += 1
             self._keys.update({found} if is_key else ())
         self._found[problem] = None
+
+    def add_all(self, problems: Iterable[DataProblem], at: Pointer = ()) -> None:
+        """Add problems of the data at a pointer."""
+        for each in problems:
+            self.add((*at, *each.pointer), each.message, each.hint, is_key=each.is_key, severity=each.severity)
 
     def problems(self) -> tuple[Problem, ...]:
         """All of them in the order of the text."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import get_args
 
 from durable.action import ErrorClass
+from durable.blocks.syntax import Branch, Shows
 from durable.history.words import StepStatus
 from durable.known_values import (
     KnownMapping,
@@ -32,7 +33,6 @@ STEP_FIELDS = frozenset({"output", "status", "error", "attempts"})
 ITEM_FIELDS = frozenset({"status", "error", "steps"})
 STATUSES = get_args(StepStatus)
 CLASSES = get_args(ErrorClass)
-LOOPS = frozenset({"foreach", "repeat"})
 
 OF_A_TRIGGER = frozenset({"trigger"})
 OF_ADMISSION = frozenset({"trigger", "inputs", "run"})
@@ -40,9 +40,6 @@ OF_A_RUN = frozenset({"trigger", "inputs", "run", "steps"})
 RESERVED = frozenset({*OF_A_RUN, "secrets", "error", "output", "index"})
 SYNTAX = frozenset({"and", "else", "false", "if", "in", "is", "none", "not", "null", "true"})
 """Words of expressions, which no item can be called."""
-
-WITH_OUTPUT = frozenset({"use", "foreach", "repeat"})
-"""The kinds of step whose output can be read."""
 
 _TEXT = KnownScalar(frozenset({"string"}))
 _ELSEWHERE = {
@@ -69,15 +66,16 @@ _FOREIGN = {
 class StepInfo:
     """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in.
 
-    `output` is what it is known to give; `links` are the names of its links (none: it has one itself; None: it is
-    answered by nobody).
+    A loop `shows` the steps in it as its output. `output` is what a step is known to give; `links` are the names of its
+    links (none: it has one itself; None: it is answered by nobody).
     """
 
     id: str
     kind: str | None
+    shows: Shows | None
     order: int
     line: int
-    blocks: tuple[tuple["StepInfo", str], ...] = ()
+    blocks: tuple[tuple["StepInfo", Branch], ...] = ()
     output: KnownValue = None
     links: Collection[str] | None = None
     has_condition: bool = False
@@ -86,7 +84,7 @@ class StepInfo:
     @property
     def loops(self) -> list["StepInfo"]:
         """The loops around it, the outermost first."""
-        return [block for block, _ in self.blocks if block.kind in LOOPS]
+        return [block for block, _ in self.blocks if block.shows]
 
     @property
     def ids(self) -> Iterator[str]:
@@ -230,11 +228,11 @@ class Scope:
         match part, step.kind:
             case "error", _:
                 return _explain_field("error", rest)
-            case "output", "foreach":
+            case "output", _ if step.shows == "items":
                 return self._explain_item(step, name, start + 1)
-            case "output", "repeat":
+            case "output", _ if step.shows == "turn":
                 return self._explain_inner(step, name, start + 1)
-            case "output", kind if kind not in {*WITH_OUTPUT, None}:
+            case "output", kind if kind not in {"use", None}:
                 return Explanation(f"the {kind} {quote(step.id)} has no output", "read the steps inside it")
             case "output", _:
                 whole = name[: start + 1]
@@ -324,8 +322,8 @@ class Scope:
         if there in blocks:
             return Explanation(f"{quote(step)} is the block around this", "it can be read after its end")
         for (block, branch), (other, its_branch) in zip(there.blocks, around, strict=False):
-            if block == other and branch != its_branch:
-                message = f"the step {quote(step)} is in another branch, {branch} of {quote(block.id)}"
+            if block == other and branch.label != its_branch.label:
+                message = f"the step {quote(step)} is in another branch, {branch.label} of {quote(block.id)}"
                 return Explanation(message, "what branches do can be read after their block")
         loops = [loop for loop in there.loops if loop not in blocks]
         if loops and (self.here is None or loops[0].order < self.here.order):
@@ -337,7 +335,7 @@ class Scope:
 def _write_outside_name(path: Sequence[StepInfo]) -> str:
     """How a step is read from outside the loops around it; the last of the path is the step."""
     inner = [
-        f"[0].steps.{spot.id}.output" if loop.kind == "foreach" else f".{spot.id}.output"
+        f"[0].steps.{spot.id}.output" if loop.shows == "items" else f".{spot.id}.output"
         for loop, spot in pairwise(path)
     ]
     return f"steps.{path[0].id}.output{''.join(inner)}"

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,8 +11,9 @@ from pydantic_core import ErrorDetails
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
 from durable.language.foreign import ITEMS
+from durable.model_shape import ModelShape, get_shape
 from durable.problem import DataProblem, Pointer
-from durable.spec_model import KEYS_CLASH
+from durable.spec_model import KIND_TAG, MIXED_TAG
 from durable.values import JSON
 from durable.wording import (
     BOUNDS,
@@ -25,8 +25,6 @@ from durable.wording import (
     quote,
     suggest,
 )
-
-Schema: TypeAlias = dict[str, Any]
 
 
 class NestedProblems(ValueError):
@@ -64,94 +62,8 @@ def find_data_problems(
         or not is_open(each.value)
         or (each.wants_container and each.pointer not in scalar)
     ]
-    judged = [each for each in judged if not each.is_consequence and each.kind != KEYS_CLASH]
+    judged = [each for each in judged if not each.is_consequence]
     return list(_explain_all(judged, get_shape(model), cures or {}, examples or {}))
-
-
-# -- a model's JSON Schema, asked by pointer --------------------------------------------------------------------
-
-
-class ModelShape:
-    """What may stand where in a model's data."""
-
-    def __init__(self, schema: Schema) -> None:
-        self._definitions: Schema = schema.get("$defs", {})
-        self._root = schema
-
-    def keys(self, pointer: Pointer) -> set[str]:
-        """The keys that the mapping at the pointer may have."""
-        return {key for schema in self._at(pointer) for key in schema.get("properties", {})}
-
-    def description(self, pointer: Pointer) -> str | None:
-        """What the value at the pointer is for."""
-        return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
-
-    def example(self, pointer: Pointer) -> str | None:
-        """A text that may stand at the pointer, if its model shows one."""
-        return next((str(schema["examples"][0]) for schema in self._at(pointer) if schema.get("examples")), None)
-
-    def is_anything(self, pointer: Pointer) -> bool:
-        """Whether any JSON may stand at the pointer."""
-        found = self._at(pointer)
-        return bool(found) and not any(_TYPING & schema.keys() for schema in found)
-
-    def is_secret(self, pointer: Pointer) -> bool:
-        """Whether the value at the pointer, or one around it, is meant to be secret."""
-        return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
-
-    def urls(self, data: JSON) -> tuple[Pointer, ...]:
-        """Where in the data a URL is made with an expression."""
-        return tuple(
-            pointer
-            for pointer, value in walk_leaves(data)
-            if isinstance(value, str) and "{{" in value and any(schema.get("url") for schema in self._at(pointer))
-        )
-
-    def _at(self, pointer: Pointer) -> list[Schema]:
-        schemas = list(self._alternatives(self._root))
-        for part in pointer:
-            inside = [step for schema in schemas for step in _step_into(schema, part)]
-            schemas = [each for schema in inside for each in self._alternatives(schema)]
-        return schemas
-
-    def _alternatives(self, schema: Schema) -> Iterator[Schema]:
-        yield schema
-        if "$ref" in schema:
-            yield from self._alternatives(self._definitions[schema["$ref"].rpartition("/")[2]])
-        for word in ("anyOf", "oneOf", "allOf"):
-            for each in schema.get(word, ()):
-                yield from self._alternatives(each)
-
-
-_TYPING = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
-"""Words of a schema that say what may stand there."""
-
-
-def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
-    if isinstance(part, int):
-        found = [schema.get("items"), *schema.get("prefixItems", ())]
-    else:
-        found = [schema.get("properties", {}).get(part, schema.get("additionalProperties"))]
-    yield from (each for each in found if isinstance(each, dict))
-
-
-def walk_leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
-    """The texts, numbers, true, false and nulls in a value, each with its place."""
-    match value:
-        case dict():
-            for key, item in value.items():
-                yield from walk_leaves(item, (*pointer, key))
-        case list():
-            for index, item in enumerate(value):
-                yield from walk_leaves(item, (*pointer, index))
-        case _:
-            yield pointer, value
-
-
-@lru_cache(maxsize=512)
-def get_shape(model: type[BaseModel]) -> ModelShape:
-    """The shape of a model's data."""
-    return ModelShape(model.model_json_schema())
 
 
 # -- from pydantic's errors to sentences ------------------------------------------------------------------------
@@ -187,8 +99,14 @@ class _PydanticProblem:
 
     @property
     def is_consequence(self) -> bool:
-        """Whether a list only seems too short because pydantic does not count its items that are wrong."""
-        return self.kind == "too_short" and len(_get_container(self.value)) >= self.context["min_length"]
+        """Whether something else is wrong: a list seems too short because pydantic does not count its items that are
+        wrong, and a step of no single kind lacks what other kinds have."""
+        if self.kind == "too_short":
+            return len(_get_container(self.value)) >= int(self.context["min_length"])
+        location = self.detail["loc"]
+        if location[-2:-1] == (MIXED_TAG,):
+            return location[-1] != "id" and (self.kind == "missing" or (self.value is None and self.kind in EXPECTED))
+        return location[-1:] == (MIXED_TAG,) and self.kind == "value_error"
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -212,7 +130,7 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
             case list() if isinstance(part, int) and part < len(value):
                 value = value[part]
             case _:
-                is_union = is_union or part != "[key]"
+                is_union = is_union or not (part == "[key]" or str(part).startswith(KIND_TAG))
                 continue
         pointer.append(part)
     return (*pointer, *ending), value, is_union

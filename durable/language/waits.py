@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.language.catalogue import Catalogue
 from durable.language.report import Report
 from durable.language.schemas import compile_schemas
 from durable.language.texts import is_template
-from durable.language.tree import Mapped, get_list, get_mapping
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer
 from durable.values import JSON

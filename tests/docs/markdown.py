@@ -57,6 +57,7 @@ def fields(
     only: Iterable[str] | None = None,
     *,
     is_given: bool = True,
+    has_required: bool = True,
 ) -> str:
     """A row for each field, or for those of `only`, in its order. What is not given but comes out has nothing that is
     required."""
@@ -68,7 +69,7 @@ def fields(
     for key in properties if only is None else only:
         value = properties[key]
         kind = _kind(value, definitions)
-        notes = _notes(value, key in required) if is_given else ""
+        notes = _notes(value, has_required and key in required) if is_given else ""
         rows.append((code(key), f"{kind}{notes}", one_line(value.get("description"))))
     return table(("key", "value", "meaning"), rows) if rows else ""
 
@@ -82,6 +83,8 @@ def _kind(schema: Schema, definitions: Schema, *, many: bool = False) -> str:
             return listing(words)
         case {"const": word}:
             return code(str(word))
+        case {"oneOf": [*_, {"$ref": "#/$defs/MixedStepSpec"}]}:
+            return _reference("Step", many)
         case {"anyOf": [*kinds]} | {"oneOf": [*kinds]}:
             words = [_kind(kind, definitions, many=many) for kind in kinds if kind.get("type") != "null"]
             return " or ".join(_without_narrower(dict.fromkeys(words)))

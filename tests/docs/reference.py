@@ -11,7 +11,13 @@ from pydantic import BaseModel
 from connectors.wire import errors
 from connectors.wire.response import Response
 from durable.action import Action, Connector, ErrorClass
+from durable.blocks.action import STEP_TIMEOUT, UndoSpec
 from durable.blocks.core_actions import CORE_INPUTS
+from durable.blocks.policies import DefaultsSpec, RetrySpec
+from durable.blocks.repeat import RepeatSpec
+from durable.blocks.switch import CaseSpec
+from durable.blocks.syntax import StepSpec
+from durable.blocks.try_ import HandlerSpec
 from durable.durations import parse_duration
 from durable.history.entries import Decision, Fact
 from durable.history.words import RunStatus, StepStatus
@@ -19,8 +25,8 @@ from durable.known_values import KnownMapping
 from durable.language import pipeline
 from durable.language.catalogue import Catalogue
 from durable.language.outputs import find_returned
-from durable.language.resolve import STEP_TIMEOUT
 from durable.language.scope import FIELDS
+from durable.language.steps import KINDS
 from durable.retry import RetryPolicy
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.yaml.document import LIMITS
@@ -56,8 +62,8 @@ def _file() -> Iterator[str]:
     yield "## The file"
     yield summary(pipeline.PipelineSpec)
     yield fields(pipeline.PipelineSpec)
-    yield from _part(pipeline.DefaultsSpec)
-    yield from _part(pipeline.RetrySpec)
+    yield from _part(DefaultsSpec)
+    yield from _part(RetrySpec)
     yield _policy(RetryPolicy())
     yield from _part(pipeline.ConcurrencySpec)
 
@@ -89,23 +95,26 @@ def _units() -> dict[str, int]:
 # -- steps ------------------------------------------------------------------------------------------------------
 
 _PARTS: dict[str, tuple[type[BaseModel], ...]] = {
-    "use": (pipeline.UndoSpec,),
-    "switch": (pipeline.CaseSpec,),
-    "try": (pipeline.HandlerSpec,),
-    "repeat": (pipeline.RepeatSpec,),
+    "use": (UndoSpec,),
+    "switch": (CaseSpec,),
+    "try": (HandlerSpec,),
+    "repeat": (RepeatSpec,),
 }
 """The models that stand inside a kind of step and nowhere else."""
 
 
 def _steps() -> Iterator[str]:
     yield "## Steps"
-    yield summary(pipeline.StepSpec)
-    order = [field.alias or name for name, field in pipeline.StepSpec.model_fields.items()]
-    belonging = {key for kind, keys in pipeline.KINDS.items() for key in (kind, *keys)}
-    yield fields(pipeline.StepSpec, [key for key in order if key not in belonging])
-    for kind, keys in pipeline.KINDS.items():
+    yield summary(StepSpec)
+    yield fields(StepSpec)
+    for kind, syntax in KINDS.items():
         yield f"### A step with {code(kind)}"
-        yield fields(pipeline.StepSpec, [kind, *sorted(keys, key=order.index)])
+        keys = [
+            field.alias or name
+            for name, field in syntax.model.model_fields.items()
+            if name in syntax.keys or field.alias in syntax.keys
+        ]
+        yield fields(syntax.model, [kind, *keys], has_required=False)
         yield words.OUTPUTS.get(kind, "")
         for model in _PARTS.get(kind, ()):
             yield from _part(model)

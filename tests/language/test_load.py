@@ -17,7 +17,7 @@ from durable.action import Action, Context, Inputs, Secret
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.durations import parse_duration
 from durable.language.load import Catalogue, LoadResult, load_pipeline
-from durable.language.pipeline import PipelineSpec, StepSpec
+from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
@@ -503,9 +503,12 @@ def test_a_pipeline_is_frozen_and_checks_the_keys_of_its_steps_itself() -> None:
 
     with pytest.raises(ValidationError):
         pipeline.id = "b"  # type: ignore[misc]
-    with pytest.raises(ValidationError, match="a step is one thing"):
-        StepSpec.model_validate(
-            {"id": "a", "use": "flow.stop", "foreach": "x", "steps": [{"id": "b", "use": "flow.stop"}]}
+    with pytest.raises(ValidationError, match="mixed"):
+        PipelineSpec.model_validate(
+            {
+                "id": "a",
+                "steps": [{"id": "a", "use": "flow.stop", "foreach": "x", "steps": [{"id": "b", "use": "flow.stop"}]}],
+            }
         )
 
 

@@ -1,0 +1,154 @@
+"""How a kind of step is written: its model, the sequences of steps in it, and what the loader has to know of both.
+
+These are values and pure functions over the data of a file, whatever else is wrong with it; `durable.language` walks
+the file, keeps the scopes and reports the problems.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from durable.action import Action
+from durable.blocks.policies import DefaultsSpec
+from durable.problem import DataProblem, Explanation, Pointer
+from durable.spec_model import Condition, Identifier, SpecModel
+from durable.steps.resolved import ResolvedStep, Steps, make_steps
+from durable.values import JSON
+
+EXAMPLE_STEP = "{id: note, use: log.write, with: {message: …}}"
+
+Mapped: TypeAlias = "dict[str, JSON]"
+Shows: TypeAlias = Literal["items", "turn"]
+
+
+class StepSpec(SpecModel):
+    """One named use of an action, or one block: switch, foreach, parallel, try, repeat."""
+
+    id: Identifier = Field(description="The step's name, unique in the file")
+    if_: Condition | None = Field(None, alias="if", description="An expression; the step is skipped if it is false")
+
+
+if TYPE_CHECKING:
+    AnyStep: TypeAlias = StepSpec  # at run time the union of all kinds, see `durable.language.steps`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A sequence of steps inside a step, at `key` of the mapping `owner`; `label` names it in messages.
+
+    `adds` are the names that can be read only in it, `reads` the labels of those branches before it whose steps it can
+    read. Its owner may have a condition under `when`; `until` is where in the step (in which mapping, under which key)
+    a condition is that is evaluated after it. What is in a loop cannot be read from outside, and what `may_be_left_out`
+    is not performed in every run.
+    """
+
+    label: str
+    owner: Mapped
+    owner_pointer: Pointer
+    key: str
+    adds: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    has_when: bool = False
+    until: tuple[str, str] | None = None
+    is_loop: bool = False
+    may_be_left_out: bool = False
+
+    @property
+    def steps(self) -> list[JSON]:
+        return get_list(self.owner.get(self.key))
+
+    @property
+    def pointer(self) -> Pointer:
+        return (*self.owner_pointer, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Makes the resolved form of checked steps. `find_action` finds a connector's action by its name, `defaults` are
+    those of the pipeline, `kinds` the kinds of steps by their models."""
+
+    find_action: Callable[[str], Action | None]
+    defaults: DefaultsSpec
+    kinds: Mapping[type[StepSpec], "StepSyntax"]
+
+    def resolve_steps(self, steps: Sequence[StepSpec] | None) -> Steps:
+        """Every default filled in."""
+        return make_steps(self.kinds[type(step)].resolve(step, self) for step in steps or ())
+
+
+ListBranches: TypeAlias = Callable[[Mapped, Pointer], Iterator[Branch]]
+CheckKeys: TypeAlias = Callable[[Collection[str], bool], Explanation | None]
+CheckNames: TypeAlias = Callable[[Mapped, Collection[str]], Iterator[DataProblem]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSyntax:
+    """How one kind of step is written.
+
+    `kind` is the key that makes a step one, `model` its keys, and `resolve` makes its resolved form.
+    `list_branches` gives the sequences in a step. `check_keys` says what is missing among a step's keys (told whether
+    all of them are known), `check_names` what is wrong with the names that it adds (told which are taken). `items` is
+    the key of an expression that gives a list. A block that `shows` its steps after its end has them as its output:
+    those of each item, or of the last turn.
+    `examples` are values to write under its keys, `item_examples` those to write in lists under them; `steps_keys` are
+    those of its keys that have a list of steps, `mapping_keys` those that have a mapping with keys of the language.
+    """
+
+    kind: str
+    model: type[StepSpec]
+    resolve: Callable[[Any, Resolver], ResolvedStep]
+    list_branches: ListBranches = lambda step, pointer: iter(())
+    check_keys: CheckKeys = lambda keys, are_known: None
+    check_names: CheckNames = lambda step, taken: iter(())
+    items: str | None = None
+    shows: Shows | None = None
+    examples: Mapping[str, str] = field(default_factory=dict)
+    item_examples: Mapping[str, str] = field(default_factory=dict)
+    steps_keys: tuple[str, ...] = ()
+    mapping_keys: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that go with `kind`."""
+        common = StepSpec.model_fields
+        return frozenset(each.alias or name for name, each in self.model.model_fields.items() if name not in common) - {
+            self.kind
+        }
+
+
+def branch_at(key: str, step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    """The sequence under a key of the step, if there is one."""
+    if isinstance(step.get(key), list):
+        yield Branch(label=key, owner=step, owner_pointer=pointer, key=key)
+
+
+def list_conditional_branches(key: str, label: str, step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    """The branches with a `when` that are listed under a key of the step."""
+    for index, owner in enumerate(get_list(step.get(key))):
+        if isinstance(owner, dict):
+            yield Branch(
+                label=f"{label} {index + 1}",
+                owner=owner,
+                owner_pointer=(*pointer, key, index),
+                key="steps",
+                has_when=True,
+                may_be_left_out=True,
+            )
+
+
+def needs_steps(kind: str) -> CheckKeys:
+    """What a loop has to have."""
+    missing = Explanation(f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
+    return lambda keys, are_known: None if "steps" in keys else missing
+
+
+def get_mapping(value: JSON) -> Mapped:
+    """The value if it is a mapping, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def get_list(value: JSON) -> list[JSON]:
+    """The value if it is a list, or an empty one."""
+    return value if isinstance(value, list) else []

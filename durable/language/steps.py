@@ -1,0 +1,123 @@
+"""The steps of a file: the union of all kinds, and what holds for a step of any kind."""
+
+from collections.abc import Collection, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, Union
+
+from pydantic import Discriminator, Tag, create_model, model_validator
+
+from durable.blocks.kinds import BLOCKS
+from durable.blocks.switch import CaseSpec
+from durable.blocks.syntax import Branch, Mapped, StepSpec, StepSyntax, get_list
+from durable.blocks.try_ import HandlerSpec
+from durable.problem import DataProblem, Pointer
+from durable.spec_model import KIND_TAG, MIXED_TAG
+from durable.values import JSON
+
+SYNTAXES = tuple(block.syntax for block in BLOCKS.values() if block.syntax)
+KINDS: dict[str, StepSyntax] = {each.kind: each for each in SYNTAXES}
+"""What a step can be, by the key that makes it so."""
+
+KINDS_BY_MODEL: dict[type[StepSpec], StepSyntax] = {each.model: each for each in SYNTAXES}
+
+_BELONGING = frozenset(chain.from_iterable(each.keys for each in SYNTAXES))
+STEP_KEYS = frozenset({"id", "if"}) | _BELONGING | KINDS.keys()
+
+
+STEPS_KEYS = ("steps", "on_failure", *chain.from_iterable(each.steps_keys for each in SYNTAXES))
+EXAMPLES = {key: example for each in SYNTAXES for key, example in each.examples.items()}
+ITEM_EXAMPLES = {key: example for each in SYNTAXES for key, example in each.item_examples.items()}
+"""What to write under a key of a step, and in a list under it."""
+
+
+# -- keys -------------------------------------------------------------------------------------------------------
+
+
+def find_kind(keys: Collection[str]) -> str | None:
+    """What a step with these keys is; None if it is nothing, or several things."""
+    kinds = [kind for kind in KINDS if kind in keys]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+def find_key_problems(keys: Collection[str]) -> Iterator[DataProblem]:
+    """What is wrong with a step's keys taken together, by pointers in the step."""
+    kinds = [kind for kind in KINDS if kind in keys]
+    are_known = STEP_KEYS.issuperset(keys)
+    if not kinds:
+        if are_known:  # an unknown key has a problem of its own, and is likely meant to be one of these
+            yield DataProblem((), "the step does nothing", f"give it one of {', '.join(KINDS)}", is_key=True)
+        return
+    kind = kinds[0]
+    for other in kinds[1:]:
+        hint = f"move '{other}' to a step of its own"
+        if kind == "use" and KINDS[other].shows:
+            hint = f"put what is performed each time under 'steps': [{{id: …, use: …}}], and leave '{other}' here"
+        yield DataProblem((other,), f"a step is one thing, and this one is '{kind}' already", hint, is_key=True)
+    if missing := KINDS[kind].check_keys(keys, are_known):
+        yield DataProblem((), missing.message, missing.hint, is_key=True)
+    fitting = frozenset(chain.from_iterable(KINDS[each].keys for each in kinds))
+    for key in sorted(_BELONGING & set(keys) - fitting):
+        owners = " or ".join(f"'{each.kind}'" for each in SYNTAXES if key in each.keys)
+        hint = (
+            "it stands on an action; 'repeat' is what repeats a block" if key == "retry" else f"it belongs to {owners}"
+        )
+        yield DataProblem((key,), f"'{key}' does not go with '{kind}'", hint, is_key=True)
+
+
+# -- models -----------------------------------------------------------------------------------------------------
+
+
+def choose_kind(value: object) -> str:
+    """The tag of the model that a step is held against: that of its kind, or of all kinds where it is none of them."""
+    if isinstance(value, StepSpec):
+        return f"{KIND_TAG}{KINDS_BY_MODEL[type(value)].kind}"
+    if not isinstance(value, dict) or any(each is None for key, each in value.items() if key != "with"):
+        return MIXED_TAG
+    kind = find_kind(value)
+    return f"{KIND_TAG}{kind}" if kind and not any(find_key_problems(value)) else MIXED_TAG
+
+
+class _NoKindSpec(StepSpec):
+    """A step that is none of the kinds, or several of them: never valid."""
+
+    @model_validator(mode="after")
+    def _refuse(self) -> Self:
+        raise ValueError("a step is one thing, with the keys that go with it")
+
+
+MixedStepSpec: Any = create_model("MixedStepSpec", __base__=(_NoKindSpec, *(each.model for each in SYNTAXES)))
+
+_TAGGED = [
+    *(Annotated[each.model, Tag(f"{KIND_TAG}{each.kind}")] for each in SYNTAXES),
+    Annotated[MixedStepSpec, Tag(MIXED_TAG)],
+]
+if TYPE_CHECKING:
+    AnyStep: TypeAlias = StepSpec
+else:
+    AnyStep = Annotated[Union[tuple(_TAGGED)], Discriminator(choose_kind)]  # noqa: UP007
+
+_models: list[Any] = [CaseSpec, HandlerSpec, MixedStepSpec, *KINDS_BY_MODEL]
+for _model in _models:
+    _model.model_rebuild(_types_namespace={"AnyStep": AnyStep}, force=True)
+
+
+# -- the tree of steps in a file's data -------------------------------------------------------------------------
+
+
+def list_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+    """The sequences inside a step. One that is no single kind is looked through as any of them."""
+    found: set[Pointer] = set()
+    for syntax in sorted(SYNTAXES, key=lambda syntax: syntax.kind not in step):
+        for branch in syntax.list_branches(step, pointer):
+            if branch.pointer not in found:
+                found.add(branch.pointer)
+                yield branch
+
+
+def walk_steps(steps: JSON, pointer: Pointer) -> Iterator[tuple[Mapped, Pointer]]:
+    """All steps of a sequence and of what is inside them."""
+    for index, step in enumerate(get_list(steps)):
+        if isinstance(step, dict):
+            yield step, (*pointer, index)
+            for branch in list_branches(step, (*pointer, index)):
+                yield from walk_steps(branch.steps, branch.pointer)

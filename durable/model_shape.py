@@ -1,0 +1,100 @@
+"""What may stand where in the data of a pydantic model: its JSON Schema, asked by pointer."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel
+
+from durable.problem import Pointer
+from durable.values import JSON
+
+Schema: TypeAlias = dict[str, Any]
+
+
+class ModelShape:
+    """What may stand where in a model's data."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._definitions: Schema = schema.get("$defs", {})
+        self._root = schema
+
+    def keys(self, pointer: Pointer) -> set[str]:
+        """The keys that the mapping at the pointer may have."""
+        return {key for schema in self._at(pointer) for key in schema.get("properties", {})}
+
+    def description(self, pointer: Pointer) -> str | None:
+        """What the value at the pointer is for."""
+        return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
+
+    def example(self, pointer: Pointer) -> str | None:
+        """A text that may stand at the pointer, if its model shows one."""
+        return next((str(schema["examples"][0]) for schema in self._at(pointer) if schema.get("examples")), None)
+
+    def is_anything(self, pointer: Pointer) -> bool:
+        """Whether any JSON may stand at the pointer."""
+        found = self._at(pointer)
+        return bool(found) and not any(_TYPING & schema.keys() for schema in found)
+
+    def is_secret(self, pointer: Pointer) -> bool:
+        """Whether the value at the pointer, or one around it, is meant to be secret."""
+        return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
+
+    def urls(self, data: JSON) -> tuple[Pointer, ...]:
+        """Where in the data a URL is made with an expression."""
+        return tuple(
+            pointer
+            for pointer, value in walk_leaves(data)
+            if isinstance(value, str) and "{{" in value and any(schema.get("url") for schema in self._at(pointer))
+        )
+
+    def _at(self, pointer: Pointer) -> list[Schema]:
+        schemas = self._find_alternatives([self._root])
+        for part in pointer:
+            schemas = self._find_alternatives([inside for schema in schemas for inside in _step_into(schema, part)])
+        return schemas
+
+    def _find_alternatives(self, schemas: list[Schema]) -> list[Schema]:
+        """The schemas and all that stand in them for the same value, each once: a step may hold steps of any kind."""
+        found: dict[int, Schema] = {}
+        waiting = schemas[::-1]
+        while waiting:
+            schema = waiting.pop()
+            if id(schema) not in found:
+                found[id(schema)] = schema
+                inner = [each for word in ("anyOf", "oneOf", "allOf") for each in schema.get(word, ())]
+                if "$ref" in schema:
+                    inner.insert(0, self._definitions[schema["$ref"].rpartition("/")[2]])
+                waiting += reversed(inner)
+        return list(found.values())
+
+
+_TYPING = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
+"""Words of a schema that say what may stand there."""
+
+
+def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
+    if isinstance(part, int):
+        found = [schema.get("items"), *schema.get("prefixItems", ())]
+    else:
+        found = [schema.get("properties", {}).get(part, schema.get("additionalProperties"))]
+    yield from (each for each in found if isinstance(each, dict))
+
+
+def walk_leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
+    """The texts, numbers, true, false and nulls in a value, each with its place."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from walk_leaves(item, (*pointer, key))
+        case list():
+            for index, item in enumerate(value):
+                yield from walk_leaves(item, (*pointer, index))
+        case _:
+            yield pointer, value
+
+
+@lru_cache(maxsize=512)
+def get_shape(model: type[BaseModel]) -> ModelShape:
+    """The shape of a model's data."""
+    return ModelShape(model.model_json_schema())
