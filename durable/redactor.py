@@ -1,9 +1,8 @@
-"""Takes secret values out of texts and JSON, in every spelling in which they are likely to come back.
+"""Redaction: replaces secret values in texts and JSON, in every spelling in which services are likely to return them.
 
-A text is read once as it is, once without its blanks and line breaks, and once with all its escapes undone:
-percent-encoding, the escapes of JSON, Python, JavaScript and C, and HTML's entities, over each other or letter by
-letter. What is found there is cut out where it came from. So the cost is linear in the text, and does not depend on how
-a secret is written.
+A text is searched as it is, without its white space, and with all its escapes undone: percent-encoding, the escapes of
+JSON, Python, JavaScript and C, and HTML's entities, nested or letter by letter. A match is cut out where it came from
+in the original text. So the cost is linear in the text, and does not depend on how a secret is written.
 """
 
 import base64
@@ -43,10 +42,10 @@ LAYERS = 3
 """Encodings over one another that are undone, beside the one in which a secret is found, of what pipelines encode."""
 
 WINDOW = 64 * 1024
-"""Characters that are looked at in one go: less than 30 ms, however they are escaped."""
+"""Characters that one slice searches: less than 30 ms, however they are escaped."""
 
 NODES = 2_000
-"""Values that are looked at in one go."""
+"""Values that one slice redacts."""
 
 _LONGEST_ESCAPE = 16  # of one character, as a rule: three backslashes over each other, `&#x0000041;`
 _ROUNDS = 6
@@ -83,17 +82,17 @@ Slices = Generator[None, None, Result]
 
 
 class Redactor:
-    """Takes the values that it has learnt out of texts and JSON.
+    """Replaces the values that it has learnt in texts and JSON with `MARK`.
 
-    It knows a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
+    It finds a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
     JSON, Python, JavaScript, C and HTML write them, in base64 at any alignment inside a longer text, in hex, and
     reversed; of more than `LONGEST_WORD` characters also broken into lines or by blanks. Letters beyond ASCII may be in
-    UTF-8, in Latin-1, or in the one taken for the other. It does not know other encodings (base32, UTF-16,
-    quoted-printable), nor what is compressed or encrypted. What was redacted does not change when it is redacted again,
-    unless a secret contains the mark's own asterisk.
+    UTF-8, in Latin-1, or in the one taken for the other. It does not find other encodings (base32, UTF-16,
+    quoted-printable), nor what is compressed or encrypted. To redact a redacted text changes nothing, unless a secret
+    contains the mark's own asterisk.
 
-    Base64 and hex over one another are undone only if `layers` says how often: it takes a millisecond for each 64 KB,
-    which answers of services need not cost. Base64 is known reversed and in any case then, too.
+    Base64 and hex inside one another are undone `layers` times. By default they are not: that takes a millisecond for
+    each 64 KB, too much for responses of services. With layers, base64 is also found reversed and in any case.
     """
 
     def __init__(self, values: Iterable[str] = (), *, layers: int = 0) -> None:
@@ -122,8 +121,10 @@ class Redactor:
             self._long_needles = tuple(needle for needle in self._needles if len(needle.plain) >= LONG)
         self._overlap = max((_LONGEST_ESCAPE * len(needle.plain) + 64 for needle in self._needles), default=0)
 
-    def text(self, text: str) -> str:
+    def redact_text(self, text: str) -> str:
         """The text with the mark in place of every secret."""
+        if not self._known:
+            return text
         if len(text) > WINDOW:
             return run_slices(self.redact_text_in_slices(text))
         if text in self._known:
@@ -131,12 +132,12 @@ class Redactor:
         spans = self._find(text)
         return _cut_out(text, sorted(spans)) if spans else text
 
-    def value(self, value: JSON) -> JSON:
+    def redact(self, value: JSON) -> JSON:
         """The JSON with the mark in place of every secret, in its keys too; a number that is one becomes the mark."""
-        return self.text(value) if isinstance(value, str) else run_slices(self.redact_in_slices(value))
+        return self.redact_text(value) if isinstance(value, str) else run_slices(self.redact_in_slices(value))
 
     def redact_text_in_slices(self, text: str) -> Slices[str]:
-        """As `text`, in slices."""
+        """As `redact_text`, in slices."""
         if text in self._known:
             return MARK
         spans: Spans = []
@@ -147,14 +148,13 @@ class Redactor:
         return _cut_out(text, sorted(spans)) if spans else text
 
     def redact_in_slices(self, value: JSON) -> Slices[JSON]:
-        """As `value`, in slices."""
+        """As `redact`, in slices."""
         if not self._known:
             return value
         return (yield from self._walk(value, [0]))
 
     def may_contain_secret(self, encoded: str) -> Slices[bool]:
-        """Whether there may be a secret in encoded JSON, found out in slices; where there is none, its values need not
-        be looked at one by one."""
+        """Whether encoded JSON may contain a secret, in slices; if not, its values need not be searched one by one."""
         if any(msgspec.json.encode(value).decode() in encoded for value in self._known if len(value) < SHORTEST):
             return True
         for _, piece in self._windows(encoded):
@@ -169,7 +169,9 @@ class Redactor:
             yield
         match value:
             case str():
-                return (yield from self.redact_text_in_slices(value)) if len(value) > WINDOW else self.text(value)
+                if len(value) > WINDOW:
+                    return (yield from self.redact_text_in_slices(value))
+                return self.redact_text(value)
             case None | bool():
                 return value
             case int() | float():
@@ -177,7 +179,7 @@ class Redactor:
             case dict():
                 made: dict[str, JSON] = {}
                 for key, item in value.items():
-                    made[self.text(key)] = yield from self._walk(item, count)
+                    made[self.redact_text(key)] = yield from self._walk(item, count)
                 return made
             case _:
                 items: list[JSON] = []
@@ -241,11 +243,11 @@ class Redactor:
 
 
 def _do_nothing() -> None:
-    """The pause between two slices if no other work waits."""
+    """The default for what is called between two slices."""
 
 
 def run_slices(slices: Slices[Result], between: Callable[[], None] = _do_nothing) -> Result:
-    """All of the work; what is to be done between its slices is called there."""
+    """Do all of the work; `between` is called between its slices."""
     while True:
         try:
             next(slices)
@@ -259,7 +261,7 @@ def _spell_number(value: int | float) -> str:
 
 
 def _split_secret(value: str) -> set[str]:
-    """What to look for inside texts because of a value: itself, trimmed, and its long lines by themselves."""
+    """The texts to search for because of a secret: itself, trimmed, and each of its long lines."""
     lines = {line.strip() for line in value.splitlines()}
     long = {line for line in lines if len(line) >= LONG_LINE and not line.startswith("-----")}
     parts = {part for part in {value, value.strip(), *long} if len(part) >= SHORTEST}
@@ -267,7 +269,7 @@ def _split_secret(value: str) -> set[str]:
 
 
 def _to_lower(text: str) -> str:
-    """The text with small letters, as long as before: `İ` has two of them."""
+    """The text in lower case, of the same length: `İ` would become two characters."""
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
 
@@ -306,7 +308,7 @@ def _find_broken(text: str, needles: "Sequence[_SecretNeedle]") -> Spans:
 
 
 def _decode_run(run: str) -> Iterator[str]:
-    """What a run of hex or base64 may say, as Latin-1; base64 at each digit at which it may begin."""
+    """What a run of hex or base64 may encode, as Latin-1; base64 from each digit at which it may begin."""
     if _HEX.fullmatch(run):
         decoded = bytes.fromhex(run[: len(run) // 2 * 2])
         if _begins_as_text(decoded):
@@ -319,17 +321,17 @@ def _decode_run(run: str) -> Iterator[str]:
 
 
 def _begins_as_text(data: bytes) -> bool:
-    """Whether bytes may be a text. Nearly all that looks like base64 is an id, a hash or a file, and not worth more."""
+    """Whether bytes may be text. Nearly all that looks like base64 is an id, a hash or a file; those are skipped."""
     head = data[:LEAST_RUN]
     return len(head.translate(None, _PRINTABLE)) * 4 <= len(head)
 
 
-# -- what is looked for -----------------------------------------------------------------------------------------
+# -- needles ---------------------------------------------------------------------------------------------------
 
 
 class _SecretNeedle:
-    """A secret in the spellings that are looked for: `spellings` in a text of small letters, `unbroken` in one without
-    blanks too; for base64, `literals` that are in every text in which it can be found."""
+    """A secret in the spellings that are searched for: `spellings` in lower-case text, `unbroken` in lower-case text
+    without white space; for base64, `literals`, one of which is in every text that contains the secret."""
 
     def __init__(self, value: str, *, is_layered: bool = False) -> None:
         data = value.encode("utf-8", "surrogatepass")
@@ -388,8 +390,8 @@ class _UnescapedText:
     """A text without its escapes, as the bytes of UTF-8 (each a character, up to `ÿ`).
 
     A '+' becomes the blank that it is in a form, and a line's end the 'n' that is left of its escape: a backslash that
-    is meant and one that begins an escape cannot be told apart. Where characters come from is found out only if
-    somebody asks.
+    is meant and one that begins an escape cannot be told apart. Where characters come from is computed only when
+    `origin` is called.
     """
 
     def __init__(self, text: str) -> None:
@@ -454,7 +456,7 @@ def _unescape(escape: re.Match[str]) -> str:
 
 
 class _Origins:
-    """Where what is made of a text by undoing its escapes comes from: each escape with what it became."""
+    """Maps positions in a text whose escapes were undone to positions in the original text."""
 
     def __init__(self, escapes: re.Pattern[str], text: str) -> None:
         self._starts: list[int] = []
@@ -468,7 +470,7 @@ class _Origins:
             gone = escape.end() - end
 
     def of(self, place: int) -> int:
-        """The place in the text from which a place in what became of it comes."""
+        """The position in the original text."""
         index = bisect_right(self._starts, place) - 1
         if index < 0:
             return place

@@ -115,8 +115,8 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         said = _to_json(_collect_fields(record))
         if isinstance(redactor := getattr(record, "redactor", None), Redactor):
-            said = {name: redactor.value(value) for name, value in hide_links(said).items()}
-        return self._write(record, {name: self._redactor.value(value) for name, value in said.items()})
+            said = {name: redactor.redact(value) for name, value in hide_links(said).items()}
+        return self._write(record, {name: self._redactor.redact(value) for name, value in said.items()})
 
 
 def json_line(record: logging.LogRecord, said: Fields) -> str:

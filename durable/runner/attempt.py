@@ -206,13 +206,14 @@ class Attempt:
 
     def describe_target(self) -> str:
         """What the attempt waits for while there is no room at its target."""
-        return self._redact.text(f"a connection to {self.target}" if self._is_address else f"its turn at {self.target}")
+        what = "a connection to" if self._is_address else "its turn at"
+        return self._redact.redact_text(f"{what} {self.target}")
 
     @property
     def waits_for(self) -> str | None:
         """What the action waits for that is a limit of Waypost's own."""
         timer = self.context.timer
-        return self._redact.text(timer.waits[0]) if timer and timer.waits else None
+        return self._redact.redact_text(timer.waits[0]) if timer and timer.waits else None
 
     async def _find_outcome(self) -> Fact:
         """The fact in which the attempt ends. After the call nothing is repeated."""
@@ -258,7 +259,7 @@ class Attempt:
 
     def _unfit_input(self, redact: Redactor, error: ValidationError) -> Fact:
         """An input that its own code refuses fails the step; one that was recorded under other code pauses the run."""
-        message = redact.text(f"input of {self._node.spec.use}: {list_problems(error)}")
+        message = redact.redact_text(f"input of {self._node.spec.use}: {list_problems(error)}")
         if self._is_recorded:
             return self._refuse_input(message)
         return self._build_failure(ActionError(message, error_class="invalid", code="input", ending="not_sent"))
@@ -272,9 +273,9 @@ async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
     except NotJSON as problem:
         details = f"the details are no JSON: {problem}"
     return ActionError(
-        redact.text(str(error.message)),
+        redact.redact_text(str(error.message)),
         error_class=error.error_class,
-        code=None if error.code is None else redact.text(str(error.code)),
+        code=None if error.code is None else redact.redact_text(str(error.code)),
         ending=error.ending,
         retry_after=error.retry_after,
         details=details,
@@ -284,9 +285,9 @@ async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
 def _wrap_unknown(error: Exception, redact: Redactor) -> ActionError:
     frames = "".join(traceback.format_exception(error, limit=-8))
     return ActionError(
-        redact.text("".join(traceback.format_exception_only(error)).strip()),
+        redact.redact_text("".join(traceback.format_exception_only(error)).strip()),
         error_class="internal",
         code=type(error).__name__,
         ending="unknown",
-        details={"traceback": redact.text(frames)},
+        details={"traceback": redact.redact_text(frames)},
     )

@@ -131,23 +131,23 @@ def split_percent(quoted: str) -> list[str]:
 def test_a_secret_is_gone_in_every_spelling(value: str) -> None:
     redactor = Redactor([value])
     for kind, spelled in spellings(value).items():
-        redacted = redactor.text(f"before {spelled} after")
+        redacted = redactor.redact_text(f"before {spelled} after")
         assert MARK in redacted, kind
         assert len(redacted) <= len("before *** after") + 32, f"{kind}: {redacted}"  # what frames the value may remain
         assert value not in redacted, kind
-        assert redactor.text(redacted) == redacted, kind
+        assert redactor.redact_text(redacted) == redacted, kind
 
 
 def test_a_plain_encoding_is_redacted_with_its_padding() -> None:
     for value in ("secret", "secret7", "secret77"):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            assert Redactor([value]).text(f"<{encode(value.encode()).decode()}>") == f"<{MARK}>"
+            assert Redactor([value]).redact_text(f"<{encode(value.encode()).decode()}>") == f"<{MARK}>"
 
 
 def test_a_secret_is_gone_from_values_and_keys_of_json() -> None:
     redactor = Redactor([CANARY, "31415926"])
     value: JSON = {CANARY: [CANARY, {"a": f"x{CANARY}y"}], "n": [31415926, 3141592, True, None, 1.5]}
-    assert redactor.value(value) == {MARK: [MARK, {"a": f"x{MARK}y"}], "n": [MARK, 3141592, True, None, 1.5]}
+    assert redactor.redact(value) == {MARK: [MARK, {"a": f"x{MARK}y"}], "n": [MARK, 3141592, True, None, 1.5]}
 
 
 def test_a_secret_is_gone_from_a_traceback() -> None:
@@ -155,51 +155,51 @@ def test_a_secret_is_gone_from_a_traceback() -> None:
     with pytest.raises(KeyError) as caught:
         passwords[CANARY]
     trace = "".join(traceback.format_exception(caught.value))
-    redacted = Redactor([CANARY]).text(trace)
+    redacted = Redactor([CANARY]).redact_text(trace)
     assert f"KeyError: '{MARK}'" in redacted
     assert "canary" not in redacted
 
 
 def test_each_long_line_of_a_private_key_is_gone() -> None:
     redactor = Redactor([PRIVATE_KEY])
-    assert redactor.text(PRIVATE_KEY) == MARK
-    assert redactor.text(json.dumps(PRIVATE_KEY)) == f'"{MARK}"'
-    indented = redactor.text("".join(f"    > {line}\n" for line in PRIVATE_KEY.splitlines()))
+    assert redactor.redact_text(PRIVATE_KEY) == MARK
+    assert redactor.redact_text(json.dumps(PRIVATE_KEY)) == f'"{MARK}"'
+    indented = redactor.redact_text("".join(f"    > {line}\n" for line in PRIVATE_KEY.splitlines()))
     assert "MIIE" not in indented
     assert "AQEF" not in indented
 
 
 def test_a_short_value_is_replaced_only_where_it_is_the_whole_text() -> None:
     redactor = Redactor(["abc"])
-    assert redactor.value(["abc", "abcd", {"abc": 1}]) == [MARK, "abcd", {MARK: 1}]
+    assert redactor.redact(["abc", "abcd", {"abc": 1}]) == [MARK, "abcd", {MARK: 1}]
 
 
 def test_a_short_value_is_not_looked_for_across_blanks() -> None:
-    assert Redactor(["demo"]).text("I made more,\nand mode mo") == "I made more,\nand mode mo"
+    assert Redactor(["demo"]).redact_text("I made more,\nand mode mo") == "I made more,\nand mode mo"
 
 
 @pytest.mark.parametrize("value", ["Zoë's-canary-1", "canary-Ж-0123456", PLAIN_CANARY])
 def test_what_is_around_a_secret_in_lines_stays(value: str) -> None:
     half = len(value) // 2
     text = f"über \n{value[:half]}\r\n {value[half:]}\n  C:\\new ß"
-    assert Redactor([value]).text(text) == f"über \n{MARK}\n  C:\\new ß"
+    assert Redactor([value]).redact_text(text) == f"über \n{MARK}\n  C:\\new ß"
 
 
 def test_secrets_that_overlap_leave_nothing_of_either() -> None:
-    assert Redactor(["abcdef", "defghi", "abcd"]).text("-abcdefghi-abcdx-") == f"-{MARK}-{MARK}x-"
+    assert Redactor(["abcdef", "defghi", "abcd"]).redact_text("-abcdefghi-abcdx-") == f"-{MARK}-{MARK}x-"
 
 
 def test_a_redactor_learns() -> None:
     redactor = Redactor()
-    assert redactor.text("later!") == "later!"
+    assert redactor.redact_text("later!") == "later!"
     redactor.learn("later")
     redactor.learn("")
-    assert redactor.text("later!") == f"{MARK}!"
+    assert redactor.redact_text("later!") == f"{MARK}!"
 
 
 def test_a_redactor_without_secrets_changes_nothing() -> None:
     value: JSON = {"a": [1, "b"]}
-    assert Redactor().value(value) is value
+    assert Redactor().redact(value) is value
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_a_secret_is_gone_from_wherever_it_is_in_a_long_text(value: str) -> None
     redactor = Redactor([value])
     for spelled in spellings(value).values():
         for before in (0, WINDOW - 40, WINDOW - 1, 2 * WINDOW - 1_000, 3 * WINDOW):
-            redacted = redactor.text("é" * before + spelled + "-" * (3 * WINDOW - before))
+            redacted = redactor.redact_text("é" * before + spelled + "-" * (3 * WINDOW - before))
             assert MARK in redacted
             assert len(redacted) <= 3 * WINDOW + 32
 
@@ -216,7 +216,7 @@ def test_a_secret_is_gone_from_wherever_it_is_in_a_long_text(value: str) -> None
 def test_a_number_that_is_a_secret_is_gone() -> None:
     values: list[JSON] = [12345678901234567890, 3.14159, 2718, 271, 0.5]
     redactor = Redactor(["12345678901234567890", "3.14159", "2718", "271"])
-    assert redactor.value(values) == [MARK, MARK, MARK, 271, 0.5]
+    assert redactor.redact(values) == [MARK, MARK, MARK, 271, 0.5]
 
 
 def test_what_only_resembles_a_secret_costs_little() -> None:
@@ -224,7 +224,7 @@ def test_what_only_resembles_a_secret_costs_little() -> None:
     escaped = 'a\\"' * 20 + "x"
     redactor = Redactor([escaped, "\\" * 30, "%25" * 8, "a" * 40 + "!"])
     for text in ('a\\\\"' * 100_000, "\\" * 300_000, "%25" * 100_000, "a" * 300_000, escaped[:-1] * 5_000):
-        redactor.text(text)
+        redactor.redact_text(text)
 
 
 @settings(deadline=None)
@@ -237,10 +237,10 @@ def test_no_secret_is_left_and_redacting_again_changes_nothing(
     joints = [data.draw(st.sampled_from(spelled)) if data else spelled[0] for _ in around]
     text = "".join(part for pair in zip(around, joints, strict=True) for part in pair)
     redactor = Redactor(secrets)
-    redacted = redactor.text(text)
+    redacted = redactor.redact_text(text)
     assert not any(secret in redacted for secret in secrets)
-    assert redactor.text(redacted) == redacted
-    assert redactor.value({text: [text]}) == {redacted: [redacted]}
+    assert redactor.redact_text(redacted) == redacted
+    assert redactor.redact({text: [text]}) == {redacted: [redacted]}
 
 
 def _base64(text: str) -> str:
@@ -277,10 +277,10 @@ def test_a_secret_under_several_encodings_is_gone_where_layers_are_undone(writte
     redactor = Redactor([TOKEN], layers=LAYERS)
 
     for text in (written, f"Approve it: {written}, today", f"{'a long text. ' * (WINDOW // 10)}{written}"):
-        redacted = redactor.text(text)
+        redacted = redactor.redact_text(text)
         assert MARK in redacted
         assert written not in redacted
-        assert redactor.text(redacted) == redacted
+        assert redactor.redact_text(redacted) == redacted
 
 
 @pytest.mark.parametrize(
@@ -294,4 +294,4 @@ def test_a_secret_under_several_encodings_is_gone_where_layers_are_undone(writte
     ],
 )
 def test_what_is_encoded_and_no_secret_stays_where_layers_are_undone(text: str) -> None:
-    assert Redactor([TOKEN], layers=LAYERS).text(text) == text
+    assert Redactor([TOKEN], layers=LAYERS).redact_text(text) == text

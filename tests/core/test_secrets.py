@@ -37,7 +37,7 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert secrets.get("SHOP") == "before"
     file.write_text("after!")
     assert secrets.get("SHOP") == "after!"
-    assert secrets.redactor.text("before, after!") == f"{MARK}, {MARK}"
+    assert secrets.redactor.redact_text("before, after!") == f"{MARK}, {MARK}"
 
 
 def test_the_variable_counts_before_the_file(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_credentials_that_are_written_out_are_a_warning_and_stay_secret(tmp_path
     assert "write '{{ secrets.NAME }}', and set WAYPOST_SECRET_NAME" in str(problem)
     assert "canary" not in str(problem)
     assert "canary-1" in found.open("crm", "http.get")[1]
-    assert secrets.redactor.text("sent canary-1") == f"sent {MARK}"
+    assert secrets.redactor.redact_text("sent canary-1") == f"sent {MARK}"
 
 
 def test_what_is_no_credential_may_be_written_out(tmp_path: Path) -> None:

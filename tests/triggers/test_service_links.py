@@ -64,7 +64,7 @@ def test_another_port_that_is_none_is_still_refused(tmp_path: Path, value: str) 
 def test_variables_of_a_service_are_no_secrets_and_hide_nothing_in_logs() -> None:
     secrets = Secrets(links("WAYPOST_SECRET") | {"WAYPOST_SECRET_DEMO": "demo-secret"})
     assert secrets.names() == ("DEMO",)
-    assert secrets.redactor.text("10.0.0.1:8400 demo-secret") == "10.0.0.1:8400 ***"
+    assert secrets.redactor.redact_text("10.0.0.1:8400 demo-secret") == "10.0.0.1:8400 ***"
     with pytest.raises(SecretMissing, match="Kubernetes"):
         secrets.get("SERVICE_HOST")
 
