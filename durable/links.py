@@ -1,8 +1,8 @@
-"""Links that answer a wait: whoever holds one may answer that wait, and nothing else.
+"""Links that answer a wait: a link is the permission to answer that one wait.
 
-A link ends in run, path and a proof. The proof begins with the run's token, which all links of a run share, and ends
-with what is the wait's own; each is BLAKE2b under a key of the run's own (https://www.rfc-editor.org/rfc/rfc7693). So
-one text is to be kept from those who may not answer, however many waits a run has.
+A link ends in run, path and a proof. The proof is the run's token, which all links of a run share, and a digest of the
+wait's path; both are BLAKE2b under the run's own key (https://www.rfc-editor.org/rfc/rfc7693). So only one text must be
+kept from readers who may not answer, however many waits a run has.
 """
 
 import hashlib
@@ -35,17 +35,17 @@ LINK = re.compile(
 
 
 def make_link(links: Links, run: str, path: str) -> str:
-    """Where the wait at that path is answered."""
+    """The URL at which the wait at that path is answered."""
     return f"{links.url}/{run}/{path}/{make_proof(links.key, run, path)}"
 
 
 def make_token(key: str, run: str) -> str:
-    """What all proofs of a run begin with, in hex; without it none is of use."""
+    """The beginning of all proofs of a run, in hex; a proof without it is worthless."""
     return _digest(key, run)
 
 
 def log_fields(run: str, started: RunStarted | None) -> dict[str, object]:
-    """The fields of a line about a run: the run, and a redactor for its proofs, as not everybody who reads logs may
+    """The fields of a log line about a run: the run, and a redactor for its proofs, since not all readers of logs may
     answer its waits."""
     links = started.links if started else None
     return {"run": run, "redactor": _redactor(make_token(links.key, run))} if links else {"run": run}
@@ -57,7 +57,7 @@ def _redactor(token: str) -> Redactor:
 
 
 def make_proof(key: str, run: str, path: str) -> str:
-    """What only the holder of a link knows, in hex."""
+    """The proof of the link to a wait, in hex."""
     return make_token(key, run) + _digest(key, f"{run}\0{path}")
 
 
@@ -66,12 +66,12 @@ def _digest(key: str, text: str) -> str:
 
 
 def is_proof(given: str, key: str, run: str, path: str) -> bool:
-    """Whether a proof is that of the wait; takes the same time for every wrong one."""
+    """Whether a proof is the wait's; takes the same time for every wrong one."""
     return hmac.compare_digest(given.encode(errors="replace"), make_proof(key, run, path).encode())
 
 
 def hide_links(document: JsonDocument) -> JsonDocument:
-    """A JSON document in which no link is of use."""
+    """A copy of a JSON document in which the proofs of links are cut off."""
     return cast(JsonDocument, _hide_in(cast(JSON, document)))
 
 
@@ -87,7 +87,8 @@ def _hide_in(tree: JSON) -> JSON:
 
 
 def hide_links_in_text(text: bytes) -> bytes:
-    """A JSON text in which no link is of use. It is searched a link at a time, so that no search is long."""
+    """A JSON text in which the proofs of links are cut off. One link is searched at a time, so that no search takes
+    long."""
     rest = text.decode()
     parts: list[str] = []
     done = 0

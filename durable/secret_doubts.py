@@ -1,4 +1,4 @@
-"""What is doubtful about a secret's value: invisible characters that editors, shells and other systems add.
+"""Warnings about a secret's value: invisible characters that editors, shells and other systems add.
 
 The value is used unchanged, because a secret may contain any character; the operator gets a warning.
 """
@@ -11,7 +11,7 @@ _PADDED = {" ": "a space", "\t": "a tab", "\n": "a newline", "\r": "a carriage r
 
 
 def find_doubts(value: str) -> Iterator[str]:
-    """What may be wrong with a secret's value, as the end of a sentence that begins with its name."""
+    """What may be wrong with a secret's value; each is the end of a sentence that begins with the secret's name."""
     if value.startswith("\ufeff"):
         yield "begins with a byte order mark"
     elif value[:1] in _PADDED:

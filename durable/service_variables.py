@@ -1,5 +1,5 @@
-"""Environment variables that no operator wrote: Kubernetes sets them for every Service in the namespace of a pod, and
-Docker for a linked container. If a Service is named `waypost` or `waypost-api`, their names begin like ours.
+"""Recognises environment variables that Kubernetes sets for every Service in a pod's namespace, and Docker for a linked
+container. If a Service is named `waypost` or `waypost-api`, their names begin like those of our settings.
 
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 """
@@ -24,6 +24,6 @@ def is_service_variable(name: str, value: str) -> bool:
 
 
 def describes_known_service(name: str, environment: Mapping[str, str]) -> bool:
-    """Whether the same Service as this variable has an address: whether more than the variable's own name tells."""
+    """Whether another variable confirms that this one describes a Service: the Service's address."""
     found = _NAME.fullmatch(name)
     return found is not None and _ADDRESS.fullmatch(environment.get(f"{found['service']}_PORT", "")) is not None

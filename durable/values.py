@@ -1,8 +1,8 @@
-"""JSON as the journal keeps it: encoded once, content-addressed when large.
+"""JSON as the journal stores it: encoded once, content-addressed when large.
 
-A `Value` is one JSON document. Up to `INLINE_LIMIT` bytes it stands inside the entry that carries it; above, it is
-a payload row named by the SHA-256 of its bytes, and the entry carries only the name and the size. Its bytes can be
-absent from memory; `load` then raises `PayloadMissing`, and the shell attaches them and asks again.
+A `Value` is one JSON document. Up to `INLINE_LIMIT` bytes it is stored inside its entry; a larger one is a payload row
+named by the SHA-256 of its bytes, and the entry has only the name and the size. Its bytes may not be in memory; then
+`load` raises `PayloadMissing`, and the caller attaches them and tries again.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from durable.json_errors import explain_json_error
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 INLINE_LIMIT = 32 * 1024
-"""Bytes up to which a value stands inside its entry."""
+"""Bytes up to which a value is stored inside its entry."""
 
 NESTING_LIMIT = 200
 """Levels of lists and mappings that a JSON value may have."""
@@ -32,7 +32,7 @@ class NotJSON(ValueError):
 
 
 class PayloadMissing(LookupError):
-    """The bytes of a stored value are not in memory; the shell loads `value` and asks again."""
+    """The bytes of a stored value are not in memory; the caller loads `value` and tries again."""
 
     def __init__(self, value: "Value") -> None:
         super().__init__(f"payload {value.ref} is not loaded")
@@ -70,19 +70,19 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
 
     @property
     def text(self) -> str:
-        """Its JSON text, as far as it is in memory."""
+        """Its JSON text; empty if it is not in memory."""
         return bytes(self.data).decode()
 
     def attach(self, data: bytes) -> None:
-        """Bring a stored payload's bytes into memory."""
+        """Keep a stored payload's bytes in memory."""
         msgspec.structs.force_setattr(self, "data", msgspec.Raw(data))
 
     def detach(self) -> None:
-        """Let go of a stored payload's bytes."""
+        """Drop a stored payload's bytes."""
         msgspec.structs.force_setattr(self, "data", _ABSENT)
 
     def reference(self) -> "Value":
-        """What an entry stores of a payload: its name and size, without the bytes."""
+        """The value without its bytes, which is what an entry stores of a payload."""
         return Value(ref=self.ref, size=self.size)
 
     def __eq__(self, other: object) -> bool:

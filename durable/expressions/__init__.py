@@ -1,7 +1,7 @@
-"""The expression language of pipelines: Jinja's grammar over JSON data, in a sandbox that has nothing else.
+"""The expression language of pipelines: Jinja's grammar over JSON data, without access to anything else.
 
-Pure: the same expression on the same data gives the same value for ever. Time and memory of an evaluation are
-bounded, whatever the expression and the data are.
+Evaluation is pure: the same expression on the same data always gives the same value. Its time and memory are bounded,
+whatever the expression and the data are.
 """
 
 from durable.expressions.expression import Expression, ExpressionError, Position, UndefinedName

@@ -1,4 +1,4 @@
-"""What filters and tests are given: each function here takes a value for what it must be, or refuses it."""
+"""Checks of the arguments of filters and tests: each `require_` function returns its value or raises an error."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from durable.expressions.operators import explain_missing, is_number, look_along
 from durable.wording import name_kind
 
 Function: TypeAlias = Callable[..., object]
-"""A filter or a test: the evaluation, the value that it stands behind, and what its parentheses hold."""
+"""A filter or a test. It takes the evaluation, the value before it, and the arguments in parentheses."""
 
 
 def require_text(evaluation: Evaluation, value: object) -> str:
@@ -57,7 +57,7 @@ def require_integer(value: object) -> int:
 
 
 def parse_path(attribute: object) -> list[object]:
-    """`a.b.0` as keys: what stands after `attribute=`."""
+    """The keys of a path such as `a.b.0`, which is the value of `attribute=`."""
     if type(attribute) is int:
         return [attribute]
     if type(attribute) is not str or len(attribute) > 1_000:

@@ -36,7 +36,7 @@ _JSON_COST = 6  # of making JSON of a value, however small
 
 
 class EvaluationError(Exception):
-    """What is wrong; `offset` is the place in the expression's text, once it is known."""
+    """`offset` is the position in the expression's text, once it is known."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class EvaluationError(Exception):
         self.offset = offset
 
     def locate(self, offset: int) -> Self:
-        """The same, at that place if none is known yet."""
+        """The same error, at that offset if none is known yet."""
         if self.offset is None:
             self.offset = offset
         return self
@@ -59,7 +59,7 @@ class MissingName(EvaluationError):
 
 
 class Absent:
-    """The type of `ABSENT`, which stands for the value of a missing name where that is no error yet."""
+    """The type of `ABSENT`, the value of a missing name where that is not an error yet."""
 
 
 ABSENT: Final = Absent()
@@ -83,7 +83,8 @@ class Evaluation:
 
 
 def to_json(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:
-    """The value as JSON, charged in full: lazy mappings become dicts, and what JSON cannot say is refused.
+    """The value as JSON, charged in full: lazy mappings become dicts, and what JSON cannot express is an
+    error.
 
     A value that is plain already is returned itself, not copied.
     """
@@ -181,5 +182,5 @@ def to_json_text(evaluation: Evaluation, value: object) -> str:
 
 
 def to_text(evaluation: Evaluation, value: object) -> str:
-    """How a value stands inside a text: a text as it is, anything else in JSON notation."""
+    """The value as a part of a text: a text is unchanged, anything else is in JSON notation."""
     return value if type(value) is str else to_json_text(evaluation, value)

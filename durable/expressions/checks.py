@@ -1,6 +1,6 @@
-"""Every test that the language has (`x is even`); what is not in the table at the end does not exist.
+"""The tests of the language (`x is even`), as a table at the end of the file.
 
-`defined` and `undefined` are not functions of a value and belong to the compiler.
+`defined` and `undefined` are not functions of a value; the compiler implements them.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What expressions are compiled into: functions from an evaluation to a value."""
+"""Builders of the functions that expressions are compiled to: each takes an evaluation and returns a value."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
@@ -96,7 +96,7 @@ def build_header_name(key: Code) -> Code:
 def build_call(
     function: Callable[..., object], operands: Sequence[Code], named: Mapping[str, Code], offset: int
 ) -> Code:
-    """An operator, a filter or a test: its result is charged, and its errors get their place."""
+    """The call of an operator, a filter or a test. Its result is charged, and its errors get their offset."""
 
     def code(evaluation: Evaluation) -> object:
         values = [_make_plain(evaluation, operand(evaluation)) for operand in operands]
@@ -104,8 +104,8 @@ def build_call(
         try:
             made = function(evaluation, *values, **more)
             evaluation.charge(cost_of(made))
-        except EvaluationError as refused:
-            refused.locate(offset)
+        except EvaluationError as error:
+            error.locate(offset)
             raise
         except ZeroDivisionError:
             raise EvaluationError("this divides by zero", offset) from None

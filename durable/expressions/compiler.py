@@ -1,8 +1,8 @@
-"""Jinja's grammar, compiled into functions over data.
+"""The compiler of expressions: turns the nodes that Jinja parses into functions over data.
 
-Jinja reads the text; a node that it makes of it is either one of those that `_Compiler.code` knows or refused. What
-is compiled consists of look-ups in JSON, operators and allow-listed filters, so that there is nothing to break out
-of: no Python attribute, no call, no name but those in scope.
+A node that `_Compiler` has no method for is an error. The functions look up keys in JSON, apply operators and call
+filters from a fixed table. So an expression cannot reach a Python attribute, call anything, or read a name that is not
+in scope.
 """
 
 import inspect
@@ -37,7 +37,7 @@ _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
 class CompiledExpression:
     """What an expression became. `names` are what it reads, with their offsets in the text; `comparisons` are names
     with the constants that they are compared with; it `is_path` if it only looks something up and makes nothing, and
-    `is_encoded` if its last filter makes what may stand in a URL."""
+    `is_encoded` if its last filter encodes for URLs."""
 
     code: Code
     names: Mapping[DottedName, int]
@@ -114,8 +114,8 @@ class _Compiler:
         value = node.value
         try:
             to_json(Evaluation({}), ensure_bounded(value) if operators.is_number(value) else value)
-        except EvaluationError as refused:
-            refused.locate(node.lineno)
+        except EvaluationError as error:
+            error.locate(node.lineno)
             raise
         return closures.build_constant(value)
 
@@ -269,7 +269,7 @@ class _Compiler:
 
 
 def _get_operand(node: nodes.Filter | nodes.Test) -> nodes.Expr:
-    """What a filter or test stands behind; in an expression that is never nothing."""
+    """The operand before a filter or test; an expression always has one."""
     if node.node is None:
         raise EvaluationError("a filter stands behind what it is applied to", node.lineno)
     return node.node
@@ -343,8 +343,8 @@ def _compile_key(key: str | int | Code) -> Code:
 def _find_function(node: nodes.Expr, table: Mapping[str, Function], what: str, name: object) -> Function:
     try:
         return find_function(table, what, name)
-    except EvaluationError as refused:
-        refused.locate(node.lineno)
+    except EvaluationError as error:
+        error.locate(node.lineno)
         raise
 
 

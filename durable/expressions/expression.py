@@ -1,7 +1,7 @@
-"""A bare expression, compiled once and evaluated often.
+"""Expressions: compiled once, evaluated often.
 
-ExpressionError          an expression cannot be compiled, or not be evaluated on this data
-└── UndefinedName        it reads a name that is not there
+ExpressionError          an expression cannot be compiled, or cannot be evaluated on this data
+└── UndefinedName        it reads a name that does not exist
 """
 
 import re
@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 class ExpressionError(Exception):
     """`message` names the expression, what is wrong with it, and the nearest name that exists. `line` and `column`
-    (from 1) say where in the text that was compiled, if that is known."""
+    (from 1) are the position in the text that was compiled, if it is known."""
 
     def __init__(
         self, message: str, *, expression: str | None = None, line: int | None = None, column: int | None = None
@@ -36,7 +36,7 @@ class ExpressionError(Exception):
 
 
 class UndefinedName(ExpressionError):
-    """A name that is not there."""
+    """A name that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Expression:
 
     @classmethod
     def parse_within(cls, text: str, start: int, end: int) -> "Expression":
-        """Compile the expression that stands there in the text."""
+        """Compile a part of a text."""
         source = text[start:end]
         position = Position.of(text, start + len(source) - len(source.lstrip()))
         source = source.strip()
@@ -116,7 +116,7 @@ class Expression:
         return self._compiled.comparisons
 
     def position_of(self, name: DottedName) -> Position:
-        """Where one of its names stands first in the text that was compiled."""
+        """The position of the first occurrence of a name in the text that was compiled."""
         return self.position.plus(Position.of(self.source, self._compiled.names[name]))
 
     def offset_of(self, name: DottedName) -> int:
@@ -132,15 +132,15 @@ class Expression:
         return self.convert(_is_true, Evaluation(scope))
 
     def build_renderer(self) -> Callable[[Evaluation], JSON]:
-        """A function that gives the value within an evaluation that goes on."""
+        """A function that returns the value, as a part of a larger evaluation."""
         return partial(self.convert, self._to_json)
 
     def to_text(self, evaluation: Evaluation) -> str:
-        """The value as it stands in the middle of a text."""
+        """The value as a part of a text."""
         return self.convert(to_text, evaluation)
 
     def convert(self, function: Callable[[Evaluation, object], _Result], evaluation: Evaluation) -> _Result:
-        """What a function makes of the value; the function may raise `EvaluationError`."""
+        """The result of applying a function to the value; the function may raise `EvaluationError`."""
         try:
             return function(evaluation, self._compiled.code(evaluation))
         except EvaluationError as error:
@@ -166,8 +166,8 @@ _JSON_TYPES = frozenset({str, int, float, bool, type(None), list, dict})
 
 
 def _pass_path(_: Evaluation, value: object) -> JSON:
-    """What was only looked up costs no more than it did where it comes from. Of what is in a scope only mappings of its
-    own and lists of those are lazy; anything else is JSON that was decoded, and to walk through it takes 2 µs a row."""
+    """The value of a path, which costs no work. Only the scope's own mappings and lists of those are lazy; all else is
+    decoded JSON already, and to walk through it would take 2 µs a row."""
     kind = type(value)
     if kind is dict or (kind is list and _JSON_TYPES.issuperset(map(type, value))):  # type: ignore[call-overload]
         return value  # type: ignore[return-value]
@@ -190,7 +190,7 @@ _BRACES = re.compile(r"\{\{|^\s*[$#]?\{\s*[\w%][^:]*$|^\s*\{\s+\{|^[^{]*\}\s*$")
 
 
 def find_end(text: str, start: int) -> int:
-    """Where the `}}` stands for the `{{` at `start`; raises `ExpressionError` if there is none."""
+    """The offset of the `}}` for the `{{` at `start`; raises `ExpressionError` if there is none."""
     if text.startswith(("{{-", "{{+"), start):
         message = "there is no whitespace control; before a sign write a space: '{{ -1 }}'"
         raise make_error_at(text, start, message, text[start:])

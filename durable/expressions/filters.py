@@ -1,8 +1,8 @@
-"""Every filter that the language has; what is not in the table at the end does not exist.
+"""The filters of the language, as a table at the end of the file.
 
-They do what Jinja's do where they have Jinja's names, with less guessing: they compare texts exactly, `int` and
-`float` refuse what is no number, `default` needs its value, `urlencode` encodes `/` too. Each charges for what it
-goes through, and refuses what is too large, if possible before it is made.
+Filters with the names of Jinja's behave like those, but are stricter: they compare texts exactly, `int` and `float`
+reject what is not a number, `default` requires its value, `urlencode` encodes `/` too. Each filter charges the
+evaluation for the data that it walks through, and rejects a result that is too large, if possible before making it.
 """
 
 import math
@@ -41,7 +41,7 @@ from durable.expressions.operators import is_number
 from durable.wording import name_kind
 
 _CALL_COST = 8  # of a filter or test on one item, beside what it charges itself
-_IDENTITY_COST = 8  # of telling an item from others, beside its length
+_IDENTITY_COST = 8  # of comparing an item with others, in addition to its length
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,31})\s*")
 _DECIMAL = re.compile(r"\s*[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?\s*")
 
@@ -193,7 +193,7 @@ def _list_values(evaluation: Evaluation, value: object) -> list[object]:
 
 
 def _default_if_empty(_: Evaluation, value: object, default: object, boolean: object = False) -> object:
-    """The default for a value that is there; a missing name never comes here."""
+    """`default` for a value that exists; the compiler handles a missing name."""
     return default if boolean and not value else value
 
 
@@ -310,4 +310,4 @@ FILTERS: Mapping[str, Function] = {
 }
 
 URL_FILTERS = frozenset({"raw_path", "urlencode"})
-"""Filters whose results may stand in a URL as they are."""
+"""Filters whose results are inserted into URLs unchanged."""

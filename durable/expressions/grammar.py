@@ -1,4 +1,4 @@
-"""Jinja's lexer and grammar, asked for one expression, with places and in words that help."""
+"""Parses one expression with Jinja's lexer and grammar; adds positions and helpful messages."""
 
 import re
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def parse(text: str) -> nodes.Expr:
 
 
 def find_closing(text: str, start: int) -> int | None:
-    """Where the `}}` stands that ends the expression which begins at `start`; None if nothing ends it."""
+    """The offset of the `}}` that ends the expression at `start`; None if there is none."""
     for offset, kind, _ in _read_tokens(text, start):
         if kind == "variable_end":
             return offset
@@ -66,7 +66,7 @@ def _check_secret_name(name: str) -> str:
 
 def _read_tokens(text: str, start: int) -> Iterator[tuple[int, str, str]]:
     """Jinja's tokens of an expression, each with its offset where Jinja has the line, so that every node and every
-    error knows its place."""
+    error knows its position."""
     source = text[start : start + SOURCE_LIMIT + 2].replace("\r", " ")  # a "\r\n" made "\n" would move what follows
     offset, depth = start, 0
     try:

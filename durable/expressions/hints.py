@@ -1,4 +1,4 @@
-"""What users of other expression and template languages write, and what to write instead."""
+"""Hints for syntax of other expression and template languages: what to write instead."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ SIGNS: Mapping[str, str] = {
     "$": "names have no prefix; remove it; what arrived is trigger.body, what a step made is steps.ID.output",
     "@": "names have no prefix; remove it",
 }
-"""Signs that the language does not have, or not in this place; longer signs first."""
+"""Signs that the language does not have, or not in this position; longer signs first."""
 
 QUOTES = "end it with the quote that it begins with; write a text that contains ' in \""
 

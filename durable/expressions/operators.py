@@ -1,6 +1,6 @@
-"""What the signs of the language do with JSON: look-up, arithmetic, joining, comparing.
+"""The operators of the language on JSON values: look-up, arithmetic, concatenation, comparison.
 
-Nothing here reaches a Python attribute: a look-up finds a key of a mapping or an index of a list, and nothing else.
+A look-up finds a key of a mapping or an index of a list, never a Python attribute.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

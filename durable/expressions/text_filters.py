@@ -114,7 +114,7 @@ def encode_path(evaluation: Evaluation, value: object) -> str:
 
 
 def require_url_text(evaluation: Evaluation, value: object) -> str:
-    """A value as it stands in a text; only texts, numbers, true and false can stand in a URL."""
+    """The value as text; a URL can contain only texts, numbers, true and false."""
     if value is None or isinstance(value, list | Mapping):
         raise EvaluationError(f"this is {name_kind(value)}, but a URL can contain only texts and numbers", 0)
     return to_text(evaluation, value)

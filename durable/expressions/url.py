@@ -1,9 +1,9 @@
-"""A URL in which expressions stand: each is one value at its place, and none of them leads elsewhere.
+"""Renders URLs that contain expressions, so that a value cannot change which resource the URL names.
 
-Behind the authority (RFC 3986, 3.2) a value is percent-encoded, `/` included, unless the last filter of its expression
-has done that. In the authority it may not hold what would end or move it. What stands at the very beginning is the
-base, which is taken as it is. A path segment that comes to `.` or `..` is refused, since clients and services resolve
-those; so is one that comes to nothing, since the URL would be that of another resource.
+After the authority (RFC 3986, 3.2) a value is percent-encoded, `/` included, unless the last filter of its expression
+has encoded it. In the authority it may not contain what would end or move the authority. An expression at the very
+beginning is the base URL, which is used unchanged. A path segment that becomes `.` or `..` is an error, since clients
+and services resolve those; so is an empty one, since the URL would name another resource.
 """
 
 import re
@@ -32,7 +32,7 @@ _UNSEEN = "".join(map(chr, range(0x21)))
 
 @dataclass(slots=True)
 class UrlWriter:
-    """A URL as far as it is written. `spans` are the places of values behind the authority."""
+    """A URL that is being written. `spans` are the positions of values after the authority."""
 
     text: str = ""
     parts: list[str | SecretName] = field(default_factory=list)
@@ -47,7 +47,7 @@ class UrlWriter:
 
 
 def write_url(parts: Sequence[Part], evaluation: Evaluation) -> list[str | SecretName]:
-    """The URL with the values of its expressions and references to its secrets; raises `ExpressionError`."""
+    """Render a URL: its text, with references to its secrets; raises `ExpressionError`."""
     writer = UrlWriter()
     for index, part in enumerate(parts):
         match part:
@@ -100,20 +100,20 @@ def _encode_value(evaluation: Evaluation, value: object) -> str:
 def _ensure_length(text: str, expression: Expression) -> None:
     try:
         ensure_length(len(text))
-    except EvaluationError as refused:
-        raise expression.make_error(refused.message) from None
+    except EvaluationError as error:
+        raise expression.make_error(error.message) from None
 
 
 # -- the authority ----------------------------------------------------------------------------------------------
 
 
 def _is_in_authority(text: str) -> bool:
-    """Whether what comes next would be a part of the authority."""
+    """Whether the next character would be a part of the authority."""
     return _AUTHORITY.fullmatch(text) is not None
 
 
 def _check_user(text: str, parts: Sequence[Part]) -> None:
-    """Refuse a user or password, which no request takes from a URL, before the URL stands in the history."""
+    """Reject a user or password, which no request takes from a URL, before the URL is written to the history."""
     found = _AUTHORITY.match(text)
     if found and "@" in found["authority"]:
         expression = next(part for part in parts if isinstance(part, Expression))
@@ -121,7 +121,7 @@ def _check_user(text: str, parts: Sequence[Part]) -> None:
 
 
 def _check_authority(text: str, value: str, expression: Expression, rest: Sequence[Part]) -> None:
-    """Refuse a value that would end the authority, or decide itself where it ends."""
+    """Reject a value that would end the authority or decide where it ends."""
     found = _AUTHORITY.fullmatch(text)
     before = found["authority"].rpartition("@")[2] if found else ""
     host, colon, _ = before.partition(":")
@@ -156,7 +156,7 @@ def _is_host_fixed(rest: Sequence[Part]) -> bool:
 
 
 def _check_segments(text: str, start: int, end: int, expression: Expression) -> None:
-    """Refuse a value that makes a segment of the path into one that means another place."""
+    """Reject a value that makes its path segment name another resource."""
     authority = _AUTHORITY.match(text)
     first = authority.end() if authority else 0
     last = found.start() if (found := _PATH_END.search(text, first)) else len(text)
