@@ -5,6 +5,7 @@ that same commit. A *follow-up* is looked at by the core when its turn comes: a 
 it pointless.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -117,4 +118,4 @@ class BeginBranch(msgspec.Struct, frozen=True):
 
 
 FollowUp: TypeAlias = AnyEntry | EnterStep | BeginBranch
-Consequences: TypeAlias = tuple[list[FollowUp], list[Effect]]
+Consequences: TypeAlias = tuple[Sequence[FollowUp], Sequence[Effect]]

@@ -64,7 +64,7 @@ def is_repetition(path: str) -> bool:
 
 def make_key(run: str, path: str) -> str:
     """The idempotency key of a step, the same in every attempt; what repeats a step has that step's own."""
-    return f"{run}:{frame_of(path) if is_repetition(path) else path}"
+    return f"{run}:{frame_of(path) if AGAIN in path and is_repetition(path) else path}"
 
 
 @lru_cache(maxsize=4096)

@@ -21,7 +21,7 @@ Decision: TypeAlias = Callable[[CompiledPipeline, State, Any], Consequences]
 Fold: TypeAlias = Callable[[State, Any], None]
 """How an entry changes the state, in place."""
 
-NONE: Consequences = ([], [])
+NONE: Consequences = ((), ())
 
 
 def list_no_branches(step: Any) -> Iterable[tuple[str, Steps]]:

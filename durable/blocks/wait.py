@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from durable.action import Inputs
-from durable.blocks.block import Block, CoreAction, write_inputs
+from durable.blocks.block import NONE, Block, CoreAction, write_inputs
 from durable.blocks.correlation import CorrelationKey
 from durable.blocks.endings import complete_step, end_block, refuse_step
 from durable.durations import Duration, parse_duration, parse_moment
@@ -217,7 +217,7 @@ def _owe(path: str, step: StepState) -> list[Effect]:
 def _follow_signal(pipeline: CompiledPipeline, state: State, entry: SignalReceived) -> Consequences:
     """What was waited for has come."""
     if entry.path not in state.active:
-        return [], []
+        return NONE
     return [_complete(pipeline, state, entry.path, entry.name, entry.data, entry.at)], [Abandon(entry.path)]
 
 

@@ -1,11 +1,12 @@
 """The one door to the core: a fact goes in, and what follows from it comes out."""
 
 from collections import deque
+from collections.abc import Sequence
 
 from durable.blocks.block import Decision
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.kinds import BLOCKS
-from durable.decide.current import is_current, is_pointless
+from durable.decide.current import NEED_ACTIVE, NEED_OPEN, is_current
 from durable.decide.run import RUN_DECISIONS
 from durable.decide.steps import STEP_DECISIONS
 from durable.definition import Definition
@@ -45,8 +46,11 @@ class Advance:
         """Decide until nothing more follows; then `entries` are to be appended and `effects` performed."""
         while self._pending:
             subject = self._pending[0]
-            decide = DECISIONS.get(type(subject))
-            if decide is not None and not is_pointless(self.state, subject):
+            kind = type(subject)
+            decide = DECISIONS.get(kind)
+            # An earlier decision may have ended the step or the block that this is about.
+            needed_in = self.state.active if kind in NEED_ACTIVE else self.state.open if kind in NEED_OPEN else None
+            if decide is not None and (needed_in is None or subject.path in needed_in):  # type: ignore[union-attr, operator]
                 follow_ups, effects = decide(self._definition, self.state, subject)
                 self.effects += effects
                 self._pending.popleft()
@@ -57,7 +61,7 @@ class Advance:
             self.effects.append(Resume())
             self._was_paused = False
 
-    def _take(self, follow_ups: list[FollowUp]) -> None:
+    def _take(self, follow_ups: Sequence[FollowUp]) -> None:
         for each in follow_ups:
             if not isinstance(each, _MOVES):
                 apply_entry(self.state, each)

@@ -1,31 +1,17 @@
 """What is out of date: a fact that comes too late, and a follow-up that a decision before it made pointless."""
 
-from durable.effects import BeginBranch, FollowUp
+from durable.effects import BeginBranch
 from durable.history import entries
 from durable.history.entries import Fact
 from durable.history.state import State, StepState
 
-_NEED_ACTIVE = frozenset(
+NEED_ACTIVE = frozenset(
     {entries.StepScheduled, entries.RetryScheduled, entries.WaitStarted, entries.ChildCalled, entries.TimerSet}
 )
-_NEED_OPEN = frozenset(
+NEED_OPEN = frozenset(
     {BeginBranch, entries.BlockStarted, entries.BranchStarted, entries.BranchEnded, entries.UndoStarted}
 )
-
-
-def is_pointless(state: State, subject: FollowUp) -> bool:
-    """Whether nothing follows any more, because the step, the block or the part that it concerns has ended."""
-    kind = type(subject)
-    if kind in _NEED_ACTIVE:
-        return subject.path not in state.active  # type: ignore[union-attr, operator]  # each of them has a path
-    if kind in _NEED_OPEN:
-        return subject.path not in state.open  # type: ignore[union-attr, operator]  # each of them has a path
-    match subject:
-        case entries.BranchesCancelled():
-            return bool(subject.path) and subject.path not in state.open
-        case entries.MainEnding():
-            return state.main is not None
-    return False
+"""Follow-ups from which nothing follows once their step is no longer active, or their block no longer open."""
 
 
 def is_current(state: State, fact: Fact) -> bool:

@@ -4,7 +4,7 @@ Whatever ends the main part early is announced first (`MainEnding`); then what i
 performed, and when the last of it is over the main part has ended. A part ends once.
 """
 
-from durable.blocks.block import Decision
+from durable.blocks.block import NONE, Decision
 from durable.blocks.endings import announce_end, end_main, finish_main, get_main_status
 from durable.decide.interruption import cut_off_steps, interrupt_steps
 from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
@@ -85,6 +85,8 @@ def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.Dead
 
 def _follow_announcement(pipeline: CompiledPipeline, state: State, entry: entries.MainEnding) -> Consequences:
     """End what is under way; without that the main part is over."""
+    if state.main is not None:
+        return NONE
     if not state.active and not state.open:
         return [finish_main(pipeline, state, entry.at, entry.status)], []
     return interrupt_steps(pipeline, state, "", entry.at)
@@ -101,7 +103,7 @@ def _report_end(pipeline: CompiledPipeline, state: State, entry: entries.RunFini
     """Tell the run that called this one."""
     parent = state.started.parent if state.started else None
     if parent is None or parent.is_detached:
-        return [], []
+        return NONE
     outputs = state.main.outputs.load() if state.main else None
     error = to_document(state.error) if state.error else None
     data: JSON = {"path": parent.path, "run": state.run, "status": entry.status, "outputs": outputs, "error": error}

@@ -121,6 +121,8 @@ def _end_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchE
 
 
 def _cancel_branches(pipeline: CompiledPipeline, state: State, entry: entries.BranchesCancelled) -> Consequences:
+    if entry.path and entry.path not in state.open:
+        return NONE
     return interrupt_steps(pipeline, state, entry.path, entry.at)
 
 
