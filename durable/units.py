@@ -1,6 +1,6 @@
-"""What is asked of a journal and what it answers.
+"""The values of the journal: what callers ask it to commit, what it answers, and what it stores.
 
-A *unit* is what one caller asked to commit: whole or absent.
+Nothing here knows a database: a command builds and reads these values without loading SQLAlchemy.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "handshake", "skipped"]
 FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", "missed"]
-"""What became of a schedule's fire; `skipped` as a run was under way, `missed` as nobody was there when it was due."""
+"""What became of a schedule's fire. `skipped`: a run was under way; `missed`: no service ran when it was due."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """An immutable fact that arrived; the attributes are those of CloudEvents, `key` being its `id` at the source."""
+    """An immutable fact that arrived, with the attributes of CloudEvents; `key` is its `id` at the source."""
 
     id: str
     source: str
@@ -31,8 +31,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One inbound request on a webhook. `headers` are without credentials; `body_hash` is SHA-256 in hex; `event` is
-    the id of what it brought, which for a duplicate is the first one's."""
+    """One inbound request of a webhook. `headers` come without credentials, `body_hash` is SHA-256 in hex. `event` is
+    the id of the event that it brought; that of a duplicate is the first one's."""
 
     id: str
     trigger: str
@@ -49,15 +49,16 @@ class Delivery(msgspec.Struct, frozen=True):
 
 StepScope: TypeAlias = Literal["flow", "answer"]
 STEP_SCOPES: tuple[StepScope, ...] = get_args(StepScope)
-"""What a step does once: set something going; end its wait."""
+"""What a step does once: `flow` is a call or an event that it sends, `answer` is the end of its wait."""
 
 STEP_KEY_LIFETIME = 3_650 * 86_400_000
-"""Milliseconds: longer than any run, with which such a claim ends."""
+"""Milliseconds: longer than any run, whose end also ends the key of its step."""
 
 
 class DedupeKey(msgspec.Struct, frozen=True):
-    """A dedupe claim: `key` is taken within `scope` until `until` (ms). The same key with another `fingerprint`
-    (of the inputs) is a conflict; None never conflicts. A claim `of` a run ends with it."""
+    """A key that only the first of several equal requests takes, within `scope` and until `until` (ms). Equal keys with
+    different fingerprints (of the inputs) are a conflict; a `fingerprint` of None never conflicts. A key `of` a run
+    ends with the run."""
 
     scope: str
     key: str
@@ -67,16 +68,16 @@ class DedupeKey(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_step(cls, scope: "StepScope", run: str, path: str, at: int) -> Self:
-        """What a step of a run does once."""
+        """The key of what a step of a run does once."""
         return cls(scope, f"{run}:{path}", at + STEP_KEY_LIFETIME, of=run)
 
 
 class ScheduleProgress(msgspec.Struct, frozen=True):
-    """How far a schedule is dealt with: every fire (ms) up to `handled`, but for those `waiting` for their turn.
+    """Up to which time a schedule is dealt with: every fire (ms) up to `handled`, except those in `waiting`.
 
-    `fire` is the last that was dealt with, with its `outcome` and the `reason` of it; `run` is the last that was
-    started. `skipped` and `missed` count fires, `missed_at` is the last of these. Another text of `times` is another
-    schedule.
+    `fire` is the last one that was dealt with, with its `outcome` and `reason`; `run` is the last run that was started.
+    `skipped` and `missed` count fires, and `missed_at` is the last missed one. If `times`, the schedule as written,
+    changes, the progress starts anew.
     """
 
     id: str
@@ -93,7 +94,7 @@ class ScheduleProgress(msgspec.Struct, frozen=True):
 
 
 class RunView(msgspec.Struct, frozen=True):
-    """The mutable part of a run's row: what lists show and what the sweep looks for."""
+    """The columns of a run that change with its state: lists show them, and the sweep searches for `due_at` (ms)."""
 
     status: RunStatus
     reason: str | None = None
@@ -108,12 +109,12 @@ class RunView(msgspec.Struct, frozen=True):
 Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
 SlotOutcome: TypeAlias = Literal["held", "queued", "skipped"]
 PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
-"""A message was posted; the wait that it is for has its end already; the run goes on no more."""
+"""The message was posted; the wait that it would end is over already; the run has ended or does not exist."""
 
 
 class SlotRequest(msgspec.Struct, frozen=True):
-    """At most `limit` unfinished runs with this key hold a slot; `overflow` says what becomes of one more. One that
-    `is_held_back` does not ask for its slot yet."""
+    """A run's request for a slot of its pipeline's concurrency: at most `limit` unfinished runs with this `key` hold
+    one, and `overflow` says what happens to one more. A run that `is_held_back` requests its slot later."""
 
     key: str
     limit: int
@@ -122,8 +123,8 @@ class SlotRequest(msgspec.Struct, frozen=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message for the inbox of another run. If there is no such run yet, the `claim` with which it would begin is
-    taken, so that it does not."""
+    """A message for the inbox of another run. If that run does not exist yet, the `dedupe_key` with which it would
+    begin is taken, so that it never begins."""
 
     run: str
     kind: str
@@ -132,7 +133,8 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 class EventSubscription(msgspec.Struct, frozen=True):
-    """A step that waits for an event: of this type, about this subject if one is given, that came `since` (ms)."""
+    """The wait of the step at `path` for an event of this type, about this subject if one is given, that came at
+    `since` (ms) or later; `name` is that of one wait of a `wait.any`."""
 
     path: str
     name: str
@@ -142,9 +144,12 @@ class EventSubscription(msgspec.Struct, frozen=True):
 
 
 class SideEffects(msgspec.Struct, frozen=True):
-    """What stands in the same commit as a run's entries: messages to other runs, steps that begin to listen for an
-    event, waits (by path) that are `over` though nothing came for them, a slot that is asked for, and the key of one
-    that is free once the run `has_ended`."""
+    """What is written in the same commit as a run's entries.
+
+    `messages` go to other runs; `subscriptions` begin; `ended_waits` (paths) are over although nothing came for them;
+    `slot_request` asks for the slot of a run that was held back; `freed_slot` is the key of the slot that the run
+    releases with its end. `has_ended` removes the run's dedupe keys and subscriptions.
+    """
 
     messages: Sequence[NewMessage] = ()
     subscriptions: Sequence[EventSubscription] = ()
@@ -155,7 +160,7 @@ class SideEffects(msgspec.Struct, frozen=True):
 
 
 class QueuedStart(msgspec.Struct, frozen=True):
-    """The entries with which a run begins, its row then, and what is committed with them."""
+    """How a new run begins if it gets no slot: its first entries, its row and its side effects."""
 
     entries: Sequence[AnyEntry]
     view: RunView
@@ -163,9 +168,11 @@ class QueuedStart(msgspec.Struct, frozen=True):
 
 
 class NewRun(msgspec.Struct, frozen=True):
-    """A run to begin: its first entries stand in the commit that accepts its event. One that contends for a slot has
-    `queued` as its beginning if it gets none. One that `listens` does not hear the event that started it. One that
-    `is_left` has no owner: it is brought in when its turn comes."""
+    """A run to begin: its first entries are written in the commit that accepts its event.
+
+    If it requests a slot and gets none, it begins as `queued` says. If it `listens`, the event that started it matches
+    none of its waits. One that `is_left` has no owner yet: it is taken over when its turn comes.
+    """
 
     id: str
     pipeline: str
@@ -183,18 +190,20 @@ class NewRun(msgspec.Struct, frozen=True):
 
 
 class Descent(msgspec.Struct, frozen=True):
-    """What runs that a run sets going go back to: the first event, of which at most `limit` runs descend."""
+    """The first event in a chain of runs that start each other, from which at most `limit` runs may descend."""
 
     origin: str
     limit: int
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """An event with the delivery that brought it, the claims that it takes and the runs that it starts. Claims are
-    taken only if there are runs, or in any case with `keeps_keys`; if one is taken already, nothing but the delivery
-    and the schedule is written, as a duplicate. The `schedule` that fired gets the run's id. `at` is when it arrived,
-    which decides whether a claim has expired; None means the event's own time. An event of a run has a `descent`, and
-    is refused with `TooManyRuns` if too many runs descend from its first event."""
+    """An event, with the delivery that brought it, the runs that it starts and the dedupe keys that it takes.
+
+    If one of the keys is taken already, only the delivery and the schedule are written, as a duplicate. Keys are taken
+    only if a run starts, or in any case with `keeps_keys`; `at` decides whether a key has expired (None: the event's
+    own time). The `schedule` that fired gets the run's id. The event of a run has a `descent`: the admission is refused
+    with `TooManyRuns` if too many runs descend from its first event.
+    """
 
     event: Event
     runs: Sequence[NewRun] = ()
@@ -207,9 +216,9 @@ class Admission(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """`is_duplicate`: the ids are those of the first admission. `is_conflict`: its inputs were others. `queued` are the
-    runs that wait for a slot, `skipped` those that were not made for want of one, and `called` the runs whose inbox has
-    got a message by it."""
+    """What an admission wrote. If it `is_duplicate`, the ids are those of the first admission, and with `is_conflict`
+    its inputs were different. `queued` runs wait for a slot; `skipped` runs were not made because there was none;
+    `notified` runs have got a message by it."""
 
     event: str
     runs: tuple[str, ...]
@@ -221,7 +230,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What others want of a run, from its inbox: `kind` names it (`cancel`), `data` says more."""
+    """A message in a run's inbox; `durable/messages.py` says what kinds there are and what `data` holds."""
 
     id: int
     run: str
@@ -231,9 +240,9 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Takeover(msgspec.Struct, frozen=True):
-    """A run taken over: the fence of its new owner, how often in a row it was recovered without progress, how many
-    entries its history has, to which only that owner can add, when it is due as its row says (ms), whether an owner had
-    not let go of it, and the status that its row shows."""
+    """A run that was taken over: `epoch` is the fence of its new owner, the only one that can add to its `sequence`
+    entries. `recoveries` counts how often in a row it was recovered without progress; `due_at` (ms) and `status` are
+    those of its row; it `was_owned` if its owner had not released it."""
 
     run: str
     version: str
@@ -246,8 +255,8 @@ class Takeover(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run as lists show it. `sequence` is the number of its last entry; `node` owns it since `claimed_at`; its tags
-    are sorted. One that another run set going is the `nth` of those that descend from the event `origin`."""
+    """A run as lists show it. `sequence` is the number of its last entry; `node` has owned it since `claimed_at`; its
+    tags are sorted. A run that another run started is the `nth` that descends from the event `origin`."""
 
     id: str
     pipeline: str
@@ -270,7 +279,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key of the API: `scope` says what it may do, `hash` is the SHA-256 of what its holder presents, in hex."""
+    """A key of the API: `scope` says what it may do, `hash` is the SHA-256 in hex of what its holder presents."""
 
     id: str
     name: str
@@ -281,8 +290,8 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class UnfinishedRun(msgspec.Struct, frozen=True):
-    """A run that has not ended, as recovery and lists need it. `was_busy`: its owner did not let go of it; `sequence`
-    is the number of its last entry."""
+    """A run that has not ended. `was_busy`: its owner has not released it; `sequence` is the number of its last
+    entry."""
 
     run: str
     pipeline: str

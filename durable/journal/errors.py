@@ -1,23 +1,23 @@
 """The errors of the journal.
 
-JournalError            the tree of what a journal refuses
+JournalError            everything that a journal refuses
 ├── Stale               the run has another owner or has moved on; the unit was refused
-├── TooManyRuns         an event has set as many runs going as it may; nothing of the unit was written
-├── UnitRefused         the database takes no such row; nothing of the unit was written
+├── TooManyRuns         as many runs descend from an event as may; nothing of the unit was written
+├── UnitRefused         the database does not accept the row; nothing of the unit was written
 ├── JournalFull         the disk is full; nothing was written, the same unit may be tried again
-├── JournalBusy         too many units wait, or somebody holds the database; nothing was written
-├── JournalClosed       the journal does not take units any more
+├── JournalBusy         too many units wait, or another process holds the database; nothing was written
+├── JournalClosed       the journal is closed and accepts no units
 ├── FilesReplaced       a file of the journal was removed or replaced while it was open: the process must end
 ├── JournalDamaged      the database cannot be read: its file is damaged
 ├── JournalBroken       writing failed: whether the unit was written is unknown, and the process must end
-├── RunUnreadable       something that a run needs is damaged or missing, or a newer Waypost wrote it
-├── DataFolderInUse     another process works on the data folder
-└── DataFolderUnfit     the data folder cannot be used: a network file system, a newer version's, or none there
+├── RunUnreadable       a value that a run needs is damaged or missing, or a newer Waypost wrote it
+├── DataFolderInUse     another process uses the data folder
+└── DataFolderUnusable  the data folder cannot be used: it is on a network file system, of a newer version, or missing
 """
 
 
 class JournalError(Exception):
-    """What a journal refuses; see the module's tree."""
+    """The base of the journal's errors."""
 
 
 class Stale(JournalError):
@@ -25,15 +25,15 @@ class Stale(JournalError):
 
 
 class TooManyRuns(JournalError):
-    """The event `origin` has set `count` runs going, and with those of the admission it would be more than `limit`."""
+    """`count` runs descend from the event `origin`; with those of the admission they would be more than `limit`."""
 
     def __init__(self, origin: str, count: int, limit: int) -> None:
-        super().__init__(f"the event {origin} has set going {count} of {limit} runs")
+        super().__init__(f"{count} of {limit} runs descend from the event {origin} already")
         self.origin, self.count, self.limit = origin, count, limit
 
 
 class UnitRefused(JournalError):
-    """The database takes no such row; nothing of the unit was written, and trying it again would not help."""
+    """The database does not accept a row of the unit; nothing of it was written, and trying again would not help."""
 
 
 class JournalFull(JournalError):
@@ -61,11 +61,11 @@ class FilesReplaced(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """The database cannot be read; the message says what SQLite found, and what to do."""
+    """The database cannot be read; the message says what the database found, and what to do."""
 
 
 class RunUnreadable(JournalError, LookupError):
-    """Something that a run needs cannot be read; `reason` says what and why."""
+    """A value that a run needs cannot be read; `reason` says which and why."""
 
     def __init__(self, run: str, reason: str) -> None:
         super().__init__(f"run {run} cannot be read: {reason}" if run else reason)
@@ -73,7 +73,7 @@ class RunUnreadable(JournalError, LookupError):
 
 
 class DataFolderInUse(JournalError):
-    """Another process works on the data folder."""
+    """Another process uses the data folder."""
 
 
 class DataFolderUnusable(JournalError):

@@ -1,8 +1,8 @@
-"""The journal's tables.
+"""The tables of the journal, one class each.
 
-Rows are narrow. What changes at every append (a run's status, due time, sequence) is in no index: the partial indexes
-on it hold only runs that have not ended, that nobody owns, or that have ended, and an append leaves them all alone.
-Times are wall-clock milliseconds; ids grow with time.
+Rows are narrow. The columns that change at every append (a run's status, due time, sequence) are in no index: the
+partial indexes hold only runs that have ended, that have not, or that have no owner, and an append changes none of
+them. Times are wall-clock milliseconds; ids grow with time.
 """
 
 from typing import Any, ClassVar
@@ -18,14 +18,14 @@ _TYPED = text("type IS NOT NULL")
 
 
 class TableRow(SQLModel):
-    """What the tables have in common: metadata of their own, apart from any other user of SQLModel."""
+    """The base of the tables. Its metadata are its own, apart from any other user of SQLModel."""
 
     metadata: ClassVar[MetaData] = MetaData()
 
 
 class RunRow(TableRow, table=True):
-    """The mutable part of a run, and the fence of its owner (`epoch`, `sequence`). One that another run set going
-    is the `nth` of those that descend from the event `origin`."""
+    """The mutable part of a run, and the fence of its owner (`epoch`, `sequence`). A run that another run started is
+    the `nth` that descends from the event `origin`."""
 
     __tablename__ = "runs"
     __table_args__: ClassVar[Any] = (
@@ -70,7 +70,7 @@ class TagRow(TableRow, table=True):
 
 
 class EntriesRow(TableRow, table=True):
-    """What one append wrote: its entries as a JSON array, `sequence` being the number of the first."""
+    """The entries of one append as a JSON array; `sequence` is the number of the first."""
 
     __tablename__ = "entries"
 
@@ -80,6 +80,8 @@ class EntriesRow(TableRow, table=True):
 
 
 class EventRow(TableRow, table=True):
+    """An event that arrived."""
+
     __tablename__ = "events"
     __table_args__: ClassVar[Any] = (
         Index("events_type", "type", "time", sqlite_where=_TYPED, postgresql_where=_TYPED),
@@ -95,6 +97,8 @@ class EventRow(TableRow, table=True):
 
 
 class DeliveryRow(TableRow, table=True):
+    """An inbound request of a webhook, with its outcome."""
+
     __tablename__ = "deliveries"
     __table_args__: ClassVar[Any] = (
         Index("deliveries_trigger", "trigger", "id"),
@@ -115,7 +119,7 @@ class DeliveryRow(TableRow, table=True):
 
 
 class DedupeKeyRow(TableRow, table=True):
-    """A taken dedupe key, with the answer that its duplicates get even after the runs themselves are gone."""
+    """A dedupe key that was taken, with the answer for duplicates, which stays after the runs are deleted."""
 
     __tablename__ = "claims"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
@@ -129,7 +133,7 @@ class DedupeKeyRow(TableRow, table=True):
 
 
 class ScheduleRow(TableRow, table=True):
-    """How far a schedule's fires are dealt with; one row for each, written with the run that a fire starts."""
+    """Up to which time a schedule's fires are dealt with; written with the run that a fire starts."""
 
     __tablename__ = "schedules"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
@@ -148,7 +152,7 @@ class ScheduleRow(TableRow, table=True):
 
 
 class PayloadRow(TableRow, table=True):
-    """A large value, named by the SHA-256 of its bytes and shared by all who carry it."""
+    """A large value, named by the SHA-256 of its bytes and shared by all rows that refer to it."""
 
     __tablename__ = "payloads"
 
@@ -157,7 +161,7 @@ class PayloadRow(TableRow, table=True):
 
 
 class DefinitionRow(TableRow, table=True):
-    """A pipeline version, whole: a run keeps the definition that it began with."""
+    """A version of a pipeline, stored whole: a run keeps the definition that it began with."""
 
     __tablename__ = "definitions"
 
@@ -168,7 +172,7 @@ class DefinitionRow(TableRow, table=True):
 
 
 class MessageRow(TableRow, table=True):
-    """What others want of a run; an id is never used twice."""
+    """A message for a run; an id is never used twice."""
 
     __tablename__ = "inbox"
     __table_args__: ClassVar[Any] = (Index("inbox_run", "run"), {"sqlite_autoincrement": True})
@@ -194,7 +198,7 @@ class SlotRow(TableRow, table=True):
 
 
 class SubscriptionRow(TableRow, table=True):
-    """A step that waits for an event: of this type, and about this subject if one is given."""
+    """A step that waits for an event of this type, and about this subject if one is given."""
 
     __tablename__ = "listeners"
     __table_args__: ClassVar[Any] = (Index("listeners_type", "type", "subject"), {"sqlite_with_rowid": False})
@@ -207,7 +211,7 @@ class SubscriptionRow(TableRow, table=True):
 
 
 class MatchedEventRow(TableRow, table=True):
-    """An event that has answered a wait of an unfinished run; it answers no other of that run."""
+    """An event that has matched a wait of an unfinished run; it matches no other wait of that run."""
 
     __tablename__ = "heard"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
@@ -217,7 +221,7 @@ class MatchedEventRow(TableRow, table=True):
 
 
 class ApiKeyRow(TableRow, table=True):
-    """A key of the API; `hash` is the SHA-256 of what its holder presents, in hex."""
+    """A key of the API; `hash` is the SHA-256 in hex of what its holder presents."""
 
     __tablename__ = "api_keys"
 

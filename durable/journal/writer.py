@@ -1,7 +1,7 @@
-"""The one writer of a node: a thread that commits whatever is queued, and then answers all who wait.
+"""The writer: one thread of a node that commits all queued units in one transaction, then completes their futures.
 
-There is no timer: while a commit is being flushed the next units queue up, and they are the next batch. A lone
-caller pays one commit, a hundred share one. A queued unit is committed whether or not anybody still waits for it.
+There is no timer: the units that arrive while a commit is being flushed are the next batch. A single caller pays for
+one commit, a hundred callers share one. A queued unit is committed even if nobody waits for it any more.
 
 Units are handed to the thread together, at the end of the loop's turn in which they came. One by one, the first would
 wake the thread for a commit of its own while the loop still makes the others: measured with 64 runs in flight on a
@@ -23,12 +23,12 @@ BATCH_LIMIT = 512
 """Units in one transaction; more would make the first of them wait too long."""
 
 CHECK_SECONDS = 0.05
-"""Between two checks of the files while many wait for their commits. A check makes six system calls, after each of
+"""Seconds between two checks of the files under load. A check makes six system calls, after each of
 which the writer waits for the interpreter's lock: with 64 runs in flight, one in each commit cost a tenth of the rate
 or more."""
 
 HANDFUL = 16
-"""Units that are handed over before the turn ends, so that the thread and the loop both have work in a long one."""
+"""Units that are handed over before the turn ends, so that in a long turn the thread works beside the loop."""
 
 _Waiting: TypeAlias = "tuple[Unit[Any], asyncio.Future[Any]]"
 _Answered: TypeAlias = "tuple[asyncio.Future[Any], object]"
@@ -90,7 +90,7 @@ class Writer:
     # -- in the thread
 
     def _run(self) -> None:
-        while batch := self._next():
+        while batch := self._take_batch():
             try:
                 answers = self._commit(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be written after it
@@ -99,8 +99,8 @@ class Writer:
             self._call(self._answer, answers)
         self._database.finish(self._connection)
 
-    def _next(self) -> list[_Waiting]:
-        """What is queued, at least one unit; nothing once the journal is closed."""
+    def _take_batch(self) -> list[_Waiting]:
+        """Wait for the next batch, of at least one unit; an empty one means that the journal is closed."""
         batch: list[_Waiting] = []
         while not batch or (len(batch) < BATCH_LIMIT and not self._queue.empty()):
             waiting = self._queue.get()

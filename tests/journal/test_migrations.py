@@ -108,7 +108,7 @@ async def test_the_runs_of_an_earlier_version_are_kept_and_descend_from_no_event
     assert run is not None
     assert (run.status, run.origin, run.nth) == ("running", None, None)
     await _admit(journal, "1")
-    with pytest.raises(TooManyRuns, match="event-0 has set going 1 of 1 runs"):
+    with pytest.raises(TooManyRuns, match="1 of 1 runs descend from the event event-0 already"):
         await _admit(journal, "2")
     await journal.close()
 

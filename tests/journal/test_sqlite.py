@@ -16,7 +16,7 @@ from durable.journal.journal import Journal
 from durable.journal.reads import open_reader
 from durable.journal.sqlite.database import SQLite
 from durable.journal.sqlite.files import FILE_NAME
-from durable.journal.sqlite.folder import file_system
+from durable.journal.sqlite.folder import read_mounts
 from tests.journal import samples
 from tests.journal.conftest import SQLitePlace
 from tests.journal.disk import clear_disk, fill_disk
@@ -167,7 +167,7 @@ def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(folder: str, k
         "server:/y /mnt/twice cifs rw 0 0\n"
         "tmpfs /mnt/twice tmpfs rw 0 0\n"
     )
-    assert file_system(Path(folder), mounts) == kind
+    assert read_mounts(Path(folder), mounts) == kind
 
 
 # -- failures ---------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from durable.clock import now
 from durable.journal.errors import JournalDamaged, JournalError
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME, OTHERS
-from durable.journal.sqlite.folder import ensure_kept, file_system, prepare, read_lock
+from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system, prepare_folder, read_lock
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers import runs
@@ -67,8 +67,6 @@ LONGEST_LOOK = 30.0
 
 RECENT = 100
 """How many of the newest runs and deliveries are looked at for the newest time."""
-
-MOUNTS = Path("/proc/self/mounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +258,7 @@ def _check_data_folder(data: Path) -> Iterator[Check]:
         yield _check_future_folder(data)
         return
     try:
-        prepare(data)
+        prepare_folder(data)
         mode = stat.S_IMODE(data.stat().st_mode)
         flush = _measure_flush(data)
     except (JournalError, OSError) as error:
@@ -268,7 +266,7 @@ def _check_data_folder(data: Path) -> Iterator[Check]:
         cure = "give it to the user who runs Waypost, or choose another with --data"
         yield Check("data folder", "wrong", reason, cure if isinstance(error, OSError) else None)
         return
-    found = f"{data} on {_find_file_system(data) or 'a file system of unknown kind'}, mode {mode:04o}"
+    found = f"{data} on {find_file_system(data) or 'a file system of unknown kind'}, mode {mode:04o}"
     if mode & OTHERS:
         what = "change" if mode & (stat.S_IWGRP | stat.S_IWOTH) else "look into"
         yield Check("data folder", "warning", f"{found}: others can {what} it", f"chmod 700 {data}")
@@ -296,12 +294,8 @@ def _check_future_folder(data: Path) -> Check:
         reason = "is not writable" if above.is_dir() else "is a file"
         cure = "let the user who runs Waypost write there, or choose another data folder with --data"
         return Check("data folder", "wrong", f"{data} cannot be made: {above} {reason}", cure)
-    kind = _find_file_system(above) or "a file system of unknown kind"
+    kind = find_file_system(above) or "a file system of unknown kind"
     return Check("data folder", "ok", f"{data} is made by the first start, on {kind}")
-
-
-def _find_file_system(folder: Path) -> str | None:
-    return file_system(folder.resolve(), MOUNTS.read_text(errors="surrogateescape")) if MOUNTS.exists() else None
 
 
 def _measure_flush(data: Path) -> float:
@@ -341,7 +335,7 @@ def _check_key(place: Instance) -> Check:
 
 async def _check_journal(data: Path) -> AsyncIterator[Check]:
     try:
-        ensure_kept(data, data / FILE_NAME, had_journal=read_lock(data).get("journal") is True)
+        ensure_journal_kept(data, data / FILE_NAME, had_journal=read_lock(data).get("journal") is True)
     except JournalError as error:
         yield Check("journal", "wrong", str(error))
         return

@@ -1,7 +1,7 @@
-"""The journal's SQLite: how its file is opened, and what its errors mean.
+"""SQLite as the journal's database: how its file is opened, and what its errors mean.
 
-WAL with `synchronous=FULL`, one connection that writes; readers are apart and cannot write. Transactions are begun
-explicitly: what the driver would begin by itself loses updates.
+It is in WAL mode with `synchronous=FULL`. One connection writes; the connections of readers cannot. Transactions are
+begun explicitly, because those that the driver would begin by itself lose updates.
 """
 
 import contextlib
@@ -32,7 +32,14 @@ from durable.journal.dialect import SQL, ErrorKind, WriteConnection
 from durable.journal.errors import DataFolderUnusable, FilesReplaced
 from durable.journal.migrate import migrate
 from durable.journal.sqlite.files import FILE_NAME, OpenFiles, create_private, make_private
-from durable.journal.sqlite.folder import LOCK_NAME, FolderLock, ensure_kept, explain_denied, flush, prepare
+from durable.journal.sqlite.folder import (
+    LOCK_NAME,
+    FolderLock,
+    ensure_journal_kept,
+    explain_denied,
+    flush_folder,
+    prepare_folder,
+)
 from durable.journal.sqlite.wal import find_commits
 
 log = logging.getLogger("waypost.journal")
@@ -62,7 +69,7 @@ _BROKEN = {
 
 
 class SQLite:
-    """The journal's file within a data folder."""
+    """The journal's database in a data folder."""
 
     begin = "BEGIN IMMEDIATE"
 
@@ -81,7 +88,7 @@ class SQLite:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Its files, whether or not they are there."""
+        """Its files, whether or not they exist."""
         file = os.path.realpath(self.path)
         return (self.path, *(Path(f"{file}{ending}") for ending in ("-wal", "-shm", "-journal")))
 
@@ -95,16 +102,16 @@ class SQLite:
         """
         folder = self.path.parent
         try:
-            prepare(folder)
+            prepare_folder(folder)
             self._lock = lock = FolderLock.take(folder)
             try:
-                ensure_kept(folder, self.path, had_journal=lock.had_journal)
+                ensure_journal_kept(folder, self.path, had_journal=lock.had_journal)
                 if lock.had_journal and not lock.ended_cleanly:
                     self._recover_wal()
                 lock.hold(has_journal=lock.had_journal)
                 make_private((*self.files, folder / LOCK_NAME))
                 if migrate(self.migrations()):
-                    flush(folder)
+                    flush_folder(folder)
                 connection = self.connect()
                 lock.hold(has_journal=True)
                 return connection
@@ -119,7 +126,7 @@ class SQLite:
             ) from error
 
     def release(self, *, is_clean: bool) -> None:
-        """Let the data folder go; `is_clean` says that the journal was closed."""
+        """Release the data folder; `is_clean` says that the journal was closed."""
         if self._lock:
             self._lock.release(is_clean=is_clean)
 
@@ -133,7 +140,7 @@ class SQLite:
         return shutil.disk_usage(self.path.parent).free >= size
 
     def connect(self) -> sqlite3.Connection:
-        """The connection that writes; the file is created if there is none."""
+        """The connection that writes; the file is created if it does not exist."""
         create_private(self.path)
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -177,8 +184,8 @@ class SQLite:
         return lost
 
     def ensure_in_place(self, connection: WriteConnection) -> None:
-        """Raise `FilesReplaced` unless the files are those that were opened. Where the database itself is, what its WAL
-        holds is moved into it first, so that nothing that was accepted is lost."""
+        """Raise `FilesReplaced` unless the files are those that were opened. If the database itself is in place, the
+        content of its WAL is moved into it first, so that nothing that was accepted is lost."""
         if self._open_files is None:
             return
         try:
@@ -191,7 +198,7 @@ class SQLite:
             raise
 
     def migrations(self) -> Engine:
-        """An engine whose transactions hold the write lock from their beginning."""
+        """An engine whose transactions hold the write lock from the start."""
         engine = create_engine("sqlite://", creator=self.connect, poolclass=NullPool)
         event.listen(engine, "begin", _begin_immediate)
         return engine
@@ -246,8 +253,8 @@ class SQLite:
         return connection
 
 
-# SQLite keeps in a column whatever was written there. A value of another kind, which only damage or somebody else's
-# hand can bring about, is read as the nearest one of the column's kind: one row must not hide all others of its list.
+# SQLite stores values of any type in any column. A value whose type is not that of its column, which only damage or
+# another program can cause, is read as the nearest value of that type: one such row must not hide the rest of a list.
 
 
 class _ReadableText(String):

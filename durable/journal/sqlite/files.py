@@ -1,6 +1,7 @@
-"""The journal's files on the disk: for their owner only, and still the ones that were opened.
+"""The files of the journal: readable by their owner only, and checked to be the ones that were opened.
 
-SQLite goes on writing to a file that was removed or replaced: its commits succeed, and are gone when the process ends.
+SQLite continues to write to a file that was removed or replaced: its commits succeed, and are lost when the process
+ends.
 """
 
 import contextlib
@@ -19,14 +20,14 @@ FILE_NAME = "journal.sqlite"
 """The database's file in a data folder."""
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-"""The bits of a mode that let others in."""
+"""The bits of a mode that give access to others than the owner."""
 
 _WAL_STARTS = (b"", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 """What the first four bytes of a WAL may be: nothing yet, or one of SQLite's two magic numbers."""
 
 
 def make_private(paths: Iterable[Path]) -> None:
-    """Take the files that there are away from everybody but their owner, as far as this process may."""
+    """Remove the permissions of everybody but the owner from the files that exist, as far as this process may."""
     for path in paths:
         with contextlib.suppress(OSError):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -35,7 +36,7 @@ def make_private(paths: Iterable[Path]) -> None:
 
 
 def create_private(path: Path) -> None:
-    """Create an empty file for its owner only, unless it is there. SQLite gives its other files the same mode."""
+    """Create an empty file for its owner only, unless it exists. SQLite gives its other files the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
@@ -77,8 +78,8 @@ class OpenFiles:
         return self._wal_file is not None and os.pread(self._wal_file, 4, 0) not in _WAL_STARTS
 
     def discard_overwritten_wal(self) -> None:
-        """Empty a WAL that somebody has overwritten: SQLite would copy what is in it into the database, at the latest
-        when it closes that, since the WAL's index still says that there are committed pages."""
+        """Empty a WAL that was overwritten. SQLite would copy its content into the database, at the latest when it
+        closes the database, because the WAL's index still lists committed pages."""
         if self._is_wal_overwritten():
             os.truncate(self._wal, 0)
 
@@ -93,7 +94,7 @@ class OpenFiles:
         return f"put {self._database} back, or restore a backup, before you start the service again"
 
     def holds_database(self) -> bool:
-        """Whether the database itself is still in place, so that what is in the WAL can be moved into it."""
+        """Whether the database itself is still in place, so that the content of the WAL can be moved into it."""
         try:
             found = os.stat(self._database)  # behind a link too: the next start follows it
         except OSError:

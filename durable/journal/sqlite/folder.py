@@ -1,4 +1,4 @@
-"""The data folder: who works on it, and whether its file system can be trusted with a journal."""
+"""The data folder: its lock, and the checks that a journal can be kept in it."""
 
 import fcntl
 import json
@@ -40,13 +40,13 @@ _NETWORK = {
 
 _MOUNTS = Path("/proc/self/mounts")
 _OCTAL = re.compile(r"\\([0-7]{3})")
-"""How a space and the like are written there."""
+"""How that file escapes a space and similar characters."""
 
 
-def prepare(folder: Path) -> None:
-    """Make the folder if there is none, for its owner only; refuse a network file system with `DataFolderUnusable`."""
+def prepare_folder(folder: Path) -> None:
+    """Create the folder, for its owner only, unless it exists. Raises `DataFolderUnusable` on a network file system."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kind = file_system(folder.resolve(), _MOUNTS.read_text(errors="surrogateescape")) if _MOUNTS.exists() else None
+    kind = find_file_system(folder)
     if kind in _NETWORK:
         raise DataFolderUnusable(
             f"the data folder {folder} is on a network file system ({kind}), where SQLite's locks and flushes cannot "
@@ -54,22 +54,30 @@ def prepare(folder: Path) -> None:
         )
 
 
-def file_system(folder: Path, mounts: str) -> str | None:
+def find_file_system(folder: Path) -> str | None:
+    """The kind of the file system that holds a folder; None if this system does not say."""
+    return read_mounts(folder.resolve(), _MOUNTS.read_text(errors="surrogateescape")) if _MOUNTS.exists() else None
+
+
+def read_mounts(folder: Path, mounts: str) -> str | None:
     """The kind of the file system that holds an absolute path, by the lines of /proc/self/mounts."""
     kinds: dict[Path, str] = {}
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
-        kinds[Path(_OCTAL.sub(_character, point))] = kind  # a later mount hides an earlier one
+        kinds[Path(_OCTAL.sub(_unescape, point))] = kind  # a later mount hides an earlier one
     return next((kinds[path] for path in (folder, *folder.parents) if path in kinds), None)
 
 
-def _character(escape: re.Match[str]) -> str:
+def _unescape(escape: re.Match[str]) -> str:
     return chr(int(escape[1], 8))
 
 
 class FolderLock:
-    """The lock of a data folder, held until it is released or the process ends. Its file says who holds it, whether the
-    folder has a journal, and how the process before ended: `before` is what that one left there."""
+    """The lock of a data folder, held until it is released or the process ends.
+
+    Its file says which process holds it, whether the folder has a journal, and how the process before ended; `before`
+    is what that process wrote.
+    """
 
     def __init__(self, file: IO[str], before: Mapping[str, object]) -> None:
         self._file = file
@@ -78,15 +86,15 @@ class FolderLock:
 
     @classmethod
     def take(cls, folder: Path) -> Self:
-        """Take the folder for this process; raises `DataFolderInUse`."""
+        """Lock the folder for this process; raises `DataFolderInUse`."""
         file = os.fdopen(os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600), "r+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with file:
                 raise DataFolderInUse(
-                    f"the data folder {folder} is in use by {_owner(_read(file))}; stop that process, or give this "
-                    "one a folder of its own with --data"
+                    f"the data folder {folder} is in use by {_describe_owner(_read(file))}; stop that process, or "
+                    "give this one a folder of its own with --data"
                 ) from None
         return cls(file, _read(file))
 
@@ -101,24 +109,24 @@ class FolderLock:
         return "closed" in self.before
 
     def hold(self, *, has_journal: bool) -> None:
-        """Write down who holds it."""
+        """Write who holds the lock."""
         self._write(self._owner | {"journal": has_journal})
 
     def release(self, *, is_clean: bool) -> None:
-        """Let the folder go; `is_clean` says that its journal was closed."""
+        """Release the folder; `is_clean` says that its journal was closed."""
         if is_clean and not self._file.closed:
             self._write(self._owner | {"journal": True, "closed": _now()})
         self._file.close()
 
-    def _write(self, said: Mapping[str, object]) -> None:
+    def _write(self, content: Mapping[str, object]) -> None:
         self._file.seek(0)
-        self._file.write(json.dumps(said))
+        self._file.write(json.dumps(content))
         self._file.truncate()
         self._file.flush()
 
 
 def read_lock(folder: Path) -> Mapping[str, object]:
-    """What the last process left in a folder's lock; empty if there was none."""
+    """What the last process wrote into a folder's lock; empty if there was none."""
     try:
         with (folder / LOCK_NAME).open() as file:
             return _read(file)
@@ -129,25 +137,25 @@ def read_lock(folder: Path) -> Mapping[str, object]:
 def _read(file: IO[str]) -> Mapping[str, object]:
     file.seek(0)
     try:
-        said = json.load(file)
-    except ValueError:  # it has only just been made
+        content = json.load(file)
+    except ValueError:  # it was created a moment ago
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _owner(said: Mapping[str, object]) -> str:
+def _describe_owner(content: Mapping[str, object]) -> str:
     try:
-        return f"process {said['pid']} on {said['host']} since {said['since']}"
+        return f"process {content['pid']} on {content['host']} since {content['since']}"
     except KeyError:
         return "another process"
 
 
-def ensure_kept(folder: Path, database: Path, *, had_journal: bool) -> None:
-    """Refuse with `DataFolderUnusable` a folder whose lock tells of a journal that is not there any more."""
+def ensure_journal_kept(folder: Path, database: Path, *, had_journal: bool) -> None:
+    """Raise `DataFolderUnusable` if the folder's lock names a journal that does not exist any more."""
     size = database.stat().st_size if database.exists() else None
     if had_journal and not size:
         raise DataFolderUnusable(
@@ -171,7 +179,7 @@ def explain_denied(folder: Path) -> str:
     )
 
 
-def flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the names of new files, and of the folder itself, survive a power loss."""
     for place in (folder, folder.resolve().parent):
         descriptor = os.open(place, os.O_RDONLY)

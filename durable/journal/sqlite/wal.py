@@ -1,7 +1,7 @@
 """The commits in a WAL file, read without SQLite.
 
-SQLite recovers a WAL up to the first frame that is damaged, and drops the commits behind it without an error. The
-format: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
+SQLite recovers a WAL up to the first damaged frame, and drops the commits after it without an error. The format:
+https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 """
 
 import os
