@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from durable.blocks.syntax import StepSyntax
 from durable.declared import write_texts
-from durable.effects import Consequences, Effect, FollowUp
+from durable.effects import Consequences, Effect
 from durable.history.entries import BlockStarted, BranchEnded, Entry
 from durable.history.state import BlockState, State, StepState
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
@@ -35,10 +35,6 @@ def compile_nothing(step: Any, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 def open_block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
     """The entry with which most blocks start."""
     return BlockStarted(at=at, path=path, kind=node.spec.__struct_config__.tag)  # type: ignore[attr-defined]  # a struct
-
-
-def begin_nothing(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
-    return []
 
 
 def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
@@ -71,7 +67,7 @@ class Block:
     list_branches: Callable[[Any], Iterable[tuple[str, Steps]]] = list_no_branches
     compile: Callable[[Any, Mapping[str, Any]], dict[str, AnyNode]] = compile_nothing
     open: Callable[[BlockNode, str, int, Mapping[str, object]], BlockStarted] = open_block
-    begin: Callable[[CompiledPipeline, State, BlockStarted], list[FollowUp]] = begin_nothing
+    begin: Decision | None = None
     follow: Decision | None = None
     fire: Decision | None = None
     skip: Decision | None = None

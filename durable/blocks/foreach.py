@@ -12,7 +12,7 @@ from durable.blocks import loops
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
 from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
-from durable.effects import BeginBranch, Consequences, FollowUp
+from durable.effects import BeginBranch, Consequences
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, StepCompleted, TimerFired
 from durable.history.state import BlockState, State
@@ -156,11 +156,11 @@ def _open(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> B
     return BlockStarted(at=at, path=path, kind="foreach", items=Value.of(items), count=len(items))
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
+def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
     if not entry.count:
-        return [StepCompleted(at=entry.at, path=entry.path)]
+        return [StepCompleted(at=entry.at, path=entry.path)], []
     width = min(entry.count, _get_step(pipeline, entry.path).max_parallel)
-    return [BeginBranch(entry.at, entry.path, loops.LOOP)] * width
+    return [BeginBranch(entry.at, entry.path, loops.LOOP)] * width, []
 
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:

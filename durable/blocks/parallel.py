@@ -9,7 +9,7 @@ from pydantic import Field
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
 from durable.blocks.syntax import EXAMPLE_STEP, Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, get_mapping
-from durable.effects import BeginBranch, Consequences, FollowUp
+from durable.effects import BeginBranch, Consequences
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled
 from durable.history.state import State
 from durable.problem import Pointer
@@ -66,8 +66,8 @@ def _compile(step: ParallelStep, common: Mapping[str, Any]) -> dict[str, AnyNode
     return {common["path"]: BlockNode(**common, spec=step)}
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
-    return [BeginBranch(entry.at, entry.path, name) for name in pipeline.nodes[entry.path].firsts]
+def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
+    return [BeginBranch(entry.at, entry.path, name) for name in pipeline.nodes[entry.path].firsts], []
 
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:

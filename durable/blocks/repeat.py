@@ -13,7 +13,7 @@ from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
 from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
 from durable.durations import Timeout, parse_duration
-from durable.effects import BeginBranch, Consequences, FollowUp
+from durable.effects import BeginBranch, Consequences
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, StepCompleted, StepFailed, TimerFired
 from durable.history.state import BlockState, State
@@ -96,8 +96,8 @@ def _view_last_turn(context: EvaluationContext, node: BlockNode, block: BlockSta
     return view_steps(context, node, number_frame(path, block.begun - 1))
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
-    return [BeginBranch(entry.at, entry.path, loops.LOOP)]
+def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
+    return [BeginBranch(entry.at, entry.path, loops.LOOP)], []
 
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:

@@ -10,7 +10,7 @@ from pydantic import Field
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
 from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
-from durable.effects import BeginBranch, Consequences, FollowUp
+from durable.effects import BeginBranch, Consequences
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded
 from durable.history.state import State
@@ -85,16 +85,16 @@ def _compile(step: SwitchStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     return {common["path"]: BlockNode(**common, spec=step, whens=whens)}
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
+def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
     path, at = entry.path, entry.at
     scope = RunScope(pipeline, state, path)
     try:
         for branch, when in pipeline.block(path).whens.items():
             if when is None or when.holds(scope):
-                return [BeginBranch(at, path, branch)]
+                return [BeginBranch(at, path, branch)], []
     except ExpressionError as error:
-        return [refuse_step(path, at, explain_failure(pipeline, state, path, error))]
-    return [BeginBranch(at, path, ELSE)]
+        return [refuse_step(path, at, explain_failure(pipeline, state, path, error))], []
+    return [BeginBranch(at, path, ELSE)], []
 
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:

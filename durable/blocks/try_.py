@@ -122,8 +122,8 @@ def _fold_end(block: BlockState, entry: BranchEnded) -> None:
         block.error = None
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
-    return [BeginBranch(entry.at, entry.path, TRY)]
+def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
+    return [BeginBranch(entry.at, entry.path, TRY)], []
 
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:

@@ -252,8 +252,8 @@ def _complete(pipeline: CompiledPipeline, state: State, path: str, name: str, da
     return complete_step(pipeline, state, node, path, at, output)
 
 
-def _begin_steps(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> list[FollowUp]:
-    return [BeginBranch(entry.at, entry.path, ON_TIMEOUT)]
+def _begin_steps(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
+    return [BeginBranch(entry.at, entry.path, ON_TIMEOUT)], []
 
 
 def _end_steps(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:

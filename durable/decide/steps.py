@@ -84,7 +84,8 @@ def _follow_cancel(pipeline: CompiledPipeline, state: State, entry: entries.Step
 
 
 def _start_block(pipeline: CompiledPipeline, state: State, entry: entries.BlockStarted) -> Consequences:
-    return BLOCKS[entry.kind].begin(pipeline, state, entry), []
+    begin = BLOCKS[entry.kind].begin
+    return begin(pipeline, state, entry) if begin else NONE
 
 
 def _begin_branch(pipeline: CompiledPipeline, state: State, move: BeginBranch) -> Consequences:

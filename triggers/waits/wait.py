@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from durable.blocks.foreach import ForeachStep
-from durable.blocks.repeat import RepeatStep
 from durable.definition import Definition
 from durable.history.state import State
 from durable.history.words import AwaitKind, StepStatus
 from durable.journal.scan import Scan
 from durable.path import frame_of, join_path, strip_numbers
-from durable.steps.node import ActionNode, BlockNode
+from durable.steps.node import ActionNode
 from triggers.waits.question import (
     KINDS,
     LINKED,
@@ -89,8 +87,9 @@ def find_action(scan: Scan, state: State, path: str) -> ActionNode | None:
 
 def _fits(definition: Definition, path: str) -> bool:
     node = definition.nodes.get(strip_numbers(path))
-    is_loop = isinstance(node, BlockNode) and isinstance(node.spec, ForeachStep | RepeatStep)
-    return bool(node and _PART.fullmatch(path.rpartition(".")[2])) and path.endswith("]") == is_loop
+    if node is None or not _PART.fullmatch(path.rpartition(".")[2]):
+        return False
+    return path.endswith("]") == node.is_loop
 
 
 def _list_reached(state: State, path: str) -> Iterator[Wait]:
