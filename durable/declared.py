@@ -1,7 +1,7 @@
-"""Values as an action's model declares them: where only a text may stand, a number, true or false is written as one.
+"""Converts numbers, true and false in an action's input to text where its model accepts only text.
 
-An expression that is a whole value keeps its type, so that a header or a title can come to 7; inside a text it would be
-"7" too. Null, lists and mappings stay what they are, and the model refuses them.
+An expression that is a whole value keeps its type, so a header or a title can become 7; inside a text it would be "7"
+too. Null, lists and mappings are not converted, and the model rejects them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ def _write(plan: _TextPlan, value: JSON) -> JSON:
         case dict() if plan.keys or plan.others:
             changed = {}
             for key, item in value.items():
-                inner = plan.keys.get(key, plan.others)
+                inner = None if isinstance(item, str) else plan.keys.get(key, plan.others)
                 if inner is not None and (made := _write(inner, item)) is not item:
                     changed[key] = made
             return {**value, **changed} if changed else value

@@ -162,16 +162,21 @@ class Expression:
 
 _compile = lru_cache(maxsize=4096)(compile_expression)
 _unmetered = Evaluation({}, inf)
-_JSON_TYPES = frozenset({str, int, float, bool, type(None), list, dict})
+_PLAIN_TYPES = frozenset({int, bool, type(None), dict})
+_JSON_TYPES = _PLAIN_TYPES | {str, float, list}
 
 
 def _pass_path(_: Evaluation, value: object) -> JSON:
     """The value of a path, which costs no work. Only the scope's own mappings and lists of those are lazy; all else is
     decoded JSON already, and to walk through it would take 2 µs a row."""
     kind = type(value)
-    if kind is dict or (kind is list and _JSON_TYPES.issuperset(map(type, value))):  # type: ignore[call-overload]
-        return value  # type: ignore[return-value]
-    return to_json(_unmetered, value)
+    if kind is list:
+        is_json = _JSON_TYPES.issuperset(map(type, value))  # type: ignore[call-overload]
+    elif kind is str:
+        is_json = value.isascii()  # type: ignore[attr-defined]  # any other may contain a lone surrogate
+    else:
+        is_json = kind in _PLAIN_TYPES
+    return value if is_json else to_json(_unmetered, value)  # type: ignore[return-value]
 
 
 def _is_true(_: Evaluation, value: object) -> bool:
