@@ -7,10 +7,11 @@ their own (`triggers.webhooks`), and what load balancers and monitors ask is ans
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from triggers.api.problem import ApiError
+from triggers.api.problem import make_api_error
 from triggers.health import PATHS
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys, parse_bearer
+from triggers.refusals import RateExceeded
 from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
 
 
@@ -30,9 +31,8 @@ class Gateway:
         elif scope["path"] in PATHS or self._has_key(scope):
             await self._app(scope, receive, send)
         elif seconds := self._strangers.take_for(scope):
-            message = f"too many requests without a valid key came from this address; try again in {seconds} s"
-            headers = {"Retry-After": str(seconds), "Connection": "close"}  # and so are the requests behind it
-            await ApiError(429, message, headers).response()(scope, receive, send)
+            error = RateExceeded("too many requests without a valid key came from this address", seconds)
+            await make_api_error(error).response()(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -150,7 +150,7 @@ def test_a_real_github_payload_is_accepted_byte_for_byte(path: Path) -> None:
     assert check(request, "github") == Verified(
         "72d3162e-cc78-11e3-81ab-4c9367dc0958", event, f"body-sha256:{hashlib.sha256(body).hexdigest()}"
     )
-    assert request.parsed == json.loads(body)
+    assert request.read_body()[0] == json.loads(body)
     for changed in (body + b" ", body.replace(b",", b", ", 1), body[:-1], b""):
         assert refusal(replace(request, body=changed), "github").reason == "bad_signature"
 
@@ -230,7 +230,7 @@ def test_a_signed_value_of_the_query_is_signed_as_its_bytes() -> None:
 
 def test_a_repeated_time_in_a_signature_is_malformed() -> None:
     request = signed("stripe")
-    header = request.header("stripe-signature")
+    header = request.find_header("stripe-signature")
     assert refusal(with_header(request, "stripe-signature", f"t=1,{header}"), "stripe").reason == "malformed_signature"
 
 
@@ -293,8 +293,8 @@ def test_a_request_with_the_signatures_of_two_secrets_is_accepted(preset: str) -
     scheme = SCHEMES[preset]
     assert isinstance(scheme, Signed)
     new, old = signed(preset), signed(preset, OLD_SECRET)
-    item = (old.header(scheme.sig.header) or "").split(scheme.sig.items)[-1]
-    both = with_header(new, scheme.sig.header, f"{new.header(scheme.sig.header)}{scheme.sig.items}{item}")
+    item = (old.find_header(scheme.sig.header) or "").split(scheme.sig.items)[-1]
+    both = with_header(new, scheme.sig.header, f"{new.find_header(scheme.sig.header)}{scheme.sig.items}{item}")
     check(both, preset, SECRET)
     check(both, preset, OLD_SECRET)
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from triggers.api.problem import ApiError
 from triggers.http.rate_limit import Rate, RateLimiter
 from triggers.keys import Keys, Scope, hash_key, includes_scope, parse_bearer
+from triggers.refusals import RateExceeded
 
 WRONG_KEYS = Rate(20, 60_000)
 """Wrong keys that an address may present."""
@@ -34,7 +35,7 @@ class Access:
         self._guesses = guesses
 
     def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
-        """Who asks; raises `ApiError` unless they may do what wants this scope. None is open to everybody."""
+        """Who asks; raises `ApiError` or `RateExceeded` unless their key has this scope. None is open to everybody."""
         if wanted is None:
             return None
         key = parse_bearer(request.headers.get("authorization"))
@@ -43,8 +44,7 @@ class Access:
         scope = self._keys.scope(key)
         if scope is None:
             if seconds := self._guesses.take_for(request.scope):
-                message = f"too many wrong keys came from this address; try again in {seconds} s"
-                raise ApiError(429, message, {"Retry-After": str(seconds)})
+                raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
             raise _unknown("this API key is not known, or was revoked")
         if not includes_scope(scope, wanted):
             headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}

@@ -1,6 +1,5 @@
 """Answers that are errors, as RFC 9457 problem details."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 
@@ -8,14 +7,9 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.responses import JSONResponse, Response
 
-from durable.journal.errors import JournalError, RunUnreadable
-from durable.runner import Overloaded
 from durable.values import JSON
 from durable.wording import explain_error, make_printable, quote, suggest
-from triggers.http.body import BadRequest
-from triggers.not_found import RunNotFound
-
-log = logging.getLogger("waypost.api")
+from triggers.refusals import find_refusal
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -72,22 +66,11 @@ class ApiError(Exception):
 
 
 def make_api_error(error: Exception) -> ApiError:
-    """The answer to whatever went wrong; what nobody foresaw is logged, and the client may try again."""
-    match error:
-        case ApiError():
-            return error
-        case BadRequest():
-            return ApiError(error.status, str(error), {"Connection": "close"} if error.status in (408, 413) else None)
-        case RunNotFound():
-            return ApiError(404, f"{error}; GET /api/runs lists them")
-        case Overloaded():
-            return ApiError(503, str(error), {"Retry-After": str(error.retry_after)})
-        case RunUnreadable():
-            return ApiError(409, f"{error}; restore a backup, or cancel the run")
-        case JournalError():
-            return ApiError(503, str(error), {"Retry-After": "5"})
-    log.error("a request could not be answered", exc_info=error)
-    return ApiError(503, "this could not be answered now; the service's log says why", {"Retry-After": "5"})
+    """The answer to an error, by the table of refusals."""
+    if isinstance(error, ApiError):
+        return error
+    refusal = find_refusal(error)
+    return ApiError(refusal.status, refusal.detail, refusal.headers)
 
 
 def find_mistakes(error: ValidationError, known: Collection[str]) -> list[Mistake]:

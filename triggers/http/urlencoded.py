@@ -50,13 +50,19 @@ def collect_pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, JSON]:
     """Values by name; of a name that is repeated, a list of them."""
     found: dict[str, JSON] = {}
     for name, value in pairs:
-        if name not in found:
-            found[name] = value
-        elif isinstance(known := found[name], list):
-            known.append(value)
+        if name in found:
+            append_value(found, name, value)
         else:
-            found[name] = [known, value]
+            found[name] = value
     return found
+
+
+def append_value(found: dict[str, JSON], name: str, value: str) -> None:
+    """Add a value to a name that has one: it becomes a list of them."""
+    if isinstance(known := found[name], list):
+        known.append(value)
+    else:
+        found[name] = [known, value]
 
 
 def _unquote(text: bytes) -> bytes:

@@ -23,6 +23,7 @@ from durable.values import JSON
 from triggers.http.body import BadRequest, BodyLimits, parse_body, read_body, read_query
 from triggers.http.rate_limit import RateLimiter
 from triggers.http.urlencoded import collect_pairs
+from triggers.refusals import CLOSE, RateExceeded, find_refusal
 from triggers.runs import format_time
 from triggers.waits import answer, page
 from triggers.waits.answer import AnswerProblem, AnswerRefused
@@ -60,7 +61,11 @@ ANSWERED = WaitReply(409, "Nothing more to answer", "This was answered already, 
 UNKNOWN = WaitReply(409, "Not asked yet", "What is to be filled in is not known yet; try again later.")
 ENDED = WaitReply(410, "Nothing more to answer", "The run that asked this has ended.")
 MISSING = WaitReply(404, "Nothing is here", "There is nothing to answer at this address.")
-REFUSALS: Mapping[Standing, WaitReply] = {"over": ANSWERED, "unknown": UNKNOWN, "ended": ENDED}
+TITLES = {429: "Too many requests", 503: "Not now"}
+UNREADABLE = "This cannot be read"
+"""The titles of the pages of refusals, by their status, and of any other."""
+
+REPLIES: Mapping[Standing, WaitReply] = {"over": ANSWERED, "unknown": UNKNOWN, "ended": ENDED}
 
 _DECOY = "decoy"
 
@@ -82,25 +87,20 @@ class WaitLinks:
 
     async def answer(self, request: Request) -> Response:
         """Tell what is asked, or take the answer to it."""
-        if seconds := self._addresses.take_for(request.scope):
-            reply = WaitReply(429, "Too many requests", f"Try again in {seconds} s.")
-            return _render_reply(request, reply, {"Retry-After": str(seconds), "Connection": "close"})
         try:
+            if seconds := self._addresses.take_for(request.scope):
+                raise RateExceeded("too many requests", seconds)
             wait = await self._find(request)
             if wait is None:
-                return _render_reply(request, MISSING, {"Connection": "close"})  # its body, if it has one, was not read
+                return _render_reply(request, MISSING, CLOSE)  # its body, if it has one, was not read
             return await (self._take(request, wait) if request.method == "POST" else self._show(request, wait))
-        except BadRequest as unreadable:
-            headers = {"Connection": "close"} if unreadable.status in (408, 413) else {}
-            return _render_reply(request, WaitReply(unreadable.status, "This cannot be read", str(unreadable)), headers)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
-        except Overloaded as overloaded:
-            return _render_reply(
-                request, _make_unavailable(str(overloaded)), {"Retry-After": str(overloaded.retry_after)}
-            )
-        except JournalError as error:
-            return _render_reply(request, _make_unavailable(str(error)), {"Retry-After": "5"})
+        except (BadRequest, RateExceeded, Overloaded, JournalError) as error:
+            refusal = find_refusal(error)
+            text = f"{refusal.detail[:1].upper()}{refusal.detail[1:]}."
+            reply = WaitReply(refusal.status, TITLES.get(refusal.status, UNREADABLE), text)
+            return _render_reply(request, reply, refusal.headers)
 
     async def _find(self, request: Request) -> Wait | None:
         """The wait that the link leads to; None unless its proof is right."""
@@ -115,7 +115,7 @@ class WaitLinks:
         return await self._journal.scan(lambda scan: find_linked_wait(scan, load_state(scan, run), path), sequence)
 
     async def _show(self, request: Request, wait: Wait) -> Response:
-        if refusal := REFUSALS.get(wait.standing):
+        if refusal := REPLIES.get(wait.standing):
             shown = refusal if refusal.status == 410 else refusal._replace(status=200)
             return _render_reply(request, shown)
         assert wait.question
@@ -127,7 +127,7 @@ class WaitLinks:
 
     async def _take(self, request: Request, wait: Wait) -> Response:
         body = await read_body(request, self._bounds)
-        if refusal := REFUSALS.get(wait.standing):
+        if refusal := REPLIES.get(wait.standing):
             return _render_reply(request, refusal)
         assert wait.question
         sent = parse_body(body, request.headers.get("content-type"))
@@ -238,7 +238,3 @@ def _describe_question(question: Question, standing: Standing) -> dict[str, JSON
         "fields": question.fields,
         "due_at": format_time(question.due),
     }
-
-
-def _make_unavailable(said: str) -> WaitReply:
-    return WaitReply(503, "Not now", f"{said[:1].upper()}{said[1:]}. Try again in a moment.")

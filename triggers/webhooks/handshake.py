@@ -30,7 +30,7 @@ class HandshakeAnswer:
 def is_met(handshake: Handshake, request: WebhookRequest) -> bool:
     """Whether the request is this handshake; its body is looked at only if `when` names it."""
     return request.method == handshake.method and all(
-        request.value(ref, ()) == text for ref, text in handshake.when.items()
+        request.find_value(ref, ()) == text for ref, text in handshake.when.items()
     )
 
 
@@ -38,7 +38,7 @@ def check_verify_token(ref: Ref, request: WebhookRequest, token: str) -> None:
     """Raise `Rejected` unless the place holds the operator's token."""
     if not token:
         raise Rejected("missing_secret", "the verify_token of this webhook is not set")
-    sent = request.value(ref, ()) or ""
+    sent = request.find_value(ref, ()) or ""
     if not hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), token.encode("utf-8", "surrogateescape")):
         raise Rejected("bad_signature", f"{ref.place}:{ref.name} is not this webhook's verify_token")
 
@@ -64,7 +64,7 @@ def _compute_digest(key: bytes, word: str) -> str:
 
 
 def _read_word(ref: Ref, request: WebhookRequest) -> str:
-    text = request.value(ref, ()) or ""
+    text = request.find_value(ref, ()) or ""
     if not WORD.fullmatch(text):
         raise BadRequest(f"{ref.place}:{ref.name} is not answered: it has to be 1 to 64 letters, digits, - and _")
     return text

@@ -6,7 +6,6 @@ Rejected   it is not shown to be genuine; `reason` is for the delivery's record,
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal, Self, TypeAlias, TypeVar
 
 from starlette.types import Scope
@@ -21,7 +20,7 @@ from triggers.http.body import (
     parse_and_encode,
     read_query,
 )
-from triggers.http.urlencoded import TooManyFields, collect_pairs, split_pairs
+from triggers.http.urlencoded import TooManyFields, append_value, collect_pairs, split_pairs
 from triggers.webhooks.scheme import Ref
 
 RejectionReason: TypeAlias = Literal[
@@ -53,7 +52,7 @@ class Rejected(Exception):
         return 400 if self.reason == "duplicate_header" else 401
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class WebhookRequest:
     """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept.
     `charset` is that of what declares none."""
@@ -64,64 +63,62 @@ class WebhookRequest:
     headers: Pairs
     body: bytes = field(repr=False)
     charset: Charset = UNDECLARED
+    _document: tuple[JSON, Value] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, scope: Scope, body: bytes) -> Self:
+    def from_scope(cls, scope: Scope, body: bytes) -> Self:
         """The request of an ASGI scope, whose header values are bytes: they are kept as Latin-1."""
         return cls(
-            method=scope["method"],
-            path=scope["raw_path"].decode("latin-1"),
-            query_string=scope["query_string"].decode("latin-1"),
-            headers=_decode_headers(scope["headers"]),
-            body=body,
+            scope["method"],
+            scope["raw_path"].decode("latin-1"),
+            scope["query_string"].decode("latin-1"),
+            tuple([(name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in scope["headers"]]),
+            body,
         )
 
-    def header(self, name: str) -> str | None:
+    def find_header(self, name: str) -> str | None:
         """The value of a header, None without one; raises `Rejected` for several."""
-        values = [value for key, value in self.headers if key == name]
-        if len(values) > 1:
-            raise Rejected("duplicate_header", f"the header {name} came {len(values)} times")
-        return values[0] if values else None
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                if found is not None:
+                    count = sum(each == name for each, _ in self.headers)
+                    raise Rejected("duplicate_header", f"the header {name} came {count} times")
+                found = value
+        return found
 
-    @property
-    def parsed(self) -> JSON:
-        """The body as JSON; to be asked for after verification. Raises `BadRequest`."""
-        return self._document[0]
-
-    @property
-    def kept(self) -> Value:
-        """The body as an event keeps it; as `parsed`."""
-        return self._document[1]
+    def read_body(self) -> tuple[JSON, Value]:
+        """The body as JSON, and as an event keeps it. Only a verified request may be read. Raises `BadRequest`."""
+        if self._document is None:
+            self._document = parse_and_encode(self.body, self._find_content_type(), self.charset.name)
+        return self._document
 
     def explain(self, reason: str) -> str:
         """A reason, with what the body was taken for where that may be behind it."""
-        kind = explain_media_type(self.body, self._content_type) if "trigger.body" in reason else None
+        kind = explain_media_type(self.body, self._find_content_type()) if "trigger.body" in reason else None
         return f"{reason}; {kind}" if kind else reason
 
-    @cached_property
-    def _document(self) -> tuple[JSON, Value]:
-        return parse_and_encode(self.body, self._content_type, self.charset.name)
+    def _find_content_type(self) -> str | None:
+        for name, value in self.headers:
+            if name == "content-type":
+                return value
+        return None
 
-    @property
-    def _content_type(self) -> str | None:
-        return next((value for name, value in self.headers if name == "content-type"), None)
-
-    @property
-    def query(self) -> dict[str, JSON]:
-        """What the query says by name; of a name that is repeated, a list. Raises `BadRequest`."""
+    def read_query(self) -> dict[str, JSON]:
+        """The values of the query by name; of a name that is repeated, a list. Raises `BadRequest`."""
         if not self.query_string:
             return {}
         cure = "send UTF-8, or name its charset with `charset` in the webhook's trigger"
         return collect_pairs(read_query(self.query_string.encode("latin-1"), self.charset, cure))
 
-    def value(self, ref: Ref, signature: Pairs) -> str | None:
+    def find_value(self, ref: Ref, signature: Pairs) -> str | None:
         """The text at a place that has a name, None if it is absent; raises `Rejected` if it is there several times.
 
         `signature` has the fields of the signature's header.
         """
         match ref.place:
             case "header":
-                return self.header(ref.name)
+                return self.find_header(ref.name)
             case "sig":
                 return _find_single(ref, signature)
             case "query":
@@ -148,16 +145,12 @@ class WebhookRequest:
 
     def _read_from_body(self, path: list[str]) -> str | None:
         try:
-            value = self.parsed
+            value, _ = self.read_body()
         except BadRequest:
             return None  # whoever makes the Event meets it again, and answers for it
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
-
-
-def _decode_headers(pairs: Iterable[tuple[bytes, bytes]]) -> Pairs:
-    return tuple([(name.decode("latin-1").lower(), text.decode("latin-1")) for name, text in pairs])
 
 
 def _find_single(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
@@ -167,17 +160,20 @@ def _find_single(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
     return values[0] if values else None
 
 
-def withhold_headers(headers: Pairs, names: Collection[str], key: bytes) -> tuple[Pairs, Pairs]:
+def withhold_headers(headers: Pairs, names: Collection[str], key: bytes) -> tuple[dict[str, JSON], dict[str, JSON]]:
     """The headers without those named, and for each of those its name and keyed BLAKE2b under `key`.
 
     The hashes tell whether two deliveries carried the same credential, and nothing of what it is.
     """
-    kept = tuple([pair for pair in headers if pair[0] not in names])
-    hashes = tuple(
-        [
-            (name, hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest())
-            for name, value in headers
-            if name in names
-        ]
-    )
+    kept: dict[str, JSON] = {}
+    hashes: dict[str, JSON] = {}
+    for name, value in headers:
+        found, text = kept, value
+        if name in names:
+            found = hashes
+            text = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=32).hexdigest()
+        if name in found:
+            append_value(found, name, text)
+        else:
+            found[name] = text
     return kept, hashes

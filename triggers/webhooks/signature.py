@@ -7,9 +7,8 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 
 from triggers.webhooks.request import Pairs, Rejected, WebhookRequest
 from triggers.webhooks.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
@@ -22,13 +21,10 @@ ITEM_LIMIT = 32
 
 ED25519_KEY_BYTES = 32
 
+BODY = Ref("body")
+
 _CREDENTIALS = re.compile(r"([^ \t]*)[ \t]*(.*)", re.DOTALL)
 """A word and what follows it, whatever white space is between them."""
-
-
-def _is_any(claims: Iterable[bool]) -> bool:
-    """Whether one of the claims holds; all of them are looked at, so that the time does not tell which."""
-    return sum(claims) > 0
 
 
 # -- tokens ----------------------------------------------------------------------------------------------------------
@@ -40,8 +36,8 @@ def check_token(scheme: Token, request: WebhookRequest, secrets: Sequence[str]) 
     known = [secret for secret in known if secret]  # no header can show the white space around one
     if not known:
         raise Rejected("missing_secret", "the secret of this webhook is not set")
-    sent = _read_token(scheme, request.header(scheme.header))
-    if not _is_any(hmac.compare_digest(sent, secret) for secret in known):
+    sent = _read_token(scheme, request.find_header(scheme.header))
+    if not sum([hmac.compare_digest(sent, secret) for secret in known]):  # all of them: the time does not tell which
         raise Rejected("bad_signature", f"the token in {scheme.header} is not this webhook's")
     return sent
 
@@ -69,13 +65,13 @@ def check_signature(
     Raises `Rejected`.
     """
     keys = _decode_keys(scheme, secrets)
-    header = request.header(scheme.sig.header)
+    header = request.find_header(scheme.sig.header)
     if not header:
         raise Rejected("missing_signature", f"the header {scheme.sig.header} is missing")
     fields = _split_fields(scheme.sig, header)
     candidates = _find_signatures(scheme.sig, fields)
     message = _build_message(scheme, request, fields, public_url)
-    agreeing = [key for key in keys if _is_signed(scheme, key, message, candidates)]
+    agreeing = [key for key in keys if _is_signed(scheme, key, message, candidates)]  # all keys, as above
     if not agreeing:
         raise Rejected("bad_signature", f"no signature in {scheme.sig.header} agrees with the request and the secret")
     return agreeing[0], fields, message
@@ -117,9 +113,11 @@ def _split_fields(sig: Sig, header: str) -> Pairs:
     items = [item.strip() for item in header.split(sig.items)] if sig.items else [header]
     if len(items) > ITEM_LIMIT:
         raise Rejected("malformed_signature", f"the header {sig.header} has more than {ITEM_LIMIT} items")
-    if not sig.kv:
-        return tuple(("", item) for item in items)
-    return tuple((name, value) for name, _, value in (item.partition(sig.kv) for item in items))
+    fields = []
+    for item in items:
+        name, _, value = item.partition(sig.kv) if sig.kv else ("", "", item)
+        fields.append((name, value))
+    return tuple(fields)
 
 
 def _find_signatures(sig: Sig, fields: Pairs) -> list[bytes]:
@@ -141,7 +139,9 @@ def _decode_signature(text: str, encoding: Encoding) -> bytes:
 
 def _build_message(scheme: Signed, request: WebhookRequest, fields: Pairs, public_url: str) -> bytes:
     """The bytes that are signed; raises `Rejected` if the request lacks a part of them."""
-    return b"".join(_read_signed_part(ref, scheme, request, fields, public_url) for ref in scheme.signed)
+    if scheme.signed == (BODY,):
+        return request.body
+    return b"".join([_read_signed_part(ref, scheme, request, fields, public_url) for ref in scheme.signed])
 
 
 def _read_signed_part(ref: Ref, scheme: Signed, request: WebhookRequest, fields: Pairs, public_url: str) -> bytes:
@@ -161,33 +161,23 @@ def _read_signed_part(ref: Ref, scheme: Signed, request: WebhookRequest, fields:
         case "ts" if scheme.ts:
             return _read_signed_part(scheme.ts.ref, scheme, request, fields, public_url)
         case _:
-            text = request.value(ref, fields)
+            text = request.find_value(ref, fields)
     if not text:
         raise Rejected("malformed_signature", f"{ref.place}:{ref.name} belongs to what is signed, and is missing")
     try:
-        return text.encode("latin-1")  # as it came in: see Received.of
+        return text.encode("latin-1")  # as it came in: see `WebhookRequest.from_scope`
     except UnicodeEncodeError:
         raise Rejected("malformed_signature", f"{ref.place}:{ref.name} is no header text") from None
 
 
 def _is_signed(scheme: Signed, key: bytes, message: bytes, candidates: list[bytes]) -> bool:
     if scheme.kind == "ed25519":
-        return _is_any(_is_signed_by(key, message, candidate) for candidate in candidates)
-    expected = compute_mac(key, message, scheme.alg)
-    return _is_any(hmac.compare_digest(expected, candidate) for candidate in candidates)
-
-
-def compute_mac(key: bytes, message: bytes, alg: str) -> bytes:
-    """The HMAC of the message."""
-    begun = _make_keyed_hmac(key, alg).copy()
-    begun.update(message)
-    return begun.digest()
-
-
-@lru_cache(maxsize=256)
-def _make_keyed_hmac(key: bytes, alg: str) -> hmac.HMAC:
-    """An HMAC that has taken in its key. It is copied, as to make one costs twice as much as the hash of a message."""
-    return hmac.new(key, digestmod=alg)
+        return sum([_is_signed_by(key, message, candidate) for candidate in candidates]) > 0
+    expected = hmac.digest(key, message, scheme.alg)
+    agreeing = 0
+    for candidate in candidates:
+        agreeing += hmac.compare_digest(expected, candidate)
+    return agreeing > 0
 
 
 def _is_signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -262,5 +252,5 @@ def _make_signature(scheme: Signed, key: bytes, message: bytes) -> str:
 
         raw = Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES]).sign(message)
     else:
-        raw = compute_mac(key, message, scheme.alg)
+        raw = hmac.digest(key, message, scheme.alg)
     return raw.hex() if scheme.sig.encoding == "hex" else base64.b64encode(raw).decode()

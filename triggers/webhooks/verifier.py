@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import msgspec
+
 from durable.expressions import ExpressionError, Template
 from durable.language.headers import CREDENTIALS
 from durable.values import JSON
@@ -26,8 +28,7 @@ VERIFY_KEYS = frozenset({"preset", "scheme", "secret", "verify_token"})
 """What may stand in any `verify`; the rest are options of a generic preset."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """What a genuine request tells of itself: its id and type, and a second key where its id may be forged.
 
     With an `answer` it is a handshake, and brings no event.
@@ -88,7 +89,7 @@ class Verifier:
             case Signed() as scheme:
                 key, fields, message = check_signature(scheme, request, secrets, self.public_url)
                 if scheme.ts:
-                    check_time(scheme.ts, request.value(scheme.ts.ref, fields), now)
+                    check_time(scheme.ts, request.find_value(scheme.ts.ref, fields), now)
                 verified = _read_identity(scheme, request, fields, message)
         if asked and not asked.token and handshake.is_met(asked, request):
             return Verified(answer=handshake.answer_handshake(asked, request, key))
@@ -135,8 +136,9 @@ def _is_reference(text: str) -> bool:
 
 
 def _read_identity(scheme: Scheme, request: WebhookRequest, fields: Pairs, message: bytes) -> Verified:
-    key, kind = (request.value(ref, fields) if ref else None for ref in (scheme.dedupe, scheme.type))
-    replayed = {None: None, "body": request.body, "message": message}[scheme.replay]
+    key = request.find_value(scheme.dedupe, fields) if scheme.dedupe else None
+    kind = request.find_value(scheme.type, fields) if scheme.type else None
+    replayed = None if scheme.replay is None else request.body if scheme.replay == "body" else message
     return Verified(
         key=shorten_identity(key) if key else None,
         type=shorten_identity(kind) if kind else None,

@@ -8,9 +8,10 @@ verified against that of the webhook, so that nobody can use up somebody else's.
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Self, get_args
 
 import msgspec
@@ -26,20 +27,20 @@ from durable.journal.scan import Scan
 from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
-from durable.units import Admitted, Delivery, DeliveryOutcome, Event
-from durable.values import JSON, Value
+from durable.units import Admitted, DeliveryOutcome, Event
+from durable.values import JSON
 from durable.wording import quote
 from triggers.http.body import BadRequest, BodyLimits, receive_body
 from triggers.http.rate_limit import Rate, RateLimiter
-from triggers.http.urlencoded import collect_pairs
-from triggers.trigger import EventFiltered, Trigger, build_trigger_document
+from triggers.refusals import RateExceeded, find_refusal
+from triggers.trigger import EventFiltered, Trigger
 from triggers.webhooks import cors, responses
 from triggers.webhooks.dedupe import make_dedupe_keys
+from triggers.webhooks.delivery import PendingDelivery
 from triggers.webhooks.presets import load_presets
 from triggers.webhooks.request import Rejected, WebhookRequest, withhold_headers
 from triggers.webhooks.responses import WebhookResponse
-from triggers.webhooks.route import read_parameters, read_path
-from triggers.webhooks.signature import compute_mac
+from triggers.webhooks.route import read_path
 from triggers.webhooks.trigger import Method, WebhookTrigger
 from triggers.webhooks.unknown_paths import UnknownPaths
 from triggers.webhooks.verifier import Verified, Verifier, find_credential_headers
@@ -63,42 +64,7 @@ COMPLAINTS = Rate(1, 60_000)
 RESULT_SECONDS = 25.0
 """How long a sender waits who is to be told the result, or what a step says; most of them wait for 30 s."""
 
-BROKEN_SECONDS = 60
-"""After which a sender may try again whose webhook may be one of a broken file."""
-
-PATH_LIMIT = 500
-"""Characters of a request's path that a delivery keeps."""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingDelivery:
-    """One request on its way: what came, where to, and when (ms). `parameters` are the path's as it matched. `headers`
-    are without credentials, of which `withheld` has the keyed hashes."""
-
-    hook: WebhookTrigger
-    parameters: Mapping[str, str]
-    received: WebhookRequest
-    headers: dict[str, JSON]
-    withheld: dict[str, JSON]
-    delivery: str
-    at: int
-
-    def record(self, outcome: DeliveryOutcome, reason: str | None = None) -> Delivery:
-        received = self.received
-        is_known = outcome != "rejected"
-        headers: dict[str, JSON] = {"headers": self.headers, "withheld": self.withheld} if is_known else {}
-        return Delivery(
-            id=self.delivery,
-            trigger=self.hook.name,
-            path=received.path[:PATH_LIMIT],
-            method=received.method,
-            at=self.at,
-            outcome=outcome,
-            reason=reason,
-            headers=Value.from_json(msgspec.json.encode(headers)),  # Latin-1 is always JSON: see Received.of
-            body_hash=hashlib.sha256(received.body).hexdigest(),
-            size=len(received.body),
-        )
+TOO_MANY = "too many requests"
 
 
 class WebhookLimiters(NamedTuple):
@@ -113,14 +79,6 @@ class WebhookLimiters(NamedTuple):
     @classmethod
     def make(cls, network_rate: Rate | None, webhook_rate: Rate | None, clock: Callable[[], int]) -> Self:
         return cls(*(RateLimiter(rate, clock) for rate in (network_rate, webhook_rate, REJECTIONS, COMPLAINTS)))
-
-
-class RateExceeded(Exception):
-    """The webhook had more than its rate allows; the next one may come after `wait` seconds."""
-
-    def __init__(self, wait: int) -> None:
-        super().__init__(f"too many: the next one may come in {wait} s")
-        self.wait = wait
 
 
 class Webhooks:
@@ -162,43 +120,42 @@ class Webhooks:
         self._credentials = frozenset[str]().union(*map(find_credential_headers, schemes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request: 202 with the ids after the commit, or what stands in the way."""
-        answer = await self._answer(scope, receive)
+        """Answer one request: 202 with the ids after the commit, or why there is no run."""
+        response = await self._respond(scope, receive)
         if self._has_cors:
-            answer = self._add_cors_headers(scope, answer)
-        await answer.send(send)
+            response = self._add_cors_headers(scope, response)
+        await response.send(send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> WebhookResponse:
-        if wait := self._limiters.networks.take_for(scope):
-            return responses.render_too_many(wait, is_read=False)
+    async def _respond(self, scope: Scope, receive: Receive) -> WebhookResponse:
         try:
-            body = await receive_body(scope, receive, self._bounds)
-        except BadRequest as unreadable:
-            return responses.render_error(unreadable.status, str(unreadable))
-        except ClientDisconnect:
-            return responses.render_error(400, "the client hung up before its request was whole")
-        received = WebhookRequest.of(scope, body)
-        if twice := _find_repeated_header(received, self._credentials):
-            return responses.render_error(400, f"the header {twice} came several times")
-        if received.method in PROBE_METHODS:
-            return self._answer_probe(received)
-        found = self._find_webhook(received.path, received.method)
-        return (
-            await self._take_delivery(self._make_delivery(received, *found))
-            if found
-            else self._answer_unknown(received)
-        )
+            if seconds := self._limiters.networks.take_for(scope):
+                raise RateExceeded(TOO_MANY, seconds)
+            request = WebhookRequest.from_scope(scope, await receive_body(scope, receive, self._bounds))
+            self._refuse_repeated_credentials(request)
+        except (BadRequest, ClientDisconnect, RateExceeded) as error:
+            return responses.render_refusal(find_refusal(error))
+        if request.method in PROBE_METHODS:
+            return self._answer_probe(request)
+        found = self._find_webhook(request.path, request.method)
+        if found is None:
+            return self._answer_unknown(request)
+        return await self._take_delivery(self._make_delivery(request, *found))
+
+    def _refuse_repeated_credentials(self, request: WebhookRequest) -> None:
+        if len(dict(request.headers)) == len(request.headers):
+            return
+        seen = [name for name, _ in request.headers if name in self._credentials]
+        for name in seen:
+            if seen.count(name) > 1:
+                raise BadRequest(f"the header {name} came several times")
 
     def _make_delivery(
-        self, received: WebhookRequest, hook: WebhookTrigger, parameters: Mapping[str, str]
+        self, request: WebhookRequest, hook: WebhookTrigger, parameters: Mapping[str, str]
     ) -> PendingDelivery:
-        kept, hashes = withhold_headers(received.headers, hook.credentials, self._hash_key)
         at = self._now()
-        if hook.charset is not received.charset:
-            received = replace(received, charset=hook.charset)
-        return PendingDelivery(
-            hook, parameters, received, collect_pairs(kept), collect_pairs(hashes), new_id("dlv", at), at
-        )
+        request.charset = hook.charset
+        kept, hashes = withhold_headers(request.headers, hook.credentials, self._hash_key)
+        return PendingDelivery(new_id("dlv", at), hook, parameters, request, kept, hashes, at)
 
     def _find_webhook(self, raw_path: str, method: str) -> tuple[WebhookTrigger, Mapping[str, str]] | None:
         path = read_path(raw_path)
@@ -243,61 +200,68 @@ class Webhooks:
         new_id("dlv", at)
         path = (read_path(received.path) or received.path).removeprefix(PREFIX)
         self._unknown_paths.count(received.method, path, self._hooks, at, are_all=self._are_all)
-        for pairs in withhold_headers(received.headers, self._credentials, self._hash_key):
-            collect_pairs(pairs)
+        withhold_headers(received.headers, self._credentials, self._hash_key)
         with contextlib.suppress(Rejected):
             DECOY.check(received, ["decoy"], at / 1000)
-        compute_mac(b"decoy", received.body, "sha256")
+        hmac.digest(b"decoy", received.body, "sha256")
         hashlib.sha256(received.body).digest()
-        return self._answer_unverified()
+        return self._refuse_unverified()
 
-    def _answer_unverified(self) -> WebhookResponse:
-        if self._are_all:
-            return responses.render_unauthorized()
-        return responses.render_unavailable(
-            "the signature does not fit, or the webhook's pipeline is broken for now", BROKEN_SECONDS
-        )
+    def _refuse_unverified(self) -> WebhookResponse:
+        return responses.render_refusal(responses.UNVERIFIED if self._are_all else responses.MAYBE_BROKEN)
 
-    async def _take_delivery(self, arrived: PendingDelivery) -> WebhookResponse:
-        hook = arrived.hook
+    async def _take_delivery(self, delivery: PendingDelivery) -> WebhookResponse:
+        hook, explain = delivery.hook, delivery.request.explain
         try:
-            verified = self._verify(arrived)
+            verified = self._verify(delivery)
             if verified.answer:
-                self._record(arrived, "handshake")
+                self._record(delivery, "handshake")
                 return responses.render_handshake(verified.answer)
-            document = _build_document(arrived, verified)
+            document = delivery.build_document(verified)
             hook.check_when(document)
-            return await self._admit(arrived, verified, document)
+            admitted = await self._admit(delivery, verified, document)
         except Rejected as rejected:
-            self._record(arrived, "rejected", self._explain_rejection(hook, rejected))
-            return self._answer_unverified()
-        except RateExceeded as too_many:
-            self._record(arrived, "rejected", str(too_many))
-            return responses.render_too_many(too_many.wait, is_read=True)
-        except BadRequest as unreadable:
-            reason = arrived.received.explain(str(unreadable))
-            self._record(arrived, "rejected", reason)
-            return responses.render_error(unreadable.status, reason)
+            self._record(delivery, "rejected", self._explain_rejection(hook, rejected))
+            return self._refuse_unverified()
         except EventFiltered as filtered:
-            reason = arrived.received.explain(str(filtered))
-            self._record(arrived, "filtered", reason)
+            reason = explain(str(filtered))
+            self._record(delivery, "filtered", reason)
             return responses.render_filtered(reason, hook.reply)
-        except Overloaded as overloaded:
-            return responses.render_unavailable(str(overloaded), overloaded.retry_after)
-        except JournalError as error:
-            return responses.render_unavailable(str(error), 5)
+        except (BadRequest, RateExceeded) as error:
+            refusal = find_refusal(error)
+            refusal = msgspec.structs.replace(refusal, detail=explain(refusal.detail))
+            self._record(delivery, "rejected", refusal.detail)
+            return responses.render_refusal(refusal)
+        except (Overloaded, JournalError) as error:
+            return responses.render_refusal(find_refusal(error))
+        metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
+        if hook.respond != "accepted" and admitted.runs:
+            return await self._wait_for_result(admitted, hook)
+        return responses.render_accepted(admitted, hook.reply)
 
-    def _verify(self, arrived: PendingDelivery) -> Verified:
+    def _verify(self, delivery: PendingDelivery) -> Verified:
         """What a genuine request tells of itself; raises `Rejected`, `BadRequest` and `RateExceeded`."""
-        hook, received = arrived.hook, arrived.received
+        hook, request = delivery.hook, delivery.request
         secrets = self._fill_secrets(hook, hook.secrets)
         token = "".join(self._fill_secrets(hook, [hook.verify_token])) if hook.verify_token else ""
-        verified = hook.verifier.check(received, secrets, arrived.at / 1000, token)
-        if not verified.answer and received.method not in hook.methods:
-            raise Rejected("wrong_method", f"{received.method} is taken for a handshake only")
-        if wait := self._limiters.webhooks.take(hook.name):
-            raise RateExceeded(wait)
+        verified = hook.verifier.check(request, secrets, delivery.at / 1000, token)
+        if not verified.answer and request.method not in hook.methods:
+            raise Rejected("wrong_method", f"{request.method} is taken for a handshake only")
+        if seconds := self._limiters.webhooks.take(hook.name):
+            raise RateExceeded(TOO_MANY, seconds, closes=False)
         return verified
+
+    def _admit(self, delivery: PendingDelivery, verified: Verified, document: dict[str, JSON]) -> Awaitable[Admitted]:
+        """Start the run in one commit with the event, the delivery and its dedupe keys."""
+        hook, request, at = delivery.hook, delivery.request, delivery.at
+        _, data = request.read_body()
+        event = Event(new_id("evt", at), hook.name + request.path, str(document["id"]), verified.type, at, data=data)
+        start = hook.make_start(document)
+        if start.error:
+            reason = request.explain(start.error.message or "")
+            start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
+        keys = make_dedupe_keys(hook, verified, document, at)
+        return self._runner.admit(event, [start], dedupe_keys=keys, delivery=delivery.make_record("accepted"))
 
     def _explain_rejection(self, hook: WebhookTrigger, rejected: Rejected) -> str:
         """Why a request is not believed; a secret with an unseen newline or byte order mark fits no signature."""
@@ -320,31 +284,6 @@ class Webhooks:
                     log.error("webhook %s: %s", hook.name, missing)
         return values
 
-    async def _admit(self, arrived: PendingDelivery, verified: Verified, document: dict[str, JSON]) -> WebhookResponse:
-        hook = arrived.hook
-        event = Event(
-            id=new_id("evt", arrived.at),
-            source=f"{hook.name}{arrived.received.path}",
-            key=str(document["id"]),
-            type=verified.type,
-            time=arrived.at,
-            data=arrived.received.kept,
-        )
-        start = hook.make_start(document)
-        if start.error:
-            reason = arrived.received.explain(start.error.message or "")
-            start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
-        admitted = await self._runner.admit(
-            event,
-            [start],
-            dedupe_keys=make_dedupe_keys(hook, verified, document, arrived.at),
-            delivery=arrived.record("accepted"),
-        )
-        metrics.count_delivery("duplicate" if admitted.is_duplicate else "accepted" if admitted.runs else "skipped")
-        if hook.respond != "accepted" and admitted.runs:
-            return await self._wait_for_result(admitted, hook)
-        return responses.render_accepted(admitted, hook.reply)
-
     async def _wait_for_result(self, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse:
         """What a step of the run answers, or what the run came to; if it goes on for longer than senders wait, its
         ids."""
@@ -358,15 +297,15 @@ class Webhooks:
             answer = None
         return answer or responses.render_accepted(admitted, hook.reply)
 
-    def _record(self, arrived: PendingDelivery, outcome: DeliveryOutcome, reason: str | None = None) -> None:
-        """Write the delivery down without making its sender wait for it; what strangers send, not without end."""
+    def _record(self, delivery: PendingDelivery, outcome: DeliveryOutcome, reason: str | None = None) -> None:
+        """Record the delivery without making its sender wait; of rejected ones, which strangers send, only so many."""
         metrics.count_delivery(outcome)
-        if outcome == "rejected" and self._limiters.rejections.take(arrived.hook.name):
-            return
         if outcome == "rejected":
-            log.warning("a delivery to %s was rejected: %s", arrived.hook.name, reason)
+            if self._limiters.rejections.take(delivery.hook.name):
+                return
+            log.warning("a delivery to %s was rejected: %s", delivery.hook.name, reason)
         with contextlib.suppress(JournalError):
-            self._journal.add_delivery(arrived.record(outcome, reason)).add_done_callback(_log_failed_record)
+            self._journal.add_delivery(delivery.make_record(outcome, reason)).add_done_callback(_log_failed_record)
 
 
 def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse | None:
@@ -379,27 +318,6 @@ def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger)
     outputs = scan.load_value(state.main.outputs).data if state.main else None
     error = to_document(state.error) if state.error else None
     return responses.render_result(admitted, state.status, outputs, error, owes_answer=hook.respond == "step")
-
-
-def _build_document(arrived: PendingDelivery, verified: Verified) -> dict[str, JSON]:
-    """What expressions read as `trigger`; raises `BadRequest`."""
-    received = arrived.received
-    return build_trigger_document(
-        verified.key or arrived.delivery,
-        arrived.hook.name,
-        arrived.at,
-        type=verified.type,
-        method=received.method,
-        path=dict(read_parameters(arrived.parameters, arrived.hook.charset)) if arrived.parameters else {},
-        query=received.query,
-        headers=arrived.headers,
-        body=received.parsed,
-    )
-
-
-def _find_repeated_header(received: WebhookRequest, names: Collection[str]) -> str | None:
-    seen = [name for name, _ in received.headers if name in names]
-    return next((name for name in seen if seen.count(name) > 1), None)
 
 
 def _log_failed_record(record: "asyncio.Future[None]") -> None:

@@ -1,0 +1,60 @@
+"""Refusals: the one table from what went wrong to the status, the words and the headers of the answer.
+
+Webhooks, links to waits and the API all look up a refusal here, and each renders it in its own form.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect
+
+from durable.journal.errors import JournalError, RunUnreadable
+from durable.runner import Overloaded
+from triggers.http.body import BadRequest
+from triggers.not_found import RunNotFound
+
+log = logging.getLogger("waypost.api")
+
+CLOSE = {"Connection": "close"}
+"""Where the body was not read to its end, the connection is of no more use."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a request gets no better answer."""
+
+    status: int
+    detail: str
+    headers: Mapping[str, str] = {}
+
+
+class RateExceeded(Exception):
+    """More requests came than are accepted; the next one may come in `seconds`. `closes`: the body was not read."""
+
+    def __init__(self, what: str, seconds: int, *, closes: bool = True) -> None:
+        super().__init__(f"{what}; try again in {seconds} s")
+        self.seconds = seconds
+        self.closes = closes
+
+
+REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
+    BadRequest: lambda error: Refusal(error.status, str(error), CLOSE if error.status in (408, 413) else {}),
+    ClientDisconnect: lambda error: Refusal(400, "the client hung up before its request was whole"),
+    RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
+    RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
+    RateExceeded: lambda error: Refusal(
+        429, str(error), {"Retry-After": str(error.seconds), **(CLOSE if error.closes else {})}
+    ),
+    Overloaded: lambda error: Refusal(503, str(error), {"Retry-After": str(error.retry_after)}),
+    JournalError: lambda error: Refusal(503, str(error), {"Retry-After": "5"}),
+}
+
+
+def find_refusal(error: Exception) -> Refusal:
+    """The refusal of an error. One that is not in the table is logged, and the client may try again."""
+    for kind in type(error).__mro__:
+        if make := REFUSALS.get(kind):
+            return make(error)
+    log.error("a request could not be answered", exc_info=error)
+    return Refusal(503, "this could not be answered now; the service's log says why", {"Retry-After": "5"})
