@@ -1,12 +1,12 @@
 """HTTP requests: `http.get`, `post`, `put`, `patch`, `delete`, and `request` for any method.
 
-An answer of 2xx is a success, or what `expect` lists, and so is a 304 to a conditional GET. A redirect delivers
-nothing: it is followed where `redirects` says so, and fails the step otherwise. An answer that says it is JSON and is
-not stays text: the effect has happened, and no attempt to read it may repeat it. Every request that changes something
-carries the step's idempotency key as `Idempotency-Key`, so all of them may be repeated after a crash. Where a service
-ignores that key and a second effect would hurt, the step says `on_crash: park`.
+A status of 2xx is a success, or one that `expect` lists, and so is 304 after a conditional GET. A redirect is followed
+where `redirects` says so, and fails the step otherwise. A body that is declared as JSON and is not stays text: the
+effect has happened, and a failure to read it must not repeat it. Every request that changes something carries the
+step's idempotency key as `Idempotency-Key`, so it can be repeated after a crash. Where a service ignores that key and a
+second effect would do harm, the step says `on_crash: park`.
 
-With a connection a step's URL is joined to its `base_url`. What the connection adds is sent there, and nowhere else.
+With a connection, a step's URL is joined to the connection's `base_url`. Its headers and params are sent only there.
 """
 
 import base64
@@ -45,14 +45,14 @@ BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
 
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
-"""Levels of an answer's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
+"""Levels of a body's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
 
 
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})
 
 
 def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-    """Refuse what can be no header when a file is loaded; in an attempt the client does, with nothing sent."""
+    """Check headers when a file is loaded; in an attempt the client checks them before it sends."""
     if info.context is None:
         return headers
     for name, value in headers.items():
@@ -96,7 +96,7 @@ class HttpConnection(Inputs):
         return headers
 
     def apply_to(self, target: "Target") -> "Target":
-        """The target with what is added here; raises `ActionError` if it leads away from here."""
+        """The target with what the connection adds; raises `ActionError` if it leads out of `base_url`."""
         url = join_url(self.base_url, target.url)
         own, written = {name.lower() for name in target.headers}, httpx.URL(url).params
         if "host" in own:
@@ -133,7 +133,7 @@ class Target(Inputs):
     @field_validator("url")
     @classmethod
     def check_url(cls, url: str, info: ValidationInfo) -> str:
-        """Checked when a file is loaded; a URL that an expression made fails its attempt, with nothing sent."""
+        """Check a URL when a file is loaded; one that an expression made is checked before it is sent."""
         if info.context is not None:
             ensure_written(url, is_alone=info.context.get("connection", "") is None)
         return url
@@ -244,7 +244,7 @@ CONNECTOR = Connector(
 async def _follow_redirects(
     client: HttpClient, context: Context, method: str, target: Target, response: Response
 ) -> tuple[Response, Target]:
-    """Follow redirects to a response that is none, and where it came from; raises `ActionError`."""
+    """Follow redirects to a response that is not one; returns it and its target. Raises `ActionError`."""
     base_url = context.connection.base_url if isinstance(context.connection, HttpConnection) else None
     visited = {identify_url(parse_url(add_params(target.url, target.params)))}
     while not _is_expected(response, method, target) and is_redirect(response):
@@ -273,8 +273,8 @@ def _is_expected(response: Response, method: str, target: Target) -> bool:
 
 
 def _resolve_target(method: str, context: Context, target: Target) -> Target:
-    """The target below its connection's address, or as the step says it. Where redirects are followed it has its
-    idempotency key, which they keep: it is the same effect, asked for again."""
+    """The target with what its connection adds. Where redirects are followed it gets its idempotency key here, so that
+    each of their requests has the same: they all ask for one effect."""
     if isinstance(context.connection, HttpConnection):
         target = context.connection.apply_to(target)
     elif not is_absolute(target.url):
@@ -307,7 +307,7 @@ def _make_output(context: Context, response: Response) -> HttpOutput:
 
 
 def _read_body(context: Context, response: Response) -> tuple[JSON, BodyEncoding]:
-    """The body as JSON can hold it. One that cannot be what its header says is kept as what it is."""
+    """The body as JSON, as text where it is not valid JSON, or else as base64."""
     if not response.body:
         return None, "empty"
     media = response.media_type
@@ -325,7 +325,7 @@ def _read_body(context: Context, response: Response) -> tuple[JSON, BodyEncoding
 
 
 def _read_json(response: Response) -> JSON:
-    """Its JSON, not too deep to be kept; raises `NotJSON`. Where there are few brackets, its depth is not measured."""
+    """The body's JSON; raises `NotJSON`, also where it is too deep. With few brackets its depth is not measured."""
     body = response.json()
     is_perhaps_deep = response.body.count(b"[") + response.body.count(b"{") > LEVEL_LIMIT
     if is_perhaps_deep and is_deeper(body, LEVEL_LIMIT):

@@ -1,4 +1,4 @@
-"""Lines for the service's log: `log.write`."""
+"""`log.write`: writes a line to the service's log."""
 
 import logging
 from typing import Literal
@@ -9,11 +9,11 @@ from durable import values
 from durable.action import Connector, Context, Inputs, action
 
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {0x2028: " ", 0x2029: " "}
-"""What would let a message pass for a line of its own, or for a command to a terminal."""
+"""Characters with which a message could look like several lines, or send commands to a terminal."""
 
 
 class LogInput(Inputs):
-    """What to write."""
+    """The line to write."""
 
     message: str = Field(description="The text")
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much it matters")

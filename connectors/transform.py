@@ -1,4 +1,4 @@
-"""Values made from values: `transform.set` checkpoints what its expressions yield."""
+"""`transform.set`: checkpoints the values of expressions."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from durable.values import JSON
 
 
 class SetInput(Inputs):
-    """What to keep."""
+    """The values to keep."""
 
     values: dict[str, Any] = Field(description="The output, by name; the values may be expressions")
 

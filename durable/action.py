@@ -1,10 +1,10 @@
-"""The port between the core and a connector: what an action is, what it is given, and how it fails.
+"""The interface of a connector: its actions, what they are given, and how they fail.
 
-    ActionError              an attempt ended with an answer, or certainly did not happen
+    ActionError              an attempt failed, and says what is known of its effect
     ├── AttemptEnded         the attempt is over (timeout, cancel, lost lease): its context refuses everything
-    └── ConnectionMissing    the connection that the step names cannot be had
+    └── ConnectionMissing    there is no such connection, or it belongs to another connector
 
-An exception of any other class is an unknown ending of class `internal`.
+With any other exception an attempt ends as unknown, with the class `internal`.
 """
 
 import logging
@@ -22,32 +22,31 @@ ErrorClass: TypeAlias = Literal[
 ]
 
 Ending: TypeAlias = Literal["not_sent", "answered", "unknown"]
-"""How an attempt ended: it certainly did not happen, it has an answer, or nobody can know."""
+"""How an attempt ended: its effect certainly did not happen, the service answered, or that is unknown."""
 
 OnCrash: TypeAlias = Literal["retry", "park", "fail"]
 
 Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
-"""Text in which `{{ secrets.NAME }}` may stand; checked when a pipeline is loaded."""
+"""Text that may contain `{{ secrets.NAME }}`; checked when a pipeline is loaded."""
 
 URL = Annotated[str, Field(json_schema_extra={"secret": True, "url": True})]
-"""A URL: an expression in it is one percent-encoded value, and cannot lead elsewhere. A secret may stand in it too."""
+"""A URL that may contain secrets. An expression in it is one percent-encoded value, so it cannot lead elsewhere."""
 
 Resource = TypeVar("Resource")
 
 FindTarget: TypeAlias = Callable[[Any, BaseModel | None], str | None]
-"""What an attempt is made at, from the action's input and its connection: the address of a service, say
-(`https://api.example.com`). None where that cannot be told from them."""
-
+"""Finds what an attempt calls from the action's input and its connection: the address of a service, say
+(`https://api.example.com`). None where these do not show it."""
 
 TARGET_LIMIT = 128
-"""Attempts at one target at once, and connections to it."""
+"""How many attempts call one target at once, and connections to it."""
 
 
 class ActionError(Exception):
     """An attempt failed.
 
-    `error_class` is what a retry policy names; `code` is the service's own word for it; `ending` says whether the
-    effect certainly did not happen (`not_sent`), was answered, or is unknown; `retry_after` is in seconds.
+    `error_class` is what a retry policy names; `code` is the service's own; `ending` says whether the effect certainly
+    did not happen (`not_sent`), the service answered (`answered`), or that is unknown; `retry_after` is in seconds.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class ActionError(Exception):
 
 
 class AttemptEnded(ActionError):
-    """What a context answers once its attempt is over."""
+    """The attempt is over, and its context does nothing more."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -79,7 +78,7 @@ class AttemptEnded(ActionError):
 
 
 class ConnectionMissing(ActionError):
-    """The connection that a step names is not there, or is another connector's."""
+    """The connection that a step names does not exist, or belongs to another connector."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, error_class="auth", code="connection_missing", ending="not_sent")
@@ -87,11 +86,11 @@ class ConnectionMissing(ActionError):
 
 @dataclass(slots=True)
 class Context:
-    """What an action knows of the attempt that it performs.
+    """The attempt, for its action.
 
-    `key` is the step's idempotency key, the same in every attempt. `resources` are the shared things that the
-    composition root offers, by class (the HTTP client, say). `connection` is what the step's connection says, of the
-    connector's own model, with its secrets in it; None if the step names none.
+    `key` is the step's idempotency key, the same in every attempt. `resources` are what actions share, by class (the
+    HTTP client, say); the composition root makes them. `connection` is the step's connection, an instance of the
+    connector's model with the secrets filled in; None if the step names none.
     """
 
     run: str
@@ -106,7 +105,7 @@ class Context:
     _requests: int = 0
 
     def ensure_open(self) -> None:
-        """Raise `AttemptEnded` once the attempt is over; to be called right before every effect."""
+        """Raise `AttemptEnded` once the attempt is over; call it right before every effect."""
         if not self.is_open:
             raise AttemptEnded
 
@@ -118,7 +117,7 @@ class Context:
         return self.key if self._requests == 1 else f"{self.key}-{self._requests}"
 
     def resource(self, kind: type[Resource]) -> Resource:
-        """The shared thing of that class; raises `LookupError` if the service offers none."""
+        """The shared instance of that class; raises `LookupError` if the service has none."""
         if not self.is_open:
             raise AttemptEnded
         found = self.resources.get(kind)
@@ -128,8 +127,8 @@ class Context:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """Wait for one of Waypost's own limits: the attempt's timeout stands still, and the run says what it waits for
-        ("a connection to https://api.example.com")."""
+        """A wait for one of Waypost's own limits: the attempt's timeout is suspended, and the run shows what it waits
+        for ("a connection to https://api.example.com")."""
         self.ensure_open()
         if self.timer is None:
             yield
@@ -141,7 +140,7 @@ class Context:
             self.timer.resume(what)
 
     def stop_timeout(self) -> None:
-        """The answer is there: what is left to do is our own work, which no timeout cuts off."""
+        """The response is there: the rest is our own work, which no timeout interrupts."""
         if self.timer:
             self.timer.cancel()
 
@@ -150,16 +149,16 @@ class Context:
 
 
 class Timer(Protocol):
-    """The timeout of an attempt, which can stand still. `waits` are what the attempt waits for meanwhile."""
+    """The timeout of an attempt, which can be suspended. `waits` is what the attempt waits for meanwhile."""
 
     waits: list[str]
 
     def suspend(self, what: str) -> None:
-        """Stop the clock, while the attempt waits for this."""
+        """Stop the clock while the attempt waits for this."""
         ...
 
     def resume(self, what: str) -> None:
-        """Let the clock go on, once it waits for nothing more."""
+        """Start the clock again once the attempt waits for nothing more."""
         ...
 
     def cancel(self) -> None:
@@ -168,22 +167,22 @@ class Timer(Protocol):
 
 
 class ActionFunction(Protocol):
-    """An action's function: its inputs as the model `Input`, its output as JSON or as the model `Output`."""
+    """An action's function: takes an instance of its input model; returns JSON or an instance of its output model."""
 
     def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | JSON]": ...
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that a connector does: `name` is the part of `use:` behind the dot.
+    """One thing that a connector does: `name` is the part of `use:` after the dot.
 
-    `input` and `output` are the models of what goes in and comes out (an output of None is any JSON). `on_crash` is
-    what an unknown ending means unless the step says otherwise: `retry` where repeating under the same idempotency
-    key is safe, `park` where only a person can tell, `fail` to give up.
+    `input` and `output` are the models of its inputs and its output (an output of None is any JSON). `on_crash` is
+    what follows an unknown ending unless the step says otherwise: `retry` where repeating with the same idempotency
+    key is safe, `park` where a person has to decide, `fail` to give up.
 
-    An attempt waits for a slot until its pipeline and its target have room for one more; that is no attempt yet, and no
-    timeout runs. `target` tells what the attempt is made at; without it, that is the connector with its connection. An
-    action that `is_immediate` waits for nothing outside, and takes no slot.
+    An attempt first waits for a slot of its pipeline and of its target; meanwhile it has not begun, and no timeout
+    runs. `target` finds what the attempt calls; without it, that is the connector with its connection. An action that
+    `is_immediate` calls nothing outside, and takes no slot.
     """
 
     name: str
@@ -199,7 +198,7 @@ class Action:
 @dataclass(frozen=True, slots=True)
 class Connector:
     """A service and what can be done with it: `name` is the part of `use:` before the dot. `connection` is the model of
-    what a connection of it says; None if it takes none."""
+    its connections; None if it takes none."""
 
     name: str
     summary: str
@@ -208,17 +207,16 @@ class Connector:
 
 
 class Inputs(BaseModel, extra="forbid"):
-    """The model that an action's inputs and a connection derive from: unknown names are errors.
+    """The base of models of an action's inputs and of a connection: unknown names are errors.
 
-    When a file is loaded, validators see its texts with their expressions as they are written, and their
-    `ValidationInfo.context` is a mapping: `connection` is the name of the step's connection, or None. In an attempt the
-    context is None. What a validator finds wrong with a text in which an expression stands counts only as a
-    `LiteralError`.
+    When a file is loaded, validators see its texts with the expressions in them, and `ValidationInfo.context` is a
+    mapping: `connection` is the name of the step's connection, or None. In an attempt the context is None. For a text
+    that contains an expression, only a `LiteralError` of a validator counts.
     """
 
 
 class LiteralError(ValueError):
-    """What is wrong with the literal part of a text, whatever its expressions give; for a validator of `Inputs`."""
+    """A text is wrong whatever the values of its expressions; for validators of `Inputs`."""
 
 
 class TriggerInputs(Inputs):

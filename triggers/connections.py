@@ -1,7 +1,7 @@
-"""Connections: `connections.yaml` says which there are, and an attempt is given its own with the secrets in it.
+"""Connections: read from `connections.yaml`, and given to attempts with their secrets filled in.
 
-One that is invalid disables only itself, visibly; if it was valid before, it goes on with what it said then. Only a
-connection's name stands in a definition: what it says counts from the next attempt on.
+A connection that is invalid disables only itself, visibly; if it was valid before, its former fields stay in use. A
+definition has only the name of a connection: a change of its fields applies from the next attempt on.
 """
 
 import re
@@ -36,11 +36,11 @@ _CREDENTIAL = re.compile(
     r"(proxy-)?authorization|cookie|(.*[_-])?((api|access|auth|private|secret|subscription)[_-]?key|token|secret|password)",
     re.IGNORECASE,
 )
-"""The names under which people keep what nobody else may know."""
+"""Names of fields that usually hold credentials."""
 
 
 class ConnectionSpec(BaseModel, extra="allow"):
-    """What every connection says."""
+    """What every connection has."""
 
     use: Annotated[str, StringConstraints(min_length=1)] = Field(description="The connector that it is for")
 
@@ -51,7 +51,7 @@ class ConnectionsFileSpec(RootModel[dict[Identifier, ConnectionSpec]]):
 
 @dataclass(frozen=True, slots=True)
 class NamedConnection:
-    """One connection: what it says, and where in it which secrets stand. `literals` are credentials written out."""
+    """One connection: its fields, and the places of secrets in them. `literals` are credentials in plain text."""
 
     connector: str
     given: JSON
@@ -60,7 +60,7 @@ class NamedConnection:
 
 
 class Connections:
-    """The connections of a config folder, as its file says them or said them last."""
+    """The connections of a config folder; one that becomes invalid stays as it was when it was valid."""
 
     def __init__(self, config: Path, connectors: Connectors, secrets: Secrets) -> None:
         self.path = config / FILE
@@ -76,31 +76,31 @@ class Connections:
     def names(self) -> list[str]:
         return sorted(self._known)
 
-    def of(self, connector: str) -> list[str]:
-        """Those of a connector."""
+    def list_names(self, connector: str) -> list[str]:
+        """The connections of a connector."""
         return [name for name in self.names if self._known[name].connector == connector]
 
     @property
     def is_valid(self) -> bool:
-        """Whether nothing in the file is wrong; a warning is no error."""
+        """Whether the file has no errors; it may have warnings."""
         return all(problem.severity == "warning" for problem in self.problems)
 
     def is_broken(self, name: str) -> bool:
-        """Whether the file says something of a connection, or may say it, that is wrong."""
+        """Whether what the file has under this name is invalid, or cannot be read."""
         return self._broken is None or name in self._broken
 
     def line(self, number: int) -> str:
         """A line of the file's text, counted from 1; empty if there is none."""
         return Source(str(self.path), (self._data or b"").decode(errors="replace").splitlines()).get_line(number)
 
-    def connector(self, name: str) -> str | None:
-        """The connector that a connection is of; None if there is no such connection."""
+    def find_connector(self, name: str) -> str | None:
+        """The connector of a connection; None if there is no such connection."""
         found = self._known.get(name)
         return found.connector if found else None
 
     def refresh(self) -> bool:
-        """Read the file again; whether there are other connections now, or of other connectors, or others wrong."""
-        before = self._wiring()
+        """Read the file again; returns whether that may change which pipelines are valid."""
+        before = self._list_connectors()
         try:
             data = self._read()
         except OSError as error:
@@ -108,12 +108,12 @@ class Connections:
             self._data, self._broken = None, None
         else:
             if data != self._data:
-                self._take(data)
-        return self._wiring() != before
+                self._apply(data)
+        return self._list_connectors() != before
 
     def open(self, name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
-        """A connection for an action, filled with the secrets of now, and their values; raises `ConnectionMissing`,
-        `SecretMissing`, or `ActionError` for one that its secrets make unfit."""
+        """A connection for an action with its secrets filled in, and their values. Raises `ConnectionMissing`,
+        `SecretMissing`, and `ActionError` for a connection that its secrets make invalid."""
         found, connector = self._known.get(name), use.partition(".")[0]
         model = self._connectors.find_connection_model(connector)
         if found is None or found.connector != connector or model is None:
@@ -132,32 +132,32 @@ class Connections:
             message = f"the connection {name!r} does not fit with its secrets filled in: {fields}"
             raise ActionError(
                 message, error_class="invalid", code="connection_invalid", ending="not_sent"
-            ) from None  # whose words hold the values
+            ) from None  # its message contains the values
 
     def _read(self) -> bytes:
-        """The file's bytes; none where there is no file."""
+        """The file's bytes, empty if there is no file."""
         try:
             return self.path.read_bytes()
         except FileNotFoundError:
             return b""
 
-    def _wiring(self) -> tuple[object, ...]:
-        """What pipelines are checked against."""
+    def _list_connectors(self) -> tuple[object, ...]:
+        """What pipelines are checked against: the connector of each connection, and which are invalid."""
         return {name: each.connector for name, each in self._known.items()}, self._broken
 
-    def _take(self, data: bytes) -> None:
-        read = _ConnectionsReader(YamlDocument.read(data, str(self.path)), self._connectors, self._secrets)
-        known = read.connections()
-        kept = {name: each for name, each in self._known.items() if read.is_refused or name in read.broken}
+    def _apply(self, data: bytes) -> None:
+        reader = _ConnectionsReader(YamlDocument.read(data, str(self.path)), self._connectors, self._secrets)
+        known = reader.read()
+        kept = {name: each for name, each in self._known.items() if reader.is_refused or name in reader.broken}
         for each in known.values():
             for literal in each.literals:
                 self._secrets.redactor.learn(literal)
-        self._broken = None if read.is_refused else frozenset(read.broken)
-        self._data, self.problems, self._known = data, read.findings.problems(), kept | known
+        self._broken = None if reader.is_refused else frozenset(reader.broken)
+        self._data, self.problems, self._known = data, reader.findings.problems(), kept | known
 
 
 class _ConnectionsReader:
-    """One pass over the file. `is_refused`: nobody can tell what it says; `broken`: the names of what is wrong."""
+    """Reads and checks the file, which `is_refused` if it cannot be read at all; `broken` names invalid entries."""
 
     def __init__(self, document: YamlDocument, connectors: Connectors, secrets: Secrets) -> None:
         self.findings = Report(document)
@@ -167,8 +167,8 @@ class _ConnectionsReader:
         self._connectors = connectors
         self._texts = Texts(self.findings, secrets.has, secrets.examine)
 
-    def connections(self) -> dict[str, NamedConnection]:
-        """Those that are sound."""
+    def read(self) -> dict[str, NamedConnection]:
+        """The valid connections."""
         if self._data is None:
             return {}
         if not isinstance(self._data, dict):
@@ -177,7 +177,9 @@ class _ConnectionsReader:
         for each in find_data_problems(ConnectionsFileSpec, self._data):
             self._add(each, ())
             self.broken.add(str(each.pointer[0]))
-        found = {name: self._connection(name, entry) for name, entry in self._data.items() if isinstance(entry, dict)}
+        found = {
+            name: self._read_connection(name, entry) for name, entry in self._data.items() if isinstance(entry, dict)
+        }
         if self.findings.is_full:
             self.is_refused = True
         return {name: each for name, each in found.items() if each and not self.is_refused and name not in self.broken}
@@ -188,17 +190,17 @@ class _ConnectionsReader:
             (), "the file is not a mapping", "a connection is its name, and below it 'use: http' and more"
         )
 
-    def _connection(self, name: str, entry: Mapped) -> NamedConnection | None:
+    def _read_connection(self, name: str, entry: Mapped) -> NamedConnection | None:
         use, given = entry.get("use"), {key: value for key, value in entry.items() if key != "use"}
         if not isinstance(use, str) or not use:
             return None
-        errors = self._errors()
-        if (model := self._model(use, (name, "use"))) is not None:
+        errors = self._count_errors()
+        if (model := self._find_model(use, (name, "use"))) is not None:
             for each in find_data_problems(model, given, is_open=is_template):
                 self._add(each, (name,))
             for pointer, value in walk_leaves(given):
-                self._check(value, (name, *pointer), is_secret=get_shape(model).is_secret(pointer))
-        if self._errors() > errors:
+                self._check_value(value, (name, *pointer), is_secret=get_shape(model).is_secret(pointer))
+        if self._count_errors() > errors:
             self.broken.add(name)
             return None
         urls = get_shape(model).urls(given) if model else ()
@@ -206,7 +208,7 @@ class _ConnectionsReader:
         literals = frozenset(part for _, value in _find_literals(given) for part in (value, value.split()[-1]))
         return NamedConnection(use, rendered, slots, literals)
 
-    def _model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
+    def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._connectors.find_connection_model(use)
         if model is None and use in self._connectors.broken:
             problem = explain_broken(use, self._connectors.broken[use])
@@ -217,35 +219,35 @@ class _ConnectionsReader:
             self.findings.add(pointer, what.format(quote(use)), suggest(use, self._connectors.list_connectable()))
         return model
 
-    def _check(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:
+    def _check_value(self, value: JSON, pointer: Pointer, *, is_secret: bool) -> None:
         if is_template(value):
-            self._text(str(value), pointer, is_secret=is_secret)
+            self._check_text(str(value), pointer, is_secret=is_secret)
         elif _is_credential(pointer, value):
-            what, hint = f"{quote(_field(pointer))} stands here for all to read", "write '{{ secrets.NAME }}'"
+            what, hint = f"{quote(_get_field(pointer))} is written here in plain text", "write '{{ secrets.NAME }}'"
             self.findings.add(pointer, what, f"{hint}, and set WAYPOST_SECRET_NAME", severity="warning")
 
-    def _text(self, text: str, pointer: Pointer, *, is_secret: bool) -> None:
+    def _check_text(self, text: str, pointer: Pointer, *, is_secret: bool) -> None:
         try:
             is_secrets_only = not Template.parse(text).expressions
         except ExpressionError:
-            is_secrets_only = True  # what is wrong is told in the usual words
+            is_secrets_only = True  # which the check of texts reports
         if is_secrets_only:
             self._texts.check_templates(text, pointer, Scope(frozenset(), {}), lambda _: is_secret)
         else:
-            what = "a connection knows no run, and so no expression but a secret"
+            what = "a connection takes no expressions but secrets"
             self.findings.add(pointer, what, "write '{{ secrets.NAME }}', or put it into the step")
 
     def _add(self, each: DataProblem, where: Pointer) -> None:
-        """Add what does not fit, without the text that stands there: it may be meant to be secret."""
+        """Report a problem without the text at its place, which may be a secret."""
         message = re.sub(", not the (text|number) .*", "", each.message, flags=re.DOTALL)
         self.findings.add((*where, *each.pointer), message, each.hint, is_key=each.is_key)
 
-    def _errors(self) -> int:
+    def _count_errors(self) -> int:
         return sum(problem.severity == "error" for problem in self.findings.problems())
 
 
 def _find_literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
-    """The credentials that are written out."""
+    """The credentials in plain text, with their places."""
     for pointer, value in walk_leaves(given):
         if _is_credential(pointer, value) and not is_template(value):
             yield pointer, str(value)
@@ -253,9 +255,9 @@ def _find_literals(given: Mapped) -> Iterator[tuple[Pointer, str]]:
 
 def _is_credential(pointer: Pointer, value: JSON) -> bool:
     is_said = isinstance(value, str | int | float) and not isinstance(value, bool) and bool(str(value).strip())
-    return is_said and _CREDENTIAL.fullmatch(_field(pointer)) is not None
+    return is_said and _CREDENTIAL.fullmatch(_get_field(pointer)) is not None
 
 
-def _field(pointer: Pointer) -> str:
-    """The name under which a value stands."""
+def _get_field(pointer: Pointer) -> str:
+    """The name of the field that a place is in."""
     return next((part for part in reversed(pointer) if isinstance(part, str)), "")

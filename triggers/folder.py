@@ -199,7 +199,7 @@ class Folder:
             catalogue=self._catalogue,
             secrets=self._secrets.has,
             examine_secret=self._secrets.examine,
-            connections=self.connections.connector if self.connections else None,
+            connections=self.connections.find_connector if self.connections else None,
             connection_names=self.connections.names if self.connections else (),
             is_broken=self.connections.is_broken if self.connections else lambda connection: False,
         )

@@ -1,4 +1,4 @@
-"""Makes connections: resolves a host, asks the egress guard, connects to an allowed address, and begins TLS."""
+"""Makes connections: resolves a host, asks the egress guard, connects to an allowed address, and starts TLS."""
 
 import asyncio
 import ssl
@@ -38,7 +38,7 @@ class Dialer:
     async def _connect_by_proxy(
         self, proxy: Proxy, origin: Origin, owner: ConnectionOwner, timeout: float | None
     ) -> Connection:
-        """A host's name is the proxy's to resolve, and to refuse; what is written as an address is judged here."""
+        """The proxy resolves a host's name, and may refuse it; a host written as an address is checked here."""
         if written := parse_any_address(normalize_host(origin.host)):
             self._egress.ensure_allowed(origin.host, [written])
         addresses = await self._find_addresses(proxy.host, proxy.port)
@@ -65,8 +65,8 @@ class Dialer:
         return [written] if written else await self._look_up(normalize_host(host), port)
 
     async def _look_up(self, host: str, port: int) -> Sequence[Address]:
-        """Resolve a host's name: once for all who ask at the same time, since few threads do it, and a name that is
-        slow to resolve would keep all others waiting."""
+        """Resolve a host's name, once for all requests of the moment: few threads do that, and a name that is slow to
+        resolve would block the others."""
         lookup = self._lookups.get((host, port))
         if lookup is None:
             lookup = self._lookups[host, port] = asyncio.ensure_future(self._resolve(host, port))
@@ -87,7 +87,7 @@ class Dialer:
         tls: ssl.SSLContext | None = None,
         host: str = "",
     ) -> Protocol:
-        """Connect to the first address that answers; each has its share of the time. Raises `OSError`."""
+        """Connect to the first address that accepts; each gets its share of the time. Raises `OSError`."""
         failure = OSError("the host has no address")
         for address in addresses:
             try:
@@ -105,7 +105,7 @@ class Dialer:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Trust what the machine trusts and what browsers trust; made when first needed, for it takes a while."""
+        """Trusts what the machine trusts and what browsers trust; made when first needed, since it takes a while."""
         if self._given_tls is not None:
             return self._given_tls
         context = ssl.create_default_context()

@@ -1,7 +1,7 @@
-"""Where requests may go: the public internet, and what the operator's allow-list adds.
+"""Where requests may go: to public addresses, and to those that the operator allows.
 
-The guard judges addresses, never spellings: whatever a host is written as, it is resolved first, every address is
-checked, and the connection goes to a checked one. Nothing can change in between.
+The guard checks addresses, not names: a host is resolved first, every address is checked, and the connection is made to
+a checked address. So neither an odd spelling nor a second result of the resolver leads elsewhere.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""Finds a host's addresses; raises `OSError` where there are none."""
+"""Resolves a host to its addresses; raises `OSError` where there are none."""
 
 _REFUSED: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), reason)
@@ -63,7 +63,7 @@ class EgressRefused(httpx.ConnectError):
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """The operator's allow-list: hosts by name, and networks. What it does not name must be public."""
+    """The operator's allow-list of hosts and networks. Every other address must be public."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
@@ -117,7 +117,7 @@ def normalize_host(host: str) -> str:
 
 
 def parse_address(host: str) -> Address | None:
-    """The address that a host is written as, if it is one; odd spellings (`0x7f.1`) are the resolver's to read."""
+    """The address of a host that is written as one; odd spellings (`0x7f.1`) are left to the resolver."""
     try:
         return ip_address(normalize_host(host))
     except ValueError:

@@ -23,17 +23,17 @@ _NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]{0,300})?")
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}(?:[Zz]|[+-][0-9:]{4,5})?"
 _DATE = r"(?:[A-Za-z]{3,9},?\s)?[^,]{1,20}\s[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\s[A-Za-z0-9+-]{1,5})?"
 _TIMES = re.compile(rf"(?:^|(?<=,))\s*({_NUMBER.pattern}|{_ISO}|{_DATE})\s*(?=,|$)")
-"""The seconds and dates of a Retry-After; a proxy may have joined several by a comma."""
+"""The seconds and dates of a Retry-After; a proxy may have joined several with commas."""
 
 LOCATION_LIMIT = 200
-"""Characters of a Location in a message. It is cut between two segments of its path, since half a secret is not
-recognised any more."""
+"""Characters of a Location in a message. It is cut between two segments of its path, since the redactor does not
+recognise half a secret."""
 
 GATEWAY = frozenset({502, 504, 520, 522, 524, 598, 599})
-"""What a gateway answers when it lost the answer of the service behind it; 520 to 524 are Cloudflare's."""
+"""The statuses of a gateway that got no response from the service behind it; 520 to 524 are Cloudflare's."""
 
 LONGEST_WAIT = 86_400.0
-"""Seconds; a service that asks for a longer pause is asked again after a day."""
+"""Seconds; where a service asks for a longer wait, the next attempt is made after a day."""
 
 
 class InvalidRequest(ActionError):
@@ -49,7 +49,7 @@ def describe_request(method: str, url: ParsedURL) -> str:
 
 
 def explain_transport_error(error: httpx.TransportError, where: str) -> ActionError:
-    """What a transport's error means: only a connection that was never made is certainly not sent."""
+    """Only where no connection was made, a request was certainly not sent."""
     match error:
         case MalformedResponse(status=int(status)) if status >= 300:
             return explain_refusal(Response(status, {}, b""), where, str(error))
@@ -73,7 +73,7 @@ def explain_transport_error(error: httpx.TransportError, where: str) -> ActionEr
 
 
 def explain_unreadable(error: Exception, head: Response, where: str) -> ActionError:
-    """A response whose body cannot be read. Its status decides whether to ask again."""
+    """A response whose body cannot be read; `head` has the rest. Its status decides whether to try again."""
     if not head.is_success:
         return explain_refusal(head, where, f"its body cannot be read: {error}")
     message = f"{where} answered {head.status} with a body that cannot be read: {error}"
@@ -93,7 +93,7 @@ def _invalid(message: str, code: str, status: int | None) -> ActionError:
 
 
 def explain_redirected(error: ActionError, where: str) -> ActionError:
-    """What a request failed with that follows a redirect of another; its address stands in no file."""
+    """The error of a request that followed a redirect, with the address that redirected, which is the file's."""
     return ActionError(
         f"{error.message} ({where} redirects there)",
         error_class=error.error_class,
@@ -105,8 +105,8 @@ def explain_redirected(error: ActionError, where: str) -> ActionError:
 
 
 def explain_refusal(response: Response, where: str, reason: str = "") -> ActionError:
-    """An answer that is a refusal: its status is the code, and its body, of which the history keeps the beginning, the
-    details. `reason` is why a redirect was not followed, or why the rest of the answer is not known."""
+    """A response that is not a success: its status is the code, and its body, of which the history keeps the beginning,
+    the details. `reason` is why a redirect was not followed, or why the body is not known."""
     location = describe_location(response)
     leads = f" and leads to {location}" if location else ""
     return ActionError(
@@ -124,7 +124,7 @@ def explain_refusal(response: Response, where: str, reason: str = "") -> ActionE
 
 
 def describe_location(response: Response) -> str | None:
-    """What a redirect's Location says, without user, query and fragment, which may hold what is secret."""
+    """A redirect's Location without user, query and fragment, which may hold a secret."""
     location = response.headers.get("location", "").strip()
     if not 300 <= response.status < 400 or not location:
         return None
@@ -135,7 +135,7 @@ def describe_location(response: Response) -> str | None:
 
 
 def classify_response(response: Response) -> ErrorClass:
-    """The class of a refusal. Some services say 403 where they mean 429, and then when to come back."""
+    """The error class of a response. Some services send 403 for 429, with a Retry-After."""
     match response.status:
         case 429:
             return "rate_limit"
@@ -154,9 +154,9 @@ def classify_response(response: Response) -> ErrorClass:
 
 
 def read_retry_after(response: Response) -> float | None:
-    """Seconds that a service asks to wait: the longest of its Retry-After headers (RFC 9110, 10.2.3).
+    """Seconds to wait before the next attempt: the longest of the Retry-After headers (RFC 9110, 10.2.3).
 
-    A date counts from the answer's own Date, by whose clock it was made, or else from ours.
+    A date is relative to the response's own Date, which the same clock made, or else to our clock.
     """
     asked = response.headers.get("retry-after")
     if not asked:

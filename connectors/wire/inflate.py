@@ -1,10 +1,10 @@
-"""Undo an answer's content codings, never making more bytes than asked for."""
+"""Decodes gzip and deflate bodies, up to a limit of bytes."""
 
 import zlib
 from collections.abc import Sequence
 
 CODINGS = "gzip, deflate"
-"""What a request says it accepts."""
+"""The value of a request's Accept-Encoding."""
 
 _CODINGS_LIMIT = 3
 _MEMBERS_LIMIT = 100  # each costs a copy of what follows it
@@ -21,7 +21,7 @@ class ResponseTooLarge(ValueError):
 
 
 def parse_codings(header: str) -> list[str] | None:
-    """What a Content-Encoding header names, in the order of encoding; None if one of them is not known here."""
+    """The codings of a Content-Encoding header, in the order of encoding; None if one of them is unknown."""
     named = [coding for part in header.lower().split(",") if (coding := part.strip()) not in {"", "identity"}]
     return named if set(named) <= {"gzip", "x-gzip", "deflate"} else None
 

@@ -1,4 +1,4 @@
-"""Where a step's URL leads with a connection: always below its `base_url`, so that credentials go nowhere else."""
+"""Joins a step's URL to its connection's `base_url`, and never leads out of it, so that credentials stay there."""
 
 import re
 from urllib.parse import unquote
@@ -8,13 +8,13 @@ from connectors.wire.url import MalformedURL, ParsedURL, find_problem, parse_url
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
 _ENCODINGS = 3
-"""How often over a `..` may be encoded and still be found; no service decodes more often."""
+"""How many times a `..` may be encoded and still be found; no service decodes more often."""
 
 _UNSEEN = "".join(map(chr, range(0x21)))
 
 
 def is_absolute(url: str) -> bool:
-    """Whether it says more than a path: a scheme, or a host."""
+    """Whether it has a scheme or a host."""
     return _ABSOLUTE.match(url) is not None
 
 
@@ -46,7 +46,7 @@ def _is_below(base: ParsedURL, target: ParsedURL) -> bool:
 
 
 def _climbs(path: str) -> bool:
-    """Whether a part of the path is `..`, in any spelling that a service might take for it."""
+    """Whether a part of the path is `..`, in any spelling that a service might read as one."""
     for _ in range(_ENCODINGS + 1):
         if any(part.partition(";")[0].strip(_UNSEEN) == ".." for part in re.split(r"[/\\]", path)):
             return True

@@ -1,9 +1,9 @@
-"""Answers that llhttp refuses and RFC 9112 lets a client read: folded headers, equal lengths, bare line feeds.
+"""Reads responses that llhttp refuses and RFC 9112 allows: folded headers, equal lengths, bare line feeds.
 
-    MalformedAnswer     an answer that cannot be read: the service has answered, and only what it said is lost
+    MalformedResponse       a response that cannot be read; the service has answered, and its answer is lost
 
-llhttp is tried first. What it refuses before the body begins is read here, from the beginning; the connection is closed
-afterwards, since two readers might disagree where such an answer ends.
+llhttp is tried first. A response that it refuses before the body is read here from its first byte; then the connection
+is closed, since two readers might disagree about where such a response ends.
 """
 
 import re
@@ -15,16 +15,17 @@ from connectors.wire.request import Header
 from durable.http_syntax import TOKEN
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of an answer's header, and of anything else in it that is no body."""
+"""Bytes of a response's headers, and of anything else in it that is not its body."""
 
 HEADER_COST = 32
-"""Bytes that each header counts beside its own, so that many small ones are bounded too."""
+"""Bytes that each header counts in addition to its own, so that many small ones are bounded too."""
 
 OVERLONG = f"its header is over {HEAD_LIMIT // 1024} KiB"
 
 _CHUNKS = 1_000
 _LEAST_CHUNK = 32
-"""Bytes that more chunks than those have on average: 256 KiB of smaller ones would hold the event loop for 200 ms."""
+"""Bytes that chunks must have on average once there are more than `_CHUNKS`: 256 KiB of smaller ones would block the
+event loop for 200 ms."""
 
 _HTTP = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/[123](?:\.\d)?[ \t]+([1-9]\d\d)(?:[ \t][^\n]*)?\r*(?:\n|$)", re.IGNORECASE)
@@ -37,7 +38,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 class MalformedResponse(httpx.RemoteProtocolError):
-    """An answer that is not proper HTTP; `status` is what its status line says, None where that cannot be read."""
+    """A response that is not valid HTTP; `status` is None where its status line cannot be read."""
 
     def __init__(self, reason: str, status: int | None) -> None:
         super().__init__(f"the answer is not valid HTTP: {reason}")
@@ -45,7 +46,7 @@ class MalformedResponse(httpx.RemoteProtocolError):
 
 
 def explain_malformed(reason: str, received: bytes) -> httpx.RemoteProtocolError:
-    """That an answer cannot be read, of which this has been received before the end of its header.
+    """The error for a response that cannot be read; `received` are its bytes up to there, its headers not complete.
 
     Without a final status line it is unknown whether the service has answered.
     """
@@ -59,13 +60,13 @@ def explain_malformed(reason: str, received: bytes) -> httpx.RemoteProtocolError
 
 
 def read_status(head: bytes) -> int | None:
-    """What the status line of an answer says, interim ones (1xx) left out; None where there is none."""
+    """The status of a response whose head is `head`, interim ones (1xx) skipped; None without a status line."""
     found = _STATUS_LINE.match(_skip_interim(head))
     return int(found[1]) if found else None
 
 
 class LenientReader:
-    """Reads one answer; `begin` takes its status and headers, `deliver` each piece of its body, `end` its end.
+    """Reads one response; `begin` takes its status and headers, `deliver` each piece of its body, `end` its end.
 
     `feed` raises `httpx.RemoteProtocolError`, which is a `MalformedResponse` once there is a status.
     """
@@ -81,14 +82,14 @@ class LenientReader:
         self._is_head = is_head
         self._begin, self._deliver, self._end = begin, deliver, end
         self._buffer = b""
-        self._done = 0  # bytes of the buffer; it is cut once a feed, for a body may have a chunk for each of its bytes
+        self._done = 0  # bytes of the buffer; cut only once a feed, since each byte of a body may be a chunk
         self._status: int | None = None
         self._room = 0  # bytes of the body, or of its chunk, that are still to come
         self._chunks = self._size = 0
         self._read: Callable[[], bool] = self._read_head
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Read what has arrived."""
         self._buffer, self._done = self._buffer[self._done :] + data, 0
         while self._read():
             pass
@@ -149,7 +150,7 @@ class LenientReader:
         return self._finish() if self._take() else False
 
     def _take(self) -> bool:
-        """Deliver what is there of the body or of the chunk; whether that is all of it."""
+        """Deliver what is there of the body or of the chunk; True once that is complete."""
         data = self._buffer[self._done : self._done + self._room]
         self._done += len(data)
         self._room -= len(data)
@@ -205,12 +206,12 @@ class LenientReader:
 
 
 def _is_http(head: bytes) -> bool:
-    """Whether it is the beginning of an answer, as far as it goes."""
+    """Whether these bytes may be the beginning of a response."""
     return head[: len(_HTTP)].upper() == _HTTP[: len(head)]
 
 
 def _skip_interim(received: bytes) -> bytes:
-    """What follows the interim answers (1xx), and the empty lines before an answer."""
+    """What follows the interim responses (1xx) and the empty lines before a response."""
     received = received.lstrip(b"\r\n")
     while (status := _STATUS_LINE.match(received)) and status[1].startswith(b"1") and status[1] != b"101":
         end = _HEAD_END.search(received)
@@ -221,7 +222,7 @@ def _skip_interim(received: bytes) -> bytes:
 
 
 def _parse_fields(lines: Sequence[bytes]) -> list[Header]:
-    """The headers, unfolded (RFC 9112, 5.2), without those whose names are none; control characters become blanks."""
+    """The headers, unfolded (RFC 9112, 5.2), without those with invalid names; control characters become blanks."""
     found: list[Header] = []
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -236,7 +237,7 @@ def _parse_fields(lines: Sequence[bytes]) -> list[Header]:
 
 
 def _read_framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]]:
-    """Whether the body is chunked, or else its length if it has one, and the headers that agree with that.
+    """Whether the body is chunked, its length otherwise (None if it has none), and the headers that agree with that.
 
     RFC 9112, 6.3: chunks override a length, and equal lengths count once. Raises `ValueError`.
     """
@@ -259,5 +260,5 @@ def _read_framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]
 
 
 def _list_members(headers: Sequence[Header], name: bytes) -> set[bytes]:
-    """The members of a list that one or more headers make."""
+    """The members of the list in one or more headers of that name."""
     return {part.strip(b" \t").lower() for key, value in headers if key == name for part in value.split(b",")}

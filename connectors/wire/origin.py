@@ -1,4 +1,4 @@
-"""Where a connection leads."""
+"""Origins: scheme, host and port of a URL."""
 
 from typing import NamedTuple, Self
 
@@ -27,7 +27,7 @@ class Origin(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Its one spelling as a URL."""
+        """The origin as a URL, without the scheme's own port."""
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}"
 

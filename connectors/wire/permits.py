@@ -1,7 +1,7 @@
-"""A number of permits, and the line of those who wait for one.
+"""A number of permits, and a queue of tasks that wait for one.
 
-A permit that is given back goes straight to the first in line, whatever its length: asyncio's semaphore looks past all
-whom it has woken already, which makes each exchange dearer the more of them are waiting.
+A released permit goes straight to the first in the queue, in constant time: asyncio's semaphore scans past all waiters
+that it has already woken, so each release costs more, the more tasks wait.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from collections import OrderedDict
 
 
 class Permits:
-    """`free` ones are there for the taking; while there are any, nobody waits."""
+    """`free` is how many can be taken at once; while there are any, no task waits."""
 
     def __init__(self, count: int) -> None:
         self.free = count
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     async def acquire(self) -> None:
-        """Take one, in turn."""
+        """Take a permit; waits in turn for one."""
         if self.free:
             self.free -= 1
             return
@@ -27,12 +27,12 @@ class Permits:
         except BaseException:
             if turn.cancel() or turn.cancelled():
                 self._line.pop(turn, None)
-            else:  # it came in the moment of giving up
+            else:  # the permit arrived with the cancellation
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give one back."""
+        """Give a permit back."""
         while self._line:
             turn, _ = self._line.popitem(last=False)
             if not turn.done():

@@ -1,9 +1,9 @@
-"""The proxy through which requests leave, where the operator has set one.
+"""The HTTP proxy for outgoing requests, if the operator has set one.
 
-    ProxyRefused        the proxy makes no tunnel; nothing was sent to the service
+    ProxyRefused        the proxy refused a tunnel; nothing was sent to the service
 
-An https request goes through a tunnel (CONNECT), so that the proxy sees its host and port only; an http request is
-sent to the proxy whole, in absolute form (RFC 9112, 3.2.2 and 3.2.3).
+An https request goes through a tunnel (CONNECT), so that the proxy sees only its host and port; an http request is
+sent to the proxy itself, in absolute form (RFC 9112, 3.2.2 and 3.2.3).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from connectors.wire.url import parse_url
 
 
 class ProxyRefused(httpx.ConnectError):
-    """The proxy did not make a tunnel; `status` is its answer."""
+    """The proxy refused a tunnel; `status` is the status of its response."""
 
     def __init__(self, status: int) -> None:
         cure = ": set WAYPOST_SECRET_EGRESS_PROXY to user:password" if status == 407 else ""
@@ -34,9 +34,9 @@ class ProxyRefused(httpx.ConnectError):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where the proxy is, and what is reached without it: hosts with their sub-domains, networks, this machine.
+    """Where the proxy is, and what is `direct`, reached without it: hosts with sub-domains, networks, this machine.
 
-    `credentials` gives `user:password` as of now, or None.
+    `credentials` returns the current `user:password`, or None.
     """
 
     host: str
@@ -61,7 +61,7 @@ class Proxy:
         return labels[-1] != "localhost" and self.direct.hosts.isdisjoint(names)
 
     def headers(self) -> list[Header]:
-        """What the proxy is to know of its caller."""
+        """The headers that authenticate to the proxy."""
         credentials = self.credentials()
         if not credentials:
             return []
@@ -77,7 +77,7 @@ class Proxy:
 
 
 def parse_any_address(host: str) -> Address | None:
-    """The address that a host is written as, in any spelling that a proxy's resolver may take for one (`0x7f.1`)."""
+    """The address of a host written as one, in any spelling that a proxy's resolver may accept (`0x7f.1`)."""
     if address := parse_address(host):
         return address
     try:
@@ -87,7 +87,7 @@ def parse_any_address(host: str) -> Address | None:
 
 
 class Tunnel(asyncio.Protocol):
-    """A connection to a proxy until its answer to CONNECT is there; `opened` then has the transport."""
+    """A connection to a proxy until the response to CONNECT is there; `opened` then has the transport."""
 
     def __init__(self, request: bytes) -> None:
         self.opened: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()

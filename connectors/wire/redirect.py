@@ -1,9 +1,9 @@
-"""Redirects: where an answer leads, and whether its request follows it.
+"""Redirects: whether a request follows one, and where to.
 
-    RedirectRefused     an answer that leads elsewhere, and the reason why its request does not go there
+    RedirectRefused     a redirect that is not followed; the message says why
 
-Credentials never follow a redirect to another origin, nor out of a connection's `base_url`: `same_origin` stays where
-they belong, and `without_credentials` leaves them behind. Each hop passes the egress guard as every request does.
+Credentials never follow a redirect to another origin, nor out of a connection's `base_url`: `same_origin` stays there,
+and `without_credentials` drops them. The egress guard checks each hop, as it checks every request.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ READ_METHODS = frozenset({"GET", "HEAD"})
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
 _UNCHANGED = frozenset({307, 308})
-"""These keep method and body (RFC 9110, 15.4); after the others a POST would become a GET, which delivers nothing."""
+"""The statuses that keep method and body (RFC 9110, 15.4); after others a POST becomes a GET, which sends nothing."""
 
 _PORTABLE_HEADERS = frozenset({"accept", "accept-language", "range", "user-agent"})
 """The request headers that go to another origin; any other may be a credential."""
@@ -34,8 +34,8 @@ class RedirectRefused(Exception):
 
 
 class Hop(NamedTuple):
-    """One request of a chain. `url` has the step's params; `base_url` is the connection's; `headers` are the step's and
-    the connection's."""
+    """One request of a chain. `url` includes the step's params; `base_url` is the connection's; `headers` are those of
+    the step and of the connection."""
 
     method: str
     url: str
@@ -48,14 +48,14 @@ def is_redirect(response: Response) -> bool:
 
 
 def identify_url(url: ParsedURL) -> tuple[Origin, bytes]:
-    """What two URLs share that are the same place to a service."""
+    """What tells places apart for a service: a redirect to the same one twice is a loop."""
     return url.origin, url.target
 
 
 def follow_redirect(
     response: Response, hop: Hop, choice: RedirectPolicy, visited: Collection[tuple[Origin, bytes]]
 ) -> Hop:
-    """The request that follows a redirect; `visited` are the URLs so far, as `identify_url` gives them.
+    """The next request after a redirect; `visited` are the URLs so far, as `identify_url` gives them.
 
     Raises `RedirectRefused`.
     """

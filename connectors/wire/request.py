@@ -1,4 +1,4 @@
-"""One request, and the bytes of the one message that it is sent as."""
+"""A request, and its encoding as one HTTP/1.1 message."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ _FORBIDDEN = re.compile(rb"[\r\n\0]")
 
 
 class Timeouts(NamedTuple):
-    """Seconds to wait for a free connection, for a new one, and for anything to arrive; None is without end. Our own
-    client waits without end for a free connection, since that is no fault of the service."""
+    """Seconds to wait for a free connection, for a new one, and for data to arrive; None means no limit. Our client
+    sets none for a free connection, since a wait for one is not the service's fault."""
 
     pool: float | None = None
     connect: float | None = None
@@ -33,8 +33,8 @@ class Timeouts(NamedTuple):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What to send. `before_sending` is called when the connection is there; it may raise. `enter_wait` is entered
-    while the request waits for a free connection, with a description of that."""
+    """What to send. `before_sending` is called once there is a connection, and may raise. `enter_wait` is a context
+    manager around the wait for a free connection; it takes a description of what is waited for."""
 
     method: str
     url: ParsedURL
@@ -45,9 +45,9 @@ class Request(msgspec.Struct, frozen=True):
     enter_wait: EnterWait = nullcontext
 
     def encode(self, *, is_absolute: bool = False, more: Sequence[Header] = ()) -> bytes:
-        """The message; raises `httpx.LocalProtocolError` for what would not stay one request.
+        """The message; raises `httpx.LocalProtocolError` where a line break or the like would make it another.
 
-        For a proxy it `is_absolute` in its first line, and has `more` headers.
+        For a proxy the URL of the request line `is_absolute`, and there are `more` headers.
         """
         method, target = self.method.encode("ascii", "replace"), self.url.target
         if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
@@ -67,8 +67,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def find_header_problem(name: str, value: str = "") -> str | None:
-    """What is wrong with a header that HTTP forbids, and what to do about it; the value, which may be secret, is not
-    repeated."""
+    """What is wrong with a header that HTTP forbids, and what to do; without the value, which may be secret."""
     if not _TOKEN.fullmatch(name.encode(errors="replace")) or not name.isascii():
         return f"{quote(name)} cannot be a header's name; write letters, digits and '-'"
     found = _FORBIDDEN.search(value.encode(errors="replace"))

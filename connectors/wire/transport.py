@@ -1,10 +1,10 @@
-"""Our own HTTP transport: it sends a request once, or says that it certainly did not.
+"""Waypost's HTTP transport: it sends a request at most once, and its errors say whether any of it was sent.
 
 `httpx.ConnectError`, `ConnectTimeout`, `PoolTimeout`, `UnsupportedProtocol` and `LocalProtocolError` mean that not a
-byte of the request was sent. After any other error nobody knows. It follows no redirect, keeps no cookie, reads no
-proxy from the environment, and resends nothing, whatever the method.
+byte of the request was sent; after any other error that is unknown. The transport follows no redirect, keeps no cookie,
+reads no proxy from the environment, and never resends, whatever the method.
 
-It is httpx's transport too; `exchange` spares what httpx makes around each request and answer.
+It can serve as a transport of httpx's; `HttpClient` calls `exchange`, without httpx's objects around each request.
 """
 
 import ssl
@@ -39,7 +39,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._proxy = proxy
 
     async def exchange(self, request: Request) -> Exchange:
-        """Send a request and return once the head of its answer is there; raises `httpx.TransportError`."""
+        """Send a request and return once the head of its response is there; raises `httpx.TransportError`."""
         origin = request.url.origin
         if self._proxy and origin.scheme == "http" and self._proxy.serves(origin):
             message = request.encode(is_absolute=True, more=self._proxy.headers())

@@ -1,9 +1,9 @@
-"""URLs as requests take them: parsed strictly, with the reason where one is malformed.
+"""URLs for requests: parsed strictly, with the reason where one is malformed.
 
     MalformedURL        a URL to which no request can be sent
 
 `httpx.URL` alone is not enough: it reads `http://host:0/` and `http://host:+80/` as port 80, and takes blanks,
-backslashes and percent signs into a host. No message repeats a part of the URL, which may hold what is secret.
+backslashes and percent signs into a host. No message repeats a part of the URL, which may hold a secret.
 """
 
 import math
@@ -41,7 +41,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 _EXPRESSION = re.compile(r"""\{\{(?:[^'"}]|'[^']*'|"[^"]*"|\}(?!\}))*\}\}""")
-_VALUE = "\ue000"  # a private character that stands for an expression's value
+_VALUE = "\ue000"  # a private-use character in place of an expression
 
 
 class MalformedURL(ValueError):
@@ -69,12 +69,12 @@ def parse_url(text: str) -> ParsedURL:
 
     Parsing takes as long as sending a request does, and most steps send to the same URL again and again.
     """
-    ensure_characters(text)
+    _ensure_characters(text)
     scheme, authority, path = split_url(text)
-    ensure_scheme(scheme, text)
+    _ensure_scheme(scheme, text)
     if not authority:
         raise MalformedURL(_NO_HOST)
-    ensure_authority(authority)
+    _ensure_authority(authority)
     if "\\" in path:
         raise MalformedURL(_BACKSLASH)
     try:
@@ -90,7 +90,7 @@ def parse_url(text: str) -> ParsedURL:
 def add_params(text: str, params: Params) -> str:
     """The URL with parameters behind its own query, which stays as it is; without its fragment, which is never sent.
 
-    Raises `TypeError` or `UnicodeError` for a value that cannot be one.
+    Raises `TypeError` or `UnicodeError` for a value that cannot be encoded.
     """
     text = text.partition("#")[0]
     added = encode_params(params)
@@ -101,13 +101,12 @@ def add_params(text: str, params: Params) -> str:
 
 
 def encode_params(params: Params) -> str:
-    """Names and values as a query or a form has them; raises `TypeError` or `UnicodeError` for a value that cannot be
-    one."""
+    """Encode a query or a form; raises `TypeError` or `UnicodeError` for a value that cannot be encoded."""
     return str(httpx.QueryParams({name: _format_scalars(value) for name, value in params.items()}))
 
 
 def _format_scalars(value: Scalar | Sequence[Scalar]) -> Scalar | Sequence[Scalar]:
-    """Numbers as they stand inside a text: `1e20`, which Python writes as `1e+20`."""
+    """Numbers as expressions write them inside a text: `1e20`, where Python has `1e+20`."""
     if isinstance(value, float) and math.isfinite(value):
         return msgspec.json.encode(value).decode()
     return [cast(Scalar, _format_scalars(each)) for each in value] if isinstance(value, list | tuple) else value
@@ -129,13 +128,13 @@ def find_problem(text: str) -> str | None:
     return None
 
 
-def ensure_characters(text: str) -> None:
+def _ensure_characters(text: str) -> None:
     """Refuse characters that no URL has; raises `MalformedURL`."""
     if problem := find_problem(text):
         raise MalformedURL(problem)
 
 
-def ensure_scheme(scheme: str | None, text: str) -> None:
+def _ensure_scheme(scheme: str | None, text: str) -> None:
     """Refuse what is neither http nor https; raises `MalformedURL`."""
     if scheme is None:
         raise MalformedURL(NO_SCHEME)
@@ -146,7 +145,7 @@ def ensure_scheme(scheme: str | None, text: str) -> None:
     raise MalformedURL("the URL's scheme is neither http nor https")
 
 
-def ensure_authority(authority: str) -> None:
+def _ensure_authority(authority: str) -> None:
     """Refuse user and password, and a host or port that cannot be; raises `MalformedURL`."""
     if "@" in authority:
         raise MalformedURL(USERINFO)
@@ -158,7 +157,7 @@ def ensure_authority(authority: str) -> None:
     host, port = found[1], found[2]
     if not host:
         raise MalformedURL(_NO_HOST)
-    ensure_port(port or "")
+    _ensure_port(port or "")
     if "%" in host:
         zone = host.startswith("[")
         raise MalformedURL("the URL's IPv6 address names a zone, which is not supported" if zone else _HOST)
@@ -168,7 +167,7 @@ def ensure_authority(authority: str) -> None:
         _ensure_ipv6(host[1:-1])
 
 
-def ensure_port(port: str) -> None:
+def _ensure_port(port: str) -> None:
     """Refuse a port that cannot be connected to; raises `MalformedURL`."""
     if not port:
         return
@@ -184,11 +183,11 @@ def _ensure_ipv6(text: str) -> None:
         raise MalformedURL(_HOST) from None
 
 
-# -- as a file writes it ------------------------------------------------------------------------------------------
+# -- in a pipeline file -------------------------------------------------------------------------------------------
 
 
 def ensure_written(text: str, *, is_alone: bool) -> None:
-    """Refuse a URL, or a part of one, that can lead nowhere whatever its expressions give; raises `LiteralError`.
+    """Check a URL that has expressions, or a part of one: raises `LiteralError` if it is invalid with any values.
 
     `is_alone` says that no base URL precedes it.
     """
@@ -199,7 +198,7 @@ def ensure_written(text: str, *, is_alone: bool) -> None:
 
 
 def _ensure_written(text: str, *, is_alone: bool) -> None:
-    ensure_characters(text)
+    _ensure_characters(text)
     scheme, authority, path = split_url(text)
     if scheme is None and authority is None:
         if not text.startswith(_VALUE):
@@ -208,7 +207,7 @@ def _ensure_written(text: str, *, is_alone: bool) -> None:
         elif found := re.match("[^/?#]+://([^/?#]*)", text):
             scheme, authority = "https", found[1]
     else:
-        ensure_scheme(scheme, text)
+        _ensure_scheme(scheme, text)
         if not authority:
             raise MalformedURL(_NO_HOST)
     if authority is not None:

@@ -38,7 +38,7 @@ def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = Fal
     found = find_offers(loaded, name)
     known = Connections(config, loaded, Secrets(os.environ))
     if as_json:
-        print_json([offer.to_json() | {"connections": [*known.of(offer.connector)]} for offer in found])
+        print_json([offer.to_json() | {"connections": [*known.list_names(offer.connector)]} for offer in found])
     elif found[0].use == name:
         print_offer(console(), found[0])
     else:
@@ -117,7 +117,7 @@ def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:
 def print_connections(out: Console, offered: Sequence[ActionOffer], known: Connections) -> None:
     """A line a connection of these connectors; nothing where there is none."""
     connectors = dict.fromkeys(offer.connector for offer in offered)
-    rows = [(name, connector) for connector in connectors for name in known.of(connector)]
+    rows = [(name, connector) for connector in connectors for name in known.list_names(connector)]
     if rows:
         out.print()
         print_table(out, ("CONNECTION", "CONNECTOR"), rows, fold="CONNECTOR")
