@@ -35,7 +35,7 @@ from connectors.wire.response import Response
 from connectors.wire.url import RELATIVE, add_params, ensure_written, find_problem, parse_url
 from durable.action import URL, Action, ActionError, Connector, Context, Inputs, LiteralError, Secret, action
 from durable.charsets import Undecodable, UnknownCharset
-from durable.language.texts import is_template
+from durable.known_values import is_template
 from durable.turns import take_turn
 from durable.values import JSON, NESTING_LIMIT, NotJSON, is_deeper
 

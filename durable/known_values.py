@@ -123,3 +123,19 @@ def is_index(key: str) -> bool:
 def format_name(name: Sequence[str]) -> str:
     """A name as an expression has it."""
     return name[0] + "".join(f"[{key}]" if is_index(key) else f".{key}" for key in name[1:])
+
+
+def is_template(value: object) -> bool:
+    """Whether a value is made from an expression when it is used."""
+    return isinstance(value, str) and "{{" in value
+
+
+def has_template(value: JSON) -> bool:
+    """Whether there is an expression anywhere in a value."""
+    match value:
+        case dict():
+            return any(has_template(item) for item in value.values())
+        case list():
+            return any(has_template(item) for item in value)
+        case _:
+            return is_template(value)

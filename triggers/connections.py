@@ -16,11 +16,12 @@ from durable.action import ActionError, ConnectionMissing
 from durable.blocks.syntax import Mapped
 from durable.expressions import ExpressionError, Template
 from durable.history.words import SecretPlaceholder
+from durable.known_values import is_template
 from durable.language.catalogue import explain_broken
 from durable.language.connections import FILE, explain_mismatch, explain_missing
 from durable.language.report import Report
 from durable.language.scope import Scope
-from durable.language.texts import Texts, is_template
+from durable.language.texts import Texts
 from durable.language.validation import find_data_problems
 from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem

@@ -14,9 +14,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from durable.blocks.core_actions import CORE_INPUTS
 from durable.definition import Definition
-from durable.language.flows import PipelineCall
+from durable.language.core_actions import PipelineCall
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
@@ -41,7 +40,7 @@ Wanted = TypeVar("Wanted", bound=Trigger)
 
 def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[BaseModel]]) -> Catalogue:
     """What a pipeline file can name here; `triggers` are the models of their kinds."""
-    return Catalogue(connectors.actions, CORE_INPUTS, triggers, connectors.broken)
+    return Catalogue(connectors.actions, triggers, connectors.broken)
 
 
 @dataclass(frozen=True, slots=True)

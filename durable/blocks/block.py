@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
-from durable.blocks.syntax import StepSyntax
+from durable.blocks.syntax import PLAIN, CoreSyntax, StepSyntax
 from durable.declared import write_texts
 from durable.effects import Consequences, Effect
 from durable.history.entries import BlockStarted, BranchEnded, Entry
@@ -86,7 +86,7 @@ def write_inputs(action: "CoreAction", given: JSON) -> JSON:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreAction:
     """An action that the core performs itself: it changes what happens next in the run and touches nothing outside the
-    journal. `use` is its name in pipelines, `input` the model of its inputs.
+    journal. `use` is its name in pipelines, `input` the model of its inputs, `syntax` how a step with it is written.
 
     `begin` decides when the step is reached and its inputs are valid, `complete` when it is done, `fire` when its timer
     is due. `owe` says what the engine is to be asked for again after a restart. `write` adapts rendered inputs to the
@@ -95,6 +95,7 @@ class CoreAction:
 
     use: str
     input: type[BaseModel]
+    syntax: CoreSyntax = PLAIN
     begin: Decision
     complete: Decision | None = None
     fire: Decision | None = None

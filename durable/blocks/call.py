@@ -1,5 +1,6 @@
 """`flow.call`: another pipeline is run, and its outputs are waited for."""
 
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import Field
@@ -8,11 +9,14 @@ from durable.action import ErrorClass, Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.depth import DEPTH_LIMIT, refuse_depth
 from durable.blocks.endings import abandon_step, complete_step
+from durable.blocks.syntax import CoreSyntax, Mapped, Outline, get_mapping
 from durable.effects import Abandon, Consequences, Effect, FollowUp, StartChild, Wake
 from durable.history.entries import ChildCalled, ChildEnded, StepFailed, StepScheduled, TimerFired, TimerSet
 from durable.history.state import State, StepState
 from durable.history.words import Failure
 from durable.ids import derive_id
+from durable.known_values import KnownMapping, KnownValue, is_template
+from durable.problem import DataProblem
 from durable.steps.node import CompiledPipeline
 from durable.values import Value
 
@@ -81,9 +85,29 @@ def _owe(path: str, step: StepState) -> list[Effect]:
     return start if step.due is None else [*start, Wake(path, step.due)]
 
 
+def _find_called(given: Mapped) -> str | None:
+    """The pipeline that is named, and not made by an expression."""
+    called = given.get("pipeline")
+    return called if isinstance(called, str) and not is_template(called) else None
+
+
+def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
+    if _find_called(get_mapping(step.get("with"))) == outline.pipeline and not outline.may_end_before:
+        what, hint = "the pipeline calls itself without an end", "give the step an 'if' that ends it"
+        yield DataProblem(("with", "pipeline"), what, hint, severity="warning")
+
+
+def _hold(given: Mapped) -> KnownValue:
+    return KnownMapping({"run": None}) if given.get("detach") is True else None
+
+
+_SYNTAX = CoreSyntax(keys=frozenset({"timeout", "keep"}), returns=_hold, check=_check, find_called=_find_called)
+
+
 ACTION = CoreAction(
     use="flow.call",
     input=CallInputs,
+    syntax=_SYNTAX,
     begin=_begin,
     fire=_fire,
     owe=_owe,

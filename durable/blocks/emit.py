@@ -8,6 +8,7 @@ from durable.action import Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.correlation import CorrelationKey
 from durable.blocks.depth import DEPTH_LIMIT, refuse_depth
+from durable.blocks.syntax import CoreSyntax, hold
 from durable.effects import Consequences, Effect, EmitEvent
 from durable.history.entries import StepScheduled
 from durable.history.state import State, StepState
@@ -32,4 +33,11 @@ def _owe(path: str, step: StepState) -> list[Effect]:
     return [EmitEvent(path)]
 
 
-ACTION = CoreAction(use="flow.emit", input=EmitInputs, begin=_begin, owe=_owe, counts_once=True)
+ACTION = CoreAction(
+    use="flow.emit",
+    input=EmitInputs,
+    syntax=CoreSyntax(returns=hold("event", "runs")),
+    begin=_begin,
+    owe=_owe,
+    counts_once=True,
+)

@@ -5,6 +5,7 @@ from pydantic import Field
 from durable.action import Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.endings import get_inputs, get_text
+from durable.blocks.syntax import CoreSyntax
 from durable.effects import Consequences
 from durable.history.entries import StepFailed, StepScheduled
 from durable.history.state import State
@@ -25,4 +26,4 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
     return [StepFailed(at=entry.at, path=entry.path, error=failure)], []
 
 
-ACTION = CoreAction(use="flow.fail", input=FailInputs, begin=_begin)
+ACTION = CoreAction(use="flow.fail", input=FailInputs, syntax=CoreSyntax(ends_run=True), begin=_begin)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from durable.action import Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.endings import get_inputs
+from durable.blocks.syntax import CoreSyntax, hold
 from durable.charsets import UTF_8, encode_text
 from durable.effects import Consequences, PublishAnswer
 from durable.history.entries import StepCompleted, StepScheduled
@@ -109,4 +110,6 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
     return [end], [PublishAnswer()]
 
 
-ACTION = CoreAction(use="flow.respond", input=RespondInputs, begin=_begin)
+ACTION = CoreAction(
+    use="flow.respond", input=RespondInputs, syntax=CoreSyntax(returns=hold("status", "headers", "body")), begin=_begin
+)

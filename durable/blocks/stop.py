@@ -7,6 +7,7 @@ from pydantic import Field
 from durable.action import Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.endings import announce_end, end_sequence, get_inputs, get_text
+from durable.blocks.syntax import CoreSyntax
 from durable.effects import Consequences
 from durable.history.entries import BranchesCancelled, StepCompleted, StepScheduled
 from durable.history.state import State
@@ -42,4 +43,6 @@ def _complete(pipeline: CompiledPipeline, state: State, entry: StepCompleted) ->
     return [ending, *branch], []
 
 
-ACTION = CoreAction(use="flow.stop", input=StopInputs, begin=_begin, complete=_complete)
+ACTION = CoreAction(
+    use="flow.stop", input=StopInputs, syntax=CoreSyntax(ends_run=True), begin=_begin, complete=_complete
+)

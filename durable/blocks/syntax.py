@@ -12,6 +12,7 @@ from pydantic import Field
 
 from durable.action import Action
 from durable.blocks.policies import DefaultsSpec
+from durable.known_values import KnownMapping, KnownValue
 from durable.problem import DataProblem, Explanation, Pointer
 from durable.spec_model import Condition, Identifier, SpecModel
 from durable.steps.resolved import ResolvedStep, Steps, make_steps
@@ -20,6 +21,7 @@ from durable.values import JSON
 EXAMPLE_STEP = "{id: note, use: log.write, with: {message: …}}"
 
 Mapped: TypeAlias = "dict[str, JSON]"
+Schema: TypeAlias = dict[str, Any]
 Shows: TypeAlias = Literal["items", "turn"]
 
 
@@ -116,6 +118,56 @@ class StepSyntax:
         return frozenset(each.alias or name for name, each in self.model.model_fields.items() if name not in common) - {
             self.kind
         }
+
+
+# -- the core's own actions -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What the file around a step means for it: the pipeline's id, the ids of all steps, those of the steps that can be
+    undone with the blocks around them, and whether a run may end before the step or leave it out."""
+
+    pipeline: str
+    ids: Collection[str]
+    undoable: Collection[str]
+    may_end_before: bool
+
+
+def hold(*keys: str) -> Callable[[Mapped], KnownValue]:
+    """A mapping with these keys, whatever the action is given."""
+    held = KnownMapping(dict.fromkeys(keys))
+    return lambda given: held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSyntax:
+    """How a step is written that uses one of the core's own actions.
+
+    `keys` are those of a connector's action that go with it too. `returns` says what its output holds, by its inputs.
+    `check` finds what is wrong with a step, `list_inner` the inputs of other core actions inside its own, as pointers
+    with their `use`. `find_called` is the pipeline that its inputs call, `find_links` the names of the waits in them
+    that a link answers (none: it is answered by one itself). `schemas` is the input with JSON Schemas by name. A run
+    ends with a step that `ends_run`. A wait that `ends_by_itself` need not say what happens when nothing comes;
+    `needs_timeout` says which steps must, all or those of a JSON Schema.
+    """
+
+    keys: frozenset[str] = frozenset()
+    returns: Callable[[Mapped], KnownValue] = lambda given: None
+    check: Callable[[Mapped, Outline], Iterator[DataProblem]] = lambda step, outline: iter(())
+    list_inner: Callable[[Mapped], Iterator[tuple[Pointer, str]]] = lambda given: iter(())
+    find_called: Callable[[Mapped], str | None] = lambda given: None
+    find_links: Callable[[Mapped], Collection[str] | None] = lambda given: None
+    schemas: str | None = None
+    ends_run: bool = False
+    ends_by_itself: bool = False
+    needs_timeout: bool | Schema = False
+
+
+PLAIN = CoreSyntax()
+
+
+# -- for the kinds of steps -------------------------------------------------------------------------------------
 
 
 def branch_at(key: str, step: Mapped, pointer: Pointer) -> Iterator[Branch]:

@@ -11,16 +11,20 @@ from pydantic import Field, field_validator
 
 from durable.action import Inputs
 from durable.blocks.block import Block, CoreAction
+from durable.blocks.syntax import CoreSyntax, Mapped, Outline, get_list, get_mapping, hold
 from durable.effects import Consequences, FollowUp
 from durable.expressions import ExpressionError
 from durable.history.entries import StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
 from durable.history.state import BlockState, State
 from durable.history.words import Failure, SecretPlaceholder
+from durable.known_values import is_template
 from durable.path import frame_of, is_repetition, make_again_path, make_undo_path, strip_numbers
+from durable.problem import DataProblem
 from durable.scope import RunScope, to_document
 from durable.spec_model import Identifier
 from durable.steps.node import ActionNode, CompiledPipeline
 from durable.values import JSON, NotJSON, Value
+from durable.wording import quote, suggest
 
 
 class UndoInputs(Inputs, title="Undo"):
@@ -148,9 +152,33 @@ def follow_inner_step(pipeline: CompiledPipeline, state: State, entry: StepCompl
 
 BLOCK = Block(kind="undo")
 
+
+def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
+    """There is something to undo, and the steps that are named can be undone."""
+    if not outline.undoable:
+        hint = "give a step an 'undo', which says what takes its effect back"
+        yield DataProblem(("use",), "no step has an 'undo', so that nothing can be undone", hint)
+        return
+    given = get_list(get_mapping(step.get("with")).get("steps"))
+    named = {index: id for index, id in enumerate(given) if isinstance(id, str) and not is_template(id)}
+    is_vain = len(named) == len(given) and set(outline.undoable).isdisjoint(named.values())
+    for index, id in named.items():
+        where = ("with", "steps", index)
+        if id not in outline.ids:
+            yield DataProblem(where, f"there is no step {quote(id)}", suggest(id, outline.undoable))
+        elif id not in outline.undoable:
+            what = f"neither the step {quote(id)} nor anything in it has an 'undo'"
+            hint = f"those that have one: {', '.join(sorted(outline.undoable)[:12])}"
+            yield DataProblem(where, what, hint, severity="error" if is_vain else "warning")
+
+
+_SYNTAX = CoreSyntax(returns=hold("undone", "not_undone"), check=_check)
+
+
 ACTION = CoreAction(
     use="flow.undo",
     input=UndoInputs,
+    syntax=_SYNTAX,
     begin=_begin,
     decisions={UndoStarted: _follow_start, UndoFailed: _follow_failure},
     folds={UndoStarted: _fold_start, UndoFailed: _fold_failure},

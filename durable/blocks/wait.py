@@ -1,5 +1,7 @@
 """`wait.*`: the step waits for the clock, an answer or an event; it ends by that, or because nothing came in time."""
 
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -8,6 +10,7 @@ from durable.action import Inputs
 from durable.blocks.block import NONE, Block, CoreAction, write_inputs
 from durable.blocks.correlation import CorrelationKey
 from durable.blocks.endings import complete_step, end_block, refuse_step
+from durable.blocks.syntax import CoreSyntax, Mapped, Outline, get_list, get_mapping, hold
 from durable.durations import Duration, parse_duration, parse_moment
 from durable.effects import Abandon, BeginBranch, Consequences, Effect, FollowUp, Listen, Wake
 from durable.expressions import ExpressionError
@@ -23,11 +26,14 @@ from durable.history.entries import (
 )
 from durable.history.state import State, StepState
 from durable.history.words import Await, Failure
+from durable.known_values import KnownMapping, KnownValue, is_template
 from durable.path import join_path
+from durable.problem import DataProblem, Pointer
 from durable.scope import RunScope
 from durable.spec_model import Identifier
 from durable.steps.node import CompiledPipeline
 from durable.values import JSON, NULL, NotJSON, Value
+from durable.wording import quote
 
 ANY = "wait.any"
 
@@ -106,6 +112,104 @@ def _write_wait(wait: JSON) -> JSON:
     if not isinstance(wait, dict) or "with" not in wait or (action := _SINGLE.get(str(wait.get("use")))) is None:
         return wait
     return {**wait, "with": write_inputs(action, wait["with"])}
+
+
+# -- how it is written ----------------------------------------------------------------------------------------
+
+_WRITTEN = "write it out; each wait's own inputs may be expressions"
+
+
+def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
+    """The wait says what happens when nothing comes."""
+    use = str(step.get("use"))
+    waits = get_mapping(get_mapping(step.get("with")).get("waits")) if use == ANY else {}
+    if "on_timeout" in step and "timeout" not in step:
+        what, hint = "'on_timeout' without 'timeout' never happens", "say how long it waits, for example 'timeout: 2d'"
+        yield DataProblem(("on_timeout",), what, hint, is_key=True)
+    elif "on_timeout" not in step and not any(map(_ends_by_itself, (use, *map(_get_use, waits.values())))):
+        hint = "add 'timeout: 2d' and 'on_timeout: fail', or a value or steps instead of fail"
+        yield DataProblem(("use",), f"{quote(use)} does not say what happens when nothing comes", hint)
+
+
+def _check_any(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
+    yield from _check(step, outline)
+    at: Pointer = ("with", "waits")
+    waits = get_mapping(step.get("with")).get("waits")
+    if is_template(waits):
+        yield DataProblem(at, "the waits cannot be made by an expression", _WRITTEN)
+    if not isinstance(waits, dict):
+        return  # the model refuses it
+    if len(waits) == 1:
+        what, hint = "a wait.any of one wait", "use that wait itself, or add another to 'waits'"
+        yield DataProblem(at, what, hint, is_key=True, severity="warning")
+    for name, each in waits.items():
+        yield from _check_one(each, (*at, name))
+    for after in get_list(step.get("on_timeout")):
+        id = get_mapping(after).get("id")
+        if isinstance(id, str) and id in waits:  # they would have one path, and so one link
+            what = f"{quote(id)} is a step of 'on_timeout' as well"
+            yield DataProblem((*at, id), what, "rename one of them", is_key=True)
+
+
+def _check_one(each: JSON, at: Pointer) -> Iterator[DataProblem]:
+    use = get_mapping(each).get("use")
+    if is_template(each) or is_template(use):
+        where = at if is_template(each) else (*at, "use")
+        yield DataProblem(where, "a wait cannot be made by an expression", _WRITTEN)
+    elif _get_use(each) in _SINGLE and is_template(get_mapping(each).get("with")):
+        yield DataProblem((*at, "with"), "the inputs as a whole cannot be made by an expression", _WRITTEN)
+
+
+def _list_inner(given: Mapped) -> Iterator[tuple[Pointer, str]]:
+    for name, each in get_mapping(given.get("waits")).items():
+        if _get_use(each) in _SINGLE and not is_template(get_mapping(each).get("with")):
+            yield ("waits", name, "with"), _get_use(each)
+
+
+def _find_written_links(given: Mapped) -> Collection[str] | None:
+    waits = get_mapping(given.get("waits"))
+    return {name for name, each in waits.items() if _get_use(each) in LINKED} or None
+
+
+def _get_use(wait: JSON) -> str:
+    return str(get_mapping(wait).get("use"))
+
+
+def _ends_by_itself(use: str) -> bool:
+    return use in _SINGLE and _SINGLE[use].syntax.ends_by_itself
+
+
+def _hold_approval(given: Mapped) -> KnownValue:
+    fields = given.get("fields")
+    filled = KnownMapping(dict.fromkeys(fields)) if isinstance(fields, dict) else None
+    return KnownMapping({**dict.fromkeys(("approved", "by", "comment", "at")), "fields": filled})
+
+
+_BY_CLOCK = {"properties": {"use": {"enum": ["wait.delay", "wait.until"]}}, "required": ["use"]}
+_WITHOUT_CLOCK = {
+    "properties": {
+        "use": {"const": ANY},
+        "with": {"properties": {"waits": {"additionalProperties": {"not": _BY_CLOCK}}}},
+    },
+    "required": ["use"],
+}
+"""A `wait.any` in which no wait is one that the clock ends."""
+
+_SYNTAX = CoreSyntax(keys=frozenset({"timeout", "keep", "on_timeout"}), check=_check, needs_timeout=True)
+_CLOCK_SYNTAX = replace(_SYNTAX, returns=hold(), ends_by_itself=True, needs_timeout=False)
+_WEBHOOK_SYNTAX = replace(
+    _SYNTAX, returns=hold("body", "query", "headers", "method", "at"), find_links=lambda given: ()
+)
+_APPROVAL_SYNTAX = replace(_SYNTAX, returns=_hold_approval, find_links=lambda given: (), schemas="fields")
+_EVENT_SYNTAX = replace(_SYNTAX, returns=hold("id", "type", "source", "subject", "time", "data"))
+_ANY_SYNTAX = replace(
+    _SYNTAX,
+    returns=hold("name", "output"),
+    check=_check_any,
+    list_inner=_list_inner,
+    find_links=_find_written_links,
+    needs_timeout=_WITHOUT_CLOCK,
+)
 
 
 # -- what is waited for -----------------------------------------------------------------------------------------
@@ -286,11 +390,11 @@ def _make_action(use: str, input: type[Inputs], **more: Any) -> CoreAction:
 _SINGLE = {
     action.use: action
     for action in (
-        _make_action("wait.delay", DelayInputs),
-        _make_action("wait.until", UntilInputs),
-        _make_action("wait.webhook", WebhookWaitInputs, links=_find_own_link),
-        _make_action("wait.approval", ApprovalInputs, links=_find_own_link),
-        _make_action("wait.event", EventWaitInputs, listens=True),
+        _make_action("wait.delay", DelayInputs, syntax=_CLOCK_SYNTAX),
+        _make_action("wait.until", UntilInputs, syntax=_CLOCK_SYNTAX),
+        _make_action("wait.webhook", WebhookWaitInputs, syntax=_WEBHOOK_SYNTAX, links=_find_own_link),
+        _make_action("wait.approval", ApprovalInputs, syntax=_APPROVAL_SYNTAX, links=_find_own_link),
+        _make_action("wait.event", EventWaitInputs, syntax=_EVENT_SYNTAX, listens=True),
     )
 }
 
@@ -302,6 +406,7 @@ ACTIONS = (
     _make_action(
         ANY,
         AnyInputs,
+        syntax=_ANY_SYNTAX,
         write=_write_waits,
         links=_find_links,
         listens=True,

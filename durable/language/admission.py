@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from durable.action import TriggerInputs
 from durable.blocks.syntax import Mapped, get_list, get_mapping
+from durable.known_values import has_template
 from durable.language.braces import is_whole_expression
 from durable.language.catalogue import Catalogue
 from durable.language.check import BESIDE, check_filled, check_given
@@ -14,7 +15,7 @@ from durable.language.headers import CREDENTIALS
 from durable.language.report import Report
 from durable.language.schemas import compile_schemas, shorten
 from durable.language.scope import Scope
-from durable.language.texts import Texts, has_template
+from durable.language.texts import Texts
 from durable.problem import Pointer
 from durable.schema import CompiledSchema
 from durable.values import JSON

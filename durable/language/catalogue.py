@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 
 from durable.action import Action
+from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.foreign import suggest_action, suggest_connector
 from durable.problem import Explanation
 from durable.wording import quote, suggest
@@ -13,24 +14,23 @@ from durable.wording import quote, suggest
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Actions by `connector.action`, the input models of `flow.…` and `wait.…`, and those of triggers by their kind.
+    """Connectors' actions by `connector.action`, and the input models of triggers by their kind.
     `broken` says of connectors that are installed why they cannot be used."""
 
     actions: Mapping[str, Action]
-    core: Mapping[str, type[BaseModel]]
     triggers: Mapping[str, type[BaseModel]]
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def input_of(self, use: str) -> type[BaseModel] | None:
         """The model of what an action is given; None if there is no such action."""
-        if use in self.core:
-            return self.core[use]
+        if use in CORE_INPUTS:
+            return CORE_INPUTS[use]
         action = self.actions.get(use)
         return action.input if action else None
 
     def explain_unknown(self, use: str) -> Explanation:
         """What to say of an action that is not there."""
-        known = {*self.actions, *self.core}
+        known = {*self.actions, *CORE_INPUTS}
         connectors = {name.partition(".")[0] for name in known}
         connector, dot, action = use.partition(".")
         if connector in self.broken:

@@ -10,20 +10,21 @@ from itertools import chain
 from pydantic import BaseModel
 
 from durable.blocks.action import OF_CONNECTORS
+from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shorten
+from durable.known_values import is_template
 from durable.language.catalogue import Catalogue
 from durable.language.connections import ConnectionChecker
-from durable.language.flows import FlowCheck
+from durable.language.core_actions import CoreActionCheck
 from durable.language.foreign import INPUT_KEYS, INPUT_SHAPES
 from durable.language.outputs import find_returned
 from durable.language.report import Report
 from durable.language.scope import RESERVED, SYNTAX, Scope, StepInfo
 from durable.language.steps import KINDS, SYNTAXES, find_key_problems, list_branches
-from durable.language.texts import Texts, anywhere, is_template
+from durable.language.texts import Texts, anywhere
 from durable.language.validation import find_data_problems
-from durable.language.waits import WaitCheck
 from durable.model_shape import ModelShape, get_shape, walk_leaves
 from durable.problem import Pointer
 from durable.values import JSON
@@ -31,6 +32,13 @@ from durable.wording import quote
 
 BESIDE = "it belongs beside 'use', and not under 'with'"
 NOTHING: Mapping[str, str] = {}
+_BESIDE_CORE = {
+    "timeout": "it is done at once; remove it",
+    "keep": "its output is kept whole; remove it",
+    "on_timeout": "only wait.* has it; what fails is answered by 'try'",
+}
+"""What to do about keys of a step that do not go with its action."""
+
 _BESIDE_USE = dict.fromkeys((KINDS["use"].keys | {"if"}) - {"with"}, BESIDE)
 
 
@@ -134,15 +142,14 @@ class StepCheck:
         catalogue: Catalogue,
         texts: Texts,
         places: Mapping[Pointer, StepInfo],
-        flows: FlowCheck,
+        core: CoreActionCheck,
         connections: ConnectionChecker,
     ) -> None:
         self._report = findings
         self._places = places
         self._catalogue = catalogue
         self._texts = texts
-        self._waits = WaitCheck(findings, catalogue)
-        self._flows = flows
+        self._core = core
         self._connections = connections
 
     def check_sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
@@ -184,8 +191,8 @@ class StepCheck:
             texts=self._texts,
             beside=_BESIDE_USE | strange,
         )
-        if use in self._catalogue.core:
-            (self._waits if use.startswith("wait.") else self._flows).run(use, step, pointer)
+        if core := CORE_ACTIONS.get(use):
+            self._core.check(core, step, pointer)
         else:
             self._connections.check(step, pointer)
         with_output = scope.after(find_returned(use, get_mapping(step.get("with")), self._catalogue))
@@ -201,20 +208,18 @@ class StepCheck:
 
     def _find_misplaced_keys(self, use: str) -> dict[str, str]:
         """The keys that do not go with an action, and what to do about each."""
-        hints: dict[str, str] = {}
-        if use in self._catalogue.core:
-            hints = dict.fromkeys(OF_CONNECTORS, "it stands on a connector's action")
-            if use.startswith("flow.") and use != "flow.call":
-                hints |= {"timeout": "it is done at once; remove it", "keep": "its output is kept whole; remove it"}
-        if not use.startswith("wait."):
-            hints["on_timeout"] = "only wait.* has it; what fails is answered by 'try'"
-        return hints
+        core = CORE_ACTIONS.get(use)
+        fitting = (
+            core.syntax.keys if core else {"timeout", "keep", *(["on_timeout"] if use.startswith("wait.") else [])}
+        )
+        strange = {key: hint for key, hint in _BESIDE_CORE.items() if key not in fitting}
+        return strange | (dict.fromkeys(OF_CONNECTORS, "it stands on a connector's action") if core else {})
 
     def _check_undo(self, undo: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = undo.get("use")
         if not isinstance(use, str):
             return
-        if use in self._catalogue.core:
+        if use in CORE_ACTIONS:
             hint = "name the connector's action that takes the effect back"
             self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
         check_given(

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from durable.blocks.action import OF_CONNECTORS
+from durable.blocks.core_actions import CORE_ACTIONS, CORE_INPUTS
 from durable.blocks.syntax import StepSpec
+from durable.blocks.wait import ANY
 from durable.language.catalogue import Catalogue
 from durable.language.metaschema import make_metaschema
 from durable.language.model_schema import (
@@ -26,7 +28,6 @@ from durable.language.model_schema import (
 )
 from durable.language.pipeline import PipelineSpec
 from durable.language.steps import KINDS
-from durable.language.waits import ANY, ENDS_BY_ITSELF
 
 _FILLED = ["object", "array", "string", "number", "boolean"]
 
@@ -49,7 +50,7 @@ Usables = Mapping[str, Usable]
 def make_pipeline_schema(catalogue: Catalogue) -> Schema:
     """The schema of a file: the same for the same catalogue, to the last byte."""
     actions = {use: Usable(action.summary, action.input) for use, action in sorted(catalogue.actions.items())}
-    core = {use: Usable(_get_summary(model), model) for use, model in sorted(catalogue.core.items())}
+    core = {use: Usable(_get_summary(model), model) for use, model in sorted(CORE_INPUTS.items())}
     triggers = {kind: Usable(_get_summary(model), model) for kind, model in sorted(catalogue.triggers.items())}
     file, definitions = draft_schema(PipelineSpec, SpecGenerator)
     file["properties"]["inputs"]["additionalProperties"] = {"type": "object", "allOf": [_refer("Schema")]}
@@ -84,7 +85,7 @@ def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
         "type": _FILLED,
         "anyOf": [{"type": "array", "items": _refer(STEP)}, {"not": {"type": "array"}}],
     }
-    waits = {use: usable for use, usable in core.items() if use.startswith("wait.")}
+    waits = {use: usable for use, usable in core.items() if "on_timeout" in CORE_ACTIONS[use].syntax.keys}
     flow = {use: usable for use, usable in core.items() if use not in waits}
     of_core = fields.keys() - OF_CONNECTORS
     choices = [
@@ -157,28 +158,17 @@ def _require_written(schema: Schema) -> Schema:
 # -- what follows from `use` ------------------------------------------------------------------------------------
 
 
-_BY_CLOCK: Schema = {"properties": {"use": {"enum": sorted(ENDS_BY_ITSELF)}}, "required": ["use"]}
-_WITHOUT_CLOCK: Schema = {
-    "properties": {
-        "use": {"const": ANY},
-        "with": {"properties": {"waits": {"additionalProperties": {"not": _BY_CLOCK}}}},
-    },
-    "required": ["use"],
-}
-"""A `wait.any` in which no wait is one that the clock ends."""
-
-
 def _add_cases(owner: Schema, usables: Usables) -> Schema:
     """The owner of a `use` and a `with`, of which the one decides on the other."""
     cases = [_make_case(use, usable, _find_needed(use)) for use, usable in usables.items()]
-    if ANY in usables:
-        cases.append({"if": _WITHOUT_CLOCK, "then": {"required": ["on_timeout"]}})
+    conditions = [CORE_ACTIONS[use].syntax.needs_timeout for use in usables if use in CORE_ACTIONS]
+    cases += [{"if": each, "then": {"required": ["on_timeout"]}} for each in conditions if isinstance(each, dict)]
     return {**owner, "allOf": cases} if cases else owner
 
 
 def _find_needed(use: str) -> Sequence[str]:
     """The keys that stand beside a `use`."""
-    return ["on_timeout"] if use.startswith("wait.") and use not in {*ENDS_BY_ITSELF, ANY} else []
+    return ["on_timeout"] if use in CORE_ACTIONS and CORE_ACTIONS[use].syntax.needs_timeout is True else []
 
 
 def _make_case(use: str, usable: Usable, needed: Sequence[str]) -> Schema:

@@ -16,7 +16,7 @@ from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
 from durable.language.check import StepCheck, check_filled, check_ids
 from durable.language.connections import ConnectionChecker, Find
-from durable.language.flows import FlowCheck, PipelineCall
+from durable.language.core_actions import CoreActionCheck, PipelineCall
 from durable.language.pipeline import PipelineSpec
 from durable.language.report import Report
 from durable.language.scope import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
@@ -132,8 +132,8 @@ class _FileCheck:
         self.texts.doubt_constant(
             get_mapping(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted, "all runs share one slot"
         )
-        flows = FlowCheck(findings, places, str(data.get("id")))
-        steps = StepCheck(findings, self.catalogue, self.texts, places, flows, connections)
+        core = CoreActionCheck(findings, places, str(data.get("id")))
+        steps = StepCheck(findings, self.catalogue, self.texts, places, core, connections)
         scope = Scope(OF_A_RUN, by_id, names, passed=passed)
         steps.check_sequence(data.get("steps"), ("steps",), scope)
         self.texts.check_templates(data.get("outputs"), ("outputs",), scope)
@@ -142,7 +142,7 @@ class _FileCheck:
         self._check_delays()
         check_ids("trigger", ((get_mapping(each), pointer) for each, pointer in _walk_triggers(data)), findings)
         check_ids("step", _walk_steps(data), findings)
-        return flows.calls
+        return core.calls
 
     def _check_responses(self) -> None:
         """A sender who waits for what a step says needs such a step, and the step such a sender."""

@@ -6,11 +6,11 @@ from functools import cache
 import jsonschema_rs
 
 from durable.blocks.syntax import Mapped
+from durable.known_values import has_template, is_template
 from durable.language.keywords import find_slips
 from durable.language.metaschema import make_metaschema
 from durable.language.model_schema import open_value
 from durable.language.report import Report
-from durable.language.texts import has_template, is_template
 from durable.problem import Pointer
 from durable.schema import CompiledSchema
 from durable.wording import make_printable, quote, suggest

@@ -87,6 +87,11 @@ class StepInfo:
         return [block for block, _ in self.blocks if block.shows]
 
     @property
+    def may_be_left_out(self) -> bool:
+        """Whether not every run performs it: it has a condition, or is where not every run comes by."""
+        return self.has_condition or any(block.has_condition or branch.may_be_left_out for block, branch in self.blocks)
+
+    @property
     def ids(self) -> Iterator[str]:
         """Its own id, and those of the blocks around it."""
         yield self.id

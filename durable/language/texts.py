@@ -15,22 +15,6 @@ from durable.wording import describe_value, make_printable, name_kind, quote
 from durable.yaml.syntax import unwrap_expression
 
 
-def is_template(value: object) -> bool:
-    """Whether a value is made from an expression when it is used."""
-    return isinstance(value, str) and "{{" in value
-
-
-def has_template(value: JSON) -> bool:
-    """Whether there is an expression anywhere in a value."""
-    match value:
-        case dict():
-            return any(has_template(item) for item in value.values())
-        case list():
-            return any(has_template(item) for item in value)
-        case _:
-            return is_template(value)
-
-
 def anywhere(pointer: Pointer) -> bool:
     """Where nobody knows which inputs are meant to be secret, since the action is not known."""
     return True

@@ -38,7 +38,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 ACTIONS = load_connectors().actions
 KINDS = list_kinds()
 TRIGGERS = list_models()
-CATALOGUE = Catalogue(ACTIONS, CORE_INPUTS, TRIGGERS)
+CATALOGUE = Catalogue(ACTIONS, TRIGGERS)
 
 Data: TypeAlias = Any
 Place: TypeAlias = tuple[Any, Any]

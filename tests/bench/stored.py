@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
-from durable.blocks.core_actions import CORE_INPUTS
 from durable.clock import new_id
 from durable.definition import Definition
 from durable.journal.journal import Journal
@@ -25,7 +24,7 @@ Inputs = Callable[[int], dict[str, JSON]]
 
 def compiled(id: str, text: str) -> Definition:
     """The definition that a service makes of the text."""
-    loaded = load_pipeline(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(ACTIONS, CORE_INPUTS, {}))
+    loaded = load_pipeline(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(ACTIONS, {}))
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
     return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 

@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from durable.action import Action, ActionError, Context, Ending
-from durable.blocks.core_actions import CORE_INPUTS
 from durable.decide.advance import Advance
 from durable.decide.attempts import report_error, report_return
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
@@ -44,7 +43,7 @@ async def _nothing(context: Context, input: Anything) -> JSON:
 
 
 ACTIONS = {f"test.{name}": Action(name, _nothing, Anything) for name in ("do", "undo")}
-CATALOGUE = Catalogue(ACTIONS, CORE_INPUTS, {})
+CATALOGUE = Catalogue(ACTIONS, {})
 
 
 def pipeline(text: str) -> Definition:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from triggers.catalogue import load_connectors
 from triggers.kinds import list_models
@@ -43,7 +42,7 @@ class Mistake:
 
 def loaded(text: str) -> LoadResult:
     """What the service makes of a file's text; every secret is set."""
-    catalogue = Catalogue(actions=load_connectors().actions, core=CORE_INPUTS, triggers=list_models())
+    catalogue = Catalogue(actions=load_connectors().actions, triggers=list_models())
     return load_pipeline(text, file=FILE, catalogue=catalogue, secrets=lambda name: True)
 
 

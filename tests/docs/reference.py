@@ -246,7 +246,7 @@ def _core_actions() -> Iterator[str]:
 
 def _core_output(use: str) -> str:
     """What its output holds, as the loader knows it."""
-    known = find_returned(use, {"fields": None}, Catalogue({}, CORE_INPUTS, {}))
+    known = find_returned(use, {"fields": None}, Catalogue({}, {}))
     if isinstance(known, KnownMapping):
         return f"Its output has {listing(sorted(known.keys), 'and')}." if known.keys else "Its output is null."
     return words.OUTPUTS.get(use, "")

@@ -52,7 +52,6 @@ def test_it_is_a_schema_of_draft_7_that_refers_only_to_itself(schema: dict[str, 
 def test_it_is_the_same_whatever_the_order_of_what_is_installed() -> None:
     backwards = Catalogue(
         actions=dict(reversed([*CATALOGUE.actions.items()])),
-        core=dict(reversed([*CORE_INPUTS.items()])),
         triggers=dict(reversed([*CATALOGUE.triggers.items()])),
     )
 
@@ -270,7 +269,7 @@ class Parcel(Inputs):
 
 
 PARCELS = jsonschema_rs.Draft7Validator(
-    make_pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, CORE_INPUTS, {}))
+    make_pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, {}))
 )
 WHOLE: dict[str, Any] = {"weight": 5, "code": "AB", "to": {"street": "a", "number": 1}}
 HELD = "{{ inputs.x }}"

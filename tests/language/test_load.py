@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
-from durable.blocks.core_actions import CORE_INPUTS
 from durable.durations import parse_duration
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
@@ -79,7 +78,6 @@ CATALOGUE = Catalogue(
         name: Action(name, nothing, model, Reply if name.startswith("http.") else None)
         for name, model in MODELS.items()
     },
-    core=CORE_INPUTS,
     triggers=list_models(),
 )
 CONNECTIONS = {

@@ -17,7 +17,7 @@ ACTIONS = load_connectors().actions
 def loaded(given: str) -> LoadResult:
     steps = "steps:\n  - {id: n, use: log.write, with: {message: x}}\n"
     text = f"triggers:\n  - id: t\n    use: schedule\n    with: {given}\n{steps}"
-    return load_pipeline(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, core={}, triggers=list_models()))
+    return load_pipeline(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, triggers=list_models()))
 
 
 @pytest.mark.parametrize(
