@@ -13,34 +13,8 @@ from durable.decide.advance import Advance
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
 from durable.definition import Definition
 from durable.effects import Perform, StartChild, Wake
+from durable.history import entries
 from durable.history.encoding import list_values
-from durable.history.entries import (
-    AnyEntry,
-    AttemptFailed,
-    AttemptLost,
-    AttemptStarted,
-    BlockStarted,
-    BranchEnded,
-    BranchesCancelled,
-    BranchStarted,
-    CancelRequested,
-    ChildCalled,
-    DeadlinePassed,
-    InputRefused,
-    MainEnded,
-    MainEnding,
-    RunFinished,
-    SignalReceived,
-    StepCancelled,
-    StepCompleted,
-    StepFailed,
-    StepResolved,
-    StepScheduled,
-    StepSkipped,
-    StepUncertain,
-    UndoStarted,
-    WaitStarted,
-)
 from durable.history.state import State
 from durable.path import AGAIN, UNDO, frame_of, is_within, join_path, strip_numbers
 from durable.replay import replay_entries
@@ -52,8 +26,8 @@ from tests.core.world import RUN, World
 
 Promise = Callable[[World], None]
 
-ENDS = (StepCompleted, StepSkipped, StepFailed, StepCancelled)
-REACHED = (StepScheduled, StepSkipped, BlockStarted)
+ENDS = (entries.StepCompleted, entries.StepSkipped, entries.StepFailed, entries.StepCancelled)
+REACHED = (entries.StepScheduled, entries.StepSkipped, entries.BlockStarted)
 
 
 # -- at every step ----------------------------------------------------------------------------------------------
@@ -171,10 +145,14 @@ def _replayed(world: World, definition: Definition) -> State:
 
 
 def nothing_follows_the_end(world: World) -> None:
-    ends = [number for number, entry in enumerate(world.history) if isinstance(entry, RunFinished)]
+    ends = [number for number, entry in enumerate(world.history) if isinstance(entry, entries.RunFinished)]
     assert ends in ([], [len(world.history) - 1])
     if ends:
-        for fact in (*world.facts, CancelRequested(at=world.now), DeadlinePassed(at=world.now + 10**12)):
+        for fact in (
+            *world.facts,
+            entries.CancelRequested(at=world.now),
+            entries.DeadlinePassed(at=world.now + 10**12),
+        ):
             advance = Advance(world.definition, world.state, fact)
             advance.follow()
             assert not advance.entries
@@ -182,8 +160,8 @@ def nothing_follows_the_end(world: World) -> None:
 
 
 def a_part_of_a_run_ends_once(world: World) -> None:
-    announced = [entry for entry in world.history if isinstance(entry, MainEnding)]
-    ended = [entry for entry in world.history if isinstance(entry, MainEnded)]
+    announced = [entry for entry in world.history if isinstance(entry, entries.MainEnding)]
+    ended = [entry for entry in world.history if isinstance(entry, entries.MainEnded)]
     assert len(announced) <= 1, announced
     assert len(ended) <= 1, ended
     if announced and ended:
@@ -192,8 +170,8 @@ def a_part_of_a_run_ends_once(world: World) -> None:
 
 
 def a_step_is_reached_once_and_ends_once(world: World) -> None:
-    reached = Counter(entry.path for entry in world.history if isinstance(entry, StepScheduled))
-    blocks = Counter(entry.path for entry in world.history if isinstance(entry, BlockStarted))
+    reached = Counter(entry.path for entry in world.history if isinstance(entry, entries.StepScheduled))
+    blocks = Counter(entry.path for entry in world.history if isinstance(entry, entries.BlockStarted))
     ends = Counter(entry.path for entry in world.history if isinstance(entry, ENDS))
     for counted in (reached, blocks, ends):
         assert not [path for path, count in counted.items() if count > 1], counted
@@ -205,17 +183,17 @@ def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> Non
     over: set[str] = set()
     for entry in world.history:
         match entry:
-            case BlockStarted():
+            case entries.BlockStarted():
                 under_way[entry.path] = set()
-            case BranchStarted():
+            case entries.BranchStarted():
                 assert entry.path not in over
                 assert (entry.path, entry.branch, entry.index) not in known
                 known.add((entry.path, entry.branch, entry.index))
                 under_way[entry.path].add((entry.branch, entry.index))
-            case BranchEnded():
+            case entries.BranchEnded():
                 assert (entry.branch, entry.index) in under_way[entry.path], f"{entry} of no branch under way"
                 under_way[entry.path].remove((entry.branch, entry.index))
-            case StepCompleted() | StepFailed() | StepCancelled() if entry.path in under_way:
+            case entries.StepCompleted() | entries.StepFailed() | entries.StepCancelled() if entry.path in under_way:
                 assert not under_way[entry.path], f"{entry.path} ends before {under_way[entry.path]}"
                 over.add(entry.path)
 
@@ -230,9 +208,9 @@ def a_step_is_reached_when_the_one_before_it_is_done(world: World) -> None:
     for entry in world.history:
         if isinstance(entry, REACHED) and strip_numbers(entry.path) in before:
             first = join_path(frame_of(entry.path), before[strip_numbers(entry.path)])
-            is_timeout = isinstance(entry, BlockStarted) and entry.kind == "on_timeout"
+            is_timeout = isinstance(entry, entries.BlockStarted) and entry.kind == "on_timeout"
             assert is_timeout or first in done, f"{entry.path} is reached before {first} is done"
-        if isinstance(entry, StepCompleted | StepSkipped):
+        if isinstance(entry, entries.StepCompleted | entries.StepSkipped):
             done.add(entry.path)
 
 
@@ -240,15 +218,15 @@ def nothing_but_cleanup_begins_in_what_is_to_end(world: World) -> None:
     ending: set[str] = set()
     for entry in world.history:
         match entry:
-            case MainEnding():
+            case entries.MainEnding():
                 ending.add("")
-            case MainEnded():
+            case entries.MainEnded():
                 ending.discard("")
-            case BranchesCancelled():
+            case entries.BranchesCancelled():
                 ending.add(entry.path)
-            case StepScheduled() | BlockStarted():
+            case entries.StepScheduled() | entries.BlockStarted():
                 node = world.definition.nodes[entry.path]
-                if node.is_inner or (isinstance(entry, BlockStarted) and entry.kind == "on_timeout"):
+                if node.is_inner or (isinstance(entry, entries.BlockStarted) and entry.kind == "on_timeout"):
                     continue
                 for root in ending:
                     if is_within(entry.path, root):
@@ -260,12 +238,12 @@ def nothing_but_cleanup_begins_in_what_is_to_end(world: World) -> None:
 
 def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> None:
     begun = Counter(
-        entry.path for entry in world.history if isinstance(entry, BranchStarted) and entry.branch == FINALLY
+        entry.path for entry in world.history if isinstance(entry, entries.BranchStarted) and entry.branch == FINALLY
     )
     entered = [
         entry.path
         for entry in world.history
-        if isinstance(entry, BranchStarted) and entry.branch == "try" and _is_try(world.definition, entry.path)
+        if isinstance(entry, entries.BranchStarted) and entry.branch == "try" and _is_try(world.definition, entry.path)
     ]
     ended = {entry.path for entry in world.history if isinstance(entry, ENDS)}
     for path in entered:
@@ -296,17 +274,17 @@ def an_attempt_is_begun_once(world: World) -> None:
 
 def every_attempt_that_began_is_counted(world: World) -> None:
     begun = Counter(path for path, *_ in world.performed)
-    begun.subtract(entry.path for entry in world.history if isinstance(entry, InputRefused))
+    begun.subtract(entry.path for entry in world.history if isinstance(entry, entries.InputRefused))
     few = {path: count for path, count in begun.items() if world.state.steps[path].attempt < count}
     assert not few, f"fewer attempts are counted than began: {few}"
 
 
 def a_lost_attempt_does_not_count_against_the_policy(world: World) -> None:
-    lost = Counter(entry.path for entry in world.history if isinstance(entry, AttemptLost))
-    failed = Counter(entry.path for entry in world.history if isinstance(entry, AttemptFailed))
-    resolved = {entry.path for entry in world.history if isinstance(entry, StepResolved)}
+    lost = Counter(entry.path for entry in world.history if isinstance(entry, entries.AttemptLost))
+    failed = Counter(entry.path for entry in world.history if isinstance(entry, entries.AttemptFailed))
+    resolved = {entry.path for entry in world.history if isinstance(entry, entries.StepResolved)}
     for entry in world.history:
-        if not isinstance(entry, StepFailed) or entry.path in resolved or not lost[entry.path]:
+        if not isinstance(entry, entries.StepFailed) or entry.path in resolved or not lost[entry.path]:
             continue
         spec = world.definition.action(entry.path).spec
         is_policy = entry.error.error_class in spec.retry.errors and entry.error.error_class != "crash"
@@ -317,28 +295,28 @@ def a_lost_attempt_does_not_count_against_the_policy(world: World) -> None:
 def a_parked_step_is_not_repeated_after_an_unknown_ending(world: World) -> None:
     uncertain: set[str] = set()
     tried = Counter(path for path, *_ in world.performed)
-    starts = Counter(entry.path for entry in world.history if isinstance(entry, AttemptStarted))
+    starts = Counter(entry.path for entry in world.history if isinstance(entry, entries.AttemptStarted))
     for entry in world.history:
         match entry:
-            case StepUncertain():
+            case entries.StepUncertain():
                 uncertain.add(entry.path)
-            case StepResolved(verdict="retry"):
+            case entries.StepResolved(verdict="retry"):
                 uncertain.discard(entry.path)
-            case AttemptStarted():
+            case entries.AttemptStarted():
                 assert entry.path not in uncertain, f"{entry.path} is attempted again, and nobody said so"
     assert all(count <= tried[path] for path, count in starts.items()), "a start is recorded once"
 
 
 def a_run_is_paused_for_what_a_person_must_decide(world: World) -> None:
     """An uncertain step stays so until a person says otherwise, or the run ends."""
-    uncertain: dict[str, AnyEntry] = {}
+    uncertain: dict[str, entries.AnyEntry] = {}
     for entry in world.history:
         match entry:
-            case StepUncertain():
+            case entries.StepUncertain():
                 uncertain[entry.path] = entry
-            case StepResolved() | StepCancelled():
+            case entries.StepResolved() | entries.StepCancelled():
                 uncertain.pop(entry.path, None)
-            case StepCompleted() | StepFailed():
+            case entries.StepCompleted() | entries.StepFailed():
                 assert entry.path not in uncertain
 
 
@@ -349,21 +327,21 @@ def undo_goes_in_reverse_order_and_takes_no_effect_back_twice(world: World) -> N
     last = -1
     for entry in world.history:
         match entry:
-            case UndoStarted():
+            case entries.UndoStarted():
                 assert not undone & set(entry.targets)
                 known = [path for path in entry.targets if path in checkpoints]
                 order = [checkpoints.index(path) for path in known]
                 assert order == sorted(order, reverse=True)
                 targets = {path: number for number, path in enumerate(entry.targets)}
                 last = -1
-            case StepCompleted() if _is_inner(entry.path, UNDO):
+            case entries.StepCompleted() if _is_inner(entry.path, UNDO):
                 assert frame_of(entry.path) not in undone, f"{entry.path} was undone already"
                 undone.add(frame_of(entry.path))
-            case StepScheduled() if _is_inner(entry.path, UNDO) and frame_of(entry.path) in targets:
+            case entries.StepScheduled() if _is_inner(entry.path, UNDO) and frame_of(entry.path) in targets:
                 assert frame_of(entry.path) not in undone
                 assert targets[frame_of(entry.path)] > last
                 last = targets[frame_of(entry.path)]
-            case StepCompleted() if _has_undo(world.definition, entry.path):
+            case entries.StepCompleted() if _has_undo(world.definition, entry.path):
                 checkpoints.append(entry.path)
 
 
@@ -380,13 +358,15 @@ def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world
     if world.is_over:
         assert all(undo.status != "chosen" for undo in world.state.undos.values())
     for entry in world.history:
-        if isinstance(entry, StepCompleted) and world.definition.nodes[entry.path].spec.id not in ("undo",):
+        if isinstance(entry, entries.StepCompleted) and world.definition.nodes[entry.path].spec.id not in ("undo",):
             spec = world.definition.nodes[entry.path].spec
             if isinstance(spec, ActionStep) and spec.use == "flow.undo":
                 said = world.loaded(entry.output.load)
                 assert isinstance(said, dict)
                 targets = next(
-                    each.targets for each in world.history if isinstance(each, UndoStarted) and each.path == entry.path
+                    each.targets
+                    for each in world.history
+                    if isinstance(each, entries.UndoStarted) and each.path == entry.path
                 )
                 assert len(said["undone"]) + len(said["not_undone"]) <= len(targets)  # type: ignore[arg-type]
 
@@ -395,10 +375,10 @@ def a_foreach_gives_its_items_in_order(world: World) -> None:
     ends: dict[tuple[str, int], str] = {}
     begun: dict[str, int] = {}
     for entry in world.history:
-        if isinstance(entry, BranchStarted) and entry.index is not None:
+        if isinstance(entry, entries.BranchStarted) and entry.index is not None:
             assert entry.index == begun.get(entry.path, 0)
             begun[entry.path] = entry.index + 1
-        if isinstance(entry, BranchEnded) and entry.index is not None:
+        if isinstance(entry, entries.BranchEnded) and entry.index is not None:
             ends[entry.path, entry.index] = entry.status
     for path, count in begun.items():
         node = world.definition.nodes[path]
@@ -413,7 +393,7 @@ def a_foreach_gives_its_items_in_order(world: World) -> None:
 
 
 def a_called_run_is_told_to_end_when_its_caller_did(world: World) -> None:
-    called = {entry.path: entry.run for entry in world.history if isinstance(entry, ChildCalled)}
+    called = {entry.path: entry.run for entry in world.history if isinstance(entry, entries.ChildCalled)}
     assert len(set(called.values())) == len(called)
     told = Counter(post.run for post in world.posts if post.kind == "cancel")
     assert all(count == 1 for count in told.values()), told
@@ -432,9 +412,9 @@ def an_answer_that_came_early_counts_when_its_wait_begins(world: World) -> None:
             ended = isinstance(entry, ENDS) and entry.path == answered
             answered = None if ended else answered
         match entry:
-            case SignalReceived():
+            case entries.SignalReceived():
                 early.add((entry.path, entry.name))
-            case WaitStarted():
+            case entries.WaitStarted():
                 is_answered = any((entry.path, each.name) in early for each in entry.awaits)
                 answered = entry.path if is_answered else answered
     assert answered is None or world.state.steps[answered].finished_at, f"{answered} was answered and goes on waiting"

@@ -11,18 +11,8 @@ from durable.decide.attempts import report_error, report_return
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
 from durable.definition import Definition
 from durable.effects import Effect
-from durable.history.entries import (
-    AnyEntry,
-    AttemptStarted,
-    CancelRequested,
-    ChildEnded,
-    DeadlinePassed,
-    Fact,
-    RunStarted,
-    SignalReceived,
-    StepResolved,
-    TimerFired,
-)
+from durable.history import entries
+from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State, StepState
 from durable.history.words import EndStatus, Failure, Links, Parent, Verdict
 from durable.language.load import Catalogue, load_pipeline
@@ -70,7 +60,7 @@ class Run:
         self.now = T0
         self.new: list[str] = []
         self.asked: list[Effect] = []
-        started = RunStarted(
+        started = entries.RunStarted(
             at=T0,
             pipeline="told",
             version=self.definition.version,
@@ -114,31 +104,33 @@ class Run:
         return self.report(report_error(path, self[path].attempt, error, started_at=self.now, at=self.now))
 
     def starts_durably(self, path: str) -> "Run":
-        return self.report(AttemptStarted(at=self.now, path=path, attempt=self[path].attempt))
+        return self.report(entries.AttemptStarted(at=self.now, path=path, attempt=self[path].attempt))
 
     def is_answered(self, path: str, data: JSON = None, *, name: str = "") -> "Run":
-        return self.report(SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
+        return self.report(entries.SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
 
     def wakes(self, path: str, *, late: int = 0) -> "Run":
         """The time that a step waits for has come."""
         self.now = (self[path].due or 0) + late
-        return self.report(TimerFired(at=self.now, path=path))
+        return self.report(entries.TimerFired(at=self.now, path=path))
 
     def child_ends(self, path: str, status: EndStatus = "completed", outputs: JSON = None) -> "Run":
         error = Failure.of(None, "broken", "the child failed") if status == "failed" else None
         value = NULL if outputs is None else Value.of(outputs)
         child = self[path].child
-        return self.report(ChildEnded(at=self.now, path=path, status=status, run=child, outputs=value, error=error))
+        return self.report(
+            entries.ChildEnded(at=self.now, path=path, status=status, run=child, outputs=value, error=error)
+        )
 
     def is_cancelled(self) -> "Run":
-        return self.report(CancelRequested(at=self.now, reason="enough"))
+        return self.report(entries.CancelRequested(at=self.now, reason="enough"))
 
     def runs_out_of_time(self) -> "Run":
         self.now = self.state.deadline or 0
-        return self.report(DeadlinePassed(at=self.now))
+        return self.report(entries.DeadlinePassed(at=self.now))
 
     def is_resolved(self, path: str, verdict: Verdict, output: JSON = None) -> "Run":
-        return self.report(StepResolved(at=self.now, path=path, verdict=verdict, output=Value.of(output)))
+        return self.report(entries.StepResolved(at=self.now, path=path, verdict=verdict, output=Value.of(output)))
 
     def crashes(self) -> "Run":
         """The process dies; the lines and effects are those of its successor."""

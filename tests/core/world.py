@@ -28,26 +28,9 @@ from durable.effects import (
     StartChild,
     Wake,
 )
+from durable.history import entries
 from durable.history.encoding import decode_entries, detach_values, encode_entries
-from durable.history.entries import (
-    AnyEntry,
-    AttemptFailed,
-    AttemptStarted,
-    CancelRequested,
-    ChildEnded,
-    DeadlinePassed,
-    Fact,
-    InputRefused,
-    RecoveryStopped,
-    RunResumed,
-    RunStarted,
-    SignalReceived,
-    SlotGranted,
-    StartDue,
-    StepCompleted,
-    StepResolved,
-    TimerFired,
-)
+from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 from durable.history.words import Failure, Links, Parent
 from durable.replay import replay_entries
@@ -87,8 +70,8 @@ class Beginning:
             error=Failure.of("invalid", "inputs", "unfit") if chance.once_in(40) else None,
         )
 
-    def started(self, definition: Definition) -> RunStarted:
-        return RunStarted(
+    def started(self, definition: Definition) -> entries.RunStarted:
+        return entries.RunStarted(
             at=T0,
             pipeline="p",
             version=definition.version,
@@ -206,13 +189,13 @@ class World:
             self.watch(self)
         return bool(advance.entries)
 
-    def _append(self, entries: list[AnyEntry]) -> None:
-        data, payloads = encode_entries(entries)
-        self.units.append(entries)
+    def _append(self, unit: list[AnyEntry]) -> None:
+        data, payloads = encode_entries(unit)
+        self.units.append(unit)
         self.stored.append(data)
         self.payloads |= payloads
-        self.seen.update(type(entry).__name__ for entry in entries)
-        detach_values(entries)
+        self.seen.update(type(entry).__name__ for entry in unit)
+        detach_values(unit)
 
     def _take(self, effects: Sequence[Effect]) -> None:
         desk = self.desk
@@ -272,7 +255,7 @@ class World:
     def _crash_too_often(self) -> None:
         """The new process takes the run for what ends them, and pauses it before anything of it begins."""
         self.crash()
-        self.report(RecoveryStopped(at=self.now, count=9))
+        self.report(entries.RecoveryStopped(at=self.now, count=9))
 
     # -- what happens -------------------------------------------------------------------------------------------
 
@@ -330,12 +313,12 @@ class World:
         undecided = [path for path in self.state.active if self.state.steps[path].needs_person]
         moves: list[Move] = [lambda path=path: self._resolve(path, chance, is_kind) for path in undecided]  # type: ignore[misc]
         if "" in self.state.pauses:
-            moves.append(lambda: self._report(RunResumed(at=self.now)))
+            moves.append(lambda: self._report(entries.RunResumed(at=self.now)))
         return moves
 
     def _disturbances(self, chance: Chance) -> list[Move]:
         others = [
-            lambda: self._report(CancelRequested(at=self.now, reason="somebody")),
+            lambda: self._report(entries.CancelRequested(at=self.now, reason="somebody")),
             self.crash,
             self._pass_deadline,
             self._crash_too_often,
@@ -357,12 +340,12 @@ class World:
 
     def _pass_deadline(self) -> None:
         self.now = max(self.now, self.state.deadline or 0)
-        self.report(DeadlinePassed(at=self.now))
+        self.report(entries.DeadlinePassed(at=self.now))
 
     def _again(self, chance: Chance) -> None:
         """An earlier fact comes a second time; but for the start of an attempt, which is told by nobody else."""
         fact = chance.pick(self.facts)
-        if not isinstance(fact, AttemptStarted):
+        if not isinstance(fact, entries.AttemptStarted):
             self.report(fact)
 
     def _stray_signal(self, chance: Chance) -> None:
@@ -372,21 +355,23 @@ class World:
         if paths:
             path = chance.pick(paths)
             path = path.replace(".", f"[{chance.below(2)}].") if chance.below(2) else path
-            self.report(SignalReceived(at=self.now, path=path, name=chance.pick(["", "one"]), data=Value.of("early")))
+            self.report(
+                entries.SignalReceived(at=self.now, path=path, name=chance.pick(["", "one"]), data=Value.of("early"))
+            )
 
     def _early_timer(self, chance: Chance) -> None:
         if self.state.steps:
-            self.report(TimerFired(at=self.now, path=chance.pick(list(self.state.steps))))
+            self.report(entries.TimerFired(at=self.now, path=chance.pick(list(self.state.steps))))
 
     def _refuse_input(self, chance: Chance) -> None:
         if self.desk.under_way:
             effect = self.desk.under_way.pop(chance.pick(list(self.desk.under_way)))
-            self.report(InputRefused(at=self.now, path=effect.path, attempt=effect.attempt, reason="unfit"))
+            self.report(entries.InputRefused(at=self.now, path=effect.path, attempt=effect.attempt, reason="unfit"))
 
     def _resolve(self, path: str, chance: Chance, is_kind: bool) -> None:
         verdict = "completed" if is_kind else chance.pick(["completed", "retry", "failed"])
         output = Value.of({"n": 7, "by": "a person"})
-        self.report(StepResolved(at=self.now, path=path, verdict=verdict, output=output))  # type: ignore[arg-type]
+        self.report(entries.StepResolved(at=self.now, path=path, verdict=verdict, output=output))  # type: ignore[arg-type]
 
     # -- the beginning ------------------------------------------------------------------------------------------
 
@@ -395,11 +380,11 @@ class World:
         start, self.desk.start = self.desk.start, None
         assert start
         self.now = max(self.now, start.due, (start.expires_at or 0) if late else 0)
-        self.report(StartDue(at=self.now))
+        self.report(entries.StartDue(at=self.now))
 
     def _grant(self) -> None:
         self.desk.slot = None
-        self.report(SlotGranted(at=self.now))
+        self.report(entries.SlotGranted(at=self.now))
 
     # -- attempts -----------------------------------------------------------------------------------------------
 
@@ -411,7 +396,7 @@ class World:
         step = self.state.steps[effect.path]
         self.performed.append((effect.path, effect.attempt, self.loaded(lambda: _bytes(step.input)), step.secrets))
         if effect.starts_durably:
-            self.report(AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
+            self.report(entries.AttemptStarted(at=self.now, path=effect.path, attempt=effect.attempt))
 
     def _end_attempt(self, effect: Perform, choice: int) -> None:
         if self.desk.under_way.pop(effect.path, None):
@@ -444,12 +429,12 @@ class World:
     def _wake(self, wake: Wake) -> None:
         self.desk.wakes.pop(wake.path, None)
         self.now = max(self.now, wake.due)
-        self.report(TimerFired(at=self.now, path=wake.path))
+        self.report(entries.TimerFired(at=self.now, path=wake.path))
 
     def _signal(self, path: str, name: str, chance: Chance) -> None:
         answers: list[JSON] = [{"approved": True}, "x" * 33_000, None]
         data = chance.pick(answers)
-        self.report(SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
+        self.report(entries.SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
 
     def _call(self, path: str) -> None:
         call = self.desk.calls.pop(path)
@@ -461,7 +446,7 @@ class World:
         if isinstance(given, dict) and given["detach"]:
             child.is_over = True
             self.report(
-                ChildEnded(
+                entries.ChildEnded(
                     at=self.now, path=path, status="completed", run=call.run, outputs=Value.of({"run": call.run})
                 )
             )
@@ -473,19 +458,23 @@ class World:
         match choice:
             case 0 | 1:
                 outputs = Value.of({"n": 1, "big": "x" * 33_000 * choice})
-                self.report(ChildEnded(at=at, path=path, status="completed", run=run, outputs=outputs))
+                self.report(entries.ChildEnded(at=at, path=path, status="completed", run=run, outputs=outputs))
             case 2:
-                self.report(ChildEnded(at=at, path=path, status="failed", run=run, error=Failure.of(None, "no", "no")))
+                self.report(
+                    entries.ChildEnded(at=at, path=path, status="failed", run=run, error=Failure.of(None, "no", "no"))
+                )
             case 3:
-                self.report(ChildEnded(at=at, path=path, status="cancelled", run=run))
+                self.report(entries.ChildEnded(at=at, path=path, status="cancelled", run=run))
             case 4:
-                self.report(ChildEnded(at=at, path=path, status="failed", error=Failure.of("invalid", "none", "none")))
+                self.report(
+                    entries.ChildEnded(at=at, path=path, status="failed", error=Failure.of("invalid", "none", "none"))
+                )
 
     def _emit(self, path: str, *, is_refused: bool) -> None:
         del self.desk.emits[path]
         at, error = self.now, Failure.of("invalid", "too_many_runs", "too many", path)
-        refusal = AttemptFailed(at=at, path=path, attempt=1, error=error, ending="not_sent")
-        self.report(refusal if is_refused else StepCompleted(at=at, path=path, attempt=1, output=NULL))
+        refusal = entries.AttemptFailed(at=at, path=path, attempt=1, error=error, ending="not_sent")
+        self.report(refusal if is_refused else entries.StepCompleted(at=at, path=path, attempt=1, output=NULL))
 
 
 def _bytes(value: Value) -> bytes:
