@@ -1,8 +1,8 @@
-"""A pipeline version, ready to decide with.
+"""Definitions: pipeline versions, resolved and compiled.
 
-Its name is the SHA-256 of the resolved form in canonical JSON, so that a comment or a reordered mapping changes
-nothing. That form is stored whole with the first run of it, and `Definition.load` makes the same definition of it
-again, whatever became of the file.
+A version is named by the SHA-256 of its resolved form in canonical JSON, so that a comment or a reordered mapping
+changes nothing. The resolved form is stored whole with the first run, and `Definition.load` makes the same definition
+of it again, whatever became of the file.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from durable.values import JSON
 
 PROBLEMS_LIMIT = 20
 PROBLEM_LENGTH = 300
-"""How many misfits of a run's inputs are told, and how many characters of each."""
+"""How many problems of a run's inputs are reported, and how many characters of each."""
 
 
 class InputsRefused(ValueError):
@@ -33,7 +33,7 @@ class InputsRefused(ValueError):
 
 
 class Definition(CompiledPipeline):
-    """A pipeline version, ready to decide with."""
+    """A pipeline version that runs can be started with."""
 
     def __init__(self, spec: ResolvedPipeline) -> None:
         self.data = msgspec.json.encode(spec, order="deterministic")
@@ -46,7 +46,7 @@ class Definition(CompiledPipeline):
 
     @classmethod
     def load(cls, data: bytes) -> "Definition":
-        """Make it of its stored form."""
+        """Make a definition of its stored form."""
         return cls(msgspec.json.decode(data, type=ResolvedPipeline, dec_hook=decode_steps))
 
     @cached_property
@@ -62,12 +62,12 @@ class Definition(CompiledPipeline):
 
     @cached_property
     def has_claims(self) -> bool:
-        """Whether something that one of its steps waits for or sets going must count once."""
+        """Whether one of its steps starts or waits for something that needs a dedupe key."""
         return any(node.counts_once for node in self._actions)
 
     @cached_property
     def has_links(self) -> bool:
-        """Whether somebody can be sent a link to answer one of its waits."""
+        """Whether one of its waits can be answered by a link."""
         return any(node.links is not None for node in self._actions)
 
     def accept(self, inputs: dict[str, JSON]) -> dict[str, JSON]:
@@ -79,16 +79,16 @@ class Definition(CompiledPipeline):
         problems = [
             *(f"inputs.{name}: it is missing" for name in schemas if name not in inputs),
             *(
-                f"inputs.{name}: there is no such input; there are {_listed(schemas)}"
+                f"inputs.{name}: there is no such input; there are {_join_names(schemas)}"
                 for name in inputs.keys() - schemas
             ),
-            *(problem for name in schemas if name in inputs for problem in self._misfits(name, inputs[name])),
+            *(problem for name in schemas if name in inputs for problem in self._find_problems(name, inputs[name])),
         ]
         if problems:
             raise InputsRefused(problems[:PROBLEMS_LIMIT])
         return inputs
 
-    def _misfits(self, name: str, value: JSON) -> Iterator[str]:
+    def _find_problems(self, name: str, value: JSON) -> Iterator[str]:
         for place, message in islice(self._schemas[name].find_problems(value), PROBLEMS_LIMIT):
             where = ".".join(str(part) for part in ("inputs", name, *place))
             yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
@@ -108,5 +108,5 @@ def _find_defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:
     }
 
 
-def _listed(names: Iterable[str]) -> str:
+def _join_names(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"

@@ -1,4 +1,4 @@
-"""What the core asks of the shell, and what it still has to look at itself.
+"""What the core asks of the engine, and what it still has to decide on itself.
 
 An *effect* is performed after the commit of the entries that came with it; `PostMessage` and `Listen` are written in
 that same commit. A *follow-up* is looked at by the core when its turn comes: a decision taken before it may have made
@@ -15,7 +15,7 @@ from durable.values import Value
 
 
 class Perform(msgspec.Struct, frozen=True):
-    """Perform this attempt of a step, not before `due` (ms). `starts_durably`: its start must be committed first."""
+    """Perform this attempt of a step, not before `due` (ms). If it `starts_durably`, its start is committed first."""
 
     path: str
     attempt: int
@@ -24,13 +24,13 @@ class Perform(msgspec.Struct, frozen=True):
 
 
 class Abandon(msgspec.Struct, frozen=True):
-    """Stop what is under way for a step, and wait for nothing more; nobody waits for it any more."""
+    """Stop whatever is under way for a step (attempt, timer, subscription, call): its result is no longer needed."""
 
     path: str
 
 
 class AwaitStart(msgspec.Struct, frozen=True):
-    """Report `StartDue`: at `due` (ms), but of a run that can expire only when there is a slot for it, and at
+    """Report `StartDue` at `due` (ms). A run that can expire also waits for a free slot, and is reported at
     `expires_at` in any case."""
 
     due: int
@@ -49,7 +49,7 @@ class Wake(msgspec.Struct, frozen=True):
 
 
 class Listen(msgspec.Struct, frozen=True):
-    """Report as a signal the first event of this type, and with this subject if `match` is given, that came since."""
+    """Report as a signal the first event of this type since then; with `match`, only one with this subject."""
 
     path: str
     name: str
@@ -59,20 +59,20 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 class StartChild(msgspec.Struct, frozen=True):
-    """Start the run that a `flow.call` calls, under this name; once is enough, however often it is asked for."""
+    """Start the run that a `flow.call` calls, under this id. Asked for again, it does nothing."""
 
     path: str
     run: str
 
 
 class EmitEvent(msgspec.Struct, frozen=True):
-    """Send the event of a `flow.emit` and report its checkpoint; once is enough, however often it is asked for."""
+    """Send the event of a `flow.emit` and report the step's checkpoint. Asked for again, it sends no second event."""
 
     path: str
 
 
 class PublishAnswer(msgspec.Struct, frozen=True):
-    """The run has an answer for whoever sent its event, if somebody still waits for it."""
+    """Send the run's answer to the client that sent its event, if it still waits."""
 
 
 class PostMessage(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class PostMessage(msgspec.Struct, frozen=True):
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """Perform what is outstanding and not under way: the run was paused and goes on."""
+    """The run was paused and goes on: perform what is outstanding and not under way."""
 
 
 Effect: TypeAlias = (
@@ -103,7 +103,7 @@ Effect: TypeAlias = (
 
 
 class EnterStep(msgspec.Struct, frozen=True):
-    """Reach a step."""
+    """Begin a step, or skip it."""
 
     at: int
     path: str

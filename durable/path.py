@@ -1,8 +1,8 @@
-"""Paths: how a step of a run is addressed, for the life of the run.
+"""Paths: how a step of a run is addressed, the same for the life of the run.
 
 A path is the enclosing ids joined by dots; an item of a `foreach` and a turn of a `repeat` add their number, from 0:
-`reserve[2].hold`. What takes a step's effect back has the step's path and `undo` (a further pass of it `undo[2]`), and
-what repeats a step to learn its output has `again`.
+`reserve[2].hold`. The undo of a step has the step's path and `undo` (in a second pass `undo[2]`), and the repetition of
+a step to learn its output has `again`.
 """
 
 import re
@@ -15,12 +15,12 @@ _NUMBER = re.compile(r"\[\d+\]")
 
 
 def join_path(frame: str, id: str) -> str:
-    """The path of a step in a frame, which is a block's path, perhaps with a number; of the run itself it is empty."""
+    """The path of a step in a frame: a block's path, perhaps with a number; empty for the run itself."""
     return f"{frame}.{id}" if frame else id
 
 
 def frame_of(path: str) -> str:
-    """The frame in which a step stands."""
+    """The frame that contains a step."""
     return path.rpartition(".")[0]
 
 
@@ -38,32 +38,32 @@ def split_frame(frame: str) -> tuple[str, int | None]:
 
 
 def is_within(path: str, block: str) -> bool:
-    """Whether a path lies inside a block; everything lies inside the run, whose path is empty."""
+    """Whether a path is inside a block; every path is inside the run, whose own path is empty."""
     return not block or (path.startswith(block) and path[len(block) : len(block) + 1] in {".", "["})
 
 
 def strip_numbers(path: str) -> str:
-    """The path without numbers: where the step stands in the definition."""
+    """The path without numbers: the step's place in the definition."""
     return _NUMBER.sub("", path) if "[" in path else path
 
 
 def make_undo_path(path: str, turn: int) -> str:
-    """The path of what takes a step's effect back, in the first pass or a later one."""
+    """The path of a step's undo, in the first pass or a later one."""
     return f"{path}.{UNDO}" if turn == 1 else f"{path}.{UNDO}[{turn}]"
 
 
 def make_again_path(path: str, turn: int) -> str:
-    """The path of what repeats a step under its own key to learn its output."""
+    """The path of a step's repetition under its own key to learn its output."""
     return f"{path}.{AGAIN}" if turn == 1 else f"{path}.{AGAIN}[{turn}]"
 
 
 def is_repetition(path: str) -> bool:
-    """Whether the path is that of what repeats a step to learn its output."""
+    """Whether the path is that of a step's repetition."""
     return AGAIN in path and strip_numbers(path).endswith(f".{AGAIN}")
 
 
 def make_key(run: str, path: str) -> str:
-    """The idempotency key of a step, the same in every attempt; what repeats a step has that step's own."""
+    """The idempotency key of a step, the same in every attempt; a repetition has the key of its step."""
     return f"{run}:{frame_of(path) if AGAIN in path and is_repetition(path) else path}"
 
 

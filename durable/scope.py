@@ -1,4 +1,4 @@
-"""The names that an expression can read: a lazy view of a run's state, as seen from a place in it.
+"""The names that an expression can read: a lazy view of a run's state, seen from one place in it.
 
 Nothing is decoded before an expression asks for it, so that a step costs what it reads and not what the run holds.
 """
@@ -34,7 +34,7 @@ class LazyMapping(Mapping[str, object]):
 
 
 class EvaluationContext:
-    """A place in a run: the frame that stands around an expression, and what can be seen from there."""
+    """A place in a run, given by its frame, from which an expression is evaluated."""
 
     def __init__(self, pipeline: CompiledPipeline, state: State, frame: str) -> None:
         self.pipeline = pipeline
@@ -43,7 +43,7 @@ class EvaluationContext:
         self._components = split_components(frame)
 
     def path_of(self, id: str) -> str:
-        """The path of a step as it is meant here: in the same item or turn of the blocks that stand around both."""
+        """The path of a step, seen from here: in the same item or turn of the loops that contain both."""
         node = self.pipeline.places[id]
         if not node.around:
             return id
@@ -70,7 +70,7 @@ class EvaluationContext:
 
 
 class StepViews(Mapping[str, object]):
-    """`steps`: steps by their ids, whether they were reached or not."""
+    """The value of `steps`: steps by their ids, whether they were reached or not."""
 
     def __init__(self, context: EvaluationContext, ids: Iterable[str] | None = None) -> None:
         self._context = context
@@ -159,7 +159,7 @@ def _find_error(context: EvaluationContext, path: str) -> Failure | None:
 
 
 def _view_step(context: EvaluationContext, path: str) -> LazyMapping:
-    step = context.state.steps.get(path) or StepState("skipped")  # it stands in a branch that was not taken
+    step = context.state.steps.get(path) or StepState("skipped")  # it is in a branch that was not taken
     return LazyMapping(
         {
             "status": lambda: step.status,

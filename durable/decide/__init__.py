@@ -1,5 +1,5 @@
-"""What must happen next: the pure core of a run.
+"""The pure core of a run: what happens next.
 
-`Advance` folds a fact and follows its consequences to their end; `find_lost_attempts` is what a restart reports,
-`find_outstanding` what it performs; `report_return` and `report_error` make facts of how an attempt ended.
+`advance.Advance` takes a fact in and decides what follows; `outstanding` says what a restart reports and performs;
+`attempts` makes facts of how an attempt ended.
 """

@@ -1,4 +1,4 @@
-"""The log of a run: its entries, and the state that is their fold and nothing else."""
+"""The log of a run: its entries, and the state that they amount to."""
 
 from durable.history.entries import AnyEntry, RunStarted
 from durable.history.words import RunStatus

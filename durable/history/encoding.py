@@ -1,4 +1,4 @@
-"""Entries as the journal keeps them: JSON, with large values beside them."""
+"""Entries as the journal stores them: JSON, with large values in rows of their own."""
 
 from collections.abc import Iterable
 from typing import get_args

@@ -1,7 +1,8 @@
 """The entries of a run's history.
 
-An entry is a *fact* that the shell reports (a run started, an attempt ended, a cancel came) or a *decision* that the
-core takes because of one. Times are wall-clock milliseconds.
+An entry is a *fact* that the engine reports (a run started, an attempt ended, a cancel was requested) or a *decision*
+that the core takes because of one. Entries are stored for ever: tags and field names never change. Times are wall-clock
+milliseconds.
 """
 
 from typing import TypeAlias
@@ -37,14 +38,14 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RunStarted(Entry, frozen=True, tag="run_started"):
-    """A run began. `error` stands where its inputs could not be made; it then fails before its first step.
+    """A run began. With an `error`, its inputs could not be made, and it fails before its first step.
 
-    `trigger` is the id of what started it, `arrival` what steps read as `trigger` (kept only where they do), `url`
-    where people see the run. A run with a `not_before` or an `expires_at` is held back until `StartDue`; one that is
-    `queued_for` a `slot` of its pipeline's concurrency, until `SlotGranted`. Attempts of a higher `priority`
-    come first. `depth` counts the events of runs, one sent because of the other, that led to this one. If it
-    `is_delayed`, `not_before` is the end of a span of time, not a moment that somebody named. `origin` is the id of
-    the first event that led to this run; where that is its own `event`, it is None.
+    `trigger` is the id of the trigger that started it, `arrival` what steps read as `trigger` (kept only if one does),
+    `url` the run's page. A run with `not_before` or `expires_at` is held back until `StartDue`; one that is
+    `queued_for` a `slot` of its pipeline's concurrency, until `SlotGranted`. Attempts of runs with a higher `priority`
+    go first. `depth` counts how many runs, each started by an event of the one before, led to this one. If it
+    `is_delayed`, `not_before` is the end of a delay, and not a moment that the caller named. `origin` is the id of the
+    first event that led to this run; it is None if that is the run's own `event`.
     """
 
     pipeline: str
@@ -71,7 +72,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
 
     @property
     def held_until(self) -> int | None:
-        """When the turn comes of a run that does not begin at once: it may begin then, or expires."""
+        """Until when a run is held back that does not begin at once; then it begins, or has expired."""
         if self.error or (self.not_before is None and self.expires_at is None):
             return None
         begins = self.at if self.not_before is None else self.not_before
@@ -79,19 +80,21 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
 
 
 class StartDue(Entry, frozen=True, tag="start_due"):
-    """The turn of a run that was held back has come: it begins, or has expired by now."""
+    """The time until which a run was held back is over: it begins, or has expired."""
 
 
 class AttemptStarted(Entry, frozen=True, tag="attempt_started"):
-    """Made durable before the effect of a step that may not be repeated unknowingly (`on_crash: park | fail`)."""
+    """An attempt is about to begin. Written only for a step that may not be repeated without asking (`on_crash: park`
+    or `fail`), and committed before its effect."""
 
     path: str
     attempt: int
 
 
 class StepCompleted(Entry, frozen=True, tag="step_completed"):
-    """The checkpoint: the step's output, which no later attempt can change. `undo` is the input of what takes the
-    step's effect back, if it has such. An output that `is_answer` is what the sender of the run's event is told."""
+    """The checkpoint: the step's output, which no later attempt can change. `undo` is the input of the action that
+    takes the step's effect back, if there is one. An output that `is_answer` is sent as the HTTP response to the
+    webhook."""
 
     path: str
     attempt: int = 0
@@ -103,7 +106,7 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
 
 
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
-    """An attempt ended without an output. `output` stands where the action returned and what it returned is unfit."""
+    """An attempt failed. It has an `output` if the action returned and its output is invalid."""
 
     path: str
     attempt: int
@@ -114,8 +117,8 @@ class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
 
 
 class AttemptLost(Entry, frozen=True, tag="attempt_lost"):
-    """An attempt that began, or may have begun, will never report how it ended: its process died, or lost the run, or
-    cut the attempt off when it drained. The owner that recovers the run writes it, or the one that drains."""
+    """An attempt that began, or may have begun, will never report how it ended: its process died, lost the run, or cut
+    the attempt off to stop. The node that recovers the run writes it, or the one that stops."""
 
     path: str
     attempt: int
@@ -124,13 +127,13 @@ class AttemptLost(Entry, frozen=True, tag="attempt_lost"):
 
     @property
     def error(self) -> Failure:
-        """The loss as people and expressions read it."""
+        """The loss as a failure."""
         message = _LOSSES[self.cause]
         return Failure.of("crash", "process_lost", message, self.path, self.attempt)
 
 
 class InputRefused(Entry, frozen=True, tag="input_refused"):
-    """The connector is gone, or its code no longer takes the input that is recorded for the step."""
+    """The connector is gone, or its code no longer accepts the input that is recorded for the step."""
 
     path: str
     attempt: int
@@ -138,7 +141,7 @@ class InputRefused(Entry, frozen=True, tag="input_refused"):
 
 
 class CancelRequested(Entry, frozen=True, tag="cancel_requested"):
-    """Somebody asked for the run's end."""
+    """A cancel of the run was requested."""
 
     reason: str | None = None
 
@@ -148,7 +151,7 @@ class DeadlinePassed(Entry, frozen=True, tag="deadline_passed"):
 
 
 class RecoveryStopped(Entry, frozen=True, tag="recovery_stopped"):
-    """The run was recovered `count` times without any progress and may be what kills the process."""
+    """The run was recovered `count` times without progress; perhaps it is what kills the process."""
 
     count: int
 
@@ -158,13 +161,13 @@ class SlotGranted(Entry, frozen=True, tag="slot_granted"):
 
 
 class TimerFired(Entry, frozen=True, tag="timer_fired"):
-    """What a wait, a block or a call had set a time for is due."""
+    """The time that a wait, a block or a call had set is due."""
 
     path: str
 
 
 class SignalReceived(Entry, frozen=True, tag="signal_received"):
-    """What a wait waits for has come: an answer, an event. It may come before the wait has begun."""
+    """An answer or an event arrived for a wait, perhaps before the wait has begun."""
 
     path: str
     name: str = ""
@@ -172,7 +175,7 @@ class SignalReceived(Entry, frozen=True, tag="signal_received"):
 
 
 class ChildEnded(Entry, frozen=True, tag="child_ended"):
-    """The run that a step called has ended, or could not begin (`run` is then absent)."""
+    """The run that a step called has ended, or could not begin (without a `run`)."""
 
     path: str
     status: EndStatus
@@ -182,8 +185,8 @@ class ChildEnded(Entry, frozen=True, tag="child_ended"):
 
 
 class StepResolved(Entry, frozen=True, tag="step_resolved"):
-    """A person decided on a step that was uncertain or had used up its attempts: it happened, with this output; it
-    did not, and is attempted again; it failed."""
+    """A person decided what became of a step that was uncertain or had used up its attempts: it completed with this
+    output, it is attempted again, or it failed."""
 
     path: str
     verdict: Verdict
@@ -193,7 +196,7 @@ class StepResolved(Entry, frozen=True, tag="step_resolved"):
 
 
 class RunResumed(Entry, frozen=True, tag="run_resumed"):
-    """A person let a paused run go on."""
+    """A person resumed a paused run."""
 
     by: str | None = None
 
@@ -202,8 +205,8 @@ class RunResumed(Entry, frozen=True, tag="run_resumed"):
 
 
 class StepScheduled(Entry, frozen=True, tag="step_scheduled"):
-    """A step's first attempt is due now, with this input; `secrets` stand beside it, never inside. That it `has_undo`
-    is known before its effect."""
+    """A step's first attempt is due now, with this input; references to secrets are kept beside it in `secrets`, never
+    inside it. Whether it `has_undo` is recorded before its effect."""
 
     path: str
     input: Value = NULL
@@ -234,7 +237,7 @@ class StepFailed(Entry, frozen=True, tag="step_failed"):
 
 
 class StepUncertain(Entry, frozen=True, tag="step_uncertain"):
-    """Nobody knows whether the effect happened, and it may not be repeated."""
+    """It is not known whether the effect happened, and it may not be repeated."""
 
     path: str
     attempt: int
@@ -242,7 +245,7 @@ class StepUncertain(Entry, frozen=True, tag="step_uncertain"):
 
 
 class StepExhausted(Entry, frozen=True, tag="step_exhausted"):
-    """The step used up its attempts, and a person shall decide (`on_exhausted: pause`)."""
+    """The step used up its attempts, and a person has to decide (`on_exhausted: pause`)."""
 
     path: str
     attempt: int
@@ -283,8 +286,8 @@ class BranchEnded(Entry, frozen=True, tag="branch_ended"):
 
 
 class BranchesCancelled(Entry, frozen=True, tag="branches_cancelled"):
-    """The block begins no further branch, and what is under way in it ends; `finally` is still performed. Without a
-    path it is the whole cleanup."""
+    """The block begins no further branch, and the steps under way in it end; `finally` is still performed. Without a
+    path it concerns the whole cleanup."""
 
     path: str
 
@@ -297,7 +300,7 @@ class TimerSet(Entry, frozen=True, tag="timer_set"):
 
 
 class WaitStarted(Entry, frozen=True, tag="wait_started"):
-    """The step waits for the first of these; at `due` something happens by itself."""
+    """The step waits for the first of `awaits`; at `due` the wait ends by the clock."""
 
     path: str
     awaits: tuple[Await, ...]
@@ -326,14 +329,14 @@ class UndoFailed(Entry, frozen=True, tag="undo_failed"):
 
 
 class RunPaused(Entry, frozen=True, tag="run_paused"):
-    """The run goes no further until a person decides: on the step, if there is a path."""
+    """The run is paused until a person decides; with a path, about that step."""
 
     reason: str
     path: str | None = None
 
 
 class MainEnding(Entry, frozen=True, tag="main_ending"):
-    """The main part is to end before its last step: what is under way ends, and each `finally` is performed, until
+    """The main part is to end before its last step: the steps under way end, and each `finally` is performed, until
     `deadline`."""
 
     status: EndStatus
@@ -343,8 +346,8 @@ class MainEnding(Entry, frozen=True, tag="main_ending"):
 
 
 class MainEnded(Entry, frozen=True, tag="main_ended"):
-    """The main part of the run ended; what follows is cleanup (`on_failure`), until `deadline`. `cleanup_error`
-    stands where a `finally` did not come to its end."""
+    """The main part of the run ended; `on_failure` follows, until `deadline`. It has a `cleanup_error` if a `finally`
+    could not be completed."""
 
     status: EndStatus
     outputs: Value = NULL
@@ -355,7 +358,7 @@ class MainEnded(Entry, frozen=True, tag="main_ended"):
 
 
 class RunFinished(Entry, frozen=True, tag="run_finished"):
-    """The end; nothing follows it. `cleanup_error` stands where `on_failure` failed itself."""
+    """The end of the run; nothing follows it. It has a `cleanup_error` if `on_failure` failed."""
 
     status: EndStatus
     cleanup_error: Failure | None = None

@@ -1,4 +1,4 @@
-"""A run as its history tells it."""
+"""The state of a run: what its history amounts to."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
@@ -14,7 +14,7 @@ UndoStatus: TypeAlias = Literal["registered", "chosen", "done", "failed"]
 
 
 class Memo(dict[str, Any]):
-    """What was decoded once and is needed again; no part of the state, so that all of them are equal."""
+    """Values that were decoded once and are needed again. Not part of the state, so all memos are equal."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Memo)
@@ -23,8 +23,8 @@ class Memo(dict[str, Any]):
 
 
 class StepState(msgspec.Struct):
-    """What is known of a step that was reached. `crashes` counts attempts that ended with the process. It `is_doubtful`
-    whether there was an effect once an attempt ended in a way that nobody knows."""
+    """The state of a step that was reached. `crashes` counts attempts that ended with the process. It `is_doubtful`
+    whether the step had an effect once the end of an attempt is unknown."""
 
     status: StepStatus
     input: Value = NULL
@@ -33,10 +33,10 @@ class StepState(msgspec.Struct):
     crashes: int = 0
     is_started: bool = False  # the attempt's start is in the history
     is_doubtful: bool = False
-    has_returned: bool = False  # the action did, and what it returned was unfit
+    has_returned: bool = False  # the action returned an invalid output
     needs_person: bool = False
     due: int | None = None
-    decided_at: int | None = None  # when `due` was
+    decided_at: int | None = None  # when `due` was decided
     output: Value = NULL
     error: Failure | None = None
     scheduled_at: int | None = None
@@ -51,24 +51,26 @@ class StepState(msgspec.Struct):
 
     @property
     def waits_for_moment(self) -> bool:
-        """Whether `due` is a moment that the pipeline names, not the end of a span of time."""
+        """Whether `due` is a moment that the pipeline names, and not the end of a delay."""
         return bool(self.awaits) and any(each.kind == "until" and each.due == self.due for each in self.awaits)
 
     def may_be_attempted(self, at: int) -> bool:
-        """Whether an attempt may be under way that the history need not tell of: the first, or one that was due."""
+        """Whether an attempt may be under way although the history has no entry for it: the first, or one that was
+        due."""
         is_due = self.due is not None and self.due <= at and not self.awaits and self.child is None
         return self.status == "running" or (self.status == "waiting" and is_due)
 
     def is_backing_off(self, at: int) -> bool:
-        """Whether the attempt that `attempt` numbers has not begun at that time: it is a later one, and not yet due."""
+        """Whether attempt number `attempt` has not begun at that time: it is not the first, and not yet due."""
         return self.status == "waiting" and self.attempt > 1 and not self.needs_person and not self.may_be_attempted(at)
 
 
 class BlockState(msgspec.Struct):
-    """A block that was reached. `running` counts its branches under way, `begun` its items or turns so far, of `count`;
-    `branch` is the one that began last, at `branch_at`. `error` is the failure that decides its end, or is caught.
-    Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so. While it `is_cleaning`,
-    that branch is under way; what `survives_cancel` comes to its own end even if the run is cancelled."""
+    """The state of a block that was reached. `running` counts its branches under way, `begun` its items or turns so
+    far, of `count`; `branch` is the one that began last, at `branch_at`. `error` is the failure that ends it, or is
+    caught. Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so. While it
+    `is_cleaning`, that branch is under way; what `survives_cancel` comes to its own end even if the run is
+    cancelled."""
 
     kind: str
     items: Value = NULL
@@ -88,8 +90,8 @@ class BlockState(msgspec.Struct):
 
 
 class UndoState(msgspec.Struct):
-    """What is known of the undo of a step: its input, once there is a checkpoint; `by` is the `flow.undo` that
-    performs it, in its pass number `passes`."""
+    """The state of a step's undo: its input, once there is a checkpoint; `by` is the `flow.undo` that performs it, in
+    its pass number `passes`."""
 
     status: UndoStatus = "registered"
     input: Value | None = None
@@ -100,11 +102,12 @@ class UndoState(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """The fold of a history. `active` names the steps that are under way, and the blocks that wait for a time, in the
-    order in which they began; `open` the blocks that have not ended; `undos` the steps whose effect can be taken back,
-    in the order in which they were performed; `early` what came for a wait before it had begun; `pauses` why it is
-    paused, by the step that a person must decide on, `paused_at` since when. `since_fact` counts the decisions since
-    the last fact."""
+    """The fold of a history, changed in place by `durable.replay.apply_entry`.
+
+    `active` are the steps under way, and the blocks that wait for a time, in the order in which they began; `open` the
+    blocks that have not ended; `undos` the steps whose effect can be taken back, in the order in which they completed;
+    `early` what arrived for a wait before it began; `pauses` the reasons of a pause, by the step that a person has to
+    decide on, and `paused_at` its beginning. `since_fact` counts the decisions since the last fact."""
 
     run: str
     entries: int = 0
@@ -167,7 +170,7 @@ class State(msgspec.Struct):
 
     @property
     def depth(self) -> int:
-        """How many calls and events, one because of the other, lie before this run."""
+        """How many runs, each started by a call or an event of the one before, led to this run."""
         return (self.started.parent.depth if self.started.parent else 0) + self.started.depth if self.started else 0
 
     @property
@@ -196,8 +199,8 @@ class State(msgspec.Struct):
 
     @property
     def start_due(self) -> int | None:
-        """When the turn of a run comes that is held back until a time, or when one that only lacks a slot expires; None
-        for any other."""
+        """When a run that is held back may begin, or when one that only lacks a slot expires; None for any other
+        run."""
         if not self.started or not self.is_queued:
             return None
         return self.started.expires_at if self.is_due else self.started.held_until
@@ -224,11 +227,11 @@ class State(msgspec.Struct):
         return split_frame(frame) if frame else None
 
     def list_cleaning(self, root: str = "") -> list[str]:
-        """The blocks inside a block (or the run) that are cleaning up: what is in there goes on."""
+        """The blocks inside a block (or the run) that are cleaning up; the steps in them go on."""
         return [path for path in self.open if self.blocks[path].is_cleaning and is_within(path, root)]
 
     def list_interruptible(self, root: str = "") -> Iterator[str]:
-        """What is under way inside a block (or the run) and ends when that is cancelled."""
+        """The steps under way inside a block (or the run) that end when it is cancelled."""
         spared = self.list_cleaning(root)
         for path in self.active:
             is_spared = self.is_undoing(path) or any(is_within(path, block) for block in spared)
@@ -236,6 +239,6 @@ class State(msgspec.Struct):
                 yield path
 
     def is_undoing(self, path: str) -> bool:
-        """Whether the step takes back the effect of another, or learns of it."""
+        """Whether the step takes back the effect of another, or is repeated to learn the output for that."""
         undo = self.undos.get(frame_of(path))
         return undo is not None and undo.by is not None

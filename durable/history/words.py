@@ -1,4 +1,4 @@
-"""What entries are made of: statuses, failures, places of secrets, what a wait waits for."""
+"""The values that entries consist of: statuses, failures, placeholders of secrets, what a wait waits for."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -8,7 +8,7 @@ from durable.action import ErrorClass
 from durable.values import NULL, Value
 
 SEMANTICS = 2
-"""The number of the rules by which this core decides; a history carries the number of the core that began it.
+"""The number of the rules by which this core decides. A history records the number under which its run began.
 
 1: steps in sequence. 2: blocks, waits, children, undo; a cancel is announced (`main_ending`) before steps end by it.
 """
@@ -35,7 +35,7 @@ def _limit_text(text: object, limit: int) -> str | None:
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_class": "class"}):
-    """Why a step or a run failed, as people read it in `error`; each part may be null."""
+    """Why a step or a run failed: its `error`. Each part may be null."""
 
     error_class: ErrorClass | None = None
     code: str | None = None
@@ -55,21 +55,22 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_cl
         attempt: int | None = None,
         **more: Any,
     ) -> "Failure":
-        """A failure whose texts are texts, and no longer than a history bears."""
+        """A failure whose code and message are text, and no longer than their limits."""
         return cls(
             error_class, _limit_text(code, CODE_LIMIT), _limit_text(message, MESSAGE_LIMIT), step, attempt, **more
         )
 
 
 class SecretName(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A reference to a secret; its value never enters a history. It `is_encoded` for a URL where it is filled in."""
+    """A reference to a secret, whose value never enters a history. If it `is_encoded`, the value is encoded for a
+    URL."""
 
     secret: str
     is_encoded: bool = False
 
 
 class SecretPlaceholder(msgspec.Struct, frozen=True):
-    """A place in an input where a secret stands: the path to it, and the text with the references in it."""
+    """A place in an input that contains secrets: the path to it, and the parts of its text, references among them."""
 
     pointer: tuple[str | int, ...]
     parts: tuple[str | SecretName, ...]
@@ -79,8 +80,8 @@ AwaitKind: TypeAlias = Literal["delay", "until", "webhook", "approval", "event"]
 
 
 class Await(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a wait waits for. `name` is that in a `wait.any`, else empty; `due` (ms) is when it happens by
-    itself; `type`, `match` and `since` (ms) say which event, and from when on it counts."""
+    """One thing that a step waits for. `name` is its name in a `wait.any`, otherwise empty; `due` (ms) is when the
+    clock ends it; `type`, `match` and `since` (ms) say which event, and from when on it counts."""
 
     kind: AwaitKind
     name: str = ""
@@ -91,7 +92,7 @@ class Await(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """The step that called a run, and how many calls deep that run is. One that is detached reports nothing back."""
+    """The step that called a run, and how many calls deep the run is. A detached run reports nothing back."""
 
     run: str
     path: str
@@ -100,7 +101,7 @@ class Parent(msgspec.Struct, frozen=True):
 
 
 class Links(msgspec.Struct, frozen=True):
-    """Where the links to a run's waits lead, and the key that makes each of them hard to guess."""
+    """The address of the links to a run's waits, and the key that makes each of them hard to guess."""
 
     url: str
     key: str
