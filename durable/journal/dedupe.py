@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params
-from durable.journal.rows import DAMAGED
+from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.runs import RunWrites
 from durable.journal.tables import dedupe_keys
 from durable.units import STEP_SCOPES, Admitted, DedupeKey
@@ -83,5 +83,5 @@ def _decode_run_ids(data: bytes) -> tuple[str, ...]:
     would send it again and again."""
     try:
         return _decode_ids(data)
-    except DAMAGED:
+    except DECODING_ERRORS:
         return ()

@@ -5,8 +5,7 @@ from typing import TypedDict, Unpack
 from sqlalchemy import Connection, Row, select
 
 from durable.journal.dialect import SQL, Cursor, Params, Unit
-from durable.journal.payloads import Payloads, PayloadWrites, decode_value, encode_value
-from durable.journal.rows import DAMAGED
+from durable.journal.payloads import DECODING_ERRORS, Payloads, PayloadWrites, decode_value, encode_value
 from durable.journal.tables import deliveries
 from durable.units import Delivery, DeliveryOutcome
 from durable.values import NULL
@@ -72,6 +71,6 @@ def list_deliveries(connection: Connection, **wanted: Unpack[DeliveryFilter]) ->
 def _decode_row(row: Row[tuple[object, ...]]) -> Delivery:
     try:
         headers = decode_value(row.headers)
-    except DAMAGED:
+    except DECODING_ERRORS:
         headers = NULL  # a list is worth more than the headers of one delivery
     return Delivery(**{**row._mapping, "headers": headers})

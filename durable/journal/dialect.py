@@ -5,6 +5,7 @@ SQLite (`sqlite/`) is the one that there is. A second database supplies a class 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from sqlalchemy import ClauseElement, Connection, Dialect, Engine, Table
@@ -90,8 +91,14 @@ class Database(Protocol):
     def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
         """What a check of the whole database finds; a quick one checks less."""
 
+    def interrupt_check(self) -> None:
+        """End a check that is under way."""
+
     def is_undecodable(self, error: BaseException) -> bool:
         """Whether the error of a read means that a text is not in its encoding."""
+
+    def decode_leniently(self, connection: Connection) -> AbstractContextManager[None]:
+        """Read such texts all the same."""
 
     def is_damage(self, error: BaseException) -> bool:
         """Whether the error of a read means that the database is damaged."""

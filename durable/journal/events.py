@@ -4,8 +4,7 @@ from sqlalchemy import Connection, select
 
 from durable.journal.dialect import SQL, Params
 from durable.journal.errors import RunUnreadable
-from durable.journal.payloads import Payloads, decode_value, encode_value
-from durable.journal.rows import DAMAGED
+from durable.journal.payloads import DECODING_ERRORS, Payloads, decode_value, encode_value
 from durable.journal.tables import events
 from durable.units import Event
 
@@ -35,7 +34,7 @@ def find_event(connection: Connection, id: str) -> Event | None:
     row = connection.execute(select(events).where(events.c.id == id)).first()
     try:
         return Event(**{**row._mapping, "data": decode_value(row.data)}) if row else None
-    except DAMAGED as error:
+    except DECODING_ERRORS as error:
         raise RunUnreadable("", f"the event {id} is damaged ({error})") from error
 
 

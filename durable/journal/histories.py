@@ -10,9 +10,12 @@ from durable.history.entries import AnyEntry
 from durable.history.state import State
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.errors import RunUnreadable
-from durable.journal.rows import DAMAGED, PAGE
+from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.tables import entries
 from durable.replay import apply_entry
+
+PAGE = 256
+"""Appends that are read and decoded in one piece: it takes about a millisecond."""
 
 LAST = 2**62
 """A sequence number that no entry reaches."""
@@ -99,7 +102,7 @@ def decode_append(run: str, row: Append, expected: int) -> list[AnyEntry]:
         raise RunUnreadable(run, f"entry {expected} of its history is missing")
     try:
         return decode_entries(row.entries)
-    except DAMAGED as error:
+    except DECODING_ERRORS as error:
         raise RunUnreadable(run, f"entry {expected} of its history cannot be read: {_explain(error)}") from error
 
 

@@ -4,8 +4,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
 from durable.journal.dialect import SQL, Cursor
 from durable.journal.errors import RunUnreadable
-from durable.journal.payloads import Payloads, PayloadWrites, decode_value, encode_value
-from durable.journal.rows import DAMAGED
+from durable.journal.payloads import DECODING_ERRORS, Payloads, PayloadWrites, decode_value, encode_value
 from durable.journal.runs import RunWrites
 from durable.journal.tables import inbox
 from durable.units import Message
@@ -74,6 +73,6 @@ def list_runs_with_messages(connection: Connection, limit: int) -> list[str]:
 def _decode_row(row: Row[tuple[object, ...]]) -> Message:
     try:
         return Message(**{**row._mapping, "data": decode_value(row.data)})
-    except DAMAGED as error:
+    except DECODING_ERRORS as error:
         what = f"message {row.id} (`{row.kind}`) in its inbox is damaged ({error})"
         raise RunUnreadable(row.run, what) from error

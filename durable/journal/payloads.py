@@ -14,6 +14,9 @@ from durable.values import Value
 Payloads: TypeAlias = dict[str, bytes]
 """The bytes of large values, by their SHA-256 in hex: the rows that a unit adds."""
 
+DECODING_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, TypeError)
+"""What decoding raises for a column that does not hold what was written."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Value).decode
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
+from typing import Concatenate, ParamSpec, TypeVar, Unpack
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -34,8 +34,8 @@ from durable.journal import (
 )
 from durable.journal.dialect import Database
 from durable.journal.errors import DataFolderUnusable, JournalBusy, JournalDamaged
+from durable.journal.histories import PAGE
 from durable.journal.migrate import ensure_current
-from durable.journal.rows import PAGE
 from durable.journal.scan import Scan
 from durable.journal.sqlite.database import SQLite
 from durable.units import ApiKey, Delivery, Event, Message, Run, ScheduleProgress, UnfinishedRun
@@ -67,15 +67,13 @@ class Reads:
         self._short_scans = ThreadPoolExecutor(SCANS, thread_name_prefix="journal-scan")
         self._long_scans = ThreadPoolExecutor(1, thread_name_prefix="journal-long-scan")
         self._checks = ThreadPoolExecutor(1, thread_name_prefix="journal-check")
-        self._checking: Any = None
         self._waiting_scans = 0
         self.damage: str | None = None
         self.unreadable: set[str] = set()
         """Runs that a scan could not read."""
 
     async def close(self) -> None:
-        if checking := self._checking:
-            checking.interrupt()
+        self._database.interrupt_check()
         for threads in (self._threads, self._short_scans, self._long_scans, self._checks):
             await asyncio.to_thread(threads.shutdown, cancel_futures=threads is not self._threads)
         self._engine.dispose()
@@ -144,15 +142,7 @@ class Reads:
 
     async def check_integrity(self, *, is_quick: bool = False) -> list[str]:
         """What a check of the whole database finds wrong; it reads everything. Closing the journal ends it."""
-
-        def check(connection: Connection) -> list[str]:
-            self._checking = connection.connection.driver_connection
-            try:
-                return self._database.check_integrity(connection, is_quick=is_quick)
-            finally:
-                self._checking = None
-
-        return await self._read_in(self._checks, check)
+        return await self._read_in(self._checks, partial(self._database.check_integrity, is_quick=is_quick))
 
     def report_damage(self, what: str) -> None:
         """Note what is wrong with the file, once; it stays so until the process ends."""
@@ -224,23 +214,14 @@ class Reads:
                     return read(connection)
             except DBAPIError as error:
                 if self._database.is_undecodable(error.orig or error):
-                    return self._read_leniently(read)
+                    with self._engine.connect() as connection, self._database.decode_leniently(connection):
+                        return read(connection)
                 if not self._database.is_damage(error.orig or error):
                     raise
                 self.report_damage(str(error.orig))
                 raise JournalDamaged(str(self.damage)) from error
 
         return await asyncio.get_running_loop().run_in_executor(threads, work)
-
-    def _read_leniently(self, read: Callable[[Connection], Found]) -> Found:
-        """Read texts that are not UTF-8 with a mark in place of each byte that is wrong."""
-        with self._engine.connect() as connection:
-            driver: Any = connection.connection.driver_connection
-            driver.text_factory = partial(str, encoding="utf-8", errors="replace")
-            try:
-                return read(connection)
-            finally:
-                driver.text_factory = str
 
 
 async def open_reader(folder: Path) -> Reads:

@@ -17,6 +17,7 @@ from durable.journal.definitions import load_definition
 from durable.journal.errors import RunUnreadable
 from durable.journal.events import find_event_key
 from durable.journal.histories import (
+    PAGE,
     Append,
     decode_append,
     ensure_whole,
@@ -26,7 +27,6 @@ from durable.journal.histories import (
     list_appends_of,
 )
 from durable.journal.payloads import load_payload
-from durable.journal.rows import PAGE
 from durable.journal.runs import find_run, find_statuses, list_unfinished
 from durable.units import Run, UnfinishedRun
 from durable.values import Value

@@ -7,7 +7,7 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
 from durable.journal.dialect import SQL, Cursor, Params
-from durable.journal.rows import DAMAGED
+from durable.journal.payloads import DECODING_ERRORS
 from durable.journal.tables import schedules
 from durable.units import Admitted, ScheduleProgress
 
@@ -55,7 +55,7 @@ def _encode_row(schedule: ScheduleProgress) -> Params:
 def _decode_row(row: Row[tuple[object, ...]]) -> ScheduleProgress:
     try:
         waiting = _decode_fires(row.waiting)
-    except DAMAGED:
+    except DECODING_ERRORS:
         log.error("the queued fires of schedule %s cannot be read and are skipped", row.id)
         waiting = ()
     return ScheduleProgress(**{**row._mapping, "waiting": waiting})

@@ -9,8 +9,8 @@ import pytest
 
 from durable.history.entries import AnyEntry
 from durable.journal.errors import Stale
+from durable.journal.histories import PAGE
 from durable.journal.journal import Journal
-from durable.journal.rows import PAGE
 from durable.replay import replay_entries
 from durable.runner.replay import replay_history
 from durable.units import SideEffects, Takeover

@@ -9,7 +9,8 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class SQLite:
         self.path = folder.absolute() / FILE_NAME
         self._open_files: OpenFiles | None = None
         self._lock: FolderLock | None = None
+        self._checking: Any = None
 
     @property
     def wal(self) -> Path:
@@ -225,6 +227,16 @@ class SQLite:
         """Whether a text of a row is not UTF-8, which only damage or another program can cause."""
         return str(error).startswith("Could not decode to UTF-8")
 
+    @contextlib.contextmanager
+    def decode_leniently(self, connection: Connection) -> Iterator[None]:
+        """Read texts that are not UTF-8 with a mark in place of each byte that is wrong."""
+        driver: Any = connection.connection.driver_connection
+        driver.text_factory = partial(str, encoding="utf-8", errors="replace")
+        try:
+            yield
+        finally:
+            driver.text_factory = str
+
     def is_damage(self, error: BaseException) -> bool:
         """Whether an error of a read means that the file itself is damaged."""
         code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_OK
@@ -240,8 +252,16 @@ class SQLite:
     def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
         """What a check of the whole file finds; a quick one does not compare the indexes with their tables."""
         check = "quick_check" if is_quick else "integrity_check"
-        found = connection.exec_driver_sql(f"PRAGMA {check}").scalars().all()
+        self._checking = connection.connection.driver_connection
+        try:
+            found = connection.exec_driver_sql(f"PRAGMA {check}").scalars().all()
+        finally:
+            self._checking = None
         return [str(problem) for problem in found if problem != "ok"]
+
+    def interrupt_check(self) -> None:
+        if checking := self._checking:
+            checking.interrupt()
 
     def _reader(self) -> sqlite3.Connection:
         # The last connection that can write removes the WAL when it closes. A command that reads what a killed service
