@@ -8,8 +8,8 @@ from pydantic import Field
 
 from durable.action import TriggerInputs
 from durable.definition import Definition
+from durable.engine import Start
 from durable.language.pipeline import TriggerSpec
-from durable.runner.start import Start
 from durable.units import Event
 from triggers.trigger import EventFiltered, Kind, Trigger, build_trigger_document, parse_expressions
 

@@ -15,11 +15,11 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from durable.definition import Definition
+from durable.engine import Start
 from durable.language.core_actions import PipelineCall
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
-from durable.runner.start import Start
 from durable.secrets import Secrets
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.units import Event

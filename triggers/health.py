@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from durable import metrics
+from durable.engine import Engine
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from durable.runner import Runner
 from triggers.folder import Folder
 
 HEALTH, READY, METRICS = PATHS = ("/health", "/ready", "/metrics")
@@ -56,7 +56,7 @@ class Health:
     """Answers `/health`, `/ready` and `/metrics`. A service is ready though a pipeline's file is `invalid` or some runs
     are `unreadable`: it takes what comes for the others."""
 
-    def __init__(self, journal: Journal, runner: Runner, folder: Folder, largest_body: int) -> None:
+    def __init__(self, journal: Journal, runner: Engine, folder: Folder, largest_body: int) -> None:
         self._journal = journal
         self._runner = runner
         self._folder = folder
@@ -86,7 +86,7 @@ class Health:
             problem = str(error)
         if problem:
             return JSONResponse({"ready": False, "reason": problem}, 503, {"Retry-After": "5"})
-        unreadable = len(self._runner.unreadable.reasons)
+        unreadable = self._runner.count_unreadable()
         return JSONResponse({"ready": True, "invalid": invalid} | ({"unreadable": unreadable} if unreadable else {}))
 
     async def _find_write_problem(self) -> str | None:

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect
 
+from durable.engine import Overloaded
 from durable.journal.errors import JournalError, RunUnreadable
-from durable.runner import Overloaded
 from triggers.http.body import BadRequest
 from triggers.not_found import RunNotFound
 

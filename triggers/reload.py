@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 
 from watchfiles import awatch
 
+from durable.engine import Engine
 from durable.journal.errors import JournalError
 from durable.problem import Problem
-from durable.runner import Runner
 from triggers.connections import Connections
 from triggers.folder import Folder, PipelineFile
 from triggers.trigger import Trigger
@@ -38,7 +38,7 @@ class WayIn(Protocol):
 class Reloader:
     """Watches the pipeline files and the connections, and serves what they say now."""
 
-    def __init__(self, folder: Folder, runner: Runner, ways_in: Sequence[WayIn]) -> None:
+    def __init__(self, folder: Folder, runner: Engine, ways_in: Sequence[WayIn]) -> None:
         self._folder = folder
         self._runner = runner
         self._ways_in = ways_in

@@ -29,9 +29,10 @@ from durable.clock import new_id, now
 from durable.ids import first_id
 from durable.journal.journal import Journal
 from durable.journal.sqlite.files import create_private, make_private
-from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
+from durable.runner.live_runs import RunnerLimits
 from durable.runner.recovery import Recovery
+from durable.runner.runner import Runner
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.wording import quote

@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 from durable.action import TriggerInputs
 from durable.definition import Definition, InputsRefused
+from durable.engine import Start
 from durable.expressions import Expression, ExpressionError, Template, UndefinedName
 from durable.history.words import Failure
 from durable.language.pipeline import TriggerSpec
-from durable.runner.start import Start
 from durable.units import Event
 from durable.values import JSON
 

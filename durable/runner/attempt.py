@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from time import perf_counter
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,20 +21,20 @@ from durable.history.entries import AttemptFailed, Fact, InputRefused, StepCompl
 from durable.history.state import State
 from durable.journal.errors import RunUnreadable
 from durable.links import log_fields
+from durable.metrics import AttemptOutcome
 from durable.path import make_key
 from durable.redactor import Redactor
 from durable.runner.output import Output, list_problems, settle, take_turns
+from durable.runner.payloads import call_with_payloads
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill_secrets
-from durable.values import NotJSON, PayloadMissing, Value, encode
+from durable.values import NotJSON, encode
 
 log = logging.getLogger("waypost.run")
 
 Clock = Callable[[], int]
 Connect = Callable[[str, str], tuple[BaseModel, frozenset[str]]]
 """A connection for an action, both by name, and the secret values in it; raises `ActionError` or `SecretMissing`."""
-
-Result = TypeVar("Result")
 
 
 def refuse_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
@@ -54,21 +55,6 @@ class ActionRuntime:
     connect: Connect = refuse_connection
 
 
-async def call_with_payloads(ask: Callable[[], Result], payload: Callable[[str], Awaitable[bytes]]) -> Result:
-    """Ask the core, bringing in the stored payloads that it misses, and letting them go again."""
-    attached: list[Value] = []
-    try:
-        while True:
-            try:
-                return ask()
-            except PayloadMissing as missing:
-                missing.value.attach(await payload(missing.value.ref or ""))
-                attached.append(missing.value)
-    finally:
-        for value in attached:
-            value.detach()
-
-
 class StepLog(logging.LoggerAdapter[logging.Logger]):
     """A log whose lines carry run, step and attempt beside what a call adds, and what takes the proofs in the run's
     links out of them."""
@@ -78,92 +64,88 @@ class StepLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class Attempt:
-    """An attempt, to be prepared and then performed: if it has a `target` then, once there is a slot for it. `report`
-    takes the one fact in which it ends, by itself, by its timeout or never. Its input `is_recorded` if it was made
-    earlier, perhaps by other code."""
+    """An attempt, to be prepared and then performed: if it has a `target` then, once there is a permit for it. It ends
+    with one fact, which `perform` returns or, while the action may still be at work, `report_timeout` is called with;
+    or it is abandoned. Its input `is_recorded` if it was made earlier, perhaps by other code."""
 
     def __init__(
         self,
-        bench: ActionRuntime,
+        runtime: ActionRuntime,
         definition: Definition,
         state: State,
         path: str,
-        report: Callable[[Fact], Awaitable[None]],
+        report_timeout: Callable[[Fact], None],
         *,
         is_recorded: bool,
     ) -> None:
         self.path = path
         self.number = state.steps[path].attempt
-        self._bench = bench
+        self._runtime = runtime
         self._definition = definition
         self._state = state
         self._node = definition.action(path)
-        self._report = report
+        self._report_timeout = report_timeout
         self._is_recorded = is_recorded
-        self._expiry: asyncio.Task[None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+        """What performs it."""
         self.target: str | None = None
         self._is_address = False
         self._problem: Fact | None = None
         self._action: Action
         self._input: BaseModel
         self._redact: Redactor
-        self.started_at = bench.now()
+        self.started_at = runtime.now()
         self.context = Context(
             run=state.run,
             path=path,
             attempt=self.number,
             key=make_key(state.run, path),
             log=StepLog(log, log_fields(state.run, state.started) | {"step": path, "attempt": self.number}),
-            resources=bench.resources,
+            resources=runtime.resources,
         )
 
-    async def perform(self) -> None:
-        """Call the action and report how it ended; returns when nothing of it works any more."""
-        self._task = asyncio.current_task()
+    async def perform(self) -> Fact | None:
+        """Call the action and return the fact in which it ended, when nothing of it works any more; None if it was
+        abandoned, or its timeout was reported already."""
         try:
-            fact = await self._find_outcome()
+            fact = self._problem or await self._call_action()
         except asyncio.CancelledError:
             if not self.context.is_open:
-                return
-            if self._task and self._task.cancelling():
+                return None
+            if self.task and self.task.cancelling():
                 raise
             error = ActionError("the action cancelled itself", error_class="internal", ending="unknown")
             fact = self._build_failure(error)
-        if self.context.is_open:
-            self._end_with(fact)
-            await self._report(fact)
+        return self._close_with(fact) if self.context.is_open else None
 
-    def _end_with(self, fact: Fact) -> None:
+    def _close_with(self, fact: Fact) -> Fact:
         self.context.close()
         if isinstance(fact, AttemptFailed):
             self.context.log.warning("attempt failed: %s: %s", fact.error.error_class, fact.error.message)
+        return fact
 
     def abandon(self) -> None:
         """End it without a fact: nobody waits for it any more."""
         self.context.close()
-        if self._task:
-            self._task.cancel()
+        if self.task and self.task is not asyncio.current_task():
+            self.task.cancel()
 
     def _expire(self) -> None:
-        if not self.context.is_open:
-            return
         timeout = self._node.spec.timeout or 0
         message = f"the attempt took longer than its timeout of {timeout / 1000:g} s"
         error = ActionError(message, error_class="timeout", code="attempt_timeout", ending="unknown")
-        fact = self._build_failure(error)
-        self._end_with(fact)
-        self.abandon()
-        self._expiry = asyncio.ensure_future(self._report(fact))
+        if self.context.is_open:
+            self._report_timeout(self._close_with(self._build_failure(error)))
+            self.abandon()
 
     async def prepare(self) -> None:
         """Make what the action is given; where that fails, the attempt ends without it. Nothing was sent so far."""
         step = self._state.steps[self.path]
         try:
-            input = await call_with_payloads(step.input.load, self._bench.payload)
-            filled, values = fill_secrets(input, step.secrets, self._bench.secrets)
+            input = await call_with_payloads(step.input.load, self._runtime.payload)
+            filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
             if name := self._node.spec.connection:
-                self.context.connection, credentials = self._bench.connect(name, self._node.spec.use)
+                self.context.connection, credentials = self._runtime.connect(name, self._node.spec.use)
                 values |= credentials
         except SecretMissing as missing:
             error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
@@ -180,7 +162,7 @@ class Attempt:
             self._problem = self._build_failure(unread)
             return
         self._redact = Redactor(values)
-        action = self._bench.actions.get(self._node.spec.use)
+        action = self._runtime.actions.get(self._node.spec.use)
         if action is None:
             self._problem = self._refuse_input(f"no connector offers {self._node.spec.use} any more")
             return
@@ -215,28 +197,32 @@ class Attempt:
         timer = self.context.timer
         return self._redact.redact_text(timer.waits[0]) if timer and timer.waits else None
 
-    async def _find_outcome(self) -> Fact:
+    async def _call_action(self) -> Fact:
         """The fact in which the attempt ends. After the call nothing is repeated."""
-        if self._problem:
-            return self._problem
-        action, redact = self._action, self._redact
-        timeout = self._node.spec.timeout
+        redact, timeout = self._redact, self._node.spec.timeout
         timer = self.context.timer = SuspendableTimeout(timeout / 1000 if timeout else None, self._expire)
+        began = perf_counter()
         try:
-            with metrics.AttemptTimer(self._node.spec.use):
-                output = await action.perform(self.context, self._input)
+            output = await self._action.perform(self.context, self._input)
         except ActionError as error:
-            timer.cancel()
+            self._end_call(timer, began, "failed")
             return self._build_failure(await _redact_error(error, redact))
         except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
+            self._end_call(timer, began, "failed")
             return self._build_failure(_wrap_unknown(error, redact))
-        finally:
-            timer.cancel()
-        settled = await settle(action, output, redact)
+        except BaseException:
+            self._end_call(timer, began, "cancelled")
+            raise
+        self._end_call(timer, began, "completed")
+        settled = await settle(self._action, output, redact)
         try:
-            return await call_with_payloads(partial(self._build_result, settled), self._bench.payload)
+            return await call_with_payloads(partial(self._build_result, settled), self._runtime.payload)
         except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened
             return self._build_result(settled._replace(problem=f"what follows the action failed: {error}"))
+
+    def _end_call(self, timer: SuspendableTimeout, began: float, outcome: AttemptOutcome) -> None:
+        timer.cancel()
+        metrics.count_attempt(self._node.spec.use, outcome, perf_counter() - began)
 
     def _build_result(self, output: Output) -> StepCompleted | AttemptFailed:
         return report_return(
@@ -248,14 +234,14 @@ class Attempt:
             encoded=output.encoded,
             problem=output.problem,
             started_at=self.started_at,
-            at=self._bench.now(),
+            at=self._runtime.now(),
         )
 
     def _build_failure(self, error: ActionError) -> AttemptFailed:
-        return report_error(self.path, self.number, error, started_at=self.started_at, at=self._bench.now())
+        return report_error(self.path, self.number, error, started_at=self.started_at, at=self._runtime.now())
 
     def _refuse_input(self, reason: str) -> InputRefused:
-        return InputRefused(at=self._bench.now(), path=self.path, attempt=self.number, reason=reason)
+        return InputRefused(at=self._runtime.now(), path=self.path, attempt=self.number, reason=reason)
 
     def _unfit_input(self, redact: Redactor, error: ValidationError) -> Fact:
         """An input that its own code refuses fails the step; one that was recorded under other code pauses the run."""

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Sequence
 
+from durable.engine import Start
 from durable.history.state import State
 from durable.history.words import Failure
 from durable.journal.errors import TooManyRuns
-from durable.runner.start import Start
 from durable.units import Descent
 
 NAMED = 3

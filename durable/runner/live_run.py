@@ -1,56 +1,152 @@
-"""A run in memory, and one that is set adrift."""
+"""A run in memory: an actor. Whatever happens to it comes into its mailbox as a fact, and its loop takes one at a time.
+
+The loop is a task only while there is something in the mailbox. What a run waits for is a timer or a message, so a run
+that only waits holds no task.
+"""
 
 import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
+from typing import TypeAlias
 
-from durable.definition import Definition
-from durable.history.state import State
+from durable.effects import Effect
+from durable.history.entries import AttemptLost, DeadlinePassed, Fact
+from durable.runner.advancer import Advancer, OwnedRun
 from durable.runner.attempt import Attempt
-from durable.runner.permits import SlotLine
-from durable.runner.timing import Countdown
+from durable.runner.inbox import InboxReader
+from durable.runner.permits import PermitLine
+from durable.runner.retries import Retries
+from durable.runner.timing import Countdown, RunTimer
+
+log = logging.getLogger("waypost.run")
+
+
+class Notice(Enum):
+    """What comes into a mailbox beside facts."""
+
+    INBOX = "messages wait in the run's inbox"
+
+
+INBOX = Notice.INBOX
+Mail: TypeAlias = Fact | Notice
+Done: TypeAlias = Callable[[], None]
+"""Called when what was put into a mailbox is dealt with."""
 
 
 @dataclass(eq=False, slots=True)
-class RetryLater:
-    """A run that this node may own in the journal and does not advance: how long before it is taken up again, and
-    whether that counts as a recovery. If it `is_unbegun`, no attempt of it is under way that its
-    history does not tell of."""
+class StepWork:
+    """What is under way for a step, or for the start of a run: a timer until it is due, then perhaps a task, in which
+    perhaps an attempt is at work."""
 
-    pause: Countdown
-    counts: bool
-    is_unbegun: bool = False
+    timer: RunTimer | None = None
+    task: "asyncio.Task[None] | None" = None
+    attempt: Attempt | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something will come of it: an abandoned attempt may go on for a while, but reports nothing."""
+        if self.task is None:
+            return True
+        return not self.task.done() and (self.attempt is None or self.attempt.context.is_open)
+
+    def cancel(self) -> None:
+        """Stop it, unless it is what asks for that."""
+        if self.timer:
+            self.timer.cancel()
+        if self.attempt:
+            self.attempt.context.close()
+        if self.task and self.task is not asyncio.current_task():
+            self.task.cancel()
 
 
-@dataclass(eq=False, slots=True)
-class LiveRun:
-    """A run in memory, owned by this node under `epoch`; `is_settling` while it is taken over, and `is_unbegun` from
-    when the attempts that its last owner lost are in its history until the next may begin. It holds a `slot` from its
-    beginning to its first attempt, if it could expire. `lines` are the steps that wait for a slot, and what they wait
-    for. While it `is_taking` what is in its inbox, it may be `is_called` again. `countdowns` are of the spans of time
-    that its steps wait for, and `deadline` that of the run; `early` is by how much (ms) it is due before the times in
-    its history, as the clock was set back before it was taken over."""
+@dataclass(eq=False)
+class LiveRun(OwnedRun):
+    """A run in memory. `works` are what the performer has under way, by the step's path ("" is the run's start), and
+    `lines` the steps that wait for a permit, with what they wait for. `pending` counts the runs and events that it sets
+    going just now. It holds a `permit` from its start to its first attempt, if it could expire. `early` is by how much
+    (ms) it is due before the times in its history, as the clock was set back before it was taken over."""
 
-    run: str
-    definition: Definition
-    state: State
-    epoch: int
-    is_settling: bool = False
-    is_unbegun: bool = False
-    is_gone: bool = False
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    start: asyncio.Task[None] | None = None
-    pending: int = 0
-    moved_at: int = 0
-    is_called: bool = False
-    is_taking: bool = False
-    slot: SlotLine | None = None
-    lines: dict[str, str] = field(default_factory=dict)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    loop: "RunLoop"
     early: int = 0
-    countdowns: dict[str, Countdown] = field(default_factory=dict)
+    is_gone: bool = False
+    works: dict[str, StepWork] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
+    pending: int = 0
+    permit: PermitLine | None = None
+    moved_at: int = 0
+    has_progressed: bool = False
     deadline: tuple[int, Countdown] | None = None
-    progress: asyncio.Event = field(default_factory=asyncio.Event)
+    mailbox: deque[Mail] = field(default_factory=deque)
+    waiting: dict[int, list[Done]] = field(default_factory=dict)
+    """Who waits for what is in the mailbox, by the id of that."""
+    busy: "asyncio.Future[None] | None" = None
+    """The loop's task, or whoever has the run to itself instead."""
+    _progress: "asyncio.Future[None] | None" = None
+
+    def put(self, mail: Mail, done: Done | None = None) -> None:
+        """Put a fact into the mailbox, or the notice that there are messages; one such notice is enough. `done` is
+        called when it is dealt with (appended, and its effects begun), or when the run has left memory."""
+        if self.is_gone:
+            if done:
+                done()
+            return
+        if done:
+            self.waiting.setdefault(id(mail), []).append(done)
+        if mail is not INBOX or INBOX not in self.mailbox:
+            self.mailbox.append(mail)
+        if self.busy is None:
+            self.loop.start(self)
+
+    async def put_and_wait(self, mail: Mail) -> None:
+        """Put something into the mailbox, and return when it is dealt with."""
+        dealt_with: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.put(mail, partial(_complete, dealt_with))
+        await dealt_with
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Have the run to oneself: its mailbox waits."""
+        assert self.busy is None
+        self.busy = held = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            self.busy = None
+            if not held.done():
+                held.set_result(None)
+            if self.mailbox:
+                self.loop.start(self)
+
+    def leave(self) -> None:
+        """The run leaves memory: whatever is under way for it comes to nothing."""
+        self.is_gone = True
+        for work in self.works.values():
+            work.cancel()
+        if self.busy and self.busy is not asyncio.current_task():
+            self.busy.cancel()
+        self.mailbox.clear()
+        waiting, self.waiting = self.waiting, {}
+        for each in waiting.values():
+            for done in each:
+                done()
+        self.note_progress()
+
+    def note_progress(self) -> None:
+        """Somebody may wait for the run to make progress."""
+        self.has_progressed = True
+        if self._progress and not self._progress.done():
+            self._progress.set_result(None)
+
+    async def wait_for_progress(self) -> None:
+        """Return once the run has made progress since it came into memory, or has left it."""
+        if not self.has_progressed:
+            self._progress = asyncio.get_running_loop().create_future()
+            await self._progress
 
     def due(self, now: int) -> int | None:
         """When something must happen to the run even if nothing arrives, by the present wall clock (ms)."""
@@ -60,32 +156,110 @@ class LiveRun:
         dues = {} if state.pauses else {path: state.steps[path].due for path in state.active}
         if not state.pauses and state.start_due is not None:
             dues[""] = state.start_due
-        dues |= {name: each.due(now) for name, each in self.countdowns.items() if dues.get(name) is not None}
+        for path, work in self.works.items():
+            if work.timer and work.timer.countdown and dues.get(path) is not None:
+                dues[path] = work.timer.countdown.due(now)
         deadline = self.count_down_to_deadline(now)
         ends = deadline.due(now) if deadline else None
         return min((due for due in (ends, *dues.values()) if due is not None), default=None)
 
-    def count_down_to_deadline(self, now: int) -> Countdown | None:
+    def count_down_to_deadline(self, now: int, early: int = 0) -> Countdown | None:
         """What is left until the part of the run that is under way must be over."""
         state, deadline = self.state, self.state.deadline
         if deadline is None:
             return None
         if self.deadline is None or self.deadline[0] != deadline:
-            early = self.early if self.is_settling else 0
             self.deadline = deadline, Countdown(deadline, state.deadline_decided_at, now, early)
         return self.deadline[1]
+
+    def find_passed_deadline(self, now: int) -> DeadlinePassed | None:
+        """The fact that the time of the part under way is over, if it is."""
+        deadline = None if self.state.finished else self.count_down_to_deadline(now)
+        if deadline is None or deadline.seconds_left:
+            return None
+        return DeadlinePassed(at=max(now, self.state.deadline or 0))
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts at work."""
+        found = (work.attempt for work in self.works.values())
+        return [attempt for attempt in found if attempt and attempt.context.is_open]
 
     @property
     def is_at_work(self) -> bool:
         """Whether something of it is under way that its state does not tell of."""
-        is_performing = any(attempt.context.is_open for attempt in self.attempts.values())
-        return is_performing or self.pending > 0 or self.is_taking
+        return self.busy is not None or self.pending > 0 or bool(self.attempts)
 
     @property
     def waits(self) -> dict[str, str]:
         """The limits of Waypost's own that its steps wait for, by path."""
-        return self.lines | {path: what for path, each in self.attempts.items() if (what := each.waits_for)}
+        return self.lines | {each.path: what for each in self.attempts if (what := each.waits_for)}
 
     @property
     def priority(self) -> int:
         return self.state.started.priority if self.state.started else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunLoop:
+    """What the loop of every run does, and what it needs for it: `perform` carries effects out, `wake` tells a run of a
+    message, `settle` looks at a run whose mailbox is empty, `fail` takes one up again later that cannot go on."""
+
+    advancer: Advancer
+    inbox: InboxReader
+    retries: Retries
+    now: Callable[[], int]
+    perform: "Callable[[LiveRun, Sequence[Effect]], None]"
+    wake: Callable[[str], None]
+    settle: "Callable[[LiveRun], None]"
+    fail: "Callable[[LiveRun, Exception], None]"
+
+    def start(self, run: LiveRun) -> None:
+        """Begin to take what is in the mailbox."""
+        if not run.is_gone:
+            run.busy = asyncio.get_running_loop().create_task(self._work(run))
+
+    async def _work(self, run: LiveRun) -> None:
+        try:
+            while run.mailbox and not run.is_gone:
+                mail = run.mailbox.popleft()
+                waiting = run.waiting.pop(id(mail), ()) if run.waiting else ()
+                try:
+                    await (self.take_inbox(run) if isinstance(mail, Notice) else self.advance(run, mail))
+                finally:
+                    for done in waiting:
+                        done()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
+            self.fail(run, error)
+        finally:
+            run.busy = None
+        self.settle(run)
+
+    async def advance(self, run: LiveRun, fact: Fact, taken: Sequence[int] = ()) -> None:
+        """Advance a run by a fact, and have what follows carried out."""
+        advanced = await self.advancer.advance(run, fact, taken)
+        if advanced is None:
+            return
+        run.moved_at = self.now()
+        if not isinstance(fact, AttemptLost):
+            self.retries.note_progress(run.id)
+            run.note_progress()
+        self.perform(run, advanced.effects)
+        for each in advanced.called:
+            self.wake(each)
+
+    async def take_inbox(self, run: LiveRun) -> None:
+        """Advance a run by what is in its inbox."""
+        for message in await self.inbox.list_messages(run.id):
+            if run.is_gone:
+                return
+            fact = await self.inbox.make_fact(message)
+            if fact is None:
+                await self.advancer.discard(run, message.id)
+            else:
+                await self.advance(run, fact, (message.id,))
+
+
+def _complete(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -43,7 +43,7 @@ class _Target:
 
     limit: int
     held: int = 0
-    blocked: "dict[SlotLine, None]" = field(default_factory=dict)
+    blocked: "dict[PermitLine, None]" = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
@@ -52,11 +52,11 @@ class _Share:
 
     held: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
-    ready: "dict[int, dict[SlotLine, None]]" = field(default_factory=dict)
+    ready: "dict[int, dict[PermitLine, None]]" = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)
-class SlotLine:
+class PermitLine:
     """The attempts of one pipeline at one target: `held` have a slot, the others wait, by priority. Whoever has a slot
     gives it back to its line."""
 
@@ -84,11 +84,11 @@ class AttemptPermits:
         self._free = number
         self._shares: dict[str, _Share] = {}
         self._targets: dict[str | None, _Target] = {}
-        self._lines: dict[tuple[str, str | None], SlotLine] = {}
+        self._lines: dict[tuple[str, str | None], PermitLine] = {}
         self._most_lines = IDLE_LINES
         self._ready: dict[int, dict[_Share, None]] = {}  # the pipelines that have a ready line, by what they hold
 
-    def take_now(self, pipeline: str, to: str | None) -> SlotLine | None:
+    def take_now(self, pipeline: str, to: str | None) -> PermitLine | None:
         """Take a slot that is free for this pipeline and this target; None if there is none now."""
         line = self._lines.get((pipeline, to)) or self._add_line(pipeline, to)
         target = line.target
@@ -98,7 +98,7 @@ class AttemptPermits:
             return line
         return None
 
-    async def take(self, pipeline: str, to: str | None, priority: int) -> SlotLine:
+    async def take(self, pipeline: str, to: str | None, priority: int) -> PermitLine:
         """Wait for a slot and take it."""
         if line := self.take_now(pipeline, to):
             return line
@@ -117,7 +117,7 @@ class AttemptPermits:
             raise
         return line
 
-    def exchange(self, line: SlotLine, to: str | None) -> SlotLine | None:
+    def exchange(self, line: PermitLine, to: str | None) -> PermitLine | None:
         """A slot at another target instead; None if that has no room now: then the slot is given back."""
         if line.to == to:
             return line
@@ -131,7 +131,7 @@ class AttemptPermits:
         self._grant()
         return other
 
-    def give(self, line: SlotLine) -> None:
+    def give(self, line: PermitLine) -> None:
         """Give a slot back: it goes to the next that may take it."""
         self._count(line, -1)
         if line.target.blocked:
@@ -152,12 +152,12 @@ class AttemptPermits:
 
     # -- lines --------------------------------------------------------------------------------------------------
 
-    def _add_line(self, pipeline: str, to: str | None) -> SlotLine:
+    def _add_line(self, pipeline: str, to: str | None) -> PermitLine:
         if len(self._lines) >= self._most_lines:
             self._drop_idle_lines()
         limit = self._number if to is None else self._target_limit
         share = self._shares.setdefault(pipeline, _Share())
-        line = SlotLine(pipeline, to, share, self._targets.setdefault(to, _Target(limit)))
+        line = PermitLine(pipeline, to, share, self._targets.setdefault(to, _Target(limit)))
         self._lines[pipeline, to] = line
         return line
 
@@ -167,7 +167,7 @@ class AttemptPermits:
         self._targets = {line.to: line.target for line in self._lines.values()}
         self._most_lines = max(IDLE_LINES, 2 * len(self._lines))
 
-    def _place(self, line: SlotLine) -> None:
+    def _place(self, line: PermitLine) -> None:
         """Put a line where it belongs: up for a slot, or to its target if that has no room, or nowhere if nothing waits
         in it."""
         line.target.blocked.pop(line, None)
@@ -184,7 +184,7 @@ class AttemptPermits:
             line.share.ready.setdefault(place, {})[line] = None
             line.rank = place
 
-    def _withdraw(self, line: SlotLine) -> None:
+    def _withdraw(self, line: PermitLine) -> None:
         if line.rank is not None:
             _remove(line.share.ready, line.rank, line)
             line.rank = None
@@ -196,7 +196,7 @@ class AttemptPermits:
         for line in list(target.blocked):
             self._place(line)
 
-    def _leave(self, line: SlotLine, priority: int, turn: _Turn) -> None:
+    def _leave(self, line: PermitLine, priority: int, turn: _Turn) -> None:
         _remove(line.waiting, priority, turn)
         line.share.waiting[priority] -= 1
         if not line.share.waiting[priority]:
@@ -205,7 +205,7 @@ class AttemptPermits:
 
     # -- slots --------------------------------------------------------------------------------------------------
 
-    def _count(self, line: SlotLine, change: int) -> None:
+    def _count(self, line: PermitLine, change: int) -> None:
         share = line.share
         if share.ready:
             _remove(self._ready, share.held, share)

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from durable.ids import first_id
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from durable.runner.runner import PAGE, Runner
+from durable.runner.runner import Runner
+from durable.runner.takeover import PAGE
 from durable.runner.timing import STEP, ClockWatch
 from durable.units import UnfinishedRun
 
@@ -35,7 +36,10 @@ class Recovery:
 
     def __init__(self, journal: Journal, runner: Runner, now: Callable[[], int]) -> None:
         self._journal = journal
-        self._runner = runner
+        self._runs = runner.runs
+        self._takeover = runner.takeover
+        self._messenger = runner.messenger
+        self._versions = runner.versions
         self._now = now
         self._clock = ClockWatch(now, asyncio.get_running_loop().time)
         self.recovered = 0
@@ -66,13 +70,13 @@ class Recovery:
     async def _adopt_all(self, pipeline: str, runs: deque[UnfinishedRun]) -> None:
         """Adopt a pipeline's runs, as many at once as there is room for."""
         while runs:
-            if room := min(self._runner.room_for(pipeline), PAGE, len(runs)):
+            if room := min(self._runs.room.count_free(pipeline), PAGE, len(runs)):
                 await asyncio.gather(*(self._adopt(runs.popleft()) for _ in range(room)))
             else:
                 await asyncio.sleep(ROOM_PAUSE)
 
     async def _adopt(self, run: UnfinishedRun) -> None:
-        if await self._runner.adopt(run.run, count_recovery=self._was_at_work(run)):
+        if await self._takeover.adopt(run.run, count_recovery=self._was_at_work(run)):
             self.recovered += 1
 
     def _was_at_work(self, run: UnfinishedRun) -> bool:
@@ -81,40 +85,42 @@ class Recovery:
 
     async def _recover_alone(self, suspect: UnfinishedRun) -> None:
         log.warning("recovering a suspect alone", extra={"run": suspect.run, "recoveries": suspect.recoveries})
-        live = await self._runner.adopt(suspect.run, count_recovery=True)
+        live = await self._takeover.adopt(suspect.run, count_recovery=True)
         if live is None:
             return
         self.recovered += 1
         try:
-            await asyncio.wait_for(live.progress.wait(), SUSPECT_PATIENCE)
+            await asyncio.wait_for(live.wait_for_progress(), SUSPECT_PATIENCE)
         except TimeoutError:
             log.warning("the suspect is still at work", extra={"run": suspect.run})
 
     async def sweep(self) -> None:
-        """Bring in what nobody owns and is due, take up what went adrift, deliver inboxes, end what ran out of time."""
-        runner, now = self._runner, self._now()
-        if runner.is_draining:
+        """Bring in what has no owner and is due, take up what failed, deliver inboxes, end what ran out of time."""
+        runs, now, adopt = self._runs, self._now(), self._takeover.adopt
+        if runs.is_draining:
             return
         if (step := self._clock.take_step()) < 0:
             await self._bring_forward(-step)
-        for live in list(runner.live.values()):
-            await runner.check_deadline(live)
-            runner.let_go_soon(live)
-        adrift = {run: each.counts for run, each in runner.adrift.items() if not each.pause.seconds_left}
+        live = list(runs.runs.values())
+        await _each([run.put_and_wait(passed) for run in live if (passed := run.find_passed_deadline(now))])
+        for run in live:
+            runs.let_go_if_idle(run)
+        retries = runs.retries
+        failed = {run: each.counts for run, each in retries.runs.items() if not each.pause.seconds_left}
         called = await self._journal.list_runs_with_messages(PAGE)
-        unread = {run for run in self._journal.unreadable if run not in runner.adrift and run not in runner.live}
+        unread = {run for run in self._journal.unreadable if run not in retries.runs and run not in runs.runs}
         self._journal.unreadable.clear()
         await _each(
             [
-                *(runner.adopt(run, count_recovery=counts) for run, counts in adrift.items()),
-                *(runner.deliver(run) for run in called if run not in runner.unreadable.reasons),
-                *(runner.adopt(run) for run in unread),  # which pauses it, if it goes on
+                *(adopt(run, count_recovery=counts) for run, counts in failed.items()),
+                *(self._messenger.deliver(run) for run in called if run not in retries.unreadable.reasons),
+                *(adopt(run) for run in unread),  # which pauses it, if it goes on
             ]
         )
         before = now + LOOK_AHEAD
         due = await self._journal.list_due_pipelines(before)
-        await _each([self._runner.bring_in_left(pipeline, before) for pipeline in due])
-        await _each([self._end_overdue(pipeline, now) for pipeline in due if self._runner.has_left(pipeline)])
+        await _each([self._takeover.bring_in_left(pipeline, before) for pipeline in due])
+        await _each([self._end_overdue(pipeline, now) for pipeline in due if runs.backlog.has_left(pipeline)])
 
     async def _notice_clock(self) -> None:
         """Notice that the clock was set back while the service was down, as far as the newest run tells."""
@@ -130,12 +136,11 @@ class Recovery:
     async def _end_overdue(self, pipeline: str, now: int) -> None:
         """Bring in those whose time has run out while they waited for their turn, which ends them; the first in line
         are the oldest."""
-        runner = self._runner
-        timeout = runner.shortest_timeout(pipeline)
-        while timeout is not None and not runner.is_draining:
+        timeout = self._versions.find_shortest_timeout(pipeline)
+        while timeout is not None and not self._runs.is_draining:
             bound = first_id("run", now - timeout)
             overdue = [run for run in await self._journal.list_due(now, PAGE, pipeline) if run < bound]
-            await _each([runner.adopt(run) for run in overdue])
+            await _each([self._takeover.adopt(run) for run in overdue])
             if len(overdue) < PAGE:
                 return
 

@@ -6,8 +6,7 @@ from durable.definition import Definition
 from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
 from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
 from durable.history.state import State
-from durable.runner.claims import make_dedupe_key
-from durable.units import EventSubscription, SideEffects, SlotRequest
+from durable.units import DedupeKey, EventSubscription, SideEffects, SlotRequest
 from durable.units import NewMessage as Message
 
 
@@ -52,3 +51,8 @@ def _contention(definition: Definition, state: State) -> SlotRequest | None:
     if concurrency is None or started is None or started.slot is None:
         return None
     return SlotRequest(started.slot, concurrency.limit, concurrency.overflow)
+
+
+def make_dedupe_key(state: State, path: str, at: int) -> DedupeKey:
+    """What makes a call or an event of a step happen once."""
+    return DedupeKey.of_step("flow", state.run, path, at)

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -10,43 +10,20 @@ from durable.clock import new_id
 from durable.decide.advance import Advance
 from durable.definition import Definition
 from durable.effects import Effect
+from durable.engine import Start
 from durable.expressions import ExpressionError
 from durable.history.entries import AnyEntry, RunStarted
 from durable.history.state import State
-from durable.history.words import SEMANTICS, Failure, Links, Parent
+from durable.history.words import SEMANTICS, Failure, Links
 from durable.replay import replay_entries
 from durable.runner.side_effects import build_side_effects
 from durable.scope import RunScope
 from durable.units import Event, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
-from durable.values import JSON, NULL, Value
+from durable.values import NULL, Value
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What starts a run: a definition, the trigger's id, the inputs or why they could not be made, and what steps
-    read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`;
-    if it `is_delayed`, the former is the end of a span of time.
-    A run that a step called has its name and its `parent` from there; `origin` is the first event (its id) that led to
-    a run that another set going."""
-
-    definition: Definition
-    trigger: str | None
-    inputs: dict[str, JSON] = field(default_factory=dict)
-    arrival: JSON = None
-    error: Failure | None = None
-    not_before: int | None = None
-    expires_at: int | None = None
-    tags: tuple[str, ...] = ()
-    priority: int = 0
-    run: str | None = None
-    parent: Parent | None = None
-    depth: int = 0
-    is_delayed: bool = False
-    origin: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
+class BegunRun:
     """A run as its first decision leaves it: to be appended, and then performed. One that contends for a slot is
     `queued` if it gets none. One that `is_left` does not come into memory yet."""
 
@@ -56,7 +33,7 @@ class Begun:
     effects: list[Effect]
     trigger: str | None
     contention: SlotRequest | None = None
-    queued: "Begun | None" = None
+    queued: "BegunRun | None" = None
     is_left: bool = False
 
     def row(self, event: Event) -> NewRun:
@@ -97,7 +74,7 @@ class RunAddresses:
         return Links(self.waits, secrets.token_hex(16))
 
 
-def begin_run(event: Event, start: Start, addresses: RunAddresses) -> Begun:
+def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
     """Begin a run of the event."""
     definition, run = start.definition, start.run or new_id("run", event.time)
     started = RunStarted(
@@ -127,13 +104,13 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> Begun:
     return _begin_contending(start, run, started)
 
 
-def _begin(start: Start, run: str, started: RunStarted, **more: SlotRequest | Begun) -> Begun:
+def _begin(start: Start, run: str, started: RunStarted, **more: SlotRequest | BegunRun) -> BegunRun:
     advance = Advance(start.definition, State(run=run), started)
     advance.follow()
-    return Begun(start.definition, advance.state, advance.entries, advance.effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
+    return BegunRun(start.definition, advance.state, advance.entries, advance.effects, start.trigger, **more)  # type: ignore[arg-type]  # by name
 
 
-def _begin_contending(start: Start, run: str, started: RunStarted) -> Begun:
+def _begin_contending(start: Start, run: str, started: RunStarted) -> BegunRun:
     """A run whose pipeline says how many may work at once; how it begins depends on who is there at its commit."""
     try:
         contention = _build_contention(start.definition, run, started)

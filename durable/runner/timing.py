@@ -7,7 +7,6 @@ decided: in memory it is counted by the monotonic clock, and after a takeover ne
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
 
 STEP = 2_000
 """Milliseconds by which the wall clock must differ from the time that passed to count as set; less is a correction."""
@@ -34,8 +33,38 @@ class Countdown:
         return now + round(self.seconds_left * 1000)
 
 
-Wait: TypeAlias = Countdown | int | None
-"""Until when something waits: the end of a span of time, a moment by the wall clock (ms), or not at all."""
+class RunTimer:
+    """Calls `then` when a wait is over: the end of a span of time, or a moment by the wall clock (ms)."""
+
+    def __init__(self, wait: Countdown | int, now: Callable[[], int], then: Callable[[], None]) -> None:
+        self.countdown = wait if isinstance(wait, Countdown) else None
+        self._moment = None if isinstance(wait, Countdown) else wait
+        self._now = now
+        self._then = then
+        self._loop = asyncio.get_running_loop()
+        self._handle = self._loop.call_later(self._find_delay(), self._look)
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+        self._handle.cancel()
+        self._then = _do_nothing  # a reference cycle with the run would leave both to the garbage collector
+
+    def _look(self) -> None:
+        if self._find_delay() > 0 and self._moment is not None:
+            self._handle = self._loop.call_later(self._find_delay(), self._look)
+        else:
+            then, self._then = self._then, _do_nothing
+            then()
+
+    def _find_delay(self) -> float:
+        if self.countdown:
+            return self.countdown.seconds_left
+        left = (self._moment or 0) - self._now()
+        return min(left / 1000, LOOK)  # a clock that is set sends no notification
+
+
+def _do_nothing() -> None:
+    """Nothing is waited for any more."""
 
 
 class ClockWatch:

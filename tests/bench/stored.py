@@ -7,10 +7,11 @@ from textwrap import dedent
 
 from durable.clock import new_id
 from durable.definition import Definition
+from durable.engine import Start
 from durable.journal.journal import Journal
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
-from durable.runner.start import RunAddresses, Start, begin_run
+from durable.runner.start import RunAddresses, begin_run
 from durable.units import Admission, Event
 from durable.values import JSON
 from triggers.catalogue import load_connectors

@@ -9,7 +9,7 @@ from time import process_time
 import pytest
 
 from durable.action import TARGET_LIMIT
-from durable.runner.permits import GREED, IDLE_LINES, AttemptPermits, SlotLine, count_takeable, may_take
+from durable.runner.permits import GREED, IDLE_LINES, AttemptPermits, PermitLine, count_takeable, may_take
 from durable.runner.room import Backlog, Room
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ class Visits:
     def __init__(self, number: int) -> None:
         self.slots = AttemptPermits(number)
         self.order: list[str] = []
-        self.lines: dict[str, SlotLine] = {}
+        self.lines: dict[str, PermitLine] = {}
 
     async def take(self, name: str, pipeline: str, to: str | None = None, priority: int = 0) -> None:
         self.lines[name] = await self.slots.take(pipeline, to, priority)
@@ -188,7 +188,7 @@ async def test_whatever_comes_and_goes_no_slot_is_lost_and_nobody_waits_in_vain(
             waiting[pipeline, to] -= 1
         held[pipeline] += 1
         at[pipeline, to] += 1
-        left: SlotLine | None = line
+        left: PermitLine | None = line
         try:
             for _ in range(chance.randrange(5)):
                 await asyncio.sleep(0)

@@ -17,8 +17,10 @@ from durable.history.entries import RetryScheduled
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.inbox import InboxWrites
 from durable.journal.subscriptions import EventSubscriptions
-from durable.runner import Runner, runner
-from durable.runner.owner import Owner
+from durable.runner import children, takeover
+from durable.runner.advancer import Advancer
+from durable.runner.children import Children
+from durable.runner.performer import Performer
 
 EVERY = 2
 """What goes wrong does so every second time."""
@@ -74,7 +76,9 @@ def an_event_is_heard_twice() -> None:
 def an_event_is_sent_twice() -> None:
     """What a run calls or sends is not claimed."""
     _change(
-        runner, "claim_of", lambda claim_of: lambda *given: replace(claim_of(*given), key=new_id("claim", given[2]))
+        children,
+        "make_dedupe_key",
+        lambda make_key: lambda *given: replace(make_key(*given), key=new_id("claim", given[2])),
     )
 
 
@@ -82,27 +86,27 @@ def a_child_is_doubled() -> None:
     """After a crash a run is called again under another name."""
 
     def made(start_child: Any) -> Any:
-        async def started(self: Runner, live: Any, effect: StartChild, *, is_recorded: bool) -> None:
-            other = StartChild(effect.path, new_id("run", self._bench.now())) if is_recorded else effect
-            await start_child(self, live, other, is_recorded=is_recorded)
+        async def started(self: Children, run: Any, effect: StartChild, *, is_recorded: bool) -> Any:
+            other = StartChild(effect.path, new_id("run", self._runtime.now())) if is_recorded else effect
+            return await start_child(self, run, other, is_recorded=is_recorded)
 
         return started
 
     an_event_is_sent_twice()
-    _change(Runner, "start_child", made)
+    _change(Children, "start_child", made)
 
 
 def a_child_is_forgotten() -> None:
     """What a run calls is not called again after a crash."""
 
     def made(perform: Any) -> Any:
-        def performed(self: Owner, live: Any, effects: Sequence[Any], *, is_recorded: bool = False) -> None:
+        def performed(self: Performer, run: Any, effects: Sequence[Any], *, is_recorded: bool = False) -> None:
             kept = [each for each in effects if not (is_recorded and isinstance(each, StartChild))]
-            perform(self, live, kept, is_recorded=is_recorded)
+            perform(self, run, kept, is_recorded=is_recorded)
 
         return performed
 
-    _change(Owner, "_perform", made)
+    _change(Performer, "perform", made)
 
 
 def a_childs_end_is_lost() -> None:
@@ -192,26 +196,26 @@ def nothing_waits_for_its_commit() -> None:
     """What follows from an append is done before its commit."""
 
     def made(append: Any) -> Any:
-        async def appended(self: Owner, *given: Any, **options: Any) -> Sequence[str]:
+        async def appended(self: Advancer, *given: Any, **options: Any) -> Sequence[str]:
             _writing.append(asyncio.ensure_future(append(self, *given, **options)))
             return ()
 
         return appended
 
-    _change(Owner, "_append", made)
+    _change(Advancer, "_append", made)
 
 
 def a_timer_is_forgotten() -> None:
     """After a crash nobody wakes a run whose time comes."""
 
     def made(wake: Any) -> Any:
-        async def woken(self: Owner, live: Any, effect: Any, wait: Any) -> None:
-            if live.epoch == 1:
-                await wake(self, live, effect, wait)
+        def woken(self: Performer, run: Any, *rest: Any) -> None:
+            if run.epoch == 1:
+                wake(self, run, *rest)
 
         return woken
 
-    _change(Owner, "_wake", made)
+    _change(Performer, "_wake", made)
 
 
 def a_lost_attempt_is_forgotten() -> None:
@@ -223,7 +227,7 @@ def a_lost_attempt_is_forgotten() -> None:
 
         return found
 
-    _change(runner, "find_lost_attempts", made)
+    _change(takeover, "find_lost_attempts", made)
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {

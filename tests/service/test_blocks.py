@@ -86,14 +86,14 @@ async def test_a_turn_waits_for_its_time_over_a_crash(tmp_path: Path) -> None:
 async def test_an_item_costs_the_same_at_the_end_of_ten_thousand(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": MANY}) as service:
         run = await begin(service, "p", items=list(range(10_000)))
-        live = service.service.runner.live[run]
+        live = service.service.runner.runs.runs[run]
         marks: list[float] = []
         most = 0
-        while run in service.service.runner.live:
+        while run in service.service.runner.runs.runs:
             done = live.state.blocks["each"].begun if "each" in live.state.blocks else 0
             while len(marks) <= done // 1_000:
                 marks.append(time.process_time())
-            most = max(most, len(live.tasks))
+            most = max(most, len(live.works))
             await asyncio.sleep(0.005)
         assert (await service.ended(run))["status"] == "completed"
     seconds = [later - earlier for earlier, later in pairwise(marks)]

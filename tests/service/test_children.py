@@ -202,7 +202,7 @@ async def test_the_end_of_a_called_run_finds_its_caller_wherever_it_is(tmp_path:
         runs = [await begin(service, "calls") for _ in range(20)]
         await gates.reached("work", 20)
         gates.open("work")
-        adopted = asyncio.gather(*(service.service.runner.adopt(run) for run in runs))
+        adopted = asyncio.gather(*(service.service.runner.takeover.adopt(run) for run in runs))
         for run in runs:
             assert (await service.ended(run))["status"] == "completed"
         await adopted
@@ -224,12 +224,12 @@ async def test_a_run_that_ends_in_the_moment_of_its_call_leaves_nothing_behind(t
         runner_children = rows(tmp_path, "select id, status from runs where trigger = 'call'")
         for child, _ in runner_children:
             assert (await service.ended(child))["status"] == "cancelled"
-        assert not runner.live
+        assert not runner.runs.runs
     assert "after" not in gates.begun
 
 
 async def _cancelled_at_its_call(service: Running, run: str) -> None:
-    live = service.service.runner.live[run]
+    live = service.service.runner.runs.runs[run]
     while "call" not in live.state.steps:
         await asyncio.sleep(0)
     await service.service.runner.cancel(run)

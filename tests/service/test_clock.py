@@ -84,7 +84,7 @@ async def test_what_has_left_memory_waits_no_longer_either(tmp_path: Path, kind:
     clock, gates = Clock(), Gates()
     gates.failures["work"] = 1
     async with gates.serving(tmp_path, {"p": text, "slow": SLOW}, now=clock) as service:
-        service.service.runner._patience = 0
+        service.service.runner.runs.evict_after = 0
         run = await begin(service, "p")
         await until_entry(service, run, waits)
         clock.offset -= 2 * HOUR

@@ -60,8 +60,8 @@ async def test_a_service_that_is_stopped_in_the_middle_of_everything_goes_on_fro
         async with asyncio.timeout(60):
             while rows(tmp_path, "select count(*) from runs where finished_at is null") != [(0,)]:
                 await asyncio.sleep(0.02)
-        assert not service.service.runner.live
-        assert not service.service.runner.adrift
+        assert not service.service.runner.runs.runs
+        assert not service.service.runner.runs.retries.runs
     assert sorted(value for value in gates.given if value is not None) == list(range(60))
     assert gates.passed.count("note") == 60
     assert gates.most["work"] <= 10

@@ -106,7 +106,7 @@ async def test_a_person_decides_on_an_uncertain_step(tmp_path: Path, verdict: st
         run = await begin(service, "p")
         found = await until_status(service, run, "paused")
         assert found["steps"]["both.risky"]["status"] == "uncertain"
-        assert run in service.service.runner.live, "the other branch is at work"
+        assert run in service.service.runner.runs.runs, "the other branch is at work"
         gates.open("risky")
         if not is_in_memory:
             gates.open("slow")

@@ -270,7 +270,7 @@ async def test_other_pipelines_are_taken_in_and_served_while_one_fills_the_memor
             for _ in range(5):
                 for name in ("quick", "third"):
                     assert attempts(await service.ended(await deliver(service, name))) == ("completed", 1)
-            assert len(service.service.runner.live) <= most + 2
+            assert len(service.service.runner.runs.runs) <= most + 2
             slow.released.set()
             for run in flood:
                 assert attempts(await service.ended(run)) == ("completed", 1)
@@ -283,7 +283,7 @@ async def test_runs_that_wait_for_a_slot_leave_memory_and_come_back_in_order(tmp
         async with running(tmp_path, pipelines, max_live_runs=30, max_attempts_in_flight=2) as service:
             runs = await begin_many(service, "p", 60)
             await slow.holds(2)
-            live = service.service.runner.live
+            live = service.service.runner.runs.runs
             async with asyncio.timeout(60):
                 while len(live) > 5:
                     await asyncio.sleep(0.01)
@@ -367,4 +367,4 @@ async def test_a_backlog_is_worked_off_after_a_restart_fairly_by_pipeline(tmp_pa
             slow.released.set()
             for run in flood:
                 assert (await service.ended(run))["status"] == "completed"
-            assert not service.service.runner.adrift
+            assert not service.service.runner.runs.retries.runs

@@ -204,7 +204,7 @@ async def test_more_than_fits_into_memory_is_accepted_and_waits_in_the_journal(t
             answers = [await service.start("p") for _ in range(5)]
             assert [answer.status_code for answer in answers] == [202] * 5
             runs = [answer.json()["id"] for answer in answers]
-            assert list(service.service.runner.live) == runs[:2]
+            assert list(service.service.runner.runs.runs) == runs[:2]
             assert "it waits for its turn" in (await service.run(runs[2]))["reason"]
             world.hangs_until.set()
             for run in runs:
@@ -230,7 +230,7 @@ async def test_a_long_wait_leaves_memory_and_is_swept_up_when_due(tmp_path: Path
             async with asyncio.timeout(60):
                 while (await service.run(run))["status"] != "waiting":
                     await asyncio.sleep(0.01)
-            assert not service.service.runner.live
+            assert not service.service.runner.runs.runs
             later = int(time.time() * 1000) + 60_000
             async with asyncio.timeout(60):
                 while await service.service.journal.list_due(later, 10) != [run]:

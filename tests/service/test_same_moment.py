@@ -154,7 +154,7 @@ async def test_what_comes_as_the_time_is_over_counts_or_is_told_that_it_does_not
         runner = service.service.runner
 
         async def answered(number: int, run: str) -> str:
-            due = runner.live[run].state.steps["wait"].due or 0
+            due = runner.runs.runs[run].state.steps["wait"].due or 0
             await asyncio.sleep((due - 10 + number % 20) / 1000 - time.time())
             event = {"type": "paid", "subject": str(number)}
             outcome, _ = await asyncio.gather(

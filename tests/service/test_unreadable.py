@@ -83,7 +83,7 @@ async def test_an_unreadable_run_is_paused_with_its_reason_and_can_be_cancelled(
     now = PIPELINES | ({"ask": PIPELINES["quick"]} if "definition" in harm else {})  # another version, by its file
     async with running(tmp_path, now) as service:
         if harm not in FOUND_BY_READERS:  # but by whoever takes the run up
-            await service.service.runner.adopt(run)
+            await service.service.runner.takeover.adopt(run)
         found = await _until_paused(service, run)
         assert "cannot be read" in found["reason"]
         [line] = (await service.client.get("/api/runs?status=paused")).json()["runs"]
@@ -273,7 +273,7 @@ async def test_a_run_whose_handling_fails_again_and_again_is_paused_and_can_be_c
     async with running(tmp_path, {"p": DELAY}) as service:
         async with asyncio.timeout(60):
             while (found := await service.run(run))["status"] != "paused":
-                await service.service.runner.adopt(run)  # the sweep does so after a pause
+                await service.service.runner.takeover.adopt(run)  # the sweep does so after a pause
                 await asyncio.sleep(0.02)
         assert "its handling failed 3 times" in found["reason"]
         await service.client.post(f"/api/runs/{run}/cancel", json={})

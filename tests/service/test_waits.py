@@ -46,6 +46,13 @@ steps:
     on_timeout: [{id: instead, use: gate.pass, with: {what: instead}}]
   - {id: after, use: gate.pass, with: {what: after}}
 """
+IDLE = """
+steps:
+  - id: both
+    parallel:
+      delay: [{id: delay, use: wait.delay, with: {for: 25s}}]
+      hook: [{id: hook, use: wait.webhook, timeout: 25s, on_timeout: fail}]
+"""
 EARLY = """
 steps:
   - {id: before, use: gate.pass, with: {what: before, value: "{{ run.links.hook }}"}}
@@ -194,7 +201,7 @@ async def test_an_answer_that_was_taken_counts_even_if_the_time_is_over_in_that_
 
         async def answered(number: int) -> tuple[str, str]:
             run = await begin(service, "p")
-            due = runner.live[run].state.steps["wait"].due or 0
+            due = runner.runs.runs[run].state.steps["wait"].due or 0
             await asyncio.sleep((due - 12 + number) / 1000 - time.time())
             return run, await runner.answer(run, "wait", "", {})
 
@@ -210,7 +217,7 @@ async def test_a_timer_that_fires_after_an_answer_was_committed_comes_too_late(t
         run = await begin(service, "p")
         await until_entry(service, run, "wait_started")
         runner = service.service.runner
-        live = runner.live[run]
+        live = runner.runs.runs[run]
         due = live.state.steps["wait"].due or 0
         while service.service.journal.waiting or time.time() * 1000 < due - 3:
             await asyncio.sleep(0)
@@ -241,3 +248,19 @@ async def test_a_cancelled_wait_hears_no_more(tmp_path: Path) -> None:
         await _emit(service, "7")
         assert "signal_received" not in await kinds(service, run)
     assert rows(tmp_path, "select * from listeners") == rows(tmp_path, "select * from inbox") == []
+
+
+async def test_a_thousand_runs_in_memory_that_only_wait_hold_no_task(tmp_path: Path) -> None:
+    async with Gates().serving(tmp_path, {"idle": IDLE}) as service:
+        tasks = len(asyncio.all_tasks())
+        for _ in range(10):
+            batch: dict[str, Any] = {"runs": [{}] * 100}
+            assert (await service.client.post("/api/pipelines/idle/runs/batch", json=batch)).status_code == 200
+        live = service.service.runner.runs.runs
+        assert len(live) == 1_000
+        assert {each.state.status for each in live.values()} == {"waiting"}
+        async with asyncio.timeout(60):
+            while len(asyncio.all_tasks()) > tasks + 5:  # requests and the sweep come and go
+                await asyncio.sleep(0.01)
+        assert not any(each.busy or each.is_at_work for each in live.values())
+        assert sum(len(each.works) for each in live.values()) == 2_000

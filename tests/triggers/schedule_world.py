@@ -10,8 +10,9 @@ from pathlib import Path
 from connectors.transform import CONNECTOR as TRANSFORM
 from durable.action import Action, Connector, Context, Inputs, action
 from durable.journal.journal import Journal
-from durable.runner import Runner, RunnerLimits
 from durable.runner.attempt import ActionRuntime
+from durable.runner.live_runs import RunnerLimits
+from durable.runner.runner import Runner
 from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.units import Run
@@ -131,16 +132,21 @@ class World:
     async def release(self) -> None:
         """Let the first that holds through, and wait until its run has ended and its schedule knows."""
         (run, *_) = (run.id for run in await self.runs() if run.finished_at is None)
-        live = self.runner.live[run]
+        live = self.runner.runs.runs[run]
         self.gate.waiting.pop(0).set()
         while not live.is_gone:
-            live.progress.clear()
-            await live.progress.wait()
+            live.has_progressed = False
+            await live.wait_for_progress()
         await self.look()
 
     async def idle(self) -> None:
         """Wait until no run is under way."""
-        while tasks := {task for live in self.runner.live.values() for task in live.tasks.values()}:
+        while tasks := {
+            task
+            for run in self.runner.runs.runs.values()
+            for task in (run.busy, *(work.task for work in run.works.values()))
+            if task
+        }:
             await asyncio.wait(tasks)
 
     def told(self) -> dict[str, object]:
@@ -162,13 +168,14 @@ async def world(tmp_path: Path, at: int | str, text: str | None = None) -> Async
     clock, gate, secrets = Clock(ms(at) if isinstance(at, str) else at), Gate(), Secrets({})
     connectors = Connectors({"transform": TRANSFORM, "test": Connector("test", "", (gate.action(),))})
     journal = await Journal.open(tmp_path / "data", node=f"node-{clock.at}", on_fatal=_fail)
+    folder = Folder(tmp_path / "config", connectors, secrets)
     runner = Runner(
         journal,
         ActionRuntime(connectors.actions, secrets, {}, journal.load_payload, clock.now),
         RunnerLimits(),
         addresses=RunAddresses(lambda run: None, ""),
+        pipelines=folder,
     )
-    folder = Folder(tmp_path / "config", connectors, secrets)
     for definition in folder.definitions:
         await runner.offer(definition)
     schedules = Schedules(runner, journal, clock.now)

@@ -272,7 +272,7 @@ async def test_a_queued_fire_starts_when_the_run_before_has_ended_also_over_a_re
         running = (await service.runs())[-1].id
     async with world(tmp_path, "2026-05-04T15:30:00") as service:
         assert service.told()["waiting"] == 1
-        await service.runner.adopt(running)
+        await service.runner.takeover.adopt(running)
         await service.held(1)
         await service.release()
         await service.held(1)
@@ -292,11 +292,11 @@ async def test_a_queue_has_an_end(tmp_path: Path) -> None:
 
 async def test_a_fire_that_finds_no_room_is_tried_again_however_long_that_takes(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:50", hourly("missed: skip")) as service:
-        service.runner.is_draining = True
+        service.runner.runs.is_draining = True
         await service.until("2026-05-04T12:20:00")
         assert await service.fired() == []
         assert service.told()["overdue"] == NOON
-        service.runner.is_draining = False
+        service.runner.runs.is_draining = False
         await service.until("2026-05-04T12:20:15")
         assert await service.fired() == [NOON]
         assert service.told()["overdue"] is None

@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from durable.engine import Engine
 from durable.journal.journal import Journal
-from durable.runner import Runner
 from durable.wording import quote
 from triggers.api.access import Access
 from triggers.api.deliveries import DeliveryOperations
@@ -38,7 +38,7 @@ class Api:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: Engine,
         journal: Journal,
         folder: Folder,
         schedules: Schedules,

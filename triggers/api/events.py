@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.clock import new_id
-from durable.runner import Runner
+from durable.engine import Engine
 from durable.units import DedupeKey, Event
 from durable.values import Value
 from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters
@@ -51,7 +51,7 @@ class Emitted(BaseModel):
 class EventOperations:
     """Takes events in."""
 
-    def __init__(self, runner: Runner, now: Callable[[], int]) -> None:
+    def __init__(self, runner: Engine, now: Callable[[], int]) -> None:
         self._runner = runner
         self._now = now
 

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from durable.action import Ending, ErrorClass
+from durable.engine import Engine
 from durable.history.state import UndoStatus
 from durable.history.words import AwaitKind, RunStatus, StepStatus
 from durable.ids import first_id
 from durable.journal.journal import Journal
-from durable.runner import Runner
 from triggers import runs
 from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
 from triggers.api.problem import ApiError
@@ -214,7 +214,7 @@ class Cancelled(BaseModel):
 class RunOperations:
     """Answers what is asked of runs that there are."""
 
-    def __init__(self, runner: Runner, journal: Journal) -> None:
+    def __init__(self, runner: Engine, journal: Journal) -> None:
         self._runner = runner
         self._journal = journal
 

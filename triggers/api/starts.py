@@ -14,11 +14,10 @@ from starlette.responses import Response
 from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
 from durable.durations import parse_duration
+from durable.engine import Engine, Start
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from durable.runner import Runner
-from durable.runner.start import Start
 from durable.units import Admitted, DedupeKey, Event
 from durable.values import JSON
 from durable.wording import quote
@@ -128,7 +127,7 @@ StartAnswer: TypeAlias = tuple[int, dict[str, JSON] | msgspec.Raw]
 class StartOperations:
     """Starts runs of the pipelines that are served."""
 
-    def __init__(self, runner: Runner, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
+    def __init__(self, runner: Engine, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
         self._runner = runner
         self._journal = journal
         self._folder = folder

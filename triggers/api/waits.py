@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
+from durable.engine import Engine
 from durable.history.state import State, StepState
 from durable.history.words import AwaitKind, Verdict
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
-from durable.runner import Runner
 from durable.values import JSON
 from durable.wording import quote, suggest
 from triggers import runs
@@ -92,7 +92,7 @@ NO_STEP = "There is no such run, or no such step in it"
 class WaitOperations:
     """Answers what is asked of waits, and takes what is said to them."""
 
-    def __init__(self, runner: Runner, journal: Journal, now: Callable[[], int]) -> None:
+    def __init__(self, runner: Engine, journal: Journal, now: Callable[[], int]) -> None:
         self._runner = runner
         self._journal = journal
         self._now = now

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from durable import metrics
 from durable.clock import new_id
+from durable.engine import Engine, Overloaded
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from durable.runner import Overloaded, Runner
 from durable.units import DedupeKey, Event, FireOutcome, ScheduleProgress
 from triggers.schedules.due import (
     Moment,
@@ -73,7 +73,7 @@ class Schedules:
     """Starts what is due. `wake` is to be called at `earliest`, and every half minute besides, since clocks jump;
     `when_changed` is told where `earliest` may be another."""
 
-    def __init__(self, runner: Runner, journal: Journal, now: Callable[[], int]) -> None:
+    def __init__(self, runner: Engine, journal: Journal, now: Callable[[], int]) -> None:
         self._runner = runner
         self._journal = journal
         self._now = now

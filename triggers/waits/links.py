@@ -12,13 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from durable.engine import Engine, Overloaded
 from durable.history.entries import RunStarted
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.language.headers import CREDENTIALS
 from durable.links import is_proof
 from durable.media_type import FORM, parse_media_type
-from durable.runner import Overloaded, Runner
 from durable.values import JSON
 from triggers.http.body import BadRequest, BodyLimits, parse_body, read_body, read_query
 from triggers.http.rate_limit import RateLimiter
@@ -74,7 +74,7 @@ class WaitLinks:
     """Answers every request below `/waits`."""
 
     def __init__(
-        self, runner: Runner, journal: Journal, now: Callable[[], int], bounds: BodyLimits, addresses: RateLimiter
+        self, runner: Engine, journal: Journal, now: Callable[[], int], bounds: BodyLimits, addresses: RateLimiter
     ) -> None:
         self._runner = runner
         self._journal = journal

@@ -20,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from durable import metrics
 from durable.clock import new_id
+from durable.engine import Engine, Overloaded
 from durable.history.words import SecretName, SecretPlaceholder
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
-from durable.runner import Overloaded, Runner
 from durable.scope import to_document
 from durable.secrets import SecretMissing, Secrets, fill_secrets
 from durable.units import Admitted, DeliveryOutcome, Event
@@ -86,7 +86,7 @@ class Webhooks:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: Engine,
         journal: Journal,
         secrets: Secrets,
         now: Callable[[], int],

@@ -1,0 +1,140 @@
+"""What steps set going outside their run: runs of other pipelines (`flow.call`) and events (`flow.emit`).
+
+Each is asked for again after a crash, and its dedupe key makes it happen once.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from durable.clock import new_id
+from durable.definition import InputsRefused
+from durable.effects import EmitEvent, StartChild
+from durable.engine import Overloaded, ServedPipelines, Start
+from durable.history.entries import AttemptFailed, ChildEnded, Fact, StepCompleted
+from durable.history.state import State
+from durable.history.words import Failure, Parent
+from durable.journal.errors import JournalBusy, JournalFull, TooManyRuns
+from durable.journal.journal import Journal
+from durable.runner.attempt import ActionRuntime
+from durable.runner.descent import DescentBound
+from durable.runner.intake import WRITE_PAUSE, Intake
+from durable.runner.live_run import LiveRun
+from durable.runner.payloads import call_with_payloads
+from durable.runner.side_effects import make_dedupe_key
+from durable.units import Admitted, Event
+from durable.values import JSON, Value
+
+SOURCE = "waypost"
+DETACHED = "detach"
+
+
+class Children:
+    """Starts the runs and sends the events that steps ask for, and says what fact follows for the step."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        runtime: ActionRuntime,
+        intake: Intake,
+        pipelines: ServedPipelines,
+        descent_bound: DescentBound,
+    ) -> None:
+        self._journal = journal
+        self._runtime = runtime
+        self._intake = intake
+        self._pipelines = pipelines
+        self._descent_bound = descent_bound
+
+    async def start_child(self, run: LiveRun, effect: StartChild, *, is_recorded: bool) -> Fact | None:
+        """Start the run that a step calls; the fact if it cannot, or if the step does not wait for its end."""
+        path = effect.path
+        given = await self._load_input(run, path)
+        if not (is_recorded and await self._journal.find_run(effect.run)):
+            admitted = await self._admit_child(run.state, effect, given)
+            if admitted is None:
+                return None
+            if isinstance(admitted, Failure):
+                return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=admitted)
+            if not admitted.runs:
+                reason = "as many runs as the pipeline's concurrency allows are under way"
+                failure = Failure.of(None, "skipped", reason, path)
+                return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=failure)
+        if given.get(DETACHED):
+            output = Value.of({"run": effect.run})
+            return StepCompleted(at=self._runtime.now(), path=path, attempt=1, output=output)
+        return None
+
+    async def emit_event(self, run: LiveRun, effect: EmitEvent) -> Fact | None:
+        """Send the event of a step; the fact is its checkpoint, or why it was not sent."""
+        state, path, at = run.state, effect.path, self._runtime.now()
+        event = _build_event(state, path, await self._load_input(run, path), at)
+        starts = [replace(start, depth=state.depth + 1, origin=state.origin) for start in self._pipelines.starts(event)]
+        admitted = await self._admit(state, path, event, starts)
+        at = self._runtime.now()
+        match admitted:
+            case Admitted():
+                output = Value.of({"event": admitted.event, "runs": list(admitted.runs)})
+                return StepCompleted(at=at, path=path, attempt=1, output=output)
+            case Failure():
+                return AttemptFailed(at=at, path=path, attempt=1, error=admitted, ending="not_sent")
+        return None
+
+    async def _admit_child(self, state: State, effect: StartChild, given: dict[str, JSON]) -> Admitted | Failure | None:
+        path, at = effect.path, self._runtime.now()
+        start = self._build_start(state, path, effect.run, given)
+        if isinstance(start, Failure):
+            return start
+        event = Event(id=new_id("evt", at), source=SOURCE, key=_make_event_key(state, path), type=None, time=at)
+        return await self._admit(state, path, event, [start])
+
+    def _build_start(self, state: State, path: str, run: str, given: dict[str, JSON]) -> Start | Failure:
+        """The start of the run that a `flow.call` asks for, or why there can be none."""
+        pipeline = str(given.get("pipeline"))
+        definition = self._pipelines.definition(pipeline)
+        if definition is None:
+            return Failure.of("invalid", "no_pipeline", f"no pipeline {pipeline!r} is served", path)
+        inputs = given.get("inputs")
+        try:
+            accepted = definition.accept(dict(inputs) if isinstance(inputs, dict) else {})
+        except InputsRefused as refused:
+            return Failure.of("invalid", "inputs", f"inputs of {pipeline}: {refused}", path)
+        parent = Parent(state.run, path, state.depth + 1, is_detached=bool(given.get(DETACHED)))
+        priority = state.started.priority if state.started else 0
+        return Start(definition, "call", accepted, run=run, parent=parent, priority=priority, origin=state.origin)
+
+    async def _load_input(self, run: LiveRun, path: str) -> dict[str, JSON]:
+        given = await call_with_payloads(run.state.steps[path].input.load, self._runtime.payload)
+        return given if isinstance(given, dict) else {}
+
+    async def _admit(self, state: State, path: str, event: Event, starts: Sequence[Start]) -> Admitted | Failure | None:
+        """Admit what a step asks for, as soon as it can be written, or say why not; None if the service drains before
+        that."""
+        dedupe_keys, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.descent(state)
+        while not self._intake.is_draining:
+            try:
+                return await self._intake.commit(event, starts, dedupe_keys, keeps_keys=True, descent=descent)
+            except TooManyRuns as refusal:
+                return self._descent_bound.refuse(refusal, state, path, starts)
+            except (Overloaded, JournalFull, JournalBusy):
+                await asyncio.sleep(WRITE_PAUSE)
+        return None
+
+
+def _build_event(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
+    """The event that a `flow.emit` sends."""
+    subject = given.get("subject")
+    return Event(
+        id=new_id("evt", at),
+        source=SOURCE,
+        key=_make_event_key(state, path),
+        type=str(given.get("type")),
+        time=at,
+        subject=subject if subject is None or isinstance(subject, str) else Value.of(subject).text,
+        data=Value.of(given.get("data")),
+    )
+
+
+def _make_event_key(state: State, path: str) -> str:
+    """A step's name among those of all runs."""
+    return f"{state.run}:{path}"

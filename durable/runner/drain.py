@@ -1,0 +1,64 @@
+"""Draining: the service stops, and every run is let go of."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from durable.history.entries import AttemptLost
+from durable.journal.journal import Journal
+from durable.runner.live_runs import LiveRuns
+from durable.runner.takeover import log_loss
+
+CUT_OFF_TIMEOUT = 5.0
+"""Seconds within which a drain writes down the attempts that it has cut off; a full disk may keep it from that."""
+
+TASKS_TIMEOUT = 1.0
+"""Seconds within which whatever else is under way ends."""
+
+log = logging.getLogger("waypost.run")
+
+
+async def drain_runs(
+    runs: LiveRuns,
+    journal: Journal,
+    now: Callable[[], int],
+    timeout: float,
+    list_tasks: Callable[[], Collection["asyncio.Task[None]"]],
+) -> None:
+    """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.
+
+    What is cut off then has an unknown ending, as if the process had died, but nobody is suspected for it.
+    """
+    runs.begin_draining()
+    under_way = {task for run in runs.runs.values() for each in run.attempts if (task := each.task)}
+    if under_way:
+        log.info("draining: %d attempts are under way", len(under_way))
+        await asyncio.wait(under_way, timeout=timeout)
+    untold = await _cut_off(runs, now)
+    owing = [run.id for run in runs.runs.values() if run.pending]
+    for run in list(runs.runs.values()):
+        runs.drop(run)
+    if tasks := list_tasks():
+        await asyncio.wait(tasks, timeout=TASKS_TIMEOUT)
+    # A run whose losses are not written stays owned, so that the next start finds them. One that was cut off while it
+    # set something going is due at once: its own time may be far away.
+    await journal.release_all(kept=untold.union(runs.retries.runs), due=owing)
+
+
+async def _cut_off(runs: LiveRuns, now: Callable[[], int]) -> set[str]:
+    """End the attempts that are still under way, and write them down as lost, with whatever was reported before; the
+    runs of which that failed."""
+    await asyncio.sleep(0)  # what has timed out just now takes its turn to report that
+    for run in list(runs.runs.values()):
+        for attempt in run.attempts:
+            lost = AttemptLost(
+                at=now(), path=attempt.path, attempt=attempt.number, cause="drain", started_at=attempt.started_at
+            )
+            attempt.abandon()
+            log_loss(run.id, lost)
+            run.put(lost)
+    writing = {run.busy: run.id for run in runs.runs.values() if run.busy}
+    if not writing:
+        return set()
+    _, pending = await asyncio.wait(writing, timeout=CUT_OFF_TIMEOUT)
+    return {writing[task] for task in pending}

@@ -1,0 +1,125 @@
+"""Taking events in: each is committed with the runs that it starts, which begin in memory right after that commit."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from durable import metrics
+from durable.engine import Overloaded, Start
+from durable.journal.journal import Journal
+from durable.runner.live_runs import LiveRuns
+from durable.runner.start import BegunRun, RunAddresses, begin_run
+from durable.units import Admission, Admitted, DedupeKey, Delivery, Descent, Event, ScheduleProgress
+
+WRITE_PAUSE = 0.2
+"""Seconds after which a call, an event or the end of a wait is tried again that could not be written."""
+
+log = logging.getLogger("waypost.run")
+
+
+class Intake:
+    """Admits events. `bring_in` takes a new run into memory, `bring_in_left` looks for those of a pipeline that were
+    left in the journal, `wake` tells a run of a message; nothing is taken in while the disk is full (not
+    `writable`)."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        runs: LiveRuns,
+        addresses: RunAddresses,
+        writable: asyncio.Event,
+        *,
+        bring_in: Callable[[BegunRun], None],
+        bring_in_left: Callable[[str], None],
+        wake: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._runs = runs
+        self._addresses = addresses
+        self._writable = writable
+        self._bring_in = bring_in
+        self._bring_in_left = bring_in_left
+        self._wake = wake
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing is taken in any more."""
+        return self._runs.is_draining
+
+    async def commit(
+        self,
+        event: Event,
+        starts: Sequence[Start],
+        dedupe_keys: Sequence[DedupeKey],
+        *,
+        delivery: Delivery | None = None,
+        schedule: ScheduleProgress | None = None,
+        keeps_keys: bool = False,
+        descent: Descent | None = None,
+    ) -> Admitted:
+        """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`.
+
+        The commit's completion starts the runs, whether or not anybody still waits for this call. A run for which there
+        is no room in memory is left in the journal, and brought in when its turn comes.
+        """
+        self._ensure_open()
+        begun = [self._choose_place(begin_run(event, start, self._addresses)) for start in starts]
+        admission = Admission(
+            event,
+            [run.row(event) for run in begun],
+            dedupe_keys,
+            delivery,
+            schedule=schedule,
+            keeps_keys=keeps_keys,
+            descent=descent,
+        )
+        committed = self._journal.admit(admission)
+        for run in begun:
+            if not run.is_left:
+                self._runs.room.add(run.definition.spec.id)
+        committed.add_done_callback(partial(self._begin_runs, begun))
+        return await asyncio.shield(committed)
+
+    def _ensure_open(self) -> None:
+        if self._runs.is_draining:
+            raise Overloaded("the service is shutting down", retry_after=5)
+        if not self._writable.is_set():
+            raise Overloaded("the disk is full", retry_after=30)
+
+    def _choose_place(self, begun: BegunRun) -> BegunRun:
+        """Decide whether a run comes into memory or is left in the journal. One that may expire does not wait there,
+        since it is not checked there when it does."""
+        started, backlog = begun.state.started, self._runs.backlog
+        pipeline, priority = begun.definition.spec.id, started.priority if started else 0
+        if started is not None and started.expires_at is not None:
+            is_left = not self._runs.room.count_free(pipeline)
+        else:
+            is_left = backlog.must_wait(pipeline, priority)
+        if not is_left or begun.state.finished:
+            return begun
+        backlog.leave(pipeline, priority)
+        return replace(begun, is_left=True)
+
+    def _begin_runs(self, begun: Sequence[BegunRun], committed: "asyncio.Future[Admitted]") -> None:
+        for each in begun:
+            if not each.is_left:
+                self._runs.room.remove(each.definition.spec.id)
+        if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
+            return
+        admitted = committed.result()
+        for called in admitted.notified:
+            self._wake(called)
+        for each in begun:
+            if each.state.run in admitted.skipped:
+                continue
+            run = each.queued if each.queued and each.state.run in admitted.queued else each
+            pipeline = run.definition.spec.id
+            metrics.count_run_started(pipeline)
+            log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
+            if not each.is_left:
+                self._bring_in(run)
+            elif self._runs.backlog.is_wanted(pipeline):
+                self._runs.backlog.leave(pipeline, 0)  # it may have been forgotten meanwhile
+                self._bring_in_left(pipeline)

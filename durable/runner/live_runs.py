@@ -1,0 +1,190 @@
+"""The runs in memory: which there are, the room for them, who waits for their ends, and when one leaves."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from durable import metrics
+from durable.journal.errors import RunUnreadable
+from durable.journal.journal import Journal
+from durable.links import log_fields
+from durable.runner.live_run import LiveRun
+from durable.runner.permits import AttemptPermits
+from durable.runner.retries import Retries
+from durable.runner.room import Backlog, Room
+from durable.runner.timing import STEP
+from durable.runner.waiters import Waiters
+from durable.units import Run
+
+log = logging.getLogger("waypost.run")
+
+AT_HAND = 20
+"""One in so many of the runs that fit into memory may wait there for a permit, of each pipeline; the others wait in the
+journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerLimits:
+    """Bounds of one node: attempts at once, runs in memory, recoveries without progress, runs that one event sets going
+    through other runs; `evict_after` is how long (ms) a run waits before it leaves memory."""
+
+    attempts_in_flight: int = 256
+    live_runs: int = 10_000
+    recoveries: int = 5
+    runs_per_event: int = 10_000
+    evict_after: int = 30_000
+
+
+class LiveRuns:
+    """The runs in memory that this node owns; `bring_in` is called with a pipeline of which some were left in the
+    journal, when there is room for them."""
+
+    def __init__(
+        self, journal: Journal, now: Callable[[], int], limits: RunnerLimits, bring_in: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._now = now
+        self._bring_in = bring_in
+        self.evict_after = limits.evict_after
+        self.permits = AttemptPermits(limits.attempts_in_flight)
+        self.room = Room(limits.live_runs)
+        self.backlog = Backlog(self.room, self.permits, max(2, limits.live_runs // AT_HAND))
+        self.runs: dict[str, LiveRun] = {}
+        self.retries = Retries(journal, now, self.announce_end)
+        self.ends = Waiters()
+        self.answers = Waiters()
+        self.is_draining = False
+        self.when_ended: Callable[[str], None] = _ignore_end
+        metrics.LIVE_RUNS.set_function(lambda: len(self.runs))
+        metrics.ATTEMPTS_WAITING.set_function(self.permits.count_all_waiting)
+        metrics.ATTEMPTS_IN_FLIGHT.set_function(lambda: sum(len(run.attempts) for run in list(self.runs.values())))
+
+    def add(self, run: LiveRun) -> None:
+        """Take a run into memory."""
+        self.runs[run.id] = run
+        self.room.add(run.definition.spec.id)
+
+    def drop(self, run: LiveRun) -> None:
+        """Let a run leave memory."""
+        pipeline = run.definition.spec.id
+        if self.runs.get(run.id) is run:
+            del self.runs[run.id]
+            self.room.remove(pipeline)
+        run.leave()
+        self.give_back(run)
+        if self.backlog.has_left(pipeline) and self.backlog.is_wanted(pipeline):
+            self._bring_in(pipeline)
+
+    def give_back(self, run: LiveRun) -> None:
+        """Give back the permit with which a run was to begin, if it holds one."""
+        permit, run.permit = run.permit, None
+        if permit:
+            self.permits.give(permit)
+
+    def fail(self, run: LiveRun, error: Exception) -> None:
+        """Drop a run that cannot go on now; it is taken up again later."""
+        if not isinstance(error, RunUnreadable):
+            log.error("the handling of a run failed; it is taken up again", exc_info=error, extra={"run": run.id})
+        self.drop(run)
+        self.retries.give_up(run.id, error)
+
+    # -- letting go ---------------------------------------------------------------------------------------------
+
+    def let_go_if_idle(self, run: LiveRun) -> None:
+        """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
+        state = run.state
+        if run.is_gone or run.busy is not None:
+            return
+        if state.finished:
+            metrics.count_run_finished(run.definition.spec.id, state.status)
+            _log_end(run)
+            self.drop(run)
+            self.announce_end(run.id)
+        elif (state.pauses and not run.is_at_work) or self._waits_for_long(run):
+            if state.pauses:
+                log.warning("run paused: %s", state.pause_reason, extra=log_fields(run.id, state.started))
+            self.release(run)
+
+    def release(self, run: LiveRun) -> None:
+        """Let go of a run that somebody is to take up again: who calls it, or the sweep when it is due."""
+        due, stored = run.due(self._now()), run.state.due
+        was_set = due is not None and stored is not None and due < stored - STEP
+        self.drop(run)
+        self._journal.release([run.id], due if was_set else None).add_done_callback(partial(self._note_release, run.id))
+
+    def _note_release(self, run: str, release: "asyncio.Future[None]") -> None:
+        if not release.cancelled() and (error := release.exception()):
+            log.warning("a run was not released: %s", error, extra={"run": run})
+            self.retries.retry_later(run, counts=False)
+
+    def _waits_for_long(self, run: LiveRun) -> bool:
+        state = run.state
+        if state.status not in ("waiting", "queued") or run.is_at_work:
+            return False
+        now = self._now()
+        due = run.due(now)
+        if due is None or due <= now + self.evict_after:
+            return False
+        # Those that it called may end soon, and each end would bring it back, with its whole history.
+        is_caller = any(state.steps[path].child for path in state.active)
+        has_room = self.room.count_free(run.definition.spec.id) > 0
+        return not is_caller or not has_room or now > run.moved_at + self.evict_after
+
+    # -- what others see of them --------------------------------------------------------------------------------
+
+    def announce_end(self, run: str) -> None:
+        """The run has ended: tell those who wait for that."""
+        self.when_ended(run)
+        self.ends.notify(run)
+        self.answers.notify(run)
+
+    def explain_wait(self, run: Run) -> str | None:
+        """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
+        live = self.runs.get(run.id)
+        if live is None:
+            is_left = run.node is None and run.due_at is not None and run.due_at <= self._now()
+            return f"it waits for its turn: other runs of {run.pipeline} come first" if is_left else None
+        if not live.waits:
+            return None
+        (path, what), *others = live.waits.items()
+        return f"step {path} waits for {what}" + (f", and {len(others)} more steps wait" if others else "")
+
+    async def wait_for_end(self, run: str, seconds: float) -> None:
+        """Return once the run has ended, the service drains, or the time is over."""
+
+        async def is_over() -> bool:
+            found = await self._journal.find_run(run)
+            return found is None or found.finished_at is not None or self.is_draining
+
+        await self.ends.wait(run, seconds, is_over)
+
+    async def wait_for_answer(self, run: str, seconds: float) -> None:
+        """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
+
+        async def is_over() -> bool:
+            state = await self._journal.load_state(run)
+            return state.answer is not None or state.finished is not None or self.is_draining
+
+        await self.answers.wait(run, seconds, is_over)
+
+    def begin_draining(self) -> None:
+        """Take in and start nothing more, and let nobody wait any longer for the end or the answer of a run."""
+        self.is_draining = True
+        self.ends.notify_all()
+        self.answers.notify_all()
+
+
+def _ignore_end(run: str) -> None:
+    """Nobody waits for the end of runs."""
+
+
+def _log_end(run: LiveRun) -> None:
+    """A line about the end of a run: of a failure, where and why."""
+    fields = log_fields(run.id, run.state.started) | {"pipeline": run.definition.spec.id}
+    error = run.state.error
+    if error is None:
+        log.info("run %s", run.state.status, extra=fields)
+    else:
+        log.error("run %s: %s", run.state.status, error.message, extra=fields | {"step": error.step})

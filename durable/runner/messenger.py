@@ -1,0 +1,81 @@
+"""Messages to runs: each is committed to the run's inbox by anyone, and taken from there by the run itself."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from durable.journal.errors import JournalBusy, JournalFull
+from durable.journal.journal import Journal
+from durable.messages import CancelMessage, InboxMessage, TimerMessage, encode_message
+from durable.runner.intake import WRITE_PAUSE
+from durable.runner.live_run import INBOX, LiveRun
+from durable.runner.live_runs import LiveRuns
+from durable.units import PostOutcome
+
+log = logging.getLogger("waypost.run")
+
+
+class Messenger:
+    """Posts messages and tells runs of them; `adopt` brings a run into memory that is not there."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        runs: LiveRuns,
+        now: Callable[[], int],
+        adopt: Callable[[str], Awaitable[LiveRun | None]],
+    ) -> None:
+        self._journal = journal
+        self._runs = runs
+        self._now = now
+        self._adopt = adopt
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def post(self, run: str, message: InboxMessage, wait: str | None = None) -> PostOutcome:
+        """Post a message and return when the run has taken it, if it can. Of what ends the `wait` at a path only the
+        first does."""
+        kind, data = encode_message(message)
+        posted = await asyncio.shield(self._journal.post(run, kind, data, self._now(), wait))
+        if posted == "posted":
+            await self.deliver(run)
+        return posted
+
+    async def end_wait(self, run: LiveRun, path: str) -> None:
+        """Report that nothing came for a wait in time: through the inbox, where an answer that was taken stands before
+        it, and after which none is."""
+        due = run.state.steps[path].due or 0
+        kind, data = encode_message(TimerMessage(path))
+        while not self._runs.is_draining:
+            at = max(self._now(), due)  # the clock may have been set back
+            try:
+                await asyncio.shield(self._journal.post(run.id, kind, data, at, path))
+            except (JournalFull, JournalBusy):
+                await asyncio.sleep(WRITE_PAUSE)
+            else:
+                self.wake(run.id)
+                return
+
+    def wake(self, run: str) -> None:
+        """There is a message in the inbox of a run: let it be taken soon."""
+        if self._runs.is_draining:
+            return
+        if live := self._runs.runs.get(run):
+            live.put(INBOX)
+            return
+        task = asyncio.create_task(self._deliver_logged(run))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _deliver_logged(self, run: str) -> None:
+        try:
+            await self.deliver(run)
+        except Exception:
+            log.exception("a message was not taken; the sweep tries again", extra={"run": run})
+
+    async def deliver(self, run: str) -> None:
+        """Let a run take what is in its inbox; one for which there is no room is left to the sweep, but a cancel makes
+        room."""
+        if live := self._runs.runs.get(run):
+            await live.put_and_wait(INBOX)
+        elif self._runs.room.free or CancelMessage.kind in await self._journal.list_message_kinds(run):
+            await self._adopt(run)

@@ -1,0 +1,304 @@
+"""Carrying out what was decided for a run: attempts, timers, runs and events that it sets going.
+
+It tells a run how something ended by putting a fact into its mailbox, and in no other way. While nothing but a time is
+waited for there is a timer; a task exists from when an attempt may begin until it has ended.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeAlias
+
+from durable.decide.outstanding import find_outstanding
+from durable.effects import (
+    Abandon,
+    AwaitStart,
+    Effect,
+    EmitEvent,
+    Perform,
+    PublishAnswer,
+    Resume,
+    StartChild,
+    Wake,
+)
+from durable.history.entries import AttemptStarted, Fact, StartDue, TimerFired
+from durable.runner.attempt import ActionRuntime, Attempt
+from durable.runner.children import Children
+from durable.runner.live_run import LiveRun, StepWork
+from durable.runner.live_runs import LiveRuns
+from durable.runner.permits import PermitLine
+from durable.runner.timing import Countdown, RunTimer
+
+Task: TypeAlias = asyncio.Task[None]
+
+START = ""
+"""The path under which the start of a run that was held back stands among its works."""
+
+
+class Performer:
+    """Carries out effects. `end_wait` reports through the inbox that nothing came for a wait in time; attempts wait
+    while the disk is full, until it is `writable`."""
+
+    def __init__(
+        self,
+        runtime: ActionRuntime,
+        runs: LiveRuns,
+        children: Children,
+        end_wait: Callable[[LiveRun, str], Coroutine[None, None, None]],
+        writable: asyncio.Event,
+    ) -> None:
+        self._runtime = runtime
+        self._runs = runs
+        self._children = children
+        self._end_wait = end_wait
+        self._writable = writable
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def perform(self, run: LiveRun, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
+        """Set to work on what was decided; `is_recorded` if that was some time ago, perhaps by another process."""
+        for effect in effects:
+            match effect:
+                case PublishAnswer():
+                    self._runs.answers.notify(run.id)
+                case _ if run.is_gone:
+                    pass  # it is outstanding when the run is taken up again
+                case Perform():
+                    self._schedule_attempt(run, effect, is_recorded=is_recorded)
+                case Wake():
+                    self._schedule_wake(run, effect, is_recorded=is_recorded)
+                case StartChild() | EmitEvent() if run.state.pauses:
+                    pass  # it is outstanding when the run goes on
+                case StartChild():
+                    self._set_going(run, partial(self._children.start_child, run, effect, is_recorded=is_recorded))
+                case EmitEvent():
+                    self._set_going(run, partial(self._children.emit_event, run, effect))
+                case AwaitStart():
+                    self._schedule_start(run, effect, is_recorded=is_recorded)
+                case Abandon():
+                    self._abandon(run, effect.path)
+                case Resume():
+                    self._resume(run)
+
+    def _resume(self, run: LiveRun) -> None:
+        """Perform what is outstanding of a run that was paused, but for what is under way."""
+        effects = find_outstanding(run.definition, run.state, self._runtime.now())
+        under_way = {path for path, work in run.works.items() if work.is_under_way}
+        owed = [effect for effect in effects if getattr(effect, "path", START) not in under_way]
+        self.perform(run, owed, is_recorded=True)
+
+    def _abandon(self, run: LiveRun, path: str) -> None:
+        """Stop what is under way for a step: its attempt, or its waiting for a time."""
+        work = run.works.get(path)
+        if work is None:
+            return
+        work.cancel()
+        if work.attempt is None:  # else its task may go on for a while, and its successor waits for that
+            del run.works[path]
+
+    # -- attempts -----------------------------------------------------------------------------------------------
+
+    def _schedule_attempt(self, run: LiveRun, effect: Perform, *, is_recorded: bool) -> None:
+        path = effect.path
+        before = run.works.get(path)
+        run.works[path] = work = StepWork()
+        wait = self._begin_wait(run, path, effect.due, is_recorded=is_recorded)
+        previous = before.task if before else None
+        self._call_when_due(work, wait, partial(self._begin_attempt, run, effect, work, previous, is_recorded))
+
+    def _begin_attempt(
+        self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, is_recorded: bool
+    ) -> None:
+        attempt = self._run_attempt(run, effect, work, previous, is_recorded=is_recorded)
+        work.task = task = asyncio.get_running_loop().create_task(attempt)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _run_attempt(
+        self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, *, is_recorded: bool
+    ) -> None:
+        """Perform one attempt, when there is a permit for it and never beside its predecessor."""
+        permits, path, permit = self._runs.permits, effect.path, None
+        try:
+            if previous and not previous.done():
+                await asyncio.wait({previous})
+            permit, run.permit = run.permit, None
+            await self._wait_for_disk()
+            while self._may_start(run, effect):
+                attempt = Attempt(self._runtime, run.definition, run.state, path, run.put, is_recorded=is_recorded)
+                await attempt.prepare()
+                target, pipeline = attempt.target, run.definition.spec.id
+                if target is not None:
+                    permit = permits.exchange(permit, target) if permit else permits.take_now(pipeline, target)
+                if target is None or permit:
+                    fact = await self._perform_attempt(run, effect, work, attempt)
+                    if fact:  # its permit is free when the result is in the history
+                        run.put(fact, partial(permits.give, permit) if permit else None)
+                        permit = None
+                    return None
+                if self._can_wait_outside(run, work):
+                    return self._leave_in_journal(run)
+                # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
+                run.lines[path] = attempt.describe_target()
+                del attempt
+                permit = await permits.take(pipeline, target, run.priority)
+                await self._wait_for_disk()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
+            self._runs.fail(run, error)
+        finally:
+            run.lines.pop(path, None)
+            self._forget(run, path, work)
+            if permit:
+                permits.give(permit)
+
+    async def _perform_attempt(self, run: LiveRun, effect: Perform, work: StepWork, attempt: Attempt) -> Fact | None:
+        """Perform an attempt that has what it needs."""
+        run.lines.pop(effect.path, None)
+        work.attempt, attempt.task = attempt, work.task
+        if effect.starts_durably:
+            await run.put_and_wait(AttemptStarted(at=self._runtime.now(), path=effect.path, attempt=effect.attempt))
+        if not attempt.context.is_open or run.is_gone:
+            return None
+        return await attempt.perform()
+
+    async def _wait_for_disk(self) -> None:
+        if not self._writable.is_set():
+            await self._writable.wait()
+
+    def _may_start(self, run: LiveRun, effect: Perform) -> bool:
+        if self._runs.is_draining or run.is_gone or run.state.pauses:
+            return False
+        return effect.path in run.state.active and run.state.steps[effect.path].attempt == effect.attempt
+
+    def _can_wait_outside(self, run: LiveRun, work: StepWork) -> bool:
+        """Whether a run that is to wait for a permit leaves memory: enough that come first wait here, and nothing else
+        of it is under way."""
+        if not self._runs.backlog.is_crowded(run.definition.spec.id, run.priority):
+            return False
+        if len(run.works) - len(run.lines) > 1 or run.is_at_work:
+            return False
+        return all(path in run.lines or each is work for path, each in run.works.items())
+
+    def _leave_in_journal(self, run: LiveRun) -> None:
+        self._runs.backlog.leave(run.definition.spec.id, run.priority)
+        self._runs.release(run)
+
+    # -- what is due later --------------------------------------------------------------------------------------
+
+    def _schedule_wake(self, run: LiveRun, effect: Wake, *, is_recorded: bool) -> None:
+        run.works[effect.path] = work = StepWork()
+        wait = self._begin_wait(run, effect.path, effect.due, is_recorded=is_recorded)
+        self._call_when_due(work, wait, partial(self._wake, run, effect, work))
+
+    def _wake(self, run: LiveRun, effect: Wake, work: StepWork) -> None:
+        path = effect.path
+        if self._runs.is_draining:
+            return
+        if run.state.steps[path].can_be_answered:
+            work.task = self._spawn(run, partial(self._end_wait, run, path), path, work)
+        else:
+            self._forget(run, path, work)
+            # The clock may have been set back; what is due comes at its time, or later.
+            run.put(TimerFired(at=max(self._runtime.now(), effect.due), path=path))
+
+    def _schedule_start(self, run: LiveRun, effect: AwaitStart, *, is_recorded: bool) -> None:
+        run.works[START] = work = StepWork()
+        started = run.state.started
+        wait: Countdown | int | None = effect.due
+        if started is None or effect.due != started.not_before or started.is_delayed:
+            wait = self._count_down(run, effect.due, run.state.started_at, is_recorded=is_recorded)
+        self._call_when_due(work, wait, partial(self._begin_start, run, effect, work, is_recorded))
+
+    def _begin_start(self, run: LiveRun, effect: AwaitStart, work: StepWork, is_recorded: bool) -> None:
+        """Let a run begin that was held back."""
+        if not run.state.is_queued or self._runs.is_draining:
+            self._forget(run, START, work)
+        elif effect.expires_at is None:
+            self._forget(run, START, work)
+            run.put(StartDue(at=max(self._runtime.now(), effect.due)))
+        else:
+            start = partial(self._start_with_permit, run, effect, effect.expires_at, run.early if is_recorded else 0)
+            work.task = self._spawn(run, start, START, work)
+
+    async def _start_with_permit(self, run: LiveRun, effect: AwaitStart, expires_at: int, early: int) -> None:
+        """Let a run begin that can expire: it needs a permit for that, which its first attempt takes over."""
+        now = self._runtime.now()
+        left = Countdown(expires_at, run.state.started_at, now, early).seconds_left
+        run.permit = await self._take_permit_within(left, run)
+        due = effect.due if run.permit else expires_at
+        if not self._runs.is_draining:
+            await run.put_and_wait(StartDue(at=max(self._runtime.now(), due)))
+        await asyncio.sleep(0)  # an attempt that begins now has taken the permit over when this goes on
+        self._runs.give_back(run)
+
+    async def _take_permit_within(self, seconds: float, run: LiveRun) -> PermitLine | None:
+        """A permit that could be taken in that time; None once it is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._runs.permits.take(run.definition.spec.id, None, run.priority)
+        return None
+
+    def _begin_wait(self, run: LiveRun, path: str, due: int, *, is_recorded: bool) -> Countdown | int | None:
+        """Begin to count the time until a step is due: the end of a span of time, a moment, or None if it is now."""
+        step = run.state.steps[path]
+        if step.awaits and step.waits_for_moment:
+            return due
+        return self._count_down(run, due, due if step.decided_at is None else step.decided_at, is_recorded=is_recorded)
+
+    def _count_down(self, run: LiveRun, due: int, decided_at: int, *, is_recorded: bool) -> Countdown | None:
+        if due <= decided_at:
+            return None
+        return Countdown(due, decided_at, self._runtime.now(), run.early if is_recorded else 0)
+
+    def _call_when_due(self, work: StepWork, wait: Countdown | int | None, then: Callable[[], None]) -> None:
+        if wait is None:
+            then()
+        else:
+            work.timer = RunTimer(wait, self._runtime.now, then)
+
+    # -- tasks --------------------------------------------------------------------------------------------------
+
+    def _set_going(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
+        """Do something for which the run needs to stay in memory."""
+        run.pending += 1
+        self._spawn(run, partial(self._report_result, run, begin))
+
+    async def _report_result(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
+        fact = await begin()
+        if fact:
+            run.put(fact)
+        if not self._runs.is_draining:  # which may have cut it off: then the run is due at once at the next start
+            run.pending -= 1
+            self._runs.let_go_if_idle(run)
+
+    def _spawn(
+        self,
+        run: LiveRun,
+        begin: Callable[[], Coroutine[None, None, None]],
+        path: str | None = None,
+        work: StepWork | None = None,
+    ) -> Task:
+        task = asyncio.create_task(self._guard(run, begin, path, work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def _guard(
+        self,
+        run: LiveRun,
+        begin: Callable[[], Coroutine[None, None, None]],
+        path: str | None,
+        work: StepWork | None,
+    ) -> None:
+        try:
+            await begin()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
+            self._runs.fail(run, error)
+        finally:
+            if path is not None and work is not None:
+                self._forget(run, path, work)
+
+    def _forget(self, run: LiveRun, path: str, work: StepWork) -> None:
+        """What was to be done for a step is done, or will not be."""
+        if run.works.get(path) is work:
+            del run.works[path]

@@ -1,0 +1,188 @@
+"""Taking runs over: those that a process left behind, that are due, or that were left in the journal for want of room.
+
+Such a run first reports what its last owner lost, what is in its inbox and whether its time is over; then it performs
+what is outstanding and goes on like any other.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from durable.decide.outstanding import find_lost_attempts, find_outstanding
+from durable.effects import Effect, PublishAnswer
+from durable.history.entries import AttemptLost, RecoveryStopped
+from durable.history.state import State
+from durable.history.words import SEMANTICS
+from durable.journal.errors import RunUnreadable
+from durable.journal.journal import Journal
+from durable.runner.live_run import LiveRun, RunLoop
+from durable.runner.live_runs import LiveRuns
+from durable.runner.performer import Performer
+from durable.runner.replay import replay_history
+from durable.runner.versions import Versions
+from durable.units import Takeover
+
+PAGE = 200
+"""Runs that are brought in together at most."""
+
+log = logging.getLogger("waypost.run")
+
+
+class RunTakeover:
+    """Brings runs into memory. Runs whose id is less than `first` are left to others; one that was recovered more than
+    `most_recoveries` times without progress is paused."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        runs: LiveRuns,
+        versions: Versions,
+        loop: RunLoop,
+        performer: Performer,
+        *,
+        first: str,
+        most_recoveries: int,
+    ) -> None:
+        self._journal = journal
+        self._runs = runs
+        self._versions = versions
+        self._loop = loop
+        self._settling_loop = replace(loop, perform=self._publish_answers)
+        self._performer = performer
+        self._now = loop.now
+        self._first = first
+        self._most_recoveries = most_recoveries
+        self._adopting: dict[str, asyncio.Future[LiveRun | None]] = {}
+        self._bringing_in: set[str] = set()
+        self._settled: set[str] = set()
+        """Runs whose lost attempts are in their history, and of which nothing has begun since."""
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def adopt(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:
+        """Take over an unfinished run and perform what a restart owes it; None if it has ended, is left to others or
+        cannot be taken now: then the sweep tries again."""
+        while run in self._adopting:
+            await asyncio.wait({self._adopting[run]})
+        if run in self._runs.runs:
+            return self._runs.runs[run]
+        if run < self._first:
+            return None
+        self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
+        try:
+            return await taking
+        except Exception as error:
+            log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
+            live = self._runs.runs.get(run)
+            if live:
+                self._runs.drop(live)
+            self._runs.retries.give_up(run, error, counts=count_recovery or live is not None)
+            return None
+        finally:
+            self._adopting.pop(run, None)
+
+    async def _take_over(self, id: str, *, count_recovery: bool) -> LiveRun | None:
+        taken = await self._journal.take_over(id, self._now(), count_recovery=count_recovery)
+        if taken is None:
+            self._runs.retries.runs.pop(id, None)
+            self._settled.discard(id)
+            return None
+        run = await self._load(taken)
+        self._runs.add(run)
+        async with run.exclusive():
+            await self._settle(run, taken)
+            if run.is_gone:
+                return None
+            self._runs.retries.note_taken(id)
+            self._settled.discard(id)
+            outstanding = find_outstanding(run.definition, run.state, self._now())
+            self._performer.perform(run, outstanding, is_recorded=True)
+        self._runs.let_go_if_idle(run)
+        return run
+
+    async def _load(self, taken: Takeover) -> LiveRun:
+        definition = await self._versions.load_definition(taken.run, taken.version)
+        state = await replay_history(self._journal, taken.run, taken.sequence)
+        _ensure_known(state)
+        early = _find_earliness(state, taken.due_at)
+        run = LiveRun(taken.run, definition, state, taken.epoch, self._loop, early)
+        run.count_down_to_deadline(self._now(), early)
+        return run
+
+    async def _settle(self, run: LiveRun, taken: Takeover) -> None:
+        """Report what came about while nobody had the run; no effect of that is carried out yet."""
+        loop, is_orphan = self._settling_loop, taken.was_owned and run.id not in self._settled
+        # Lost attempts first: a cancel or a timeout would end a step before its lost attempt is in the history.
+        for lost in find_lost_attempts(run.definition, run.state, self._now(), is_orphan=is_orphan):
+            log_loss(run.id, lost)
+            await loop.advance(run, lost)
+        self._settled.add(run.id)
+        await loop.take_inbox(run)
+        if passed := run.find_passed_deadline(self._now()):
+            await loop.advance(run, passed)
+        if taken.recoveries > self._most_recoveries:
+            await loop.advance(run, RecoveryStopped(at=self._now(), count=taken.recoveries))
+        if taken.status == "paused" and not run.state.pauses and not run.is_gone:
+            await loop.advancer.show(run)  # it could not be read, and can be now
+
+    def _publish_answers(self, run: LiveRun, effects: Sequence[Effect]) -> None:
+        """Carry out nothing else of a run that is being taken over: it is outstanding in the end."""
+        if any(isinstance(effect, PublishAnswer) for effect in effects):
+            self._runs.answers.notify(run.id)
+
+    # -- the backlog --------------------------------------------------------------------------------------------
+
+    def bring_in_soon(self, pipeline: str) -> None:
+        """Bring in some of the pipeline's runs that were left in the journal."""
+        if self._runs.is_draining or pipeline in self._bringing_in:
+            return
+        task = asyncio.create_task(self._bring_in_logged(pipeline))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _bring_in_logged(self, pipeline: str) -> None:
+        try:
+            await self.bring_in_left(pipeline, self._now())
+        except Exception:
+            log.exception("runs of %s were not brought in; the sweep tries again", pipeline)
+
+    async def bring_in_left(self, pipeline: str, before: int) -> None:
+        """Bring in runs of the pipeline that nobody owns and that are due before that time (ms), as many as there is
+        room for, the earliest first."""
+        if pipeline in self._bringing_in:
+            return
+        self._bringing_in.add(pipeline)
+        backlog = self._runs.backlog
+        seen: set[str] = set()  # those that cannot be taken now are still there, the first in line
+        try:
+            while not self._runs.is_draining and (wanted := min(PAGE, backlog.count_wanted(pipeline))):
+                due = await self._journal.list_due(before, wanted + len(seen), pipeline)
+                new = [run for run in due if run not in seen]
+                seen.update(new)
+                await asyncio.gather(*(self.adopt(run) for run in new))
+                if len(new) < wanted:
+                    backlog.forget(pipeline)
+                    return
+            backlog.leave(pipeline, 0)
+        finally:
+            self._bringing_in.discard(pipeline)
+
+
+def log_loss(run: str, lost: AttemptLost) -> None:
+    """A line about an attempt of which nobody will hear."""
+    log.warning("attempt lost: %s", lost.error.message, extra={"run": run, "step": lost.path, "attempt": lost.attempt})
+
+
+def _find_earliness(state: State, due_at: int | None) -> int:
+    """By how much the run is due before the time that its history names, as the clock was set back meanwhile (ms)."""
+    if not due_at or state.due is None:  # 0 is due at once
+        return 0
+    return max(0, state.due - due_at)
+
+
+def _ensure_known(state: State) -> None:
+    """Raise `RunUnreadable` for a history of rules that this core does not know: it would decide otherwise."""
+    semantics = state.started.semantics if state.started else SEMANTICS
+    if semantics > SEMANTICS:
+        what = f"a newer Waypost began it (rules {semantics}, here {SEMANTICS}): update this one"
+        raise RunUnreadable(state.run, what)

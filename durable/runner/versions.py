@@ -1,0 +1,43 @@
+"""The versions of pipelines that this process knows: those that were offered, and those that its runs began with."""
+
+import asyncio
+
+from durable.definition import Definition
+from durable.journal.errors import RunUnreadable
+from durable.journal.journal import Journal
+
+
+class Versions:
+    """Definitions by their version."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._definitions: dict[str, Definition] = {}
+
+    async def offer(self, *definitions: Definition, at: int) -> None:
+        """Keep definitions in the journal, so that runs of them can begin."""
+        await asyncio.gather(
+            *(self._journal.add_definition(each.version, each.spec.id, each.data, at) for each in definitions)
+        )
+        self._definitions |= {each.version: each for each in definitions}
+
+    def knows(self, definition: Definition) -> bool:
+        """Whether it was offered already."""
+        return definition.version in self._definitions
+
+    async def load_definition(self, run: str, version: str) -> Definition:
+        """The definition that a run began with; raises `RunUnreadable`."""
+        if version not in self._definitions:
+            data = await self._journal.load_definition(version)
+            if data is None:
+                raise RunUnreadable(run, f"the journal holds no definition of its version {version}")
+            try:
+                self._definitions[version] = Definition.load(data)
+            except (ValueError, LookupError, TypeError) as error:
+                raise RunUnreadable(run, f"the definition of its version {version} is damaged ({error})") from error
+        return self._definitions[version]
+
+    def find_shortest_timeout(self, pipeline: str) -> int | None:
+        """Milliseconds in which a run of the pipeline must have ended, of all its versions that are known here."""
+        timeouts = (each.spec.timeout for each in self._definitions.values() if each.spec.id == pipeline)
+        return min(timeouts, default=None)
