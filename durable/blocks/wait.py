@@ -314,7 +314,7 @@ def _look_out(path: str, awaits: tuple[Await, ...], due: int | None) -> list[Eff
     return [*wake, *(Listen(path, each.name, each.type or "", each.match, each.since or 0) for each in events)]
 
 
-def _owe(path: str, step: StepState) -> list[Effect]:
+def owe_wait(path: str, step: StepState) -> list[Effect]:
     return _look_out(path, step.awaits, step.due)
 
 
@@ -325,8 +325,8 @@ def _follow_signal(pipeline: CompiledPipeline, state: State, entry: SignalReceiv
     return [_complete(pipeline, state, entry.path, entry.name, entry.data, entry.at)], [Abandon(entry.path)]
 
 
-def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
-    """The time that was waited for has come, or that until which was waited: what was due first, however late it is."""
+def fire_wait(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
+    """The wait ends by the clock: by the time it waited for, or by its timeout, whichever was due first."""
     path, at = entry.path, entry.at
     step = state.steps[path]
     for each in step.awaits:
@@ -384,7 +384,7 @@ def _find_links(given: Any) -> tuple[str, ...] | None:
 
 
 def _make_action(use: str, input: type[Inputs], **more: Any) -> CoreAction:
-    return CoreAction(use=use, input=input, begin=_begin, fire=_fire, owe=_owe, counts_once=True, **more)
+    return CoreAction(use=use, input=input, begin=_begin, fire=fire_wait, owe=owe_wait, counts_once=True, **more)
 
 
 _SINGLE = {
