@@ -46,9 +46,9 @@ def delivery(id: str) -> Delivery:
     )
 
 
-def admission(name: str, *claims: DedupeKey, at: int | None = None) -> Admission:
+def admission(name: str, *keys: DedupeKey, at: int | None = None) -> Admission:
     """An event with one run and a delivery, all named after `name`."""
-    return Admission(event(f"event-{name}"), [new_run(f"run-{name}")], claims, delivery(f"delivery-{name}"), at)
+    return Admission(event(f"event-{name}"), [new_run(f"run-{name}")], keys, delivery(f"delivery-{name}"), at)
 
 
 async def a_run(journal: Journal, name: str = "1", view: RunView = RUNNING) -> str:

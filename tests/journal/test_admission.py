@@ -13,14 +13,14 @@ from tests.journal import samples
 
 pytestmark = pytest.mark.anyio
 
-CLAIM = DedupeKey("shop", "order-1", until=2_000)
+KEY = DedupeKey("shop", "order-1", until=2_000)
 
 
 async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> None:
     event = samples.event("event-1", data=Value.of({"total": 12}))
     runs = [samples.new_run("run-1"), samples.new_run("run-2", pipeline="mails")]
 
-    admitted = await journal.admit(Admission(event, runs, [CLAIM], samples.delivery("delivery-1")))
+    admitted = await journal.admit(Admission(event, runs, [KEY], samples.delivery("delivery-1")))
 
     assert admitted == Admitted("event-1", ("run-1", "run-2"))
     assert await journal.find_event("event-1") == event
@@ -43,9 +43,9 @@ async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
 
 
 async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery(journal: Journal) -> None:
-    await journal.admit(samples.admission("1", CLAIM))
+    await journal.admit(samples.admission("1", KEY))
 
-    repeated = await journal.admit(samples.admission("2", CLAIM))
+    repeated = await journal.admit(samples.admission("2", KEY))
 
     assert repeated == Admitted("event-1", ("run-1",), is_duplicate=True)
     assert await journal.find_run("run-2") is None
@@ -55,7 +55,7 @@ async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery
 
 
 async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> None:
-    answers = await asyncio.gather(*(journal.admit(samples.admission(f"{number:03}", CLAIM)) for number in range(100)))
+    answers = await asyncio.gather(*(journal.admit(samples.admission(f"{number:03}", KEY)) for number in range(100)))
 
     assert {answer.runs for answer in answers} == {("run-000",)}
     assert [answer.is_duplicate for answer in answers].count(False) == 1
@@ -63,19 +63,19 @@ async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> N
     assert len(await journal.list_deliveries(limit=200)) == 100
 
 
-async def test_any_claim_that_is_taken_makes_a_duplicate(journal: Journal) -> None:
-    await journal.admit(samples.admission("1", CLAIM))
+async def test_any_key_that_is_taken_makes_a_duplicate(journal: Journal) -> None:
+    await journal.admit(samples.admission("1", KEY))
 
-    answer = await journal.admit(samples.admission("2", DedupeKey("shop", "another", 2_000), CLAIM))
+    answer = await journal.admit(samples.admission("2", DedupeKey("shop", "another", 2_000), KEY))
 
     assert answer.is_duplicate
     assert not (await journal.admit(samples.admission("3", DedupeKey("shop", "another", 2_000)))).is_duplicate
 
 
-async def test_the_same_key_in_another_scope_is_another_claim(journal: Journal) -> None:
-    await journal.admit(samples.admission("1", CLAIM))
+async def test_the_same_key_in_another_scope_is_another_key(journal: Journal) -> None:
+    await journal.admit(samples.admission("1", KEY))
 
-    assert not (await journal.admit(samples.admission("2", replace(CLAIM, scope="mails")))).is_duplicate
+    assert not (await journal.admit(samples.admission("2", replace(KEY, scope="mails")))).is_duplicate
 
 
 @pytest.mark.parametrize(
@@ -85,41 +85,41 @@ async def test_the_same_key_in_another_scope_is_another_claim(journal: Journal) 
 async def test_the_same_key_with_other_inputs_is_a_conflict(
     journal: Journal, first: str | None, second: str | None, is_conflict: bool
 ) -> None:
-    await journal.admit(samples.admission("1", replace(CLAIM, fingerprint=first)))
+    await journal.admit(samples.admission("1", replace(KEY, fingerprint=first)))
 
-    answer = await journal.admit(samples.admission("2", replace(CLAIM, fingerprint=second)))
+    answer = await journal.admit(samples.admission("2", replace(KEY, fingerprint=second)))
 
     assert answer == Admitted("event-1", ("run-1",), is_duplicate=True, is_conflict=is_conflict)
 
 
-async def test_an_expired_claim_is_replaced(journal: Journal) -> None:
-    await journal.admit(samples.admission("1", CLAIM))
+async def test_an_expired_key_is_taken_again(journal: Journal) -> None:
+    await journal.admit(samples.admission("1", KEY))
 
-    assert (await journal.admit(samples.admission("2", CLAIM, at=1_999))).is_duplicate
-    assert not (await journal.admit(samples.admission("3", replace(CLAIM, until=3_000), at=2_000))).is_duplicate
-    assert (await journal.admit(samples.admission("4", CLAIM, at=2_999))).runs == ("run-3",)
+    assert (await journal.admit(samples.admission("2", KEY, at=1_999))).is_duplicate
+    assert not (await journal.admit(samples.admission("3", replace(KEY, until=3_000), at=2_000))).is_duplicate
+    assert (await journal.admit(samples.admission("4", KEY, at=2_999))).runs == ("run-3",)
 
 
-async def test_what_starts_no_run_takes_no_claim(journal: Journal) -> None:
-    filtered = await journal.admit(Admission(samples.event("event-1"), dedupe_keys=[CLAIM]))
+async def test_an_event_that_starts_no_run_takes_no_key(journal: Journal) -> None:
+    filtered = await journal.admit(Admission(samples.event("event-1"), dedupe_keys=[KEY]))
 
     assert filtered == Admitted("event-1", ())
-    assert not (await journal.admit(samples.admission("2", CLAIM))).is_duplicate
+    assert not (await journal.admit(samples.admission("2", KEY))).is_duplicate
 
 
-async def test_a_refused_admission_leaves_nothing_and_hurts_no_other(journal: Journal) -> None:
+async def test_a_refused_admission_writes_nothing_and_affects_no_other(journal: Journal) -> None:
     await samples.a_run(journal, "taken")
     bad = Admission(
         samples.event("event-bad", data=samples.LARGE),
         [samples.new_run("run-new"), samples.new_run("run-taken")],  # the second one's id exists
-        [CLAIM],
+        [KEY],
         samples.delivery("delivery-bad"),
     )
 
     before, refused, after = await asyncio.gather(
         journal.admit(samples.admission("1")),
         journal.admit(bad),
-        journal.admit(samples.admission("2", CLAIM)),
+        journal.admit(samples.admission("2", KEY)),
         return_exceptions=True,
     )
 
@@ -133,7 +133,7 @@ async def test_a_refused_admission_leaves_nothing_and_hurts_no_other(journal: Jo
         await journal.load_payload(samples.LARGE.ref or "")
 
 
-async def test_a_delivery_without_an_event_is_kept(journal: Journal) -> None:
+async def test_a_delivery_without_an_event_is_stored(journal: Journal) -> None:
     await journal.add_delivery(replace(samples.delivery("delivery-1"), outcome="rejected", reason="bad signature"))
 
     [delivery] = await journal.list_deliveries(outcome="rejected")

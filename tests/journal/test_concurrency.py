@@ -34,8 +34,8 @@ async def end(journal: Journal, run: str, key: str = "orders") -> tuple[str, ...
     return await journal.append(run, 1, 1, [], ENDED, (), SideEffects(freed_slot=key, has_ended=True))
 
 
-async def ask(journal: Journal, run: str, contention: SlotRequest) -> tuple[str, ...]:
-    return await journal.append(run, 1, 1, [], QUEUED, (), SideEffects(slot_request=contention))
+async def ask(journal: Journal, run: str, request: SlotRequest) -> tuple[str, ...]:
+    return await journal.append(run, 1, 1, [], QUEUED, (), SideEffects(slot_request=request))
 
 
 async def messages(journal: Journal, run: str) -> list[str]:
@@ -47,7 +47,7 @@ async def status(journal: Journal, run: str) -> str | None:
     return found.status if found else None
 
 
-async def test_one_too_many_is_queued_and_gets_the_slot_of_who_ends(journal: Journal) -> None:
+async def test_a_run_above_the_limit_is_queued_and_gets_the_slot_of_one_that_ends(journal: Journal) -> None:
     assert (await begin(journal, "r1")).queued == ()
     assert (await begin(journal, "r2")).queued == ("r2",)
     assert (await begin(journal, "r3")).queued == ("r3",)
@@ -57,21 +57,21 @@ async def test_one_too_many_is_queued_and_gets_the_slot_of_who_ends(journal: Jou
     assert await messages(journal, "r3") == []
 
 
-async def test_who_leaves_the_queue_gives_nothing_away(journal: Journal) -> None:
+async def test_a_run_that_leaves_the_queue_frees_no_slot(journal: Journal) -> None:
     for run in ("r1", "r2", "r3"):
         await begin(journal, run)
     assert await end(journal, "r2") == ()
     assert await end(journal, "r1") == ("r3",)
 
 
-async def test_nobody_overtakes_the_queue(journal: Journal) -> None:
+async def test_no_new_run_overtakes_the_queue(journal: Journal) -> None:
     await begin(journal, "r1")
     await begin(journal, "r2")
     assert (await begin(journal, "r3", limit=3)).queued == ("r3",)
     assert await end(journal, "r1") == ("r2", "r3"), "each by the limit that it came with"
 
 
-async def test_a_lower_limit_lets_nobody_in_before_enough_have_ended(journal: Journal) -> None:
+async def test_a_lower_limit_grants_no_slot_before_enough_runs_have_ended(journal: Journal) -> None:
     for run in ("r1", "r2", "r3"):
         await begin(journal, run, limit=3)
     await begin(journal, "r4", limit=1)
@@ -80,7 +80,7 @@ async def test_a_lower_limit_lets_nobody_in_before_enough_have_ended(journal: Jo
     assert await end(journal, "r3") == ("r4",)
 
 
-async def test_one_too_many_is_skipped_and_leaves_nothing(journal: Journal) -> None:
+async def test_a_run_above_the_limit_is_skipped_and_leaves_no_row(journal: Journal) -> None:
     await begin(journal, "r1", overflow="skip")
     admitted = await begin(journal, "r2", overflow="skip")
     assert (admitted.runs, admitted.skipped) == ((), ("r2",))
@@ -89,7 +89,7 @@ async def test_one_too_many_is_skipped_and_leaves_nothing(journal: Journal) -> N
     assert (await begin(journal, "r3", overflow="skip")).skipped == ()
 
 
-async def test_the_oldest_are_asked_to_end_so_many_as_are_too_many(journal: Journal) -> None:
+async def test_as_many_of_the_oldest_runs_are_cancelled_as_exceed_the_limit(journal: Journal) -> None:
     for run in ("r1", "r2"):
         await begin(journal, run, limit=2, overflow="cancel_oldest")
     assert (await begin(journal, "r3", limit=2, overflow="cancel_oldest")).notified == ("r1",)
@@ -98,7 +98,7 @@ async def test_the_oldest_are_asked_to_end_so_many_as_are_too_many(journal: Jour
     assert await end(journal, "r1") == ("r3",)
 
 
-async def test_one_that_is_held_back_asks_later(journal: Journal) -> None:
+async def test_a_run_that_is_held_back_requests_its_slot_later(journal: Journal) -> None:
     assert (await begin(journal, "r1", is_held_back=True)).queued == ("r1",)
     assert (await begin(journal, "r2")).queued == (), "who is held back takes no slot"
     assert await ask(journal, "r1", SlotRequest("orders", 1)) == ()
@@ -106,24 +106,24 @@ async def test_one_that_is_held_back_asks_later(journal: Journal) -> None:
     assert await messages(journal, "r1") == ["slot"]
 
 
-async def test_one_that_asks_for_a_free_slot_gets_it(journal: Journal) -> None:
+async def test_a_run_that_requests_a_free_slot_gets_it(journal: Journal) -> None:
     await begin(journal, "r1", is_held_back=True)
     assert await ask(journal, "r1", SlotRequest("orders", 1)) == ("r1",)
     assert (await begin(journal, "r2")).queued == ("r2",)
 
 
-async def test_one_that_ends_while_it_is_held_back_or_queued_leaves_no_row(journal: Journal) -> None:
+async def test_a_run_that_ends_while_it_is_held_back_or_queued_leaves_no_row(journal: Journal) -> None:
     await begin(journal, "r1", is_held_back=True)
     assert await end(journal, "r1") == ()
     assert (await begin(journal, "r2")).queued == ()
 
 
-async def test_keys_do_not_meet(journal: Journal) -> None:
+async def test_runs_with_different_keys_do_not_compete(journal: Journal) -> None:
     await begin(journal, "r1", key="a")
     assert (await begin(journal, "r2", key="b")).queued == ()
 
 
-async def test_slots_are_there_after_a_restart(place: Place) -> None:
+async def test_slots_are_kept_over_a_restart(place: Place) -> None:
     journal = await place.open()
     await begin(journal, "r1")
     await begin(journal, "r2")

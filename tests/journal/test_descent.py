@@ -21,8 +21,8 @@ DESCENT = Descent("event-0", limit=3)
 
 def _descended(name: str, *runs: str, descent: Descent | None = DESCENT, **more: object) -> Admission:
     new = [samples.new_run(run) for run in runs]
-    claim = DedupeKey("flow", name, until=2_000)
-    return Admission(samples.event(f"event-{name}"), new, [claim], keeps_keys=True, descent=descent, **more)  # type: ignore[arg-type]  # by name
+    key = DedupeKey("flow", name, until=2_000)
+    return Admission(samples.event(f"event-{name}"), new, [key], keeps_keys=True, descent=descent, **more)  # type: ignore[arg-type]  # by name
 
 
 async def _numbers(journal: Journal) -> list[tuple[str | None, int | None]]:
@@ -38,7 +38,7 @@ async def test_the_runs_that_descend_from_an_event_are_numbered(journal: Journal
     assert await _numbers(journal) == [(None, None), ("event-0", 1), ("event-0", 2), ("event-0", 3)]
 
 
-async def test_what_is_refused_leaves_nothing(journal: Journal) -> None:
+async def test_a_refused_event_leaves_nothing(journal: Journal) -> None:
     await journal.admit(_descended("1", "run-1", "run-2"))
     refused = replace(_descended("2", "run-3", "run-4"), event=samples.event("event-2", data=samples.LARGE))
 
@@ -49,7 +49,7 @@ async def test_what_is_refused_leaves_nothing(journal: Journal) -> None:
     assert await journal.find_event("event-2") is None
     assert len(await journal.list_runs()) == 2
     again = await journal.admit(_descended("2", "run-5"))
-    assert (again.runs, again.is_duplicate) == (("run-5",), False), "the claim was not taken"
+    assert (again.runs, again.is_duplicate) == (("run-5",), False), "the key was not taken"
 
 
 async def test_a_duplicate_is_answered_as_such_at_the_bound(journal: Journal) -> None:
@@ -61,7 +61,7 @@ async def test_a_duplicate_is_answered_as_such_at_the_bound(journal: Journal) ->
     assert again.runs == first.runs
 
 
-async def test_an_event_that_starts_nothing_is_taken_at_the_bound(journal: Journal) -> None:
+async def test_an_event_that_starts_nothing_is_accepted_at_the_bound(journal: Journal) -> None:
     await journal.admit(_descended("1", "run-1", "run-2", "run-3"))
 
     assert not (await journal.admit(_descended("2"))).is_duplicate

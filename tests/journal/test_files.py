@@ -105,7 +105,7 @@ HARMS: dict[str, Callable[[Path], object]] = HARMLESS | {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-async def test_nothing_is_accepted_once_a_file_of_the_journal_is_gone(folder: Path, harm: str) -> None:
+async def test_nothing_is_accepted_once_a_file_of_the_journal_is_missing(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
     await samples.a_run(journal, "before")
@@ -119,7 +119,7 @@ async def test_nothing_is_accepted_once_a_file_of_the_journal_is_gone(folder: Pa
 
 
 @pytest.mark.parametrize("harm", HARMLESS)
-async def test_what_was_accepted_before_survives_where_the_database_is_still_there(folder: Path, harm: str) -> None:
+async def test_what_was_accepted_before_survives_if_the_database_is_in_place(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
     for number in range(20):
@@ -139,7 +139,7 @@ async def test_what_was_accepted_before_survives_where_the_database_is_still_the
 
 
 @pytest.mark.parametrize("harm", ["the WAL is emptied", "the WAL is overwritten"])
-async def test_what_is_no_wal_any_more_is_never_moved_into_the_database(folder: Path, harm: str) -> None:
+async def test_an_overwritten_wal_is_never_moved_into_the_database(folder: Path, harm: str) -> None:
     journal = await Opened().open(folder)
     for number in range(20):
         await samples.a_run(journal, str(number))
@@ -226,7 +226,7 @@ async def test_every_file_is_its_owners_alone_whatever_the_umask_and_the_folder(
         os.umask(before)
 
 
-async def test_files_that_others_could_read_are_taken_away_from_them_at_the_next_start(folder: Path) -> None:
+async def test_files_that_others_could_read_become_private_at_the_next_start(folder: Path) -> None:
     journal = await Opened().open(folder)
     await samples.a_run(journal)
     shutil.copytree(folder, killed := folder.with_name("killed"))
@@ -261,9 +261,7 @@ async def _killed(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("harm", [_empty(FILE_NAME), _remove(FILE_NAME)])
-async def test_a_journal_that_is_gone_is_not_replaced_by_an_empty_one(
-    folder: Path, harm: Callable[[Path], object]
-) -> None:
+async def test_a_missing_journal_is_not_replaced_by_an_empty_one(folder: Path, harm: Callable[[Path], object]) -> None:
     for left in (folder, await _killed(folder)):
         for path in (left / WAL, left / INDEX):
             path.unlink(missing_ok=True)
@@ -275,7 +273,7 @@ async def test_a_journal_that_is_gone_is_not_replaced_by_an_empty_one(
         await (await Opened().open(left)).close()
 
 
-async def test_a_wal_that_is_gone_after_a_kill_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wal_that_is_missing_after_a_kill_is_reported(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     killed = await _killed(folder)
     shutil.copytree(killed, sound := folder.with_name("sound"))
     for place, is_missing in ((sound, False), (killed, True), (folder, False)):

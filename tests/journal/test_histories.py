@@ -73,7 +73,7 @@ async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journ
     assert (len(await journal.read_history(lost)), len(await journal.read_history(kept))) == (1, 2)
 
 
-async def test_a_refused_append_leaves_nothing_and_hurts_no_other(journal: Journal) -> None:
+async def test_a_refused_append_writes_nothing_and_affects_no_other(journal: Journal) -> None:
     bad, good = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.post(bad, "cancel", Value.of(None), 1_500)
     [message] = await journal.list_messages(bad)
@@ -110,7 +110,7 @@ async def test_a_waiter_that_goes_away_changes_nothing(journal: Journal) -> None
     assert [run.id for run in await journal.list_runs()] == ["run-3", "run-2", "run-1"]
 
 
-async def test_large_values_are_kept_once_by_the_hash_of_their_bytes(journal: Journal) -> None:
+async def test_a_large_value_is_stored_once_by_the_hash_of_its_bytes(journal: Journal) -> None:
     runs = [samples.new_run(f"run-{number}", entries=[samples.started(inputs=samples.LARGE)]) for number in (1, 2)]
     await journal.admit(Admission(samples.event("event-1", data=samples.LARGE), runs))
     await journal.append("run-1", 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
@@ -126,22 +126,22 @@ async def test_large_values_are_kept_once_by_the_hash_of_their_bytes(journal: Jo
     assert not event.data.is_loaded
 
 
-async def test_a_claim_fences_the_run_and_says_where_its_history_ends(journal: Journal) -> None:
+async def test_a_takeover_fences_the_run_and_says_where_its_history_ends(journal: Journal) -> None:
     run = await samples.a_run(journal)
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
 
-    claimed = await journal.take_over(run, 2_000, count_recovery=False)
+    takeover = await journal.take_over(run, 2_000, count_recovery=False)
 
-    assert claimed is not None
-    assert (claimed.run, claimed.version, claimed.epoch, claimed.recoveries) == (run, "v1", 2, 0)
-    [page] = [page async for page in journal.read_pages(run, claimed.sequence)]
+    assert takeover is not None
+    assert (takeover.run, takeover.version, takeover.epoch, takeover.recoveries) == (run, "v1", 2, 0)
+    [page] = [page async for page in journal.read_pages(run, takeover.sequence)]
     assert page == [samples.started(), samples.scheduled()]
     with pytest.raises(Stale):
         await journal.append(run, 1, 2, [samples.completed()], samples.RUNNING)
     await journal.append(run, 2, 2, [samples.completed()], samples.RUNNING)
 
 
-async def test_what_has_ended_or_never_was_is_not_claimed(journal: Journal) -> None:
+async def test_a_run_that_has_ended_or_does_not_exist_is_not_taken_over(journal: Journal) -> None:
     run = await samples.a_run(journal)
     await finish(journal, run)
 
@@ -156,17 +156,17 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
     for _ in range(3):
         await journal.close()
         journal = await place.open()
-        claimed = await journal.take_over(run, 2_000, count_recovery=True)
-        assert claimed is not None
-        counts.append(claimed.recoveries)
+        takeover = await journal.take_over(run, 2_000, count_recovery=True)
+        assert takeover is not None
+        counts.append(takeover.recoveries)
     assert counts == [1, 2, 3]
     assert [found.recoveries for found in await journal.list_unfinished(10)] == [3]
 
     await journal.append(run, 4, 1, [samples.scheduled()], samples.RUNNING)
 
-    claimed = await journal.take_over(run, 2_000, count_recovery=False)
-    assert claimed is not None
-    assert claimed.recoveries == 0
+    takeover = await journal.take_over(run, 2_000, count_recovery=False)
+    assert takeover is not None
+    assert takeover.recoveries == 0
     await journal.close()
 
 
@@ -184,10 +184,10 @@ async def test_what_is_due_is_found_by_pipeline_without_looking_at_the_backlog_o
     assert await journal.list_due(5_000, 3, "zoo") == ["run-zoo"]
     assert [run.run for run in await journal.list_orphans("another", 400)] == ["owned"]
 
-    claimed = await journal.take_over("run-zoo", 6_000, count_recovery=False)
+    takeover = await journal.take_over("run-zoo", 6_000, count_recovery=False)
 
-    assert claimed
-    assert not claimed.was_owned, "nobody lost an attempt of it"
+    assert takeover
+    assert not takeover.was_owned, "nobody lost an attempt of it"
     assert await journal.list_due_pipelines(5_000) == ["a", "many"]
 
 
@@ -223,9 +223,9 @@ async def test_a_node_releases_only_its_own_runs(place: Place) -> None:
     await second.release_all()
 
     assert [run.was_busy for run in await second.list_unfinished(10)] == [True]
-    claimed = await second.take_over("run-1", 2_000, count_recovery=False)
+    takeover = await second.take_over("run-1", 2_000, count_recovery=False)
     row = await second.find_run("run-1")
-    assert claimed is not None
+    assert takeover is not None
     assert row is not None
     assert (row.node, row.claimed_at) == ("node-2", 2_000)
     await second.close()
@@ -279,7 +279,7 @@ async def test_nothing_is_posted_to_a_run_that_has_ended_and_its_inbox_is_empty(
     assert await journal.list_unfinished(10) == []
 
 
-async def test_a_definition_stays_as_it_was_first_kept(journal: Journal) -> None:
+async def test_a_definition_stays_as_it_was_first_stored(journal: Journal) -> None:
     assert await journal.load_definition("v1") is None
 
     await journal.add_definition("v1", "orders", b"first", 1_000)

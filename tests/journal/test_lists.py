@@ -71,7 +71,7 @@ async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) 
         assert await journal.read_history(run, after) == whole[after:]
 
 
-async def test_a_key_is_kept_and_revoked_once(place: Place) -> None:
+async def test_an_api_key_is_stored_and_revoked_once(place: Place) -> None:
     journal = await place.open()
     await journal.add_key(KEY)
     assert await journal.revoke_key("key-1", 2_000)

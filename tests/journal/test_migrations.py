@@ -118,7 +118,7 @@ async def _admit(journal: Journal, name: str) -> None:
     await journal.admit(Admission(event, [run], descent=Descent("event-0", limit=1)))
 
 
-async def test_a_journal_of_a_newer_version_is_refused_and_its_folder_let_go(tmp_path: Path) -> None:
+async def test_a_journal_of_a_newer_version_is_refused_and_its_folder_released(tmp_path: Path) -> None:
     migrate(SQLite(tmp_path).migrations())
     store_version(tmp_path, "9999")
     with pytest.raises(DataFolderUnusable, match="written by a newer Waypost"):

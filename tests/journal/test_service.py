@@ -57,7 +57,7 @@ async def test_a_turn_that_never_ends_holds_no_commit_back(journal: Journal) -> 
     await asyncio.gather(*waiting)
 
 
-async def test_a_closed_journal_takes_nothing(place: Place) -> None:
+async def test_a_closed_journal_accepts_no_unit(place: Place) -> None:
     journal = await place.open()
     await journal.close()
     await journal.close()
@@ -67,7 +67,7 @@ async def test_a_closed_journal_takes_nothing(place: Place) -> None:
     assert not await journal.is_writable()
 
 
-async def test_too_much_that_waits_refuses_what_is_new_but_no_append(place: Place) -> None:
+async def test_too_many_waiting_units_refuse_new_events_but_no_append(place: Place) -> None:
     journal = await place.open(max_waiting=2)
     run = await samples.a_run(journal)
 
@@ -137,7 +137,7 @@ async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) 
     assert {(run.due_at, run.recoveries, run.was_busy) for run in first} == {(5_000, 0, True)}
 
 
-async def test_what_is_not_there_is_answered_plainly(journal: Journal) -> None:
+async def test_what_does_not_exist_is_answered_with_nothing(journal: Journal) -> None:
     assert await journal.find_run("run-none") is None
     assert await journal.find_event("event-none") is None
     assert await journal.read_history("run-none") == []

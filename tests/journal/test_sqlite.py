@@ -86,7 +86,7 @@ async def test_closing_leaves_one_file_without_a_wal(folder: Path) -> None:
 # -- one process ------------------------------------------------------------------------------------------------
 
 
-async def test_a_second_process_is_refused_and_told_who_until_the_first_is_killed(folder: Path) -> None:
+async def test_a_second_process_is_refused_with_the_owner_until_the_first_is_killed(folder: Path) -> None:
     with child("hold", folder) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
@@ -122,14 +122,14 @@ async def test_a_reader_reads_what_a_killed_service_left(folder: Path) -> None:
     await reader.close()
 
 
-async def test_a_reader_of_a_folder_without_a_journal_is_told_so(tmp_path: Path) -> None:
+async def test_a_reader_of_a_folder_without_a_journal_gets_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataFolderUnusable, match="there is no journal in"):
         await open_reader(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-async def test_somebody_who_holds_the_database_makes_the_journal_busy_for_a_while(folder: Path) -> None:
+async def test_a_process_that_holds_the_database_makes_the_journal_busy_for_a_while(folder: Path) -> None:
     journal = await open_journal(folder)
     somebody = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
     somebody.execute("BEGIN IMMEDIATE")
@@ -248,7 +248,7 @@ async def test_a_journal_on_a_disk_without_any_room_is_not_writable(folder: Path
         (sqlite3.SQLITE_TOOBIG, "refused"),
     ],
 )
-def test_what_an_error_means_is_told_by_its_code(folder: Path, code: int, kind: str) -> None:
+def test_the_code_of_an_error_says_what_it_means(folder: Path, code: int, kind: str) -> None:
     error = sqlite3.OperationalError("")
     error.sqlite_errorcode = code
     assert SQLite(folder).classify_error(error) == kind

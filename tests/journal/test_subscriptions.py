@@ -32,104 +32,104 @@ def paid(id: str, *, time: int = 2_000, subject: str | None = "7", data: Value =
     return Event(id, "shop", id, "paid", time, subject, data)
 
 
-def listening(
+def subscription(
     path: str = "wait", *, subject: str | None = "7", since: int = 1_000, name: str = "", type: str = "paid"
 ) -> EventSubscription:
     return EventSubscription(path, name, type, subject, since)
 
 
-async def listen(journal: Journal, run: str, *waits: EventSubscription, after: int = 1) -> tuple[str, ...]:
+async def subscribe(journal: Journal, run: str, *waits: EventSubscription, after: int = 1) -> tuple[str, ...]:
     return await journal.append(run, 1, after, [], RUNNING, (), SideEffects(subscriptions=waits))
 
 
-async def tell(journal: Journal, what: Event) -> Admitted:
+async def admit(journal: Journal, what: Event) -> Admitted:
     return await journal.admit(Admission(what))
 
 
-async def heard(journal: Journal, run: str) -> list[tuple[str, str]]:
-    """The paths that were told of an event, and of which."""
+async def list_matches(journal: Journal, run: str) -> list[tuple[str, str]]:
+    """The waits (by path) of a run that an event matched, and the event."""
     said: list[Any] = [message.data.load() for message in await journal.list_messages(run) if message.kind == "event"]
     return [(each["path"], each["event"]) for each in said]
 
 
-async def test_an_event_tells_those_who_listen_and_they_listen_no_more(journal: Journal) -> None:
+async def test_an_event_ends_the_waits_that_match_it(journal: Journal) -> None:
     runs = [await a_run(journal, name) for name in "123"]
     for run, subject in zip(runs, ["7", None, "8"], strict=True):
-        assert await listen(journal, run, listening(subject=subject)) == ()
-    admitted = await tell(journal, paid("e1"))
+        assert await subscribe(journal, run, subscription(subject=subject)) == ()
+    admitted = await admit(journal, paid("e1"))
     assert set(admitted.notified) == set(runs[:2])
-    await tell(journal, paid("e2"))
-    assert [await heard(journal, run) for run in runs] == [[("wait", "e1")], [("wait", "e1")], []]
+    await admit(journal, paid("e2"))
+    assert [await list_matches(journal, run) for run in runs] == [[("wait", "e1")], [("wait", "e1")], []]
 
 
-async def test_an_event_that_came_before_the_wait_counts_if_it_looks_back(journal: Journal) -> None:
+async def test_an_event_that_came_before_the_wait_matches_within_its_look_back(journal: Journal) -> None:
     run = await a_run(journal)
-    await tell(journal, paid("old", time=500))
-    await tell(journal, paid("new", time=1_500, data=LARGE))
-    assert await listen(journal, run, listening(since=1_000)) == (run,)
-    assert await heard(journal, run) == [("wait", "new")]
+    await admit(journal, paid("old", time=500))
+    await admit(journal, paid("new", time=1_500, data=LARGE))
+    assert await subscribe(journal, run, subscription(since=1_000)) == (run,)
+    assert await list_matches(journal, run) == [("wait", "new")]
 
 
 async def test_a_wait_and_an_event_in_one_batch_never_miss_each_other(journal: Journal) -> None:
     for order in ("wait first", "event first"):
         run = await a_run(journal, order)
         steps: list[Any] = [
-            partial(journal.append, run, 1, 1, [], RUNNING, (), SideEffects(subscriptions=[listening(subject=run)])),
+            partial(journal.append, run, 1, 1, [], RUNNING, (), SideEffects(subscriptions=[subscription(subject=run)])),
             partial(journal.admit, Admission(paid(f"e {run}", subject=run))),
         ]
         for future in [step() for step in (steps if order == "wait first" else reversed(steps))]:
             await future
-        assert await heard(journal, run) == [("wait", f"e {run}")]
+        assert await list_matches(journal, run) == [("wait", f"e {run}")]
 
 
-async def test_an_event_answers_one_wait_of_a_run_and_that_once(journal: Journal) -> None:
+async def test_an_event_matches_one_wait_of_a_run_once(journal: Journal) -> None:
     run = await a_run(journal)
-    await listen(journal, run, listening("left"), listening("right"))
-    await tell(journal, paid("e1"))
-    assert await heard(journal, run) == [("left", "e1")]
-    await listen(journal, run, listening("later"))
-    assert await heard(journal, run) == [("left", "e1")], "it looks back, but that event was heard"
-    await tell(journal, paid("e2"))
-    assert await heard(journal, run) == [("left", "e1"), ("later", "e2")]
+    await subscribe(journal, run, subscription("left"), subscription("right"))
+    await admit(journal, paid("e1"))
+    assert await list_matches(journal, run) == [("left", "e1")]
+    await subscribe(journal, run, subscription("later"))
+    assert await list_matches(journal, run) == [("left", "e1")], "it looks back, but that event was matched"
+    await admit(journal, paid("e2"))
+    assert await list_matches(journal, run) == [("left", "e1"), ("later", "e2")]
 
 
-async def test_a_wait_for_one_of_several_listens_no_more_for_the_others(journal: Journal) -> None:
+async def test_a_wait_for_one_of_several_events_ends_with_the_first(journal: Journal) -> None:
     run = await a_run(journal)
-    await listen(journal, run, listening(name="a"), listening(name="b", subject=None))
-    await tell(journal, paid("e1"))
-    await tell(journal, paid("e2"))
-    assert await heard(journal, run) == [("wait", "e1")]
+    await subscribe(journal, run, subscription(name="a"), subscription(name="b", subject=None))
+    await admit(journal, paid("e1"))
+    await admit(journal, paid("e2"))
+    assert await list_matches(journal, run) == [("wait", "e1")]
 
 
-async def test_who_is_deaf_or_has_ended_hears_nothing(journal: Journal) -> None:
+async def test_no_event_reaches_a_wait_that_is_over_or_a_run_that_has_ended(journal: Journal) -> None:
     first, second = await a_run(journal, "1"), await a_run(journal, "2")
     for run in (first, second):
-        await listen(journal, run, listening("left"), listening("right"))
+        await subscribe(journal, run, subscription("left"), subscription("right"))
     await journal.append(first, 1, 1, [], RUNNING, (), SideEffects(ended_waits=["left", "right"]))
     await journal.append(second, 1, 1, [], ENDED, (), SideEffects(has_ended=True))
-    assert (await tell(journal, paid("e1"))).notified == ()
+    assert (await admit(journal, paid("e1"))).notified == ()
 
 
-async def test_a_run_that_waits_from_its_first_moment_hears_what_comes_but_not_what_started_it(
+async def test_a_run_that_waits_at_once_gets_later_events_but_not_the_one_that_started_it(
     journal: Journal,
 ) -> None:
     run = NewRun(
         *("run-1", "orders", "v1", None, 2_000, [started(2_000)], RUNNING),
-        side_effects=SideEffects(subscriptions=[listening(since=0)]),
+        side_effects=SideEffects(subscriptions=[subscription(since=0)]),
         listens=True,
     )
     admitted = await journal.admit(Admission(paid("e1"), [run]))
     assert admitted.notified == ()
-    await tell(journal, paid("e2"))
-    assert await heard(journal, "run-1") == [("wait", "e2")]
+    await admit(journal, paid("e2"))
+    assert await list_matches(journal, "run-1") == [("wait", "e2")]
 
 
-async def test_a_run_that_ends_in_its_first_moment_tells_its_caller_and_keeps_no_slot(journal: Journal) -> None:
+async def test_a_run_that_ends_at_once_notifies_its_caller_and_keeps_no_slot(journal: Journal) -> None:
     caller = await a_run(journal)
-    contention = SlotRequest("orders", 1)
+    request = SlotRequest("orders", 1)
     run = NewRun(
         *("run-2", "orders", "v1", None, 1_000, [started()], ENDED),
-        slot_request=contention,
+        slot_request=request,
         queued=QueuedStart([started()], RUNNING),
         side_effects=SideEffects(messages=[NewMessage(caller, "child", LARGE)], freed_slot="orders", has_ended=True),
     )
@@ -139,31 +139,31 @@ async def test_a_run_that_ends_in_its_first_moment_tells_its_caller_and_keeps_no
     assert await journal.load_payload(message.data.ref or "") == bytes(LARGE.data)
     next_run = NewRun(
         *("run-3", "orders", "v1", None, 1_000, [started()], RUNNING),
-        slot_request=contention,
+        slot_request=request,
         queued=QueuedStart([started()], RUNNING),
     )
     assert (await journal.admit(Admission(event("e3"), [next_run]))).queued == ()
 
 
-async def test_a_run_that_is_told_to_end_before_it_began_does_not_begin(journal: Journal) -> None:
+async def test_a_run_that_is_cancelled_before_it_began_does_not_begin(journal: Journal) -> None:
     caller = await a_run(journal)
-    claim = DedupeKey("flow", f"{caller}:call", 90_000)
+    key = DedupeKey("flow", f"{caller}:call", 90_000)
     await journal.append(
-        caller, 1, 1, [], RUNNING, (), SideEffects(messages=[NewMessage("run-9", "cancel", NULL, claim)])
+        caller, 1, 1, [], RUNNING, (), SideEffects(messages=[NewMessage("run-9", "cancel", NULL, key)])
     )
-    late = await journal.admit(Admission(event("e9"), [new_run("run-9")], [claim], keeps_keys=True))
+    late = await journal.admit(Admission(event("e9"), [new_run("run-9")], [key], keeps_keys=True))
     assert late.is_duplicate
     assert late.runs == ()
     assert await journal.find_run("run-9") is None
 
 
-async def test_a_claim_that_is_kept_makes_an_event_count_once_though_it_starts_nothing(place: Place) -> None:
-    claim = DedupeKey("flow", "run:tell", 90_000)
+async def test_a_kept_key_makes_an_event_count_once_although_it_starts_nothing(place: Place) -> None:
+    key = DedupeKey("flow", "run:tell", 90_000)
     journal = await place.open()
-    first = await journal.admit(Admission(paid("e1"), dedupe_keys=[claim], keeps_keys=True))
+    first = await journal.admit(Admission(paid("e1"), dedupe_keys=[key], keeps_keys=True))
     await journal.close()
     journal = await place.open()
-    again = await journal.admit(Admission(paid("e2"), dedupe_keys=[claim], keeps_keys=True))
+    again = await journal.admit(Admission(paid("e2"), dedupe_keys=[key], keeps_keys=True))
     assert (again.event, again.is_duplicate) == (first.event, True)
     assert await journal.find_event("e2") is None
     await journal.close()
@@ -181,65 +181,65 @@ async def test_of_several_answers_the_first_is_posted(journal: Journal) -> None:
 async def test_of_an_answer_an_event_and_the_time_whatever_is_committed_first_ends_a_wait(journal: Journal) -> None:
     run = await a_run(journal)
     for path in ("a", "b", "c"):
-        await listen(journal, run, listening(path, name="paid", subject=path))
+        await subscribe(journal, run, subscription(path, name="paid", subject=path))
     events = [(paid(f"e {path}", subject=path), path) for path in ("a", "b", "c")]
     for what, path in events[:1]:
-        told = journal.admit(Admission(what))
+        admitted = journal.admit(Admission(what))
         answer = journal.post(run, "answer", NULL, 2_000, path)
-        assert ((await told).notified, await answer) == ((run,), "answered")
+        assert ((await admitted).notified, await answer) == ((run,), "answered")
     for kind, (what, path) in zip(("answer", "timer"), events[1:], strict=True):
-        posted, told = journal.post(run, kind, NULL, 2_000, path), journal.admit(Admission(what))
-        assert (await posted, (await told).notified) == ("posted", ())
-    assert await heard(journal, run) == [("a", "e a")]
+        posted, admitted = journal.post(run, kind, NULL, 2_000, path), journal.admit(Admission(what))
+        assert (await posted, (await admitted).notified) == ("posted", ())
+    assert await list_matches(journal, run) == [("a", "e a")]
 
 
-async def test_an_event_that_came_when_the_time_was_over_is_there_for_the_next_wait(journal: Journal) -> None:
+async def test_an_event_that_came_after_the_time_was_over_matches_the_next_wait(journal: Journal) -> None:
     run = await a_run(journal)
-    await listen(journal, run, listening("first"))
+    await subscribe(journal, run, subscription("first"))
     await journal.post(run, "timer", NULL, 2_000, "first")
-    assert (await tell(journal, paid("e1"))).notified == ()
-    assert await listen(journal, run, listening("second")) == (run,)
-    assert await heard(journal, run) == [("second", "e1")]
+    assert (await admit(journal, paid("e1"))).notified == ()
+    assert await subscribe(journal, run, subscription("second")) == (run,)
+    assert await list_matches(journal, run) == [("second", "e1")]
 
 
 async def test_an_answer_that_comes_before_its_wait_leaves_the_event_to_others(journal: Journal) -> None:
     run = await a_run(journal)
     assert await journal.post(run, "answer", NULL, 1_500, "any") == "posted"
-    await tell(journal, paid("e1"))
-    assert await listen(journal, run, listening("any", name="paid")) == ()
-    await listen(journal, run, listening("other"))
-    assert await heard(journal, run) == [("other", "e1")]
+    await admit(journal, paid("e1"))
+    assert await subscribe(journal, run, subscription("any", name="paid")) == ()
+    await subscribe(journal, run, subscription("other"))
+    assert await list_matches(journal, run) == [("other", "e1")]
 
 
-async def test_what_a_wait_heard_that_ends_without_it_answers_another_or_is_looked_back_at(journal: Journal) -> None:
+async def test_the_event_of_a_wait_that_ended_before_it_arrived_matches_another_wait(journal: Journal) -> None:
     run = await a_run(journal)
-    await listen(journal, run, listening("left"), listening("right"))
-    await tell(journal, paid("e1"))
-    await tell(journal, paid("e2"))
-    assert await heard(journal, run) == [("left", "e1"), ("right", "e2")]
+    await subscribe(journal, run, subscription("left"), subscription("right"))
+    await admit(journal, paid("e1"))
+    await admit(journal, paid("e2"))
+    assert await list_matches(journal, run) == [("left", "e1"), ("right", "e2")]
     await journal.append(run, 1, 1, [], RUNNING, (), SideEffects(ended_waits=["right"]))
-    await listen(journal, run, listening("waiting", since=9_000))
+    await subscribe(journal, run, subscription("waiting", since=9_000))
     assert await journal.append(run, 1, 1, [], RUNNING, (), SideEffects(ended_waits=["left"])) == (run,)
-    assert await heard(journal, run) == [("waiting", "e1")]
-    await listen(journal, run, listening("looking"))
-    assert await heard(journal, run) == [("waiting", "e1"), ("looking", "e2")]
+    assert await list_matches(journal, run) == [("waiting", "e1")]
+    await subscribe(journal, run, subscription("looking"))
+    assert await list_matches(journal, run) == [("waiting", "e1"), ("looking", "e2")]
 
 
-async def test_a_wait_that_ended_with_its_block_takes_no_answer(journal: Journal) -> None:
+async def test_a_wait_that_ended_with_its_block_accepts_no_answer(journal: Journal) -> None:
     run = await a_run(journal)
     await journal.append(run, 1, 1, [], RUNNING, (), SideEffects(ended_waits=["ask"]))
     assert await journal.post(run, "answer", NULL, 2_000, "ask") == "answered"
 
 
-async def test_what_a_run_has_claimed_ends_with_it_and_nothing_begins_for_it_any_more(journal: Journal) -> None:
+async def test_the_keys_of_a_run_end_with_it_and_nothing_begins_for_it_any_more(journal: Journal) -> None:
     run, other = await a_run(journal, "1"), await a_run(journal, "2")
-    claims = [DedupeKey.of_step("flow", each, "tell", 2_000) for each in (run, other)]
-    for each, claim in zip((run, other), claims, strict=True):
-        await journal.admit(Admission(paid(f"of {each}"), dedupe_keys=[claim], keeps_keys=True))
+    keys = [DedupeKey.of_step("flow", each, "tell", 2_000) for each in (run, other)]
+    for each, key in zip((run, other), keys, strict=True):
+        await journal.admit(Admission(paid(f"of {each}"), dedupe_keys=[key], keeps_keys=True))
         await journal.post(each, "answer", NULL, 2_000, "ask")
     await journal.append(run, 1, 1, [], ENDED, (), SideEffects(has_ended=True))
-    for claim in claims:
-        again = Admission(event("again"), [new_run("run-again")], dedupe_keys=[claim], keeps_keys=True)
+    for key in keys:
+        again = Admission(event("again"), [new_run("run-again")], dedupe_keys=[key], keeps_keys=True)
         assert (await journal.admit(again)).is_duplicate
     assert await journal.find_run("run-again") is None
     assert await journal.post(run, "answer", NULL, 2_000, "ask") == "ended"

@@ -41,15 +41,15 @@ async def _a_long_run(journal: Journal, appends: int, name: str = "long") -> str
     return run
 
 
-async def _taken_over(journal: Journal, run: str) -> Takeover:
-    claimed = await journal.take_over(run, 2_000, count_recovery=False)
-    assert claimed
-    state = await replay_history(journal, run, claimed.sequence)
-    assert state.entries == claimed.sequence
-    return claimed
+async def _take_over(journal: Journal, run: str) -> Takeover:
+    takeover = await journal.take_over(run, 2_000, count_recovery=False)
+    assert takeover
+    state = await replay_history(journal, run, takeover.sequence)
+    assert state.entries == takeover.sequence
+    return takeover
 
 
-async def _commits(journal: Journal, run: str, until: asyncio.Future[Takeover]) -> AsyncIterator[float]:
+async def _time_commits(journal: Journal, run: str, until: asyncio.Future[Takeover]) -> AsyncIterator[float]:
     """How long each of another run's commits takes, one after the other, in seconds."""
     while not until.done():
         began = time.perf_counter()
@@ -71,8 +71,8 @@ async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) 
     shares = []
     for _ in range(3):
         began = time.perf_counter()
-        taking = asyncio.ensure_future(_taken_over(journal, run))
-        longest = max([took async for took in _commits(journal, other, taking)])
+        taking = asyncio.ensure_future(_take_over(journal, run))
+        longest = max([took async for took in _time_commits(journal, other, taking)])
         shares.append(longest / (time.perf_counter() - began))
         await taking
     assert min(shares) < 0.2, f"of the takeover's time, one commit took {shares}"
@@ -89,21 +89,21 @@ async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Jou
     assert await journal.load_state(run) == replay_entries(run, history)
 
 
-async def test_whoever_lost_the_run_adds_nothing_that_its_new_owner_does_not_read(journal: Journal) -> None:
+async def test_an_owner_that_lost_the_run_adds_nothing_that_the_new_owner_does_not_read(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
-    claiming = journal.take_over(run, 2_000, count_recovery=False)
+    taking_over = journal.take_over(run, 2_000, count_recovery=False)
     late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [samples.scheduled("late")], samples.RUNNING)
     message = journal.post(run, "cancel", NULL, 2_000)
-    claimed = await claiming
+    takeover = await taking_over
     with pytest.raises(Stale):
         await late
-    assert claimed
+    assert takeover
     assert await message == "posted"
-    assert "late" not in (await replay_history(journal, run, claimed.sequence)).steps
+    assert "late" not in (await replay_history(journal, run, takeover.sequence)).steps
     assert [each.kind for each in await journal.list_messages(run)] == ["cancel"], "it waits for the new owner"
 
 
-async def test_a_takeover_reads_no_further_than_its_own_claim(journal: Journal) -> None:
+async def test_a_takeover_reads_no_further_than_its_own_fence(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
     first = await journal.take_over(run, 2_000, count_recovery=False)
     second = await journal.take_over(run, 2_001, count_recovery=False)
