@@ -15,7 +15,7 @@ import msgspec
 from durable.blocks.compiling import compile_steps, decode_steps
 from durable.expressions import Template
 from durable.schema import CompiledSchema
-from durable.steps.node import ActionNode, CompiledPipeline, Nodes
+from durable.steps.node import CompiledPipeline
 from durable.steps.resolved import ResolvedPipeline, Tree
 from durable.values import JSON
 
@@ -40,7 +40,7 @@ class Definition(CompiledPipeline):
         # Taken from its stored form, so that a run renders its mappings in the same order before and after a restart.
         stored = msgspec.json.decode(self.data, type=ResolvedPipeline, dec_hook=decode_steps)
         nodes = compile_steps(stored.steps, "main") | compile_steps(stored.on_failure, "cleanup")
-        super().__init__(stored, hashlib.sha256(self.data).hexdigest(), Nodes(nodes))
+        super().__init__(stored, hashlib.sha256(self.data).hexdigest(), nodes)
         concurrency = stored.concurrency.key if stored.concurrency else None
         self.concurrency_key = Template.parse(concurrency) if concurrency is not None else None
 
@@ -58,17 +58,17 @@ class Definition(CompiledPipeline):
     @cached_property
     def listens(self) -> bool:
         """Whether one of its waits is for an event."""
-        return any(node.listens for node in self._actions)
+        return any(node.listens for node in self.actions.values())
 
     @cached_property
     def has_claims(self) -> bool:
         """Whether one of its steps starts or waits for something that needs a dedupe key."""
-        return any(node.counts_once for node in self._actions)
+        return any(node.counts_once for node in self.actions.values())
 
     @cached_property
     def has_links(self) -> bool:
         """Whether one of its waits can be answered by a link."""
-        return any(node.links is not None for node in self._actions)
+        return any(node.links is not None for node in self.actions.values())
 
     def accept(self, inputs: dict[str, JSON]) -> dict[str, JSON]:
         """The inputs with defaults filled in; raises `InputsRefused`."""
@@ -92,10 +92,6 @@ class Definition(CompiledPipeline):
         for place, message in islice(self._schemas[name].find_problems(value), PROBLEMS_LIMIT):
             where = ".".join(str(part) for part in ("inputs", name, *place))
             yield f"{where[:PROBLEM_LENGTH]}: {message[:PROBLEM_LENGTH]}"
-
-    @property
-    def _actions(self) -> list[ActionNode]:
-        return [node for node in self.nodes.values() if isinstance(node, ActionNode)]
 
     @cached_property
     def _schemas(self) -> dict[str, CompiledSchema]:

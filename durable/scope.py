@@ -61,7 +61,7 @@ class EvaluationContext:
         while frame:
             if frame.endswith("]"):
                 path, _, number = frame[:-1].rpartition("[")
-                index, block = int(number), self.pipeline.block(path)
+                index, block = int(number), self.pipeline.blocks[path]
                 names.setdefault("index", partial(_identity, index))
                 for name, make in block.names_inside(self.state, path, index).items() if block.names_inside else ():
                     names.setdefault(name, make)

@@ -204,7 +204,7 @@ def _parse_template(tree: Any) -> Template | None:
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
     """The step's input is made: the first attempt follows, or what the core does itself."""
     path, at = entry.path, entry.at
-    step = pipeline.action(path).spec
+    step = pipeline.actions[path].spec
     core = CORE_ACTIONS.get(step.use)
     if core is None:
         return [], [Perform(path, 1, at, step.on_crash != "retry")]
@@ -227,14 +227,14 @@ def _explain_inputs(error: ValidationError) -> str:
 
 def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) -> Perform:
     """That the attempt is to be performed."""
-    return Perform(path, number, due, starts_durably=pipeline.action(path).spec.on_crash != "retry")
+    return Perform(path, number, due, starts_durably=pipeline.actions[path].spec.on_crash != "retry")
 
 
 # -- the end of an attempt --------------------------------------------------------------------------------------
 
 
 def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFailed) -> Consequences:
-    step, path, at = pipeline.action(entry.path).spec, entry.path, entry.at
+    step, path, at = pipeline.actions[entry.path].spec, entry.path, entry.at
     if entry.output is not None:
         return [StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
     if entry.ending == "unknown" and step.on_crash == "park":
@@ -250,7 +250,7 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFail
 
 def _follow_loss(pipeline: CompiledPipeline, state: State, entry: AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
-    match pipeline.action(path).spec.on_crash:
+    match pipeline.actions[path].spec.on_crash:
         case "park":
             return _park_step(path, entry.attempt, entry.error, at), []
         case "fail":
@@ -302,7 +302,7 @@ def _resolve(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> C
 
 def _complete(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> StepCompleted:
     """The checkpoint that a person gives. An undo that cannot be made of it is reported when it is asked for."""
-    path, node = entry.path, pipeline.action(entry.path)
+    path, node = entry.path, pipeline.actions[entry.path]
     undo: Value | None = None
     secrets: tuple[SecretPlaceholder, ...] = ()
     if node.undo:

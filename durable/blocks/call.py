@@ -49,7 +49,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
 
 
 def _start_child(pipeline: CompiledPipeline, state: State, entry: ChildCalled) -> Consequences:
-    timeout = pipeline.action(entry.path).spec.timeout
+    timeout = pipeline.actions[entry.path].spec.timeout
     due: list[FollowUp] = [] if timeout is None else [TimerSet(at=entry.at, path=entry.path, due=entry.at + timeout)]
     return due, [StartChild(entry.path, entry.run)]
 
@@ -58,7 +58,7 @@ def _follow_child(pipeline: CompiledPipeline, state: State, entry: ChildEnded) -
     """The called run's end is that of the step: its outputs, or its error."""
     path, at = entry.path, entry.at
     if entry.status == "completed":
-        end: FollowUp = complete_step(pipeline, state, pipeline.action(path), path, at, entry.outputs)
+        end: FollowUp = complete_step(pipeline, state, pipeline.actions[path], path, at, entry.outputs)
     else:
         end = StepFailed(at=at, path=path, error=_describe_failure(entry))
     return [end], [Abandon(path)]
@@ -75,7 +75,7 @@ def _describe_failure(entry: ChildEnded) -> Failure:
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
     """The called run took too long: the step fails, and that run is cancelled."""
-    seconds = (pipeline.action(entry.path).spec.timeout or 0) / 1000
+    seconds = (pipeline.actions[entry.path].spec.timeout or 0) / 1000
     failure = Failure.of("timeout", "call_timeout", f"the called run took longer than {seconds:g} s", entry.path)
     return [StepFailed(at=entry.at, path=entry.path, error=failure)], abandon_step(state, entry.path)
 

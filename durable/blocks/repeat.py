@@ -102,7 +102,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Con
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:
     path, at = entry.path, entry.at
-    block, node = state.blocks[path], pipeline.block(path)
+    block, node = state.blocks[path], pipeline.blocks[path]
     if entry.status != "completed" or block.is_stopping:
         return [end_block(block, path, at)], []
     assert isinstance(node.spec, RepeatStep)

@@ -89,7 +89,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Con
     path, at = entry.path, entry.at
     scope = RunScope(pipeline, state, path)
     try:
-        for branch, when in pipeline.block(path).whens.items():
+        for branch, when in pipeline.blocks[path].whens.items():
             if when is None or when.holds(scope):
                 return [BeginBranch(at, path, branch)], []
     except ExpressionError as error:

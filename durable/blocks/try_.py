@@ -139,7 +139,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
 def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: str, at: int) -> list[FollowUp]:
     """Begin the first handler that answers the failure; without one it is passed on after the cleanup."""
     scope = RunScope(pipeline, state, path, error=to_document(block.error or Failure()))
-    for branch, when in pipeline.block(path).whens.items():
+    for branch, when in pipeline.blocks[path].whens.items():
         try:
             if when is None or when.holds(scope):
                 return [BeginBranch(at, path, branch)]

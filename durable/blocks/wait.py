@@ -288,7 +288,7 @@ def _fold_signal(state: State, entry: SignalReceived) -> None:
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
     path, at = entry.path, entry.at
-    step = pipeline.action(path).spec
+    step = pipeline.actions[path].spec
     try:
         awaits = read_awaits(step.use, state.steps[path].input.load(), at)
     except (ValueError, OverflowError) as error:
@@ -336,7 +336,7 @@ def fire_wait(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Co
 
 
 def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> FollowUp:
-    node = pipeline.action(path)
+    node = pipeline.actions[path]
     match node.spec.times_out:
         case "steps":
             return BlockStarted(at=at, path=path, kind=ON_TIMEOUT)
@@ -351,7 +351,7 @@ def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> F
 
 
 def _complete(pipeline: CompiledPipeline, state: State, path: str, name: str, data: Value, at: int) -> FollowUp:
-    node = pipeline.action(path)
+    node = pipeline.actions[path]
     output = Value.of({"name": name, "output": data.load()}) if node.spec.use == ANY else data
     return complete_step(pipeline, state, node, path, at, output)
 

@@ -1,7 +1,6 @@
 """The one door to the core: a fact goes in, and what follows from it comes out."""
 
 from collections import deque
-from collections.abc import Sequence
 
 from durable.blocks.block import Decision
 from durable.blocks.core_actions import CORE_ACTIONS
@@ -21,8 +20,6 @@ for _block in BLOCKS.values():
 for _action in CORE_ACTIONS.values():
     DECISIONS.update(_action.decisions)
 
-_MOVES = (EnterStep, BeginBranch)
-
 
 class Advance:
     """A fact on its way through the core: it and all that follows from it, each folded into the state in the moment it
@@ -40,7 +37,9 @@ class Advance:
         self.entries: list[AnyEntry] = []
         self.effects: list[Effect] = []
         if is_current(state, fact):
-            self._take([fact])
+            apply_entry(state, fact)
+            self.entries.append(fact)
+            self._pending.append(fact)
 
     def follow(self) -> None:
         """Decide until nothing more follows; then `entries` are to be appended and `effects` performed."""
@@ -53,17 +52,12 @@ class Advance:
             if decide is not None and (needed_in is None or subject.path in needed_in):  # type: ignore[union-attr, operator]
                 follow_ups, effects = decide(self._definition, self.state, subject)
                 self.effects += effects
-                self._pending.popleft()
-                self._take(follow_ups)
-            else:
-                self._pending.popleft()
+                for each in follow_ups:
+                    if not isinstance(each, (EnterStep, BeginBranch)):
+                        apply_entry(self.state, each)
+                        self.entries.append(each)
+                self._pending += follow_ups
+            self._pending.popleft()
         if self._was_paused and not self.state.pauses and not self.state.finished:
             self.effects.append(Resume())
             self._was_paused = False
-
-    def _take(self, follow_ups: Sequence[FollowUp]) -> None:
-        for each in follow_ups:
-            if not isinstance(each, _MOVES):
-                apply_entry(self.state, each)
-                self.entries.append(each)
-        self._pending += follow_ups

@@ -35,7 +35,7 @@ def report_return(
     """The fact that an action returned; `encoded` is the output as JSON, if that is known. Where the output is unfit
     (`problem`, no JSON, or `keep` or `undo` fail on it), the effect is not repeated: the raw output is kept with the
     failure."""
-    node = pipeline.action(path)
+    node = pipeline.actions[path]
     raw = kept = NULL
     undo: Value | None = None
     secrets: tuple[SecretPlaceholder, ...] = ()

@@ -139,7 +139,7 @@ def _fire_timer(pipeline: CompiledPipeline, state: State, entry: entries.TimerFi
     if path in state.open:
         fire = BLOCKS[state.blocks[path].kind].fire
     else:
-        core = CORE_ACTIONS.get(pipeline.action(path).spec.use)
+        core = CORE_ACTIONS.get(pipeline.actions[path].spec.use)
         fire = core.fire if core else None
     return fire(pipeline, state, entry) if fire else NONE
 

@@ -83,7 +83,7 @@ class Attempt:
         self._runtime = runtime
         self._definition = definition
         self._state = state
-        self._node = definition.action(path)
+        self._node = definition.actions[path]
         self._report_timeout = report_timeout
         self._is_recorded = is_recorded
         self.task: asyncio.Task[None] | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from durable.expressions import Expression, Template
 from durable.path import strip_numbers
@@ -78,12 +78,13 @@ class BlockNode(Node):
 
 
 AnyNode: TypeAlias = ActionNode | BlockNode
+KindOfNode = TypeVar("KindOfNode", ActionNode, BlockNode, AnyNode)
 
 
-class Nodes(dict[str, AnyNode]):
-    """The nodes by the paths of a run, in which items and turns have numbers, or by those of the definition."""
+class Nodes(dict[str, KindOfNode]):
+    """Nodes by the paths of a run, in which items and turns have numbers, or by those of the definition."""
 
-    def __missing__(self, path: str) -> AnyNode:
+    def __missing__(self, path: str) -> KindOfNode:
         place = strip_numbers(path)
         if place == path:
             raise KeyError(path)
@@ -93,27 +94,17 @@ class Nodes(dict[str, AnyNode]):
 class CompiledPipeline:
     """What decisions look at: the nodes of a pipeline version, and its outputs."""
 
-    def __init__(self, spec: ResolvedPipeline, version: str, nodes: Nodes) -> None:
+    def __init__(self, spec: ResolvedPipeline, version: str, nodes: dict[str, AnyNode]) -> None:
         self.spec = spec
         self.version = version
-        self.nodes = nodes
+        self.nodes: Nodes[AnyNode] = Nodes(nodes)
+        self.actions = Nodes({path: node for path, node in nodes.items() if isinstance(node, ActionNode)})
+        self.blocks = Nodes({path: node for path, node in nodes.items() if isinstance(node, BlockNode)})
         self.outputs = Template.parse(spec.outputs) if spec.outputs is not None else None
         self.firsts: dict[Part, str | None] = {
             "main": spec.steps[0].id if spec.steps else None,
             "cleanup": spec.on_failure[0].id if spec.on_failure else None,
         }
-
-    def action(self, path: str) -> ActionNode:
-        """The compiled action that a path of a run names."""
-        node = self.nodes[path]
-        assert isinstance(node, ActionNode), f"{path} is no action"
-        return node
-
-    def block(self, path: str) -> BlockNode:
-        """The compiled block that a path of a run names."""
-        node = self.nodes[path]
-        assert isinstance(node, BlockNode), f"{path} is no block"
-        return node
 
     @cached_property
     def places(self) -> dict[str, AnyNode]:

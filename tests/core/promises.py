@@ -105,12 +105,12 @@ def a_foreach_has_at_most_max_parallel_items_under_way(world: World) -> None:
         block = world.state.blocks[path]
         assert block.running >= 0
         if block.kind == "foreach":
-            spec = world.definition.block(path).spec
+            spec = world.definition.blocks[path].spec
             assert isinstance(spec, ForeachStep)
             assert block.running <= spec.max_parallel
             assert block.begun <= block.count
         elif block.kind == "parallel":
-            assert block.running <= len(world.definition.block(path).firsts)
+            assert block.running <= len(world.definition.blocks[path].firsts)
         else:
             assert block.running <= 1, f"{path} has {block.running} branches under way"
 
@@ -247,7 +247,7 @@ def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> 
     ]
     ended = {entry.path for entry in world.history if isinstance(entry, ENDS)}
     for path in entered:
-        has_cleanup = world.definition.block(path).firsts[FINALLY] is not None
+        has_cleanup = world.definition.blocks[path].firsts[FINALLY] is not None
         assert begun[path] <= 1
         if path in ended:
             assert begun[path] == has_cleanup, f"{path} ended without its cleanup"
@@ -286,7 +286,7 @@ def a_lost_attempt_does_not_count_against_the_policy(world: World) -> None:
     for entry in world.history:
         if not isinstance(entry, entries.StepFailed) or entry.path in resolved or not lost[entry.path]:
             continue
-        spec = world.definition.action(entry.path).spec
+        spec = world.definition.actions[entry.path].spec
         is_policy = entry.error.error_class in spec.retry.errors and entry.error.error_class != "crash"
         if spec.on_crash == "retry" and is_policy and entry.output is None:
             assert failed[entry.path] >= spec.retry.max_attempts, entry
