@@ -19,9 +19,9 @@ from durable.history.words import SecretPlaceholder
 from durable.known_values import is_template
 from durable.language.catalogue import explain_broken
 from durable.language.connections import FILE, explain_mismatch, explain_missing
+from durable.language.expression_check import ExpressionCheck
 from durable.language.report import Report
 from durable.language.scope import Scope
-from durable.language.texts import Texts
 from durable.language.validation import find_data_problems
 from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem
@@ -166,7 +166,7 @@ class _ConnectionsReader:
         self.broken: set[str] = set()
         self._data = document.data
         self._connectors = connectors
-        self._texts = Texts(self.findings, secrets.has, secrets.examine)
+        self._texts = ExpressionCheck(self.findings, secrets.has, secrets.examine)
 
     def read(self) -> dict[str, NamedConnection]:
         """The valid connections."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from durable.definition import Definition
 from durable.engine import Start
-from durable.language.core_actions import PipelineCall
+from durable.language.core_action_check import PipelineCall
 from durable.language.load import Catalogue, load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem

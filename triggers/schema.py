@@ -4,7 +4,7 @@ import json
 
 from pydantic import BaseModel, Field, create_model
 
-from durable.language.json_schema import make_pipeline_schema
+from durable.language.editor_schema import make_pipeline_schema
 from triggers.catalogue import Connectors
 from triggers.folder import make_catalogue
 from triggers.kinds import list_models

@@ -319,6 +319,7 @@ _SYNTAX = StepSyntax(
     resolve=_resolve_spec,
     list_branches=_list_written_branches,
     mapping_keys=("retry", "undo"),
+    parts=(UndoSpec,),
     examples={
         "use": "http.get",
         "undo": "{use: http.delete, with: {…}}",

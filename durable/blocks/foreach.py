@@ -197,6 +197,7 @@ _SYNTAX = StepSyntax(
     check_keys=needs_steps("foreach"),
     check_names=_check_item_name,
     items="foreach",
+    conditions=("foreach",),
     shows="items",
     examples={"foreach": "inputs.lines"},
 )

@@ -131,6 +131,8 @@ _SYNTAX = StepSyntax(
     check_keys=needs_steps("repeat"),
     shows="turn",
     mapping_keys=("repeat",),
+    parts=(RepeatSpec,),
+    conditions=("until",),
     examples={"repeat": "{until: …, max_times: 10}"},
 )
 

@@ -109,6 +109,8 @@ _SYNTAX = StepSyntax(
     examples={"switch": "[{when: inputs.total > 100, steps: […]}], and 'else: […]' next to it"},
     item_examples={"switch": "{when: …, steps: […]}"},
     steps_keys=("else",),
+    parts=(CaseSpec,),
+    conditions=("when",),
 )
 
 BLOCK = Block(

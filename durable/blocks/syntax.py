@@ -89,13 +89,15 @@ CheckNames: TypeAlias = Callable[[Mapped, Collection[str]], Iterator[DataProblem
 class StepSyntax:
     """How one kind of step is written.
 
-    `kind` is the key that makes a step one, `model` its keys, and `resolve` makes its resolved form.
+    `kind` is the key that makes a step one, `model` its keys, with the `parts` that are models of their own;
+    `resolve` makes its resolved form.
     `list_branches` gives the sequences in a step. `check_keys` says what is missing among a step's keys (told whether
     all of them are known), `check_names` what is wrong with the names that it adds (told which are taken). `items` is
     the key of an expression that gives a list. A block that `shows` its steps after its end has them as its output:
     those of each item, or of the last turn.
-    `examples` are values to write under its keys, `item_examples` those to write in lists under them; `steps_keys` are
-    those of its keys that have a list of steps, `mapping_keys` those that have a mapping with keys of the language.
+    `examples` are values to write under its keys, `item_examples` those to write in lists under them. Of its keys, and
+    those inside them, `conditions` have an expression without braces, `steps_keys` a list of steps, and `mapping_keys`
+    a mapping with keys of the language.
     """
 
     kind: str
@@ -108,6 +110,8 @@ class StepSyntax:
     shows: Shows | None = None
     examples: Mapping[str, str] = field(default_factory=dict)
     item_examples: Mapping[str, str] = field(default_factory=dict)
+    parts: tuple[type[SpecModel], ...] = ()
+    conditions: tuple[str, ...] = ()
     steps_keys: tuple[str, ...] = ()
     mapping_keys: tuple[str, ...] = ()
 

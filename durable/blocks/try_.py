@@ -173,6 +173,8 @@ _SYNTAX = StepSyntax(
     examples={"catch": "[{when: error.class == 'client', steps: […]}]"},
     item_examples={"catch": "{when: …, steps: […]}"},
     steps_keys=("try", "finally"),
+    parts=(HandlerSpec,),
+    conditions=("when",),
 )
 
 BLOCK = Block(

@@ -12,17 +12,17 @@ from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.durations import parse_duration
 from durable.expressions.headers import HEADERS
 from durable.language import foreign
-from durable.language.admission import AdmissionCheck
 from durable.language.catalogue import Catalogue
-from durable.language.check import StepCheck, check_filled, check_ids
 from durable.language.connections import ConnectionChecker, Find
-from durable.language.core_actions import CoreActionCheck, PipelineCall
+from durable.language.core_action_check import CoreActionCheck, PipelineCall
+from durable.language.expression_check import ExpressionCheck
 from durable.language.pipeline import PipelineSpec
 from durable.language.report import Report
 from durable.language.scope import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
+from durable.language.step_check import StepCheck, check_filled, check_ids
 from durable.language.step_info import collect_steps
-from durable.language.steps import STEP_KEYS, walk_steps
-from durable.language.texts import Texts
+from durable.language.steps import STEP_KEYS, WORDS, walk_steps
+from durable.language.trigger_check import TriggerCheck
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer, Problem
 from durable.retry import RetryPolicy
@@ -65,7 +65,7 @@ def load_pipeline(
     error; `connection_names` are those to suggest, and `is_broken` says of which ones something is there that is wrong.
     What is not given is unknown and not checked.
     """
-    document = YamlDocument.read(text, file, limits)
+    document = YamlDocument.read(text, file, limits, words=WORDS)
     findings = Report(document, limits.problems)
     data = document.data
     if not document.is_whole:
@@ -78,7 +78,7 @@ def load_pipeline(
     for each in find_data_problems(PipelineSpec, data, cures=foreign.KEYS, examples=foreign.SHAPES):
         hint = _explain_misplaced_key(each.pointer) if each.is_key else None
         findings.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
-    calls = _FileCheck(data, findings, catalogue, Texts(findings, secrets, examine_secret)).run(
+    calls = _FileCheck(data, findings, catalogue, ExpressionCheck(findings, secrets, examine_secret)).run(
         ConnectionChecker(connections, connection_names, is_broken, findings)
     )
     problems = findings.problems()
@@ -116,7 +116,7 @@ class _FileCheck:
     data: Mapped
     findings: Report
     catalogue: Catalogue
-    texts: Texts
+    texts: ExpressionCheck
 
     def run(self, connections: ConnectionChecker) -> Sequence[PipelineCall]:
         """Check it all; returns the calls of other pipelines."""
@@ -125,7 +125,7 @@ class _FileCheck:
         by_id = {spot.id: spot for spot in reversed(places.values())}
         names = set(get_mapping(data["inputs"])) if isinstance(data.get("inputs"), dict) else None
         self._check_filled()
-        AdmissionCheck(data, findings, self.catalogue, self.texts).run(Scope(OF_A_TRIGGER, by_id, names))
+        TriggerCheck(data, findings, self.catalogue, self.texts).run(Scope(OF_A_TRIGGER, by_id, names))
         passed = _find_header_inputs(data)
         admitted = Scope(OF_ADMISSION, by_id, names, passed=passed)
         self.texts.check_templates(get_mapping(data.get("concurrency")).get("key"), ("concurrency", "key"), admitted)

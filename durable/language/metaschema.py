@@ -1,67 +1,129 @@
 """The schema of JSON Schemas, draft 2020-12, in the words that people write: what `inputs` holds by name.
 
-An editor must not need the network for it, so it stands here. Words that it does not name are free, as in the draft.
+An editor must not need the network for it, so it is written out here. Words that it does not name are free, as in the
+draft; of those, one that looks like a slip of a known word is doubted.
 """
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
+
+from durable.problem import Pointer
+from durable.values import JSON
 
 Schema: TypeAlias = dict[str, Any]
 
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
+_TYPE: Schema = {"type": "string", "enum": list(TYPES)}
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "number"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_WORDS: dict[str, tuple[str, Schema | str]] = {
+    "type": ("What kind of value it is", {"anyOf": [_TYPE, {"type": "array", "items": _TYPE, "minItems": 1}]}),
+    "description": ("What it is for", _TEXT),
+    "title": ("What it is called", _TEXT),
+    "default": ("What it is where it is not given; such an input may be left out", {}),
+    "examples": ("Values that it may have", {"type": "array"}),
+    "enum": ("The values that it may have, and no others", {"type": "array"}),
+    "const": ("The one value that it may have", {}),
+    "properties": ("The values of a mapping, by name", "by_name"),
+    "required": ("The names that a mapping must have", {"type": "array", "items": _TEXT}),
+    "additionalProperties": ("What a mapping's other values are; false: there are none", "schema"),
+    "patternProperties": ("The values of a mapping whose names match", "by_name"),
+    "propertyNames": ("What the names of a mapping are", "schema"),
+    "minProperties": ("How many names a mapping has at least", _COUNT),
+    "maxProperties": ("How many names a mapping has at most", _COUNT),
+    "items": ("What each item of a list is", "schema"),
+    "prefixItems": ("What the first items of a list are, one by one", "schemas"),
+    "contains": ("What one item of a list is at least", "schema"),
+    "minItems": ("How many items a list has at least", _COUNT),
+    "maxItems": ("How many items a list has at most", _COUNT),
+    "uniqueItems": ("Whether no two items of a list are the same", {"type": "boolean"}),
+    "minLength": ("How many characters a text has at least", _COUNT),
+    "maxLength": ("How many characters a text has at most", _COUNT),
+    "pattern": ("The regular expression that a text matches", _TEXT),
+    "format": ("What a text stands for: date-time, email, uri …", _TEXT),
+    "minimum": ("What a number is at least", _NUMBER),
+    "maximum": ("What a number is at most", _NUMBER),
+    "exclusiveMinimum": ("What a number is more than", _NUMBER),
+    "exclusiveMaximum": ("What a number is less than", _NUMBER),
+    "multipleOf": ("What a number can be divided by", {"type": "number", "exclusiveMinimum": 0}),
+    "anyOf": ("Schemas of which one fits at least", "schemas"),
+    "oneOf": ("Schemas of which exactly one fits", "schemas"),
+    "allOf": ("Schemas that all fit", "schemas"),
+    "not": ("A schema that does not fit", "schema"),
+    "if": ("A schema that decides between `then` and `else`", "schema"),
+    "then": ("What fits where `if` does", "schema"),
+    "else": ("What fits where `if` does not", "schema"),
+    "$ref": ("Another schema in its place, such as #/$defs/address", _TEXT),
+    "$defs": ("Schemas to refer to, by name", "by_name"),
+}
+"""Each word with what it means and what may be written under it: a schema, several (`schemas`), or some `by_name`."""
+
 
 def make_metaschema(name: str) -> Schema:
     """The definition of a schema, which refers to itself by its name below `#/definitions`."""
     schema: Schema = {"$ref": f"#/definitions/{name}"}
-    schemas: Schema = {"type": "array", "items": schema, "minItems": 1}
-    by_name: Schema = {"type": "object", "additionalProperties": schema}
-    kind: Schema = {"type": "string", "enum": list(TYPES)}
-    text: Schema = {"type": "string"}
-    number: Schema = {"type": "number"}
-    count: Schema = {"type": "integer", "minimum": 0}
-    words: dict[str, tuple[str, Schema]] = {
-        "type": ("What kind of value it is", {"anyOf": [kind, {"type": "array", "items": kind, "minItems": 1}]}),
-        "description": ("What it is for", text),
-        "title": ("What it is called", text),
-        "default": ("What it is where it is not given; such an input may be left out", {}),
-        "examples": ("Values that it may have", {"type": "array"}),
-        "enum": ("The values that it may have, and no others", {"type": "array"}),
-        "const": ("The one value that it may have", {}),
-        "properties": ("The values of a mapping, by name", by_name),
-        "required": ("The names that a mapping must have", {"type": "array", "items": text}),
-        "additionalProperties": ("What a mapping's other values are; false: there are none", schema),
-        "patternProperties": ("The values of a mapping whose names match", by_name),
-        "propertyNames": ("What the names of a mapping are", schema),
-        "minProperties": ("How many names a mapping has at least", count),
-        "maxProperties": ("How many names a mapping has at most", count),
-        "items": ("What each item of a list is", schema),
-        "prefixItems": ("What the first items of a list are, one by one", schemas),
-        "contains": ("What one item of a list is at least", schema),
-        "minItems": ("How many items a list has at least", count),
-        "maxItems": ("How many items a list has at most", count),
-        "uniqueItems": ("Whether no two items of a list are the same", {"type": "boolean"}),
-        "minLength": ("How many characters a text has at least", count),
-        "maxLength": ("How many characters a text has at most", count),
-        "pattern": ("The regular expression that a text matches", text),
-        "format": ("What a text stands for: date-time, email, uri …", text),
-        "minimum": ("What a number is at least", number),
-        "maximum": ("What a number is at most", number),
-        "exclusiveMinimum": ("What a number is more than", number),
-        "exclusiveMaximum": ("What a number is less than", number),
-        "multipleOf": ("What a number can be divided by", {"type": "number", "exclusiveMinimum": 0}),
-        "anyOf": ("Schemas of which one fits at least", schemas),
-        "oneOf": ("Schemas of which exactly one fits", schemas),
-        "allOf": ("Schemas that all fit", schemas),
-        "not": ("A schema that does not fit", schema),
-        "if": ("A schema that decides between `then` and `else`", schema),
-        "then": ("What fits where `if` does", schema),
-        "else": ("What fits where `if` does not", schema),
-        "$ref": ("Another schema in its place, such as #/$defs/address", text),
-        "$defs": ("Schemas to refer to, by name", by_name),
+    inner: dict[str, Schema] = {
+        "schema": schema,
+        "schemas": {"type": "array", "items": schema, "minItems": 1},
+        "by_name": {"type": "object", "additionalProperties": schema},
     }
     return {
         "title": "JSON Schema",
         "description": "What a value may be, in JSON Schema, draft 2020-12",
         "type": ["object", "boolean"],
-        "properties": {word: {**schema, "description": meaning} for word, (meaning, schema) in words.items()},
+        "properties": {
+            word: {**(inner[kind] if isinstance(kind, str) else kind), "description": meaning}
+            for word, (meaning, kind) in _WORDS.items()
+        },
     }
+
+
+# -- slips ------------------------------------------------------------------------------------------------------
+
+_FREE = frozenset({"additionalItems", "definitions", "dependencies", "example", "maxContains", "minContains"})
+"""Words of other drafts and of OpenAPI, or of this draft and rare; those of one's own begin with `x-`."""
+
+_MEANT = {word.lower(): word for word in _WORDS if word not in {"if", "then", "else", "not"}}
+"""The words that may be meant, in small letters. Those of conditions are near to too many words that are free."""
+
+
+def find_slips(schema: JSON, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
+    """Where words such as `typ` are, which change nothing, and what each is likely meant to be."""
+    if not isinstance(schema, dict):
+        return
+    for word, part in schema.items():
+        where = (*pointer, word)
+        if word in _WORDS:
+            for inner, at in _list_subschemas(_WORDS[word][1], part, where):
+                yield from find_slips(inner, at)
+        elif word not in _FREE and not word.startswith("x-") and (meant := _find_meant(word)) and meant not in schema:
+            yield where, meant
+
+
+def _list_subschemas(kind: Schema | str, part: JSON, pointer: Pointer) -> Iterator[tuple[JSON, Pointer]]:
+    """The schemas under a word."""
+    match kind, part:
+        case "schema", _:
+            yield part, pointer
+        case "schemas", list():
+            yield from ((each, (*pointer, index)) for index, each in enumerate(part))
+        case "by_name", dict():
+            yield from ((each, (*pointer, name)) for name, each in part.items())
+
+
+def _find_meant(word: str) -> str | None:
+    plain = word.lower().replace("_", "").replace("-", "")
+    return next((meant for known, meant in _MEANT.items() if _is_slip(plain, known)), None)
+
+
+def _is_slip(word: str, known: str) -> bool:
+    """Whether one letter is missing, too many or another, or two are exchanged."""
+    if abs(len(word) - len(known)) > 1:
+        return False
+    while word and known and word[0] == known[0]:
+        word, known = word[1:], known[1:]
+    while word and known and word[-1] == known[-1]:
+        word, known = word[:-1], known[:-1]
+    return (len(word) < 2 and len(known) < 2) or (len(known) == 2 and word == known[::-1])

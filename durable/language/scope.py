@@ -1,12 +1,11 @@
 """The names that an expression may read at its place in a file, and what to say of the others."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import get_args
 
 from durable.action import ErrorClass
-from durable.blocks.syntax import Branch, Shows
 from durable.history.words import StepStatus
 from durable.known_values import (
     KnownMapping,
@@ -20,6 +19,7 @@ from durable.known_values import (
     look_up,
 )
 from durable.language.headers import CREDENTIALS, check_header_name, check_withheld
+from durable.language.step_info import StepInfo
 from durable.problem import Explanation
 from durable.values import JSON
 from durable.wording import quote, suggest
@@ -60,42 +60,6 @@ _FOREIGN = {
     "FALSE": "write false",
     "query": "did you mean 'trigger.query'",
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StepInfo:
-    """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in.
-
-    A loop `shows` the steps in it as its output. `output` is what a step is known to give; `links` are the names of its
-    links (none: it has one itself; None: it is answered by nobody).
-    """
-
-    id: str
-    kind: str | None
-    shows: Shows | None
-    order: int
-    line: int
-    blocks: tuple[tuple["StepInfo", Branch], ...] = ()
-    output: KnownValue = None
-    links: Collection[str] | None = None
-    has_condition: bool = False
-    has_undo: bool = False
-
-    @property
-    def loops(self) -> list["StepInfo"]:
-        """The loops around it, the outermost first."""
-        return [block for block, _ in self.blocks if block.shows]
-
-    @property
-    def may_be_left_out(self) -> bool:
-        """Whether not every run performs it: it has a condition, or is where not every run comes by."""
-        return self.has_condition or any(block.has_condition or branch.may_be_left_out for block, branch in self.blocks)
-
-    @property
-    def ids(self) -> Iterator[str]:
-        """Its own id, and those of the blocks around it."""
-        yield self.id
-        yield from (block.id for block, _ in self.blocks)
 
 
 @dataclass(frozen=True, slots=True)

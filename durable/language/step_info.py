@@ -1,14 +1,52 @@
 """Where each step of a file stands, and what is known of it before it is performed."""
 
-from durable.blocks.syntax import Branch, Mapped, get_list, get_mapping
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from durable.blocks.syntax import Branch, Mapped, Shows, get_list, get_mapping
 from durable.known_values import KnownValue
 from durable.language.catalogue import Catalogue
 from durable.language.outputs import find_kept, find_links, find_returned
 from durable.language.report import Report
-from durable.language.scope import StepInfo
 from durable.language.steps import KINDS, find_kind, list_branches
 from durable.problem import Pointer
 from durable.values import JSON
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepInfo:
+    """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in.
+
+    A loop `shows` the steps in it as its output. `output` is what a step is known to give; `links` are the names of its
+    links (none: it has one itself; None: it is answered by nobody).
+    """
+
+    id: str
+    kind: str | None
+    shows: Shows | None
+    order: int
+    line: int
+    blocks: tuple[tuple["StepInfo", Branch], ...] = ()
+    output: KnownValue = None
+    links: Collection[str] | None = None
+    has_condition: bool = False
+    has_undo: bool = False
+
+    @property
+    def loops(self) -> list["StepInfo"]:
+        """The loops around it, the outermost first."""
+        return [block for block, _ in self.blocks if block.shows]
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether not every run performs it: it has a condition, or is where not every run comes by."""
+        return self.has_condition or any(block.has_condition or branch.may_be_left_out for block, branch in self.blocks)
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """Its own id, and those of the blocks around it."""
+        yield self.id
+        yield from (block.id for block, _ in self.blocks)
 
 
 def collect_steps(data: Mapped, findings: Report, catalogue: Catalogue) -> dict[Pointer, StepInfo]:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, Union
 from pydantic import Discriminator, Tag, create_model, model_validator
 
 from durable.blocks.kinds import BLOCKS
-from durable.blocks.switch import CaseSpec
 from durable.blocks.syntax import Branch, Mapped, StepSpec, StepSyntax, get_list
-from durable.blocks.try_ import HandlerSpec
 from durable.problem import DataProblem, Pointer
 from durable.spec_model import KIND_TAG, MIXED_TAG
 from durable.values import JSON
+from durable.yaml.syntax import Words
 
 SYNTAXES = tuple(block.syntax for block in BLOCKS.values() if block.syntax)
 KINDS: dict[str, StepSyntax] = {each.kind: each for each in SYNTAXES}
@@ -25,6 +24,10 @@ STEP_KEYS = frozenset({"id", "if"}) | _BELONGING | KINDS.keys()
 
 
 STEPS_KEYS = ("steps", "on_failure", *chain.from_iterable(each.steps_keys for each in SYNTAXES))
+WORDS = Words(
+    conditions=frozenset({"if", "when", *chain.from_iterable(each.conditions for each in SYNTAXES)}),
+    loops=frozenset(each.kind for each in SYNTAXES if each.shows),
+)
 EXAMPLES = {key: example for each in SYNTAXES for key, example in each.examples.items()}
 ITEM_EXAMPLES = {key: example for each in SYNTAXES for key, example in each.item_examples.items()}
 """What to write under a key of a step, and in a list under it."""
@@ -96,7 +99,7 @@ if TYPE_CHECKING:
 else:
     AnyStep = Annotated[Union[tuple(_TAGGED)], Discriminator(choose_kind)]  # noqa: UP007
 
-_models: list[Any] = [CaseSpec, HandlerSpec, MixedStepSpec, *KINDS_BY_MODEL]
+_models: list[Any] = [*(part for each in SYNTAXES for part in each.parts), MixedStepSpec, *KINDS_BY_MODEL]
 for _model in _models:
     _model.model_rebuild(_types_namespace={"AnyStep": AnyStep}, force=True)
 

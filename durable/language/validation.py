@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
 from durable.language.foreign import ITEMS
+from durable.language.steps import SYNTAXES, WORDS
 from durable.model_shape import ModelShape, get_shape
 from durable.problem import DataProblem, Pointer
 from durable.spec_model import KIND_TAG, MIXED_TAG
@@ -183,9 +184,9 @@ def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str,
         )
     match expected, value:
         case "text", bool() | int() | float():
-            return (example if name in {"when", "until", "foreach"} else None) or "quote it"
-        case "text", list() | dict() if name == "foreach":
-            return "name a list, such as 'foreach: inputs.lines', or write the list in quotes"
+            return (example if name in WORDS.conditions - {"if"} else None) or "quote it"
+        case "text", list() | dict() if any(name == syntax.items for syntax in SYNTAXES):
+            return f"name a list, such as '{name}: {examples[name]}', or write the list in quotes"
         case "a mapping", str() if joined := _JOINED.match(value):
             return f"put a space after the colon: '{joined[1]}: {make_printable(joined[2])[:40]}'"
         case (("a list" | "a mapping"), str()) if value.lstrip()[:1] in {"{", "["} and value.lstrip()[:2] != "{{":

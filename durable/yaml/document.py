@@ -6,7 +6,7 @@ keys, anchors, aliases, tags, merge keys, several documents, keys that are no te
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NoReturn, TypeAlias
 
@@ -17,8 +17,9 @@ from durable.values import JSON
 from durable.wording import make_printable, quote
 from durable.yaml.scalars import MisleadingScalar, is_text, parse_scalar
 from durable.yaml.syntax import (
-    CONDITIONS,
+    NO_WORDS,
     Source,
+    Words,
     explain_braces,
     explain_syntax,
     quote_value,
@@ -57,10 +58,16 @@ class YamlDocument:
 
     @classmethod
     def read(
-        cls, text: str | bytes, file: str, limits: DocumentLimits = LIMITS, *, loader: type = FASTEST_LOADER
+        cls,
+        text: str | bytes,
+        file: str,
+        limits: DocumentLimits = LIMITS,
+        *,
+        words: Words = NO_WORDS,
+        loader: type = FASTEST_LOADER,
     ) -> "YamlDocument":
         """Read any text or bytes; never raises: what is wrong is among the problems."""
-        reading = _EventReader(file, limits, loader)
+        reading = _EventReader(Source(file, words=words), limits, loader)
         try:
             reading.read(text)
         except _StopReading:
@@ -140,11 +147,11 @@ class _Frame:
 class _EventReader:
     """One pass over the events of a text."""
 
-    def __init__(self, file: str, limits: DocumentLimits, loader: type) -> None:
+    def __init__(self, source: Source, limits: DocumentLimits, loader: type) -> None:
         self.limits = limits
         self.loader = loader
         self.problems: list[Problem] = []
-        self.source = Source(file)
+        self.source = source
         self.data: JSON = None
         self.values: dict[Pointer, LineColumn] = {}
         self.keys: dict[Pointer, LineColumn] = {}
@@ -155,7 +162,7 @@ class _EventReader:
 
     def read(self, text: str | bytes) -> None:
         content = self._decode(text)
-        self.source = Source(self.source.file, _LINE_END.split(content))
+        self.source = replace(self.source, lines=_LINE_END.split(content))
         for found in islice(_FORBIDDEN.finditer(content), 10):
             self._refuse(
                 _find_position(content, found.start()),
@@ -182,7 +189,7 @@ class _EventReader:
             return text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             readable = text[: error.start].decode("utf-8-sig", "replace")
-            self.source = Source(self.source.file, _LINE_END.split(readable))
+            self.source = replace(self.source, lines=_LINE_END.split(readable))
             place = _find_position(readable, len(readable))
             self._end(place, f"the byte 0x{text[error.start]:02X} is not UTF-8", "save the file as UTF-8")
 
@@ -225,7 +232,7 @@ class _EventReader:
     def _suggest_not(self, event: yaml.NodeEvent, tag: str) -> str | None:
         """How to write a condition that begins with a `!`."""
         frame = self._stack[-1] if self._stack else None
-        if frame is None or frame.wants_key or frame.key not in CONDITIONS or not tag.startswith("!"):
+        if frame is None or frame.wants_key or frame.key not in self.source.words.conditions or not tag.startswith("!"):
             return None
         negated = tag[1:].rstrip(",") or getattr(event, "value", "")
         return f"write 'not' for the '!': not {make_printable(negated)[:80]}"

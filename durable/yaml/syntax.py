@@ -10,18 +10,27 @@ from durable.problem import Problem
 from durable.wording import make_printable, quote
 from durable.yaml.scalars import is_text
 
-CONDITIONS = frozenset({"if", "when", "until", "foreach"})
-"""Keys under which an expression stands without braces."""
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Keys that messages about YAML know: those of expressions without braces, and those of loops."""
+
+    conditions: frozenset[str] = frozenset()
+    loops: frozenset[str] = frozenset()
+
+
+NO_WORDS = Words()
 
 _SHOWN_LIMIT = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The lines of a text, and the file that they are of."""
+    """The lines of a text, the file that they are of, and the words that it is written in."""
 
     file: str
     lines: Sequence[str] = ()
+    words: Words = NO_WORDS
 
     def get_line(self, number: int) -> str:
         """A line, from 1; empty where there is none."""
@@ -63,7 +72,7 @@ def explain_braces(source: Source, number: int, column: int) -> Problem | None:
     hint = f"quote it: {quote_value(value.removeprefix('$'))}"
     if value.startswith("$"):
         key = re.search(r"(\w+):\s+$", line[: begins[-1]])
-        is_condition = key is not None and key[1] in CONDITIONS
+        is_condition = key is not None and key[1] in source.words.conditions
         hint = f"write {unwrap_expression(value)}" if is_condition else f"{hint}, without the '$'"
     return source.make_problem(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
 
@@ -233,7 +242,7 @@ def _explain_missing_steps(stop: _Stop) -> Problem | None:
     """An item of a list right below the keys of a loop: its `steps:` is forgotten."""
     item = re.match(r" *(?=- )", stop.line(stop.here[0]))
     width, keys = _find_keys_above(stop.source, stop.here[0])
-    loops = keys & {"foreach", "repeat"}
+    loops = keys & stop.source.words.loops
     if item is None or not loops or "steps" in keys or width > len(item[0]):
         return None
     what = f"the {min(loops)} has no 'steps' for this list"

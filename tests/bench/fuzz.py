@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import jsonschema_rs
 
 from durable.blocks.core_actions import CORE_INPUTS
-from durable.language.json_schema import make_pipeline_schema
+from durable.language.editor_schema import make_pipeline_schema
 from durable.language.load import Catalogue, LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline

@@ -11,13 +11,10 @@ from pydantic import BaseModel
 from connectors.wire import errors
 from connectors.wire.response import Response
 from durable.action import Action, Connector, ErrorClass
-from durable.blocks.action import STEP_TIMEOUT, UndoSpec
+from durable.blocks.action import STEP_TIMEOUT
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.blocks.policies import DefaultsSpec, RetrySpec
-from durable.blocks.repeat import RepeatSpec
-from durable.blocks.switch import CaseSpec
 from durable.blocks.syntax import StepSpec
-from durable.blocks.try_ import HandlerSpec
 from durable.durations import parse_duration
 from durable.history.entries import Decision, Fact
 from durable.history.words import RunStatus, StepStatus
@@ -94,14 +91,6 @@ def _units() -> dict[str, int]:
 
 # -- steps ------------------------------------------------------------------------------------------------------
 
-_PARTS: dict[str, tuple[type[BaseModel], ...]] = {
-    "use": (UndoSpec,),
-    "switch": (CaseSpec,),
-    "try": (HandlerSpec,),
-    "repeat": (RepeatSpec,),
-}
-"""The models that stand inside a kind of step and nowhere else."""
-
 
 def _steps() -> Iterator[str]:
     yield "## Steps"
@@ -116,7 +105,7 @@ def _steps() -> Iterator[str]:
         ]
         yield fields(syntax.model, [kind, *keys], has_required=False)
         yield words.OUTPUTS.get(kind, "")
-        for model in _PARTS.get(kind, ()):
+        for model in syntax.parts:
             yield from _part(model)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from durable.action import Action, Inputs
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.catalogue import Catalogue
-from durable.language.json_schema import make_pipeline_schema
+from durable.language.editor_schema import make_pipeline_schema
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing

@@ -7,8 +7,7 @@ import jsonschema_rs
 
 from durable.blocks.syntax import Mapped
 from durable.known_values import has_template, is_template
-from durable.language.keywords import find_slips
-from durable.language.metaschema import make_metaschema
+from durable.language.metaschema import TYPES, find_slips, make_metaschema
 from durable.language.model_schema import open_value
 from durable.language.report import Report
 from durable.problem import Pointer
@@ -30,7 +29,7 @@ def compile_schemas(
                 findings.add((*where, *error.instance_path), *_explain_schema(error))
             continue
         if not isinstance(schema, dict):
-            hint = f"write for example '{name}: {{type: {schema if schema in _TYPES else 'string'}}}'"
+            hint = f"write for example '{name}: {{type: {schema if schema in TYPES else 'string'}}}'"
             if name in {"type", "properties", "required"}:
                 hint = "schemas stand here by the inputs' names; write what is under 'properties' directly here"
             findings.add(where, f"{quote(name)} must be a JSON Schema", hint, is_key=True)
@@ -66,7 +65,7 @@ def _explain_schema(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
         return "the schema refers to another, and none is fetched", "write it out here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
         meant = _FOREIGN_TYPES.get(error.instance.lower())
-        cure = f"did you mean {quote(meant)}" if meant else suggest(error.instance, _TYPES) or _SCHEMA_HELP
+        cure = f"did you mean {quote(meant)}" if meant else suggest(error.instance, TYPES) or _SCHEMA_HELP
         return f"{quote(error.instance)} is no type", cure
     if error.instance_path[-1:] == ["required"] and isinstance(error.instance, bool):
         cure = "an input without a 'default' has to be given, and one with it need not; remove this"
@@ -74,7 +73,6 @@ def _explain_schema(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
     return f"this is no JSON Schema: {shorten(error.message)}", _SCHEMA_HELP
 
 
-_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _FOREIGN_TYPES = {
     **dict.fromkeys(("date", "datetime", "email", "file", "str", "text", "uri", "url", "uuid", "varchar"), "string"),
     **dict.fromkeys(("dict", "hash", "json", "map", "mapping"), "object"),

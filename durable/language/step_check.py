@@ -17,13 +17,14 @@ from durable.expressions.expression import shorten
 from durable.known_values import is_template
 from durable.language.catalogue import Catalogue
 from durable.language.connections import ConnectionChecker
-from durable.language.core_actions import CoreActionCheck
+from durable.language.core_action_check import CoreActionCheck
+from durable.language.expression_check import ExpressionCheck, anywhere
 from durable.language.foreign import INPUT_KEYS, INPUT_SHAPES
 from durable.language.outputs import find_returned
 from durable.language.report import Report
-from durable.language.scope import RESERVED, SYNTAX, Scope, StepInfo
+from durable.language.scope import RESERVED, SYNTAX, Scope
+from durable.language.step_info import StepInfo
 from durable.language.steps import KINDS, SYNTAXES, find_key_problems, list_branches
-from durable.language.texts import Texts, anywhere
 from durable.language.validation import find_data_problems
 from durable.model_shape import ModelShape, get_shape, walk_leaves
 from durable.problem import Pointer
@@ -69,7 +70,7 @@ def check_given(
     *,
     scope: Scope,
     findings: Report,
-    texts: Texts,
+    texts: ExpressionCheck,
     is_open: Callable[[object], bool] = is_template,
     beside: Mapping[str, str] = NOTHING,
 ) -> None:
@@ -140,7 +141,7 @@ class StepCheck:
         self,
         findings: Report,
         catalogue: Catalogue,
-        texts: Texts,
+        texts: ExpressionCheck,
         places: Mapping[Pointer, StepInfo],
         core: CoreActionCheck,
         connections: ConnectionChecker,

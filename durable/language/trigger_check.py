@@ -9,13 +9,13 @@ from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.known_values import has_template
 from durable.language.braces import is_whole_expression
 from durable.language.catalogue import Catalogue
-from durable.language.check import BESIDE, check_filled, check_given
+from durable.language.expression_check import ExpressionCheck
 from durable.language.foreign import TRIGGERS
 from durable.language.headers import CREDENTIALS
+from durable.language.json_schemas import compile_schemas, shorten
 from durable.language.report import Report
-from durable.language.schemas import compile_schemas, shorten
 from durable.language.scope import Scope
-from durable.language.texts import Texts
+from durable.language.step_check import BESIDE, check_filled, check_given
 from durable.problem import Pointer
 from durable.schema import CompiledSchema
 from durable.values import JSON
@@ -25,10 +25,10 @@ _FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
 """What other routers take for a part that varies: `/:id`, `/<id>`, `/[id]`, `/*`."""
 
 
-class AdmissionCheck:
+class TriggerCheck:
     """One pass over `inputs` and `triggers`."""
 
-    def __init__(self, data: Mapped, findings: Report, catalogue: Catalogue, texts: Texts) -> None:
+    def __init__(self, data: Mapped, findings: Report, catalogue: Catalogue, texts: ExpressionCheck) -> None:
         self._triggers = get_list(data.get("triggers"))
         self._declared = data.get("inputs")
         self._report = findings

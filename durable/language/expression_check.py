@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from durable.expressions import Expression, ExpressionError, Template
 from durable.language.braces import doubt_braces
 from durable.language.headers import doubt_underscore
-from durable.language.hyphens import DottedName, find_hyphens
 from durable.language.report import Report
 from durable.language.scope import Scope
 from durable.problem import Explanation, Pointer, Severity
 from durable.values import JSON
 from durable.wording import describe_value, make_printable, name_kind, quote
 from durable.yaml.syntax import unwrap_expression
+
+DottedName: TypeAlias = tuple[str, ...]
 
 
 def anywhere(pointer: Pointer) -> bool:
@@ -25,7 +27,7 @@ def never(pointer: Pointer) -> bool:
     return False
 
 
-class Texts:
+class ExpressionCheck:
     """Checks what a file writes as expressions. `has_secret` says whether a secret has a value; None: nobody knows.
     `examine_secret` says what is wrong or doubtful about it."""
 
@@ -180,7 +182,7 @@ class Texts:
 def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:
     """What is wrong with the names of an expression, and with what they are compared with."""
     names = set(expression.names)
-    for parts, hyphen in find_hyphens(expression, scope):
+    for parts, hyphen in _find_hyphens(expression, scope):
         yield min(parts, key=expression.offset_of), hyphen, "error"
         names -= parts
     for name in sorted(names):
@@ -203,3 +205,20 @@ def _doubt_length(name: DottedName, source: str) -> Explanation | None:
         return None
     whole = ".".join(name[:-1])
     return Explanation("'length' is read as a key here", f"write {whole} | length; or {whole}['length'] if it is a key")
+
+
+_HYPHENED = re.compile(r"(?<![\w.\]])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[[^\]]*\])*)\.([A-Za-z_]\w*(?:-[A-Za-z_]\w*)+)")
+
+
+def _find_hyphens(expression: Expression, scope: Scope) -> Iterator[tuple[frozenset[DottedName], Explanation]]:
+    """The names of an expression that are parts of one key with hyphens, such as `trigger.body.order-id`, which is a
+    subtraction to the grammar, and what to write instead of them."""
+    if "-" not in expression.source:
+        return
+    for found in _HYPHENED.finditer(expression.source):
+        holder, key = found[1], found[2]
+        parts = {name for name in expression.names if found.start() <= expression.offset_of(name) < found.end()}
+        tails = {name for name in parts if expression.offset_of(name) > found.start(2)}
+        if len(parts) > len(tails) > 0 and all(scope.explain_unreadable(name) for name in tails):
+            cure = f"steps.{key.replace('-', '_')}" if holder == "steps" else f"{holder}['{key}']"
+            yield frozenset(parts), Explanation(f"'{key}' is a subtraction here", f"write {cure}")

@@ -7,9 +7,9 @@ from durable.blocks.block import CoreAction
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.syntax import Mapped, Outline, get_mapping
 from durable.known_values import is_template
+from durable.language.json_schemas import compile_schemas
 from durable.language.report import Report
-from durable.language.schemas import compile_schemas
-from durable.language.scope import StepInfo
+from durable.language.step_info import StepInfo
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer, Problem
 from durable.values import JSON
