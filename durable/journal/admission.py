@@ -58,6 +58,7 @@ class AdmissionWrites:
     def _begin_runs(self, cursor: Cursor, admission: Admission, runs: Sequence[EncodedRun]) -> Admitted:
         """Notify the runs that wait for the event, then begin its own runs, which it does not match."""
         writes, event, descent = self._writes, admission.event, admission.descent
+        # First, since a unit that refuses must have written nothing.
         number = writes.runs.count_descendants(cursor, descent, len(runs)) if descent and runs else None
         notified = writes.subscriptions.match_event(cursor, event) if event.type is not None else []
         begun: list[str] = []

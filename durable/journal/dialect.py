@@ -33,7 +33,8 @@ class Cursor(Protocol):
 
 
 Unit: TypeAlias = Callable[[Cursor], Answer]
-"""What the writer executes inside its transaction."""
+"""What the writer executes inside its transaction. A unit that raises a `JournalError` must have written nothing: the
+other units of its batch are committed, so it is not rolled back."""
 
 
 class WriteConnection(Protocol):

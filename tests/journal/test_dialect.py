@@ -1,0 +1,16 @@
+"""The statements of the journal are written once for every database."""
+
+from sqlalchemy.dialects import postgresql
+
+from durable.journal.dialect import SQL
+from durable.journal.writes import Writes
+
+
+def test_the_statements_of_every_noun_are_postgresqls_too() -> None:
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    sql = SQL(dialect, postgresql.insert)  # type: ignore[arg-type]  # it has the same ON CONFLICT as SQLite's
+
+    writes = Writes(sql, "node-1")
+
+    assert writes.runs.add_sql.startswith("INSERT INTO runs ")
+    assert writes.limits._count_held_sql.endswith("slots.is_held IS true"), "where SQLite says IS 1"
