@@ -1,0 +1,18 @@
+"""A run costs few Python calls. The count is exact, so that work which is done twice shows here and not on a clock."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 945
+"""5 % more than the count of 2026-12, so that a small feature does not fail here."""
+
+
+def test_a_run_of_three_http_steps_takes_few_python_calls() -> None:
+    command = [sys.executable, "-m", "tests.bench.calls", "--runs", "15"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"three http\.post steps: (\d+)", shown)
+    assert found
+    assert int(found[1]) <= LIMIT, f"`python -m tests.bench.calls --functions` lists the calls:\n{shown}"
