@@ -79,7 +79,9 @@ class Intake:
         for run in begun:
             if not run.is_left:
                 self._runs.room.add(run.definition.spec.id)
-        committed.add_done_callback(partial(self._begin_runs, begun))
+        # One turn of the loop later, so that all requests of a commit are answered before the first steps begin.
+        begin_runs = partial(self._begin_runs, begun)
+        committed.add_done_callback(partial(asyncio.get_running_loop().call_soon, begin_runs))
         return await asyncio.shield(committed)
 
     def _ensure_open(self) -> None:

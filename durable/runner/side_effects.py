@@ -6,46 +6,46 @@ from durable.definition import Definition
 from durable.effects import Abandon, AwaitSlot, Effect, Listen, PostMessage
 from durable.history.entries import AnyEntry, RunFinished, SignalReceived, TimerFired
 from durable.history.state import State
-from durable.units import DedupeKey, EventSubscription, SideEffects, SlotRequest
-from durable.units import NewMessage as Message
+from durable.units import DedupeKey, EventSubscription, NewMessage, SideEffects, SlotRequest
 
 
 def build_side_effects(
     definition: Definition, state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]
 ) -> SideEffects | None:
-    """What is to be committed with these entries; None if it is nothing, as it mostly is."""
+    """What is committed with these entries; None if there is nothing, as is usual."""
     has_ended = bool(entries) and isinstance(entries[-1], RunFinished)
-    frees = state.started.slot if has_ended and state.started else None
-    forgets = has_ended and definition.has_claims
-    posts = [_message(state, effects, each) for each in effects if isinstance(each, PostMessage)]
-    listening = [_listening(each) for each in effects if isinstance(each, Listen) and each.path in state.active]
-    over = [] if has_ended else _over(state, entries, effects)
-    asks = any(isinstance(each, AwaitSlot) for each in effects)
-    if not (posts or listening or over or asks or forgets or frees is not None):
+    signalled = entries[0].path if entries and isinstance(entries[0], SignalReceived | TimerFired) else None
+    messages: list[NewMessage] = []
+    subscriptions: list[EventSubscription] = []
+    ended_waits: list[str] = []
+    slot_request = None
+    for effect in effects:
+        match effect:
+            case PostMessage():
+                messages.append(_make_message(state, effects, effect))
+            case Listen(path=path) if path in state.active:
+                subscriptions.append(EventSubscription(path, effect.name, effect.type, effect.match, effect.since))
+            case Abandon(path=path) if path not in state.active and path != signalled and not has_ended:
+                if state.steps[path].can_be_answered:  # those of a run that is only paused are active, and go on
+                    ended_waits.append(path)
+            case AwaitSlot():
+                slot_request = _make_slot_request(definition, state)
+    freed_slot = state.started.slot if has_ended and state.started else None
+    forgets_keys = has_ended and definition.has_claims
+    if not (messages or subscriptions or ended_waits or slot_request or forgets_keys or freed_slot is not None):
         return None
-    return SideEffects(posts, listening, over, _contention(definition, state) if asks else None, frees, forgets)
+    return SideEffects(messages, subscriptions, ended_waits, slot_request, freed_slot, forgets_keys)
 
 
-def _message(state: State, effects: Sequence[Effect], effect: PostMessage) -> Message:
-    """A called run that is told of its end before it has begun does not begin any more."""
+def _make_message(state: State, effects: Sequence[Effect], effect: PostMessage) -> NewMessage:
+    """A message to another run. A called run whose caller gives it up before it has begun does not begin any more."""
     stopped = (each.path for each in effects if isinstance(each, Abandon))
     caller = next((path for path in stopped if state.steps[path].child == effect.run), None)
-    return Message(effect.run, effect.kind, effect.data, make_dedupe_key(state, caller, state.at) if caller else None)
+    dedupe_key = make_dedupe_key(state, caller, state.at) if caller else None
+    return NewMessage(effect.run, effect.kind, effect.data, dedupe_key)
 
 
-def _listening(effect: Listen) -> EventSubscription:
-    return EventSubscription(effect.path, effect.name, effect.type, effect.match, effect.since)
-
-
-def _over(state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]) -> list[str]:
-    """The waits that end here though nothing came for them, as what they stand in ends; those of a run that is only
-    paused go on."""
-    came_for = entries[0].path if entries and isinstance(entries[0], SignalReceived | TimerFired) else None
-    stopped = (each.path for each in effects if isinstance(each, Abandon) and each.path != came_for)
-    return [path for path in stopped if path not in state.active and state.steps[path].can_be_answered]
-
-
-def _contention(definition: Definition, state: State) -> SlotRequest | None:
+def _make_slot_request(definition: Definition, state: State) -> SlotRequest | None:
     """The slot that a run asks for which was held back until now."""
     concurrency, started = definition.spec.concurrency, state.started
     if concurrency is None or started is None or started.slot is None:
