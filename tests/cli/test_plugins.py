@@ -81,19 +81,32 @@ def test_a_connector_of_another_package_is_listed_without_an_import_and_performs
 
 
 @pytest.mark.parametrize(("entry", "module", "why"), BROKEN)
-def test_a_connector_that_cannot_be_loaded_is_named_at_the_step(
-    place: Path, site: Path, entry: str, module: str, why: str
+def test_a_connector_that_cannot_be_loaded_is_named_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, module: str, why: str
 ) -> None:
-    install(site, "waypost-echo", {"echo": entry}, {"echo": module})
+    install(tmp_path, "waypost-echo", {"echo": entry}, {"echo": module})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "echo", raising=False)
+    found = load_connectors()
+    monkeypatch.delitem(sys.modules, "echo", raising=False)
+    assert found.broken.keys() == {"echo"}
+    assert why in found.broken["echo"]
+    assert "http.get" in found.actions
+
+
+def test_commands_name_a_connector_that_cannot_be_loaded(place: Path, site: Path) -> None:
+    install(site, "waypost-echo", {"echo": "echo:CONNECTOR"}, {"echo": "raise RuntimeError('no such device')"})
     (place / "config" / "connections.yaml").write_text("far: {use: echo, words: x}\n")
+    why = "the connector 'echo' cannot be used: RuntimeError: no such device"
     checked = waypost("validate", cwd=place, PYTHONPATH=path(site))
     assert checked.returncode == 1
-    assert "echo.yaml:2:21: error: the connector 'echo' cannot be used: " in checked.stdout
-    assert "connections.yaml:1:12: error: the connector 'echo' cannot be used: " in checked.stdout
-    assert checked.stdout.count(why) == 2
+    assert f"echo.yaml:2:21: error: {why}" in checked.stdout
+    assert f"connections.yaml:1:12: error: {why}" in checked.stdout
     assert "1 of 2 pipelines are valid" in checked.stdout
     assert why in waypost("connectors", "echo", cwd=place, PYTHONPATH=path(site)).stderr
     assert waypost("connectors", "http", cwd=place, PYTHONPATH=path(site)).returncode == 0
+    examined = waypost("doctor", cwd=place, WAYPOST_PORT="0", PYTHONPATH=path(site)).stdout.split()
+    assert "3 connectors can be used; not echo: RuntimeError: no such device" in " ".join(examined)
 
 
 def test_a_connector_that_cannot_be_loaded_disables_only_the_pipelines_that_use_it(place: Path, site: Path) -> None:

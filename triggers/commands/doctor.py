@@ -32,7 +32,7 @@ from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system,
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers import runs
-from triggers.catalogue import load_connectors
+from triggers.catalogue import Connectors, NoConnectors, load_connectors
 from triggers.commands.failure import FAILED
 from triggers.commands.output import console, format_count, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
@@ -198,7 +198,13 @@ class RecordingSecrets(Secrets):
 
 
 def _check_config(place: Instance) -> Iterator[Check]:
-    """Pipelines and connections, and the secrets that they name."""
+    """Connectors, pipelines and connections, and the secrets that they name."""
+    try:
+        connectors = load_connectors()
+    except NoConnectors as error:
+        yield Check("connectors", "wrong", str(error))
+        return
+    yield _check_connectors(connectors)
     secrets = RecordingSecrets(place.environment)
     if (place.config / "pipelines").is_dir():
         folder = load_folder(place.config, place.environment, secrets)
@@ -208,8 +214,17 @@ def _check_config(place: Instance) -> Iterator[Check]:
         found = f"there is no folder {place.config / 'pipelines'}"
         yield Check("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
         known = None
-    yield _check_connections(known or Connections(place.config, load_connectors(), secrets))
+    yield _check_connections(known or Connections(place.config, connectors, secrets))
     yield _check_secrets(secrets)
+
+
+def _check_connectors(connectors: Connectors) -> Check:
+    found = f"{format_count(len(connectors.loaded), 'connector')} can be used"
+    if not connectors.broken:
+        return Check("connectors", "ok", found)
+    broken = "; ".join(f"{name}: {why}" for name, why in connectors.broken.items())
+    cure = "mend or remove the package; the pipelines that use its connector are disabled"
+    return Check("connectors", "wrong", f"{found}; not {broken}", cure)
 
 
 def _check_pipelines(folder: Folder) -> Check:
