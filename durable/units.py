@@ -218,7 +218,7 @@ class Admission(msgspec.Struct, frozen=True):
 class Admitted(msgspec.Struct, frozen=True):
     """What an admission wrote. If it `is_duplicate`, the ids are those of the first admission, and with `is_conflict`
     its inputs were different. `queued` runs wait for a slot; `skipped` runs were not made because there was none;
-    `notified` runs have got a message by it."""
+    `notified` runs got a message."""
 
     event: str
     runs: tuple[str, ...]

@@ -46,19 +46,19 @@ class ConcurrencyLimits:
         return "queued"
 
     def queue(self, cursor: Cursor, run: str, request: SlotRequest, at: int) -> list[str]:
-        """Queue a run that was held back until now; returns the runs that have got a message by it."""
+        """Queue a run that was held back until now; returns the runs that got a message."""
         self._add(cursor, run, request, is_held=False)
         granted = self.grant(cursor, request.key)
         return [*self.evict_oldest(cursor, request, at), *self._notify(cursor, granted, at)]
 
     def release(self, cursor: Cursor, run: str, key: str, at: int) -> list[str]:
-        """Release the slot of a run that has ended; returns the runs that have got a message by it."""
+        """Release the slot of a run that has ended; returns the runs that got a message."""
         cursor.execute(self._remove_sql, {"of": run})
         return self._notify(cursor, self.grant(cursor, key), at)
 
     def evict_oldest(self, cursor: Cursor, request: SlotRequest, at: int) -> list[str]:
         """Cancel the oldest runs with the key, so that only as many as the limit stay that are not cancelled; none
-        where runs are queued or skipped instead. Returns those that have got the message."""
+        where runs are queued or skipped instead. Returns those that got the message."""
         if request.overflow != "cancel_oldest" or request.is_held_back:
             return []
         cursor.execute(self._list_sql, {"key": request.key})

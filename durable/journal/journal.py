@@ -102,7 +102,7 @@ class Journal(Reads):
         """Continue a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
 
         `taken` are the messages of the run's inbox that these entries answer; `side_effects` are written in the same
-        commit. Returns the runs that have got a message by it. Progress clears a suspicion.
+        commit. Returns the runs that got a message. Progress clears a suspicion.
         """
         return self._writer.submit(
             self._appends.prepare(run, epoch, after, entries, view, taken, side_effects, is_progress=is_progress)

@@ -1,6 +1,6 @@
 """Ownership: which node advances a run, and which unfinished runs wait for an owner.
 
-A takeover raises the run's epoch, so that whoever owned it before can append no more.
+A takeover raises the run's epoch, so that its previous owner can append no more.
 """
 
 from collections.abc import Collection, Sequence
@@ -80,8 +80,8 @@ class OwnershipWrites:
         return Takeover(run, version, epoch, recoveries, sequence, due_at, was_owned=owner is not None, status=status)
 
     def _ensure_sequence(self, cursor: Cursor, run: str, sequence: Any) -> int:
-        """The number of a run's last entry: what its row says, unless its history goes on beyond that. Then the row is
-        damaged, and mended by the history, since the next append is compared with the row."""
+        """The number of a run's last entry: what its row says, unless its history is longer. Then the row is damaged,
+        and mended by the history, because the next append is compared with the row."""
         is_number = isinstance(sequence, int)
         known = int(sequence) if is_number else 0
         found = self._histories.find_last_append(cursor, run)

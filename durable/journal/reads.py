@@ -79,7 +79,7 @@ class Reads:
         self._engine.dispose()
 
     async def scan(self, work: Callable[[Scan], Found], entries: int = 0) -> Found:
-        """Do work whose length somebody else chose in a thread of its own kind, which gives way to everything else;
+        """Do work whose length the caller does not control in a thread for scans, which lets everything else go first.
         `entries` says how long a history it reads. Raises `JournalBusy` if too many scans wait already."""
         if self._waiting_scans >= WAITING_SCANS:
             raise JournalBusy(f"{self._waiting_scans} reads wait for their turn; try again in a moment")

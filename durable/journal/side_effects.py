@@ -20,7 +20,7 @@ class SideEffectWrites:
         self._limits = limits
 
     def write(self, cursor: Cursor, run: str, side_effects: SideEffects, at: int) -> tuple[str, ...]:
-        """Write them; returns the runs that have got a message by it."""
+        """Write them; returns the runs that got a message."""
         notified: list[str] = []
         for message in side_effects.messages:
             if self._inboxes.post(cursor, message.run, message.kind, message.data, at):

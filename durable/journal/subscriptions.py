@@ -77,8 +77,7 @@ class EventSubscriptions:
         self._inboxes = inboxes
 
     def match_event(self, cursor: Cursor, event: Event) -> list[str]:
-        """Match an event with one wait of each run that subscribes to it; returns the runs, which have got a message
-        by it."""
+        """Match an event with one wait of each run that subscribes to it; returns the runs, which got a message."""
         return [self._post(cursor, match, event.time) for match in self.find_matches(cursor, event)]
 
     def find_matches(self, cursor: Cursor, event: Event) -> list[Match]:
@@ -96,7 +95,7 @@ class EventSubscriptions:
 
     def subscribe(self, cursor: Cursor, run: str, wanted: EventSubscription, at: int) -> list[str]:
         """Begin to wait, unless such an event has come already, or the wait was answered before it began. Returns the
-        run if it has got a message by it."""
+        run if it got a message."""
         path, name = wanted.path, wanted.name
         if name and self._is_over(cursor, run, path, at):
             return []
@@ -112,7 +111,7 @@ class EventSubscriptions:
 
     def end_waits(self, cursor: Cursor, run: str, paths: Sequence[str], at: int) -> list[str]:
         """End these waits. An event that matched one of them, but has not reached the run yet, may match another wait.
-        Returns the run if it has got a message by it."""
+        Returns the run if it got a message."""
         for path in paths:
             self._end(cursor, run, path, at)
         notified: list[str] = []
