@@ -35,12 +35,13 @@ class InputsRefused(ValueError):
 class Definition(CompiledPipeline):
     """A pipeline version that runs can be started with."""
 
-    def __init__(self, spec: ResolvedPipeline) -> None:
-        self.data = msgspec.json.encode(spec, order="deterministic")
+    def __init__(self, pipeline: ResolvedPipeline) -> None:
+        self.data = msgspec.json.encode(pipeline, order="deterministic")
         # Taken from its stored form, so that a run renders its mappings in the same order before and after a restart.
         stored = msgspec.json.decode(self.data, type=ResolvedPipeline, dec_hook=decode_steps)
         nodes = compile_steps(stored.steps, "main") | compile_steps(stored.on_failure, "cleanup")
         super().__init__(stored, hashlib.sha256(self.data).hexdigest(), nodes)
+        self.pipeline = stored
         concurrency = stored.concurrency.key if stored.concurrency else None
         self.concurrency_key = Template.parse(concurrency) if concurrency is not None else None
 
@@ -72,7 +73,7 @@ class Definition(CompiledPipeline):
 
     def accept(self, inputs: dict[str, JSON]) -> dict[str, JSON]:
         """The inputs with defaults filled in; raises `InputsRefused`."""
-        schemas = self.spec.inputs
+        schemas = self.pipeline.inputs
         if schemas is None:
             return inputs
         inputs = _find_defaults(schemas) | inputs
@@ -95,7 +96,7 @@ class Definition(CompiledPipeline):
 
     @cached_property
     def _schemas(self) -> dict[str, CompiledSchema]:
-        return {name: CompiledSchema(schema) for name, schema in (self.spec.inputs or {}).items()}
+        return {name: CompiledSchema(schema) for name, schema in (self.pipeline.inputs or {}).items()}
 
 
 def _find_defaults(schemas: dict[str, Tree]) -> dict[str, JSON]:

@@ -203,7 +203,7 @@ def _view_run(context: EvaluationContext) -> LazyMapping:
     return LazyMapping(
         {
             "id": lambda: context.state.run,
-            "pipeline": lambda: context.pipeline.spec.id,
+            "pipeline": lambda: context.pipeline.id,
             "version": lambda: context.pipeline.version,
             "url": lambda: started.url if started else None,
             "started_at": lambda: started.at if started else None,

@@ -58,7 +58,7 @@ class PipelineFile:
 
     @property
     def name(self) -> str:
-        return self.definition.spec.id if self.definition else self.path.stem
+        return self.definition.id if self.definition else self.path.stem
 
     @property
     def names(self) -> set[str]:

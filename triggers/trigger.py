@@ -33,7 +33,7 @@ class Trigger:
 
     @cached_property
     def name(self) -> str:
-        return f"{self.definition.spec.id}/{self.id}"
+        return f"{self.definition.id}/{self.id}"
 
     @property
     def address(self) -> str | None:

@@ -171,7 +171,7 @@ def _compile(step: ActionStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     core = CORE_ACTIONS.get(step.use)
     node = ActionNode(
         **common,
-        spec=step,
+        step=step,
         input=Template.parse(step.input, step.urls),
         keep=_parse_template(step.keep),
         undo=Template.parse(step.undo.input, step.undo.urls) if step.undo else None,
@@ -189,8 +189,8 @@ def _compile_inner(node: ActionNode, step: ActionStep, undo: ActionStep) -> dict
     the step stands, by what begins them."""
     empty = Template.parse(None)
     return {
-        path: ActionNode(spec=spec, path=path, part=node.part, around=node.around, input=empty, is_inner=True)
-        for path, spec in ((join_path(node.path, UNDO), undo), (join_path(node.path, AGAIN), step))
+        path: ActionNode(step=each, path=path, part=node.part, around=node.around, input=empty, is_inner=True)
+        for path, each in ((join_path(node.path, UNDO), undo), (join_path(node.path, AGAIN), step))
     }
 
 
@@ -204,7 +204,7 @@ def _parse_template(tree: Any) -> Template | None:
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
     """The step's input is made: the first attempt follows, or what the core does itself."""
     path, at = entry.path, entry.at
-    step = pipeline.actions[path].spec
+    step = pipeline.actions[path].step
     core = CORE_ACTIONS.get(step.use)
     if core is None:
         return [], [Perform(path, 1, at, step.on_crash != "retry")]
@@ -227,14 +227,14 @@ def _explain_inputs(error: ValidationError) -> str:
 
 def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) -> Perform:
     """That the attempt is to be performed."""
-    return Perform(path, number, due, starts_durably=pipeline.actions[path].spec.on_crash != "retry")
+    return Perform(path, number, due, starts_durably=pipeline.actions[path].step.on_crash != "retry")
 
 
 # -- the end of an attempt --------------------------------------------------------------------------------------
 
 
 def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFailed) -> Consequences:
-    step, path, at = pipeline.actions[entry.path].spec, entry.path, entry.at
+    step, path, at = pipeline.actions[entry.path].step, entry.path, entry.at
     if entry.output is not None:
         return [StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
     if entry.ending == "unknown" and step.on_crash == "park":
@@ -250,7 +250,7 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFail
 
 def _follow_loss(pipeline: CompiledPipeline, state: State, entry: AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
-    match pipeline.actions[path].spec.on_crash:
+    match pipeline.actions[path].step.on_crash:
         case "park":
             return _park_step(path, entry.attempt, entry.error, at), []
         case "fail":

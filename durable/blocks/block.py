@@ -34,7 +34,7 @@ def compile_nothing(step: Any, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 
 def open_block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
     """The entry with which most blocks start."""
-    return BlockStarted(at=at, path=path, kind=node.spec.__struct_config__.tag)  # type: ignore[attr-defined]  # a struct
+    return BlockStarted(at=at, path=path, kind=node.step.__struct_config__.tag)  # type: ignore[attr-defined]  # a struct
 
 
 def fold_first_error(block: BlockState, entry: BranchEnded) -> None:

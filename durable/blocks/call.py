@@ -49,7 +49,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
 
 
 def _start_child(pipeline: CompiledPipeline, state: State, entry: ChildCalled) -> Consequences:
-    timeout = pipeline.actions[entry.path].spec.timeout
+    timeout = pipeline.actions[entry.path].step.timeout
     due: list[FollowUp] = [] if timeout is None else [TimerSet(at=entry.at, path=entry.path, due=entry.at + timeout)]
     return due, [StartChild(entry.path, entry.run)]
 
@@ -75,7 +75,7 @@ def _describe_failure(entry: ChildEnded) -> Failure:
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
     """The called run took too long: the step fails, and that run is cancelled."""
-    seconds = (pipeline.actions[entry.path].spec.timeout or 0) / 1000
+    seconds = (pipeline.actions[entry.path].step.timeout or 0) / 1000
     failure = Failure.of("timeout", "call_timeout", f"the called run took longer than {seconds:g} s", entry.path)
     return [StepFailed(at=entry.at, path=entry.path, error=failure)], abandon_step(state, entry.path)
 

@@ -96,7 +96,7 @@ def _list_branches(step: ForeachStep) -> Iterator[tuple[str, Steps]]:
 def _compile(step: ForeachStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     node = BlockNode(
         **common,
-        spec=step,
+        step=step,
         expression=Expression.parse(step.items),
         is_loop=True,
         view=_view_items,
@@ -184,7 +184,7 @@ def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Conseq
 
 
 def _get_step(pipeline: CompiledPipeline, path: str) -> ForeachStep:
-    step = pipeline.nodes[path].spec
+    step = pipeline.nodes[path].step
     assert isinstance(step, ForeachStep)
     return step
 

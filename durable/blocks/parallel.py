@@ -63,7 +63,7 @@ def _list_branches(step: ParallelStep) -> Iterable[tuple[str, Steps]]:
 
 
 def _compile(step: ParallelStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
-    return {common["path"]: BlockNode(**common, spec=step)}
+    return {common["path"]: BlockNode(**common, step=step)}
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
@@ -74,7 +74,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
     block = state.blocks[entry.path]
     if not block.running:
         return [end_block(block, entry.path, entry.at)], []
-    step = pipeline.nodes[entry.path].spec
+    step = pipeline.nodes[entry.path].step
     assert isinstance(step, ParallelStep)
     if entry.status == "failed" and step.on_branch_error == "cancel" and not block.is_stopping:
         return [BranchesCancelled(at=entry.at, path=entry.path)], []

@@ -89,7 +89,7 @@ def _list_branches(step: RepeatStep) -> Iterator[tuple[str, Steps]]:
 
 def _compile(step: RepeatStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     until = Expression.parse(step.until)
-    return {common["path"]: BlockNode(**common, spec=step, expression=until, is_loop=True, view=_view_last_turn)}
+    return {common["path"]: BlockNode(**common, step=step, expression=until, is_loop=True, view=_view_last_turn)}
 
 
 def _view_last_turn(context: EvaluationContext, node: BlockNode, block: BlockState, path: str) -> object:
@@ -105,7 +105,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
     block, node = state.blocks[path], pipeline.blocks[path]
     if entry.status != "completed" or block.is_stopping:
         return [end_block(block, path, at)], []
-    assert isinstance(node.spec, RepeatStep)
+    assert isinstance(node.step, RepeatStep)
     assert node.expression
     scope = RunScope(pipeline, state, path, frame=number_frame(path, entry.index))
     try:
@@ -113,10 +113,10 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
             return [StepCompleted(at=at, path=path)], []
     except ExpressionError as error:
         return [refuse_step(path, at, f"until: {explain_failure(pipeline, state, path, error)}")], []
-    if node.spec.max_times is not None and block.begun >= node.spec.max_times:
+    if node.step.max_times is not None and block.begun >= node.step.max_times:
         message = f"'until' did not hold after {block.begun} turns"
         return [StepFailed(at=at, path=path, error=Failure.of(None, "repeat_exhausted", message, path))], []
-    return loops.begin_next(state, path, at, max(at, block.branch_at + (node.spec.every or 0))), []
+    return loops.begin_next(state, path, at, max(at, block.branch_at + (node.step.every or 0))), []
 
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:

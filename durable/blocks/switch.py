@@ -82,7 +82,7 @@ def _list_branches(step: SwitchStep) -> Iterator[tuple[str, Steps]]:
 
 def _compile(step: SwitchStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     whens = {f"case {number}": Expression.parse(case.when) for number, case in enumerate(step.cases, 1)}
-    return {common["path"]: BlockNode(**common, spec=step, whens=whens)}
+    return {common["path"]: BlockNode(**common, step=step, whens=whens)}
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:

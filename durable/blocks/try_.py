@@ -111,7 +111,7 @@ def _compile(step: TryStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
         _label(number): Expression.parse(handler.when) if handler.when is not None else None
         for number, handler in enumerate(step.catch, 1)
     }
-    return {common["path"]: BlockNode(**common, spec=step, whens=whens, catching=frozenset(whens))}
+    return {common["path"]: BlockNode(**common, step=step, whens=whens, catching=frozenset(whens))}
 
 
 def _fold_end(block: BlockState, entry: BranchEnded) -> None:

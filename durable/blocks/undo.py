@@ -123,7 +123,7 @@ def _take_back(pipeline: CompiledPipeline, state: State, target: str, at: int) -
         return StepScheduled(at=at, path=path, input=undo.input, secrets=undo.secrets)
     if step.status == "completed" or step.has_returned:
         return _schedule_undo(pipeline, state, target, step.output, at)
-    if pipeline.actions[target].spec.on_crash == "retry":
+    if pipeline.actions[target].step.on_crash == "retry":
         path = make_again_path(target, undo.passes)
         return StepScheduled(at=at, path=path, input=step.input, secrets=step.secrets)
     message = "nobody knows whether the step took effect, and it may not be repeated to learn that"

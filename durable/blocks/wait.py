@@ -288,7 +288,7 @@ def _fold_signal(state: State, entry: SignalReceived) -> None:
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
     path, at = entry.path, entry.at
-    step = pipeline.actions[path].spec
+    step = pipeline.actions[path].step
     try:
         awaits = read_awaits(step.use, state.steps[path].input.load(), at)
     except (ValueError, OverflowError) as error:
@@ -337,7 +337,7 @@ def fire_wait(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Co
 
 def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> FollowUp:
     node = pipeline.actions[path]
-    match node.spec.times_out:
+    match node.step.times_out:
         case "steps":
             return BlockStarted(at=at, path=path, kind=ON_TIMEOUT)
         case "value" if node.timeout_value:
@@ -346,13 +346,13 @@ def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> F
             except (ExpressionError, NotJSON) as error:
                 return refuse_step(path, at, f"on_timeout: {error}")
             return StepCompleted(at=at, path=path, attempt=1, output=output)
-    message = f"nothing came within {(node.spec.timeout or 0) / 1000:g} s"
+    message = f"nothing came within {(node.step.timeout or 0) / 1000:g} s"
     return StepFailed(at=at, path=path, error=Failure.of("timeout", "wait_timeout", message, path))
 
 
 def _complete(pipeline: CompiledPipeline, state: State, path: str, name: str, data: Value, at: int) -> FollowUp:
     node = pipeline.actions[path]
-    output = Value.of({"name": name, "output": data.load()}) if node.spec.use == ANY else data
+    output = Value.of({"name": name, "output": data.load()}) if node.step.use == ANY else data
     return complete_step(pipeline, state, node, path, at, output)
 
 

@@ -32,7 +32,7 @@ def cut_off_steps(pipeline: CompiledPipeline, state: State, at: int) -> Conseque
 
 
 def _may_have_happened(pipeline: CompiledPipeline, state: State, path: str) -> bool:
-    return state.steps[path].is_started and pipeline.actions[path].spec.on_crash == "park"
+    return state.steps[path].is_started and pipeline.actions[path].step.on_crash == "park"
 
 
 def _mark_uncertain(state: State, path: str, at: int) -> StepUncertain:

@@ -27,8 +27,8 @@ def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: S
     """Whether an attempt may have begun that writes no entry before its end. In a paused run none begins."""
     if path in state.open or step.needs_person:
         return False
-    spec = pipeline.actions[path].spec
-    if spec.use in CORE_ACTIONS or spec.on_crash != "retry":
+    action = pipeline.actions[path].step
+    if action.use in CORE_ACTIONS or action.on_crash != "retry":
         return False
     if state.paused_at is None:
         return step.may_be_attempted(at) or at < state.at  # the clock was set back since the last entry
@@ -55,7 +55,7 @@ def _find_owed(pipeline: CompiledPipeline, state: State, path: str, step: StepSt
     """What a step that is under way waits for."""
     if path in state.open:
         return [] if step.due is None else [Wake(path, step.due)]
-    core = CORE_ACTIONS.get(pipeline.actions[path].spec.use)
+    core = CORE_ACTIONS.get(pipeline.actions[path].step.use)
     if core is not None:
         return core.owe(path, step) if core.owe else []
     return [build_attempt(pipeline, path, step.attempt, step.due or at)]

@@ -29,10 +29,10 @@ def _enter_step(pipeline: CompiledPipeline, state: State, move: EnterStep) -> Co
         if node.condition and not node.condition.holds(scope):
             return [entries.StepSkipped(at=at, path=path)], []
         if isinstance(node, BlockNode):
-            kind = node.spec.__struct_config__.tag  # type: ignore[attr-defined]  # a struct
+            kind = node.step.__struct_config__.tag  # type: ignore[attr-defined]  # a struct
             return [BLOCKS[kind].open(node, path, at, scope)], []
         rendered, secrets = node.input.render(scope)
-        core = CORE_ACTIONS.get(node.spec.use)
+        core = CORE_ACTIONS.get(node.step.use)
         if core is not None:
             rendered = core.write(core, rendered)
         input, has_undo = Value.of(rendered), node.undo is not None
@@ -60,7 +60,7 @@ def _follow_step(
     if isinstance(entry, entries.StepCompleted):
         if node.is_inner:
             return follow_inner_step(pipeline, state, entry)
-        core = CORE_ACTIONS.get(node.spec.use) if not isinstance(node, BlockNode) else None
+        core = CORE_ACTIONS.get(node.step.use) if not isinstance(node, BlockNode) else None
         if core is not None and core.complete:
             return core.complete(pipeline, state, entry)
     if node.follower is not None:
@@ -139,7 +139,7 @@ def _fire_timer(pipeline: CompiledPipeline, state: State, entry: entries.TimerFi
     if path in state.open:
         fire = BLOCKS[state.blocks[path].kind].fire
     else:
-        core = CORE_ACTIONS.get(pipeline.actions[path].spec.use)
+        core = CORE_ACTIONS.get(pipeline.actions[path].step.use)
         fire = core.fire if core else None
     return fire(pipeline, state, entry) if fire else NONE
 

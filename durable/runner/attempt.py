@@ -131,7 +131,7 @@ class Attempt:
             self.task.cancel()
 
     def _expire(self) -> None:
-        timeout = self._node.spec.timeout or 0
+        timeout = self._node.step.timeout or 0
         message = f"the attempt took longer than its timeout of {timeout / 1000:g} s"
         error = ActionError(message, error_class="timeout", code="attempt_timeout", ending="unknown")
         if self.context.is_open:
@@ -144,8 +144,8 @@ class Attempt:
         try:
             input = await call_with_payloads(step.input.load, self._runtime.payload)
             filled, values = fill_secrets(input, step.secrets, self._runtime.secrets)
-            if name := self._node.spec.connection:
-                self.context.connection, credentials = self._runtime.connect(name, self._node.spec.use)
+            if name := self._node.step.connection:
+                self.context.connection, credentials = self._runtime.connect(name, self._node.step.use)
                 values |= credentials
         except SecretMissing as missing:
             error = ActionError(str(missing), error_class="auth", code="secret_missing", ending="not_sent")
@@ -162,9 +162,9 @@ class Attempt:
             self._problem = self._build_failure(unread)
             return
         self._redact = Redactor(values)
-        action = self._runtime.actions.get(self._node.spec.use)
+        action = self._runtime.actions.get(self._node.step.use)
         if action is None:
-            self._problem = self._refuse_input(f"no connector offers {self._node.spec.use} any more")
+            self._problem = self._refuse_input(f"no connector offers {self._node.step.use} any more")
             return
         self._action = action
         try:
@@ -183,8 +183,8 @@ class Attempt:
         self._is_address = target is not None
         if target:
             return target
-        connector, _, _ = self._node.spec.use.partition(".")
-        return f"{connector} ({name})" if (name := self._node.spec.connection) else connector
+        connector, _, _ = self._node.step.use.partition(".")
+        return f"{connector} ({name})" if (name := self._node.step.connection) else connector
 
     def describe_target(self) -> str:
         """What the attempt waits for while there is no room at its target."""
@@ -199,7 +199,7 @@ class Attempt:
 
     async def _call_action(self) -> Fact:
         """The fact in which the attempt ends. After the call nothing is repeated."""
-        redact, timeout = self._redact, self._node.spec.timeout
+        redact, timeout = self._redact, self._node.step.timeout
         timer = self.context.timer = SuspendableTimeout(timeout / 1000 if timeout else None, self._expire)
         began = perf_counter()
         try:
@@ -222,7 +222,7 @@ class Attempt:
 
     def _end_call(self, timer: SuspendableTimeout, began: float, outcome: AttemptOutcome) -> None:
         timer.cancel()
-        metrics.count_attempt(self._node.spec.use, outcome, perf_counter() - began)
+        metrics.count_attempt(self._node.step.use, outcome, perf_counter() - began)
 
     def _build_result(self, output: Output) -> StepCompleted | AttemptFailed:
         return report_return(
@@ -245,7 +245,7 @@ class Attempt:
 
     def _unfit_input(self, redact: Redactor, error: ValidationError) -> Fact:
         """An input that its own code refuses fails the step; one that was recorded under other code pauses the run."""
-        message = redact.redact_text(f"input of {self._node.spec.use}: {list_problems(error)}")
+        message = redact.redact_text(f"input of {self._node.step.use}: {list_problems(error)}")
         if self._is_recorded:
             return self._refuse_input(message)
         return self._build_failure(ActionError(message, error_class="invalid", code="input", ending="not_sent"))

@@ -50,7 +50,7 @@ class DescentBound:
 
 def _name_pipelines(starts: Sequence[Start]) -> str:
     """The pipelines of which runs were to start."""
-    ids = sorted({start.definition.spec.id for start in starts})
+    ids = sorted({start.definition.id for start in starts})
     more = [f"{len(ids) - NAMED} more"] if len(ids) > NAMED else []
     *others, last = [*ids[:NAMED], *more]
     return f"{', '.join(others)} and {last}" if others else last

@@ -78,7 +78,7 @@ class Intake:
         committed = self._journal.admit(admission)
         for run in begun:
             if not run.is_left:
-                self._runs.room.add(run.definition.spec.id)
+                self._runs.room.add(run.definition.id)
         # One turn of the loop later, so that all requests of a commit are answered before the first steps begin.
         begin_runs = partial(self._begin_runs, begun)
         committed.add_done_callback(partial(asyncio.get_running_loop().call_soon, begin_runs))
@@ -94,7 +94,7 @@ class Intake:
         """Decide whether a run comes into memory or is left in the journal. One that may expire does not wait there,
         since it is not checked there when it does."""
         started, backlog = begun.state.started, self._runs.backlog
-        pipeline, priority = begun.definition.spec.id, started.priority if started else 0
+        pipeline, priority = begun.definition.id, started.priority if started else 0
         if started is not None and started.expires_at is not None:
             is_left = not self._runs.room.count_free(pipeline)
         else:
@@ -107,7 +107,7 @@ class Intake:
     def _begin_runs(self, begun: Sequence[BegunRun], committed: "asyncio.Future[Admitted]") -> None:
         for each in begun:
             if not each.is_left:
-                self._runs.room.remove(each.definition.spec.id)
+                self._runs.room.remove(each.definition.id)
         if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
             return
         admitted = committed.result()
@@ -117,7 +117,7 @@ class Intake:
             if each.state.run in admitted.skipped:
                 continue
             run = each.queued if each.queued and each.state.run in admitted.queued else each
-            pipeline = run.definition.spec.id
+            pipeline = run.definition.id
             metrics.count_run_started(pipeline)
             log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
             if not each.is_left:

@@ -64,11 +64,11 @@ class LiveRuns:
     def add(self, run: LiveRun) -> None:
         """Take a run into memory."""
         self.runs[run.id] = run
-        self.room.add(run.definition.spec.id)
+        self.room.add(run.definition.id)
 
     def drop(self, run: LiveRun) -> None:
         """Let a run leave memory."""
-        pipeline = run.definition.spec.id
+        pipeline = run.definition.id
         if self.runs.get(run.id) is run:
             del self.runs[run.id]
             self.room.remove(pipeline)
@@ -98,7 +98,7 @@ class LiveRuns:
         if run.is_gone or run.busy is not None:
             return
         if state.finished:
-            metrics.count_run_finished(run.definition.spec.id, state.status)
+            metrics.count_run_finished(run.definition.id, state.status)
             _log_end(run)
             self.drop(run)
             self.announce_end(run.id)
@@ -129,7 +129,7 @@ class LiveRuns:
             return False
         # Those that it called may end soon, and each end would bring it back, with its whole history.
         is_caller = any(state.steps[path].child for path in state.active)
-        has_room = self.room.count_free(run.definition.spec.id) > 0
+        has_room = self.room.count_free(run.definition.id) > 0
         return not is_caller or not has_room or now > run.moved_at + self.evict_after
 
     # -- what others see of them --------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _ignore_end(run: str) -> None:
 
 def _log_end(run: LiveRun) -> None:
     """A line about the end of a run: of a failure, where and why."""
-    fields = log_fields(run.id, run.state.started) | {"pipeline": run.definition.spec.id}
+    fields = log_fields(run.id, run.state.started) | {"pipeline": run.definition.id}
     error = run.state.error
     if error is None:
         log.info("run %s", run.state.status, extra=fields)

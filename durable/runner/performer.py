@@ -127,7 +127,7 @@ class Performer:
             while self._may_start(run, effect):
                 attempt = Attempt(self._runtime, run.definition, run.state, path, run.put, is_recorded=is_recorded)
                 await attempt.prepare()
-                target, pipeline = attempt.target, run.definition.spec.id
+                target, pipeline = attempt.target, run.definition.id
                 if target is not None:
                     permit = permits.exchange(permit, target) if permit else permits.take_now(pipeline, target)
                 if target is None or permit:
@@ -173,14 +173,14 @@ class Performer:
     def _can_wait_outside(self, run: LiveRun, work: StepWork) -> bool:
         """Whether a run that is to wait for a permit leaves memory: enough that come first wait here, and nothing else
         of it is under way."""
-        if not self._runs.backlog.is_crowded(run.definition.spec.id, run.priority):
+        if not self._runs.backlog.is_crowded(run.definition.id, run.priority):
             return False
         if len(run.works) - len(run.lines) > 1 or run.is_at_work:
             return False
         return all(path in run.lines or each is work for path, each in run.works.items())
 
     def _leave_in_journal(self, run: LiveRun) -> None:
-        self._runs.backlog.leave(run.definition.spec.id, run.priority)
+        self._runs.backlog.leave(run.definition.id, run.priority)
         self._runs.release(run)
 
     # -- what is due later --------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class Performer:
         """A permit that could be taken in that time; None once it is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self._runs.permits.take(run.definition.spec.id, None, run.priority)
+                return await self._runs.permits.take(run.definition.id, None, run.priority)
         return None
 
     def _begin_wait(self, run: LiveRun, path: str, due: int, *, is_recorded: bool) -> Countdown | int | None:

@@ -47,7 +47,7 @@ def _make_message(state: State, effects: Sequence[Effect], effect: PostMessage) 
 
 def _make_slot_request(definition: Definition, state: State) -> SlotRequest | None:
     """The slot that a run asks for which was held back until now."""
-    concurrency, started = definition.spec.concurrency, state.started
+    concurrency, started = definition.pipeline.concurrency, state.started
     if concurrency is None or started is None or started.slot is None:
         return None
     return SlotRequest(started.slot, concurrency.limit, concurrency.overflow)

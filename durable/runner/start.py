@@ -40,7 +40,7 @@ class BegunRun:
         """What the admission of the event writes of it."""
         return NewRun(
             id=self.state.run,
-            pipeline=self.definition.spec.id,
+            pipeline=self.definition.id,
             version=self.definition.version,
             trigger=self.trigger,
             created_at=event.time,
@@ -79,9 +79,9 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
     definition, run = start.definition, start.run or new_id("run", event.time)
     started = RunStarted(
         at=event.time,
-        pipeline=definition.spec.id,
+        pipeline=definition.id,
         version=definition.version,
-        deadline=event.time + definition.spec.timeout,
+        deadline=event.time + definition.pipeline.timeout,
         inputs=NULL if start.error else Value.of(dict(start.inputs)),
         event=event.id,
         trigger=start.trigger,
@@ -99,7 +99,7 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
         origin=start.origin,
         links=addresses.links() if definition.has_links else None,
     )
-    if definition.spec.concurrency is None or start.error:
+    if definition.pipeline.concurrency is None or start.error:
         return _begin(start, run, started)
     return _begin_contending(start, run, started)
 
@@ -123,9 +123,9 @@ def _begin_contending(start: Start, run: str, started: RunStarted) -> BegunRun:
 
 
 def _build_contention(definition: Definition, run: str, started: RunStarted) -> SlotRequest:
-    concurrency = definition.spec.concurrency
+    concurrency = definition.pipeline.concurrency
     assert concurrency
-    key = definition.spec.id
+    key = definition.id
     if definition.concurrency_key:
         rendered, _ = definition.concurrency_key.render(RunScope(definition, replay_entries(run, [started])))
         key = f"{key}:{rendered if isinstance(rendered, str) else Value.of(rendered).text}"

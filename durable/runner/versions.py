@@ -17,7 +17,7 @@ class Versions:
     async def offer(self, *definitions: Definition, at: int) -> None:
         """Keep definitions in the journal, so that runs of them can begin."""
         await asyncio.gather(
-            *(self._journal.add_definition(each.version, each.spec.id, each.data, at) for each in definitions)
+            *(self._journal.add_definition(each.version, each.id, each.data, at) for each in definitions)
         )
         self._definitions |= {each.version: each for each in definitions}
 
@@ -39,5 +39,5 @@ class Versions:
 
     def find_shortest_timeout(self, pipeline: str) -> int | None:
         """Milliseconds in which a run of the pipeline must have ended, of all its versions that are known here."""
-        timeouts = (each.spec.timeout for each in self._definitions.values() if each.spec.id == pipeline)
+        timeouts = (each.pipeline.timeout for each in self._definitions.values() if each.id == pipeline)
         return min(timeouts, default=None)

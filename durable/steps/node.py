@@ -42,7 +42,7 @@ class ActionNode(Node):
     link; none if the link is that of the step itself, and None if there is no link. If it `listens`, it waits for an
     event; if it `counts_once`, what it starts or waits for needs a dedupe key."""
 
-    spec: ActionStep
+    step: ActionStep
     input: Template
     keep: Template | None = None
     undo: Template | None = None
@@ -64,7 +64,7 @@ class BlockNode(Node):
     the block itself evaluates. `view` makes the output that expressions read; `names` are those that the steps of an
     item or a turn can read besides."""
 
-    spec: ResolvedStep
+    step: ResolvedStep
     whens: Mapping[str, Expression | None] = field(default_factory=dict)
     expression: Expression | None = None
     view: Callable[..., object] | None = None
@@ -94,19 +94,19 @@ class Nodes(dict[str, KindOfNode]):
 class CompiledPipeline:
     """What decisions look at: the nodes of a pipeline version, and its outputs."""
 
-    def __init__(self, spec: ResolvedPipeline, version: str, nodes: dict[str, AnyNode]) -> None:
-        self.spec = spec
+    def __init__(self, resolved: ResolvedPipeline, version: str, nodes: dict[str, AnyNode]) -> None:
+        self.id = resolved.id
         self.version = version
         self.nodes: Nodes[AnyNode] = Nodes(nodes)
         self.actions = Nodes({path: node for path, node in nodes.items() if isinstance(node, ActionNode)})
         self.blocks = Nodes({path: node for path, node in nodes.items() if isinstance(node, BlockNode)})
-        self.outputs = Template.parse(spec.outputs) if spec.outputs is not None else None
+        self.outputs = Template.parse(resolved.outputs) if resolved.outputs is not None else None
         self.firsts: dict[Part, str | None] = {
-            "main": spec.steps[0].id if spec.steps else None,
-            "cleanup": spec.on_failure[0].id if spec.on_failure else None,
+            "main": resolved.steps[0].id if resolved.steps else None,
+            "cleanup": resolved.on_failure[0].id if resolved.on_failure else None,
         }
 
     @cached_property
     def places(self) -> dict[str, AnyNode]:
         """The steps by their ids."""
-        return {node.spec.id: node for node in self.nodes.values() if not node.is_inner}
+        return {node.step.id: node for node in self.nodes.values() if not node.is_inner}

@@ -34,7 +34,7 @@ async def fill(data: Path, definition: Definition, count: int, at: int, inputs: 
     """Begin so many runs as of then (ms), and let all of them go; `inputs` are those of each by its number."""
     journal = await Journal.open(data, node=new_id("node", at), on_fatal=_never)
     addresses = RunAddresses(lambda run: None, "http://127.0.0.1/waits")
-    await journal.add_definition(definition.version, definition.spec.id, definition.data, at)
+    await journal.add_definition(definition.version, definition.id, definition.data, at)
     for first in range(0, count, TOGETHER):
         event = Event(id=new_id("evt", at), source="bench", key=str(first), type=None, time=at)
         begun = [

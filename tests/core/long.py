@@ -58,7 +58,7 @@ class Tally:
         self.seen += world.seen
         self.ends[world.state.status] += 1
         for path in world.state.steps:
-            spec = world.definition.nodes[path].spec
+            spec = world.definition.nodes[path].step
             self.constructs[getattr(spec, "use", type(spec).__name__)] += 1
 
     def note(self, seed: int, error: Exception, hold: Sequence[World]) -> None:

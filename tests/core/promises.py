@@ -105,7 +105,7 @@ def a_foreach_has_at_most_max_parallel_items_under_way(world: World) -> None:
         block = world.state.blocks[path]
         assert block.running >= 0
         if block.kind == "foreach":
-            spec = world.definition.blocks[path].spec
+            spec = world.definition.blocks[path].step
             assert isinstance(spec, ForeachStep)
             assert block.running <= spec.max_parallel
             assert block.begun <= block.count
@@ -200,7 +200,7 @@ def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> Non
 
 def a_step_is_reached_when_the_one_before_it_is_done(world: World) -> None:
     before = {
-        join_path(frame_of(node.path), node.follower): node.spec.id
+        join_path(frame_of(node.path), node.follower): node.step.id
         for node in world.definition.nodes.values()
         if node.follower is not None
     }
@@ -255,7 +255,7 @@ def a_finally_is_performed_once_for_every_try_that_was_entered(world: World) -> 
 
 def _is_try(definition: Definition, path: str) -> bool:
     node = definition.nodes[path]
-    return isinstance(node, BlockNode) and isinstance(node.spec, TryStep)
+    return isinstance(node, BlockNode) and isinstance(node.step, TryStep)
 
 
 def every_attempt_of_a_step_is_given_the_same_input(world: World) -> None:
@@ -286,7 +286,7 @@ def a_lost_attempt_does_not_count_against_the_policy(world: World) -> None:
     for entry in world.history:
         if not isinstance(entry, entries.StepFailed) or entry.path in resolved or not lost[entry.path]:
             continue
-        spec = world.definition.actions[entry.path].spec
+        spec = world.definition.actions[entry.path].step
         is_policy = entry.error.error_class in spec.retry.errors and entry.error.error_class != "crash"
         if spec.on_crash == "retry" and is_policy and entry.output is None:
             assert failed[entry.path] >= spec.retry.max_attempts, entry
@@ -350,7 +350,7 @@ def _is_inner(path: str, kind: str) -> bool:
 
 
 def _has_undo(definition: Definition, path: str) -> bool:
-    spec = definition.nodes[path].spec
+    spec = definition.nodes[path].step
     return isinstance(spec, ActionStep) and spec.undo is not None
 
 
@@ -358,8 +358,8 @@ def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world
     if world.is_over:
         assert all(undo.status != "chosen" for undo in world.state.undos.values())
     for entry in world.history:
-        if isinstance(entry, entries.StepCompleted) and world.definition.nodes[entry.path].spec.id not in ("undo",):
-            spec = world.definition.nodes[entry.path].spec
+        if isinstance(entry, entries.StepCompleted) and world.definition.nodes[entry.path].step.id not in ("undo",):
+            spec = world.definition.nodes[entry.path].step
             if isinstance(spec, ActionStep) and spec.use == "flow.undo":
                 said = world.loaded(entry.output.load)
                 assert isinstance(said, dict)
@@ -382,7 +382,7 @@ def a_foreach_gives_its_items_in_order(world: World) -> None:
             ends[entry.path, entry.index] = entry.status
     for path, count in begun.items():
         node = world.definition.nodes[path]
-        if isinstance(node.spec, ForeachStep) and not node.around and path not in world.state.open:
+        if isinstance(node.step, ForeachStep) and not node.around and path not in world.state.open:
             scope = RunScope(world.definition, world.state)
             output = scope["steps"][path]["output"]  # type: ignore[index]
             statuses = [each["status"] for each in output]

@@ -64,7 +64,7 @@ class Run:
             at=T0,
             pipeline="told",
             version=self.definition.version,
-            deadline=T0 + self.definition.spec.timeout,
+            deadline=T0 + self.definition.pipeline.timeout,
             inputs=Value.of(dict(inputs or {})),
             parent=parent,
             queued_for=queued_for,

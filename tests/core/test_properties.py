@@ -111,7 +111,7 @@ def test_what_is_held_back_can_be_cancelled_and_runs_out_of_time(
     if world.desk.start is None:
         return
     assert world.state.status == "queued"
-    world.report(fact(at=T0 + world.definition.spec.timeout))
+    world.report(fact(at=T0 + world.definition.pipeline.timeout))
     assert world.state.main
     assert world.state.main.status == ("cancelled" if fact is CancelRequested else "failed")
     before = len(world.history)

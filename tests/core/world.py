@@ -75,7 +75,7 @@ class Beginning:
             at=T0,
             pipeline="p",
             version=definition.version,
-            deadline=T0 + definition.spec.timeout,
+            deadline=T0 + definition.pipeline.timeout,
             inputs=Value.of(dict(self.inputs)),
             not_before=None if self.delay is None else T0 + self.delay,
             expires_at=None if self.expires_in is None else T0 + self.expires_in,
@@ -350,7 +350,7 @@ class World:
 
     def _stray_signal(self, chance: Chance) -> None:
         """An answer comes before its wait has begun, after it, twice, or under a wrong name."""
-        nodes = [node for node in self.definition.nodes.values() if "wait." in getattr(node.spec, "use", "")]
+        nodes = [node for node in self.definition.nodes.values() if "wait." in getattr(node.step, "use", "")]
         paths = [node.path for node in nodes] + list(self.state.steps)
         if paths:
             path = chance.pick(paths)

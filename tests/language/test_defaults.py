@@ -21,7 +21,7 @@ def _definition(text: str) -> Definition:
 
 
 def _step(text: str) -> ActionStep:
-    (step,) = _definition(text).spec.steps
+    (step,) = _definition(text).pipeline.steps
     assert isinstance(step, ActionStep)
     return step
 

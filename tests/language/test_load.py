@@ -110,7 +110,7 @@ def test_the_languages_own_example_is_loaded_without_a_problem_and_can_be_perfor
     definition = resolve_pipeline(result.pipeline, CATALOGUE.actions.get)
     assert len(definition.places) == 19
     assert definition.has_links
-    assert definition.actions["reserve.hold"].spec.connection == "stock"
+    assert definition.actions["reserve.hold"].step.connection == "stock"
 
 
 SMALL = """\

@@ -59,5 +59,5 @@ class PipelineOperations:
         file = next((file for file in self._folder.files if file.name == wanted), None)
         if file is None:
             raise ApiError(404, f"there is no pipeline {quote(wanted)}; GET /api/pipelines lists them")
-        inputs = file.definition.spec.inputs if file.definition else None
+        inputs = file.definition.pipeline.inputs if file.definition else None
         return JSONResponse(file.described() | {"inputs": inputs})

@@ -174,7 +174,7 @@ class StartOperations:
 
     async def _admit(self, definition: Definition, given: StartBody, key: str | None) -> Admitted:
         """Admit a run."""
-        at, name = self._now(), definition.spec.id
+        at, name = self._now(), definition.id
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival=build_trigger_document(event.key, event.source, event.time))

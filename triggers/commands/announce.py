@@ -29,7 +29,7 @@ def announce(service: Service) -> None:
     for hook in hooks:
         methods = " ".join(sorted(hook.methods))
         where = f"{service.url}/hooks{hook.path}"
-        out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.spec.id})", soft_wrap=True)
+        out.print(f"  webhook   {methods} {where}   (pipeline {hook.definition.id})", soft_wrap=True)
     out.print(f"  API key   {service.key_file or 'WAYPOST_API_KEY'}", soft_wrap=True)
     connections = [service.folder.connections] if service.folder.connections else []
     checked: list[CheckedFile] = [*connections, service.folder.unread, *service.folder.files]

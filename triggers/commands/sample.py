@@ -82,7 +82,7 @@ _PARAMETER = re.compile(r"\{([a-zA-Z_]\w*)(?::(\w+))?\}")
 
 def _list_names(hook: WebhookTrigger, *, is_bare: bool) -> Iterator[tuple[Key, JSON]]:
     """The names that are read of a delivery, and the schema of the input to which each is given unchanged."""
-    schemas = hook.definition.spec.inputs or {}
+    schemas = hook.definition.pipeline.inputs or {}
     expressions = [expression for _, expression in hook.dedupe.expressions] if hook.dedupe else []
     if hook.when and not is_bare:
         expressions.append(hook.when)

@@ -28,7 +28,7 @@ def _describe_schedule(planned: ScheduleTrigger, row: ScheduleProgress, now: int
     coming = list(islice(_find_coming_fires(planned, row, now), SHOWN))
     return {
         "id": planned.name,
-        "pipeline": planned.definition.spec.id,
+        "pipeline": planned.definition.id,
         "trigger": planned.id,
         "cron": spec.cron,
         "every": spec.every,

@@ -102,9 +102,9 @@ def _list_people(to: JSON) -> tuple[str, ...]:
 
 def find_uses(node: ActionNode) -> dict[str, str]:
     """The waits of a step by their names; that of a wait alone is empty."""
-    if node.spec.use != ANY:
-        return {"": node.spec.use}
-    given = node.spec.input
+    if node.step.use != ANY:
+        return {"": node.step.use}
+    given = node.step.input
     waits = given.get("waits") if isinstance(given, dict) else None
     return {name: str(each.get("use")) for name, each in (waits or {}).items() if isinstance(each, dict)}
 
@@ -112,7 +112,7 @@ def find_uses(node: ActionNode) -> dict[str, str]:
 def foresee_question(node: ActionNode, path: str, name: str, kind: AwaitKind) -> Question | None:
     """What somebody will be asked there, as far as it is known before; None where it is not known what they are to fill
     in."""
-    given = _find_input(node.spec.input, name)
+    given = _find_input(node.step.input, name)
     if kind not in LINKED or not _is_constant(given.get("fields")):
         return None
     known = {key: value for key, value in given.items() if _is_constant(value)}
