@@ -42,14 +42,31 @@ class Advanced(NamedTuple):
     called: Sequence[str]
 
 
-class Advancer:
-    """Advances runs; `writable` is not set while the disk is full."""
+class Disk:
+    """Whether the disk is full, as far as appends have shown."""
 
-    def __init__(self, journal: Journal, payload: Callable[[str], Awaitable[bytes]]) -> None:
+    def __init__(self) -> None:
+        self.is_full = False
+        self._has_room = asyncio.Event()
+
+    def note(self, *, is_full: bool) -> None:
+        self.is_full = is_full
+        if is_full:
+            self._has_room.clear()
+        else:
+            self._has_room.set()
+
+    async def wait_for_room(self) -> None:
+        await self._has_room.wait()
+
+
+class Advancer:
+    """Advances runs."""
+
+    def __init__(self, journal: Journal, payload: Callable[[str], Awaitable[bytes]], disk: Disk) -> None:
         self._journal = journal
         self._payload = payload
-        self.writable = asyncio.Event()
-        self.writable.set()
+        self._disk = disk
 
     async def advance(self, run: OwnedRun, fact: Fact, taken: Sequence[int] = ()) -> Advanced | None:
         """Append a fact and all that follows from it; `taken` are the messages of the inbox that report it.
@@ -94,8 +111,8 @@ class Advancer:
                     )
                 except (JournalFull, JournalBusy):
                     is_blocked = True
-                    self.writable.clear()
+                    self._disk.note(is_full=True)
                     await asyncio.sleep(FULL_DISK_PAUSE)
         finally:
             if is_blocked:
-                self.writable.set()
+                self._disk.note(is_full=False)

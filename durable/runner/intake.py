@@ -9,6 +9,7 @@ from functools import partial
 from durable import metrics
 from durable.engine import Overloaded, Start
 from durable.journal.journal import Journal
+from durable.runner.advancer import Disk
 from durable.runner.live_runs import LiveRuns
 from durable.runner.start import BegunRun, RunAddresses, begin_run
 from durable.units import Admission, Admitted, DedupeKey, Delivery, Descent, Event, ScheduleProgress
@@ -21,15 +22,14 @@ log = logging.getLogger("waypost.run")
 
 class Intake:
     """Admits events. `bring_in` takes a new run into memory, `bring_in_left` looks for those of a pipeline that were
-    left in the journal, `wake` tells a run of a message; nothing is taken in while the disk is full (not
-    `writable`)."""
+    left in the journal, `wake` tells a run of a message; nothing is taken in while the disk is full."""
 
     def __init__(
         self,
         journal: Journal,
         runs: LiveRuns,
         addresses: RunAddresses,
-        writable: asyncio.Event,
+        disk: Disk,
         *,
         bring_in: Callable[[BegunRun], None],
         bring_in_left: Callable[[str], None],
@@ -38,7 +38,7 @@ class Intake:
         self._journal = journal
         self._runs = runs
         self._addresses = addresses
-        self._writable = writable
+        self._disk = disk
         self._bring_in = bring_in
         self._bring_in_left = bring_in_left
         self._wake = wake
@@ -87,7 +87,7 @@ class Intake:
     def _ensure_open(self) -> None:
         if self._runs.is_draining:
             raise Overloaded("the service is shutting down", retry_after=5)
-        if not self._writable.is_set():
+        if self._disk.is_full:
             raise Overloaded("the disk is full", retry_after=30)
 
     def _choose_place(self, begun: BegunRun) -> BegunRun:

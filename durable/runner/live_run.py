@@ -46,6 +46,7 @@ class StepWork:
     timer: RunTimer | None = None
     task: "asyncio.Task[None] | None" = None
     attempt: Attempt | None = None
+    permit: PermitLine | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -78,7 +79,6 @@ class LiveRun(OwnedRun):
     lines: dict[str, str] = field(default_factory=dict)
     pending: int = 0
     permit: PermitLine | None = None
-    moved_at: int = 0
     has_progressed: bool = False
     deadline: tuple[int, Countdown] | None = None
     mailbox: deque[Mail] = field(default_factory=deque)
@@ -186,6 +186,14 @@ class LiveRun(OwnedRun):
         return [attempt for attempt in found if attempt and attempt.context.is_open]
 
     @property
+    def has_task(self) -> bool:
+        """Whether it does more than wait for a time or a message."""
+        for work in self.works.values():  # noqa: SIM110  # a generator would cost a call for each step
+            if work.task:
+                return True
+        return False
+
+    @property
     def is_at_work(self) -> bool:
         """Whether something of it is under way that its state does not tell of."""
         return self.busy is not None or self.pending > 0 or bool(self.attempts)
@@ -240,8 +248,7 @@ class RunLoop:
         advanced = await self.advancer.advance(run, fact, taken)
         if advanced is None:
             return
-        run.moved_at = self.now()
-        if not isinstance(fact, AttemptLost):
+        if not run.has_progressed and not isinstance(fact, AttemptLost):
             self.retries.note_progress(run.id)
             run.note_progress()
         self.perform(run, advanced.effects)

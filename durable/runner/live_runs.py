@@ -102,9 +102,11 @@ class LiveRuns:
             _log_end(run)
             self.drop(run)
             self.announce_end(run.id)
-        elif (state.pauses and not run.is_at_work) or self._waits_for_long(run):
-            if state.pauses:
+        elif state.pauses:
+            if not run.is_at_work:
                 log.warning("run paused: %s", state.pause_reason, extra=log_fields(run.id, state.started))
+                self.release(run)
+        elif not run.has_task and self._waits_for_long(run):
             self.release(run)
 
     def release(self, run: LiveRun) -> None:
@@ -130,7 +132,7 @@ class LiveRuns:
         # Those that it called may end soon, and each end would bring it back, with its whole history.
         is_caller = any(state.steps[path].child for path in state.active)
         has_room = self.room.count_free(run.definition.id) > 0
-        return not is_caller or not has_room or now > run.moved_at + self.evict_after
+        return not is_caller or not has_room or now > state.at + self.evict_after
 
     # -- what others see of them --------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from durable.effects import (
     Wake,
 )
 from durable.history.entries import AttemptStarted, Fact, StartDue, TimerFired
+from durable.runner.advancer import Disk
 from durable.runner.attempt import ActionRuntime, Attempt
 from durable.runner.children import Children
 from durable.runner.live_run import LiveRun, StepWork
@@ -38,7 +39,7 @@ START = ""
 
 class Performer:
     """Carries out effects. `end_wait` reports through the inbox that nothing came for a wait in time; attempts wait
-    while the disk is full, until it is `writable`."""
+    while the disk is full."""
 
     def __init__(
         self,
@@ -46,13 +47,13 @@ class Performer:
         runs: LiveRuns,
         children: Children,
         end_wait: Callable[[LiveRun, str], Coroutine[None, None, None]],
-        writable: asyncio.Event,
+        disk: Disk,
     ) -> None:
         self._runtime = runtime
         self._runs = runs
         self._children = children
         self._end_wait = end_wait
-        self._writable = writable
+        self._disk = disk
         self.tasks: set[asyncio.Task[None]] = set()
 
     def perform(self, run: LiveRun, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
@@ -102,9 +103,13 @@ class Performer:
         path = effect.path
         before = run.works.get(path)
         run.works[path] = work = StepWork()
-        wait = self._begin_wait(run, path, effect.due, is_recorded=is_recorded)
         previous = before.task if before else None
-        self._call_when_due(work, wait, partial(self._begin_attempt, run, effect, work, previous, is_recorded))
+        wait = self._begin_wait(run, path, effect.due, is_recorded=is_recorded)
+        if wait is None:
+            self._begin_attempt(run, effect, work, previous, is_recorded)
+        else:
+            begin = partial(self._begin_attempt, run, effect, work, previous, is_recorded)
+            work.timer = RunTimer(wait, self._runtime.now, begin)
 
     def _begin_attempt(
         self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, is_recorded: bool
@@ -118,52 +123,59 @@ class Performer:
         self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, *, is_recorded: bool
     ) -> None:
         """Perform one attempt, when there is a permit for it and never beside its predecessor."""
-        permits, path, permit = self._runs.permits, effect.path, None
         try:
             if previous and not previous.done():
                 await asyncio.wait({previous})
-            permit, run.permit = run.permit, None
-            await self._wait_for_disk()
-            while self._may_start(run, effect):
-                attempt = Attempt(self._runtime, run.definition, run.state, path, run.put, is_recorded=is_recorded)
-                await attempt.prepare()
-                target, pipeline = attempt.target, run.definition.id
-                if target is not None:
-                    permit = permits.exchange(permit, target) if permit else permits.take_now(pipeline, target)
-                if target is None or permit:
-                    fact = await self._perform_attempt(run, effect, work, attempt)
-                    if fact:  # its permit is free when the result is in the history
-                        run.put(fact, partial(permits.give, permit) if permit else None)
-                        permit = None
-                    return None
-                if self._can_wait_outside(run, work):
-                    return self._leave_in_journal(run)
-                # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
-                run.lines[path] = attempt.describe_target()
-                del attempt
-                permit = await permits.take(pipeline, target, run.priority)
-                await self._wait_for_disk()
+            work.permit, run.permit = run.permit, None
+            attempt = await self._prepare_attempt(run, effect, work, is_recorded=is_recorded)
+            if attempt is None:
+                return
+            work.attempt, attempt.task = attempt, work.task
+            if effect.starts_durably:
+                started = AttemptStarted(at=self._runtime.now(), path=effect.path, attempt=effect.attempt)
+                await run.put_and_wait(started)
+            if not attempt.context.is_open or run.is_gone:
+                return
+            if fact := await attempt.perform():
+                # Its permit is free when the result is in the history, so that a slow disk slows new attempts down.
+                permit, work.permit = work.permit, None
+                run.put(fact, partial(self._runs.permits.give, permit) if permit else None)
         except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
             self._runs.fail(run, error)
         finally:
-            run.lines.pop(path, None)
-            self._forget(run, path, work)
-            if permit:
-                permits.give(permit)
+            self._forget(run, effect.path, work)
+            if work.permit:
+                self._runs.permits.give(work.permit)
 
-    async def _perform_attempt(self, run: LiveRun, effect: Perform, work: StepWork, attempt: Attempt) -> Fact | None:
-        """Perform an attempt that has what it needs."""
-        run.lines.pop(effect.path, None)
-        work.attempt, attempt.task = attempt, work.task
-        if effect.starts_durably:
-            await run.put_and_wait(AttemptStarted(at=self._runtime.now(), path=effect.path, attempt=effect.attempt))
-        if not attempt.context.is_open or run.is_gone:
-            return None
-        return await attempt.perform()
-
-    async def _wait_for_disk(self) -> None:
-        if not self._writable.is_set():
-            await self._writable.wait()
+    async def _prepare_attempt(
+        self, run: LiveRun, effect: Perform, work: StepWork, *, is_recorded: bool
+    ) -> Attempt | None:
+        """An attempt that has its input and, if it needs one, its permit; None if it is not to begin now."""
+        permits, path, pipeline = self._runs.permits, effect.path, run.definition.id
+        while True:
+            if self._disk.is_full:
+                await self._disk.wait_for_room()
+            if not self._may_start(run, effect):
+                return None
+            attempt = Attempt(self._runtime, run.definition, run.state, path, run.put, is_recorded=is_recorded)
+            await attempt.prepare()
+            target = attempt.target
+            if target is None:
+                return attempt
+            permit = work.permit
+            work.permit = permits.exchange(permit, target) if permit else permits.take_now(pipeline, target)
+            if work.permit:
+                return attempt
+            if self._can_wait_outside(run, work):
+                self._leave_in_journal(run)
+                return None
+            # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
+            run.lines[path] = attempt.describe_target()
+            del attempt
+            try:
+                work.permit = await permits.take(pipeline, target, run.priority)
+            finally:
+                del run.lines[path]
 
     def _may_start(self, run: LiveRun, effect: Perform) -> bool:
         if self._runs.is_draining or run.is_gone or run.state.pauses:
@@ -204,7 +216,7 @@ class Performer:
     def _schedule_start(self, run: LiveRun, effect: AwaitStart, *, is_recorded: bool) -> None:
         run.works[START] = work = StepWork()
         started = run.state.started
-        wait: Countdown | int | None = effect.due
+        wait: Countdown | int = effect.due
         if started is None or effect.due != started.not_before or started.is_delayed:
             wait = self._count_down(run, effect.due, run.state.started_at, is_recorded=is_recorded)
         self._call_when_due(work, wait, partial(self._begin_start, run, effect, work, is_recorded))
@@ -243,11 +255,11 @@ class Performer:
         step = run.state.steps[path]
         if step.awaits and step.waits_for_moment:
             return due
-        return self._count_down(run, due, due if step.decided_at is None else step.decided_at, is_recorded=is_recorded)
-
-    def _count_down(self, run: LiveRun, due: int, decided_at: int, *, is_recorded: bool) -> Countdown | None:
-        if due <= decided_at:
+        if step.decided_at is None or due <= step.decided_at:
             return None
+        return self._count_down(run, due, step.decided_at, is_recorded=is_recorded)
+
+    def _count_down(self, run: LiveRun, due: int, decided_at: int, *, is_recorded: bool) -> Countdown:
         return Countdown(due, decided_at, self._runtime.now(), run.early if is_recorded else 0)
 
     def _call_when_due(self, work: StepWork, wait: Countdown | int | None, then: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from durable.history.encoding import detach_values
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
 from durable.messages import AnswerMessage, CancelMessage, ResolveMessage, ResumeMessage
-from durable.runner.advancer import Advancer
+from durable.runner.advancer import Advancer, Disk
 from durable.runner.attempt import ActionRuntime
 from durable.runner.children import Children
 from durable.runner.descent import DescentBound
@@ -51,19 +51,20 @@ class Runner:
         self._pipelines = pipelines
         self.runs = LiveRuns(journal, now, limits, self._bring_in_left)
         self.versions = Versions(journal)
-        advancer = Advancer(journal, runtime.payload)
+        disk = Disk()
+        advancer = Advancer(journal, runtime.payload, disk)
         self._intake = Intake(
             journal,
             self.runs,
             addresses,
-            advancer.writable,
+            disk,
             bring_in=self._bring_in,
             bring_in_left=self._bring_in_left,
             wake=self._wake,
         )
         children = Children(journal, runtime, self._intake, pipelines, DescentBound(limits.runs_per_event))
         self.messenger = Messenger(journal, self.runs, now, self._adopt)
-        self._performer = Performer(runtime, self.runs, children, self.messenger.end_wait, advancer.writable)
+        self._performer = Performer(runtime, self.runs, children, self.messenger.end_wait, disk)
         self._loop = RunLoop(
             advancer,
             InboxReader(journal, runtime.payload, now),
