@@ -1,9 +1,15 @@
-"""What the models of the pipeline language are built of: their base class, and the types of names and expressions."""
+"""The pipeline language's building blocks: the base class of its models, the types of their values, and access to data
+that no model has checked yet."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.types import StringConstraints
+
+from durable.values import JSON
+
+Mapped: TypeAlias = "dict[str, JSON]"
+"""A mapping of a file's data."""
 
 IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 
@@ -27,3 +33,20 @@ class SpecModel(BaseModel):
     """What every part of the language is: frozen, with no keys but its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def get_mapping(value: JSON) -> Mapped:
+    """The value if it is a mapping, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def get_list(value: JSON) -> list[JSON]:
+    """The value if it is a list, or an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def get_in(value: JSON, *keys: str | int) -> JSON:
+    """The value to which keys lead through mappings; null if they lead nowhere."""
+    for key in keys:
+        value = get_mapping(value).get(str(key))
+    return value

@@ -13,7 +13,6 @@ from typing import Annotated
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
 from durable.action import ActionError, ConnectionMissing
-from durable.blocks.syntax import Mapped
 from durable.expressions import ExpressionError, Template
 from durable.history.words import SecretPlaceholder
 from durable.known_values import is_template
@@ -26,7 +25,7 @@ from durable.language.validation import find_data_problems
 from durable.model_shape import get_shape, walk_leaves
 from durable.problem import DataProblem, Pointer, Problem
 from durable.secrets import Secrets, fill_secrets
-from durable.spec_model import Identifier
+from durable.spec_model import Identifier, Mapped
 from durable.values import JSON
 from durable.wording import quote, suggest
 from durable.yaml.document import YamlDocument

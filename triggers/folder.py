@@ -16,8 +16,9 @@ from pydantic import BaseModel
 
 from durable.definition import Definition
 from durable.engine import Start
+from durable.language.catalogue import Catalogue
 from durable.language.core_action_check import PipelineCall
-from durable.language.load import Catalogue, load_pipeline
+from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.problem import Problem
 from durable.secrets import Secrets

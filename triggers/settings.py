@@ -9,7 +9,6 @@ import re
 import secrets
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -29,7 +28,7 @@ from pydantic_core import ErrorDetails
 from durable.durations import parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_variables import describes_known_service, is_service_variable
-from durable.wording import explain_error
+from durable.wording import explain_error, find_nearest
 from triggers.http.rate_limit import Rate
 from triggers.instance import KEY_FILE, SETTINGS_FILE
 
@@ -348,8 +347,8 @@ def _ignored_proxies(environment: Mapping[str, str], settings: Settings) -> Iter
 
 
 def _suggest(name: str, written: Callable[[str], str]) -> str:
-    near = get_close_matches(name, Settings.model_fields, n=1)
-    return f"; did you mean {written(near[0])}?" if near else ""
+    near = find_nearest(name, Settings.model_fields)
+    return f"; did you mean {written(near)}?" if near else ""
 
 
 def _variable(name: str) -> str:

@@ -14,7 +14,7 @@ from durable.blocks.block import Block
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import get_inputs, refuse_step
 from durable.blocks.policies import RetrySpec, merge_policies
-from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at
 from durable.blocks.undo import render_undo_input
 from durable.blocks.wait import ON_TIMEOUT
 from durable.durations import Timeout, parse_duration
@@ -38,7 +38,7 @@ from durable.model_shape import get_shape
 from durable.path import AGAIN, UNDO, join_path
 from durable.problem import Pointer
 from durable.scope import RunScope
-from durable.spec_model import Identifier, SpecModel
+from durable.spec_model import Identifier, Mapped, SpecModel
 from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
 from durable.steps.resolved import ActionStep, OnExhausted, Steps
 from durable.values import NotJSON, Value

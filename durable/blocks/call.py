@@ -9,7 +9,7 @@ from durable.action import ErrorClass, Inputs
 from durable.blocks.block import CoreAction
 from durable.blocks.depth import DEPTH_LIMIT, refuse_depth
 from durable.blocks.endings import abandon_step, complete_step
-from durable.blocks.syntax import CoreSyntax, Mapped, Outline, get_mapping
+from durable.blocks.syntax import CoreSyntax, Outline
 from durable.effects import Abandon, Consequences, Effect, FollowUp, StartChild, Wake
 from durable.history.entries import ChildCalled, ChildEnded, StepFailed, StepScheduled, TimerFired, TimerSet
 from durable.history.state import State, StepState
@@ -17,6 +17,7 @@ from durable.history.words import Failure
 from durable.ids import derive_id
 from durable.known_values import KnownMapping, KnownValue, is_template
 from durable.problem import DataProblem
+from durable.spec_model import Mapped, get_mapping
 from durable.steps.node import CompiledPipeline
 from durable.values import Value
 

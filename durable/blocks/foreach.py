@@ -11,7 +11,7 @@ from pydantic import Field
 from durable.blocks import loops
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
-from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
 from durable.effects import BeginBranch, Consequences
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, StepCompleted, TimerFired
@@ -19,7 +19,7 @@ from durable.history.state import BlockState, State
 from durable.path import number_frame
 from durable.problem import DataProblem, Pointer
 from durable.scope import EvaluationContext, LazyMapping, to_document, view_steps
-from durable.spec_model import Condition, Identifier, Whole
+from durable.spec_model import Condition, Identifier, Mapped, Whole
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline, Names
 from durable.steps.resolved import Steps
 from durable.values import JSON, Value

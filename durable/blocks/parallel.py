@@ -8,12 +8,12 @@ from pydantic import Field
 
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
-from durable.blocks.syntax import EXAMPLE_STEP, Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, get_mapping
+from durable.blocks.syntax import EXAMPLE_STEP, Branch, Resolver, StepSpec, StepSyntax, branch_at
 from durable.effects import BeginBranch, Consequences
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled
 from durable.history.state import State
 from durable.problem import Pointer
-from durable.spec_model import Identifier
+from durable.spec_model import Identifier, Mapped, get_mapping
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import Steps
 

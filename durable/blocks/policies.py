@@ -1,5 +1,6 @@
-"""The policies of steps that use a connector's action: retries and timeouts."""
+"""`retry` and `defaults`: the policies of steps that use a connector's action."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -8,8 +9,10 @@ from pydantic import model_validator as validator
 
 from durable.action import ErrorClass
 from durable.durations import Duration, Timeout, parse_duration
+from durable.problem import DataProblem
 from durable.retry import RetryPolicy
-from durable.spec_model import SpecModel, Whole
+from durable.spec_model import Mapped, SpecModel, Whole
+from durable.values import JSON
 
 
 class RetrySpec(SpecModel, title="Retry"):
@@ -49,3 +52,27 @@ def merge_policies(default: RetrySpec | None, own: RetrySpec | None) -> RetryPol
         if name in given:
             given[name] = parse_duration(given[name])
     return msgspec.convert(given, RetryPolicy)
+
+
+def check_delays(own: Mapped, default: Mapped) -> Iterator[DataProblem]:
+    """What is wrong with the delays of a `retry` where those of `defaults` hold beside it; its model checks its own."""
+    policy = {**default, **own}
+    shortest, longest = (_try_parse_duration(policy.get(key)) for key in ("min_delay", "max_delay"))
+    is_mixed = ("min_delay" in own) != ("max_delay" in own)
+    if is_mixed and shortest is not None and longest is not None and shortest > longest:
+        own_key, other = ("min_delay", "max_delay") if "min_delay" in own else ("max_delay", "min_delay")
+        word = "longer" if own_key == "min_delay" else "shorter"
+        what = f"'{own_key}' is {word} than the '{other}' of 'defaults', which is {default.get(other)}"
+        yield DataProblem((own_key,), what, f"give '{other}' here as well")
+    first = _try_parse_duration(own.get("min_delay"))
+    if "max_delay" not in policy and first is not None and first > RetryPolicy().max_delay:
+        what = "'min_delay' is longer than 'max_delay', which is 5m where it is not given"
+        yield DataProblem(("min_delay",), what, "give 'max_delay' here as well", severity="warning")
+
+
+def _try_parse_duration(value: JSON) -> int | None:
+    """The milliseconds of a duration; None of anything else, which its model refuses."""
+    try:
+        return parse_duration(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ from pydantic import model_validator as validator
 from durable.blocks import loops
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
-from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
 from durable.durations import Timeout, parse_duration
 from durable.effects import BeginBranch, Consequences
 from durable.expressions import Expression, ExpressionError
@@ -21,7 +21,7 @@ from durable.history.words import Failure
 from durable.path import number_frame
 from durable.problem import Pointer
 from durable.scope import EvaluationContext, RunScope, view_steps
-from durable.spec_model import Condition, SpecModel, Whole
+from durable.spec_model import Condition, Mapped, SpecModel, Whole
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import Steps
 

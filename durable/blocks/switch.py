@@ -9,14 +9,14 @@ from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
-from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
 from durable.effects import BeginBranch, Consequences
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded
 from durable.history.state import State
 from durable.problem import Pointer
 from durable.scope import RunScope
-from durable.spec_model import Condition, SpecModel
+from durable.spec_model import Condition, Mapped, SpecModel
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import NO_STEPS, Steps
 

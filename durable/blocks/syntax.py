@@ -14,13 +14,12 @@ from durable.action import Action
 from durable.blocks.policies import DefaultsSpec
 from durable.known_values import KnownMapping, KnownValue
 from durable.problem import DataProblem, Explanation, Pointer
-from durable.spec_model import Condition, Identifier, SpecModel
+from durable.spec_model import Condition, Identifier, Mapped, SpecModel, get_list
 from durable.steps.resolved import ResolvedStep, Steps, make_steps
 from durable.values import JSON
 
 EXAMPLE_STEP = "{id: note, use: log.write, with: {message: …}}"
 
-Mapped: TypeAlias = "dict[str, JSON]"
 Schema: TypeAlias = dict[str, Any]
 Shows: TypeAlias = Literal["items", "turn"]
 
@@ -198,13 +197,3 @@ def needs_steps(kind: str) -> CheckKeys:
     """What a loop has to have."""
     missing = Explanation(f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
     return lambda keys, are_known: None if "steps" in keys else missing
-
-
-def get_mapping(value: JSON) -> Mapped:
-    """The value if it is a mapping, or an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def get_list(value: JSON) -> list[JSON]:
-    """The value if it is a list, or an empty one."""
-    return value if isinstance(value, list) else []

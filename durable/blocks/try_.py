@@ -9,7 +9,7 @@ from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block
-from durable.blocks.syntax import Branch, Mapped, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchStarted
@@ -17,7 +17,7 @@ from durable.history.state import BlockState, State
 from durable.history.words import Failure
 from durable.problem import Explanation, Pointer
 from durable.scope import RunScope, to_document
-from durable.spec_model import Condition, SpecModel
+from durable.spec_model import Condition, Mapped, SpecModel
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import NO_STEPS, Steps
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from durable.action import Inputs
 from durable.blocks.block import Block, CoreAction
-from durable.blocks.syntax import CoreSyntax, Mapped, Outline, get_list, get_mapping, hold
+from durable.blocks.syntax import CoreSyntax, Outline, hold
 from durable.effects import Consequences, FollowUp
 from durable.expressions import ExpressionError
 from durable.history.entries import StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
@@ -21,7 +21,7 @@ from durable.known_values import is_template
 from durable.path import frame_of, is_repetition, make_again_path, make_undo_path, strip_numbers
 from durable.problem import DataProblem
 from durable.scope import RunScope, to_document
-from durable.spec_model import Identifier
+from durable.spec_model import Identifier, Mapped, get_in, get_list
 from durable.steps.node import ActionNode, CompiledPipeline
 from durable.values import JSON, NotJSON, Value
 from durable.wording import quote, suggest
@@ -159,7 +159,7 @@ def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
         hint = "give a step an 'undo', which says what takes its effect back"
         yield DataProblem(("use",), "no step has an 'undo', so that nothing can be undone", hint)
         return
-    given = get_list(get_mapping(step.get("with")).get("steps"))
+    given = get_list(get_in(step, "with", "steps"))
     named = {index: id for index, id in enumerate(given) if isinstance(id, str) and not is_template(id)}
     is_vain = len(named) == len(given) and set(outline.undoable).isdisjoint(named.values())
     for index, id in named.items():

@@ -10,7 +10,7 @@ from durable.action import Inputs
 from durable.blocks.block import NONE, Block, CoreAction, write_inputs
 from durable.blocks.correlation import CorrelationKey
 from durable.blocks.endings import complete_step, end_block, refuse_step
-from durable.blocks.syntax import CoreSyntax, Mapped, Outline, get_list, get_mapping, hold
+from durable.blocks.syntax import CoreSyntax, Outline, hold
 from durable.durations import Duration, parse_duration, parse_moment
 from durable.effects import Abandon, BeginBranch, Consequences, Effect, FollowUp, Listen, Wake
 from durable.expressions import ExpressionError
@@ -30,7 +30,7 @@ from durable.known_values import KnownMapping, KnownValue, is_template
 from durable.path import join_path
 from durable.problem import DataProblem, Pointer
 from durable.scope import RunScope
-from durable.spec_model import Identifier
+from durable.spec_model import Identifier, Mapped, get_in, get_list, get_mapping
 from durable.steps.node import CompiledPipeline
 from durable.values import JSON, NULL, NotJSON, Value
 from durable.wording import quote
@@ -122,7 +122,7 @@ _WRITTEN = "write it out; each wait's own inputs may be expressions"
 def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
     """The wait says what happens when nothing comes."""
     use = str(step.get("use"))
-    waits = get_mapping(get_mapping(step.get("with")).get("waits")) if use == ANY else {}
+    waits = get_mapping(get_in(step, "with", "waits")) if use == ANY else {}
     if "on_timeout" in step and "timeout" not in step:
         what, hint = "'on_timeout' without 'timeout' never happens", "say how long it waits, for example 'timeout: 2d'"
         yield DataProblem(("on_timeout",), what, hint, is_key=True)
@@ -134,7 +134,7 @@ def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
 def _check_any(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
     yield from _check(step, outline)
     at: Pointer = ("with", "waits")
-    waits = get_mapping(step.get("with")).get("waits")
+    waits = get_in(step, "with", "waits")
     if is_template(waits):
         yield DataProblem(at, "the waits cannot be made by an expression", _WRITTEN)
     if not isinstance(waits, dict):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection
 
-from durable.blocks.syntax import Mapped
 from durable.language.report import Report
 from durable.problem import Explanation, Pointer
+from durable.spec_model import Mapped
 from durable.wording import find_nearest, quote
 
 FILE = "connections.yaml"
@@ -34,12 +34,12 @@ class ConnectionChecker:
     that can be suggested, `is_broken` says which are there and wrong."""
 
     def __init__(
-        self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], findings: Report
+        self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], report: Report
     ) -> None:
         self._find = find
         self._names = names
         self._is_broken = is_broken
-        self._report = findings
+        self._report = report
 
     def check(self, owner: Mapped, pointer: Pointer) -> None:
         """Check the connection of a step or an undo, if it has one."""
@@ -49,8 +49,8 @@ class ConnectionChecker:
         connector, wanted = self._find(name), use.partition(".")[0]
         where = (*pointer, "connection")
         if connector is None:
-            fault = explain_missing(name, self._names, is_broken=self._is_broken(name))
-            self._report.add(where, fault.message, fault.hint)
+            problem = explain_missing(name, self._names, is_broken=self._is_broken(name))
+            self._report.add(where, problem.message, problem.hint)
         elif connector != wanted:
-            fault = explain_mismatch(name, connector, wanted)
-            self._report.add(where, fault.message, fault.hint)
+            problem = explain_mismatch(name, connector, wanted)
+            self._report.add(where, problem.message, problem.hint)

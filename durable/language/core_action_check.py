@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from durable.blocks.block import CoreAction
 from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.syntax import Mapped, Outline, get_mapping
+from durable.blocks.syntax import Outline
 from durable.known_values import is_template
 from durable.language.json_schemas import compile_schemas
 from durable.language.report import Report
 from durable.language.step_info import StepInfo
 from durable.language.validation import find_data_problems
 from durable.problem import Pointer, Problem
+from durable.spec_model import Mapped, get_mapping
 from durable.values import JSON
 from durable.wording import quote, suggest
 from durable.yaml.document import LineColumn

@@ -33,11 +33,11 @@ class ExpressionCheck:
 
     def __init__(
         self,
-        findings: Report,
+        report: Report,
         has_secret: Callable[[str], bool] | None,
         examine_secret: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
-        self._report = findings
+        self._report = report
         self._has_secret = has_secret
         self._examine_secret = examine_secret
 
@@ -166,12 +166,12 @@ class ExpressionCheck:
         return [] if has_value else ["is not set"]
 
     def _check_names(self, expression: Expression, pointer: Pointer, scope: Scope) -> None:
-        for name, fault, severity in _find_problems(expression, scope):
+        for name, problem, severity in _find_problems(expression, scope):
             if self._report.is_full:
                 return
             there = expression.position_of(name)
             place = self._report.document.position_in(pointer, there.line, there.column)
-            self._report.add(pointer, fault.message, fault.hint, place=place, severity=severity)
+            self._report.add(pointer, problem.message, problem.hint, place=place, severity=severity)
 
     def _refuse(self, pointer: Pointer, error: ExpressionError) -> None:
         place = self._report.document.position_in(pointer, error.line or 1, error.column or 1)
@@ -186,17 +186,17 @@ def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple
         yield min(parts, key=expression.offset_of), hyphen, "error"
         names -= parts
     for name in sorted(names):
-        if fault := scope.explain_unreadable(name):
-            yield name, fault, "error"
+        if problem := scope.explain_unreadable(name):
+            yield name, problem, "error"
         elif doubted := doubt_underscore(name, expression.source):
             yield name, *doubted
-        elif fault := scope.doubt_name(name) or _doubt_length(name, expression.source):
-            yield name, fault, "warning"
+        elif problem := scope.doubt_name(name) or _doubt_length(name, expression.source):
+            yield name, problem, "warning"
     for name, value in expression.comparisons:
-        if fault := scope.explain_comparison(name, value):
-            yield name, fault, "error"
-        elif fault := scope.doubt_comparison(name, value):
-            yield name, fault, "warning"
+        if problem := scope.explain_comparison(name, value):
+            yield name, problem, "error"
+        elif problem := scope.doubt_comparison(name, value):
+            yield name, problem, "warning"
 
 
 def _doubt_length(name: DottedName, source: str) -> Explanation | None:

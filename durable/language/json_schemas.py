@@ -5,20 +5,20 @@ from functools import cache
 
 import jsonschema_rs
 
-from durable.blocks.syntax import Mapped
 from durable.known_values import has_template, is_template
 from durable.language.metaschema import TYPES, find_slips, make_metaschema
 from durable.language.model_schema import open_value
 from durable.language.report import Report
 from durable.problem import Pointer
 from durable.schema import CompiledSchema
+from durable.spec_model import Mapped
 from durable.wording import make_printable, quote, suggest
 
 
 def compile_schemas(
-    declared: Mapped, pointer: Pointer, findings: Report, *, may_be_open: bool
+    declared: Mapped, pointer: Pointer, report: Report, *, may_be_open: bool
 ) -> Iterator[tuple[str, CompiledSchema]]:
-    """Those that can be compiled; what is wrong with the others is among the findings. A schema that `may_be_open` may
+    """Those that can be compiled; what is wrong with the others is among the report. A schema that `may_be_open` may
     be made from expressions, and is not known yet."""
     for name, schema in declared.items():
         where: Pointer = (*pointer, name)
@@ -26,24 +26,24 @@ def compile_schemas(
             continue
         if may_be_open and isinstance(schema, dict) and has_template(schema):
             for error in _make_open_metaschema().iter_errors(schema):
-                findings.add((*where, *error.instance_path), *_explain_schema(error))
+                report.add((*where, *error.instance_path), *_explain_schema(error))
             continue
         if not isinstance(schema, dict):
             hint = f"write for example '{name}: {{type: {schema if schema in TYPES else 'string'}}}'"
             if name in {"type", "properties", "required"}:
                 hint = "schemas stand here by the inputs' names; write what is under 'properties' directly here"
-            findings.add(where, f"{quote(name)} must be a JSON Schema", hint, is_key=True)
+            report.add(where, f"{quote(name)} must be a JSON Schema", hint, is_key=True)
             continue
         for slip, meant in find_slips(schema, where):
             what = f"JSON Schema has no word {quote(str(slip[-1]))}, and it changes nothing"
-            findings.add(slip, what, f"did you mean {quote(meant)}", is_key=True, severity="warning")
+            report.add(slip, what, f"did you mean {quote(meant)}", is_key=True, severity="warning")
         try:
             yield name, CompiledSchema(schema)
         except jsonschema_rs.ValidationError as error:
-            findings.add((*where, *error.instance_path), *_explain_schema(error))
+            report.add((*where, *error.instance_path), *_explain_schema(error))
         except (jsonschema_rs.ReferencingError, ValueError) as error:
             what = f"this is no JSON Schema: {shorten(str(error))}"
-            findings.add(where, what, "references stay inside the schema")
+            report.add(where, what, "references stay inside the schema")
 
 
 @cache

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.syntax import Mapped, get_mapping
 from durable.known_values import KnownList, KnownMapping, KnownScalar, KnownValue
 from durable.language.catalogue import Catalogue
+from durable.spec_model import Mapped, get_mapping
 from durable.values import JSON
 
 

@@ -69,7 +69,7 @@ class Scope:
     headers that are not kept, `passed` the inputs to which a trigger gives its headers. What is None, nobody knows."""
 
     roots: frozenset[str]
-    spots: Mapping[str, StepInfo]
+    steps: Mapping[str, StepInfo]
     inputs: Collection[str] | None = None
     visible: set[str] = field(default_factory=set)
     here: StepInfo | None = None
@@ -121,7 +121,7 @@ class Scope:
             return None
         if isinstance(value, str):
             return Explanation(f"no step has the status {quote(value)}", suggest(value, STATUSES))
-        step = self.spots.get(name[1])
+        step = self.steps.get(name[1])
         fits = step and step.kind == "use" and explain_missing(step.output, ["status"], ["output"]) is None
         hint = f"the HTTP status is steps.{name[1]}.output.status" if fits else f"known: {', '.join(STATUSES)}"
         return Explanation(f"a step's status is a word such as 'completed', and never {_format_constant(value)}", hint)
@@ -147,7 +147,7 @@ class Scope:
             case ("error", "class") | ("steps", _, "error", "class"):
                 return _doubt_class(value)
             case ("steps", id, "output", *rest):
-                step = self.spots.get(id)
+                step = self.steps.get(id)
                 return (
                     explain_mismatch(look_up(step.output, rest), name, value) if step and step.kind == "use" else None
                 )
@@ -169,7 +169,7 @@ class Scope:
                 f"{quote(root)} cannot be read here", _ELSEWHERE.get(root, f"here can be read: {readable}")
             )
         message = f"there is no name {quote(root)}"
-        if root in self.spots and "steps" in self.roots:
+        if root in self.steps and "steps" in self.roots:
             return Explanation(message, f"did you mean 'steps.{root}.output'")
         if self.inputs and root in self.inputs and "inputs" in self.roots:
             return Explanation(message, f"did you mean 'inputs.{root}'")
@@ -185,7 +185,7 @@ class Scope:
             return Explanation(f"'steps.{step}' cannot be read as a whole", f"read its part: steps.{step}.output")
         if name[2] not in STEP_FIELDS:
             return Explanation(f"a step has no {quote(name[2])}", suggest(name[2], STEP_FIELDS))
-        return self._explain_part(self.spots[step], name, 2)
+        return self._explain_part(self.steps[step], name, 2)
 
     def _explain_part(self, step: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
         """Why the parts of a step cannot be read that stand in a name from there on."""
@@ -236,7 +236,7 @@ class Scope:
         return self._explain_part(inner[id], name, start + 1)
 
     def _find_steps_of(self, loop: StepInfo) -> dict[str, StepInfo]:
-        return {spot.id: spot for spot in self.spots.values() if spot.loops[-1:] == [loop]}
+        return {spot.id: spot for spot in self.steps.values() if spot.loops[-1:] == [loop]}
 
     def _explain_arrival(self, name: Sequence[str]) -> Explanation | None:
         """Why a part of what arrived cannot be read."""
@@ -261,14 +261,14 @@ class Scope:
 
     def _explain_link(self, name: tuple[str, ...]) -> Explanation | None:
         """Why a link cannot be read; it may be that of a wait which comes later."""
-        linked = {id: spot for id, spot in self.spots.items() if spot.links is not None}
+        linked = {id: spot for id, spot in self.steps.items() if spot.links is not None}
         if "steps" not in self.roots:
             return Explanation("'run.links' cannot be read here", "there are links once the run has begun")
         if len(name) == 2:
             return Explanation("'run.links' cannot be read as a whole", "name the wait: run.links.ID")
         wait = linked.get(name[2])
         if wait is None:
-            what = "a link answers a wait.webhook or a wait.approval" if name[2] in self.spots else None
+            what = "a link answers a wait.webhook or a wait.approval" if name[2] in self.steps else None
             message = f"there is no wait {quote(name[2])} that a link answers"
             return Explanation(message, suggest(name[2], linked) or what)
         around = [block for block, _ in self.here.blocks] if self.here else []
@@ -279,7 +279,7 @@ class Scope:
         return _explain_link_name(wait, name)
 
     def _explain_unreadable_step(self, step: str) -> Explanation:
-        there = self.spots.get(step)
+        there = self.steps.get(step)
         if there is None:
             return Explanation(f"there is no step {quote(step)}", suggest(step, self.visible))
         if self.here and there.id == self.here.id:

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from durable.blocks.action import OF_CONNECTORS
 from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.expressions import Expression, ExpressionError, Template
 from durable.expressions.expression import shorten
 from durable.known_values import is_template
@@ -28,6 +27,7 @@ from durable.language.steps import KINDS, SYNTAXES, find_key_problems, list_bran
 from durable.language.validation import find_data_problems
 from durable.model_shape import ModelShape, get_shape, walk_leaves
 from durable.problem import Pointer
+from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
 from durable.wording import quote
 
@@ -43,7 +43,7 @@ _BESIDE_CORE = {
 _BESIDE_USE = dict.fromkeys((KINDS["use"].keys | {"if"}) - {"with"}, BESIDE)
 
 
-def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Report) -> None:
+def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], report: Report) -> None:
     """Refuse the second of two things with the same id."""
     lines: dict[str, int] = {}
     for owner, pointer in named:
@@ -52,15 +52,15 @@ def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], findings: Repo
             continue
         if name in lines:
             hint = f"the first is on line {lines[name]}; rename one"
-            findings.add((*pointer, "id"), f"a second {what} with the id {quote(name)}", hint)
-        lines.setdefault(name, findings.document.position((*pointer, "id"))[0])
+            report.add((*pointer, "id"), f"a second {what} with the id {quote(name)}", hint)
+        lines.setdefault(name, report.document.position((*pointer, "id"))[0])
 
 
-def check_filled(owner: Mapped, pointer: Pointer, findings: Report) -> None:
+def check_filled(owner: Mapped, pointer: Pointer, report: Report) -> None:
     """Refuse keys without a value: leaving a key out and leaving it empty shall not look alike."""
     for key, value in owner.items():
         if value is None and key != "with":
-            findings.add((*pointer, key), f"{quote(key)} is empty", "give it a value, or remove it", is_key=True)
+            report.add((*pointer, key), f"{quote(key)} is empty", "give it a value, or remove it", is_key=True)
 
 
 def check_given(
@@ -69,7 +69,7 @@ def check_given(
     pointer: Pointer,
     *,
     scope: Scope,
-    findings: Report,
+    report: Report,
     texts: ExpressionCheck,
     is_open: Callable[[object], bool] = is_template,
     beside: Mapping[str, str] = NOTHING,
@@ -92,13 +92,13 @@ def check_given(
         ):
             hint = beside.get(str(each.pointer[0])) if each.is_key and len(each.pointer) == 1 else None
             is_key = each.is_key or not each.pointer
-            findings.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
-        _doubt_json(given, where, model, findings)
+            report.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
+        _doubt_json(given, where, model, report)
     texts.check_templates(given, where, scope, get_shape(model).is_secret)
-    check_targets(given, where, get_shape(model), findings, connection=owner.get("connection"))
+    check_targets(given, where, get_shape(model), report, connection=owner.get("connection"))
 
 
-def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, findings: Report, *, connection: JSON) -> None:
+def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, report: Report, *, connection: JSON) -> None:
     """Warn where an expression decides which service gets a secret, or what a connection is used for."""
     texts = {where: text for where, text in walk_leaves(given) if isinstance(text, str)}
     if not connection and not any("{{" in text and "secrets" in text for text in texts.values()):
@@ -107,7 +107,7 @@ def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, findings: Re
         for expression in _find_targets(texts[where]):
             if {name[0] for name in expression.names} <= {"run"}:
                 continue
-            there = findings.document.position_in(
+            there = report.document.position_in(
                 (*pointer, *where), expression.position.line, expression.position.column
             )
             what = f"{quote(shorten(expression.source))} decides where a secret is sent"
@@ -115,7 +115,7 @@ def check_targets(given: JSON, pointer: Pointer, shape: ModelShape, findings: Re
             if connection:
                 what = f"{quote(shorten(expression.source))} decides what the connection's credentials are used for"
                 hint = "begin with the path: /orders/{{ … }}"
-            findings.add((*pointer, *where), what, hint, place=there, severity="warning")
+            report.add((*pointer, *where), what, hint, place=there, severity="warning")
 
 
 def _find_targets(text: str) -> Sequence[Expression]:
@@ -125,13 +125,13 @@ def _find_targets(text: str) -> Sequence[Expression]:
         return ()
 
 
-def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], findings: Report) -> None:
+def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], report: Report) -> None:
     """JSON that is written as a text where data of any kind may stand: it is sent as one text. A `body` is one."""
     for name, value in given.items():
         is_json = isinstance(value, str) and re.fullmatch(r"\s*(\{[^{].*\}|\[.*\])\s*", value, re.DOTALL) is not None
         if is_json and name != "body" and get_shape(model).is_anything((name,)):
             what = f"{quote(name)} is a text here, and not the data that is written in it"
-            findings.add((*pointer, name), what, "write it without quotes or '|'", severity="warning")
+            report.add((*pointer, name), what, "write it without quotes or '|'", severity="warning")
 
 
 class StepCheck:
@@ -139,14 +139,14 @@ class StepCheck:
 
     def __init__(
         self,
-        findings: Report,
+        report: Report,
         catalogue: Catalogue,
         texts: ExpressionCheck,
         places: Mapping[Pointer, StepInfo],
         core: CoreActionCheck,
         connections: ConnectionChecker,
     ) -> None:
-        self._report = findings
+        self._report = report
         self._places = places
         self._catalogue = catalogue
         self._texts = texts
@@ -188,7 +188,7 @@ class StepCheck:
             step,
             pointer,
             scope=scope,
-            findings=self._report,
+            report=self._report,
             texts=self._texts,
             beside=_BESIDE_USE | strange,
         )
@@ -223,16 +223,14 @@ class StepCheck:
         if use in CORE_ACTIONS:
             hint = "name the connector's action that takes the effect back"
             self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
-        check_given(
-            self._find_model(use, pointer), undo, pointer, scope=scope, findings=self._report, texts=self._texts
-        )
+        check_given(self._find_model(use, pointer), undo, pointer, scope=scope, report=self._report, texts=self._texts)
         self._connections.check(undo, pointer)
 
     def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
         model = self._catalogue.input_of(use)
         if model is None:
-            fault = self._catalogue.explain_unknown(use)
-            self._report.add((*pointer, "use"), fault.message, fault.hint)
+            problem = self._catalogue.explain_unknown(use)
+            self._report.add((*pointer, "use"), problem.message, problem.hint)
         return model
 
     # -- blocks

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from durable.blocks.syntax import Branch, Mapped, Shows, get_list, get_mapping
+from durable.blocks.syntax import Branch, Shows
 from durable.known_values import KnownValue
 from durable.language.catalogue import Catalogue
 from durable.language.outputs import find_kept, find_links, find_returned
 from durable.language.report import Report
 from durable.language.steps import KINDS, find_kind, list_branches
 from durable.problem import Pointer
+from durable.spec_model import Mapped, get_list, get_mapping
 from durable.values import JSON
 
 
@@ -49,7 +50,7 @@ class StepInfo:
         yield from (block.id for block, _ in self.blocks)
 
 
-def collect_steps(data: Mapped, findings: Report, catalogue: Catalogue) -> dict[Pointer, StepInfo]:
+def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Pointer, StepInfo]:
     """Where each step of the file stands, by pointer."""
     found: dict[Pointer, StepInfo] = {}
 
@@ -63,7 +64,7 @@ def collect_steps(data: Mapped, findings: Report, catalogue: Catalogue) -> dict[
                     kind,
                     KINDS[kind].shows if kind else None,
                     len(found),
-                    findings.document.position(here)[0],
+                    report.document.position(here)[0],
                     blocks,
                     _find_output(step, catalogue),
                     find_links(step),

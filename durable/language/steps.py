@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias, Union
 from pydantic import Discriminator, Tag, create_model, model_validator
 
 from durable.blocks.kinds import BLOCKS
-from durable.blocks.syntax import Branch, Mapped, StepSpec, StepSyntax, get_list
+from durable.blocks.syntax import Branch, StepSpec, StepSyntax
 from durable.problem import DataProblem, Pointer
-from durable.spec_model import KIND_TAG, MIXED_TAG
+from durable.spec_model import KIND_TAG, MIXED_TAG, Mapped, get_list
 from durable.values import JSON
 from durable.yaml.syntax import Words
 

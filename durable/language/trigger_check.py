@@ -5,7 +5,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from durable.action import TriggerInputs
-from durable.blocks.syntax import Mapped, get_list, get_mapping
 from durable.known_values import has_template
 from durable.language.braces import is_whole_expression
 from durable.language.catalogue import Catalogue
@@ -18,6 +17,7 @@ from durable.language.scope import Scope
 from durable.language.step_check import BESIDE, check_filled, check_given
 from durable.problem import Pointer
 from durable.schema import CompiledSchema
+from durable.spec_model import Mapped, get_in, get_list, get_mapping
 from durable.values import JSON
 from durable.wording import quote, suggest
 
@@ -28,10 +28,10 @@ _FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
 class TriggerCheck:
     """One pass over `inputs` and `triggers`."""
 
-    def __init__(self, data: Mapped, findings: Report, catalogue: Catalogue, texts: ExpressionCheck) -> None:
+    def __init__(self, data: Mapped, report: Report, catalogue: Catalogue, texts: ExpressionCheck) -> None:
         self._triggers = get_list(data.get("triggers"))
         self._declared = data.get("inputs")
-        self._report = findings
+        self._report = report
         self._catalogue = catalogue
         self._texts = texts
 
@@ -67,12 +67,12 @@ class TriggerCheck:
             trigger,
             pointer,
             scope=scope,
-            findings=self._report,
+            report=self._report,
             texts=self._texts,
             is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
             beside={"when": BESIDE, "inputs": BESIDE},
         )
-        path = get_mapping(trigger.get("with")).get("path")
+        path = get_in(trigger, "with", "path")
         if use == "webhook" and isinstance(path, str) and f"{path}/".startswith("/hooks/"):
             what = f"the webhook is served at /hooks{path}: paths are relative to /hooks"
             hint = f"write {path.removeprefix('/hooks') or '/…'}, unless this is intended"
@@ -80,7 +80,7 @@ class TriggerCheck:
         elif use == "webhook" and isinstance(path, str) and (literal := _FOREIGN_PARAMETER.search(path)):
             what, hint = f"{quote(literal[0])} is text in this path", "a part that varies is written as {name}"
             self._report.add((*pointer, "with", "path"), what, hint, severity="warning")
-        self._check_dedupe_key(get_mapping(get_mapping(trigger.get("with")).get("dedupe")).get("key"), pointer, scope)
+        self._check_dedupe_key(get_mapping(get_in(trigger, "with", "dedupe")).get("key"), pointer, scope)
         self._texts.check_condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.check_templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
@@ -129,7 +129,7 @@ class TriggerCheck:
 
 def _find_path_parameters(trigger: Mapped) -> Collection[str] | None:
     """The names that a webhook's path takes parts of it by; None where nobody knows."""
-    path = get_mapping(trigger.get("with")).get("path")
+    path = get_in(trigger, "with", "path")
     if trigger.get("use") != "webhook" or not isinstance(path, str) or has_template(path):
         return None
     return set(re.findall(r"\{([a-zA-Z_]\w*)(?::\w+)?\}", path))

@@ -24,8 +24,9 @@ from typing import Any, TypeAlias
 import jsonschema_rs
 
 from durable.blocks.core_actions import CORE_INPUTS
+from durable.language.catalogue import Catalogue
 from durable.language.editor_schema import make_pipeline_schema
-from durable.language.load import Catalogue, LoadResult, load_pipeline
+from durable.language.load import LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.yaml.document import YamlDocument

@@ -9,7 +9,8 @@ from durable.clock import new_id
 from durable.definition import Definition
 from durable.engine import Start
 from durable.journal.journal import Journal
-from durable.language.load import Catalogue, load_pipeline
+from durable.language.catalogue import Catalogue
+from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.runner.start import RunAddresses, begin_run
 from durable.units import Admission, Event

@@ -15,7 +15,8 @@ from durable.history import entries
 from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State, StepState
 from durable.history.words import EndStatus, Failure, Links, Parent, Verdict
-from durable.language.load import Catalogue, load_pipeline
+from durable.language.catalogue import Catalogue
+from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.replay import replay_entries
 from durable.values import JSON, NULL, Value

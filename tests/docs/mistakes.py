@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from durable.language.load import Catalogue, LoadResult, load_pipeline
+from durable.language.catalogue import Catalogue
+from durable.language.load import LoadResult, load_pipeline
 from triggers.catalogue import load_connectors
 from triggers.kinds import list_models
 

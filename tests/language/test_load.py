@@ -15,7 +15,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from durable.action import Action, Context, Inputs, Secret
 from durable.durations import parse_duration
-from durable.language.load import Catalogue, LoadResult, load_pipeline
+from durable.language.catalogue import Catalogue
+from durable.language.load import LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.values import JSON

@@ -4,7 +4,8 @@ from itertools import islice
 
 import pytest
 
-from durable.language.load import Catalogue, LoadResult, load_pipeline
+from durable.language.catalogue import Catalogue
+from durable.language.load import LoadResult, load_pipeline
 from tests.triggers.schedule_world import ms
 from triggers.catalogue import load_connectors
 from triggers.kinds import list_models

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from durable.language.load import Catalogue, load_pipeline
+from durable.language.catalogue import Catalogue
+from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
 from triggers.catalogue import load_connectors

@@ -1,6 +1,5 @@
 """The named schemes: `load_presets.yaml` for known senders, and `hmac` and `token`, whose options an operator gives."""
 
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 import yaml
 
 from durable.values import JSON
+from durable.wording import find_nearest
 from triggers.webhooks.scheme import (
     Encoding,
     HeaderName,
@@ -69,6 +69,6 @@ def find_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
 
 def _explain_unknown(name: str) -> str:
     known = sorted([*load_presets(), *GENERIC])
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(known)}; or write a `scheme`"
+    near = find_nearest(name, known)
+    hint = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}; or write a `scheme`"
     return f"`{name}` is no preset; {hint}"
