@@ -58,7 +58,7 @@ WAITING_SCANS = 200
 
 
 class Reads:
-    """A journal to read; `close` ends it."""
+    """A journal to read; `close` ends it. A method that only calls the function of a noun is documented there."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -101,11 +101,9 @@ class Reads:
         return await self.read(runs.find_run, id)
 
     async def find_statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
-        """The statuses of these runs; a run that does not exist is absent."""
         return await self.read(runs.find_statuses, ids)
 
     async def list_runs(self, **wanted: Unpack[runs.RunFilter]) -> list[Run]:
-        """Runs, the newest first."""
         return await self.read(runs.list_runs, **wanted)
 
     async def read_history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
@@ -130,14 +128,12 @@ class Reads:
         return await self.read(events.find_event, id)
 
     async def list_deliveries(self, **wanted: Unpack[deliveries.DeliveryFilter]) -> list[Delivery]:
-        """Deliveries, the newest first."""
         return await self.read(deliveries.list_deliveries, **wanted)
 
     async def list_schedules(self) -> list[ScheduleProgress]:
         return await self.read(schedules.list_schedules)
 
     async def list_keys(self) -> list[ApiKey]:
-        """Every API key that was ever made, the oldest first."""
         return await self.read(keys.list_keys)
 
     async def check_integrity(self, *, is_quick: bool = False) -> list[str]:
@@ -156,7 +152,6 @@ class Reads:
     # -- for advancing runs
 
     async def list_unfinished(self, limit: int, after: str | None = None) -> list[UnfinishedRun]:
-        """Runs that have not ended, the oldest first."""
         return await self.read(runs.list_unfinished, limit, after)
 
     async def list_orphans(self, node: str, limit: int, after: str | None = None) -> list[UnfinishedRun]:
@@ -164,36 +159,27 @@ class Reads:
         return await self.read(runs.list_unfinished, limit, after, not_of=node)
 
     async def find_newest_start(self) -> int | None:
-        """When the newest run began (ms); None if there is no run."""
         return await self.read(runs.find_newest_start)
 
     async def list_due(self, before: int, limit: int, pipeline: str | None = None) -> list[str]:
-        """Unfinished runs without an owner that are due at or before `before` (ms), the earliest first; with a
-        `pipeline`, those of it."""
         return await self.read(ownership.list_due, before, limit, pipeline)
 
     async def list_due_pipelines(self, before: int) -> list[str]:
-        """The pipelines that have such runs."""
         return await self.read(ownership.list_due_pipelines, before)
 
     async def list_messages(self, run: str | None = None) -> list[Message]:
-        """What waits in a run's inbox, or in all, in the order in which it came; raises `RunUnreadable`."""
         return await self.read(inbox.list_messages, run)
 
     async def list_message_kinds(self, run: str) -> list[str]:
-        """The kinds of the messages in a run's inbox."""
         return await self.read(inbox.list_message_kinds, run)
 
     async def list_runs_with_messages(self, limit: int) -> list[str]:
-        """Runs with something in their inbox, those that have waited longest first."""
         return await self.read(inbox.list_runs_with_messages, limit)
 
     async def find_slot_key(self, run: str) -> str | None:
-        """The key of the slot that a run holds or is queued for."""
         return await self.read(concurrency.find_slot_key, run)
 
     async def load_payload(self, ref: str) -> bytes:
-        """The bytes of a large value; raises `RunUnreadable` if the journal has lost them."""
         return await self.read(payloads.load_payload, ref)
 
     async def load_definition(self, version: str) -> bytes | None:
