@@ -206,10 +206,17 @@ def _view_run(context: EvaluationContext) -> LazyMapping:
             "pipeline": lambda: context.pipeline.id,
             "version": lambda: context.pipeline.version,
             "url": lambda: started.url if started else None,
+            "service_url": partial(_get_service_url, context.state),
             "started_at": lambda: started.at if started else None,
             "links": partial(_list_links, context),
         }
     )
+
+
+def _get_service_url(state: State) -> JSON:
+    """The address of the service: the run's own without the path that the API gives it."""
+    url = state.started.url if state.started else None
+    return url.removesuffix(f"/api/runs/{state.run}") if url else None
 
 
 def _list_links(context: EvaluationContext) -> LazyMapping:
