@@ -1,6 +1,5 @@
 """The connectors of this installation: found by the entry-point group `waypost.connectors`, imported when needed.
 
-    NoConnectors            no package names the connectors that ship with Waypost
     ConnectorRefused        an entry point that cannot be used as a connector
 
 A connector that cannot be loaded disables only the pipelines that use it.
@@ -16,19 +15,10 @@ from pydantic import BaseModel
 from durable.action import Action, Connector
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.lazy import DISTRIBUTION, EntryPoint, ExtraMissing, find_entry_points, load_entry_point
+from triggers.not_found import NoConnectors
 
 GROUP = "waypost.connectors"
 CORE_NAMES = frozenset(use.partition(".")[0] for use in CORE_INPUTS)
-
-
-class NoConnectors(Exception):
-    """Not even the connectors that ship with Waypost are found."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"the connectors that ship with Waypost are not found: its installation names no entry points of the group "
-            f"{GROUP!r}, as one from before an upgrade; install it again (in a checkout: `pip install -e .`)"
-        )
 
 
 class ConnectorRefused(Exception):
@@ -94,7 +84,7 @@ def find_connectors() -> list[InstalledConnector]:
     """Every connector that is installed, by name, without importing any; raises `NoConnectors`."""
     entries = find_entry_points(GROUP)
     if not any(entry.dist and entry.dist.name == DISTRIBUTION for entry in entries):
-        raise NoConnectors
+        raise NoConnectors(GROUP)
     return [InstalledConnector(name, tuple(of_name)) for name, of_name in groupby(entries, lambda entry: entry.name)]
 
 

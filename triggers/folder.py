@@ -24,10 +24,10 @@ from durable.problem import Problem
 from durable.secrets import Secrets
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.units import Event
-from durable.values import JSON
 from durable.yaml.document import LIMITS
 from triggers.catalogue import Connectors
 from triggers.connections import Connections
+from triggers.documents import PipelineLineDocument
 from triggers.kinds import list_kinds, list_models
 from triggers.trigger import Trigger
 from triggers.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
@@ -76,19 +76,19 @@ class PipelineFile:
         lines = self.data.decode(errors="replace").splitlines()
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
-    def described(self) -> dict[str, JSON]:
+    def describe(self) -> PipelineLineDocument:
         """The file as a list shows it."""
-        return {
-            "id": self.name,
-            "file": self.path.name,
-            "status": "serving" if self.is_valid else "serving the version before" if self.definition else "disabled",
-            "version": self.definition.version if self.definition else None,
+        return PipelineLineDocument(
+            id=self.name,
+            file=self.path.name,
+            status="serving" if self.is_valid else "serving the version before" if self.definition else "disabled",
+            version=self.definition.version if self.definition else None,
             **{
                 f"{kind.name}s": [kind.describe(each) for each in self.triggers.get(kind.name, ())]
                 for kind in list_kinds().values()
             },
-            "problems": [str(problem) for problem in self.problems],
-        }
+            problems=[str(problem) for problem in self.problems],
+        )
 
 
 class Folder:
@@ -164,10 +164,6 @@ class Folder:
     def starts(self, event: Event) -> list[Start]:
         """What an event starts."""
         return [start for each in self.triggers if (start := each.start_for(event))]
-
-    def described(self) -> list[JSON]:
-        """The files as a list shows them."""
-        return [file.described() for file in self.files]
 
     def _read(self, path: Path) -> PipelineFile:
         before = self._loaded.get(path)

@@ -11,17 +11,15 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import msgspec
 
 from durable.clock import new_id
 from durable.journal.journal import Journal
 from durable.units import ApiKey
+from triggers.documents import Scope
 from triggers.settings import Settings, SettingsError
-
-Scope: TypeAlias = Literal["read", "start", "admin"]
-"""What a key may do, each including those before it: read; start, cancel and answer runs; everything."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "wp_"

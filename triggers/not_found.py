@@ -1,8 +1,12 @@
-"""Errors for ids that nothing has.
+"""Errors for what is not there. They are apart from what raises them, so that a command can explain them without it.
 
 RunNotFound          there is no such run
 KeyNotFound          there is no such key of the API
+PipelinesMissing     a config folder has no folder of pipelines
+NoConnectors         no package names the connectors that ship with Waypost
 """
+
+from pathlib import Path
 
 
 class RunNotFound(LookupError):
@@ -17,3 +21,22 @@ class KeyNotFound(LookupError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"there is no key {key!r}")
+
+
+class PipelinesMissing(LookupError):
+    """A config folder has no folder of pipelines; the message says how to get one."""
+
+    def __init__(self, config: Path) -> None:
+        option = "" if config == Path("config") else f" --config {config}"
+        cure = f"`waypost init{option}` writes one, or name yours with --config"
+        super().__init__(f"there is no folder {config / 'pipelines'}: {cure}")
+
+
+class NoConnectors(LookupError):
+    """Not even the connectors that ship with Waypost are found."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(
+            f"the connectors that ship with Waypost are not found: its installation names no entry points of the group "
+            f"{group!r}, as one from before an upgrade; install it again (in a checkout: `pip install -e .`)"
+        )

@@ -13,6 +13,7 @@ from tests.cli.conftest import GREET, write
 from triggers.commands.connectors import describe_type
 from triggers.commands.plan import make_plan
 from triggers.commands.problems import to_annotations
+from triggers.documents import PipelineLineDocument, PipelineStatus
 from triggers.folder import PipelineFile
 
 BROKEN = "steps:\n  - {id: a, use: htp.get, with: {url: x}}\n"
@@ -195,9 +196,9 @@ def test_a_folder_is_compared_with_what_the_service_serves(place: Path) -> None:
     assert "htp" in made["invalid"][0]["problems"][0]
 
 
-def _file(id: str, status: str = "serving", **more: Any) -> dict[str, Any]:
-    told = {"id": id, "file": f"{id}.yaml", "status": status, "version": "v1", "webhooks": [], "problems": []}
-    return told | more
+def _file(id: str, status: PipelineStatus = "serving", **more: Any) -> PipelineLineDocument:
+    known = {"file": f"{id}.yaml", "version": "v1", "webhooks": [], "schedules": [], "events": [], "problems": []}
+    return PipelineLineDocument(id=id, status=status, **(known | more))
 
 
 def test_an_invalid_file_under_another_id_removes_nothing() -> None:

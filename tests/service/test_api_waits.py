@@ -16,7 +16,6 @@ from durable.history.entries import AnyEntry, RunStarted, StepScheduled
 from durable.links import make_link as link_to
 from durable.links import make_proof
 from durable.replay import replay_entries
-from durable.steps.resolved import ResolvedPipeline
 from tests.service.running import Outside, Running, outside, running
 from tests.service.waiting import PIPELINES, PROOF, asks, link, say, started, until
 
@@ -347,7 +346,7 @@ async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path,
         text = (await service.client.get(f"/api/runs/{run}/export")).text
         stored = await service.service.journal.read_history(run)
     exported = json.loads(text)
-    definition = Definition(msgspec.json.decode(msgspec.json.encode(exported["definition"]), type=ResolvedPipeline))
+    definition = Definition.load(msgspec.json.encode(exported["definition"]))
     entries = msgspec.json.decode(msgspec.json.encode(exported["entries"]), type=list[AnyEntry])
     beginning, original = entries[0], stored[0][1]
     assert isinstance(beginning, RunStarted)

@@ -12,7 +12,7 @@ from durable.history.words import Await, Links
 from durable.journal.journal import Journal
 from durable.units import Admission, Event, NewRun, RunView
 from durable.values import INLINE_LIMIT, JSON, Value
-from triggers.waits import listing
+from triggers.runs import waits
 
 pytestmark = pytest.mark.anyio
 
@@ -59,10 +59,10 @@ async def test_a_page_costs_much_less_than_its_runs_one_by_one(journal: Journal)
     together, apart = [], []
     for _ in range(5):
         began = time.process_time()
-        told, after = await listing.list_waits(journal, None, RUNS, may_answer=True)
+        told, after = await waits.list_waits(journal, None, RUNS, may_answer=True)
         together.append(time.process_time() - began)
         began = time.process_time()
-        each = [wait for run in runs for wait in await listing.list_waits_of(journal, run, may_answer=True)]
+        each = [wait for run in runs for wait in await waits.list_waits_of(journal, run, may_answer=True)]
         apart.append(time.process_time() - began)
         assert told == each
         assert (len(told), after) == (RUNS, runs[-1])
@@ -71,12 +71,12 @@ async def test_a_page_costs_much_less_than_its_runs_one_by_one(journal: Journal)
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
 async def test_long_histories_are_spread_over_pages_and_nothing_is_left_out(journal: Journal, limit: int) -> None:
-    lengths = [0, listing.ENTRIES_LIMIT, 1, listing.ENTRIES_LIMIT // 4, listing.ENTRIES_LIMIT // 4, 0, 2]
+    lengths = [0, waits.ENTRIES_LIMIT, 1, waits.ENTRIES_LIMIT // 4, waits.ENTRIES_LIMIT // 4, 0, 2]
     runs = await _fill(journal, [_asking(number, steps) for number, steps in enumerate(lengths)])
     after, found, pages = None, [], 0
     while pages == 0 or after:
-        told, after = await listing.list_waits(journal, after, limit, may_answer=False)
-        found += [(wait["run"], wait["title"]) for wait in told]
+        told, after = await waits.list_waits(journal, after, limit, may_answer=False)
+        found += [(wait.run, wait.title) for wait in told]
         pages += 1
     assert found == [(run, f"Really {number}") for number, run in enumerate(runs)]
     assert pages >= 4, "the longest has a page of its own, and those of a quarter are not all in one"
@@ -84,10 +84,10 @@ async def test_long_histories_are_spread_over_pages_and_nothing_is_left_out(jour
 
 async def test_a_large_question_is_read_for_the_list(journal: Journal) -> None:
     await _fill(journal, [_asking(number, 0, "x" * INLINE_LIMIT) for number in range(3)])
-    told, after = await listing.list_waits(journal, None, 100, may_answer=False)
-    assert [str(wait["title"])[-1] for wait in told] == ["0", "1", "2"]
+    told, after = await waits.list_waits(journal, None, 100, may_answer=False)
+    assert [str(wait.title)[-1] for wait in told] == ["0", "1", "2"]
     assert after is None
 
 
 async def test_there_is_nothing_to_list_where_nothing_waits(journal: Journal) -> None:
-    assert await listing.list_waits(journal, None, 100, may_answer=False) == ([], None)
+    assert await waits.list_waits(journal, None, 100, may_answer=False) == ([], None)

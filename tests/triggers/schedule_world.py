@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from connectors.transform import CONNECTOR as TRANSFORM
 from durable.action import Action, Connector, Context, Inputs, action
 from durable.journal.journal import Journal
@@ -154,7 +156,7 @@ class World:
         (found,) = describe_schedules(
             self.folder.find_triggers(ScheduleTrigger), self.schedules.find_progress(), self.clock.at
         )
-        return dict(found)
+        return dict(msgspec.to_builtins(found))
 
 
 @asynccontextmanager

@@ -210,7 +210,7 @@ def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_
     assert folder.serve(folder.read()) == []
     (tmp_path / FILE).write_text("")
     (refused,) = folder.serve(folder.read())
-    assert (refused.is_valid, refused.described()["status"]) == (False, "serving the version before")
+    assert (refused.is_valid, refused.describe().status) == (False, "serving the version before")
     assert "there is no connection 'crm'; add it to connections.yaml" in str(refused.problems[0])
 
 

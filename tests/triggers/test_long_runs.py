@@ -14,8 +14,8 @@ from durable.journal.journal import Journal
 from durable.journal.reads import WAITING_SCANS
 from durable.values import Value
 from tests.journal import samples
-from triggers import export, runs
-from triggers.waits import listing
+from triggers.runs import export, history, waits
+from triggers.runs import run as one_run
 
 pytestmark = pytest.mark.anyio
 
@@ -24,12 +24,12 @@ EACH = 50
 """Steps in one append."""
 
 READS: dict[str, Callable[[Journal, str], Awaitable[object]]] = {
-    "the run": runs.encode_run,
-    "the run for somebody who may not answer": lambda reads, run: runs.encode_run(reads, run, may_answer=False),
-    "a page of its history": runs.encode_history,
+    "the run": one_run.encode_run,
+    "the run for somebody who may not answer": lambda reads, run: one_run.encode_run(reads, run, may_answer=False),
+    "a page of its history": history.encode_history,
     "its export": export.export_run,
-    "what it waits for": lambda reads, run: listing.list_waits_of(reads, run, may_answer=True),
-    "what all runs wait for": lambda reads, run: listing.list_waits(reads, None, 10, may_answer=True),
+    "what it waits for": lambda reads, run: waits.list_waits_of(reads, run, may_answer=True),
+    "what all runs wait for": lambda reads, run: waits.list_waits(reads, None, 10, may_answer=True),
     "whether a step has answered": lambda reads, run: reads.load_state(run),
 }
 
@@ -97,8 +97,8 @@ async def test_readers_do_not_pile_up_without_end(long_run: tuple[Journal, str])
 async def test_a_short_run_does_not_wait_for_the_readers_of_long_ones(long_run: tuple[Journal, str]) -> None:
     journal, run = long_run
     short = await samples.a_run(journal, "short")
-    long = [asyncio.ensure_future(runs.encode_run(journal, run)) for _ in range(8)]
-    await runs.encode_run(journal, short)
+    long = [asyncio.ensure_future(one_run.encode_run(journal, run)) for _ in range(8)]
+    await one_run.encode_run(journal, short)
     assert not long[-1].done()
     for each in long:
         each.cancel()
@@ -109,7 +109,7 @@ async def test_the_pages_of_a_history_are_the_history(long_run: tuple[Journal, s
     texts: list[bytes] = []
     after: int | None = 0
     while after is not None:
-        text, after = await runs.encode_history(journal, run, after, 777)
+        text, after = await history.encode_history(journal, run, after, 777)
         texts.append(text[1:-1])
-    whole, _ = await runs.encode_history(journal, run, limit=100_000)
+    whole, _ = await history.encode_history(journal, run, limit=100_000)
     assert b",".join(texts) == whole[1:-1]

@@ -17,8 +17,8 @@ from durable.journal.scan import Scan
 from durable.links import hide_links, make_link, make_proof
 from durable.replay import replay_entries
 from durable.values import JSON, Value, encode
-from triggers.encoder import DocumentEncoder
-from triggers.runs import describe_entry
+from triggers.runs.encoder import DocumentEncoder
+from triggers.runs.history import make_entry
 from triggers.waits import answer, page, proofs
 from triggers.waits.form import build_form, read_form
 from triggers.waits.question import Question, find_questions
@@ -69,9 +69,9 @@ def test_a_line_of_the_history_tells_awaits_and_no_key() -> None:
     assert state.started
     with create_engine("sqlite://").connect() as connection:
         encoder = DocumentEncoder(Scan(connection), RUN, may_answer=True)
-    assert "links" not in describe_entry(1, state.started, encoder)
+    assert "links" not in make_entry(1, state.started, encoder)
     wait = WaitStarted(at=0, path="x", awaits=(Await("event", "", type="t", match="m", since=0),))
-    assert describe_entry(2, wait, encoder)["awaits"] == [
+    assert dict(make_entry(2, wait, encoder))["awaits"] == [
         {"kind": "event", "type": "t", "match": "m", "since": "1970-01-01T00:00:00.000Z"}
     ]
 

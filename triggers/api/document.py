@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import msgspec
-from pydantic import BaseModel, Field
+from msgspec import Struct
+from pydantic import Field
 from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
@@ -18,15 +19,17 @@ from durable import __version__
 from triggers.api.cached_text import CachedText
 from triggers.api.operation import HEADER, Answer, ApiRequest, Nothing, Operation, Parameters
 from triggers.api.page import render
-from triggers.api.problem import MEDIA_TYPE, ProblemDetails
+from triggers.api.problem import MEDIA_TYPE
+from triggers.documents import COMPONENTS, EntryDocument, ProblemDetails
 
-Document: TypeAlias = dict[str, Any]
+OpenApi: TypeAlias = dict[str, Any]
+"""A part of an OpenAPI document, as JSON."""
+
 Operations: TypeAlias = Sequence[Operation[Any, Any]]
 Describe: TypeAlias = Callable[[ApiRequest[Any, Nothing]], Awaitable[Response]]
 
 WHERE = "/api"
 PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-REF = "#/components/schemas/{model}"
 
 ABOUT = (
     "Start runs of pipelines and read what became of them. Times are ISO 8601 in UTC, durations are text such as `30s`,"
@@ -48,10 +51,14 @@ PROBLEMS = {
 HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 
-class OpenApi(BaseModel, extra="allow"):
+class OpenApiDocument(Struct):
     """This document."""
 
     openapi: str
+
+
+OPEN: Sequence[type] = (EntryDocument, OpenApiDocument)
+"""The documents with more keys than their types name."""
 
 
 class DescriptionParameters(Parameters):
@@ -66,7 +73,7 @@ class DocumentOperations:
     def __init__(self, described: Operations) -> None:
         self.operations: list[Operation[Any, Any]] = [
             *described,
-            self._operation("/openapi.json", self.get_document, OpenApi),
+            self._operation("/openapi.json", self.get_document, OpenApiDocument),
             self._operation("/docs", self.get_page, "text/html"),
         ]
         """All of them: those that are described, and these."""
@@ -79,7 +86,7 @@ class DocumentOperations:
         return Operation("GET", path, perform, None, DescriptionParameters, Nothing, answers)
 
     @cached_property
-    def _document(self) -> Document:
+    def _document(self) -> OpenApi:
         """Made when somebody asks for it: it takes a tenth of a second, which every start would pay."""
         return make_document(self.operations)
 
@@ -92,14 +99,9 @@ class DocumentOperations:
         return await self._html.response(asked.parameters.if_none_match)
 
 
-def make_document(operations: Operations) -> Document:
+def make_document(operations: Operations) -> OpenApi:
     """The OpenAPI document of the operations."""
-    models: list[type[BaseModel]] = [
-        ProblemDetails,
-        *dict.fromkeys(model for operation in operations for model in _models(operation)),
-    ]
-    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=REF)
-    paths: dict[str, Document] = {}
+    paths: dict[str, OpenApi] = {}
     for operation in operations:
         paths.setdefault(WHERE + operation.path, {})[operation.method.lower()] = _describe_operation(operation)
     return {
@@ -107,24 +109,44 @@ def make_document(operations: Operations) -> Document:
         "info": {"title": "Waypost", "version": __version__, "description": ABOUT},
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": _describe_bodies(operations) | _describe_documents(operations),
             "responses": {str(status): _describe_problem(status, said) for status, said in PROBLEMS.items()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _models(operation: Operation[Any, Any]) -> Iterator[type[BaseModel]]:
-    if operation.body is not Nothing:
-        yield operation.body
-    for answer in operation.answers.values():
-        if answer is not None and not isinstance(answer, str):
-            yield from answer if isinstance(answer, tuple) else (answer,)
+def _describe_bodies(operations: Operations) -> OpenApi:
+    """The schemas of what requests hold."""
+    models = dict.fromkeys(operation.body for operation in operations if operation.body is not Nothing)
+    _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=f"{COMPONENTS}/{{model}}")
+    return dict(schemas["$defs"])
 
 
-def _describe_operation(operation: Operation[Any, Any]) -> Document:
+def _describe_documents(operations: Operations) -> OpenApi:
+    """The schemas of the answers, named as `_find_name` does."""
+    answers = (answer for operation in operations for answer in operation.answers.values())
+    documents = [ProblemDetails, *dict.fromkeys(each for answer in answers for each in _list_documents(answer))]
+    _, schemas = msgspec.json.schema_components(documents, ref_template=f"{COMPONENTS}/{{name}}")
+    for each in OPEN:
+        schemas[each.__name__]["additionalProperties"] = True
+    named = re.sub(rb'(?<=")([^"]*)Document(?=")', rb"\1", msgspec.json.encode(schemas))
+    return msgspec.json.decode(named, type=dict[str, Any])
+
+
+def _list_documents(answer: Answer) -> Sequence[type[Struct]]:
+    if answer is None or isinstance(answer, str):
+        return ()
+    return answer if isinstance(answer, tuple) else (answer,)
+
+
+def _find_name(document: type) -> str:
+    return document.__name__.removesuffix("Document")
+
+
+def _describe_operation(operation: Operation[Any, Any]) -> OpenApi:
     summary, _, more = operation.description.partition("\n")
-    described: Document = {
+    described: OpenApi = {
         "operationId": operation.id,
         "tags": [re.split("[/.]", operation.path)[1]],
         "summary": summary.rstrip("."),
@@ -142,7 +164,7 @@ def _describe_operation(operation: Operation[Any, Any]) -> Document:
     return described
 
 
-def _parameters(operation: Operation[Any, Any]) -> Iterator[Document]:
+def _parameters(operation: Operation[Any, Any]) -> Iterator[OpenApi]:
     schema = operation.parameters.model_json_schema()
     for name, place in operation.places().items():
         kind = schema["properties"][name]
@@ -155,13 +177,13 @@ def _parameters(operation: Operation[Any, Any]) -> Iterator[Document]:
         }
 
 
-def _drop_null(kind: Document) -> Document:
+def _drop_null(kind: OpenApi) -> OpenApi:
     """The schema of a parameter where it is given: without the null that stands for its absence."""
     [given] = [each for each in kind.get("anyOf", [kind]) if each != {"type": "null"}]
     return {key: value for key, value in given.items() if key not in ("title", "description", "in")}
 
 
-def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, Document]]:
+def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, OpenApi]]:
     for status, answer in operation.answers.items():
         content = {} if answer is None else {"content": _content(answer)}
         yield str(status), {"description": HTTPStatus(status).phrase, **content}
@@ -186,16 +208,17 @@ def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
     yield from (422, 503)
 
 
-def _content(answer: type[BaseModel] | tuple[type[BaseModel], ...] | str) -> Document:
+def _content(answer: type | tuple[type, ...] | str) -> OpenApi:
     if isinstance(answer, str):
         return {answer: {"schema": {"type": "string"}}}
-    models = answer if isinstance(answer, tuple) else (answer,)
-    refs = [{"$ref": REF.format(model=model.__name__)} for model in models]
+    refs = [
+        {"$ref": f"{COMPONENTS}/{_find_name(each)}"} for each in (answer if isinstance(answer, tuple) else (answer,))
+    ]
     return {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
 
 
-def _describe_problem(status: int, said: str) -> Document:
-    described: Document = {"description": said, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
+def _describe_problem(status: int, said: str) -> OpenApi:
+    described: OpenApi = {"description": said, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
     if status in HEADERS:
         described["headers"] = {HEADERS[status]: {"schema": {"type": "string"}}}
     return described

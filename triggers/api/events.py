@@ -5,16 +5,17 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
-from pydantic import BaseModel, Field, StringConstraints
-from starlette.responses import JSONResponse, Response
+from pydantic import Field, StringConstraints
+from starlette.responses import Response
 
 from durable.clock import new_id
 from durable.engine import Engine
 from durable.units import DedupeKey, Event
 from durable.values import Value
-from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters
+from triggers.api.operation import HEADER, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
+from triggers.documents import EmittedDocument
 
 SOURCE = "api"
 """Where an event comes from if nobody says."""
@@ -40,14 +41,6 @@ class NewEvent(Body):
     data: Any = Field(None, description="What is known of it")
 
 
-class Emitted(BaseModel):
-    """An event that is durable."""
-
-    event: str = Field(description="Its id")
-    runs: list[str] = Field(description="The runs that it started")
-    duplicate: bool = Field(description="Whether an earlier request with the same key brought it")
-
-
 class EventOperations:
     """Takes events in."""
 
@@ -56,7 +49,7 @@ class EventOperations:
         self._now = now
 
     def operations(self) -> list[Operation[Any, Any]]:
-        answers = {200: Emitted, 202: Emitted}
+        answers = {200: EmittedDocument, 202: EmittedDocument}
         return [Operation("POST", "/events", self.emit_event, "start", EmitParameters, NewEvent, answers)]
 
     async def emit_event(self, asked: ApiRequest[EmitParameters, NewEvent]) -> Response:
@@ -81,8 +74,8 @@ class EventOperations:
         admitted = await self._runner.emit(event, dedupe_keys=claims)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
-        told = {"event": admitted.event, "runs": list(admitted.runs), "duplicate": admitted.is_duplicate}
-        return JSONResponse(told, 200 if admitted.is_duplicate else 202)
+        emitted = EmittedDocument(admitted.event, list(admitted.runs), admitted.is_duplicate)
+        return respond(emitted, 200 if admitted.is_duplicate else 202)
 
 
 def _fingerprint(given: NewEvent) -> str:

@@ -1,6 +1,7 @@
 """What the API is made of: operations, each one method of one path, declared once for the router and the document.
 
-An operation's models read its requests, and the document (OpenAPI) is made of the same models.
+An operation's models (pydantic) read its requests, its answers are documents (`triggers.documents`), and OpenAPI
+describes it by both.
 """
 
 import inspect
@@ -8,15 +9,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
+import msgspec
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, JsonValue
 from starlette.responses import Response
 
 from triggers.api.access import KeyHolder
-from triggers.keys import Scope
+from triggers.documents import Scope
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
-Answer: TypeAlias = type[BaseModel] | tuple[type[BaseModel], ...] | str | None
-"""The model of a JSON answer, or several of which one fits, or the media type of another answer; None has no body."""
+Answer: TypeAlias = type[Struct] | tuple[type[Struct], ...] | str | None
+"""The document of an answer, or several of which one fits, or the media type of another answer; None has no body."""
+
+
+def respond(document: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a document."""
+    return Response(msgspec.json.encode(document), status, headers, media_type="application/json")
 
 
 class Parameters(BaseModel):

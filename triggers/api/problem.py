@@ -3,35 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 
-from pydantic import BaseModel, Field, ValidationError
+import msgspec
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from durable.values import JSON
 from durable.wording import explain_error, make_printable, quote, suggest
+from triggers.documents import Mistake, ProblemDetails
 from triggers.refusals import find_refusal
 
 MEDIA_TYPE = "application/problem+json"
 
 MISTAKES_LIMIT = 20
 """How many mistakes of one request are told."""
-
-
-class Mistake(BaseModel, frozen=True):
-    """One thing that is wrong with a request: the name of the key or parameter, and what to change."""
-
-    name: str = Field(description="The key of the body, or the parameter")
-    detail: str = Field(description="What is wrong with it")
-
-
-class ProblemDetails(BaseModel):
-    """Why there is no better answer (RFC 9457)."""
-
-    type: str = Field(description="Always `about:blank`: the status says it")
-    title: str = Field(description="The status in words")
-    status: int = Field(description="The HTTP status")
-    detail: str = Field(description="What is wrong, and what to do about it")
-    errors: list[Mistake] = Field(default_factory=list, description="Each mistake, where there are several places")
 
 
 class ApiError(Exception):
@@ -51,18 +35,13 @@ class ApiError(Exception):
         told = mistakes[:MISTAKES_LIMIT]
         return cls(422, "; ".join(f"`{each.name}`: {each.detail}" for each in told), mistakes=told)
 
-    def document(self) -> dict[str, JSON]:
-        """The problem as JSON."""
-        body: dict[str, JSON] = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": str(self),
-        }
-        return body | ({"errors": [each.model_dump() for each in self.mistakes]} if self.mistakes else {})
+    def document(self) -> ProblemDetails:
+        """The problem as a document."""
+        title = HTTPStatus(self.status).phrase
+        return ProblemDetails("about:blank", title, self.status, str(self), list(self.mistakes))
 
     def response(self) -> Response:
-        return JSONResponse(self.document(), self.status, self.headers, media_type=MEDIA_TYPE)
+        return Response(msgspec.json.encode(self.document()), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def make_api_error(error: Exception) -> ApiError:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, TypeAlias, get_args
 
 import msgspec
-from pydantic import BaseModel, Field, SkipValidation, StringConstraints
+from pydantic import Field, SkipValidation, StringConstraints
 from starlette.responses import Response
 
 from durable.clock import new_id
@@ -21,13 +21,19 @@ from durable.journal.journal import Journal
 from durable.units import Admitted, DedupeKey, Event
 from durable.values import JSON
 from durable.wording import quote
-from triggers import runs
-from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters
-from triggers.api.problem import ApiError, Mistake, ProblemDetails, make_api_error
+from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters, respond
+from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
-from triggers.api.runs import Run
 from triggers.api.value_types import Duration, Moment, Tag, WaitDuration
+from triggers.documents import (
+    BatchAnswerDocument,
+    BatchAnswersDocument,
+    EndedDocument,
+    Mistake,
+    StartedDocument,
+)
 from triggers.folder import Folder
+from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
 
 DEDUPE_MILLISECONDS = parse_duration("7d")
@@ -85,41 +91,10 @@ class Batch(Body):
     )
 
 
-# -- what is answered -------------------------------------------------------------------------------------------
-
-
-class Started(BaseModel):
-    """A run that is durable."""
-
-    id: str
-    status: RunStatus | None = Field(description="Null of a duplicate whose run was cleared away meanwhile")
-    duplicate: bool = Field(description="Whether an earlier request with the same key started it")
-
-
-class Ended(Run):
-    """A run that ended while the request waited for it."""
-
-    duplicate: bool = Field(description="Whether an earlier request with the same key started it")
-
-
-class BatchAnswer(BaseModel):
-    """What became of one item: a run, or a problem."""
-
-    code: int = Field(description="The status with which a request for this run alone is answered")
-    run: Started | Ended | None = None
-    problem: ProblemDetails | None = None
-
-
-class BatchAnswers(BaseModel):
-    """One answer for every item, in the order of the items."""
-
-    answers: list[BatchAnswer]
-
-
 SKIPPED = "The pipeline's concurrency allows no more runs now, and skips what is above its limit"
 
-StartAnswer: TypeAlias = tuple[int, dict[str, JSON] | msgspec.Raw]
-"""A status of HTTP and a body."""
+StartAnswer: TypeAlias = tuple[int, StartedDocument | msgspec.Raw]
+"""A status of HTTP, and the document of the run or, if it has ended, its encoded text."""
 
 # -- what answers -----------------------------------------------------------------------------------------------
 
@@ -135,12 +110,12 @@ class StartOperations:
 
     def operations(self) -> list[Operation[Any, Any]]:
         path, many = "/pipelines/{pipeline}/runs", "/pipelines/{pipeline}/runs/batch"
-        started: dict[int, Answer] = {200: (Started, Ended), 202: Started}
+        started: dict[int, Answer] = {200: (StartedDocument, EndedDocument), 202: StartedDocument}
         return [
             Operation(
                 "POST", path, self.start_run, "start", StartParameters, StartBody, started, problems={409: SKIPPED}
             ),
-            Operation("POST", many, self.start_runs, "start", OnePipeline, Batch, {200: BatchAnswers}),
+            Operation("POST", many, self.start_runs, "start", OnePipeline, Batch, {200: BatchAnswersDocument}),
         ]
 
     async def start_run(self, asked: ApiRequest[StartParameters, StartBody]) -> Response:
@@ -152,7 +127,7 @@ class StartOperations:
         definition = self._find_definition(asked.parameters.pipeline)
         admitted = await self._admit(definition, asked.body, asked.parameters.idempotency_key)
         [(status, body)] = await self._answer_all([(asked.body, admitted)])
-        return _render_json(body, status)
+        return Response(msgspec.json.encode(body), status, media_type="application/json")
 
     async def start_runs(self, asked: ApiRequest[OnePipeline, Batch]) -> Response:
         """Start up to 1,000 runs; answered once all of them are durable or refused.
@@ -161,8 +136,8 @@ class StartOperations:
         """
         definition = self._find_definition(asked.parameters.pipeline)
         outcomes = await asyncio.gather(*(self._take_item(definition, item) for item in asked.body.runs))
-        told = iter(await self._answer_all([outcome for outcome in outcomes if not isinstance(outcome, ApiError)]))
-        return _render_json({"answers": [_build_batch_answer(outcome, told) for outcome in outcomes]})
+        answers = iter(await self._answer_all([outcome for outcome in outcomes if not isinstance(outcome, ApiError)]))
+        return respond(BatchAnswersDocument([_build_batch_answer(outcome, answers) for outcome in outcomes]))
 
     async def _take_item(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | ApiError":
         """An item and its admission, or why it has none."""
@@ -199,9 +174,8 @@ class StartOperations:
         run, is_duplicate = admitted.runs[0], admitted.is_duplicate
         if given.wait_for and status in get_args(EndStatus):
             with contextlib.suppress(JournalError):  # the run has begun, whether or not it can be read now
-                text = await runs.encode_run(self._journal, run)
-                return 200, msgspec.Raw(b'%b,"duplicate":%b}' % (text[:-1], msgspec.json.encode(is_duplicate)))
-        return 200 if is_duplicate else 202, {"id": run, "status": status, "duplicate": is_duplicate}
+                return 200, msgspec.Raw(await encode_ended_run(self._journal, run, is_duplicate=is_duplicate))
+        return 200 if is_duplicate else 202, StartedDocument(run, status, is_duplicate)
 
     def _find_definition(self, pipeline: str) -> Definition:
         definition = self._folder.definition(pipeline)
@@ -233,15 +207,11 @@ def _build_start(definition: Definition, given: StartBody, at: int) -> Start:
     )
 
 
-def _render_json(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
-
-
-def _build_batch_answer(outcome: object, told: Iterator[StartAnswer]) -> dict[str, object]:
+def _build_batch_answer(outcome: object, answers: Iterator[StartAnswer]) -> BatchAnswerDocument:
     if isinstance(outcome, ApiError):
-        return {"code": outcome.status, "problem": outcome.document()}
-    code, run = next(told)
-    return {"code": code, "run": run}
+        return BatchAnswerDocument(outcome.status, problem=outcome.document())
+    code, run = next(answers)
+    return BatchAnswerDocument(code, run)
 
 
 def _compute_fingerprint(inputs: dict[str, JSON]) -> str:

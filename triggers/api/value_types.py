@@ -82,6 +82,3 @@ RunId: TypeAlias = Annotated[str, StringConstraints(pattern="^run_[0-9a-z]{26}$"
 
 DeliveryId: TypeAlias = Annotated[str, StringConstraints(pattern="^dlv_[0-9a-z]{26}$")]
 """The id of a delivery, as a cursor."""
-
-Time: TypeAlias = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time in an answer: ISO 8601, in UTC."""

@@ -1,24 +1,26 @@
 """Waits over the API: what runs wait for, and what a person or a program says to it."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, Field, StringConstraints
-from starlette.responses import JSONResponse, Response
+from pydantic import Field, StringConstraints
+from starlette.responses import Response
 
 from durable.engine import Engine
 from durable.history.state import State, StepState
-from durable.history.words import AwaitKind, Verdict
+from durable.history.words import Verdict
 from durable.journal.journal import Journal
 from durable.journal.scan import Scan
 from durable.values import JSON
 from durable.wording import quote, suggest
-from triggers import runs
-from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters
-from triggers.api.problem import ApiError, Mistake
-from triggers.api.runs import Cancelled, OneRun, Wanted
+from triggers.api.operation import ApiRequest, Body, Nothing, Operation, Parameters, respond
+from triggers.api.problem import ApiError
+from triggers.api.runs import OneRun
 from triggers.api.value_types import Limit, RunId
-from triggers.waits import answer, listing
+from triggers.documents import Mistake, PendingListDocument, TakenDocument
+from triggers.runs.rows import find_run
+from triggers.runs.waits import list_waits, list_waits_of
+from triggers.waits import answer
 from triggers.waits.question import Question
 from triggers.waits.wait import Wait, find_action, find_waits, load_state
 
@@ -59,31 +61,6 @@ class Resolution(Body):
     reason: Reason | None = Field(None, description="How that is known, for those who read it")
 
 
-# -- what is answered -------------------------------------------------------------------------------------------
-
-
-class Pending(Wanted):
-    """One thing that a run waits for and that does not come by itself. A `decision` is on a step, to be resolved; a run
-    to `resume` is paused as a whole."""
-
-    run: str
-    pipeline: str
-    step: str | None
-    kind: AwaitKind | Literal["decision", "resume"]
-    reason: str | None = Field(description="Why it is paused")
-
-
-class PendingList(BaseModel):
-    """What runs wait for, the oldest run first."""
-
-    waits: list[Pending]
-    after: str | None = Field(description="What to ask the next page with; null if this is the last")
-
-
-class Taken(Cancelled):
-    """What was said to the run is durable."""
-
-
 # -- what answers -----------------------------------------------------------------------------------------------
 
 NO_STEP = "There is no such run, or no such step in it"
@@ -98,10 +75,10 @@ class WaitOperations:
         self._now = now
 
     def operations(self) -> list[Operation[Any, Any]]:
-        taken = {202: Taken}
+        taken = {202: TakenDocument}
         return [
             Operation(
-                *("GET", "/waits", self.list_waits, "read", ManyWaits, Nothing, {200: PendingList}),
+                *("GET", "/waits", self.list_waits, "read", ManyWaits, Nothing, {200: PendingListDocument}),
                 problems={404: "There is no such run"},
             ),
             Operation(
@@ -122,10 +99,10 @@ class WaitOperations:
         """List what runs wait for that does not come by itself: answers, events, decisions."""
         wanted, may_answer = asked.parameters, asked.may_answer
         if wanted.run is not None:
-            found = await listing.list_waits_of(self._journal, wanted.run, may_answer=may_answer)
-            return JSONResponse({"waits": found, "after": None})
-        found, after = await listing.list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
-        return JSONResponse({"waits": found, "after": after})
+            found = await list_waits_of(self._journal, wanted.run, may_answer=may_answer)
+            return respond(PendingListDocument(found, None))
+        found, after = await list_waits(self._journal, wanted.after, wanted.limit, may_answer=may_answer)
+        return respond(PendingListDocument(found, after))
 
     async def answer_run(self, asked: ApiRequest[OneRun, AnswerBody]) -> Response:
         """Answer what a step waits for, unless another answer, an event or the time came first. Answered once it is
@@ -165,14 +142,14 @@ class WaitOperations:
 
     async def _scan(self, run: str, work: Callable[[Scan], Found]) -> Found:
         """What is found in a run's history; raises `RunMissing`."""
-        found = await runs.find_run(self._journal, run)
+        found = await find_run(self._journal, run)
         return await self._journal.scan(work, found.sequence)
 
     async def _confirm(self, run: str, *, is_taken: bool) -> Response:
-        found = await runs.find_run(self._journal, run)
+        found = await find_run(self._journal, run)
         if not is_taken:
             raise ApiError(409, f"run {run} has ended already: it is {found.status}")
-        return JSONResponse({"id": run, "status": found.status}, 202)
+        return respond(TakenDocument(run, found.status), 202)
 
     def _answer(self, question: Question, given: AnswerBody, by: str) -> JSON:
         """The answer as the run gets it; raises `ApiError`."""

@@ -12,6 +12,7 @@ from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
 from triggers.commands.parse_values import parse_json, parse_named_values, suggest_quotes, wants_text
 from triggers.commands.running_service import require_service
+from triggers.documents import TakenDocument
 from triggers.instance import Instance
 from triggers.reading.client import InvalidField, ServiceRefused
 
@@ -50,10 +51,10 @@ def answer(
     if value is not None:
         body["data"] = parse_json(value, "--value")
     answered = asyncio.run(_answer(Instance(config, data, os.environ), run, body, field or ()))
-    print_json(answered) if as_json else typer.echo(f"answered; {answered['id']} is {answered['status']}")
+    print_json(answered) if as_json else typer.echo(f"answered; {answered.id} is {answered.status}")
 
 
-async def _answer(instance: Instance, run: str, body: dict[str, Any], pairs: Sequence[str]) -> dict[str, Any]:
+async def _answer(instance: Instance, run: str, body: dict[str, Any], pairs: Sequence[str]) -> TakenDocument:
     """Answer; what does not fit is explained by the command's options."""
     async with require_service(instance) as service:
         try:

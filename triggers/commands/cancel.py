@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
 from triggers.commands.running_service import require_service
+from triggers.documents import CancelledDocument
 from triggers.instance import Instance
 
 
@@ -20,9 +21,9 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     cancelled = asyncio.run(_cancel(Instance(config, data, os.environ), run, reason))
-    print_json(cancelled) if as_json else typer.echo(f"{run} is {cancelled['status']}")
+    print_json(cancelled) if as_json else typer.echo(f"{run} is {cancelled.status}")
 
 
-async def _cancel(instance: Instance, run: str, reason: str | None) -> dict[str, Any]:
+async def _cancel(instance: Instance, run: str, reason: str | None) -> CancelledDocument:
     async with require_service(instance) as service:
         return await service.cancel_run(run, reason)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterable
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from durable.units import DeliveryOutcome
 from durable.wording import make_printable
 from triggers.commands.output import console, format_time, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.documents import DeliveryDocument
 from triggers.instance import Instance
 from triggers.reading.reader import open_reader
 
@@ -32,18 +33,18 @@ def deliveries(
     print_json(found) if as_json else print_deliveries(console(), found)
 
 
-async def _list(instance: Instance, **filters: str | int | None) -> list[dict[str, Any]]:
+async def _list(instance: Instance, **filters: str | int | None) -> list[DeliveryDocument]:
     async with open_reader(instance) as reader:
         return await reader.list_deliveries(**filters)
 
 
-def print_deliveries(out: Console, found: Iterable[dict[str, Any]]) -> None:
+def print_deliveries(out: Console, found: Iterable[DeliveryDocument]) -> None:
     """A line a delivery."""
     columns = ("DELIVERY", "WEBHOOK", "AT", "OUTCOME", "REASON")
     print_table(out, columns, map(_make_row, found), fold="REASON")
 
 
-def _make_row(delivery: dict[str, Any]) -> tuple[str | Text, ...]:
-    outcome = Text(delivery["outcome"], OUTCOME_STYLES.get(delivery["outcome"], ""))
-    at = format_time(delivery["at"])[5:19]
-    return delivery["id"], delivery["trigger"], at, outcome, make_printable(delivery["reason"] or "")
+def _make_row(delivery: DeliveryDocument) -> tuple[str | Text, ...]:
+    outcome = Text(delivery.outcome, OUTCOME_STYLES.get(delivery.outcome, ""))
+    at = format_time(delivery.at)[5:19]
+    return delivery.id, delivery.trigger, at, outcome, make_printable(delivery.reason or "")

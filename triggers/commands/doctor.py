@@ -31,16 +31,17 @@ from durable.journal.sqlite.files import FILE_NAME, OTHERS
 from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system, prepare_folder, read_lock
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
-from triggers import runs
-from triggers.catalogue import Connectors, NoConnectors, load_connectors
+from triggers.catalogue import Connectors, load_connectors
 from triggers.commands.failure import FAILED
 from triggers.commands.output import console, format_count, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
 from triggers.connections import Connections
+from triggers.documents import format_time
 from triggers.folder import Folder
 from triggers.http.server import listen
 from triggers.instance import KEY_FILE, Instance
+from triggers.not_found import NoConnectors
 from triggers.reading.client import ServiceClient, connect_service
 from triggers.reading.config_folder import load_folder
 from triggers.settings import Settings, SettingsError
@@ -399,11 +400,9 @@ async def _find_newest_time(reads: Reads) -> int:
 def _check_clock(newest: int) -> Check:
     ahead = newest - now()
     if ahead > CLOCK_SLACK:
-        found = (
-            f"the journal knows {runs.format_time(newest)}, which is {ahead / 1000:.0f} s ahead of this machine's clock"
-        )
+        found = f"the journal knows {format_time(newest)}, which is {ahead / 1000:.0f} s ahead of this machine's clock"
         return Check("clock", "wrong", found, "set the clock, and let NTP keep it: due times are by this clock")
-    return Check("clock", "ok", f"{runs.format_time(now())}, and the journal knows nothing later")
+    return Check("clock", "ok", f"{format_time(now())}, and the journal knows nothing later")
 
 
 # -- the service ------------------------------------------------------------------------------------------------
@@ -429,7 +428,7 @@ async def _check_service(place: Instance, running: ServiceClient | None) -> Chec
         return Check("service", "ok", f"none works on {place.data}")
     found = f"process {running.pid} at {running.url}"
     try:
-        reason = await running.unready()
+        reason = await running.find_unready_reason()
     except (httpx.TransportError, ValueError) as error:
         reason = str(error) or "it does not answer"
     if reason:

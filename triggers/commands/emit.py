@@ -10,6 +10,7 @@ from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.parse_values import check_header_value, parse_json
 from triggers.commands.running_service import require_service
+from triggers.documents import EmittedDocument
 from triggers.instance import Instance
 
 
@@ -33,11 +34,11 @@ def emit(
     if as_json:
         print_json(emitted)
         return
-    typer.echo(f"{emitted['event']}{' (it was told of before)' if emitted['duplicate'] else ''}")
-    for run in emitted["runs"]:
+    typer.echo(f"{emitted.event}{' (it was told of before)' if emitted.duplicate else ''}")
+    for run in emitted.runs:
         typer.echo(f"started {run}")
 
 
-async def _emit(instance: Instance, event: dict[str, Any], key: str | None) -> dict[str, Any]:
+async def _emit(instance: Instance, event: dict[str, Any], key: str | None) -> EmittedDocument:
     async with require_service(instance) as service:
         return await service.emit_event(event, key)

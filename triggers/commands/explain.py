@@ -4,14 +4,11 @@ import traceback
 from pathlib import Path
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from durable.journal.errors import JournalError
-from triggers.catalogue import NoConnectors
 from triggers.commands.failure import NOT_READY, WRONG_USE, CommandFailed
-from triggers.not_found import KeyNotFound, RunNotFound
+from triggers.not_found import KeyNotFound, NoConnectors, PipelinesMissing, RunNotFound
 from triggers.reading.client import ServiceRefused
-from triggers.reading.config_folder import PipelinesMissing
 from triggers.settings import SettingsError
 
 
@@ -34,9 +31,9 @@ def explain_error(error: Exception) -> CommandFailed:
             return CommandFailed(str(error), WRONG_USE)
         case JournalError():
             return CommandFailed(str(error), NOT_READY)
-        case SQLAlchemyError():
-            cause = getattr(error, "orig", error)
-            return CommandFailed(f"the journal cannot be read: {cause}; `waypost doctor` examines it", NOT_READY)
+    if type(error).__module__ == "sqlalchemy.exc":  # its import takes half a second, for errors that are not its own
+        cause = getattr(error, "orig", error)
+        return CommandFailed(f"the journal cannot be read: {cause}; `waypost doctor` examines it", NOT_READY)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return CommandFailed(
         f"Waypost itself failed: {type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno}); "

@@ -32,7 +32,7 @@ def exit_with(error: Exception) -> NoReturn:
 
 
 def _explain(error: Exception) -> CommandFailed:
-    # The errors of every library are imported there, which takes longer than most commands run.
+    # It imports the HTTP client for its errors, which `waypost --help` does without.
     explained = load_module("triggers.commands.explain").explain_error(error)
     assert isinstance(explained, CommandFailed)
     return explained

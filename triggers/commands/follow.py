@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -25,6 +25,7 @@ from triggers.commands.output import (
     make_cuttable,
     style_status,
 )
+from triggers.documents import RunDocument, StepDocument
 from triggers.reading.client import ServiceClient
 
 ENDED = frozenset({"completed", "failed", "cancelled", "paused"})
@@ -37,7 +38,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
 class FollowView(Protocol):
     """Shows a run, once for every answer about it."""
 
-    def show(self, run: dict[str, Any]) -> None: ...
+    def show(self, run: RunDocument) -> None: ...
 
 
 class LineView:
@@ -47,13 +48,13 @@ class LineView:
         self._out = out
         self._printed: dict[str, str] = {}
 
-    def show(self, run: dict[str, Any]) -> None:
-        if run["status"] not in ENDED:
-            self._print("", f"{run['id']} {run['status']}")
-        for path, step in run["steps"].items():
+    def show(self, run: RunDocument) -> None:
+        if run.status not in ENDED:
+            self._print("", f"{run.id} {run.status}")
+        for path, step in run.steps.items():
             noted = "".join(f", {note}" for note in _notes(run, path))
-            self._print(path, f"{path} {step['status']}, {format_count(step['attempts'], 'attempt')}{noted}")
-        self._print("", f"{run['id']} {run['status']}")
+            self._print(path, f"{path} {step.status}, {format_count(step.attempts, 'attempt')}{noted}")
+        self._print("", f"{run.id} {run.status}")
 
     def _print(self, what: str, line: str) -> None:
         if self._printed.get(what) != line:
@@ -65,9 +66,9 @@ class LineView:
 class LiveView:
     """A table of the run that changes in place; its clocks go on between two answers."""
 
-    run: dict[str, Any] = field(default_factory=dict)
+    run: RunDocument | None = None
 
-    def show(self, run: dict[str, Any]) -> None:
+    def show(self, run: RunDocument) -> None:
         self.run = run
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -75,42 +76,40 @@ class LiveView:
             return
         run = self.run
         head = Text.assemble(
-            (run["id"], "bold"), f"  {run['pipeline']}  ", style_status(run["status"]), f"  {_format_duration(run)}"
+            (run.id, "bold"), f"  {run.pipeline}  ", style_status(run.status), f"  {_format_duration(run)}"
         )
         steps = Table.grid(padding=(0, 2, 0, 0))
         for _ in range(4):
             steps.add_column(no_wrap=True)
         steps.add_column()
-        for path, step in run["steps"].items():
-            attempts = format_count(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
+        for path, step in run.steps.items():
+            attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
             note = "; ".join(_notes(run, path))
-            steps.add_row(
-                f"  {path}", style_status(step["status"]), attempts, _format_duration(step), make_cuttable(note)
-            )
-        yield Group(head, steps) if run["steps"] else head
+            steps.add_row(f"  {path}", style_status(step.status), attempts, _format_duration(step), make_cuttable(note))
+        yield Group(head, steps) if run.steps else head
 
 
-def _format_duration(what: dict[str, Any]) -> str:
+def _format_duration(what: RunDocument | StepDocument) -> str:
     """How long a run or a step took, or how long it has been at it."""
-    began = what.get("scheduled_at") or what.get("created_at")
-    if what["finished_at"] or not began:
-        return format_span(began, what["finished_at"])
+    began = what.created_at if isinstance(what, RunDocument) else what.scheduled_at
+    if what.finished_at or not began:
+        return format_span(began, what.finished_at)
     return format_seconds(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()))
 
 
-def _notes(run: dict[str, Any], path: str) -> Iterator[str]:
+def _notes(run: RunDocument, path: str) -> Iterator[str]:
     """What a step that has not ended waits for, why, and what to do about it."""
-    step = run["steps"][path]
-    if step["status"] in ("completed", "skipped", "cancelled"):
+    step = run.steps[path]
+    if step.status in ("completed", "skipped", "cancelled"):
         return
-    waits = [wait for wait in run["waits"] if wait["step"] == path]
-    if step["due_at"] and step["status"] == "waiting" and not waits:
-        yield f"until {format_time(step['due_at'])[11:]}"
+    waits = [wait for wait in run.waits if wait.step == path]
+    if step.due_at and step.status == "waiting" and not waits:
+        yield f"until {format_time(step.due_at)[11:]}"
     for wait in waits:
         yield f"waits for {next_steps.summarize_wait(wait)}"
-        if wait["kind"] in ("approval", "webhook") and (command := next_steps.suggest_command(wait, run["id"])):
+        if wait.kind in ("approval", "webhook") and (command := next_steps.suggest_command(wait, run.id)):
             yield f"`{command}`"
-    errors = [each["error"] for each in step["tries"] if each["error"]]
+    errors = [each.error for each in step.tries if each.error]
     if errors and (why := format_error(errors[-1])):
         yield why
 
@@ -133,7 +132,7 @@ def open_view(out: Console) -> Iterator[FollowView]:
 class FollowedRun:
     """The last answer about a run. `is_over`: it has ended or is paused; otherwise the follower was stopped."""
 
-    run: dict[str, Any]
+    run: RunDocument
     is_over: bool
 
 
@@ -149,8 +148,8 @@ async def follow(service: ServiceClient, id: str, stopping: asyncio.Event, view:
                 NOT_READY,
             ) from None
         view.show(run)
-        if run["status"] in ENDED or stopping.is_set():
-            return FollowedRun(run, is_over=run["status"] in ENDED)
+        if run.status in ENDED or stopping.is_set():
+            return FollowedRun(run, is_over=run.status in ENDED)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,6 +21,7 @@ from triggers.commands.output import (
     print_plainly,
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.documents import EntryDocument
 from triggers.instance import Instance
 from triggers.reading.reader import open_reader
 
@@ -49,12 +50,12 @@ async def _export(instance: Instance, run: str) -> str:
         return await reader.export_run(run)
 
 
-async def _list(instance: Instance, run: str) -> list[dict[str, Any]]:
+async def _list(instance: Instance, run: str) -> list[EntryDocument]:
     async with open_reader(instance) as reader:
         return await reader.get_history(run)
 
 
-def print_history(out: Console, history: Iterable[dict[str, Any]]) -> None:
+def print_history(out: Console, history: Iterable[EntryDocument]) -> None:
     """A line an entry; where one is cut, how to see all of it."""
     grid = Table.grid(padding=(0, GAP, 0, 0))
     for name in ("sequence", "at", "type"):
@@ -68,7 +69,7 @@ def print_history(out: Console, history: Iterable[dict[str, Any]]) -> None:
         out.print("what ends with … is cut: --json prints all of it, and so does a pipe")
 
 
-def _make_row(out: Console, entry: dict[str, Any]) -> tuple[str | Text, ...]:
+def _make_row(out: Console, entry: EntryDocument) -> tuple[str | Text, ...]:
     fields = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
     at = format_time(entry["at"])[11:] if out.is_terminal else format_time(entry["at"])
     return f"  {entry['sequence']}", at, entry["type"], make_cuttable(json_text(fields)) if fields else ""

@@ -2,17 +2,16 @@
 
 import asyncio
 import os
-from typing import Annotated, Any
+from typing import Annotated, get_args
 
 import typer
 
 from triggers.commands.failure import WRONG_USE, CommandFailed
 from triggers.commands.output import console, format_time, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
+from triggers.documents import KeyDocument, MadeKeyDocument, Scope
 from triggers.instance import Instance
 from triggers.reading.reader import open_key_store
-
-SCOPES = ("read", "start", "admin")
 
 keys = typer.Typer(no_args_is_help=True)
 
@@ -27,13 +26,13 @@ def create(
 ) -> None:
     if not 1 <= len(name) <= 100:
         raise CommandFailed("a key's name has 1 to 100 characters", WRONG_USE)
-    wanted = parse_choice(SCOPES, scope, "--scope") or "start"
+    wanted: Scope = parse_choice(get_args(Scope), scope, "--scope") or "start"
     made = asyncio.run(_create(Instance(config, data, os.environ), name, wanted))
     if as_json:
         print_json(made)
         return
-    typer.echo(f"{made['id']} may {made['scope']}; this is shown once:", err=True)
-    typer.echo(made["key"])
+    typer.echo(f"{made.id} may {made.scope}; this is shown once:", err=True)
+    typer.echo(made.key)
 
 
 @keys.command("list", help="List every key that was ever made, without the keys themselves.")
@@ -44,11 +43,11 @@ def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
         return
     rows = (
         (
-            each["id"],
-            each["name"],
-            each["scope"],
-            format_time(each["created_at"])[:19],
-            format_time(each["revoked_at"])[:19],
+            each.id,
+            each.name,
+            each.scope,
+            format_time(each.created_at)[:19],
+            format_time(each.revoked_at)[:19],
         )
         for each in found
     )
@@ -63,19 +62,19 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     revoked = asyncio.run(_revoke(Instance(config, data, os.environ), key))
-    print_json(revoked) if as_json else typer.echo(f"{revoked['id']} ({revoked['name']}) is worthless now")
+    print_json(revoked) if as_json else typer.echo(f"{revoked.id} ({revoked.name}) is worthless now")
 
 
-async def _create(instance: Instance, name: str, scope: str) -> dict[str, Any]:
+async def _create(instance: Instance, name: str, scope: Scope) -> MadeKeyDocument:
     async with open_key_store(instance) as store:
         return await store.create_key(name, scope)
 
 
-async def _list(instance: Instance) -> list[dict[str, Any]]:
+async def _list(instance: Instance) -> list[KeyDocument]:
     async with open_key_store(instance) as store:
         return await store.list_keys()
 
 
-async def _revoke(instance: Instance, key: str) -> dict[str, Any]:
+async def _revoke(instance: Instance, key: str) -> KeyDocument:
     async with open_key_store(instance) as store:
         return await store.revoke_key(key)

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -10,6 +10,9 @@ from rich.text import Text
 
 from durable.wording import make_printable
 from triggers.commands.output import format_time, print_fields
+from triggers.documents import PendingDocument, RunDocument, WaitDocument
+
+AnyWait: TypeAlias = WaitDocument | PendingDocument
 
 AWAITED = {
     "approval": "an approval",
@@ -23,25 +26,26 @@ AWAITED = {
 """What is waited for, in words."""
 
 
-def print_waits(out: Console, waits: Iterable[dict[str, Any]], here: str | None) -> None:
+def print_waits(out: Console, waits: Iterable[PendingDocument], here: str | None) -> None:
     """Each thing that is waited for, with what to do next; `here` is where the running service is reached."""
     found = list(waits)
     for wait in found:
-        path = f"  {wait['step']}" if wait["step"] else ""
-        out.print(Text.assemble((wait["run"], "bold"), f"  {wait['pipeline']}{path}"), soft_wrap=True)
-        print_fields(out, describe_wait(wait, wait["run"], here))
+        path = f"  {wait.step}" if wait.step else ""
+        out.print(Text.assemble((wait.run, "bold"), f"  {wait.pipeline}{path}"), soft_wrap=True)
+        print_fields(out, describe_wait(wait, wait.run, here))
     if not found:
         out.print("nothing waits for a person, an answer or an event")
 
 
-def describe_wait(wait: dict[str, Any], run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
+def describe_wait(wait: AnyWait, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
     """A wait as names and values."""
     yield "waits for", summarize_wait(wait)
-    yield "to", make_printable(", ".join(wait["to"])) or None
-    yield "fields", ", ".join(map(make_printable, wait["fields"])) if wait["fields"] else None
-    yield "reason", make_printable(wait["reason"]) if wait.get("reason") else None
-    yield "link", wait["link"]
-    yield "", _lost_link(wait["link"], here) if wait["link"] else None
+    yield "to", make_printable(", ".join(wait.to)) or None
+    yield "fields", ", ".join(map(make_printable, wait.fields)) if wait.fields else None
+    reason = wait.reason if isinstance(wait, PendingDocument) else None
+    yield "reason", make_printable(reason) if reason else None
+    yield "link", wait.link
+    yield "", _lost_link(wait.link, here) if wait.link else None
     yield "next", suggest_command(wait, run)
 
 
@@ -59,27 +63,27 @@ def _lost_link(link: str, here: str | None) -> str | None:
 _THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def summarize_wait(wait: dict[str, Any]) -> str:
+def summarize_wait(wait: AnyWait) -> str:
     """What is waited for, and until when."""
-    named = f" ({wait['name']})" if wait["name"] else ""
-    what = AWAITED[wait["kind"]]
-    about = {"event": " ".join(filter(None, (wait["type"], wait["match"])))}.get(wait["kind"], wait["title"] or "")
-    until = f", until {format_time(wait['due_at'])[:19]}" if wait["due_at"] else ""
+    named = f" ({wait.name})" if wait.name else ""
+    what = AWAITED[wait.kind]
+    about = {"event": " ".join(filter(None, (wait.type, wait.match)))}.get(wait.kind, wait.title or "")
+    until = f", until {format_time(wait.due_at)[:19]}" if wait.due_at else ""
     return make_printable(f"{what}{named}{': ' + about if about else ''}{until}")
 
 
-def suggest_command(wait: dict[str, Any], run: str) -> str | None:
+def suggest_command(wait: AnyWait, run: str) -> str | None:
     """The command with which somebody goes on; None where only time does."""
-    step = shlex.quote(wait["step"] or "")
-    name = f" --name {shlex.quote(wait['name'])}" if wait["name"] else ""
-    match wait["kind"]:
+    step = shlex.quote(wait.step or "")
+    name = f" --name {shlex.quote(wait.name)}" if wait.name else ""
+    match wait.kind:
         case "approval":
             return make_printable(f"waypost answer {run} {step}{name} --approve{_to_fill_in(wait)} | --reject")
         case "webhook":
             return f"waypost answer {run} {step}{name} --value JSON"
         case "event":
-            subject = f" --subject {shlex.quote(wait['match'])}" if wait["match"] else ""
-            return make_printable(f"waypost emit {shlex.quote(wait['type'] or '')}{subject}")
+            subject = f" --subject {shlex.quote(wait.match)}" if wait.match else ""
+            return make_printable(f"waypost emit {shlex.quote(wait.type or '')}{subject}")
         case "decision":
             return f"waypost resolve {run} {step} --completed JSON | --retry | --failed"
         case "resume":
@@ -87,23 +91,21 @@ def suggest_command(wait: dict[str, Any], run: str) -> str | None:
     return None
 
 
-def _to_fill_in(wait: dict[str, Any]) -> str:
+def _to_fill_in(wait: AnyWait) -> str:
     """The fields without which nobody can approve."""
-    fields = wait["fields"] or {}
+    fields = wait.fields or {}
     required = [name for name, schema in fields.items() if not (isinstance(schema, dict) and "default" in schema)]
     return "".join(f" --field {shlex.quote(name)}=VALUE" for name in required)
 
 
-def list_decisions(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The decisions that a run which is told needs of a person, told as waits are."""
-    for path, step in run["steps"].items():
-        if step["decision_needed"]:
-            yield _make_decision("decision", path)
-    is_whole = not any(step["decision_needed"] for step in run["steps"].values())
-    if run["status"] == "paused" and is_whole:
-        yield _make_decision("resume", None)
+def list_decisions(run: RunDocument) -> Iterator[PendingDocument]:
+    """The decisions that a run needs of a person."""
+    steps = [path for path, step in run.steps.items() if step.decision_needed]
+    for path in steps:
+        yield _make_decision(run, "decision", path)
+    if run.status == "paused" and not steps:
+        yield _make_decision(run, "resume", None)
 
 
-def _make_decision(kind: str, step: str | None) -> dict[str, Any]:
-    nothing = dict.fromkeys(("name", "due_at", "title", "fields", "type", "match", "link"))
-    return {**nothing, "kind": kind, "step": step, "to": []}
+def _make_decision(run: RunDocument, kind: Literal["decision", "resume"], step: str | None) -> PendingDocument:
+    return PendingDocument(run=run.id, pipeline=run.pipeline, reason=None, step=step, kind=kind, due_at=None)

@@ -4,8 +4,8 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
+import msgspec
 import typer
 from rich.cells import cell_len
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from durable.wording import make_printable
+from triggers.documents import FailureDocument
 
 GAP = 2
 """Blanks between two columns."""
@@ -60,7 +61,7 @@ def print_value(out: Console, value: object) -> None:
 
 def json_text(document: object, *, indent: int | None = None) -> str:
     """JSON that is readable in every language, and commands no terminal."""
-    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    text = json.dumps(msgspec.to_builtins(document), indent=indent, ensure_ascii=False)
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
@@ -137,9 +138,9 @@ def make_cuttable(cell: str | Text) -> Text:
     return text
 
 
-def format_error(error: dict[str, Any], *, with_step: bool = False) -> str:
+def format_error(error: FailureDocument, *, with_step: bool = False) -> str:
     """An error in a line."""
-    parts = (error["step"] if with_step else None, error["class"], error["message"])
+    parts = (error.step if with_step else None, error.error_class, error.message)
     return make_printable(": ".join(part for part in parts if part))
 
 

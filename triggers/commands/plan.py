@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -16,24 +17,22 @@ from triggers.commands.output import console, format_count, print_json, print_ta
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems, reword_for_shell
 from triggers.commands.validate import check_config
+from triggers.documents import PipelineLineDocument
 from triggers.instance import Instance
 from triggers.reading.client import connect_service
-
-PipelineFileDocument: TypeAlias = Mapping[str, JSON]
-"""A pipeline file as the API describes it: `id file status version webhooks problems`."""
 
 DISABLED = "disabled"
 
 NOT_MEANING = frozenset({"id", "file", "status", "problems"})
 """What of a description is not its meaning."""
 
-TONES = {"new": "green", "changed": "yellow", "removed": "red", "invalid": "bold red"}
+CHANGE_STYLES = {"new": "green", "changed": "yellow", "removed": "red", "invalid": "bold red"}
 
 
 def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     found = check_config(None, config, os.environ)
     url, served = asyncio.run(_list_served(Instance(config, data, os.environ)))
-    made = make_plan([file.described() for file in found.pipelines], served or [])
+    made = make_plan([file.describe() for file in found.pipelines], served or [])
     if as_json:
         problems = [str(reword_for_shell(each)) for each in found.connections.problems] if found.connections else []
         unread = [str(problem) for problem in found.unread.problems]
@@ -48,7 +47,7 @@ def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) ->
         raise typer.Exit(FAILED)
 
 
-async def _list_served(instance: Instance) -> tuple[str | None, list[dict[str, Any]] | None]:
+async def _list_served(instance: Instance) -> tuple[str | None, list[PipelineLineDocument] | None]:
     """The address of the running service and what it serves; None without one."""
     async with connect_service(instance) as service:
         return (service.url, await service.list_pipelines()) if service else (None, None)
@@ -88,80 +87,68 @@ class Plan:
         return [change for change in self.changes if change.kind == kind]
 
     def to_json(self) -> dict[str, JSON]:
-        kinds: dict[str, JSON] = {kind: [each.to_json() for each in self.of(kind)] for kind in TONES}
+        kinds: dict[str, JSON] = {kind: [each.to_json() for each in self.of(kind)] for kind in CHANGE_STYLES}
         return kinds | {"unchanged": self.unchanged}
 
 
-def make_plan(folder: Sequence[PipelineFileDocument], served: Sequence[PipelineFileDocument]) -> Plan:
+def make_plan(folder: Sequence[PipelineLineDocument], served: Sequence[PipelineLineDocument]) -> Plan:
     """Compare the folder's files with what a service serves; a file that is invalid would disable only itself."""
-    before = {str(each["id"]): each for each in served if each["status"] != DISABLED}
-    invalid = [each for each in folder if each["status"] == DISABLED]
-    valid = {str(each["id"]): each for each in folder if each["status"] != DISABLED}
-    kept = {str(each[name]) for each in invalid for name in ("id", "file")}
+    before = {each.id: each for each in served if each.status != DISABLED}
+    invalid = [each for each in folder if each.status == DISABLED]
+    valid = {each.id: each for each in folder if each.status != DISABLED}
+    kept = {name for each in invalid for name in (each.id, each.file)}
     changes = [
-        *(_change("new", None, each) for id, each in valid.items() if id not in before),
-        *(_change("changed", before[id], each) for id, each in valid.items() if _is_changed(before.get(id), each)),
+        *(_make_change("new", None, each) for id, each in valid.items() if id not in before),
+        *(_make_change("changed", before[id], each) for id, each in valid.items() if _is_changed(before.get(id), each)),
         *(
-            _change("removed", each, None)
+            _make_change("removed", each, None)
             for id, each in before.items()
-            if id not in valid and kept.isdisjoint({id, str(each["file"])})
+            if id not in valid and kept.isdisjoint({id, each.file})
         ),
-        *(_change("invalid", before.get(str(each["id"])), each) for each in invalid),
+        *(_make_change("invalid", before.get(each.id), each) for each in invalid),
     ]
     return Plan(tuple(changes), sum(id in before and not _is_changed(before[id], each) for id, each in valid.items()))
 
 
-def _is_changed(before: PipelineFileDocument | None, after: PipelineFileDocument) -> bool:
-    return before is not None and _meaning(before) != _meaning(after)
+def _is_changed(before: PipelineLineDocument | None, after: PipelineLineDocument) -> bool:
+    return before is not None and _find_meaning(before) != _find_meaning(after)
 
 
-def _meaning(file: PipelineFileDocument) -> dict[str, JSON]:
-    return {name: value for name, value in file.items() if name not in NOT_MEANING}
+def _find_meaning(file: PipelineLineDocument) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(file).items() if name not in NOT_MEANING}
 
 
-def _change(kind: str, before: PipelineFileDocument | None, after: PipelineFileDocument | None) -> PipelineChange:
-    file = after or before or {}
-    old, new = _webhooks(before), _webhooks(after)
+def _make_change(kind: str, before: PipelineLineDocument | None, after: PipelineLineDocument | None) -> PipelineChange:
+    file = after or before
+    assert file, "a change has a file before or after it"
+    old, new = before.webhooks if before else [], after.webhooks if after else []
     is_served_on = kind == "invalid"
     return PipelineChange(
-        id=str(file["id"]),
-        file=str(file["file"]),
+        id=file.id,
+        file=file.file,
         kind=kind,
-        before=_version(before),
-        after=_version(after),
+        before=before.version if before else None,
+        after=after.version if after else None,
         appear=() if is_served_on else tuple(path for path in new if path not in old),
         disappear=() if is_served_on else tuple(path for path in old if path not in new),
-        problems=_texts(after, "problems") if after else (),
+        problems=tuple(after.problems) if after else (),
     )
-
-
-def _version(file: PipelineFileDocument | None) -> str | None:
-    return str(file["version"]) if file and file["version"] else None
-
-
-def _webhooks(file: PipelineFileDocument | None) -> tuple[str, ...]:
-    return _texts(file, "webhooks") if file else ()
-
-
-def _texts(file: PipelineFileDocument, name: str) -> tuple[str, ...]:
-    listed = file[name]
-    return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
 
 def print_plan(out: Console, plan: Plan) -> None:
     """A line a change, and a last line that counts those that stay."""
     if plan.changes:
-        print_table(out, ("PIPELINE", "CHANGE", "VERSION", "WEBHOOKS"), map(_row, plan.changes), fold="WEBHOOKS")
+        print_table(out, ("PIPELINE", "CHANGE", "VERSION", "WEBHOOKS"), map(_make_row, plan.changes), fold="WEBHOOKS")
     out.print(f"{plan.unchanged} unchanged")
 
 
-def _row(change: PipelineChange) -> tuple[str | Text, ...]:
+def _make_row(change: PipelineChange) -> tuple[str | Text, ...]:
     webhooks = [*(f"+ {path}" for path in change.appear), *(f"- {path}" for path in change.disappear)]
-    told = format_count(len(change.problems), "problem") if change.kind == "invalid" else "  ".join(webhooks)
-    return change.id, Text(change.kind, TONES[change.kind]), _versions(change), told
+    what = format_count(len(change.problems), "problem") if change.kind == "invalid" else "  ".join(webhooks)
+    return change.id, Text(change.kind, CHANGE_STYLES[change.kind]), _format_versions(change), what
 
 
-def _versions(change: PipelineChange) -> str:
+def _format_versions(change: PipelineChange) -> str:
     short = [version[:12] for version in (change.before, change.after) if version]
     if change.kind == "changed" and len(set(short)) == 1:
         return f"{short[0]}, as before"

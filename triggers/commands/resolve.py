@@ -10,6 +10,7 @@ from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
 from triggers.commands.parse_values import parse_json
 from triggers.commands.running_service import require_service
+from triggers.documents import TakenDocument
 from triggers.instance import Instance
 
 
@@ -36,9 +37,9 @@ def resolve(
     if completed is not None:
         body["output"] = parse_json(completed, "--completed")
     resolved = asyncio.run(_resolve(Instance(config, data, os.environ), run, body))
-    print_json(resolved) if as_json else typer.echo(f"resolved; {resolved['id']} is {resolved['status']}")
+    print_json(resolved) if as_json else typer.echo(f"resolved; {resolved.id} is {resolved.status}")
 
 
-async def _resolve(instance: Instance, run: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _resolve(instance: Instance, run: str, body: dict[str, Any]) -> TakenDocument:
     async with require_service(instance) as service:
         return await service.resolve_step(run, body)

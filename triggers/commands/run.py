@@ -20,6 +20,7 @@ from triggers.commands.output import console, format_error, print_json, print_va
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
 from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
 from triggers.commands.running_service import require_service
+from triggers.documents import StartedDocument
 from triggers.instance import Instance
 from triggers.reading.client import ServiceClient, ServiceRefused, connect_service
 from triggers.signals import watch_stop_signals
@@ -46,7 +47,7 @@ def run(
     instance = Instance(config, data, os.environ)
     if detach:
         started = asyncio.run(_start_detached(instance, order))
-        print_json(started) if as_json else typer.echo(started["id"])
+        print_json(started) if as_json else typer.echo(started.id)
         return
     followed = run_on_uvloop(_start_and_follow(instance, order, is_quiet=as_json))
     if as_json:
@@ -72,7 +73,7 @@ def _merge_inputs(whole: str | None, pairs: Sequence[str]) -> dict[str, Any]:
     return inputs | parse_named_values(pairs, "--input")
 
 
-async def _start_detached(instance: Instance, order: RunOrder) -> dict[str, Any]:
+async def _start_detached(instance: Instance, order: RunOrder) -> StartedDocument:
     async with require_service(instance) as service:
         return await _start(service, order)
 
@@ -84,9 +85,9 @@ async def _start_and_follow(instance: Instance, order: RunOrder, *, is_quiet: bo
         service = running if running else await stack.enter_async_context(_open_own_service(instance))
         started = await _start(service, order)
         with open_view(Console(quiet=True) if is_quiet else console(err=True)) as view:
-            followed = await follow(service, started["id"], stopping, view)
+            followed = await follow(service, started.id, stopping, view)
         if not followed.is_over:
-            _print_left_behind(started["id"], None if running else instance.data)
+            _print_left_behind(started.id, None if running else instance.data)
         return followed
 
 
@@ -97,16 +98,16 @@ def _open_own_service(instance: Instance) -> contextlib.AbstractAsyncContextMana
     return opened
 
 
-async def _start(service: ServiceClient, order: RunOrder) -> dict[str, Any]:
+async def _start(service: ServiceClient, order: RunOrder) -> StartedDocument:
     """Start the run. Raises `CommandFailed` that explains why the pipeline cannot run, or how to type a text."""
     try:
         return await service.start_run(order.pipeline, order.inputs)
     except ServiceRefused as refused:
         if refused.status != 404:
             raise _add_quotes_hint(refused, order.typed) from None
-    known = {each["id"]: each for each in await service.list_pipelines()}
+    known = {each.id: each for each in await service.list_pipelines()}
     if order.pipeline in known:
-        why = "; ".join(known[order.pipeline]["problems"]) or "it is disabled"
+        why = "; ".join(known[order.pipeline].problems) or "it is disabled"
         raise CommandFailed(f"the pipeline {order.pipeline} cannot run: {why}")
     hint = suggest(order.pipeline, known) or "`waypost pipelines` lists them"
     raise CommandFailed(f"there is no pipeline {order.pipeline!r}; {hint}")
@@ -134,14 +135,14 @@ def _print_left_behind(run: str, data: Path | None) -> None:
 def _print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
     """Print how the run ended, and exit with 1 unless it is completed."""
     run, err = followed.run, console(err=True)
-    id, status = run["id"], run["status"]
-    if status == "completed" and not is_quiet and run["outputs"] is not None:
-        print_value(console(), run["outputs"])
+    id, status = run.id, run.status
+    if status == "completed" and not is_quiet and run.outputs is not None:
+        print_value(console(), run.outputs)
     elif status == "failed":
-        why = format_error(run["error"], with_step=True) if run["error"] else "nobody said why"
+        why = format_error(run.error, with_step=True) if run.error else "nobody said why"
         err.print(f"{id} failed: {why}; `waypost show {id}` tells all of it", style="red", soft_wrap=True)
     elif status != "completed" and followed.is_over:
-        why = run["reason"] or "nobody said why"
+        why = run.reason or "nobody said why"
         err.print(f"{id} is {status}: {why}; `waypost show {id}` tells all of it", style="yellow", soft_wrap=True)
     if status != "completed":
         raise typer.Exit(FAILED)

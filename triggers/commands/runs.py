@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterable
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from triggers.commands.parameters import (
     complete_pipeline_ids,
     parse_choice,
 )
+from triggers.documents import RunLineDocument
 from triggers.instance import Instance
 from triggers.reading.reader import open_reader
 
@@ -41,17 +42,17 @@ def runs(
     print_json(found) if as_json else print_runs(console(), found)
 
 
-async def _list(instance: Instance, **filters: str | int | None) -> list[dict[str, Any]]:
+async def _list(instance: Instance, **filters: str | int | None) -> list[RunLineDocument]:
     async with open_reader(instance) as reader:
         return await reader.list_runs(**filters)
 
 
-def print_runs(out: Console, found: Iterable[dict[str, Any]]) -> None:
+def print_runs(out: Console, found: Iterable[RunLineDocument]) -> None:
     """A line a run."""
     columns = ("RUN", "PIPELINE", "STATUS", "STARTED", "TOOK")
     print_table(out, columns, map(_make_row, found), cut="PIPELINE")
 
 
-def _make_row(run: dict[str, Any]) -> tuple[str | Text, ...]:
-    started, took = format_time(run["created_at"])[5:19], format_span(run["created_at"], run["finished_at"])
-    return run["id"], run["pipeline"], style_status(run["status"]), started, took
+def _make_row(run: RunLineDocument) -> tuple[str | Text, ...]:
+    started, took = format_time(run.created_at)[5:19], format_span(run.created_at, run.finished_at)
+    return run.id, run.pipeline, style_status(run.status), started, took

@@ -3,13 +3,13 @@
 import asyncio
 import os
 from collections.abc import Iterable
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from triggers.commands.output import console, format_time, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
+from triggers.documents import FireDocument, ScheduleDocument
 from triggers.instance import Instance
 from triggers.reading.reader import open_reader
 
@@ -21,47 +21,49 @@ def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
     print_json(found) if as_json else print_schedules(console(), found)
 
 
-async def _list(instance: Instance) -> list[dict[str, Any]]:
+async def _list(instance: Instance) -> list[ScheduleDocument]:
     async with open_reader(instance) as reader:
         return await reader.list_schedules()
 
 
-def print_schedules(out: Console, found: Iterable[dict[str, Any]]) -> None:
+def print_schedules(out: Console, found: Iterable[ScheduleDocument]) -> None:
     """A line a schedule."""
     columns = ("SCHEDULE", "WHEN", "LAST", "RUN", "NEXT", "MISSED")
     print_table(out, columns, map(_make_row, found), fold="WHEN")
 
 
-def _make_row(schedule: dict[str, Any]) -> tuple[str | Text, ...]:
-    last, coming = schedule["last"] or {}, schedule["next"]
+def _make_row(schedule: ScheduleDocument) -> tuple[str | Text, ...]:
+    last, coming = schedule.last, schedule.next
     return (
-        schedule["id"],
+        schedule.id,
         _format_times(schedule),
         _format_last(last),
-        last.get("run") or "",
+        (last.run if last else None) or "",
         _format_minute(coming[0]) if coming else "",
         _format_missed(schedule),
     )
 
 
-def _format_times(schedule: dict[str, Any]) -> str:
-    if schedule["every"]:
-        return f"every {schedule['every']}"
-    return f"{schedule['cron'] or schedule['at']} {schedule['timezone']}"
+def _format_times(schedule: ScheduleDocument) -> str:
+    if schedule.every:
+        return f"every {schedule.every}"
+    return f"{schedule.cron or schedule.at} {schedule.timezone}"
 
 
-def _format_last(last: dict[str, Any]) -> Text:
+def _format_last(last: FireDocument | None) -> Text:
     if not last:
         return Text()
-    return Text.assemble(f"{_format_minute(last['fire'])} ", (last["outcome"], OUTCOME_STYLES.get(last["outcome"], "")))
+    return Text.assemble(
+        f"{_format_minute(last.fire)} ", (last.outcome or "", OUTCOME_STYLES.get(last.outcome or "", ""))
+    )
 
 
-def _format_missed(schedule: dict[str, Any]) -> Text:
-    parts = [str(schedule["missed"])]
-    if schedule["missed_at"]:
-        parts.append(f"the last {_format_minute(schedule['missed_at'])}")
-    if schedule["overdue"]:
-        parts.append(f"overdue since {_format_minute(schedule['overdue'])}")
+def _format_missed(schedule: ScheduleDocument) -> Text:
+    parts = [str(schedule.missed)]
+    if schedule.missed_at:
+        parts.append(f"the last {_format_minute(schedule.missed_at)}")
+    if schedule.overdue:
+        parts.append(f"overdue since {_format_minute(schedule.overdue)}")
     return Text(", ".join(parts), "red" if len(parts) > 1 else "")
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +23,7 @@ from triggers.commands.output import (
     style_status,
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
+from triggers.documents import EntryDocument, RunDocument, StepDocument, UndoDocument
 from triggers.instance import Instance
 from triggers.reading.reader import open_reader
 
@@ -35,75 +36,78 @@ OF_A_STEP = ("input", "output", "error", "due_at")
 
 def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     found, entries, here = asyncio.run(_get(Instance(config, data, os.environ), run))
-    print_json(found | {"history": entries}) if as_json else print_run(console(), found, entries, here)
+    print_json(msgspec.to_builtins(found) | {"history": entries}) if as_json else print_run(
+        console(), found, entries, here
+    )
 
 
-async def _get(instance: Instance, run: str) -> tuple[dict[str, Any], list[dict[str, Any]], str | None]:
+async def _get(instance: Instance, run: str) -> tuple[RunDocument, list[EntryDocument], str | None]:
     async with open_reader(instance) as reader:
         return await reader.get_run(run), await reader.get_history(run), reader.url
 
 
-def print_run(out: Console, run: dict[str, Any], history: Iterable[dict[str, Any]], here: str | None) -> None:
+def print_run(out: Console, run: RunDocument, history: Iterable[EntryDocument], here: str | None) -> None:
     """A run: what it was given and gave, what happened to each step, then the history; `here` is where the running
     service is reached."""
-    out.print(Text.assemble((run["id"], "bold"), f"  {run['pipeline']}  ", style_status(run["status"])))
+    out.print(Text.assemble((run.id, "bold"), f"  {run.pipeline}  ", style_status(run.status)))
     print_fields(out, _of_the_run(out, run))
     _print_waits(out, run, here)
     out.print(Text("\nSteps", "bold"))
-    for path, step in run["steps"].items():
+    for path, step in run.steps.items():
         _print_step(out, path, step)
-    _print_undo(out, run["undo"])
+    _print_undo(out, run.undo)
     out.print(Text("\nHistory", "bold"))
     print_history(out, history)
 
 
-def _of_the_run(out: Console, run: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
-    yield "version", run["version"][:12]
-    yield "trigger", run["trigger"]
-    yield "event", run["event"]
-    yield "started", format_time(run["created_at"])
-    if run["finished_at"]:
-        took = format_span(run["created_at"], run["finished_at"])
-        yield "finished", f"{format_time(run['finished_at'])}, after {took}"
-    if run["parent"]:
-        yield "called by", f"{run['parent']['run']} {run['parent']['step']}"
-    for child in run["children"]:
-        yield "called", f"{child['run']} {child['status'] or 'not begun'} ({child['step']})"
-    if run["status"] == "queued" and run["not_before"]:
-        yield "begins", format_time(run["not_before"])
+def _of_the_run(out: Console, run: RunDocument) -> Iterator[tuple[str, str | None]]:
+    yield "version", run.version[:12]
+    yield "trigger", run.trigger
+    yield "event", run.event
+    yield "started", format_time(run.created_at)
+    if run.finished_at:
+        took = format_span(run.created_at, run.finished_at)
+        yield "finished", f"{format_time(run.finished_at)}, after {took}"
+    if run.parent:
+        yield "called by", f"{run.parent.run} {run.parent.step}"
+    for child in run.children:
+        yield "called", f"{child.run} {child.status or 'not begun'} ({child.step})"
+    if run.status == "queued" and run.not_before:
+        yield "begins", format_time(run.not_before)
     for name in OF_A_RUN:
-        yield name, _format_value(out, run[name])
+        yield name, _format_value(out, getattr(run, name))
 
 
-def _print_waits(out: Console, run: dict[str, Any], here: str | None) -> None:
+def _print_waits(out: Console, run: RunDocument, here: str | None) -> None:
     """What it waits for, and what to do next."""
-    waits = [*run["waits"], *next_steps.list_decisions(run)]
+    waits: list[next_steps.AnyWait] = [*run.waits, *next_steps.list_decisions(run)]
     if waits:
         out.print(Text("\nWaits", "bold"))
     for wait in waits:
-        out.print(Text.assemble("  ", (wait["step"] or run["id"], "bold")))
-        print_fields(out, next_steps.describe_wait(wait, run["id"], here), indent=4)
+        out.print(Text.assemble("  ", (wait.step or run.id, "bold")))
+        print_fields(out, next_steps.describe_wait(wait, run.id, here), indent=4)
 
 
-def _print_undo(out: Console, undos: Iterable[dict[str, Any]]) -> None:
+def _print_undo(out: Console, undos: Iterable[UndoDocument]) -> None:
     """What became of effects that an undo takes back."""
-    undone = [(undo["step"], _describe_undo(undo)) for undo in undos]
+    undone = [(undo.step, _describe_undo(undo)) for undo in undos]
     if undone:
         out.print(Text("\nUndo", "bold"))
         print_fields(out, undone)
 
 
-def _describe_undo(undo: dict[str, Any]) -> str:
+def _describe_undo(undo: UndoDocument) -> str:
     words = {"registered": "can be taken back", "chosen": "is being taken back", "done": "was taken back"}
-    return words.get(undo["status"]) or f"could not be taken back: {format_error(undo['error'])}"
+    reason = format_error(undo.error) if undo.error else ""
+    return words.get(undo.status) or f"could not be taken back: {reason}"
 
 
-def _print_step(out: Console, path: str, step: dict[str, Any]) -> None:
-    took = format_span(step["scheduled_at"], step["finished_at"])
-    attempts = format_count(step["attempts"], "attempt") if step["attempts"] else ""  # a block has none
-    out.print(Text.assemble("  ", (path, "bold"), "  ", style_status(step["status"]), f"  {attempts}  {took}".rstrip()))
-    failed = [(f"attempt {each['attempt']}", format_error(each["error"])) for each in step["tries"] if each["error"]]
-    print_fields(out, [*((name, _format_value(out, step[name])) for name in OF_A_STEP), *failed], indent=4)
+def _print_step(out: Console, path: str, step: StepDocument) -> None:
+    took = format_span(step.scheduled_at, step.finished_at)
+    attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
+    out.print(Text.assemble("  ", (path, "bold"), "  ", style_status(step.status), f"  {attempts}  {took}".rstrip()))
+    failed = [(f"attempt {each.attempt}", format_error(each.error)) for each in step.tries if each.error]
+    print_fields(out, [*((name, _format_value(out, getattr(step, name))) for name in OF_A_STEP), *failed], indent=4)
 
 
 def _format_value(out: Console, value: object) -> str | None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from triggers.commands.next_steps import print_waits
 from triggers.commands.output import console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, complete_run_ids
+from triggers.documents import PendingDocument
 from triggers.instance import Instance
 from triggers.reading.reader import open_reader
 
@@ -23,6 +24,6 @@ def waits(
     print_json(found) if as_json else print_waits(console(), found, here)
 
 
-async def _list(instance: Instance, run: str | None) -> tuple[list[dict[str, Any]], str | None]:
+async def _list(instance: Instance, run: str | None) -> tuple[list[PendingDocument], str | None]:
     async with open_reader(instance) as reader:
         return await reader.list_waits(run), reader.url

@@ -1,4 +1,4 @@
-"""The service that works on a data folder, and what it is asked and told over its API."""
+"""A client of the service that works on a data folder, over its API."""
 
 import contextlib
 import json
@@ -6,14 +6,39 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
+import msgspec
 
 from durable.values import JSON
+from triggers.documents import (
+    CancelledDocument,
+    DeliveriesDocument,
+    DeliveryDocument,
+    EmittedDocument,
+    EntryDocument,
+    KeyDocument,
+    KeyListDocument,
+    MadeKeyDocument,
+    PendingDocument,
+    PendingListDocument,
+    PipelineLineDocument,
+    PipelinesDocument,
+    RunDocument,
+    RunLineDocument,
+    RunsDocument,
+    ScheduleDocument,
+    ScheduleListDocument,
+    Scope,
+    StartedDocument,
+    TakenDocument,
+)
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.not_found import RunNotFound
+
+Answer = TypeVar("Answer")
 
 
 class InvalidField(NamedTuple):
@@ -40,84 +65,86 @@ class ServiceClient:
         self.url = url
         self.pid = pid
 
-    async def list_runs(self, **filters: str | int | None) -> list[dict[str, Any]]:
-        return list((await self._ask("GET", "/api/runs", params=_drop_none(filters)))["runs"])
+    async def list_runs(self, **filters: str | int | None) -> list[RunLineDocument]:
+        return (await self._ask(RunsDocument, "GET", "/api/runs", params=_drop_none(filters))).runs
 
-    async def get_run(self, run: str) -> dict[str, Any]:
-        return await self._ask_of(run, "GET", "")
+    async def get_run(self, run: str) -> RunDocument:
+        return await self._ask_of(run, RunDocument, "GET", "")
 
-    async def get_history(self, run: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = []
+    async def get_history(self, run: str) -> list[EntryDocument]:
+        entries: list[EntryDocument] = []
         after: int | None = 0
         while after is not None:
-            page = await self._ask_of(run, "GET", "/history", params={"after": after})
+            # The entries have keys of their types, which a decoder of `HistoryDocument` would leave out.
+            page = await self._ask_of(run, dict[str, Any], "GET", "/history", params={"after": after})
             entries += page["entries"]
             after = page["after"]
         return entries
 
     async def export_run(self, run: str) -> str:
-        answer = await self._client.get(f"/api/runs/{quote(run, safe='')}/export")
+        answer = await self._client.get(_path(run, "/export"))
         if answer.status_code == 404:
             raise RunNotFound(run)
-        self._read(answer)
+        self._ensure_success(answer)
         return answer.text
 
-    async def list_waits(self, run: str | None) -> list[dict[str, Any]]:
-        waits: list[dict[str, Any]] = []
-        asked: dict[str, str | int | None] = {"run": run}
+    async def list_waits(self, run: str | None) -> list[PendingDocument]:
+        waits: list[PendingDocument] = []
+        parameters: dict[str, str | int | None] = {"run": run}
         while True:
-            page = await self._page_of_waits(asked)
-            waits += page["waits"]
-            if page["after"] is None:
+            page = await self._get_waits_page(parameters)
+            waits += page.waits
+            if page.after is None:
                 return waits
-            asked = {"after": page["after"]}
+            parameters = {"after": page.after}
 
-    async def _page_of_waits(self, asked: Mapping[str, str | int | None]) -> dict[str, Any]:
+    async def _get_waits_page(self, parameters: Mapping[str, str | int | None]) -> PendingListDocument:
         try:
-            return await self._ask("GET", "/api/waits", params=_drop_none(asked))
+            return await self._ask(PendingListDocument, "GET", "/api/waits", params=_drop_none(parameters))
         except ServiceRefused as refused:
-            if refused.status == 404 and asked.get("run"):
-                raise RunNotFound(str(asked["run"])) from None
+            if refused.status == 404 and parameters.get("run"):
+                raise RunNotFound(str(parameters["run"])) from None
             raise
 
-    async def list_deliveries(self, **filters: str | int | None) -> list[dict[str, Any]]:
-        return list((await self._ask("GET", "/api/deliveries", params=_drop_none(filters)))["deliveries"])
+    async def list_deliveries(self, **filters: str | int | None) -> list[DeliveryDocument]:
+        return (await self._ask(DeliveriesDocument, "GET", "/api/deliveries", params=_drop_none(filters))).deliveries
 
-    async def answer_run(self, run: str, said: Mapping[str, JSON]) -> dict[str, Any]:
-        return await self._say(run, "answer", said)
+    async def answer_run(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
+        return await self._send(run, "/answer", body)
 
-    async def resolve_step(self, run: str, said: Mapping[str, JSON]) -> dict[str, Any]:
-        return await self._say(run, "resolve", said)
+    async def resolve_step(self, run: str, body: Mapping[str, JSON]) -> TakenDocument:
+        return await self._send(run, "/resolve", body)
 
-    async def resume_run(self, run: str) -> dict[str, Any]:
-        return await self._ask_of(run, "POST", "/resume")
+    async def resume_run(self, run: str) -> TakenDocument:
+        return await self._ask_of(run, TakenDocument, "POST", "/resume")
 
-    async def emit_event(self, event: Mapping[str, JSON], key: str | None) -> dict[str, Any]:
+    async def emit_event(self, event: Mapping[str, JSON], key: str | None) -> EmittedDocument:
         headers = {} if key is None else {"Idempotency-Key": key}
-        return await self._ask("POST", "/api/events", json=event, headers=headers)
+        return await self._ask(EmittedDocument, "POST", "/api/events", json=event, headers=headers)
 
-    async def start_run(self, pipeline: str, inputs: Mapping[str, JSON]) -> dict[str, Any]:
-        return await self._ask("POST", f"/api/pipelines/{quote(pipeline, safe='')}/runs", json={"inputs": inputs})
+    async def start_run(self, pipeline: str, inputs: Mapping[str, JSON]) -> StartedDocument:
+        path = f"/api/pipelines/{quote(pipeline, safe='')}/runs"
+        return await self._ask(StartedDocument, "POST", path, json={"inputs": inputs})
 
-    async def cancel_run(self, run: str, reason: str | None) -> dict[str, Any]:
-        return await self._ask_of(run, "POST", "/cancel", json={"reason": reason})
+    async def cancel_run(self, run: str, reason: str | None) -> CancelledDocument:
+        return await self._ask_of(run, CancelledDocument, "POST", "/cancel", json={"reason": reason})
 
-    async def list_pipelines(self) -> list[dict[str, Any]]:
-        return list((await self._ask("GET", "/api/pipelines"))["pipelines"])
+    async def list_pipelines(self) -> list[PipelineLineDocument]:
+        return (await self._ask(PipelinesDocument, "GET", "/api/pipelines")).pipelines
 
-    async def list_schedules(self) -> list[dict[str, Any]]:
-        return list((await self._ask("GET", "/api/schedules"))["schedules"])
+    async def list_schedules(self) -> list[ScheduleDocument]:
+        return (await self._ask(ScheduleListDocument, "GET", "/api/schedules")).schedules
 
-    async def list_keys(self) -> list[dict[str, Any]]:
-        return list((await self._ask("GET", "/api/keys"))["keys"])
+    async def list_keys(self) -> list[KeyDocument]:
+        return (await self._ask(KeyListDocument, "GET", "/api/keys")).keys
 
-    async def create_key(self, name: str, scope: str) -> dict[str, Any]:
-        return await self._ask("POST", "/api/keys", json={"name": name, "scope": scope})
+    async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
+        return await self._ask(MadeKeyDocument, "POST", "/api/keys", json={"name": name, "scope": scope})
 
-    async def revoke_key(self, key: str) -> dict[str, Any]:
-        return await self._ask("DELETE", f"/api/keys/{quote(key, safe='')}")
+    async def revoke_key(self, key: str) -> KeyDocument:
+        return await self._ask(KeyDocument, "DELETE", f"/api/keys/{quote(key, safe='')}")
 
-    async def unready(self) -> str | None:
+    async def find_unready_reason(self) -> str | None:
         """Why the service takes no events at the moment; None if it does."""
         answer: dict[str, Any] = (await self._client.get("/ready")).json()
         return None if answer.get("ready") else str(answer.get("reason"))
@@ -128,37 +155,47 @@ class ServiceClient:
             return bool((await self._client.get("/health")).json() == {"status": "ok"})
         return False
 
-    async def _ask_of(self, run: str, method: str, what: str, **more: Any) -> dict[str, Any]:
+    async def _send(self, run: str, what: str, body: Mapping[str, JSON]) -> TakenDocument:
+        """Send something to a run; a 404 is about the run or about one of its steps."""
         try:
-            return await self._ask(method, f"/api/runs/{quote(run, safe='')}{what}", **more)
+            return await self._ask(TakenDocument, "POST", _path(run, what), json=body)
+        except ServiceRefused as refused:
+            if refused.status == 404:  # raises `RunNotFound` if it is the run that is missing
+                await self._ask_of(run, dict[str, Any], "GET", "/history", params={"limit": 1})
+            raise
+
+    async def _ask_of(self, run: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
+        try:
+            return await self._ask(document, method, _path(run, what), **more)
         except ServiceRefused as refused:
             if refused.status == 404:
                 raise RunNotFound(run) from None
             raise
 
-    async def _say(self, run: str, what: str, said: Mapping[str, JSON]) -> dict[str, Any]:
-        """Say something to a run; a 404 is about the run or about one of its steps."""
+    async def _ask(self, document: type[Answer], method: str, path: str, **more: Any) -> Answer:
+        answer = await self._client.request(method, path, **more)
+        self._ensure_success(answer)
         try:
-            return await self._ask("POST", f"/api/runs/{quote(run, safe='')}/{what}", json=said)
-        except ServiceRefused as refused:
-            if refused.status == 404:
-                await self._ask_of(
-                    run, "GET", "/history", params={"limit": 1}
-                )  # raises if it is the run that is missing
-            raise
+            return msgspec.json.decode(answer.content, type=document)
+        except msgspec.MsgspecError:
+            raise self._make_stranger(answer) from None
 
-    async def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        return self._read(await self._client.request(method, path, **more))
-
-    def _read(self, answer: httpx.Response) -> dict[str, Any]:
+    def _ensure_success(self, answer: httpx.Response) -> None:
+        """Raise `ServiceRefused` for an error, and for an answer that is no JSON."""
         try:
             document: dict[str, Any] = answer.json()
         except ValueError:
-            what = f"{self.url} answered {answer.status_code} without JSON: is it Waypost?"
-            raise ServiceRefused(what, answer.status_code) from None
+            raise self._make_stranger(answer) from None
         if answer.is_error:
             raise ServiceRefused(str(document.get("detail", document)), answer.status_code, _invalid_fields(document))
-        return document
+
+    def _make_stranger(self, answer: httpx.Response) -> ServiceRefused:
+        what = f"{self.url} answered {answer.status_code} without JSON: is it Waypost?"
+        return ServiceRefused(what, answer.status_code)
+
+
+def _path(run: str, what: str) -> str:
+    return f"/api/runs/{quote(run, safe='')}{what}"
 
 
 def _invalid_fields(document: dict[str, Any]) -> list[InvalidField]:

@@ -7,16 +7,8 @@ from durable.secrets import Secrets
 from triggers.catalogue import load_connectors
 from triggers.connections import Connections
 from triggers.folder import Folder
+from triggers.not_found import PipelinesMissing
 from triggers.settings import Settings
-
-
-class PipelinesMissing(Exception):
-    """A config folder has no folder of pipelines; the message says how to get one."""
-
-    def __init__(self, config: Path) -> None:
-        option = "" if config == Path("config") else f" --config {config}"
-        cure = f"`waypost init{option}` writes one, or name yours with --config"
-        super().__init__(f"there is no folder {config / 'pipelines'}: {cure}")
 
 
 def ensure_pipelines(config: Path) -> None:

@@ -10,15 +10,28 @@ from durable.clock import new_id, now
 from durable.journal.journal import Journal
 from durable.journal.reads import Reads, open_reader
 from durable.journal.sqlite.files import FILE_NAME
-from triggers import export, runs
-from triggers.api.keys import describe_key
+from triggers.documents import (
+    DeliveryDocument,
+    EntryDocument,
+    KeyDocument,
+    MadeKeyDocument,
+    PendingDocument,
+    PipelineLineDocument,
+    RunDocument,
+    RunLineDocument,
+    ScheduleDocument,
+    Scope,
+)
 from triggers.instance import Instance
-from triggers.keys import SCOPES, Keys
+from triggers.keys import Keys
 from triggers.not_found import KeyNotFound
 from triggers.reading.config_folder import load_folder
+from triggers.runs.export import export_run
+from triggers.runs.history import encode_history
+from triggers.runs.run import encode_run
+from triggers.runs.waits import list_waits, list_waits_of
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger
-from triggers.waits import listing
 
 PAGE = 100
 """Unfinished runs that are looked at in one go."""
@@ -34,51 +47,47 @@ class Files:
         self._instance = instance
         self._opened: Reads | None = None
 
-    async def list_runs(self, **filters: Any) -> list[dict[str, Any]]:
-        reads = await self._open()
-        return [runs.describe_run_row(run) for run in await reads.list_runs(**filters)]
+    async def list_runs(self, **filters: Any) -> list[RunLineDocument]:
+        return [RunLineDocument.of(run) for run in await (await self._open()).list_runs(**filters)]
 
-    async def get_run(self, run: str) -> dict[str, Any]:
-        document: dict[str, Any] = msgspec.json.decode(await runs.encode_run(await self._open(), run))
-        return document
+    async def get_run(self, run: str) -> RunDocument:
+        return msgspec.json.decode(await encode_run(await self._open(), run), type=RunDocument)
 
-    async def get_history(self, run: str) -> list[dict[str, Any]]:
+    async def get_history(self, run: str) -> list[EntryDocument]:
         reads = await self._open()
-        entries: list[dict[str, Any]] = []
+        entries: list[EntryDocument] = []
         after: int | None = 0
         while after is not None:
-            page, after = await runs.encode_history(reads, run, after)
+            page, after = await encode_history(reads, run, after)
             entries += msgspec.json.decode(page)
         return entries
 
     async def export_run(self, run: str) -> str:
-        return (await export.export_run(await self._open(), run)).decode()
+        return (await export_run(await self._open(), run)).decode()
 
-    async def list_waits(self, run: str | None) -> list[dict[str, Any]]:
+    async def list_waits(self, run: str | None) -> list[PendingDocument]:
         reads = await self._open()
         if run is not None:
-            return await listing.list_waits_of(reads, run, may_answer=True)
-        waits: list[dict[str, Any]] = []
+            return await list_waits_of(reads, run, may_answer=True)
+        waits: list[PendingDocument] = []
         after: str | None = None
         while True:
-            found, after = await listing.list_waits(reads, after, PAGE, may_answer=True)
+            found, after = await list_waits(reads, after, PAGE, may_answer=True)
             waits += found
             if after is None:
                 return waits
 
-    async def list_deliveries(self, **filters: Any) -> list[dict[str, Any]]:
-        reads = await self._open()
-        return [runs.describe_delivery(each) for each in await reads.list_deliveries(**filters)]
+    async def list_deliveries(self, **filters: Any) -> list[DeliveryDocument]:
+        return [DeliveryDocument.of(each) for each in await (await self._open()).list_deliveries(**filters)]
 
-    async def list_pipelines(self) -> list[dict[str, Any]]:
-        """The files as a service would describe them, but that no service serves them."""
+    async def list_pipelines(self) -> list[PipelineLineDocument]:
+        """The files as a service would describe them, but that no service serves them: `valid` instead of `serving`,
+        which is no status of the API."""
         folder = load_folder(self._instance.config, self._instance.environment)
-        return [
-            {**file, "status": "valid" if file["status"] == "serving" else file["status"]}
-            for file in (each.described() for each in folder.files)
-        ]
+        files = [file.describe() for file in folder.files]
+        return [msgspec.structs.replace(file, status="valid") if file.status == "serving" else file for file in files]
 
-    async def list_schedules(self) -> list[dict[str, Any]]:
+    async def list_schedules(self) -> list[ScheduleDocument]:
         """The schedules of the config folder, with what the journal knows of them."""
         has_journal = (self._instance.data / FILE_NAME).exists()
         rows = await (await self._open()).list_schedules() if has_journal else []
@@ -101,18 +110,18 @@ class JournalKeys:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
-    async def list_keys(self) -> list[dict[str, Any]]:
-        return [describe_key(key) for key in self._keys.list_keys()]
+    async def list_keys(self) -> list[KeyDocument]:
+        return [KeyDocument.of(key) for key in self._keys.list_keys()]
 
-    async def create_key(self, name: str, scope: str) -> dict[str, Any]:
-        key, text = await self._keys.create(name, next(each for each in SCOPES if each == scope))
-        return describe_key(key) | {"key": text}
+    async def create_key(self, name: str, scope: Scope) -> MadeKeyDocument:
+        key, text = await self._keys.create(name, scope)
+        return MadeKeyDocument.of(key, key=text)
 
-    async def revoke_key(self, key: str) -> dict[str, Any]:
+    async def revoke_key(self, key: str) -> KeyDocument:
         revoked = await self._keys.revoke(key)
         if revoked is None:
             raise KeyNotFound(key)
-        return describe_key(revoked)
+        return KeyDocument.of(revoked)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice, pairwise
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,12 +12,10 @@ from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.language.pipeline import TriggerSpec
+from triggers.documents import MissedPolicy, OverlapPolicy
 from triggers.schedules.cron import Cron
 from triggers.schedules.timing import Interval, SingleMoment, Timing, find_fires_between, find_zone
 from triggers.trigger import Kind, Trigger, parse_expressions
-
-MissedPolicy: TypeAlias = Literal["skip", "latest", "all"]
-OverlapPolicy: TypeAlias = Literal["allow", "skip", "queue"]
 
 SAMPLE = 1_000
 """Fires in a row whose distances a window is compared with."""

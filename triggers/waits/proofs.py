@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import cast
 from urllib.parse import unquote
 
 from durable.history.entries import RunStarted
@@ -11,7 +10,7 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.scan import Scan
 from durable.links import LINK, hide_links, make_proof, make_token
 from durable.redactor import LAYERS, Redactor, run_slices
-from durable.values import JSON
+from triggers.documents import Redacted, redact_document
 
 ANCESTORS_LIMIT = 20
 """Runs of which one called the other, or sent it the event that started it: calls lead to each other 16 times."""
@@ -22,10 +21,10 @@ STAND_IN = "exported"
 """The key of the proofs in a history that leaves the house."""
 
 
-def disarm_links(scan: Scan, run: str, document: dict[str, JSON]) -> dict[str, JSON]:
+def disarm_links(scan: Scan, run: str, document: Redacted) -> Redacted:
     """A document about a run in which no link is of use, however it is written."""
     redactor = Redactor(find_tokens(scan, run), layers=LAYERS)
-    return cast(dict[str, JSON], run_slices(redactor.redact_in_slices(hide_links(document)), scan.rest))
+    return redact_document(document, lambda tree: run_slices(redactor.redact_in_slices(hide_links(tree)), scan.rest))
 
 
 def find_tokens(scan: Scan, run: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""A run's history as it leaves the house: whole enough to be replayed, and without what opens anything."""
+"""A run's history to be replayed elsewhere, without keys that open anything."""
 
 import msgspec
 
@@ -9,13 +9,13 @@ from durable.journal.reads import Reads
 from durable.journal.scan import Scan
 from durable.units import Run
 from durable.values import Value
-from triggers.runs import find_run
+from triggers.runs.rows import find_run
 from triggers.waits.proofs import STAND_IN, replace_proofs
 
 
 async def export_run(reads: Reads, run: str) -> bytes:
     """A JSON text with the `definition` in its resolved form, the `run`'s id and its `entries` as they are stored, with
-    large values inside them; raises `RunMissing`.
+    large values inside them; raises `RunNotFound`.
 
     Secrets stand in it as references, as they do in the journal. The key of the run's links is another, and so are the
     proofs made with it, so that a replay makes the same ones.

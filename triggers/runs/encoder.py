@@ -4,7 +4,8 @@ A stored value is JSON already: it is neither decoded nor encoded again, since e
 lock for what a step may return.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -18,6 +19,9 @@ from triggers.waits.proofs import find_tokens
 
 LARGE = 256 * 1024
 """Bytes from which a text is not decoded to look for links in it."""
+
+Piece = TypeVar("Piece")
+AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
 _NULL = msgspec.Raw(b"null")
 _encode = msgspec.json.Encoder().encode
@@ -47,11 +51,13 @@ class DocumentEncoder:
             return text
         return _encode(run_slices(self._redactor.redact_in_slices(decode(text)), self._scan.rest))
 
-    def array(self, pieces: Iterable[object]) -> bytes:
-        return b"[%b]" % b",".join(self.encode(piece) for piece in pieces)
+    def encode_piece(self, piece: Piece) -> Piece:
+        """A piece of a document encoded, in the place of the piece itself."""
+        return cast(Piece, msgspec.Raw(self.encode(piece)))
 
-    def mapping(self, pieces: Iterable[tuple[str, object]]) -> bytes:
-        return b"{%b}" % b",".join(b"%b:%b" % (self.encode(name), self.encode(piece)) for name, piece in pieces)
+    def redact_links(self, document: AnyStruct) -> AnyStruct:
+        """A document of which some parts are not pieces, without links that are of use."""
+        return document if self.may_answer else msgspec.json.decode(self.encode(document), type=type(document))
 
     def raw(self, value: Value) -> msgspec.Raw:
         """A stored value, as a part of a piece; null if the journal has lost it, which is noted as `missing`."""

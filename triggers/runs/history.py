@@ -1,0 +1,96 @@
+"""A run's history as pages of JSON.
+
+It is as long as the run's author made it, so it is read and encoded in a thread for that, an entry at a time.
+"""
+
+from typing import cast
+
+import msgspec
+
+from durable.history.entries import AnyEntry, StepCompleted, StepScheduled
+from durable.history.words import Await, Failure, Parent
+from durable.journal.errors import RunUnreadable
+from durable.journal.reads import Reads
+from durable.journal.scan import Scan
+from durable.units import Run
+from durable.values import Value
+from triggers.documents import EntryDocument, FailureDocument, format_time
+from triggers.runs.encoder import DocumentEncoder
+from triggers.runs.rows import find_run
+
+TIME_FIELDS = {"started_at", "deadline", "due", "since", "not_before", "expires_at"}
+"""The fields of entries that are times."""
+
+HIDDEN_FIELDS = {"at", "links", "secrets", "undo_secrets"}
+"""The fields of entries that are shown in another way, or, as the key of links, never."""
+
+PAGE_BYTES = 8_000_000
+"""Bytes of a page of a history after which it ends, though it may have more entries."""
+
+
+async def encode_history(
+    reads: Reads, run: str, after: int = 0, limit: int = 1_000, *, may_answer: bool = True
+) -> tuple[bytes, int | None]:
+    """A page of a run's history after entry `after`, as a JSON array of `limit` entries, or fewer where they are large,
+    and the entry after which to go on; raises `RunNotFound`. Without `may_answer` it has no links to
+    the run's waits."""
+    found = await find_run(reads, run)
+    return await reads.scan(
+        lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, run, may_answer=may_answer)),
+        min(limit, found.sequence - after),
+    )
+
+
+def _encode_history(scan: Scan, run: Run, after: int, limit: int, encoder: DocumentEncoder) -> tuple[bytes, int | None]:
+    lines: list[bytes] = []
+    size, last = 0, after
+    try:
+        for number, entry in scan.read_entries(run.id, after):
+            lines.append(encoder.encode(make_entry(number, entry, encoder)))
+            size, last = size + len(lines[-1]), number
+            if len(lines) == limit or size > PAGE_BYTES:
+                break
+    except RunUnreadable:
+        if not lines:  # otherwise the next page says so
+            raise
+    return b"[%b]" % b",".join(lines), last if last < run.sequence and lines else None
+
+
+def make_entry(number: int, entry: AnyEntry, encoder: DocumentEncoder) -> EntryDocument:
+    """An entry of the history with the keys of its type."""
+    line: dict[str, object] = {
+        "sequence": number,
+        "at": format_time(entry.at),
+        "type": str(entry.__struct_config__.tag),
+    }
+    line |= _list_fields(entry, encoder)
+    match entry:
+        case StepScheduled():
+            line["input"] = encoder.input(entry.input, entry.secrets)
+        case StepCompleted(undo=Value() as undo):
+            line["undo"] = encoder.input(undo, entry.undo_secrets)
+    return cast(EntryDocument, {name: value for name, value in line.items() if value is not None})
+
+
+def _list_fields(struct: msgspec.Struct, encoder: DocumentEncoder) -> dict[str, object]:
+    return {
+        name: format_time(value) if name in TIME_FIELDS else _to_json(value, encoder)
+        for name, value in (
+            (name, getattr(struct, name)) for name in struct.__struct_fields__ if name not in HIDDEN_FIELDS
+        )
+    }
+
+
+def _to_json(value: object, encoder: DocumentEncoder) -> object:
+    match value:
+        case Value():
+            return encoder.raw(value)
+        case Failure():
+            return FailureDocument.of(value)
+        case None | bool() | int() | str():
+            return value
+        case list() | tuple():
+            return [_to_json(item, encoder) for item in value]
+        case Await() | Parent():
+            return {name: part for name, part in _list_fields(value, encoder).items() if part not in (None, "")}
+    return str(value)
