@@ -10,7 +10,7 @@ _UNSEEN = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028\u2029\u2060\ufeff]")
 _PADDED = {" ": "a space", "\t": "a tab", "\n": "a newline", "\r": "a carriage return"}
 
 
-def find_doubts(value: str) -> Iterator[str]:
+def check_value(value: str) -> Iterator[str]:
     """What may be wrong with a secret's value; each is the end of a sentence that begins with the secret's name."""
     if value.startswith("\ufeff"):
         yield "begins with a byte order mark"

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from durable.history.words import SecretPlaceholder
 from durable.redactor import Redactor
-from durable.secret_doubts import find_doubts
+from durable.secret_doubts import check_value
 from durable.service_variables import describes_known_service
 from durable.values import JSON
 
@@ -59,10 +59,10 @@ class Secrets:
             return False
         return True
 
-    def examine(self, name: str) -> list[str]:
+    def find_doubts(self, name: str) -> list[str]:
         """What is wrong with a secret, or doubtful, each as the end of a sentence that begins with its name."""
         try:
-            doubts = list(find_doubts(self.get(name)))
+            doubts = list(check_value(self.get(name)))
         except SecretMissing as missing:
             return [missing.problem]
         if PREFIX + name in self._environment and f"{PREFIX}{name}_FILE" in self._environment:
@@ -100,7 +100,7 @@ class Secrets:
 
 
 def _read_file(name: str, path: Path) -> str:
-    """A file's text without its final newline. A pipe is refused: a second read of it would block for ever."""
+    """A file's text without its final newline. A pipe is rejected: a second read of it would block for ever."""
     try:
         if path.exists() and not path.is_file():
             raise SecretMissing(name, f"cannot be read ({path} is not a regular file)")

@@ -165,7 +165,7 @@ class _ConnectionsReader:
         self.broken: set[str] = set()
         self._data = document.data
         self._connectors = connectors
-        self._texts = ExpressionCheck(self.findings, secrets.has, secrets.examine)
+        self._texts = ExpressionCheck(self.findings, secrets.has, secrets.find_doubts)
 
     def read(self) -> dict[str, NamedConnection]:
         """The valid connections."""

@@ -194,7 +194,7 @@ class Folder:
             file=str(path),
             catalogue=self._catalogue,
             secrets=self._secrets.has,
-            examine_secret=self._secrets.examine,
+            examine_secret=self._secrets.find_doubts,
             connections=self.connections.find_connector if self.connections else None,
             connection_names=self.connections.names if self.connections else (),
             is_broken=self.connections.is_broken if self.connections else lambda connection: False,

@@ -127,16 +127,16 @@ async def compose(
 
 def _log_findings(settings: Settings, secrets: Secrets, connectors: Connectors) -> None:
     """Log what an operator should know of the environment before the service starts."""
-    if settings.service_links:
+    if settings.service_variables:
         log.info(
             "%s are ignored: Kubernetes or Docker set them for a service of that name (`enableServiceLinks: false` in "
             "the pod turns that off)",
-            ", ".join(settings.service_links),
+            ", ".join(settings.service_variables),
         )
     for warning in settings.unknown:
         log.warning("%s", warning)
     for name in secrets.names():
-        for problem in secrets.examine(name):
+        for problem in secrets.find_doubts(name):
             log.warning("the secret %s %s", quote(name), problem)
     for name, why in connectors.broken.items():
         log.error("the connector %s cannot be used: %s", quote(name), why)

@@ -246,14 +246,14 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         return self._unknown
 
     @property
-    def service_links(self) -> tuple[str, ...]:
+    def service_variables(self) -> tuple[str, ...]:
         """The variables that Kubernetes or Docker set for a service of a name like ours; they are no settings."""
         return self._links
 
     @classmethod
     def load(cls, config: Path, environment: Mapping[str, str], overrides: Mapping[str, object]) -> Self:
         """Read them; raises `SettingsError`. A variable that is empty and an override of None count as unset."""
-        links = _service_links(environment)
+        links = _find_service_variables(environment)
         environment = {name: value for name, value in environment.items() if name not in links}
         own = [name for name in environment if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX)]
         if unreadable := [name for name in own if _is_bytes(environment[name])]:
@@ -330,7 +330,7 @@ def _is_bytes(value: str) -> bool:
     return any("\ud800" <= char <= "\udfff" for char in value)
 
 
-def _service_links(environment: Mapping[str, str]) -> tuple[str, ...]:
+def _find_service_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The variables that are no settings, but describe a service. What looks like one may well be a secret."""
     named = sorted(name for name in environment if name.startswith(PREFIX))
     secrets = {

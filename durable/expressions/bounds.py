@@ -150,7 +150,7 @@ def ensure_finite(number: float) -> float:
 
 
 def ensure_bounded(number: object) -> int | float:
-    """A computed number; refuses what is too large, not finite or not real."""
+    """A computed number; raises if it is too large, not finite or not real."""
     if type(number) is float:
         return ensure_finite(number)
     if type(number) is int:
@@ -161,13 +161,13 @@ def ensure_bounded(number: object) -> int | float:
 
 
 def ensure_length(length: int) -> None:
-    """Refuse a text of that many characters, if possible before it is made."""
+    """Reject a text of that many characters, if possible before it is made."""
     if length > TEXT_LIMIT:
         raise EvaluationError(f"a text of more than {TEXT_LIMIT:,} characters is too long for an expression")
 
 
 def ensure_count(count: int) -> None:
-    """Refuse a list of that many items, if possible before it is made."""
+    """Reject a list of that many items, if possible before it is made."""
     if count > ITEM_LIMIT:
         raise EvaluationError(f"a list of more than {ITEM_LIMIT:,} items is too long for an expression")
 

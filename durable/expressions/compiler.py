@@ -174,7 +174,7 @@ class _Compiler:
             case nodes.Const(value=bool()):
                 return self.code(node.arg)
             case nodes.Const(value=str() | int() as value):
-                self.code(node.arg)  # refuses what is no JSON
+                self.code(node.arg)  # raises for what is not JSON
                 return value
             case nodes.Neg(node=nodes.Const(value=int() as value)):
                 return -value

@@ -52,7 +52,7 @@ def test_what_a_secrets_file_has_unseen_is_found(tmp_path: Path, data: bytes | N
     file = tmp_path / "hub.txt"
     if data is not None:
         file.write_bytes(data)
-    found = Secrets({"WAYPOST_SECRET_HUB_FILE": str(file)}).examine("HUB")
+    found = Secrets({"WAYPOST_SECRET_HUB_FILE": str(file)}).find_doubts("HUB")
     assert found == [problem.replace("{file}", str(file)) for problem in problems]
 
 
@@ -69,12 +69,14 @@ def test_what_a_secrets_file_has_unseen_is_found(tmp_path: Path, data: bytes | N
     ],
 )
 def test_what_a_variable_has_unseen_is_found(value: str, problems: list[str]) -> None:
-    assert Secrets({"WAYPOST_SECRET_HUB": value}).examine("HUB") == problems
+    assert Secrets({"WAYPOST_SECRET_HUB": value}).find_doubts("HUB") == problems
 
 
 def test_a_secret_that_is_given_twice_is_told(tmp_path: Path) -> None:
     secrets = Secrets({"WAYPOST_SECRET_HUB": "one", "WAYPOST_SECRET_HUB_FILE": str(tmp_path / "hub")})
-    assert secrets.examine("HUB") == ["is given twice: WAYPOST_SECRET_HUB counts, and WAYPOST_SECRET_HUB_FILE does not"]
+    assert secrets.find_doubts("HUB") == [
+        "is given twice: WAYPOST_SECRET_HUB counts, and WAYPOST_SECRET_HUB_FILE does not"
+    ]
 
 
 async def test_a_delivery_that_is_refused_says_what_its_secret_has_unseen(

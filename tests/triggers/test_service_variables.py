@@ -44,7 +44,7 @@ SERVICES = [
 def test_variables_of_a_service_are_no_settings(tmp_path: Path, variables: dict[str, str]) -> None:
     settings = Settings.load(tmp_path, variables, {})
     assert settings.unknown == ()
-    assert settings.service_links == tuple(sorted(variables))
+    assert settings.service_variables == tuple(sorted(variables))
     assert settings.model_dump() == Settings.load(tmp_path, {}, {}).model_dump()
 
 
@@ -72,6 +72,6 @@ def test_variables_of_a_service_are_no_secrets_and_hide_nothing_in_logs() -> Non
 def test_a_secret_with_such_a_name_is_one_where_there_is_no_service(tmp_path: Path) -> None:
     variables = {"WAYPOST_SECRET_SERVICE_HOST": "db.internal", "WAYPOST_SECRET_DB_PORT": "5432"}
     secrets = Secrets(variables)
-    assert Settings.load(tmp_path, variables, {}).service_links == ()
+    assert Settings.load(tmp_path, variables, {}).service_variables == ()
     assert secrets.get("SERVICE_HOST") == "db.internal"
     assert secrets.get("DB_PORT") == "5432"

@@ -259,7 +259,7 @@ def _check_secrets(asked: RecordingSecrets) -> Check:
         names = sorted(asked.missing)
         cure = "set " + ", ".join(f"{PREFIX}{name}" for name in names) + ", each or as …_FILE, where the service starts"
         return Check("secrets", "warning", f"not to be had in this shell: {', '.join(names)}", cure)
-    doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.examine(name)]
+    doubts = [f"{name} {problem}" for name in asked.names() for problem in asked.find_doubts(name)]
     if doubts:
         cure = "correct the variable or the file that it names: unintended characters are part of the secret"
         return Check("secrets", "warning", "; ".join(doubts), cure)

@@ -121,7 +121,7 @@ def _load_file(path: Path, catalogue: Catalogue, secrets: Secrets, wired: Connec
         file=str(path),
         catalogue=catalogue,
         secrets=secrets.has,
-        examine_secret=secrets.examine,
+        examine_secret=secrets.find_doubts,
         connections=wired.find_connector,
         connection_names=wired.names,
         is_broken=wired.is_broken,

@@ -270,7 +270,9 @@ class Webhooks:
             return reason
         parts = [part for slots in (*hook.secrets, hook.verify_token) for slot in slots for part in slot.parts]
         names = dict.fromkeys(part.secret for part in parts if isinstance(part, SecretName))
-        doubts = [f"the secret {quote(name)} {problem}" for name in names for problem in self._secrets.examine(name)]
+        doubts = [
+            f"the secret {quote(name)} {problem}" for name in names for problem in self._secrets.find_doubts(name)
+        ]
         return "; ".join([reason, *doubts])
 
     def _fill_secrets(self, hook: WebhookTrigger, secrets: Iterable[Sequence[SecretPlaceholder]]) -> list[str]:
