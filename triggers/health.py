@@ -56,9 +56,9 @@ class Health:
     """Answers `/health`, `/ready` and `/metrics`. A service is ready though a pipeline's file is `invalid` or some runs
     are `unreadable`: it takes what comes for the others."""
 
-    def __init__(self, journal: Journal, runner: Engine, folder: Folder, largest_body: int) -> None:
+    def __init__(self, journal: Journal, engine: Engine, folder: Folder, largest_body: int) -> None:
         self._journal = journal
-        self._runner = runner
+        self._engine = engine
         self._folder = folder
         room = 2 * largest_body  # what a delivery of the largest body takes: the event, and what a run is given of it
         self._probe = SharedWork(lambda: journal.is_writable(room))
@@ -81,12 +81,12 @@ class Health:
         if self._folder.connections and not self._folder.connections.is_valid:
             invalid.append(self._folder.connections.path.name)
         try:
-            problem = "the service is shutting down" if self._runner.is_draining else await self._find_write_problem()
+            problem = "the service is shutting down" if self._engine.is_draining else await self._find_write_problem()
         except JournalError as error:
             problem = str(error)
         if problem:
             return JSONResponse({"ready": False, "reason": problem}, 503, {"Retry-After": "5"})
-        unreadable = self._runner.count_unreadable()
+        unreadable = self._engine.count_unreadable()
         return JSONResponse({"ready": True, "invalid": invalid} | ({"unreadable": unreadable} if unreadable else {}))
 
     async def _find_write_problem(self) -> str | None:

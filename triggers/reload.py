@@ -38,9 +38,9 @@ class WayIn(Protocol):
 class Reloader:
     """Watches the pipeline files and the connections, and serves what they say now."""
 
-    def __init__(self, folder: Folder, runner: Engine, ways_in: Sequence[WayIn]) -> None:
+    def __init__(self, folder: Folder, engine: Engine, ways_in: Sequence[WayIn]) -> None:
         self._folder = folder
-        self._runner = runner
+        self._engine = engine
         self._ways_in = ways_in
         self._reported = _find_problems(folder.connections)  # the service's start told them
         self._unread = folder.unread
@@ -92,8 +92,8 @@ class Reloader:
         self._report_connections()
         self._report_unread()
         for file in loaded.values():
-            if file.definition and not self._runner.knows(file.definition):
-                await self._runner.offer(file.definition)
+            if file.definition and not self._engine.knows(file.definition):
+                await self._engine.offer(file.definition)
         before = _by_path(self._folder.files)
         changed = self._folder.serve(loaded)
         for way_in in self._ways_in:

@@ -38,7 +38,7 @@ class Api:
 
     def __init__(
         self,
-        runner: Engine,
+        engine: Engine,
         journal: Journal,
         folder: Folder,
         schedules: Schedules,
@@ -50,10 +50,10 @@ class Api:
         self._bounds = bounds
         self._access = Access(keys, guesses)
         described: list[Operation[Any, Any]] = [
-            *StartOperations(runner, journal, folder, now).operations(),
-            *RunOperations(runner, journal).operations(),
-            *WaitOperations(runner, journal, now).operations(),
-            *EventOperations(runner, now).operations(),
+            *StartOperations(engine, journal, folder, now).operations(),
+            *RunOperations(engine, journal).operations(),
+            *WaitOperations(engine, journal, now).operations(),
+            *EventOperations(engine, now).operations(),
             *PipelineOperations(folder).operations(),
             *ScheduleOperations(folder, schedules, now).operations(),
             *DeliveryOperations(journal).operations(),

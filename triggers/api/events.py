@@ -44,8 +44,8 @@ class NewEvent(Body):
 class EventOperations:
     """Takes events in."""
 
-    def __init__(self, runner: Engine, now: Callable[[], int]) -> None:
-        self._runner = runner
+    def __init__(self, engine: Engine, now: Callable[[], int]) -> None:
+        self._engine = engine
         self._now = now
 
     def operations(self) -> list[Operation[Any, Any]]:
@@ -71,7 +71,7 @@ class EventOperations:
         claims = (
             [DedupeKey(f"#events/{given.source}", key, at + DEDUPE_MILLISECONDS, _fingerprint(given))] if key else []
         )
-        admitted = await self._runner.emit(event, dedupe_keys=claims)
+        admitted = await self._engine.emit(event, dedupe_keys=claims)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used for another event; use a new key for this one")
         emitted = EmittedDocument(admitted.event, list(admitted.runs), admitted.is_duplicate)

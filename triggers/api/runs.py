@@ -56,8 +56,8 @@ class Cancel(Body):
 class RunOperations:
     """Answers what is asked of runs that there are."""
 
-    def __init__(self, runner: Engine, journal: Journal) -> None:
-        self._runner = runner
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine = engine
         self._journal = journal
 
     def operations(self) -> list[Operation[Any, Any]]:
@@ -93,7 +93,7 @@ class RunOperations:
     async def get_run(self, asked: ApiRequest[OneRun, Nothing]) -> Response:
         """Tell one run: its inputs, outputs, error and steps, and what it waits for."""
         run, may_answer = asked.parameters.run, asked.may_answer
-        explain = self._runner.explain_wait
+        explain = self._engine.explain_wait
         text = await encode_run(self._journal, run, may_answer=may_answer, explain_wait=explain)
         return Response(text, media_type="application/json")
 
@@ -114,7 +114,7 @@ class RunOperations:
     async def cancel_run(self, asked: ApiRequest[OneRun, Cancel]) -> Response:
         """Ask for a run's end; answered once that is durable."""
         run = asked.parameters.run
-        is_posted = await self._runner.cancel(run, asked.body.reason)
+        is_posted = await self._engine.cancel(run, asked.body.reason)
         found = await find_run(self._journal, run)
         if not is_posted:
             raise ApiError(409, f"run {run} has ended already: it is {found.status}")

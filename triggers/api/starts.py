@@ -102,8 +102,8 @@ StartAnswer: TypeAlias = tuple[int, StartedDocument | msgspec.Raw]
 class StartOperations:
     """Starts runs of the pipelines that are served."""
 
-    def __init__(self, runner: Engine, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
-        self._runner = runner
+    def __init__(self, engine: Engine, journal: Journal, folder: Folder, now: Callable[[], int]) -> None:
+        self._engine = engine
         self._journal = journal
         self._folder = folder
         self._now = now
@@ -156,7 +156,7 @@ class StartOperations:
         # No file can spell this scope, so nobody's key meets a trigger's claims.
         fingerprint = _compute_fingerprint(start.inputs)
         dedupe_keys = [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint)] if key else []
-        admitted = await self._runner.admit(event, [start], dedupe_keys=dedupe_keys)
+        admitted = await self._engine.admit(event, [start], dedupe_keys=dedupe_keys)
         if admitted.is_conflict:
             raise ApiError(422, "this idempotency key was used with other inputs; use a new key for another run")
         if not admitted.runs:
@@ -166,7 +166,7 @@ class StartOperations:
     async def _answer_all(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[StartAnswer]:
         """The answer for each run, once it has ended where the answer is to wait for that."""
         waits = [(admitted.runs[0], given.wait_for) for given, admitted in taken if given.wait_for]
-        await asyncio.gather(*(self._runner.wait_for_end(run, wait / 1000) for run, wait in waits))
+        await asyncio.gather(*(self._engine.wait_for_end(run, wait / 1000) for run, wait in waits))
         statuses = await self._journal.find_statuses([admitted.runs[0] for _, admitted in taken])
         return [await self._answer(given, admitted, statuses.get(admitted.runs[0])) for given, admitted in taken]
 

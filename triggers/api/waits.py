@@ -69,8 +69,8 @@ NO_STEP = "There is no such run, or no such step in it"
 class WaitOperations:
     """Answers what is asked of waits, and takes what is said to them."""
 
-    def __init__(self, runner: Engine, journal: Journal, now: Callable[[], int]) -> None:
-        self._runner = runner
+    def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int]) -> None:
+        self._engine = engine
         self._journal = journal
         self._now = now
 
@@ -111,7 +111,7 @@ class WaitOperations:
         wait = await self._scan(run, lambda scan: _find_wait(scan, load_state(scan, run), given.step, given.name))
         question = _ensure_asked(wait)
         data = self._answer(question, given, asked.by.name)
-        outcome = await self._runner.answer(run, wait.step, wait.name, data)
+        outcome = await self._engine.answer(run, wait.step, wait.name, data)
         if outcome == "answered":
             raise ApiError(409, f"step {quote(wait.step)} was answered already, or is over")
         return await self._confirm(run, is_taken=outcome != "ended")
@@ -125,7 +125,7 @@ class WaitOperations:
             raise ApiError(409, f"step {quote(given.step)} needs no decision: it is {status}")
         if given.verdict != "completed" and given.output is not None:
             raise ApiError.invalid([Mistake(name="output", detail=f"it goes with `completed`, not `{given.verdict}`")])
-        is_taken = await self._runner.resolve(
+        is_taken = await self._engine.resolve(
             *(run, given.step, given.verdict), output=given.output, by=asked.by.name, reason=given.reason
         )
         return await self._confirm(run, is_taken=is_taken)
@@ -138,7 +138,7 @@ class WaitOperations:
             steps = ", ".join(map(quote, state.pauses))
             what = f"resolve {steps}" if steps else f"it is {state.status}"
             raise ApiError(409, f"run {run} is not paused as a whole: {what}")
-        return await self._confirm(run, is_taken=await self._runner.resume(run, asked.by.name))
+        return await self._confirm(run, is_taken=await self._engine.resume(run, asked.by.name))
 
     async def _scan(self, run: str, work: Callable[[Scan], Found]) -> Found:
         """What is found in a run's history; raises `RunMissing`."""

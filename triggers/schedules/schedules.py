@@ -73,8 +73,8 @@ class Schedules:
     """Starts what is due. `wake` is to be called at `earliest`, and every half minute besides, since clocks jump;
     `when_changed` is told where `earliest` may be another."""
 
-    def __init__(self, runner: Engine, journal: Journal, now: Callable[[], int]) -> None:
-        self._runner = runner
+    def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int]) -> None:
+        self._engine = engine
         self._journal = journal
         self._now = now
         self._served: dict[str, ServedSchedule] = {}
@@ -82,7 +82,7 @@ class Schedules:
         self._turn = 0
         self._waits_for: dict[str, ServedSchedule] = {}
         self.when_changed: Callable[[], None] = _do_nothing
-        runner.when_ended = self._on_run_ended
+        engine.when_ended = self._on_run_ended
 
     # -- what is served -----------------------------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class Schedules:
         # The event arrives now: a run that is caught up has all of its time before it.
         event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
         claim = DedupeKey(planned.name, key, at + DEDUPE_MILLISECONDS)
-        admitted = await self._runner.admit(
+        admitted = await self._engine.admit(
             event, [planned.make_start(document)], dedupe_keys=[claim], schedule=step.row
         )
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"

@@ -74,9 +74,9 @@ class WaitLinks:
     """Answers every request below `/waits`."""
 
     def __init__(
-        self, runner: Engine, journal: Journal, now: Callable[[], int], bounds: BodyLimits, addresses: RateLimiter
+        self, engine: Engine, journal: Journal, now: Callable[[], int], bounds: BodyLimits, addresses: RateLimiter
     ) -> None:
-        self._runner = runner
+        self._engine = engine
         self._journal = journal
         self._now = now
         self._bounds = bounds
@@ -135,7 +135,7 @@ class WaitLinks:
             data = self._build_answer(request, wait.question, sent)
         except AnswerRefused as unfit:
             return _render_refused(request, wait.question, sent, unfit)
-        outcome = await self._runner.answer(request.path_params["run"], wait.step, wait.name, data)
+        outcome = await self._engine.answer(request.path_params["run"], wait.step, wait.name, data)
         return _render_reply(request, {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN))
 
     def _build_answer(self, request: Request, question: Question, sent: JSON) -> JSON:

@@ -86,7 +86,7 @@ class Webhooks:
 
     def __init__(
         self,
-        runner: Engine,
+        engine: Engine,
         journal: Journal,
         secrets: Secrets,
         now: Callable[[], int],
@@ -94,7 +94,7 @@ class Webhooks:
         limiters: WebhookLimiters,
         hash_key: bytes,
     ) -> None:
-        self._runner = runner
+        self._engine = engine
         self._journal = journal
         self._secrets = secrets
         self._now = now
@@ -261,7 +261,7 @@ class Webhooks:
             reason = request.explain(start.error.message or "")
             start = replace(start, error=msgspec.structs.replace(start.error, message=reason))
         keys = make_dedupe_keys(hook, verified, document, at)
-        return self._runner.admit(event, [start], dedupe_keys=keys, delivery=delivery.make_record("accepted"))
+        return self._engine.admit(event, [start], dedupe_keys=keys, delivery=delivery.make_record("accepted"))
 
     def _explain_rejection(self, hook: WebhookTrigger, rejected: Rejected) -> str:
         """Why a request is not believed; a secret with an unseen newline or byte order mark fits no signature."""
@@ -290,7 +290,7 @@ class Webhooks:
         """What a step of the run answers, or what the run came to; if it goes on for longer than senders wait, its
         ids."""
         run = admitted.runs[0]
-        wait = self._runner.wait_for_answer if hook.respond == "step" else self._runner.wait_for_end
+        wait = self._engine.wait_for_answer if hook.respond == "step" else self._engine.wait_for_end
         try:
             await wait(run, RESULT_SECONDS)
             answer = await self._journal.scan(lambda scan: _read_result(scan, run, admitted, hook))
