@@ -1,4 +1,4 @@
-"""Where a service is at home, and what stands there under which name."""
+"""An instance of Waypost: its config folder, its data folder, its environment, and the names of its files."""
 
 import contextlib
 import tomllib
@@ -10,7 +10,7 @@ SETTINGS_FILE = "settings.toml"
 """In the config folder."""
 
 KEY_FILE = "api.key"
-"""In the data folder: the API's key, where it was generated."""
+"""In the data folder: the API's key, if it was generated."""
 
 ADDRESS_FILE = "service.json"
 """In the data folder: where the running service listens, and its process."""
@@ -18,19 +18,19 @@ ADDRESS_FILE = "service.json"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Where a service is at home: its folders and its environment."""
+    """The folders and the environment of one service."""
 
     config: Path
     data: Path
     environment: Mapping[str, str]
 
-    def key(self) -> str | None:
-        """The API's key, looked for as the service does: a variable, a setting, the file that it made."""
+    def find_key(self) -> str | None:
+        """The API's key, found as the service finds it: in a variable, a setting, or the file that it generated."""
         if key := self.environment.get("WAYPOST_API_KEY", "").strip():
             return key
         with contextlib.suppress(OSError, ValueError):
-            if said := tomllib.loads((self.config / SETTINGS_FILE).read_text(encoding="utf-8")).get("api_key"):
-                return str(said)
+            if chosen := tomllib.loads((self.config / SETTINGS_FILE).read_text(encoding="utf-8")).get("api_key"):
+                return str(chosen)
         with contextlib.suppress(OSError, ValueError):
             return (self.data / KEY_FILE).read_text(encoding="ascii").strip()
         return None

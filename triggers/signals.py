@@ -6,7 +6,7 @@ import signal
 
 
 def watch_stop_signals() -> asyncio.Event:
-    """Set by the first signal; the second ends the process where it stands, which the journal survives."""
+    """An event that the first signal sets; the second ends the process at once, which the journal survives."""
     stopping = asyncio.Event()
 
     def on_signal() -> None:

@@ -93,18 +93,18 @@ def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) 
         raise typer.Exit(FAILED)
 
 
-async def run_checks(place: Instance) -> list[Check]:
+async def run_checks(instance: Instance) -> list[Check]:
     """Every check's finding."""
     findings = [_check_python(), _check_sqlite()]
-    settings = _check_settings(place, findings)
+    settings = _check_settings(instance, findings)
     if settings:
-        findings += _check_config(place)
-    findings += [*_check_data_folder(place.data), _check_disk(place.data), _check_key(place)]
-    async with connect_service(place) as running:
-        findings += [each async for each in _check_journal(place.data)]
+        findings += _check_config(instance)
+    findings += [*_check_data_folder(instance.data), _check_disk(instance.data), _check_key(instance)]
+    async with connect_service(instance) as running:
+        findings += [each async for each in _check_journal(instance.data)]
         if settings:
             findings.append(_check_port(settings, running))
-        findings.append(await _check_service(place, running))
+        findings.append(await _check_service(instance, running))
     return findings
 
 
@@ -161,9 +161,9 @@ def _nearest_existing(path: Path) -> Path:
 # -- what an operator wrote -------------------------------------------------------------------------------------
 
 
-def _check_settings(place: Instance, findings: list[Check]) -> Settings | None:
+def _check_settings(instance: Instance, findings: list[Check]) -> Settings | None:
     try:
-        settings = Settings.load(place.config, place.environment, {})
+        settings = Settings.load(instance.config, instance.environment, {})
     except SettingsError as error:
         findings.append(Check("settings", "wrong", str(error), "correct it: no service starts with it"))
         return None
@@ -198,7 +198,7 @@ class RecordingSecrets(Secrets):
         return found
 
 
-def _check_config(place: Instance) -> Iterator[Check]:
+def _check_config(instance: Instance) -> Iterator[Check]:
     """Connectors, pipelines and connections, and the secrets that they name."""
     try:
         connectors = load_connectors()
@@ -206,16 +206,16 @@ def _check_config(place: Instance) -> Iterator[Check]:
         yield Check("connectors", "wrong", str(error))
         return
     yield _check_connectors(connectors)
-    secrets = RecordingSecrets(place.environment)
-    if (place.config / "pipelines").is_dir():
-        folder = load_folder(place.config, place.environment, secrets)
+    secrets = RecordingSecrets(instance.environment)
+    if (instance.config / "pipelines").is_dir():
+        folder = load_folder(instance.config, instance.environment, secrets)
         yield _check_pipelines(folder)
         known = folder.connections
     else:
-        found = f"there is no folder {place.config / 'pipelines'}"
+        found = f"there is no folder {instance.config / 'pipelines'}"
         yield Check("pipelines", "wrong", found, "`waypost init` writes one, or name the config folder with --config")
         known = None
-    yield _check_connections(known or Connections(place.config, connectors, secrets))
+    yield _check_connections(known or Connections(instance.config, connectors, secrets))
     yield _check_secrets(secrets)
 
 
@@ -334,12 +334,12 @@ def _check_flush(median: float) -> Check:
     return Check("fsync", "ok", found)
 
 
-def _check_key(place: Instance) -> Check:
-    path = place.data / KEY_FILE
+def _check_key(instance: Instance) -> Check:
+    path = instance.data / KEY_FILE
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        found = "set" if place.key() else f"{path} is made by the first start"
+        found = "set" if instance.find_key() else f"{path} is made by the first start"
         return Check("API key", "ok", found)
     if mode & OTHERS:
         return Check("API key", "wrong", f"{path} has mode {mode:04o}: others can read it", f"chmod 600 {path}")
@@ -423,9 +423,9 @@ def _check_port(settings: Settings, running: ServiceClient | None) -> Check:
     return Check("port", "ok", f"{where} is free")
 
 
-async def _check_service(place: Instance, running: ServiceClient | None) -> Check:
+async def _check_service(instance: Instance, running: ServiceClient | None) -> Check:
     if running is None:
-        return Check("service", "ok", f"none works on {place.data}")
+        return Check("service", "ok", f"none works on {instance.data}")
     found = f"process {running.pid} at {running.url}"
     try:
         reason = await running.find_unready_reason()

@@ -207,16 +207,16 @@ def _drop_none(parameters: Mapping[str, str | int | None]) -> dict[str, str | in
 
 
 @contextlib.asynccontextmanager
-async def connect_service(place: Instance) -> AsyncIterator[ServiceClient | None]:
+async def connect_service(instance: Instance) -> AsyncIterator[ServiceClient | None]:
     """The service that works on a data folder, None if none answers."""
     try:
-        noted = json.loads((place.data / ADDRESS_FILE).read_text())
+        noted = json.loads((instance.data / ADDRESS_FILE).read_text())
         url, pid = str(noted["url"]), int(noted["pid"])
         urlsplit(url).port  # noqa: B018  # raises ValueError for what is no address
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield None
         return
-    key = place.key()
+    key = instance.find_key()
     if key and not re.fullmatch("[!-~]+", key):
         raise ServiceRefused(
             "the API key (WAYPOST_API_KEY, or `api_key` in settings.toml) should be printable ASCII", 401
