@@ -35,7 +35,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
-class Refusal(NamedTuple):
+class MalformedHead(NamedTuple):
     """Why a request is answered with 400: what is wrong with it, and what to send."""
 
     detail: str
@@ -49,20 +49,20 @@ class RequestLine(NamedTuple):
     version: bytes
 
 
-def read_request_line(head: bytes) -> RequestLine | Refusal:
+def read_request_line(head: bytes) -> RequestLine | MalformedHead:
     """The request line of a whole head, or why it is refused."""
     match = _REQUEST_LINE.match(head)
     if match is None:
-        return Refusal("the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
+        return MalformedHead("the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
     line = RequestLine(match[1], match[2], match[3])
     if line.version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        return Refusal(f"{line.version.decode()} is not spoken here; use HTTP/1.1")
+        return MalformedHead(f"{line.version.decode()} is not spoken here; use HTTP/1.1")
     if line.method in (b"CONNECT", b"PRI"):
-        return Refusal(f"{line.method.decode()} is not served: this is no proxy, and speaks HTTP/1.1 only")
+        return MalformedHead(f"{line.method.decode()} is not served: this is no proxy, and speaks HTTP/1.1 only")
     if b"#" in line.target:
-        return Refusal("the request target holds a `#`; send it as %23, or leave the fragment out")
+        return MalformedHead("the request target holds a `#`; send it as %23, or leave the fragment out")
     if not line.target.startswith(b"/") and not _ABSOLUTE_TARGET.match(line.target):
-        return Refusal("the request target should be a path that begins with `/`")
+        return MalformedHead("the request target should be a path that begins with `/`")
     return line
 
 
@@ -103,31 +103,34 @@ def is_broken_head(received: bytearray, seen: int) -> bool:
     return _BARE_LINE_END.search(received, max(0, seen - 1)) is not None
 
 
-def check_headers(headers: RawHeaders, version: str) -> Refusal | None:
+def check_headers(headers: RawHeaders, version: str) -> MalformedHead | None:
     """Why a request with these headers is refused, if it is."""
     names = [name for name, _ in headers]
     if len(set(names)) < len(names):
         for name in SINGLE_HEADERS:
             if (count := names.count(name)) > 1:
-                return Refusal(f"the header {name.decode()} came {count} times; send it once")
+                return MalformedHead(f"the header {name.decode()} came {count} times; send it once")
     if b"host" not in names:
         if version == "1.1":
-            return Refusal("the header host is missing; every request of HTTP/1.1 has one")
+            return MalformedHead("the header host is missing; every request of HTTP/1.1 has one")
     elif not _HOST.fullmatch(headers[names.index(b"host")][1]):
-        return Refusal("the header host should be a name or an address, and perhaps a port")
+        return MalformedHead("the header host should be a name or an address, and perhaps a port")
     if b"transfer-encoding" in names:
         return _check_coding(headers[names.index(b"transfer-encoding")][1], version)
     return None
 
 
-def _check_coding(coding: bytes, version: str) -> Refusal | None:
+def _check_coding(coding: bytes, version: str) -> MalformedHead | None:
     if version != "1.1":
-        return Refusal("Transfer-Encoding is not part of HTTP/1.0; send Content-Length")
+        return MalformedHead("Transfer-Encoding is not part of HTTP/1.0; send Content-Length")
     if coding.lower() != b"chunked":
-        return Refusal("of transfer codings only `chunked` is understood, and that once")
+        return MalformedHead("of transfer codings only `chunked` is understood, and that once")
     return None
 
 
 def find_content_length(headers: RawHeaders) -> int | None:
     """The length that a head declares, None without one; the parser has checked it."""
-    return next((int(value) for name, value in headers if name == b"content-length"), None)
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+    return None

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from triggers.http.body import IS_WHOLE
 from triggers.http.framing import (
-    Refusal,
+    MalformedHead,
     check_headers,
     encode_target,
     find_content_length,
@@ -106,7 +106,7 @@ class HeldFlow(FlowControl):
     is_held = False
 
     def resume_reading(self) -> None:
-        if not self.is_held:
+        if self.read_paused and not self.is_held:
             super().resume_reading()
 
 
@@ -131,7 +131,7 @@ class HttpProtocol(HttpToolsProtocol):
     _is_head_method = False
     _has_headers = False
     _is_half_closed = False
-    _refusal: Refusal | None = None
+    _refusal: MalformedHead | None = None
     _deadline: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
 
@@ -200,9 +200,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _resume_reading(self) -> None:
         """Nothing that could be read is left."""
-        self.flow.is_held = False
-        if self._stage is Stage.HEAD or len(self.cycle.body) <= HIGH_WATER_LIMIT:
-            self.flow.resume_reading()
+        flow = self.flow
+        flow.is_held = False
+        if flow.read_paused and (self._stage is Stage.HEAD or len(self.cycle.body) <= HIGH_WATER_LIMIT):
+            flow.resume_reading()
 
     def _read_head(self) -> bool:
         buffer = self._buffer
@@ -234,7 +235,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _take_head(self, head: bytes) -> bool:
         line = read_request_line(head)
         self._is_head_method = head.startswith(b"HEAD ")
-        if isinstance(line, Refusal):
+        if isinstance(line, MalformedHead):
             return self._refuse(400, line.detail)
         if not line.target.isascii():
             head = encode_target(head, line)

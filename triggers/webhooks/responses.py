@@ -25,6 +25,9 @@ MAYBE_BROKEN = Refusal(
 """The same while a file is broken: the webhook may be one of it."""
 
 
+JSON_TYPE = (b"content-type", b"application/json")
+
+
 class WebhookResponse(msgspec.Struct, frozen=True):
     """A whole response; names of headers are in lower case."""
 
@@ -111,8 +114,13 @@ def render_refusal(refusal: Refusal) -> WebhookResponse:
     return _render_json(refusal.status, {"error": refusal.detail}, headers)
 
 
-def _render_json(status: int, content: Mapping[str, object], headers: Mapping[str, str] = {}) -> WebhookResponse:
-    return _render(status, {"content-type": "application/json", **headers}, msgspec.json.encode(content))
+def _render_json(
+    status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> WebhookResponse:
+    body = msgspec.json.encode(content)
+    if headers:
+        return _render(status, {"content-type": "application/json", **headers}, body)
+    return WebhookResponse(status, body, (JSON_TYPE, (b"content-length", b"%d" % len(body))))
 
 
 def _render(status: int, headers: Mapping[str, str], body: bytes = b"") -> WebhookResponse:

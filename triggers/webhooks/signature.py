@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
+from durable.lazy import load_module
 from triggers.webhooks.request import Pairs, Rejected, WebhookRequest
 from triggers.webhooks.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
 
@@ -19,6 +20,7 @@ SIGNATURE_LIMIT = 8_192
 ITEM_LIMIT = 32
 """Items of a signature's header: senders write one for each secret of a rotation, and a time."""
 
+ED25519 = "triggers.webhooks.ed25519"
 ED25519_KEY_BYTES = 32
 
 BODY = Ref("body")
@@ -171,24 +173,16 @@ def _read_signed_part(ref: Ref, scheme: Signed, request: WebhookRequest, fields:
 
 
 def _is_signed(scheme: Signed, key: bytes, message: bytes, candidates: list[bytes]) -> bool:
-    if scheme.kind == "ed25519":
-        return sum([_is_signed_by(key, message, candidate) for candidate in candidates]) > 0
-    expected = hmac.digest(key, message, scheme.alg)
     agreeing = 0
+    if scheme.kind == "ed25519":
+        is_signed_by = load_module(ED25519).is_signed_by
+        for candidate in candidates:
+            agreeing += is_signed_by(key, message, candidate)
+        return agreeing > 0
+    expected = hmac.digest(key, message, scheme.alg)
     for candidate in candidates:
         agreeing += hmac.compare_digest(expected, candidate)
     return agreeing > 0
-
-
-def _is_signed_by(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # 6 MB that no other scheme needs
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-
-    try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True
 
 
 def check_time(ts: Timestamp, text: str | None, now: float) -> None:
@@ -248,9 +242,7 @@ def _write_token(scheme: Token, secret: str) -> str:
 
 def _make_signature(scheme: Signed, key: bytes, message: bytes) -> str:
     if scheme.kind == "ed25519":
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-
-        raw = Ed25519PrivateKey.from_private_bytes(key[:ED25519_KEY_BYTES]).sign(message)
+        raw = load_module(ED25519).sign_message(key[:ED25519_KEY_BYTES], message)
     else:
         raw = hmac.digest(key, message, scheme.alg)
     return raw.hex() if scheme.sig.encoding == "hex" else base64.b64encode(raw).decode()
