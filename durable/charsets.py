@@ -1,12 +1,12 @@
-"""Charsets: the labels that senders write for them, and bytes decoded to text.
+"""Charsets: finds a charset by its label, and decodes and encodes text.
 
-A label means what browsers take it for (the WHATWG Encoding Standard): `latin1` and `ascii` are windows-1252. UTF-32
-and the other charsets of Python's codecs are known beside them. A byte order mark wins over any label, and is not part
-of the text.
+A label means what it means to browsers (the WHATWG Encoding Standard): `latin1` and `ascii` are windows-1252. UTF-32
+and the other charsets of Python's codecs are supported too. A byte order mark overrides any label, and is not part of
+the text.
 
-    Undecodable        bytes that are no text in their charset
-    Unencodable        a character that a charset has not
-    UnknownCharset     a label that names no known charset
+    Undecodable        the bytes are not valid in their charset
+    Unencodable        the charset does not have a character
+    UnknownCharset     the label names no known charset
 """
 
 import codecs
@@ -46,7 +46,7 @@ _XML_PROLOG = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}["'](
 
 
 class Undecodable(ValueError):
-    """Bytes that are no text in their charset; `offset` is the first byte that cannot be decoded."""
+    """The bytes are not valid in their charset; `offset` is the first byte that cannot be decoded."""
 
     def __init__(self, charset: str, offset: int, data: bytes) -> None:
         self.charset = charset.upper() if charset.startswith("utf") else charset
@@ -55,14 +55,14 @@ class Undecodable(ValueError):
 
 
 class Unencodable(ValueError):
-    """A character that a charset has not."""
+    """The charset does not have a character."""
 
     def __init__(self, charset: str, character: str) -> None:
         super().__init__(f"{charset} has no character {character!r}; send utf-8")
 
 
 class UnknownCharset(ValueError):
-    """A label that names no known charset."""
+    """The label names no known charset."""
 
     def __init__(self, label: str) -> None:
         shown = "".join(letter if letter.isprintable() else "·" for letter in label[:60])
@@ -88,7 +88,7 @@ class Charset(NamedTuple):
 
 
 def find_charset(label: str) -> Charset:
-    """The charset that a label names, in any case; raises `UnknownCharset`."""
+    """The charset of a label, in any case; raises `UnknownCharset`."""
     charset = _find_label(label.strip().lower()) if len(label) <= 60 else None
     if charset is None:
         raise UnknownCharset(label)
@@ -96,8 +96,7 @@ def find_charset(label: str) -> Charset:
 
 
 def decode_text(data: bytes, label: str = UTF_8) -> str:
-    """The text of bytes in the charset of a label, without a byte order mark; raises `Undecodable` and
-    `UnknownCharset`."""
+    """Decode bytes by a charset's label and remove a byte order mark; raises `Undecodable` and `UnknownCharset`."""
     charset = find_marked(data) or find_charset(label)
     if not charset.has_ascii:
         charset = _choose_byte_order(charset, label, data)
@@ -105,7 +104,7 @@ def decode_text(data: bytes, label: str = UTF_8) -> str:
 
 
 def encode_text(text: str, label: str) -> bytes:
-    """A text in the charset of a label, without a byte order mark; raises `Unencodable` and `UnknownCharset`."""
+    """Encode a text by a charset's label, without a byte order mark; raises `Unencodable` and `UnknownCharset`."""
     charset = find_charset(label)
     try:
         return charset.encode(text)
@@ -116,8 +115,8 @@ def encode_text(text: str, label: str) -> bytes:
 def convert_json_to_utf_8(data: bytes, label: str = UTF_8) -> bytes:
     """JSON in UTF-8, without a byte order mark; raises `Undecodable`.
 
-    JSON is UTF-8 by its own standard (RFC 8259), whatever the label: one that is not known is passed over, and so is
-    Latin-1, which frameworks add unasked, where the bytes are UTF-8.
+    The standard (RFC 8259) requires UTF-8, whatever the label says. An unknown label is ignored, and so is Latin-1,
+    which frameworks add unasked, if the bytes are UTF-8.
     """
     # JSON begins with two characters of ASCII, or one: all else is a byte order mark, UTF-16 or UTF-32.
     if label.lower() == UTF_8 and data[:1] < b"\x80" and 0 not in data[:2]:
@@ -133,7 +132,7 @@ def convert_json_to_utf_8(data: bytes, label: str = UTF_8) -> bytes:
 
 
 def find_marked(data: bytes) -> Charset | None:
-    """The charset that a byte order mark names; None without one, and of two bytes that may be anything else too."""
+    """The charset of a byte order mark; None without one, or if two bytes may mean something else."""
     if data[:1] and data[0] in _MARK_BYTES and len(data) > 2:
         return next((_make_charset(name) for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
     return None
@@ -148,7 +147,7 @@ def _is_utf_8(data: bytes) -> bool:
 
 
 def guess_wide(data: bytes) -> str | None:
-    """The label of UTF-16 or UTF-32, where the zeros around the first character of ASCII tell (RFC 4627, section 3)."""
+    """The label of UTF-16 or UTF-32 if the zeros around the first ASCII character show it (RFC 4627, section 3)."""
     first = tuple(byte != 0 for byte in data[:4])
     match first:
         case (True, False, False, False):
@@ -163,8 +162,8 @@ def guess_wide(data: bytes) -> str | None:
 
 
 def find_inner_charset(data: bytes, media: MediaType) -> str | None:
-    """The label that an XML document's declaration or an HTML page's `meta` says; None without one. UTF-16 is told by
-    its zeros: where a declaration can be read as ASCII, what it says of UTF-16 is not true."""
+    """The label in an XML declaration or an HTML page's `meta`; None without one. UTF-16 is recognised by its zeros: a
+    declaration that can be read as ASCII is not UTF-16, whatever it says."""
     if not (media.is_xml or media.kind == "text/html"):
         return None
     if wide := guess_wide(data[:4]):
@@ -184,7 +183,7 @@ def _make_charset(name: str) -> Charset:
 
 
 def _choose_byte_order(charset: Charset, label: str, data: bytes) -> Charset:
-    """The charset in the byte order that its zeros tell, where the label does not."""
+    """The charset in the byte order that its zeros show, if the label does not name one."""
     if label.strip().lower().endswith(("le", "be")) or find_marked(data):
         return charset
     guessed = guess_wide(data)
@@ -193,7 +192,7 @@ def _choose_byte_order(charset: Charset, label: str, data: bytes) -> Charset:
 
 @cache  # of the standard's 40 names, and no other
 def _get_charset(encoding: str) -> Charset | None:
-    """The charset of a name in WHATWG's standard; None of the one that stands for charsets no browser decodes."""
+    """The charset of a name in the WHATWG standard; None for the one that replaces charsets no browser decodes."""
     if encoding == "replacement":
         return None
     info = webencodings.lookup(encoding).codec_info
@@ -217,7 +216,7 @@ def _find_label(label: str) -> Charset | None:
 
 @cache
 def _list_python_labels() -> dict[str, str]:
-    """The codecs of Python by their labels, with hyphens for underscores."""
+    """Python's codecs by their labels, with hyphens for underscores."""
     modules = {module for module in aliases.values() if _OF_PYTHON.fullmatch(module)}
     named = {alias: module for alias, module in aliases.items() if module in modules}
     named |= {module: module for module in modules}
@@ -227,8 +226,8 @@ def _list_python_labels() -> dict[str, str]:
 
 
 def _make_decoder(codec: str) -> Decode:
-    """Decoding by one of Windows's charsets, where a byte of 0x80 to 0x9F that stands for no character is a control
-    character, as in the standard; Python's codecs refuse it."""
+    """A decoder for a Windows charset in which unassigned bytes from 0x80 to 0x9F are control characters, as in the
+    standard; Python's codecs refuse them."""
     table = "".join(_decode_byte(byte, codec) for byte in range(256))
     return lambda data: codecs.charmap_decode(data, "strict", table)[0]
 

@@ -17,13 +17,13 @@ from durable.values import JSON
 _Schema: TypeAlias = Mapping[str, Any]
 
 _DEPTH_LIMIT = 12
-"""Levels of a model that are looked at: one that refers to itself has no end."""
+"""Levels of a model that are read; a model can contain itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class _TextPlan:
-    """What is to become text: this value, if it is a number or true or false, and the values in it, by key (`others`
-    are those of all other keys) or as `items`."""
+    """What to convert to text: this value, if it is a number or a boolean, and the values in it, by key (`others` for
+    all other keys) or as `items`."""
 
     numbers: bool = False
     booleans: bool = False
@@ -33,7 +33,7 @@ class _TextPlan:
 
 
 def write_texts(model: type[BaseModel], value: JSON) -> JSON:
-    """The value with texts where the model takes nothing else; what needs no change is not copied."""
+    """The value, with texts where the model accepts only text. Unchanged parts are not copied."""
     plan = _get_plan(model)
     return value if plan is None else _write(plan, value)
 
@@ -89,7 +89,7 @@ def _make_plan(schema: _Schema, definitions: _Schema, depth: int) -> _TextPlan |
 
 
 def _list_choices(schema: _Schema, definitions: _Schema, depth: int) -> Iterator[_Schema]:
-    """What a value may be: the schemas that stand beside each other in one."""
+    """The alternatives of a schema."""
     if depth > _DEPTH_LIMIT:
         return
     if "$ref" in schema:
@@ -106,7 +106,7 @@ _ANY = frozenset({"string", "number", "integer", "boolean", "null", "array", "ob
 
 
 def _list_kinds(schema: _Schema) -> frozenset[str]:
-    """The kinds of JSON that a schema takes, if it says so."""
+    """The JSON types that a schema accepts, or all of them if it does not say."""
     kinds = schema.get("type")
     if kinds is None and ("enum" in schema or "const" in schema):
         values = schema.get("enum", [schema.get("const")])

@@ -12,7 +12,7 @@ _DURATION = r"[0-9]{1,12}(ms|s|m|h|d)"
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of `500ms 30s 5m 2h 7d`; raises `ValueError` saying what to write instead."""
+    """The milliseconds of `500ms 30s 5m 2h 7d`; raises `ValueError` that says what to write instead."""
     if not re.fullmatch(_DURATION, text):
         if re.fullmatch(r"[0-9]+", text):
             raise ValueError(f"'{text}' has no unit; write {text}s for seconds, or ms, m, h, d")
@@ -25,7 +25,7 @@ def parse_duration(text: str) -> int:
 
 
 def parse_moment(text: str) -> int:
-    """Milliseconds of an ISO 8601 time with its zone; raises `ValueError` saying what to write instead."""
+    """The milliseconds of an ISO 8601 time with a zone; raises `ValueError` that says what to write instead."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -52,7 +52,7 @@ Duration = Annotated[
     BeforeValidator(_check_duration),
     Field(json_schema_extra={"pattern": f"^{_DURATION}$"}, examples=["30s", "5m"]),
 ]
-"""A length of time as text: a whole number and one of the units ms, s, m, h, d."""
+"""A duration as text: a whole number and one of the units ms, s, m, h, d."""
 
 Timeout = Annotated[Duration, AfterValidator(_check_positive)]
 """A duration that is not zero."""

@@ -1,4 +1,4 @@
-"""Why bytes are not JSON: msgspec's reason, with what the sender has to change."""
+"""Explains why bytes are not JSON: msgspec's reason, and what the sender has to change."""
 
 import re
 
@@ -20,8 +20,8 @@ _EXCERPT = 20
 
 
 def explain_json_error(data: bytes, reason: str, *, quotes: bool = True) -> str:
-    """Say what is wrong with bytes that msgspec refused for this reason, at which byte, and what to change. It `quotes`
-    a few of the bytes, unless they may be a part of a secret, which no redactor would recognise."""
+    """Explain why msgspec refused the bytes: what is wrong at which byte, and what to change. It `quotes` some of the
+    bytes, unless they may be part of a secret: no redactor would recognise a part."""
     if not data.strip():
         return "it is empty"
     if reason.startswith("Invalid UTF-8"):

@@ -1,4 +1,4 @@
-"""What is known of a value before it is there: the keys of a mapping, or that it is a list."""
+"""What is known about a value before it exists: the keys of a mapping, the items of a list, the type of a scalar."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,33 +12,33 @@ from durable.wording import quote, suggest
 
 @dataclass(frozen=True, slots=True)
 class KnownMapping:
-    """A mapping with these keys and no others."""
+    """A mapping with exactly these keys."""
 
     keys: Mapping[str, "KnownValue"]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownList:
-    """A list; each of its items is this."""
+    """A list whose items are all like `each`."""
 
     each: "KnownValue" = None
 
 
 @dataclass(frozen=True, slots=True)
 class KnownScalar:
-    """A value with nothing in it, of one of these types as JSON Schema calls them; an integer is a number."""
+    """A scalar of one of these types, named as in JSON Schema; integers are numbers."""
 
     types: frozenset[str]
 
 
 KnownValue: TypeAlias = KnownMapping | KnownList | KnownScalar | None
-"""None: anything."""
+"""None: nothing is known."""
 
 _NAMED = {"string": "a text", "number": "a number", "boolean": "true or false", "null": "null"}
 
 
 def look_up(known: KnownValue, keys: Sequence[str]) -> KnownValue:
-    """What is known of the value to which keys lead."""
+    """What is known about the value behind keys."""
     for key in keys:
         match known:
             case KnownMapping():
@@ -51,7 +51,7 @@ def look_up(known: KnownValue, keys: Sequence[str]) -> KnownValue:
 
 
 def explain_mismatch(known: KnownValue, name: Sequence[str], value: JSON) -> Explanation | None:
-    """Why a value that is known is never equal to a constant."""
+    """Why a known value never equals a constant."""
     kind = find_type(value)
     if not isinstance(known, KnownScalar) or kind is None or kind in known.types:
         return None
@@ -71,7 +71,7 @@ def _describe_types(known: KnownScalar) -> str:
 
 
 def find_type(value: JSON) -> str | None:
-    """The type of a plain value, as JSON Schema calls it."""
+    """The type of a scalar, named as in JSON Schema."""
     match value:
         case None:
             return "null"
@@ -85,7 +85,7 @@ def find_type(value: JSON) -> str | None:
 
 
 def explain_missing(known: KnownValue, keys: Sequence[str], name: Sequence[str]) -> Explanation | None:
-    """Why keys cannot be read behind a name whose value is known."""
+    """Why keys cannot be read in a known value; `name` is the expression for it."""
     name = list(name)
     for key in keys:
         match known:
@@ -109,29 +109,29 @@ def explain_missing(known: KnownValue, keys: Sequence[str], name: Sequence[str])
 
 
 def explain_list_access(name: Sequence[str], key: str) -> Explanation:
-    """What to say of a list that is read like a mapping."""
+    """The explanation for a list that is read like a mapping."""
     return Explanation(
         f"{quote(format_name(name))} is a list and has no {quote(key)}", f"read an item: {format_name(name)}[0]"
     )
 
 
 def is_index(key: str) -> bool:
-    """Whether a key is that of an item."""
+    """Whether a key is the index of an item."""
     return re.fullmatch(r"-?\d+", key) is not None
 
 
 def format_name(name: Sequence[str]) -> str:
-    """A name as an expression has it."""
+    """A name as it is written in an expression."""
     return name[0] + "".join(f"[{key}]" if is_index(key) else f".{key}" for key in name[1:])
 
 
 def is_template(value: object) -> bool:
-    """Whether a value is made from an expression when it is used."""
+    """Whether a value is a text with an expression in it."""
     return isinstance(value, str) and "{{" in value
 
 
 def has_template(value: JSON) -> bool:
-    """Whether there is an expression anywhere in a value."""
+    """Whether a value contains an expression anywhere."""
     match value:
         case dict():
             return any(has_template(item) for item in value.values())

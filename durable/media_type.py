@@ -25,8 +25,8 @@ _XML = re.compile(r"(text|application)/(x-)?xml|.+\+xml")
 
 
 class MediaType(NamedTuple):
-    """A media type in lower case, without its parameters; empty where the header names none. `charset` is the label of
-    that parameter as it was sent. It `is_declared`, or guessed from the body."""
+    """A media type in lower case, without its parameters; empty if the header has none. `charset` is the parameter as
+    it was sent. If it is not `is_declared`, it was guessed from the body."""
 
     kind: str = ""
     charset: str | None = None
@@ -34,7 +34,7 @@ class MediaType(NamedTuple):
 
     @property
     def is_json(self) -> bool:
-        """Whether the body is one JSON value. `application/stream+json` is a sequence of them."""
+        """Whether the body is one JSON value. `application/stream+json` is a sequence of values."""
         kind = self.kind
         is_named_so = kind in _JSON or kind.endswith(("+json", ".json"))
         return is_named_so and kind != "application/stream+json"
@@ -45,7 +45,7 @@ class MediaType(NamedTuple):
 
     @property
     def is_binary(self) -> bool:
-        """Whether it is declared to be something else than text and JSON, without a charset."""
+        """Whether it is declared as something other than text and JSON, without a charset."""
         return bool(self.kind) and self.charset is None and not (self.is_text or self.is_json)
 
     @property
@@ -55,8 +55,8 @@ class MediaType(NamedTuple):
 
 @lru_cache(maxsize=128)  # senders write few, and a header has 64 KiB at most
 def parse_media_type(header: str) -> MediaType:
-    """What a `Content-Type` header says. A parameter's value may be in double quotes, or in single ones, which some
-    senders use; of several media types or charsets the first counts."""
+    """The media type of a `Content-Type` header. A parameter's value may be in double quotes, or in single ones, which
+    some senders use. The first of several media types or charsets counts."""
     kind = re.split("[;,]", header, maxsplit=1)[0].strip().lower()
     if not _KIND.fullmatch(kind):
         return MediaType()

@@ -1,4 +1,4 @@
-"""What may stand where in the data of a pydantic model: its JSON Schema, asked by pointer."""
+"""The shape of a pydantic model's data: its JSON Schema, queried by pointer."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,35 +13,35 @@ Schema: TypeAlias = dict[str, Any]
 
 
 class ModelShape:
-    """What may stand where in a model's data."""
+    """Answers what a model accepts at a pointer in its data."""
 
     def __init__(self, schema: Schema) -> None:
         self._definitions: Schema = schema.get("$defs", {})
         self._root = schema
 
     def keys(self, pointer: Pointer) -> set[str]:
-        """The keys that the mapping at the pointer may have."""
+        """The keys that the mapping at the pointer can have."""
         return {key for schema in self._at(pointer) for key in schema.get("properties", {})}
 
     def description(self, pointer: Pointer) -> str | None:
-        """What the value at the pointer is for."""
+        """The description of the value at the pointer."""
         return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
 
     def example(self, pointer: Pointer) -> str | None:
-        """A text that may stand at the pointer, if its model shows one."""
+        """An example for the value at the pointer, if the model has one."""
         return next((str(schema["examples"][0]) for schema in self._at(pointer) if schema.get("examples")), None)
 
     def is_anything(self, pointer: Pointer) -> bool:
-        """Whether any JSON may stand at the pointer."""
+        """Whether any JSON is accepted at the pointer."""
         found = self._at(pointer)
         return bool(found) and not any(_TYPING & schema.keys() for schema in found)
 
     def is_secret(self, pointer: Pointer) -> bool:
-        """Whether the value at the pointer, or one around it, is meant to be secret."""
+        """Whether the value at the pointer, or one around it, is secret."""
         return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
 
     def urls(self, data: JSON) -> tuple[Pointer, ...]:
-        """Where in the data a URL is made with an expression."""
+        """Where in the data expressions are part of a URL."""
         return tuple(
             pointer
             for pointer, value in walk_leaves(data)
@@ -55,7 +55,7 @@ class ModelShape:
         return schemas
 
     def _find_alternatives(self, schemas: list[Schema]) -> list[Schema]:
-        """The schemas and all that stand in them for the same value, each once: a step may hold steps of any kind."""
+        """The schemas and all their alternatives for the same value, each once: a step can hold steps of any kind."""
         found: dict[int, Schema] = {}
         waiting = schemas[::-1]
         while waiting:
@@ -70,7 +70,7 @@ class ModelShape:
 
 
 _TYPING = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
-"""Words of a schema that say what may stand there."""
+"""Words of a schema that restrict the value."""
 
 
 def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
@@ -82,7 +82,7 @@ def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
 
 
 def walk_leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
-    """The texts, numbers, true, false and nulls in a value, each with its place."""
+    """The scalars in a value, each with its pointer."""
     match value:
         case dict():
             for key, item in value.items():

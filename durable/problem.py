@@ -1,4 +1,4 @@
-"""Problems: what is wrong with a file that somebody wrote, where, and what to do about it."""
+"""Problems of files: what is wrong, where, and what to do about it."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from durable.wording import make_printable
 
 Severity: TypeAlias = Literal["error", "warning"]
 Pointer: TypeAlias = tuple[str | int, ...]
-"""The keys and indices that lead to a value in a file's data."""
+"""The keys and indices of a value in data."""
 
 _LINE_LIMIT = 120
 _USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
@@ -25,7 +25,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One thing that is wrong with data. `is_key` says that the key at the pointer is wrong, not its value."""
+    """A problem at a pointer in data. `is_key` says that the key at the pointer is wrong, not its value."""
 
     pointer: Pointer
     message: str
@@ -39,7 +39,7 @@ class DataProblem:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `line` and `column` count from 1; `hint` says what to do about it."""
+    """A problem at a place in a file. `line` and `column` count from 1; `hint` says what to do about it."""
 
     file: str
     line: int
@@ -53,8 +53,8 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}: {self.severity}: {what}"
 
     def render(self, source_line: str) -> str:
-        """The problem as people read it: what and where, the line in question, and a caret under the place; a
-        line that is empty shows nothing, and what could be a password is masked, since logs show the line too."""
+        """The problem for people: what and where, the line, and a caret under the place. An empty line is not shown.
+        What may be a password in a URL is masked, because logs show the line too."""
         if not source_line.strip():
             return str(self)
         start = max(0, self.column - _LINE_LIMIT) if len(source_line) > _LINE_LIMIT else 0

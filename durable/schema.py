@@ -1,4 +1,4 @@
-"""JSON Schema, draft 2020-12, of values that are given from outside: nothing is fetched, references stay inside."""
+"""JSON Schema, draft 2020-12, for values from outside. References cannot leave the schema; nothing is fetched."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +8,13 @@ import jsonschema_rs
 from durable.values import JSON
 
 LARGE = 2_000
-"""The number of values above which only the first misfit is reported."""
+"""The number of values above which only the first problem is reported."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class CompiledSchema:
-    """A compiled schema; raises `jsonschema_rs.ValidationError` or `ReferencingError` for what is none."""
+    """A compiled schema. An invalid one raises `jsonschema_rs.ValidationError` or `ReferencingError`."""
 
     def __init__(self, schema: dict[str, Any] | bool) -> None:
         if isinstance(schema, dict):
@@ -22,9 +22,9 @@ class CompiledSchema:
         self._validator = jsonschema_rs.Draft202012Validator(schema, retriever=_retrieve_nothing)
 
     def find_problems(self, value: JSON) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Where the value does not fit, as the path to it, and why; of a large value only the first misfit.
+        """Where the value does not match, and why; only the first problem of a large value.
 
-        The library finds all misfits before it tells the first: 100,000 of them take a second, and one takes none.
+        The library finds all problems before it returns the first: 100,000 of them take a second.
         """
         if self._validator.is_valid(value):
             return
@@ -40,7 +40,7 @@ class CompiledSchema:
 
 
 def _is_large(value: JSON) -> bool:
-    """Whether there are more than `LARGE` values in a value."""
+    """Whether a value contains more than `LARGE` values."""
     left, rest = LARGE, [value]
     while rest and left >= 0:
         each = rest.pop()

@@ -1,5 +1,5 @@
-"""The pipeline language's building blocks: the base class of its models, the types of their values, and access to data
-that no model has checked yet."""
+"""Building blocks of the pipeline language: the base class of its models, types of values, and access to unchecked
+data."""
 
 from typing import Annotated, TypeAlias
 
@@ -17,20 +17,20 @@ Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=64)
 """A name that expressions can read: small letters, digits and `_`, beginning with a letter."""
 
 Condition = Annotated[str, StringConstraints(min_length=1)]
-"""A bare expression; one wrapping `{{ }}` is accepted."""
+"""An expression without braces; one pair of `{{ }}` around it is accepted."""
 
 Whole = Annotated[int, Field(strict=True)]
 
 
 KIND_TAG = "kind of step: "
-"""What begins the tag of a kind of step, which pydantic puts into the place of an error; it is no key of any data."""
+"""The beginning of the tags of kinds of steps, which pydantic adds to the `loc` of errors. No data has such a key."""
 
 MIXED_TAG = f"{KIND_TAG}mixed"
-"""The tag of a step that is none of the kinds, or several: it is held against all of them at once."""
+"""The tag of steps that have no single kind: they are validated against all kinds at once."""
 
 
 class SpecModel(BaseModel):
-    """What every part of the language is: frozen, with no keys but its own."""
+    """Base class of the language's models: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,7 +46,7 @@ def get_list(value: JSON) -> list[JSON]:
 
 
 def get_in(value: JSON, *keys: str | int) -> JSON:
-    """The value to which keys lead through mappings; null if they lead nowhere."""
+    """The value behind keys of nested mappings; null if there is none."""
     for key in keys:
         value = get_mapping(value).get(str(key))
     return value

@@ -1,4 +1,4 @@
-"""Words of messages: quoted text, suggestions for misspelt names, kinds of JSON values, and pydantic's errors."""
+"""The wording of messages: quoted text, suggestions for misspelt names, kinds of JSON values, and pydantic's errors."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ def find_nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """A hint for a word that is not known: the one probably meant, or all there are if they are few."""
+    """A hint for an unknown word: the one that was probably meant, or all known words if they are few."""
     names = sorted(known)
     meant = find_nearest(word, names)
     if meant:
@@ -30,18 +30,18 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def quote(text: str) -> str:
-    """Somebody's text inside a message: in quotes, on one line, shortened."""
+    """Text from outside for a message: quoted, on one line, shortened."""
     shown = text if len(text) <= _WORD_LIMIT else f"{text[: _WORD_LIMIT - 1]}…"
     return f"'{make_printable(shown)}'"
 
 
 def make_printable(text: str) -> str:
-    """Text without what a terminal would obey."""
+    """Text without characters that a terminal would interpret."""
     return "".join(character if character.isprintable() or character == "\t" else "·" for character in text)
 
 
 def name_kind(value: object) -> str:
-    """What kind of JSON value it is; true and false are themselves."""
+    """The kind of a JSON value, such as `a list`; true and false name themselves."""
     match value:
         case None:
             return "null"
@@ -60,7 +60,7 @@ def name_kind(value: object) -> str:
 
 
 def describe_value(value: JSON) -> str:
-    """What somebody wrote where something else must stand: a short value is shown."""
+    """A value in a message about its type; short values are shown."""
     match value:
         case None:
             return "empty"
@@ -86,7 +86,7 @@ EXPECTED: Mapping[str, str] = {
     **dict.fromkeys(("url_type", "url_parsing", "url_scheme", "url_syntax_violation"), "a URL"),
     **dict.fromkeys(("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "a date and time"),
 }
-"""What has to stand there, by the kind of error."""
+"""What is expected, by the type of pydantic's error."""
 
 BOUNDS: Mapping[str, str] = {
     "greater_than_equal": "be at least {ge}",
@@ -100,7 +100,7 @@ BOUNDS: Mapping[str, str] = {
     "finite_number": "be a finite number",
     "multiple_of": "be a multiple of {multiple_of}",
 }
-"""What a value must do, by the kind of error."""
+"""What a value must do, by the type of pydantic's error."""
 
 
 def explain_error(error: ErrorDetails) -> str:
@@ -125,7 +125,7 @@ def explain_error(error: ErrorDetails) -> str:
 
 
 class _BoundFigures(dict[str, object]):
-    """The figures of a bound; pydantic leaves out those that it has no context for."""
+    """The figures of a bound; some are missing in pydantic's context."""
 
     def __missing__(self, name: str) -> str:
         return "…"

@@ -1,1 +1,2 @@
-"""The pipeline language: a file's text becomes a checked pipeline, or all that is wrong with it. Pure."""
+"""The pipeline language: it turns the text of a file into a checked pipeline, or into everything that is wrong with it.
+Pure."""

@@ -1,4 +1,4 @@
-"""Texts that look like an expression and are none: too few or too many braces, and templates of other languages."""
+"""Doubts about texts that look like expressions but are not: missing braces, and templates of other languages."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -17,14 +17,14 @@ _NO_STATEMENTS = "expressions are '{{ … }}', and there are no statements"
 
 @dataclass(frozen=True, slots=True)
 class LiteralText:
-    """A part of a text that is no expression, and where it begins there."""
+    """A part of a text outside of expressions, and where it begins."""
 
     text: str
     start: int
 
 
 def is_whole_expression(text: str) -> bool:
-    """Whether a text is one expression and nothing else, so that its value keeps its type."""
+    """Whether a text is one expression and nothing else; its value then keeps its type."""
     try:
         return [type(piece) for piece in split_text(text)] == [tuple]
     except ExpressionError:
@@ -32,8 +32,8 @@ def is_whole_expression(text: str) -> bool:
 
 
 def doubt_braces(text: str, roots: Collection[str]) -> tuple[int, str, str] | None:
-    """The first place in a text where an expression is likely meant and none is written, what is wrong, and the cure;
-    `roots` are the names that can be read there."""
+    """The first place in a text where an expression was probably meant, with what is wrong and what to do. `roots` are
+    the names that can be read there."""
     if not any(sign in text for sign in "{}[(%"):
         return None
     literals = list(_literals(text))
@@ -66,7 +66,7 @@ def _doubt(literal: LiteralText, roots: frozenset[str]) -> tuple[int, str, str] 
 
 
 def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, str] | None:
-    """Braces that close what nothing opens; a text with other braces, such as JSON, is left alone."""
+    """Closing braces without opening ones. A text with other braces, such as JSON, is accepted."""
     if "}}" not in text or any("{" in literal.text for literal in literals):
         return None
     for literal in literals:
@@ -79,7 +79,7 @@ def _doubt_closing(text: str, literals: list[LiteralText]) -> tuple[int, str, st
 
 @lru_cache(maxsize=256)
 def _opening(roots: frozenset[str]) -> re.Pattern[str]:
-    """Another language's way to begin an expression, and a name that can be read here."""
+    """How another language begins an expression, followed by a name that can be read here."""
     names = "|".join(sorted(map(re.escape, roots)))
     return re.compile(rf"(\{{\s+\{{|[$#%@]?\{{|<%=?|\[\[|\$\()\s*((?:{names})(?:\.\w+|\[[^\]]*\])+)\s*[}}\])%>]*")
 

@@ -1,4 +1,4 @@
-"""The connections that a file names: whether each is there, and of the right connector."""
+"""Checks of the connections that a file names: each must exist and belong to the right connector."""
 
 from collections.abc import Callable, Collection
 
@@ -10,11 +10,11 @@ from durable.wording import find_nearest, quote
 FILE = "connections.yaml"
 
 Find = Callable[[str], str | None]
-"""The connector that a connection is of; None if there is no such connection."""
+"""Finds the connector of a connection; None if there is no such connection."""
 
 
 def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) -> Explanation:
-    """What to say of a connection that cannot be used: it is not there, or (`is_broken`) what says it is wrong."""
+    """The explanation for a connection that does not exist, or whose entry has mistakes (`is_broken`)."""
     if is_broken:
         hint = f"{FILE} has mistakes; mend them, `waypost validate` says where they are"
         return Explanation(f"the connection {quote(name)} cannot be used", hint)
@@ -24,14 +24,14 @@ def explain_missing(name: str, names: Collection[str] = (), *, is_broken: bool) 
 
 
 def explain_mismatch(name: str, connector: str, wanted: str) -> Explanation:
-    """What to say of a connection of another connector than the one that is used."""
+    """The explanation for a connection that belongs to another connector."""
     message = f"the connection {quote(name)} is one of {quote(connector)}, not of {quote(wanted)}"
     return Explanation(message, f"name a connection of {quote(wanted)}")
 
 
 class ConnectionChecker:
-    """Checks `connection:`. Where nobody knows which there are (`find` is None), every name is taken; `names` are those
-    that can be suggested, `is_broken` says which are there and wrong."""
+    """Checks `connection:`. Every name is accepted if the connections are unknown (`find` is None). `names` are those
+    to suggest, `is_broken` says which exist with mistakes."""
 
     def __init__(
         self, find: Find | None, names: Collection[str], is_broken: Callable[[str], bool], report: Report

@@ -1,4 +1,4 @@
-"""Steps that use one of the core's own actions: what their models cannot tell, since it needs the rest of the file."""
+"""Checks of steps that use the core's own actions: what needs more than the model of their inputs."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from durable.yaml.document import LineColumn
 
 @dataclass(frozen=True, slots=True)
 class PipelineCall:
-    """A call of another pipeline that is named, and not made by an expression."""
+    """A call of another pipeline by a name that is not an expression."""
 
     pipeline: str
     place: LineColumn
 
     def problem(self, file: str, pipelines: Collection[str]) -> Problem | None:
-        """What is wrong with it where there are these pipelines and no others."""
+        """What is wrong with the call if there are only these pipelines."""
         if self.pipeline in pipelines:
             return None
         hint = suggest(self.pipeline, pipelines) or "add it to the folder"
@@ -34,8 +34,7 @@ class PipelineCall:
 
 
 class CoreActionCheck:
-    """Checks the steps with such an action, and gathers their `calls` of other pipelines, which only the folder can
-    check."""
+    """Checks steps with core actions, and collects `calls` of other pipelines, which only the folder can check."""
 
     def __init__(self, report: Report, steps: Mapping[Pointer, StepInfo], pipeline: str) -> None:
         self._report = report

@@ -1,8 +1,8 @@
-"""The JSON Schema of a pipeline file, for editors: the language's models, with what is installed filled in.
+"""The JSON Schema of pipeline files for editors: the language's models, completed with what is installed.
 
-What may stand under `with` follows from `use`, and what may stand in a step from the key that makes it what it is:
-conditions choose one schema, so that an editor offers and refuses by that one alone. Every value under `with` may be
-an expression instead. What needs the whole file (names and their scope, the order of steps) stays with `load`.
+What `with` accepts depends on `use`, and what a step accepts depends on the key that makes it what it is. Conditions
+select one schema, so that an editor completes and checks by that one alone. Every value under `with` may be an
+expression instead. Checks that need the whole file (names and their scope, the order of steps) are left to the loader.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +34,7 @@ _FILLED = ["object", "array", "string", "number", "boolean"]
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """Something that `use` can name: what it is for, and what it is given."""
+    """Something that `use` can name: its summary, and the model of its inputs."""
 
     summary: str
     model: type[BaseModel]
@@ -48,7 +48,7 @@ Usables = Mapping[str, Usable]
 
 
 def make_pipeline_schema(catalogue: Catalogue) -> Schema:
-    """The schema of a file: the same for the same catalogue, to the last byte."""
+    """The schema of a file. The same catalogue gives the same schema, byte for byte."""
     actions = {use: Usable(action.summary, action.input) for use, action in sorted(catalogue.actions.items())}
     core = {use: Usable(_get_summary(model), model) for use, model in sorted(CORE_INPUTS.items())}
     triggers = {kind: Usable(_get_summary(model), model) for kind, model in sorted(catalogue.triggers.items())}
@@ -73,7 +73,7 @@ def _get_summary(model: type[BaseModel]) -> str:
 
 
 def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
-    """What a step is: one of several, defined beside it, by the key that makes it so, or by what it uses."""
+    """The definitions of steps: one for each kind of block, and for each group of actions that accept the same keys."""
     drafts = {kind: draft_schema(syntax.model, SpecGenerator) for kind, syntax in KINDS.items()}
     steps = {kind: _strip_titles(step) for kind, (step, _) in drafts.items()}
     action = steps.pop("use")
@@ -117,7 +117,7 @@ def _strip_titles(step: Schema) -> Schema:
 
 
 def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
-    """The definition that goes with the first condition that holds."""
+    """The definition for the first condition that holds."""
     chosen = _refer(otherwise)
     for condition, name in reversed(choices):
         chosen = {"if": condition, "then": _refer(name), "else": chosen}
@@ -125,12 +125,12 @@ def _choose(choices: Sequence[tuple[Schema, str]], otherwise: str) -> Schema:
 
 
 def _select_keys(step: Schema, keys: Collection[str]) -> Schema:
-    """A step with these keys and no others."""
+    """The schema of a step with these keys only."""
     return {**step, "properties": {key: field for key, field in step["properties"].items() if key in keys}}
 
 
 def _define_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Schema]:
-    """What stands inside waits: the waits of a `wait.any`, and what an approval asks for."""
+    """The definitions of what is nested in waits: the waits of a `wait.any`, and the fields of an approval."""
     several, one, approval = (definitions[name] for name in (ANY, f"{ANY}.Waited", "wait.approval"))
     usables = {use: usable for use, usable in core.items() if use.startswith("wait.") and use != ANY}
     waits = _require_written(several["properties"]["waits"])
@@ -150,7 +150,7 @@ def _define_waits(definitions: dict[str, Schema], core: Usables) -> dict[str, Sc
 
 
 def _require_written(schema: Schema) -> Schema:
-    """The schema without an expression in place of the whole, which a run could not be prepared for."""
+    """The schema without the alternative of an expression for the whole value."""
     plain = {word: part for word, part in schema.items() if word not in {"pattern", "patternErrorMessage"}}
     return {**plain, "type": "object"}
 
@@ -159,7 +159,7 @@ def _require_written(schema: Schema) -> Schema:
 
 
 def _add_cases(owner: Schema, usables: Usables) -> Schema:
-    """The owner of a `use` and a `with`, of which the one decides on the other."""
+    """The schema of an owner of `use` and `with`, with a condition for every `use`."""
     cases = [_make_case(use, usable, _find_needed(use)) for use, usable in usables.items()]
     conditions = [CORE_ACTIONS[use].syntax.needs_timeout for use in usables if use in CORE_ACTIONS]
     cases += [{"if": each, "then": {"required": ["on_timeout"]}} for each in conditions if isinstance(each, dict)]
@@ -167,7 +167,7 @@ def _add_cases(owner: Schema, usables: Usables) -> Schema:
 
 
 def _find_needed(use: str) -> Sequence[str]:
-    """The keys that stand beside a `use`."""
+    """The keys that a step with this `use` must have."""
     return ["on_timeout"] if use in CORE_ACTIONS and CORE_ACTIONS[use].syntax.needs_timeout is True else []
 
 
@@ -181,10 +181,10 @@ def _match_use(what: Schema) -> Schema:
 
 
 def _define_use(fields: Schema, usables: Usables) -> Schema:
-    """The fields `use`, which offers every name with its summary, and `with`, whose inside a case decides on.
+    """The fields `use`, which offers every name with its summary, and `with`.
 
-    The last alternative fits every text, so that a wrong name is told by the pattern, in one short sentence and not
-    with all the names there are.
+    The last alternative accepts every text: the pattern then explains a wrong name in one short sentence, instead of a
+    list of all names.
     """
     names = sorted(usables)
     pattern = "|".join(names).replace(".", r"\.")
@@ -198,10 +198,10 @@ def _define_use(fields: Schema, usables: Usables) -> Schema:
 
 
 def _define_inputs(use: str, usable: Usable) -> dict[str, Schema]:
-    """The definition of what stands under `with`, and those inside it, all named after `use`.
+    """The definitions of the inputs of `use`, all named after it.
 
-    The whole is a mapping that is written out, so that its keys can be checked; where nothing is required, an empty
-    `with:` is as good as none.
+    The inputs are a mapping and no expression, so that its keys can be checked. If none is required, `with:` may be
+    empty.
     """
     given, inner = draft_schema(usable.model, InputsGenerator, prefix=f"{use}.")
     kind = "object" if usable.has_required else ["object", "null"]

@@ -1,4 +1,4 @@
-"""The expressions in a file's texts: parsed, and every name in them looked up in its scope."""
+"""Checks of expressions: each one in a file is parsed, and every name in it is looked up in its scope."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,24 +12,25 @@ from durable.language.scope import Scope
 from durable.problem import Explanation, Pointer, Severity
 from durable.values import JSON
 from durable.wording import describe_value, make_printable, name_kind, quote
+from durable.yaml.document import LineColumn
 from durable.yaml.syntax import unwrap_expression
 
 DottedName: TypeAlias = tuple[str, ...]
 
 
 def anywhere(pointer: Pointer) -> bool:
-    """Where nobody knows which inputs are meant to be secret, since the action is not known."""
+    """For inputs of an unknown action: a secret may be anywhere."""
     return True
 
 
 def never(pointer: Pointer) -> bool:
-    """Where no input is meant to be secret."""
+    """For inputs of which none is secret."""
     return False
 
 
 class ExpressionCheck:
-    """Checks what a file writes as expressions. `has_secret` says whether a secret has a value; None: nobody knows.
-    `examine_secret` says what is wrong or doubtful about it."""
+    """Checks the expressions of a file. `has_secret` says whether a secret has a value (None: unknown),
+    `examine_secret` what is doubtful about it."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class ExpressionCheck:
         self._examine_secret = examine_secret
 
     def check_condition(self, value: JSON, pointer: Pointer, scope: Scope) -> Expression | None:
-        """Check a bare expression."""
+        """Check an expression without braces."""
         if not isinstance(value, str) or not value:
             return None  # the model refuses it
         try:
@@ -58,8 +59,8 @@ class ExpressionCheck:
         self._check_names(expression, pointer, scope)
         return expression
 
-    def items(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
-        """Check a bare expression that gives a list. One without a name can be evaluated at once."""
+    def check_items(self, value: JSON, pointer: Pointer, scope: Scope) -> None:
+        """Check an expression without braces that gives a list. One without names is evaluated."""
         expression = self.check_condition(value, pointer, scope)
         if expression is None or expression.names:
             return
@@ -70,13 +71,14 @@ class ExpressionCheck:
             return
         if not isinstance(items, list):
             kind = describe_value(items) if isinstance(items, str | int | float) else name_kind(items)
-            what = f"'foreach' goes over a list, and this is {'true or false' if isinstance(items, bool) else kind}"
+            kind = "true or false" if isinstance(items, bool) else kind
+            what = f"'{pointer[-1]}' goes over a list, and this is {kind}"
             self._report.add(pointer, what, "name a list, such as inputs.lines; of a mapping take '| items'")
 
     def check_templates(
         self, value: JSON, pointer: Pointer, scope: Scope, is_secret: Callable[[Pointer], bool] = never
     ) -> None:
-        """Check every text in a value. `is_secret` says where in it a secret may stand."""
+        """Check every text in a value. `is_secret` says where in it a secret may be used."""
         whole = len(pointer)
 
         def walk(value: JSON, pointer: Pointer) -> None:
@@ -98,7 +100,7 @@ class ExpressionCheck:
         walk(value, pointer)
 
     def doubt_constant(self, value: JSON, pointer: Pointer, scope: Scope, effect: str) -> bool:
-        """Doubt a text that is a name without its braces: it is the same for all. Returns whether it is one."""
+        """Doubt a text that looks like a name without its braces; returns whether it is one."""
         if not isinstance(value, str) or not re.fullmatch(r"[a-z]+(\.[A-Za-z_]\w*)+", value):
             return False
         if value.partition(".")[0] not in scope.roots:
@@ -129,38 +131,33 @@ class ExpressionCheck:
             return
         if found:
             offset, what, hint = found
-            before = text[:offset].split("\n")
-            place = self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
-            self._report.add(pointer, what, hint, place=place, severity="warning")
+            self._report.add(pointer, what, hint, place=self._locate(text, offset, pointer), severity="warning")
 
     def _check_dollar(self, text: str, pointer: Pointer, *, is_error: bool) -> None:
-        """Braces as in a GitHub workflow: the `$` would be sent along."""
+        """Report braces as in a GitHub workflow: the `$` is text."""
         found = text.find("${{")
         if found < 0:
             return
-        before = text[:found].split("\n")
-        place = self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
         what, hint = "the '$' before '{{' is text, and is sent along", "write '{{' without it"
         severity: Severity = "error"
         if not is_error:
             hint, severity = f"{hint}; a dollar sign that is meant is {{{{ '$' }}}}", "warning"
-        self._report.add(pointer, what, hint, place=place, severity=severity)
+        self._report.add(pointer, what, hint, place=self._locate(text, found, pointer), severity=severity)
 
     def _check_secret(self, text: str, name: str, pointer: Pointer, may_be_here: bool) -> None:
         found = re.search(rf"secrets\W+{name}\b", text)
-        before = text[: found.start()].split("\n") if found else [""]
-        place = self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
+        place = self._locate(text, found.start() if found else 0, pointer)
         if not may_be_here:
             hint = "it may stand where an input is meant to be secret: a header, 'verify', a connection"
             self._report.add(pointer, f"the secret {quote(name)} may not stand here", hint, place=place)
         elif self._has_secret:
-            for problem in self._secret_problems(name, has_value=self._has_secret(name)):
+            for problem in self._find_secret_problems(name, has_value=self._has_secret(name)):
                 is_unset = problem.startswith("is not set")
                 hint = f"set WAYPOST_SECRET_{name}" if is_unset else f"correct WAYPOST_SECRET_{name} or its file"
                 what = f"the secret {quote(name)} {make_printable(problem)}"
                 self._report.add(pointer, what, hint, place=place, severity="warning")
 
-    def _secret_problems(self, name: str, *, has_value: bool) -> Sequence[str]:
+    def _find_secret_problems(self, name: str, *, has_value: bool) -> Sequence[str]:
         if self._examine_secret:
             return self._examine_secret(name)
         return [] if has_value else ["is not set"]
@@ -173,6 +170,10 @@ class ExpressionCheck:
             place = self._report.document.position_in(pointer, there.line, there.column)
             self._report.add(pointer, problem.message, problem.hint, place=place, severity=severity)
 
+    def _locate(self, text: str, offset: int, pointer: Pointer) -> LineColumn:
+        before = text[:offset].split("\n")
+        return self._report.document.position_in(pointer, len(before), len(before[-1]) + 1)
+
     def _refuse(self, pointer: Pointer, error: ExpressionError) -> None:
         place = self._report.document.position_in(pointer, error.line or 1, error.column or 1)
         message, _, hint = error.message.partition("; ")
@@ -180,7 +181,7 @@ class ExpressionCheck:
 
 
 def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple[str, ...], Explanation, Severity]]:
-    """What is wrong with the names of an expression, and with what they are compared with."""
+    """What is wrong with the names of an expression, and with their comparisons."""
     names = set(expression.names)
     for parts, hyphen in _find_hyphens(expression, scope):
         yield min(parts, key=expression.offset_of), hyphen, "error"
@@ -200,7 +201,7 @@ def _find_problems(expression: Expression, scope: Scope) -> Iterator[tuple[tuple
 
 
 def _doubt_length(name: DottedName, source: str) -> Explanation | None:
-    """A length as other languages read it. A key that is called so is read with brackets."""
+    """Doubt `a.length`, which reads a key here."""
     if len(name) < 2 or name[-1] != "length" or not re.search(r"\.\s*length\b", source):
         return None
     whole = ".".join(name[:-1])

@@ -1,4 +1,4 @@
-"""What users of other tools write, and what to write instead: keys, kinds of triggers, actions, and shapes."""
+"""Hints for users of other tools: what they write (keys, triggers, actions, shapes), and what to write instead."""
 
 from collections.abc import Collection, Mapping
 
@@ -58,7 +58,7 @@ KEYS: Mapping[str, str] = {
     ),
     **dict.fromkeys(("retry.on", "retry.when", "retry.if"), "did you mean 'errors', for example 'errors: [network]'"),
 }
-"""Hints for keys that no part of a pipeline has, or that part has not; `retry.x` is one for `x` under `retry`."""
+"""Hints for unknown keys; `retry.x` is for `x` under `retry`."""
 
 INPUT_KEYS: Mapping[str, str] = {
     **dict.fromkeys(
@@ -74,7 +74,7 @@ INPUT_KEYS: Mapping[str, str] = {
     **dict.fromkeys(("msg", "text"), "did you mean 'message'"),
     **dict.fromkeys(("workflow", "flow", "name"), "did you mean 'pipeline'"),
 }
-"""Hints for keys under `with`, each for those triggers and actions that have the key which is meant."""
+"""Hints for unknown keys under `with`, for triggers and actions that have the suggested key."""
 
 TRIGGERS: Mapping[str, str] = {
     **dict.fromkeys(("cron", "timer", "interval"), "write 'use: schedule' and 'with: {cron: …}' or '{every: …}'"),
@@ -108,13 +108,13 @@ ACTIONS: Mapping[str, str] = {
     **dict.fromkeys(("publish", "event", "emit"), "flow.emit"),
     **dict.fromkeys(("approve", "approval", "confirm"), "wait.approval"),
 }
-"""The actions that are meant by other names."""
+"""Actions by the names that other tools give them."""
 
 CODE = frozenset({"code", "script", "function", "python", "javascript", "js", "node", "run", "shell", "bash", "exec"})
 
 
 def suggest_action(use: str, known: Collection[str]) -> str | None:
-    """What to write for an action that is not there; None where nothing is known of that name."""
+    """A hint for an action that does not exist; None if nothing is known of the name."""
     connector, _, action = use.lower().partition(".")
     for name in (use.lower(), action if connector in {"wait", "flow", "log", "http"} else connector):
         if ACTIONS.get(name) in known:
@@ -127,7 +127,7 @@ def suggest_action(use: str, known: Collection[str]) -> str | None:
 
 
 def suggest_connector(known: Collection[str]) -> str:
-    """What to say of a service that there is no connector for."""
+    """A hint for a service that has no connector."""
     connectors = sorted({name.partition(".")[0] for name in known})
     return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"
 
@@ -142,14 +142,14 @@ SHAPES: Mapping[str, str] = {
     **dict.fromkeys(STEPS_KEYS, f"[{EXAMPLE_STEP}]"),
     **EXAMPLES,
 }
-"""What to write if a value has the wrong shape, by key."""
+"""Examples of values by key, for hints about values of the wrong shape."""
 
 ITEMS: Mapping[str, str] = {
     "triggers": "{id: shop, use: webhook, with: {path: /orders, verify: {…}}}",
     **dict.fromkeys(STEPS_KEYS, EXAMPLE_STEP),
     **ITEM_EXAMPLES,
 }
-"""The same for an item of a list."""
+"""The same for the items of lists."""
 
 INPUT_SHAPES: Mapping[str, str] = {
     "verify": '{preset: github, secret: "{{ secrets.NAME }}"}',
@@ -157,4 +157,4 @@ INPUT_SHAPES: Mapping[str, str] = {
     "cors": "[https://shop.example]",
     "waits": "{answer: {use: wait.webhook}, late: {use: wait.delay, with: {for: 1d}}}",
 }
-"""The same for the keys under `with`."""
+"""The same for keys under `with`."""

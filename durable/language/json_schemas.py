@@ -1,4 +1,4 @@
-"""JSON Schemas by name, as `inputs` and an approval's `fields` have them."""
+"""Checks of JSON Schemas by name, as in `inputs` and in the `fields` of an approval."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -18,8 +18,8 @@ from durable.wording import make_printable, quote, suggest
 def compile_schemas(
     declared: Mapped, pointer: Pointer, report: Report, *, may_be_open: bool
 ) -> Iterator[tuple[str, CompiledSchema]]:
-    """Those that can be compiled; what is wrong with the others is among the report. A schema that `may_be_open` may
-    be made from expressions, and is not known yet."""
+    """The schemas that can be compiled; what is wrong with the others is reported. A schema that `may_be_open` can
+    contain expressions, and is then unknown."""
     for name, schema in declared.items():
         where: Pointer = (*pointer, name)
         if may_be_open and is_template(schema):
@@ -48,19 +48,19 @@ def compile_schemas(
 
 @cache
 def _make_open_metaschema() -> jsonschema_rs.Draft7Validator:
-    """What a schema is in which expressions stand in the place of values."""
+    """The metaschema of schemas in which values may be expressions."""
     return jsonschema_rs.Draft7Validator(
         {"definitions": {"it": open_value(make_metaschema("it"))}, "$ref": "#/definitions/it"}
     )
 
 
 def shorten(text: str) -> str:
-    """What a validator says, on one line."""
+    """A validator's message on one line."""
     return make_printable(text if len(text) <= 200 else f"{text[:199]}…")
 
 
 def _explain_schema(error: jsonschema_rs.ValidationError) -> tuple[str, str]:
-    """What to say of a schema that is none, and the cure."""
+    """What is wrong with an invalid schema, and what to do."""
     if "retrieving it failed" in error.message:
         return "the schema refers to another, and none is fetched", "write it out here"
     if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
@@ -81,5 +81,5 @@ _FOREIGN_TYPES = {
     **dict.fromkeys(("int", "long"), "integer"),
     **dict.fromkeys(("bool", "checkbox"), "boolean"),
 }
-"""What other languages call the types."""
+"""Names of the types in other languages."""
 _SCHEMA_HELP = "see json-schema.org, draft 2020-12"

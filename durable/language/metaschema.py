@@ -1,7 +1,7 @@
-"""The schema of JSON Schemas, draft 2020-12, in the words that people write: what `inputs` holds by name.
+"""The metaschema of `inputs`: JSON Schema, draft 2020-12, with descriptions for people.
 
-An editor must not need the network for it, so it is written out here. Words that it does not name are free, as in the
-draft; of those, one that looks like a slip of a known word is doubted.
+It is written out here because an editor must not need the network for it. Unknown words are allowed, as in the draft;
+those that look like a misspelt known word give a warning.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ _WORDS: dict[str, tuple[str, Schema | str]] = {
     "$ref": ("Another schema in its place, such as #/$defs/address", _TEXT),
     "$defs": ("Schemas to refer to, by name", "by_name"),
 }
-"""Each word with what it means and what may be written under it: a schema, several (`schemas`), or some `by_name`."""
+"""Each word with its meaning and its value: a schema here, or one, several or named ones of the kind defined below."""
 
 
 def make_metaschema(name: str) -> Schema:
@@ -83,14 +83,14 @@ def make_metaschema(name: str) -> Schema:
 # -- slips ------------------------------------------------------------------------------------------------------
 
 _FREE = frozenset({"additionalItems", "definitions", "dependencies", "example", "maxContains", "minContains"})
-"""Words of other drafts and of OpenAPI, or of this draft and rare; those of one's own begin with `x-`."""
+"""Words of other drafts and of OpenAPI, and rare ones of this draft. Words that begin with `x-` are free too."""
 
 _MEANT = {word.lower(): word for word in _WORDS if word not in {"if", "then", "else", "not"}}
-"""The words that may be meant, in small letters. Those of conditions are near to too many words that are free."""
+"""The words to suggest, in lower case. Those of conditions are too similar to other words."""
 
 
 def find_slips(schema: JSON, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
-    """Where words such as `typ` are, which change nothing, and what each is likely meant to be."""
+    """Where misspelt words such as `typ` are, and what was probably meant."""
     if not isinstance(schema, dict):
         return
     for word, part in schema.items():
@@ -119,7 +119,7 @@ def _find_meant(word: str) -> str | None:
 
 
 def _is_slip(word: str, known: str) -> bool:
-    """Whether one letter is missing, too many or another, or two are exchanged."""
+    """Whether the words differ in one letter, or two letters are exchanged."""
     if abs(len(word) - len(known)) > 1:
         return False
     while word and known and word[0] == known[0]:

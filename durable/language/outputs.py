@@ -1,4 +1,4 @@
-"""What the output of a step is known to hold before the step is performed."""
+"""What is known about the output of a step before it is performed."""
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
@@ -22,7 +22,7 @@ def find_returned(use: str, given: Mapped, catalogue: Catalogue) -> KnownValue:
 
 
 def find_kept(step: Mapped, returned: KnownValue) -> KnownValue:
-    """What is left of it as the step's output; where a wait says what its output is when nothing comes, either is."""
+    """The step's output after `keep`. If `on_timeout` gives a value, the output is either of them."""
     given = _find_written(step["keep"]) if "keep" in step else returned
     if isinstance(step.get("on_timeout"), list) or step.get("on_timeout", "fail") == "fail":
         return given
@@ -30,7 +30,7 @@ def find_kept(step: Mapped, returned: KnownValue) -> KnownValue:
 
 
 def find_links(step: Mapped) -> Collection[str] | None:
-    """The names of the links of a step; none of a wait that has one itself, and None of other steps."""
+    """The names of a step's links: none if the step has one link itself, None if it has no link."""
     core = CORE_ACTIONS.get(str(step.get("use")))
     return core.syntax.find_links(get_mapping(step.get("with"))) if core else None
 
@@ -42,7 +42,7 @@ def _merge(one: KnownValue, other: KnownValue) -> KnownValue:
 
 
 def _find_written(value: JSON) -> KnownValue:
-    """What a value in the file is known to hold, whatever its expressions yield."""
+    """What a value in the file holds, whatever its expressions give."""
     match value:
         case dict():
             return KnownMapping({key: _find_written(each) for key, each in value.items()})
@@ -78,4 +78,4 @@ def _read_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any], dept
 
 
 _DEPTH = 8
-"""Levels of a model, which may contain itself."""
+"""Levels of a model that are read; a model can contain itself."""

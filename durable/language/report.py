@@ -1,4 +1,4 @@
-"""The problems of one document, gathered by where they are in its data."""
+"""The report on a document: its problems, with their positions."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,8 @@ from durable.yaml.document import LIMITS, LineColumn, YamlDocument
 
 
 class Report:
-    """What was found in a document. What stands where YAML itself was refused is not told, nor a key's second fault."""
+    """Collects the problems of a document. It ignores places that the YAML parser refused, and a second problem of the
+    same key."""
 
     def __init__(self, document: YamlDocument, limit: int = LIMITS.problems) -> None:
         self.document = document
@@ -19,7 +20,7 @@ class Report:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are so many errors that nobody reads more; warnings never crowd an error out."""
+        """Whether the limit of errors is reached; warnings do not count."""
         return self._errors >= self._limit
 
     def add(
@@ -32,7 +33,7 @@ class Report:
         place: LineColumn | None = None,
         severity: Severity = "error",
     ) -> None:
-        """Add a problem with the value at the pointer, with its key, or with an exact place inside it."""
+        """Add a problem of the value at the pointer, of its key, or of an exact place inside it."""
         found = self.document.position(pointer, key=is_key)
         if self.is_full or found in self._refused or (is_key and found in self._keys):
             return
@@ -50,6 +51,6 @@ class Report:
             self.add((*at, *each.pointer), each.message, each.hint, is_key=each.is_key, severity=each.severity)
 
     def problems(self) -> tuple[Problem, ...]:
-        """All of them in the order of the text."""
+        """All problems in the order of the text."""
         found = {**dict.fromkeys(self.document.problems), **self._found}
         return tuple(sorted(found, key=lambda problem: (problem.line, problem.column)))

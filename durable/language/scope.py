@@ -1,4 +1,4 @@
-"""The names that an expression may read at its place in a file, and what to say of the others."""
+"""Scopes: which names an expression can read at its place in a file, and explanations of those that it cannot."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,7 @@ FIELDS: dict[str, frozenset[str]] = {
     "run": frozenset({"id", "url", "service_url", "pipeline", "version", "started_at", "links"}),
     "error": frozenset({"class", "code", "message", "step", "attempt", "details"}),
 }
+_FIELDS = {root: KnownMapping(dict.fromkeys(keys)) for root, keys in FIELDS.items()}
 STEP_FIELDS = frozenset({"output", "status", "error", "attempts"})
 ITEM_FIELDS = frozenset({"status", "error", "steps"})
 STATUSES = get_args(StepStatus)
@@ -39,7 +40,7 @@ OF_ADMISSION = frozenset({"trigger", "inputs", "run"})
 OF_A_RUN = frozenset({"trigger", "inputs", "run", "steps"})
 RESERVED = frozenset({*OF_A_RUN, "secrets", "error", "output", "index"})
 SYNTAX = frozenset({"and", "else", "false", "if", "in", "is", "none", "not", "null", "true"})
-"""Words of expressions, which no item can be called."""
+"""Words of the expression language, which cannot be names of items."""
 
 _TEXT = KnownScalar(frozenset({"string"}))
 _ELSEWHERE = {
@@ -64,9 +65,12 @@ _FOREIGN = {
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What can be read at one place. `visible` are the steps before it, and grows as a sequence is walked; `parameters`
-    are the names in the path of a webhook that is read there, `arrival` the parts that `trigger` has, `withheld` the
-    headers that are not kept, `passed` the inputs to which a trigger gives its headers. What is None, nobody knows."""
+    """What can be read at one place.
+
+    `visible` are the steps before it; it grows as a sequence is walked. `parameters` are the names in the path of the
+    webhook, `arrival` the parts of `trigger`, `withheld` the headers that are not kept, and `passed` the inputs to
+    which a trigger gives its headers. None means unknown: nothing is checked.
+    """
 
     roots: frozenset[str]
     steps: Mapping[str, StepInfo]
@@ -80,19 +84,19 @@ class Scope:
     passed: Collection[str] = ()
 
     def at(self, here: StepInfo | None) -> "Scope":
-        """The same names, for messages about another place."""
+        """The same names, with messages about another place."""
         return replace(self, here=here)
 
     def add_roots(self, *roots: str) -> "Scope":
-        """More names; the same steps."""
+        """A scope with more names and the same steps."""
         return replace(self, roots=self.roots | set(roots))
 
     def after(self, output: KnownValue) -> "Scope":
-        """What `keep` and `undo` read: also what the action returned."""
+        """The scope of `keep` and `undo`, which also read what the action returned."""
         return replace(self.add_roots("output"), output=output)
 
     def branch(self, *roots: str, after: Collection[str] = ()) -> "Scope":
-        """The beginning of a branch: what is seen here, and what comes after it is not seen back here."""
+        """The scope at the beginning of a branch: it sees what is visible here, and its own steps stay in it."""
         return replace(self.add_roots(*roots), visible=self.visible | set(after))
 
     def explain_unreadable(self, name: tuple[str, ...]) -> Explanation | None:
@@ -116,7 +120,7 @@ class Scope:
         return _explain_field(root, name[1:])
 
     def explain_comparison(self, name: tuple[str, ...], value: JSON) -> Explanation | None:
-        """Why it makes no sense to compare a name with a constant."""
+        """Why a comparison of a name with a constant makes no sense."""
         if len(name) != 3 or name[0] != "steps" or name[2] != "status" or value in STATUSES:
             return None
         if isinstance(value, str):
@@ -127,7 +131,7 @@ class Scope:
         return Explanation(f"a step's status is a word such as 'completed', and never {_format_constant(value)}", hint)
 
     def doubt_name(self, name: tuple[str, ...]) -> Explanation | None:
-        """Why a name is likely never there: a header in another case than it is stored in."""
+        """Why a name probably never exists: headers are stored in lower case."""
         match name:
             case ("inputs", passed, key, *_) if passed in self.passed and key != key.lower():
                 return Explanation(
@@ -142,7 +146,7 @@ class Scope:
         return None
 
     def doubt_comparison(self, name: tuple[str, ...], value: JSON) -> Explanation | None:
-        """Why a name can hardly be meant to be compared with a constant: it is of another type, or never that word."""
+        """Why a comparison with a constant is probably a mistake: the name has another type, or never that value."""
         match name:
             case ("error", "class") | ("steps", _, "error", "class"):
                 return _doubt_class(value)
@@ -183,12 +187,10 @@ class Scope:
             return self._explain_unreadable_step(step)
         if len(name) == 2:
             return Explanation(f"'steps.{step}' cannot be read as a whole", f"read its part: steps.{step}.output")
-        if name[2] not in STEP_FIELDS:
-            return Explanation(f"a step has no {quote(name[2])}", suggest(name[2], STEP_FIELDS))
         return self._explain_part(self.steps[step], name, 2)
 
     def _explain_part(self, step: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
-        """Why the parts of a step cannot be read that stand in a name from there on."""
+        """Why a part of a step cannot be read; `start` is where in the name the part begins."""
         if start >= len(name):
             return None
         part, rest = name[start], name[start + 1 :]
@@ -209,7 +211,7 @@ class Scope:
         return None
 
     def _explain_item(self, loop: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
-        """The same for the items of a `foreach`."""
+        """The same for the items of a loop."""
         match name[start:]:
             case []:
                 return None
@@ -224,7 +226,7 @@ class Scope:
         return None
 
     def _explain_inner(self, loop: StepInfo, name: Sequence[str], start: int) -> Explanation | None:
-        """The same for the steps of an item or a turn, which are known by their ids."""
+        """The same for the steps of an item or a turn, by their ids."""
         if start >= len(name):
             return None
         id, inner = name[start], self._find_steps_of(loop)
@@ -236,12 +238,12 @@ class Scope:
         return self._explain_part(inner[id], name, start + 1)
 
     def _find_steps_of(self, loop: StepInfo) -> dict[str, StepInfo]:
-        return {spot.id: spot for spot in self.steps.values() if spot.loops[-1:] == [loop]}
+        return {step.id: step for step in self.steps.values() if step.loops[-1:] == [loop]}
 
     def _explain_arrival(self, name: Sequence[str]) -> Explanation | None:
-        """Why a part of what arrived cannot be read."""
-        if fault := _explain_field("trigger", name[1:]):
-            return fault
+        """Why a part of `trigger` cannot be read."""
+        if unknown := _explain_field("trigger", name[1:]):
+            return unknown
         if len(name) > 1 and name[1] not in self.arrival:
             message = f"this kind of trigger has no {quote(name[1])}"
             return Explanation(message, f"it has {', '.join(sorted(self.arrival))}")
@@ -260,8 +262,8 @@ class Scope:
         return Explanation(f"the trigger's path has no {wanted}", suggest(rest[0], self.parameters) or _NO_PARAMETER)
 
     def _explain_link(self, name: tuple[str, ...]) -> Explanation | None:
-        """Why a link cannot be read; it may be that of a wait which comes later."""
-        linked = {id: spot for id, spot in self.steps.items() if spot.links is not None}
+        """Why a link cannot be read. A link of a later wait can be."""
+        linked = {id: step for id, step in self.steps.items() if step.links is not None}
         if "steps" not in self.roots:
             return Explanation("'run.links' cannot be read here", "there are links once the run has begun")
         if len(name) == 2:
@@ -302,10 +304,10 @@ class Scope:
 
 
 def _write_outside_name(path: Sequence[StepInfo]) -> str:
-    """How a step is read from outside the loops around it; the last of the path is the step."""
+    """How a step is read from outside the loops around it: the path is the loops and the step."""
     inner = [
-        f"[0].steps.{spot.id}.output" if loop.shows == "items" else f".{spot.id}.output"
-        for loop, spot in pairwise(path)
+        f"[0].steps.{step.id}.output" if loop.shows == "items" else f".{step.id}.output"
+        for loop, step in pairwise(path)
     ]
     return f"steps.{path[0].id}.output{''.join(inner)}"
 
@@ -333,7 +335,7 @@ def _format_constant(value: JSON) -> str:
 
 
 def _explain_header(output: KnownValue, name: Sequence[str], rest: Sequence[str]) -> Explanation | None:
-    """Why an answer's header cannot be read behind a name."""
+    """Why a header of an HTTP response cannot be read."""
     has_headers = isinstance(output, KnownMapping) and output.keys.get("headers", output) is None
     if not has_headers or len(rest) < 2 or rest[0] != "headers":
         return None
@@ -341,7 +343,4 @@ def _explain_header(output: KnownValue, name: Sequence[str], rest: Sequence[str]
 
 
 def _explain_field(root: str, rest: Sequence[str]) -> Explanation | None:
-    known = FIELDS.get(root)
-    if known is None or not rest or rest[0] in known:
-        return None
-    return Explanation(f"{quote(root)} has no {quote(rest[0])}", suggest(rest[0], known))
+    return explain_missing(_FIELDS.get(root), rest, [root])

@@ -1,6 +1,6 @@
-"""What the shape of a step cannot tell: its action and inputs, its names and their scope, its secrets.
+"""Checks of steps that their models cannot make: actions and their inputs, names and their scope, secrets.
 
-It walks the data and not the models, so that one broken step hides nothing of the others.
+They walk the data, not the models, so that a broken step does not hide the problems of the others.
 """
 
 import re
@@ -57,7 +57,7 @@ def check_ids(what: str, named: Iterable[tuple[Mapped, Pointer]], report: Report
 
 
 def check_filled(owner: Mapped, pointer: Pointer, report: Report) -> None:
-    """Refuse keys without a value: leaving a key out and leaving it empty shall not look alike."""
+    """Refuse keys without a value: a key that is left out and one that is empty must not look alike."""
     for key, value in owner.items():
         if value is None and key != "with":
             report.add((*pointer, key), f"{quote(key)} is empty", "give it a value, or remove it", is_key=True)
@@ -74,8 +74,8 @@ def check_given(
     is_open: Callable[[object], bool] = is_template,
     beside: Mapping[str, str] = NOTHING,
 ) -> None:
-    """Check what stands under `with` against the model of what is to be given, if that is known. What `is_open` is
-    rendered before it is used, so that its type cannot be told yet; `beside` are hints for the owner's own keys."""
+    """Check what is under `with` against the model of the inputs, if it is known. Values that are `is_open` get their
+    type only when they are rendered; `beside` are hints for keys that belong to the owner."""
     value, where = owner.get("with"), (*pointer, "with")
     if model is None:
         texts.check_templates(value, where, scope, anywhere)
@@ -126,7 +126,7 @@ def _find_targets(text: str) -> Sequence[Expression]:
 
 
 def _doubt_json(given: Mapped, pointer: Pointer, model: type[BaseModel], report: Report) -> None:
-    """JSON that is written as a text where data of any kind may stand: it is sent as one text. A `body` is one."""
+    """Doubt JSON inside a text where any data is accepted: it is sent as a text. A `body` may be one."""
     for name, value in given.items():
         is_json = isinstance(value, str) and re.fullmatch(r"\s*(\{[^{].*\}|\[.*\])\s*", value, re.DOTALL) is not None
         if is_json and name != "body" and get_shape(model).is_anything((name,)):
@@ -142,32 +142,32 @@ class StepCheck:
         report: Report,
         catalogue: Catalogue,
         texts: ExpressionCheck,
-        places: Mapping[Pointer, StepInfo],
+        infos: Mapping[Pointer, StepInfo],
         core: CoreActionCheck,
         connections: ConnectionChecker,
     ) -> None:
         self._report = report
-        self._places = places
+        self._infos = infos
         self._catalogue = catalogue
         self._texts = texts
         self._core = core
         self._connections = connections
 
     def check_sequence(self, steps: JSON, pointer: Pointer, scope: Scope) -> None:
-        """Check steps one after the other; each can then be read in the scope."""
+        """Check steps one after the other; each of them then becomes visible in the scope."""
         for index, step in enumerate(get_list(steps)):
             if isinstance(step, dict):
                 self._check_step(step, (*pointer, index), scope)
 
     def _check_step(self, step: Mapped, pointer: Pointer, scope: Scope) -> None:
-        here = scope.at(self._places.get(pointer))
+        here = scope.at(self._infos.get(pointer))
         check_filled(step, pointer, self._report)
         for key in chain.from_iterable(syntax.mapping_keys for syntax in SYNTAXES):
             check_filled(get_mapping(step.get(key)), (*pointer, key), self._report)
         self._report.add_all(find_key_problems(step.keys()), pointer)
         self._texts.check_condition(step.get("if"), (*pointer, "if"), here)
         for items in (syntax.items for syntax in SYNTAXES if syntax.items):
-            self._texts.items(step.get(items), (*pointer, items), here)
+            self._texts.check_items(step.get(items), (*pointer, items), here)
         if isinstance(step.get("use"), str):
             self._check_use(step, pointer, here)
         inside = self._check_branches(step, pointer, here)
@@ -236,7 +236,7 @@ class StepCheck:
     # -- blocks
 
     def _check_branches(self, step: Mapped, pointer: Pointer, scope: Scope) -> set[str]:
-        """Check the sequences inside a step; the result is which of their steps can be read after it."""
+        """Check the sequences inside a step; returns which of their steps can be read after it."""
         readable: dict[str, set[str]] = {}
         for branch in list_branches(step, pointer):
             if branch.is_loop:

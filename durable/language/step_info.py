@@ -1,4 +1,4 @@
-"""Where each step of a file stands, and what is known of it before it is performed."""
+"""What is known about each step of a file before a run: its place, the blocks around it, and its output."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from durable.values import JSON
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepInfo:
-    """Where a step stands: its place in the order of the file, and the blocks around it with the branch it is in.
+    """A step's place in the file: its position in the order, and the blocks around it with the branch in each.
 
-    A loop `shows` the steps in it as its output. `output` is what a step is known to give; `links` are the names of its
-    links (none: it has one itself; None: it is answered by nobody).
+    A loop `shows` the steps in it as its output. `output` is what is known about the step's output. `links` are the
+    names of its links (empty: it has one itself; None: it has no link).
     """
 
     id: str
@@ -40,7 +40,7 @@ class StepInfo:
 
     @property
     def may_be_left_out(self) -> bool:
-        """Whether not every run performs it: it has a condition, or is where not every run comes by."""
+        """Whether some runs do not perform it: it, or a block around it, is conditional."""
         return self.has_condition or any(block.has_condition or branch.may_be_left_out for block, branch in self.blocks)
 
     @property
@@ -51,7 +51,7 @@ class StepInfo:
 
 
 def collect_steps(data: Mapped, report: Report, catalogue: Catalogue) -> dict[Pointer, StepInfo]:
-    """Where each step of the file stands, by pointer."""
+    """Every step of the file by its pointer."""
     found: dict[Pointer, StepInfo] = {}
 
     def place(steps: JSON, pointer: Pointer, blocks: tuple[tuple[StepInfo, Branch], ...]) -> None:

@@ -1,4 +1,4 @@
-"""The steps of a file: the union of all kinds, and what holds for a step of any kind."""
+"""Steps of any kind: the union of their models, their keys, and the tree that they form in a file's data."""
 
 from collections.abc import Collection, Iterator
 from itertools import chain
@@ -15,7 +15,7 @@ from durable.yaml.syntax import Words
 
 SYNTAXES = tuple(block.syntax for block in BLOCKS.values() if block.syntax)
 KINDS: dict[str, StepSyntax] = {each.kind: each for each in SYNTAXES}
-"""What a step can be, by the key that makes it so."""
+"""The kinds of steps by the key that makes a step one."""
 
 KINDS_BY_MODEL: dict[type[StepSpec], StepSyntax] = {each.model: each for each in SYNTAXES}
 
@@ -30,20 +30,20 @@ WORDS = Words(
 )
 EXAMPLES = {key: example for each in SYNTAXES for key, example in each.examples.items()}
 ITEM_EXAMPLES = {key: example for each in SYNTAXES for key, example in each.item_examples.items()}
-"""What to write under a key of a step, and in a list under it."""
+"""Examples of values under the keys of steps, and of items in lists under them."""
 
 
 # -- keys -------------------------------------------------------------------------------------------------------
 
 
 def find_kind(keys: Collection[str]) -> str | None:
-    """What a step with these keys is; None if it is nothing, or several things."""
+    """The kind of a step with these keys; None if it is none or several."""
     kinds = [kind for kind in KINDS if kind in keys]
     return kinds[0] if len(kinds) == 1 else None
 
 
 def find_key_problems(keys: Collection[str]) -> Iterator[DataProblem]:
-    """What is wrong with a step's keys taken together, by pointers in the step."""
+    """What is wrong with the combination of a step's keys."""
     kinds = [kind for kind in KINDS if kind in keys]
     are_known = STEP_KEYS.issuperset(keys)
     if not kinds:
@@ -71,7 +71,8 @@ def find_key_problems(keys: Collection[str]) -> Iterator[DataProblem]:
 
 
 def choose_kind(value: object) -> str:
-    """The tag of the model that a step is held against: that of its kind, or of all kinds where it is none of them."""
+    """The tag of the model to validate a step with: that of its kind, or the model of all kinds if it has no single
+    kind."""
     if isinstance(value, StepSpec):
         return f"{KIND_TAG}{KINDS_BY_MODEL[type(value)].kind}"
     if not isinstance(value, dict) or any(each is None for key, each in value.items() if key != "with"):
@@ -81,7 +82,7 @@ def choose_kind(value: object) -> str:
 
 
 class _NoKindSpec(StepSpec):
-    """A step that is none of the kinds, or several of them: never valid."""
+    """A step of no kind, or of several kinds: never valid."""
 
     @model_validator(mode="after")
     def _refuse(self) -> Self:
@@ -108,7 +109,7 @@ for _model in _models:
 
 
 def list_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
-    """The sequences inside a step. One that is no single kind is looked through as any of them."""
+    """The sequences inside a step. A step of no single kind is treated as each of them."""
     found: set[Pointer] = set()
     for syntax in sorted(SYNTAXES, key=lambda syntax: syntax.kind not in step):
         for branch in syntax.list_branches(step, pointer):
@@ -118,7 +119,7 @@ def list_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
 
 
 def walk_steps(steps: JSON, pointer: Pointer) -> Iterator[tuple[Mapped, Pointer]]:
-    """All steps of a sequence and of what is inside them."""
+    """All steps of a sequence, and all steps inside them."""
     for index, step in enumerate(get_list(steps)):
         if isinstance(step, dict):
             yield step, (*pointer, index)

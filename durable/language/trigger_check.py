@@ -1,4 +1,4 @@
-"""What the shape of a file cannot tell of a run's beginning: its triggers, the schemas of its inputs."""
+"""Checks of `triggers` and `inputs` that their models cannot make."""
 
 import re
 from collections.abc import Collection
@@ -22,11 +22,11 @@ from durable.values import JSON
 from durable.wording import quote, suggest
 
 _FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
-"""What other routers take for a part that varies: `/:id`, `/<id>`, `/[id]`, `/*`."""
+"""Path parameters of other routers: `/:id`, `/<id>`, `/[id]`, `/*`."""
 
 
 class TriggerCheck:
-    """One pass over `inputs` and `triggers`."""
+    """Checks `inputs` and `triggers`."""
 
     def __init__(self, data: Mapped, report: Report, catalogue: Catalogue, texts: ExpressionCheck) -> None:
         self._triggers = get_list(data.get("triggers"))
@@ -36,7 +36,7 @@ class TriggerCheck:
         self._texts = texts
 
     def run(self, scope: Scope) -> None:
-        """Check them; `scope` is what a trigger's expressions may read."""
+        """Check them; `scope` is what a trigger's expressions can read."""
         declared = dict(compile_schemas(get_mapping(self._declared), ("inputs",), self._report, may_be_open=False))
         for name, schema in declared.items():
             self._check_default(schema, name)
@@ -85,7 +85,7 @@ class TriggerCheck:
         self._texts.check_templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
     def _check_dedupe_key(self, key: JSON, trigger: Pointer, scope: Scope) -> None:
-        """Doubt a key that every delivery has; an empty one would reject them all."""
+        """Doubt a constant key, which all deliveries share; an empty one would reject them all."""
         pointer = (*trigger, "with", "dedupe", "key")
         cure = 'write an expression, such as "{{ trigger.body.id }}"'
         if key == "":
@@ -114,7 +114,7 @@ class TriggerCheck:
                 self._report.add(pointer, what, "add it, or declare a default for it", is_key=True)
 
     def _check_text(self, types: JSON, name: str, pointer: Pointer) -> None:
-        """A text with an expression in it stays a text, whatever the expression gives."""
+        """A text with an expression in it is a text, whatever the expression gives."""
         named = [each for each in (types if isinstance(types, list) else [types]) if isinstance(each, str)]
         if named and "string" not in named:
             what = f"this is a text, and the input {quote(name)} is of type {' or '.join(named)}"
@@ -128,7 +128,7 @@ class TriggerCheck:
 
 
 def _find_path_parameters(trigger: Mapped) -> Collection[str] | None:
-    """The names that a webhook's path takes parts of it by; None where nobody knows."""
+    """The names of the parameters in a webhook's path; None if they are unknown."""
     path = get_in(trigger, "with", "path")
     if trigger.get("use") != "webhook" or not isinstance(path, str) or has_template(path):
         return None

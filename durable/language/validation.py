@@ -1,4 +1,4 @@
-"""Whether data fits a pydantic model: what does not, where in the data, and what cures it, in our own words."""
+"""Validation of data against pydantic models: what is wrong, where in the data, and what to do, in Waypost's words."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from durable.wording import (
 
 
 class NestedProblems(ValueError):
-    """What a model's validator found inside a value, each at its place there."""
+    """Raised by a model's validator: what it found inside a value, with pointers relative to the value."""
 
     def __init__(self, message: str, found: Sequence[DataProblem]) -> None:
         super().__init__(message)
@@ -45,19 +45,20 @@ def find_data_problems(
     examples: Mapping[str, str] | None = None,
     context: Mapping[str, JSON] | None = None,
 ) -> list[DataProblem]:
-    """All that does not fit. Values that are `is_open` are not known yet; `cures` are hints for keys often mistaken,
-    `examples` are mappings to write under keys; `context` is what the model's own validators are told."""
+    """Everything in the data that does not fit the model. The type of values that are `is_open` is not known yet.
+    `cures` are hints for unknown keys, `examples` are values to write under keys, and `context` is passed to the
+    model's validators."""
     try:
         model.model_validate(data, context=context or {})
     except ValidationError as error:
         details = error.errors(include_url=False)
     else:
         return []
-    told = [_PydanticProblem(detail, *_locate(data, detail)) for detail in details]
-    scalar = {each.pointer for each in told if not each.wants_container}
+    errors = [_PydanticProblem(detail, *_locate(data, detail)) for detail in details]
+    scalar = {each.pointer for each in errors if not each.wants_container}
     judged = [
         each
-        for each in told
+        for each in errors
         if each.is_about_key
         or each.is_certain
         or not is_open(each.value)
@@ -72,7 +73,7 @@ def find_data_problems(
 
 @dataclass(frozen=True, slots=True)
 class _PydanticProblem:
-    """An error of pydantic's, at its place in the data; `is_union` where it is one of a union's alternatives."""
+    """An error of pydantic at its place in the data; `is_union` if it is one of a union's alternatives."""
 
     detail: ErrorDetails
     pointer: Pointer
@@ -89,19 +90,19 @@ class _PydanticProblem:
 
     @property
     def is_certain(self) -> bool:
-        """Whether it holds for a value that is not known yet."""
+        """Whether the error holds for any value that the expressions give."""
         return isinstance(self.context.get("error"), LiteralError)
 
     @property
     def wants_container(self) -> bool:
-        """Whether a list or a mapping has to stand where a text with expressions in it does, which stays a text."""
+        """Whether a list or a mapping is needed, and the value is a text with expressions in it, which stays a text."""
         is_text = isinstance(self.value, str) and not is_whole_expression(self.value)
         return is_text and EXPECTED.get(self.kind) in {"a list", "a mapping"}
 
     @property
     def is_consequence(self) -> bool:
-        """Whether something else is wrong: a list seems too short because pydantic does not count its items that are
-        wrong, and a step of no single kind lacks what other kinds have."""
+        """Whether the error only follows from another one: pydantic does not count invalid items of a list, and a step
+        of no single kind lacks keys of the other kinds."""
         if self.kind == "too_short":
             return len(_get_container(self.value)) >= int(self.context["min_length"])
         location = self.detail["loc"]
@@ -119,7 +120,7 @@ def _get_container(value: JSON) -> list[JSON] | dict[str, JSON]:
 
 
 def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
-    """The pointer that a `loc` means: what is not in the data are tags of unions, or the missing name itself."""
+    """The pointer of an error's `loc`, without the tags of unions, and the value there."""
     pointer: list[str | int] = []
     value, is_union = data, False
     location = detail["loc"]
@@ -176,7 +177,7 @@ def _explain_type(error: _PydanticProblem, expected: str, examples: Mapping[str,
 
 
 def _suggest_shape(value: JSON, expected: str, name: str, examples: Mapping[str, str]) -> str | None:
-    """What to write where a value has another type than it must have."""
+    """A hint for a value of the wrong type."""
     example = _show_example(name, examples)
     if isinstance(value, bool) and name == "if":
         return (
@@ -212,7 +213,7 @@ def _show_example(name: str, examples: Mapping[str, str]) -> str | None:
 
 
 _JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
-"""A key and a value that are one text to YAML, since there is no blank between them."""
+"""A key and a value without a blank between them, which YAML reads as one text."""
 
 
 def _explain_one(
@@ -237,8 +238,8 @@ def _explain_one(
         case "value_error" | "assertion_error":
             message, _, hint = str(context["error"]).partition("; ")
             is_named = message.startswith((subject, f"{subject[1:-1]}.", f"{subject[1:-1]}:")) or not error.pointer
-            said = message if is_named else f"{subject}: {message}"
-            return DataProblem(error.pointer, said, hint or None, error.is_about_key)
+            message = message if is_named else f"{subject}: {message}"
+            return DataProblem(error.pointer, message, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
             hint = _show_example(str(error.pointer[-1]), examples) or "give it a value, or remove it"
             return DataProblem(error.pointer, f"{subject} is empty", hint)
@@ -254,7 +255,7 @@ def _explain_one(
 
 
 def _suggest_blank(name: str, known: Collection[str]) -> str | None:
-    """What to say of `timeout:10s`, which is one word to YAML."""
+    """A hint for `timeout:10s`, which is one word in YAML."""
     key, colon, value = name.partition(":")
     return f"put a space after the colon: '{key}: {make_printable(value)[:40]}'" if colon and key in known else None
 
@@ -263,7 +264,7 @@ _MEANT = re.compile(r"did you mean '(\w+)'")
 
 
 def _suggest_foreign(pointer: Pointer, known: Collection[str], cures: Mapping[str, str]) -> str | None:
-    """What to write for a key of another tool; a key that may not stand there either is no cure."""
+    """A hint for a key of another tool; None if the key that is meant is not allowed there either."""
     name = str(pointer[-1])
     cure = cures.get(f"{pointer[-2]}.{name}" if len(pointer) > 1 else name) or cures.get(name)
     meant = _MEANT.match(cure or "")

@@ -1,1 +1,1 @@
-"""YAML text as data that knows where each value stands."""
+"""YAML text as data with positions."""

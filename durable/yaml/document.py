@@ -1,8 +1,8 @@
-"""YAML text as data that knows where each value stands.
+"""Reads YAML text into data, with the position of every value.
 
-Built from the parser's events, so that no nesting can exhaust a stack. Scalars are those of the YAML 1.2 core schema
-(`no`, `on`, `12:30`, `1_000` and dates are text); what makes YAML surprising is refused with its line: duplicate
-keys, anchors, aliases, tags, merge keys, several documents, keys that are no text, numbers with leading zeros.
+The data is built from the parser's events, so that no nesting can exhaust the stack. Scalars follow the YAML 1.2 core
+schema (`no`, `on`, `12:30`, `1_000` and dates are text). What makes YAML surprising is refused with its line: duplicate
+keys, anchors, aliases, tags, merge keys, several documents, keys that are not text, numbers with leading zeros.
 """
 
 import re
@@ -27,14 +27,14 @@ from durable.yaml.syntax import (
 )
 
 LineColumn: TypeAlias = tuple[int, int]
-"""Line and column, both from 1."""
+"""Line and column, both counted from 1."""
 
 FASTEST_LOADER: type = getattr(yaml, "CLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """What a document may have: bytes, levels, values, and problems that are told at once."""
+    """The limits of a document: bytes, levels, values, and reported problems."""
 
     size: int = 1024 * 1024
     depth: int = 64
@@ -47,7 +47,7 @@ LIMITS = DocumentLimits()
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """What a YAML text says. It `is_whole` if it could be read to its end."""
+    """The data of a YAML text. It `is_whole` if the text could be read to its end."""
 
     source: Source
     data: JSON
@@ -66,7 +66,7 @@ class YamlDocument:
         words: Words = NO_WORDS,
         loader: type = FASTEST_LOADER,
     ) -> "YamlDocument":
-        """Read any text or bytes; never raises: what is wrong is among the problems."""
+        """Read any text or bytes. It never raises: everything that is wrong is in the problems."""
         reading = _EventReader(Source(file, words=words), limits, loader)
         try:
             reading.read(text)
@@ -76,7 +76,7 @@ class YamlDocument:
         return cls(reading.source, reading.data, problems, reading.is_whole, reading.values, reading.keys)
 
     def position(self, pointer: Pointer, *, key: bool = False) -> LineColumn:
-        """Where the value stands, or its key; for what does not exist, its nearest ancestor."""
+        """The position of a value, or of its key; if there is none, that of the nearest ancestor."""
         while pointer:
             found = self._keys.get(pointer) if key else None
             found = found or self._values.get(pointer)
@@ -86,9 +86,9 @@ class YamlDocument:
         return self._values.get((), (1, 1))
 
     def position_in(self, pointer: Pointer, line: int, column: int) -> LineColumn:
-        """Where a character of a text stands, given by its line and column in the text.
+        """The position of a character inside a text, given by its line and column there.
 
-        Where the text is written with escapes or folded lines, the place is that of the whole text.
+        For a text with escapes or folded lines, it is the position of the whole text.
         """
         start, first = self.position(pointer)
         text = self._text(pointer)
@@ -127,11 +127,11 @@ _LINE_END = re.compile("\r\n|\r|\n")
 
 
 class _StopReading(Exception):
-    """The text cannot be read further; why is among the problems."""
+    """The text cannot be read further; the problems say why."""
 
 
 class _Frame:
-    """A list or mapping that is being read. `pointer` is None where nothing of it is kept."""
+    """A list or mapping that is being read. `pointer` is None if nothing of it is kept."""
 
     __slots__ = ("container", "key", "key_place", "place", "pointer", "wants_key")
 
@@ -230,7 +230,7 @@ class _EventReader:
             self._refuse(_position_of(event), f"{shown} is a tag, and pipelines have none", hint)
 
     def _suggest_not(self, event: yaml.NodeEvent, tag: str) -> str | None:
-        """How to write a condition that begins with a `!`."""
+        """A hint for a condition that begins with `!`."""
         frame = self._stack[-1] if self._stack else None
         if frame is None or frame.wants_key or frame.key not in self.source.words.conditions or not tag.startswith("!"):
             return None
@@ -269,7 +269,7 @@ class _EventReader:
             frame.key = None
 
     def _suggest_removal(self, key: str) -> str:
-        """What cures a key that is given twice; the first key of a list's item may begin another item."""
+        """A hint for a duplicate key. The first key of an item may be meant to begin another item."""
         frame = self._stack[-1]
         is_in_list = len(self._stack) > 1 and isinstance(self._stack[-2].container, list)
         is_first = next(iter(frame.container)) == key
@@ -282,7 +282,7 @@ class _EventReader:
         self._stack.append(_Frame(container, pointer, _position_of(event)))
 
     def _put_or_key(self, value: JSON, event: yaml.Event) -> Pointer | None:
-        """Put a value where it belongs; where a key is due it is none, and nothing of it is kept."""
+        """Put a value where it belongs. In the place of a key it is refused, and nothing of it is kept."""
         if not self._stack or not self._stack[-1].wants_key:
             return self._put(value, event)
         frame = self._stack[-1]
@@ -301,7 +301,7 @@ class _EventReader:
             self._refuse((line, column), "a list or mapping cannot be a key", "write the key as text")
 
     def _put(self, value: JSON, event: yaml.Event) -> Pointer | None:
-        """Attach a value to what is being read; None where it is not kept."""
+        """Attach a value to its list or mapping; None if it is not kept."""
         if not self._stack:
             self.data, self.values[()] = value, _position_of(event)
             return ()
@@ -323,7 +323,7 @@ class _EventReader:
         return pointer
 
     def _locate_empty(self, frame: _Frame, event: yaml.Event) -> LineColumn:
-        """Where an empty value stands: at its key, or at the comment that swallowed it."""
+        """The position of an empty value: its key, or the comment in its place."""
         line, column = _position_of(event)
         if not (isinstance(event, yaml.ScalarEvent) and event.value == ""):
             return line, column

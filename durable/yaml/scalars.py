@@ -1,4 +1,4 @@
-"""What an unquoted word of YAML is: the YAML 1.2 core schema, without the numbers that surprise people."""
+"""Plain scalars: the YAML 1.2 core schema, without the numbers that surprise people."""
 
 import re
 
@@ -19,7 +19,7 @@ _DIGITS_LIMIT = 100
 
 
 class MisleadingScalar(ValueError):
-    """A scalar that says something else than people think."""
+    """A scalar that means something else than people expect."""
 
 
 def parse_scalar(text: str) -> JSON:
@@ -47,7 +47,7 @@ def parse_scalar(text: str) -> JSON:
 
 
 def is_text(word: str) -> bool:
-    """Whether an unquoted word is text, and no null, boolean or number."""
+    """Whether a plain scalar is text, not null, a boolean or a number."""
     try:
         return isinstance(parse_scalar(word), str)
     except MisleadingScalar:

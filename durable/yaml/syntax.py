@@ -1,4 +1,4 @@
-"""What the parser says of text that is no YAML, in our own words: where, what, and what to write instead."""
+"""Explains YAML syntax errors: where they are, what is wrong, and what to write instead."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from durable.yaml.scalars import is_text
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Keys that messages about YAML know: those of expressions without braces, and those of loops."""
+    """The keys that hints mention: those of expressions without braces, and those of loops."""
 
     conditions: frozenset[str] = frozenset()
     loops: frozenset[str] = frozenset()
@@ -26,23 +26,23 @@ _SHOWN_LIMIT = 80
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The lines of a text, the file that they are of, and the words that it is written in."""
+    """The lines of a text, its file, and the keys of its language."""
 
     file: str
     lines: Sequence[str] = ()
     words: Words = NO_WORDS
 
     def get_line(self, number: int) -> str:
-        """A line, from 1; empty where there is none."""
+        """A line, counted from 1; empty if there is none."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
     def make_problem(self, line: int, column: int, message: str, hint: str | None = None) -> Problem:
-        """A problem with a place of the text."""
+        """A problem at a place of the text."""
         return Problem(self.file, line, column, message, hint)
 
 
 def quote_value(text: str) -> str:
-    """A value as it should have been written: in the kind of quotes that it does not contain."""
+    """The value in quotes, of the kind that it does not contain."""
     shown = make_printable(text if len(text) <= 80 else f"{text[:79]}…")
     if '"' not in shown and "\\" not in shown:
         return f'"{shown}"'
@@ -50,7 +50,7 @@ def quote_value(text: str) -> str:
 
 
 def unwrap_expression(value: str) -> str:
-    """How to write a condition that somebody has put into `${{ }}`."""
+    """How to write a condition that is wrapped in `${{ }}`."""
     written = value.strip()
     inner = written.removeprefix("${{").removesuffix("}}").strip()
     is_whole = written.startswith("${{") and written.endswith("}}") and "}}" not in inner
@@ -61,7 +61,7 @@ def unwrap_expression(value: str) -> str:
 
 
 def explain_braces(source: Source, number: int, column: int) -> Problem | None:
-    """Braces that begin a value of the line, at `column` or before it: YAML takes them for a mapping."""
+    """The problem of unquoted braces that begin a value at or before `column`: YAML reads a mapping."""
     line = source.get_line(number)
     begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\$?\{\{)", line[: column + 2])]
     if not begins:
@@ -78,7 +78,7 @@ def explain_braces(source: Source, number: int, column: int) -> Problem | None:
 
 
 def explain_syntax(error: yaml.YAMLError, source: Source, opened: tuple[int, int]) -> Problem:
-    """The problem that stopped the parser while it was inside the list or mapping that was `opened` there."""
+    """The problem at which the parser stopped, inside the list or mapping that was `opened` there."""
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
         return source.make_problem(1, 1, f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
@@ -95,7 +95,7 @@ def explain_syntax(error: yaml.YAMLError, source: Source, opened: tuple[int, int
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """Where the parser stopped and why, what it was doing since where, and what it was inside of."""
+    """Where and why the parser stopped, what it was parsing since where, and what it was inside of."""
 
     problem: str
     context: str
@@ -111,7 +111,7 @@ class _Stop:
         return self.line(place[0])[place[1] - 1 :]
 
     def value(self, place: tuple[int, int]) -> str:
-        """The value that begins there: to the end of the line, or inside brackets to the end of the entry."""
+        """The value that begins there, up to the end of the line or, inside brackets, of the entry."""
         value = strip_comment(self.rest(place))
         before = self.line(place[0])[: place[1] - 1]
         is_inside = self.rest(self.opened)[:1] in _CLOSING or any(
@@ -158,7 +158,7 @@ def _explain_character(stop: _Stop) -> Problem | None:
 
 
 def _explain_joined_quote(stop: _Stop) -> Problem | None:
-    """A key inside braces with a quoted text right behind its colon: it is one word to YAML, and ends at a brace."""
+    """A key inside braces without a blank between its colon and a quoted text."""
     is_quote = "quoted scalar" in stop.context
     if not is_quote and not stop.context.startswith("while parsing a flow"):
         return None
@@ -239,7 +239,7 @@ def _explain_colon(stop: _Stop) -> Problem | None:
 
 
 def _explain_missing_steps(stop: _Stop) -> Problem | None:
-    """An item of a list right below the keys of a loop: its `steps:` is forgotten."""
+    """A list right below the keys of a loop, without the `steps:` before it."""
     item = re.match(r" *(?=- )", stop.line(stop.here[0]))
     width, keys = _find_keys_above(stop.source, stop.here[0])
     loops = keys & stop.source.words.loops
@@ -252,7 +252,7 @@ def _explain_missing_steps(stop: _Stop) -> Problem | None:
 
 
 def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
-    """How far the keys with a value are indented that stand one below the other right above a line, and the keys."""
+    """The keys with values right above a line, and how far they are indented."""
     width, keys = 0, set[str]()
     for each in range(number - 1, 0, -1):
         line = source.get_line(each)
@@ -268,8 +268,7 @@ def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
 
 
 def _explain_blank_above(source: Source, number: int) -> Problem | None:
-    """A line above the `number`th one whose key has no blank behind its colon, or no blank behind its '-': it is
-    text to YAML, and what is wrong shows only where that text goes on."""
+    """A missing blank after a colon or '-' in the line above: YAML reads a text that only fails on the next line."""
     above = next((each for each in range(number - 1, 0, -1) if source.get_line(each).strip()), 0)
     line = source.get_line(above)
     joined = re.match(r"\s*(?:- +)*(?=([A-Za-z_][\w-]*):[^\s/])", line)
@@ -322,13 +321,13 @@ def _explain_indentation(stop: _Stop) -> Problem | None:
 
 
 def _is_item(stop: _Stop) -> bool:
-    """Whether a key stands where the list that is open could only go on with another '-'."""
+    """Whether there is a key where the open list can only continue with another '-'."""
     is_list = "'-' indicator" in stop.problem and stop.rest(stop.since).startswith("-")
     return is_list and stop.here[1] >= stop.since[1] and re.match(r"[\w-]+:(\s|$)", stop.rest(stop.here)) is not None
 
 
 def _find_item_above(stop: _Stop) -> int:
-    """How far the keys of the item are indented that a key stands below too little; 0 where it is something else."""
+    """How far the keys of an item are indented if the key below it is indented too little; otherwise 0."""
     if not _is_item(stop) or stop.here[1] <= stop.since[1]:
         return 0
     for number in range(stop.here[0] - 1, stop.since[0] - 1, -1):
@@ -354,7 +353,7 @@ def _explain_no_colon(stop: _Stop) -> Problem | None:
 
 
 def strip_comment(value: str) -> str:
-    """The rest of a line as far as it belongs to the value."""
+    """The rest of a line without its comment."""
     return re.split(r"\s+#", value, maxsplit=1)[0].rstrip()
 
 
