@@ -82,7 +82,7 @@ Slices = Generator[None, None, Result]
 
 
 class Redactor:
-    """Replaces the values that it has learnt in texts and JSON with `MARK`.
+    """Replaces the values that it has learnt in texts and JSON with `MARK`; `knows_any` says whether there are any.
 
     It finds a value in any case of its letters, percent-encoded (wholly, in part, or more than once), with escapes as
     JSON, Python, JavaScript, C and HTML write them, in base64 at any alignment inside a longer text, in hex, and
@@ -96,6 +96,7 @@ class Redactor:
     """
 
     def __init__(self, values: Iterable[str] = (), *, layers: int = 0) -> None:
+        self.knows_any = False
         self._layers = layers
         self._known: frozenset[str] = frozenset()
         self._needles: tuple[_SecretNeedle, ...] = ()
@@ -104,15 +105,11 @@ class Redactor:
         for value in values:
             self.learn(value)
 
-    @property
-    def knows_any(self) -> bool:
-        """Whether there is anything to take out."""
-        return bool(self._known)
-
     def learn(self, value: str) -> None:
         """Redact this value too, from now on."""
         if not value or value in self._known:
             return
+        self.knows_any = True
         self._known |= {value}
         self._needles += tuple(
             _SecretNeedle(part, is_layered=self._layers > 0) for part in sorted(_split_secret(value))
@@ -123,7 +120,7 @@ class Redactor:
 
     def redact_text(self, text: str) -> str:
         """The text with the mark in place of every secret."""
-        if not self._known:
+        if not self.knows_any:
             return text
         if len(text) > WINDOW:
             return run_slices(self.redact_text_in_slices(text))
@@ -149,7 +146,7 @@ class Redactor:
 
     def redact_in_slices(self, value: JSON) -> Slices[JSON]:
         """As `redact`, in slices."""
-        if not self._known:
+        if not self.knows_any:
             return value
         return (yield from self._walk(value, [0]))
 

@@ -7,11 +7,11 @@ them; text in a payload that looks like a reference stays data.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from durable.history.words import SecretPlaceholder
+from durable.history.words import SecretName, SecretPlaceholder
 from durable.redactor import Redactor
 from durable.secret_doubts import check_value
 from durable.service_variables import describes_known_service
@@ -125,22 +125,28 @@ def _read_file(name: str, path: Path) -> str:
 def fill_secrets(
     value: JSON, placeholders: Sequence[SecretPlaceholder], secrets: Secrets
 ) -> tuple[JSON, frozenset[str]]:
-    """The JSON with the secrets in the place of their placeholders, and the secrets' values; raises `SecretMissing`.
-
-    In a mapping, the key of a placeholder need not exist.
-    """
+    """The JSON with the secrets in the place of their placeholders, and the secrets' values; raises `SecretMissing`."""
+    if not placeholders:
+        return value, frozenset()
     used: set[str] = set()
+
+    def write(reference: SecretName) -> str:
+        secret = secrets.get(reference.secret)
+        used.add(secret)
+        return quote(secret, safe="") if reference.is_encoded else secret
+
+    return fill_placeholders(value, placeholders, write), frozenset(used)
+
+
+def fill_placeholders(
+    value: JSON, placeholders: Sequence[SecretPlaceholder], write: Callable[[SecretName], str]
+) -> JSON:
+    """The JSON with texts in the place of its placeholders, in which `write` replaces references to secrets. The key of
+    a placeholder may be absent; raises `LookupError` if a container on the path to it is."""
     for placeholder in placeholders:
-        text = ""
-        for part in placeholder.parts:
-            if isinstance(part, str):
-                text += part
-            else:
-                secret = secrets.get(part.secret)
-                used.add(secret)
-                text += quote(secret, safe="") if part.is_encoded else secret
+        text = "".join([part if isinstance(part, str) else write(part) for part in placeholder.parts])
         value = _put(value, placeholder.pointer, text)
-    return value, frozenset(used)
+    return value
 
 
 def _put(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:

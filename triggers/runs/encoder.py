@@ -14,7 +14,8 @@ from durable.journal.errors import RunUnreadable
 from durable.journal.scan import Scan
 from durable.links import hide_links, hide_links_in_text
 from durable.redactor import LAYERS, Redactor, run_slices
-from durable.values import JSON, Value, decode
+from durable.secrets import fill_placeholders
+from durable.values import Value, decode
 from triggers.waits.proofs import find_tokens
 
 LARGE = 256 * 1024
@@ -74,19 +75,7 @@ class DocumentEncoder:
         """An input as people read it, with a reference in place of each secret."""
         if not slots:
             return self.raw(value)
-        input = decode(self.raw(value))
-        for slot in slots:
-            text = "".join(part if isinstance(part, str) else f"{{{{ secrets.{part.secret} }}}}" for part in slot.parts)
-            input = _put(input, slot.pointer, text)
-        return input
-
-
-def _put(tree: JSON, pointer: Sequence[str | int], text: str) -> JSON:
-    if not pointer:
-        return text
-    head, *rest = pointer
-    if isinstance(tree, dict):
-        return tree | {str(head): _put(tree.get(str(head)), rest, text)}
-    if isinstance(tree, list) and isinstance(head, int):
-        return [*tree[:head], _put(tree[head], rest, text), *tree[head + 1 :]]
-    return tree
+        try:
+            return fill_placeholders(decode(self.raw(value)), slots, lambda part: f"{{{{ secrets.{part.secret} }}}}")
+        except LookupError:  # it is null, since the journal has lost it
+            return None
