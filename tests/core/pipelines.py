@@ -28,12 +28,12 @@ PLAIN = ["inputs.number", "inputs.flag", "inputs.filler", "run.id", "run.links",
 LISTS = ["inputs.items", "[1]", "inputs.nested", "inputs.items", "inputs.none"]
 
 
-def made(chance: Chance) -> Definition:
+def make_pipeline(chance: Chance) -> Definition:
     """A pipeline."""
     return _Author(chance).pipeline()
 
 
-def inputs(chance: Chance) -> dict[str, JSON]:
+def make_inputs(chance: Chance) -> dict[str, JSON]:
     """What a run of it is given."""
     return {
         "number": chance.below(10),

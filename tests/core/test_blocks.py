@@ -3,11 +3,11 @@
 from durable.blocks.loops import BURST
 from durable.effects import Abandon, Perform, Wake
 from durable.scope import RunScope
-from tests.core.telling import Run
+from tests.core.scripted import ScriptedRun
 
 
 def test_a_switch_performs_the_first_case_that_holds() -> None:
-    run = Run(
+    run = ScriptedRun(
         """
         inputs: {kind: {}}
         steps:
@@ -30,7 +30,7 @@ def test_a_switch_performs_the_first_case_that_holds() -> None:
 
 
 def test_a_switch_in_which_nothing_holds_and_without_an_else_is_done() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: route
             switch: [{when: "false", steps: [{id: never, use: test.do}]}]
@@ -40,7 +40,7 @@ def test_a_switch_in_which_nothing_holds_and_without_an_else_is_done() -> None:
 
 
 def test_a_foreach_has_at_most_max_parallel_items_under_way_and_gives_its_output_in_item_order() -> None:
-    run = Run(
+    run = ScriptedRun(
         """
         inputs: {lines: {}}
         steps:
@@ -66,7 +66,7 @@ def test_a_foreach_has_at_most_max_parallel_items_under_way_and_gives_its_output
 
 
 def test_the_first_item_that_fails_ends_a_foreach() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: all
             foreach: "[1, 2, 3]"
@@ -88,7 +88,7 @@ def test_the_first_item_that_fails_ends_a_foreach() -> None:
 
 
 def test_a_foreach_that_collects_goes_on_after_a_failure() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: all
             foreach: "[1, 2]"
@@ -103,7 +103,7 @@ def test_a_foreach_that_collects_goes_on_after_a_failure() -> None:
 
 
 def test_a_failure_in_one_branch_cancels_the_others() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: both
             parallel:
@@ -123,7 +123,7 @@ def test_a_failure_in_one_branch_cancels_the_others() -> None:
 
 
 def test_branches_may_come_to_their_end_before_a_failure_counts() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: both
             on_branch_error: finish
@@ -141,7 +141,7 @@ def test_branches_may_come_to_their_end_before_a_failure_counts() -> None:
 
 def test_nothing_begins_in_a_block_that_a_failure_in_the_same_moment_ends() -> None:
     """The inner step was decided on before the failure was known to end its block."""
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: both
             parallel:
@@ -155,7 +155,7 @@ def test_nothing_begins_in_a_block_that_a_failure_in_the_same_moment_ends() -> N
 
 
 def test_two_branches_that_fail_in_the_same_moment_end_their_block_once() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: three
             parallel:
@@ -171,7 +171,7 @@ def test_two_branches_that_fail_in_the_same_moment_end_their_block_once() -> Non
 
 
 def test_a_failure_is_answered_by_the_first_handler_that_holds_and_finally_follows() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: pay
             try: [{id: charge, use: test.do}]
@@ -189,7 +189,7 @@ def test_a_failure_is_answered_by_the_first_handler_that_holds_and_finally_follo
 
 
 def test_a_failure_that_nobody_answers_is_passed_on_after_finally() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: pay
             try: [{id: charge, use: test.do}]
@@ -203,7 +203,7 @@ def test_a_failure_that_nobody_answers_is_passed_on_after_finally() -> None:
 
 
 def test_a_handler_whose_condition_cannot_be_evaluated_fails_the_try_and_is_not_performed() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: pay
             try: [{id: charge, use: test.do}]
@@ -220,7 +220,7 @@ def test_a_handler_whose_condition_cannot_be_evaluated_fails_the_try_and_is_not_
 
 
 def test_a_repeat_goes_on_until_its_expression_holds_and_keeps_its_pace() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: settled
             repeat: {until: "steps.status.output == 'settled'", every: 30s}
@@ -238,7 +238,7 @@ def test_a_repeat_goes_on_until_its_expression_holds_and_keeps_its_pace() -> Non
 
 
 def test_a_repeat_that_is_exhausted_fails() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: settled
             repeat: {until: "false", max_times: 2}
@@ -250,7 +250,7 @@ def test_a_repeat_that_is_exhausted_fails() -> None:
 
 
 def test_a_long_loop_without_effects_pauses_for_a_moment_between_two_commits() -> None:
-    run = Run(
+    run = ScriptedRun(
         """
         inputs: {many: {}}
         steps:

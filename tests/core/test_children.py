@@ -9,13 +9,13 @@ from durable.history.entries import AttemptFailed, RunStarted
 from durable.history.state import State
 from durable.history.words import EndStatus, Failure, Parent
 from durable.replay import apply_entry
-from tests.core.telling import T0, Run
+from tests.core.scripted import T0, ScriptedRun
 
 CALL = "steps: [{id: licence, use: flow.call, with: {pipeline: issue_licence}, timeout: 1h}, {id: after, use: test.do}]"
 
 
 def test_a_called_run_has_a_name_that_a_restart_knows() -> None:
-    run = Run(CALL)
+    run = ScriptedRun(CALL)
     assert run.story == ["step_scheduled licence", "child_called licence", "timer_set licence"]
     child = run["licence"].child or ""
     assert run.asked == [StartChild("licence", child), Wake("licence", T0 + 3_600_000)]
@@ -23,7 +23,7 @@ def test_a_called_run_has_a_name_that_a_restart_knows() -> None:
 
 
 def test_the_outputs_of_the_called_run_are_those_of_the_step() -> None:
-    run = Run(CALL).child_ends("licence", outputs={"key": "k"})
+    run = ScriptedRun(CALL).child_ends("licence", outputs={"key": "k"})
     assert run["licence"].output.load() == {"key": "k"}
     assert "step_scheduled after" in run.new
     assert run.child_ends("licence").new == [], "it ends once"
@@ -31,13 +31,13 @@ def test_the_outputs_of_the_called_run_are_those_of_the_step() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [("failed", "broken"), ("cancelled", "child_cancelled")])
 def test_the_failure_of_the_called_run_is_that_of_the_step(status: EndStatus, code: str) -> None:
-    run = Run(CALL).child_ends("licence", status)
+    run = ScriptedRun(CALL).child_ends("licence", status)
     assert run.state.error
     assert run.state.error.code == code
 
 
 def test_a_called_run_that_takes_too_long_is_told_to_end() -> None:
-    run = Run(CALL)
+    run = ScriptedRun(CALL)
     child = run["licence"].child
     run.wakes("licence")
     assert run.state.error
@@ -46,7 +46,7 @@ def test_a_called_run_that_takes_too_long_is_told_to_end() -> None:
 
 
 def test_a_called_run_is_told_to_end_when_its_caller_is_cancelled() -> None:
-    run = Run(CALL)
+    run = ScriptedRun(CALL)
     child = run["licence"].child
     run.is_cancelled()
     assert [(post.run, post.kind) for post in run.asked if isinstance(post, PostMessage)] == [(child, "cancel")]
@@ -55,7 +55,7 @@ def test_a_called_run_is_told_to_end_when_its_caller_is_cancelled() -> None:
 
 @pytest.mark.parametrize("ending", ["answered", "unknown"])
 def test_a_caller_is_told_of_the_end_once(ending: Ending) -> None:
-    run = Run(
+    run = ScriptedRun(
         "{defaults: {retry: {max_attempts: 1}}, steps: [{id: a, use: test.do}]}",
         parent=Parent("run_caller", "licence", 1),
     )
@@ -68,25 +68,25 @@ def test_a_caller_is_told_of_the_end_once(ending: Ending) -> None:
 
 
 def test_nobody_is_told_of_the_end_of_a_detached_run() -> None:
-    run = Run("steps: [{id: a, use: test.do}]", parent=Parent("run_caller", "licence", 1, is_detached=True))
+    run = ScriptedRun("steps: [{id: a, use: test.do}]", parent=Parent("run_caller", "licence", 1, is_detached=True))
     assert not run.completes("a").asked
 
 
 def test_runs_that_call_each_other_in_a_circle_come_to_an_end() -> None:
-    run = Run(CALL, parent=Parent("run_caller", "licence", DEPTH_LIMIT))
+    run = ScriptedRun(CALL, parent=Parent("run_caller", "licence", DEPTH_LIMIT))
     assert run.state.error
     assert run.state.error.code == "too_deep"
 
 
 def test_an_event_is_asked_for_until_its_checkpoint_is_there() -> None:
-    run = Run("steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]")
+    run = ScriptedRun("steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]")
     assert run.asked == [EmitEvent("tell")]
     assert run.crashes().asked == [EmitEvent("tell")]
     assert not run.completes("tell").crashes().asked
 
 
 def test_an_event_that_is_refused_fails_its_step_at_once() -> None:
-    run = Run(
+    run = ScriptedRun(
         "{defaults: {retry: {max_attempts: 3, errors: [invalid]}},"
         " steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]}"
     )

@@ -4,7 +4,7 @@ from durable.blocks.endings import CLEANUP_TIMEOUT
 from durable.decide.outstanding import find_lost_attempts
 from durable.effects import Abandon, AwaitSlot, Perform, Resume
 from durable.history.entries import InputRefused, MainEnding, RunResumed, SlotGranted
-from tests.core.telling import T0, Run
+from tests.core.scripted import T0, ScriptedRun
 
 TRY = """
     timeout: 1d
@@ -19,7 +19,7 @@ TRY = """
 
 
 def test_a_cancel_ends_what_is_under_way_and_finally_is_still_performed() -> None:
-    run = Run(TRY % "retry").is_cancelled()
+    run = ScriptedRun(TRY % "retry").is_cancelled()
     assert run.new == [
         "cancel_requested",
         "main_ending cancelled",
@@ -39,20 +39,20 @@ def test_a_cancel_ends_what_is_under_way_and_finally_is_still_performed() -> Non
 
 
 def test_a_second_cancel_does_not_end_the_cleanup() -> None:
-    run = Run(TRY % "retry").is_cancelled()
+    run = ScriptedRun(TRY % "retry").is_cancelled()
     assert run.is_cancelled().new == []
     assert run.state.deadline == T0 + CLEANUP_TIMEOUT
 
 
 def test_a_run_out_of_time_has_failed_and_on_failure_follows() -> None:
-    run = Run(TRY % "retry").runs_out_of_time().completes("pay.audit")
+    run = ScriptedRun(TRY % "retry").runs_out_of_time().completes("pay.audit")
     assert run.state.error
     assert run.state.error.code == "run_timeout"
     assert run.asks(Perform) == ["page"]
 
 
 def test_a_cleanup_out_of_time_is_cut_off_and_that_is_told() -> None:
-    run = Run(TRY % "retry").runs_out_of_time().starts_durably("pay.audit").runs_out_of_time()
+    run = ScriptedRun(TRY % "retry").runs_out_of_time().starts_durably("pay.audit").runs_out_of_time()
     assert run.new == ["deadline_passed", "step_uncertain pay.audit", "main_ended failed", "step_scheduled page"]
     assert run.state.main
     assert run.state.main.cleanup_error
@@ -62,14 +62,14 @@ def test_a_cleanup_out_of_time_is_cut_off_and_that_is_told() -> None:
 
 
 def test_what_may_have_happened_stays_uncertain_in_a_run_that_is_cancelled() -> None:
-    run = Run(TRY % "park").starts_durably("pay.charge").is_cancelled()
+    run = ScriptedRun(TRY % "park").starts_durably("pay.charge").is_cancelled()
     assert run.new[2:4] == ["step_uncertain pay.charge", "step_cancelled pay.charge"]
     assert run["pay.charge"].status == "uncertain"
     assert run.state.status == "running"
 
 
 def test_a_run_that_is_stopped_performs_each_finally_around_it() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: outer
             try:
@@ -86,7 +86,7 @@ def test_a_run_that_is_stopped_performs_each_finally_around_it() -> None:
 
 
 def test_several_branches_that_stop_in_the_same_moment_end_the_run_once() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: all
             foreach: "[1, 2, 3]"
@@ -98,7 +98,7 @@ def test_several_branches_that_stop_in_the_same_moment_end_the_run_once() -> Non
 
 
 def test_a_stop_and_a_failure_in_the_same_moment_end_the_run_once() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: both
             on_branch_error: finish
@@ -110,7 +110,7 @@ def test_a_stop_and_a_failure_in_the_same_moment_end_the_run_once() -> None:
 
 
 def test_a_block_that_is_reached_in_the_moment_of_a_stop_ends_too() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: both
             parallel:
@@ -123,7 +123,7 @@ def test_a_block_that_is_reached_in_the_moment_of_a_stop_ends_too() -> None:
 
 
 def test_a_stop_within_on_failure_ends_it_with_all_that_is_under_way_there() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps: [{id: fail, use: flow.fail, with: {message: no}}]
         on_failure:
           - id: both
@@ -145,7 +145,7 @@ def test_a_stop_within_on_failure_ends_it_with_all_that_is_under_way_there() -> 
 
 
 def test_a_failure_within_on_failure_cancels_its_other_branches() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps: [{id: fail, use: flow.fail, with: {message: no}}]
         on_failure:
           - id: both
@@ -172,7 +172,7 @@ PARKED = """
 
 
 def test_a_run_with_an_uncertain_step_is_paused_until_a_person_says_what_happened() -> None:
-    run = Run(PARKED).fails("both.charge", ending="unknown")
+    run = ScriptedRun(PARKED).fails("both.charge", ending="unknown")
     assert run.new == ["attempt_failed both.charge", "step_uncertain both.charge", "run_paused both.charge"]
     assert run.state.status == "paused"
     assert not run.crashes().asked
@@ -182,7 +182,7 @@ def test_a_run_with_an_uncertain_step_is_paused_until_a_person_says_what_happene
 
 
 def test_a_pause_is_over_when_its_step_is_cancelled_by_another_branch() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         defaults: {retry: {max_attempts: 1}}
         steps:
           - id: careful
@@ -201,14 +201,14 @@ def test_a_pause_is_over_when_its_step_is_cancelled_by_another_branch() -> None:
 
 
 def test_a_cancel_does_not_hide_that_a_step_of_finally_is_uncertain() -> None:
-    run = Run(TRY % "retry").completes("pay.charge").fails("pay.audit", ending="unknown")
+    run = ScriptedRun(TRY % "retry").completes("pay.charge").fails("pay.audit", ending="unknown")
     assert list(run.is_cancelled().state.pauses) == ["pay.audit"], "the cleanup goes on, and a person must still decide"
     assert run.state.status == "paused"
     assert run.is_resolved("pay.audit", "completed").new[-1] == "run_finished cancelled"
 
 
 def test_a_cancel_of_a_paused_run_lets_its_cleanup_go_on() -> None:
-    run = Run(TRY % "retry").completes("pay.charge")
+    run = ScriptedRun(TRY % "retry").completes("pay.charge")
     run.report(InputRefused(at=run.now, path="pay.audit", attempt=1, reason="unfit"))
     assert run.state.pauses
     assert not run.is_cancelled().state.pauses
@@ -216,7 +216,7 @@ def test_a_cancel_of_a_paused_run_lets_its_cleanup_go_on() -> None:
 
 
 def test_an_attempt_whose_input_was_refused_has_certainly_not_happened() -> None:
-    run = Run(TRY % "park").starts_durably("pay.charge")
+    run = ScriptedRun(TRY % "park").starts_durably("pay.charge")
     run.report(InputRefused(at=run.now, path="pay.charge", attempt=1, reason="unfit"))
     run.report(RunResumed(at=run.now))
     assert run.crashes().asks(Perform) == ["pay.charge"]
@@ -224,7 +224,7 @@ def test_an_attempt_whose_input_was_refused_has_certainly_not_happened() -> None
 
 
 def test_an_attempt_whose_input_was_refused_is_not_lost_when_the_process_dies() -> None:
-    run = Run("steps: [{id: charge, use: test.do}]")
+    run = ScriptedRun("steps: [{id: charge, use: test.do}]")
     run.now += 60_000
     run.report(InputRefused(at=run.now, path="charge", attempt=1, reason="unfit"))
     assert find_lost_attempts(run.definition, run.state, run.now + 1, is_orphan=True) == []
@@ -234,7 +234,7 @@ def test_an_attempt_whose_input_was_refused_is_not_lost_when_the_process_dies() 
 
 
 def test_a_run_that_is_queued_for_a_slot_begins_when_it_is_granted() -> None:
-    run = Run("steps: [{id: a, use: test.do}]", queued_for="customer 7")
+    run = ScriptedRun("steps: [{id: a, use: test.do}]", queued_for="customer 7")
     assert (run.state.status, run.state.reason) == ("queued", "it waits for a slot of customer 7")
     assert run.asked == [AwaitSlot()]
     assert run.crashes().asked == [AwaitSlot()]
@@ -242,13 +242,13 @@ def test_a_run_that_is_queued_for_a_slot_begins_when_it_is_granted() -> None:
 
 
 def test_a_queued_run_that_is_cancelled_never_begins() -> None:
-    run = Run("steps: [{id: a, use: test.do}]", queued_for="customer 7").is_cancelled()
+    run = ScriptedRun("steps: [{id: a, use: test.do}]", queued_for="customer 7").is_cancelled()
     assert run.new == ["cancel_requested", "main_ending cancelled", "main_ended cancelled", "run_finished cancelled"]
     assert run.report(SlotGranted(at=run.now)).new == []
 
 
 def test_a_stop_within_finally_ends_the_main_part_and_there_only_its_own_sequence() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: pay
             try: [{id: charge, use: test.do}]
@@ -269,7 +269,7 @@ def test_a_stop_within_finally_ends_the_main_part_and_there_only_its_own_sequenc
 
 
 def test_items_that_were_cut_off_are_seen_as_cancelled() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         timeout: 1d
         steps:
           - id: pay

@@ -1,6 +1,6 @@
 """What holds for every pipeline, whatever happens to its run, and a crash between any two appends.
 
-`tests.core.promises` says what; `python -m tests.core.long` asks the same of as many runs as there is time for.
+`tests.core.promises` says what; `python -m tests.core.soak` asks the same of as many runs as there is time for.
 """
 
 import copy
@@ -18,9 +18,9 @@ from durable.history.entries import CancelRequested, DeadlinePassed, StepFailed,
 from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
 from tests.core import promises
 from tests.core.chance import CHOICES, Chance
-from tests.core.long import BREATH, LUCK
-from tests.core.pipelines import made
+from tests.core.pipelines import make_pipeline
 from tests.core.promises import AT_EVERY_STEP, AT_THE_END, Promise
+from tests.core.soak import BREATH, LUCK
 from tests.core.world import T0, Beginning, World
 
 EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,9 +34,9 @@ def _loops_pause_soon() -> Iterator[None]:
         yield
 
 
-def _lived(choices: bytes, watch: Promise | None = None) -> World:
+def _live_run(choices: bytes, watch: Promise | None = None) -> World:
     chance = Chance.of(choices)
-    world = World(made(chance), Beginning.made(chance), watch, luck=chance.pick(LUCK)).begin()
+    world = World(make_pipeline(chance), Beginning.made(chance), watch, luck=chance.pick(LUCK)).begin()
     for _ in range(chance.below(MOVES)):
         world.go_on(chance)
     return world
@@ -47,7 +47,7 @@ def test_at_every_step(promise: Promise) -> None:
     @EXAMPLES
     @given(CHOICES)
     def holds(choices: bytes) -> None:
-        _lived(choices, promise)
+        _live_run(choices, promise)
 
     holds()
 
@@ -57,7 +57,7 @@ def test_at_the_end(promise: Promise) -> None:
     @EXAMPLES
     @given(CHOICES)
     def holds(choices: bytes) -> None:
-        promise(_lived(choices))
+        promise(_live_run(choices))
 
     holds()
 
@@ -65,7 +65,7 @@ def test_at_the_end(promise: Promise) -> None:
 @EXAMPLES
 @given(CHOICES)
 def test_a_run_in_which_everything_succeeds_from_now_on_comes_to_its_end(choices: bytes) -> None:
-    world = _lived(choices)
+    world = _live_run(choices)
     world.drive(Chance.seeded(1))
     assert world.is_over, f"it is {world.state.status}, with {list(world.state.active)} under way"
     promises.nothing_follows_the_end(world)
@@ -75,7 +75,7 @@ def test_a_run_in_which_everything_succeeds_from_now_on_comes_to_its_end(choices
 # -- runs that are held back ------------------------------------------------------------------------------------
 
 
-def _held_back(delay: int | None, expires_in: int | None) -> World:
+def _hold_back(delay: int | None, expires_in: int | None) -> World:
     return World(_two_steps(), Beginning(delay=delay, expires_in=expires_in)).begin()
 
 
@@ -88,7 +88,7 @@ LIVES = st.sampled_from([None, 0, 10, 50, 900_000])
 def test_no_step_is_reached_before_its_run_is_due_or_after_it_expired(
     delay: int | None, expires_in: int | None, choices: bytes
 ) -> None:
-    world = _held_back(delay, expires_in)
+    world = _hold_back(delay, expires_in)
     chance = Chance.of(choices)
     for _ in range(chance.below(8)):
         world.go_on(chance)
@@ -107,7 +107,7 @@ def test_no_step_is_reached_before_its_run_is_due_or_after_it_expired(
 def test_what_is_held_back_can_be_cancelled_and_runs_out_of_time(
     delay: int | None, expires_in: int | None, fact: type[CancelRequested | DeadlinePassed]
 ) -> None:
-    world = _held_back(delay, expires_in)
+    world = _hold_back(delay, expires_in)
     if world.desk.start is None:
         return
     assert world.state.status == "queued"

@@ -4,7 +4,7 @@ import pytest
 
 from durable.effects import Perform
 from durable.values import JSON
-from tests.core.telling import Run
+from tests.core.scripted import ScriptedRun
 
 HOLDS = """
     steps:
@@ -18,13 +18,13 @@ HOLDS = """
 """
 
 
-def _held(run: Run) -> Run:
+def _held(run: ScriptedRun) -> ScriptedRun:
     run.completes("reserve[0].hold", {"id": "h0"}).completes("reserve[1].hold", {"id": "h1"})
     return run.completes("charge")
 
 
 def test_the_effects_of_a_failed_run_are_taken_back_in_reverse_order() -> None:
-    run = _held(Run(HOLDS)).fails("ship")
+    run = _held(ScriptedRun(HOLDS)).fails("ship")
     assert run.asks(Perform) == ["charge.undo"]
     assert run.completes("charge.undo").asks(Perform) == ["reserve[1].hold.undo"]
     assert run["reserve[1].hold.undo"].input.load() == {"id": "h1", "n": 2}
@@ -38,7 +38,7 @@ def test_the_effects_of_a_failed_run_are_taken_back_in_reverse_order() -> None:
 
 
 def test_an_undo_that_fails_is_told_and_the_others_go_on() -> None:
-    run = _held(Run(HOLDS)).fails("ship").fails("charge.undo")
+    run = _held(ScriptedRun(HOLDS)).fails("ship").fails("charge.undo")
     assert run.asks(Perform) == ["reserve[1].hold.undo"]
     run.completes("reserve[1].hold.undo").completes("reserve[0].hold.undo")
     output = run["roll_back"].output.load()
@@ -48,12 +48,12 @@ def test_an_undo_that_fails_is_told_and_the_others_go_on() -> None:
 
 
 def test_a_restart_goes_on_with_the_undo_that_was_under_way() -> None:
-    run = _held(Run(HOLDS)).fails("ship").completes("charge.undo").crashes()
+    run = _held(ScriptedRun(HOLDS)).fails("ship").completes("charge.undo").crashes()
     assert run.asks(Perform) == ["reserve[1].hold.undo"]
 
 
 def test_a_named_undo_takes_back_what_is_inside_the_block() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - {id: charge, use: test.do, undo: {use: test.undo}}
           - id: reserve
@@ -80,14 +80,14 @@ UNKNOWN = """
 
 
 def test_the_output_of_a_step_that_may_have_happened_is_learnt_under_its_own_key() -> None:
-    run = Run(UNKNOWN % "retry").fails("charge", ending="unknown")
+    run = ScriptedRun(UNKNOWN % "retry").fails("charge", ending="unknown")
     assert run.asks(Perform) == ["charge.again"]
     assert run.completes("charge.again", "c-1").asks(Perform) == ["charge.undo"]
     assert run["charge.undo"].input.load() == {"id": "c-1"}
 
 
 def test_what_may_not_be_repeated_is_not_undone_and_stays_visible() -> None:
-    run = Run(UNKNOWN % "fail").fails("charge", ending="unknown")
+    run = ScriptedRun(UNKNOWN % "fail").fails("charge", ending="unknown")
     assert run.state.status == "failed"
     assert run.state.undos["charge"].status == "failed"
     output: JSON = run["roll_back"].output.load()
@@ -95,7 +95,7 @@ def test_what_may_not_be_repeated_is_not_undone_and_stays_visible() -> None:
 
 
 def test_two_undos_at_the_same_time_do_nothing_twice_and_wait_for_nobody() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         defaults: {retry: {max_attempts: 1}}
         steps:
           - {id: a, use: test.do, undo: {use: test.undo}}
@@ -118,7 +118,7 @@ def test_two_undos_at_the_same_time_do_nothing_twice_and_wait_for_nobody() -> No
 @pytest.mark.parametrize("steps_before", range(6))
 def test_an_undo_that_finds_failures_of_another_leaves_it_to_end(steps_before: int) -> None:
     skipped = "".join(f"{{id: skip_{number}, if: 'false', use: test.do}}, " for number in range(steps_before))
-    run = Run(f"""
+    run = ScriptedRun(f"""
         steps:
           - id: all
             foreach: "[1, 2]"
@@ -136,7 +136,7 @@ def test_an_undo_that_finds_failures_of_another_leaves_it_to_end(steps_before: i
 
 @pytest.mark.parametrize("output", [None, 7, {}, "a long answer"])
 def test_what_was_returned_and_is_unfit_was_done_and_is_taken_back(output: JSON) -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - {id: charge, use: test.do, keep: "{{ output.nobody }}", undo: {use: test.undo, with: {id: "{{ output }}"}}}
         on_failure: [{id: roll_back, use: flow.undo}]

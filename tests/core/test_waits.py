@@ -3,11 +3,11 @@
 import pytest
 
 from durable.effects import Abandon, Listen, Perform, Wake
-from tests.core.telling import T0, Run
+from tests.core.scripted import T0, ScriptedRun
 
 
 def test_a_delay_is_over_when_its_time_has_come() -> None:
-    run = Run("steps: [{id: nap, use: wait.delay, with: {for: 5m}}]")
+    run = ScriptedRun("steps: [{id: nap, use: wait.delay, with: {for: 5m}}]")
     assert run.story == ["step_scheduled nap", "wait_started nap"]
     assert run.asked == [Wake("nap", T0 + 300_000)]
     assert run.state.status == "waiting"
@@ -21,12 +21,12 @@ def test_a_delay_is_over_when_its_time_has_come() -> None:
 
 
 def test_a_restart_is_owed_the_same_alarm() -> None:
-    run = Run("steps: [{id: nap, use: wait.delay, with: {for: 5m}}]")
+    run = ScriptedRun("steps: [{id: nap, use: wait.delay, with: {for: 5m}}]")
     assert run.crashes().asked == [Wake("nap", T0 + 300_000)]
 
 
 def test_an_answer_is_the_output_of_the_wait_and_counts_once() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - {id: approval, use: wait.approval, with: {to: ops, title: Pay}, timeout: 2d, on_timeout: fail}
           - {id: pay, use: test.do, if: steps.approval.output.approved}
@@ -40,7 +40,7 @@ def test_an_answer_is_the_output_of_the_wait_and_counts_once() -> None:
 
 
 def test_an_answer_that_comes_before_its_wait_is_kept_for_it() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - {id: ask, use: test.do}
           - {id: reply, use: wait.webhook, timeout: 1h, on_timeout: fail}
@@ -57,12 +57,12 @@ def test_an_answer_that_comes_before_its_wait_is_kept_for_it() -> None:
 
 
 def test_an_answer_under_a_wrong_name_changes_nothing() -> None:
-    run = Run("steps: [{id: reply, use: wait.webhook, timeout: 1h, on_timeout: fail}]")
+    run = ScriptedRun("steps: [{id: reply, use: wait.webhook, timeout: 1h, on_timeout: fail}]")
     assert run.is_answered("reply", name="other").new == []
 
 
 def test_a_wait_for_an_event_says_which_and_since_when() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: shipped
             use: wait.event
@@ -92,7 +92,7 @@ def test_a_wait_for_an_event_says_which_and_since_when() -> None:
     ],
 )
 def test_when_nothing_came_in_time_the_wait_says_what_follows(on_timeout: str, story: list[str], status: str) -> None:
-    run = Run(f"""
+    run = ScriptedRun(f"""
         steps:
           - {{id: approval, use: wait.approval, with: {{to: ops, title: Pay}}, timeout: 2d, on_timeout: {on_timeout}}}
           - {{id: after, use: test.do}}
@@ -103,7 +103,7 @@ def test_when_nothing_came_in_time_the_wait_says_what_follows(on_timeout: str, s
 
 
 def test_what_follows_a_timeout_ends_the_wait() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - {id: ask, use: wait.webhook, timeout: 1h, on_timeout: [{id: remind, use: test.do}]}
           - {id: after, use: test.do}
@@ -128,19 +128,19 @@ ANY = """
 
 
 def test_the_first_of_several_waits_ends_all_of_them() -> None:
-    run = Run(ANY)
+    run = ScriptedRun(ANY)
     run.is_answered("first", "hello", name="reply")
     assert run["first"].output.load() == {"name": "reply", "output": "hello"}
     assert run.state.status == "completed"
 
 
 def test_of_several_delays_the_one_that_was_due_first_counts_however_late_it_is_noticed() -> None:
-    run = Run(ANY).wakes("first", late=86_400_000)
+    run = ScriptedRun(ANY).wakes("first", late=86_400_000)
     assert run["first"].output.load() == {"name": "short", "output": None}
 
 
 def test_a_timeout_counts_that_was_due_before_the_delay_however_late_it_is_noticed() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps:
           - id: nap
             use: wait.any
@@ -152,7 +152,7 @@ def test_a_timeout_counts_that_was_due_before_the_delay_however_late_it_is_notic
 
 
 def test_a_wait_whose_time_makes_no_sense_fails_its_step() -> None:
-    run = Run(
+    run = ScriptedRun(
         """
         inputs: {when: {}}
         steps: [{id: nap, use: wait.until, with: {time: "{{ inputs.when }}"}}]
@@ -164,7 +164,7 @@ def test_a_wait_whose_time_makes_no_sense_fails_its_step() -> None:
 
 
 def test_an_answer_that_comes_early_to_a_wait_of_the_cleanup_is_kept_too() -> None:
-    run = Run("""
+    run = ScriptedRun("""
         steps: [{id: fail, use: flow.fail, with: {message: no}}]
         on_failure:
           - {id: ask, use: test.do, with: {callback: "{{ run.links.reply }}"}}

@@ -36,7 +36,7 @@ from durable.history.words import Failure, Links, Parent
 from durable.replay import replay_entries
 from durable.values import JSON, NULL, PayloadMissing, Value
 from tests.core.chance import Chance
-from tests.core.pipelines import inputs
+from tests.core.pipelines import make_inputs
 
 RUN = "run_test"
 T0 = 1_700_000_000_000
@@ -62,7 +62,7 @@ class Beginning:
         """Mostly a run that begins at once; some are held back, a few beyond their expiry or the run's timeout."""
         called = Parent("run_caller", "call", chance.pick([1, 1, 16]), is_detached=chance.once_in(4))
         return cls(
-            inputs=inputs(chance),
+            inputs=make_inputs(chance),
             delay=chance.pick([None] * 20 + [0, 20, 700_000]),
             expires_in=chance.pick([None] * 20 + [0, 10, 50, 900_000]),
             queued_for="p" if chance.once_in(10) else None,

@@ -1,8 +1,9 @@
-"""The machine of the core's properties at length: seeded runs one after the other, every promise asked of each.
+"""A soak test of the core: seeded random runs, one after the other, each checked against every promise.
 
-    python -m tests.core.long --steps 1000000 --seed 1
+    python -m tests.core.soak --steps 1000000 --seed 1
 
-A violation is told with the seed of its run: `--only SEED` performs that run alone and prints its pipeline and history.
+A violation is printed with the seed of its run; `--only SEED` performs that run alone and prints its pipeline and
+history.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import msgspec
 
 from durable.blocks import loops
 from tests.core.chance import Chance
-from tests.core.pipelines import made
+from tests.core.pipelines import make_pipeline
 from tests.core.promises import AT_EVERY_STEP, AT_THE_END
 from tests.core.world import T0, Beginning, World
 
@@ -93,10 +94,10 @@ class Stuck(AssertionError):
     """A run that cannot come to its end."""
 
 
-def lived(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None = None) -> tuple[World, int]:
+def live_run(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None = None) -> tuple[World, int]:
     """A run made by chance, lived to its end, with every promise kept; and how many steps it took."""
     loops.BURST = BREATH
-    world = World(made(chance), Beginning.made(chance), Watch(every), luck=chance.pick(LUCK))
+    world = World(make_pipeline(chance), Beginning.made(chance), Watch(every), luck=chance.pick(LUCK))
     if hold is not None:
         hold.append(world)
     world.begin()
@@ -120,39 +121,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", type=int, help="perform the run of this seed alone")
     given = parser.parse_args(arguments)
     if given.only is not None:
-        return _alone(given.only)
+        return _run_seed(given.only)
     tally, began = Tally(), time.process_time()
     seed = given.seed * 10_000_000
     with contextlib.suppress(KeyboardInterrupt):
         while tally.steps < given.steps:
             _try(tally, seed)
             seed += 1
-    _tell(tally, given.seed, began)
+    _print_tally(tally, given.seed, began)
     return 1 if tally.violations else 0
 
 
 def _try(tally: Tally, seed: int) -> None:
     hold: list[World] = []
     try:
-        world, steps = lived(Chance.seeded(seed), hold=hold)
+        world, steps = live_run(Chance.seeded(seed), hold=hold)
         tally.count(world, steps)
     except Exception as error:  # noqa: BLE001  # whatever the core raises is a violation
         tally.note(seed, error, hold)
 
 
-def _alone(seed: int) -> int:
+def _run_seed(seed: int) -> int:
     hold: list[World] = []
     try:
-        lived(Chance.seeded(seed), 1, hold)
+        live_run(Chance.seeded(seed), 1, hold)
     except Exception:  # noqa: BLE001  # as above
-        _tell_run(hold)
+        _print_run(hold)
         traceback.print_exc(file=sys.stdout)
         return 1
-    _tell_run(hold)
+    _print_run(hold)
     return 0
 
 
-def _tell(tally: Tally, seed: int, began: float) -> None:
+def _print_tally(tally: Tally, seed: int, began: float) -> None:
     print(f"{tally.steps:,} steps in {tally.runs:,} runs, seed {seed}, {time.process_time() - began:.0f} s of CPU")
     for title, counted in (("ends", tally.ends), ("constructs", tally.constructs), ("entries", tally.seen)):
         print(f"{title}: " + ", ".join(f"{name} {count:,}" for name, count in counted.most_common()))
@@ -161,7 +162,7 @@ def _tell(tally: Tally, seed: int, began: float) -> None:
         print(f"  {each.count:,} times {place}: {each.message}; the shortest: --only {each.seed}")
 
 
-def _tell_run(hold: Sequence[World]) -> None:
+def _print_run(hold: Sequence[World]) -> None:
     for world in hold:
         print(msgspec.json.format(world.definition.data, indent=1).decode())
         for number, unit in enumerate(world.units, 1):

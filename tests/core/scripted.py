@@ -1,4 +1,4 @@
-"""A run told step by step: a pipeline in YAML, facts as short calls, and the history as a list of short lines."""
+"""Runs that a test drives by hand: a pipeline in YAML, facts as short calls, and the history as short lines."""
 
 from textwrap import dedent
 from typing import Any
@@ -37,14 +37,14 @@ ACTIONS = {f"test.{name}": Action(name, _nothing, Anything) for name in ("do", "
 CATALOGUE = Catalogue(ACTIONS, {})
 
 
-def pipeline(text: str) -> Definition:
+def define(text: str) -> Definition:
     """The definition that a YAML text means."""
     loaded = load_pipeline(dedent(text), file="told.yaml", catalogue=CATALOGUE)
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
     return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 
 
-class Run:
+class ScriptedRun:
     """A run of a pipeline. `new` are the lines that the last fact added to the history, `asked` the effects."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Run:
         parent: Parent | None = None,
         queued_for: str | None = None,
     ) -> None:
-        self.definition = pipeline(text)
+        self.definition = define(text)
         self.state = State(run=RUN)
         self.history: list[AnyEntry] = []
         self.now = T0
@@ -76,11 +76,11 @@ class Run:
     def __getitem__(self, path: str) -> StepState:
         return self.state.steps[path]
 
-    def report(self, fact: Fact) -> "Run":
+    def report(self, fact: Fact) -> "ScriptedRun":
         advance = Advance(self.definition, self.state, fact)
         advance.follow()
         self.history += advance.entries
-        self.new = [line(entry) for entry in advance.entries]
+        self.new = [describe_entry(entry) for entry in advance.entries]
         self.asked = advance.effects
         return self
 
@@ -91,31 +91,31 @@ class Run:
     @property
     def story(self) -> list[str]:
         """The whole history, but for its first entry."""
-        return [line(entry) for entry in self.history[1:]]
+        return [describe_entry(entry) for entry in self.history[1:]]
 
     # -- facts --------------------------------------------------------------------------------------------------
 
-    def completes(self, path: str, output: JSON = None) -> "Run":
+    def completes(self, path: str, output: JSON = None) -> "ScriptedRun":
         at, attempt = self.now, self[path].attempt
         return self.report(report_return(self.definition, self.state, path, attempt, output, started_at=at, at=at))
 
-    def fails(self, path: str, code: str = "no", *, ending: Ending = "answered") -> "Run":
+    def fails(self, path: str, code: str = "no", *, ending: Ending = "answered") -> "ScriptedRun":
         error_class = "network" if ending == "unknown" else "client"
         error = ActionError("it failed", error_class=error_class, code=code, ending=ending)  # type: ignore[arg-type]  # of two
         return self.report(report_error(path, self[path].attempt, error, started_at=self.now, at=self.now))
 
-    def starts_durably(self, path: str) -> "Run":
+    def starts_durably(self, path: str) -> "ScriptedRun":
         return self.report(entries.AttemptStarted(at=self.now, path=path, attempt=self[path].attempt))
 
-    def is_answered(self, path: str, data: JSON = None, *, name: str = "") -> "Run":
+    def is_answered(self, path: str, data: JSON = None, *, name: str = "") -> "ScriptedRun":
         return self.report(entries.SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
 
-    def wakes(self, path: str, *, late: int = 0) -> "Run":
+    def wakes(self, path: str, *, late: int = 0) -> "ScriptedRun":
         """The time that a step waits for has come."""
         self.now = (self[path].due or 0) + late
         return self.report(entries.TimerFired(at=self.now, path=path))
 
-    def child_ends(self, path: str, status: EndStatus = "completed", outputs: JSON = None) -> "Run":
+    def child_ends(self, path: str, status: EndStatus = "completed", outputs: JSON = None) -> "ScriptedRun":
         error = Failure.of(None, "broken", "the child failed") if status == "failed" else None
         value = NULL if outputs is None else Value.of(outputs)
         child = self[path].child
@@ -123,17 +123,17 @@ class Run:
             entries.ChildEnded(at=self.now, path=path, status=status, run=child, outputs=value, error=error)
         )
 
-    def is_cancelled(self) -> "Run":
+    def is_cancelled(self) -> "ScriptedRun":
         return self.report(entries.CancelRequested(at=self.now, reason="enough"))
 
-    def runs_out_of_time(self) -> "Run":
+    def runs_out_of_time(self) -> "ScriptedRun":
         self.now = self.state.deadline or 0
         return self.report(entries.DeadlinePassed(at=self.now))
 
-    def is_resolved(self, path: str, verdict: Verdict, output: JSON = None) -> "Run":
+    def is_resolved(self, path: str, verdict: Verdict, output: JSON = None) -> "ScriptedRun":
         return self.report(entries.StepResolved(at=self.now, path=path, verdict=verdict, output=Value.of(output)))
 
-    def crashes(self) -> "Run":
+    def crashes(self) -> "ScriptedRun":
         """The process dies; the lines and effects are those of its successor."""
         self.state = replay_entries(RUN, self.history)
         told: list[str] = []
@@ -144,7 +144,7 @@ class Run:
         return self
 
 
-def line(entry: AnyEntry) -> str:
+def describe_entry(entry: AnyEntry) -> str:
     """An entry in few words: `step_completed a`, `branch_ended all[1] failed`."""
     told: Any = entry
     place = getattr(told, "path", None) or ""
