@@ -17,7 +17,7 @@ from durable import metrics
 from durable.engine import Engine
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
-from triggers.folder import Folder
+from triggers.config.folder import Folder
 
 HEALTH, READY, METRICS = PATHS = ("/health", "/ready", "/metrics")
 

@@ -39,9 +39,10 @@ from durable.wording import quote
 from triggers import logs
 from triggers.api import Api, answer_http_exception
 from triggers.api.access import WRONG_KEYS
-from triggers.catalogue import Connectors, load_connectors
-from triggers.connections import Connections
-from triggers.folder import Folder
+from triggers.config.catalogue import Connectors, load_connectors
+from triggers.config.connections import Connections
+from triggers.config.folder import Folder
+from triggers.config.reload import Reloader
 from triggers.gateway import Gateway
 from triggers.health import Health
 from triggers.http.body import BodyLimits
@@ -49,7 +50,6 @@ from triggers.http.rate_limit import RateLimiter
 from triggers.http.server import allow_connections, listen, make_server
 from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
-from triggers.reload import Reloader
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
 from triggers.settings import Settings, api_key

@@ -30,7 +30,7 @@ from durable.language.load import LoadResult, load_pipeline
 from durable.language.pipeline import PipelineSpec
 from durable.language.resolve import resolve_pipeline
 from durable.yaml.document import YamlDocument
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 from triggers.kinds import list_kinds, list_models
 
 ROOT = Path(__file__).parent.parent.parent

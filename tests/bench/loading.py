@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from durable.secrets import Secrets
-from triggers.catalogue import load_connectors
-from triggers.folder import Folder
+from triggers.config.catalogue import load_connectors
+from triggers.config.folder import Folder
 
 PIPELINE = """
 triggers:

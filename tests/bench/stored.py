@@ -15,7 +15,7 @@ from durable.language.resolve import resolve_pipeline
 from durable.runner.start import RunAddresses, begin_run
 from durable.units import Admission, Event
 from durable.values import JSON
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 
 ACTIONS = load_connectors().actions
 TOGETHER = 500

@@ -13,8 +13,8 @@ from tests.cli.conftest import GREET, write
 from triggers.commands.connectors import describe_type
 from triggers.commands.plan import make_plan
 from triggers.commands.problems import to_annotations
+from triggers.config.folder import PipelineFile
 from triggers.documents import PipelineLineDocument, PipelineStatus
-from triggers.folder import PipelineFile
 
 BROKEN = "steps:\n  - {id: a, use: htp.get, with: {url: x}}\n"
 PLAIN = "steps:\n  - {id: a, use: transform.set, with: {values: {n: 1}}}\n"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.command import ROOT, api, serving, waypost
 from tests.plugins import install
-from triggers.catalogue import find_connectors, load_connectors
+from triggers.config.catalogue import find_connectors, load_connectors
 from triggers.not_found import NoConnectors
 
 ECHO = """

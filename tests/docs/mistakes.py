@@ -5,7 +5,7 @@ from pathlib import Path
 
 from durable.language.catalogue import Catalogue
 from durable.language.load import LoadResult, load_pipeline
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 from triggers.kinds import list_models
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "mistakes.md"

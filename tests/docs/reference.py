@@ -29,7 +29,7 @@ from durable.steps.resolved import RUN_TIMEOUT
 from durable.yaml.document import LIMITS
 from tests.docs import expressions, words
 from tests.docs.markdown import code, fields, listing, summary, table, title
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 from triggers.kinds import list_kinds
 from triggers.webhooks import scheme
 from triggers.webhooks.presets import GENERIC, load_presets

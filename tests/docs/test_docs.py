@@ -14,7 +14,7 @@ import pytest
 from tests.docs import mistakes, reference
 from tests.docs.mistakes import MISTAKES, Mistake, loaded
 from tests.plugins import install
-from triggers.catalogue import GROUP
+from triggers.config.catalogue import GROUP
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

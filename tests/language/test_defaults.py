@@ -7,7 +7,7 @@ from durable.language.resolve import resolve_pipeline
 from durable.retry import RetryPolicy
 from durable.steps.resolved import ActionStep
 from tests.docs.mistakes import loaded
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 
 DEFAULTS = "defaults: {retry: {max_attempts: 7, min_delay: 2s, max_delay: 1m, errors: [network]}}\n"
 STEP = "steps:\n  - {{id: a, use: http.get, with: {{url: 'https://a.example'}}{}}}\n"

@@ -20,8 +20,8 @@ from durable.language.editor_schema import make_pipeline_schema
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
 from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing
-from triggers.catalogue import load_connectors
-from triggers.schema import schema_text
+from triggers.config.catalogue import load_connectors
+from triggers.config.schema import schema_text
 from triggers.webhooks.presets import GENERIC, load_presets
 
 ROOT = Path(__file__).parent.parent.parent

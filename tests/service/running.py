@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from durable import clock
 from durable.action import Connector
-from triggers.catalogue import Connectors, load_connectors
+from triggers.config.catalogue import Connectors, load_connectors
 from triggers.http.server import Server, listen
 from triggers.instance import Instance
 from triggers.service import Service, compose, run_service

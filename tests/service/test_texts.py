@@ -12,7 +12,7 @@ from durable.declared import write_texts
 from durable.values import JSON
 from tests.service.running import ENVIRONMENT, outside, running
 from tests.service.waiting import until
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.units import Run
 from durable.values import JSON
-from triggers.catalogue import Connectors
-from triggers.folder import Folder
+from triggers.config.catalogue import Connectors
+from triggers.config.folder import Folder
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger

@@ -11,9 +11,9 @@ from durable.action import Action, ActionError, Connector, Context
 from durable.language.connections import FILE
 from durable.redactor import MARK
 from durable.secrets import SecretMissing, Secrets
-from triggers.catalogue import Connectors, load_connectors
-from triggers.connections import Connections
-from triggers.folder import Folder
+from triggers.config.catalogue import Connectors, load_connectors
+from triggers.config.connections import Connections
+from triggers.config.folder import Folder
 from triggers.starter import find_starter
 
 CONNECTORS = load_connectors()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from durable.secrets import Secrets
-from triggers.catalogue import load_connectors
-from triggers.folder import Folder
+from triggers.config.catalogue import load_connectors
+from triggers.config.folder import Folder
 
 TEXT = "triggers: [{id: e, use: event, with: {type: t}}]\nsteps: [{id: a, use: log.write, with: {message: x}}]\n"
 

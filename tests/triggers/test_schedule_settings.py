@@ -7,7 +7,7 @@ import pytest
 from durable.language.catalogue import Catalogue
 from durable.language.load import LoadResult, load_pipeline
 from tests.triggers.schedule_world import ms
-from triggers.catalogue import load_connectors
+from triggers.config.catalogue import load_connectors
 from triggers.kinds import list_models
 from triggers.schedules.timing import Interval, SingleMoment, find_fires_between, find_latest_between
 from triggers.schedules.trigger import ScheduleSpec

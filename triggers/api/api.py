@@ -26,7 +26,7 @@ from triggers.api.runs import RunOperations
 from triggers.api.schedules import ScheduleOperations
 from triggers.api.starts import StartOperations
 from triggers.api.waits import WaitOperations
-from triggers.folder import Folder
+from triggers.config.folder import Folder
 from triggers.http.body import BodyLimits
 from triggers.http.rate_limit import RateLimiter
 from triggers.keys import Keys

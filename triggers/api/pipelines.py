@@ -9,8 +9,8 @@ from durable.wording import quote
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
 from triggers.api.problem import ApiError
 from triggers.api.starts import OnePipeline
+from triggers.config.folder import Folder
 from triggers.documents import PipelineDocument, PipelinesDocument
-from triggers.folder import Folder
 
 
 class PipelineOperations:

@@ -6,8 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from triggers.api.operation import ApiRequest, Nothing, Operation, Parameters, respond
+from triggers.config.folder import Folder
 from triggers.documents import ScheduleListDocument
-from triggers.folder import Folder
 from triggers.schedules.schedules import Schedules
 from triggers.schedules.timetable import describe_schedules
 from triggers.schedules.trigger import ScheduleTrigger

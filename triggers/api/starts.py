@@ -25,6 +25,7 @@ from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, 
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
 from triggers.api.value_types import Duration, Moment, Tag, WaitDuration
+from triggers.config.folder import Folder
 from triggers.documents import (
     BatchAnswerDocument,
     BatchAnswersDocument,
@@ -32,7 +33,6 @@ from triggers.documents import (
     Mistake,
     StartedDocument,
 )
-from triggers.folder import Folder
 from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
 

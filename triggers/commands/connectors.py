@@ -17,12 +17,12 @@ from durable.language.catalogue import explain_broken
 from durable.secrets import Secrets
 from durable.values import JSON
 from durable.wording import suggest
-from triggers.catalogue import CORE_NAMES, Connectors, InstalledConnector, find_connectors, load_connectors
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import console, print_json, print_table
 from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.commands.problems import print_problems
-from triggers.connections import Connections
+from triggers.config.catalogue import CORE_NAMES, Connectors, InstalledConnector, find_connectors, load_connectors
+from triggers.config.connections import Connections
 
 Schema: TypeAlias = Mapping[str, Any]
 

@@ -31,14 +31,14 @@ from durable.journal.sqlite.files import FILE_NAME, OTHERS
 from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system, prepare_folder, read_lock
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
-from triggers.catalogue import Connectors, load_connectors
 from triggers.commands.failure import FAILED
 from triggers.commands.output import console, format_count, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
-from triggers.connections import Connections
+from triggers.config.catalogue import Connectors, load_connectors
+from triggers.config.connections import Connections
+from triggers.config.folder import Folder
 from triggers.documents import format_time
-from triggers.folder import Folder
 from triggers.http.server import listen
 from triggers.instance import KEY_FILE, Instance
 from triggers.not_found import NoConnectors

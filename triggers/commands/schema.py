@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from triggers.catalogue import load_connectors
 from triggers.commands.parameters import CONFIG, Config
-from triggers.schema import schema_text
+from triggers.config.catalogue import load_connectors
+from triggers.config.schema import schema_text
 
 Output = Annotated[Path | None, typer.Option("--output", help="Write it to this file.")]
 

@@ -13,17 +13,17 @@ from durable.language.catalogue import Catalogue
 from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
-from triggers.catalogue import load_connectors
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
 from triggers.commands.output import console, print_json
 from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.commands.problems import CheckedFile, is_github_action, print_problems, to_annotations, to_json
-from triggers.connections import Connections
-from triggers.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
+from triggers.config.catalogue import load_connectors
+from triggers.config.connections import Connections
+from triggers.config.folder import PipelineFile, find_unknown_calls, make_catalogue, read_bytes
+from triggers.config.unread import UnreadFiles, is_pipeline_file
 from triggers.kinds import list_models
 from triggers.reading.config_folder import load_folder
 from triggers.settings import Settings
-from triggers.unread import UnreadFiles, is_pipeline_file
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Only these files; default: every one of the config folder.")]
 

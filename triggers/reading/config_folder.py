@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from durable.secrets import Secrets
-from triggers.catalogue import load_connectors
-from triggers.connections import Connections
-from triggers.folder import Folder
+from triggers.config.catalogue import load_connectors
+from triggers.config.connections import Connections
+from triggers.config.folder import Folder
 from triggers.not_found import PipelinesMissing
 from triggers.settings import Settings
 

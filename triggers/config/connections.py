@@ -30,7 +30,7 @@ from durable.values import JSON
 from durable.wording import quote, suggest
 from durable.yaml.document import YamlDocument
 from durable.yaml.syntax import Source
-from triggers.catalogue import Connectors
+from triggers.config.catalogue import Connectors
 
 _CREDENTIAL = re.compile(
     r"(proxy-)?authorization|cookie|(.*[_-])?((api|access|auth|private|secret|subscription)[_-]?key|token|secret|password)",

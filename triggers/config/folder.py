@@ -25,12 +25,12 @@ from durable.secrets import Secrets
 from durable.steps.resolved import RUN_TIMEOUT
 from durable.units import Event
 from durable.yaml.document import LIMITS
-from triggers.catalogue import Connectors
-from triggers.connections import Connections
+from triggers.config.catalogue import Connectors
+from triggers.config.connections import Connections
+from triggers.config.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
 from triggers.documents import PipelineLineDocument
 from triggers.kinds import list_kinds, list_models
 from triggers.trigger import Trigger
-from triggers.unread import PIPELINES, UnreadFiles, find_unread, is_pipeline_file
 
 log = logging.getLogger("waypost.folder")
 

@@ -12,8 +12,8 @@ from watchfiles import awatch
 from durable.engine import Engine
 from durable.journal.errors import JournalError
 from durable.problem import Problem
-from triggers.connections import Connections
-from triggers.folder import Folder, PipelineFile
+from triggers.config.connections import Connections
+from triggers.config.folder import Folder, PipelineFile
 from triggers.trigger import Trigger
 
 log = logging.getLogger("waypost.reload")

@@ -5,8 +5,8 @@ import json
 from pydantic import BaseModel, Field, create_model
 
 from durable.language.editor_schema import make_pipeline_schema
-from triggers.catalogue import Connectors
-from triggers.folder import make_catalogue
+from triggers.config.catalogue import Connectors
+from triggers.config.folder import make_catalogue
 from triggers.kinds import list_models
 from triggers.webhooks.trigger import WebhookSpec
 from triggers.webhooks.verify_schema import build_verify_type
