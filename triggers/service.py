@@ -1,4 +1,7 @@
-"""The composition root: the one module that knows everything, and joins it into a service."""
+"""The composition root: makes the parts of a service, joins them, and runs them.
+
+It is the only module that imports both `connectors` and `triggers`; `compose` is its table of contents.
+"""
 
 import asyncio
 import contextlib
@@ -67,7 +70,7 @@ _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service at work: its parts, for those who run it and those who test it."""
+    """The parts of a service, for the code that runs it and for tests."""
 
     settings: Settings
     url: str
@@ -97,8 +100,8 @@ async def compose(
     takes_over: bool = True,
     now: Callable[[], int] = now,
 ) -> AsyncIterator[Service]:
-    """Join the parts over the journal of an instance, and close them in the reverse order. A service that does not take
-    runs over has only those that begin in it. Raises `NoConnectors`, `SettingsError` and the journal's errors."""
+    """Join the parts over the journal of an instance, and close them in reverse order. A service that does not take
+    runs over performs only those that begin in it. Raises `NoConnectors`, `SettingsError` and the journal's errors."""
     secrets = Secrets(instance.environment)
     logs.configure(settings.log_format, settings.log_level, secrets.redactor)
     connectors = connectors or load_connectors()
@@ -150,7 +153,7 @@ async def _open_journal(stack: contextlib.AsyncExitStack, instance: Instance, no
 
 
 def _make_client(settings: Settings, secrets: Secrets, egress: Egress) -> HttpClient:
-    """The HTTP client of all connectors; it leaves through the proxy where one is set."""
+    """The HTTP client that connectors share; it uses the proxy if one is set."""
     connections = max(TOTAL_LIMIT, settings.max_attempts_in_flight)
     proxy = None
     if settings.egress_proxy is not None:
@@ -227,7 +230,7 @@ async def _open_ways_in(
 async def _load_keys(
     settings: Settings, instance: Instance, journal: Journal, secrets: Secrets, now: Callable[[], int]
 ) -> tuple[Keys, str, Path | None]:
-    """The API's keys; the one of the settings, or of the file that it is generated into."""
+    """The API's keys; the first one, which is set or generated; and the file of one that was generated."""
     key, file = api_key(instance.data, settings)
     secrets.redactor.learn(key)
     keys = Keys(journal, key, now)
@@ -260,7 +263,7 @@ async def serve(settings: Settings, instance: Instance, *, announce: Callable[[S
 
 
 def _freeze_garbage() -> None:
-    """What was loaded stays, so the garbage collector need not look at it again; runs make little that is circular."""
+    """Keep the garbage collector from scanning what was loaded, and let it run less often: runs leave few cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -270,12 +273,14 @@ def _freeze_garbage() -> None:
 async def run_service(
     service: Service, listener: socket.socket, *, fires_schedules: bool = True
 ) -> AsyncIterator["asyncio.Task[None]"]:
-    """Answer on the listener, recover what a killed process left behind, and sweep; in the end, drain."""
+    """Answer on the listener, recover the runs of a process that was killed, and sweep; at the end, drain."""
     server = make_server(service.gateway, max_connections=service.settings.max_connections)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    recovering = asyncio.create_task(_recover(service))
-    reloading = asyncio.create_task(service.reload.watch())
-    watching = [asyncio.create_task(work) for work in (service.journal.watch(), service.journal.check_after_crash())]
+    journal = service.journal
+    background = [
+        asyncio.create_task(work)
+        for work in (_recover(service), service.reload.watch(), journal.watch(), journal.check_after_crash())
+    ]
     scheduler = _start_sweeping(service.recovery)
     alarm = Alarm(service.schedules)
     if fires_schedules:
@@ -290,10 +295,8 @@ async def run_service(
         alarm.stop()
         scheduler.shutdown(wait=False)
         await service.schedules.close()
-        recovering.cancel()
-        reloading.cancel()
-        for each in watching:
-            each.cancel()
+        for task in background:
+            task.cancel()
         service.runner.begin_draining()
         server.stop()
         await serving
@@ -310,7 +313,7 @@ async def _recover(service: Service) -> None:
 
 def _start_sweeping(recovery: Recovery) -> AsyncIOScheduler:
     async def sweep() -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # which says that the service stops, and is no job's failure
+        with contextlib.suppress(asyncio.CancelledError):  # the service stops; the scheduler would log a failed job
             await recovery.sweep()
 
     scheduler = AsyncIOScheduler(timezone="UTC")
@@ -320,7 +323,7 @@ def _start_sweeping(recovery: Recovery) -> AsyncIOScheduler:
 
 
 def _exit_process(error: BaseException) -> None:
-    """The journal cannot tell what is durable any more: end the process, and let recovery find out."""
+    """End the process: the journal no longer knows what is durable, and the next start finds out."""
     log.critical("the journal failed: %s; the process ends, and the next start recovers what the journal has", error)
     logs.flush()
     os._exit(1)
