@@ -27,7 +27,7 @@ NOT_DECODED = frozenset(label for label in LABELS if not _is_known(label))
 
 
 def _codec(label: str) -> str:
-    """A codec of Python that encodes to what browsers read by the label, made without the code under test."""
+    """The Python codec for what browsers decode under this label, found without the code under test."""
     special = {"replacement": "utf-8", "gbk": "gb18030", "iso-8859-8-i": "iso8859-8"}
     name = webencodings.LABELS[label]
     by_label = {"hz-gb-2312": "hz", "csiso2022kr": "iso2022_kr", "iso-2022-kr": "iso2022_kr"}
@@ -42,7 +42,7 @@ def _encode(label: str, text: str) -> bytes:
 
 
 def sample(label: str) -> str:
-    """ASCII, and a letter of the charset that is none of it."""
+    """ASCII, and a letter of the charset outside ASCII."""
     for letter in _LETTERS:
         try:
             _encode(label, letter)
@@ -53,7 +53,7 @@ def sample(label: str) -> str:
 
 
 def ways(label: str, text: str) -> dict[str, Callable[[], JSON]]:
-    """A text in a charset that comes in by each way, by the way's name."""
+    """For each way in, a function that decodes a text sent in a charset."""
     encoded = _encode(label, text)
     escaped = quote_from_bytes(encoded).encode() if find_or_none(label) else quote_from_bytes(text.encode()).encode()
     prolog = f"<?xml version='1.0' encoding='{label}'?>"
@@ -80,7 +80,7 @@ def ways(label: str, text: str) -> dict[str, Callable[[], JSON]]:
 
 
 def find_or_none(label: str) -> bool:
-    """Whether a form's escapes are in the charset; those of UTF-16 are UTF-8's, and so are those of no charset."""
+    """Whether a form's escapes use the charset; those of UTF-16 and of no charset are UTF-8."""
     return _is_known(label) and find_charset(label).has_ascii
 
 

@@ -1,4 +1,4 @@
-"""The tables of presets in `docs/webhooks.md`: `python -m tests.triggers.page` writes them anew."""
+"""The tables of presets in `docs/webhooks.md`: `python -m tests.triggers.page` regenerates them."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ MARKED = re.compile(r"(?<=<!-- generated: )(\w+) -->\n.*?\n(?=<!-- end -->)", re
 
 
 def with_tables(page: str) -> str:
-    """The page with each table that is marked `<!-- generated: NAME -->` … `<!-- end -->` made from the presets."""
+    """The page with each table between `<!-- generated: NAME -->` and `<!-- end -->` generated from the presets."""
     made = tables()
     return MARKED.sub(lambda found: f"{found[1]} -->\n\n{made[found[1]]}\n\n", page)
 

@@ -1,4 +1,4 @@
-"""A service's schedules under a clock that only the test moves: journal, runner and folder are the real ones."""
+"""A service's schedules with a clock that only the test moves. Journal, runner and folder are real."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -43,14 +43,14 @@ steps:
 
 
 def ms(text: str) -> int:
-    """A moment of ISO 8601, in UTC unless it says otherwise."""
+    """An ISO 8601 time as milliseconds; UTC unless it has an offset."""
     moment = datetime.fromisoformat(text)
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
 
 
 @dataclass
 class Clock:
-    """The time of day, as everybody in the test sees it."""
+    """The clock of everything in the test."""
 
     at: int
 
@@ -60,7 +60,7 @@ class Clock:
 
 @dataclass
 class Gate:
-    """What the action `test.hold` waits at: each of its runs holds until it is let through."""
+    """The action `test.hold` waits at this gate: each of its runs is held until it is released."""
 
     waiting: list[asyncio.Event] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,7 +80,7 @@ class Gate:
 
 @dataclass
 class World:
-    """Schedules at work, and what they started."""
+    """Running schedules, and the runs that they started."""
 
     clock: Clock
     journal: Journal
@@ -90,14 +90,14 @@ class World:
     gate: Gate
 
     async def look(self, at: int | str | None = None) -> None:
-        """Set the clock, and let the schedules look at it."""
+        """Set the clock, and let the schedules act on it."""
         if at is not None:
             self.clock.at = ms(at) if isinstance(at, str) else at
         self.schedules.wake()
         await self.schedules.settle()
 
     async def until(self, end: int | str) -> None:
-        """Let time pass as a service does: it looks when something is due, and twice a minute."""
+        """Advance the clock as in a service, which looks when a fire is due and twice a minute."""
         end = ms(end) if isinstance(end, str) else end
         while self.clock.at < end:
             earliest = self.schedules.earliest
@@ -106,7 +106,7 @@ class World:
             )
 
     async def reload(self, **files: str | None) -> None:
-        """Change the folder's files, and serve what they say now."""
+        """Change files of the folder, and put them into service."""
         for name, text in files.items():
             path = self.folder.path / f"{name}.yaml"
             path.unlink() if text is None else path.write_text(text)
@@ -117,22 +117,22 @@ class World:
         await self.look()
 
     async def runs(self) -> list[Run]:
-        """All runs, the oldest first."""
+        """All runs, oldest first."""
         return (await self.journal.list_runs(limit=5_000))[::-1]
 
-    async def fired(self) -> list[str]:
+    async def list_fire_times(self) -> list[str]:
         """The fire time of each run, in the order of the runs."""
         events = [await self.journal.find_event(run.event) for run in await self.runs()]
         return [event.key for event in events if event]
 
-    async def held(self, count: int) -> None:
-        """Wait until so many runs hold."""
+    async def wait_for_held_runs(self, count: int) -> None:
+        """Wait until `count` runs are held."""
         while len(self.gate.waiting) < count:
             self.gate.arrived.clear()
             await self.gate.arrived.wait()
 
     async def release(self) -> None:
-        """Let the first that holds through, and wait until its run has ended and its schedule knows."""
+        """Release the first held run, and wait until it has ended and its schedule has noticed."""
         (run, *_) = (run.id for run in await self.runs() if run.finished_at is None)
         live = self.runner.runs.runs[run]
         self.gate.waiting.pop(0).set()
@@ -141,7 +141,7 @@ class World:
             await live.wait_for_progress()
         await self.look()
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until no run is under way."""
         while tasks := {
             task
@@ -151,8 +151,8 @@ class World:
         }:
             await asyncio.wait(tasks)
 
-    def told(self) -> dict[str, object]:
-        """The only schedule, as people see it."""
+    def describe_schedule(self) -> dict[str, object]:
+        """The only schedule, as the API describes it."""
         (found,) = describe_schedules(
             self.folder.find_triggers(ScheduleTrigger), self.schedules.find_progress(), self.clock.at
         )
@@ -161,8 +161,8 @@ class World:
 
 @asynccontextmanager
 async def world(tmp_path: Path, at: int | str, text: str | None = None) -> AsyncIterator[World]:
-    """The schedules of the folder of `tmp_path`, from a moment on; `text` is the pipeline `p`. May be opened again and
-    again, as a service is restarted."""
+    """The schedules of the folder in `tmp_path`, started at a given time; `text` is the pipeline `p`. Opening it again
+    is a restart of the service."""
     pipelines = tmp_path / "config" / "pipelines"
     pipelines.mkdir(parents=True, exist_ok=True)
     if text is not None:

@@ -1,6 +1,6 @@
-"""A year of fires against an oracle that knows nothing of them: `python -m tests.triggers.schedule_year`.
+"""Compare a year of fires with an independent oracle: `python -m tests.triggers.schedule_year`.
 
-The oracle walks through the year minute by minute, and second by second where a line asks for it, looks at the wall
+The oracle steps through the year minute by minute (second by second where a line has seconds), reads the wall clock
 clock of the zone and compares it with fields that it has read by itself.
 """
 
@@ -73,7 +73,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Oracle:
-    """A line's fields as sets, but for the days, which are asked of a date."""
+    """A line's fields as sets, except the days, which are checked for a date."""
 
     seconds: frozenset[int]
     minutes: frozenset[int]
@@ -98,9 +98,9 @@ class Oracle:
             is_time_of_day=minute[0] != "*" and hour[0] != "*",
         )
 
-    @lru_cache(maxsize=4_000)  # noqa: B019 - an oracle lives as long as its year
+    @lru_cache(maxsize=4_000)  # noqa: B019 - an oracle lives only as long as the comparison of its year
     def has(self, year: int, month: int, day: int) -> bool:
-        """Whether it fires on that date: both days must fit, or one of them where both are restricted."""
+        """Whether the line fires on a date: both day fields must match, or either one where both are restricted."""
         if month not in self.months:
             return False
         fits = self._has_day(year, month, day), self._has_weekday(year, month, day)
@@ -144,7 +144,7 @@ def _numbers(field: str, low: int, high: int, names: list[str] | None = None, fi
 
 @dataclass(frozen=True)
 class Minute:
-    """A minute that passed, with what the wall clock showed: `fold` the second time, `skipped` what it never did."""
+    """A minute and its wall-clock time: `fold` for the second pass, `skipped` for local times that never occurred."""
 
     at: int
     wall: datetime
@@ -153,7 +153,7 @@ class Minute:
 
 
 def minutes(zone: ZoneInfo, start: int, end: int) -> list[Minute]:
-    """Every minute from `start` up to and without `end` (seconds)."""
+    """Every minute from `start` up to but not including `end` (seconds)."""
     found = []
     before = datetime.fromtimestamp(start - 60, zone).replace(tzinfo=None)
     for at in range(start, end, 60):
@@ -165,8 +165,8 @@ def minutes(zone: ZoneInfo, start: int, end: int) -> list[Minute]:
     return found
 
 
-def foretold(oracle: Oracle, passed: Iterable[Minute]) -> Iterator[int]:
-    """When the line is to fire (seconds)."""
+def predict_fires(oracle: Oracle, passed: Iterable[Minute]) -> Iterator[int]:
+    """The times at which the line should fire (seconds)."""
     for minute in passed:
         fires = set()
         if oracle.is_time_of_day and any(_fits(oracle, wall) for wall in minute.skipped):
@@ -184,24 +184,24 @@ def _fits(oracle: Oracle, wall: datetime) -> bool:
 
 
 def compare(line: str, zone: ZoneInfo, passed: list[Minute]) -> tuple[int, list[int]]:
-    """How many fires there are, and the moments (seconds) at which only one of the two fires."""
+    """The number of fires, and the times (seconds) at which only one of the two fires."""
     start, end = passed[0].at, passed[-1].at + 60
     ours = [
         fire // 1_000
         for fire in takewhile(lambda fire: fire < end * 1_000, Cron.parse(line, zone).find_fires(start * 1_000 - 1))
     ]
-    theirs = list(foretold(Oracle.of(line), passed))
+    theirs = list(predict_fires(Oracle.of(line), passed))
     return len(theirs), sorted(set(ours) ^ set(theirs)) or ([start] if len(ours) != len(theirs) else [])
 
 
 def year(name: str, number: int) -> list[Minute]:
-    """The minutes of a year of UTC in a zone."""
+    """The minutes of a UTC year in a zone."""
     start, end = (round(datetime(each, 1, 1, tzinfo=UTC).timestamp()) for each in (number, number + 1))
     return minutes(ZoneInfo(name), start, end)
 
 
 def main(number: int = 2028) -> int:
-    """Print what was compared; answers with the number of differences."""
+    """Print what was compared, and return the number of differences."""
     fires = differences = 0
     for name in ZONES:
         passed = year(name, number)

@@ -1,4 +1,4 @@
-"""An inbound body is read within bounds and parsed strictly; what cannot be taken is the sender's 4xx."""
+"""Inbound bodies are read within limits and parsed strictly; an unacceptable body is a 4xx."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ KB = 1024
 
 
 def request(*messages: Message, **headers: str) -> Request:
-    """A request whose server says these messages, and then nothing more for ever."""
+    """A request whose server sends these messages, and then nothing more."""
     left = list(messages)
 
     async def receive() -> Message:
@@ -59,13 +59,13 @@ async def test_a_body_arrives_in_pieces_as_it_was_sent() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_body_of_just_the_limit_is_read() -> None:
+async def test_a_body_exactly_at_the_limit_is_read() -> None:
     assert await read(request(*chunks(b"x" * KB), content_length=str(KB))) == b"x" * KB
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("length", [str(KB + 1), "9" * 5_000])
-async def test_a_body_declared_too_large_is_refused_unread(length: str) -> None:
+async def test_a_body_declared_too_large_is_rejected_without_being_read(length: str) -> None:
     with pytest.raises(BadRequest) as caught:
         await read(request(content_length=length))
     assert caught.value.status == 413
@@ -73,14 +73,14 @@ async def test_a_body_declared_too_large_is_refused_unread(length: str) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("declared", [{}, {"content_length": "3"}], ids=["chunked", "declared smaller"])
-async def test_a_body_that_grows_too_large_is_refused_before_it_is_kept(declared: dict[str, str]) -> None:
+async def test_a_body_that_grows_too_large_is_rejected_before_it_is_kept(declared: dict[str, str]) -> None:
     with pytest.raises(BadRequest) as caught:
         await read(request(*chunks(*[b"x" * 100] * 11, b"never read"), **declared))
     assert caught.value.status == 413
 
 
 @pytest.mark.anyio
-async def test_a_body_that_stays_unfinished_meets_the_deadline() -> None:
+async def test_an_unfinished_body_is_rejected_at_the_deadline() -> None:
     half = chunks(b"half", b"the rest")[0]
     with pytest.raises(BadRequest, match=r"within 0\.01 s; 4 bytes came") as caught:
         await read(request(half), deadline=0.01)
@@ -89,7 +89,7 @@ async def test_a_body_that_stays_unfinished_meets_the_deadline() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("size", [KB, KB + 1])
-async def test_a_body_that_is_there_is_bounded_in_size_and_has_no_deadline(size: int) -> None:
+async def test_a_buffered_body_is_bounded_in_size_and_has_no_deadline(size: int) -> None:
     given = request(*chunks(b"x" * size))
     with pytest.raises(BadRequest) if size > KB else contextlib.nullcontext():
         body = await receive_body(
@@ -99,21 +99,21 @@ async def test_a_body_that_is_there_is_bounded_in_size_and_has_no_deadline(size:
 
 
 @pytest.mark.anyio
-async def test_a_sender_who_hangs_up_is_no_unreadable_body() -> None:
+async def test_a_client_disconnect_is_not_reported_as_an_unreadable_body() -> None:
     with pytest.raises(ClientDisconnect):
         await read(request(chunks(b"half", b"")[0], {"type": "http.disconnect"}))
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "identity, gzip"])
-async def test_a_compressed_body_is_refused_unread(encoding: str) -> None:
+async def test_a_compressed_body_is_rejected_without_being_read(encoding: str) -> None:
     with pytest.raises(BadRequest) as caught:
         await read(request(content_encoding=encoding))
     assert caught.value.status == 415
 
 
 @pytest.mark.anyio
-async def test_the_identity_encoding_is_none() -> None:
+async def test_the_identity_encoding_is_accepted() -> None:
     assert await read(request(*chunks(b"{}"), content_encoding="identity")) == b"{}"
 
 
@@ -145,7 +145,7 @@ async def test_the_identity_encoding_is_none() -> None:
         ),
     ],
 )
-def test_a_body_becomes_the_json_that_its_type_promises(body: bytes, content_type: str | None, value: JSON) -> None:
+def test_a_body_is_parsed_according_to_its_content_type(body: bytes, content_type: str | None, value: JSON) -> None:
     assert parse_body(body, content_type) == value
 
 
@@ -172,7 +172,7 @@ def test_a_body_becomes_the_json_that_its_type_promises(body: bytes, content_typ
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_what_is_not_strict_json_is_a_bad_request(body: bytes) -> None:
+def test_json_that_is_not_strict_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_body(body, "application/json")
     assert caught.value.status == 400
@@ -190,18 +190,20 @@ def test_what_is_not_strict_json_is_a_bad_request(body: bytes) -> None:
         (b"x\x9c", "text/plain; charset=zlib_codec", 415),
     ],
 )
-def test_a_form_or_text_that_cannot_be_taken_says_so(body: bytes, content_type: str | None, status: int) -> None:
+def test_an_unreadable_form_or_text_is_rejected_with_its_status(
+    body: bytes, content_type: str | None, status: int
+) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_body(body, content_type)
     assert caught.value.status == status
 
 
-def test_the_deepest_body_that_is_accepted_can_still_stand_inside_an_event() -> None:
+def test_the_deepest_accepted_body_still_fits_inside_an_event() -> None:
     deepest = parse_body(b"[" * LEVEL_LIMIT + b"]" * LEVEL_LIMIT, "application/json")
     assert Value.of({"trigger": {"body": deepest}}).load() == {"trigger": {"body": deepest}}
 
 
-def test_an_event_keeps_json_as_it_was_sent_and_says_what_expressions_read() -> None:
+def test_an_event_keeps_json_byte_for_byte_and_loads_what_expressions_read() -> None:
     sent = b'{ "a": 1, "a": 2.50,\n "b": "\\u00e9" }'
     parsed, kept = parse_and_encode(sent, "application/json")
     assert parsed == kept.load() == {"a": 2.5, "b": "é"}
@@ -247,7 +249,7 @@ TOKENS = st.sampled_from(
 
 @settings(deadline=1000)
 @given(st.binary(max_size=2_000) | st.lists(TOKENS, max_size=400).map(b"".join), TYPES | st.text(max_size=60))
-def test_any_bytes_become_json_or_unreadable_in_bounded_time(body: bytes, content_type: str | None) -> None:
+def test_any_bytes_are_parsed_or_rejected_in_bounded_time(body: bytes, content_type: str | None) -> None:
     with contextlib.suppress(BadRequest):
         parsed, kept = parse_and_encode(body, content_type)
         assert kept.load() == Value.of(parsed).load() == parsed

@@ -1,4 +1,4 @@
-"""What is declared in a charset is decoded in it, wherever it comes in; what cannot be decoded is told."""
+"""Text is decoded in its declared charset on every way in, and decoding errors are reported."""
 
 import codecs
 
@@ -16,7 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_every_label_of_the_standard_is_decoded_on_every_way_in_or_told_by_its_name(label: str) -> None:
+def test_every_standard_label_is_decoded_on_every_way_in_or_named_in_the_error(label: str) -> None:
     text = sample(label)
     for name, decode in ways(label, text).items():
         if label in NOT_DECODED and name not in ("JSON", "an answer"):
@@ -29,25 +29,25 @@ def test_every_label_of_the_standard_is_decoded_on_every_way_in_or_told_by_its_n
             assert decode() == text, name
 
 
-def test_all_but_three_labels_of_the_standard_are_decoded() -> None:
+def test_all_but_three_standard_labels_are_decoded() -> None:
     assert len(LABELS) == 228
     assert {"iso-2022-cn", "iso-2022-cn-ext", "replacement"} == NOT_DECODED
 
 
 @pytest.mark.parametrize("label", ["latin-1", "UTF_8", "utf-8-sig", "cp850", "IBM437", " utf-8 ", "utf-32", "UTF-32BE"])
-def test_charsets_that_the_standard_has_not_are_known_by_their_labels_in_python(label: str) -> None:
+def test_charsets_outside_the_standard_are_known_by_their_python_names(label: str) -> None:
     assert find_charset(label)
 
 
 @pytest.mark.parametrize("label", ["idna", "zlib", "unicode_escape", "utf-7", "", "x" * 5_000, "base64", "../utf-8"])
-def test_codecs_that_decode_no_text_are_unknown_charsets(label: str) -> None:
+def test_codecs_that_do_not_decode_to_text_are_unknown_charsets(label: str) -> None:
     with pytest.raises(UnknownCharset, match="is not known; send UTF-8"):
         find_charset(label)
 
 
 @pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "utf-32"])
 @pytest.mark.parametrize("declared", ["", "; charset=utf-8", "; charset=ISO-8859-1"])
-def test_a_byte_order_mark_is_no_part_of_a_body_and_wins_over_what_is_declared(charset: str, declared: str) -> None:
+def test_a_byte_order_mark_is_removed_and_overrides_the_declared_charset(charset: str, declared: str) -> None:
     assert parse_body('{"a": "é"}'.encode(charset), f"application/json{declared}") == {"a": "é"}
     assert parse_body("é".encode(charset), f"text/plain{declared}") == "é"
     assert parse_body("<a>é</a>".encode(charset), f"text/xml{declared}") == "<a>é</a>"
@@ -59,19 +59,19 @@ def test_a_byte_order_mark_is_no_part_of_a_body_and_wins_over_what_is_declared(c
 
 
 @pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
-def test_json_and_xml_in_utf_16_and_32_need_no_mark(order: str) -> None:
+def test_json_and_xml_in_utf_16_and_32_need_no_byte_order_mark(order: str) -> None:
     assert parse_body('{"a": "é"}'.encode(order), "application/json") == {"a": "é"}
     assert parse_body('<?xml version="1.0"?><a>é</a>'.encode(order), "text/xml") == '<?xml version="1.0"?><a>é</a>'
     assert parse_body("<a>é</a>".encode(order), f"text/plain; charset={order[:6]}") == "<a>é</a>"
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE + b"\0" * 2])
-def test_a_body_that_is_a_byte_order_mark_alone_is_empty(mark: bytes) -> None:
+def test_a_body_that_is_only_a_byte_order_mark_is_empty(mark: bytes) -> None:
     assert parse_body(mark, "application/json") is None
     assert parse_body(mark, "text/plain") == ""
 
 
-def test_an_event_keeps_json_of_another_charset_in_utf_8() -> None:
+def test_an_event_keeps_json_in_another_charset_as_utf_8() -> None:
     parsed, kept = parse_and_encode('{"a": "é"}'.encode("utf-16"), "application/json")
     assert parsed == kept.load() == {"a": "é"}
     assert kept.text == '{"a": "é"}'
@@ -105,7 +105,7 @@ def test_an_event_keeps_json_of_another_charset_in_utf_8() -> None:
         (b"<meta charset=utf-16>\xc3\xa9", "text/html", "é"),
     ],
 )
-def test_a_body_is_decoded_as_it_declares(body: bytes, content_type: str | None, value: JSON) -> None:
+def test_a_body_is_decoded_with_its_declared_charset(body: bytes, content_type: str | None, value: JSON) -> None:
     parsed = parse_body(body, content_type)
     assert parsed == value or (isinstance(parsed, str) and isinstance(value, str) and parsed.endswith(value))
 
@@ -124,19 +124,19 @@ def test_a_body_is_decoded_as_it_declares(body: bytes, content_type: str | None,
         (b"\xff\xfea", "application/json", r"it is not UTF-16-LE: byte 2"),
     ],
 )
-def test_what_cannot_be_decoded_says_the_charset_the_byte_and_a_cure(body: bytes, content_type: str, said: str) -> None:
+def test_a_decoding_error_names_the_charset_the_byte_and_a_fix(body: bytes, content_type: str, said: str) -> None:
     with pytest.raises(BadRequest, match=said) as caught:
         parse_body(body, content_type)
     assert caught.value.status == 400
 
 
-def test_a_trigger_can_name_the_charset_of_what_declares_none() -> None:
+def test_a_trigger_can_set_the_charset_for_bodies_that_declare_none() -> None:
     assert parse_body(b"name=Ren%E9", FORM, "windows-1252") == {"name": "René"}
     assert parse_body(b"\xe9", "text/plain", "windows-1252") == "é"
     assert parse_body(b"name=%C3%A9", f"{FORM}; charset=utf-8", "windows-1252") == {"name": "é"}
 
 
-def test_an_answer_of_a_service_is_decoded_as_it_declares() -> None:
+def test_a_response_is_decoded_with_its_declared_charset() -> None:
     def answer(content_type: str, body: bytes) -> Response:
         return Response(200, {"content-type": content_type}, body)
 
@@ -168,15 +168,15 @@ def test_an_answer_of_a_service_is_decoded_as_it_declares() -> None:
         (";;;", "", None),
     ],
 )
-def test_a_content_type_says_its_kind_and_charset(header: str, kind: str, charset: str | None) -> None:
+def test_a_content_type_is_parsed_into_media_type_and_charset(header: str, kind: str, charset: str | None) -> None:
     assert parse_media_type(header) == MediaType(kind, charset)
 
 
-def test_controls_that_windows_has_no_letter_for_are_decoded_as_the_standard_says() -> None:
+def test_bytes_that_windows_leaves_undefined_are_decoded_as_the_standard_says() -> None:
     assert decode_text(bytes(range(0x80, 0xA0)), "latin1").encode("utf-8")
     with pytest.raises(Undecodable, match="byte 0"):
         decode_text(b"\xd2", "windows-1253")
 
 
-def test_the_labels_are_those_of_the_library() -> None:
+def test_the_labels_match_those_of_webencodings() -> None:
     assert set(LABELS) == set(webencodings.LABELS)

@@ -1,4 +1,4 @@
-"""`connections.yaml`: what is wrong is told where it stands, and what is sound can be opened."""
+"""`connections.yaml`: mistakes are reported with their positions, and valid connections can be opened."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,12 +28,12 @@ def connections(config: Path, text: str | None, environment: Mapping[str, str] =
 
 
 @pytest.mark.parametrize("text", [None, "", "# nothing yet\n"])
-def test_there_may_be_none(tmp_path: Path, text: str | None) -> None:
+def test_a_missing_or_empty_file_has_no_connections_and_no_problems(tmp_path: Path, text: str | None) -> None:
     found = connections(tmp_path, text)
     assert (found.names, found.problems) == ([], ())
 
 
-def test_the_shipped_file_is_sound_and_says_nothing_until_its_marks_are_taken_away(tmp_path: Path) -> None:
+def test_the_shipped_file_is_valid_and_defines_nothing_until_it_is_uncommented(tmp_path: Path) -> None:
     text = (find_starter() / FILE).read_text()
     assert connections(tmp_path, text).problems == ()
     example = text.partition("to begin.\n")[2].replace("\n#", "\n")
@@ -41,7 +41,7 @@ def test_the_shipped_file_is_sound_and_says_nothing_until_its_marks_are_taken_aw
     assert (found.names, found.problems) == (["crm"], ())
 
 
-def test_a_connection_is_opened_with_its_secrets_and_their_values(tmp_path: Path) -> None:
+def test_a_connection_is_opened_with_its_secret_values(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM.replace("https://crm.example.com", '"https://{{ secrets.HOST }}/v2"'))
     assert found.problems == ()
     connection, values = found.open("crm", "http.get")
@@ -51,7 +51,7 @@ def test_a_connection_is_opened_with_its_secrets_and_their_values(tmp_path: Path
     assert values == {"canary-crm-1", "crm.example.com"}
 
 
-def test_what_cannot_be_opened_says_why_and_is_not_sent(tmp_path: Path) -> None:
+def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM + 'odd: {use: http, base_url: "{{ secrets.CRM }}"}\n')
     for name, use, said, error_class, code in (
         ("crn", "http.get", "there is no connection 'crn'; add it to connections.yaml", "auth", "connection_missing"),
@@ -118,7 +118,7 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
         (CRM + '  use: "{{ secrets.CRM }}"\n', "5:3", "use"),
     ],
 )
-def test_a_mistake_is_told_where_it_stands_and_makes_no_connection(
+def test_a_mistake_is_reported_with_its_position_and_defines_no_connection(
     tmp_path: Path, text: str, place: str, said: str
 ) -> None:
     found = connections(tmp_path, text)
@@ -137,7 +137,7 @@ def test_a_mistake_is_told_where_it_stands_and_makes_no_connection(
         ("params: {token: [canary-1]}", "1:58"),
     ],
 )
-def test_credentials_that_are_written_out_are_a_warning_and_stay_secret(tmp_path: Path, line: str, place: str) -> None:
+def test_literal_credentials_are_a_warning_and_stay_secret(tmp_path: Path, line: str, place: str) -> None:
     secrets = Secrets({})
     (tmp_path / FILE).write_text(f"crm: {{use: http, base_url: https://a.b, {line}}}\n")
     found = Connections(tmp_path, CONNECTORS, secrets)
@@ -149,7 +149,7 @@ def test_credentials_that_are_written_out_are_a_warning_and_stay_secret(tmp_path
     assert secrets.redactor.redact_text("sent canary-1") == f"sent {MARK}"
 
 
-def test_what_is_no_credential_may_be_written_out(tmp_path: Path) -> None:
+def test_literal_values_that_are_not_credentials_raise_no_warning(tmp_path: Path) -> None:
     text = (
         "crm: {use: http, base_url: https://a.b, headers: {accept: text/csv}, params: {sort_key: name, author: me}}\n"
     )
@@ -158,13 +158,13 @@ def test_what_is_no_credential_may_be_written_out(tmp_path: Path) -> None:
     assert found.open("crm", "http.get")[1] == frozenset()
 
 
-def test_one_that_is_invalid_disables_only_itself(tmp_path: Path) -> None:
+def test_an_invalid_connection_disables_only_itself(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM + "stock: {use: http}\n")
     assert found.names == ["crm"]
     assert len(found.problems) == 1
 
 
-def test_one_that_was_valid_goes_on_until_it_is_mended_or_removed(tmp_path: Path) -> None:
+def test_a_broken_edit_keeps_the_last_valid_connection_until_it_is_fixed_or_removed(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM)
     for broken in (CRM.replace("base_url", "bas_url"), CRM + "x: [", CRM + CRM):
         (tmp_path / FILE).write_text(broken)
@@ -183,18 +183,18 @@ def test_one_that_was_valid_goes_on_until_it_is_mended_or_removed(tmp_path: Path
     assert found.names == []
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     found = connections(tmp_path, None)
     assert "the file cannot be read: Is a directory" in str(found.problems[0])
 
 
-# -- pipelines that name them -----------------------------------------------------------------------------------
+# -- pipelines that use connections -----------------------------------------------------------------------------------
 
 STEP = "steps:\n  - {id: a, use: http.get, connection: crm, with: {url: /a}}\n"
 
 
-def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_it(tmp_path: Path) -> None:
+def test_a_pipeline_without_its_connection_is_disabled_until_the_connection_returns(tmp_path: Path) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
     (tmp_path / "pipelines" / "q.yaml").write_text("steps:\n  - {id: a, use: log.write, with: {message: x}}\n")
@@ -215,7 +215,7 @@ def test_a_pipeline_whose_connection_is_missing_is_disabled_and_comes_back_with_
 
 
 @pytest.mark.parametrize("broken", [CRM.replace("base_url", "bas_url"), CRM + "x: [", CRM + CRM, "- crm\n"])
-def test_a_connection_that_is_there_and_wrong_is_to_be_mended_and_not_added(tmp_path: Path, broken: str) -> None:
+def test_the_message_about_an_invalid_connection_says_to_fix_it_not_to_add_it(tmp_path: Path, broken: str) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text(STEP)
     known = connections(tmp_path, broken)
@@ -231,26 +231,26 @@ def test_a_connection_that_is_there_and_wrong_is_to_be_mended_and_not_added(tmp_
     assert "there is no connection 'crm'; add it to connections.yaml" in str(now.problems[0])
 
 
-class Unruly(BaseModel):
+class RaisingInputs(BaseModel):
     n: int
 
     @field_validator("n")
     @classmethod
-    def fails(cls, n: int) -> int:
+    def raise_error(cls, n: int) -> int:
         raise RuntimeError("a connector's own mistake")
 
 
-async def nothing(context: Context, input: BaseModel) -> None:
+async def do_nothing(context: Context, input: BaseModel) -> None:
     """Do nothing."""
 
 
-def test_a_connector_that_fails_on_a_file_disables_that_file_only(
+def test_a_connector_that_raises_on_a_file_disables_only_that_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text("steps: [{id: a, use: plug.in, with: {n: 1}}]\n")
     (tmp_path / "pipelines" / "q.yaml").write_text("steps: [{id: a, use: log.write, with: {message: x}}]\n")
-    plug = Connector("plug", "", (Action("in", nothing, Unruly),))
+    plug = Connector("plug", "", (Action("in", do_nothing, RaisingInputs),))
     folder = Folder(tmp_path, Connectors({**CONNECTORS.loaded, "plug": plug}), Secrets({}))
     assert [file.is_valid for file in folder.files] == [False, True]
     assert "p.yaml:1:1: error: checking the file failed: RuntimeError; a connector" in str(folder.files[0].problems[0])

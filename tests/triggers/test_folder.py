@@ -1,4 +1,4 @@
-"""The config folder: what is read is served when the journal has it, and not before."""
+"""The config folder: files are put into service only after the journal has stored them."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from triggers.config.folder import Folder
 TEXT = "triggers: [{id: e, use: event, with: {type: t}}]\nsteps: [{id: a, use: log.write, with: {message: x}}]\n"
 
 
-def test_what_was_read_is_served_when_it_is_told_to_and_not_before(tmp_path: Path) -> None:
+def test_files_that_were_read_are_served_only_after_serve_is_called(tmp_path: Path) -> None:
     (tmp_path / "pipelines").mkdir()
     file = tmp_path / "pipelines" / "p.yaml"
     file.write_text(TEXT)
@@ -27,7 +27,7 @@ def test_what_was_read_is_served_when_it_is_told_to_and_not_before(tmp_path: Pat
     assert folder.serve(folder.read()) == []
 
 
-def test_what_is_no_file_or_too_large_disables_only_itself_and_is_not_read(tmp_path: Path) -> None:
+def test_a_special_or_oversized_file_is_not_read_and_disables_only_itself(tmp_path: Path) -> None:
     pipelines = tmp_path / "pipelines"
     pipelines.mkdir()
     (pipelines / "p.yaml").write_text(TEXT)
@@ -51,13 +51,13 @@ def test_what_is_no_file_or_too_large_disables_only_itself_and_is_not_read(tmp_p
 
 
 def write(folder: Path, *names: str, text: str = TEXT) -> None:
-    """Pipeline files of these names, which may lead through folders."""
+    """Write pipeline files with these names, which may contain folders."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
 
 
-def test_a_file_whose_name_begins_with_a_dot_is_not_read_and_disables_nothing(tmp_path: Path) -> None:
+def test_a_dotfile_is_not_read_and_disables_nothing(tmp_path: Path) -> None:
     write(tmp_path / "pipelines", "._one.yaml", ".one.tmp.yaml", ".one.yml", "one.yaml", text=f"id: one\n{TEXT}")
     (tmp_path / "pipelines" / ".#one.yaml").symlink_to("somebody@a.machine.4711")
     folder = Folder(tmp_path, load_connectors(), Secrets({}))
@@ -69,7 +69,7 @@ def test_a_file_whose_name_begins_with_a_dot_is_not_read_and_disables_nothing(tm
     ]
 
 
-def test_a_copy_does_not_disable_the_file_that_is_named_after_its_pipeline(tmp_path: Path) -> None:
+def test_a_copy_does_not_disable_the_file_named_after_the_pipeline(tmp_path: Path) -> None:
     write(tmp_path / "pipelines", "copy of one.yaml", "one.yaml", "one_old.yaml", text=f"id: one\n{TEXT}")
     folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
@@ -111,7 +111,7 @@ def test_a_copy_does_not_disable_the_file_that_is_named_after_its_pipeline(tmp_p
         ),
     ],
 )
-def test_what_is_likely_meant_to_be_read_and_is_not_is_told(tmp_path: Path, name: str, said: str) -> None:
+def test_a_file_that_was_probably_meant_to_be_read_is_reported(tmp_path: Path, name: str, said: str) -> None:
     write(tmp_path, "pipelines/p.yaml", name)
     folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
@@ -124,13 +124,13 @@ def test_what_is_likely_meant_to_be_read_and_is_not_is_told(tmp_path: Path, name
     "name",
     ["pipelines/README.md", "pipelines/.gitkeep", "pipelines/..data/one.yaml", "prices.yaml", "pipelines/notes/a.txt"],
 )
-def test_what_is_no_pipeline_is_not_told(tmp_path: Path, name: str) -> None:
+def test_files_that_are_not_pipelines_are_not_reported(tmp_path: Path, name: str) -> None:
     write(tmp_path, "pipelines/p.yaml")
     write(tmp_path, name, text="prices: {}\n")
     assert Folder(tmp_path, load_connectors(), Secrets({})).unread.problems == ()
 
 
-def test_a_link_to_a_file_elsewhere_is_read(tmp_path: Path) -> None:
+def test_a_symlink_to_a_file_elsewhere_is_read(tmp_path: Path) -> None:
     write(tmp_path, "elsewhere/p.yaml")
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "linked.yml").symlink_to(tmp_path / "elsewhere" / "p.yaml")
@@ -149,7 +149,7 @@ def _problems(folder: Folder) -> dict[str, list[str]]:
     }
 
 
-def test_a_call_of_a_pipeline_that_is_nowhere_is_an_error_and_of_one_that_is_read_later_is_none(
+def test_a_call_of_an_unknown_pipeline_is_an_error_and_of_one_read_later_is_not(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "pipelines", "welcome.yaml")
@@ -164,7 +164,7 @@ def test_a_call_of_a_pipeline_that_is_nowhere_is_an_error_and_of_one_that_is_rea
 
 
 @pytest.mark.parametrize("broken", ["id: welcome\nsteps: []\n", "id: welcome\nsteps: [{"])
-def test_a_call_of_a_pipeline_whose_file_is_broken_is_no_error(tmp_path: Path, broken: str) -> None:
+def test_a_call_of_a_pipeline_with_a_broken_file_is_not_an_error(tmp_path: Path, broken: str) -> None:
     write(tmp_path / "pipelines", "other.yaml", text=broken)
     write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
     folder = Folder(tmp_path, load_connectors(), Secrets({}))
@@ -172,7 +172,7 @@ def test_a_call_of_a_pipeline_whose_file_is_broken_is_no_error(tmp_path: Path, b
     assert [file.is_valid for file in folder.files] == [True, False]
 
 
-def test_who_calls_a_pipeline_that_is_removed_is_told_and_serves_on(tmp_path: Path) -> None:
+def test_a_caller_of_a_removed_pipeline_gets_an_error_and_stays_in_service(tmp_path: Path) -> None:
     write(tmp_path / "pipelines", "welcome.yaml")
     write(tmp_path / "pipelines", "a.yaml", text=CALLS.format("welcome"))
     folder = Folder(tmp_path, load_connectors(), Secrets({}))

@@ -1,4 +1,4 @@
-"""A handshake is answered to whom it should be, with nothing but a word of it repeated, and it is no event."""
+"""Handshakes: answered only to verified senders, echoing only a plain word, and never recorded as events."""
 
 import hmac
 import json
@@ -18,7 +18,7 @@ TOKEN = "meatyhamhock"
 NO_WORDS = ["", "é", "<script>alert(1)</script>", "a b", "a" * 65, "a\r\nSet-Cookie: b", "v0:1:{}", "☃"]
 
 
-def posted(preset: str, body: object, secret: str = SECRET) -> WebhookRequest:
+def make_signed_post(preset: str, body: object, secret: str = SECRET) -> WebhookRequest:
     data = json.dumps(body).encode()
     return WebhookRequest(
         "POST", "/hooks/x", "", tuple(sign_request(load_presets()[preset], secret, data, NOW, id="").items()), data
@@ -29,93 +29,99 @@ def check(preset: str, request: WebhookRequest, *secrets: str, token: str = TOKE
     return Verifier(load_presets()[preset]).check(request, secrets or (SECRET,), NOW, token)
 
 
-def subscribing(query: str, method: str = "GET") -> WebhookRequest:
+def make_subscription_request(query: str, method: str = "GET") -> WebhookRequest:
     return WebhookRequest(method, "/hooks/x", query, (), b"")
 
 
 # -- Slack ------------------------------------------------------------------------------------------------------------
 
 
-def test_slack_gets_its_challenge_back() -> None:
-    request = posted("slack", {"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"})
+def test_slack_challenges_are_echoed() -> None:
+    request = make_signed_post("slack", {"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"})
     answer = HandshakeAnswer(200, b'{"challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmd"}', "application/json")
     assert check("slack", request) == Verified(answer=answer)
 
 
-def test_a_challenge_that_slack_did_not_sign_is_rejected() -> None:
-    request = posted("slack", {"type": "url_verification", "challenge": "abc"}, secret="another")
+def test_an_unsigned_slack_challenge_is_rejected() -> None:
+    request = make_signed_post("slack", {"type": "url_verification", "challenge": "abc"}, secret="another")
     with pytest.raises(Rejected):
         check("slack", request)
 
 
 @pytest.mark.parametrize("challenge", [*NO_WORDS, None, ["a"], {"a": 1}])
-def test_a_challenge_that_is_no_word_is_not_repeated(challenge: object) -> None:
+def test_a_challenge_that_is_not_a_plain_word_is_not_echoed(challenge: object) -> None:
     with pytest.raises(BadRequest) as caught:
-        check("slack", posted("slack", {"type": "url_verification", "challenge": challenge}))
+        check("slack", make_signed_post("slack", {"type": "url_verification", "challenge": challenge}))
     assert caught.value.status == 400
     assert str(challenge or "no challenge") not in str(caught.value)
 
 
-def test_any_other_request_of_slack_is_an_event() -> None:
+def test_any_other_slack_request_is_an_event() -> None:
     event = {"type": "event_callback", "event_id": "Ev1", "event": {"type": "app_mention"}, "challenge": "abc"}
-    verified = check("slack", posted("slack", event))
+    verified = check("slack", make_signed_post("slack", event))
     assert (verified.key, verified.type, verified.answer) == ("Ev1", "app_mention", None)
 
 
 # -- Meta -------------------------------------------------------------------------------------------------------------
 
 
-def test_meta_gets_its_challenge_back_for_the_token() -> None:
-    request = subscribing(f"hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={TOKEN}")
+def test_meta_challenges_are_echoed_for_the_right_token() -> None:
+    request = make_subscription_request(f"hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={TOKEN}")
     assert check("meta", request) == Verified(answer=HandshakeAnswer(200, b"1158201444", "text/plain"))
 
 
 @pytest.mark.parametrize("token", ["", "meatyhamhoc", "meatyhamhock2", "%C3%A9", "%ED%A0%80", "a&hub.verify_token=b"])
-def test_without_the_token_there_is_no_answer(token: str) -> None:
+def test_a_wrong_meta_token_is_rejected(token: str) -> None:
     with pytest.raises(Rejected) as caught:
-        check("meta", subscribing(f"hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}"))
+        check("meta", make_subscription_request(f"hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}"))
     assert TOKEN not in caught.value.message
 
 
-def test_a_token_that_is_not_set_rejects() -> None:
+def test_a_meta_handshake_is_rejected_when_no_token_is_configured() -> None:
     for query in ("hub.mode=subscribe&hub.challenge=1&hub.verify_token=", "hub.mode=subscribe&hub.challenge=1"):
         with pytest.raises(Rejected) as caught:
-            check("meta", subscribing(query), token="")
+            check("meta", make_subscription_request(query), token="")
         assert caught.value.reason == "missing_secret"
 
 
 @pytest.mark.parametrize("challenge", ["", "%3Cscript%3E", "1%0D%0A2", "1&hub.challenge=2", "a" * 65])
-def test_meta_gets_no_page_of_a_stranger_back(challenge: str) -> None:
+def test_a_meta_challenge_that_is_not_a_plain_word_is_not_echoed(challenge: str) -> None:
     with pytest.raises((BadRequest, Rejected)):
-        check("meta", subscribing(f"hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={challenge}"))
+        check(
+            "meta", make_subscription_request(f"hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge={challenge}")
+        )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_a_token_stands_for_no_signature_elsewhere(method: str) -> None:
+def test_a_meta_token_does_not_replace_a_signature_on_other_methods(method: str) -> None:
     query = f"hub.mode=subscribe&hub.challenge=1&hub.verify_token={TOKEN}"
     with pytest.raises(Rejected):
-        check("meta", subscribing(query, method))
+        check("meta", make_subscription_request(query, method))
 
 
 # -- Zoom and Discord -------------------------------------------------------------------------------------------------
 
 
-def test_zoom_gets_its_token_signed_under_the_secret_that_it_used() -> None:
-    request = posted("zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}})
+def test_a_zoom_token_is_signed_with_the_secret_that_zoom_used() -> None:
+    request = make_signed_post(
+        "zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": "qgg8vlvZRS6UYooatFL8Aw"}}
+    )
     answer = check("zoom", request, "a newer one", SECRET).answer
     assert answer
     expected = hmac.digest(SECRET.encode(), b"qgg8vlvZRS6UYooatFL8Aw", "sha256").hex()
     assert json.loads(answer.body) == {"plainToken": "qgg8vlvZRS6UYooatFL8Aw", "encryptedToken": expected}
 
 
-def test_zoom_is_no_oracle_that_signs_what_a_stranger_writes() -> None:
+def test_the_zoom_handshake_does_not_sign_forged_messages() -> None:
     forged = '{"event": "meeting.started"}'
     for token in (f"v0:{NOW}:{forged}", f"v0:{NOW}:", "v0:", forged):
         with pytest.raises(BadRequest):
-            check("zoom", posted("zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": token}}))
+            check(
+                "zoom", make_signed_post("zoom", {"event": "endpoint.url_validation", "payload": {"plainToken": token}})
+            )
 
 
-def test_discord_gets_an_empty_answer() -> None:
+def test_discord_pings_get_an_empty_answer() -> None:
     scheme = load_presets()["discord"]
     public = "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
     for body, answer in ((b'{"type":0}', HandshakeAnswer(204)), (b'{"type":1}', None)):

@@ -1,4 +1,4 @@
-"""JSON that is none says why, at which byte, and what to change; the media type says what is taken for JSON."""
+"""A JSON error says why, at which byte, and what to change. The media type decides what is parsed as JSON."""
 
 import pytest
 
@@ -46,12 +46,12 @@ FORM = "application/x-www-form-urlencoded"
         (b"[" * 100_000, r"nested too deeply"),
     ],
 )
-def test_what_is_no_json_says_why_and_where(data: bytes, said: str) -> None:
+def test_a_json_error_says_why_and_where(data: bytes, said: str) -> None:
     with pytest.raises(NotJSON, match=said):
         decode(data)
 
 
-def test_a_lone_surrogate_is_found_in_time_that_grows_with_the_body_alone() -> None:
+def test_finding_a_lone_surrogate_takes_time_linear_in_the_body() -> None:
     for evil in (
         b'"' + b"\\" * 200_001,
         b'"' + rb"\ud83d\ude00" * 20_000,
@@ -70,13 +70,13 @@ def test_a_lone_surrogate_is_found_in_time_that_grows_with_the_body_alone() -> N
         *("application/problem+json", "application/x-amz-json-1.1", "application/json-rpc", "model/gltf+json"),
     ],
 )
-def test_json_is_what_is_declared_so(kind: str) -> None:
+def test_every_json_media_type_is_parsed_as_json(kind: str) -> None:
     assert parse_media_type(kind).is_json
     assert parse_body(b'{"a": 1}', kind) == {"a": 1}
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-ndjson", "application/jsonl", "application/stream+json"])
-def test_json_that_is_declared_to_be_text_stays_text(kind: str) -> None:
+def test_json_declared_as_text_stays_text(kind: str) -> None:
     assert parse_body(b'{"a": 1}', kind) == '{"a": 1}'
 
 
@@ -93,7 +93,9 @@ def test_json_that_is_declared_to_be_text_stays_text(kind: str) -> None:
         (b"a=1", None, "a=1"),
     ],
 )
-def test_json_under_a_forms_type_is_json_and_a_form_is_a_form(body: bytes, content_type: str, value: JSON) -> None:
+def test_json_under_a_form_content_type_is_parsed_as_json_and_a_form_as_a_form(
+    body: bytes, content_type: str, value: JSON
+) -> None:
     assert parse_body(body, content_type) == value
 
 
@@ -106,7 +108,7 @@ def test_json_under_a_forms_type_is_json_and_a_form_is_a_form(body: bytes, conte
         (b"&" * 2_000, FORM, f"read as a form because its Content-Type is '{FORM}'"),
     ],
 )
-def test_a_body_that_cannot_be_read_says_what_it_was_taken_for_and_why(
+def test_an_unreadable_body_error_says_how_it_was_read_and_why(
     body: bytes, content_type: str | None, said: str
 ) -> None:
     with pytest.raises(BadRequest, match=said):

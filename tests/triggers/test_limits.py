@@ -1,4 +1,4 @@
-"""A bucket empties at once, fills up steadily, and there are never more of them than agreed."""
+"""Rate limits: a bucket allows a burst, refills steadily, and the number of buckets is bounded."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from triggers.http.rate_limit import Rate, RateLimiter, find_network
 
 @dataclass
 class Clock:
-    """Time stands still until it is told."""
+    """A clock that only the test moves."""
 
     now: float = 1_000.0
 
@@ -23,7 +23,7 @@ def limiter(rate: str, clock: Clock, most: int = 100) -> RateLimiter:
     return RateLimiter(Rate.parse(rate), clock, most=most)
 
 
-def test_so_many_pass_at_once_and_the_next_is_told_when() -> None:
+def test_requests_within_the_burst_pass_and_the_next_gets_its_retry_delay() -> None:
     clock = Clock()
     limited = limiter("3/30s", clock)
     assert [limited.take("a") for _ in range(5)] == [0, 0, 0, 10, 10]
@@ -35,29 +35,29 @@ def test_so_many_pass_at_once_and_the_next_is_told_when() -> None:
     assert [limited.take("a") for _ in range(4)] == [0, 0, 0, 10]
 
 
-def test_everybody_has_a_bucket_of_their_own() -> None:
+def test_each_client_has_its_own_bucket() -> None:
     limited = limiter("1/1m", Clock())
     assert [limited.take(name) for name in "aabb"] == [0, 60, 0, 60]
 
 
-def test_the_quietest_is_forgotten_first_and_no_more_are_kept_than_agreed() -> None:
+def test_the_least_recently_used_bucket_is_evicted_first_and_the_count_is_bounded() -> None:
     limited = limiter("1/1m", Clock(), most=3)
     assert [limited.take(name) for name in "abc"] == [0, 0, 0]
     assert limited.take("a") > 0
-    assert limited.take("d") == 0  # b is forgotten, a was heard of since
+    assert limited.take("d") == 0  # b was evicted; a was used more recently
     assert [limited.take(name) > 0 for name in "acd"] == [True, True, True]
     for number in range(10_000):
         limited.take(str(number))
     assert len(limited) == 3
 
 
-def test_without_a_rate_all_pass() -> None:
+def test_all_requests_pass_without_a_rate() -> None:
     limited = RateLimiter(None, Clock())
     assert not any(limited.take("a") for _ in range(10_000))
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 20))
-def test_no_window_has_more_than_the_bucket_and_what_filled_it(pauses: list[float], number: int) -> None:
+def test_no_window_passes_more_than_the_bucket_and_its_refill(pauses: list[float], number: int) -> None:
     clock = Clock()
     limited = RateLimiter(Rate(number, 10_000), clock)
     passed: list[float] = []
@@ -72,7 +72,7 @@ def test_no_window_has_more_than_the_bucket_and_what_filled_it(pauses: list[floa
 
 
 @given(st.floats(0, 1e9), st.integers(1, 100_000))
-def test_a_full_bucket_is_never_short(now: float, number: int) -> None:
+def test_a_full_bucket_passes_its_whole_burst(now: float, number: int) -> None:
     limited = RateLimiter(Rate(number, 60_000), Clock(now))
     assert not any(limited.take("a") for _ in range(min(number, 50)))
 
@@ -80,7 +80,7 @@ def test_a_full_bucket_is_never_short(now: float, number: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "600", "600/m", "0/1m", "-1/1m", "1/0s", "1/1y", "1e3/1m", "600 / 1m", "9" * 10 + "/1m"]
 )
-def test_what_is_no_rate_is_refused(text: str) -> None:
+def test_an_invalid_rate_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         Rate.parse(text)
 
@@ -97,5 +97,5 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         ("testclient", "testclient"),
     ],
 )
-def test_one_who_has_a_whole_network_of_addresses_has_one_bucket(address: str, network: str) -> None:
+def test_all_addresses_of_one_ipv6_network_share_a_bucket(address: str, network: str) -> None:
     assert find_network(address) == network

@@ -1,4 +1,4 @@
-"""Whoever reads a long run keeps nobody else waiting: its documents are made beside the event loop."""
+"""Reading a long run does not block other requests: its documents are built outside the event loop."""
 
 import asyncio
 import gc
@@ -60,14 +60,14 @@ async def long_run(tmp_path: Path) -> AsyncIterator[tuple[Journal, str]]:
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """The garbage collector holds everybody up, whatever is under way."""
+    """The garbage collector pauses every thread and would blur the measurement."""
     gc.disable()
     yield
     gc.enable()
 
 
 async def _longest_gap(reading: Awaitable[object]) -> float:
-    """The longest time for which the loop did nothing else, as a share of the whole read."""
+    """The longest time for which the event loop was blocked, as a share of the whole read."""
     task = asyncio.ensure_future(reading)
     began = last = time.perf_counter()
     longest = 0.0
@@ -81,12 +81,12 @@ async def _longest_gap(reading: Awaitable[object]) -> float:
 
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("read", READS)
-async def test_the_loop_works_while_a_long_run_is_read(long_run: tuple[Journal, str], read: str) -> None:
+async def test_reading_a_long_run_does_not_block_the_event_loop(long_run: tuple[Journal, str], read: str) -> None:
     shares = [await _longest_gap(READS[read](*long_run)) for _ in range(3)]
     assert min(shares) < 0.25, f"of the time of reading {read}, the loop waited {shares} in one piece"
 
 
-async def test_readers_do_not_pile_up_without_end(long_run: tuple[Journal, str]) -> None:
+async def test_the_number_of_waiting_readers_is_bounded(long_run: tuple[Journal, str]) -> None:
     journal, run = long_run
     reads = [asyncio.ensure_future(journal.scan(lambda scan: scan.find_run(run))) for _ in range(WAITING_SCANS + 5)]
     outcomes = await asyncio.gather(*reads, return_exceptions=True)
@@ -104,7 +104,7 @@ async def test_a_short_run_does_not_wait_for_the_readers_of_long_ones(long_run: 
         each.cancel()
 
 
-async def test_the_pages_of_a_history_are_the_history(long_run: tuple[Journal, str]) -> None:
+async def test_the_pages_of_a_history_add_up_to_the_whole(long_run: tuple[Journal, str]) -> None:
     journal, run = long_run
     texts: list[bytes] = []
     after: int | None = 0

@@ -1,4 +1,4 @@
-"""What an operator writes under `verify` is a scheme or a clear refusal, and what it reads never reaches an event."""
+"""Every `verify` setting becomes a scheme or a clear error, and the credentials it reads never reach an event."""
 
 import hashlib
 
@@ -22,7 +22,7 @@ def _greeting(when: JSON, **reply: JSON) -> JSON:
     return {"sig": {"header": "x"}, "handshake": handshake}
 
 
-def test_a_generic_hmac_is_what_its_options_say() -> None:
+def test_a_generic_hmac_preset_follows_its_options() -> None:
     options = {"header": "X-Sign", "algorithm": "sha512", "encoding": "base64", "prefix": "s=", "secret": SECRET}
     verifier = Verifier.of({"preset": "hmac", **options})
     assert verifier.secrets == (SECRET,)
@@ -36,7 +36,7 @@ def test_a_scheme_may_be_written_out() -> None:
     assert verifier == Verifier(Token(kind="token", header="x-token"), (SECRET, "{{ secrets.B }}"))
 
 
-def test_nobody_is_checked_only_where_that_is_spelled_out() -> None:
+def test_verification_is_skipped_only_where_none_is_written() -> None:
     assert Verifier.of("none").check(WebhookRequest("POST", "/", "", (), b""), [], 0) == Verified()
     with pytest.raises(ValueError, match="`none` to accept everybody"):
         Verifier.of(None)
@@ -117,26 +117,26 @@ def test_nobody_is_checked_only_where_that_is_spelled_out() -> None:
         ),
     ],
 )
-def test_what_cannot_be_verified_is_refused_by_name(verify: JSON, problem: str) -> None:
+def test_an_invalid_verify_setting_is_rejected_by_name(verify: JSON, problem: str) -> None:
     with pytest.raises(ValueError) as caught:
         Verifier.of(verify)
     assert problem in str(caught.value)
 
 
-def test_presets_are_told_of_and_named_once() -> None:
+def test_presets_have_descriptions_and_unique_names() -> None:
     assert len(load_presets()) >= 30
     assert all(scheme.about.endswith(".") for scheme in load_presets().values())
     assert not set(load_presets()) & set(GENERIC)
 
 
-def test_the_page_about_webhooks_tells_every_preset_as_it_is() -> None:
+def test_the_webhooks_page_lists_every_preset() -> None:
     page = PAGE.read_text(encoding="utf-8")
 
     assert all(f"<!-- generated: {name} -->" in page for name in tables())
     assert page == with_tables(page), "the tables are out of date: run `python -m tests.triggers.page`"
 
 
-def test_what_has_no_signed_time_and_no_signed_id_has_a_second_key() -> None:
+def test_schemes_without_a_signed_time_or_id_have_a_replay_key() -> None:
     for name, scheme in load_presets().items():
         if isinstance(scheme, Signed):
             has_signed_id = scheme.dedupe is not None and (
@@ -145,7 +145,7 @@ def test_what_has_no_signed_time_and_no_signed_id_has_a_second_key() -> None:
             assert scheme.replay or has_signed_id, f"{name}: one captured request could start runs without end"
 
 
-def test_a_second_key_covers_all_that_is_signed_where_a_time_is() -> None:
+def test_a_replay_key_covers_the_signed_time() -> None:
     scheme = load_presets()["zendesk"]
     keys = set()
     for now in (1_700_000_000, 1_700_000_000, 1_700_000_001):
@@ -157,7 +157,7 @@ def test_a_second_key_covers_all_that_is_signed_where_a_time_is() -> None:
 # -- credentials ------------------------------------------------------------------------------------------------------
 
 
-def test_what_proves_a_sender_is_withheld_and_known_by_a_keyed_hash() -> None:
+def test_credential_headers_are_withheld_and_stored_as_keyed_hashes() -> None:
     always = {"authorization", "cookie", "proxy-authorization"}
     assert find_credential_headers(None) == always
     assert find_credential_headers(load_presets()["github"]) == always | {"x-hub-signature-256"}
@@ -170,7 +170,7 @@ def test_what_proves_a_sender_is_withheld_and_known_by_a_keyed_hash() -> None:
     assert withhold_headers(headers, {"cookie"}, b"another")[1] != hashes
 
 
-def test_a_request_is_read_from_its_scope_as_it_came() -> None:
+def test_a_request_is_built_unchanged_from_its_asgi_scope() -> None:
     scope = {
         "method": "POST",
         "path": "/hooks/café",
@@ -184,7 +184,7 @@ def test_a_request_is_read_from_its_scope_as_it_came() -> None:
     assert "canary" not in repr(WebhookRequest.from_scope(scope, b"canary"))
 
 
-def test_the_page_gives_the_limits_as_they_are() -> None:
+def test_the_webhooks_page_states_the_actual_limits() -> None:
     page = PAGE.read_text(encoding="utf-8")
     rate = Settings().webhook_rate
 

@@ -1,4 +1,4 @@
-"""The paths that a webhook's trigger can have, and the keys beside them, are checked when the file is loaded."""
+"""The path of a webhook trigger and the keys next to it are checked when the file is loaded."""
 
 from typing import Any
 
@@ -28,12 +28,12 @@ from triggers.webhooks.trigger import WebhookSpec
         ({"methods": ["HEAD"]}, "'GET'"),
     ],
 )
-def test_what_can_never_match_is_refused_with_its_cure(given: dict[str, Any], said: str) -> None:
+def test_an_invalid_webhook_route_is_rejected_with_a_fix(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said.replace("?", r"\?")):
         WebhookSpec.model_validate({"path": "/x", "verify": "none"} | given)
 
 
-def test_an_origin_is_kept_as_browsers_send_it() -> None:
+def test_an_origin_is_normalised_to_the_form_that_browsers_send() -> None:
     origins = ["HTTPS://Shop.Example:443", "http://localhost:80", "http://[::1]:3000", "null", "capacitor://localhost"]
     read = WebhookSpec.model_validate({"path": "/x", "verify": "none", "cors": origins}).cors
     assert read == ["https://shop.example", "http://localhost", "http://[::1]:3000", "null", "capacitor://localhost"]
@@ -63,7 +63,7 @@ def test_an_origin_is_kept_as_browsers_send_it() -> None:
         ("/", "/", {}),
     ],
 )
-def test_a_path_matches_in_full_part_by_part(path: str, raw: str, found: dict[str, str] | None) -> None:
+def test_a_path_matches_whole_segment_by_segment(path: str, raw: str, found: dict[str, str] | None) -> None:
     readable = read_path(raw)
     match = None if readable is None else compile_route(path).fullmatch(readable)
     assert (None if match is None else match.groupdict()) == found

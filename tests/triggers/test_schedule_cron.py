@@ -1,4 +1,4 @@
-"""Cron lines fire as Unix means them, in every zone, also where clocks are put forward or back."""
+"""Cron lines fire as in Unix cron, in every zone, also when clocks are set forward or back."""
 
 import random
 import re
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.triggers.schedule_year import LINES, ZONES, Oracle, compare, foretold, minutes
+from tests.triggers.schedule_year import LINES, ZONES, Oracle, compare, minutes, predict_fires
 from triggers.schedules.cron import ALIASES, Cron
 from triggers.schedules.timing import Interval, find_zone
 
@@ -27,7 +27,7 @@ TURNS = {
 
 
 def around(day: str) -> tuple[int, int]:
-    """Three days around one (seconds)."""
+    """The three days around a day (seconds)."""
     start = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=1)
     return round(start.timestamp()), round((start + timedelta(days=3)).timestamp())
 
@@ -52,12 +52,12 @@ def test_cron_agrees_with_an_oracle_through_a_month_and_the_new_year() -> None:
 
 
 @pytest.mark.parametrize("name", [*ZONES, *MIDNIGHT_ZONES])
-def test_wherever_one_begins_the_fires_that_follow_are_the_same(name: str) -> None:
+def test_the_next_fires_do_not_depend_on_the_starting_point(name: str) -> None:
     zone, chance = ZoneInfo(name), random.Random(name)
     start, end = around(TURNS[name][1])
     passed = minutes(zone, start, end)
     for line in LINES[3:]:
-        expected, cron = list(foretold(Oracle.of(line), passed)), Cron.parse(line, zone)
+        expected, cron = list(predict_fires(Oracle.of(line), passed)), Cron.parse(line, zone)
         for _ in range(20):
             after = chance.randrange(start * 1_000, end * 1_000)
             rest = expected[bisect_right(expected, after // 1_000) :]
@@ -66,7 +66,7 @@ def test_wherever_one_begins_the_fires_that_follow_are_the_same(name: str) -> No
 
 
 def first(line: str, zone: str, after: str, count: int) -> list[str]:
-    """The first fires after a local time, as the wall clock shows them, with the offset from UTC."""
+    """The first fires after a local time, as wall-clock times with their UTC offsets."""
     where = ZoneInfo(zone)
     fires = Cron.parse(line, where).find_fires(
         round(datetime.fromisoformat(after).replace(tzinfo=where).timestamp()) * 1_000
@@ -87,13 +87,13 @@ def first(line: str, zone: str, after: str, count: int) -> list[str]:
         ("0 30 2 * * *", "2026-03-28T12:00", ["29 03:00 +0200", "30 02:30 +0200"]),
     ],
 )
-def test_a_time_of_day_comes_once_a_day_and_what_counts_hours_counts_those_that_pass(
+def test_a_time_of_day_fires_once_a_day_and_hourly_lines_fire_every_elapsed_hour(
     line: str, after: str, fires: list[str]
 ) -> None:
     assert first(line, "Europe/Berlin", after, len(fires)) == fires
 
 
-def test_both_days_restricted_means_either() -> None:
+def test_restricting_both_day_fields_means_either() -> None:
     assert first("0 0 13 * 5", "UTC", "2026-03-01T00:00", 5) == [f"{day:02} 00:00 +0000" for day in (6, 13, 20, 27, 3)]
 
 
@@ -102,7 +102,7 @@ def test_l_is_the_last_day_of_the_month() -> None:
 
 
 @pytest.mark.parametrize(("alias", "line"), ALIASES.items())
-def test_an_alias_means_its_line(alias: str, line: str) -> None:
+def test_an_alias_equals_its_cron_line(alias: str, line: str) -> None:
     assert list(islice(Cron.parse(alias.upper()).find_fires(0), 3)) == list(islice(Cron.parse(line).find_fires(0), 3))
 
 
@@ -128,17 +128,17 @@ def test_an_alias_means_its_line(alias: str, line: str) -> None:
         ("٣ * * * *", "the minute cannot be"),
     ],
 )
-def test_a_line_that_is_none_says_what_to_write(line: str, said: str) -> None:
+def test_an_invalid_line_is_rejected_with_what_to_write(line: str, said: str) -> None:
     with pytest.raises(ValueError) as refused:
         Cron.parse(line)
     assert said in str(refused.value)
 
 
-# -- what is read as meant, and what is refused with the right cure ---------------------------------------------------
+# -- accepted variations, and rejected lines with their fixes ---------------------------------------------------------
 
 
 def _days(line: str) -> str:
-    """The days of the week on which a line fires, from Monday 2026-05-04 on."""
+    """The days on which a line fires in the week from Monday 2026-05-04."""
     after = int(datetime(2026, 5, 3, 23, 59, tzinfo=UTC).timestamp()) * 1_000
     week = takewhile(lambda fire: fire < after + 7 * 86_400_000, Cron.parse(line).find_fires(after))
     return " ".join(datetime.fromtimestamp(fire / 1_000, UTC).strftime("%a") for fire in week)
@@ -166,7 +166,7 @@ def test_a_week_may_end_on_sunday(field: str, days: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["\t0  9\t* * mon-fri ", "0 9 * * Mon-Fri", "0 9 * * 1-5"])
-def test_blanks_and_small_letters_change_nothing(line: str) -> None:
+def test_spaces_and_lower_case_change_nothing(line: str) -> None:
     assert _days(line) == "Mon Tue Wed Thu Fri"
 
 
@@ -196,18 +196,18 @@ def test_blanks_and_small_letters_change_nothing(line: str) -> None:
         ("9:00", "'9:00' has one field; a cron line has five fields"),
     ],
 )
-def test_what_can_be_meant_and_not_written_is_refused_with_what_can(line: str, said: str) -> None:
+def test_unsupported_cron_syntax_is_rejected_with_an_equivalent(line: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         Cron.parse(line)
 
 
 @pytest.mark.parametrize("line", ["*/60 * * * *", "0 */24 * * *", "*/59 * * * *", "0-30/30 * * * *", "0 0 * * */7"])
-def test_a_step_within_its_field_is_taken(line: str) -> None:
+def test_a_step_within_its_field_is_accepted(line: str) -> None:
     assert Cron.parse(line).line == line
 
 
 @pytest.mark.parametrize("line", ["*/90 * * * *", "0 0 1 1/40 *"])
-def test_what_a_cure_writes_can_be_loaded(line: str) -> None:
+def test_a_suggested_fix_can_be_loaded(line: str) -> None:
     with pytest.raises(ValueError, match="write") as caught:
         Cron.parse(line)
     interval = re.search(r"every: (\w+)", str(caught.value))
@@ -218,7 +218,7 @@ def test_what_a_cure_writes_can_be_loaded(line: str) -> None:
     ("name", "zone"),
     [("Z", "UTC"), ("utc", "UTC"), ("europe/berlin", "Europe/Berlin"), ("EUROPE/ROME", "Europe/Rome"), ("CET", "CET")],
 )
-def test_a_zone_is_found_in_any_case(name: str, zone: str) -> None:
+def test_a_time_zone_is_found_in_any_case(name: str, zone: str) -> None:
     assert str(find_zone(name)) == zone
 
 
@@ -236,7 +236,7 @@ def test_a_zone_is_found_in_any_case(name: str, zone: str) -> None:
         ("", "write an IANA name, such as Europe/Berlin"),
     ],
 )
-def test_what_is_no_zone_is_refused_with_one_that_is(name: str, said: str) -> None:
+def test_an_unknown_time_zone_is_rejected_with_a_suggestion(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         find_zone(name)
     for offset in re.findall(r"Etc/GMT[+-]\d+", said):

@@ -1,4 +1,4 @@
-"""Schedules under a clock that the test moves: each fire starts one run, whatever happens in between."""
+"""Schedules with a clock that the test moves: each fire starts one run, whatever happens in between."""
 
 from pathlib import Path
 
@@ -27,24 +27,29 @@ async def _row(world: World) -> ScheduleProgress:
 # -- each fire once -----------------------------------------------------------------------------------------------
 
 
-async def test_a_fire_is_an_event_named_by_its_time(tmp_path: Path) -> None:
+async def test_a_fire_is_an_event_keyed_by_its_time(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:30", HOURLY) as service:
         await service.until("2026-05-04T12:00:01")
-        await service.idle()
+        await service.wait_until_idle()
         (run,) = await service.runs()
         event = await service.journal.find_event(run.event)
         assert event
         assert (event.source, event.key, event.type, run.trigger) == ("p/t", NOON, "schedule", "t")
         assert run.created_at == ms("2026-05-04T12:00:00")
-        assert service.told()["last"] == {"fire": NOON, "outcome": "started", "reason": None, "run": run.id}
-        assert service.told()["next"] == [f"2026-05-04T{hour}:00:00Z" for hour in (13, 14, 15)]
+        assert service.describe_schedule()["last"] == {
+            "fire": NOON,
+            "outcome": "started",
+            "reason": None,
+            "run": run.id,
+        }
+        assert service.describe_schedule()["next"] == [f"2026-05-04T{hour}:00:00Z" for hour in (13, 14, 15)]
 
 
-async def test_what_would_have_fired_before_a_schedule_was_there_is_not_owed(tmp_path: Path) -> None:
+async def test_fire_times_before_a_schedule_existed_are_not_missed(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T12:00:00.001", hourly("missed: all")) as service:
         await service.until("2026-05-04T12:59:59")
-        assert await service.fired() == []
-        assert service.told()["missed"] == 0
+        assert await service.list_fire_times() == []
+        assert service.describe_schedule()["missed"] == 0
 
 
 async def test_restarts_neither_lose_nor_repeat_a_fire(tmp_path: Path) -> None:
@@ -53,7 +58,7 @@ async def test_restarts_neither_lose_nor_repeat_a_fire(tmp_path: Path) -> None:
         async with world(tmp_path, at, hourly("missed: all")) as service:
             at += minutes * 60_000
             await service.until(at)
-            fired = await service.fired()
+            fired = await service.list_fire_times()
     assert fired == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15)]
 
 
@@ -64,42 +69,42 @@ async def test_restarts_neither_lose_nor_repeat_a_fire(tmp_path: Path) -> None:
         ("2026-10-24T12:00:00", "2026-10-26T12:00:00", ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]),
     ],
 )
-async def test_half_past_two_comes_once_on_the_days_on_which_clocks_change(
+async def test_half_past_two_fires_once_on_the_days_when_clocks_change(
     tmp_path: Path, start: str, end: str, fires: list[str]
 ) -> None:
     berlin = QUICK.format('{cron: "30 2 * * *", timezone: Europe/Berlin}')
     async with world(tmp_path, start, berlin) as service:
         await service.until(end)
-        assert await service.fired() == fires
-        assert service.told()["missed"] == 0
+        assert await service.list_fire_times() == fires
+        assert service.describe_schedule()["missed"] == 0
 
 
-async def test_one_date_comes_once_and_then_there_is_nothing_to_come(tmp_path: Path) -> None:
+async def test_a_single_date_fires_once_and_has_no_next_fire(tmp_path: Path) -> None:
     once = QUICK.format("{at: 2026-12-24T18:00:00, timezone: Europe/Berlin}")
     async with world(tmp_path, "2026-12-24T16:50:00", once) as service:
         await service.until("2026-12-24T17:10:00")
-        assert await service.fired() == ["2026-12-24T17:00:00Z"]
-        assert service.told()["next"] == []
+        assert await service.list_fire_times() == ["2026-12-24T17:00:00Z"]
+        assert service.describe_schedule()["next"] == []
         assert service.schedules.earliest is None
     async with world(tmp_path, "2027-12-24T16:50:00") as service:
         await service.until("2027-12-24T17:10:00")
         assert len(await service.runs()) == 1
 
 
-async def test_an_interval_goes_on_across_a_restart_as_if_there_had_been_none(tmp_path: Path) -> None:
+async def test_an_interval_continues_unchanged_across_a_restart(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:50:00", QUICK.format("{every: 15m}")) as service:
         await service.until("2026-05-04T12:20:00")
     async with world(tmp_path, "2026-05-04T12:29:00") as service:
         await service.until("2026-05-04T12:31:00")
-        assert await service.fired() == [f"2026-05-04T12:{minute}:00Z" for minute in ("00", "15", "30")]
+        assert await service.list_fire_times() == [f"2026-05-04T12:{minute}:00Z" for minute in ("00", "15", "30")]
 
 
-async def test_a_window_delays_each_fire_by_its_own_time_the_same_after_a_restart(tmp_path: Path) -> None:
+async def test_a_window_delays_each_fire_by_an_amount_that_a_restart_does_not_change(tmp_path: Path) -> None:
     spread = hourly("window: 10m")
     async with world(tmp_path, "2026-05-04T00:30:00", spread) as service:
         await service.until("2026-05-04T12:30:00")
         delays = [run.created_at % 3_600_000 for run in await service.runs()]
-        fired = await service.fired()
+        fired = await service.list_fire_times()
     assert fired == [f"2026-05-04T{hour:02}:00:00Z" for hour in range(1, 13)]
     assert all(0 <= delay < 600_000 for delay in delays)
     assert len(set(delays)) == len(delays)
@@ -112,32 +117,34 @@ async def test_a_window_delays_each_fire_by_its_own_time_the_same_after_a_restar
     assert again[11] == max(delays[11], 120_000)
 
 
-# -- while nobody was there -----------------------------------------------------------------------------------------
+# -- downtime -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("missed", "hours", "marked"),
     [("skip", [12, 17], 4), ("latest", [12, 16, 17], 3), ("all", [12, 13, 14, 15, 16, 17], 0)],
 )
-async def test_fires_of_a_downtime_are_treated_as_missed_says(
+async def test_fires_during_downtime_follow_the_missed_setting(
     tmp_path: Path, missed: str, hours: list[int], marked: int
 ) -> None:
     async with world(tmp_path, "2026-05-04T11:30:00", hourly(f"missed: {missed}")) as service:
         await service.until("2026-05-04T12:30:00")
     async with world(tmp_path, "2026-05-04T16:30:00") as service:
         await service.until("2026-05-04T17:30:00")
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in hours]
-        assert service.told()["missed"] == marked
-        assert service.told()["missed_at"] == (None if not marked else f"2026-05-04T{17 - (5 - marked)}:00:00Z")
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in hours]
+        assert service.describe_schedule()["missed"] == marked
+        assert service.describe_schedule()["missed_at"] == (
+            None if not marked else f"2026-05-04T{17 - (5 - marked)}:00:00Z"
+        )
 
 
-async def test_a_fire_that_was_due_a_moment_before_the_start_is_missed_too(tmp_path: Path) -> None:
+async def test_a_fire_due_just_before_the_start_is_missed(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:59", hourly("missed: skip")):
         pass
     async with world(tmp_path, "2026-05-04T12:00:01") as service:
         await service.until("2026-05-04T12:10:00")
-        assert await service.fired() == []
-        assert service.told()["last"] == {
+        assert await service.list_fire_times() == []
+        assert service.describe_schedule()["last"] == {
             "fire": NOON, "outcome": "missed", "reason": "nobody was there when it was due", "run": None,
         }  # fmt: skip
 
@@ -147,31 +154,31 @@ async def test_a_slow_process_misses_nothing(tmp_path: Path) -> None:
         tmp_path, "2026-05-04T11:59:59", QUICK.format('{cron: "*/10 * * * * *", missed: skip}')
     ) as service:
         await service.look("2026-05-04T12:00:45")
-        assert await service.fired() == [f"2026-05-04T12:00:{second:02}Z" for second in (0, 10, 20, 30, 40)]
+        assert await service.list_fire_times() == [f"2026-05-04T12:00:{second:02}Z" for second in (0, 10, 20, 30, 40)]
 
 
 @pytest.mark.slow
-async def test_a_year_is_caught_up_within_bounds_and_at_a_pace(tmp_path: Path) -> None:
+async def test_catching_up_a_year_is_bounded_and_paced(tmp_path: Path) -> None:
     text = QUICK.format('{cron: "* * * * *", missed: all}')
     async with world(tmp_path, "2025-05-04T12:00:00", text):
         pass
     start = ms("2026-05-04T12:00:30")
     async with world(tmp_path, start) as service:
-        assert len((await _row(service)).waiting) == MOST_WAITING - 1  # the first is under way
+        assert len((await _row(service)).waiting) == MOST_WAITING - 1  # the first is in progress
         while (await _row(service)).waiting:
             earliest = service.schedules.earliest
             assert earliest
             await service.look(earliest)
         runs = await service.runs()
-        fired = sorted(await service.fired())
+        fired = sorted(await service.list_fire_times())
         assert (fired[0], fired[-1]) == ("2026-05-03T19:21:00Z", "2026-05-04T12:01:00Z")
         assert len(set(fired)) == len(fired) == MOST_WAITING + 1
         assert runs[-1].created_at - runs[0].created_at >= PACE * (MOST_WAITING - 1)
         assert runs[-1].created_at - start < 60_000
-        assert service.told()["missed"] == 4_000  # as far as it counts
+        assert service.describe_schedule()["missed"] == 4_000  # where the count stops
 
 
-async def test_what_a_killed_process_had_to_catch_up_is_caught_up_by_the_next(tmp_path: Path) -> None:
+async def test_the_catch_up_of_a_killed_process_is_finished_by_the_next(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T06:30:00", hourly("missed: all")):
         pass
     for second in (0, 1, 2):
@@ -179,45 +186,45 @@ async def test_what_a_killed_process_had_to_catch_up_is_caught_up_by_the_next(tm
             assert len((await _row(service)).waiting) == 5 - second
     async with world(tmp_path, "2026-05-04T12:40:00") as service:
         await service.until("2026-05-04T12:40:10")
-        assert await service.fired() == [f"2026-05-04T{hour:02}:00:00Z" for hour in range(7, 13)]
+        assert await service.list_fire_times() == [f"2026-05-04T{hour:02}:00:00Z" for hour in range(7, 13)]
 
 
 # -- clocks that jump -----------------------------------------------------------------------------------------------
 
 
-async def test_a_clock_put_forward_is_a_downtime(tmp_path: Path) -> None:
+async def test_a_clock_set_forward_counts_as_downtime(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:30:00", hourly("missed: latest")) as service:
         await service.until("2026-05-04T12:30:00")
         await service.look("2026-05-04T15:30:10")
         await service.until("2026-05-04T16:10:00")
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 15, 16)]
-        assert service.told()["missed"] == 2
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 15, 16)]
+        assert service.describe_schedule()["missed"] == 2
 
 
-async def test_a_clock_put_back_repeats_nothing_and_stops_nothing(tmp_path: Path) -> None:
+async def test_a_clock_set_back_repeats_no_fire_and_stops_no_fire(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:30:00", hourly("missed: all")) as service:
         await service.until("2026-05-04T14:30:00")
         await service.look("2026-05-04T11:30:00")
         await service.until("2026-05-04T16:10:00")
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15, 16)]
-        assert service.told()["missed"] == 0
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15, 16)]
+        assert service.describe_schedule()["missed"] == 0
 
 
-async def test_a_clock_that_was_years_ahead_for_a_while_costs_no_later_fire(tmp_path: Path) -> None:
+async def test_a_clock_temporarily_years_ahead_loses_no_later_fire(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:30:00", hourly("missed: skip")) as service:
         await service.look("2030-01-01T00:00:10")
         await service.until("2030-01-01T01:00:10")
         await service.look("2026-05-04T11:31:00")
         await service.until("2026-05-04T13:10:00")
-        assert await service.fired() == [NOON, "2026-05-04T13:00:00Z", "2030-01-01T01:00:00Z"]
+        assert await service.list_fire_times() == [NOON, "2026-05-04T13:00:00Z", "2030-01-01T01:00:00Z"]
 
 
-async def test_a_clock_put_back_over_a_restart_repeats_nothing(tmp_path: Path) -> None:
+async def test_a_clock_set_back_across_a_restart_repeats_no_fire(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:30:00", hourly("missed: all")) as service:
         await service.until("2026-05-04T14:30:00")
     async with world(tmp_path, "2026-05-04T12:30:00") as service:
         await service.until("2026-05-04T15:30:00")
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15)]
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15)]
 
 
 async def test_a_small_correction_of_the_clock_changes_nothing(tmp_path: Path) -> None:
@@ -226,83 +233,83 @@ async def test_a_small_correction_of_the_clock_changes_nothing(tmp_path: Path) -
         await service.look("2026-05-04T11:59:55")
         await service.until("2026-05-04T12:59:59")
         await service.look("2026-05-04T13:00:20")
-        assert await service.fired() == [NOON, "2026-05-04T13:00:00Z"]
-        assert service.told()["missed"] == 0
+        assert await service.list_fire_times() == [NOON, "2026-05-04T13:00:00Z"]
+        assert service.describe_schedule()["missed"] == 0
 
 
 # -- overlaps ---------------------------------------------------------------------------------------------------------
 
 
-async def test_by_default_a_fire_does_not_mind_the_run_before(tmp_path: Path) -> None:
+async def test_by_default_a_fire_starts_regardless_of_the_previous_run(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:50", HELD.format('{cron: "0 * * * *"}')) as service:
         await service.until("2026-05-04T14:00:00")
-        await service.held(3)
+        await service.wait_for_held_runs(3)
         assert len(await service.runs()) == 3
 
 
-async def test_a_fire_is_skipped_while_the_run_before_is_unfinished(tmp_path: Path) -> None:
+async def test_a_fire_is_skipped_while_the_previous_run_is_unfinished(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:50", hourly("overlap: skip", HELD)) as service:
         await service.until("2026-05-04T14:00:00")
-        await service.held(1)
+        await service.wait_for_held_runs(1)
         (run,) = await service.runs()
         why = "the run before is unfinished"
-        assert service.told()["skipped"] == 2
-        assert service.told()["last"] == {
+        assert service.describe_schedule()["skipped"] == 2
+        assert service.describe_schedule()["last"] == {
             "fire": "2026-05-04T14:00:00Z", "outcome": "skipped", "reason": why, "run": run.id
         }  # fmt: skip
         await service.release()
         await service.until("2026-05-04T15:00:00")
-        assert await service.fired() == [NOON, "2026-05-04T15:00:00Z"]
+        assert await service.list_fire_times() == [NOON, "2026-05-04T15:00:00Z"]
 
 
-async def test_a_queued_fire_starts_when_the_run_before_has_ended_also_over_a_restart(tmp_path: Path) -> None:
+async def test_a_queued_fire_starts_after_the_previous_run_ends_even_across_a_restart(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:50", hourly("overlap: queue, missed: skip", HELD)) as service:
         await service.until("2026-05-04T14:00:00")
-        await service.held(1)
+        await service.wait_for_held_runs(1)
         assert len(await service.runs()) == 1
-        assert service.told()["waiting"] == 2
+        assert service.describe_schedule()["waiting"] == 2
         await service.release()
-        await service.held(1)
-        assert await service.fired() == [NOON, "2026-05-04T13:00:00Z"]
+        await service.wait_for_held_runs(1)
+        assert await service.list_fire_times() == [NOON, "2026-05-04T13:00:00Z"]
         await service.release()
         await service.look(service.clock.at + PACE)
-        await service.held(1)
+        await service.wait_for_held_runs(1)
         await service.until("2026-05-04T15:00:00")
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14)]
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14)]
         running = (await service.runs())[-1].id
     async with world(tmp_path, "2026-05-04T15:30:00") as service:
-        assert service.told()["waiting"] == 1
+        assert service.describe_schedule()["waiting"] == 1
         await service.runner.takeover.adopt(running)
-        await service.held(1)
+        await service.wait_for_held_runs(1)
         await service.release()
-        await service.held(1)
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15)]
+        await service.wait_for_held_runs(1)
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14, 15)]
 
 
-async def test_a_queue_has_an_end(tmp_path: Path) -> None:
+async def test_the_queue_of_fires_is_bounded(tmp_path: Path) -> None:
     text = HELD.format("{every: 1s, overlap: queue}")
     async with world(tmp_path, "2026-05-04T12:00:00", text) as service:
         await service.until(service.clock.at + (MOST_WAITING + 5) * 1_000)
-        assert service.told()["waiting"] == MOST_WAITING
-        assert service.told()["skipped"] == 4
+        assert service.describe_schedule()["waiting"] == MOST_WAITING
+        assert service.describe_schedule()["skipped"] == 4
 
 
-# -- what stands in the way -------------------------------------------------------------------------------------------
+# -- fires that cannot start ------------------------------------------------------------------------------------------
 
 
-async def test_a_fire_that_finds_no_room_is_tried_again_however_long_that_takes(tmp_path: Path) -> None:
+async def test_a_fire_that_is_not_admitted_is_retried_until_it_is(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:59:50", hourly("missed: skip")) as service:
         service.runner.runs.is_draining = True
         await service.until("2026-05-04T12:20:00")
-        assert await service.fired() == []
-        assert service.told()["overdue"] == NOON
+        assert await service.list_fire_times() == []
+        assert service.describe_schedule()["overdue"] == NOON
         service.runner.runs.is_draining = False
         await service.until("2026-05-04T12:20:15")
-        assert await service.fired() == [NOON]
-        assert service.told()["overdue"] is None
+        assert await service.list_fire_times() == [NOON]
+        assert service.describe_schedule()["overdue"] is None
 
 
-async def test_inputs_that_cannot_be_made_make_a_failed_run(tmp_path: Path) -> None:
+async def test_inputs_that_cannot_be_evaluated_start_a_failed_run(tmp_path: Path) -> None:
     text = HOURLY.replace("}}\nsteps", '}, inputs: {x: "{{ trigger.id | int }}"}}\nsteps')
     async with world(tmp_path, "2026-05-04T11:59:50", text) as service:
         await service.until(ms("2026-05-04T12:00:01"))
@@ -310,28 +317,28 @@ async def test_inputs_that_cannot_be_made_make_a_failed_run(tmp_path: Path) -> N
         assert run.status == "failed"
 
 
-async def test_what_when_refuses_starts_nothing(tmp_path: Path) -> None:
+async def test_a_fire_filtered_by_when_starts_no_run(tmp_path: Path) -> None:
     text = HOURLY.replace("}}\nsteps", "}, when: \"trigger.id[11:13] == '13'\"}\nsteps")
     async with world(tmp_path, "2026-05-04T11:59:50", text) as service:
         await service.until("2026-05-04T14:10:00")
-        assert await service.fired() == ["2026-05-04T13:00:00Z"]
-        last = service.told()["last"]
+        assert await service.list_fire_times() == ["2026-05-04T13:00:00Z"]
+        last = service.describe_schedule()["last"]
         assert isinstance(last, dict)
         assert last["outcome"] == "filtered"
 
 
-# -- a folder that changes --------------------------------------------------------------------------------------------
+# -- reloads ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_reload_changes_the_times_and_owes_nothing_of_the_new_ones(tmp_path: Path) -> None:
+async def test_a_reload_changes_the_times_without_missed_fires_at_the_new_ones(tmp_path: Path) -> None:
     async with world(tmp_path, "2026-05-04T11:30:00", HOURLY) as service:
         await service.until("2026-05-04T12:20:00")
         await service.reload(p=QUICK.format('{cron: "15 * * * *"}'))
         await service.until("2026-05-04T13:20:00")
-        assert await service.fired() == [NOON, "2026-05-04T13:15:00Z"]
+        assert await service.list_fire_times() == [NOON, "2026-05-04T13:15:00Z"]
 
 
-async def test_a_schedule_that_is_gone_fires_no_more_and_begins_anew_when_it_comes_back(tmp_path: Path) -> None:
+async def test_a_removed_schedule_stops_firing_and_starts_afresh_when_restored(tmp_path: Path) -> None:
     text = hourly("missed: all")
     async with world(tmp_path, "2026-05-04T11:30:00", text) as service:
         await service.until("2026-05-04T12:20:00")
@@ -340,10 +347,10 @@ async def test_a_schedule_that_is_gone_fires_no_more_and_begins_anew_when_it_com
         assert await service.journal.list_schedules() == []
         await service.reload(p=text)
         await service.until("2026-05-04T15:20:00")
-        assert await service.fired() == [NOON, "2026-05-04T15:00:00Z"]
+        assert await service.list_fire_times() == [NOON, "2026-05-04T15:00:00Z"]
 
 
-async def test_what_a_broken_file_missed_is_caught_up_once_it_is_mended(tmp_path: Path) -> None:
+async def test_fires_missed_while_a_file_was_broken_are_caught_up_once_it_is_fixed(tmp_path: Path) -> None:
     text = hourly("missed: all")
     async with world(tmp_path, "2026-05-04T11:30:00", text) as service:
         await service.until("2026-05-04T12:20:00")
@@ -352,4 +359,4 @@ async def test_what_a_broken_file_missed_is_caught_up_once_it_is_mended(tmp_path
         assert service.schedules.find_progress() == {}
         await service.reload(p=text)
         await service.until("2026-05-04T14:31:00")
-        assert await service.fired() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14)]
+        assert await service.list_fire_times() == [f"2026-05-04T{hour}:00:00Z" for hour in (12, 13, 14)]

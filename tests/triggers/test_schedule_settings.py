@@ -1,4 +1,4 @@
-"""What a schedule is given: what does not fit is told where it stands, with its cure."""
+"""The settings of a schedule: each invalid one is reported with its position and a fix."""
 
 from itertools import islice
 
@@ -15,7 +15,7 @@ from triggers.schedules.trigger import ScheduleSpec
 ACTIONS = load_connectors().actions
 
 
-def loaded(given: str) -> LoadResult:
+def load_schedule(given: str) -> LoadResult:
     steps = "steps:\n  - {id: n, use: log.write, with: {message: x}}\n"
     text = f"triggers:\n  - id: t\n    use: schedule\n    with: {given}\n{steps}"
     return load_pipeline(text, file="p.yaml", catalogue=Catalogue(actions=ACTIONS, triggers=list_models()))
@@ -32,8 +32,8 @@ def loaded(given: str) -> LoadResult:
         '{cron: "0 0 29 2 *", window: 7d}',
     ],
 )
-def test_a_schedule_that_fits_is_loaded(given: str) -> None:
-    found = loaded(given)
+def test_a_valid_schedule_is_loaded(given: str) -> None:
+    found = load_schedule(given)
     assert found.pipeline, found.problems
 
 
@@ -66,20 +66,20 @@ def test_a_schedule_that_fits_is_loaded(given: str) -> None:
         ('{cron: "@daily", overlap: wait}', 37, "'overlap' must be allow, skip or queue"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place_and_cure(given: str, column: int, said: str) -> None:
-    found = loaded(given)
+def test_an_invalid_schedule_is_reported_with_its_position_and_a_fix(given: str, column: int, said: str) -> None:
+    found = load_schedule(given)
     assert found.pipeline is None
     problem = found.problems[0]
     assert said in str(problem)
     assert (problem.line, problem.column) == (4, column)
 
 
-def test_an_interval_counts_from_1970_and_not_from_a_start() -> None:
+def test_an_interval_counts_from_1970_not_from_the_start() -> None:
     fires = islice(Interval.parse("7h").find_fires(ms("2026-05-04T12:34:56")), 3)
     assert [fire % (7 * 3_600_000) for fire in fires] == [0, 0, 0]
 
 
-def test_a_time_of_day_that_comes_twice_is_the_first_and_an_offset_means_itself() -> None:
+def test_an_ambiguous_local_time_is_the_first_one_unless_an_offset_is_given() -> None:
     given = ScheduleSpec(at="2026-10-25T02:30:00", timezone="Europe/Berlin")
     assert next(given.timing.find_fires(0)) == ms("2026-10-25T00:30:00")
     assert SingleMoment.parse("2026-10-25T02:30:00+01:00").at == ms("2026-10-25T01:30:00")
@@ -87,6 +87,6 @@ def test_a_time_of_day_that_comes_twice_is_the_first_and_an_offset_means_itself(
 
 @pytest.mark.parametrize("limit", [1, 7, 1_000])
 @pytest.mark.parametrize("until", ["1970-01-01T00:00:00", "1970-01-01T00:00:30", "1970-01-01T04:00:00"])
-def test_the_latest_fires_are_the_end_of_all(limit: int, until: str) -> None:
+def test_the_latest_fires_are_the_tail_of_all_fires(limit: int, until: str) -> None:
     timing = Interval(10_000)
     assert find_latest_between(timing, 0, ms(until), limit) == list(find_fires_between(timing, 0, ms(until)))[-limit:]

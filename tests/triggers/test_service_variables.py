@@ -1,4 +1,4 @@
-"""What Kubernetes and Docker set for a service named like us is neither a setting nor a secret."""
+"""Variables that Kubernetes and Docker set for a service named `waypost` are neither settings nor secrets."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from triggers.settings import Settings, SettingsError
 
 
 def links(service: str, protocol: str = "tcp", address: str = "10.0.0.1", port: str = "8400") -> dict[str, str]:
-    """What Kubernetes sets for a Service with one named port."""
+    """The variables that Kubernetes sets for a Service with one named port."""
     url, one = f"{protocol}://{address}:{port}", f"{service}_PORT_{port}_{protocol.upper()}"
     return {
         f"{service}_SERVICE_HOST": address,
@@ -41,7 +41,7 @@ SERVICES = [
 
 
 @pytest.mark.parametrize("variables", SERVICES)
-def test_variables_of_a_service_are_no_settings(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_service_link_variables_are_not_settings(tmp_path: Path, variables: dict[str, str]) -> None:
     settings = Settings.load(tmp_path, variables, {})
     assert settings.unknown == ()
     assert settings.service_variables == tuple(sorted(variables))
@@ -49,19 +49,19 @@ def test_variables_of_a_service_are_no_settings(tmp_path: Path, variables: dict[
 
 
 @pytest.mark.parametrize("variables", SERVICES)
-def test_settings_beside_them_are_read(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_settings_next_to_service_link_variables_are_read(tmp_path: Path, variables: dict[str, str]) -> None:
     settings = Settings.load(tmp_path, variables | {"WAYPOST_LOG_LEVEL": "debug", "WAYPOST_PROT": "1"}, {"port": 9000})
     assert (settings.log_level, settings.port) == ("debug", 9000)
     assert [each.split()[0] for each in settings.unknown] == ["WAYPOST_PROT"]
 
 
 @pytest.mark.parametrize("value", ["8400x", "http://10.0.0.1:8400", "tcp:8400", "-1"])
-def test_another_port_that_is_none_is_still_refused(tmp_path: Path, value: str) -> None:
+def test_an_invalid_port_that_is_not_a_service_link_is_still_rejected(tmp_path: Path, value: str) -> None:
     with pytest.raises(SettingsError, match="WAYPOST_PORT: port is"):
         Settings.load(tmp_path, {"WAYPOST_PORT": value}, {})
 
 
-def test_variables_of_a_service_are_no_secrets_and_hide_nothing_in_logs() -> None:
+def test_service_link_variables_are_not_secrets_and_redact_nothing_in_logs() -> None:
     secrets = Secrets(links("WAYPOST_SECRET") | {"WAYPOST_SECRET_DEMO": "demo-secret"})
     assert secrets.names() == ("DEMO",)
     assert secrets.redactor.redact_text("10.0.0.1:8400 demo-secret") == "10.0.0.1:8400 ***"
@@ -69,7 +69,7 @@ def test_variables_of_a_service_are_no_secrets_and_hide_nothing_in_logs() -> Non
         secrets.get("SERVICE_HOST")
 
 
-def test_a_secret_with_such_a_name_is_one_where_there_is_no_service(tmp_path: Path) -> None:
+def test_a_secret_with_a_service_link_name_is_a_secret_without_a_service_link(tmp_path: Path) -> None:
     variables = {"WAYPOST_SECRET_SERVICE_HOST": "db.internal", "WAYPOST_SECRET_DB_PORT": "5432"}
     secrets = Secrets(variables)
     assert Settings.load(tmp_path, variables, {}).service_variables == ()

@@ -1,4 +1,4 @@
-"""Settings come from their file, the environment and options, and a mistake is told with its place."""
+"""Settings come from a file, the environment and options; a mistake is reported with its position."""
 
 import re
 import stat
@@ -33,7 +33,7 @@ def problems(config: Path, toml: str, environment: Mapping[str, str] | None = No
 # -- where a setting comes from ---------------------------------------------------------------------------------
 
 
-def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
+def test_every_setting_has_its_default_without_a_file(tmp_path: Path) -> None:
     assert load(tmp_path) == Settings()
     assert (Settings().host, Settings().port, Settings().drain_timeout) == ("127.0.0.1", 8400, 30_000)
 
@@ -44,19 +44,19 @@ def test_a_variable_overrides_the_file_and_an_option_overrides_both(tmp_path: Pa
     assert (settings.port, settings.host, settings.log_level) == (3, "b", "debug")
 
 
-def test_an_empty_variable_and_an_option_that_is_not_given_count_as_unset(tmp_path: Path) -> None:
+def test_an_empty_variable_and_an_absent_option_count_as_unset(tmp_path: Path) -> None:
     settings = load(tmp_path, "port = 1", {"WAYPOST_PORT": "", "WAYPOST_API_KEY": " "}, {"port": None, "host": None})
     assert (settings.port, settings.host, settings.api_key) == (1, "127.0.0.1", None)
 
 
 @pytest.mark.parametrize("toml", ['["10.0.0.0/8", "::1", "CRM.internal"]', '"10.0.0.0/8, ::1 CRM.internal,"'])
-def test_a_list_is_a_list_or_text_with_commas(tmp_path: Path, toml: str) -> None:
+def test_a_list_may_be_written_as_comma_separated_text(tmp_path: Path, toml: str) -> None:
     settings = load(tmp_path, f"egress_allow = {toml}")
     assert settings.egress_allow == ("10.0.0.0/8", "::1/128", "crm.internal")
     assert load(tmp_path, "", {"WAYPOST_EGRESS_ALLOW": "127.0.0.1/8"}).egress_allow == ("127.0.0.0/8",)
 
 
-def test_durations_are_kept_as_milliseconds(tmp_path: Path) -> None:
+def test_durations_are_stored_as_milliseconds(tmp_path: Path) -> None:
     settings = load(tmp_path, 'drain_timeout = "0s"\nrun_timeout = "2h"', {"WAYPOST_BODY_TIMEOUT": "500ms"})
     assert (settings.drain_timeout, settings.run_timeout, settings.body_timeout) == (0, 7_200_000, 500)
 
@@ -65,7 +65,7 @@ def test_a_public_url_loses_its_final_slash(tmp_path: Path) -> None:
     assert load(tmp_path, 'public_url = "https://hooks.example.com/way/"').public_url == "https://hooks.example.com/way"
 
 
-def test_a_variable_that_is_no_setting_is_a_warning(tmp_path: Path) -> None:
+def test_an_unknown_variable_is_a_warning(tmp_path: Path) -> None:
     environment = {
         "WAYPOST_PROT": "1",
         "WAYPOST_QXZ": "1",
@@ -98,13 +98,13 @@ def test_a_variable_that_is_no_setting_is_a_warning(tmp_path: Path) -> None:
         ("[server]\nport = 1", "'server' is no setting"),
     ],
 )
-def test_a_mistake_names_the_setting_the_file_and_what_is_allowed(tmp_path: Path, toml: str, message: str) -> None:
+def test_an_error_names_the_setting_the_file_and_what_is_allowed(tmp_path: Path, toml: str, message: str) -> None:
     (problem,) = problems(tmp_path, toml)
     assert problem.startswith("settings.toml: ")
     assert message in problem
 
 
-def test_a_mistake_names_the_variable_or_the_option_that_made_it(tmp_path: Path) -> None:
+def test_an_error_names_the_variable_or_option_that_caused_it(tmp_path: Path) -> None:
     found = problems(tmp_path, "port = 1", {"WAYPOST_LOG_LEVEL": "loud"}, port=-1, max_live_runs="few")
     assert [problem.split(":")[0] for problem in found] == ["--port", "--max-live-runs", "WAYPOST_LOG_LEVEL"]
 
@@ -115,12 +115,12 @@ def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
     assert "line 2" in problem
 
 
-def test_a_byte_order_mark_is_no_part_of_the_settings(tmp_path: Path) -> None:
+def test_a_byte_order_mark_in_the_settings_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_bytes(b"\xef\xbb\xbfport = 8401")
     assert load(tmp_path).port == 8401
 
 
-def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_bytes(b'host = "\xff"')
     with pytest.raises(SettingsError, match="not UTF-8"):
         load(tmp_path)
@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_another_database_is_refused_without_showing_its_password(tmp_path: Path) -> None:
+def test_an_unsupported_database_is_rejected_without_showing_its_password(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "", {"WAYPOST_DATABASE_URL": "postgresql://me:hunter2@db/waypost"})
     assert problem.startswith("WAYPOST_DATABASE_URL: database_url: only the SQLite file")
     assert "hunter2" not in problem
@@ -155,14 +155,14 @@ def test_no_message_and_no_representation_shows_the_api_key(tmp_path: Path) -> N
         ("http://proxy.internal:99999", "should have a port from 1 to 65535"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(tmp_path: Path, url: str, said: str) -> None:
+def test_an_unusable_proxy_is_reported_without_its_password(tmp_path: Path, url: str, said: str) -> None:
     (problem,) = problems(tmp_path, "", {"WAYPOST_EGRESS_PROXY": url})
     assert problem == f"WAYPOST_EGRESS_PROXY: egress_proxy: {problem.partition(': egress_proxy: ')[2]}"
     assert said in problem
     assert "hunter2" not in problem
 
 
-def test_proxies_of_the_environment_are_not_read_and_a_warning_says_so(tmp_path: Path) -> None:
+def test_proxy_environment_variables_are_ignored_with_a_warning(tmp_path: Path) -> None:
     environment = {"HTTPS_PROXY": "http://me:hunter2@x", "http_proxy": "http://x", "NO_PROXY": "y", "ALL_PROXY": ""}
     (warning,) = load(tmp_path, "", environment).unknown
     assert warning == "HTTPS_PROXY, http_proxy: not read; for steps to call through a proxy, set WAYPOST_EGRESS_PROXY"
@@ -172,7 +172,7 @@ def test_proxies_of_the_environment_are_not_read_and_a_warning_says_so(tmp_path:
 # -- the shipped file -------------------------------------------------------------------------------------------
 
 
-def test_the_shipped_file_lists_every_setting_with_its_default_and_its_reason() -> None:
+def test_the_shipped_file_lists_every_setting_with_its_default_and_a_reason() -> None:
     text = (SHIPPED / "settings.toml").read_text()
     listed = re.findall(r"^# (.+)\n#(\w+) = (.+)$", text, re.MULTILINE)
     assert [(name, why) for why, name, _ in listed] == [
@@ -181,7 +181,7 @@ def test_the_shipped_file_lists_every_setting_with_its_default_and_its_reason() 
     assert tomllib.loads(text) == {}
 
 
-def test_the_defaults_in_the_shipped_file_are_the_defaults(tmp_path: Path) -> None:
+def test_the_defaults_in_the_shipped_file_are_the_actual_defaults(tmp_path: Path) -> None:
     lines = re.findall(r"^#(\w+ = .+)$", (SHIPPED / "settings.toml").read_text(), re.MULTILINE)
     settings = load(tmp_path, "\n".join(line for line in lines if '"<' not in line))
     assert settings == Settings()
@@ -193,12 +193,12 @@ def test_the_defaults_in_the_shipped_file_are_the_defaults(tmp_path: Path) -> No
 # -- the API key ------------------------------------------------------------------------------------------------
 
 
-def test_a_key_that_is_set_needs_no_file(tmp_path: Path) -> None:
+def test_a_configured_key_needs_no_file(tmp_path: Path) -> None:
     assert api_key(tmp_path, load(tmp_path, 'api_key = "chosen"')) == ("chosen", None)
     assert not (tmp_path / "api.key").exists()
 
 
-def test_a_generated_key_is_kept_for_its_owner_only(tmp_path: Path) -> None:
+def test_a_generated_key_file_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     key, path = api_key(tmp_path, Settings())
     assert path == tmp_path / "api.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -207,12 +207,12 @@ def test_a_generated_key_is_kept_for_its_owner_only(tmp_path: Path) -> None:
     assert api_key(tmp_path, Settings()) == (key, path)
 
 
-def test_every_data_folder_has_a_key_of_its_own(tmp_path: Path) -> None:
+def test_every_data_folder_has_its_own_key(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     assert api_key(tmp_path, Settings())[0] != api_key(tmp_path / "other", Settings())[0]
 
 
-def test_a_key_file_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_about_an_unusable_key_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "api.key").touch()
     with pytest.raises(SettingsError, match=r"api\.key is empty: delete it"):
         api_key(tmp_path, Settings())

@@ -15,17 +15,17 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
-def test_pairs_are_those_that_the_standard_library_reads(text: str) -> None:
+def test_pairs_are_parsed_as_by_the_standard_library(text: str) -> None:
     read = decode_pairs(split_pairs(text.encode("latin-1"), 1_000), find_charset("iso-8859-5"))
     assert read == parse_qsl(text.encode("latin-1").decode("iso-8859-5"), keep_blank_values=True, encoding="iso-8859-5")
 
 
-def test_of_a_name_that_comes_several_times_there_is_a_list() -> None:
+def test_a_repeated_name_becomes_a_list() -> None:
     pairs = [("a", "1"), ("b", "2"), ("a", "3"), ("a", "1,2"), ("", "")]
     assert collect_pairs(pairs) == {"a": ["1", "3", "1,2"], "b": "2", "": ""}
 
 
-def test_fields_are_counted_before_they_are_read() -> None:
+def test_fields_are_counted_before_they_are_parsed() -> None:
     assert len(split_pairs(b"a&" * 9 + b"b", 10)) == 10
     with pytest.raises(TooManyFields, match="more than the 10 fields"):
         split_pairs(b"a&" * 10 + b"b", 10)

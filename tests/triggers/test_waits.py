@@ -1,4 +1,4 @@
-"""The parts of waits by themselves: what is filled into a form, what an answer must be, links that are hidden."""
+"""The parts of waits in isolation: form values, the validation of answers, masked links."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def _state() -> State:
 # -- questions --------------------------------------------------------------------------------------------------
 
 
-def test_each_of_several_waits_is_a_question_with_its_own_link() -> None:
+def test_each_wait_of_a_run_has_its_own_link() -> None:
     state = _state()
     first, second = find_questions(state)
     assert (first.path, first.title, first.to, first.due) == ("each[1].ask.a", "Ship it?", ("ops",), 60_000)
@@ -64,7 +64,7 @@ def test_each_of_several_waits_is_a_question_with_its_own_link() -> None:
     assert (second.kind, second.due, second.link(RUN, state.started)) == ("delay", 60_000, None)
 
 
-def test_a_line_of_the_history_tells_awaits_and_no_key() -> None:
+def test_a_history_line_describes_its_waits_without_keys() -> None:
     state = _state()
     assert state.started
     with create_engine("sqlite://").connect() as connection:
@@ -79,7 +79,7 @@ def test_a_line_of_the_history_tells_awaits_and_no_key() -> None:
 # -- forms ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_filled_in_gets_the_type_that_its_schema_wants() -> None:
+def test_form_fields_are_converted_to_the_types_of_their_schema() -> None:
     sent: dict[str, JSON] = {
         "fields.text": "12",
         "fields.number": "1e3",
@@ -101,13 +101,13 @@ def test_what_is_filled_in_gets_the_type_that_its_schema_wants() -> None:
     }
 
 
-def test_what_is_no_number_stays_text_and_what_is_empty_is_absent() -> None:
+def test_a_field_that_is_not_a_number_stays_text_and_an_empty_field_is_omitted() -> None:
     sent: dict[str, JSON] = {"fields.number": "0x10", "fields.whole": "", "fields.yes": "true", "fields.nobody": ""}
     assert read_form(SCHEMAS, sent) == {"number": "0x10", "yes": True, "nobody": ""}
 
 
 @given(st.dictionaries(st.sampled_from([f"fields.{name}" for name in SCHEMAS]), st.text() | st.lists(st.text())))
-def test_whatever_is_filled_in_is_json_and_can_be_shown_again(sent: dict[str, Any]) -> None:
+def test_any_form_input_becomes_json_and_can_be_shown_again(sent: dict[str, Any]) -> None:
     filled = read_form(SCHEMAS, sent)
     encode(dict(filled))
     question = Question("ask", "", "approval", title="<script>alert(1)</script>", fields=SCHEMAS)
@@ -116,7 +116,7 @@ def test_whatever_is_filled_in_is_json_and_can_be_shown_again(sent: dict[str, An
     assert len(build_form(SCHEMAS, filled)) == len(SCHEMAS)
 
 
-def test_a_choice_that_was_made_is_chosen_again() -> None:
+def test_a_selected_choice_stays_selected() -> None:
     question = Question("ask", "", "approval", fields={"c": {"enum": ["a", 1]}})
     assert re.search(r'<option value="1" selected>', page.render_question(question, filled={"c": 1}))
 
@@ -128,20 +128,20 @@ def _approval(schemas: dict[str, JSON], approved: bool, **fields: JSON) -> dict[
     return answer.build_approval(schemas, approved=approved, by="x", comment=None, fields=fields, at=1)
 
 
-def test_every_misfit_is_told() -> None:
+def test_every_schema_violation_is_reported() -> None:
     with pytest.raises(answer.AnswerRefused) as caught:
         _approval({"n": {"type": "integer"}, "m": {"maxLength": 1}, "o": {}}, True, n="x", m="xy", p=1)
     assert [misfit.name for misfit in caught.value.misfits] == ["fields.p", "fields.n", "fields.m", "fields.o"]
 
 
-def test_a_schema_that_is_none_takes_anything_since_the_run_waits_already() -> None:
+def test_an_invalid_schema_accepts_anything_because_the_run_is_already_waiting() -> None:
     said = _approval(
         {"broken": {"type": 7}, "none": "x", "away": {"$ref": "http://x/"}}, True, broken=1, none=2, away=3
     )
     assert said["fields"] == {"broken": 1, "none": 2, "away": 3}
 
 
-def test_defaults_stand_for_what_an_approval_leaves_out() -> None:
+def test_defaults_fill_in_what_an_approval_omits() -> None:
     schemas: dict[str, JSON] = {"n": {"default": 3}, "m": {}}
     assert _approval(schemas, True, m=1)["fields"] == {"n": 3, "m": 1}
     assert _approval(schemas, False)["fields"] == {}
@@ -152,7 +152,7 @@ def test_defaults_stand_for_what_an_approval_leaves_out() -> None:
 
 @pytest.mark.parametrize("path", ["ask", "each[12].ask", "pick.one"])
 @pytest.mark.parametrize("form", ["{}", "go to {}, please", '<a href="{}">', "{}?x=1"])
-def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
+def test_a_link_is_masked_wherever_it_appears(path: str, form: str) -> None:
     plain = make_link(LINKS, RUN, path)
     for written in (plain, quote(plain), quote(plain, safe="")):
         text = form.format(written)
@@ -168,12 +168,12 @@ def test_a_link_is_blotted_wherever_it_stands(path: str, form: str) -> None:
         assert written != plain or stand_in.encode() in other
 
 
-def test_what_is_no_link_stays_as_it_is() -> None:
+def test_text_that_is_not_a_link_stays_unchanged() -> None:
     for text in ("", RUN, f"{RUN}/ask", f"{RUN}/ask/abc", "run_x/y/" + "0" * 32):
         assert hide_links({"a": text}) == {"a": text}
 
 
-def test_a_text_full_of_beginnings_of_links_costs_little() -> None:
+def test_masking_a_text_full_of_partial_links_is_cheap() -> None:
     import time
 
     took = []
