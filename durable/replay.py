@@ -1,4 +1,7 @@
-"""From entries to the state: `apply_entry` folds one in, in place, and costs the same at every length."""
+"""Replay: fold the entries of a history into its state.
+
+`apply_entry` changes the state in place, and costs the same however long the history is.
+"""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -60,7 +63,7 @@ def _resume(state: State, entry: entries.RunResumed) -> None:
 
 
 def _remove_pause(state: State, path: str) -> None:
-    """One reason for the pause is gone, if it was there."""
+    """Remove one reason for the pause, if there is one."""
     if state.pauses.pop(path, None) is not None and not state.pauses:
         state.paused_at = None
 
@@ -105,8 +108,8 @@ def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
 
 
 def _find_due(state: State, due: int) -> int:
-    """When an attempt may begin: in a paused run none does, so that it is due after the pause began. In the same
-    millisecond, the two could not be told apart."""
+    """When an attempt is due. No attempt begins in a paused run, so it is due after the pause began: one millisecond
+    later, since `outstanding.find_lost_attempts` compares the two times."""
     return due if state.paused_at is None else max(due, state.paused_at + 1)
 
 
@@ -176,7 +179,7 @@ def _cancel_step(state: State, entry: entries.StepCancelled) -> None:
 
 
 def _cancel_attempt(step: StepState, at: int) -> None:
-    """An attempt that may be under way has perhaps an effect; one that was not due yet is not counted."""
+    """A cancelled attempt may have had an effect if it was due; if it was not due yet, it is not counted."""
     if step.status != "uncertain":
         may_be_attempted, is_backing_off = step.may_be_attempted(at), step.is_backing_off(at)
         step.is_doubtful |= may_be_attempted
@@ -185,7 +188,7 @@ def _cancel_attempt(step: StepState, at: int) -> None:
 
 
 def _end_step(state: State, path: str, at: int) -> StepState:
-    """What all ends of a step have in common."""
+    """The part that all ends of a step have in common."""
     step = state.steps.get(path)
     if step is None:
         step = state.steps[path] = StepState("pending")
@@ -206,8 +209,8 @@ def _end_block(state: State, path: str) -> None:
 
 
 def _note_undo(state: State, entry: entries.StepCompleted) -> None:
-    """A checkpoint makes a step's effect one that can be taken back, as the last one; and that it was taken back is
-    known by the end of the undo."""
+    """A checkpoint of a step with an undo makes it the next one to undo; a checkpoint of an undo records that it is
+    done."""
     if undo := state.undos.get(entry.path):
         undo.input, undo.secrets = entry.undo, entry.undo_secrets
         state.undos[entry.path] = state.undos.pop(entry.path)
@@ -257,7 +260,7 @@ def _cancel_branches(state: State, entry: entries.BranchesCancelled) -> None:
 
 
 def _stop_blocks(state: State, root: str) -> None:
-    """Nothing begins any more in the blocks inside a block (or the run), except in a `finally` that is under way."""
+    """Let nothing more begin in the blocks inside a block (or the run), except in a `finally` that is under way."""
     spared = state.list_cleaning(root)
     for path in state.open:
         if is_within(path, root) and not any(is_within(path, block) for block in spared):
@@ -267,7 +270,7 @@ def _stop_blocks(state: State, root: str) -> None:
 
 
 def _close_part(state: State, at: int) -> None:
-    """A part of the run is over: what of it was still under way is cancelled."""
+    """A part of the run ended: cancel what is still under way in it."""
     for block, index in filter(None, map(state.block_around, [*state.active, *state.open])):
         if index is not None:
             state.blocks[block].cancelled[index] = None

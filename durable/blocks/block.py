@@ -28,8 +28,9 @@ def list_no_branches(step: Any) -> Iterable[tuple[str, Steps]]:
     return ()
 
 
-def compile_nothing(step: Any, common: Mapping[str, Any]) -> dict[str, AnyNode]:
-    raise TypeError(f"no step is of this kind: {step}")
+def compile_block(step: Any, common: Mapping[str, Any]) -> dict[str, AnyNode]:
+    """The node of a block without expressions of its own."""
+    return {common["path"]: BlockNode(**common, step=step)}
 
 
 def open_block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
@@ -50,22 +51,24 @@ def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A kind of step that has steps inside it, or the plain action. `kind` is its tag in stored definitions and
-    histories, `syntax` how it is written (None if nobody writes it), `step` its resolved form.
+    """A kind of step that contains steps, or the plain action.
 
-    `list_branches` are the sequences in it, by label; `compile` makes its nodes of a step and the fields that all
-    nodes have; `open` makes the entry with which it starts, and may raise `ExpressionError`. What begins then says
-    `begin`, what follows the end of a branch `follow`, and what its timer means `fire`. `skip` says what becomes of the
-    block when a branch does not begin because the block is to end and nothing in it is under way. `cleanup` is the
-    branch that is performed even so. `fold_end` keeps the end of a branch in its state; `decisions` and `folds` are
-    those of entries that only this kind writes.
+    `kind` is its tag in stored definitions and histories; `syntax` is how it is written (None if a file cannot contain
+    it); `step` is its resolved form. `list_branches` returns the sequences in a step, by label; `compile` its nodes,
+    made of the step and the fields that all nodes have; `open` the entry with which it starts, or it raises
+    `ExpressionError`.
+
+    Its decisions: `begin` when it has started, `follow` when a branch has ended, `fire` when its timer is due, `skip`
+    when a branch does not begin because the block has to end and nothing in it is under way. `cleanup` is the branch
+    that is performed even then. `fold_end` records the end of a branch in the block's state. `decisions` and `folds`
+    are for the entries that only this kind writes.
     """
 
     kind: str
     syntax: StepSyntax | None = None
     step: Any = None
     list_branches: Callable[[Any], Iterable[tuple[str, Steps]]] = list_no_branches
-    compile: Callable[[Any, Mapping[str, Any]], dict[str, AnyNode]] = compile_nothing
+    compile: Callable[[Any, Mapping[str, Any]], dict[str, AnyNode]] = compile_block
     open: Callable[[BlockNode, str, int, Mapping[str, object]], BlockStarted] = open_block
     begin: Decision | None = None
     follow: Decision | None = None
@@ -88,9 +91,9 @@ class CoreAction:
     """An action that the core performs itself: it changes what happens next in the run and touches nothing outside the
     journal. `use` is its name in pipelines, `input` the model of its inputs, `syntax` how a step with it is written.
 
-    `begin` decides when the step is reached and its inputs are valid, `complete` when it is done, `fire` when its timer
-    is due. `owe` says what the engine is to be asked for again after a restart. `write` adapts rendered inputs to the
-    model. `links` names the waits in a step's inputs that a link can answer: see `durable.steps.node.ActionNode`.
+    Its decisions: `begin` when the step is reached and its inputs are valid, `complete` when it is done, `fire` when
+    its timer is due. `owe` lists the effects to ask for again after a restart. `write` adapts rendered inputs to the
+    model. `links`, `listens` and `counts_once` become those of the step's node: see `durable.steps.node.ActionNode`.
     """
 
     use: str

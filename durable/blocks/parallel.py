@@ -1,7 +1,7 @@
 """`parallel`: branches that are performed at the same time."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from pydantic import Field
@@ -14,7 +14,7 @@ from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled
 from durable.history.state import State
 from durable.problem import Pointer
 from durable.spec_model import Identifier, Mapped, get_mapping
-from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
+from durable.steps.node import CompiledPipeline
 from durable.steps.resolved import Steps
 
 if TYPE_CHECKING:
@@ -62,10 +62,6 @@ def _list_branches(step: ParallelStep) -> Iterable[tuple[str, Steps]]:
     return step.branches.items()
 
 
-def _compile(step: ParallelStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
-    return {common["path"]: BlockNode(**common, step=step)}
-
-
 def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
     return [BeginBranch(entry.at, entry.path, name) for name in pipeline.nodes[entry.path].firsts], []
 
@@ -94,7 +90,6 @@ BLOCK = Block(
     syntax=_SYNTAX,
     step=ParallelStep,
     list_branches=_list_branches,
-    compile=_compile,
     begin=_begin,
     follow=_follow,
 )

@@ -22,8 +22,8 @@ for _action in CORE_ACTIONS.values():
 
 
 class Advance:
-    """A fact on its way through the core: it and all that follows from it, each folded into the state in the moment it
-    is decided, so that every decision knows of all those before it.
+    """A fact and everything that follows from it. Each decision is folded into the state as soon as it is made, so that
+    the next one takes it into account.
 
     `follow` raises `PayloadMissing` where an expression needs a value that is not in memory; attach its bytes and call
     it again: it goes on where it stopped. A fact that comes too late changes nothing.
@@ -42,7 +42,7 @@ class Advance:
             self._pending.append(fact)
 
     def follow(self) -> None:
-        """Decide until nothing more follows; then `entries` are to be appended and `effects` performed."""
+        """Decide until nothing more follows. The caller then appends `entries` and performs `effects`."""
         while self._pending:
             subject = self._pending[0]
             kind = type(subject)

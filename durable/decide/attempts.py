@@ -17,7 +17,7 @@ DETAILS_LIMIT = 8 * 1024
 """Bytes of `details` that a failure keeps in the history."""
 
 RETRY_AFTER_LIMIT = 86_400 * 366
-"""Seconds above which a service's `Retry-After` is nonsense."""
+"""Seconds above which a service's `Retry-After` is ignored."""
 
 
 def report_return(
@@ -32,7 +32,7 @@ def report_return(
     started_at: int,
     at: int,
 ) -> StepCompleted | AttemptFailed:
-    """The fact that an action returned; `encoded` is the output as JSON, if that is known. Where the output is unfit
+    """The fact that an action returned; `encoded` is the output as JSON, if it is known. If the output is invalid
     (`problem`, no JSON, or `keep` or `undo` fail on it), the effect is not repeated: the raw output is kept with the
     failure."""
     node = pipeline.actions[path]
@@ -61,7 +61,7 @@ def report_return(
 
 
 def report_error(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
-    """The fact that an attempt failed. What an action says of its error is taken as far as it makes sense."""
+    """The fact that an attempt failed. Parts of the action's error that make no sense are replaced or left out."""
     failure = Failure.of(
         error.error_class if error.error_class in get_args(ErrorClass) else "internal",
         error.code,

@@ -1,4 +1,4 @@
-"""What is out of date: a fact that comes too late, and a follow-up that a decision before it made pointless."""
+"""What has become pointless: facts that come too late, and follow-ups whose step or block has ended meanwhile."""
 
 from durable.effects import BeginBranch
 from durable.history import entries
@@ -11,11 +11,11 @@ NEED_ACTIVE = frozenset(
 NEED_OPEN = frozenset(
     {BeginBranch, entries.BlockStarted, entries.BranchStarted, entries.BranchEnded, entries.UndoStarted}
 )
-"""Follow-ups from which nothing follows once their step is no longer active, or their block no longer open."""
+"""Follow-ups that are dropped once their step is no longer active, or their block no longer open."""
 
 
 def is_current(state: State, fact: Fact) -> bool:
-    """Whether the fact still concerns this run: nothing follows its end, and what is under way ends once."""
+    """Whether the fact still concerns the run: nothing follows the run's end, and each attempt or wait ends once."""
     if state.finished or (state.started is None) != isinstance(fact, entries.RunStarted):
         return False
     match fact:

@@ -1,4 +1,4 @@
-"""Steps that are ended from outside: because their block, their part of the run or its deadline is over."""
+"""How steps under way are interrupted: by the end of their block or part of the run, or by a deadline."""
 
 from durable.blocks.endings import abandon_step
 from durable.effects import Consequences, Effect, FollowUp
@@ -9,8 +9,8 @@ from durable.steps.node import CompiledPipeline
 
 
 def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int) -> Consequences:
-    """End the steps that are under way inside a block or the run, except for cleanup; what may have taken effect and
-    may not be repeated stays uncertain."""
+    """Cancel the steps under way inside a block or the run, except in its cleanup. A step that may have taken effect
+    and may not be repeated is marked uncertain first."""
     ends: list[FollowUp] = []
     effects: list[Effect] = []
     for path in state.list_interruptible(root):
@@ -25,7 +25,7 @@ def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int
 
 
 def cut_off_steps(pipeline: CompiledPipeline, state: State, at: int) -> Consequences:
-    """Stop whatever is under way; the end that follows closes it."""
+    """Stop everything that is under way; the end of the part, which follows, cancels the steps."""
     doubtful = [path for path in state.active if _may_have_happened(pipeline, state, path)]
     ends: list[FollowUp] = [_mark_uncertain(state, path, at) for path in doubtful]
     return ends, [effect for path in state.active for effect in abandon_step(state, path)]

@@ -12,8 +12,8 @@ from durable.steps.node import CompiledPipeline
 def find_lost_attempts(
     pipeline: CompiledPipeline, state: State, at: int, *, is_orphan: bool, cause: LossCause = "crash"
 ) -> list[AttemptLost]:
-    """The attempts whose end a new owner will never learn: those whose start is in the history and, if the run
-    `is_orphan` (its owner was gone without letting go of it), those that may have begun without an entry."""
+    """The attempts that will never report their end to a new owner: those whose start is in the history and, if the run
+    `is_orphan` (its owner disappeared without releasing it), those that may have begun without an entry."""
     if state.finished:
         return []
     return [
@@ -24,7 +24,7 @@ def find_lost_attempts(
 
 
 def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: StepState, at: int) -> bool:
-    """Whether an attempt may have begun that writes no entry before its end. In a paused run none begins."""
+    """Whether an attempt may have begun that is not recorded before its end. In a paused run no attempt begins."""
     if path in state.open or step.needs_person:
         return False
     action = pipeline.actions[path].step
@@ -36,7 +36,7 @@ def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: S
 
 
 def find_outstanding(pipeline: CompiledPipeline, state: State, at: int) -> list[Effect]:
-    """The effects that a restart owes a run; the attempts that its last owner lost must be in the history already."""
+    """The effects to perform after a restart. The attempts that the last owner lost must be in the history already."""
     if state.finished or state.pauses:
         return []
     effects: list[Effect] = []
@@ -52,7 +52,7 @@ def find_outstanding(pipeline: CompiledPipeline, state: State, at: int) -> list[
 
 
 def _find_owed(pipeline: CompiledPipeline, state: State, path: str, step: StepState, at: int) -> list[Effect]:
-    """What a step that is under way waits for."""
+    """The effects that a step under way still needs."""
     if path in state.open:
         return [] if step.due is None else [Wake(path, step.due)]
     core = CORE_ACTIONS.get(pipeline.actions[path].step.use)

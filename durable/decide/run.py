@@ -1,7 +1,7 @@
-"""The run as a whole: how it begins, and how it ends: by its last step, by a failure, by a cancel or a timeout.
+"""Decisions on the run as a whole: how it begins, and how it ends, by its last step, a failure, a cancel or a timeout.
 
-Whatever ends the main part early is announced first (`MainEnding`); then what is under way ends, each `finally` is
-performed, and when the last of it is over the main part has ended. A part ends once.
+An early end of the main part is announced first (`MainEnding`). Then the steps under way are cancelled and each
+`finally` is performed; when all of that is done, the main part has ended. A part ends once.
 """
 
 from durable.blocks.block import NONE, Decision
@@ -16,7 +16,7 @@ from durable.steps.node import CompiledPipeline
 from durable.values import JSON, Value
 
 EXPIRED = "expired"
-"""The reason of a run that did not begin in time."""
+"""The reason of a run that was cancelled because it did not begin in time."""
 
 # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ def _start_run(pipeline: CompiledPipeline, state: State, entry: entries.RunStart
 def _start_held_run(
     pipeline: CompiledPipeline, state: State, entry: entries.StartDue | entries.SlotGranted
 ) -> Consequences:
-    """The turn of a run has come that was held back."""
+    """A run that was held back may begin, unless it has expired."""
     expires_at = state.started.expires_at if state.started else None
     if expires_at is not None and entry.at >= expires_at:
         return [end_main(pipeline, "cancelled", entry.at, reason=EXPIRED)], []
@@ -70,7 +70,7 @@ def _cancel_run(pipeline: CompiledPipeline, state: State, entry: entries.CancelR
 
 
 def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.DeadlinePassed) -> Consequences:
-    """The run's timeout ends the main part; the deadline of what cleans up ends that, whatever it is at."""
+    """The run's timeout announces the end of the main part; the deadline of a cleanup ends that at once."""
     at = entry.at
     if state.main is None and state.ending is None:
         return [announce_end(at, "failed", error=Failure.of("timeout", "run_timeout", "the run's timeout is over"))], []
@@ -84,7 +84,7 @@ def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.Dead
 
 
 def _follow_announcement(pipeline: CompiledPipeline, state: State, entry: entries.MainEnding) -> Consequences:
-    """End what is under way; without that the main part is over."""
+    """Cancel what is under way; if there is nothing, the main part has ended."""
     if state.main is not None:
         return NONE
     if not state.active and not state.open:

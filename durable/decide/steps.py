@@ -1,4 +1,4 @@
-"""Steps one after the other: a step is reached, blocks begin their branches, and what follows the end of each."""
+"""Decisions on steps and blocks of every kind: what begins, and what follows the end of each."""
 
 from durable.blocks.block import NONE, Decision
 from durable.blocks.core_actions import CORE_ACTIONS
@@ -19,7 +19,7 @@ from durable.values import NotJSON, Value
 
 
 def _enter_step(pipeline: CompiledPipeline, state: State, move: EnterStep) -> Consequences:
-    """Reach a step, unless what it stands in is to end."""
+    """Begin a step, unless the block or the part of the run that contains it has to end."""
     path, at = move.path, move.at
     node = pipeline.nodes[path]
     if _is_to_end(state, node, path):
@@ -42,7 +42,7 @@ def _enter_step(pipeline: CompiledPipeline, state: State, move: EnterStep) -> Co
 
 
 def _is_to_end(state: State, node: AnyNode, path: str) -> bool:
-    """Whether what a step stands in begins nothing more."""
+    """Whether the block or the part of the run that contains a step begins nothing more."""
     if not node.around:
         return state.is_stopping if node.part == "cleanup" else state.ending is not None
     around = state.block_around(path)
@@ -54,7 +54,7 @@ def _is_to_end(state: State, node: AnyNode, path: str) -> bool:
 def _follow_step(
     pipeline: CompiledPipeline, state: State, entry: entries.StepCompleted | entries.StepSkipped
 ) -> Consequences:
-    """A step is done, or was skipped: the next one follows, or the end of its sequence."""
+    """A step completed or was skipped: the next one follows, or the end of the sequence."""
     path, at = entry.path, entry.at
     node = pipeline.nodes[path]
     if isinstance(entry, entries.StepCompleted):
@@ -89,7 +89,7 @@ def _start_block(pipeline: CompiledPipeline, state: State, entry: entries.BlockS
 
 
 def _begin_branch(pipeline: CompiledPipeline, state: State, move: BeginBranch) -> Consequences:
-    """Begin a branch, unless its block is to end."""
+    """Begin a branch, unless its block has to end."""
     path, at = move.path, move.at
     state_of_block = state.blocks[path]
     block = BLOCKS[state_of_block.kind]
