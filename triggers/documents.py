@@ -112,7 +112,7 @@ class WaitDocument(Struct, frozen=True):
     ]
 
 
-class PendingDocument(Struct, frozen=True, kw_only=True):
+class PendingDocument(Struct, frozen=True):
     """One thing that a run waits for and that does not come by itself. A `decision` is on a step, to be resolved; a run
     to `resume` is paused as a whole."""
 
@@ -120,18 +120,39 @@ class PendingDocument(Struct, frozen=True, kw_only=True):
     pipeline: str
     reason: Annotated[str | None, Meta(description="Why it is paused")]
     step: str | None
-    name: Annotated[str | None, Meta(description="Its name in a `wait.any`")] = None
+    name: Annotated[str | None, Meta(description="Its name in a `wait.any`")]
     kind: AwaitKind | Literal["decision", "resume"]
     due_at: Annotated[Time | None, Meta(description="When the wait ends by itself")]
-    title: Annotated[str | None, Meta(description="What is asked")] = None
-    to: Annotated[list[str], Meta(description="Who is asked")] = []
-    fields: Annotated[dict[str, Any] | None, Meta(description="What a person fills in: JSON Schemas by name")] = None
-    type: Annotated[str | None, Meta(description="Of an event: its type")] = None
-    match: Annotated[str | None, Meta(description="Of an event: its subject")] = None
+    title: Annotated[str | None, Meta(description="What is asked")]
+    to: Annotated[list[str], Meta(description="Who is asked")]
+    fields: Annotated[dict[str, Any] | None, Meta(description="What a person fills in: JSON Schemas by name")]
+    type: Annotated[str | None, Meta(description="Of an event: its type")]
+    match: Annotated[str | None, Meta(description="Of an event: its subject")]
     link: Annotated[
         str | None,
         Meta(description="Where it is answered by whoever has this address; null for a key that may not answer"),
-    ] = None
+    ]
+
+    @classmethod
+    def make_decision(
+        cls, run: str, pipeline: str, reason: str | None, step: str | None = None, due_at: str | None = None
+    ) -> Self:
+        """What a person must decide: on a step, or that the run goes on."""
+        return cls(
+            run=run,
+            pipeline=pipeline,
+            reason=reason,
+            step=step,
+            name=None,
+            kind="decision" if step else "resume",
+            due_at=due_at,
+            title=None,
+            to=[],
+            fields=None,
+            type=None,
+            match=None,
+            link=None,
+        )
 
 
 class PendingListDocument(Struct, frozen=True):

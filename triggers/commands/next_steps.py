@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -102,10 +102,6 @@ def list_decisions(run: RunDocument) -> Iterator[PendingDocument]:
     """The decisions that a run needs of a person."""
     steps = [path for path, step in run.steps.items() if step.decision_needed]
     for path in steps:
-        yield _make_decision(run, "decision", path)
+        yield PendingDocument.make_decision(run.id, run.pipeline, None, path)
     if run.status == "paused" and not steps:
-        yield _make_decision(run, "resume", None)
-
-
-def _make_decision(run: RunDocument, kind: Literal["decision", "resume"], step: str | None) -> PendingDocument:
-    return PendingDocument(run=run.id, pipeline=run.pipeline, reason=None, step=step, kind=kind, due_at=None)
+        yield PendingDocument.make_decision(run.id, run.pipeline, None)

@@ -49,7 +49,7 @@ def _take_page(found: Sequence[UnfinishedRun]) -> Sequence[UnfinishedRun]:
 def _list_run(scan: Scan, run: Run, *, may_answer: bool) -> list[PendingDocument]:
     state, unreadable = scan.replay(run.id, run.sequence)
     if unreadable and run.finished_at is None:
-        return [_make_decision(run.id, run.pipeline, str(unreadable))]
+        return [PendingDocument.make_decision(run.id, run.pipeline, str(unreadable))]
     return list(_list_pending(scan, state, may_answer=may_answer))
 
 
@@ -59,7 +59,7 @@ def _list_page(scan: Scan, page: Sequence[UnfinishedRun], *, may_answer: bool) -
     pending: list[PendingDocument] = []
     for run, (state, unreadable) in zip(page, folds, strict=True):
         if unreadable:
-            pending.append(_make_decision(run.run, run.pipeline, str(unreadable)))
+            pending.append(PendingDocument.make_decision(run.run, run.pipeline, str(unreadable)))
         else:
             pending += _list_pending(scan, state, may_answer=may_answer)
     return pending
@@ -77,7 +77,7 @@ def _find_pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[Pen
     try:
         load_inputs(scan, state)
     except RunUnreadable as unreadable:
-        yield _make_decision(state.run, state.started.pipeline, unreadable.reason)
+        yield PendingDocument.make_decision(state.run, state.started.pipeline, unreadable.reason)
         return
     run, pipeline = state.run, state.started.pipeline
     for question in find_questions(state):
@@ -85,18 +85,4 @@ def _find_pending(scan: Scan, state: State, *, may_answer: bool) -> Iterator[Pen
             wait = make_wait(question, state, may_answer=may_answer)
             yield PendingDocument(run=run, pipeline=pipeline, reason=None, **msgspec.structs.asdict(wait))
     for path, reason in state.pauses.items():
-        yield _make_decision(run, pipeline, reason, path, state.deadline)
-
-
-def _make_decision(
-    run: str, pipeline: str, reason: str, path: str = "", deadline: int | None = None
-) -> PendingDocument:
-    """What a person must decide: on a step, or that the run goes on."""
-    return PendingDocument(
-        run=run,
-        pipeline=pipeline,
-        reason=reason,
-        step=path or None,
-        kind="decision" if path else "resume",
-        due_at=format_time(deadline),
-    )
+        yield PendingDocument.make_decision(run, pipeline, reason, path or None, format_time(state.deadline))
