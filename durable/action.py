@@ -220,13 +220,13 @@ class LiteralError(ValueError):
 
 
 class TriggerInputs(Inputs):
-    """The model that what a kind of trigger is given derives from; `arrival` are the parts that `trigger` then has."""
+    """The base of the models of triggers; `arrival` are the fields of `trigger` in the runs that one starts."""
 
     arrival: ClassVar[frozenset[str]] = frozenset({"id", "type", "time", "source", "subject"})
 
     @classmethod
     def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
-        """The headers that no event keeps, in lower case; `given` need not be valid."""
+        """The headers that are not kept in events, in lower case; `given` may be invalid."""
         return frozenset()
 
 

@@ -49,7 +49,7 @@ def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = Fal
 
 @dataclass(frozen=True, slots=True)
 class ActionOffer:
-    """An action by the name that `use:` takes, and the model of what it is given."""
+    """An action by the name that `use:` takes, with the model of its inputs."""
 
     use: str
     summary: str
@@ -61,7 +61,7 @@ class ActionOffer:
         return self.use.partition(".")[0]
 
     def inputs(self) -> list[dict[str, JSON]]:
-        """What it is given: `name type required default description`."""
+        """Its inputs, each with `name type required default description`."""
         schema = self.input.model_json_schema()
         known, required = schema.get("$defs", {}), schema.get("required", ())
         return [
@@ -85,7 +85,7 @@ class ActionOffer:
 
 
 def find_offers(connectors: Connectors, wanted: str | None = None) -> list[ActionOffer]:
-    """Every action, or those of the connector or the one action that is wanted; raises `CommandFailed`."""
+    """Every action, those of the connector that is `wanted`, or that one action; raises `CommandFailed`."""
     name = (wanted or "").partition(".")[0]
     if name in connectors.broken:
         raise CommandFailed(explain_broken(name, connectors.broken[name]).message)
@@ -101,21 +101,21 @@ def find_offers(connectors: Connectors, wanted: str | None = None) -> list[Actio
 
 
 def print_installed(out: Console, installed: Sequence[InstalledConnector]) -> None:
-    """A line a connector, with the package that it comes from."""
+    """Print one line for each connector, with its package."""
     own = dict.fromkeys(sorted(CORE_NAMES), f"waypost {__version__}")
     rows = own | {connector.name: ", ".join(connector.packages) for connector in installed}
     print_table(out, ("CONNECTOR", "PACKAGE"), rows.items(), fold="PACKAGE")
     out.print()
-    out.print("`waypost connectors NAME` lists the actions of one.")
+    out.print("`waypost connectors NAME` lists the actions and connections of one.")
 
 
 def print_offers(out: Console, offered: Sequence[ActionOffer]) -> None:
-    """A line an action."""
+    """Print one line for each action."""
     print_table(out, ("ACTION", "SUMMARY"), ((offer.use, offer.summary) for offer in offered), fold="SUMMARY")
 
 
 def print_connections(out: Console, offered: Sequence[ActionOffer], known: Connections) -> None:
-    """A line a connection of these connectors; nothing where there is none."""
+    """Print one line for each connection of these connectors, if there are any."""
     connectors = dict.fromkeys(offer.connector for offer in offered)
     rows = [(name, connector) for connector in connectors for name in known.list_names(connector)]
     if rows:
@@ -124,7 +124,7 @@ def print_connections(out: Console, offered: Sequence[ActionOffer], known: Conne
 
 
 def print_offer(out: Console, offer: ActionOffer) -> None:
-    """One action with its inputs."""
+    """Print one action with its inputs."""
     out.print(Text.assemble((offer.use, "bold"), f"  {offer.summary}"))
     if offer.on_crash:
         out.print(f"on_crash: {offer.on_crash}, unless the step says otherwise")
@@ -138,7 +138,7 @@ def _default(input: Mapping[str, JSON]) -> str:
 
 
 def describe_type(schema: Schema, known: Mapping[str, Schema]) -> str:
-    """A JSON Schema's type in a few words."""
+    """The type of a JSON Schema in a few words."""
     match schema:
         case {"$ref": str(ref)}:
             return describe_type(known[ref.rpartition("/")[2]], known)
