@@ -1,4 +1,4 @@
-"""When a failed attempt is repeated: a pure function of policy, attempt and error."""
+"""Retry timing: whether and when a failed attempt is repeated, as pure functions of policy, attempt and error."""
 
 import hashlib
 

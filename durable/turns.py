@@ -1,7 +1,7 @@
-"""Turns of the event loop for work that takes a part of a second: one piece at a time, with a pause after it.
+"""Turns of the event loop for long work: one piece at a time, with a pause after each.
 
-Pieces that are short enough by themselves would still follow each other in one turn of the loop, where 30 answers have
-come at the same moment; nothing else is done until the last of them.
+Short pieces alone do not help: when 30 responses arrive at the same moment, their pieces would follow each other, and
+nothing else would be done until the last of them.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ from collections import deque
 from weakref import WeakKeyDictionary
 
 PAUSE = 0.004
-"""Seconds between two pieces, for whatever else has come."""
+"""Seconds between two pieces, in which the loop does other work."""
 
 
 class _Line:
-    """Those who wait for a turn of one event loop."""
+    """The tasks that wait for a turn of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -41,7 +41,7 @@ _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary(
 
 
 async def take_turn() -> None:
-    """Wait for a turn; the piece of work that follows may take as long as other work can wait, 50 ms."""
+    """Wait for a turn. The piece of work that follows may take at most 50 ms, since all other work waits for it."""
     loop = asyncio.get_running_loop()
     if loop not in _lines:
         _lines[loop] = _Line(loop)

@@ -1,25 +1,26 @@
-"""Advancing a run by one fact: decide what follows, and append it in one commit.
+"""Advancing a run by one fact: decide what follows and append it in one commit.
 
-Nothing here knows of tasks or of memory, so that every driver shares it: what `advance` returns is to be carried out by
-the caller, after the commit.
+Nothing here knows of tasks or of runs in memory, so that another driver can use it: its caller carries out what
+`advance` returns after the commit.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 from durable.decide.advance import Advance
 from durable.definition import Definition
 from durable.effects import Effect
 from durable.history.encoding import detach_values
-from durable.history.entries import AnyEntry, AttemptLost, Fact
+from durable.history.entries import AttemptLost, Fact
 from durable.history.state import State
 from durable.journal.errors import JournalBusy, JournalFull
 from durable.journal.journal import Journal
 from durable.runner.payloads import call_with_payloads
 from durable.runner.side_effects import build_side_effects
-from durable.units import RunView, SideEffects
+from durable.units import RunView
 
 FULL_DISK_PAUSE = 0.5
 """Seconds between two tries of an append while the disk is full."""
@@ -35,15 +36,19 @@ class OwnedRun:
     epoch: int
 
 
+Append: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
+"""Appends; the answer is the runs that got a message."""
+
+
 class Advanced(NamedTuple):
-    """What is to be done after a commit: carry out the effects, and wake the runs whose inbox has got a message."""
+    """What is to be done after a commit: carry out the effects, and wake the runs that got a message."""
 
     effects: Sequence[Effect]
-    called: Sequence[str]
+    notified: Sequence[str]
 
 
 class Disk:
-    """Whether the disk is full, as far as appends have shown."""
+    """Whether the disk is full, as the appends have shown."""
 
     def __init__(self) -> None:
         self.is_full = False
@@ -61,7 +66,7 @@ class Disk:
 
 
 class Advancer:
-    """Advances runs."""
+    """Advances runs: the part of the engine that every driver shares."""
 
     def __init__(self, journal: Journal, payload: Callable[[str], Awaitable[bytes]], disk: Disk) -> None:
         self._journal = journal
@@ -69,50 +74,54 @@ class Advancer:
         self._disk = disk
 
     async def advance(self, run: OwnedRun, fact: Fact, taken: Sequence[int] = ()) -> Advanced | None:
-        """Append a fact and all that follows from it; `taken` are the messages of the inbox that report it.
+        """Append a fact and all that follows from it; None if it comes too late to change anything. `taken` are the
+        messages of the inbox that report it.
 
         While the disk is full the same append is tried again; what else the journal refuses is raised.
         """
         advance = Advance(run.definition, run.state, fact)
         await call_with_payloads(advance.follow, self._payload)
-        entries = advance.entries
-        if not entries and not taken:
+        if not advance.entries and not taken:
             return None
-        beside = build_side_effects(run.definition, run.state, entries, advance.effects)
-        is_progress = not isinstance(fact, AttemptLost)  # a lost attempt does not show that the run makes progress
-        called = await self._append(run, entries, taken, beside, is_progress=is_progress)
-        detach_values(entries)
-        return Advanced(advance.effects, called)
+        append = self._prepare_append(run, advance, taken, is_progress=not isinstance(fact, AttemptLost))
+        try:
+            notified = await append()
+        except (JournalFull, JournalBusy):
+            notified = await self._append_until_written(append)
+        detach_values(advance.entries)
+        return Advanced(advance.effects, notified)
 
-    async def discard(self, run: OwnedRun, message: int) -> None:
-        """Take a message out of the inbox that reports nothing any more."""
-        await self._append(run, (), (message,), None)
+    async def update(self, run: OwnedRun, taken: Sequence[int] = ()) -> None:
+        """Bring the run's row in line with its history, and take messages out of the inbox that report nothing."""
+        view = RunView.of(run.state)
+        await self._append_until_written(
+            partial(self._journal.append, run.id, run.epoch, run.state.entries, (), view, taken)
+        )
 
-    async def show(self, run: OwnedRun) -> None:
-        """Bring the run's row in line with its history."""
-        await self._append(run, (), (), None)
+    def _prepare_append(self, run: OwnedRun, advance: Advance, taken: Sequence[int], *, is_progress: bool) -> Append:
+        entries, state = advance.entries, run.state
+        side_effects = build_side_effects(run.definition, state, entries, advance.effects)
+        after, view = state.entries - len(entries), RunView.of(state)
+        return partial(
+            self._journal.append,
+            run.id,
+            run.epoch,
+            after,
+            entries,
+            view,
+            taken,
+            side_effects,
+            is_progress=is_progress,  # a lost attempt does not show that the run makes progress
+        )
 
-    async def _append(
-        self,
-        run: OwnedRun,
-        entries: Sequence[AnyEntry],
-        taken: Sequence[int],
-        beside: SideEffects | None,
-        *,
-        is_progress: bool = True,
-    ) -> Sequence[str]:
-        after, view = run.state.entries - len(entries), RunView.of(run.state)
-        is_blocked = False
+    async def _append_until_written(self, append: Append) -> Sequence[str]:
         try:
             while True:
                 try:
-                    return await self._journal.append(
-                        run.id, run.epoch, after, entries, view, taken, beside, is_progress=is_progress
-                    )
+                    return await append()
                 except (JournalFull, JournalBusy):
-                    is_blocked = True
                     self._disk.note(is_full=True)
                     await asyncio.sleep(FULL_DISK_PAUSE)
         finally:
-            if is_blocked:
+            if self._disk.is_full:
                 self._disk.note(is_full=False)

@@ -1,4 +1,4 @@
-"""The bound on the runs that one event sets going, so that a circle of events and calls comes to an end."""
+"""The limit on the runs that descend from one event, so that pipelines that start each other come to an end."""
 
 import logging
 from collections.abc import Sequence
@@ -13,24 +13,25 @@ NAMED = 3
 """Pipelines that a message names at most."""
 
 REMEMBERED = 1_000
-"""First events of which this process knows that their refusal was logged."""
+"""Events whose refusal this process remembers to have logged."""
 
 log = logging.getLogger("waypost.run")
 
 
 class DescentBound:
-    """At most `limit` runs descend from one event through events and calls of runs."""
+    """Lets at most `limit` runs descend from one event, through events and calls of runs."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._logged: dict[str, None] = {}
 
     def descent(self, state: State) -> Descent:
-        """What the runs that this run sets going go back to."""
+        """The event that the runs started by this run descend from."""
         return Descent(state.origin, self._limit)
 
     def refuse(self, refusal: TooManyRuns, state: State, path: str, starts: Sequence[Start]) -> Failure:
-        """Why a step sets nothing going. The first refusal of an event's runs is logged: thousands may follow it."""
+        """The failure of a step that may start nothing. Only the first refusal for an event is logged, since thousands
+        may follow."""
         pipeline = state.started.pipeline if state.started else ""
         message = (
             f"the event {refusal.origin} has set going {refusal.count} of the {refusal.limit} runs that "
@@ -49,7 +50,7 @@ class DescentBound:
 
 
 def _name_pipelines(starts: Sequence[Start]) -> str:
-    """The pipelines of which runs were to start."""
+    """The pipelines whose runs were to start, as a text."""
     ids = sorted({start.definition.id for start in starts})
     more = [f"{len(ids) - NAMED} more"] if len(ids) > NAMED else []
     *others, last = [*ids[:NAMED], *more]

@@ -1,11 +1,10 @@
-"""A run in memory: an actor. Whatever happens to it comes into its mailbox as a fact, and its loop takes one at a time.
+"""A run in memory is an actor: what happens to it comes into its mailbox as a fact, and its loop takes one at a time.
 
-The loop is a task only while there is something in the mailbox. What a run waits for is a timer or a message, so a run
-that only waits holds no task.
+The loop is a task only while something is in the mailbox. What a run waits for is a timer or a message, so a run that
+only waits has no task.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,8 +22,6 @@ from durable.runner.permits import PermitLine
 from durable.runner.retries import Retries
 from durable.runner.timing import Countdown, RunTimer
 
-log = logging.getLogger("waypost.run")
-
 
 class Notice(Enum):
     """What comes into a mailbox beside facts."""
@@ -35,14 +32,15 @@ class Notice(Enum):
 INBOX = Notice.INBOX
 Mail: TypeAlias = Fact | Notice
 Done: TypeAlias = Callable[[], None]
-"""Called when what was put into a mailbox is dealt with."""
+"""Called when what was put into a mailbox has been handled."""
 
 
 @dataclass(eq=False, slots=True)
 class StepWork:
-    """What is under way for a step, or for the start of a run: a timer until it is due, then perhaps a task, in which
-    perhaps an attempt is at work."""
+    """What is under way for the step at `path`, or for the start of the run: a timer until it is due, then a task, in
+    which an attempt may be at work with its permit."""
 
+    path: str
     timer: RunTimer | None = None
     task: "asyncio.Task[None] | None" = None
     attempt: Attempt | None = None
@@ -50,13 +48,13 @@ class StepWork:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether something will come of it: an abandoned attempt may go on for a while, but reports nothing."""
+        """Whether it will report something: an abandoned attempt may go on for a while, but reports nothing."""
         if self.task is None:
             return True
         return not self.task.done() and (self.attempt is None or self.attempt.context.is_open)
 
     def cancel(self) -> None:
-        """Stop it, unless it is what asks for that."""
+        """Stop it, except for the task that calls this."""
         if self.timer:
             self.timer.cancel()
         if self.attempt:
@@ -67,10 +65,10 @@ class StepWork:
 
 @dataclass(eq=False)
 class LiveRun(OwnedRun):
-    """A run in memory. `works` are what the performer has under way, by the step's path ("" is the run's start), and
-    `lines` the steps that wait for a permit, with what they wait for. `pending` counts the runs and events that it sets
-    going just now. It holds a `permit` from its start to its first attempt, if it could expire. `early` is by how much
-    (ms) it is due before the times in its history, as the clock was set back before it was taken over."""
+    """A run in memory. `works` is what the performer has under way, by the step's path, and `lines` the steps that wait
+    for a permit, with what they wait for. `pending` counts the runs and events that it is starting now. A run that can
+    expire holds a `permit` from its start to its first attempt. `early` is by how much (ms) it is due before the times
+    in its history, because the clock was set back before it was taken over."""
 
     loop: "RunLoop"
     early: int = 0
@@ -83,14 +81,14 @@ class LiveRun(OwnedRun):
     deadline: tuple[int, Countdown] | None = None
     mailbox: deque[Mail] = field(default_factory=deque)
     waiting: dict[int, list[Done]] = field(default_factory=dict)
-    """Who waits for what is in the mailbox, by the id of that."""
+    """What to call when something in the mailbox has been handled, by the `id` of that."""
     busy: "asyncio.Future[None] | None" = None
-    """The loop's task, or whoever has the run to itself instead."""
+    """The loop's task; while a takeover has the run to itself, a future instead."""
     _progress: "asyncio.Future[None] | None" = None
 
     def put(self, mail: Mail, done: Done | None = None) -> None:
         """Put a fact into the mailbox, or the notice that there are messages; one such notice is enough. `done` is
-        called when it is dealt with (appended, and its effects begun), or when the run has left memory."""
+        called when it has been handled (appended, and its effects begun), or when the run has left memory."""
         if self.is_gone:
             if done:
                 done()
@@ -103,14 +101,14 @@ class LiveRun(OwnedRun):
             self.loop.start(self)
 
     async def put_and_wait(self, mail: Mail) -> None:
-        """Put something into the mailbox, and return when it is dealt with."""
-        dealt_with: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.put(mail, partial(_complete, dealt_with))
-        await dealt_with
+        """Put something into the mailbox, and return when it has been handled."""
+        handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.put(mail, partial(_complete, handled))
+        await handled
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Have the run to oneself: its mailbox waits."""
+        """Keep the loop from starting: what comes waits in the mailbox."""
         assert self.busy is None
         self.busy = held = asyncio.get_running_loop().create_future()
         try:
@@ -123,7 +121,7 @@ class LiveRun(OwnedRun):
                 self.loop.start(self)
 
     def leave(self) -> None:
-        """The run leaves memory: whatever is under way for it comes to nothing."""
+        """Leave memory: stop whatever is under way, and report nothing of it."""
         self.is_gone = True
         for work in self.works.values():
             work.cancel()
@@ -137,7 +135,7 @@ class LiveRun(OwnedRun):
         self.note_progress()
 
     def note_progress(self) -> None:
-        """Somebody may wait for the run to make progress."""
+        """The run has made progress, or left memory: wake who waits for that."""
         self.has_progressed = True
         if self._progress and not self._progress.done():
             self._progress.set_result(None)
@@ -195,7 +193,7 @@ class LiveRun(OwnedRun):
 
     @property
     def is_at_work(self) -> bool:
-        """Whether something of it is under way that its state does not tell of."""
+        """Whether something is under way that its state does not show."""
         return self.busy is not None or self.pending > 0 or bool(self.attempts)
 
     @property
@@ -210,20 +208,19 @@ class LiveRun(OwnedRun):
 
 @dataclass(frozen=True, slots=True)
 class RunLoop:
-    """What the loop of every run does, and what it needs for it: `perform` carries effects out, `wake` tells a run of a
-    message, `settle` looks at a run whose mailbox is empty, `fail` takes one up again later that cannot go on."""
+    """The loop of every run, with what it calls: `perform` carries effects out, `wake` tells a run that a message waits
+    for it, `settle` lets an idle run leave memory, `fail` drops a run that cannot go on and retries it later."""
 
     advancer: Advancer
     inbox: InboxReader
     retries: Retries
-    now: Callable[[], int]
     perform: "Callable[[LiveRun, Sequence[Effect]], None]"
     wake: Callable[[str], None]
     settle: "Callable[[LiveRun], None]"
     fail: "Callable[[LiveRun, Exception], None]"
 
     def start(self, run: LiveRun) -> None:
-        """Begin to take what is in the mailbox."""
+        """Start the loop, unless the run has left memory."""
         if not run.is_gone:
             run.busy = asyncio.get_running_loop().create_task(self._work(run))
 
@@ -244,7 +241,7 @@ class RunLoop:
         self.settle(run)
 
     async def advance(self, run: LiveRun, fact: Fact, taken: Sequence[int] = ()) -> None:
-        """Advance a run by a fact, and have what follows carried out."""
+        """Advance a run by a fact and have the effects carried out."""
         advanced = await self.advancer.advance(run, fact, taken)
         if advanced is None:
             return
@@ -252,17 +249,17 @@ class RunLoop:
             self.retries.note_progress(run.id)
             run.note_progress()
         self.perform(run, advanced.effects)
-        for each in advanced.called:
+        for each in advanced.notified:
             self.wake(each)
 
     async def take_inbox(self, run: LiveRun) -> None:
-        """Advance a run by what is in its inbox."""
+        """Advance a run by each message in its inbox."""
         for message in await self.inbox.list_messages(run.id):
             if run.is_gone:
                 return
             fact = await self.inbox.make_fact(message)
             if fact is None:
-                await self.advancer.discard(run, message.id)
+                await self.advancer.update(run, (message.id,))
             else:
                 await self.advance(run, fact, (message.id,))
 

@@ -1,7 +1,7 @@
-"""What an action returned, made into what is kept of it: JSON, encoded once, without secrets.
+"""The output of an action as it is stored: JSON, encoded once, without secrets.
 
-Where the output is large, others get their turn between the steps of that. A thread would not help: each step is one
-call that holds the interpreter's lock.
+Between the steps of preparing a large output, other tasks get a turn. A thread would not help: each step is one call
+that holds the interpreter's lock.
 """
 
 import time
@@ -23,7 +23,7 @@ from durable.wording import EXPECTED, explain_error
 _KINDS = frozenset({"str", "int", "float", "bool"})
 
 TURN = 0.005
-"""Seconds of work after which others get their turn."""
+"""Seconds of work after which other tasks get a turn."""
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ class Output(NamedTuple):
 
 
 async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redactor) -> Output:
-    """The output of an action without secrets. One that is no JSON is lost but for what is wrong with it."""
+    """The output of an action without secrets. Of an output that is not JSON only the problem is kept."""
     until = time.perf_counter() + TURN
     try:
         plain, problem = _dump(action, returned)
@@ -59,13 +59,13 @@ async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redacto
 
 
 async def _take_turn() -> float:
-    """Wait for a turn; until when it lasts."""
+    """Wait for a turn, and return when it ends."""
     await take_turn()
     return time.perf_counter() + TURN
 
 
 async def take_turns(slices: Slices[Result]) -> Result:
-    """The result of work in slices, between which others get their turn."""
+    """Do work in slices, between which other tasks get a turn, and return its result."""
     until = time.perf_counter() + TURN
     while True:
         try:
@@ -94,13 +94,13 @@ def _model(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseMod
 
 
 def list_problems(error: ValidationError) -> str:
-    """Every problem with its place, without the offending values (they may be secret)."""
+    """Every problem with its place, without the values that caused them, which may be secret."""
     problems = _merge_kinds(error.errors(include_url=False))[:PROBLEMS_LIMIT]
     return "; ".join(f"{place or 'it'}: {problem}"[:PROBLEM_LENGTH] for place, problem in problems)
 
 
 def _merge_kinds(errors: Sequence[ErrorDetails]) -> list[tuple[str, str]]:
-    """Places and what is wrong there. Where one of several kinds may stand, pydantic has an error for each of them."""
+    """Places and what is wrong there. For a union, pydantic reports an error for each of its members."""
     found: dict[tuple[str, int], list[ErrorDetails]] = {}
     for error in errors:
         found.setdefault((_place(error["loc"]), id(error["input"])), []).append(error)
@@ -119,6 +119,6 @@ def _explain_kinds(errors: Sequence[ErrorDetails]) -> str:
 
 
 def _place(path: Sequence[int | str]) -> str:
-    """A place without the names of kinds that pydantic adds to it."""
+    """A place without the names of union members that pydantic adds to it."""
     is_kind = bool(path) and (path[-1] in _KINDS or "[" in str(path[-1]))
     return ".".join(str(part) for part in (path[:-1] if is_kind else path) if "[" not in str(part))

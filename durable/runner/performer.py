@@ -1,7 +1,7 @@
-"""Carrying out what was decided for a run: attempts, timers, runs and events that it sets going.
+"""Carrying out what was decided for a run: attempts, timers, and the runs and events that it starts.
 
-It tells a run how something ended by putting a fact into its mailbox, and in no other way. While nothing but a time is
-waited for there is a timer; a task exists from when an attempt may begin until it has ended.
+How something ended is put into the run's mailbox as a fact, and in no other way. While a step only waits for a time
+there is a timer; a task exists from when an attempt may begin until it has ended.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ from durable.runner.timing import Countdown, RunTimer
 Task: TypeAlias = asyncio.Task[None]
 
 START = ""
-"""The path under which the start of a run that was held back stands among its works."""
+"""The path of the start of a run that was held back, among the run's works."""
 
 
 class Performer:
-    """Carries out effects. `end_wait` reports through the inbox that nothing came for a wait in time; attempts wait
-    while the disk is full."""
+    """Carries out effects. `end_wait` posts to a run's inbox that the time of a wait is over. Attempts wait while the
+    disk is full."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Performer:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def perform(self, run: LiveRun, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
-        """Set to work on what was decided; `is_recorded` if that was some time ago, perhaps by another process."""
+        """Begin to carry out effects; `is_recorded` if they were decided some time ago, perhaps by another process."""
         for effect in effects:
             match effect:
                 case PublishAnswer():
@@ -71,9 +71,9 @@ class Performer:
                 case StartChild() | EmitEvent() if run.state.pauses:
                     pass  # it is outstanding when the run goes on
                 case StartChild():
-                    self._set_going(run, partial(self._children.start_child, run, effect, is_recorded=is_recorded))
+                    self._start_outside(run, partial(self._children.start_child, run, effect, is_recorded=is_recorded))
                 case EmitEvent():
-                    self._set_going(run, partial(self._children.emit_event, run, effect))
+                    self._start_outside(run, partial(self._children.emit_event, run, effect))
                 case AwaitStart():
                     self._schedule_start(run, effect, is_recorded=is_recorded)
                 case Abandon():
@@ -82,7 +82,7 @@ class Performer:
                     self._resume(run)
 
     def _resume(self, run: LiveRun) -> None:
-        """Perform what is outstanding of a run that was paused, but for what is under way."""
+        """Perform what is outstanding of a run that was paused, except what is under way."""
         effects = find_outstanding(run.definition, run.state, self._runtime.now())
         under_way = {path for path, work in run.works.items() if work.is_under_way}
         owed = [effect for effect in effects if getattr(effect, "path", START) not in under_way]
@@ -102,7 +102,7 @@ class Performer:
     def _schedule_attempt(self, run: LiveRun, effect: Perform, *, is_recorded: bool) -> None:
         path = effect.path
         before = run.works.get(path)
-        run.works[path] = work = StepWork()
+        run.works[path] = work = StepWork(path)
         previous = before.task if before else None
         wait = self._begin_wait(run, path, effect.due, is_recorded=is_recorded)
         if wait is None:
@@ -115,14 +115,12 @@ class Performer:
         self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, is_recorded: bool
     ) -> None:
         attempt = self._run_attempt(run, effect, work, previous, is_recorded=is_recorded)
-        work.task = task = asyncio.get_running_loop().create_task(attempt)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        work.task = self._create_task(attempt)
 
     async def _run_attempt(
         self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, *, is_recorded: bool
     ) -> None:
-        """Perform one attempt, when there is a permit for it and never beside its predecessor."""
+        """Perform one attempt, once there is a permit for it and its predecessor has ended."""
         try:
             if previous and not previous.done():
                 await asyncio.wait({previous})
@@ -143,7 +141,7 @@ class Performer:
         except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
             self._runs.fail(run, error)
         finally:
-            self._forget(run, effect.path, work)
+            self._forget(run, work)
             if work.permit:
                 self._runs.permits.give(work.permit)
 
@@ -198,7 +196,7 @@ class Performer:
     # -- what is due later --------------------------------------------------------------------------------------
 
     def _schedule_wake(self, run: LiveRun, effect: Wake, *, is_recorded: bool) -> None:
-        run.works[effect.path] = work = StepWork()
+        run.works[effect.path] = work = StepWork(effect.path)
         wait = self._begin_wait(run, effect.path, effect.due, is_recorded=is_recorded)
         self._call_when_due(work, wait, partial(self._wake, run, effect, work))
 
@@ -207,14 +205,14 @@ class Performer:
         if self._runs.is_draining:
             return
         if run.state.steps[path].can_be_answered:
-            work.task = self._spawn(run, partial(self._end_wait, run, path), path, work)
+            work.task = self._create_task(self._guard(run, partial(self._end_wait, run, path), work))
         else:
-            self._forget(run, path, work)
+            self._forget(run, work)
             # The clock may have been set back; what is due comes at its time, or later.
             run.put(TimerFired(at=max(self._runtime.now(), effect.due), path=path))
 
     def _schedule_start(self, run: LiveRun, effect: AwaitStart, *, is_recorded: bool) -> None:
-        run.works[START] = work = StepWork()
+        run.works[START] = work = StepWork(START)
         started = run.state.started
         wait: Countdown | int = effect.due
         if started is None or effect.due != started.not_before or started.is_delayed:
@@ -224,13 +222,13 @@ class Performer:
     def _begin_start(self, run: LiveRun, effect: AwaitStart, work: StepWork, is_recorded: bool) -> None:
         """Let a run begin that was held back."""
         if not run.state.is_queued or self._runs.is_draining:
-            self._forget(run, START, work)
+            self._forget(run, work)
         elif effect.expires_at is None:
-            self._forget(run, START, work)
+            self._forget(run, work)
             run.put(StartDue(at=max(self._runtime.now(), effect.due)))
         else:
             start = partial(self._start_with_permit, run, effect, effect.expires_at, run.early if is_recorded else 0)
-            work.task = self._spawn(run, start, START, work)
+            work.task = self._create_task(self._guard(run, start, work))
 
     async def _start_with_permit(self, run: LiveRun, effect: AwaitStart, expires_at: int, early: int) -> None:
         """Let a run begin that can expire: it needs a permit for that, which its first attempt takes over."""
@@ -270,10 +268,10 @@ class Performer:
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
-    def _set_going(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
-        """Do something for which the run needs to stay in memory."""
+    def _start_outside(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
+        """Start a run or send an event; the run stays in memory until that is done."""
         run.pending += 1
-        self._spawn(run, partial(self._report_result, run, begin))
+        self._create_task(self._guard(run, partial(self._report_result, run, begin)))
 
     async def _report_result(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
         fact = await begin()
@@ -283,34 +281,24 @@ class Performer:
             run.pending -= 1
             self._runs.let_go_if_idle(run)
 
-    def _spawn(
-        self,
-        run: LiveRun,
-        begin: Callable[[], Coroutine[None, None, None]],
-        path: str | None = None,
-        work: StepWork | None = None,
-    ) -> Task:
-        task = asyncio.create_task(self._guard(run, begin, path, work))
+    def _create_task(self, work: Coroutine[None, None, None]) -> Task:
+        task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
     async def _guard(
-        self,
-        run: LiveRun,
-        begin: Callable[[], Coroutine[None, None, None]],
-        path: str | None,
-        work: StepWork | None,
+        self, run: LiveRun, begin: Callable[[], Coroutine[None, None, None]], work: StepWork | None = None
     ) -> None:
         try:
             await begin()
         except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
             self._runs.fail(run, error)
         finally:
-            if path is not None and work is not None:
-                self._forget(run, path, work)
+            if work:
+                self._forget(run, work)
 
-    def _forget(self, run: LiveRun, path: str, work: StepWork) -> None:
-        """What was to be done for a step is done, or will not be."""
-        if run.works.get(path) is work:
-            del run.works[path]
+    def _forget(self, run: LiveRun, work: StepWork) -> None:
+        """Nothing is under way for a step any more, unless its successor is."""
+        if run.works.get(work.path) is work:
+            del run.works[work.path]

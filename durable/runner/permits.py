@@ -1,13 +1,13 @@
-"""The slots for attempts: so many at once, shared fairly by pipeline and by target.
+"""Permits for attempts: how many work at once, shared fairly by pipeline and by target.
 
-A slot is taken together with a connection to its target (`Action.target`), so that no attempt holds the one while it
-waits for the other. Of those that wait, the pipeline that holds the fewest slots goes first; within a pipeline the
-higher priority, then each target in turn, then the order of arrival. What cannot go now holds up nothing else.
+A permit is taken together with a connection to its target (`Action.target`), so that no attempt holds the one while it
+waits for the other. Of those that wait, the pipeline that holds the fewest permits goes first; within a pipeline the
+higher priority, then each target in turn, then the order of arrival. An attempt that cannot go now holds up no other.
 
-A pipeline may hold `GREED` times as many slots as it leaves free (the dynamic threshold of Choudhury and Hahne, 1998):
-one that floods the service leaves an eighth of the slots, two of them leave a fifteenth. The last sixteenth is for
-pipelines that hold none, so that these find a slot beside dozens that flood it. The same holds among the attempts at
-one target. Taking and giving cost the same however many wait.
+A pipeline may hold `GREED` times as many permits as it leaves free (the dynamic threshold of Choudhury and Hahne,
+1998): one that floods the service leaves an eighth of the permits, two of them leave a fifteenth. The last sixteenth is
+for pipelines that hold none, so that these find a permit beside dozens that flood the service. The same holds among the
+attempts at one target. Taking and giving cost the same however many wait.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from durable.action import TARGET_LIMIT
 GREED = 7
 
 IDLE_LINES = 1_024
-"""Empty lines that are kept, because creating one costs more than taking a slot."""
+"""Empty lines that are kept, because creating one costs more than taking a permit."""
 
 _Turn: TypeAlias = "asyncio.Future[None]"
 _Place = TypeVar("_Place")
@@ -27,7 +27,7 @@ _Thing = TypeVar("_Thing")
 
 
 def count_takeable(held: int, free: int) -> int:
-    """How many of the `free` slots a holder of `held` may take, leaving a part of them to others."""
+    """How many of the `free` permits a holder of `held` may take, leaving a part of them to others."""
     return min(free, max(0, -((held - GREED * free) // (GREED + 1))))
 
 
@@ -48,7 +48,7 @@ class _Target:
 
 @dataclass(eq=False, slots=True)
 class _Share:
-    """The slots of a pipeline, how many attempts of it wait, and the lines that no target blocks, both by priority."""
+    """A pipeline's permits, how many of its attempts wait, and its lines that no target blocks, both by priority."""
 
     held: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class _Share:
 
 @dataclass(eq=False, slots=True)
 class PermitLine:
-    """The attempts of one pipeline at one target: `held` have a slot, the others wait, by priority. Whoever has a slot
+    """The attempts of one pipeline at one target: `held` have a permit, the others wait, by priority. An attempt
     gives it back to its line."""
 
     pipeline: str
@@ -76,7 +76,7 @@ class PermitLine:
 
 
 class AttemptPermits:
-    """`number` slots, `target_limit` of them at one target; to be used from one event loop."""
+    """Gives out `number` permits, `target_limit` of them at one target; to be used from one event loop."""
 
     def __init__(self, number: int, target_limit: int = TARGET_LIMIT) -> None:
         self._number = number
@@ -89,7 +89,7 @@ class AttemptPermits:
         self._ready: dict[int, dict[_Share, None]] = {}  # the pipelines that have a ready line, by what they hold
 
     def take_now(self, pipeline: str, to: str | None) -> PermitLine | None:
-        """Take a slot that is free for this pipeline and this target; None if there is none now."""
+        """Take a permit that is free for this pipeline and this target; None if there is none now."""
         line = self._lines.get((pipeline, to)) or self._add_line(pipeline, to)
         target = line.target
         is_free = may_take(line.share.held, self._free, self._number)
@@ -99,7 +99,7 @@ class AttemptPermits:
         return None
 
     async def take(self, pipeline: str, to: str | None, priority: int) -> PermitLine:
-        """Wait for a slot and take it."""
+        """Wait for a permit and take it."""
         if line := self.take_now(pipeline, to):
             return line
         line = self._lines[pipeline, to]
@@ -110,7 +110,7 @@ class AttemptPermits:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it got the slot at the moment when it was cancelled
+            if not turn.cancelled():  # it got the permit at the moment when it was cancelled
                 self.give(line)
             elif turn in line.waiting.get(priority, ()):
                 self._leave(line, priority, turn)
@@ -118,7 +118,7 @@ class AttemptPermits:
         return line
 
     def exchange(self, line: PermitLine, to: str | None) -> PermitLine | None:
-        """A slot at another target instead; None if that has no room now: then the slot is given back."""
+        """A permit at another target instead; None if that has no room now: then the permit is given back."""
         if line.to == to:
             return line
         other = self._lines.get((line.pipeline, to)) or self._add_line(line.pipeline, to)
@@ -132,7 +132,7 @@ class AttemptPermits:
         return other
 
     def give(self, line: PermitLine) -> None:
-        """Give a slot back: it goes to the next that may take it."""
+        """Give a permit back; the next attempt that may take it gets it."""
         self._count(line, -1)
         if line.target.blocked:
             self._unblock(line.target)
@@ -140,11 +140,11 @@ class AttemptPermits:
             self._grant()
 
     def count_all_waiting(self) -> int:
-        """How many attempts wait for a slot."""
+        """How many attempts wait for a permit."""
         return sum(sum(share.waiting.values()) for share in self._shares.values())
 
     def count_waiting(self, pipeline: str, priority: int | None = None) -> int:
-        """How many attempts of a pipeline wait for a slot, with at least this priority."""
+        """How many attempts of a pipeline wait for a permit, with at least this priority."""
         share = self._shares.get(pipeline)
         if share is None or not share.waiting:
             return 0
@@ -168,8 +168,8 @@ class AttemptPermits:
         self._most_lines = max(IDLE_LINES, 2 * len(self._lines))
 
     def _place(self, line: PermitLine) -> None:
-        """Put a line where it belongs: up for a slot, or to its target if that has no room, or nowhere if nothing waits
-        in it."""
+        """Put a line where it belongs: among those ready for a permit, or to its target if that has no room, or nowhere
+        if nothing waits in it."""
         line.target.blocked.pop(line, None)
         place = max(line.waiting) if line.waiting else None
         if place is not None and not line.has_room:
@@ -203,7 +203,7 @@ class AttemptPermits:
             del line.share.waiting[priority]
         self._place(line)
 
-    # -- slots --------------------------------------------------------------------------------------------------
+    # -- permits --------------------------------------------------------------------------------------------------
 
     def _count(self, line: PermitLine, change: int) -> None:
         share = line.share

@@ -1,4 +1,4 @@
-"""What brings runs back into memory: recovery at start, and the sweep that finds what is due or was missed."""
+"""Recovery of runs at a start, and the sweep, which once a second finds what is due or was missed."""
 
 import asyncio
 import logging
@@ -16,16 +16,16 @@ from durable.units import UnfinishedRun
 log = logging.getLogger("waypost.recovery")
 
 ROOM_PAUSE = 0.2
-"""Seconds after which recovery looks again for room in memory."""
+"""Seconds between two looks of the recovery for room in memory."""
 
 LOOK_AHEAD = 1_000
-"""Milliseconds: what is due so soon is brought in before its time, so that it begins on time."""
+"""Milliseconds before its due time at which a run is brought into memory, so that it begins on time."""
 
 SUSPECT_AFTER = 2
-"""Recoveries without progress; the first could befall any run that was at work when the process died."""
+"""Recoveries without progress that make a run suspect; one recovery can happen to any run that was at work."""
 
 SUSPECT_PATIENCE = 30.0
-"""Seconds for which the next suspect waits for the progress of the one before it."""
+"""Seconds for which the next suspect waits for progress of the one before it."""
 
 
 class Recovery:
@@ -45,7 +45,7 @@ class Recovery:
         self.recovered = 0
 
     async def recover(self) -> None:
-        """Recover every run that was owned when its process died; returns when the last suspect has moved."""
+        """Recover every run that was owned when its process died; returns when the last suspect has made progress."""
         await self._notice_clock()
         try:
             await self._journal.mend_due_times()
@@ -68,7 +68,7 @@ class Recovery:
             log.info("recovered %d runs", self.recovered)
 
     async def _adopt_all(self, pipeline: str, runs: deque[UnfinishedRun]) -> None:
-        """Adopt a pipeline's runs, as many at once as there is room for."""
+        """Take over a pipeline's runs, as many at once as there is room for."""
         while runs:
             if room := min(self._runs.room.count_free(pipeline), PAGE, len(runs)):
                 await asyncio.gather(*(self._adopt(runs.popleft()) for _ in range(room)))
@@ -80,7 +80,7 @@ class Recovery:
             self.recovered += 1
 
     def _was_at_work(self, run: UnfinishedRun) -> bool:
-        """A run that waited for a later moment did not kill anything."""
+        """Whether the run may have killed the process: one that waited for a later time cannot."""
         return run.due_at is not None and run.due_at <= self._now()
 
     async def _recover_alone(self, suspect: UnfinishedRun) -> None:
@@ -95,7 +95,7 @@ class Recovery:
             log.warning("the suspect is still at work", extra={"run": suspect.run})
 
     async def sweep(self) -> None:
-        """Bring in what has no owner and is due, take up what failed, deliver inboxes, end what ran out of time."""
+        """Bring in what is due and has no owner, retry what failed, deliver inboxes, end what is past its deadline."""
         runs, now, adopt = self._runs, self._now(), self._takeover.adopt
         if runs.is_draining:
             return
@@ -123,19 +123,19 @@ class Recovery:
         await _each([self._end_overdue(pipeline, now) for pipeline in due if runs.backlog.has_left(pipeline)])
 
     async def _notice_clock(self) -> None:
-        """Notice that the clock was set back while the service was down, as far as the newest run tells."""
+        """Detect that the clock was set back while the service was down, by the time of the newest run."""
         newest = await self._journal.find_newest_start()
         if newest is not None and (by := newest - self._now()) > STEP:
             await self._bring_forward(by)
 
     async def _bring_forward(self, by: int) -> None:
-        """Let what waits in the journal wait no longer than was decided, though the clock was set back."""
+        """Make runs that wait in the journal due earlier, so that they wait no longer than was decided."""
         log.warning("the clock was set back by %.0f s; waits for a duration are due as much earlier", by / 1000)
         await self._journal.bring_forward(by)
 
     async def _end_overdue(self, pipeline: str, now: int) -> None:
-        """Bring in those whose time has run out while they waited for their turn, which ends them; the first in line
-        are the oldest."""
+        """Bring in the runs whose deadline passed while they waited for their turn, which ends them. The oldest come
+        first in line."""
         timeout = self._versions.find_shortest_timeout(pipeline)
         while timeout is not None and not self._runs.is_draining:
             bound = first_id("run", now - timeout)
@@ -146,7 +146,7 @@ class Recovery:
 
 
 async def _each(work: Sequence[Awaitable[object]]) -> None:
-    """Do all of it, whatever becomes of one."""
+    """Await all of them, and log those that fail."""
     for result in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(result, Exception):
             log.error(

@@ -1,7 +1,7 @@
-"""The room for runs in memory, shared by pipeline, and the runs that wait in the journal until it is their turn.
+"""Room for runs in memory, shared by pipeline, and the runs that wait in the journal for their turn.
 
 A run is durable before it comes into memory. One for which there is no room is therefore not refused, but left in the
-journal and brought in later. A pipeline of which many runs wait for a slot keeps `at_hand` of them in memory.
+journal and brought in later. Of a pipeline of which many runs wait for a permit, `at_hand` wait in memory.
 """
 
 from durable.runner.permits import AttemptPermits, count_takeable
@@ -37,7 +37,7 @@ class Room:
 
 
 class Backlog:
-    """Knows the pipelines of which runs are left in the journal, though they are due."""
+    """Knows of which pipelines runs are left in the journal although they are due."""
 
     def __init__(self, room: Room, permits: AttemptPermits, at_hand: int) -> None:
         self._room = room
@@ -55,12 +55,12 @@ class Backlog:
         )
 
     def is_crowded(self, pipeline: str, priority: int) -> bool:
-        """Whether a run that is to wait for a slot can do so in the journal, since enough that come first wait in
-        memory."""
+        """Whether enough runs that come before one of that priority wait in memory, so that it can wait in the
+        journal."""
         return self._permits.count_waiting(pipeline, priority) >= self._at_hand
 
     def leave(self, pipeline: str, priority: int) -> None:
-        """A run of that priority is left in the journal."""
+        """Note that a run of that priority is left in the journal."""
         self._left[pipeline] = max(priority, self._left.get(pipeline, priority))
 
     def has_left(self, pipeline: str) -> bool:
@@ -68,7 +68,7 @@ class Backlog:
         return pipeline in self._left
 
     def forget(self, pipeline: str) -> None:
-        """No run of the pipeline is left there."""
+        """Note that no run of the pipeline is left in the journal."""
         self._left.pop(pipeline, None)
 
     def count_wanted(self, pipeline: str) -> int:
@@ -77,6 +77,6 @@ class Backlog:
         return max(0, min(self._room.count_free(pipeline), self._at_hand - waiting))
 
     def is_wanted(self, pipeline: str) -> bool:
-        """Whether it is worth it to bring in some of those that were left."""
+        """Whether so few wait in memory that some of those left in the journal should be brought in."""
         is_low = self._permits.count_waiting(pipeline) <= self._at_hand // 2
         return is_low and self._room.count_free(pipeline) > 0

@@ -69,7 +69,6 @@ class Runner:
             advancer,
             InboxReader(journal, runtime.payload, now),
             self.runs.retries,
-            now,
             perform=self._performer.perform,
             wake=self._wake,
             settle=self.runs.let_go_if_idle,
@@ -81,6 +80,7 @@ class Runner:
             self.versions,
             self._loop,
             self._performer,
+            now,
             first=first,
             most_recoveries=limits.recoveries,
         )

@@ -1,4 +1,4 @@
-"""What else stands in the commit of a run's entries: messages to other runs, what its steps listen for, its slot."""
+"""What is committed together with a run's entries: messages to other runs, event subscriptions, its slot."""
 
 from collections.abc import Sequence
 

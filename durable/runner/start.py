@@ -1,4 +1,4 @@
-"""A run to be: what is decided before the commit that accepts its event."""
+"""The first decision of a run, which is made before the commit that accepts its event."""
 
 import secrets
 from collections.abc import Callable
@@ -24,8 +24,8 @@ from durable.values import NULL, Value
 
 @dataclass(frozen=True, slots=True)
 class BegunRun:
-    """A run as its first decision leaves it: to be appended, and then performed. One that contends for a slot is
-    `queued` if it gets none. One that `is_left` does not come into memory yet."""
+    """A run after its first decision: its entries are to be committed, then its effects carried out. One that needs a
+    concurrency slot begins as `queued` if it gets none. One that `is_left` does not come into memory yet."""
 
     definition: Definition
     state: State
@@ -37,7 +37,7 @@ class BegunRun:
     is_left: bool = False
 
     def row(self, event: Event) -> NewRun:
-        """What the admission of the event writes of it."""
+        """What the admission of the event writes for it."""
         return NewRun(
             id=self.state.run,
             pipeline=self.definition.id,
@@ -65,7 +65,7 @@ class BegunRun:
 
 @dataclass(frozen=True, slots=True)
 class RunAddresses:
-    """Where people see a run, and where the links to its waits lead."""
+    """The addresses of a run's page and of the links to its waits."""
 
     run: Callable[[str], str | None]
     waits: str
@@ -111,7 +111,7 @@ def _begin(start: Start, run: str, started: RunStarted, **more: SlotRequest | Be
 
 
 def _begin_contending(start: Start, run: str, started: RunStarted) -> BegunRun:
-    """A run whose pipeline says how many may work at once; how it begins depends on who is there at its commit."""
+    """Begin a run whose pipeline limits its concurrency; whether it gets a slot shows at its commit."""
     try:
         contention = _build_contention(start.definition, run, started)
     except ExpressionError as error:

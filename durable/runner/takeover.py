@@ -6,7 +6,7 @@ what is outstanding and goes on like any other.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from durable.decide.outstanding import find_lost_attempts, find_outstanding
@@ -40,6 +40,7 @@ class RunTakeover:
         versions: Versions,
         loop: RunLoop,
         performer: Performer,
+        now: Callable[[], int],
         *,
         first: str,
         most_recoveries: int,
@@ -50,7 +51,7 @@ class RunTakeover:
         self._loop = loop
         self._settling_loop = replace(loop, perform=self._publish_answers)
         self._performer = performer
-        self._now = loop.now
+        self._now = now
         self._first = first
         self._most_recoveries = most_recoveries
         self._adopting: dict[str, asyncio.Future[LiveRun | None]] = {}
@@ -123,7 +124,7 @@ class RunTakeover:
         if taken.recoveries > self._most_recoveries:
             await loop.advance(run, RecoveryStopped(at=self._now(), count=taken.recoveries))
         if taken.status == "paused" and not run.state.pauses and not run.is_gone:
-            await loop.advancer.show(run)  # it could not be read, and can be now
+            await loop.advancer.update(run)  # it could not be read, and can be now
 
     def _publish_answers(self, run: LiveRun, effects: Sequence[Effect]) -> None:
         """Carry out nothing else of a run that is being taken over: it is outstanding in the end."""

@@ -1,12 +1,12 @@
-"""The timeout of an attempt. It pauses while the attempt waits for one of Waypost's own limits."""
+"""The timeout of an attempt, which is suspended while the attempt waits for one of Waypost's own limits."""
 
 import asyncio
 from collections.abc import Callable
 
 
 class SuspendableTimeout:
-    """Calls `expire` once, after so many seconds (None is never) in which nothing suspended it. `waits` are what
-    suspends it now; the parts of an action that work side by side may each do so."""
+    """Calls `expire` once, after so many seconds (None: never) in which nothing suspended it. `waits` is what suspends
+    it now: several parts of an action may wait at the same time."""
 
     def __init__(self, seconds: float | None, expire: Callable[[], None]) -> None:
         self.waits: list[str] = []
@@ -27,7 +27,7 @@ class SuspendableTimeout:
             self._handle = asyncio.get_running_loop().call_later(self._left, self._expire)
 
     def cancel(self) -> None:
-        """The attempt is over."""
+        """Stop for good."""
         self._expire = _do_nothing  # a reference cycle with the attempt would leave both to the garbage collector
         if self._handle:
             self._handle.cancel()

@@ -1,7 +1,7 @@
-"""How long runs wait, whatever happens to the wall clock meanwhile.
+"""Timers and countdowns that a change of the wall clock does not disturb.
 
 Due times are stored as wall-clock milliseconds. But a delay, a back-off, an interval or a timeout lasts as long as was
-decided: in memory it is counted by the monotonic clock, and after a takeover never longer than it was decided for. Only
+decided: in memory the monotonic clock counts it, and after a takeover it lasts at most as long as was decided. Only
 `wait.until` follows the wall clock.
 """
 
@@ -12,7 +12,7 @@ STEP = 2_000
 """Milliseconds by which the wall clock must differ from the time that passed to count as set; less is a correction."""
 
 LOOK = 5.0
-"""Seconds after which a wait that follows the wall clock looks at it again: it may have been set."""
+"""Seconds after which a wait that follows the wall clock reads it again, since it may have been set."""
 
 
 class Countdown:
@@ -25,7 +25,7 @@ class Countdown:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds that are left, 0 once it is over."""
+        """Seconds that are left; 0 when it is over."""
         return max(0.0, self._ends - asyncio.get_running_loop().time())
 
     def due(self, now: int) -> int:
@@ -45,7 +45,7 @@ class RunTimer:
         self._handle = self._loop.call_later(self._find_delay(), self._look)
 
     def cancel(self) -> None:
-        """Call nothing any more."""
+        """Stop it."""
         self._handle.cancel()
         self._then = _do_nothing  # a reference cycle with the run would leave both to the garbage collector
 
@@ -64,12 +64,11 @@ class RunTimer:
 
 
 def _do_nothing() -> None:
-    """Nothing is waited for any more."""
+    """Do nothing."""
 
 
 class ClockWatch:
-    """Notices that the wall clock was set: it compares the time that passed by it with that of a monotonic clock
-    (seconds)."""
+    """Detects that the wall clock was set, by comparing the time that passed on it with a monotonic clock (seconds)."""
 
     def __init__(self, now: Callable[[], int], monotonic: Callable[[], float]) -> None:
         self._now = now

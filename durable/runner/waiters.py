@@ -1,4 +1,4 @@
-"""Who waits for something that runs come to: their ends, their answers."""
+"""Requests that wait for something of a run: its end or its answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,8 @@ class Waiters:
         self._waiting: dict[str, set[Watch]] = {}
 
     async def wait(self, run: str, seconds: float, is_vain: Callable[[], Awaitable[bool]]) -> None:
-        """Return once that run is told of, or the time is over; at once, if it `is_vain` by now to wait."""
+        """Return when that run is notified or the time is over; at once, if `is_vain` says that there is nothing to
+        wait for."""
         watch: Watch = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run, set()).add(watch)
         try:
@@ -27,12 +28,12 @@ class Waiters:
                 self._waiting.pop(run, None)
 
     def notify(self, run: str) -> None:
-        """It has come to it: nobody waits for it any longer."""
+        """Wake everybody who waits for the run."""
         for watch in self._waiting.pop(run, ()):
             if not watch.done():
                 watch.set_result(None)
 
     def notify_all(self) -> None:
-        """Nobody is to wait any longer."""
+        """Wake everybody."""
         for run in list(self._waiting):
             self.notify(run)

@@ -195,14 +195,19 @@ _writing: list[asyncio.Future[Sequence[str]]] = []
 def nothing_waits_for_its_commit() -> None:
     """What follows from an append is done before its commit."""
 
-    def made(append: Any) -> Any:
-        async def appended(self: Advancer, *given: Any, **options: Any) -> Sequence[str]:
-            _writing.append(asyncio.ensure_future(append(self, *given, **options)))
-            return ()
+    def made(prepare_append: Any) -> Any:
+        def prepared(self: Advancer, *given: Any, **options: Any) -> Any:
+            append = prepare_append(self, *given, **options)
 
-        return appended
+            async def begin_append() -> Sequence[str]:
+                _writing.append(asyncio.ensure_future(append()))
+                return ()
 
-    _change(Advancer, "_append", made)
+            return begin_append
+
+        return prepared
+
+    _change(Advancer, "_prepare_append", made)
 
 
 def a_timer_is_forgotten() -> None:
