@@ -1,4 +1,4 @@
-"""What the tests of the way out share: a client that may visit this machine, and contexts of attempts."""
+"""Fixtures: an HTTP client that may connect to this machine, and contexts of attempts."""
 
 import datetime
 import logging
@@ -22,7 +22,7 @@ LOCAL = Egress.parse("127.0.0.0/8")
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
-    """Both event loops: the service runs on uvloop where there is one, and the two differ at their edges."""
+    """Both event loops: the service runs on uvloop where it is available, and the two differ in corner cases."""
     if request.param == "uvloop":
         pytest.importorskip("uvloop")
     return "asyncio", {"use_uvloop": request.param == "uvloop"}
@@ -48,7 +48,7 @@ def context(client: HttpClient) -> Context:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for crm.internal that vouches for itself, and its key, in one file."""
+    """A self-signed certificate for crm.internal and its key in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "crm.internal")])
     today = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""Servers on real ports that behave as a test tells them to, well or badly."""
+"""Servers on real ports whose behaviour a test scripts, correct or faulty."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ class Received:
 
 @dataclass(slots=True)
 class Server:
-    """What a server saw: requests and connections; `asked` is set by a request, `gone` by a client that hangs up."""
+    """Requests and connections of a server. A request sets `asked`, a client that disconnects sets `gone`."""
 
     port: int = 0
     scheme: str = "http"
@@ -45,7 +45,7 @@ class Visit:
         self.server, self.reader, self._writer = server, reader, writer
 
     async def request(self) -> Received:
-        """The next request; raises `IncompleteReadError` once the client has hung up."""
+        """The next request; raises `IncompleteReadError` once the client has disconnected."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
         body = await self.reader.readexactly(int(headers.get("content-length", 0)))
@@ -54,11 +54,11 @@ class Visit:
         self.server.asked.set()
         return received
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def hang_up(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
@@ -74,7 +74,7 @@ Behaviour: TypeAlias = Callable[[Visit], Awaitable[None]]
 
 @asynccontextmanager
 async def serve(behave: Behaviour, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    """Serve on a free port of this machine; each connection is a visit."""
+    """Serve on a free local port; each connection is a `Visit`."""
     seen = Server(scheme="https" if tls else "http")
     visits: set[asyncio.Task[None]] = set()
 
@@ -104,20 +104,20 @@ async def serve(behave: Behaviour, *, tls: ssl.SSLContext | None = None) -> Asyn
 
 
 def answering(*answers: bytes) -> Behaviour:
-    """Give these answers to each connection's requests, the last one again and again."""
+    """Send these responses to the requests of each connection, repeating the last one."""
 
     async def behave(visit: Visit) -> None:
         for answer in answers:
             await visit.request()
-            await visit.say(answer)
+            await visit.send(answer)
         while True:
             await visit.request()
-            await visit.say(answers[-1])
+            await visit.send(answers[-1])
 
     return behave
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
-    """An answer with that body."""
+    """A response with this body."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -1,4 +1,4 @@
-"""The one HTTP client on real ports: what it adds, what it bounds, and what it says of every ending."""
+"""The HTTP client on real ports: the headers it adds, its limits, and how it classifies each ending."""
 
 import asyncio
 import gzip
@@ -33,10 +33,10 @@ def outcome(error: ActionError) -> tuple[str, str | None, str]:
     return error.error_class, error.code, error.ending
 
 
-# -- what it sends -----------------------------------------------------------------------------------------------
+# -- requests ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_request_says_who_sends_it(client: HttpClient, context: Context) -> None:
+async def test_a_request_carries_the_default_headers(client: HttpClient, context: Context) -> None:
     async with serve(answering(OK)) as server:
         await client.send(context, "GET", server.url)
         headers = server.requests[0].headers
@@ -46,7 +46,7 @@ async def test_a_request_says_who_sends_it(client: HttpClient, context: Context)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_what_changes_something_carries_the_keys_of_its_step(
+async def test_a_modifying_request_carries_an_idempotency_key(
     client: HttpClient, context: Context, method: str
 ) -> None:
     async with serve(answering(OK)) as server:
@@ -56,7 +56,7 @@ async def test_what_changes_something_carries_the_keys_of_its_step(
         assert [each.headers["idempotency-key"] for each in server.requests] == ["run:step", "mine", "run:step-2"]
 
 
-async def test_bodies_are_sent_as_what_they_are(client: HttpClient, context: Context) -> None:
+async def test_bodies_are_sent_with_their_content_types(client: HttpClient, context: Context) -> None:
     async with serve(answering(OK)) as server:
         await client.send(context, "POST", server.url, json={"é": [1, None]})
         await client.send(context, "POST", server.url, json=None)
@@ -76,7 +76,7 @@ async def test_parameters_are_added_to_a_query(client: HttpClient, context: Cont
         assert server.requests[0].line == "GET /p?a=1&b=x+y&c=true&c= HTTP/1.1"
 
 
-async def test_a_number_is_written_in_a_query_and_a_form_as_inside_a_text(client: HttpClient, context: Context) -> None:
+async def test_a_number_in_a_query_or_form_is_written_as_in_a_template(client: HttpClient, context: Context) -> None:
     numbers: dict[str, float | list[float]] = {"a": 1e20, "b": [0.1, 1e-7, 2], "c": 10**20}
     async with serve(answering(OK)) as server:
         await client.send(context, "POST", server.url, params=numbers, form=numbers)
@@ -85,7 +85,7 @@ async def test_a_number_is_written_in_a_query_and_a_form_as_inside_a_text(client
         assert server.requests[0].body.decode() == written
 
 
-async def test_a_cookie_of_one_answer_is_not_sent_in_the_next_call(client: HttpClient, context: Context) -> None:
+async def test_a_cookie_from_a_response_is_not_sent_with_the_next_request(client: HttpClient, context: Context) -> None:
     async with serve(answering(answer(b"", "Set-Cookie: session=of-another-run; Path=/"))) as server:
         await client.send(context, "GET", server.url)
         await client.send(context, "GET", server.url)
@@ -95,7 +95,7 @@ async def test_a_cookie_of_one_answer_is_not_sent_in_the_next_call(client: HttpC
 @pytest.mark.parametrize(
     "target", ["http://127.0.0.1:{port}/inside", "http://169.254.169.254/latest", "//127.0.0.1:{port}"]
 )
-async def test_a_redirect_is_an_answer_and_is_not_followed(client: HttpClient, context: Context, target: str) -> None:
+async def test_a_redirect_is_a_response_and_is_not_followed(client: HttpClient, context: Context, target: str) -> None:
     async with serve(answering(OK)) as inside:
         location = target.format(port=inside.port)
         async with serve(answering(answer(b"", f"Location: {location}", status="302 Found"))) as server:
@@ -104,7 +104,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(client: HttpClient, c
         assert not inside.connections
 
 
-async def test_the_proxies_of_the_environment_are_ignored(
+async def test_proxies_from_the_environment_are_ignored(
     client: HttpClient, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(answering(OK)) as server, serve(answering(OK)) as proxy:
@@ -118,20 +118,20 @@ async def test_the_proxies_of_the_environment_are_ignored(
 # -- endings -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_connection_that_was_never_made_is_not_sent(client: HttpClient, context: Context) -> None:
+async def test_a_failed_connection_is_reported_as_not_sent(client: HttpClient, context: Context) -> None:
     error = await failure(client, context, "http://127.0.0.1:1/")
     assert outcome(error) == ("network", "connect_failed", "not_sent")
     assert str(error).startswith("POST http://127.0.0.1:1: no connection to 127.0.0.1:1 can be made")
 
 
-async def test_an_address_that_is_not_allowed_is_not_sent(client: HttpClient, context: Context) -> None:
+async def test_a_forbidden_address_is_reported_as_not_sent(client: HttpClient, context: Context) -> None:
     error = await failure(client, context, "http://169.254.169.254/latest/meta-data")
     assert outcome(error) == ("invalid", "egress_refused", "not_sent")
     for word in ("169.254.169.254", "link-local", "egress_allow", "WAYPOST_EGRESS_ALLOW"):
         assert word in str(error)
 
 
-async def test_a_lost_answer_is_unknown(client: HttpClient, context: Context) -> None:
+async def test_a_lost_response_is_reported_as_unknown(client: HttpClient, context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
 
@@ -141,10 +141,10 @@ async def test_a_lost_answer_is_unknown(client: HttpClient, context: Context) ->
         assert len(server.requests) == 1
 
 
-async def test_a_lost_body_is_unknown_and_its_status_is_said(client: HttpClient, context: Context) -> None:
+async def test_a_lost_body_is_reported_as_unknown_with_its_status(client: HttpClient, context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
 
     async with serve(behave) as server:
         error = await failure(client, context, server.url)
@@ -152,7 +152,7 @@ async def test_a_lost_body_is_unknown_and_its_status_is_said(client: HttpClient,
         assert f"{server.url} answered 200: the connection was closed before the answer was whole" in str(error)
 
 
-async def test_an_answer_that_does_not_come_is_unknown_and_one_that_cannot_is_not_sent(context: Context) -> None:
+async def test_a_read_timeout_is_unknown_and_a_connect_timeout_is_not_sent(context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.request()
@@ -167,13 +167,13 @@ async def test_an_answer_that_does_not_come_is_unknown_and_one_that_cannot_is_no
         assert outcome(await failure(client, context, "http://x")) == ("timeout", "connect_timeout", "not_sent")
 
 
-async def test_waiting_for_a_free_connection_has_no_bound_and_stops_the_clock_of_the_attempt(context: Context) -> None:
+async def test_waiting_for_a_free_connection_is_unbounded_and_pauses_the_attempt_timeout(context: Context) -> None:
     released, expired = asyncio.Event(), asyncio.Event()
 
     async def behave(visit: Visit) -> None:
         while await visit.request():
             await released.wait()
-            await visit.say(OK)
+            await visit.send(OK)
 
     narrow = Transport(LOCAL, limits=PoolLimits(per_origin=1))
     async with serve(behave) as server, HttpClient(transport=narrow, connect_timeout=0.05) as client:
@@ -195,7 +195,7 @@ async def test_waiting_for_a_free_connection_has_no_bound_and_stops_the_clock_of
     assert len(server.requests) == 2
 
 
-async def test_a_name_that_is_slow_to_resolve_is_looked_up_once_for_all_who_ask_meanwhile(context: Context) -> None:
+async def test_concurrent_lookups_of_a_slow_name_share_one_resolution(context: Context) -> None:
     asked: list[str] = []
     answered = asyncio.Event()
 
@@ -216,10 +216,10 @@ async def test_a_name_that_is_slow_to_resolve_is_looked_up_once_for_all_who_ask_
         assert asked == ["slow.example"]
 
 
-async def test_cancelling_a_call_hangs_up(client: HttpClient, context: Context) -> None:
+async def test_cancelling_a_call_closes_its_connection(client: HttpClient, context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
         await visit.request()
 
     async with serve(behave) as server:
@@ -230,7 +230,7 @@ async def test_cancelling_a_call_hangs_up(client: HttpClient, context: Context) 
         assert task.cancelled()
 
 
-async def test_an_attempt_that_is_over_sends_nothing(client: HttpClient, context: Context) -> None:
+async def test_an_ended_attempt_sends_nothing(client: HttpClient, context: Context) -> None:
     async with serve(answering(OK)) as server:
         context.close()
         with pytest.raises(AttemptEnded):
@@ -238,7 +238,7 @@ async def test_an_attempt_that_is_over_sends_nothing(client: HttpClient, context
         assert server.connections == 0
 
 
-async def test_an_attempt_that_ends_while_its_connection_is_made_sends_nothing(context: Context) -> None:
+async def test_an_attempt_that_ends_while_connecting_sends_nothing(context: Context) -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         context.close()
         return [ip_address("127.0.0.1")]
@@ -271,7 +271,7 @@ async def test_an_attempt_that_ends_while_its_connection_is_made_sends_nothing(c
         ("http://127.0.0.1:1", {"É": "a"}),
     ],
 )
-async def test_a_request_that_cannot_be_one_is_invalid_and_not_sent(
+async def test_a_malformed_request_is_invalid_and_not_sent(
     client: HttpClient, context: Context, url: str, headers: dict[str, str]
 ) -> None:
     with pytest.raises(ActionError) as caught:
@@ -286,7 +286,7 @@ async def test_a_body_that_is_not_json_is_invalid_and_not_sent(client: HttpClien
     assert outcome(caught.value) == ("invalid", "invalid_request", "not_sent")
 
 
-# -- what it reads -----------------------------------------------------------------------------------------------
+# -- responses ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -302,13 +302,13 @@ async def test_a_body_that_is_not_json_is_invalid_and_not_sent(client: HttpClien
         ("deflate, GZIP", gzip.compress(zlib.compress(b"hello"), mtime=0)),
     ],
 )
-async def test_a_content_coding_is_undone(client: HttpClient, context: Context, coding: str, encoded: bytes) -> None:
+async def test_a_content_encoding_is_decoded(client: HttpClient, context: Context, coding: str, encoded: bytes) -> None:
     async with serve(answering(answer(encoded, f"Content-Encoding: {coding}", "X: kept"))) as server:
         reply = await client.send(context, "GET", server.url)
         assert (reply.body, reply.headers["x"]) == (b"hello", "kept")
 
 
-async def test_a_coding_that_was_not_asked_for_leaves_the_body_as_it_is(client: HttpClient, context: Context) -> None:
+async def test_an_unsupported_content_encoding_leaves_the_body_unchanged(client: HttpClient, context: Context) -> None:
     async with serve(answering(answer(b"\x0b\x02", "Content-Encoding: br"))) as server:
         reply = await client.send(context, "GET", server.url)
         assert (reply.body, reply.headers["content-encoding"]) == (b"\x0b\x02", "br")
@@ -324,7 +324,7 @@ async def test_a_coding_that_was_not_asked_for_leaves_the_body_as_it_is(client: 
         ("gzip, gzip, gzip, gzip", b"x"),
     ],
 )
-async def test_a_body_that_is_not_in_its_coding_is_an_answer_that_nobody_can_read(
+async def test_a_body_that_does_not_match_its_encoding_is_an_unreadable_response(
     client: HttpClient, context: Context, coding: str, encoded: bytes
 ) -> None:
     async with serve(answering(answer(encoded, f"Content-Encoding: {coding}"))) as server:
@@ -332,12 +332,12 @@ async def test_a_body_that_is_not_in_its_coding_is_an_answer_that_nobody_can_rea
         assert outcome(error) == ("invalid", "undecodable_response", "answered")
 
 
-async def test_a_body_over_the_limit_is_not_read_to_its_end(context: Context) -> None:
+async def test_a_body_over_the_limit_is_not_read_to_the_end(context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(b"HTTP/1.1 200 OK\r\n\r\n")
+        await visit.send(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
-            await visit.say(b"x" * 65_536)
+            await visit.send(b"x" * 65_536)
 
     async with serve(behave) as server, HttpClient(egress=LOCAL, max_response_bytes=100_000) as client:
         error = await failure(client, context, server.url)
@@ -346,7 +346,7 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(context: Context) ->
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-async def test_a_bomb_fails_in_bounded_memory(client: HttpClient, context: Context, layers: int) -> None:
+async def test_a_decompression_bomb_fails_in_bounded_memory(client: HttpClient, context: Context, layers: int) -> None:
     bomb = gzip.compress(bytes(300 * 1024 * 1024), 9)
     for _ in range(layers - 1):
         bomb = gzip.compress(bomb, 9)
@@ -362,13 +362,13 @@ async def test_a_bomb_fails_in_bounded_memory(client: HttpClient, context: Conte
         assert peak < 3 * RESPONSE_LIMIT
 
 
-async def test_a_refusal_with_an_unreadable_body_keeps_its_status(client: HttpClient, context: Context) -> None:
+async def test_an_error_response_with_an_unreadable_body_keeps_its_status(client: HttpClient, context: Context) -> None:
     broken = answer(b"not gzip", "Content-Encoding: gzip", status="503 Service Unavailable")
     async with serve(answering(broken)) as server:
         assert outcome(await failure(client, context, server.url)) == ("server", "503", "answered")
 
 
-async def test_a_mock_transport_serves_a_connectors_test(context: Context) -> None:
+async def test_a_connector_can_be_tested_with_a_mock_transport(context: Context) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         return httpx.Response(201, json={"path": request.url.path})
 
@@ -390,7 +390,7 @@ async def test_a_mock_transport_sees_what_a_server_would_see(context: Context) -
     assert reply.json() == {"headers": seen.headers, "body": seen.body.decode()}
 
 
-async def test_a_mock_transport_is_held_to_the_same_bounds(context: Context) -> None:
+async def test_the_same_limits_apply_to_a_mock_transport(context: Context) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=b"x" * 11)
 

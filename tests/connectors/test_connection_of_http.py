@@ -1,4 +1,4 @@
-"""A connection of `http`: where its requests go, what they carry, and where they never go."""
+"""Connections of the `http` connector: where requests may go, and what they carry."""
 
 import dataclasses
 from typing import Any
@@ -18,7 +18,7 @@ BASE = "https://api.example.com/v2"
 
 
 async def perform(context: Context, base_url: str, name: str = "get", given: Any = None, **connection: Any) -> None:
-    """Perform with a connection; the second mapping is what it says beside its address."""
+    """Perform an action with a connection; `connection` holds its fields other than the base URL."""
     connected = dataclasses.replace(context, connection=HttpConnection(base_url=base_url, **connection))
     action = ACTIONS[name]
     await action.perform(connected, action.input.model_validate(given))
@@ -41,7 +41,7 @@ async def perform(context: Context, base_url: str, name: str = "get", given: Any
         (BASE, BASE, BASE),
     ],
 )
-def test_a_url_is_joined_below_the_base(base: str, url: str, joined: str) -> None:
+def test_a_url_is_joined_to_the_base_url(base: str, url: str, joined: str) -> None:
     assert join_url(base, url) == joined
 
 
@@ -86,14 +86,14 @@ def test_a_url_is_joined_below_the_base(base: str, url: str, joined: str) -> Non
         "/holds\\1",
     ],
 )
-def test_a_url_that_leads_elsewhere_is_refused_and_certainly_not_sent(url: str) -> None:
+def test_a_url_outside_the_base_url_is_rejected_and_not_sent(url: str) -> None:
     with pytest.raises(ActionError) as caught:
         join_url(BASE, url)
     error = caught.value
     assert (error.error_class, error.code, error.ending) == ("invalid", "invalid_request", "not_sent")
 
 
-async def test_what_the_connection_says_is_added_and_the_steps_own_wins(context: Context) -> None:
+async def test_values_of_the_connection_are_added_and_those_of_the_step_win(context: Context) -> None:
     async with serve(answering(OK)) as server:
         await perform(
             context,
@@ -123,7 +123,7 @@ async def test_credentials_are_not_sent_to_another_origin(context: Context) -> N
         assert (own.connections, other.connections) == (0, 0)
 
 
-async def test_a_relative_url_without_a_connection_is_refused(context: Context) -> None:
+async def test_a_relative_url_without_a_connection_is_rejected(context: Context) -> None:
     with pytest.raises(ActionError, match="the URL is relative; name a connection") as caught:
         await ACTIONS["get"].perform(context, ACTIONS["get"].input.model_validate({"url": "/holds"}))
     assert (caught.value.error_class, caught.value.ending) == ("invalid", "not_sent")
@@ -142,11 +142,11 @@ async def test_a_relative_url_without_a_connection_is_refused(context: Context) 
         ({}, "Field required"),
     ],
 )
-def test_a_connection_that_makes_no_sense_is_refused(given: dict[str, Any], said: str) -> None:
+def test_an_invalid_connection_is_rejected(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         HttpConnection.model_validate(given)
 
 
-async def test_a_context_shows_no_credentials(context: Context) -> None:
+async def test_the_repr_of_a_context_shows_no_credentials(context: Context) -> None:
     connection = HttpConnection(base_url=BASE, headers={"authorization": "canary"})
     assert "canary" not in repr(dataclasses.replace(context, connection=connection))

@@ -1,4 +1,4 @@
-"""What holds for every connector that Waypost brings along."""
+"""Rules for every connector that ships with Waypost."""
 
 import re
 
@@ -15,13 +15,13 @@ ACTIONS = [
 ]
 
 
-def test_the_names_of_actions_are_unique() -> None:
+def test_action_names_are_unique() -> None:
     for connector in CONNECTORS:
         assert len({action.name for action in connector.actions}) == len(connector.actions)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_an_action_is_described(action: Action) -> None:
+def test_every_action_is_described(action: Action) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", action.name)
     assert action.summary.endswith(".")
     for model in (action.input, action.output):
@@ -30,5 +30,5 @@ def test_an_action_is_described(action: Action) -> None:
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_an_action_refuses_unknown_inputs(action: Action) -> None:
+def test_an_action_rejects_unknown_inputs(action: Action) -> None:
     assert action.input.model_config.get("extra") == "forbid"

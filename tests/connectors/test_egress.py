@@ -1,4 +1,4 @@
-"""Where requests may go: addresses in every spelling, names that lie, and the allow-list."""
+"""Where requests may go: addresses in every notation, DNS rebinding, and the allow-list."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ REFUSED = [
     "0x7f000001",
     "0x7f.1",
     "127.1",
-    "127。0。0。1",  # the dots of Chinese and Japanese
+    "127。0。0。1",  # Chinese and Japanese full stops
     "localhost",
     "LOCALHOST.",
     "0.0.0.0",
@@ -65,7 +65,7 @@ PUBLIC = ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "64:ff9b::1
 
 
 @pytest.mark.parametrize("host", REFUSED)
-async def test_an_address_that_is_not_public_is_refused_in_every_spelling(host: str) -> None:
+async def test_a_non_public_address_is_refused_in_every_notation(host: str) -> None:
     async with Transport(Egress()) as transport:
         with pytest.raises(EgressRefused, match="egress_allow"):
             await transport.handle_async_request(httpx.Request("GET", f"http://{host}:9/"))
@@ -77,24 +77,24 @@ def test_a_public_address_is_permitted(address: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0177.0.0.1", "１２７.0.0.1", "①②⑦.0.0.1", "256.1.1.1", "[::1", "[::1%]"])
-def test_a_host_that_is_none_makes_no_request(host: str) -> None:
+def test_an_invalid_host_sends_no_request(host: str) -> None:
     with pytest.raises(httpx.InvalidURL):
         httpx.Request("GET", f"http://{host}/")
 
 
 @pytest.mark.parametrize("host", ["a..b", "." + "a" * 64, "a" * 300])
-async def test_a_host_that_cannot_be_resolved_is_a_failed_connection(host: str) -> None:
+async def test_an_unresolvable_host_is_a_failed_connection(host: str) -> None:
     with pytest.raises(OSError, match="is not a host name"):
         await resolve_by_system(host, 80)
 
 
-def test_one_address_that_is_not_public_refuses_the_name() -> None:
+def test_a_name_with_one_non_public_address_is_refused() -> None:
     with pytest.raises(EgressRefused, match=r"mixed\.example is 10\.0\.0\.1, which is private"):
         Egress().ensure_allowed("mixed.example", [ip_address("1.1.1.1"), ip_address("10.0.0.1")])
 
 
-async def test_a_name_that_changes_its_address_is_connected_to_the_one_that_was_checked() -> None:
-    """The resolver is asked once for a connection, so there is no second answer that could differ."""
+async def test_a_rebound_name_is_connected_to_the_address_that_was_checked() -> None:
+    """A connection resolves its name once, so there is no second answer that could differ."""
     asked = []
     answers = iter([["127.0.0.1"], ["10.0.0.1"], ["127.0.0.1"]])
 
@@ -131,25 +131,25 @@ async def test_a_name_that_changes_its_address_is_connected_to_the_one_that_was_
         (" a.internal\n b.internal,", "b.internal.", "192.168.0.1"),
     ],
 )
-def test_what_the_allow_list_names_is_permitted(allow: str, host: str, address: str) -> None:
+def test_hosts_on_the_allow_list_are_permitted(allow: str, host: str, address: str) -> None:
     Egress.parse(allow).ensure_allowed(host, [ip_address(address)])
 
 
 @pytest.mark.parametrize("host", ["internal", "evil.crm.internal", "crm.internal.evil.example"])
-def test_what_the_allow_list_does_not_name_is_refused(host: str) -> None:
+def test_hosts_missing_from_the_allow_list_are_refused(host: str) -> None:
     with pytest.raises(EgressRefused):
         Egress.parse("crm.internal").ensure_allowed(host, [ip_address("10.0.0.1")])
 
 
 @pytest.mark.parametrize("text", ["", " ", ","])
-def test_an_empty_allow_list_names_nothing(text: str) -> None:
+def test_an_empty_allow_list_permits_nothing(text: str) -> None:
     assert Egress.parse(text) == Egress()
 
 
 @pytest.mark.parametrize(
     "item", ["10.0.0.0/33", "a/b", "crm.internal:80", "http://crm.internal", "*.internal", "1.2.3"]
 )
-def test_an_item_that_is_neither_host_nor_network_is_named(item: str) -> None:
+def test_an_item_that_is_neither_host_nor_network_is_reported(item: str) -> None:
     with pytest.raises(ValueError, match=r"egress_allow: .* is neither") as caught:
         Egress.parse(f"10.0.0.0/8, {item}")
     assert item in str(caught.value)

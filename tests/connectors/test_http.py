@@ -1,4 +1,4 @@
-"""The actions of `http`: what counts as success, how a body stands in the output, what a refusal says."""
+"""The `http` actions: what counts as success, how a body is parsed, and what an error contains."""
 
 import gzip
 from datetime import UTC, datetime, timedelta
@@ -58,7 +58,7 @@ async def test_request_sends_any_method(context: Context) -> None:
         ({}, None, b""),
     ],
 )
-async def test_a_body_is_sent_as_it_was_given(
+async def test_a_body_is_sent_unchanged(
     context: Context, given: dict[str, Any], content_type: str | None, body: bytes
 ) -> None:
     async with serve(answering(OK)) as server:
@@ -81,7 +81,7 @@ async def test_a_body_is_sent_as_it_was_given(
         {"expect": [2000]},
     ],
 )
-def test_inputs_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
+def test_invalid_inputs_are_rejected(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ACTIONS["post"].input.model_validate({"url": "http://x", **given})
 
@@ -95,7 +95,7 @@ def nested(levels: int) -> list[object]:
     return [nested(levels - 1)] if levels > 1 else []
 
 
-# -- answers -----------------------------------------------------------------------------------------------------
+# -- responses ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def nested(levels: int) -> list[object]:
         ("text/plain; charset=gbk", b"\xff", "/w==", "base64"),
     ],
 )
-async def test_a_body_stands_in_the_output_as_what_it_is(
+async def test_a_response_body_is_parsed_by_its_content_type(
     context: Context, content_type: str, body: bytes, expected: object, encoding: str
 ) -> None:
     async with serve(answering(answer(body, f"Content-Type: {content_type}"))) as server:
@@ -150,7 +150,7 @@ async def test_a_body_stands_in_the_output_as_what_it_is(
         ("application/json", b'"\\ud83d"', r"is kept as text: \ud83d at byte 1 is a lone surrogate"),
     ],
 )
-async def test_an_answer_that_is_not_what_it_says_is_told_in_the_log(
+async def test_a_body_that_contradicts_its_content_type_is_logged(
     context: Context, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes, said: str
 ) -> None:
     async with serve(answering(answer(body, f"Content-Type: {content_type}"))) as server:
@@ -159,17 +159,17 @@ async def test_an_answer_that_is_not_what_it_says_is_told_in_the_log(
 
 
 @pytest.mark.parametrize("body", [b"%s", b'{"a": %s}', b"'%s'", b"-%s", b'{"a": "b"} %s'])
-async def test_the_log_quotes_nothing_of_an_answer_that_is_not_json(
+async def test_the_log_does_not_quote_a_response_that_is_not_json(
     context: Context, caplog: pytest.LogCaptureFixture, body: bytes
 ) -> None:
-    """It may be a part of a secret, which the redactor of the log would not recognise."""
+    """The response may contain part of a secret, which the log's redactor would not recognise."""
     async with serve(answering(answer(body % b"canary-0123456789-0123456789", "Content-Type: text/json"))) as server:
         await perform(context, "post", url=server.url)
     assert "is kept as text: " in caplog.text
     assert "canar" not in caplog.text
 
 
-async def test_headers_have_lower_case_names_and_repeated_ones_are_lists(context: Context) -> None:
+async def test_header_names_are_lower_case_and_repeated_headers_are_lists(context: Context) -> None:
     headers = ["X-A: 1, 2", "x-a: 3", "Set-Cookie: a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "set-cookie: b=2"]
     async with serve(answering(answer(b"", *headers, status="201 Created"))) as server:
         reply = await perform(context, "post", url=server.url)
@@ -182,7 +182,7 @@ async def test_headers_have_lower_case_names_and_repeated_ones_are_lists(context
 
 
 @pytest.mark.parametrize("cookie", ["a=1", ""])
-async def test_one_cookie_is_a_list_too(context: Context, cookie: str) -> None:
+async def test_a_single_set_cookie_header_is_a_list(context: Context, cookie: str) -> None:
     async with serve(
         answering(answer(gzip.compress(b"ok"), f"Set-Cookie: {cookie}", "Content-Encoding: gzip"))
     ) as server:
@@ -191,7 +191,7 @@ async def test_one_cookie_is_a_list_too(context: Context, cookie: str) -> None:
 
 @pytest.mark.parametrize(("value", "text"), [("é".encode(), "é"), (b"\xe9", "é"), (b"", "")])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-async def test_a_header_is_text_whatever_it_is_encoded_in(
+async def test_a_header_becomes_text_from_utf_8_or_latin_1(
     context: Context, value: bytes, text: str, coding: str
 ) -> None:
     body = gzip.compress(b"ok") if coding == "gzip" else b"ok"
@@ -226,7 +226,7 @@ async def test_a_header_is_text_whatever_it_is_encoded_in(
         (503, "server"),
     ],
 )
-async def test_a_refusal_has_the_class_of_its_status(context: Context, status: int, error_class: str) -> None:
+async def test_an_error_has_the_class_of_its_status(context: Context, status: int, error_class: str) -> None:
     async with serve(answering(answer(b'{"why": "no"}', JSON_TYPE, status=f"{status} No"))) as server:
         error = await refusal(context, server, params={"token": "in-the-query"})
         assert (error.error_class, error.code, error.ending) == (error_class, str(status), "answered")
@@ -235,13 +235,13 @@ async def test_a_refusal_has_the_class_of_its_status(context: Context, status: i
 
 
 @pytest.mark.parametrize("status", [502, 504, 520, 522, 524])
-async def test_a_gateway_that_lost_the_answer_leaves_the_ending_unknown(context: Context, status: int) -> None:
+async def test_a_gateway_error_leaves_the_ending_unknown(context: Context, status: int) -> None:
     async with serve(answering(answer(b"", status=f"{status} Lost"))) as server:
         error = await refusal(context, server)
         assert (error.error_class, error.ending) == ("server", "unknown")
 
 
-async def test_after_a_421_another_connection_is_made(context: Context) -> None:
+async def test_a_421_makes_the_next_attempt_use_a_new_connection(context: Context) -> None:
     async with serve(answering(answer(b"", status="421 Misdirected Request"))) as server:
         await refusal(context, server)
         await refusal(context, server)
@@ -249,12 +249,12 @@ async def test_after_a_421_another_connection_is_made(context: Context) -> None:
 
 
 @pytest.mark.parametrize(("body", "text"), [(b"x" * 100_000, "x" * 100_000), (b"\xff\xfe", None)])
-async def test_a_refusal_carries_its_body(context: Context, body: bytes, text: str | None) -> None:
+async def test_an_error_carries_the_response_body(context: Context, body: bytes, text: str | None) -> None:
     async with serve(answering(answer(body, status="500 Oh"))) as server:
         assert (await refusal(context, server)).details == {"status": 500, "body": text}
 
 
-async def test_expect_says_which_statuses_are_a_success(context: Context) -> None:
+async def test_expect_decides_which_statuses_are_a_success(context: Context) -> None:
     async with serve(answering(answer(b"", status="404 Not Found"), OK)) as server:
         reply = await perform(context, "delete", url=server.url, expect=[200, 404])
         assert reply.status == 404
@@ -302,12 +302,12 @@ DATE = "Date: Wed, 21 Oct 2026 07:28:00 GMT"
         ([], None),
     ],
 )
-async def test_a_service_says_when_to_come_back(context: Context, headers: list[str], seconds: float | None) -> None:
+async def test_retry_after_is_parsed_in_every_form(context: Context, headers: list[str], seconds: float | None) -> None:
     async with serve(answering(answer(b"", *headers, status="429 Slow"))) as server:
         assert (await refusal(context, server)).retry_after == seconds
 
 
-async def test_a_date_without_a_date_of_the_answer_counts_from_our_own_clock(context: Context) -> None:
+async def test_a_retry_after_date_without_a_date_header_counts_from_the_local_clock(context: Context) -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
     async with serve(answering(answer(b"", f"Retry-After: {later}", status="503 Slow"))) as server:
         seconds = (await refusal(context, server)).retry_after
@@ -315,7 +315,7 @@ async def test_a_date_without_a_date_of_the_answer_counts_from_our_own_clock(con
         assert 0 < seconds <= 7_200
 
 
-async def test_a_403_that_says_when_to_come_back_is_a_rate_limit(context: Context) -> None:
+async def test_a_403_with_retry_after_is_a_rate_limit(context: Context) -> None:
     async with serve(answering(answer(b"", "Retry-After: 60", status="403 Slow"))) as server:
         error = await refusal(context, server)
         assert (error.error_class, error.retry_after) == ("rate_limit", 60.0)

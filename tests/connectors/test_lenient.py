@@ -1,4 +1,4 @@
-"""Answers that are not as RFC 9112 has them: read where it lets a client read them, and else not asked for again."""
+"""Responses that break RFC 9112: read where it permits a client to do so, and otherwise not retried."""
 
 import time
 
@@ -85,19 +85,19 @@ REFUSED = [
 
 
 def says(data: bytes, *, piece: int = 0) -> Behaviour:
-    """Behaviour: after the request say this, at once or in pieces, and hang up."""
+    """Behaviour: after the request, send this data, at once or in pieces, and close."""
 
     async def behave(visit: Visit) -> None:
         await visit.request()
         for start in range(0, len(data), piece or len(data)):
-            await visit.say(data[start : start + (piece or len(data))])
+            await visit.send(data[start : start + (piece or len(data))])
 
     return behave
 
 
 @pytest.mark.parametrize("piece", [0, 1])
 @pytest.mark.parametrize(("data", "headers"), READ, ids=range(len(READ)))
-async def test_what_a_client_may_read_is_read(
+async def test_responses_that_rfc_9112_lets_a_client_read_are_read(
     client: HttpClient, context: Context, data: bytes, headers: dict[str, str] | None, piece: int
 ) -> None:
     async with serve(says(data, piece=piece)) as server:
@@ -107,7 +107,7 @@ async def test_what_a_client_may_read_is_read(
 
 
 @pytest.mark.parametrize(("data", "status"), REFUSED, ids=range(len(REFUSED)))
-async def test_an_answer_that_cannot_be_read_is_an_answer_and_is_not_asked_for_again(
+async def test_an_unreadable_response_counts_as_answered_and_is_not_retried(
     client: HttpClient, context: Context, data: bytes, status: int | None
 ) -> None:
     async with serve(says(data)) as server:
@@ -133,7 +133,7 @@ async def test_an_answer_that_cannot_be_read_is_an_answer_and_is_not_asked_for_a
         b"A : b\r\nContent-Len",
     ],
 )
-async def test_a_refusal_whose_rest_cannot_be_read_keeps_its_status(
+async def test_an_error_response_with_an_unreadable_rest_keeps_its_status(
     client: HttpClient, context: Context, status: int, error_class: str, rest: bytes
 ) -> None:
     async with serve(says(b"HTTP/1.1 %d No\r\n" % status + rest)) as server:
@@ -146,10 +146,12 @@ async def test_a_refusal_whose_rest_cannot_be_read_keeps_its_status(
 @pytest.mark.parametrize(
     "data", [b"SSH-2.0-OpenSSH\r\n", b"\x15\x03\x01\x00\x02", b"<html>", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000]
 )
-async def test_what_is_no_answer_leaves_the_ending_unknown(client: HttpClient, context: Context, data: bytes) -> None:
+async def test_data_that_is_not_http_leaves_the_ending_unknown(
+    client: HttpClient, context: Context, data: bytes
+) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(data)
+        await visit.send(data)
         await visit.request()  # the connection stays open
 
     async with serve(behave) as server:
@@ -161,12 +163,12 @@ async def test_what_is_no_answer_leaves_the_ending_unknown(client: HttpClient, c
 
 @pytest.mark.parametrize("chunks", [b"2\rok\r0\r\r", b"0x2", b"-2", b"2\r\nokay", b"f" * 17, b"2,"])
 @pytest.mark.parametrize("head", [CHUNKED, CHUNKED.replace(b"\r\n", b"\n")], ids=["strict", "lenient"])
-async def test_a_broken_chunk_is_not_waited_for(
+async def test_a_malformed_chunk_fails_without_waiting_for_more(
     client: HttpClient, context: Context, head: bytes, chunks: bytes
 ) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(head + b"\r\n" + chunks)
+        await visit.send(head + b"\r\n" + chunks)
         await visit.request()
 
     async with serve(behave) as server:
@@ -176,20 +178,20 @@ async def test_a_broken_chunk_is_not_waited_for(
 
 
 @pytest.mark.parametrize("status", [204, 304])
-async def test_an_answer_that_has_no_body_is_not_waited_for(client: HttpClient, context: Context, status: int) -> None:
+async def test_a_response_without_a_body_ends_with_its_head(client: HttpClient, context: Context, status: int) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(b"HTTP/1.1 %d So\nContent-Length: 9\n\n" % status)
+        await visit.send(b"HTTP/1.1 %d So\nContent-Length: 9\n\n" % status)
         await visit.request()
 
     async with serve(behave) as server:
         assert (await client.send(context, "GET", server.url)).body == b""
 
 
-async def test_a_connection_is_not_used_again_after_such_an_answer(client: HttpClient, context: Context) -> None:
+async def test_a_connection_is_not_reused_after_an_irregular_response(client: HttpClient, context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(OK.replace(b"Content-Length:", b"Content-Length :") + OK.replace(b"ok", b"no"))
+        await visit.send(OK.replace(b"Content-Length:", b"Content-Length :") + OK.replace(b"ok", b"no"))
         await visit.request()
 
     async with serve(behave) as server:
@@ -198,7 +200,7 @@ async def test_a_connection_is_not_used_again_after_such_an_answer(client: HttpC
         assert server.connections == 2
 
 
-def test_reading_many_small_chunks_costs_the_same_for_each() -> None:
+def test_the_cost_per_chunk_does_not_grow_with_the_number_of_chunks() -> None:
     def seconds(chunks: int) -> float:
         received: list[bytes] = []
         reader = LenientReader(is_head=False, begin=lambda *_: None, deliver=received.append, end=lambda: None)

@@ -1,4 +1,4 @@
-"""Permits: never more than there are, in turn, and none lost by who gives up."""
+"""Permits: bounded, granted in order, and not lost by a cancelled waiter."""
 
 import asyncio
 import random
@@ -10,13 +10,13 @@ from connectors.wire.permits import Permits
 pytestmark = pytest.mark.anyio
 
 
-async def settled() -> None:
-    """Everybody who can go on has gone on."""
+async def settle() -> None:
+    """Let every task that can continue do so."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_permits_are_given_in_turn() -> None:
+async def test_permits_are_granted_in_order() -> None:
     permits, order = Permits(1), list[int]()
 
     async def visit(number: int) -> None:
@@ -29,21 +29,21 @@ async def test_permits_are_given_in_turn() -> None:
     assert (order, permits.free) == (list(range(10)), 1)
 
 
-async def test_who_comes_later_does_not_overtake_the_line() -> None:
+async def test_a_released_permit_is_reserved_for_the_first_waiter() -> None:
     permits = Permits(1)
     await permits.acquire()
     first = asyncio.create_task(permits.acquire())
-    await settled()
+    await settle()
     permits.release()
-    assert not permits.free  # it is the first one's, who does not know it yet
+    assert not permits.free  # it belongs to the first waiter, which has not been scheduled yet
     await first
 
 
-async def test_a_permit_that_comes_in_the_moment_of_giving_up_goes_to_the_next() -> None:
+async def test_a_permit_granted_to_a_waiter_as_it_is_cancelled_goes_to_the_next() -> None:
     permits = Permits(1)
     await permits.acquire()
     first, second = asyncio.create_task(permits.acquire()), asyncio.create_task(permits.acquire())
-    await settled()
+    await settle()
     permits.release()
     first.cancel()
     await asyncio.wait_for(second, 60)
@@ -52,11 +52,11 @@ async def test_a_permit_that_comes_in_the_moment_of_giving_up_goes_to_the_next()
     assert permits.free == 1
 
 
-async def test_who_gave_up_is_passed_over() -> None:
+async def test_a_cancelled_waiter_is_skipped() -> None:
     permits = Permits(1)
     await permits.acquire()
     first, second = asyncio.create_task(permits.acquire()), asyncio.create_task(permits.acquire())
-    await settled()
+    await settle()
     first.cancel()
     permits.release()
     await asyncio.wait_for(second, 60)
@@ -64,7 +64,7 @@ async def test_who_gave_up_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_no_permit_is_lost_or_made_whoever_gives_up_and_when(seed: int) -> None:
+async def test_cancellations_neither_lose_nor_create_permits(seed: int) -> None:
     chance, permits, held, most = random.Random(seed), Permits(3), 0, 0
 
     async def visit() -> None:

@@ -1,4 +1,4 @@
-"""A proxy on a real port: what goes through it and how, what does not, and what its refusals mean."""
+"""A proxy on a real port: which requests use it, how, and how its errors are classified."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Tunnels:
-    """A proxy that makes tunnels, all of them to one port of this machine, and keeps the requests for them."""
+    """A proxy that opens every tunnel to one local port and records the CONNECT requests."""
 
     port: int = 0
     heads: list[str] = field(default_factory=list)
@@ -121,7 +121,7 @@ async def test_an_https_request_goes_through_a_tunnel(
         assert all("proxy-authorization" not in request.headers for request in server.requests)
 
 
-async def test_a_server_behind_a_tunnel_proves_its_name(
+async def test_the_certificate_of_a_server_behind_a_tunnel_is_verified(
     context: Context, certificate: Path, server_side: ssl.SSLContext
 ) -> None:
     async with serve(answering(OK), tls=server_side) as server, tunnels(server.port) as proxy:
@@ -148,7 +148,7 @@ async def test_a_server_behind_a_tunnel_proves_its_name(
         (b"", "network", "connect_failed", "the proxy closed the connection"),
     ],
 )
-async def test_what_the_proxy_refuses_was_not_sent(
+async def test_a_request_that_the_proxy_refuses_is_not_sent(
     context: Context, reply: bytes, error_class: str, code: str, said: str
 ) -> None:
     async with tunnels(1, reply) as proxy, through(proxy.port) as client:
@@ -157,7 +157,7 @@ async def test_what_the_proxy_refuses_was_not_sent(
         assert said in str(error)
 
 
-async def test_a_proxy_that_does_not_answer_is_a_timeout_before_sending(context: Context) -> None:
+async def test_an_unresponsive_proxy_is_a_timeout_before_sending(context: Context) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.request()
@@ -170,13 +170,13 @@ async def test_a_proxy_that_does_not_answer_is_a_timeout_before_sending(context:
         await server.gone.wait()
 
 
-async def test_a_proxy_that_cannot_be_reached_is_not_sent(context: Context) -> None:
+async def test_an_unreachable_proxy_is_reported_as_not_sent(context: Context) -> None:
     async with through(1) as client:
         for url in ("http://crm.example/", "https://crm.example/"):
             assert outcome(await failure(client, context, url)) == ("network", "connect_failed", "not_sent")
 
 
-async def test_an_answer_of_the_proxy_is_an_answer(context: Context) -> None:
+async def test_a_response_from_the_proxy_counts_as_answered(context: Context) -> None:
     refusal = answer(b"", status="407 Proxy Authentication Required")
     async with serve(answering(refusal)) as proxy, through(proxy.port) as client:
         assert (await client.send(context, "POST", "http://crm.example/")).status == 407
@@ -184,7 +184,7 @@ async def test_an_answer_of_the_proxy_is_an_answer(context: Context) -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "[fe80::1]", "0xa9fea9fe", "2852039166", "192.168.1"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_forbidden_address_is_refused_behind_a_proxy_too(context: Context, scheme: str, host: str) -> None:
+async def test_a_forbidden_address_is_refused_behind_a_proxy(context: Context, scheme: str, host: str) -> None:
     async with serve(answering(OK)) as proxy, through(proxy.port) as client:
         error = await failure(client, context, f"{scheme}://{host}/")
         assert outcome(error) == ("invalid", "egress_refused", "not_sent")
@@ -192,7 +192,7 @@ async def test_a_forbidden_address_is_refused_behind_a_proxy_too(context: Contex
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "api.localhost"])
-async def test_this_machine_is_reached_without_the_proxy(context: Context, host: str) -> None:
+async def test_the_local_machine_is_reached_without_the_proxy(context: Context, host: str) -> None:
     async def local(host: str, port: int) -> list[Address]:
         return [ip_address("127.0.0.1")]
 
@@ -209,7 +209,9 @@ async def test_this_machine_is_reached_without_the_proxy(context: Context, host:
         ("127.0.0.2", "127.0.0.0/30"),
     ],
 )
-async def test_what_is_excepted_is_reached_without_the_proxy(context: Context, host: str, direct: str) -> None:
+async def test_a_host_on_the_no_proxy_list_is_reached_without_the_proxy(
+    context: Context, host: str, direct: str
+) -> None:
     async def local(host: str, port: int) -> list[Address]:
         return [ip_address("127.0.0.1")]
 
@@ -222,13 +224,13 @@ async def _sent_directly(
 ) -> None:
     through = Proxy("127.0.0.1", proxy.port, Egress.parse(direct), lambda: "me:s3")
     async with HttpClient(transport=Transport(LOCAL, resolve=resolve, proxy=through)) as client:  # type: ignore[arg-type]
-        with contextlib.suppress(ActionError):  # 127.0.0.2 has no server
+        with contextlib.suppress(ActionError):  # nothing listens on 127.0.0.2
             await client.send(context, "POST", f"http://{host}:{server.port}/")
     assert proxy.connections == 0
     assert all("proxy-authorization" not in request.headers for request in server.requests)
 
 
-async def test_a_name_that_only_ends_like_an_excepted_one_goes_to_the_proxy(context: Context) -> None:
+async def test_a_name_that_only_shares_a_suffix_with_an_exception_uses_the_proxy(context: Context) -> None:
     async with serve(answering(OK)) as proxy, through(proxy.port, direct="crm.internal") as client:
         await client.send(context, "POST", "http://evilcrm.internal/")
         assert proxy.requests[0].line == "POST http://evilcrm.internal/ HTTP/1.1"

@@ -1,4 +1,4 @@
-"""Redirects on real ports: none passes for a success, and none takes credentials where they do not belong."""
+"""Redirects on real ports: none counts as a success, and none sends credentials to another origin."""
 
 import dataclasses
 from typing import Any
@@ -36,13 +36,13 @@ def moved(status: int, *locations: str) -> bytes:
 
 
 def by_path(**answers: bytes) -> Behaviour:
-    """Answer each request by the first part of its path; `at_` stands for the root."""
+    """Answer each request by the first segment of its path; `at_` is the root."""
 
     async def behave(visit: Visit) -> None:
         while True:
             received = await visit.request()
             path = received.line.split(" ")[1].partition("?")[0].strip("/").partition("/")[0]
-            await visit.say(answers[path or "at_"])
+            await visit.send(answers[path or "at_"])
 
     return behave
 
@@ -52,7 +52,7 @@ def by_path(**answers: bytes) -> Behaviour:
 
 @pytest.mark.parametrize("name", [*CHANGES, "get"])
 @pytest.mark.parametrize("status", STATUSES)
-async def test_a_redirect_fails_the_step_and_names_where_it_leads(context: Context, name: str, status: int) -> None:
+async def test_a_redirect_fails_the_step_and_names_its_target(context: Context, name: str, status: int) -> None:
     async with serve(answering(OK)) as there, serve(answering(moved(status, f"{there.url}/new?token=s3"))) as server:
         error = await refusal(context, name, url=server.url)
         assert error.code == str(status)
@@ -63,20 +63,20 @@ async def test_a_redirect_fails_the_step_and_names_where_it_leads(context: Conte
 
 @pytest.mark.parametrize("status", [300, 304, 305, 306, 399])
 @pytest.mark.parametrize("name", ["post", "get"])
-async def test_no_other_3xx_passes_for_a_success(context: Context, name: str, status: int) -> None:
+async def test_no_other_3xx_counts_as_success(context: Context, name: str, status: int) -> None:
     async with serve(answering(answer(b"", status=f"{status} So"))) as server:
         assert (await refusal(context, name, url=server.url)).code == str(status)
 
 
 @pytest.mark.parametrize("header", ["If-None-Match", "if-modified-since"])
-async def test_a_304_is_the_answer_to_a_conditional_get(context: Context, header: str) -> None:
+async def test_a_304_is_the_response_to_a_conditional_get(context: Context, header: str) -> None:
     async with serve(answering(answer(b"", status="304 Not Modified"))) as server:
         assert (await perform(context, "get", url=server.url, headers={header: "x"})).status == 304
         await refusal(context, "post", url=server.url, headers={header: "x"})
 
 
 @pytest.mark.parametrize("redirects", ["refuse", "same_origin"])
-async def test_a_redirect_that_is_expected_is_a_success_and_is_not_followed(context: Context, redirects: str) -> None:
+async def test_an_expected_redirect_is_a_success_and_is_not_followed(context: Context, redirects: str) -> None:
     async with serve(answering(moved(302, "/there"))) as server:
         reply = await perform(context, "post", url=server.url, expect=[302], redirects=redirects)
         assert (reply.status, reply.headers["location"]) == (302, "/there")
@@ -96,7 +96,9 @@ async def test_a_redirect_that_is_expected_is_a_success_and_is_not_followed(cont
         ("/aa" * 100, "/aa" * 66 + "/…"),
     ],
 )
-async def test_a_message_shows_no_query_and_no_user_of_a_location(context: Context, location: str, shown: str) -> None:
+async def test_a_message_shows_neither_query_nor_userinfo_of_a_location(
+    context: Context, location: str, shown: str
+) -> None:
     async with serve(answering(moved(302, location))) as server:
         assert f"leads to {shown}: " in str(await refusal(context, "post", url=server.url))
 
@@ -106,7 +108,7 @@ async def test_a_message_shows_no_query_and_no_user_of_a_location(context: Conte
 
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("status", [307, 308])
-async def test_a_request_goes_on_whole_and_under_its_key_on_the_same_origin(
+async def test_a_same_origin_redirect_keeps_body_headers_and_idempotency_key(
     context: Context, name: str, status: int
 ) -> None:
     async with serve(by_path(at_=moved(status, "/two"), two=moved(307, "three?b=2"), three=OK)) as server:
@@ -129,7 +131,7 @@ async def test_a_request_goes_on_whole_and_under_its_key_on_the_same_origin(
 
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("status", [301, 302, 303])
-async def test_a_change_never_becomes_a_get(context: Context, name: str, status: int) -> None:
+async def test_a_modifying_request_never_becomes_a_get(context: Context, name: str, status: int) -> None:
     async with serve(by_path(at_=moved(status, "/two"), two=OK)) as server:
         error = await refusal(context, name, url=server.url, redirects="same_origin")
         assert f"after {status} a {name.upper()} would become a GET" in str(error)
@@ -151,7 +153,7 @@ async def test_a_head_stays_a_head(context: Context) -> None:
 
 
 @pytest.mark.parametrize("name", ["get", "post"])
-async def test_another_origin_is_not_visited(context: Context, name: str) -> None:
+async def test_another_origin_is_not_contacted(context: Context, name: str) -> None:
     async with serve(answering(OK)) as other:
         for location in (f"{other.url}/", f"//127.0.0.1:{other.port}/", f"http://localhost:{other.port}/"):
             async with serve(answering(moved(307, location))) as server:
@@ -176,7 +178,7 @@ async def test_another_origin_is_not_visited(context: Context, name: str) -> Non
     ],
 )
 @pytest.mark.parametrize("redirects", ["same_origin", "without_credentials"])
-async def test_a_location_that_is_no_url_is_not_followed(
+async def test_a_location_that_is_not_a_url_is_not_followed(
     context: Context, location: str, reason: str, redirects: str
 ) -> None:
     async with serve(answering(moved(307, location))) as server:
@@ -186,26 +188,26 @@ async def test_a_location_that_is_no_url_is_not_followed(
         assert len(server.requests) == 1
 
 
-async def test_a_redirect_without_a_location_leads_nowhere(context: Context) -> None:
+async def test_a_redirect_without_a_location_fails(context: Context) -> None:
     async with serve(answering(moved(302))) as server:
         assert "it has no Location" in str(await refusal(context, "get", url=server.url, redirects="same_origin"))
 
 
-async def test_a_redirect_with_two_locations_that_differ_leads_nowhere(context: Context) -> None:
+async def test_a_redirect_with_two_different_locations_fails(context: Context) -> None:
     async with serve(by_path(at_=moved(307, "/two", "/three"), two=OK)) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
         assert "it has several Locations, and so leads nowhere" in str(error)
         assert len(server.requests) == 1
 
 
-async def test_a_location_that_came_twice_counts_once(context: Context) -> None:
+async def test_a_repeated_identical_location_counts_once(context: Context) -> None:
     async with serve(by_path(at_=moved(307, "/two", "/two"), two=OK)) as server:
         assert (await perform(context, "post", url=server.url, redirects="same_origin")).status == 200
         assert server.requests[1].line == "POST /two HTTP/1.1"
 
 
 @pytest.mark.parametrize("location", ["#part", "?a=1&b=2", "/?a=1&b=2#part"])
-async def test_a_relative_location_counts_from_the_url_with_its_params(context: Context, location: str) -> None:
+async def test_a_relative_location_is_resolved_against_the_url_with_its_params(context: Context, location: str) -> None:
     async with serve(answering(moved(302, location))) as server:
         error = await refusal(context, "get", url=f"{server.url}/?a=1", params={"b": 2}, redirects="same_origin")
         assert "redirects form a loop" in str(error)
@@ -213,18 +215,18 @@ async def test_a_relative_location_counts_from_the_url_with_its_params(context: 
 
 
 @pytest.mark.parametrize("second", ["/", "/two"])
-async def test_a_circle_ends_at_once(context: Context, second: str) -> None:
+async def test_a_redirect_loop_fails_at_once(context: Context, second: str) -> None:
     async with serve(by_path(at_=moved(307, "/two"), two=moved(307, second))) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
         assert "redirects form a loop" in str(error)
         assert len(server.requests) == 2
 
 
-async def test_a_long_chain_ends(context: Context) -> None:
+async def test_a_long_redirect_chain_fails(context: Context) -> None:
     async def behave(visit: Visit) -> None:
         while True:
             await visit.request()
-            await visit.say(moved(308, f"/{len(visit.server.requests)}"))
+            await visit.send(moved(308, f"/{len(visit.server.requests)}"))
 
     async with serve(behave) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
@@ -232,13 +234,13 @@ async def test_a_long_chain_ends(context: Context) -> None:
         assert len(server.requests) == 11
 
 
-async def test_what_follows_a_redirect_is_judged_as_any_answer(context: Context) -> None:
+async def test_the_response_after_a_redirect_is_judged_like_any_other(context: Context) -> None:
     async with serve(by_path(at_=moved(307, "/two"), two=answer(b"no", status="409 Conflict"))) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
         assert (error.code, str(error)) == ("409", f"POST {server.url} answered 409")
 
 
-async def test_a_redirect_stays_below_a_connections_base_url(context: Context) -> None:
+async def test_a_redirect_stays_below_the_base_url_of_a_connection(context: Context) -> None:
     async with serve(by_path(v2=moved(307, "/admin"), admin=OK)) as server:
         connection = HttpConnection(base_url=f"{server.url}/v2", headers={"X-Key": "s3"}, params={"key": "s4"})
         connected = dataclasses.replace(context, connection=connection)
@@ -251,7 +253,7 @@ async def test_a_redirect_stays_below_a_connections_base_url(context: Context) -
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_a_get_goes_anywhere_and_leaves_all_credentials_behind(context: Context, status: int) -> None:
+async def test_a_get_follows_a_redirect_to_any_origin_without_credentials(context: Context, status: int) -> None:
     async with serve(answering(OK)) as there, serve(answering(moved(status, f"{there.url}/file?sig=1"))) as server:
         connection = HttpConnection(base_url=server.url, headers={"X-Key": "s3"}, params={"key": "s4"})
         reply = await perform(
@@ -299,6 +301,6 @@ async def test_a_redirect_to_a_forbidden_address_is_refused_before_sending(conte
         ("request", {"method": "GET", "form": {"token": "s3"}}),
     ],
 )
-def test_only_a_get_goes_on_without_credentials(name: str, given: dict[str, str]) -> None:
+def test_only_a_get_may_be_redirected_without_credentials(name: str, given: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         ACTIONS[name].input.model_validate({"url": "http://x", "redirects": "without_credentials", **given})

@@ -1,4 +1,4 @@
-"""What a request's URL, parameters and headers become on the wire: what was written stays, byte for byte."""
+"""URLs, parameters and headers on the wire: what the pipeline states is sent byte for byte."""
 
 import dataclasses
 from typing import Any
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.anyio
 ACTIONS = {action.name: action for action in CONNECTOR.actions}
 
 
-async def sent(context: Context, *, connection: dict[str, Any] | None = None, **given: Any) -> list[bytes]:
-    """The lines of the head that a service receives; `url` is what follows the host."""
+async def receive_head(context: Context, *, connection: dict[str, Any] | None = None, **given: Any) -> list[bytes]:
+    """The lines of the request head that a service receives; `url` is the part after the host."""
     heads: list[bytes] = []
 
     async def behave(visit: Visit) -> None:
         heads.append(await visit.reader.readuntil(b"\r\n\r\n"))
-        await visit.say(OK)
+        await visit.send(OK)
 
     async with serve(behave) as server:
         if connection is not None:
@@ -55,10 +55,10 @@ async def sent(context: Context, *, connection: dict[str, Any] | None = None, **
         ("/", {"a": None, "b": True, "c": 1.5}, "/?a=&b=true&c=1.5"),
     ],
 )
-async def test_params_follow_a_urls_own_query_which_stays_as_it_is(
+async def test_params_are_appended_to_the_query_of_a_url_which_stays_unchanged(
     context: Context, url: str, params: dict[str, Any], target: str
 ) -> None:
-    assert (await sent(context, url=url, params=params))[0] == f"GET {target} HTTP/1.1".encode()
+    assert (await receive_head(context, url=url, params=params))[0] == f"GET {target} HTTP/1.1".encode()
 
 
 @pytest.mark.parametrize(
@@ -71,24 +71,28 @@ async def test_params_follow_a_urls_own_query_which_stays_as_it_is(
         ("/", {"locale": "de", "q": 1}, "/?key=s3&locale=de&q=1"),
     ],
 )
-async def test_a_connections_params_follow_too_unless_the_step_has_them(
+async def test_params_of_the_connection_are_appended_unless_the_step_sets_them(
     context: Context, url: str, params: dict[str, Any], target: str
 ) -> None:
-    head = await sent(context, url=url, params=params, connection={"params": {"key": "s3", "locale": "en"}})
+    head = await receive_head(context, url=url, params=params, connection={"params": {"key": "s3", "locale": "en"}})
     assert head[0] == f"GET {target} HTTP/1.1".encode()
 
 
 @pytest.mark.parametrize("value", ["Zoë", "€ 5", "日本", "a\tb", "\x80", "", "'\"\\"])
 @pytest.mark.parametrize("is_connections", [False, True])
-async def test_a_headers_value_is_sent_in_utf_8(context: Context, value: str, is_connections: bool) -> None:
+async def test_a_header_value_is_sent_in_utf_8(context: Context, value: str, is_connections: bool) -> None:
     headers = {"X-Name": value}
-    head = await (sent(context, connection={"headers": headers}) if is_connections else sent(context, headers=headers))
+    head = await (
+        receive_head(context, connection={"headers": headers})
+        if is_connections
+        else receive_head(context, headers=headers)
+    )
     assert b"X-Name: " + value.encode() in head
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "ACCEPT", "user-agent", "Idempotency-Key"])
-async def test_a_header_of_the_step_replaces_what_would_be_added(context: Context, name: str) -> None:
-    head = await sent(context, headers={name: "Zoë"})
+async def test_a_header_of_the_step_replaces_the_default(context: Context, name: str) -> None:
+    head = await receive_head(context, headers={name: "Zoë"})
     named = [line for line in head if line.lower().startswith(name.lower().encode() + b":")]
     assert named == [f"{name}: Zoë".encode()]
 
@@ -106,11 +110,11 @@ NO_HEADERS = [
 
 
 @pytest.mark.parametrize(("headers", "reason"), NO_HEADERS)
-async def test_what_can_be_no_header_is_named_and_its_value_is_not(
+async def test_an_invalid_header_is_named_without_its_value(
     context: Context, headers: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(ActionError) as caught:
-        await sent(context, headers=headers)
+        await receive_head(context, headers=headers)
     error = caught.value
     assert (error.error_class, error.code, error.ending) == ("invalid", "invalid_request", "not_sent")
     assert reason in str(error)
@@ -119,9 +123,7 @@ async def test_what_can_be_no_header_is_named_and_its_value_is_not(
 
 @pytest.mark.parametrize(("headers", "reason"), NO_HEADERS)
 @pytest.mark.parametrize("more", ["", "{{ inputs.x }}"])
-def test_what_can_be_no_header_is_refused_when_a_file_is_loaded(
-    headers: dict[str, str], reason: str, more: str
-) -> None:
+def test_an_invalid_header_is_rejected_when_a_file_is_loaded(headers: dict[str, str], reason: str, more: str) -> None:
     def quote(text: str) -> str:
         return '"' + text.replace("\r", "\\r").replace("\n", "\\n").replace("\0", "\\0") + '"'
 
@@ -132,7 +134,7 @@ def test_what_can_be_no_header_is_refused_when_a_file_is_loaded(
 
 
 @pytest.mark.parametrize("given", [{"params": {"a": "\ud800"}}, {"form": {"a": "\ud800"}}])
-async def test_a_lone_surrogate_is_refused_and_not_sent(context: Context, given: dict[str, Any]) -> None:
+async def test_a_lone_surrogate_is_rejected_and_not_sent(context: Context, given: dict[str, Any]) -> None:
     action = ACTIONS["post"]
     with pytest.raises(ActionError) as caught:
         await action.perform(context, action.input.model_construct(url="http://127.0.0.1:1/", **given))

@@ -1,4 +1,4 @@
-"""`transform.set` keeps values."""
+"""`transform.set` returns its inputs as its output."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The transport on real ports: what it sends, what it says of what it could not, and what it never repeats."""
+"""The transport on real ports: requests, responses, errors, and the rule that no request is sent twice."""
 
 import asyncio
 import socket
@@ -35,11 +35,11 @@ async def call(
 
 
 def says(data: bytes) -> Behaviour:
-    """Behaviour: after the request say this, and hang up."""
+    """Behaviour: after the request, send this data and close."""
 
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(data)
+        await visit.send(data)
 
     return behave
 
@@ -76,7 +76,7 @@ async def test_every_framing_of_a_body_is_read(transport: Transport, data: bytes
         ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n"),
     ],
 )
-async def test_an_answer_without_a_body_is_not_waited_for(transport: Transport, method: str, data: bytes) -> None:
+async def test_a_response_without_a_body_ends_with_its_head(transport: Transport, method: str, data: bytes) -> None:
     async with serve(answering(data)) as server:
         for _ in range(2):
             assert (await call(transport, server, method))[1] == b""
@@ -100,75 +100,75 @@ async def test_an_answer_without_a_body_is_not_waited_for(transport: Transport, 
     ],
     ids=range(12),
 )
-async def test_an_answer_that_is_not_proper_http_is_refused(transport: Transport, data: bytes) -> None:
+async def test_a_malformed_response_is_rejected(transport: Transport, data: bytes) -> None:
     async with serve(says(data)) as server:
         with pytest.raises(httpx.RemoteProtocolError):
             await call(transport, server)
         assert len(server.requests) == 1
 
 
-async def test_an_answer_may_arrive_byte_by_byte(transport: Transport) -> None:
+async def test_a_response_may_arrive_byte_by_byte(transport: Transport) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n":
-            await visit.say(bytes([byte]))
+            await visit.send(bytes([byte]))
 
     async with serve(behave) as server:
         assert await call(transport, server) == (200, b"abc")
 
 
-async def test_what_follows_an_answer_is_not_taken_for_the_next_one(transport: Transport) -> None:
+async def test_data_after_a_response_is_not_taken_for_the_next_response(transport: Transport) -> None:
     async with serve(answering(OK + answer(b"a lie"))) as server:
         assert await call(transport, server) == (200, b"ok")
         assert await call(transport, server) == (200, b"ok")
         assert server.connections == 2
 
 
-async def test_an_answer_that_comes_before_the_request_is_whole_is_taken(transport: Transport) -> None:
+async def test_a_response_before_the_end_of_the_request_is_accepted(transport: Transport) -> None:
     async def behave(visit: Visit) -> None:
         await visit.reader.readuntil(b"\r\n\r\n")
-        await visit.say(answer(b"enough", status="413 Content Too Large"))
-        await visit.reader.read()  # until the client hangs up
+        await visit.send(answer(b"enough", status="413 Content Too Large"))
+        await visit.reader.read()  # until the client closes
 
     async with serve(behave) as server:
         assert await call(transport, server, "POST", content=b"x" * 50_000_000) == (413, b"enough")
 
 
-async def test_a_large_body_arrives_whole(transport: Transport) -> None:
+async def test_a_large_body_arrives_complete(transport: Transport) -> None:
     async def behave(visit: Visit) -> None:
         received = await visit.request()
-        await visit.say(answer(received.body))
+        await visit.send(answer(received.body))
 
     body = bytes(range(256)) * 40_000
     async with serve(behave) as server:
         assert await call(transport, server, "PUT", content=body) == (200, body)
 
 
-async def test_a_reader_that_is_slow_holds_the_server_back(transport: Transport) -> None:
+async def test_a_slow_reader_applies_backpressure_to_the_server(transport: Transport) -> None:
     written = 0
 
     async def behave(visit: Visit) -> None:
         nonlocal written
         await visit.request()
-        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
         while True:
-            await visit.say(b"x" * 65_536)
+            await visit.send(b"x" * 65_536)
             written += 65_536
 
     async with serve(behave) as server:
         response = await transport.handle_async_request(httpx.Request("GET", server.url))
         before = -1
-        while before != written:  # until the server is held back
+        while before != written:  # until the server blocks
             before = written
             for _ in range(100):
                 await asyncio.sleep(0)
-        buffers = 2 * BUFFER_LIMIT + 16 * 1024 * 1024  # ours, and those of two sockets
+        buffers = 2 * BUFFER_LIMIT + 16 * 1024 * 1024  # our buffer and those of two sockets
         assert written < buffers
         await response.aclose()
         await server.gone.wait()
 
 
-# -- what was not sent, and what nobody knows --------------------------------------------------------------------
+# -- failures before sending, and unknown endings ----------------------------------------------------------------
 
 
 def unused_port() -> int:
@@ -178,12 +178,12 @@ def unused_port() -> int:
         return port
 
 
-async def test_a_refused_connection_is_not_sent(transport: Transport) -> None:
+async def test_a_refused_connection_is_reported_as_not_sent(transport: Transport) -> None:
     with pytest.raises(httpx.ConnectError):
         await call(transport, Server(port=unused_port()))
 
 
-async def test_a_host_without_an_address_is_not_sent() -> None:
+async def test_a_host_without_an_address_is_reported_as_not_sent() -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         raise OSError("no such host")
 
@@ -192,7 +192,7 @@ async def test_a_host_without_an_address_is_not_sent() -> None:
             await transport.handle_async_request(httpx.Request("GET", "http://nowhere.example"))
 
 
-async def test_a_resolver_that_takes_too_long_is_a_timeout_before_sending() -> None:
+async def test_a_slow_resolver_is_a_timeout_before_sending() -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         await asyncio.Event().wait()
         return []
@@ -203,7 +203,7 @@ async def test_a_resolver_that_takes_too_long_is_a_timeout_before_sending() -> N
             await transport.handle_async_request(request)
 
 
-async def test_a_second_address_is_tried_where_the_first_refuses() -> None:
+async def test_the_second_address_is_tried_when_the_first_refuses() -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         return [ip_address("127.0.0.2"), ip_address("127.0.0.1")]
 
@@ -213,7 +213,7 @@ async def test_a_second_address_is_tried_where_the_first_refuses() -> None:
         assert server.requests[0].headers["host"] == f"two.example:{server.port}"
 
 
-async def test_a_missing_answer_is_a_read_timeout(transport: Transport) -> None:
+async def test_a_missing_response_is_a_read_timeout(transport: Transport) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.request()
@@ -224,10 +224,10 @@ async def test_a_missing_answer_is_a_read_timeout(transport: Transport) -> None:
         await server.gone.wait()
 
 
-async def test_a_body_that_stops_is_a_read_timeout(transport: Transport) -> None:
+async def test_a_stalled_body_is_a_read_timeout(transport: Transport) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
         await visit.request()
 
     async with serve(behave) as server:
@@ -241,12 +241,12 @@ async def test_a_body_that_stops_is_a_read_timeout(transport: Transport) -> None
 )
 @pytest.mark.parametrize("is_reset", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-async def test_a_lost_answer_is_unknown_and_its_request_is_sent_once(
+async def test_a_lost_response_is_unknown_and_its_request_is_sent_once(
     transport: Transport, method: str, beginning: bytes, is_reset: bool
 ) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(beginning)
+        await visit.send(beginning)
         if is_reset:
             visit.reset()
 
@@ -259,10 +259,10 @@ async def test_a_lost_answer_is_unknown_and_its_request_is_sent_once(
         assert [request.line for request in server.requests] == [f"{method} / HTTP/1.1"]
 
 
-# -- connections that are kept -----------------------------------------------------------------------------------
+# -- connection reuse ------------------------------------------------------------------------------------------------
 
 
-async def test_a_connection_is_used_again(transport: Transport) -> None:
+async def test_a_connection_is_reused(transport: Transport) -> None:
     async with serve(answering(OK)) as server:
         for method in ("GET", "POST", "PUT", "DELETE"):
             await call(transport, server, method)
@@ -276,7 +276,7 @@ async def test_a_connection_is_used_again(transport: Transport) -> None:
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     ],
 )
-async def test_a_connection_that_the_server_will_close_is_not_used_again(transport: Transport, data: bytes) -> None:
+async def test_a_connection_that_the_server_will_close_is_not_reused(transport: Transport, data: bytes) -> None:
     async with serve(answering(data)) as server:
         await call(transport, server)
         await call(transport, server)
@@ -293,14 +293,14 @@ async def test_a_connection_that_the_server_will_close_is_not_used_again(transpo
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-async def test_a_body_that_an_answer_cannot_have_is_not_taken_for_the_next_answer(
+async def test_a_body_of_a_bodyless_response_is_not_taken_for_the_next_response(
     transport: Transport, head: bytes
 ) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(head)
+        await visit.send(head)
         await visit.request()
-        await visit.say(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na lie")
+        await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\na lie")
 
     async with serve(behave) as server:
         for _ in range(2):
@@ -313,7 +313,7 @@ async def test_a_body_that_an_answer_cannot_have_is_not_taken_for_the_next_answe
 async def test_a_request_lost_on_a_reused_connection_is_not_sent_again(transport: Transport, method: str) -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(OK)
+        await visit.send(OK)
         await visit.request()
 
     async with serve(behave) as server:
@@ -325,17 +325,15 @@ async def test_a_request_lost_on_a_reused_connection_is_not_sent_again(transport
 
 @pytest.mark.parametrize("is_reset", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-async def test_an_idle_connection_that_was_closed_is_replaced(
-    transport: Transport, method: str, is_reset: bool
-) -> None:
+async def test_a_closed_idle_connection_is_replaced(transport: Transport, method: str, is_reset: bool) -> None:
     closed = asyncio.Event()
 
     async def behave(visit: Visit) -> None:
         await visit.request()
-        await visit.say(OK)
+        await visit.send(OK)
         if is_reset:
             visit.reset()
-        await visit.hang_up()
+        await visit.close()
         closed.set()
 
     async with serve(behave) as server:
@@ -345,8 +343,8 @@ async def test_an_idle_connection_that_was_closed_is_replaced(
         assert (len(server.requests), server.connections) == (2, 2)
 
 
-async def test_a_close_that_the_loop_has_not_seen_yet_is_seen(transport: Transport) -> None:
-    """A server in a thread closes while the event loop is held up, so that only the socket knows."""
+async def test_a_close_that_the_event_loop_has_not_processed_is_noticed(transport: Transport) -> None:
+    """A server in a thread closes the connection while the event loop is blocked, so only the socket shows it."""
     listener = socket.create_server(("127.0.0.1", 0))
     closed = threading.Event()
 
@@ -366,7 +364,7 @@ async def test_a_close_that_the_loop_has_not_seen_yet_is_seen(transport: Transpo
         server = Server(port=listener.getsockname()[1])
         await call(transport, server)
         may_close.set()
-        closed.wait()  # the loop is meant to be held up
+        closed.wait()  # the loop is blocked on purpose
         assert await call(transport, server, "POST") == (200, b"ok")
     finally:
         thread.join()
@@ -379,7 +377,7 @@ async def test_an_idle_connection_is_closed_after_a_while() -> None:
         await server.gone.wait()
 
 
-async def test_connections_to_an_origin_are_bounded_and_the_others_wait() -> None:
+async def test_connections_to_an_origin_are_bounded_and_further_requests_wait() -> None:
     busy, most = 0, 0
 
     async def behave(visit: Visit) -> None:
@@ -390,7 +388,7 @@ async def test_connections_to_an_origin_are_bounded_and_the_others_wait() -> Non
             most = max(most, busy)
             await asyncio.sleep(0)
             busy -= 1
-            await visit.say(OK)
+            await visit.send(OK)
 
     async with serve(behave) as server, Transport(LOCAL, limits=PoolLimits(per_origin=3)) as transport:
         answers = await asyncio.gather(*(call(transport, server) for _ in range(30)))
@@ -399,7 +397,7 @@ async def test_connections_to_an_origin_are_bounded_and_the_others_wait() -> Non
         assert most <= 3
 
 
-async def test_connections_in_total_are_bounded_and_idle_ones_give_way() -> None:
+async def test_total_connections_are_bounded_and_idle_ones_are_closed_first() -> None:
     async with (
         serve(answering(OK)) as one,
         serve(answering(OK)) as two,
@@ -413,7 +411,7 @@ async def test_connections_in_total_are_bounded_and_idle_ones_give_way() -> None
         assert await asyncio.gather(*calls) == [(200, b"ok")] * 30
 
 
-async def test_who_waits_too_long_for_a_connection_has_sent_nothing() -> None:
+async def test_a_pool_timeout_has_sent_nothing() -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.request()
@@ -428,11 +426,11 @@ async def test_who_waits_too_long_for_a_connection_has_sent_nothing() -> None:
         assert len(server.requests) == 1
 
 
-async def test_cancelling_closes_the_connection_and_frees_its_place() -> None:
+async def test_cancelling_closes_the_connection_and_frees_its_slot() -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         if len(visit.server.requests) > 1:
-            await visit.say(OK)
+            await visit.send(OK)
         await visit.request()
 
     async with serve(behave) as server, Transport(LOCAL, limits=PoolLimits(per_origin=1)) as transport:
@@ -444,7 +442,7 @@ async def test_cancelling_closes_the_connection_and_frees_its_place() -> None:
         assert await call(transport, server, pool=5.0) == (200, b"ok")
 
 
-async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
+async def test_a_request_cancelled_while_waiting_leaves_no_state() -> None:
     async with serve(answering(OK)) as server, Transport(LOCAL, limits=PoolLimits(per_origin=1, total=1)) as transport:
         for _ in range(3):
             tasks = [asyncio.create_task(call(transport, server)) for _ in range(5)]
@@ -455,7 +453,7 @@ async def test_who_is_cancelled_while_waiting_leaves_no_trace() -> None:
         assert await call(transport, server, pool=5.0) == (200, b"ok")
 
 
-async def test_a_refusal_right_before_sending_sends_nothing_and_keeps_the_connection(transport: Transport) -> None:
+async def test_an_error_right_before_sending_sends_nothing_and_keeps_the_connection(transport: Transport) -> None:
     class Ended(Exception):
         pass
 
@@ -470,7 +468,7 @@ async def test_a_refusal_right_before_sending_sends_nothing_and_keeps_the_connec
         assert (len(server.requests), server.connections) == (2, 1)
 
 
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_the_transport_ends_requests_in_progress() -> None:
     async def behave(visit: Visit) -> None:
         await visit.request()
         await visit.request()
@@ -487,7 +485,7 @@ async def test_closing_ends_what_is_under_way() -> None:
 # -- requests ----------------------------------------------------------------------------------------------------
 
 
-async def test_the_length_of_a_body_is_the_transports_own_word(transport: Transport) -> None:
+async def test_the_transport_sets_the_content_length_itself(transport: Transport) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"ab"
         yield b"cd"
@@ -518,7 +516,7 @@ async def test_the_length_of_a_body_is_the_transports_own_word(transport: Transp
         ("GÉT", {}),
     ],
 )
-async def test_what_would_not_stay_one_request_is_not_sent(
+async def test_a_request_that_would_inject_another_is_not_sent(
     transport: Transport, method: str, headers: dict[str, str]
 ) -> None:
     async with serve(answering(OK)) as server:
@@ -536,7 +534,7 @@ async def test_only_absolute_http_urls_are_sent(url: str) -> None:
             await transport.handle_async_request(httpx.Request("GET", url))
 
 
-async def test_an_exchange_that_is_cancelled_as_its_answer_comes_leaves_the_connection_to_the_next(
+async def test_a_connection_survives_a_cancel_at_the_moment_its_response_arrives(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(answering(OK)) as server:

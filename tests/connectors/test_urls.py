@@ -1,4 +1,4 @@
-"""URLs: which are taken, and what is said of those that lead nowhere, when a file is loaded and in an attempt."""
+"""URLs: which are accepted, and the messages about malformed ones, when a file is loaded and in an attempt."""
 
 import pytest
 
@@ -74,7 +74,7 @@ WRITTEN = [
 
 
 def problems(url: str, *, beside: str = "") -> list[str]:
-    """What is said of a URL when a pipeline with it is loaded."""
+    """The problems reported when a pipeline with this URL is loaded."""
     quoted = url.replace("\\", "\\\\").replace('"', '\\"')
     for code in (0x00, 0x0A, 0x85, 0x2028, 0xA0):
         quoted = quoted.replace(chr(code), f"\\u{code:04x}")
@@ -83,14 +83,14 @@ def problems(url: str, *, beside: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(("url", "reason"), MALFORMED)
-def test_a_malformed_url_is_refused_with_its_reason_when_a_file_is_loaded(url: str, reason: str) -> None:
+def test_a_malformed_url_is_rejected_with_a_reason_when_a_file_is_loaded(url: str, reason: str) -> None:
     [said] = problems(url)
     assert f"orders.yaml:4:17: error: 'url': {reason}" in said
     assert "hunter2" not in said
 
 
 @pytest.mark.parametrize(("url", "reason"), WRITTEN)
-def test_what_no_expression_can_mend_is_refused_when_a_file_is_loaded(url: str, reason: str) -> None:
+def test_a_url_that_no_expression_can_make_valid_is_rejected_when_a_file_is_loaded(url: str, reason: str) -> None:
     said = [each for each in problems(url) if "'url'" in each]
     assert len(said) == 1
     assert reason in said[0]
@@ -111,18 +111,18 @@ def test_what_no_expression_can_mend_is_refused_when_a_file_is_loaded(url: str, 
         "https://example.com/a b?c=d e",
     ],
 )
-def test_what_an_expression_may_make_whole_is_loaded(url: str) -> None:
+def test_a_url_that_an_expression_may_complete_is_loaded(url: str) -> None:
     assert not [each for each in problems(url) if "'url'" in each]
 
 
 @pytest.mark.parametrize("url", ["/items/{{ inputs.id }}", "items", "", "?page=2", "{{ inputs.user }}@example.com"])
-def test_a_relative_url_goes_with_a_connection(url: str) -> None:
+def test_a_relative_url_is_accepted_with_a_connection(url: str) -> None:
     assert not [each for each in problems(url, beside="connection: crm\n    ") if "'url'" in each]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("url", "reason"), MALFORMED)
-async def test_a_malformed_url_is_refused_with_its_reason_in_an_attempt(
+async def test_a_malformed_url_is_rejected_with_a_reason_in_an_attempt(
     client: HttpClient, context: Context, url: str, reason: str
 ) -> None:
     with pytest.raises(ActionError) as caught:
@@ -150,13 +150,13 @@ async def test_a_malformed_url_is_refused_with_its_reason_in_an_attempt(
         ("http://x?q#part", "x", 80, b"/?q"),
     ],
 )
-def test_a_url_is_taken_and_its_bytes_stay(url: str, host: str, port: int, target: bytes | None) -> None:
+def test_a_valid_url_is_accepted_byte_for_byte(url: str, host: str, port: int, target: bytes | None) -> None:
     parsed = parse_url(url)
     assert (parsed.origin.host, parsed.origin.port) == (host, port)
     assert parsed.target == (url.removeprefix("http://x").encode() if target is None else target)
 
 
-def test_a_url_of_any_length_and_of_any_characters_is_judged() -> None:
+def test_a_url_with_extreme_length_or_characters_is_rejected() -> None:
     for url in ("http://x/" + "a" * 70_000, "http://\ud800.example/", "http://xn--/\x7f", "http://x:" + "9" * 5_000):
         with pytest.raises(MalformedURL):
             parse_url(url)

@@ -46,7 +46,7 @@ class Slow:
             if " /slow" in received.line:
                 await self.released.wait()
             self.at_once -= 1
-            await visit.say(OK)
+            await visit.send(OK)
 
     async def holds(self, count: int) -> None:
         async with asyncio.timeout(60), self.moved:

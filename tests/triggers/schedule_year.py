@@ -1,7 +1,7 @@
 """Compare a year of fires with an independent oracle: `python -m tests.triggers.schedule_year`.
 
 The oracle steps through the year minute by minute (second by second where a line has seconds), reads the wall clock
-clock of the zone and compares it with fields that it has read by itself.
+of the zone and compares it with fields that it parsed itself.
 """
 
 import calendar
