@@ -8,13 +8,14 @@ With any other exception an attempt ends as unknown, with the class `internal`.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field
 
+from durable.problem import DataProblem, Pointer
 from durable.values import JSON
 
 ErrorClass: TypeAlias = Literal[
@@ -220,14 +221,26 @@ class LiteralError(ValueError):
 
 
 class TriggerInputs(Inputs):
-    """The base of the models of triggers; `arrival` are the fields of `trigger` in the runs that one starts."""
+    """The base of models of a trigger's inputs. `arrival` are the parts of `trigger` that its events have,
+    `identifying` the inputs that tell deliveries apart. The methods take inputs that may be invalid."""
 
     arrival: ClassVar[frozenset[str]] = frozenset({"id", "type", "time", "source", "subject"})
+    identifying: ClassVar[tuple[Pointer, ...]] = ()
 
     @classmethod
     def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
-        """The headers that are not kept in events, in lower case; `given` may be invalid."""
+        """The headers that are not stored with events, in lower case."""
         return frozenset()
+
+    @classmethod
+    def find_path_parameters(cls, given: Mapping[str, JSON]) -> Collection[str] | None:
+        """The names that `trigger.path` has; None if they are unknown."""
+        return None
+
+    @classmethod
+    def find_doubts(cls, given: Mapping[str, JSON]) -> Iterator[DataProblem]:
+        """Warnings about valid inputs that are probably mistakes."""
+        return iter(())
 
 
 def action(

@@ -24,6 +24,12 @@ def parse_duration(text: str) -> int:
     return milliseconds
 
 
+def format_duration(milliseconds: int) -> str:
+    """A duration in the largest unit of which it is a whole number."""
+    unit, size = next((unit, size) for unit, size in reversed(_UNITS.items()) if milliseconds % size == 0)
+    return f"{milliseconds // size}{unit}"
+
+
 def parse_moment(text: str) -> int:
     """The milliseconds of an ISO 8601 time with a zone; raises `ValueError` that says what to write instead."""
     try:

@@ -8,6 +8,7 @@ from typing import Literal, Self, TypeAlias, get_args
 
 import msgspec
 
+from durable.durations import parse_duration
 from durable.history.entries import AnyEntry
 from durable.history.state import State
 from durable.history.words import RunStatus
@@ -51,7 +52,7 @@ StepScope: TypeAlias = Literal["flow", "answer"]
 STEP_SCOPES: tuple[StepScope, ...] = get_args(StepScope)
 """What a step does once: `flow` is a call or an event that it sends, `answer` is the end of its wait."""
 
-STEP_KEY_LIFETIME = 3_650 * 86_400_000
+STEP_KEY_LIFETIME = parse_duration("3650d")
 """Milliseconds: longer than any run, whose end also ends the key of its step."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from durable.action import Action
+from durable.action import Action, TriggerInputs
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.language.foreign import suggest_action, suggest_connector
 from durable.problem import Explanation
@@ -18,7 +18,7 @@ class Catalogue:
     installed connectors cannot be used."""
 
     actions: Mapping[str, Action]
-    triggers: Mapping[str, type[BaseModel]]
+    triggers: Mapping[str, type[TriggerInputs]]
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def input_of(self, use: str) -> type[BaseModel] | None:

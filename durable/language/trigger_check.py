@@ -1,10 +1,7 @@
 """Checks of `triggers` and `inputs` that their models cannot make."""
 
-import re
-from collections.abc import Collection
 from dataclasses import replace
 
-from durable.action import TriggerInputs
 from durable.known_values import has_template
 from durable.language.braces import is_whole_expression
 from durable.language.catalogue import Catalogue
@@ -20,9 +17,6 @@ from durable.schema import CompiledSchema
 from durable.spec_model import Mapped, get_in, get_list, get_mapping
 from durable.values import JSON
 from durable.wording import quote, suggest
-
-_FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
-"""Path parameters of other routers: `/:id`, `/<id>`, `/[id]`, `/*`."""
 
 
 class TriggerCheck:
@@ -54,10 +48,14 @@ class TriggerCheck:
     def _check_trigger(self, trigger: Mapped, pointer: Pointer, scope: Scope) -> None:
         use = trigger.get("use")
         model = self._catalogue.triggers.get(use) if isinstance(use, str) else None
-        scope = replace(scope, parameters=_find_path_parameters(trigger))
-        if model and issubclass(model, TriggerInputs):
-            withheld = CREDENTIALS | model.withheld_headers(get_mapping(trigger.get("with")))
-            scope = replace(scope, arrival=model.arrival, withheld=withheld)
+        given = get_mapping(trigger.get("with"))
+        if model:
+            scope = replace(
+                scope,
+                parameters=model.find_path_parameters(given),
+                arrival=model.arrival,
+                withheld=CREDENTIALS | model.withheld_headers(given),
+            )
         check_filled(trigger, pointer, self._report)
         if isinstance(use, str) and model is None:
             hint = TRIGGERS.get(use.lower()) or suggest(use, self._catalogue.triggers)
@@ -72,24 +70,18 @@ class TriggerCheck:
             is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
             beside={"when": BESIDE, "inputs": BESIDE},
         )
-        path = get_in(trigger, "with", "path")
-        if use == "webhook" and isinstance(path, str) and f"{path}/".startswith("/hooks/"):
-            what = f"the webhook is served at /hooks{path}: paths are relative to /hooks"
-            hint = f"write {path.removeprefix('/hooks') or '/…'}, unless this is intended"
-            self._report.add((*pointer, "with", "path"), what, hint, severity="warning")
-        elif use == "webhook" and isinstance(path, str) and (literal := _FOREIGN_PARAMETER.search(path)):
-            what, hint = f"{quote(literal[0])} is text in this path", "a part that varies is written as {name}"
-            self._report.add((*pointer, "with", "path"), what, hint, severity="warning")
-        self._check_dedupe_key(get_mapping(get_in(trigger, "with", "dedupe")).get("key"), pointer, scope)
+        if model:
+            self._report.add_all(model.find_doubts(given), (*pointer, "with"))
+            for inner in model.identifying:
+                self._check_identifying(get_in(given, *inner), (*pointer, "with", *inner), scope)
         self._texts.check_condition(trigger.get("when"), (*pointer, "when"), scope)
         self._texts.check_templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
-    def _check_dedupe_key(self, key: JSON, trigger: Pointer, scope: Scope) -> None:
-        """Doubt a constant key, which all deliveries share; an empty one would reject them all."""
-        pointer = (*trigger, "with", "dedupe", "key")
+    def _check_identifying(self, key: JSON, pointer: Pointer, scope: Scope) -> None:
+        """Doubt a constant, which all deliveries share; an empty text would reject them all."""
         cure = 'write an expression, such as "{{ trigger.body.id }}"'
         if key == "":
-            self._report.add(pointer, "'key' is empty", cure)
+            self._report.add(pointer, f"'{pointer[-1]}' is empty", cure)
         elif isinstance(key, str) and not has_template(key):
             effect = "all deliveries count as one"
             if not self._texts.doubt_constant(key, pointer, scope, effect):
@@ -125,11 +117,3 @@ class TriggerCheck:
         for place, message in schema.find_problems(value):
             what = f"this does not fit the input {quote(name)}: {shorten(message)}"
             self._report.add((*pointer, name, *place), what, "see its schema under 'inputs'")
-
-
-def _find_path_parameters(trigger: Mapped) -> Collection[str] | None:
-    """The names of the parameters in a webhook's path; None if they are unknown."""
-    path = get_in(trigger, "with", "path")
-    if trigger.get("use") != "webhook" or not isinstance(path, str) or has_template(path):
-        return None
-    return set(re.findall(r"\{([a-zA-Z_]\w*)(?::\w+)?\}", path))

@@ -99,7 +99,7 @@ async def test_the_request_to_try_is_one_that_its_pipeline_takes(
         (_hook(verify=GITHUB), "For a new delivery, change its body.", True),
         (
             _hook(more=", dedupe: {key: \"{{ trigger.headers['X-Id'] }}\", for: 12h}"),
-            "The same request within 12 h is a duplicate: it starts no run, and the answer has the ids of the first. "
+            "The same request within 12h is a duplicate: it starts no run, and the answer has the ids of the first. "
             "For a new delivery, change its 'dedupe' key {{ trigger.headers['X-Id'] }}.",
             True,
         ),

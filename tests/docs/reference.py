@@ -15,7 +15,7 @@ from durable.blocks.action import STEP_TIMEOUT
 from durable.blocks.core_actions import CORE_INPUTS
 from durable.blocks.policies import DefaultsSpec, RetrySpec
 from durable.blocks.syntax import StepSpec
-from durable.durations import parse_duration
+from durable.durations import format_duration, parse_duration
 from durable.history.entries import Decision, Fact
 from durable.history.words import RunStatus, StepStatus
 from durable.known_values import KnownMapping
@@ -74,15 +74,10 @@ def _part(model: type[BaseModel]) -> Iterator[str]:
 def _policy(policy: RetryPolicy) -> str:
     return (
         f"Where neither the step nor `defaults` says anything: {policy.max_attempts} attempts, "
-        f"{_duration(STEP_TIMEOUT)} for each, delays from {_duration(policy.min_delay)} to "
-        f"{_duration(policy.max_delay)} that grow by the factor {policy.factor:g}, and a run has "
-        f"{_duration(RUN_TIMEOUT)}. {words.RETRYING}"
+        f"{format_duration(STEP_TIMEOUT)} for each, delays from {format_duration(policy.min_delay)} to "
+        f"{format_duration(policy.max_delay)} that grow by the factor {policy.factor:g}, and a run has "
+        f"{format_duration(RUN_TIMEOUT)}. {words.RETRYING}"
     )
-
-
-def _duration(milliseconds: int) -> str:
-    size, unit = next((size, unit) for unit, size in reversed(_units().items()) if milliseconds % size == 0)
-    return f"{milliseconds // size}{unit}"
 
 
 def _units() -> dict[str, int]:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from rich.text import Text
 
 from durable import __version__
+from durable.durations import format_duration
 from durable.secrets import SecretMissing, fill_secrets
 from triggers.commands.output import console
 from triggers.commands.problems import CheckedFile, print_problems
@@ -84,8 +85,7 @@ def _make_headers(service: Service, hook: WebhookTrigger, sample: SampleDelivery
 
 def _explain_duplicates(hook: WebhookTrigger) -> str:
     """What happens if the same request is sent again."""
-    days = hook.dedupe_milliseconds / 86_400_000
-    within = f"within {days:g} d" if days >= 1 else f"within {hook.dedupe_milliseconds / 3_600_000:g} h"
+    within = f"within {format_duration(hook.dedupe_milliseconds)}"
     if not (key := _describe_key(hook)):
         return "  Each such request starts a run. To recognize duplicates, add 'dedupe: {key: …}' to the trigger."
     answer = "it starts no run, and the answer has the ids of the first"

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
-
+from durable.action import TriggerInputs
 from durable.definition import Definition
 from durable.engine import Start
 from durable.language.catalogue import Catalogue
@@ -39,7 +38,7 @@ _ID = re.compile(rb"^id:\s*[\"']?([a-z][a-z0-9_]*)", re.MULTILINE)
 Wanted = TypeVar("Wanted", bound=Trigger)
 
 
-def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[BaseModel]]) -> Catalogue:
+def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[TriggerInputs]]) -> Catalogue:
     """What a pipeline file can name here; `triggers` are the models of their kinds."""
     return Catalogue(connectors.actions, triggers, connectors.broken)
 

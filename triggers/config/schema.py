@@ -2,7 +2,7 @@
 
 import json
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import Field, create_model
 
 from durable.language.editor_schema import make_pipeline_schema
 from triggers.config.catalogue import Connectors
@@ -18,7 +18,7 @@ def schema_text(connectors: Connectors) -> str:
     return json.dumps(make_pipeline_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
 
 
-def _webhook() -> type[BaseModel]:
+def _webhook() -> type[WebhookSpec]:
     """The webhook's model, with what may stand under `verify` told in full."""
     description = WebhookSpec.model_fields["verify"].description
     return create_model(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from durable import metrics
 from durable.clock import new_id
+from durable.durations import parse_duration
 from durable.engine import Engine, Overloaded
 from durable.journal.errors import JournalError
 from durable.journal.journal import Journal
@@ -35,7 +36,7 @@ log = logging.getLogger("waypost.schedule")
 TYPE = "schedule"
 """Of its events."""
 
-DEDUPE_MILLISECONDS = 400 * 86_400_000
+DEDUPE_MILLISECONDS = parse_duration("400d")
 """Milliseconds for which a fire stays claimed: only a clock that was put back farther than that can bring it again."""
 
 PACE = 50

@@ -20,7 +20,7 @@ from triggers.trigger import Kind, Trigger, parse_expressions
 SAMPLE = 1_000
 """Fires in a row whose distances a window is compared with."""
 
-YEAR = 366 * 86_400_000
+YEAR = parse_duration("366d")
 """Milliseconds in which they are looked for."""
 
 _SAMPLE_FROM = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000

@@ -1,6 +1,7 @@
 """A webhook as its pipeline describes it: where it listens, whom it believes, and what it makes of a request."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from re import Pattern
@@ -15,8 +16,11 @@ from durable.definition import Definition
 from durable.durations import Duration, parse_duration
 from durable.expressions import Template
 from durable.history.words import SecretPlaceholder
+from durable.known_values import is_template
 from durable.language.pipeline import TriggerSpec
+from durable.problem import DataProblem, Pointer
 from durable.values import JSON
+from durable.wording import quote
 from triggers.trigger import Kind, Trigger, parse_expressions
 from triggers.webhooks.cors import Origins, read_origin
 from triggers.webhooks.route import compile_route, has_dots
@@ -24,6 +28,9 @@ from triggers.webhooks.scheme import PresetReply
 from triggers.webhooks.verifier import Verifier, find_credential_headers
 
 RespondWhen: TypeAlias = Literal["accepted", "result", "step"]
+_FOREIGN_PARAMETER = re.compile(r"(?<=/)(:\w+|<[^/]+>|\[\w+\]|\*+)(?=/|$)")
+"""Path parameters of other routers: `/:id`, `/<id>`, `/[id]`, `/*`."""
+
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -41,6 +48,7 @@ class WebhookSpec(TriggerInputs):
     """What a webhook trigger is given."""
 
     arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"path", "query", "headers", "body"}
+    identifying: ClassVar[tuple[Pointer, ...]] = (("dedupe", "key"),)
     public_url: ClassVar[str] = ""
 
     path: str = Field(
@@ -128,6 +136,24 @@ class WebhookSpec(TriggerInputs):
             return find_credential_headers(cls.verifier(given.get("verify")).scheme)
         except ValueError:
             return frozenset()
+
+    @classmethod
+    def find_path_parameters(cls, given: Mapping[str, JSON]) -> Collection[str] | None:
+        path = given.get("path")
+        if not isinstance(path, str) or is_template(path):
+            return None
+        return set(re.findall(r"\{([a-zA-Z_]\w*)(?::\w+)?\}", path))
+
+    @classmethod
+    def find_doubts(cls, given: Mapping[str, JSON]) -> Iterator[DataProblem]:
+        path = str(given.get("path"))
+        if f"{path}/".startswith("/hooks/"):
+            what = f"the webhook is served at /hooks{path}: paths are relative to /hooks"
+            hint = f"write {path.removeprefix('/hooks') or '/…'}, unless this is intended"
+            yield DataProblem(("path",), what, hint, severity="warning")
+        elif literal := _FOREIGN_PARAMETER.search(path):
+            what, hint = f"{quote(literal[0])} is text in this path", "a part that varies is written as {name}"
+            yield DataProblem(("path",), what, hint, severity="warning")
 
     @classmethod
     def verifier(cls, verify: JSON) -> Verifier:
