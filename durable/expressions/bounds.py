@@ -10,7 +10,7 @@ evaluation never holds the event loop for more than 50 ms.
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import repeat
 from typing import Final, Self
 
@@ -184,3 +184,14 @@ def to_json_text(evaluation: Evaluation, value: object) -> str:
 def to_text(evaluation: Evaluation, value: object) -> str:
     """The value as a part of a text: a text is unchanged, anything else is in JSON notation."""
     return value if type(value) is str else to_json_text(evaluation, value)
+
+
+def join_texts(evaluation: Evaluation, values: Iterable[object], separator: str = "") -> str:
+    """The values as one text."""
+    parts: list[str] = []
+    length = -len(separator)
+    for value in values:
+        parts.append(to_text(evaluation, value))
+        length += len(separator) + len(parts[-1])
+        ensure_length(length)
+    return separator.join(parts)

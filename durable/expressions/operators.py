@@ -17,8 +17,8 @@ from durable.expressions.bounds import (
     ensure_bounded,
     ensure_count,
     ensure_length,
+    join_texts,
     to_json,
-    to_text,
 )
 from durable.expressions.headers import HeaderName, find_spelling
 from durable.values import JSON
@@ -176,13 +176,7 @@ def _require_signed(sign: str, value: object) -> int | float:
 
 def concatenate(evaluation: Evaluation, *values: object) -> object:
     """`~`: the values as one text."""
-    parts = []
-    length = 0
-    for value in values:
-        parts.append(to_text(evaluation, value))
-        length += len(parts[-1])
-        ensure_length(length)
-    return "".join(parts)
+    return join_texts(evaluation, values)
 
 
 # -- comparing --------------------------------------------------------------------------------------------------

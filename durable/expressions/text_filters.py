@@ -21,6 +21,7 @@ from durable.expressions.bounds import (
     cost_of,
     ensure_count,
     ensure_length,
+    join_texts,
     to_text,
 )
 from durable.values import NotJSON, decode
@@ -76,14 +77,7 @@ def split(evaluation: Evaluation, value: object, separator: object = None) -> li
 
 def join(evaluation: Evaluation, value: object, separator: object = "", attribute: object = None) -> str:
     items, between = require_list(evaluation, value), require_text(evaluation, separator)
-    parts: list[str] = []
-    length = 0
-    for item in items if attribute is None else require_values(evaluation, items, attribute):
-        part = to_text(evaluation, item)
-        length += len(part) + len(between)
-        ensure_length(length - len(between))
-        parts.append(part)
-    return between.join(parts)
+    return join_texts(evaluation, items if attribute is None else require_values(evaluation, items, attribute), between)
 
 
 def from_json(evaluation: Evaluation, value: object) -> object:
