@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from durable.blocks.compiling import compile_steps, decode_steps
-from durable.expressions import Template
+from durable.expressions.template import Template
 from durable.schema import CompiledSchema
 from durable.steps.node import CompiledPipeline
 from durable.steps.resolved import ResolvedPipeline, Tree

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 from durable.action import TriggerInputs
 from durable.definition import Definition, InputsRefused
 from durable.engine import Start
-from durable.expressions import Expression, ExpressionError, Template, UndefinedName
+from durable.expressions.expression import Expression, ExpressionError, UndefinedName
+from durable.expressions.template import Template
 from durable.history.words import Failure
 from durable.language.pipeline import TriggerSpec
 from durable.units import Event

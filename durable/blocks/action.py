@@ -19,7 +19,8 @@ from durable.blocks.undo import render_undo_input
 from durable.blocks.wait import ON_TIMEOUT
 from durable.durations import Timeout, parse_duration
 from durable.effects import Consequences, FollowUp, Perform
-from durable.expressions import ExpressionError, Template
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
 from durable.history.entries import (
     AttemptFailed,
     AttemptLost,

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from durable.blocks.kinds import BLOCKS
-from durable.expressions import Expression
+from durable.expressions.expression import Expression
 from durable.path import join_path
 from durable.steps.node import AnyNode
 from durable.steps.resolved import Part, ResolvedStep, Steps, make_steps

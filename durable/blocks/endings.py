@@ -2,7 +2,7 @@
 
 from durable.durations import parse_duration
 from durable.effects import Abandon, Effect, FollowUp, PostMessage
-from durable.expressions import ExpressionError
+from durable.expressions.expression import ExpressionError
 from durable.history.entries import (
     BranchEnded,
     MainEnded,

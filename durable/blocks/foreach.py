@@ -13,7 +13,7 @@ from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
 from durable.effects import BeginBranch, Consequences
-from durable.expressions import Expression, ExpressionError
+from durable.expressions.expression import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, StepCompleted, TimerFired
 from durable.history.state import BlockState, State
 from durable.path import number_frame

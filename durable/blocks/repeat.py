@@ -14,7 +14,7 @@ from durable.blocks.endings import end_block, explain_failure, refuse_step
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
 from durable.durations import Timeout, parse_duration
 from durable.effects import BeginBranch, Consequences
-from durable.expressions import Expression, ExpressionError
+from durable.expressions.expression import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, StepCompleted, StepFailed, TimerFired
 from durable.history.state import BlockState, State
 from durable.history.words import Failure

@@ -11,7 +11,7 @@ from durable.blocks.block import Block
 from durable.blocks.endings import end_block
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
 from durable.effects import BeginBranch, Consequences, FollowUp
-from durable.expressions import Expression, ExpressionError
+from durable.expressions.expression import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchStarted
 from durable.history.state import BlockState, State
 from durable.history.words import Failure

@@ -13,7 +13,7 @@ from durable.action import Inputs
 from durable.blocks.block import Block, CoreAction
 from durable.blocks.syntax import CoreSyntax, Outline, hold
 from durable.effects import Consequences, FollowUp
-from durable.expressions import ExpressionError
+from durable.expressions.expression import ExpressionError
 from durable.history.entries import StepCompleted, StepFailed, StepScheduled, UndoFailed, UndoStarted
 from durable.history.state import BlockState, State
 from durable.history.words import Failure, SecretPlaceholder

@@ -13,7 +13,7 @@ from durable.blocks.endings import complete_step, end_block, refuse_step
 from durable.blocks.syntax import CoreSyntax, Outline, hold
 from durable.durations import Duration, parse_duration, parse_moment
 from durable.effects import Abandon, BeginBranch, Consequences, Effect, FollowUp, Listen, Wake
-from durable.expressions import ExpressionError
+from durable.expressions.expression import ExpressionError
 from durable.history.entries import (
     BlockStarted,
     BranchEnded,

@@ -5,7 +5,7 @@ from typing import get_args
 
 from durable.action import ActionError, Ending, ErrorClass
 from durable.blocks.undo import render_undo_input
-from durable.expressions import ExpressionError
+from durable.expressions.expression import ExpressionError
 from durable.history.entries import AttemptFailed, StepCompleted
 from durable.history.state import State
 from durable.history.words import Failure, SecretPlaceholder

@@ -7,7 +7,7 @@ from durable.blocks.kinds import BLOCKS
 from durable.blocks.undo import follow_inner_step
 from durable.decide.interruption import interrupt_steps
 from durable.effects import BeginBranch, Consequences, EnterStep, Wake
-from durable.expressions import ExpressionError
+from durable.expressions.expression import ExpressionError
 from durable.history import entries
 from durable.history.state import State
 from durable.path import frame_of, join_path, number_frame

@@ -3,8 +3,3 @@
 Evaluation is pure: the same expression on the same data always gives the same value. Its time and memory are bounded,
 whatever the expression and the data are.
 """
-
-from durable.expressions.expression import Expression, ExpressionError, Position, UndefinedName
-from durable.expressions.template import Pointer, Template, split_text
-
-__all__ = ["Expression", "ExpressionError", "Pointer", "Position", "Template", "UndefinedName", "split_text"]

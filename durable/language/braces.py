@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from durable.expressions import ExpressionError, split_text
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import split_text
 from durable.wording import quote
 
 _STATEMENTS = {

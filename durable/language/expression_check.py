@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from durable.expressions import Expression, ExpressionError, Template
+from durable.expressions.expression import Expression, ExpressionError
+from durable.expressions.template import Template
 from durable.language.braces import doubt_braces
 from durable.language.headers import doubt_underscore
 from durable.language.report import Report

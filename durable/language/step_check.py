@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from durable.blocks.action import OF_CONNECTORS
 from durable.blocks.core_actions import CORE_ACTIONS
-from durable.expressions import Expression, ExpressionError, Template
-from durable.expressions.expression import shorten
+from durable.expressions.expression import Expression, ExpressionError, shorten
+from durable.expressions.template import Template
 from durable.known_values import is_template
 from durable.language.catalogue import Catalogue
 from durable.language.connections import ConnectionChecker

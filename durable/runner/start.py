@@ -11,7 +11,7 @@ from durable.decide.advance import Advance
 from durable.definition import Definition
 from durable.effects import Effect
 from durable.engine import Start
-from durable.expressions import ExpressionError
+from durable.expressions.expression import ExpressionError
 from durable.history.entries import AnyEntry, RunStarted
 from durable.history.state import State
 from durable.history.words import SEMANTICS, Failure, Links

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias, TypeVar
 
-from durable.expressions import Expression, Template
+from durable.expressions.expression import Expression
+from durable.expressions.template import Template
 from durable.path import strip_numbers
 from durable.steps.resolved import ActionStep, Part, ResolvedPipeline, ResolvedStep
 

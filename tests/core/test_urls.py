@@ -2,7 +2,8 @@
 
 import pytest
 
-from durable.expressions import ExpressionError, Template
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
 from durable.history.words import SecretName, SecretPlaceholder
 from durable.values import JSON
 

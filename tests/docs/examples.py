@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from durable.expressions import Expression
+from durable.expressions.expression import Expression
 from durable.values import JSON, encode
 
 INPUTS: Mapping[str, JSON] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from durable.expressions import Expression
+from durable.expressions.expression import Expression
 from durable.schema import LARGE, CompiledSchema
 from durable.values import JSON
 

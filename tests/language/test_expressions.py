@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from durable.expressions import Expression, ExpressionError, Template, UndefinedName
+from durable.expressions.expression import Expression, ExpressionError, UndefinedName
+from durable.expressions.template import Template
 from durable.history.words import SecretName, SecretPlaceholder
 from durable.values import JSON, PayloadMissing, Value
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from durable.expressions import Expression, UndefinedName
+from durable.expressions.expression import Expression, UndefinedName
 from durable.values import JSON
 from tests.docs.mistakes import loaded
 

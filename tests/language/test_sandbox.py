@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable.expressions import Expression, ExpressionError, Template
+from durable.expressions.expression import Expression, ExpressionError
+from durable.expressions.template import Template
 from durable.values import JSON, Value
 
 SCOPE: dict[str, object] = {

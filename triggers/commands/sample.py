@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from durable.expressions import Expression
+from durable.expressions.expression import Expression
 from durable.values import JSON
 from triggers.trigger import EventFiltered
 from triggers.webhooks.trigger import WebhookTrigger

@@ -13,7 +13,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field, RootModel, StringConstraints, ValidationError
 
 from durable.action import ActionError, ConnectionMissing
-from durable.expressions import ExpressionError, Template
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
 from durable.history.words import SecretPlaceholder
 from durable.known_values import is_template
 from durable.language.catalogue import explain_broken

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from durable.expressions import Template
+from durable.expressions.template import Template
 from durable.history.entries import RunStarted
 from durable.history.state import State, StepState
 from durable.history.words import Await, AwaitKind

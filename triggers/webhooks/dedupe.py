@@ -1,6 +1,7 @@
 """Dedupe keys of a delivery: the first of several equal deliveries starts a run; the others get its answer."""
 
-from durable.expressions import ExpressionError, Template
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
 from durable.units import DedupeKey
 from durable.values import JSON, Value
 from triggers.http.body import BadRequest

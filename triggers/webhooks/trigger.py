@@ -14,7 +14,7 @@ from durable.action import TriggerInputs
 from durable.charsets import UTF_8, Charset, UnknownCharset, find_charset
 from durable.definition import Definition
 from durable.durations import Duration, parse_duration
-from durable.expressions import Template
+from durable.expressions.template import Template
 from durable.history.words import SecretPlaceholder
 from durable.known_values import is_template
 from durable.language.pipeline import TriggerSpec

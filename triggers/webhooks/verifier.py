@@ -10,7 +10,8 @@ from typing import Self
 
 import msgspec
 
-from durable.expressions import ExpressionError, Template
+from durable.expressions.expression import ExpressionError
+from durable.expressions.template import Template
 from durable.language.headers import CREDENTIALS
 from durable.values import JSON
 from triggers.webhooks import handshake
