@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from durable.blocks.syntax import AnyStep
 
 PROBLEMS_LIMIT = 20
-"""Problems of a step's inputs that its failure names."""
+"""How many problems of a step's inputs its failure lists."""
 
 
 # -- how it is written --------------------------------------------------------------------------------------------
@@ -186,8 +186,8 @@ def _compile(step: ActionStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 
 
 def _compile_inner(node: ActionNode, step: ActionStep, undo: ActionStep) -> dict[str, AnyNode]:
-    """What takes a step's effect back, and what repeats the step to learn its output. Their inputs are rendered where
-    the step stands, by what begins them."""
+    """The nodes of a step's undo, and of its repetition to learn its output. Their inputs are rendered in the scope of
+    the step, when they begin."""
     empty = Template.parse(None)
     return {
         path: ActionNode(step=each, path=path, part=node.part, around=node.around, input=empty, is_inner=True)
@@ -203,7 +203,7 @@ def _parse_template(tree: Any) -> Template | None:
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
-    """The step's input is made: the first attempt follows, or what the core does itself."""
+    """The step's input is rendered: perform the first attempt, or let the core's own action begin."""
     path, at = entry.path, entry.at
     step = pipeline.actions[path].step
     core = CORE_ACTIONS.get(step.use)
@@ -217,7 +217,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
 
 
 def _explain_inputs(error: ValidationError) -> str:
-    """In words that histories hold: another wording would be another decision."""
+    """The problems in one text. Histories record it, so another wording would be another decision."""
     problems = error.errors(include_input=False, include_url=False)[:PROBLEMS_LIMIT]
     places = [".".join(map(str, problem["loc"])) for problem in problems]
     return "; ".join(
@@ -227,7 +227,7 @@ def _explain_inputs(error: ValidationError) -> str:
 
 
 def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) -> Perform:
-    """That the attempt is to be performed."""
+    """The effect that performs an attempt."""
     return Perform(path, number, due, starts_durably=pipeline.actions[path].step.on_crash != "retry")
 
 
@@ -302,7 +302,7 @@ def _resolve(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> C
 
 
 def _complete(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> StepCompleted:
-    """The checkpoint that a person gives. An undo that cannot be made of it is reported when it is asked for."""
+    """The checkpoint that a person gives. If its undo cannot be rendered, `flow.undo` reports that later."""
     path, node = entry.path, pipeline.actions[entry.path]
     undo: Value | None = None
     secrets: tuple[SecretPlaceholder, ...] = ()

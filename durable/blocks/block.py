@@ -1,4 +1,4 @@
-"""What the rest of the core knows of a kind of step: its forms, and the functions that decide for it."""
+"""What a kind of step is to the rest of the core: its forms, and the functions that decide for it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ def open_block(node: BlockNode, path: str, at: int, scope: Mapping[str, object])
 
 
 def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
-    """The first failure of a branch is that of the block; of a loop, each item's and turn's is kept beside it."""
+    """Keep the first failure of a branch as that of the block; in a loop, keep that of each item or turn as well."""
     if entry.status == "failed":
         if block.error is None:
             block.error = entry.error

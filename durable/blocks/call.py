@@ -1,4 +1,4 @@
-"""`flow.call`: another pipeline is run, and its outputs are waited for."""
+"""`flow.call`: run another pipeline, and wait for its outputs."""
 
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -42,7 +42,7 @@ def _fold_call(state: State, entry: ChildCalled) -> None:
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
-    """Name the run that is called; the name follows from where the step stands, so that it is started once."""
+    """Choose the id of the called run. It is derived from the step's path, so that the run is started once."""
     path, at = entry.path, entry.at
     if state.depth >= DEPTH_LIMIT:
         return [refuse_depth(path, at)], []
@@ -56,7 +56,7 @@ def _start_child(pipeline: CompiledPipeline, state: State, entry: ChildCalled) -
 
 
 def _follow_child(pipeline: CompiledPipeline, state: State, entry: ChildEnded) -> Consequences:
-    """The called run's end is that of the step: its outputs, or its error."""
+    """The step ends as the called run did: with its outputs, or its error."""
     path, at = entry.path, entry.at
     if entry.status == "completed":
         end: FollowUp = complete_step(pipeline, state, pipeline.actions[path], path, at, entry.outputs)
@@ -75,7 +75,7 @@ def _describe_failure(entry: ChildEnded) -> Failure:
 
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
-    """The called run took too long: the step fails, and that run is cancelled."""
+    """The called run took too long: fail the step, and cancel that run."""
     seconds = (pipeline.actions[entry.path].step.timeout or 0) / 1000
     failure = Failure.of("timeout", "call_timeout", f"the called run took longer than {seconds:g} s", entry.path)
     return [StepFailed(at=entry.at, path=entry.path, error=failure)], abandon_step(state, entry.path)

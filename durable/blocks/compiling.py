@@ -1,4 +1,4 @@
-"""From the resolved steps of a pipeline to the nodes that decisions look at."""
+"""Decode the resolved steps of a pipeline, and compile them to nodes."""
 
 from typing import Any
 

@@ -1,10 +1,10 @@
-"""How many runs may start each other: a limit on `flow.call` and `flow.emit`, since they may form a circle."""
+"""A limit on runs that start each other by `flow.call` and `flow.emit`, since they may form a loop."""
 
 from durable.history.entries import StepFailed
 from durable.history.words import Failure
 
 DEPTH_LIMIT = 16
-"""Calls and events that lead to each other."""
+"""How many calls and events may lead from one run to the next."""
 
 
 def refuse_depth(path: str, at: int) -> StepFailed:

@@ -1,4 +1,4 @@
-"""`flow.emit`: an event is sent to the pipelines and waits that listen for it."""
+"""`flow.emit`: send an event to the pipelines and waits that listen for it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`flow.fail`: the run fails here."""
+"""`flow.fail`: end the run as failed."""
 
 from pydantic import Field
 

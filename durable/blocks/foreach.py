@@ -1,4 +1,4 @@
-"""`foreach`: the steps are performed for each item of a list, some of them at the same time."""
+"""`foreach`: perform the steps for each item of a list, several items at the same time if that is allowed."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -113,7 +113,7 @@ def _name_item(name: str, state: State, path: str, index: int) -> Names:
 
 
 def _load_item(state: State, path: str, index: int) -> JSON:
-    """An item; each is decoded when it is asked for."""
+    """Decode one item; most expressions read only the item of their place."""
     block = state.blocks[path]
     items: list[msgspec.Raw] | None = state.memo.get(path)
     if items is None:
@@ -128,7 +128,7 @@ def _view_items(context: EvaluationContext, node: BlockNode, block: BlockState, 
 
 
 def _view_item(context: EvaluationContext, node: BlockNode, block: BlockState, path: str, index: int) -> LazyMapping:
-    """What became of an item, and its steps by their ids."""
+    """The status and error of an item, and its steps by their ids."""
     failure = block.failures.get(index)
     status = "failed" if failure else "cancelled" if index in block.cancelled else "completed"
     return LazyMapping(

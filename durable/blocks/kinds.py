@@ -1,4 +1,4 @@
-"""The list of the kinds of steps."""
+"""The list of all kinds of steps."""
 
 from durable.blocks import action, foreach, parallel, repeat, switch, try_, undo, wait
 from durable.blocks.block import Block

@@ -5,14 +5,14 @@ from durable.history.entries import TimerSet
 from durable.history.state import State
 
 BURST = 500
-"""Decisions in a row after which a loop pauses for a moment, so that no commit grows too large."""
+"""How many decisions a loop takes in a row before it pauses for a moment, so that no commit grows too large."""
 
 LOOP = "steps"
 """The label of the one branch."""
 
 
 def begin_next(state: State, path: str, at: int, due: int) -> list[FollowUp]:
-    """Begin the next item or turn: now, or at its time."""
+    """Begin the next item or turn, now or when it is due."""
     if due == at and state.since_fact < BURST:
         return [BeginBranch(at, path, LOOP)]
     return [] if path in state.active else [TimerSet(at=at, path=path, due=due)]

@@ -1,4 +1,4 @@
-"""`parallel`: branches that are performed at the same time."""
+"""`parallel`: perform several branches at the same time."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -1,4 +1,4 @@
-"""`repeat`: the steps are performed until a condition holds."""
+"""`repeat`: perform the steps until a condition holds."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

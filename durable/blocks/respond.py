@@ -1,4 +1,4 @@
-"""`flow.respond`: the run answers the sender of the webhook that started it."""
+"""`flow.respond`: answer the sender of the webhook that started the run."""
 
 import re
 from typing import Annotated, Any, Self, TypeAlias
@@ -28,7 +28,7 @@ OUR_HEADERS = frozenset(
         *("content-security-policy", "set-cookie", "x-content-type-options", "waypost-event", "waypost-runs"),
     }
 )
-"""Headers of an answer that the server makes, and those that keep its page apart from what is here else."""
+"""Headers that the server sets itself, and those that isolate the answer from the other pages of this origin."""
 
 HEADERS_LIMIT = 50
 NAME_LIMIT = 100
@@ -39,7 +39,7 @@ BODILESS = frozenset({204, 304})
 """Statuses of answers that have no body: https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1"""
 
 RESET = 205
-"""One whose body is empty: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.6"""
+"""A status whose body is empty: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.6"""
 
 
 def _check_header_name(name: str) -> str:
@@ -51,7 +51,7 @@ def _check_header_name(name: str) -> str:
 
 
 def _check_header_value(value: object) -> object:
-    """A header's value as text; no line can be added to the headers by it."""
+    """A header's value as text. It is one line, so that it cannot add another header."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str) and not (value.isprintable() and value.isascii()):
@@ -66,7 +66,7 @@ HeaderValue: TypeAlias = Annotated[
 
 
 class RespondInputs(Inputs, title="Respond"):
-    """Answer the sender of the webhook that started the run, if it is to be told by a step (`respond: step`)."""
+    """Answer the sender of the webhook that started the run. Its trigger must have `respond: step`."""
 
     status: int = Field(200, ge=200, le=599, description="The HTTP status")
     headers: dict[HeaderName, HeaderValue] = Field(
@@ -97,7 +97,7 @@ class RespondInputs(Inputs, title="Respond"):
         return self
 
     def encode_body(self) -> bytes:
-        """The body as bytes; a text in the charset that its `Content-Type` says. Raises ValueError."""
+        """The body as bytes; text is encoded in the charset of its `Content-Type`. Raises `ValueError`."""
         if not isinstance(self.body, str):
             return b"" if self.body is None else msgspec.json.encode(self.body)
         declared = next((text for name, text in self.headers.items() if name.lower() == "content-type"), "")

@@ -1,4 +1,4 @@
-"""`switch`: the steps of the first case that holds are performed, or those of `else`."""
+"""`switch`: perform the steps of the first case that holds, or those of `else`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`try`: a failure of the steps is answered by the first `catch` that holds; `finally` is performed in any case."""
+"""`try`: catch a failure of the steps by the first handler that holds, and perform `finally` in any case."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -115,7 +115,7 @@ def _compile(step: TryStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 
 
 def _fold_end(block: BlockState, entry: BranchEnded) -> None:
-    """The last failure is that of the block; a handler that completes has answered it."""
+    """Keep the last failure as that of the block, until a handler completes."""
     if entry.status == "failed":
         block.error = entry.error
     elif entry.status == "completed" and entry.branch not in (TRY, FINALLY):
@@ -137,7 +137,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
 
 
 def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: str, at: int) -> list[FollowUp]:
-    """Begin the first handler that answers the failure; without one it is passed on after the cleanup."""
+    """Begin the first handler that holds for the failure; without one, the block fails after its cleanup."""
     scope = RunScope(pipeline, state, path, error=to_document(block.error or Failure()))
     for branch, when in pipeline.blocks[path].whens.items():
         try:
@@ -151,7 +151,7 @@ def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: st
 
 
 def _skip(pipeline: CompiledPipeline, state: State, move: BeginBranch) -> Consequences:
-    """A block that was entered is cleaned up."""
+    """Perform `finally` if the block was entered."""
     block = state.blocks[move.path]
     if move.branch == TRY:
         return [end_block(block, move.path, move.at)], []

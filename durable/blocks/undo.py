@@ -1,7 +1,7 @@
-"""`flow.undo`: the effects of steps are taken back one by one, the last first.
+"""`flow.undo`: undo the effects of steps one by one, the last first.
 
-What is to be taken back is chosen when the step is reached. A step without a checkpoint whose effect may be there is
-first repeated under its own key, where that is allowed, to learn its output. What cannot be taken back is noted, and
+The steps to undo are chosen when the `flow.undo` is reached. A step that may have had an effect but has no checkpoint
+is first repeated under its own key, if that is allowed, to learn its output. What cannot be undone is recorded, and
 stays visible in the run.
 """
 
@@ -45,7 +45,7 @@ class UndoInputs(Inputs, title="Undo"):
 def render_undo_input(
     node: ActionNode, scope: Mapping[str, object]
 ) -> tuple[Value | None, tuple[SecretPlaceholder, ...]]:
-    """The input of what takes a step's effect back; raises `ExpressionError` or `NotJSON`."""
+    """The input of a step's undo; raises `ExpressionError` or `NotJSON`."""
     if node.undo is None:
         return None, ()
     rendered, secrets = node.undo.render(scope)
@@ -99,7 +99,7 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: UndoFailed)
 
 
 def _go_on(pipeline: CompiledPipeline, state: State, by: str, at: int) -> list[FollowUp]:
-    """Take back the next effect; after the last the `flow.undo` is done, and its output says what it could not do."""
+    """Undo the next effect. After the last, the `flow.undo` is done; its output lists what could not be undone."""
     if by not in state.open:
         return []
     targets = state.blocks[by].targets
@@ -141,7 +141,7 @@ def _schedule_undo(pipeline: CompiledPipeline, state: State, target: str, output
 
 
 def follow_inner_step(pipeline: CompiledPipeline, state: State, entry: StepCompleted | StepFailed) -> Consequences:
-    """An undo, or what was repeated to learn its output, has ended."""
+    """An undo ended, or the repetition of a step to learn its output."""
     target = frame_of(entry.path)
     if isinstance(entry, StepFailed):
         return [UndoFailed(at=entry.at, path=target, error=entry.error)], []

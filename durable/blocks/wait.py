@@ -1,4 +1,4 @@
-"""`wait.*`: the step waits for the clock, an answer or an event; it ends by that, or because nothing came in time."""
+"""`wait.*`: wait for the clock, an answer or an event, until a timeout."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -38,7 +38,7 @@ from durable.wording import quote
 ANY = "wait.any"
 
 ON_TIMEOUT = "on_timeout"
-"""The branch with which a wait goes on when nothing came in time."""
+"""The branch that is performed when nothing arrived in time."""
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ _ANY_SYNTAX = replace(
 
 
 def read_awaits(use: str, given: JSON, at: int) -> tuple[Await, ...]:
-    """What a wait waits for, by its inputs; raises `ValueError` with what is wrong with them."""
+    """What a wait waits for, by its inputs; raises `ValueError` if they are invalid."""
     given = given if isinstance(given, dict) else {}
     if use != ANY:
         return (_read_await(use, "", given, at),)
@@ -278,7 +278,7 @@ def _fold_start(state: State, entry: WaitStarted) -> None:
 
 
 def _fold_signal(state: State, entry: SignalReceived) -> None:
-    """What comes before the wait has begun is kept for then."""
+    """Keep what arrives before the wait has begun."""
     if entry.path not in state.active:
         state.early[_get_signal_key(entry.path, entry.name)] = entry.data
 
@@ -300,7 +300,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
 
 
 def _follow_start(pipeline: CompiledPipeline, state: State, entry: WaitStarted) -> Consequences:
-    """What came before the wait had begun counts."""
+    """Look at what arrived before the wait began."""
     for each in entry.awaits:
         if (data := state.early.get(_get_signal_key(entry.path, each.name))) is not None:
             return [_complete(pipeline, state, entry.path, each.name, data, entry.at)], []
@@ -308,7 +308,7 @@ def _follow_start(pipeline: CompiledPipeline, state: State, entry: WaitStarted) 
 
 
 def _look_out(path: str, awaits: tuple[Await, ...], due: int | None) -> list[Effect]:
-    """What the engine is to report because of a wait."""
+    """The effects that make the engine report what a wait waits for."""
     wake: list[Effect] = [] if due is None else [Wake(path, due)]
     events = (each for each in awaits if each.kind == "event")
     return [*wake, *(Listen(path, each.name, each.type or "", each.match, each.since or 0) for each in events)]
@@ -319,7 +319,7 @@ def owe_wait(path: str, step: StepState) -> list[Effect]:
 
 
 def _follow_signal(pipeline: CompiledPipeline, state: State, entry: SignalReceived) -> Consequences:
-    """What was waited for has come."""
+    """What the step waits for has arrived."""
     if entry.path not in state.active:
         return NONE
     return [_complete(pipeline, state, entry.path, entry.name, entry.data, entry.at)], [Abandon(entry.path)]
@@ -399,7 +399,7 @@ _SINGLE = {
 }
 
 LINKED = frozenset(use for use, action in _SINGLE.items() if action.links)
-"""Waits that somebody answers by a link."""
+"""Waits that are answered by a link."""
 
 ACTIONS = (
     *_SINGLE.values(),
