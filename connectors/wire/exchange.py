@@ -110,18 +110,21 @@ class Exchange(httpx.AsyncByteStream):
         if self.is_over:
             if self._is_paused:
                 self._resume()
-            del self._parser, self._lenient  # which refer to this exchange: no work for the garbage collector
+            self._drop_parsers()
         if self.has_head or self.is_over:
             self._wake()
 
     def end_with_connection(self) -> None:
         """The service sends nothing more: the end of a body that has no other."""
-        if self.has_head and self._ends_with_connection and self._error is None:
+        if self.has_head and self._ends_with_connection and not self.is_over:
             self._complete()
+            self._drop_parsers()
 
     def lose_connection(self, reason: Exception | None) -> None:
         """The connection is closed: without the whole response the exchange fails."""
-        self._fail(self._explain_loss(reason))
+        if not self.is_over:
+            self._fail(self._explain_loss(reason))
+            self._drop_parsers()
         self._wake()
 
     # -- for llhttp ---------------------------------------------------------------------------------------------
@@ -183,6 +186,10 @@ class Exchange(httpx.AsyncByteStream):
         if not self.is_over:
             self._error, self.is_over = error, True
 
+    def _drop_parsers(self) -> None:
+        """Break the circle of references through them, so that the garbage collector has no work."""
+        del self._parser, self._lenient
+
     def _wake(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -191,6 +198,7 @@ class Exchange(httpx.AsyncByteStream):
 
     def _expire(self) -> None:
         self._fail(httpx.ReadTimeout(f"nothing arrived for {self._timeout} s"))
+        self._drop_parsers()
         self._transport.abort()
         self._wake()
 

@@ -1,6 +1,7 @@
 """The transport on real ports: requests, responses, errors, and the rule that no request is sent twice."""
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import pytest
 
 from connectors.wire.connection import Connection
 from connectors.wire.egress import Address, Egress
-from connectors.wire.exchange import BUFFER_LIMIT
+from connectors.wire.exchange import BUFFER_LIMIT, Exchange
 from connectors.wire.lenient import HEAD_LIMIT
 from connectors.wire.pool import PoolLimits
 from connectors.wire.transport import BEFORE_SENDING, Transport
@@ -480,6 +481,18 @@ async def test_closing_the_transport_ends_requests_in_progress() -> None:
         await transport.aclose()
         with pytest.raises(httpx.RemoteProtocolError):
             await task
+
+
+@pytest.mark.parametrize("data", [OK, b"HTTP/1.1 200 OK\r\n\r\nuntil the close"], ids=["length", "close"])
+async def test_a_response_leaves_nothing_to_the_garbage_collector(transport: Transport, data: bytes) -> None:
+    async with serve(says(data)) as server:
+        gc.collect()
+        gc.disable()
+        try:
+            await call(transport, server)
+            assert not [each for each in gc.get_objects() if isinstance(each, Exchange)]
+        finally:
+            gc.enable()
 
 
 # -- requests ----------------------------------------------------------------------------------------------------
