@@ -1,7 +1,7 @@
-"""The application that the server calls: it routes each request, and holds strangers to a rate.
+"""The application that the server calls: routes requests, and limits those without a valid key.
 
-A request without a valid key counts against the rate of its address, whatever it asks for. Deliveries have rates of
-their own (`triggers.webhooks`), and what load balancers and monitors ask is answered always.
+A request without a valid key counts against the rate of its network, whatever its path. Deliveries have their own rates
+(`triggers.webhooks`), and the paths of load balancers and monitors are not limited.
 """
 
 from starlette.datastructures import Headers
@@ -16,8 +16,8 @@ from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, Webhooks
 
 
 class Gateway:
-    """Deliveries go straight to the webhooks: the way through the application's layers costs a sixth of what they do.
-    Whatever else is below `/hooks` is refused by the application."""
+    """Passes deliveries directly to the webhooks, since the layers of the application would take a sixth of their time.
+    The application refuses everything else below `/hooks`."""
 
     def __init__(self, webhooks: Webhooks, app: ASGIApp, keys: Keys, strangers: RateLimiter) -> None:
         self._webhooks = webhooks

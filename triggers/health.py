@@ -1,7 +1,7 @@
-"""What operators and their tools ask: is it alive, is it ready, what has it done.
+"""What operators and their tools ask: `/health`, `/ready` and `/metrics`.
 
-These are answered without a key and without a limit, as load balancers and monitors ask from anywhere. So that
-strangers cannot make them expensive, all who ask in the same moment share one look at the journal or the metrics.
+These need no key and have no limit, since load balancers and monitors ask from anywhere. So that strangers cannot make
+them expensive, all requests of the same moment share one check of the journal or one rendering of the metrics.
 """
 
 import asyncio
@@ -25,8 +25,7 @@ Result = TypeVar("Result")
 
 
 class SharedWork(Generic[Result]):
-    """Work of which one piece is done at a time, with a pause (s) behind it, and whose result goes to all who asked
-    before it began."""
+    """Work that runs once at a time, with a pause (s) after it. Its result goes to all who asked before it began."""
 
     def __init__(self, work: Callable[[], Awaitable[Result]], pause: float = 0.05) -> None:
         self._work = work
@@ -36,7 +35,7 @@ class SharedWork(Generic[Result]):
         self._next: asyncio.Task[Result] | None = None
 
     async def result(self) -> Result:
-        """A result of work that begins from now on; raises what it raises."""
+        """The result of work that begins from now on; raises what it raises."""
         if self._next is None:
             self._next = asyncio.create_task(self._perform())
         return await asyncio.shield(self._next)
@@ -53,8 +52,8 @@ class SharedWork(Generic[Result]):
 
 
 class Health:
-    """Answers `/health`, `/ready` and `/metrics`. A service is ready though a pipeline's file is `invalid` or some runs
-    are `unreadable`: it takes what comes for the others."""
+    """Answers `/health`, `/ready` and `/metrics`. A service with an `invalid` pipeline file or with `unreadable` runs
+    is ready: it accepts events for the others."""
 
     def __init__(self, journal: Journal, engine: Engine, folder: Folder, largest_body: int) -> None:
         self._journal = journal
@@ -76,7 +75,7 @@ class Health:
         return JSONResponse({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """The journal takes writes, so that events can be accepted; 503 otherwise, with the reason."""
+        """200 if the journal accepts writes, so that events can be accepted; else 503 with the reason."""
         invalid = [file.path.name for file in self._folder.files if not file.is_valid]
         if self._folder.connections and not self._folder.connections.is_valid:
             invalid.append(self._folder.connections.path.name)
@@ -97,7 +96,7 @@ class Health:
         return "the journal takes no writes, or the disk has no room for a delivery"
 
     async def metrics(self, request: Request) -> Response:
-        """Prometheus' text exposition."""
+        """The metrics in Prometheus' text format."""
         return Response(await self._exposition.result(), media_type=metrics.CONTENT_TYPE)
 
 

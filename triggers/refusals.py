@@ -18,7 +18,7 @@ from triggers.not_found import RunNotFound
 log = logging.getLogger("waypost.api")
 
 CLOSE = {"Connection": "close"}
-"""Where the body was not read to its end, the connection is of no more use."""
+"""For requests whose body was not read to its end: the connection cannot be used for another request."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -30,7 +30,8 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class RateExceeded(Exception):
-    """More requests came than are accepted; the next one may come in `seconds`. `closes`: the body was not read."""
+    """There were more requests than are accepted; try again in `seconds`. `closes`: the connection ends, since the body
+    was not read."""
 
     def __init__(self, what: str, seconds: int, *, closes: bool = True) -> None:
         super().__init__(f"{what}; try again in {seconds} s")

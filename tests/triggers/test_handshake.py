@@ -74,7 +74,7 @@ def test_meta_challenges_are_echoed_for_the_right_token() -> None:
 def test_a_wrong_meta_token_is_rejected(token: str) -> None:
     with pytest.raises(Rejected) as caught:
         check("meta", make_subscription_request(f"hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}"))
-    assert TOKEN not in caught.value.message
+    assert TOKEN not in str(caught.value)
 
 
 def test_a_meta_handshake_is_rejected_when_no_token_is_configured() -> None:

@@ -185,13 +185,13 @@ def test_a_verified_request_yields_its_id_and_type() -> None:
 )
 def test_a_malformed_signature_is_unauthorised(signature: str) -> None:
     rejected = refusal(with_header(make_signed_request(), "webhook-signature", signature))
-    assert (rejected.reason, rejected.status) in {("malformed_signature", 401), ("bad_signature", 401)}
+    assert rejected.reason in {"malformed_signature", "bad_signature"}
 
 
 @pytest.mark.parametrize("signature", ["sha256=é", "sha256=", "sha256=0", "sha256= 00", "SHA256=00", "00", "sha1=00"])
 def test_a_malformed_github_signature_is_unauthorised(signature: str) -> None:
     rejected = refusal(with_header(make_signed_request("github"), "x-hub-signature-256", signature), "github")
-    assert rejected.status == 401
+    assert rejected.reason in {"malformed_signature", "bad_signature"}
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_repeated_header_is_a_bad_request(name: str) -> None:
     request = make_signed_request()
     twice = replace(request, headers=(*request.headers, *(pair for pair in request.headers if pair[0] == name)))
     rejected = refusal(twice)
-    assert (rejected.reason, rejected.status) == ("duplicate_header", 400)
+    assert rejected.reason == "duplicate_header"
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
@@ -283,7 +283,7 @@ def test_a_request_is_rejected_when_its_secret_is_not_set(preset: str, secrets: 
 def test_a_request_is_rejected_when_its_secret_is_unusable_and_the_secret_is_not_shown(secret: str) -> None:
     rejected = refusal(make_signed_request(), "standard-webhooks", secret)
     assert rejected.reason == "missing_secret"
-    assert secret not in rejected.message
+    assert secret not in str(rejected)
 
 
 def test_a_request_signed_with_either_secret_during_rotation_is_accepted() -> None:
@@ -320,13 +320,15 @@ def test_a_secret_is_the_same_with_and_without_its_prefix() -> None:
 )
 def test_a_token_is_accepted_where_its_scheme_puts_it(preset: str, header: str, value: str) -> None:
     check(make_request({header: value}), preset, SECRET, "user:päss")
-    assert refusal(make_request({header: f"{value}A"}), preset, SECRET, "user:päss").status == 401
+    wrong = refusal(make_request({header: f"{value}A"}), preset, SECRET, "user:päss")
+    assert wrong.reason in {"malformed_signature", "bad_signature"}
     assert refusal(make_request(), preset).reason == "missing_signature"
 
 
 @pytest.mark.parametrize("value", ["é", "Basic", "Basic é", "Basic ===", "Bearer x", "Basic eA", "\ud800"])
 def test_a_malformed_token_is_unauthorised(value: str) -> None:
-    assert refusal(make_request({"authorization": value}), "basic").status == 401
+    wrong = refusal(make_request({"authorization": value}), "basic")
+    assert wrong.reason in {"malformed_signature", "bad_signature"}
 
 
 def test_two_tokens_in_one_request_are_rejected() -> None:

@@ -1,4 +1,4 @@
-"""Answers that are errors, as RFC 9457 problem details."""
+"""Errors of the API, as RFC 9457 problem details."""
 
 from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
@@ -15,11 +15,11 @@ from triggers.refusals import find_refusal
 MEDIA_TYPE = "application/problem+json"
 
 MISTAKES_LIMIT = 20
-"""How many mistakes of one request are told."""
+"""How many mistakes of one request are reported."""
 
 
 class ApiError(Exception):
-    """An answer that is an error: `status` of HTTP, `detail` what and what to do."""
+    """An error response: the HTTP `status`, and a `detail` that says what is wrong and what to do."""
 
     def __init__(
         self, status: int, detail: str, headers: Mapping[str, str] | None = None, mistakes: Sequence[Mistake] = ()
@@ -53,12 +53,12 @@ def make_api_error(error: Exception) -> ApiError:
 
 
 def find_mistakes(error: ValidationError, known: Collection[str]) -> list[Mistake]:
-    """What a model found wrong; `known` are the names that it takes."""
+    """The mistakes that a model found; `known` are the names that it accepts."""
     return [_make_mistake(each, known) for each in error.errors(include_url=False)]
 
 
 def make_unknown(name: str, known: Collection[str]) -> Mistake:
-    """A name that there is not, and the one that was probably meant."""
+    """An unknown name, with the one that was probably meant."""
     hint = suggest(name, known) or "leave it out"
     return Mistake(name=quote(name)[1:-1], detail=f"there is no such name; {hint}")
 

@@ -1,4 +1,4 @@
-"""Starting runs over the API, one or many; each is an admission of its own."""
+"""Starting runs over the API, one or many. Each is an admission of its own."""
 
 import asyncio
 import contextlib
@@ -37,13 +37,13 @@ from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
 
 DEDUPE_MILLISECONDS = parse_duration("7d")
-"""Milliseconds for which an Idempotency-Key stays taken."""
+"""How long an Idempotency-Key stays taken."""
 
 FARTHEST = parse_duration("3650d")
-"""Milliseconds from now at which a run can begin at most."""
+"""How far ahead (ms) a run can begin."""
 
 BATCH_LIMIT = 1_000
-"""Runs that one request can start."""
+"""The runs that one request can start."""
 
 IdempotencyKey: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 KEY_DESCRIPTION = "The same key with the same inputs is the same run, for seven days"
@@ -140,7 +140,7 @@ class StartOperations:
         return respond(BatchAnswersDocument([_build_batch_answer(outcome, answers) for outcome in outcomes]))
 
     async def _take_item(self, definition: Definition, item: object) -> "tuple[StartBody, Admitted] | ApiError":
-        """An item and its admission, or why it has none."""
+        """Admit an item, or return why that fails."""
         try:
             given = read_body_of(BatchItem, item)
             return given, await self._admit(definition, given, given.idempotency_key)
@@ -164,7 +164,7 @@ class StartOperations:
         return admitted
 
     async def _answer_all(self, taken: Sequence[tuple[StartBody, Admitted]]) -> list[StartAnswer]:
-        """The answer for each run, once it has ended where the answer is to wait for that."""
+        """The answers for runs. Those that ask for it wait until the run has ended."""
         waits = [(admitted.runs[0], given.wait_for) for given, admitted in taken if given.wait_for]
         await asyncio.gather(*(self._engine.wait_for_end(run, wait / 1000) for run, wait in waits))
         statuses = await self._journal.find_statuses([admitted.runs[0] for _, admitted in taken])
@@ -185,7 +185,7 @@ class StartOperations:
 
 
 def _build_start(definition: Definition, given: StartBody, at: int) -> Start:
-    """The run to be; raises `ApiError` where it cannot be."""
+    """The run to start; raises `ApiError` if the request is invalid."""
     if given.delay is not None and given.at is not None:
         raise ApiError.invalid([Mistake(name="at", detail="it excludes `delay`; leave one of them out")])
     begins = given.at if given.at is not None else at + (given.delay or 0)

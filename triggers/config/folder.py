@@ -1,7 +1,7 @@
-"""The config folder: its pipeline files, loaded, checked, and read again when they change.
+"""The folder of pipeline files: loaded, checked, and read again when they change.
 
-A file that is invalid disables only itself, visibly. One that was valid before goes on serving what it said then, until
-it is mended or removed.
+An invalid file disables only itself, visibly. A file that was valid before continues to serve its last valid version
+until it is corrected or removed.
 """
 
 import errno
@@ -39,14 +39,14 @@ Wanted = TypeVar("Wanted", bound=Trigger)
 
 
 def make_catalogue(connectors: Connectors, triggers: Mapping[str, type[TriggerInputs]]) -> Catalogue:
-    """What a pipeline file can name here; `triggers` are the models of their kinds."""
+    """What pipeline files can use: the connectors' actions and the kinds of triggers, with their models."""
     return Catalogue(connectors.actions, triggers, connectors.broken)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineFile:
-    """One file: what it defines, or what is wrong with it. `is_refused`: it serves what it said before it changed.
-    `triggers` are by their kinds."""
+    """One file: what it defines, or its problems. `is_refused`: the file changed and is invalid, and its last valid
+    version is served. `triggers` are by kind."""
 
     path: Path
     data: bytes
@@ -76,7 +76,7 @@ class PipelineFile:
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
     def describe(self) -> PipelineLineDocument:
-        """The file as a list shows it."""
+        """The file as an entry of a list."""
         return PipelineLineDocument(
             id=self.name,
             file=self.path.name,
@@ -91,7 +91,7 @@ class PipelineFile:
 
 
 class Folder:
-    """Every pipeline file of a config folder, in the order of their names, and the connections that they name."""
+    """The pipeline files of a config folder in the order of their names, and the connections that they use."""
 
     def __init__(
         self,
@@ -117,14 +117,15 @@ class Folder:
         self.serve(self.read())
 
     def read(self) -> dict[Path, PipelineFile]:
-        """What the folder holds now; nothing of it is served before `serve`."""
+        """Read the folder. Nothing of it is served before `serve`."""
         self._is_rewired |= self.connections is not None and self.connections.refresh()
         self.unread = find_unread(self.path.parent)
         paths = sorted(path for path in self.path.glob("*") if is_pipeline_file(path))
         return {path: self._read(path) for path in paths}
 
     def serve(self, loaded: Mapping[Path, PipelineFile]) -> list[PipelineFile]:
-        """Serve what was read; returns the files that are new or changed, and those that are gone, as they were."""
+        """Serve what was read. Returns the files that are new or changed, and those that are gone in their last
+        version."""
         changed = [file for path, file in loaded.items() if file is not self._loaded.get(path)]
         gone = [file for path, file in self._loaded.items() if path not in loaded]
         self._loaded, self._is_rewired = loaded, False
@@ -157,11 +158,11 @@ class Folder:
 
     @property
     def broken(self) -> set[str]:
-        """The names of pipelines whose files serve nothing for now."""
+        """The names of pipelines whose files serve nothing at the moment."""
         return {file.name for file in self.files if file.definition is None}
 
     def starts(self, event: Event) -> list[Start]:
-        """What an event starts."""
+        """The runs that an event starts."""
         return [start for each in self.triggers if (start := each.start_for(event))]
 
     def _read(self, path: Path) -> PipelineFile:
@@ -179,7 +180,7 @@ class Folder:
         return _keep_serving(before, now)
 
     def _load_safely(self, path: Path, data: bytes) -> PipelineFile:
-        """The file, whatever its models do: one that cannot even be checked disables only itself."""
+        """Load a file. If a model raises, that disables only this file."""
         try:
             return self._load(path, data)
         except Exception as error:
@@ -210,7 +211,7 @@ class Folder:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What is in a file, so far as to see that it is too large; raises OSError."""
+    """The content of a file, up to one byte more than is accepted; raises OSError."""
     if not path.is_file():  # a pipe would be waited for
         raise OSError(errno.EINVAL, "it is no file")
     with path.open("rb") as file:
@@ -218,19 +219,19 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _keep_serving(before: PipelineFile | None, now: PipelineFile) -> PipelineFile:
-    """The file as it is now, or, where that is invalid, serving what it said before."""
+    """The new version of a file, or, if that is invalid, the one before."""
     if before is None or before.definition is None or now.definition is not None:
         return now
     return replace(before, data=now.data, problems=now.problems, is_refused=True)
 
 
 def find_unknown_calls(file: PipelineFile, pipelines: Collection[str]) -> list[Problem]:
-    """What is wrong with a file's calls where there are these pipelines and no others."""
+    """The problems of a file's calls if these pipelines exist and no others."""
     return [problem for call in file.calls if (problem := call.problem(str(file.path), pipelines))]
 
 
 def _disable_vain_calls(files: Sequence[PipelineFile], before: Mapping[Path, PipelineFile]) -> Iterator[PipelineFile]:
-    """The files; one that calls a pipeline which is nowhere is disabled, or serves what it served before."""
+    """The files. One that calls an unknown pipeline is disabled or serves its version before."""
     known = {name for file in files for name in file.names}
     for file in files:
         if problems := find_unknown_calls(file, known):
@@ -241,8 +242,8 @@ def _disable_vain_calls(files: Sequence[PipelineFile], before: Mapping[Path, Pip
 
 
 def _disable_clashes(files: Iterable[PipelineFile]) -> Sequence[PipelineFile]:
-    """The files in their order; of several that want the same id or webhook all but one are disabled. A file that is
-    named after its pipeline goes first, so that a copy (`copy of one.yaml`) does not disable what it is a copy of."""
+    """The files in their order. If several claim the same id or webhook, all but one are disabled. A file that is named
+    after its pipeline takes precedence, so that a copy (`copy of one.yaml`) does not disable the original."""
     taken: dict[object, Path] = {}
     judged = {file.path: file for file in _disable_later_claims(sorted(files, key=_is_misnamed), taken)}
     return [judged[path] for path in sorted(judged)]
@@ -268,7 +269,7 @@ def _disable_later_claims(files: Iterable[PipelineFile], taken: dict[object, Pat
 
 
 def _find_claims(file: PipelineFile) -> dict[object, str]:
-    """What only one file can have, and what to call it."""
+    """What only one file can have, with words for it."""
     if file.definition is None:
         return {}
     wanted: dict[object, str] = {file.name: f"the id {file.name!r}"}

@@ -1,4 +1,4 @@
-"""Reload: a change in the config folder is served from the next event on; runs under way keep what they began with."""
+"""Reloading: changes of the config folder take effect from the next event on; runs in progress keep their version."""
 
 import asyncio
 import logging
@@ -21,22 +21,22 @@ log = logging.getLogger("waypost.reload")
 Identity: TypeAlias = tuple[int, int]
 
 MISSING_SECONDS = 1.0
-"""Between two looks for a folder that is gone."""
+"""The time between two checks for a missing folder."""
 
 QUIET = 100
-"""Milliseconds without another change after which the folder is read."""
+"""The milliseconds without another change after which the folder is read."""
 
 
 class WayIn(Protocol):
-    """What serves triggers: the webhooks, the schedules."""
+    """What serves a kind of trigger: the webhooks, the schedules."""
 
     async def serve(self, triggers: Sequence[Trigger], broken: Collection[str] = ()) -> None:
-        """Serve its kind of triggers among these from now on; the pipelines that are `broken` serve none for now."""
+        """Serve the triggers of its kind from now on. The pipelines that are `broken` serve none at the moment."""
         ...
 
 
 class Reloader:
-    """Watches the pipeline files and the connections, and serves what they say now."""
+    """Watches the pipeline files and the connections, and serves their current content."""
 
     def __init__(self, folder: Folder, engine: Engine, ways_in: Sequence[WayIn]) -> None:
         self._folder = folder
@@ -47,7 +47,8 @@ class Reloader:
         self._trouble: str | None = None
 
     async def watch(self) -> None:
-        """Reload at every change, until cancelled. A folder that is made anew, or comes later, is watched from then."""
+        """Reload at every change, until cancelled. A folder that is created again, or later, is watched from then
+        on."""
         if not self._folder.path.is_dir():
             log.warning("there is no folder %s: no pipeline is served", self._folder.path)
         while True:
@@ -57,11 +58,11 @@ class Reloader:
 
     @property
     def _paths(self) -> tuple[Path, Path]:
-        """Connections stand in the folder above, and an editor replaces their file."""
+        """Connections are in the parent folder, and editors replace their file."""
         return self._folder.path, self._folder.path.parent
 
     async def _watch(self, folders: list[Identity]) -> None:
-        """Watch these folders as long as they are there and no others; raises OSError."""
+        """Watch these folders until others take their place; raises OSError."""
         is_due = True  # something may have changed before the watch began
         watching = awatch(
             *self._paths, step=QUIET, debounce=2_000, rust_timeout=1_000, yield_on_timeout=True, recursive=False
@@ -74,7 +75,7 @@ class Reloader:
                     return
 
     async def _try_reload(self) -> bool:
-        """Reload; what cannot be served now is tried again, and told once."""
+        """Reload. A failure is logged once, and the reload is repeated."""
         try:
             await self.reload()
         except Exception as error:
@@ -87,7 +88,8 @@ class Reloader:
         return True
 
     async def reload(self) -> None:
-        """Read the folder and serve what is valid, once the journal has it; say what changed and what was refused."""
+        """Read the folder, store new versions in the journal, serve what is valid, and log what changed and what was
+        refused."""
         loaded = await asyncio.to_thread(self._folder.read)
         self._report_connections()
         self._report_unread()
@@ -121,12 +123,12 @@ class Reloader:
         log.info("%s is gone: %s %s", file.path.name, file.name, what)
 
     def _report_unread(self) -> None:
-        """Say which files are not read, once for each."""
+        """Log which files are not read, once for each."""
         before, self._unread = self._unread, self._folder.unread
         _log_problems(problem for problem in self._unread.lasting if problem not in before.problems)
 
     def _report_connections(self) -> None:
-        """Say what became of them and what is wrong with them, once."""
+        """Log how the connections changed and their problems, once."""
         connections = self._folder.connections
         problems = _find_problems(connections)
         if connections and problems != self._reported:
@@ -136,7 +138,7 @@ class Reloader:
 
 
 def _identify(folder: Path) -> Identity:
-    """What tells a folder from another that takes its place; raises OSError."""
+    """What distinguishes a folder from another one at the same path; raises OSError."""
     found = folder.stat()
     return found.st_dev, found.st_ino
 
@@ -146,7 +148,7 @@ def _by_path(files: Iterable[PipelineFile]) -> Mapping[Path, PipelineFile]:
 
 
 def _list_new_addresses(before: PipelineFile | None, now: PipelineFile) -> str:
-    """Where triggers are reached that were not before."""
+    """The addresses of triggers that were not served before, in words."""
     known = _list_addresses(before) if before else []
     return "".join(f"; {address}" for address in _list_addresses(now) if address not in known)
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of pipeline files as text: the language with every installed action and kind of trigger."""
+"""The JSON Schema of pipeline files: the language with all installed actions and kinds of triggers."""
 
 import json
 
@@ -13,13 +13,13 @@ from triggers.webhooks.verify_schema import build_verify_type
 
 
 def schema_text(connectors: Connectors) -> str:
-    """The schema as it is written to a file."""
+    """The schema as text."""
     catalogue = make_catalogue(connectors, {**list_models(), "webhook": _webhook()})
     return json.dumps(make_pipeline_schema(catalogue), indent=2, ensure_ascii=False) + "\n"
 
 
 def _webhook() -> type[WebhookSpec]:
-    """The webhook's model, with what may stand under `verify` told in full."""
+    """The webhook's model with all forms of `verify`."""
     description = WebhookSpec.model_fields["verify"].description
     return create_model(
         "Webhook",

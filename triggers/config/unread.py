@@ -1,7 +1,7 @@
 """Files of a config folder that look like pipelines, connections or settings and are not read, each with the reason.
 
-A file whose name begins with a dot is a lock, a half-written copy or metadata of an editor or a file system
-(`.#one.yaml`, `._one.yaml`, `.one.yaml.swp`), so that it is never read.
+A file whose name begins with a dot is a lock, a partial copy or metadata of an editor or file system (`.#one.yaml`,
+`._one.yaml`, `.one.yaml.swp`), and is never read.
 """
 
 import re
@@ -17,10 +17,10 @@ PIPELINES = "pipelines"
 SUFFIXES = (".yaml", ".yml")
 
 PROBLEMS_LIMIT = 20
-"""Warnings about one folder."""
+"""The warnings about one folder."""
 
 HEAD = 65_536
-"""Bytes of a file beside the folder of pipelines in which its steps are looked for."""
+"""The bytes of a file outside of the folder of pipelines that are searched for steps."""
 
 _NAMED_YAML = re.compile(r"\.ya?ml(?![a-z0-9])", re.IGNORECASE)
 _STEPS = re.compile(rb"^steps:", re.MULTILINE)
@@ -28,7 +28,7 @@ _STEPS = re.compile(rb"^steps:", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class UnreadFiles:
-    """What was not read, as a checked file that is nothing but warnings."""
+    """The files that are not read, in the form of a checked file that has only warnings."""
 
     problems: Sequence[Problem] = ()
 
@@ -42,7 +42,7 @@ class UnreadFiles:
         return [problem for problem in self.problems if not _is_leftover(Path(problem.file))]
 
     def line(self, number: int) -> str:
-        """Nothing: none of them was read."""
+        """Nothing, since the files were not read."""
         return ""
 
 
@@ -52,7 +52,7 @@ def is_pipeline_file(path: Path) -> bool:
 
 
 def find_unread(config: Path) -> UnreadFiles:
-    """The files of a config folder that are likely meant to be read and are not."""
+    """Find the files that are probably meant to be read and are not."""
     found = [*_in_pipelines(config / PIPELINES), *_in_config(config)]
     problems = [Problem(str(path), 1, 1, what, cure, "warning") for path, what, cure in found[:PROBLEMS_LIMIT]]
     if more := len(found) - len(problems):

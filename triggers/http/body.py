@@ -1,9 +1,8 @@
-"""The body of an inbound request: read within bounds, then parsed strictly.
+"""Request bodies: read within limits, then parsed strictly.
 
-    Unreadable   the sender's mistake; `status` is the 4xx to answer with
+BadRequest   the request cannot be used; `status` is the 4xx of the response
 
-Whoever hangs up while sending is `starlette.requests.ClientDisconnect`: nobody is left to answer. To be parsed, a
-body must have been verified before.
+A client that disconnects raises `starlette.requests.ClientDisconnect`. Only verified bodies may be parsed.
 """
 
 import asyncio
@@ -42,27 +41,27 @@ from durable.wording import quote
 from triggers.http.urlencoded import RawPairs, TooManyFields, UndecodableField, collect_pairs, decode_pairs, split_pairs
 
 FIELD_LIMIT = 1_000
-"""Fields that a form or a query may have."""
+"""The fields of a form or a query."""
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
-"""Levels that a body may have: fewer than a value may, since it will stand inside others."""
+"""The nesting of a body: less than that of a value, since the body becomes a part of larger values."""
 
 IS_WHOLE = "waypost.is_whole"
-"""The extension of a scope by which the server says that the body is there: it needs no deadline, and a deadline is
-a seventh of what a request costs."""
+"""The extension of an ASGI scope by which the server says that the whole body has arrived. It needs no deadline then,
+which would take a seventh of the time of a request."""
 
 UNDECLARED = find_charset(UTF_8)
-"""The charset of what declares none, unless a trigger names another."""
+"""The charset of bodies that declare none, unless the trigger names another."""
 
 _ALWAYS_JSON = "*/json"
-"""The media type of a body that can be nothing but JSON."""
+"""The media type of a body that must be JSON."""
 
 _CHARSET_FIELDS = (b"_charset_", b"charset")
-"""The fields in which a form says its charset: as HTML has it, and as PayPal does."""
+"""The fields in which a form declares its charset: the one of HTML and the one of PayPal."""
 
 
 class BadRequest(ValueError):
-    """The body cannot be taken: `status` is 400 for what is malformed, 408, 413 or 415 for what is not accepted."""
+    """The request cannot be used: `status` is 400 if it is malformed, 408, 413 or 415 if it is not accepted."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -70,7 +69,7 @@ class BadRequest(ValueError):
 
 
 class BodyLimits(NamedTuple):
-    """How large a body may be, in bytes, and how long it may take to arrive, in seconds."""
+    """The size of a body in bytes, and the time in seconds within which it must arrive."""
 
     limit: int
     deadline: float
@@ -82,9 +81,9 @@ async def read_body(request: Request, bounds: BodyLimits) -> bytes:
 
 
 async def receive_body(scope: Scope, receive: Receive, bounds: BodyLimits) -> bytes:
-    """The whole body, of `limit` bytes at most, which must have come before the deadline.
+    """Receive a whole body. Raises `BadRequest` and `ClientDisconnect`.
 
-    Bytes are counted as they come, whatever was declared. Raises `BadRequest` and `ClientDisconnect`.
+    Bytes are counted as they arrive, whatever length was declared.
     """
     limit, deadline = bounds
     _refuse_declared(scope, limit)
@@ -114,7 +113,7 @@ async def _receive(body: bytearray, receive: Receive, limit: int) -> None:
 
 
 def _refuse_declared(scope: Scope, limit: int) -> None:
-    """Raise `BadRequest` for a body that is known to be too large or compressed before it is read."""
+    """Raise `BadRequest` if the headers already show that the body is too large or compressed."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and (len(value) > len(str(limit)) or int(value) > limit):
             raise _make_too_large(limit)
@@ -129,19 +128,20 @@ def _make_too_large(limit: int) -> BadRequest:
 def parse_body(body: bytes, content_type: str | None, charset: str = UTF_8) -> JSON:
     """The body as JSON; raises `BadRequest`.
 
-    JSON as it stands (of a repeated key the last counts, as in every parser that senders test with); a form as a
-    mapping (a repeated field as a list); text and XML as text; anything else, files and multipart included, as
-    `{base64, content_type}`. Without a content type: JSON if it begins as a mapping or list, else text. No bytes: null.
+    JSON stays as it is (the last of repeated keys counts, as in the parsers that senders test with); a form becomes a
+    mapping (a repeated field a list); text and XML become text; anything else, files and multipart included, becomes
+    `{base64, content_type}`. Without a content type it is JSON if it begins like a mapping or list, else text. An empty
+    body is null.
 
-    Bytes are decoded in the charset that the body declares, and in `charset` if it declares none.
+    Bytes are decoded in the charset that the body declares, or else in `charset`.
     """
     return parse_and_encode(body, content_type, charset)[0]
 
 
 def parse_and_encode(body: bytes, content_type: str | None, charset: str = UTF_8) -> tuple[JSON, Value]:
-    """What `parse_body` makes of the body, and the same as an event keeps it; raises `BadRequest`.
+    """The body as JSON, and as an event keeps it; raises `BadRequest`.
 
-    JSON is kept as it was sent, since to check and encode again what it says is a quarter of the work on a request.
+    JSON is kept as it was sent, since checking and encoding it again would take a quarter of the time of a request.
     """
     if not body:
         return None, NULL
@@ -159,12 +159,12 @@ def parse_and_encode(body: bytes, content_type: str | None, charset: str = UTF_8
 
 
 def parse_json_body(body: bytes, content_type: str | None) -> JSON:
-    """The body as JSON, whatever its media type, in the charset that this declares; raises `BadRequest`."""
+    """The body as JSON, whatever its media type says, in the charset that this declares; raises `BadRequest`."""
     return _parse_json(body, MediaType(_ALWAYS_JSON, parse_media_type(content_type or "").charset), UTF_8)[0]
 
 
 def explain_media_type(body: bytes, content_type: str | None) -> str | None:
-    """What a body was taken for, and why; None of JSON and of no body."""
+    """How a body was read, and why; None for JSON and for an empty body."""
     media = parse_media_type(content_type or "")
     if body and not media.kind:
         media = _sniff_media_type(body)
@@ -190,7 +190,7 @@ def _encode(parsed: JSON) -> tuple[JSON, Value]:
 
 
 def _sniff_media_type(body: bytes) -> MediaType:
-    """What a body without a media type is taken for."""
+    """The media type of a body that declares none."""
     charset = find_marked(body)
     beginning = body[:100].decode(charset.name if charset else guess_wide(body) or UTF_8, "ignore")
     begins = beginning.lstrip("\ufeff \t\r\n")
@@ -227,7 +227,7 @@ def _parse_json(body: bytes, media: MediaType, default: str) -> tuple[JSON, Valu
 
 
 def _explain_ignored_charset(media: MediaType) -> str:
-    """A remark on a declared charset that is not known: JSON is read in UTF-8 then."""
+    """A remark about an unknown charset that was declared: JSON is read as UTF-8 then."""
     try:
         find_charset(media.charset or UTF_8)
     except UnknownCharset as unknown:
@@ -239,7 +239,7 @@ def _explain_ignored_charset(media: MediaType) -> str:
 
 
 def _decode_text(body: bytes, media: MediaType, default: str) -> str:
-    """The text. A byte order mark wins over `Content-Type`, and that over what XML or HTML says itself."""
+    """The text. A byte order mark takes precedence over `Content-Type`, and that over what XML or HTML declare."""
     declared = media.charset or find_inner_charset(body, media)
     try:
         return decode_text(body, declared or default)
@@ -281,7 +281,7 @@ def _parse_form(body: bytes, media: MediaType, default: str) -> tuple[JSON, Valu
 
 
 def _find_declared_charset(pairs: RawPairs) -> Charset | None:
-    """The charset that one of the form's fields says, if it is one of a form."""
+    """The charset that a field of the form declares."""
     said = {name.lower(): value for name, value in reversed(pairs)}
     for name in _CHARSET_FIELDS:
         with contextlib.suppress(UnknownCharset):
@@ -292,7 +292,7 @@ def _find_declared_charset(pairs: RawPairs) -> Charset | None:
 
 
 def _explain_reading(what: str, media: MediaType) -> str:
-    """What the body is read as, and why."""
+    """How the body was read, and why."""
     if media.kind == _ALWAYS_JSON:
         return "the body must be JSON"
     why = (

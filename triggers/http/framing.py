@@ -1,7 +1,7 @@
-"""Checks of a request's head: where the request ends, and what it means, must be the same for every reader (RFC 9112).
+"""Checks of request heads: every reader must agree on where a request ends and what it means (RFC 9112).
 
-The parser (llhttp) refuses most of what is malformed. These checks refuse what it accepts: other versions and
-protocols, transfer codings that are not supported, and repeated headers that must be single.
+The parser (llhttp) refuses most malformed requests. These checks refuse what it accepts: other versions and protocols,
+unsupported transfer codings, and repeated headers that must be single.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 from durable.http_syntax import TOKEN
 
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
-"""Names in lower case and values without the white space around them, in the order in which they came."""
+"""Names in lower case and values without surrounding white space, in the order of the request."""
 
 SINGLE_HEADERS = (
     b"authorization",
@@ -24,7 +24,7 @@ SINGLE_HEADERS = (
     b"proxy-authorization",
     b"transfer-encoding",
 )
-"""Headers of which the service acts on one value: with two, a proxy may go by the one and the service by the other."""
+"""Headers of which only one value is used. If there were two, a proxy could use the other one."""
 
 _REQUEST_LINE = re.compile(rb"(%b) ([^\x00-\x20\x7f]+) (HTTP/\d\.\d)\r\n" % TOKEN.encode())
 _ABSOLUTE_TARGET = re.compile(rb"https?://[^/?#]+/", re.IGNORECASE)
@@ -36,13 +36,13 @@ _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 class MalformedHead(NamedTuple):
-    """Why a request is answered with 400: what is wrong with it, and what to send."""
+    """Why a request is answered with 400: what is wrong, and what to send instead."""
 
     detail: str
 
 
 class RequestLine(NamedTuple):
-    """The first line of a request; `target` may hold bytes that are not ASCII."""
+    """The first line of a request; `target` may contain bytes that are not ASCII."""
 
     method: bytes
     target: bytes
@@ -50,7 +50,7 @@ class RequestLine(NamedTuple):
 
 
 def read_request_line(head: bytes) -> RequestLine | MalformedHead:
-    """The request line of a whole head, or why it is refused."""
+    """The request line of a complete head, or why it is refused."""
     match = _REQUEST_LINE.match(head)
     if match is None:
         return MalformedHead("the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
@@ -67,9 +67,9 @@ def read_request_line(head: bytes) -> RequestLine | MalformedHead:
 
 
 def encode_target(head: bytes, line: RequestLine) -> bytes:
-    """The head with the bytes of its target that are not ASCII percent-encoded, as RFC 3986 has them.
+    """The head with the non-ASCII bytes of its target percent-encoded (RFC 3986).
 
-    Senders that write a path or query in raw UTF-8, or in Latin-1, mean these bytes: nothing of them is lost.
+    Senders that write a path or query in raw UTF-8 or Latin-1 mean these bytes, so none of them is lost.
     """
     start = len(line.method) + 1
     end = start + len(line.target)
@@ -77,24 +77,24 @@ def encode_target(head: bytes, line: RequestLine) -> bytes:
 
 
 def strip_values(head: bytes) -> bytes:
-    """The head without the white space behind the values of its headers, which is no part of them (RFC 9112 5.1).
+    """The head without white space after the values of headers, which is not part of them (RFC 9112 5.1).
 
-    The parser takes only what is before a value away, and of some values it takes a tab behind them for a part. A line
-    of white space alone is left as it is: it continues the one before, and is refused.
+    The parser removes only the white space before a value, and sometimes keeps a tab after it. A line of white space
+    alone is not changed: it continues the line before, and is refused.
     """
     return _TRAILING_WHITE_SPACE.sub(rb"\1\r\n", head) if b" \r\n" in head or b"\t\r\n" in head else head
 
 
 def skip_empty_lines(received: bytearray) -> None:
-    """Remove the empty lines at the beginning of what came of a head."""
+    """Remove empty lines at the beginning of a head."""
     if lines := _EMPTY_LINES.match(received):
         del received[: lines.end()]
 
 
 def is_broken_head(received: bytearray, seen: int) -> bool:
-    """Whether what came of a head can no longer become one. The first `seen` bytes of it were looked at before.
+    """Whether the beginning of a head cannot become a valid one. The first `seen` bytes were checked before.
 
-    A sender that ends lines by LF alone never sends the blank line that ends a head: it is refused at once instead of
+    A client that ends lines with LF alone never sends the blank line that ends a head. It is refused at once instead of
     after the deadline.
     """
     is_method = 0x41 <= received[0] <= 0x5A
@@ -104,7 +104,7 @@ def is_broken_head(received: bytearray, seen: int) -> bool:
 
 
 def check_headers(headers: RawHeaders, version: str) -> MalformedHead | None:
-    """Why a request with these headers is refused, if it is."""
+    """The reason to refuse a request with these headers, if there is one."""
     names = [name for name, _ in headers]
     if len(set(names)) < len(names):
         for name in SINGLE_HEADERS:
@@ -129,7 +129,7 @@ def _check_coding(coding: bytes, version: str) -> MalformedHead | None:
 
 
 def find_content_length(headers: RawHeaders) -> int | None:
-    """The length that a head declares, None without one; the parser has checked it."""
+    """The declared length, None if there is none. The parser has checked its form."""
     for name, value in headers:
         if name == b"content-length":
             return int(value)

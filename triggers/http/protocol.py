@@ -1,8 +1,8 @@
-"""One connection of HTTP/1.1: one request at a time is read from it, and one answer is written for each.
+"""One HTTP/1.1 connection: requests are read from it one at a time, and each is answered before the next is read.
 
-The bytes behind a request wait until its answer is out. So answers keep the order of the requests, what follows a
-refused or last request is never read as one, and pipelined requests wait behind those of everybody else (`Turns`). A
-head is parsed when it is whole, so that it makes no difference how it was cut.
+Bytes that follow a request wait until its response is out. So responses keep the order of the requests, nothing that
+follows a refused or last request is read as a request, and pipelined requests wait behind those of other connections
+(`Turns`). A head is parsed when it is complete, so it makes no difference how it was split into packets.
 """
 
 import asyncio
@@ -34,33 +34,34 @@ from triggers.http.framing import (
 log = logging.getLogger("waypost.http")
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of a request's line and headers."""
+"""The bytes of a request line with its headers."""
 
 HEAD_SECONDS = 10.0
-"""Seconds for a request's line and headers to arrive."""
+"""The time within which a request line and its headers must arrive."""
 
 CHUNK_OVERHEAD = 8
-"""Bytes of chunk sizes, extensions and trailers that a chunked body may have for each byte of content, beside
+"""Bytes of chunk sizes, extensions and trailers that a chunked body may have for each byte of content, in addition to
 `HEAD_LIMIT`. Chunks of one byte have five."""
 
 LINGER_SECONDS = 2.0
-"""Seconds in which a client may take note of an answer that ends the connection. To close it while the client still
-sends would reset it, and a client may lose the answer by that (RFC 9112 9.6)."""
+"""How long a client may take to read a response that ends the connection. Closing while the client still sends would
+reset the connection, and the client could lose the response (RFC 9112 9.6)."""
 
 LINGER_LIMIT = 1024 * 1024
-"""Bytes that are read and dropped in that time."""
+"""The bytes that are read and discarded in that time."""
 
 WRITE_SECONDS = 30.0
-"""Seconds in which a client must take in something of an answer that fills the buffer of its connection."""
+"""How long a client may read nothing of a response that fills the connection's buffer."""
 
 PARTS_A_TURN = 256
-"""Parts of a request that are read in one turn of the event loop: a chunked body can have one every few bytes."""
+"""The parts of a request that are read in one turn of the event loop. A chunked body can have a part every few
+bytes."""
 
 PIPELINED_A_TURN = 4
-"""Pipelined requests that are begun in one turn of the event loop."""
+"""The pipelined requests that are started in one turn of the event loop."""
 
 END_OF_HEAD = b"\r\n\r\n"
-"""It ends a chunked body as well, with or without trailers."""
+"""Also ends a chunked body, with or without trailers."""
 
 
 class Stage(Enum):
@@ -70,22 +71,22 @@ class Stage(Enum):
     CONTENT = auto()
     CHUNKS = auto()
     ANSWER = auto()
-    """A later request: the present one is whole, and its answer is not."""
+    """A later request: the current one was read, and is not answered yet."""
     END = auto()
-    """Nothing: the last answer is out or on its way."""
+    """Nothing: the last response was sent or is being sent."""
 
 
 class Turns:
-    """The connections that have sent a further request before the answer to their last one. A few of them go on in
-    each turn of the event loop: with all of them, hundreds of connections that pipeline would make each turn so long
-    that nobody else is answered."""
+    """Connections that sent a further request before the last one was answered. A few of them go on in each turn of the
+    event loop. If all did, hundreds of pipelining connections would make the turns so long that nobody else would be
+    answered."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
         self._is_scheduled = False
 
     def wait(self, loop: asyncio.AbstractEventLoop, go_on: Callable[[], None]) -> None:
-        """Call it when it is its turn."""
+        """Call `go_on` when its turn comes."""
         self._waiting.append(go_on)
         if not self._is_scheduled:
             self._is_scheduled = True
@@ -100,8 +101,8 @@ class Turns:
 
 
 class HeldFlow(FlowControl):
-    """uvicorn's flow control, which does not read on while bytes of a later request wait: it reads on whenever a
-    request is asked for its body, and so would take in all that a sender pipelines."""
+    """uvicorn's flow control, which does not resume reading while bytes of a later request wait. uvicorn resumes
+    whenever an application asks for a body, and so would read everything that a client pipelines."""
 
     is_held = False
 
@@ -111,7 +112,7 @@ class HeldFlow(FlowControl):
 
 
 class LingeringTransport:
-    """The transport as an answer sees it: to close it is to let the client take note of the answer first."""
+    """The transport that a response is written to. Closing it lets the client read the response first."""
 
     __slots__ = ("close", "is_closing", "write")
 
@@ -122,7 +123,7 @@ class LingeringTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, one request at a time, and with bounds on heads, framing and slow readers."""
+    """uvicorn's protocol, restricted to one request at a time, with limits on heads, framing and slow readers."""
 
     _stage = Stage.HEAD
     _searched = 0
@@ -164,7 +165,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._advance()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says nothing, which closes
-        """The client sends no more, and may still read: a request that came whole is answered."""
+        """The client sends no more but may still read: a request that arrived completely is answered."""
         self._is_half_closed = True
         if self._stage is Stage.ANSWER:
             return True
@@ -173,7 +174,7 @@ class HttpProtocol(HttpToolsProtocol):
         return False
 
     def _advance(self) -> None:
-        """Read on, up to the end of a request; what needs many parts goes on in the next turn of the loop."""
+        """Read up to the end of a request. A request of many parts is continued in the next turn of the event loop."""
         self.flow.is_held = False
         for _ in range(PARTS_A_TURN):
             match self._stage:
@@ -199,7 +200,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow.is_held = True
 
     def _resume_reading(self) -> None:
-        """Nothing that could be read is left."""
+        """Read more, since all bytes so far were used."""
         flow = self.flow
         flow.is_held = False
         if flow.read_paused and (self._stage is Stage.HEAD or len(self.cycle.body) <= HIGH_WATER_LIMIT):
@@ -253,7 +254,7 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _read_content(self) -> bool:
-        """Feed the parser what belongs to the body, and nothing of what follows it."""
+        """Pass the bytes of the body to the parser, and none that follow it."""
         if not self._buffer:
             self._resume_reading()
             return False
@@ -263,7 +264,8 @@ class HttpProtocol(HttpToolsProtocol):
         return self._feed(part)
 
     def _read_chunks(self) -> bool:
-        """Feed the parser up to the next bytes that may end the body; half of them wait for the rest."""
+        """Pass the bytes to the parser up to the next possible end of the body; the beginning of an end waits for the
+        rest."""
         end = self._buffer.find(END_OF_HEAD)
         size = end + len(END_OF_HEAD) if end >= 0 else len(self._buffer) - _count_partial_end(self._buffer)
         if not size:
@@ -279,7 +281,7 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _feed(self, part: bytes) -> bool:
-        """Whether the parser takes it; where it does not, the request is refused."""
+        """Pass bytes to the parser. If it refuses them, refuse the request and return False."""
         try:
             self.parser.feed_data(part)
         except httptools.HttpParserUpgrade:
@@ -293,9 +295,9 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _ignore_upgrade(self) -> bool:
-        """Parse the head again without its wish to speak another protocol, which RFC 9110 7.8 lets a server ignore.
+        """Parse the head again without its upgrade to another protocol, which a server may ignore (RFC 9110 7.8).
 
-        The parser ends a message before its body where the head asks for an upgrade, whether or not that is granted.
+        With an upgrade in the head the parser ends the message before its body, whether or not the upgrade is granted.
         """
         headers = self.headers
         line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
@@ -362,7 +364,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.close)
 
     def _refuse(self, status: int, detail: str) -> bool:
-        """Answer the request in the place of the application, and end the connection; returns False."""
+        """Answer the request instead of the application, and end the connection; returns False."""
         self._cancel_deadline()
         cycle = self.cycle
         is_begun = cycle is not None and not cycle.response_complete
@@ -377,7 +379,7 @@ class HttpProtocol(HttpToolsProtocol):
         return False
 
     def close(self) -> None:
-        """End the connection once its client has taken note of the last answer."""
+        """End the connection after the client has read the last response."""
         if self._stage is Stage.END or self.transport.is_closing():
             return
         self._stage = Stage.END
@@ -396,7 +398,7 @@ class HttpProtocol(HttpToolsProtocol):
         )
 
     def _abort_if_stalled(self, unsent_before: int, idle: float) -> None:
-        """Drop the connection, unless its client still takes in the last answer."""
+        """Drop the connection, unless the client is still reading the last response."""
         unsent = self.transport.get_write_buffer_size()
         idle = idle + LINGER_SECONDS if unsent == unsent_before else 0
         if idle >= WRITE_SECONDS or not (unsent or unsent_before):
@@ -443,7 +445,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 def _count_partial_end(begun: bytearray) -> int:
-    """How many bytes at the end of what came may be the first of those that end a body."""
+    """The number of bytes at the end of `begun` that may be the beginning of the end of a body."""
     return next((size for size in (3, 2, 1) if begun.endswith(END_OF_HEAD[:size])), 0)
 
 

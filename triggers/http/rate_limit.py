@@ -1,4 +1,4 @@
-"""How often somebody may come: a bucket for each name, in memory, that empties at once and fills up steadily."""
+"""Rate limits: token buckets in memory, one for each name."""
 
 import ipaddress
 import math
@@ -11,7 +11,7 @@ from starlette.types import Scope
 from durable.durations import parse_duration
 
 MOST_NAMES = 10_000
-"""Names that one limiter remembers; the one that was quiet for longest is forgotten first."""
+"""The names that one limiter remembers. The one that was not used for longest is forgotten first."""
 
 MILLISECOND, SECOND = 10**6, 10**9
 """In nanoseconds."""
@@ -20,7 +20,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/([0-9]+[a-z]+)")
 
 
 class Rate(NamedTuple):
-    """So many at once, and as many again in every period (ms)."""
+    """A burst of so many, and as many again in every period (ms)."""
 
     number: int
     period: int
@@ -35,21 +35,22 @@ class Rate(NamedTuple):
 
 
 class RateLimiter:
-    """Holds everybody to a rate; None lets all pass. `clock` gives monotonic nanoseconds."""
+    """A bucket for each name. Without a rate nothing is limited. `clock` returns monotonic nanoseconds."""
 
     def __init__(self, rate: Rate | None, clock: Callable[[], int], *, most: int = MOST_NAMES) -> None:
         self._rate = rate
         self._clock = clock
         self._most = most
         self._full_at: dict[str, int] = {}
-        """When each bucket is full again, the one that was used last at the end."""
+        """When each bucket is full again, in the order of their last use."""
 
     def __len__(self) -> int:
         """The names that it remembers."""
         return len(self._full_at)
 
     def take(self, name: str) -> int:
-        """Take one from the name's bucket; returns 0, or, if it is empty, the seconds until there is one again."""
+        """Take a token from the bucket of a name. Returns 0, or the seconds until there is one if the bucket is
+        empty."""
         if self._rate is None:
             return 0
         now, period = self._clock(), self._rate.period * MILLISECOND
@@ -62,13 +63,14 @@ class RateLimiter:
         return math.ceil(wait / SECOND)
 
     def take_for(self, scope: Scope) -> int:
-        """Take one from the bucket of the network that a request comes from; as `take`."""
+        """Take a token from the bucket of the network that a request comes from; as `take`."""
         client = scope["client"]
         return self.take(find_network(client[0]) if client else "")
 
 
 def find_network(address: str) -> str:
-    """What an address counts as: itself, or, of IPv6, the network of 2^64 addresses that one sender can choose from."""
+    """The name of an address's bucket: the address, or the /64 network of an IPv6 address, since one client can use all
+    addresses of it."""
     if ":" not in address:
         return address
     try:

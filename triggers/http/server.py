@@ -1,7 +1,7 @@
-"""The ASGI server, embedded: it serves until told to stop, and leaves the signals to the service.
+"""The ASGI server, embedded: it serves until it is stopped, and leaves signals to the service.
 
-uvicorn as a program takes the signals and raises them again when it returns, which would end the process before the
-runner has drained; so its signal handling is switched off here.
+uvicorn as a program handles signals and raises them again when it returns. That would end the process before the runs
+are drained, so its signal handling is switched off here.
 """
 
 import asyncio
@@ -17,14 +17,15 @@ from starlette.types import ASGIApp
 from triggers.http.protocol import HttpProtocol, Turns
 
 GRACE = 5
-"""Seconds for requests under way when the server stops."""
+"""Seconds for requests in progress when the server stops."""
 
 EVERY_SECOND = 0
-"""uvicorn's number of a tick in which it makes the `date` header anew."""
+"""The number of a tick in which uvicorn renews the `date` header."""
 
 
 def allow_connections(count: int) -> None:
-    """Let this process have so many connections, and what else it opens beside them, as far as the system lets it."""
+    """Raise this process's limit of open files to so many connections and some other files, as far as the system
+    permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + 1_024
     if soft < wanted:
@@ -34,7 +35,7 @@ def allow_connections(count: int) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, and told when to stop, where uvicorn looks ten times a second."""
+    """uvicorn without its signal handlers. It is woken when it should stop, where uvicorn checks ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -50,13 +51,13 @@ class Server(uvicorn.Server):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
     def stop(self) -> None:
-        """Take no more connections and let answers under way go out; then `serve` returns."""
+        """Accept no more connections and finish the current responses; then `serve` returns."""
         self.should_exit = True
         self._stopping.set()
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises OSError if the address is taken or not ours."""
+    """Open a listening socket; raises OSError if the address is in use or not local."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, as asyncio switches Nagle's delay off only for sockets that say they are TCP's.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -72,7 +73,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def make_server(app: ASGIApp, *, max_connections: int) -> Server:
-    """A server for the application, on httptools: h11 takes requests that a proxy reads differently."""
+    """A server for the application that parses with httptools; h11 accepts requests that a proxy reads differently."""
     return Server(
         uvicorn.Config(
             app,

@@ -1,1 +1,1 @@
-"""The webhook trigger: whom a request comes from, what it says, and the runs that it starts."""
+"""The webhook trigger: verified requests become deliveries, and deliveries start runs."""

@@ -1,5 +1,5 @@
-"""Webhooks that pages of other origins may call from a browser (CORS,
-https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+"""CORS: webhooks that pages of other origins may call from a browser
+(https://fetch.spec.whatwg.org/#http-cors-protocol)."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ Origins: TypeAlias = list[str] | Literal["*"]
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 MAX_AGE_SECONDS = 600
-"""For which a browser need not ask again."""
+"""How long a browser may cache the permission."""
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _DEFAULT_PORT = re.compile(r"^(http://[^:]+|http://\[.*\]):80$|^(https://[^:]+|https://\[.*\]):443$")
@@ -18,7 +18,7 @@ _EXPOSED = b"Waypost-Event, Waypost-Runs, Retry-After"
 
 
 def read_origin(text: str) -> str:
-    """An origin as browsers send it; raises ValueError."""
+    """Normalize an origin to the form that browsers send; raises ValueError."""
     origin = text.lower()
     if origin != "null" and not _ORIGIN.fullmatch(origin):
         raise ValueError(
@@ -29,7 +29,7 @@ def read_origin(text: str) -> str:
 
 
 def allow_origin(origins: Collection[str] | None, origin: str) -> Headers:
-    """The headers of an answer to a page of the origin; none if it is not among those that may read it."""
+    """The response headers for a page of this origin; none if its origin is not allowed."""
     if origins is None or not ("*" in origins or origin in origins):
         return ()
     allowed = b"*" if "*" in origins else origin.encode("latin-1")
@@ -38,7 +38,8 @@ def allow_origin(origins: Collection[str] | None, origin: str) -> Headers:
 
 
 def allow_request(methods: Collection[str], headers: Mapping[str, str]) -> Headers:
-    """What a browser may send: the methods of the webhook, and the headers that it asks for."""
+    """The response headers that permit a request: the methods of the webhook, and the headers that the browser asks
+    for."""
     asked = headers.get("access-control-request-headers", "")
     named: Headers = ((b"access-control-allow-headers", asked.encode()),) if _NAMES.fullmatch(asked) else ()
     return (

@@ -10,7 +10,7 @@ from triggers.webhooks.verifier import Verified, shorten_identity
 
 
 def make_dedupe_keys(hook: WebhookTrigger, verified: Verified, document: dict[str, JSON], at: int) -> list[DedupeKey]:
-    """The keys that a delivery takes at a time (ms); raises `BadRequest` where the webhook's `dedupe` gives none."""
+    """The keys that a delivery takes at a time (ms). Raises `BadRequest` if the webhook's `dedupe` gives none."""
     scope, until = _build_scope(hook, document), at + hook.dedupe_milliseconds
     key = verified.key if hook.dedupe is None else _render_key(hook.dedupe, document)
     keys = [DedupeKey(scope, key, until)] if key is not None else []

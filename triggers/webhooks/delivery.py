@@ -1,4 +1,4 @@
-"""A delivery on its way: one request on a webhook, from its arrival to what the journal records of it."""
+"""A delivery in progress: one request on a webhook, from its arrival to its record in the journal."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from triggers.webhooks.trigger import WebhookTrigger
 from triggers.webhooks.verifier import Verified
 
 PATH_LIMIT = 500
-"""Characters of a request's path that a delivery keeps."""
+"""The characters of a request's path that the journal keeps."""
 
 
 class PendingDelivery(msgspec.Struct, frozen=True):
-    """A request, the webhook that it is for, and when it came (ms). `parameters` are the path's as it matched.
-    `headers` are without credentials, of which `withheld` has the keyed hashes."""
+    """A request, the webhook that it is for, and when it arrived (ms). `parameters` are the parts of the path that the
+    route names, undecoded. `headers` exclude credentials; `withheld` has keyed hashes of those."""
 
     id: str
     hook: WebhookTrigger
@@ -30,7 +30,7 @@ class PendingDelivery(msgspec.Struct, frozen=True):
     at: int
 
     def build_document(self, verified: Verified) -> dict[str, JSON]:
-        """What expressions read as `trigger`; raises `BadRequest`."""
+        """The `trigger` document that expressions read; raises `BadRequest`."""
         request, hook = self.request, self.hook
         body, _ = request.read_body()
         return build_trigger_document(
@@ -46,7 +46,7 @@ class PendingDelivery(msgspec.Struct, frozen=True):
         )
 
     def make_record(self, outcome: DeliveryOutcome, reason: str | None = None) -> Delivery:
-        """What the journal keeps of it; of a rejected one no headers, since a stranger may have sent them."""
+        """The delivery as the journal keeps it. A rejected one keeps no headers, since anybody may have sent them."""
         request = self.request
         is_known = outcome != "rejected"
         headers: dict[str, JSON] = {"headers": self.headers, "withheld": self.withheld} if is_known else {}

@@ -1,7 +1,7 @@
-"""Handshakes: a sender asks whether somebody is there, is answered, and nothing is started.
+"""Handshakes: a sender checks that its address is answered; no run is started.
 
-An answer repeats only a short word without punctuation. It may be made with the secret, as Zoom's is: of a text that
-a stranger chose freely it would be a valid signature. And it may be shown as it stands, as Meta's is.
+A response repeats at most one short word without punctuation. It may be signed with the secret, as for Zoom, and a
+signature of a text that a stranger chose could be used elsewhere. And it may be shown unchanged, as for Meta.
 """
 
 import hmac
@@ -15,12 +15,12 @@ from triggers.webhooks.request import Rejected, WebhookRequest
 from triggers.webhooks.scheme import Digest, Handshake, Ref
 
 WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What an answer may repeat of a request."""
+"""What a response may repeat of a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeAnswer:
-    """What a handshake is answered; without a `media_type` there is no body."""
+    """The response to a handshake; without a `media_type` it has no body."""
 
     status: int
     body: bytes = b""
@@ -28,14 +28,14 @@ class HandshakeAnswer:
 
 
 def is_met(handshake: Handshake, request: WebhookRequest) -> bool:
-    """Whether the request is this handshake; its body is looked at only if `when` names it."""
+    """Whether the request is this handshake. Its body is read only if `when` names a part of it."""
     return request.method == handshake.method and all(
         request.find_value(ref, ()) == text for ref, text in handshake.when.items()
     )
 
 
 def check_verify_token(ref: Ref, request: WebhookRequest, token: str) -> None:
-    """Raise `Rejected` unless the place holds the operator's token."""
+    """Raise `Rejected` unless the request contains the operator's token."""
     if not token:
         raise Rejected("missing_secret", "the verify_token of this webhook is not set")
     sent = request.find_value(ref, ()) or ""
@@ -44,7 +44,8 @@ def check_verify_token(ref: Ref, request: WebhookRequest, token: str) -> None:
 
 
 def answer_handshake(handshake: Handshake, request: WebhookRequest, key: bytes) -> HandshakeAnswer:
-    """What to answer, under the key that verified the request; raises `BadRequest` for more than a word to repeat."""
+    """The response, made with the key that verified the request. Raises `BadRequest` if it would repeat more than a
+    word."""
     reply = handshake.reply
     if reply.text:
         return HandshakeAnswer(reply.status, _read_word(reply.text, request).encode(), "text/plain")

@@ -1,4 +1,4 @@
-"""The named schemes: `load_presets.yaml` for known senders, and `hmac` and `token`, whose options an operator gives."""
+"""The named schemes: `presets.yaml` for known senders, and `hmac` and `token`, whose options an operator sets."""
 
 from functools import cache
 from importlib.resources import files
@@ -49,13 +49,13 @@ GENERIC: dict[str, type[GenericHmac | GenericToken]] = {"hmac": GenericHmac, "to
 
 @cache
 def load_presets() -> dict[str, Scheme]:
-    """The schemes of known senders by name."""
+    """Load the schemes of known senders, by name."""
     text = files("triggers.webhooks").joinpath("presets.yaml").read_text(encoding="utf-8")
     return {name: read_scheme(data, f"presets.yaml: {name}") for name, data in yaml.safe_load(text).items()}
 
 
 def find_scheme(name: JSON, options: dict[str, JSON], at: str) -> Scheme:
-    """The scheme of `preset: NAME` with the options that stand beside it; raises ValueError naming the key."""
+    """The scheme of `preset: NAME` with the options beside it; raises ValueError naming the key."""
     if not isinstance(name, str):
         raise ValueError(f"{at}.preset: must be a name, such as `github`")
     if name in GENERIC:

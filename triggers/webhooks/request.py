@@ -1,6 +1,6 @@
-"""An inbound request as it came, and what the references of a scheme find in it.
+"""A webhook request as it was received, and the values that a scheme refers to in it.
 
-Rejected   it is not shown to be genuine; `reason` is for the delivery's record, `status` for the answer
+Rejected   the request was not verified; `reason` goes into the delivery's record
 """
 
 import hashlib
@@ -35,27 +35,21 @@ RejectionReason: TypeAlias = Literal[
 ]
 Text = TypeVar("Text", str, bytes)
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
-"""Names and values in the order in which they came."""
+"""Names and values in the order of the request."""
 
 
 class Rejected(Exception):
-    """The request is not shown to be genuine."""
+    """The request was not verified."""
 
     def __init__(self, reason: RejectionReason, message: str) -> None:
         super().__init__(message)
         self.reason: RejectionReason = reason
-        self.message = message
-
-    @property
-    def status(self) -> int:
-        """401 whether a signature is absent or bad; 400 for a request that says two things at once."""
-        return 400 if self.reason == "duplicate_header" else 401
 
 
 @dataclass(slots=True)
 class WebhookRequest:
-    """One request. `path` and `query_string` are undecoded; names of headers are in lower case, duplicates are kept.
-    `charset` is that of what declares none."""
+    """One request. `path` and `query_string` are undecoded; names of headers are in lower case, and repeated headers
+    are kept. `charset` applies to what declares none."""
 
     method: str
     path: str
@@ -67,7 +61,7 @@ class WebhookRequest:
 
     @classmethod
     def from_scope(cls, scope: Scope, body: bytes) -> Self:
-        """The request of an ASGI scope, whose header values are bytes: they are kept as Latin-1."""
+        """Make the request of an ASGI scope. Values of headers are bytes there, and are decoded as Latin-1."""
         return cls(
             scope["method"],
             scope["raw_path"].decode("latin-1"),
@@ -77,7 +71,7 @@ class WebhookRequest:
         )
 
     def find_header(self, name: str) -> str | None:
-        """The value of a header, None without one; raises `Rejected` for several."""
+        """The value of a header, None if it is absent; raises `Rejected` if it is repeated."""
         found = None
         for key, value in self.headers:
             if key == name:
@@ -88,13 +82,13 @@ class WebhookRequest:
         return found
 
     def read_body(self) -> tuple[JSON, Value]:
-        """The body as JSON, and as an event keeps it. Only a verified request may be read. Raises `BadRequest`."""
+        """The body as JSON, and as an event keeps it. Call it for verified requests only. Raises `BadRequest`."""
         if self._document is None:
             self._document = parse_and_encode(self.body, self._find_content_type(), self.charset.name)
         return self._document
 
     def explain(self, reason: str) -> str:
-        """A reason, with what the body was taken for where that may be behind it."""
+        """A reason, followed by how the body was read if that may be the cause."""
         kind = explain_media_type(self.body, self._find_content_type()) if "trigger.body" in reason else None
         return f"{reason}; {kind}" if kind else reason
 
@@ -105,14 +99,14 @@ class WebhookRequest:
         return None
 
     def read_query(self) -> dict[str, JSON]:
-        """The values of the query by name; of a name that is repeated, a list. Raises `BadRequest`."""
+        """The values of the query by name; a list if a name is repeated. Raises `BadRequest`."""
         if not self.query_string:
             return {}
         cure = "send UTF-8, or name its charset with `charset` in the webhook's trigger"
         return collect_pairs(read_query(self.query_string.encode("latin-1"), self.charset, cure))
 
     def find_value(self, ref: Ref, signature: Pairs) -> str | None:
-        """The text at a place that has a name, None if it is absent; raises `Rejected` if it is there several times.
+        """The text that a reference names, None if it is absent; raises `Rejected` if it is repeated.
 
         `signature` has the fields of the signature's header.
         """
@@ -129,7 +123,7 @@ class WebhookRequest:
                 return self._read_from_body(ref.name.split("."))
 
     def find_in_query(self, name: str) -> list[bytes]:
-        """The values of a name in the query, percent-decoded; raises `Rejected`."""
+        """The percent-decoded values of a name in the query; raises `Rejected`."""
         try:
             pairs = split_pairs(self.query_string.encode("latin-1"), FIELD_LIMIT)
         except TooManyFields as error:
@@ -161,9 +155,10 @@ def _find_single(ref: Ref, pairs: Iterable[tuple[str, Text]]) -> Text | None:
 
 
 def withhold_headers(headers: Pairs, names: Collection[str], key: bytes) -> tuple[dict[str, JSON], dict[str, JSON]]:
-    """The headers without those named, and for each of those its name and keyed BLAKE2b under `key`.
+    """Split off the headers with these names: returns the other headers, and for the named ones a BLAKE2b hash under
+    `key`.
 
-    The hashes tell whether two deliveries carried the same credential, and nothing of what it is.
+    The hashes show whether two deliveries carried the same credential, and reveal nothing about it.
     """
     kept: dict[str, JSON] = {}
     hashes: dict[str, JSON] = {}

@@ -1,6 +1,6 @@
 """Responses to webhooks.
 
-A sender that expects an answer of its own (`reply`) gets that, and the ids stand in `Waypost-` headers.
+A preset's `reply` replaces the default ones; the ids are in `Waypost-` headers then.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,12 +17,12 @@ from triggers.webhooks.handshake import HandshakeAnswer
 from triggers.webhooks.scheme import PresetReply
 
 UNVERIFIED = Refusal(401, "the signature does not fit, or there is no such webhook")
-"""The one answer to a bad signature and to a webhook that does not exist."""
+"""The response to a bad signature and to an unknown webhook alike, so that nobody learns which webhooks exist."""
 
 MAYBE_BROKEN = Refusal(
     503, "the signature does not fit, or the webhook's pipeline is broken for now", {"Retry-After": "60"}
 )
-"""The same while a file is broken: the webhook may be one of it."""
+"""Used instead while a pipeline file has errors, since the webhook may belong to that file."""
 
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -36,7 +36,7 @@ class WebhookResponse(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def with_headers(self, headers: tuple[tuple[bytes, bytes], ...]) -> "WebhookResponse":
-        """The response with more headers; those that it has already stay."""
+        """A copy with more headers; existing ones are kept."""
         own = {name for name, _ in self.headers}
         more = tuple(pair for pair in headers if pair[0] not in own)
         return WebhookResponse(self.status, self.body, self.headers + more)
@@ -48,7 +48,7 @@ class WebhookResponse(msgspec.Struct, frozen=True):
 
 
 def render_accepted(admitted: Admitted, reply: PresetReply | None) -> WebhookResponse:
-    """The ids of the event and its runs: 202, and 200 if they are those of an earlier delivery."""
+    """202 with the ids of the event and its runs; 200 if an earlier delivery brought them."""
     if reply:
         return _render(reply.status, {"waypost-event": admitted.event, "waypost-runs": ", ".join(admitted.runs)})
     body: dict[str, JSON] = {"event": admitted.event, "runs": list(admitted.runs)}
@@ -62,15 +62,15 @@ def render_accepted(admitted: Admitted, reply: PresetReply | None) -> WebhookRes
 def render_result(
     admitted: Admitted, status: RunStatus, outputs: msgspec.Raw | None, error: JSON, *, owes_answer: bool
 ) -> WebhookResponse:
-    """The run's status, and its outputs (JSON already) or its error. A run that `owes_answer` and did not complete is
-    an error to its sender."""
+    """The run's status with its outputs (JSON already) or its error. 500 if the run `owes_answer` and did not
+    complete."""
     result = {"status": status, "outputs": outputs, "error": error}
     code = 500 if owes_answer and status != "completed" else 200
     return _render_json(code, {"event": admitted.event, "runs": list(admitted.runs), **result})
 
 
 def render_step_answer(admitted: Admitted, given: JSON) -> WebhookResponse:
-    """The answer of a `flow.respond`. It may be a page; browsers are told to keep it apart from other pages here."""
+    """The answer of a `flow.respond`. It may be a page, which the headers isolate from other pages of this origin."""
     answer = RespondInputs.model_validate(given)
     own = {
         "content-security-policy": "sandbox",
@@ -85,14 +85,14 @@ def render_step_answer(admitted: Admitted, given: JSON) -> WebhookResponse:
 
 
 def render_filtered(reason: str, reply: PresetReply | None) -> WebhookResponse:
-    """No run was started, and why."""
+    """200 with the reason why no run was started."""
     if reply:
         return _render(reply.status, {"waypost-runs": ""})
     return _render_json(200, {"event": None, "runs": [], "reason": reason})
 
 
 def render_handshake(answer: HandshakeAnswer) -> WebhookResponse:
-    """The answer that a handshake asked for, which no browser may take for a page."""
+    """The response to a handshake. Browsers are told not to treat it as a page."""
     headers = {"x-content-type-options": "nosniff"}
     if answer.media_type:
         headers["content-type"] = answer.media_type

@@ -1,7 +1,7 @@
-"""Which webhook a request's path means.
+"""Routes: which webhook a request's path belongs to.
 
-A path is matched as it was sent, part by part: an encoded slash (`%2F`) belongs to its part. Percent-encoded or not,
-the same bytes are the same path. What proxies read in several ways matches nothing: empty parts, `.` and `..`.
+A path is matched as it was sent, part by part: an encoded slash (`%2F`) belongs to its part. The same bytes are the
+same path, percent-encoded or not. Paths that proxies read in different ways match nothing: empty parts, `.` and `..`.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from durable.wording import quote
 from triggers.http.body import BadRequest
 
 _SLASH = "\ue000"
-"""Stands for an encoded slash: paths are kept as Latin-1, which has no such character."""
+"""Represents an encoded slash. Paths are kept as Latin-1, which does not contain this character."""
 
 
 def compile_route(path: str) -> Pattern[str]:
-    """The pattern of a trigger's path, to be matched in full."""
+    """Compile a trigger's path to a pattern for `fullmatch`."""
     pattern, _, _ = compile_path(_decode_parts(path.encode().decode("latin-1")))
     return pattern
 
 
 def read_path(raw: str) -> str | None:
-    """A request's path (its bytes as Latin-1) as patterns match it; None if nothing can match it."""
+    """The path of a request (its bytes as Latin-1) in the form that patterns match; None if no route can match it."""
     path = _decode_parts(raw) if "%" in raw else raw
     return None if "/." in path and has_dots(path) else path
 
@@ -36,7 +36,7 @@ def has_dots(path: str) -> bool:
 
 
 def read_parameters(found: Mapping[str, str], charset: Charset) -> dict[str, str]:
-    """What the parts with a name say, as text; raises `BadRequest`."""
+    """The named parts of a path as text; raises `BadRequest`."""
     return {name: _decode_text(name, part, charset) for name, part in found.items()}
 
 

@@ -1,8 +1,8 @@
-"""How a sender proves who it is, as data: where the signature stands, what it covers, and how both are written.
+"""Signature schemes as data: where a signature is found, what it covers, and how both are encoded.
 
-Beside that stand what else is known of the sender: its ids, the handshake that it begins with, the answer it expects.
+A scheme also describes the sender's ids, its handshake and the response that it expects.
 A `Signed` scheme covers the request's bytes (HMAC, or Ed25519 with a public key); a `Token` is a secret that is sent
-as it is. References name a place in a request: `header:x-id`, `sig:t` (a field of the signature's header),
+as it is. References name a value in a request: `header:x-id`, `sig:t` (a field of the signature's header),
 `query:id`, `body:event.type` and `form:id` (once verified), and whole things: `body`, `url`, `method`, `ts`.
 """
 
@@ -27,7 +27,7 @@ _WHOLE = {"body", "url", "method", "ts"}
 
 
 class Ref(NamedTuple):
-    """A place in a request. A whole thing has no name; of a `const` the name is the text itself."""
+    """A reference to a value in a request. A whole thing has no name; the name of a `const` is the text itself."""
 
     place: str
     name: str = ""
@@ -40,7 +40,7 @@ def _check_header_name(value: object) -> str:
 
 
 HeaderName = Annotated[str, BeforeValidator(_check_header_name)]
-"""A header's name, in lower case."""
+"""The name of a header, in lower case."""
 
 
 def _parse_ref(value: object) -> Ref:
@@ -85,11 +85,11 @@ ValueRef = Annotated[
         _make_ref_parser(lambda ref: ref.place in _NAMED and bool(ref.name), "name one value, such as `body:id`")
     ),
 ]
-"""One value of a request, read after it was verified."""
+"""One value of a request, which is read after verification."""
 
 
 class StrictModel(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
-    """A frozen value in which an unknown name is an error."""
+    """A frozen model that refuses unknown names."""
 
 
 def _parse_seconds(value: object) -> float:
@@ -231,14 +231,14 @@ Scheme: TypeAlias = Signed | Token
 
 
 def read_scheme(data: JSON, at: str) -> Scheme:
-    """The scheme that a mapping describes; raises ValueError naming the key below `at`."""
+    """Read a scheme from a mapping; raises ValueError naming the key below `at`."""
     is_token = isinstance(data, dict) and data.get("kind") == "token"
     return read_model(Token, data, at) if is_token else read_model(Signed, data, at)
 
 
 def read_model(model: type[Model], data: JSON, at: str) -> Model:
-    """Validate a mapping; raises a ValueError that says what does not fit at `verify.sig.header`, and knows it inside
-    the value of `verify`."""
+    """Validate a mapping. The ValueError that it raises names the key, such as `verify.sig.header`, and its place
+    inside the value of `verify`."""
     try:
         return model.model_validate(data)
     except ValidationError:

@@ -1,6 +1,6 @@
-"""Whether a signature or a token agrees with a request's raw bytes, and how a sender makes one.
+"""Checking signatures and tokens against the raw bytes of a request, and making them as a sender does.
 
-Nothing is parsed before its bytes are verified, and whatever a sender writes, nothing but `Rejected` is raised.
+Nothing is parsed before its bytes are verified, and no input raises anything but `Rejected`.
 """
 
 import base64
@@ -15,10 +15,10 @@ from triggers.webhooks.request import Pairs, Rejected, WebhookRequest
 from triggers.webhooks.scheme import Encoding, Ref, Scheme, Sig, Signed, Timestamp, Token
 
 SIGNATURE_LIMIT = 8_192
-"""Characters of a signature's header."""
+"""The characters of a signature's header."""
 
 ITEM_LIMIT = 32
-"""Items of a signature's header: senders write one for each secret of a rotation, and a time."""
+"""The items of a signature's header: senders write one for each secret of a rotation, and a time."""
 
 ED25519 = "triggers.webhooks.ed25519"
 ED25519_KEY_BYTES = 32
@@ -26,14 +26,14 @@ ED25519_KEY_BYTES = 32
 BODY = Ref("body")
 
 _CREDENTIALS = re.compile(r"([^ \t]*)[ \t]*(.*)", re.DOTALL)
-"""A word and what follows it, whatever white space is between them."""
+"""A word, white space, and the rest."""
 
 
 # -- tokens ----------------------------------------------------------------------------------------------------------
 
 
 def check_token(scheme: Token, request: WebhookRequest, secrets: Sequence[str]) -> bytes:
-    """The token that was sent, once it agrees with one of the secrets; raises `Rejected`."""
+    """The token that was sent, if it equals one of the secrets; raises `Rejected`."""
     known = [secret.strip(" \t").encode("utf-8", "surrogateescape") for secret in secrets]
     known = [secret for secret in known if secret]  # no header can show the white space around one
     if not known:
@@ -62,7 +62,7 @@ def _read_token(scheme: Token, value: str | None) -> bytes:
 def check_signature(
     scheme: Signed, request: WebhookRequest, secrets: Sequence[str], public_url: str
 ) -> tuple[bytes, Pairs, bytes]:
-    """The key under which one of the header's signatures agrees, the header's fields, and what is signed.
+    """The key that matches one of the signatures, the fields of the signature's header, and the signed bytes.
 
     Raises `Rejected`.
     """
@@ -98,7 +98,7 @@ def _decode_keys(scheme: Signed, secrets: Sequence[str]) -> list[bytes]:
 
 
 def _decode_key(scheme: Signed, secret: str) -> bytes:
-    """The bytes that a secret's text stands for; raises ValueError."""
+    """The key that a secret's text encodes; raises ValueError."""
     text = secret.removeprefix(scheme.key.strip_prefix)
     match scheme.key.encoding:
         case "utf8":
@@ -123,7 +123,8 @@ def _split_fields(sig: Sig, header: str) -> Pairs:
 
 
 def _find_signatures(sig: Sig, fields: Pairs) -> list[bytes]:
-    """The signatures of the header; what cannot be decoded is left out, since another secret's may stand beside it."""
+    """The signatures of the header. Those that cannot be decoded are left out, since another secret's may be there
+    too."""
     candidates = []
     for name, text in fields:
         if name == sig.field and text.startswith(sig.prefix):
@@ -140,7 +141,7 @@ def _decode_signature(text: str, encoding: Encoding) -> bytes:
 
 
 def _build_message(scheme: Signed, request: WebhookRequest, fields: Pairs, public_url: str) -> bytes:
-    """The bytes that are signed; raises `Rejected` if the request lacks a part of them."""
+    """The signed bytes; raises `Rejected` if the request lacks a part of them."""
     if scheme.signed == (BODY,):
         return request.body
     return b"".join([_read_signed_part(ref, scheme, request, fields, public_url) for ref in scheme.signed])
@@ -186,7 +187,7 @@ def _is_signed(scheme: Signed, key: bytes, message: bytes, candidates: list[byte
 
 
 def check_time(ts: Timestamp, text: str | None, now: float) -> None:
-    """Raise `Rejected` unless the time that was sent is within the tolerance of now, in seconds since 1970."""
+    """Raise `Rejected` unless the time that was sent is within the tolerance of `now`, in seconds since 1970."""
     if not text or not (text.isascii() and text.isdigit()) or len(text) > 16:
         raise Rejected("malformed_signature", f"{ts.ref.place}:{ts.ref.name} is no time in {ts.unit}")
     age = now - int(text) / (1000 if ts.unit == "ms" else 1)
@@ -212,7 +213,7 @@ def sign_request(
     query_string: str = "",
     public_url: str = "",
 ) -> dict[str, str]:
-    """The headers with which a sender proves itself: the inverse of verification.
+    """The headers that a sender signs a request with.
 
     `id` and `type` are written where the scheme has a header for them. For `ed25519` the secret is the private key.
     """

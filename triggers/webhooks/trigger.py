@@ -1,4 +1,4 @@
-"""A webhook as its pipeline describes it: where it listens, whom it believes, and what it makes of a request."""
+"""The webhook trigger: its model in pipeline files, and its compiled form."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -115,7 +115,7 @@ class WebhookSpec(TriggerInputs):
     @field_validator("dedupe")
     @classmethod
     def _has_key(cls, dedupe: DedupeSpec | None, info: ValidationInfo) -> DedupeSpec | None:
-        """A preset's own key counts on, where only the time is given; `verify` is there unless it is refused itself."""
+        """A preset's own key is used if only the time is given. `verify` is absent here if it was refused itself."""
         verify = info.data.get("verify")
         if dedupe is None or dedupe.key is not None or verify is None:
             return dedupe
@@ -126,12 +126,12 @@ class WebhookSpec(TriggerInputs):
 
     @classmethod
     def at(cls, public_url: str | None) -> type[Self]:
-        """The same for a service that the world reaches there; some senders sign that address."""
+        """The same model for a service that is reached at this address; some senders sign it."""
         return type(cls.__name__, (cls,), {"__doc__": cls.__doc__, "public_url": public_url or ""})
 
     @classmethod
     def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
-        """The headers of the scheme's credentials; none of a `verify` that cannot be read, which is refused itself."""
+        """The headers that carry the scheme's credentials; none if `verify` is invalid, which is reported by itself."""
         try:
             return find_credential_headers(cls.verifier(given.get("verify")).scheme)
         except ValueError:
@@ -157,7 +157,7 @@ class WebhookSpec(TriggerInputs):
 
     @classmethod
     def verifier(cls, verify: JSON) -> Verifier:
-        """What `verify` asks for; raises ValueError."""
+        """Read `verify`; raises ValueError."""
         return Verifier.of(verify, public_url=cls.public_url)
 
 
@@ -210,13 +210,13 @@ class WebhookTrigger(Trigger):
 
     @property
     def handshake_methods(self) -> frozenset[str]:
-        """The methods on which it takes a handshake and nothing else."""
+        """The methods on which it accepts handshakes only."""
         scheme = self.verifier.scheme
         return frozenset({scheme.handshake.method} if scheme and scheme.handshake else ()) - self.methods
 
     @property
     def reply(self) -> PresetReply | None:
-        """What its sender is answered instead of Waypost's own words."""
+        """The response that replaces the default ones, if its sender expects one."""
         return self.verifier.scheme.reply if self.verifier.scheme else None
 
 

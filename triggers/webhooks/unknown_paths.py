@@ -1,4 +1,4 @@
-"""Requests for paths that no webhook serves: counted, and logged once a minute for each first part of a path."""
+"""Requests for unknown webhooks: counted, and logged once a minute for each first part of a path."""
 
 import logging
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from triggers.webhooks.trigger import WebhookTrigger
 log = logging.getLogger("waypost.webhook")
 
 MOST_GROUPS = 100
-"""First parts of paths that have a line of their own in a minute; strangers choose them."""
+"""The first parts of paths that get a log line of their own in a minute. Strangers choose them, so there is a limit."""
 
 OTHERS = "…"
-"""The group of all further ones."""
+"""The group of the rest."""
 
 _COMPARED = 200
-"""Paths that a wrong one is compared with: each takes 10 µs."""
+"""The served paths that an unknown one is compared with; each comparison takes 10 µs."""
 
 
 class UnknownPaths:
-    """Counts the requests of the present minute."""
+    """Counts the requests of the current minute."""
 
     def __init__(self) -> None:
         self._minute = 0

@@ -1,4 +1,4 @@
-"""Whom a webhook believes: its `verify` read, and a request checked against it.
+"""Verification: a webhook's `verify`, read from its file, and requests checked against it.
 
 Nothing of a request is parsed before it is verified.
 """
@@ -22,17 +22,17 @@ from triggers.webhooks.scheme import Ref, Scheme, Signed, Token, read_scheme
 from triggers.webhooks.signature import check_signature, check_time, check_token
 
 IDENTITY_LIMIT = 200
-"""Characters of an id or type; a longer one is known by its hash."""
+"""The characters of an id or type; a longer one is replaced by its hash."""
 
 _EXAMPLE = "write for example 'verify: {preset: github, secret: \"{{ secrets.NAME }}\"}'"
 VERIFY_KEYS = frozenset({"preset", "scheme", "secret", "verify_token"})
-"""What may stand in any `verify`; the rest are options of a generic preset."""
+"""The keys of every `verify`; others are options of a generic preset."""
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """What a genuine request tells of itself: its id and type, and a second key where its id may be forged.
+    """The result of verification: the id and type of the delivery, and a second key if its id may be forged.
 
-    With an `answer` it is a handshake, and brings no event.
+    With an `answer` it is a handshake and brings no event.
     """
 
     key: str | None = None
@@ -43,7 +43,7 @@ class Verified(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """What a webhook's `verify` asks for. Its secrets stand as they are written: references, not values."""
+    """A webhook's `verify`. Secrets are kept as references, not values."""
 
     scheme: Scheme | None
     secrets: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Verifier:
     def of(cls, verify: JSON, *, public_url: str = "") -> Self:
         """Read `verify: none`, `{preset, secret, …}` or `{scheme, secret}`; raises ValueError naming the key.
 
-        `public_url` is the service's address as senders know it, for schemes that sign it.
+        `public_url` is the address at which senders reach the service, for schemes that sign it.
         """
         if verify == "none":
             return cls(None)
@@ -72,10 +72,10 @@ class Verifier:
         return cls(scheme, _read_secrets(verify.get("secret")), public_url.rstrip("/"), token)
 
     def check(self, request: WebhookRequest, secrets: Sequence[str], now: float, verify_token: str = "") -> Verified:
-        """What the request tells of itself once it is verified with any of the secrets; raises `Rejected`.
+        """Verify a request with any of the secrets. Raises `Rejected`, and `BadRequest` for a handshake that asks for
+        more than a word to be repeated.
 
-        `now` is in seconds since 1970: when the request was received. Raises `Unreadable` for a handshake that wants
-        more repeated than it may.
+        `now` is when the request was received, in seconds since 1970.
         """
         asked = self.scheme.handshake if self.scheme else None
         if asked and asked.token and handshake.is_met(asked, request):
@@ -128,7 +128,7 @@ def _read_verify_token(scheme: Scheme, verify: dict[str, JSON]) -> str | None:
 
 
 def _is_reference(text: str) -> bool:
-    """Whether a text has its value from secrets alone: what a file shows, or a stranger sends, is no secret."""
+    """Whether a text consists of secrets only. A value from a file or a request is not secret."""
     try:
         template = Template.parse(text)
     except ExpressionError:
@@ -155,7 +155,7 @@ def shorten_identity(text: str) -> str:
 
 
 def find_credential_headers(scheme: Scheme | None) -> frozenset[str]:
-    """The headers that hold credentials: they are taken out before an Event is made of the request."""
+    """The headers that hold credentials. They are taken out before an event is made of the request."""
     match scheme:
         case Signed():
             return CREDENTIALS | {scheme.sig.header}

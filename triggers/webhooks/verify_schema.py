@@ -1,6 +1,6 @@
-"""The forms that a webhook's `verify` can have, as people write them: models for editors. `Verifier.of` reads them.
+"""Models of `verify` for editors: what people write, in each of its forms. `Verifier.of` reads the same.
 
-Where `scheme` keeps a place in a request as a value of its own, these have the text that names it.
+In these models a reference is the text that a scheme parses.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ _VERIFY_TOKEN = Annotated[Secret, Field(description="What the sender shows befor
 
 
 def build_verify_type() -> Any:
-    """The type of `verify`: the union of its forms."""
+    """The type of `verify`: a union of its forms."""
     schemes = dict(sorted(load_presets().items()))
     shown = {name: scheme for name, scheme in schemes.items() if scheme.handshake and scheme.handshake.token}
     silent = {name: scheme for name, scheme in schemes.items() if name not in shown}
@@ -77,12 +77,12 @@ def build_verify_type() -> Any:
 
 
 def _make_form(name: str, base: type[BaseModel], **fields: Any) -> type[BaseModel]:
-    """One form: what `base` says, these fields, and the secret to verify with."""
+    """One form: the fields of `base`, these fields and the secret."""
     return create_model(name, __base__=base, **fields, secret=_SECRETS)
 
 
 def _make_choice(names: Mapping[str, str]) -> Any:
-    """The name of a preset, each with what it means."""
+    """The name of a preset, each with a description."""
     offered = [{"const": name, "description": meaning} for name, meaning in names.items()]
     return Annotated[str, WithJsonSchema({"type": "string", "anyOf": offered}), Field(description="How they sign")]
 

@@ -1,8 +1,8 @@
-"""The webhook trigger: a signed request becomes an event and the runs of it, answered after their commit.
+"""The webhooks of the service: verifies requests, makes events of them, and answers after the commit.
 
-The bytes are verified before anything is parsed. An unknown hook and a bad signature get the same answer in the same
-time, so that nobody learns which hooks exist. Strangers count against the rate of their address, and only what is
-verified against that of the webhook, so that nobody can use up somebody else's.
+Bytes are verified before anything is parsed. An unknown webhook and a bad signature get the same response in the same
+time, so that nobody learns which webhooks exist. Unverified requests count against the rate of their network; only
+verified ones count against the rate of the webhook, so that a stranger cannot use up somebody else's.
 """
 
 import asyncio
@@ -56,20 +56,20 @@ ANSWERED_METHODS = (*METHODS, *PROBE_METHODS)
 
 DECOY = Verifier(load_presets()["github"], ())
 REJECTIONS = Rate(60, 60_000)
-"""Rejected deliveries of one webhook that are recorded; all are counted."""
+"""How many rejected deliveries of one webhook are recorded; all of them are counted."""
 
 COMPLAINTS = Rate(1, 60_000)
-"""Log lines of one webhook about a missing secret."""
+"""How many log lines one webhook gets about a missing secret."""
 
 RESULT_SECONDS = 25.0
-"""How long a sender waits who is to be told the result, or what a step says; most of them wait for 30 s."""
+"""How long a response waits for the result or for a step's answer. Most senders wait for 30 s."""
 
 TOO_MANY = "too many requests"
 
 
 class WebhookLimiters(NamedTuple):
-    """What is limited by name: requests by the network that they come from, deliveries by their webhook, and by webhook
-    also the rejections that are recorded and the log lines about missing secrets."""
+    """The rate limiters of webhooks: requests by network, and by webhook its deliveries, its recorded rejections and
+    its log lines about missing secrets."""
 
     networks: RateLimiter
     webhooks: RateLimiter
@@ -105,7 +105,7 @@ class Webhooks:
         self._serve([], are_all=True)
 
     async def serve(self, triggers: Sequence[Trigger], broken: Collection[str] = ()) -> None:
-        """Answer for the webhooks among these triggers from now on. While a pipeline is `broken`, others may be back
+        """Serve the webhooks among these triggers from now on. While a pipeline is `broken`, its webhooks may come back
         soon."""
         self._serve([each for each in triggers if isinstance(each, WebhookTrigger)], are_all=not broken)
 
@@ -120,7 +120,7 @@ class Webhooks:
         self._credentials = frozenset[str]().union(*map(find_credential_headers, schemes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request: 202 with the ids after the commit, or why there is no run."""
+        """Answer one request: 202 with the ids after the commit, or why no run was started."""
         response = await self._respond(scope, receive)
         if self._has_cors:
             response = self._add_cors_headers(scope, response)
@@ -168,8 +168,8 @@ class Webhooks:
         return None
 
     def _answer_probe(self, received: WebhookRequest) -> WebhookResponse:
-        """The answer to a HEAD or OPTIONS, which delivers nothing: 200 to a HEAD where a GET or POST would be served,
-        204 to a browser that asks beforehand what it may send (`_add_cors_headers` says that)."""
+        """Answer a HEAD or OPTIONS request, which delivers nothing: 200 to HEAD if GET or POST would be served, 204 to
+        a browser's preflight request (`_add_cors_headers` adds the permissions)."""
         if received.method == "OPTIONS":
             asked = dict(received.headers).get("access-control-request-method", "")
             found = self._find_webhook(received.path, asked)
@@ -182,7 +182,7 @@ class Webhooks:
         return responses.render_empty(200) if is_served else self._answer_unknown(received)
 
     def _add_cors_headers(self, scope: Scope, answer: WebhookResponse) -> WebhookResponse:
-        """The answer with the headers by which a browser lets a page of another origin read it, if its webhook does."""
+        """Add the headers that let a page of another origin read the response, if its webhook allows that."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if "origin" not in headers:
             return answer
@@ -195,7 +195,7 @@ class Webhooks:
         return answer.with_headers(allowed)
 
     def _answer_unknown(self, received: WebhookRequest) -> WebhookResponse:
-        """The answer to a request for no hook, after the work that a bad signature costs."""
+        """Answer a request for an unknown webhook, after as much work as a bad signature takes."""
         at = self._now()
         new_id("dlv", at)
         path = (read_path(received.path) or received.path).removeprefix(PREFIX)
@@ -240,7 +240,8 @@ class Webhooks:
         return responses.render_accepted(admitted, hook.reply)
 
     def _verify(self, delivery: PendingDelivery) -> Verified:
-        """What a genuine request tells of itself; raises `Rejected`, `BadRequest` and `RateExceeded`."""
+        """Verify the request and take it from the webhook's rate; raises `Rejected`, `BadRequest` and
+        `RateExceeded`."""
         hook, request = delivery.hook, delivery.request
         secrets = self._fill_secrets(hook, hook.secrets)
         token = "".join(self._fill_secrets(hook, [hook.verify_token])) if hook.verify_token else ""
@@ -264,7 +265,7 @@ class Webhooks:
         return self._engine.admit(event, [start], dedupe_keys=keys, delivery=delivery.make_record("accepted"))
 
     def _explain_rejection(self, hook: WebhookTrigger, rejected: Rejected) -> str:
-        """Why a request is not believed; a secret with an unseen newline or byte order mark fits no signature."""
+        """The reason for the record. A secret with an invisible newline or byte order mark is pointed out."""
         reason = f"{rejected.reason}: {rejected}"
         if rejected.reason not in {"bad_signature", "missing_secret"}:
             return reason
@@ -276,7 +277,8 @@ class Webhooks:
         return "; ".join([reason, *doubts])
 
     def _fill_secrets(self, hook: WebhookTrigger, secrets: Iterable[Sequence[SecretPlaceholder]]) -> list[str]:
-        """The secrets as they are now; a missing one is left out, and no secret at all rejects."""
+        """The current values of the secrets. A missing one is left out and logged; without any the request is
+        rejected."""
         values = []
         for slots in filter(None, secrets):
             try:
@@ -287,8 +289,7 @@ class Webhooks:
         return values
 
     async def _wait_for_result(self, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse:
-        """What a step of the run answers, or what the run came to; if it goes on for longer than senders wait, its
-        ids."""
+        """Respond with a step's answer or with the run's result, or with the ids if that takes too long."""
         run = admitted.runs[0]
         wait = self._engine.wait_for_answer if hook.respond == "step" else self._engine.wait_for_end
         try:
@@ -300,7 +301,7 @@ class Webhooks:
         return answer or responses.render_accepted(admitted, hook.reply)
 
     def _record(self, delivery: PendingDelivery, outcome: DeliveryOutcome, reason: str | None = None) -> None:
-        """Record the delivery without making its sender wait; of rejected ones, which strangers send, only so many."""
+        """Record the delivery without making its sender wait. Of rejected ones only a limited number is recorded."""
         metrics.count_delivery(outcome)
         if outcome == "rejected":
             if self._limiters.rejections.take(delivery.hook.name):
@@ -311,7 +312,7 @@ class Webhooks:
 
 
 def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger) -> WebhookResponse | None:
-    """What a run has come to, in the thread of a scan; None if it goes on."""
+    """Read the result of a run, in the thread of a scan; None if the run goes on."""
     state = scan.load_state(run)
     if hook.respond == "step" and state.answer:
         return responses.render_step_answer(admitted, scan.load_value(state.answer).load())
