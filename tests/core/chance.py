@@ -1,6 +1,6 @@
-"""Where the choices of a test come from: from bytes that Hypothesis makes and shrinks, or from a seeded generator.
+"""Random choices for a test, drawn from bytes that Hypothesis generates and shrinks, or from a seeded generator.
 
-Zero is always the plainest choice, so that what Hypothesis shrinks becomes plain.
+Zero is always the simplest choice, so that examples shrink towards simple ones.
 """
 
 import random
@@ -16,26 +16,26 @@ Choice = TypeVar("Choice")
 
 
 class Chance:
-    """Choices, one after the other; `below` gives a number from 0 to below a limit."""
+    """A source of choices; `below` returns a number from 0 up to but not including a limit."""
 
     def __init__(self, below: Callable[[int], int]) -> None:
         self.below = below
 
     @classmethod
     def of(cls, choices: bytes) -> "Chance":
-        """Choices that somebody has made."""
+        """Choices from given bytes."""
         left = iter(choices)
         return cls(lambda limit: next(left, 0) % limit)
 
     @classmethod
     def seeded(cls, seed: int) -> "Chance":
-        """Choices of a generator: the same for the same seed."""
+        """Choices from a random generator, the same for the same seed."""
         return cls(random.Random(seed).randrange)
 
     def pick(self, options: Sequence[Choice]) -> Choice:
-        """One of them; the first is the plainest."""
+        """One of the options; the first is the simplest."""
         return options[self.below(len(options))]
 
     def once_in(self, times: int) -> bool:
-        """True about once in so many times."""
+        """True about once in `times` calls."""
         return self.below(times) == times - 1

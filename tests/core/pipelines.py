@@ -1,4 +1,4 @@
-"""Pipelines made by chance of every construct of the language, each nested in each other."""
+"""Random pipelines that use every construct of the language, nested in each other."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def make_pipeline(chance: Chance) -> Definition:
 
 
 def make_inputs(chance: Chance) -> dict[str, JSON]:
-    """What a run of it is given."""
+    """Inputs for a run of the pipeline."""
     return {
         "number": chance.below(10),
         "flag": bool(chance.below(2)),
@@ -67,7 +67,7 @@ class _Author:
         return [self._chance.pick(seen) for _ in range(count)] if seen else []
 
     def _errs(self, times: int) -> bool:
-        """True about once in so many times, where the pipeline has mistakes in it at all."""
+        """True about once in `times` calls if the pipeline contains mistakes at all."""
         return not self._is_sound and self._chance.once_in(times)
 
     def _id(self) -> str:
@@ -78,7 +78,7 @@ class _Author:
     # -- sequences ----------------------------------------------------------------------------------------------
 
     def _sequence(self, depth: int, seen: Sequence[str], least: int = 1) -> tuple[Steps, list[str]]:
-        """Steps, and the expressions that can be read after them."""
+        """Steps, and the expressions that are readable after them."""
         steps: list[ResolvedStep] = []
         after = list(seen)
         while len(steps) < least or (self._left > 0 and len(steps) < 5 and self._chance.below(4)):
@@ -187,7 +187,7 @@ class _Author:
     def _waiting(
         self, depth: int, seen: Sequence[str], times_out: str | None = "steps"
     ) -> tuple[ResolvedStep, list[str]]:
-        """A wait; by default one that goes on with steps when it is over."""
+        """A wait; by default one that performs steps on timeout."""
         chance, id = self._chance, self._id()
         use, given = self._awaited(seen)
         if chance.once_in(4):
@@ -287,5 +287,5 @@ class _Author:
 
 
 def _reads(id: str) -> list[str]:
-    """What can be read of a step."""
+    """The expressions that read a step."""
     return [f"steps.{id}.{name}" for name in ("output", "status", "status", "output.n", "error", "attempts")]

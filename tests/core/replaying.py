@@ -1,4 +1,4 @@
-"""Folding a history again and checking that the core decides as it did."""
+"""Replay a history and check that the core makes the same decisions."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -12,8 +12,8 @@ FACTS = get_args(Fact)
 
 
 def check_decisions(definition: Definition, run: str, history: Sequence[AnyEntry]) -> State:
-    """The state of a history, every decision in it having been taken again; an AssertionError names the first that
-    differs."""
+    """Replay a history with every decision made again, and return its state. An AssertionError names the first decision
+    that differs."""
     state = State(run=run)
     number = 0
     while number < len(history):

@@ -1,4 +1,4 @@
-"""Runs that a test drives by hand: a pipeline in YAML, facts as short calls, and the history as short lines."""
+"""Runs that a test drives step by step: a YAML pipeline, facts as method calls, the history as short lines."""
 
 from textwrap import dedent
 from typing import Any
@@ -38,14 +38,14 @@ CATALOGUE = Catalogue(ACTIONS, {})
 
 
 def define(text: str) -> Definition:
-    """The definition that a YAML text means."""
+    """Load a definition from YAML text."""
     loaded = load_pipeline(dedent(text), file="told.yaml", catalogue=CATALOGUE)
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
     return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 
 
 class ScriptedRun:
-    """A run of a pipeline. `new` are the lines that the last fact added to the history, `asked` the effects."""
+    """A run of a pipeline. `new` holds the history lines that the last fact added, `asked` the effects."""
 
     def __init__(
         self,
@@ -85,12 +85,12 @@ class ScriptedRun:
         return self
 
     def asks(self, kind: type[Effect]) -> list[str]:
-        """The paths for which the last fact asked such an effect."""
+        """The paths for which the last fact requested effects of this kind."""
         return [each.path for each in self.asked if isinstance(each, kind) and hasattr(each, "path")]
 
     @property
     def story(self) -> list[str]:
-        """The whole history, but for its first entry."""
+        """The whole history except its first entry."""
         return [describe_entry(entry) for entry in self.history[1:]]
 
     # -- facts --------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class ScriptedRun:
         return self.report(entries.SignalReceived(at=self.now, path=path, name=name, data=Value.of(data)))
 
     def wakes(self, path: str, *, late: int = 0) -> "ScriptedRun":
-        """The time that a step waits for has come."""
+        """The timer of a waiting step fires."""
         self.now = (self[path].due or 0) + late
         return self.report(entries.TimerFired(at=self.now, path=path))
 
@@ -134,7 +134,7 @@ class ScriptedRun:
         return self.report(entries.StepResolved(at=self.now, path=path, verdict=verdict, output=Value.of(output)))
 
     def crashes(self) -> "ScriptedRun":
-        """The process dies; the lines and effects are those of its successor."""
+        """The process dies; `new` and `asked` are then those of its successor."""
         self.state = replay_entries(RUN, self.history)
         told: list[str] = []
         for fact in find_lost_attempts(self.definition, self.state, self.now, is_orphan=True):
@@ -145,7 +145,7 @@ class ScriptedRun:
 
 
 def describe_entry(entry: AnyEntry) -> str:
-    """An entry in few words: `step_completed a`, `branch_ended all[1] failed`."""
+    """An entry as a short line: `step_completed a`, `branch_ended all[1] failed`."""
     told: Any = entry
     place = getattr(told, "path", None) or ""
     if getattr(told, "index", None) is not None:

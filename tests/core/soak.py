@@ -1,4 +1,4 @@
-"""A soak test of the core: seeded random runs, one after the other, each checked against every promise.
+"""A soak test of the core: seeded random runs, one after the other, each checked against every invariant.
 
     python -m tests.core.soak --steps 1000000 --seed 1
 
@@ -19,8 +19,8 @@ import msgspec
 
 from durable.blocks import loops
 from tests.core.chance import Chance
+from tests.core.invariants import AT_EVERY_STEP, AT_THE_END
 from tests.core.pipelines import make_pipeline
-from tests.core.promises import AT_EVERY_STEP, AT_THE_END
 from tests.core.world import T0, Beginning, World
 
 BREATH = 12
@@ -29,12 +29,12 @@ BREATH = 12
 LUCK = (30, 30, 100)
 
 LOOK_EVERY = 4
-"""Every so many appends the promises of every step are asked."""
+"""The number of appends between two checks of the invariants for every step."""
 
 
 @dataclass
 class Violation:
-    """A promise that was broken: how often, and by which short run."""
+    """A violated invariant: how often, and the shortest run that violates it."""
 
     message: str
     seed: int
@@ -44,7 +44,7 @@ class Violation:
 
 @dataclass
 class Tally:
-    """What was tried."""
+    """Counts of what was tried."""
 
     runs: int = 0
     steps: int = 0
@@ -63,7 +63,7 @@ class Tally:
             self.constructs[getattr(spec, "use", type(spec).__name__)] += 1
 
     def note(self, seed: int, error: Exception, hold: Sequence[World]) -> None:
-        """A violation, known by where it was found."""
+        """Record a violation, identified by where it was raised."""
         length = sum(len(str(each.definition.data)) // 60 + len(each.history) for each in hold)
         self.steps += sum(len(each.units) for each in hold)
         frames = traceback.extract_tb(error.__traceback__)
@@ -77,7 +77,7 @@ class Tally:
 
 
 class Watch:
-    """Asks the promises of every step, of every so many appends, or of all."""
+    """Checks the invariants after every append, or after every `every`th."""
 
     def __init__(self, every: int) -> None:
         self._every = every
@@ -86,16 +86,16 @@ class Watch:
     def __call__(self, world: World) -> None:
         self._count += 1
         if self._count % self._every == 0:
-            for promise in AT_EVERY_STEP:
-                promise(world)
+            for invariant in AT_EVERY_STEP:
+                invariant(world)
 
 
 class Stuck(AssertionError):
-    """A run that cannot come to its end."""
+    """A run that cannot reach its end."""
 
 
 def live_run(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None = None) -> tuple[World, int]:
-    """A run made by chance, lived to its end, with every promise kept; and how many steps it took."""
+    """Perform a random run to its end, checking every invariant; returns it and its number of steps."""
     loops.BURST = BREATH
     world = World(make_pipeline(chance), Beginning.made(chance), Watch(every), luck=chance.pick(LUCK))
     if hold is not None:
@@ -109,8 +109,8 @@ def live_run(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None =
     world.drive(chance)
     if not world.is_over:
         raise Stuck(f"the run is {world.state.status}, with {list(world.state.active)} under way")
-    for promise in (*AT_EVERY_STEP, *AT_THE_END):
-        promise(world)
+    for invariant in (*AT_EVERY_STEP, *AT_THE_END):
+        invariant(world)
     return world, len(world.units)
 
 
@@ -137,7 +137,7 @@ def _try(tally: Tally, seed: int) -> None:
     try:
         world, steps = live_run(Chance.seeded(seed), hold=hold)
         tally.count(world, steps)
-    except Exception as error:  # noqa: BLE001  # whatever the core raises is a violation
+    except Exception as error:  # noqa: BLE001  # any exception from the core is a violation
         tally.note(seed, error, hold)
 
 

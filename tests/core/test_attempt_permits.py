@@ -1,4 +1,4 @@
-"""Slots: never more than there are, shared fairly by pipeline and by target, and none is lost to whoever goes away."""
+"""Slots for attempts: bounded, shared fairly by pipeline and by target, and never lost by a cancelled attempt."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Visits:
-    """Attempts that ask for slots, each with a name; `order` is how they got them."""
+    """Named attempts that request slots; `order` is the order in which they got them."""
 
     def __init__(self, number: int) -> None:
         self.slots = AttemptPermits(number)
@@ -36,12 +36,12 @@ class Visits:
 
 
 async def _settle() -> None:
-    """Whatever can go on has gone on."""
+    """Let every task that can continue do so."""
     for _ in range(4):
         await asyncio.sleep(0)
 
 
-async def test_a_higher_priority_goes_first_and_among_equals_the_first() -> None:
+async def test_a_higher_priority_goes_first_and_equal_priorities_go_in_order() -> None:
     visits = Visits(1)
     await visits.take("holder", "p")
     waiting = [
@@ -55,7 +55,7 @@ async def test_a_higher_priority_goes_first_and_among_equals_the_first() -> None
     await asyncio.gather(*waiting)
 
 
-async def test_the_pipeline_that_holds_the_fewest_goes_first_whatever_came_before() -> None:
+async def test_the_pipeline_that_holds_the_fewest_slots_goes_first() -> None:
     visits = Visits(3)
     for name in ("a1", "a2", "b1"):
         await visits.take(name, name[0])
@@ -72,7 +72,7 @@ async def test_the_pipeline_that_holds_the_fewest_goes_first_whatever_came_befor
     assert [visits.slots.count_waiting(pipeline) for pipeline in "abc"] == [0, 0, 0]
 
 
-async def test_one_target_that_hangs_keeps_no_other_target_waiting() -> None:
+async def test_a_hanging_target_does_not_block_other_targets() -> None:
     visits = Visits(256)
     taken = [visits.slots.take_now(f"p{number % 10}", "hangs") for number in range(300)]
     assert TARGET_LIMIT * 15 // 16 <= sum(each is not None for each in taken) <= TARGET_LIMIT
@@ -85,7 +85,7 @@ async def test_one_target_that_hangs_keeps_no_other_target_waiting() -> None:
     await asyncio.wait(waiting)
 
 
-async def test_one_pipeline_that_hangs_leaves_slots_and_connections_to_others() -> None:
+async def test_a_hanging_pipeline_leaves_slots_and_connections_to_others() -> None:
     slots = AttemptPermits(256)
     held = [slots.take_now("greedy", f"target{number % 5}") for number in range(1_000)]
     assert sum(each is not None for each in held) == 224
@@ -98,7 +98,7 @@ async def test_one_pipeline_that_hangs_leaves_slots_and_connections_to_others() 
 
 @pytest.mark.parametrize("number", [4, 5, 8, 16, 100, 256, 1_000])
 @pytest.mark.parametrize("greedy", [1, 2, 3])
-async def test_a_pipeline_that_holds_nothing_finds_a_slot_beside_greedy_ones(number: int, greedy: int) -> None:
+async def test_a_pipeline_without_slots_gets_one_despite_greedy_pipelines(number: int, greedy: int) -> None:
     slots = AttemptPermits(number)
     for turn in range(3 * number):
         slots.take_now(f"greedy{turn % greedy}", f"target{turn % 7}")
@@ -106,7 +106,7 @@ async def test_a_pipeline_that_holds_nothing_finds_a_slot_beside_greedy_ones(num
         assert slots.take_now("other", "elsewhere")
 
 
-async def test_dozens_of_pipelines_that_hang_leave_slots_to_those_that_hold_none() -> None:
+async def test_dozens_of_hanging_pipelines_leave_slots_to_new_pipelines() -> None:
     slots = AttemptPermits(256)
     for turn in range(60 * 60):
         slots.take_now(f"hangs{turn % 60}", f"target{turn % 60}")
@@ -115,13 +115,13 @@ async def test_dozens_of_pipelines_that_hang_leave_slots_to_those_that_hold_none
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_of_few_slots_one_pipeline_may_hold_all(number: int) -> None:
+def test_one_pipeline_may_hold_all_of_a_few_slots(number: int) -> None:
     slots = AttemptPermits(number)
     assert all(slots.take_now("p", "t") for _ in range(number))
     assert slots.take_now("p", "t") is None
 
 
-async def test_an_attempt_takes_its_slot_along_to_a_target_that_has_room() -> None:
+async def test_an_attempt_moves_its_slot_to_a_target_with_capacity() -> None:
     slots = AttemptPermits(256)
     begun = slots.take_now("p", None)
     assert begun
@@ -139,7 +139,7 @@ async def test_an_attempt_takes_its_slot_along_to_a_target_that_has_room() -> No
     assert slots.exchange(begun, None) is begun
 
 
-async def test_an_attempt_that_goes_away_while_waiting_takes_no_slot_along() -> None:
+async def test_an_attempt_cancelled_while_waiting_takes_no_slot() -> None:
     visits = Visits(1)
     await visits.take("holder", "p")
     gone, stays = visits.ask("gone", "p", priority=1), visits.ask("stays", "p")
@@ -152,7 +152,7 @@ async def test_an_attempt_that_goes_away_while_waiting_takes_no_slot_along() -> 
     assert visits.slots.take_now("p", None)
 
 
-async def test_an_attempt_that_goes_away_in_the_moment_of_being_given_a_slot_hands_it_on() -> None:
+async def test_a_slot_granted_to_an_attempt_as_it_is_cancelled_goes_to_the_next() -> None:
     visits = Visits(1)
     await visits.take("holder", "p")
     unlucky, follower = visits.ask("unlucky", "p"), visits.ask("follower", "q")
@@ -164,7 +164,7 @@ async def test_an_attempt_that_goes_away_in_the_moment_of_being_given_a_slot_han
 
 
 @pytest.mark.parametrize("seed", range(30))
-async def test_whatever_comes_and_goes_no_slot_is_lost_and_nobody_waits_in_vain(seed: int) -> None:
+async def test_no_slot_is_lost_and_no_eligible_attempt_waits_forever(seed: int) -> None:
     chance = random.Random(seed)
     number = chance.choice([1, 2, 3, 5, 9, 20])
     target_limit = chance.choice([1, 2, 4, 128])
@@ -212,13 +212,13 @@ async def test_whatever_comes_and_goes_no_slot_is_lost_and_nobody_waits_in_vain(
             chance.choice(tasks).cancel()
         await asyncio.sleep(0)
         assert held.total() <= number
-    await _drained(tasks, lambda: [key for key, count in waiting.items() if count and may_go(*key)])
+    await _wait_until_drained(tasks, lambda: [key for key, count in waiting.items() if count and may_go(*key)])
     assert (held.total(), slots._free) == (0, number)
     assert not any(slots.count_waiting(pipeline) for pipeline in "abcd")
 
 
-async def _drained(tasks: list["asyncio.Task[None]"], eligible: Callable[[], list[object]]) -> None:
-    """Return once all have ended; nobody who may go waits for longer than it takes to be woken."""
+async def _wait_until_drained(tasks: list["asyncio.Task[None]"], eligible: Callable[[], list[object]]) -> None:
+    """Return once all tasks have ended; fail if an eligible task waits longer than its wake-up takes."""
     since = 0
     while not all(task.done() for task in tasks):
         since = since + 1 if eligible() else 0
@@ -231,14 +231,14 @@ async def _drained(tasks: list["asyncio.Task[None]"], eligible: Callable[[], lis
 
 @pytest.mark.parametrize("free", [0, 1, 2, 7, 8, 100])
 @pytest.mark.parametrize("held", [0, 1, 6, 7, 50, 700])
-def test_the_number_that_may_be_taken_at_once_is_the_number_that_may_be_taken_one_by_one(held: int, free: int) -> None:
+def test_the_takeable_count_equals_the_number_taken_one_by_one(held: int, free: int) -> None:
     taken = 0
     while free > taken and held + taken < GREED * (free - taken):
         taken += 1
     assert count_takeable(held, free) == taken
 
 
-def test_memory_has_room_for_every_pipeline_whatever_one_of_them_holds() -> None:
+def test_memory_reserves_room_for_every_pipeline() -> None:
     room = Room(100)
     while room.count_free("greedy"):
         room.add("greedy")
@@ -251,7 +251,7 @@ def test_memory_has_room_for_every_pipeline_whatever_one_of_them_holds() -> None
     assert room.count_free("p1") == 1
 
 
-async def test_runs_are_left_behind_those_of_their_priority_that_were_left_before() -> None:
+async def test_a_new_run_queues_behind_earlier_runs_of_its_priority() -> None:
     visits = Visits(1)
     backlog = Backlog(Room(100), visits.slots, at_hand=2)
     await visits.take("holder", "p")
@@ -273,7 +273,7 @@ async def test_runs_are_left_behind_those_of_their_priority_that_were_left_befor
     await asyncio.gather(*waiting)
 
 
-async def test_lines_that_nothing_stands_in_take_no_memory() -> None:
+async def test_empty_queues_are_removed_from_memory() -> None:
     slots = AttemptPermits(8)
     for number in range(20 * IDLE_LINES):
         line = slots.take_now(f"p{number % 3}", f"https://host-{number}.example.com")
@@ -283,7 +283,7 @@ async def test_lines_that_nothing_stands_in_take_no_memory() -> None:
     assert len(slots._targets) <= IDLE_LINES
 
 
-async def test_handing_a_slot_over_costs_the_same_however_many_wait() -> None:
+async def test_the_cost_of_handing_over_a_slot_does_not_grow_with_the_queue() -> None:
     async def seconds(waiting: int) -> float:
         visits = Visits(256)
         tasks = [visits.ask(str(number), f"p{number % 10}", f"t{number % 1_000}") for number in range(256 + waiting)]

@@ -1,4 +1,4 @@
-"""Blocks: which branch is performed, and what the end of a branch means for its block."""
+"""Blocks: which branch is performed, and how the end of a branch affects its block."""
 
 from durable.blocks.loops import BURST
 from durable.effects import Abandon, Perform, Wake
@@ -6,7 +6,7 @@ from durable.scope import RunScope
 from tests.core.scripted import ScriptedRun
 
 
-def test_a_switch_performs_the_first_case_that_holds() -> None:
+def test_a_switch_performs_the_first_matching_case() -> None:
     run = ScriptedRun(
         """
         inputs: {kind: {}}
@@ -29,7 +29,7 @@ def test_a_switch_performs_the_first_case_that_holds() -> None:
     ]
 
 
-def test_a_switch_in_which_nothing_holds_and_without_an_else_is_done() -> None:
+def test_a_switch_without_a_match_or_an_else_completes() -> None:
     run = ScriptedRun("""
         steps:
           - id: route
@@ -39,7 +39,7 @@ def test_a_switch_in_which_nothing_holds_and_without_an_else_is_done() -> None:
     assert "never" not in str(run.story)
 
 
-def test_a_foreach_has_at_most_max_parallel_items_under_way_and_gives_its_output_in_item_order() -> None:
+def test_a_foreach_runs_at_most_max_parallel_items_and_outputs_them_in_order() -> None:
     run = ScriptedRun(
         """
         inputs: {lines: {}}
@@ -65,7 +65,7 @@ def test_a_foreach_has_at_most_max_parallel_items_under_way_and_gives_its_output
     assert [item["steps"]["one"]["output"] for item in items] == ["first", "second", "third"]  # type: ignore[index,call-overload]
 
 
-def test_the_first_item_that_fails_ends_a_foreach() -> None:
+def test_the_first_failed_item_ends_a_foreach() -> None:
     run = ScriptedRun("""
         steps:
           - id: all
@@ -87,7 +87,7 @@ def test_the_first_item_that_fails_ends_a_foreach() -> None:
     assert run.asks(Abandon) == ["all[1].one"]
 
 
-def test_a_foreach_that_collects_goes_on_after_a_failure() -> None:
+def test_a_foreach_that_collects_continues_after_a_failure() -> None:
     run = ScriptedRun("""
         steps:
           - id: all
@@ -122,7 +122,7 @@ def test_a_failure_in_one_branch_cancels_the_others() -> None:
     ]
 
 
-def test_branches_may_come_to_their_end_before_a_failure_counts() -> None:
+def test_branches_may_finish_before_a_failure_takes_effect() -> None:
     run = ScriptedRun("""
         steps:
           - id: both
@@ -139,8 +139,8 @@ def test_branches_may_come_to_their_end_before_a_failure_counts() -> None:
     assert run.state.error.step == "both.b"
 
 
-def test_nothing_begins_in_a_block_that_a_failure_in_the_same_moment_ends() -> None:
-    """The inner step was decided on before the failure was known to end its block."""
+def test_nothing_begins_in_a_block_ended_by_a_simultaneous_failure() -> None:
+    """The inner step was decided before the failure was known to end its block."""
     run = ScriptedRun("""
         steps:
           - id: both
@@ -154,7 +154,7 @@ def test_nothing_begins_in_a_block_that_a_failure_in_the_same_moment_ends() -> N
     assert not under_way
 
 
-def test_two_branches_that_fail_in_the_same_moment_end_their_block_once() -> None:
+def test_two_simultaneous_failures_end_their_block_once() -> None:
     run = ScriptedRun("""
         steps:
           - id: three
@@ -170,7 +170,7 @@ def test_two_branches_that_fail_in_the_same_moment_end_their_block_once() -> Non
     assert run.state.error.message == "a"
 
 
-def test_a_failure_is_answered_by_the_first_handler_that_holds_and_finally_follows() -> None:
+def test_a_failure_runs_the_first_matching_handler_and_then_finally() -> None:
     run = ScriptedRun("""
         steps:
           - id: pay
@@ -188,7 +188,7 @@ def test_a_failure_is_answered_by_the_first_handler_that_holds_and_finally_follo
     assert run["pay"].status == "completed"
 
 
-def test_a_failure_that_nobody_answers_is_passed_on_after_finally() -> None:
+def test_an_unhandled_failure_is_passed_on_after_finally() -> None:
     run = ScriptedRun("""
         steps:
           - id: pay
@@ -202,7 +202,7 @@ def test_a_failure_that_nobody_answers_is_passed_on_after_finally() -> None:
     assert run.state.error.step == "pay.charge"
 
 
-def test_a_handler_whose_condition_cannot_be_evaluated_fails_the_try_and_is_not_performed() -> None:
+def test_a_handler_with_a_failing_condition_fails_the_try_and_is_not_performed() -> None:
     run = ScriptedRun("""
         steps:
           - id: pay
@@ -219,7 +219,7 @@ def test_a_handler_whose_condition_cannot_be_evaluated_fails_the_try_and_is_not_
     ]
 
 
-def test_a_repeat_goes_on_until_its_expression_holds_and_keeps_its_pace() -> None:
+def test_a_repeat_runs_until_its_condition_is_true_and_keeps_its_interval() -> None:
     run = ScriptedRun("""
         steps:
           - id: settled
@@ -249,7 +249,7 @@ def test_a_repeat_that_is_exhausted_fails() -> None:
     assert run.state.error.code == "repeat_exhausted"
 
 
-def test_a_long_loop_without_effects_pauses_for_a_moment_between_two_commits() -> None:
+def test_a_long_loop_without_effects_pauses_between_commits() -> None:
     run = ScriptedRun(
         """
         inputs: {many: {}}

@@ -1,4 +1,4 @@
-"""Runs that a run calls, and events that it sends."""
+"""Called runs and sent events."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.core.scripted import T0, ScriptedRun
 CALL = "steps: [{id: licence, use: flow.call, with: {pipeline: issue_licence}, timeout: 1h}, {id: after, use: test.do}]"
 
 
-def test_a_called_run_has_a_name_that_a_restart_knows() -> None:
+def test_a_called_run_has_the_same_id_after_a_restart() -> None:
     run = ScriptedRun(CALL)
     assert run.story == ["step_scheduled licence", "child_called licence", "timer_set licence"]
     child = run["licence"].child or ""
@@ -22,7 +22,7 @@ def test_a_called_run_has_a_name_that_a_restart_knows() -> None:
     assert run.crashes().asked == [StartChild("licence", child), Wake("licence", T0 + 3_600_000)]
 
 
-def test_the_outputs_of_the_called_run_are_those_of_the_step() -> None:
+def test_the_outputs_of_a_called_run_are_the_output_of_its_step() -> None:
     run = ScriptedRun(CALL).child_ends("licence", outputs={"key": "k"})
     assert run["licence"].output.load() == {"key": "k"}
     assert "step_scheduled after" in run.new
@@ -30,13 +30,13 @@ def test_the_outputs_of_the_called_run_are_those_of_the_step() -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [("failed", "broken"), ("cancelled", "child_cancelled")])
-def test_the_failure_of_the_called_run_is_that_of_the_step(status: EndStatus, code: str) -> None:
+def test_the_failure_of_a_called_run_fails_its_step(status: EndStatus, code: str) -> None:
     run = ScriptedRun(CALL).child_ends("licence", status)
     assert run.state.error
     assert run.state.error.code == code
 
 
-def test_a_called_run_that_takes_too_long_is_told_to_end() -> None:
+def test_a_called_run_that_takes_too_long_is_cancelled() -> None:
     run = ScriptedRun(CALL)
     child = run["licence"].child
     run.wakes("licence")
@@ -45,7 +45,7 @@ def test_a_called_run_that_takes_too_long_is_told_to_end() -> None:
     assert [(post.run, post.kind) for post in run.asked if isinstance(post, PostMessage)] == [(child, "cancel")]
 
 
-def test_a_called_run_is_told_to_end_when_its_caller_is_cancelled() -> None:
+def test_a_called_run_is_cancelled_with_its_caller() -> None:
     run = ScriptedRun(CALL)
     child = run["licence"].child
     run.is_cancelled()
@@ -54,7 +54,7 @@ def test_a_called_run_is_told_to_end_when_its_caller_is_cancelled() -> None:
 
 
 @pytest.mark.parametrize("ending", ["answered", "unknown"])
-def test_a_caller_is_told_of_the_end_once(ending: Ending) -> None:
+def test_a_caller_is_notified_of_the_end_once(ending: Ending) -> None:
     run = ScriptedRun(
         "{defaults: {retry: {max_attempts: 1}}, steps: [{id: a, use: test.do}]}",
         parent=Parent("run_caller", "licence", 1),
@@ -67,25 +67,25 @@ def test_a_caller_is_told_of_the_end_once(ending: Ending) -> None:
     assert (told["path"], told["status"]) == ("licence", "failed")
 
 
-def test_nobody_is_told_of_the_end_of_a_detached_run() -> None:
+def test_no_caller_is_notified_of_the_end_of_a_detached_run() -> None:
     run = ScriptedRun("steps: [{id: a, use: test.do}]", parent=Parent("run_caller", "licence", 1, is_detached=True))
     assert not run.completes("a").asked
 
 
-def test_runs_that_call_each_other_in_a_circle_come_to_an_end() -> None:
+def test_recursive_calls_end_at_a_limit() -> None:
     run = ScriptedRun(CALL, parent=Parent("run_caller", "licence", DEPTH_LIMIT))
     assert run.state.error
     assert run.state.error.code == "too_deep"
 
 
-def test_an_event_is_asked_for_until_its_checkpoint_is_there() -> None:
+def test_an_emit_is_outstanding_until_its_checkpoint() -> None:
     run = ScriptedRun("steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]")
     assert run.asked == [EmitEvent("tell")]
     assert run.crashes().asked == [EmitEvent("tell")]
     assert not run.completes("tell").crashes().asked
 
 
-def test_an_event_that_is_refused_fails_its_step_at_once() -> None:
+def test_a_refused_event_fails_its_step_at_once() -> None:
     run = ScriptedRun(
         "{defaults: {retry: {max_attempts: 3, errors: [invalid]}},"
         " steps: [{id: tell, use: flow.emit, with: {type: parcel.shipped}}]}"
@@ -99,7 +99,7 @@ def test_an_event_that_is_refused_fails_its_step_at_once() -> None:
 @pytest.mark.parametrize(
     ("event", "origin", "expected"), [("evt_2", "evt_1", "evt_1"), ("evt_1", None, "evt_1"), (None, None, "run_1")]
 )
-def test_a_run_knows_the_first_event_that_led_to_it(event: str | None, origin: str | None, expected: str) -> None:
+def test_a_run_knows_the_event_at_its_origin(event: str | None, origin: str | None, expected: str) -> None:
     state = State(run="run_1")
     apply_entry(state, RunStarted(at=T0, pipeline="p", version="v", deadline=T0, event=event, origin=origin))
     assert state.origin == expected

@@ -1,4 +1,4 @@
-"""How a run ends: early, by a cancel, out of time; what is still performed then, and what a pause means meanwhile."""
+"""Ends of a run: stop, cancel and timeout, the cleanup that still runs, and the effect of a pause."""
 
 from durable.blocks.endings import CLEANUP_TIMEOUT
 from durable.decide.outstanding import find_lost_attempts
@@ -18,7 +18,7 @@ TRY = """
 """
 
 
-def test_a_cancel_ends_what_is_under_way_and_finally_is_still_performed() -> None:
+def test_a_cancel_ends_steps_in_progress_and_still_performs_finally() -> None:
     run = ScriptedRun(TRY % "retry").is_cancelled()
     assert run.new == [
         "cancel_requested",
@@ -38,20 +38,20 @@ def test_a_cancel_ends_what_is_under_way_and_finally_is_still_performed() -> Non
     ], "on_failure follows failures only"
 
 
-def test_a_second_cancel_does_not_end_the_cleanup() -> None:
+def test_a_second_cancel_does_not_interrupt_the_cleanup() -> None:
     run = ScriptedRun(TRY % "retry").is_cancelled()
     assert run.is_cancelled().new == []
     assert run.state.deadline == T0 + CLEANUP_TIMEOUT
 
 
-def test_a_run_out_of_time_has_failed_and_on_failure_follows() -> None:
+def test_a_run_that_times_out_fails_and_performs_on_failure() -> None:
     run = ScriptedRun(TRY % "retry").runs_out_of_time().completes("pay.audit")
     assert run.state.error
     assert run.state.error.code == "run_timeout"
     assert run.asks(Perform) == ["page"]
 
 
-def test_a_cleanup_out_of_time_is_cut_off_and_that_is_told() -> None:
+def test_a_cleanup_that_times_out_is_cut_off_and_recorded() -> None:
     run = ScriptedRun(TRY % "retry").runs_out_of_time().starts_durably("pay.audit").runs_out_of_time()
     assert run.new == ["deadline_passed", "step_uncertain pay.audit", "main_ended failed", "step_scheduled page"]
     assert run.state.main
@@ -61,14 +61,14 @@ def test_a_cleanup_out_of_time_is_cut_off_and_that_is_told() -> None:
     assert run.state.status == "failed"
 
 
-def test_what_may_have_happened_stays_uncertain_in_a_run_that_is_cancelled() -> None:
+def test_an_uncertain_step_stays_uncertain_in_a_cancelled_run() -> None:
     run = ScriptedRun(TRY % "park").starts_durably("pay.charge").is_cancelled()
     assert run.new[2:4] == ["step_uncertain pay.charge", "step_cancelled pay.charge"]
     assert run["pay.charge"].status == "uncertain"
     assert run.state.status == "running"
 
 
-def test_a_run_that_is_stopped_performs_each_finally_around_it() -> None:
+def test_a_stop_performs_every_enclosing_finally() -> None:
     run = ScriptedRun("""
         steps:
           - id: outer
@@ -85,7 +85,7 @@ def test_a_run_that_is_stopped_performs_each_finally_around_it() -> None:
     assert (run.state.status, run.state.reason) == ("cancelled", "enough")
 
 
-def test_several_branches_that_stop_in_the_same_moment_end_the_run_once() -> None:
+def test_several_simultaneous_stops_end_the_run_once() -> None:
     run = ScriptedRun("""
         steps:
           - id: all
@@ -97,7 +97,7 @@ def test_several_branches_that_stop_in_the_same_moment_end_the_run_once() -> Non
     assert (run.state.status, run.state.reason) == ("completed", "number 1")
 
 
-def test_a_stop_and_a_failure_in_the_same_moment_end_the_run_once() -> None:
+def test_a_simultaneous_stop_and_failure_end_the_run_once() -> None:
     run = ScriptedRun("""
         steps:
           - id: both
@@ -109,7 +109,7 @@ def test_a_stop_and_a_failure_in_the_same_moment_end_the_run_once() -> None:
     assert [line for line in run.story if line.startswith("main_ended")] == ["main_ended completed"]
 
 
-def test_a_block_that_is_reached_in_the_moment_of_a_stop_ends_too() -> None:
+def test_a_block_reached_at_the_moment_of_a_stop_ends() -> None:
     run = ScriptedRun("""
         steps:
           - id: both
@@ -122,7 +122,7 @@ def test_a_block_that_is_reached_in_the_moment_of_a_stop_ends_too() -> None:
     assert run.state.status == "completed"
 
 
-def test_a_stop_within_on_failure_ends_it_with_all_that_is_under_way_there() -> None:
+def test_a_stop_within_on_failure_ends_all_of_its_steps() -> None:
     run = ScriptedRun("""
         steps: [{id: fail, use: flow.fail, with: {message: no}}]
         on_failure:
@@ -171,7 +171,7 @@ PARKED = """
 """
 
 
-def test_a_run_with_an_uncertain_step_is_paused_until_a_person_says_what_happened() -> None:
+def test_an_uncertain_step_pauses_its_run_until_a_person_resolves_it() -> None:
     run = ScriptedRun(PARKED).fails("both.charge", ending="unknown")
     assert run.new == ["attempt_failed both.charge", "step_uncertain both.charge", "run_paused both.charge"]
     assert run.state.status == "paused"
@@ -181,7 +181,7 @@ def test_a_run_with_an_uncertain_step_is_paused_until_a_person_says_what_happene
     assert run["both.charge"].output.load() == "c-1"
 
 
-def test_a_pause_is_over_when_its_step_is_cancelled_by_another_branch() -> None:
+def test_a_pause_ends_when_another_branch_cancels_its_step() -> None:
     run = ScriptedRun("""
         defaults: {retry: {max_attempts: 1}}
         steps:
@@ -200,14 +200,14 @@ def test_a_pause_is_over_when_its_step_is_cancelled_by_another_branch() -> None:
     assert run.asks(Perform) == ["careful.note"]
 
 
-def test_a_cancel_does_not_hide_that_a_step_of_finally_is_uncertain() -> None:
+def test_a_cancel_does_not_hide_an_uncertain_step_of_finally() -> None:
     run = ScriptedRun(TRY % "retry").completes("pay.charge").fails("pay.audit", ending="unknown")
     assert list(run.is_cancelled().state.pauses) == ["pay.audit"], "the cleanup goes on, and a person must still decide"
     assert run.state.status == "paused"
     assert run.is_resolved("pay.audit", "completed").new[-1] == "run_finished cancelled"
 
 
-def test_a_cancel_of_a_paused_run_lets_its_cleanup_go_on() -> None:
+def test_cancelling_a_paused_run_lets_its_cleanup_continue() -> None:
     run = ScriptedRun(TRY % "retry").completes("pay.charge")
     run.report(InputRefused(at=run.now, path="pay.audit", attempt=1, reason="unfit"))
     assert run.state.pauses
@@ -215,7 +215,7 @@ def test_a_cancel_of_a_paused_run_lets_its_cleanup_go_on() -> None:
     assert run.asked == [Resume()], "what was not begun because of the pause is performed"
 
 
-def test_an_attempt_whose_input_was_refused_has_certainly_not_happened() -> None:
+def test_an_attempt_with_rejected_input_was_certainly_not_performed() -> None:
     run = ScriptedRun(TRY % "park").starts_durably("pay.charge")
     run.report(InputRefused(at=run.now, path="pay.charge", attempt=1, reason="unfit"))
     run.report(RunResumed(at=run.now))
@@ -223,7 +223,7 @@ def test_an_attempt_whose_input_was_refused_has_certainly_not_happened() -> None
     assert run["pay.charge"].status == "running"
 
 
-def test_an_attempt_whose_input_was_refused_is_not_lost_when_the_process_dies() -> None:
+def test_an_attempt_with_rejected_input_is_not_lost_in_a_crash() -> None:
     run = ScriptedRun("steps: [{id: charge, use: test.do}]")
     run.now += 60_000
     run.report(InputRefused(at=run.now, path="charge", attempt=1, reason="unfit"))
@@ -233,7 +233,7 @@ def test_an_attempt_whose_input_was_refused_is_not_lost_when_the_process_dies() 
     assert [(each.path, each.attempt) for each in lost] == [("charge", 1)], "now it may have begun"
 
 
-def test_a_run_that_is_queued_for_a_slot_begins_when_it_is_granted() -> None:
+def test_a_run_queued_for_a_slot_begins_when_the_slot_is_granted() -> None:
     run = ScriptedRun("steps: [{id: a, use: test.do}]", queued_for="customer 7")
     assert (run.state.status, run.state.reason) == ("queued", "it waits for a slot of customer 7")
     assert run.asked == [AwaitSlot()]
@@ -241,13 +241,13 @@ def test_a_run_that_is_queued_for_a_slot_begins_when_it_is_granted() -> None:
     assert run.report(SlotGranted(at=run.now)).asks(Perform) == ["a"]
 
 
-def test_a_queued_run_that_is_cancelled_never_begins() -> None:
+def test_a_cancelled_queued_run_never_begins() -> None:
     run = ScriptedRun("steps: [{id: a, use: test.do}]", queued_for="customer 7").is_cancelled()
     assert run.new == ["cancel_requested", "main_ending cancelled", "main_ended cancelled", "run_finished cancelled"]
     assert run.report(SlotGranted(at=run.now)).new == []
 
 
-def test_a_stop_within_finally_ends_the_main_part_and_there_only_its_own_sequence() -> None:
+def test_a_stop_within_finally_ends_only_its_own_sequence_there() -> None:
     run = ScriptedRun("""
         steps:
           - id: pay
@@ -268,7 +268,7 @@ def test_a_stop_within_finally_ends_the_main_part_and_there_only_its_own_sequenc
     ]
 
 
-def test_items_that_were_cut_off_are_seen_as_cancelled() -> None:
+def test_interrupted_items_appear_as_cancelled() -> None:
     run = ScriptedRun("""
         timeout: 1d
         steps:

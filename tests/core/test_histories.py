@@ -1,4 +1,4 @@
-"""Histories of real runs are replayed: the core decides today as it did when they were recorded."""
+"""Replays recorded histories of real runs: the core must decide as it did when they were recorded."""
 
 import msgspec
 import pytest
@@ -30,13 +30,13 @@ def test_the_core_decides_today_as_it_did_when_a_history_was_recorded(name: str)
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_recorded_history_folds_to_the_status_that_its_run_had(name: str) -> None:
+def test_replaying_a_recorded_history_yields_the_status_of_its_run(name: str) -> None:
     recorded = RECORDED[name]
     assert replay_entries(recorded.run, recorded.entries).status == recorded.status
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_stored_definition_keeps_its_version_and_entries_keep_their_form(name: str) -> None:
+def test_stored_definitions_keep_their_version_and_entries_their_json(name: str) -> None:
     recorded = RECORDED[name]
     assert recorded.compiled().version == recorded.started.version
     stored, payloads = encode_entries(recorded.entries)
@@ -45,17 +45,17 @@ def test_a_stored_definition_keeps_its_version_and_entries_keep_their_form(name:
     assert all(ref in stored.decode() for ref in payloads)
 
 
-def test_every_pipeline_and_every_scene_has_its_history() -> None:
+def test_every_pipeline_and_every_scene_has_a_history() -> None:
     assert not scenes().keys() - RECORDED.keys(), "python -m tests.histories.record writes those that are missing"
 
 
-def test_each_entry_of_the_language_stands_in_one_of_them() -> None:
+def test_every_kind_of_entry_occurs_in_a_history() -> None:
     seen = {kind for recorded in RECORDED.values() for kind in _kinds(recorded.entries)}
     every = {str(kind.__struct_config__.tag) for kind in AnyEntry.__args__}
     assert seen == every
 
 
-def test_no_secret_and_no_place_on_a_machine_stands_in_them() -> None:
+def test_no_history_contains_a_secret_or_a_local_path() -> None:
     secrets = [value for name, value in ENVIRONMENT.items() if "SECRET" in name]
     for name in RECORDED:
         text = (FOLDER / f"{name}.json").read_text()
@@ -64,19 +64,19 @@ def test_no_secret_and_no_place_on_a_machine_stands_in_them() -> None:
 
 # -- earlier semantics ------------------------------------------------------------------------------------------
 
-# Of semantics 1 only folding is promised. What was decided then as it is today can be replayed too; a cancel cannot:
-# it ended the run at once, and now the end is announced first (`main_ending`), since a `finally` may have to be
-# performed before it. These two were recorded by the core that wrote them, and cannot be recorded again.
+# For semantics 1 only replaying is guaranteed. Decisions that have not changed since can be checked too; a cancel
+# cannot: it used to end the run at once, and now the end is announced first (`main_ending`), since a `finally` may
+# have to be performed before it. These two were recorded by the core of that time and cannot be recorded again.
 
 
-def test_what_semantics_1_decided_as_today_is_replayed() -> None:
+def test_unchanged_decisions_of_semantics_1_are_replayed() -> None:
     recorded = RECORDED["semantics_1-retry"]
     assert recorded.started.semantics == 1
     assert "retry_scheduled" in _kinds(recorded.entries)
     assert check_decisions(recorded.compiled(), recorded.run, recorded.entries).status == "completed"
 
 
-def test_a_cancel_under_semantics_1_is_replayed_until_it_came() -> None:
+def test_a_history_of_semantics_1_is_replayed_up_to_its_cancel() -> None:
     recorded = RECORDED["semantics_1-cancel"]
     assert recorded.started.semantics == 1
     at = next(number for number, entry in enumerate(recorded.entries) if isinstance(entry, CancelRequested))

@@ -1,4 +1,4 @@
-"""Imports by name, and what a missing extra is told as."""
+"""Imports by name, and the error for a missing extra."""
 
 import sys
 from collections.abc import Iterator
@@ -38,19 +38,19 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(plugin: Path
     assert "pip install 'waypost[fast]'" in str(caught.value)
 
 
-def test_a_missing_module_that_no_extra_brings_is_an_error_of_its_own(plugin: Path) -> None:
+def test_a_missing_module_that_no_extra_provides_raises_its_own_error(plugin: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="library_that_is_not_there"):
         load_module("acme_needy")
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         load_module("durable.no_such_module", extra="fast")
 
 
-def test_entry_points_are_listed_in_order_and_without_an_import(plugin: Path) -> None:
+def test_entry_points_are_listed_in_order_without_importing_them(plugin: Path) -> None:
     assert [entry.name for entry in find_entry_points("acme.things")] == ["broken", "good", "needy"]
     assert not [name for name in sys.modules if name.startswith("acme_")]
 
 
-def test_an_entry_point_gives_its_object_or_its_modules_own_error(plugin: Path) -> None:
+def test_an_entry_point_yields_its_object_or_the_error_of_its_module(plugin: Path) -> None:
     broken, good, needy = find_entry_points("acme.things")
     assert load_entry_point(good) == "an offer"
     with pytest.raises(ZeroDivisionError):

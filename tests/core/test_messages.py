@@ -1,4 +1,4 @@
-"""Inbox messages: what is stored of them stays as it is, and what is read is what was written."""
+"""Inbox messages: the stored form never changes, and reading returns what was written."""
 
 from typing import get_args
 
@@ -38,12 +38,12 @@ STORED: dict[InboxMessage, tuple[str, str]] = {
 }
 
 
-def test_every_kind_of_message_has_an_example_here() -> None:
+def test_every_kind_of_message_has_an_example() -> None:
     assert {type(each) for each in STORED} == set(get_args(InboxMessage))
 
 
 @pytest.mark.parametrize("message", STORED, ids=lambda each: type(each).__name__)
-def test_a_stored_message_keeps_its_kind_and_its_bytes_and_is_read_as_it_was_written(message: InboxMessage) -> None:
+def test_a_stored_message_keeps_its_bytes_and_is_read_as_written(message: InboxMessage) -> None:
     kind, data = encode_message(message)
     assert (kind, data.text) == STORED[message]
     assert decode_message(kind, data.load()) == message
@@ -60,6 +60,6 @@ def test_a_stored_message_keeps_its_kind_and_its_bytes_and_is_read_as_it_was_wri
         ("cancel", {"reason": "enough"}, "is damaged"),
     ],
 )
-def test_a_message_of_an_unknown_kind_or_with_unfit_data_is_an_error(kind: str, data: JSON, said: str) -> None:
+def test_a_message_of_an_unknown_kind_or_with_invalid_data_is_an_error(kind: str, data: JSON, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         decode_message(kind, data)

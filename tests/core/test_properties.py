@@ -1,6 +1,6 @@
-"""What holds for every pipeline, whatever happens to its run, and a crash between any two appends.
+"""Properties of every pipeline and run, whatever happens, including a crash between any two appends.
 
-`tests.core.promises` says what; `python -m tests.core.soak` asks the same of as many runs as there is time for.
+`tests.core.invariants` says what; `python -m tests.core.soak` asks the same of as many runs as there is time for.
 """
 
 import copy
@@ -16,10 +16,10 @@ from durable.decide.run import EXPIRED
 from durable.definition import Definition
 from durable.history.entries import CancelRequested, DeadlinePassed, StepFailed, StepScheduled, StepSkipped
 from durable.steps.resolved import ActionStep, ResolvedPipeline, make_steps
-from tests.core import promises
+from tests.core import invariants
 from tests.core.chance import CHOICES, Chance
+from tests.core.invariants import AT_EVERY_STEP, AT_THE_END, Invariant
 from tests.core.pipelines import make_pipeline
-from tests.core.promises import AT_EVERY_STEP, AT_THE_END, Promise
 from tests.core.soak import BREATH, LUCK
 from tests.core.world import T0, Beginning, World
 
@@ -34,7 +34,7 @@ def _loops_pause_soon() -> Iterator[None]:
         yield
 
 
-def _live_run(choices: bytes, watch: Promise | None = None) -> World:
+def _live_run(choices: bytes, watch: Invariant | None = None) -> World:
     chance = Chance.of(choices)
     world = World(make_pipeline(chance), Beginning.made(chance), watch, luck=chance.pick(LUCK)).begin()
     for _ in range(chance.below(MOVES)):
@@ -42,40 +42,40 @@ def _live_run(choices: bytes, watch: Promise | None = None) -> World:
     return world
 
 
-@pytest.mark.parametrize("promise", AT_EVERY_STEP, ids=lambda promise: promise.__name__)
-def test_at_every_step(promise: Promise) -> None:
+@pytest.mark.parametrize("invariant", AT_EVERY_STEP, ids=lambda invariant: invariant.__name__)
+def test_an_invariant_holds_after_every_append(invariant: Invariant) -> None:
     @EXAMPLES
     @given(CHOICES)
     def holds(choices: bytes) -> None:
-        _live_run(choices, promise)
+        _live_run(choices, invariant)
 
     holds()
 
 
-@pytest.mark.parametrize("promise", AT_THE_END, ids=lambda promise: promise.__name__)
-def test_at_the_end(promise: Promise) -> None:
+@pytest.mark.parametrize("invariant", AT_THE_END, ids=lambda invariant: invariant.__name__)
+def test_an_invariant_holds_for_the_whole_history(invariant: Invariant) -> None:
     @EXAMPLES
     @given(CHOICES)
     def holds(choices: bytes) -> None:
-        promise(_live_run(choices))
+        invariant(_live_run(choices))
 
     holds()
 
 
 @EXAMPLES
 @given(CHOICES)
-def test_a_run_in_which_everything_succeeds_from_now_on_comes_to_its_end(choices: bytes) -> None:
+def test_a_run_in_which_everything_succeeds_from_now_on_ends(choices: bytes) -> None:
     world = _live_run(choices)
     world.drive(Chance.seeded(1))
     assert world.is_over, f"it is {world.state.status}, with {list(world.state.active)} under way"
-    promises.nothing_follows_the_end(world)
-    promises.replaying_a_history_gives_the_same_decisions(world)
+    invariants.no_entry_follows_the_end(world)
+    invariants.replaying_a_history_gives_the_same_decisions(world)
 
 
-# -- runs that are held back ------------------------------------------------------------------------------------
+# -- delayed runs -----------------------------------------------------------------------------------------------
 
 
-def _hold_back(delay: int | None, expires_in: int | None) -> World:
+def _start_delayed(delay: int | None, expires_in: int | None) -> World:
     return World(_two_steps(), Beginning(delay=delay, expires_in=expires_in)).begin()
 
 
@@ -88,7 +88,7 @@ LIVES = st.sampled_from([None, 0, 10, 50, 900_000])
 def test_no_step_is_reached_before_its_run_is_due_or_after_it_expired(
     delay: int | None, expires_in: int | None, choices: bytes
 ) -> None:
-    world = _hold_back(delay, expires_in)
+    world = _start_delayed(delay, expires_in)
     chance = Chance.of(choices)
     for _ in range(chance.below(8)):
         world.go_on(chance)
@@ -104,10 +104,10 @@ def test_no_step_is_reached_before_its_run_is_due_or_after_it_expired(
 
 @EXAMPLES
 @given(DELAYS, LIVES, st.sampled_from([CancelRequested, DeadlinePassed]))
-def test_what_is_held_back_can_be_cancelled_and_runs_out_of_time(
+def test_a_delayed_run_can_be_cancelled_and_can_time_out(
     delay: int | None, expires_in: int | None, fact: type[CancelRequested | DeadlinePassed]
 ) -> None:
-    world = _hold_back(delay, expires_in)
+    world = _start_delayed(delay, expires_in)
     if world.desk.start is None:
         return
     assert world.state.status == "queued"

@@ -1,4 +1,4 @@
-"""A redactor takes secrets out of texts and JSON, however they are written, and at a cost that is linear."""
+"""The redactor removes secrets from texts and JSON in any encoding, in linear time."""
 
 import base64
 import html
@@ -73,7 +73,7 @@ def _in_latin_1(value: str) -> dict[str, str]:
 
 
 def _in_lines(value: str) -> dict[str, str]:
-    """Cut through by line breaks and blanks, which only long values are looked for across."""
+    """Broken by line breaks and spaces; only long values are matched across them."""
     if len("".join(value.split())) <= LONGEST_WORD:
         return {}
     data, half = value.encode(), len(value) // 2
@@ -110,7 +110,7 @@ LETTERS: dict[str, Callable[[str], str]] = {
 
 
 def _letter_by_letter(value: str) -> dict[str, str]:
-    """Every letter escaped, every second one, and each in another way."""
+    """Every letter escaped, every second letter escaped, and each letter escaped in a different way."""
     ways = list(LETTERS.values())
     return {
         **{f"{kind} each": "".join(map(way, value)) for kind, way in LETTERS.items()},
@@ -128,12 +128,14 @@ def split_percent(quoted: str) -> list[str]:
 
 
 @pytest.mark.parametrize("value", [CANARY, PLAIN_CANARY, "~~\\\\ \" ' / //", "x" * 5, "1234", "🗝🗝🗝🗝", "ab\tc\nd\x7fe"])
-def test_a_secret_is_gone_in_every_spelling(value: str) -> None:
+def test_a_secret_is_redacted_in_every_encoding(value: str) -> None:
     redactor = Redactor([value])
     for kind, spelled in spellings(value).items():
         redacted = redactor.redact_text(f"before {spelled} after")
         assert MARK in redacted, kind
-        assert len(redacted) <= len("before *** after") + 32, f"{kind}: {redacted}"  # what frames the value may remain
+        assert len(redacted) <= len("before *** after") + 32, (
+            f"{kind}: {redacted}"
+        )  # the text that frames the value may remain
         assert value not in redacted, kind
         assert redactor.redact_text(redacted) == redacted, kind
 
@@ -144,13 +146,13 @@ def test_a_plain_encoding_is_redacted_with_its_padding() -> None:
             assert Redactor([value]).redact_text(f"<{encode(value.encode()).decode()}>") == f"<{MARK}>"
 
 
-def test_a_secret_is_gone_from_values_and_keys_of_json() -> None:
+def test_a_secret_is_redacted_from_values_and_keys_of_json() -> None:
     redactor = Redactor([CANARY, "31415926"])
     value: JSON = {CANARY: [CANARY, {"a": f"x{CANARY}y"}], "n": [31415926, 3141592, True, None, 1.5]}
     assert redactor.redact(value) == {MARK: [MARK, {"a": f"x{MARK}y"}], "n": [MARK, 3141592, True, None, 1.5]}
 
 
-def test_a_secret_is_gone_from_a_traceback() -> None:
+def test_a_secret_is_redacted_from_a_traceback() -> None:
     passwords: dict[str, str] = {}
     with pytest.raises(KeyError) as caught:
         passwords[CANARY]
@@ -160,7 +162,7 @@ def test_a_secret_is_gone_from_a_traceback() -> None:
     assert "canary" not in redacted
 
 
-def test_each_long_line_of_a_private_key_is_gone() -> None:
+def test_each_long_line_of_a_private_key_is_redacted() -> None:
     redactor = Redactor([PRIVATE_KEY])
     assert redactor.redact_text(PRIVATE_KEY) == MARK
     assert redactor.redact_text(json.dumps(PRIVATE_KEY)) == f'"{MARK}"'
@@ -169,27 +171,27 @@ def test_each_long_line_of_a_private_key_is_gone() -> None:
     assert "AQEF" not in indented
 
 
-def test_a_short_value_is_replaced_only_where_it_is_the_whole_text() -> None:
+def test_a_short_value_is_redacted_only_where_it_is_the_whole_text() -> None:
     redactor = Redactor(["abc"])
     assert redactor.redact(["abc", "abcd", {"abc": 1}]) == [MARK, "abcd", {MARK: 1}]
 
 
-def test_a_short_value_is_not_looked_for_across_blanks() -> None:
+def test_a_short_value_is_not_matched_across_white_space() -> None:
     assert Redactor(["demo"]).redact_text("I made more,\nand mode mo") == "I made more,\nand mode mo"
 
 
 @pytest.mark.parametrize("value", ["Zoë's-canary-1", "canary-Ж-0123456", PLAIN_CANARY])
-def test_what_is_around_a_secret_in_lines_stays(value: str) -> None:
+def test_the_text_around_a_multi_line_secret_stays(value: str) -> None:
     half = len(value) // 2
     text = f"über \n{value[:half]}\r\n {value[half:]}\n  C:\\new ß"
     assert Redactor([value]).redact_text(text) == f"über \n{MARK}\n  C:\\new ß"
 
 
-def test_secrets_that_overlap_leave_nothing_of_either() -> None:
+def test_overlapping_secrets_are_both_redacted() -> None:
     assert Redactor(["abcdef", "defghi", "abcd"]).redact_text("-abcdefghi-abcdx-") == f"-{MARK}-{MARK}x-"
 
 
-def test_a_redactor_learns() -> None:
+def test_a_redactor_redacts_secrets_learned_later() -> None:
     redactor = Redactor()
     assert redactor.redact_text("later!") == "later!"
     redactor.learn("later")
@@ -204,7 +206,7 @@ def test_a_redactor_without_secrets_changes_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [CANARY, PLAIN_CANARY, "🗝🗝🗝🗝"])
-def test_a_secret_is_gone_from_wherever_it_is_in_a_long_text(value: str) -> None:
+def test_a_secret_is_redacted_anywhere_in_a_long_text(value: str) -> None:
     redactor = Redactor([value])
     for spelled in spellings(value).values():
         for before in (0, WINDOW - 40, WINDOW - 1, 2 * WINDOW - 1_000, 3 * WINDOW):
@@ -213,14 +215,14 @@ def test_a_secret_is_gone_from_wherever_it_is_in_a_long_text(value: str) -> None
             assert len(redacted) <= 3 * WINDOW + 32
 
 
-def test_a_number_that_is_a_secret_is_gone() -> None:
+def test_a_number_that_is_a_secret_is_redacted() -> None:
     values: list[JSON] = [12345678901234567890, 3.14159, 2718, 271, 0.5]
     redactor = Redactor(["12345678901234567890", "3.14159", "2718", "271"])
     assert redactor.redact(values) == [MARK, MARK, MARK, 271, 0.5]
 
 
-def test_what_only_resembles_a_secret_costs_little() -> None:
-    """Patterns that backtrack would never return from these; each takes a fraction of a second."""
+def test_text_that_only_resembles_a_secret_is_scanned_quickly() -> None:
+    """Backtracking patterns would never return on these; each must take a fraction of a second."""
     escaped = 'a\\"' * 20 + "x"
     redactor = Redactor([escaped, "\\" * 30, "%25" * 8, "a" * 40 + "!"])
     for text in ('a\\\\"' * 100_000, "\\" * 300_000, "%25" * 100_000, "a" * 300_000, escaped[:-1] * 5_000):
@@ -230,7 +232,7 @@ def test_what_only_resembles_a_secret_costs_little() -> None:
 @settings(deadline=None)
 @given(st.lists(values, min_size=1, max_size=3), st.lists(texts, min_size=1, max_size=4), st.data())
 @example(["0000"], ["", "0", ""], None)
-def test_no_secret_is_left_and_redacting_again_changes_nothing(
+def test_redaction_is_complete_and_idempotent(
     secrets: list[str], around: list[str], data: st.DataObject | None
 ) -> None:
     spelled = [spelling for secret in secrets for spelling in spellings(secret).values()]
@@ -247,8 +249,8 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def layered(link: str) -> dict[str, str]:
-    """What a pipeline's filters make of a link, one after the other."""
+def encode_in_layers(link: str) -> dict[str, str]:
+    """A link after one pipeline filter after another."""
     return {
         "base64 of base64": _base64(_base64(link)),
         "base64 three times": _base64(_base64(_base64(link))),
@@ -269,11 +271,11 @@ def layered(link: str) -> dict[str, str]:
 
 
 TOKEN = "3b9196f28c8e58ddbe5fbdd81eb95893"
-LAYERED = layered(f"http://127.0.0.1:8400/waits/run_01m8q3xyqk00140q7z3yht7j51/ask/{TOKEN}c9386f2faf63")
+LAYERED = encode_in_layers(f"http://127.0.0.1:8400/waits/run_01m8q3xyqk00140q7z3yht7j51/ask/{TOKEN}c9386f2faf63")
 
 
 @pytest.mark.parametrize("written", LAYERED.values(), ids=LAYERED)
-def test_a_secret_under_several_encodings_is_gone_where_layers_are_undone(written: str) -> None:
+def test_a_nested_encoding_of_a_secret_is_redacted_where_layers_are_decoded(written: str) -> None:
     redactor = Redactor([TOKEN], layers=LAYERS)
 
     for text in (written, f"Approve it: {written}, today", f"{'a long text. ' * (WINDOW // 10)}{written}"):
@@ -293,5 +295,5 @@ def test_a_secret_under_several_encodings_is_gone_where_layers_are_undone(writte
         "a" * 99,
     ],
 )
-def test_what_is_encoded_and_no_secret_stays_where_layers_are_undone(text: str) -> None:
+def test_other_encoded_text_stays_where_layers_are_decoded(text: str) -> None:
     assert Redactor([TOKEN], layers=LAYERS).redact_text(text) == text

@@ -1,4 +1,4 @@
-"""Secrets are found where they are set, and stand only in their slots."""
+"""Secrets are read from where they are set and inserted only into their placeholders."""
 
 import json
 import os
@@ -18,7 +18,7 @@ PLAIN_CANARY = "sk_live_4eC39HqLyjWDarjtT1zdp7dc"
 # -- looking up -------------------------------------------------------------------------------------------------
 
 
-def test_a_secret_is_its_variable() -> None:
+def test_a_secret_is_read_from_its_variable() -> None:
     assert Secrets({"WAYPOST_SECRET_SHOP": "s3cret"}).get("SHOP") == "s3cret"
 
 
@@ -30,7 +30,7 @@ def test_a_secret_from_a_file_loses_only_its_final_newline(tmp_path: Path, conte
     assert Secrets({"WAYPOST_SECRET_SHOP_FILE": str(tmp_path / "shop")}).get("SHOP") == value
 
 
-def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "shop"
     file.write_text("before")
     secrets = Secrets({"WAYPOST_SECRET_SHOP_FILE": str(file)})
@@ -40,13 +40,13 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert secrets.redactor.redact_text("before, after!") == f"{MARK}, {MARK}"
 
 
-def test_the_variable_counts_before_the_file(tmp_path: Path) -> None:
+def test_the_variable_takes_precedence_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "shop").write_text("from the file")
     environment = {"WAYPOST_SECRET_SHOP": "from the variable", "WAYPOST_SECRET_SHOP_FILE": str(tmp_path / "shop")}
     assert Secrets(environment).get("SHOP") == "from the variable"
 
 
-def test_a_missing_secret_says_the_two_ways_to_set_it() -> None:
+def test_the_error_about_a_missing_secret_names_both_ways_to_set_it() -> None:
     with pytest.raises(SecretMissing, match="secret SHOP is not set") as missing:
         Secrets({}).get("SHOP")
     assert "WAYPOST_SECRET_SHOP," in str(missing.value)
@@ -54,12 +54,12 @@ def test_a_missing_secret_says_the_two_ways_to_set_it() -> None:
     assert missing.value.name == "SHOP"
 
 
-def test_an_empty_secret_is_as_good_as_none() -> None:
+def test_an_empty_secret_counts_as_missing() -> None:
     with pytest.raises(SecretMissing, match="SHOP is empty"):
         Secrets({"WAYPOST_SECRET_SHOP": ""}).get("SHOP")
 
 
-def test_a_file_that_cannot_be_used_is_a_missing_secret_that_says_why(tmp_path: Path) -> None:
+def test_an_unusable_file_is_a_missing_secret_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     os.mkfifo(tmp_path / "pipe")
     for name, reason in [
@@ -72,7 +72,7 @@ def test_a_file_that_cannot_be_used_is_a_missing_secret_that_says_why(tmp_path: 
             Secrets({"WAYPOST_SECRET_SHOP_FILE": str(tmp_path / name)}).get("SHOP")
 
 
-def test_names_are_of_secrets_only_and_has_tells_which_can_be_read(tmp_path: Path) -> None:
+def test_names_lists_only_secrets_and_has_says_which_can_be_read(tmp_path: Path) -> None:
     environment = {
         "WAYPOST_SECRET_B": "bbbb",
         "WAYPOST_SECRET_A_FILE": str(tmp_path / "none"),
@@ -84,14 +84,14 @@ def test_names_are_of_secrets_only_and_has_tells_which_can_be_read(tmp_path: Pat
     assert [secrets.has(name) for name in ("A", "B", "C")] == [False, True, False]
 
 
-def test_a_path_is_never_taken_for_the_value_of_a_secret() -> None:
+def test_the_path_of_a_secret_file_is_never_used_as_the_value() -> None:
     assert not Secrets({"WAYPOST_SECRET_SHOP_FILE": "/run/secrets/shop"}).has("SHOP_FILE")
 
 
 # -- filling ----------------------------------------------------------------------------------------------------
 
 
-def test_slots_are_filled_in_a_copy() -> None:
+def test_placeholders_are_filled_in_a_copy() -> None:
     secrets = Secrets({"WAYPOST_SECRET_A": "aaaa", "WAYPOST_SECRET_B": "bbbb"})
     value: JSON = {"headers": {"x": "1"}, "list": [{}, {"password": None}]}
     before = json.dumps(value)
@@ -106,7 +106,7 @@ def test_slots_are_filled_in_a_copy() -> None:
     assert json.dumps(value) == before
 
 
-def test_a_slot_can_be_the_whole_input() -> None:
+def test_a_placeholder_can_be_the_whole_input() -> None:
     filled, used = fill_secrets(
         None, [SecretPlaceholder((), (SecretName("A"),))], Secrets({"WAYPOST_SECRET_A": "aaaa"})
     )
@@ -126,7 +126,7 @@ def test_a_payload_that_imitates_a_reference_stays_data() -> None:
 
 
 @pytest.mark.parametrize("pointer", [("no", "where"), ("list", 3), ("list", "x"), ("text", "x"), (0,)])
-def test_a_slot_without_a_place_is_an_error(pointer: tuple[str | int, ...]) -> None:
+def test_a_placeholder_without_a_position_is_an_error(pointer: tuple[str | int, ...]) -> None:
     with pytest.raises(LookupError, match="in which a secret could stand"):
         fill_secrets(
             {"list": [1], "text": "t"},

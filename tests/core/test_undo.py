@@ -1,4 +1,4 @@
-"""Undo: effects are taken back one by one, the last first, and each once."""
+"""Undo: effects are reverted one by one, last first, each once."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def _held(run: ScriptedRun) -> ScriptedRun:
     return run.completes("charge")
 
 
-def test_the_effects_of_a_failed_run_are_taken_back_in_reverse_order() -> None:
+def test_the_effects_of_a_failed_run_are_undone_in_reverse_order() -> None:
     run = _held(ScriptedRun(HOLDS)).fails("ship")
     assert run.asks(Perform) == ["charge.undo"]
     assert run.completes("charge.undo").asks(Perform) == ["reserve[1].hold.undo"]
@@ -37,7 +37,7 @@ def test_the_effects_of_a_failed_run_are_taken_back_in_reverse_order() -> None:
     assert run.state.status == "failed"
 
 
-def test_an_undo_that_fails_is_told_and_the_others_go_on() -> None:
+def test_a_failed_undo_is_reported_and_the_others_continue() -> None:
     run = _held(ScriptedRun(HOLDS)).fails("ship").fails("charge.undo")
     assert run.asks(Perform) == ["reserve[1].hold.undo"]
     run.completes("reserve[1].hold.undo").completes("reserve[0].hold.undo")
@@ -47,12 +47,12 @@ def test_an_undo_that_fails_is_told_and_the_others_go_on() -> None:
     assert [each["step"] for each in left] == ["charge"]  # type: ignore[union-attr,call-overload,index]
 
 
-def test_a_restart_goes_on_with_the_undo_that_was_under_way() -> None:
+def test_a_restart_continues_the_undo_in_progress() -> None:
     run = _held(ScriptedRun(HOLDS)).fails("ship").completes("charge.undo").crashes()
     assert run.asks(Perform) == ["reserve[1].hold.undo"]
 
 
-def test_a_named_undo_takes_back_what_is_inside_the_block() -> None:
+def test_a_named_undo_reverts_the_effects_inside_its_block() -> None:
     run = ScriptedRun("""
         steps:
           - {id: charge, use: test.do, undo: {use: test.undo}}
@@ -79,14 +79,14 @@ UNKNOWN = """
 """
 
 
-def test_the_output_of_a_step_that_may_have_happened_is_learnt_under_its_own_key() -> None:
+def test_the_output_of_an_uncertain_step_is_fetched_again_before_its_undo() -> None:
     run = ScriptedRun(UNKNOWN % "retry").fails("charge", ending="unknown")
     assert run.asks(Perform) == ["charge.again"]
     assert run.completes("charge.again", "c-1").asks(Perform) == ["charge.undo"]
     assert run["charge.undo"].input.load() == {"id": "c-1"}
 
 
-def test_what_may_not_be_repeated_is_not_undone_and_stays_visible() -> None:
+def test_an_uncertain_step_that_must_not_be_repeated_is_not_undone_and_stays_visible() -> None:
     run = ScriptedRun(UNKNOWN % "fail").fails("charge", ending="unknown")
     assert run.state.status == "failed"
     assert run.state.undos["charge"].status == "failed"
@@ -94,7 +94,7 @@ def test_what_may_not_be_repeated_is_not_undone_and_stays_visible() -> None:
     assert "nobody knows" in str(output)
 
 
-def test_two_undos_at_the_same_time_do_nothing_twice_and_wait_for_nobody() -> None:
+def test_two_simultaneous_undos_repeat_nothing_and_do_not_block_each_other() -> None:
     run = ScriptedRun("""
         defaults: {retry: {max_attempts: 1}}
         steps:
@@ -116,7 +116,7 @@ def test_two_undos_at_the_same_time_do_nothing_twice_and_wait_for_nobody() -> No
 
 
 @pytest.mark.parametrize("steps_before", range(6))
-def test_an_undo_that_finds_failures_of_another_leaves_it_to_end(steps_before: int) -> None:
+def test_a_second_undo_does_not_disturb_one_in_progress(steps_before: int) -> None:
     skipped = "".join(f"{{id: skip_{number}, if: 'false', use: test.do}}, " for number in range(steps_before))
     run = ScriptedRun(f"""
         steps:
@@ -135,7 +135,7 @@ def test_an_undo_that_finds_failures_of_another_leaves_it_to_end(steps_before: i
 
 
 @pytest.mark.parametrize("output", [None, 7, {}, "a long answer"])
-def test_what_was_returned_and_is_unfit_was_done_and_is_taken_back(output: JSON) -> None:
+def test_a_step_whose_output_fails_to_evaluate_is_undone(output: JSON) -> None:
     run = ScriptedRun("""
         steps:
           - {id: charge, use: test.do, keep: "{{ output.nobody }}", undo: {use: test.undo, with: {id: "{{ output }}"}}}

@@ -1,4 +1,4 @@
-"""A URL with expressions in it: what is written for each, and what is refused."""
+"""URLs with expressions: how values are encoded, and which are rejected."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from durable.values import JSON
 
 
 def url(text: str, **values: JSON) -> str:
-    """What a text becomes where a URL is meant."""
+    """Evaluate a text as a URL."""
     made, slots = Template.parse({"url": text}, [("url",)]).render(values)
     assert slots == ()
     assert isinstance(made, dict)
@@ -52,7 +52,7 @@ HOST = "https://api.example.com"
         ("/Zoë/{{ x }}?a=%E9&b", "ë", "/Zoë/%C3%AB?a=%E9&b"),
     ],
 )
-def test_a_value_behind_the_authority_is_percent_encoded(text: str, value: JSON, made: str) -> None:
+def test_a_value_after_the_authority_is_percent_encoded(text: str, value: JSON, made: str) -> None:
     assert url(HOST + text, x=value) == HOST + made
     assert url(text, x=value) == made
     assert url("{{ base }}" + text, x=value, base=HOST) == HOST + made
@@ -60,7 +60,7 @@ def test_a_value_behind_the_authority_is_percent_encoded(text: str, value: JSON,
 
 @pytest.mark.parametrize("value", [".", "..", "%2e", "%2E%2e", ".%2E", "%252e.", "..;", "..;a=b", " ..", "..\t"])
 @pytest.mark.parametrize("text", ["/a/{{ x }}", "/a/{{ x }}/b", "/a/{{ x }}?b", "/a/{{ x | urlencode }}#b"])
-def test_a_segment_of_dots_is_refused(value: str, text: str) -> None:
+def test_a_dot_segment_is_rejected(value: str, text: str) -> None:
     for before in ("", HOST, "{{ b }}"):
         with pytest.raises(ExpressionError, match="lead to another resource"):
             url(before + text, x=value, b=HOST)
@@ -81,16 +81,14 @@ def test_a_segment_of_dots_is_refused(value: str, text: str) -> None:
         ("/a/{{ x | raw_path }}{{ y }}", {"x": "b/.", "y": "."}),
     ],
 )
-def test_a_segment_that_becomes_dots_together_with_what_is_around_it_is_refused(
-    text: str, values: dict[str, JSON]
-) -> None:
+def test_a_dot_segment_formed_with_the_surrounding_text_is_rejected(text: str, values: dict[str, JSON]) -> None:
     with pytest.raises(ExpressionError, match="lead to another resource"):
         url(HOST + text, **values)
 
 
 @pytest.mark.parametrize("value", [None, [], ["a"], {}, {"a": 1}])
 @pytest.mark.parametrize("text", ["{{ x }}", "{{ x }}/a", "/a/{{ x }}", "/a?b={{ x }}", "https://{{ x }}.example.com/"])
-def test_what_is_no_text_and_no_number_is_refused_with_its_name(text: str, value: JSON) -> None:
+def test_a_value_that_is_neither_text_nor_number_is_rejected_by_name(text: str, value: JSON) -> None:
     with pytest.raises(
         ExpressionError, match=r"^x: this is (null|a list|a mapping), but a URL can contain only texts and numbers"
     ):
@@ -99,13 +97,13 @@ def test_what_is_no_text_and_no_number_is_refused_with_its_name(text: str, value
 
 @pytest.mark.parametrize("value", [None, [], ["a"]])
 @pytest.mark.parametrize("text", ["/a/{{ x | raw_path }}", "/a/{{ x | urlencode }}", "/a?{{ x | urlencode }}"])
-def test_a_filter_makes_no_text_of_what_cannot_stand_in_a_url(text: str, value: JSON) -> None:
+def test_a_filter_does_not_make_an_unsuitable_value_acceptable(text: str, value: JSON) -> None:
     with pytest.raises(ExpressionError, match=r"this is (null|a list), but a URL can contain only texts and numbers"):
         url(text, x=value)
 
 
 @pytest.mark.parametrize("text", ["/a/{{ x }}", "/a/{{ x }}/b", "/a/{{ x }}?b", "/a/{{ x }}{{ x }}", "{{ x }}"])
-def test_an_empty_segment_is_refused(text: str) -> None:
+def test_an_empty_segment_is_rejected(text: str) -> None:
     with pytest.raises(ExpressionError, match=r"this is empty, (so|but) "):
         url(text, x="")
 
@@ -126,7 +124,7 @@ def test_an_empty_segment_is_refused(text: str) -> None:
         ("{{ x }}", "https://a.example.com/b?c=d e#f", "https://a.example.com/b?c=d e#f"),
     ],
 )
-def test_a_host_a_port_or_the_base_can_be_an_expression(text: str, value: JSON, made: str) -> None:
+def test_the_host_the_port_or_the_base_can_be_an_expression(text: str, value: JSON, made: str) -> None:
     assert url(text, x=value) == made
 
 
@@ -140,7 +138,7 @@ def test_a_host_a_port_or_the_base_can_be_an_expression(text: str, value: JSON, 
 @pytest.mark.parametrize(
     "text", ["https://{{ x }}.example.com/", "https://{{ x }}/", "//{{ x }}/", "https://a.{{ x }}"]
 )
-def test_a_value_cannot_end_or_move_the_authority(text: str, value: str) -> None:
+def test_a_value_cannot_end_or_change_the_authority(text: str, value: str) -> None:
     with pytest.raises(ExpressionError, match=r"host|user or password"):
         url(text, x=value)
 
@@ -149,25 +147,25 @@ def test_a_value_cannot_end_or_move_the_authority(text: str, value: str) -> None
 @pytest.mark.parametrize(
     "text", [f"{HOST}{{{{ x }}}}", f"{HOST}{{{{ x }}}}/a", f"{HOST}{{{{ x }}}}:80/", "{{ b }}{{ x }}"]
 )
-def test_a_host_that_is_written_out_is_not_lengthened(text: str, value: str) -> None:
+def test_a_literal_host_cannot_be_extended_by_a_value(text: str, value: str) -> None:
     with pytest.raises(ExpressionError, match=r"host|user or password"):
         url(text, x=value, b=HOST)
 
 
 @pytest.mark.parametrize("value", ["80/", "80.evil.com", "@evil.com", "", "-1", "٣"])
-def test_a_port_is_a_number(value: str) -> None:
+def test_a_port_must_be_a_number(value: str) -> None:
     with pytest.raises(ExpressionError, match=r"is not a port|user or password"):
         url("https://example.com:{{ x }}/", x=value)
 
 
-def test_an_error_says_which_expression_and_where() -> None:
+def test_an_error_names_the_expression_and_its_position() -> None:
     with pytest.raises(ExpressionError) as refused:
         url("https://example.com/{{ a }}\n/{{ inputs.order.id }}", a=1, inputs={"order": {"id": None}})
     assert refused.value.message.startswith("inputs.order.id: this is null")
     assert (refused.value.line, refused.value.column) == (2, 5)
 
 
-def test_a_secret_behind_the_authority_is_encoded_where_it_is_filled_in() -> None:
+def test_a_secret_after_the_authority_is_encoded_when_it_is_filled_in() -> None:
     token, plain = SecretName("TOKEN", is_encoded=True), SecretName("TOKEN")
     slot = ("url",)
     assert slots(f"{HOST}/bot{{{{ secrets.TOKEN }}}}/{{{{ x }}}}", x="a/b") == [
@@ -195,5 +193,5 @@ def test_a_secret_behind_the_authority_is_encoded_where_it_is_filled_in() -> Non
         ("{{ secrets.BASE }}/{{ y }}", []),
     ],
 )
-def test_the_expression_that_decides_where_a_url_leads_is_known(text: str, targets: list[str]) -> None:
+def test_the_expressions_that_determine_the_target_of_a_url_are_known(text: str, targets: list[str]) -> None:
     assert [each.source for each in Template.parse(text, [()]).targets] == targets

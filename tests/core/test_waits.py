@@ -1,4 +1,4 @@
-"""Waits: for the clock, a person, an event, or the first of several; and what follows when nothing came in time."""
+"""Waits: for a time, a person, an event, or the first of several; and what follows a timeout."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from durable.effects import Abandon, Listen, Perform, Wake
 from tests.core.scripted import T0, ScriptedRun
 
 
-def test_a_delay_is_over_when_its_time_has_come() -> None:
+def test_a_delay_ends_at_its_time() -> None:
     run = ScriptedRun("steps: [{id: nap, use: wait.delay, with: {for: 5m}}]")
     assert run.story == ["step_scheduled nap", "wait_started nap"]
     assert run.asked == [Wake("nap", T0 + 300_000)]
@@ -20,12 +20,12 @@ def test_a_delay_is_over_when_its_time_has_come() -> None:
     ]
 
 
-def test_a_restart_is_owed_the_same_alarm() -> None:
+def test_a_restart_has_the_same_timer_outstanding() -> None:
     run = ScriptedRun("steps: [{id: nap, use: wait.delay, with: {for: 5m}}]")
     assert run.crashes().asked == [Wake("nap", T0 + 300_000)]
 
 
-def test_an_answer_is_the_output_of_the_wait_and_counts_once() -> None:
+def test_an_answer_becomes_the_output_of_the_wait_and_counts_once() -> None:
     run = ScriptedRun("""
         steps:
           - {id: approval, use: wait.approval, with: {to: ops, title: Pay}, timeout: 2d, on_timeout: fail}
@@ -39,7 +39,7 @@ def test_an_answer_is_the_output_of_the_wait_and_counts_once() -> None:
     assert run.wakes("approval").new == []
 
 
-def test_an_answer_that_comes_before_its_wait_is_kept_for_it() -> None:
+def test_an_answer_before_its_wait_is_kept_for_it() -> None:
     run = ScriptedRun("""
         steps:
           - {id: ask, use: test.do}
@@ -61,7 +61,7 @@ def test_an_answer_under_a_wrong_name_changes_nothing() -> None:
     assert run.is_answered("reply", name="other").new == []
 
 
-def test_a_wait_for_an_event_says_which_and_since_when() -> None:
+def test_a_wait_for_an_event_records_the_event_and_the_start_of_its_window() -> None:
     run = ScriptedRun("""
         steps:
           - id: shipped
@@ -91,7 +91,7 @@ def test_a_wait_for_an_event_says_which_and_since_when() -> None:
         ),
     ],
 )
-def test_when_nothing_came_in_time_the_wait_says_what_follows(on_timeout: str, story: list[str], status: str) -> None:
+def test_on_timeout_decides_what_follows_a_timed_out_wait(on_timeout: str, story: list[str], status: str) -> None:
     run = ScriptedRun(f"""
         steps:
           - {{id: approval, use: wait.approval, with: {{to: ops, title: Pay}}, timeout: 2d, on_timeout: {on_timeout}}}
@@ -102,7 +102,7 @@ def test_when_nothing_came_in_time_the_wait_says_what_follows(on_timeout: str, s
     assert run.is_answered("approval", {"approved": True}).new == [], "the answer came too late"
 
 
-def test_what_follows_a_timeout_ends_the_wait() -> None:
+def test_the_steps_of_on_timeout_complete_the_wait() -> None:
     run = ScriptedRun("""
         steps:
           - {id: ask, use: wait.webhook, timeout: 1h, on_timeout: [{id: remind, use: test.do}]}
@@ -134,12 +134,12 @@ def test_the_first_of_several_waits_ends_all_of_them() -> None:
     assert run.state.status == "completed"
 
 
-def test_of_several_delays_the_one_that_was_due_first_counts_however_late_it_is_noticed() -> None:
+def test_the_earliest_of_several_delays_counts_however_late_it_is_noticed() -> None:
     run = ScriptedRun(ANY).wakes("first", late=86_400_000)
     assert run["first"].output.load() == {"name": "short", "output": None}
 
 
-def test_a_timeout_counts_that_was_due_before_the_delay_however_late_it_is_noticed() -> None:
+def test_a_timeout_due_before_a_delay_counts_however_late_it_is_noticed() -> None:
     run = ScriptedRun("""
         steps:
           - id: nap
@@ -151,7 +151,7 @@ def test_a_timeout_counts_that_was_due_before_the_delay_however_late_it_is_notic
     assert run["nap"].output.load() == "late"
 
 
-def test_a_wait_whose_time_makes_no_sense_fails_its_step() -> None:
+def test_a_wait_with_an_invalid_time_fails_its_step() -> None:
     run = ScriptedRun(
         """
         inputs: {when: {}}
@@ -163,7 +163,7 @@ def test_a_wait_whose_time_makes_no_sense_fails_its_step() -> None:
     assert "tomorrow" in (run.state.error.message or "")
 
 
-def test_an_answer_that_comes_early_to_a_wait_of_the_cleanup_is_kept_too() -> None:
+def test_an_early_answer_to_a_wait_of_the_cleanup_is_kept() -> None:
     run = ScriptedRun("""
         steps: [{id: fail, use: flow.fail, with: {message: no}}]
         on_failure:

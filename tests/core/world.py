@@ -1,7 +1,7 @@
-"""A small world around the core: it performs what the core asks as the shell does, and as chance says it goes.
+"""A simulated environment of the core: it performs effects as the shell does, with random outcomes.
 
-Its journal keeps bytes: large values are let go of after each append and brought back where an expression misses them,
-and a crash leaves nothing but what was appended.
+Its journal keeps bytes: large values are dropped after each append and loaded again where an expression needs them,
+and a crash leaves only what was appended.
 """
 
 from collections import Counter
@@ -47,8 +47,8 @@ Move = Callable[[], None]
 
 @dataclass(frozen=True)
 class Beginning:
-    """How a run starts: its inputs, how many milliseconds later it may begin and expires, the slot that it waits for,
-    and who called it."""
+    """How a run starts: its inputs, the delay and the expiry in milliseconds, the slot that it waits for,
+    and its caller."""
 
     inputs: dict[str, JSON] = field(default_factory=dict)
     delay: int | None = None
@@ -59,7 +59,7 @@ class Beginning:
 
     @classmethod
     def made(cls, chance: Chance) -> "Beginning":
-        """Mostly a run that begins at once; some are held back, a few beyond their expiry or the run's timeout."""
+        """Usually a run that begins at once; some are delayed, a few beyond their expiry or the timeout."""
         called = Parent("run_caller", "call", chance.pick([1, 1, 16]), is_detached=chance.once_in(4))
         return cls(
             inputs=make_inputs(chance),
@@ -88,7 +88,7 @@ class Beginning:
 
 @dataclass
 class Child:
-    """A run that was called: whether it began, and whether its end was told."""
+    """A called run: whether it began, and whether its end was reported."""
 
     path: str
     has_begun: bool = False
@@ -98,7 +98,7 @@ class Child:
 
 @dataclass
 class Desk:
-    """What the shell has in hand for the run, and loses in a crash."""
+    """What the shell holds in memory for the run and loses in a crash."""
 
     performs: dict[str, Perform] = field(default_factory=dict)
     under_way: dict[str, Perform] = field(default_factory=dict)
@@ -111,15 +111,15 @@ class Desk:
 
     @property
     def effects(self) -> set[Effect]:
-        """All of it."""
+        """All pending effects."""
         held_back = [each for each in (self.start, self.slot) if each]
         parts = (self.performs, self.under_way, self.wakes, self.listens, self.calls, self.emits)
         return {*held_back, *(effect for part in parts for effect in part.values())}
 
 
 class World:
-    """A run and what surrounds it. `units` holds what each append wrote; time goes on only here. `watch` is called
-    after each append; the greater the `luck`, the fewer attempts fail."""
+    """A run and its environment. `units` holds what each append wrote; only this class advances time. `watch` is called
+    after each append; the higher `luck` is, the fewer attempts fail."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class World:
     # -- the shell's part ---------------------------------------------------------------------------------------
 
     def loaded(self, ask: Callable[[], Result]) -> Result:
-        """As `durable.runner.attempt.loaded`: bring in what is missing, and let it go again."""
+        """Load the missing values, evaluate, and drop them again, as the runner does for an attempt."""
         attached: list[Value] = []
         try:
             while True:
@@ -178,7 +178,7 @@ class World:
                 value.detach()
 
     def report(self, fact: Fact) -> bool:
-        """Carry a fact through the core, append, then perform; False if it came too late."""
+        """Pass a fact to the core, append, then perform the effects; False if the fact came too late."""
         self.facts.append(fact)
         advance = Advance(self.definition, self.state, fact)
         self.loaded(advance.follow)
@@ -233,7 +233,7 @@ class World:
             self.children.setdefault(post.run, Child("")).is_told_to_end = True
 
     def _resume(self) -> None:
-        """Perform what is outstanding and not under way."""
+        """Perform the outstanding effects that are not in progress."""
         effects = find_outstanding(self.definition, self.state, self.now)
         under_way = self.desk.under_way
         self._take([each for each in effects if not (isinstance(each, Perform) and each.path in under_way)])
@@ -241,7 +241,7 @@ class World:
             del self.desk.performs[path]
 
     def crash(self) -> None:
-        """The process dies and a new one takes over."""
+        """The process dies, and a new one takes over."""
         self.seen["(crash)"] += 1
         self.state = replay_entries(RUN, self.restored())
         self.desk = Desk()
@@ -253,14 +253,14 @@ class World:
         self.watch = watch
 
     def _crash_too_often(self) -> None:
-        """The new process takes the run for what ends them, and pauses it before anything of it begins."""
+        """The new process suspects the run of causing the crashes, and pauses it before any step begins."""
         self.crash()
         self.report(entries.RecoveryStopped(at=self.now, count=9))
 
     # -- what happens -------------------------------------------------------------------------------------------
 
     def go_on(self, chance: Chance) -> None:
-        """Let one thing happen: mostly what the run waits for, sometimes what it does not."""
+        """Let one thing happen: usually one that the run waits for, sometimes a disturbance."""
         self.now += chance.below(10)
         if chance.once_in(5):
             chance.pick(self._disturbances(chance))()
@@ -269,7 +269,7 @@ class World:
             chance.pick(moves)()
 
     def drive(self, chance: Chance, steps: int = 2_000) -> None:
-        """Let everything succeed until the run is over."""
+        """Let everything succeed until the run has ended."""
         for _ in range(steps):
             self.now += 1
             moves = self._moves(chance, is_kind=True) or self._decisions(chance, is_kind=True)
@@ -278,7 +278,7 @@ class World:
             chance.pick(moves)()
 
     def _moves(self, chance: Chance, *, is_kind: bool) -> list[Move]:
-        """What the run waits for."""
+        """Things that the run waits for."""
         desk = self.desk
         moves: list[Move] = []
         if not self.state.pauses:
@@ -309,7 +309,7 @@ class World:
         return moves
 
     def _decisions(self, chance: Chance, *, is_kind: bool) -> list[Move]:
-        """What a person may do about a paused run."""
+        """Decisions that a person may take on a paused run."""
         undecided = [path for path in self.state.active if self.state.steps[path].needs_person]
         moves: list[Move] = [lambda path=path: self._resolve(path, chance, is_kind) for path in undecided]  # type: ignore[misc]
         if "" in self.state.pauses:
@@ -343,13 +343,13 @@ class World:
         self.report(entries.DeadlinePassed(at=self.now))
 
     def _again(self, chance: Chance) -> None:
-        """An earlier fact comes a second time; but for the start of an attempt, which is told by nobody else."""
+        """An earlier fact arrives again, except an attempt's start, which has only one source."""
         fact = chance.pick(self.facts)
         if not isinstance(fact, entries.AttemptStarted):
             self.report(fact)
 
     def _stray_signal(self, chance: Chance) -> None:
-        """An answer comes before its wait has begun, after it, twice, or under a wrong name."""
+        """An answer arrives before its wait has begun, after it, twice, or under a wrong name."""
         nodes = [node for node in self.definition.nodes.values() if "wait." in getattr(node.step, "use", "")]
         paths = [node.path for node in nodes] + list(self.state.steps)
         if paths:
@@ -376,7 +376,7 @@ class World:
     # -- the beginning ------------------------------------------------------------------------------------------
 
     def let_start(self, *, late: bool) -> None:
-        """A slot is free when the run is due, or not before it has expired."""
+        """Grant a slot when the run is due, or (`late`) only after it has expired."""
         start, self.desk.start = self.desk.start, None
         assert start
         self.now = max(self.now, start.due, (start.expires_at or 0) if late else 0)

@@ -1,4 +1,4 @@
-"""A process of its own for the tests: `python -m tests.journal.child TASK FOLDER` says on its output what it did."""
+"""A child process for tests: `python -m tests.journal.child TASK FOLDER` prints what it did."""
 
 import asyncio
 import itertools
@@ -23,7 +23,7 @@ async def hold(journal: Journal) -> None:
 
 
 async def commit(journal: Journal) -> None:
-    """Write until killed; a line `RUN ENTRIES` says what is acknowledged."""
+    """Write until killed, printing a line `RUN ENTRIES` for what is acknowledged."""
 
     async def work(worker: int) -> None:
         number = 0

@@ -10,7 +10,7 @@ from durable.journal.journal import Journal
 
 
 class Place(Protocol):
-    """Where journals are opened, one after the other, on the same data."""
+    """Opens journals on the same data, one after the other."""
 
     async def open(self, node: str = "node-1", max_waiting: int = 20_000) -> Journal: ...
 

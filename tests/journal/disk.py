@@ -1,6 +1,6 @@
-"""A full disk without a file system of its own: SQLite may add no page to its file, and says that the disk is full.
+"""Simulate a full disk without a separate file system: SQLite may add no page to its file and reports a full disk.
 
-What fits into the pages that there are can still be written, so tests write values of many pages.
+What fits into the existing pages can still be written, so tests write values of many pages.
 """
 
 from durable.journal.dialect import Cursor
@@ -10,7 +10,7 @@ MOST_PAGES = 2**32 - 2
 
 
 async def fill_disk(journal: Journal) -> None:
-    """Let the database have only the pages that it has now."""
+    """Limit the database to the pages that it has now."""
     await _set_page_limit(journal, 1)
 
 
@@ -21,6 +21,6 @@ async def clear_disk(journal: Journal) -> None:
 
 async def _set_page_limit(journal: Journal, pages: int) -> None:
     def unit(cursor: Cursor) -> None:
-        cursor.execute(f"PRAGMA max_page_count={pages}", {})  # of what there is already nothing is taken away
+        cursor.execute(f"PRAGMA max_page_count={pages}", {})  # existing pages are never removed
 
     await journal._writer.submit(unit)

@@ -1,4 +1,4 @@
-"""What the tests put into a journal."""
+"""Sample values for journal tests."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Every database: how events are accepted, once."""
+"""Every database: events are accepted exactly once."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ async def test_an_admission_keeps_event_delivery_and_runs(journal: Journal) -> N
     )
 
 
-async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
+async def test_a_new_run_is_owned_by_this_node(journal: Journal) -> None:
     run = await journal.find_run(await samples.a_run(journal))
 
     assert run is not None
@@ -42,7 +42,7 @@ async def test_a_new_run_belongs_to_this_node(journal: Journal) -> None:
     assert (run.status, run.due_at, run.finished_at) == ("running", 5_000, None)
 
 
-async def test_a_repeated_key_gets_the_first_answer_and_leaves_only_its_delivery(journal: Journal) -> None:
+async def test_a_repeated_key_gets_the_first_answer_and_stores_only_its_delivery(journal: Journal) -> None:
     await journal.admit(samples.admission("1", KEY))
 
     repeated = await journal.admit(samples.admission("2", KEY))
@@ -63,7 +63,7 @@ async def test_a_hundred_duplicates_at_once_start_one_run(journal: Journal) -> N
     assert len(await journal.list_deliveries(limit=200)) == 100
 
 
-async def test_any_key_that_is_taken_makes_a_duplicate(journal: Journal) -> None:
+async def test_any_used_key_makes_a_duplicate(journal: Journal) -> None:
     await journal.admit(samples.admission("1", KEY))
 
     answer = await journal.admit(samples.admission("2", DedupeKey("shop", "another", 2_000), KEY))
@@ -92,7 +92,7 @@ async def test_the_same_key_with_other_inputs_is_a_conflict(
     assert answer == Admitted("event-1", ("run-1",), is_duplicate=True, is_conflict=is_conflict)
 
 
-async def test_an_expired_key_is_taken_again(journal: Journal) -> None:
+async def test_an_expired_key_can_be_used_again(journal: Journal) -> None:
     await journal.admit(samples.admission("1", KEY))
 
     assert (await journal.admit(samples.admission("2", KEY, at=1_999))).is_duplicate

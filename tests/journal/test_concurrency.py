@@ -1,4 +1,4 @@
-"""Slots of a pipeline's concurrency: counted from rows, given in order, never lost."""
+"""Concurrency slots of a pipeline: counted from rows, granted in order, never lost."""
 
 import pytest
 

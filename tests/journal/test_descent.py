@@ -1,4 +1,4 @@
-"""How many runs descend from one event: counted from rows, and refused before anything is written."""
+"""The bound on runs that descend from one event: counted from rows, checked before anything is written."""
 
 import asyncio
 import sqlite3
@@ -67,7 +67,7 @@ async def test_an_event_that_starts_nothing_is_accepted_at_the_bound(journal: Jo
     assert not (await journal.admit(_descended("2"))).is_duplicate
 
 
-async def test_each_event_counts_its_own(journal: Journal) -> None:
+async def test_each_event_counts_only_its_own_runs(journal: Journal) -> None:
     await journal.admit(_descended("1", "run-1", "run-2", "run-3"))
     await journal.admit(_descended("2", "run-4", descent=Descent("event-9", limit=3)))
 
@@ -83,7 +83,7 @@ async def test_units_of_one_commit_count_each_other(journal: Journal) -> None:
     assert await _numbers(journal) == [("event-0", 1), ("event-0", 2), ("event-0", 3)]
 
 
-async def test_a_unit_that_is_tried_again_numbers_its_runs_anew(journal: Journal) -> None:
+async def test_a_retried_unit_renumbers_its_runs(journal: Journal) -> None:
     broken = replace(_descended("2", "run-2"), event=samples.event("event-2", time=samples.TOO_BIG))
     units = [journal.admit(each) for each in (_descended("1", "run-1"), broken, _descended("3", "run-3"))]
 

@@ -6,7 +6,7 @@ from durable.journal.dialect import SQL
 from durable.journal.writes import Writes
 
 
-def test_the_statements_of_every_noun_are_postgresqls_too() -> None:
+def test_every_statement_compiles_for_postgresql() -> None:
     dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     sql = SQL(dialect, postgresql.insert)  # type: ignore[arg-type]  # it has the same ON CONFLICT as SQLite's
 

@@ -1,4 +1,4 @@
-"""SQLite's files: private, and still those that were opened."""
+"""SQLite's files: private, and checked to be the files that were opened."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Opened:
-    """A journal, and what it ended with."""
+    """A journal, and the error that ended it."""
 
     def __init__(self) -> None:
         self.fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -105,7 +105,7 @@ HARMS: dict[str, Callable[[Path], object]] = HARMLESS | {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-async def test_nothing_is_accepted_once_a_file_of_the_journal_is_missing(folder: Path, harm: str) -> None:
+async def test_no_unit_is_accepted_once_a_journal_file_is_missing(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
     await samples.a_run(journal, "before")
@@ -119,7 +119,7 @@ async def test_nothing_is_accepted_once_a_file_of_the_journal_is_missing(folder:
 
 
 @pytest.mark.parametrize("harm", HARMLESS)
-async def test_what_was_accepted_before_survives_if_the_database_is_in_place(folder: Path, harm: str) -> None:
+async def test_accepted_units_survive_if_the_database_is_in_place(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
     for number in range(20):
@@ -127,7 +127,7 @@ async def test_what_was_accepted_before_survives_if_the_database_is_in_place(fol
     HARMS[harm](folder)
     with pytest.raises(JournalBroken):
         await samples.a_run(journal, "after")
-    # The process is killed here: what it held in memory and in files without a name is gone.
+    # The process is killed here: the contents of its memory and of unlinked files are gone.
     dead = folder.with_name("dead")
     dead.mkdir()
     shutil.copy(folder / FILE_NAME, dead / FILE_NAME)
@@ -139,7 +139,7 @@ async def test_what_was_accepted_before_survives_if_the_database_is_in_place(fol
 
 
 @pytest.mark.parametrize("harm", ["the WAL is emptied", "the WAL is overwritten"])
-async def test_an_overwritten_wal_is_never_moved_into_the_database(folder: Path, harm: str) -> None:
+async def test_an_overwritten_wal_is_never_checkpointed_into_the_database(folder: Path, harm: str) -> None:
     journal = await Opened().open(folder)
     for number in range(20):
         await samples.a_run(journal, str(number))
@@ -152,14 +152,14 @@ async def test_an_overwritten_wal_is_never_moved_into_the_database(folder: Path,
         await samples.a_run(journal, "after")
     assert "restore a backup" in str(await asyncio.wait_for(opened.fatal, 60))
     await journal.close()
-    journal._writer._connection.close()  # as the end of the process does: the last connection moves the WAL
+    journal._writer._connection.close()  # as at the end of the process: the last connection checkpoints the WAL
     later = await Opened().open(folder)
     assert {run.id for run in await later.list_runs()} >= {f"run-{number}" for number in range(20)}
     assert await later.check_integrity() == []
     await later.close()
 
 
-async def test_a_database_behind_a_link_is_watched_as_any_other(folder: Path) -> None:
+async def test_a_database_behind_a_symlink_is_watched_like_any_other(folder: Path) -> None:
     await (await Opened().open(folder)).close()
     _link(FILE_NAME)(folder)
     opened = Opened()
@@ -172,13 +172,13 @@ async def test_a_database_behind_a_link_is_watched_as_any_other(folder: Path) ->
 
 
 @pytest.mark.parametrize("harm", HARMS)
-async def test_a_journal_that_nobody_writes_to_notices_too(folder: Path, harm: str) -> None:
+async def test_an_idle_journal_notices_a_missing_file(folder: Path, harm: str) -> None:
     opened = Opened()
     journal = await opened.open(folder)
     await samples.a_run(journal, "before")
     watching = asyncio.create_task(journal.watch(every=0.01))
     HARMS[harm](folder)
-    if harm == "the WAL is emptied":  # what SQLite's own checkpoint does as well; the next commit tells them apart
+    if harm == "the WAL is emptied":  # SQLite's own checkpoint does the same; the next commit tells them apart
         watching.cancel()
     else:
         assert isinstance(await asyncio.wait_for(opened.fatal, 60), FilesReplaced)
@@ -186,7 +186,7 @@ async def test_a_journal_that_nobody_writes_to_notices_too(folder: Path, harm: s
     await journal.close()
 
 
-async def test_what_operators_may_do_beside_a_service_ends_nothing(folder: Path) -> None:
+async def test_permitted_operations_next_to_a_service_do_not_end_the_journal(folder: Path) -> None:
     journal = await Opened().open(folder)
     watching = asyncio.create_task(journal.watch(every=0.01))
     await samples.a_run(journal, "1")
@@ -212,7 +212,7 @@ def _modes(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o027])
-async def test_every_file_is_its_owners_alone_whatever_the_umask_and_the_folder(folder: Path, umask: int) -> None:
+async def test_every_file_is_private_whatever_the_umask_and_the_folder(folder: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         folder.mkdir(mode=0o755)
@@ -226,7 +226,7 @@ async def test_every_file_is_its_owners_alone_whatever_the_umask_and_the_folder(
         os.umask(before)
 
 
-async def test_files_that_others_could_read_become_private_at_the_next_start(folder: Path) -> None:
+async def test_files_readable_by_others_become_private_at_the_next_start(folder: Path) -> None:
     journal = await Opened().open(folder)
     await samples.a_run(journal)
     shutil.copytree(folder, killed := folder.with_name("killed"))
@@ -238,7 +238,7 @@ async def test_files_that_others_could_read_become_private_at_the_next_start(fol
     await journal.close()
 
 
-# -- after an end that was not clean ----------------------------------------------------------------------------
+# -- after an unclean shutdown ----------------------------------------------------------------------------------
 
 
 def _damage_entries(folder: Path) -> None:
@@ -302,7 +302,7 @@ FLIPS = {
 
 
 @pytest.mark.parametrize("at", [*FLIPS.values(), None], ids=[*FLIPS, "the last commit"])
-async def test_commits_that_a_damaged_wal_lost_are_reported_and_a_copy_is_kept(
+async def test_commits_lost_in_a_damaged_wal_are_reported_and_a_copy_is_kept(
     folder: Path, caplog: pytest.LogCaptureFixture, at: int | None
 ) -> None:
     killed = await _killed(folder)
@@ -340,14 +340,14 @@ async def test_a_reader_leaves_the_wal_of_a_killed_service_in_its_place(
     assert "may be gone" not in caplog.text
 
 
-async def test_a_start_that_was_killed_before_there_was_a_journal_is_no_loss(folder: Path) -> None:
+async def test_a_start_killed_before_the_journal_existed_reports_no_loss(folder: Path) -> None:
     folder.mkdir()
     (folder / LOCK_NAME).write_text(json.dumps({"pid": 1, "host": "x", "since": "y", "journal": False}))
     (folder / FILE_NAME).touch()
     await (await Opened().open(folder)).close()
 
 
-async def test_damage_is_looked_for_after_an_unclean_end(folder: Path) -> None:
+async def test_damage_is_checked_for_after_an_unclean_shutdown(folder: Path) -> None:
     killed = await _killed(folder)
     sound = await Opened().open(killed)
     await sound.check_after_crash()
@@ -364,7 +364,7 @@ async def test_damage_is_looked_for_after_an_unclean_end(folder: Path) -> None:
     await damaged.close()
 
 
-async def test_a_read_that_meets_damage_is_noted(folder: Path) -> None:
+async def test_a_read_that_meets_damage_is_recorded(folder: Path) -> None:
     killed = await _killed(folder)
     await (await Opened().open(killed)).close()
     _damage_entries(killed)
@@ -375,7 +375,7 @@ async def test_a_read_that_meets_damage_is_noted(folder: Path) -> None:
     await journal.close()
 
 
-async def test_a_disk_with_room_for_less_than_a_delivery_is_not_writable(folder: Path) -> None:
+async def test_a_disk_without_room_for_a_delivery_is_not_writable(folder: Path) -> None:
     journal = await Opened().open(folder)
     free = shutil.disk_usage(folder).free
     assert await journal.is_writable(1_000)

@@ -1,4 +1,4 @@
-"""Every database: how histories grow, who may write them, and what others want of them."""
+"""Every database: appends to histories, fences between owners, and inbox messages."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def finish(journal: Journal, run: str, epoch: int = 1) -> None:
     await journal.append(run, epoch, 1, [RunFinished(at=3_000, status="completed")], FINISHED)
 
 
-async def test_an_append_is_numbered_and_moves_the_run_on(journal: Journal) -> None:
+async def test_an_append_is_numbered_and_advances_the_run(journal: Journal) -> None:
     run = await samples.a_run(journal)
     waiting = RunView("waiting", "a back-off", due_at=7_000)
 
@@ -40,7 +40,7 @@ async def test_an_append_is_numbered_and_moves_the_run_on(journal: Journal) -> N
     assert (row.sequence, row.status, row.reason, row.due_at) == (4, "waiting", "a back-off", 7_000)
 
 
-async def test_an_append_from_an_older_place_is_stale(journal: Journal) -> None:
+async def test_an_append_at_an_older_position_is_stale(journal: Journal) -> None:
     run = await samples.a_run(journal)
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
 
@@ -50,12 +50,12 @@ async def test_an_append_from_an_older_place_is_stale(journal: Journal) -> None:
     assert len(await journal.read_history(run)) == 2
 
 
-async def test_an_append_to_no_run_is_stale(journal: Journal) -> None:
+async def test_an_append_to_an_unknown_run_is_stale(journal: Journal) -> None:
     with pytest.raises(Stale):
         await journal.append("run-none", 1, 0, [samples.started()], samples.RUNNING)
 
 
-async def test_a_stale_owner_is_refused_and_no_other_unit_with_it(journal: Journal) -> None:
+async def test_only_the_unit_of_a_stale_owner_is_refused(journal: Journal) -> None:
     lost, kept = await samples.a_run(journal, "1"), await samples.a_run(journal, "2")
     await journal.take_over(lost, 2_000, count_recovery=False)
 
@@ -98,7 +98,7 @@ async def test_a_refused_append_writes_nothing_and_affects_no_other(journal: Jou
     await journal.append(bad, 1, 1, [samples.scheduled()], samples.RUNNING)
 
 
-async def test_a_waiter_that_goes_away_changes_nothing(journal: Journal) -> None:
+async def test_cancelling_a_waiter_changes_nothing(journal: Journal) -> None:
     journal.add_definition("v1", "orders", b"x" * 5_000_000, 1_000)
     admitted = journal.admit(samples.admission("1"))
     admitted.cancel()
@@ -126,7 +126,7 @@ async def test_a_large_value_is_stored_once_by_the_hash_of_its_bytes(journal: Jo
     assert not event.data.is_loaded
 
 
-async def test_a_takeover_fences_the_run_and_says_where_its_history_ends(journal: Journal) -> None:
+async def test_a_takeover_fences_the_run_and_returns_the_end_of_its_history(journal: Journal) -> None:
     run = await samples.a_run(journal)
     await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
 
@@ -170,7 +170,7 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
     await journal.close()
 
 
-async def test_what_is_due_is_found_by_pipeline_without_looking_at_the_backlog_of_another(journal: Journal) -> None:
+async def test_due_runs_are_found_by_pipeline_without_scanning_the_backlog_of_another(journal: Journal) -> None:
     many = [samples.new_run(f"many-{number:03}", pipeline="many") for number in range(300)]
     others = [samples.new_run(f"run-{name}", pipeline=name) for name in ("a", "zoo", "later")]
     left = [replace(run, is_left=True) for run in (*many, *others[:2])]
@@ -268,7 +268,7 @@ async def test_the_id_of_a_message_is_never_used_again(journal: Journal) -> None
     assert second.id > first.id
 
 
-async def test_nothing_is_posted_to_a_run_that_has_ended_and_its_inbox_is_empty(journal: Journal) -> None:
+async def test_an_ended_run_accepts_no_message_and_has_an_empty_inbox(journal: Journal) -> None:
     run = await samples.a_run(journal)
     await journal.post(run, "answer", Value.of(1), 1_500)
     await finish(journal, run)

@@ -1,4 +1,4 @@
-"""Every database: what lists find by tags and bounds, histories in pages, and the keys of the API."""
+"""Every database: lists filtered by tags and bounds, histories in pages, and API keys."""
 
 import pytest
 from msgspec.structs import replace

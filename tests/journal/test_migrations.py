@@ -1,4 +1,4 @@
-"""SQLite only: the tables are those of the models, and a journal of another version is refused."""
+"""SQLite only: the tables match the models, and a journal of another version is refused."""
 
 import sqlite3
 from pathlib import Path
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 
 def schema(file: Path) -> set[str]:
-    """What the database was told to create, but for Alembic's own table, which names its key."""
+    """The statements that created the schema, except for Alembic's own table, which names its key."""
     with sqlite3.connect(file) as connection:
         found = connection.execute("SELECT sql FROM sqlite_schema WHERE sql NOT LIKE '%alembic%'").fetchall()
     connection.close()
@@ -34,7 +34,7 @@ def schema(file: Path) -> set[str]:
 
 
 def migrated(folder: Path) -> SQLite:
-    """A database that the migrations have made, all of them."""
+    """A database after all migrations."""
     folder.mkdir()
     database = SQLite(folder)
     with database.migrations().begin() as connection:
@@ -60,24 +60,24 @@ def test_the_newest_version_is_the_last_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
-def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
+def test_the_migrations_create_the_tables_of_the_models(tmp_path: Path) -> None:
     with migrated(tmp_path / "migrated").migrations().connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), TableRow.metadata) == []
         assert read_version(connection) == HEAD
 
 
-def test_an_empty_database_is_given_what_the_migrations_make(tmp_path: Path) -> None:
+def test_an_empty_database_gets_the_tables_of_the_migrations(tmp_path: Path) -> None:
     migrated(tmp_path / "migrated")
     migrate(SQLite(tmp_path).migrations())
 
     assert schema(tmp_path / FILE_NAME) == schema(tmp_path / "migrated" / FILE_NAME)
 
 
-def test_what_was_created_is_brought_up_by_later_migrations(tmp_path: Path) -> None:
+def test_a_created_database_is_upgraded_by_later_migrations(tmp_path: Path) -> None:
     database = SQLite(tmp_path)
     migrate(database.migrations())
     with database.migrations().begin() as connection:
-        upgrade(connection, HEAD)  # Alembic reads the version that was noted, and finds nothing to do
+        upgrade(connection, HEAD)  # Alembic reads the recorded version and finds nothing to do
         assert read_version(connection) == HEAD
 
 

@@ -1,4 +1,4 @@
-"""Every database: opening, closing, limits, and what lists show."""
+"""Every database: opening, closing, limits and lists."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ def _commits() -> int:
     return int(float(found[1])) if found else 0
 
 
-async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(journal: Journal) -> None:
+async def test_units_of_one_turn_of_the_event_loop_share_a_commit(journal: Journal) -> None:
     await journal.is_writable()
     before = _commits()
 
@@ -45,7 +45,7 @@ async def test_what_comes_in_one_turn_of_the_loop_shares_a_commit(journal: Journ
     assert _commits() - before == 1
 
 
-async def test_a_turn_that_never_ends_holds_no_commit_back(journal: Journal) -> None:
+async def test_an_endless_turn_of_the_event_loop_does_not_delay_a_commit(journal: Journal) -> None:
     before = _commits()
     waiting = [journal.admit(samples.admission(f"{number}")) for number in range(HANDFUL)]
 
@@ -83,7 +83,7 @@ async def test_too_many_waiting_units_refuse_new_events_but_no_append(place: Pla
     await journal.close()
 
 
-async def test_a_working_journal_is_writable_and_whole(journal: Journal) -> None:
+async def test_a_working_journal_is_writable_and_undamaged(journal: Journal) -> None:
     await samples.a_run(journal)
 
     assert await journal.is_writable()
@@ -137,7 +137,7 @@ async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) 
     assert {(run.due_at, run.recoveries, run.was_busy) for run in first} == {(5_000, 0, True)}
 
 
-async def test_what_does_not_exist_is_answered_with_nothing(journal: Journal) -> None:
+async def test_lookups_of_unknown_ids_return_nothing(journal: Journal) -> None:
     assert await journal.find_run("run-none") is None
     assert await journal.find_event("event-none") is None
     assert await journal.read_history("run-none") == []

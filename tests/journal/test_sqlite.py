@@ -98,7 +98,7 @@ async def test_a_second_process_is_refused_with_the_owner_until_the_first_is_kil
     await (await open_journal(folder)).close()
 
 
-async def test_a_reader_works_beside_a_service_and_without_one(folder: Path) -> None:
+async def test_a_reader_works_with_and_without_a_service(folder: Path) -> None:
     journal = await open_journal(folder)
     beside = await open_reader(folder)
     await samples.a_run(journal)
@@ -122,14 +122,14 @@ async def test_a_reader_reads_what_a_killed_service_left(folder: Path) -> None:
     await reader.close()
 
 
-async def test_a_reader_of_a_folder_without_a_journal_gets_an_error_that_says_so(tmp_path: Path) -> None:
+async def test_reading_a_folder_without_a_journal_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataFolderUnusable, match="there is no journal in"):
         await open_reader(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-async def test_a_process_that_holds_the_database_makes_the_journal_busy_for_a_while(folder: Path) -> None:
+async def test_a_process_that_locks_the_database_makes_the_journal_temporarily_busy(folder: Path) -> None:
     journal = await open_journal(folder)
     somebody = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
     somebody.execute("BEGIN IMMEDIATE")
@@ -160,7 +160,7 @@ async def test_a_folder_that_cannot_be_used_is_refused_with_the_reason(folder: P
         ("/mnt/twice/x", "tmpfs"),
     ],
 )
-def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(folder: str, kind: str) -> None:
+def test_the_file_system_of_a_folder_is_found_at_its_nearest_mount(folder: str, kind: str) -> None:
     mounts = (
         "/dev/vda / ext4 rw 0 0\n"
         "server:/x /home/me/data/nfs\\040sharé nfs4 rw 0 0\n"
@@ -173,7 +173,7 @@ def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(folder: str, k
 # -- failures ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+async def test_a_kill_loses_no_acknowledged_commit(folder: Path) -> None:
     acknowledged: dict[str, int] = {}
     with child("commit", folder) as writer:
         assert writer.stdout is not None
@@ -192,7 +192,7 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(folder: Path) -> None:
     await journal.close()
 
 
-async def test_a_full_disk_refuses_until_there_is_room_again(folder: Path) -> None:
+async def test_a_full_disk_refuses_units_until_there_is_room_again(folder: Path) -> None:
     journal = await open_journal(folder)
     run = await samples.a_run(journal, "before")
     await fill_disk(journal)
@@ -214,7 +214,7 @@ async def test_a_full_disk_refuses_until_there_is_room_again(folder: Path) -> No
     await journal.close()
 
 
-async def test_a_batch_of_which_one_unit_fits_on_the_disk_keeps_that_one(folder: Path) -> None:
+async def test_the_unit_of_a_batch_that_fits_on_the_disk_is_kept(folder: Path) -> None:
     journal = await open_journal(folder)
     await fill_disk(journal)
 
@@ -226,7 +226,7 @@ async def test_a_batch_of_which_one_unit_fits_on_the_disk_keeps_that_one(folder:
     await journal.close()
 
 
-async def test_a_journal_on_a_disk_without_any_room_is_not_writable(folder: Path) -> None:
+async def test_a_journal_on_a_full_disk_is_not_writable(folder: Path) -> None:
     journal = await open_journal(folder)
     await fill_disk(journal)
     assert not await journal.is_writable()
@@ -248,13 +248,13 @@ async def test_a_journal_on_a_disk_without_any_room_is_not_writable(folder: Path
         (sqlite3.SQLITE_TOOBIG, "refused"),
     ],
 )
-def test_the_code_of_an_error_says_what_it_means(folder: Path, code: int, kind: str) -> None:
+def test_an_sqlite_error_is_classified_by_its_code(folder: Path, code: int, kind: str) -> None:
     error = sqlite3.OperationalError("")
     error.sqlite_errorcode = code
     assert SQLite(folder).classify_error(error) == kind
 
 
-async def test_an_io_error_ends_the_journal_and_loses_nothing_that_was_acknowledged(folder: Path) -> None:
+async def test_an_io_error_ends_the_journal_and_loses_no_acknowledged_commit(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.journal.child", "fail", str(folder)],
         cwd=ROOT,

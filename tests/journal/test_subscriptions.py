@@ -1,4 +1,4 @@
-"""Events and those who wait for them, and answers: each counts once, in the order of the commits."""
+"""Events, subscriptions and answers: each counts once, in commit order."""
 
 from functools import partial
 from typing import Any
@@ -145,7 +145,7 @@ async def test_a_run_that_ends_at_once_notifies_its_caller_and_keeps_no_slot(jou
     assert (await journal.admit(Admission(event("e3"), [next_run]))).queued == ()
 
 
-async def test_a_run_that_is_cancelled_before_it_began_does_not_begin(journal: Journal) -> None:
+async def test_a_run_cancelled_before_it_began_does_not_begin(journal: Journal) -> None:
     caller = await a_run(journal)
     key = DedupeKey("flow", f"{caller}:call", 90_000)
     await journal.append(
@@ -157,7 +157,7 @@ async def test_a_run_that_is_cancelled_before_it_began_does_not_begin(journal: J
     assert await journal.find_run("run-9") is None
 
 
-async def test_a_kept_key_makes_an_event_count_once_although_it_starts_nothing(place: Place) -> None:
+async def test_a_kept_key_makes_an_event_count_once_even_if_it_starts_nothing(place: Place) -> None:
     key = DedupeKey("flow", "run:tell", 90_000)
     journal = await place.open()
     first = await journal.admit(Admission(paid("e1"), dedupe_keys=[key], keeps_keys=True))
@@ -169,7 +169,7 @@ async def test_a_kept_key_makes_an_event_count_once_although_it_starts_nothing(p
     await journal.close()
 
 
-async def test_of_several_answers_the_first_is_posted(journal: Journal) -> None:
+async def test_only_the_first_of_several_answers_is_posted(journal: Journal) -> None:
     run = await a_run(journal)
     posts = [journal.post(run, "answer", Value.of(number), 2_000, "ask") for number in range(3)]
     assert [await post for post in posts] == ["posted", "answered", "answered"]
@@ -178,7 +178,7 @@ async def test_of_several_answers_the_first_is_posted(journal: Journal) -> None:
     assert await journal.post(run, "answer", NULL, 2_000, "other") == "ended"
 
 
-async def test_of_an_answer_an_event_and_the_time_whatever_is_committed_first_ends_a_wait(journal: Journal) -> None:
+async def test_the_first_commit_of_answer_event_or_timeout_ends_a_wait(journal: Journal) -> None:
     run = await a_run(journal)
     for path in ("a", "b", "c"):
         await subscribe(journal, run, subscription(path, name="paid", subject=path))
@@ -193,7 +193,7 @@ async def test_of_an_answer_an_event_and_the_time_whatever_is_committed_first_en
     assert await list_matches(journal, run) == [("a", "e a")]
 
 
-async def test_an_event_that_came_after_the_time_was_over_matches_the_next_wait(journal: Journal) -> None:
+async def test_an_event_after_the_timeout_matches_the_next_wait(journal: Journal) -> None:
     run = await a_run(journal)
     await subscribe(journal, run, subscription("first"))
     await journal.post(run, "timer", NULL, 2_000, "first")
@@ -202,7 +202,7 @@ async def test_an_event_that_came_after_the_time_was_over_matches_the_next_wait(
     assert await list_matches(journal, run) == [("second", "e1")]
 
 
-async def test_an_answer_that_comes_before_its_wait_leaves_the_event_to_others(journal: Journal) -> None:
+async def test_an_answer_before_its_wait_leaves_the_event_to_others(journal: Journal) -> None:
     run = await a_run(journal)
     assert await journal.post(run, "answer", NULL, 1_500, "any") == "posted"
     await admit(journal, paid("e1"))
@@ -231,7 +231,7 @@ async def test_a_wait_that_ended_with_its_block_accepts_no_answer(journal: Journ
     assert await journal.post(run, "answer", NULL, 2_000, "ask") == "answered"
 
 
-async def test_the_keys_of_a_run_end_with_it_and_nothing_begins_for_it_any_more(journal: Journal) -> None:
+async def test_an_ended_run_starts_nothing_under_its_keys_and_accepts_no_answer(journal: Journal) -> None:
     run, other = await a_run(journal, "1"), await a_run(journal, "2")
     keys = [DedupeKey.of_step("flow", each, "tell", 2_000) for each in (run, other)]
     for each, key in zip((run, other), keys, strict=True):

@@ -1,4 +1,4 @@
-"""A takeover of a run with a long history: it gets all of it, and keeps nobody else's commit waiting."""
+"""Takeover of a run with a long history: complete, and without delaying other commits."""
 
 import asyncio
 import gc
@@ -50,7 +50,7 @@ async def _take_over(journal: Journal, run: str) -> Takeover:
 
 
 async def _time_commits(journal: Journal, run: str, until: asyncio.Future[Takeover]) -> AsyncIterator[float]:
-    """How long each of another run's commits takes, one after the other, in seconds."""
+    """The duration in seconds of each of another run's commits, one after the other."""
     while not until.done():
         began = time.perf_counter()
         await journal.append(run, 1, 1, [], samples.RUNNING, (), SideEffects())
@@ -59,7 +59,7 @@ async def _time_commits(journal: Journal, run: str, until: asyncio.Future[Takeov
 
 @pytest.fixture
 def no_collector() -> Iterator[None]:
-    """The garbage collector holds everybody up, whatever is under way."""
+    """The garbage collector pauses every thread and would blur the measurement."""
     gc.disable()
     yield
     gc.enable()
@@ -79,7 +79,7 @@ async def test_no_commit_waits_for_the_takeover_of_a_long_run(journal: Journal) 
 
 
 @pytest.mark.parametrize("appends", [0, 1, PAGE - 2, PAGE - 1, PAGE, 2 * PAGE + 1])
-async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Journal, appends: int) -> None:
+async def test_a_history_read_in_pieces_is_the_same_history(journal: Journal, appends: int) -> None:
     run = await _a_long_run(journal, appends)
     history = [entry for _, entry in await journal.read_history(run)]
     assert await replay_history(journal, run) == replay_entries(run, history)
@@ -89,7 +89,7 @@ async def test_a_history_that_is_read_in_pieces_is_the_same_history(journal: Jou
     assert await journal.load_state(run) == replay_entries(run, history)
 
 
-async def test_an_owner_that_lost_the_run_adds_nothing_that_the_new_owner_does_not_read(journal: Journal) -> None:
+async def test_a_former_owner_appends_nothing_that_the_new_owner_does_not_read(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
     taking_over = journal.take_over(run, 2_000, count_recovery=False)
     late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [samples.scheduled("late")], samples.RUNNING)

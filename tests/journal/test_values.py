@@ -1,4 +1,4 @@
-"""What a journal takes for JSON, and what it says of anything else."""
+"""Which values a journal accepts as JSON, and the errors for others."""
 
 import enum
 import json
@@ -22,7 +22,7 @@ class Colour(enum.StrEnum):
 
 
 @given(_JSON)
-def test_json_comes_back_as_it_went_in(value: JSON) -> None:
+def test_json_survives_a_round_trip(value: JSON) -> None:
     assert decode(encode(value)) == value == Value.of(value).load()
     assert json.loads(encode(value)) == value
 
@@ -40,12 +40,12 @@ def test_json_comes_back_as_it_went_in(value: JSON) -> None:
         ([object()], "a object at /0 is not JSON"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_place(value: JSON, message: str) -> None:
+def test_a_value_that_is_not_json_is_rejected_with_its_position(value: JSON, message: str) -> None:
     with pytest.raises(NotJSON, match=message):
         Value.of(value)
 
 
-def test_what_is_a_kind_of_json_is_json() -> None:
+def test_subclasses_of_json_types_are_json() -> None:
     assert encode([Colour.RED, True]) == b'["red",true]'
 
 

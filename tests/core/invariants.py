@@ -1,6 +1,6 @@
-"""What must hold in every run, whatever happens to it: each promise is a function that looks at a world.
+"""The invariants of a run: each is a function that checks a world.
 
-Those of `AT_EVERY_STEP` are asked after each append, those of `AT_THE_END` of a whole history.
+Those of `AT_EVERY_STEP` are checked after each append, those of `AT_THE_END` on a whole history.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from durable.steps.resolved import ActionStep
 from tests.core.replaying import check_decisions
 from tests.core.world import RUN, World
 
-Promise = Callable[[World], None]
+Invariant = Callable[[World], None]
 
 ENDS = (entries.StepCompleted, entries.StepSkipped, entries.StepFailed, entries.StepCancelled)
 REACHED = (entries.StepScheduled, entries.StepSkipped, entries.BlockStarted)
@@ -33,11 +33,11 @@ REACHED = (entries.StepScheduled, entries.StepSkipped, entries.BlockStarted)
 # -- at every step ----------------------------------------------------------------------------------------------
 
 
-def the_state_is_the_fold_of_what_was_stored(world: World) -> None:
+def the_state_equals_the_replayed_history(world: World) -> None:
     assert replay_entries(RUN, world.restored()) == world.state
 
 
-def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> None:
+def a_restart_has_the_outstanding_effects_of_an_uninterrupted_run(world: World) -> None:
     state, desk = world.state, world.desk
     restored = replay_entries(RUN, world.restored())
     effects = find_outstanding(world.definition, restored, world.now)
@@ -50,30 +50,30 @@ def a_restart_is_owed_what_an_uninterrupted_run_still_performs(world: World) -> 
     owed = {_plain(effect) for effect in effects if not (isinstance(effect, StartChild) and effect.path in begun)}
     in_hand = {_plain(effect) for effect in desk.effects if not (isinstance(effect, Perform) and effect.path in lost)}
     if not state.is_queued:
-        in_hand -= {desk.start, desk.slot}  # who comes too late with them is not heard
+        in_hand -= {desk.start, desk.slot}  # facts about them that arrive late are ignored
     in_hand -= {_plain(each) for each in desk.calls.values() if each.path in begun}
     assert owed <= in_hand, f"lost: {owed - in_hand}"
-    beyond = {effect for effect in in_hand - owed if not isinstance(effect, Wake)}  # one too many wakes nobody
+    beyond = {effect for effect in in_hand - owed if not isinstance(effect, Wake)}  # a superfluous timer has no effect
     assert not beyond, f"in hand beyond what is owed: {beyond}"
 
 
-def a_restart_finds_every_attempt_that_is_under_way_lost(world: World) -> None:
+def a_restart_finds_every_attempt_in_progress_lost(world: World) -> None:
     lost = find_lost_attempts(world.definition, replay_entries(RUN, world.restored()), world.now, is_orphan=True)
     found, desk = {(each.path, each.attempt) for each in lost}, world.desk
     begun = {(each.path, each.attempt) for each in desk.under_way.values()}
     assert begun <= found, f"nobody would hear of {begun - found}"
     due = {(each.path, each.attempt) for each in desk.performs.values() if each.due <= world.now}
-    paused_at = world.state.paused_at  # what was due in the millisecond of the pause may have begun before it
+    paused_at = world.state.paused_at  # an attempt due in the millisecond of the pause may have begun before it
     due |= {(path, step.attempt) for path, step in world.state.steps.items() if paused_at and step.due == paused_at}
     assert found <= begun | due, f"{found - begun - due} cannot have begun"
 
 
 def _plain(effect: object) -> object:
-    """An effect without what may differ: an attempt that is due already is due now."""
+    """An effect without the fields that may differ: an attempt that is overdue is due now."""
     return (effect.path, effect.attempt, effect.starts_durably) if isinstance(effect, Perform) else effect
 
 
-def a_run_ends_or_visibly_waits_for_a_named_thing(world: World) -> None:
+def a_run_ends_or_shows_what_it_waits_for(world: World) -> None:
     state = world.state
     if state.finished:
         assert state.status in ("completed", "failed", "cancelled")
@@ -95,12 +95,12 @@ def a_run_ends_or_visibly_waits_for_a_named_thing(world: World) -> None:
         assert all(step.due is not None or step.awaits or step.child for step in steps)
 
 
-def what_is_over_is_not_performed(world: World) -> None:
+def no_ended_step_is_performed(world: World) -> None:
     over = {path for path, step in world.state.steps.items() if path not in world.state.active}
     assert not over & {*world.desk.performs, *world.desk.under_way}
 
 
-def a_foreach_has_at_most_max_parallel_items_under_way(world: World) -> None:
+def a_foreach_runs_at_most_max_parallel_items(world: World) -> None:
     for path in world.state.open:
         block = world.state.blocks[path]
         assert block.running >= 0
@@ -115,7 +115,7 @@ def a_foreach_has_at_most_max_parallel_items_under_way(world: World) -> None:
             assert block.running <= 1, f"{path} has {block.running} branches under way"
 
 
-def what_is_open_stands_in_what_is_open(world: World) -> None:
+def active_steps_and_blocks_are_inside_open_blocks(world: World) -> None:
     state = world.state
     for path in (*state.active, *state.open):
         if path.rpartition(".")[2].partition("[")[0] in (UNDO, AGAIN):
@@ -132,10 +132,10 @@ def what_is_open_stands_in_what_is_open(world: World) -> None:
 
 def replaying_a_history_gives_the_same_decisions(world: World) -> None:
     definition = Definition.load(world.definition.data)
-    assert _replayed(world, definition) == world.state
+    assert _replay(world, definition) == world.state
 
 
-def _replayed(world: World, definition: Definition) -> State:
+def _replay(world: World, definition: Definition) -> State:
     stored = world.restored()
     for entry in stored:
         for value in list_values(entry).values():
@@ -144,7 +144,7 @@ def _replayed(world: World, definition: Definition) -> State:
     return check_decisions(definition, RUN, stored)
 
 
-def nothing_follows_the_end(world: World) -> None:
+def no_entry_follows_the_end(world: World) -> None:
     ends = [number for number, entry in enumerate(world.history) if isinstance(entry, entries.RunFinished)]
     assert ends in ([], [len(world.history) - 1])
     if ends:
@@ -214,7 +214,7 @@ def a_step_is_reached_when_the_one_before_it_is_done(world: World) -> None:
             done.add(entry.path)
 
 
-def nothing_but_cleanup_begins_in_what_is_to_end(world: World) -> None:
+def only_cleanup_begins_in_an_ending_part(world: World) -> None:
     ending: set[str] = set()
     for entry in world.history:
         match entry:
@@ -258,7 +258,7 @@ def _is_try(definition: Definition, path: str) -> bool:
     return isinstance(node, BlockNode) and isinstance(node.step, TryStep)
 
 
-def every_attempt_of_a_step_is_given_the_same_input(world: World) -> None:
+def every_attempt_of_a_step_gets_the_same_input(world: World) -> None:
     seen: dict[str, object] = {}
     for path, _, given, secrets in world.performed:
         assert seen.setdefault(path, (given, secrets)) == (given, secrets)
@@ -266,13 +266,13 @@ def every_attempt_of_a_step_is_given_the_same_input(world: World) -> None:
             assert seen.get(frame_of(path), (given, secrets)) == (given, secrets)
 
 
-def an_attempt_is_begun_once(world: World) -> None:
+def an_attempt_starts_once(world: World) -> None:
     tried = Counter((path, attempt) for path, attempt, _, _ in world.performed)
-    if not world.seen["InputRefused"]:  # which says that it never began
+    if not world.seen["InputRefused"]:  # the entry says that it never began
         assert not [each for each, count in tried.items() if count > 1], tried
 
 
-def every_attempt_that_began_is_counted(world: World) -> None:
+def every_started_attempt_is_counted(world: World) -> None:
     begun = Counter(path for path, *_ in world.performed)
     begun.subtract(entry.path for entry in world.history if isinstance(entry, entries.InputRefused))
     few = {path: count for path, count in begun.items() if world.state.steps[path].attempt < count}
@@ -307,8 +307,8 @@ def a_parked_step_is_not_repeated_after_an_unknown_ending(world: World) -> None:
     assert all(count <= tried[path] for path, count in starts.items()), "a start is recorded once"
 
 
-def a_run_is_paused_for_what_a_person_must_decide(world: World) -> None:
-    """An uncertain step stays so until a person says otherwise, or the run ends."""
+def an_undecided_step_pauses_its_run(world: World) -> None:
+    """An uncertain step stays uncertain until a person resolves it or the run ends."""
     uncertain: dict[str, entries.AnyEntry] = {}
     for entry in world.history:
         match entry:
@@ -320,7 +320,7 @@ def a_run_is_paused_for_what_a_person_must_decide(world: World) -> None:
                 assert entry.path not in uncertain
 
 
-def undo_goes_in_reverse_order_and_takes_no_effect_back_twice(world: World) -> None:
+def undo_reverts_effects_in_reverse_order_and_each_once(world: World) -> None:
     checkpoints: list[str] = []
     undone: set[str] = set()
     targets: dict[str, int] = {}
@@ -354,7 +354,7 @@ def _has_undo(definition: Definition, path: str) -> bool:
     return isinstance(spec, ActionStep) and spec.undo is not None
 
 
-def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world: World) -> None:
+def every_undo_of_an_ended_run_is_done_failed_or_never_requested(world: World) -> None:
     if world.is_over:
         assert all(undo.status != "chosen" for undo in world.state.undos.values())
     for entry in world.history:
@@ -371,7 +371,7 @@ def every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for(world
                 assert len(said["undone"]) + len(said["not_undone"]) <= len(targets)  # type: ignore[arg-type]
 
 
-def a_foreach_gives_its_items_in_order(world: World) -> None:
+def a_foreach_outputs_its_items_in_order(world: World) -> None:
     ends: dict[tuple[str, int], str] = {}
     begun: dict[str, int] = {}
     for entry in world.history:
@@ -392,7 +392,7 @@ def a_foreach_gives_its_items_in_order(world: World) -> None:
                     world.loaded(partial(step.__getitem__, "output"))
 
 
-def a_called_run_is_told_to_end_when_its_caller_did(world: World) -> None:
+def a_called_run_is_cancelled_when_its_caller_ends(world: World) -> None:
     called = {entry.path: entry.run for entry in world.history if isinstance(entry, entries.ChildCalled)}
     assert len(set(called.values())) == len(called)
     told = Counter(post.run for post in world.posts if post.kind == "cancel")
@@ -404,7 +404,7 @@ def a_called_run_is_told_to_end_when_its_caller_did(world: World) -> None:
             assert child.is_over or child.is_told_to_end, f"{run} goes on and nobody waits for it"
 
 
-def an_answer_that_came_early_counts_when_its_wait_begins(world: World) -> None:
+def an_early_answer_is_used_when_its_wait_begins(world: World) -> None:
     early: set[tuple[str, str]] = set()
     answered: str | None = None
     for entry in world.history:
@@ -420,7 +420,7 @@ def an_answer_that_came_early_counts_when_its_wait_begins(world: World) -> None:
     assert answered is None or world.state.steps[answered].finished_at, f"{answered} was answered and goes on waiting"
 
 
-def a_caller_is_told_of_the_end_once(world: World) -> None:
+def a_caller_is_notified_of_the_end_once(world: World) -> None:
     told = [post for post in world.posts if post.kind == "child"]
     parent = world.beginning.parent
     expected = 1 if parent and not parent.is_detached and world.is_over else 0
@@ -430,34 +430,34 @@ def a_caller_is_told_of_the_end_once(world: World) -> None:
         assert post.run == parent.run
 
 
-AT_EVERY_STEP: tuple[Promise, ...] = (
-    the_state_is_the_fold_of_what_was_stored,
-    a_restart_is_owed_what_an_uninterrupted_run_still_performs,
-    a_restart_finds_every_attempt_that_is_under_way_lost,
-    a_run_ends_or_visibly_waits_for_a_named_thing,
-    what_is_over_is_not_performed,
-    a_foreach_has_at_most_max_parallel_items_under_way,
-    what_is_open_stands_in_what_is_open,
+AT_EVERY_STEP: tuple[Invariant, ...] = (
+    the_state_equals_the_replayed_history,
+    a_restart_has_the_outstanding_effects_of_an_uninterrupted_run,
+    a_restart_finds_every_attempt_in_progress_lost,
+    a_run_ends_or_shows_what_it_waits_for,
+    no_ended_step_is_performed,
+    a_foreach_runs_at_most_max_parallel_items,
+    active_steps_and_blocks_are_inside_open_blocks,
 )
-AT_THE_END: tuple[Promise, ...] = (
+AT_THE_END: tuple[Invariant, ...] = (
     a_part_of_a_run_ends_once,
     a_step_is_reached_once_and_ends_once,
     a_branch_begins_once_and_ends_once_and_before_its_block,
     a_step_is_reached_when_the_one_before_it_is_done,
-    nothing_but_cleanup_begins_in_what_is_to_end,
+    only_cleanup_begins_in_an_ending_part,
     a_finally_is_performed_once_for_every_try_that_was_entered,
-    every_attempt_of_a_step_is_given_the_same_input,
-    an_attempt_is_begun_once,
-    every_attempt_that_began_is_counted,
+    every_attempt_of_a_step_gets_the_same_input,
+    an_attempt_starts_once,
+    every_started_attempt_is_counted,
     a_lost_attempt_does_not_count_against_the_policy,
     a_parked_step_is_not_repeated_after_an_unknown_ending,
-    a_run_is_paused_for_what_a_person_must_decide,
-    undo_goes_in_reverse_order_and_takes_no_effect_back_twice,
-    every_undo_of_a_run_that_is_over_is_done_failed_or_was_never_asked_for,
-    a_foreach_gives_its_items_in_order,
-    a_called_run_is_told_to_end_when_its_caller_did,
-    a_caller_is_told_of_the_end_once,
-    an_answer_that_came_early_counts_when_its_wait_begins,
+    an_undecided_step_pauses_its_run,
+    undo_reverts_effects_in_reverse_order_and_each_once,
+    every_undo_of_an_ended_run_is_done_failed_or_never_requested,
+    a_foreach_outputs_its_items_in_order,
+    a_called_run_is_cancelled_when_its_caller_ends,
+    a_caller_is_notified_of_the_end_once,
+    an_early_answer_is_used_when_its_wait_begins,
     replaying_a_history_gives_the_same_decisions,
-    nothing_follows_the_end,
+    no_entry_follows_the_end,
 )
