@@ -1,20 +1,17 @@
 """`waypost answer`: answer what a step waits for."""
 
-import asyncio
-import os
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
+from triggers.commands.ask import ask_service
 from triggers.commands.failure import CommandFailed
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
 from triggers.commands.parse_values import parse_json, parse_named_values, suggest_quotes, wants_text
-from triggers.commands.running_service import require_service
 from triggers.documents import TakenDocument
-from triggers.instance import Instance
-from triggers.reading.client import InvalidField, ServiceRefused
+from triggers.reading.client import InvalidField, ServiceClient, ServiceRefused
 
 OPTIONS = {"name": "--name", "comment": "--comment", "data": "--value", "fields": "--field"}
 """The option that gives each part of an answer."""
@@ -50,22 +47,21 @@ def answer(
     body = {"step": step} | {key: each for key, each in options.items() if each is not None}
     if value is not None:
         body["data"] = parse_json(value, "--value")
-    answered = asyncio.run(_answer(Instance(config, data, os.environ), run, body, field or ()))
+    answered = ask_service(config, data, lambda service: _answer(service, run, body, field or ()))
     print_json(answered) if as_json else typer.echo(f"answered; {answered.id} is {answered.status}")
 
 
-async def _answer(instance: Instance, run: str, body: dict[str, Any], pairs: Sequence[str]) -> TakenDocument:
+async def _answer(service: ServiceClient, run: str, body: dict[str, Any], pairs: Sequence[str]) -> TakenDocument:
     """Answer; what does not fit is explained by the command's options."""
-    async with require_service(instance) as service:
-        try:
-            return await service.answer_run(run, body)
-        except ServiceRefused as refused:
-            if not refused.invalid:
-                raise
-            problems = [_explain_field(field, body) for field in refused.invalid]
-            texts = [field.name.removeprefix("fields.") for field in refused.invalid if wants_text(field.detail)]
-            hint = suggest_quotes(pairs, "--field", texts)
-            raise CommandFailed("; ".join([*problems, *([hint] if hint else [])])) from None
+    try:
+        return await service.answer_run(run, body)
+    except ServiceRefused as refused:
+        if not refused.invalid:
+            raise
+        problems = [_explain_field(field, body) for field in refused.invalid]
+        texts = [field.name.removeprefix("fields.") for field in refused.invalid if wants_text(field.detail)]
+        hint = suggest_quotes(pairs, "--field", texts)
+        raise CommandFailed("; ".join([*problems, *([hint] if hint else [])])) from None
 
 
 def _explain_field(invalid: InvalidField, body: dict[str, Any]) -> str:

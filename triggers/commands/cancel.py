@@ -1,16 +1,12 @@
 """`waypost cancel`: ask a run to end."""
 
-import asyncio
-import os
 from typing import Annotated
 
 import typer
 
+from triggers.commands.ask import ask_service
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
-from triggers.commands.running_service import require_service
-from triggers.documents import CancelledDocument
-from triggers.instance import Instance
 
 
 def cancel(
@@ -20,10 +16,5 @@ def cancel(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    cancelled = asyncio.run(_cancel(Instance(config, data, os.environ), run, reason))
+    cancelled = ask_service(config, data, lambda service: service.cancel_run(run, reason))
     print_json(cancelled) if as_json else typer.echo(f"{run} is {cancelled.status}")
-
-
-async def _cancel(instance: Instance, run: str, reason: str | None) -> CancelledDocument:
-    async with require_service(instance) as service:
-        return await service.cancel_run(run, reason)

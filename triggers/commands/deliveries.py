@@ -1,7 +1,5 @@
 """`waypost deliveries`: the requests that arrived on webhooks, the newest first, with their outcomes."""
 
-import asyncio
-import os
 from collections.abc import Iterable
 from typing import Annotated, get_args
 
@@ -11,11 +9,10 @@ from rich.text import Text
 
 from durable.units import DeliveryOutcome
 from durable.wording import make_printable
+from triggers.commands.ask import ask_reader
 from triggers.commands.output import console, format_time, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
 from triggers.documents import DeliveryDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
 
 OUTCOME_STYLES = {"accepted": "green", "rejected": "red", "filtered": "yellow", "skipped": "yellow"}
 
@@ -29,13 +26,9 @@ def deliveries(
     as_json: AsJson = False,
 ) -> None:
     wanted = parse_choice(get_args(DeliveryOutcome), outcome, "--outcome")
-    found = asyncio.run(_list(Instance(config, data, os.environ), trigger=webhook, outcome=wanted, limit=limit))
+    filters = {"trigger": webhook, "outcome": wanted, "limit": limit}
+    found = ask_reader(config, data, lambda reader: reader.list_deliveries(**filters))
     print_json(found) if as_json else print_deliveries(console(), found)
-
-
-async def _list(instance: Instance, **filters: str | int | None) -> list[DeliveryDocument]:
-    async with open_reader(instance) as reader:
-        return await reader.list_deliveries(**filters)
 
 
 def print_deliveries(out: Console, found: Iterable[DeliveryDocument]) -> None:

@@ -1,17 +1,13 @@
 """`waypost emit`: send an event to the pipelines that listen for it and to the steps that wait for it."""
 
-import asyncio
-import os
 from typing import Annotated, Any
 
 import typer
 
+from triggers.commands.ask import ask_service
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.parse_values import check_header_value, parse_json
-from triggers.commands.running_service import require_service
-from triggers.documents import EmittedDocument
-from triggers.instance import Instance
 
 
 def emit(
@@ -30,15 +26,10 @@ def emit(
         event["source"] = source
     if value is not None:
         event["data"] = parse_json(value, "--value")
-    emitted = asyncio.run(_emit(Instance(config, data, os.environ), event, key))
+    emitted = ask_service(config, data, lambda service: service.emit_event(event, key))
     if as_json:
         print_json(emitted)
         return
     typer.echo(f"{emitted.event}{' (it was told of before)' if emitted.duplicate else ''}")
     for run in emitted.runs:
         typer.echo(f"started {run}")
-
-
-async def _emit(instance: Instance, event: dict[str, Any], key: str | None) -> EmittedDocument:
-    async with require_service(instance) as service:
-        return await service.emit_event(event, key)

@@ -1,7 +1,5 @@
 """`waypost history`: a run's history, entry by entry."""
 
-import asyncio
-import os
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from triggers.commands.ask import ask_reader
 from triggers.commands.output import (
     GAP,
     console,
@@ -22,8 +21,6 @@ from triggers.commands.output import (
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
 from triggers.documents import EntryDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
 
 Export = Annotated[
     bool, typer.Option("--export", help="Print it as it is stored, with its definition, to be replayed elsewhere.")
@@ -37,22 +34,11 @@ def history(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    instance = Instance(config, data, os.environ)
     if export:
-        typer.echo(asyncio.run(_export(instance, run)))
+        typer.echo(ask_reader(config, data, lambda reader: reader.export_run(run)))
         return
-    entries = asyncio.run(_list(instance, run))
+    entries = ask_reader(config, data, lambda reader: reader.get_history(run))
     print_json(entries) if as_json else print_history(console(), entries)
-
-
-async def _export(instance: Instance, run: str) -> str:
-    async with open_reader(instance) as reader:
-        return await reader.export_run(run)
-
-
-async def _list(instance: Instance, run: str) -> list[EntryDocument]:
-    async with open_reader(instance) as reader:
-        return await reader.get_history(run)
 
 
 def print_history(out: Console, history: Iterable[EntryDocument]) -> None:

@@ -1,29 +1,21 @@
 """`waypost pipelines`: the pipelines of the running service, or of the config folder."""
 
-import asyncio
-import os
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from triggers.commands.ask import ask_reader
 from triggers.commands.output import console, format_count, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents import PipelineLineDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
 
 STYLES = {"serving": "green", "valid": "green", "disabled": "red", "serving the version before": "yellow"}
 
 
 def pipelines(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    found = asyncio.run(_list(Instance(config, data, os.environ)))
+    found = ask_reader(config, data, lambda reader: reader.list_pipelines())
     print_json(found) if as_json else print_pipelines(console(), found)
-
-
-async def _list(instance: Instance) -> list[PipelineLineDocument]:
-    async with open_reader(instance) as reader:
-        return await reader.list_pipelines()
 
 
 def print_pipelines(out: Console, found: Sequence[PipelineLineDocument]) -> None:

@@ -1,17 +1,13 @@
 """`waypost resolve`: decide a step that is uncertain, or has used up its attempts."""
 
-import asyncio
-import os
 from typing import Annotated, Any
 
 import typer
 
+from triggers.commands.ask import ask_service
 from triggers.commands.output import print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId, StepPath
 from triggers.commands.parse_values import parse_json
-from triggers.commands.running_service import require_service
-from triggers.documents import TakenDocument
-from triggers.instance import Instance
 
 
 def resolve(
@@ -36,10 +32,5 @@ def resolve(
         body["reason"] = reason
     if completed is not None:
         body["output"] = parse_json(completed, "--completed")
-    resolved = asyncio.run(_resolve(Instance(config, data, os.environ), run, body))
+    resolved = ask_service(config, data, lambda service: service.resolve_step(run, body))
     print_json(resolved) if as_json else typer.echo(f"resolved; {resolved.id} is {resolved.status}")
-
-
-async def _resolve(instance: Instance, run: str, body: dict[str, Any]) -> TakenDocument:
-    async with require_service(instance) as service:
-        return await service.resolve_step(run, body)

@@ -1,6 +1,5 @@
 """`waypost run`: start a run and follow it to its end, by the running service or by one for this run alone."""
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Sequence
@@ -13,13 +12,13 @@ from rich.console import Console
 
 from durable.lazy import load_module
 from durable.wording import suggest
+from triggers.commands.ask import ask_service
 from triggers.commands.event_loop import run_on_uvloop
 from triggers.commands.failure import FAILED, CommandFailed
 from triggers.commands.follow import FollowedRun, follow, open_view
 from triggers.commands.output import console, format_error, print_json, print_value
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
 from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
-from triggers.commands.running_service import require_service
 from triggers.documents import StartedDocument
 from triggers.instance import Instance
 from triggers.reading.client import ServiceClient, ServiceRefused, connect_service
@@ -46,7 +45,7 @@ def run(
     order = RunOrder(pipeline, _merge_inputs(inputs, given or ()), given or ())
     instance = Instance(config, data, os.environ)
     if detach:
-        started = asyncio.run(_start_detached(instance, order))
+        started = ask_service(config, data, lambda service: _start(service, order))
         print_json(started) if as_json else typer.echo(started.id)
         return
     followed = run_on_uvloop(_start_and_follow(instance, order, is_quiet=as_json))
@@ -71,11 +70,6 @@ def _merge_inputs(whole: str | None, pairs: Sequence[str]) -> dict[str, Any]:
     """The inputs of `--inputs`, with those of `--input` put over them."""
     inputs = parse_json_object(whole, "--inputs") if whole is not None else {}
     return inputs | parse_named_values(pairs, "--input")
-
-
-async def _start_detached(instance: Instance, order: RunOrder) -> StartedDocument:
-    async with require_service(instance) as service:
-        return await _start(service, order)
 
 
 async def _start_and_follow(instance: Instance, order: RunOrder, *, is_quiet: bool) -> FollowedRun:

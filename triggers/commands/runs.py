@@ -1,7 +1,5 @@
 """`waypost runs`: runs, the newest first."""
 
-import asyncio
-import os
 from collections.abc import Iterable
 from typing import Annotated, get_args
 
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from durable.history.words import RunStatus
+from triggers.commands.ask import ask_reader
 from triggers.commands.output import console, format_span, format_time, print_json, print_table, style_status
 from triggers.commands.parameters import (
     CONFIG,
@@ -21,8 +20,6 @@ from triggers.commands.parameters import (
     parse_choice,
 )
 from triggers.documents import RunLineDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
 
 Pipeline = Annotated[
     str | None, typer.Option("--pipeline", help="Only of this pipeline.", autocompletion=complete_pipeline_ids)
@@ -38,13 +35,9 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     wanted = parse_choice(get_args(RunStatus), status, "--status")
-    found = asyncio.run(_list(Instance(config, data, os.environ), pipeline=pipeline, status=wanted, limit=limit))
+    filters = {"pipeline": pipeline, "status": wanted, "limit": limit}
+    found = ask_reader(config, data, lambda reader: reader.list_runs(**filters))
     print_json(found) if as_json else print_runs(console(), found)
-
-
-async def _list(instance: Instance, **filters: str | int | None) -> list[RunLineDocument]:
-    async with open_reader(instance) as reader:
-        return await reader.list_runs(**filters)
 
 
 def print_runs(out: Console, found: Iterable[RunLineDocument]) -> None:

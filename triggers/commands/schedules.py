@@ -1,29 +1,21 @@
 """`waypost schedules`: when each schedule fired, when it will fire, and what it missed, in this machine's zone."""
 
-import asyncio
-import os
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.text import Text
 
+from triggers.commands.ask import ask_reader
 from triggers.commands.output import console, format_time, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents import FireDocument, ScheduleDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
 
 OUTCOME_STYLES = {"started": "green", "skipped": "yellow", "missed": "red"}
 
 
 def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    found = asyncio.run(_list(Instance(config, data, os.environ)))
+    found = ask_reader(config, data, lambda reader: reader.list_schedules())
     print_json(found) if as_json else print_schedules(console(), found)
-
-
-async def _list(instance: Instance) -> list[ScheduleDocument]:
-    async with open_reader(instance) as reader:
-        return await reader.list_schedules()
 
 
 def print_schedules(out: Console, found: Iterable[ScheduleDocument]) -> None:

@@ -1,7 +1,5 @@
 """`waypost show`: one run with its steps, attempts, values, errors and history."""
 
-import asyncio
-import os
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -10,6 +8,7 @@ from rich.text import Text
 
 from durable.wording import make_printable
 from triggers.commands import next_steps
+from triggers.commands.ask import ask_reader
 from triggers.commands.history import print_history
 from triggers.commands.output import (
     console,
@@ -24,8 +23,7 @@ from triggers.commands.output import (
 )
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, RunId
 from triggers.documents import EntryDocument, RunDocument, StepDocument, UndoDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
+from triggers.reading.reader import Reader
 
 LONGEST = 400
 """Characters of a value that are shown on a terminal."""
@@ -35,15 +33,14 @@ OF_A_STEP = ("input", "output", "error", "due_at")
 
 
 def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
-    found, entries, here = asyncio.run(_get(Instance(config, data, os.environ), run))
+    found, entries, here = ask_reader(config, data, lambda reader: _get(reader, run))
     print_json(msgspec.to_builtins(found) | {"history": entries}) if as_json else print_run(
         console(), found, entries, here
     )
 
 
-async def _get(instance: Instance, run: str) -> tuple[RunDocument, list[EntryDocument], str | None]:
-    async with open_reader(instance) as reader:
-        return await reader.get_run(run), await reader.get_history(run), reader.url
+async def _get(reader: Reader, run: str) -> tuple[RunDocument, list[EntryDocument], str | None]:
+    return await reader.get_run(run), await reader.get_history(run), reader.url
 
 
 def print_run(out: Console, run: RunDocument, history: Iterable[EntryDocument], here: str | None) -> None:

@@ -1,17 +1,15 @@
 """`waypost waits`: what waits for a person, an answer or an event, and what to do next."""
 
-import asyncio
-import os
 from typing import Annotated
 
 import typer
 
+from triggers.commands.ask import ask_reader
 from triggers.commands.next_steps import print_waits
 from triggers.commands.output import console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, complete_run_ids
 from triggers.documents import PendingDocument
-from triggers.instance import Instance
-from triggers.reading.reader import open_reader
+from triggers.reading.reader import Reader
 
 
 def waits(
@@ -20,10 +18,9 @@ def waits(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    found, here = asyncio.run(_list(Instance(config, data, os.environ), run))
+    found, here = ask_reader(config, data, lambda reader: _list(reader, run))
     print_json(found) if as_json else print_waits(console(), found, here)
 
 
-async def _list(instance: Instance, run: str | None) -> tuple[list[PendingDocument], str | None]:
-    async with open_reader(instance) as reader:
-        return await reader.list_waits(run), reader.url
+async def _list(reader: Reader, run: str | None) -> tuple[list[PendingDocument], str | None]:
+    return await reader.list_waits(run), reader.url

@@ -1,0 +1,46 @@
+"""Ask what a command wants to know: of the running service, or of the instance's files where reading suffices."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TypeVar
+
+from triggers.commands.failure import NOT_READY, CommandFailed
+from triggers.instance import Instance
+from triggers.reading.client import ServiceClient, connect_service
+from triggers.reading.reader import KeyStore, Reader, open_key_store, open_reader
+
+Result = TypeVar("Result")
+Source = TypeVar("Source")
+
+
+def ask_reader(config: Path, data: Path, question: Callable[[Reader], Awaitable[Result]]) -> Result:
+    """The answer of the running service, or else of the instance's files."""
+    return _ask(open_reader(Instance(config, data, os.environ)), question)
+
+
+def ask_key_store(config: Path, data: Path, question: Callable[[KeyStore], Awaitable[Result]]) -> Result:
+    """The answer of the running service, or else of the journal, about keys of the API."""
+    return _ask(open_key_store(Instance(config, data, os.environ)), question)
+
+
+def ask_service(config: Path, data: Path, question: Callable[[ServiceClient], Awaitable[Result]]) -> Result:
+    """The answer of the running service; raises `CommandFailed` if there is none."""
+
+    async def ask(service: ServiceClient | None) -> Result:
+        if service is None:
+            what = f"no service works on {data}"
+            raise CommandFailed(f"{what}: start it with `waypost serve`, or name its folder with --data", NOT_READY)
+        return await question(service)
+
+    return _ask(connect_service(Instance(config, data, os.environ)), ask)
+
+
+def _ask(opening: AbstractAsyncContextManager[Source], question: Callable[[Source], Awaitable[Result]]) -> Result:
+    async def ask() -> Result:
+        async with opening as source:
+            return await question(source)
+
+    return asyncio.run(ask())
