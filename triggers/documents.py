@@ -16,6 +16,7 @@ from durable.history.state import UndoStatus
 from durable.history.words import AwaitKind, Failure, RunStatus, StepStatus
 from durable.units import ApiKey, Delivery, DeliveryOutcome, FireOutcome, Run
 from durable.values import JSON
+from triggers.problem_details import ProblemDetails
 
 Scope: TypeAlias = Literal["read", "start", "admin"]
 """What a key may do, each including those before it: read; start, cancel and answer runs; everything."""
@@ -448,24 +449,7 @@ class KeyListDocument(Struct, frozen=True):
     keys: list[KeyDocument]
 
 
-# -- errors -----------------------------------------------------------------------------------------------------
-
-
-class Mistake(Struct, frozen=True):
-    """One thing that is wrong with a request: the name of the key or parameter, and what to change."""
-
-    name: Annotated[str, Meta(description="The key of the body, or the parameter")]
-    detail: Annotated[str, Meta(description="What is wrong with it")]
-
-
-class ProblemDetails(Struct, frozen=True, omit_defaults=True):
-    """Why there is no better answer (RFC 9457)."""
-
-    type: Annotated[str, Meta(description="Always `about:blank`: the status says it")]
-    title: Annotated[str, Meta(description="The status in words")]
-    status: Annotated[int, Meta(description="The HTTP status")]
-    detail: Annotated[str, Meta(description="What is wrong, and what to do about it")]
-    errors: Annotated[list[Mistake], Meta(description="Each mistake, where there are several places")] = []
+# -- batches ----------------------------------------------------------------------------------------------------
 
 
 class BatchAnswerDocument(Struct, frozen=True, omit_defaults=True):

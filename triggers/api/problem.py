@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from starlette.responses import Response
 
 from durable.wording import explain_error, make_printable, quote, suggest
-from triggers.documents import Mistake, ProblemDetails
+from triggers.problem_details import Mistake, ProblemDetails
 from triggers.refusals import find_refusal
 
 MEDIA_TYPE = "application/problem+json"

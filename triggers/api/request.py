@@ -11,8 +11,8 @@ from durable.values import JSON
 from triggers.api.access import KeyHolder
 from triggers.api.operation import ApiRequest, Asks, Brings, Nothing, Operation
 from triggers.api.problem import ApiError, find_mistakes, make_unknown
-from triggers.documents import Mistake
 from triggers.http.body import BodyLimits, parse_json_body, read_body, read_query
+from triggers.problem_details import Mistake
 
 Model = TypeVar("Model", bound=BaseModel)
 

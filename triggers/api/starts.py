@@ -30,9 +30,9 @@ from triggers.documents import (
     BatchAnswerDocument,
     BatchAnswersDocument,
     EndedDocument,
-    Mistake,
     StartedDocument,
 )
+from triggers.problem_details import Mistake
 from triggers.runs.run import encode_ended_run
 from triggers.trigger import build_trigger_document
 
