@@ -6,7 +6,7 @@ from functools import cache
 import jsonschema_rs
 
 from durable.known_values import has_template, is_template
-from durable.language.metaschema import TYPES, find_slips, make_metaschema
+from durable.language.metaschema import TYPES, make_metaschema
 from durable.language.model_schema import open_value
 from durable.language.report import Report
 from durable.problem import Pointer
@@ -34,9 +34,6 @@ def compile_schemas(
                 hint = "schemas stand here by the inputs' names; write what is under 'properties' directly here"
             report.add(where, f"{quote(name)} must be a JSON Schema", hint, is_key=True)
             continue
-        for slip, meant in find_slips(schema, where):
-            what = f"JSON Schema has no word {quote(str(slip[-1]))}, and it changes nothing"
-            report.add(slip, what, f"did you mean {quote(meant)}", is_key=True, severity="warning")
         try:
             yield name, CompiledSchema(schema)
         except jsonschema_rs.ValidationError as error:

@@ -1,14 +1,9 @@
 """The metaschema of `inputs`: JSON Schema, draft 2020-12, with descriptions for people.
 
-It is written out here because an editor must not need the network for it. Unknown words are allowed, as in the draft;
-those that look like a misspelt known word give a warning.
+It is written out here because an editor must not need the network for it. Unknown words are allowed, as in the draft.
 """
 
-from collections.abc import Iterator
 from typing import Any, TypeAlias
-
-from durable.problem import Pointer
-from durable.values import JSON
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -78,52 +73,3 @@ def make_metaschema(name: str) -> Schema:
             for word, (meaning, kind) in _WORDS.items()
         },
     }
-
-
-# -- slips ------------------------------------------------------------------------------------------------------
-
-_FREE = frozenset({"additionalItems", "definitions", "dependencies", "example", "maxContains", "minContains"})
-"""Words of other drafts and of OpenAPI, and rare ones of this draft. Words that begin with `x-` are free too."""
-
-_MEANT = {word.lower(): word for word in _WORDS if word not in {"if", "then", "else", "not"}}
-"""The words to suggest, in lower case. Those of conditions are too similar to other words."""
-
-
-def find_slips(schema: JSON, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
-    """Where misspelt words such as `typ` are, and what was probably meant."""
-    if not isinstance(schema, dict):
-        return
-    for word, part in schema.items():
-        where = (*pointer, word)
-        if word in _WORDS:
-            for inner, at in _list_subschemas(_WORDS[word][1], part, where):
-                yield from find_slips(inner, at)
-        elif word not in _FREE and not word.startswith("x-") and (meant := _find_meant(word)) and meant not in schema:
-            yield where, meant
-
-
-def _list_subschemas(kind: Schema | str, part: JSON, pointer: Pointer) -> Iterator[tuple[JSON, Pointer]]:
-    """The schemas under a word."""
-    match kind, part:
-        case "schema", _:
-            yield part, pointer
-        case "schemas", list():
-            yield from ((each, (*pointer, index)) for index, each in enumerate(part))
-        case "by_name", dict():
-            yield from ((each, (*pointer, name)) for name, each in part.items())
-
-
-def _find_meant(word: str) -> str | None:
-    plain = word.lower().replace("_", "").replace("-", "")
-    return next((meant for known, meant in _MEANT.items() if _is_slip(plain, known)), None)
-
-
-def _is_slip(word: str, known: str) -> bool:
-    """Whether the words differ in one letter, or two letters are exchanged."""
-    if abs(len(word) - len(known)) > 1:
-        return False
-    while word and known and word[0] == known[0]:
-        word, known = word[1:], known[1:]
-    while word and known and word[-1] == known[-1]:
-        word, known = word[:-1], known[:-1]
-    return (len(word) < 2 and len(known) < 2) or (len(known) == 2 and word == known[::-1])

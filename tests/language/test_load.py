@@ -269,14 +269,6 @@ CALL = "with: {pipeline: sample}"
             "write /shop, unless this is intended",
         ),
         (
-            f"inputs: {{a: {{typ: string}}}}\n{STEP}",
-            "1:14: warning: JSON Schema has no word 'typ', and it changes nothing; did you mean 'type'",
-        ),
-        (
-            f"inputs: {{a: {{properties: {{typ: {{items: {{anyOf: [{{minlength: 5}}]}}}}}}}}}}\n{STEP}",
-            "1:50: warning: JSON Schema has no word 'minlength', and it changes nothing; did you mean 'minLength'",
-        ),
-        (
             "steps: [{id: a, try: [{id: b, use: flow.stop}], catch: [{when: error.class == 'clinet', steps: []}]}]",
             "1:64: warning: no error has the class 'clinet'; did you mean 'client'",
         ),
