@@ -13,14 +13,14 @@ from durable.steps.resolved import Part, ResolvedStep, Steps, make_steps
 
 def decode_steps(type: type, data: Any) -> Steps:
     """A sequence of steps from JSON; msgspec calls it for every value of the type `Steps`. Raises `ValidationError`."""
-    return make_steps([_decode_step(each) for each in data])
+    return make_steps(_decode_step(each) for each in msgspec.convert(data, list[dict[str, Any]]))
 
 
 def _decode_step(data: dict[str, Any]) -> ResolvedStep:
-    kind = data.get("kind")
-    if kind not in BLOCKS or BLOCKS[kind].step is None:
-        raise msgspec.ValidationError(f"Invalid value {kind!r} - at `$.kind`")
-    step: ResolvedStep = msgspec.convert(data, BLOCKS[kind].step, dec_hook=decode_steps)
+    block = BLOCKS.get(str(data.get("kind")))
+    if block is None or block.step is None:
+        raise msgspec.ValidationError(f"this version of Waypost knows no steps of the kind {data.get('kind')!r}")
+    step: ResolvedStep = msgspec.convert(data, block.step, dec_hook=decode_steps)
     return step
 
 

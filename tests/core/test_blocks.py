@@ -1,7 +1,17 @@
 """Blocks: which branch is performed, and how the end of a branch affects its block."""
 
+import msgspec
+import pytest
+
+from durable.blocks.block import Block, CoreAction
+from durable.blocks.core_actions import CORE_ACTIONS
+from durable.blocks.kinds import BLOCKS
 from durable.blocks.loops import BURST
+from durable.definition import Definition
 from durable.effects import Abandon, Perform, Wake
+from durable.history.entries import BlockStarted
+from durable.history.state import State
+from durable.replay import apply_entry
 from durable.scope import RunScope
 from tests.core.scripted import ScriptedRun
 
@@ -269,3 +279,24 @@ def test_a_long_loop_without_effects_pauses_between_commits() -> None:
         commits += 1
     assert commits > 5
     assert run["all[1999].never"].status == "skipped"
+
+
+# -- kinds ------------------------------------------------------------------------------------------------------
+
+
+def test_no_entry_belongs_to_two_kinds_of_steps() -> None:
+    kinds: list[Block | CoreAction] = [*BLOCKS.values(), *CORE_ACTIONS.values()]
+    for tables in ([each.decisions for each in kinds], [each.folds for each in kinds]):
+        owned = [entry for table in tables for entry in table]
+        assert len(owned) == len(set(owned))
+
+
+def test_a_history_with_a_block_of_an_unknown_kind_cannot_be_folded() -> None:
+    with pytest.raises(LookupError, match="'race'"):
+        apply_entry(State("run"), BlockStarted(at=0, path="a", kind="race"))
+
+
+@pytest.mark.parametrize("steps", ['[{"kind": "race", "id": "a"}]', '[{"kind": ["race"], "id": "a"}]', "[3]", "{}"])
+def test_a_stored_definition_with_steps_of_an_unknown_kind_is_refused(steps: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        Definition.load(f'{{"id": "p", "steps": {steps}}}'.encode())
