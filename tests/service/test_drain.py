@@ -89,3 +89,16 @@ async def test_a_run_that_reaches_a_call_while_the_service_drains_goes_on_at_the
         asyncio.get_running_loop().call_later(0.5, gates.open, "before")  # its attempt ends while the service drains
     async with gates.serving(tmp_path, {"calls": CALLS, "child": CALLED}) as service:
         assert (await service.ended(run))["status"] == "completed"
+
+
+async def test_an_attempt_counts_as_in_flight_while_its_action_works(tmp_path: Path) -> None:
+    gates = Gates()
+    gates.close("work")
+    steps = "steps: [{id: work, use: gate.pass, with: {what: work}}]\n"
+    async with gates.serving(tmp_path, {"p": steps}) as service:
+        run = await begin(service, "p")
+        await gates.reached("work")
+        assert "waypost_attempts_in_flight 1.0" in (await service.client.get("/metrics")).text
+        gates.open("work")
+        await service.ended(run)
+        assert "waypost_attempts_in_flight 0.0" in (await service.client.get("/metrics")).text
