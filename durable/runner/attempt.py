@@ -221,7 +221,8 @@ class Attempt:
             return self._build_result(settled._replace(problem=f"what follows the action failed: {error}"))
 
     def _end_call(self, timer: SuspendableTimeout, began: float, outcome: AttemptOutcome) -> None:
-        timer.cancel()
+        if not timer.is_over:  # the action may have stopped it already, when it had its response
+            timer.cancel()
         metrics.count_attempt(self._node.step.use, outcome, perf_counter() - began)
 
     def _build_result(self, output: Output) -> StepCompleted | AttemptFailed:

@@ -104,18 +104,12 @@ class Performer:
         before = run.works.get(path)
         run.works[path] = work = StepWork(path)
         previous = before.task if before else None
+        run_attempt = partial(self._run_attempt, run, effect, work, previous, is_recorded=is_recorded)
         wait = self._begin_wait(run, path, effect.due, is_recorded=is_recorded)
         if wait is None:
-            self._begin_attempt(run, effect, work, previous, is_recorded)
+            self._begin_task(work, run_attempt)
         else:
-            begin = partial(self._begin_attempt, run, effect, work, previous, is_recorded)
-            work.timer = RunTimer(wait, self._runtime.now, begin)
-
-    def _begin_attempt(
-        self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, is_recorded: bool
-    ) -> None:
-        attempt = self._run_attempt(run, effect, work, previous, is_recorded=is_recorded)
-        work.task = self._create_task(attempt)
+            work.timer = RunTimer(wait, self._runtime.now, partial(self._begin_task, work, run_attempt))
 
     async def _run_attempt(
         self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, *, is_recorded: bool
@@ -205,7 +199,7 @@ class Performer:
         if self._runs.is_draining:
             return
         if run.state.steps[path].can_be_answered:
-            work.task = self._create_task(self._guard(run, partial(self._end_wait, run, path), work))
+            self._begin_task(work, partial(self._guard, run, partial(self._end_wait, run, path), work))
         else:
             self._forget(run, work)
             # The clock may have been set back; what is due comes at its time, or later.
@@ -228,7 +222,7 @@ class Performer:
             run.put(StartDue(at=max(self._runtime.now(), effect.due)))
         else:
             start = partial(self._start_with_permit, run, effect, effect.expires_at, run.early if is_recorded else 0)
-            work.task = self._create_task(self._guard(run, start, work))
+            self._begin_task(work, partial(self._guard, run, start, work))
 
     async def _start_with_permit(self, run: LiveRun, effect: AwaitStart, expires_at: int, early: int) -> None:
         """Let a run begin that can expire: it needs a permit for that, which its first attempt takes over."""
@@ -271,7 +265,7 @@ class Performer:
     def _start_outside(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
         """Start a run or send an event; the run stays in memory until that is done."""
         run.pending += 1
-        self._create_task(self._guard(run, partial(self._report_result, run, begin)))
+        self._begin_task(None, partial(self._guard, run, partial(self._report_result, run, begin)))
 
     async def _report_result(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
         fact = await begin()
@@ -281,11 +275,12 @@ class Performer:
             run.pending -= 1
             self._runs.let_go_if_idle(run)
 
-    def _create_task(self, work: Coroutine[None, None, None]) -> Task:
-        task = asyncio.get_running_loop().create_task(work)
+    def _begin_task(self, work: StepWork | None, begin: Callable[[], Coroutine[None, None, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(begin())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-        return task
+        if work:
+            work.task = task
 
     async def _guard(
         self, run: LiveRun, begin: Callable[[], Coroutine[None, None, None]], work: StepWork | None = None

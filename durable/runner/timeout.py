@@ -10,6 +10,7 @@ class SuspendableTimeout:
 
     def __init__(self, seconds: float | None, expire: Callable[[], None]) -> None:
         self.waits: list[str] = []
+        self.is_over = False
         self._expire = expire
         self._left = seconds or 0.0
         loop = asyncio.get_running_loop()
@@ -28,6 +29,7 @@ class SuspendableTimeout:
 
     def cancel(self) -> None:
         """Stop for good."""
+        self.is_over = True
         self._expire = _do_nothing  # a reference cycle with the attempt would leave both to the garbage collector
         if self._handle:
             self._handle.cancel()
