@@ -7,26 +7,19 @@ connection is closed.
 import asyncio
 import select
 import sys
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import cast
 
 from connectors.wire.exchange import Exchange
 
 
-class ConnectionOwner(Protocol):
-    """What keeps a connection between its exchanges."""
-
-    def release(self, connection: "Connection") -> None:
-        """The exchange is over and another may follow."""
-
-    def discard(self, connection: "Connection") -> None:
-        """The connection is closed."""
-
-
 class Connection(asyncio.Protocol):
-    """A connection to one origin, used for one exchange after the other."""
+    """A connection to one origin, used for one exchange after the other. It calls `release` when an exchange is over
+    and another may follow, and `discard` when it is closed."""
 
-    def __init__(self, owner: ConnectionOwner) -> None:
-        self._owner = owner
+    def __init__(self, release: Callable[["Connection"], None], discard: Callable[["Connection"], None]) -> None:
+        self._release = release
+        self._discard = discard
         self._exchange: Exchange | None = None
 
     def send(self, request: bytes, *, is_head: bool, timeout: float | None) -> Exchange:
@@ -62,7 +55,7 @@ class Connection(asyncio.Protocol):
             return
         if exchange.is_complete and exchange.is_reusable and not self._transport.get_write_buffer_size():
             self._exchange = None
-            self._owner.release(self)
+            self._release(self)
         else:
             self.abort()
 
@@ -74,7 +67,7 @@ class Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.lose_connection(exc)
-        self._owner.discard(self)
+        self._discard(self)
 
 
 def _poll(descriptor: int) -> "select.poll | None":

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import certifi
 
-from connectors.wire.connection import Connection, ConnectionOwner
+from connectors.wire.connection import Connection
 from connectors.wire.egress import Address, Egress, Resolve, normalize_host, parse_address
 from connectors.wire.origin import Origin
 from connectors.wire.proxy import Proxy, Tunnel, parse_any_address
@@ -26,29 +26,29 @@ class Dialer:
         self._proxy = proxy
         self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
 
-    async def connect(self, origin: Origin, owner: ConnectionOwner, timeout: float | None) -> Connection:
+    async def connect(self, origin: Origin, make: Callable[[], Connection], timeout: float | None) -> Connection:
         """A new connection, on which nothing was sent to the origin; raises `OSError` or `httpx.ConnectError`."""
         if self._proxy and self._proxy.serves(origin):
-            return await self._connect_by_proxy(self._proxy, origin, owner, timeout)
+            return await self._connect_by_proxy(self._proxy, origin, make, timeout)
         addresses = await self._find_addresses(origin.host, origin.port)
         self._egress.ensure_allowed(origin.host, addresses)
         tls = self._tls if origin.scheme == "https" else None
-        return await self._dial(lambda: Connection(owner), addresses, origin.port, timeout, tls, origin.host)
+        return await self._dial(make, addresses, origin.port, timeout, tls, origin.host)
 
     async def _connect_by_proxy(
-        self, proxy: Proxy, origin: Origin, owner: ConnectionOwner, timeout: float | None
+        self, proxy: Proxy, origin: Origin, make: Callable[[], Connection], timeout: float | None
     ) -> Connection:
         """The proxy resolves a host's name, and may refuse it; a host written as an address is checked here."""
         if written := parse_any_address(normalize_host(origin.host)):
             self._egress.ensure_allowed(origin.host, [written])
         addresses = await self._find_addresses(proxy.host, proxy.port)
         if origin.scheme == "http":
-            return await self._dial(lambda: Connection(owner), addresses, proxy.port, timeout)
+            return await self._dial(make, addresses, proxy.port, timeout)
         request = proxy.encode_connect(origin)
         tunnel = await self._dial(lambda: Tunnel(request), addresses, proxy.port, timeout)
         try:
             transport = await tunnel.opened
-            connection = Connection(owner)
+            connection = make()
             encrypted = await asyncio.get_running_loop().start_tls(
                 transport, connection, self._tls, server_hostname=normalize_host(origin.host)
             )

@@ -47,7 +47,7 @@ class _OriginConnections:
 
 
 class Pool:
-    """Lends connections, each to one exchange at a time; their `ConnectionOwner`."""
+    """Lends connections, each to one exchange at a time."""
 
     def __init__(self, dialer: Dialer, limits: PoolLimits) -> None:
         self._dialer = dialer
@@ -166,13 +166,16 @@ class Pool:
         origin = group.origin
         try:
             async with asyncio.timeout(timeout):
-                connection = await self._dialer.connect(origin, self, timeout)
+                connection = await self._dialer.connect(origin, self._make_connection, timeout)
         except TimeoutError:
             raise httpx.ConnectTimeout(f"no connection to {origin} was made in {timeout} s") from None
         except OSError as error:
             raise httpx.ConnectError(f"no connection to {origin} can be made: {error}") from error
         self._open.add(connection)
         return connection
+
+    def _make_connection(self) -> Connection:
+        return Connection(self.release, self.discard)
 
     def _close_idle(self, connection: Connection) -> None:
         self._forget_idle(connection)

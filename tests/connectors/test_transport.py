@@ -551,16 +551,16 @@ async def test_a_connection_survives_a_cancel_at_the_moment_its_response_arrives
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serve(answering(OK)) as server:
-        returned = transport._pool.release
+        release = transport._pool.release
         tasks: list[asyncio.Task[tuple[int, bytes]]] = []
 
-        def at_once(connection: Connection) -> None:
-            monkeypatch.undo()
-            returned(connection)
-            tasks.append(asyncio.create_task(call(transport, server)))
-            tasks[0].cancel()
+        def release_and_cancel(connection: Connection) -> None:
+            release(connection)
+            if len(tasks) == 1:
+                tasks.append(asyncio.create_task(call(transport, server)))
+                tasks[0].cancel()
 
-        monkeypatch.setattr(transport._pool, "release", at_once)
+        monkeypatch.setattr(transport._pool, "release", release_and_cancel)
         tasks.append(asyncio.create_task(call(transport, server)))
         await asyncio.wait({tasks[0]})
         assert await tasks[1] == (200, b"ok")
