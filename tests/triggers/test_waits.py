@@ -131,7 +131,7 @@ def _approval(schemas: dict[str, JSON], approved: bool, **fields: JSON) -> dict[
 def test_every_schema_violation_is_reported() -> None:
     with pytest.raises(answer.AnswerRefused) as caught:
         _approval({"n": {"type": "integer"}, "m": {"maxLength": 1}, "o": {}}, True, n="x", m="xy", p=1)
-    assert [misfit.name for misfit in caught.value.misfits] == ["fields.p", "fields.n", "fields.m", "fields.o"]
+    assert [misfit.name for misfit in caught.value.problems] == ["fields.p", "fields.n", "fields.m", "fields.o"]
 
 
 def test_an_invalid_schema_accepts_anything_because_the_run_is_already_waiting() -> None:

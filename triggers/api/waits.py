@@ -177,7 +177,7 @@ class WaitOperations:
                 at=self._now(),
             )
         except answer.AnswerRefused as unfit:
-            raise ApiError.invalid([Mistake(name=name, detail=detail) for name, detail in unfit.misfits]) from None
+            raise ApiError.invalid([Mistake(name=name, detail=detail) for name, detail in unfit.problems]) from None
 
 
 def _find_step(scan: Scan, state: State, path: str) -> StepState | None:

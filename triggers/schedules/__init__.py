@@ -1,1 +1,1 @@
-"""The schedule trigger: which moments a pipeline names, and that each of them starts it once."""
+"""The schedule trigger: each moment that a schedule names starts its pipeline once."""

@@ -1,7 +1,7 @@
-"""APScheduler as the clock of the schedules: it wakes the process for what is due next, and for nothing else.
+"""APScheduler as the clock of the schedules: it wakes them when the next one is due.
 
-Its timers measure the time that passes, not the clock on the wall. So there is a look every half minute besides,
-which finds a clock that was put forward or back.
+Its timers measure elapsed time, not the wall clock. So the clock is also checked every half minute, which detects that
+it was set forward or back.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from triggers.schedules.schedules import Schedules
 CLOCK_CHECK_SECONDS = 30.0
 
 NOTHING_DUE = timedelta(days=1)
-"""How far ahead the timer is set where there is nothing to come; whatever comes sets it anew."""
+"""How far ahead the timer is set if nothing is due. A new schedule sets it again."""
 
 
 class NextFire(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """Fires when the first of the schedules wants attention."""
+    """Fires when the first of the schedules is due."""
 
     def __init__(self, schedules: Schedules) -> None:
         self._schedules = schedules
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
-        """What is due already was asked for by `previous`, and is being attended to."""
+        """When to wake next. What is already due was handled at `previous`."""
         earliest = self._schedules.earliest
         if earliest is None:
             return now + NOTHING_DUE
@@ -35,7 +35,7 @@ class NextFire(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
 
 
 class Alarm:
-    """Wakes the schedules, from `start` to `stop`."""
+    """Wakes the schedules from `start` to `stop`."""
 
     def __init__(self, schedules: Schedules) -> None:
         self._schedules = schedules
@@ -43,7 +43,7 @@ class Alarm:
         self._clock_check: asyncio.TimerHandle | None = None
 
     def start(self, scheduler: AsyncIOScheduler) -> None:
-        """Use this scheduler, which is at work already or will be."""
+        """Use this scheduler, which is running or will be started."""
         self._job = scheduler.add_job(
             self._ring, NextFire(self._schedules), max_instances=1_000, coalesce=True, misfire_grace_time=None
         )
@@ -51,7 +51,7 @@ class Alarm:
         self._check_clock()
 
     def stop(self) -> None:
-        """Wake nobody any more."""
+        """Stop waking them."""
         self._schedules.when_changed = _do_nothing
         if self._clock_check:
             self._clock_check.cancel()
@@ -69,4 +69,4 @@ class Alarm:
 
 
 def _do_nothing() -> None:
-    """Nobody keeps the time any more."""
+    """Called while no alarm is started."""

@@ -1,9 +1,9 @@
-"""Cron lines as Unix means them, in a time zone: every fire once, also where clocks are put forward or back.
+"""Cron lines in a time zone: each fire happens once, also when clocks are set forward or back.
 
-cronsim finds the times on the wall clock; what moments they are is decided here, in UTC. A line whose minute and hour
-are both fixed is for a time of day: where that time is skipped it fires at the first moment after the gap, where it
-comes twice it fires the first time. Any other line counts what really passes, so an hour that comes twice counts twice
-and a skipped one not at all. That is Debian's rule (https://manpages.debian.org/cron), for five fields and for six.
+cronsim finds the times of the wall clock; this module maps them to moments in UTC. A line whose minute and hour are
+fixed means a time of day: if that time is skipped, it fires at the first moment after the gap; if it occurs twice, it
+fires the first time. Any other line counts elapsed time, so a repeated hour counts twice and a skipped one not at all.
+This is Debian's rule (https://manpages.debian.org/cron), for lines of five and of six fields.
 """
 
 import re
@@ -30,10 +30,10 @@ ALIASES = {
 FORMS = "five fields (minute, hour, day of the month, month, day of the week), or six with the second before them"
 
 LENGTH_LIMIT = 200
-"""Characters of a line."""
+"""The characters of a line."""
 
 WEEK = 7 * 86_400
-"""Seconds within which no zone changes its offset and changes it back."""
+"""Seconds in which no zone changes its offset and changes it back."""
 
 _ORIGIN = datetime(1970, 1, 1)
 _SAMPLE = datetime(2000, 1, 1)
@@ -41,7 +41,7 @@ _SAMPLE = datetime(2000, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A line in a zone. `line` has its alias resolved."""
+    """A line in a time zone. `line` has its alias resolved."""
 
     text: str
     line: str
@@ -49,16 +49,16 @@ class Cron:
 
     @classmethod
     def parse(cls, text: str, zone: tzinfo = UTC) -> Self:
-        """Read a line; raises `ValueError` saying what is wrong and what to write."""
+        """Read a line; raises `ValueError` with a correction."""
         return cls(text, _check_line(text), zone)
 
     @property
     def is_time_of_day(self) -> bool:
-        """Whether both its minute and its hour are fixed."""
+        """Whether its minute and its hour are fixed."""
         return not any(field.startswith("*") for field in self.line.split()[-5:-3])
 
     def find_fires(self, after: int) -> Iterator[int]:
-        """Its fires (ms) after a moment (ms), in their order."""
+        """The fires (ms) after a moment (ms), in order."""
         second = after // 1_000
         found = self._find_times_of_day(second) if self.is_time_of_day else self._find_in_passing_time(second)
         return (fire * 1_000 for fire in found)
@@ -71,7 +71,7 @@ class Cron:
                 yield fire
 
     def _find_in_passing_time(self, after: int) -> Iterator[int]:
-        """While the offset stays the same, the wall clock passes as time does: go from stretch to stretch."""
+        """Between two changes of the offset the wall clock runs evenly, so go from one change to the next."""
         offset = self._find_offset(after)
         while True:
             turn = None
@@ -86,7 +86,7 @@ class Cron:
             after, offset = turn - 1, self._find_offset(turn)
 
     def _find_moment(self, wall: datetime) -> int:
-        """When a wall clock first shows this time, or has gone past it."""
+        """When a wall clock first shows this time or a later one."""
         moment = int(wall.replace(tzinfo=self.zone).timestamp())
         if _to_wall(moment + self._find_offset(moment)) == wall:
             return moment
@@ -98,7 +98,7 @@ class Cron:
         return int(offset.total_seconds()) if offset else 0
 
     def _find_offset_change(self, after: int, until: int, offset: int) -> int | None:
-        """The first second after `after`, and not after `until`, that has another offset."""
+        """The first second with another offset, after `after` and not after `until`."""
         while after < until:
             step = min(after + WEEK, until)
             if self._find_offset(step) != offset:
@@ -125,7 +125,7 @@ def _to_seconds(wall: datetime) -> int:
 
 
 def _check_line(text: str) -> str:
-    """The line that cronsim takes, with its alias resolved; raises `ValueError`."""
+    """The line for cronsim, with its alias resolved; raises `ValueError`."""
     if len(text) > LENGTH_LIMIT:
         raise ValueError(f"a cron line has at most {LENGTH_LIMIT} characters; divide it into several triggers")
     if text.startswith("@"):
@@ -180,7 +180,7 @@ def _convert_duration(text: str) -> str:
 
 
 def _check_field(kind: CronField, field: str, written: str) -> None:
-    """Refuse a field that is wrong by itself: every other field is a star."""
+    """Refuse a field that is wrong by itself, by testing it with stars for all others."""
     alone = ["*"] * len(FIELDS)
     alone[FIELDS.index(kind)] = field
     try:

@@ -1,4 +1,4 @@
-"""The fields of a cron line: what each may say, what is read as meant, and what to write instead of the rest."""
+"""The fields of a cron line: their values, and corrections for what people write instead."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 
 @dataclass(frozen=True, slots=True)
 class CronField:
-    """One field. `unit` is that of an interval which takes its place; `names` stand for numbers from `least` on."""
+    """One field. `unit` is that of an interval which can replace it; `names` stand for the numbers from `least` on."""
 
     name: str
     values: str
@@ -21,13 +21,13 @@ class CronField:
     names: tuple[str, ...] = ()
 
     def number(self, word: str) -> int | None:
-        """What a word of the field counts; None if it is no such word."""
+        """The number that a word of the field means; None if it means none."""
         if word in self.names:
             return self.least + self.names.index(word)
         return int(word) if word.isascii() and word.isdigit() and len(word) < 4 else None
 
     def word(self, number: int, like: str) -> str:
-        """A number as the field's text has it: as a name if the text has the name."""
+        """A number as a name if `like` is a name, else as digits."""
         is_name = like in self.names
         return self.names[(number - self.least) % len(self.names)] if is_name else str(number)
 
@@ -46,7 +46,7 @@ _LONG_NAME = re.compile(r"(MON|TUES?|WEDNES|THURS?|FRI|SATUR|SUN)DAY")
 
 
 def normalize(field: CronField, text: str) -> str:
-    """The text with ranges of days that end on Sunday as cronsim reads them: FRI-SUN is 5-7."""
+    """The text with ranges of days that end on Sunday in cronsim's spelling: FRI-SUN is 5-7."""
     if field.names is not DAYS:
         return text
     return ",".join(_normalize_sunday(field, part) for part in text.split(","))
@@ -60,7 +60,7 @@ def _normalize_sunday(field: CronField, part: str) -> str:
 
 
 def check_steps(field: CronField, text: str) -> None:
-    """Refuse a step that goes past the end of what it counts: cron takes it for the first value alone."""
+    """Refuse a step that is larger than its range: cron would use the first value only."""
     for part in text.split(","):
         span, slash, step = part.partition("/")
         if not slash or not step.isdigit():
@@ -88,7 +88,7 @@ def _suggest_step(field: CronField, span: str, step: str) -> str:
 
 
 def suggest_field(field: CronField, text: str) -> str:
-    """What to write instead of a field that cannot be."""
+    """A correction for a field that is invalid."""
     if "?" in text:
         return "write * for any"
     if text.startswith("H"):
@@ -111,7 +111,7 @@ def suggest_field(field: CronField, text: str) -> str:
 
 
 def _split_range(field: CronField, first: str, last: str) -> str | None:
-    """A range that goes past the end, as two that do not; None where it is no such range."""
+    """A range that wraps around, as two that do not; None if it is not such a range."""
     start, end = field.number(first), field.number(last)
     most = 6 if field.names is DAYS else field.most
     if start is None or end is None or not field.least <= end < start <= most:

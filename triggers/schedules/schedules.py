@@ -1,6 +1,6 @@
-"""The schedule trigger: what is due becomes an event and its run, in one commit with how far the schedule is.
+"""The schedules of the service: what is due becomes an event and its run, in one commit with the schedule's progress.
 
-A fire is claimed by its time, so it starts one run at most, whatever happens to the clock or the process.
+The time of a fire is its dedupe key, so it starts one run at most, whatever happens to the clock or the process.
 """
 
 import asyncio
@@ -34,28 +34,29 @@ from triggers.trigger import EventFiltered, Trigger, build_trigger_document
 log = logging.getLogger("waypost.schedule")
 
 TYPE = "schedule"
-"""Of its events."""
+"""The type of its events."""
 
 DEDUPE_MILLISECONDS = parse_duration("400d")
-"""Milliseconds for which a fire stays claimed: only a clock that was put back farther than that can bring it again."""
+"""How long the dedupe key of a fire is kept. Only a clock that is set back farther could repeat the fire."""
 
 PACE = 50
-"""Milliseconds between two runs that are caught up or were queued, whatever their schedules."""
+"""Milliseconds between two runs that are caught up or were queued, over all schedules."""
 
 BLIND = 60_000
-"""Milliseconds between two looks at the clock after which nobody has watched: the process stood still, the machine
-slept, or the clock has jumped."""
+"""Milliseconds without a look at the clock after which fires count as not watched: the process was stopped, the machine
+slept, or the clock jumped."""
 
 PAUSES = (1_000, 2_000, 5_000, 15_000)
-"""Milliseconds after which a schedule is tried again that failed: the service was full, or the journal took nothing."""
+"""Milliseconds before a schedule that failed is tried again: the service was full, or the journal refused writes."""
 
 
 @dataclass(eq=False, slots=True)
 class ServedSchedule:
-    """A schedule that is served, watched without a break `since` then. `wake_at` is when it wants attention (ms), None
-    while it has it or wants none; `is_called` if it is wanted again meanwhile; `failures` counts tries in vain."""
+    """A schedule that is served and watched `since` then. `wake_at` is when to attend to it (ms), None while that
+    happens or if there are no more fires; `is_called` if it should be attended to again afterwards; `failures` counts
+    consecutive failures."""
 
-    planned: ScheduleTrigger
+    trigger: ScheduleTrigger
     row: ScheduleProgress
     since: int
     wake_at: int | None
@@ -71,8 +72,8 @@ class ServedSchedule:
 
 
 class Schedules:
-    """Starts what is due. `wake` is to be called at `earliest`, and every half minute besides, since clocks jump;
-    `when_changed` is told where `earliest` may be another."""
+    """Starts what is due. Call `wake` at `earliest`, and every half minute since clocks jump; `when_changed` is called
+    when `earliest` may have changed."""
 
     def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int]) -> None:
         self._engine = engine
@@ -88,27 +89,27 @@ class Schedules:
     # -- what is served -----------------------------------------------------------------------------------------
 
     async def serve(self, triggers: Sequence[Trigger], broken: Collection[str] = ()) -> None:
-        """Serve the schedules among these triggers from now on. Others are forgotten, unless their pipeline is `broken`
-        for now."""
-        planned = [each for each in triggers if isinstance(each, ScheduleTrigger)]
+        """Serve the schedules among these triggers from now on. Forget others, unless their pipeline is `broken` at the
+        moment."""
+        schedules = [each for each in triggers if isinstance(each, ScheduleTrigger)]
         rows = {row.id: row for row in await self._journal.list_schedules()}
-        for each in planned:
+        for each in schedules:
             self._serve(each, rows.get(each.name))
-        for name in {*rows, *self._served} - {each.name for each in planned}:
+        for name in {*rows, *self._served} - {each.name for each in schedules}:
             await self._withdraw(name, is_forgotten=name.partition("/")[0] not in broken)
         self.when_changed()
 
-    def _serve(self, planned: ScheduleTrigger, row: ScheduleProgress | None) -> None:
+    def _serve(self, trigger: ScheduleTrigger, row: ScheduleProgress | None) -> None:
         at = self._now()
-        if schedule := self._served.get(planned.name):
-            schedule.planned = planned
+        if schedule := self._served.get(trigger.name):
+            schedule.trigger = trigger
         else:
-            first = row or begin_schedule(planned, at)
-            schedule = self._served[planned.name] = ServedSchedule(
-                planned, first, since=at, wake_at=None, is_stored=row is not None
+            first = row or begin_schedule(trigger, at)
+            schedule = self._served[trigger.name] = ServedSchedule(
+                trigger, first, since=at, wake_at=None, is_stored=row is not None
             )
-            if row is None and find_next_due(planned, first) is None:
-                log.warning("schedule %s: its time has passed, and it starts nothing", planned.name)
+            if row is None and find_next_due(trigger, first) is None:
+                log.warning("schedule %s: its time has passed, and it starts nothing", trigger.name)
         self._request_attention(schedule)
 
     async def _withdraw(self, name: str, *, is_forgotten: bool) -> None:
@@ -123,20 +124,20 @@ class Schedules:
                 log.warning("schedule %s is gone, and could not be forgotten: %s", name, error)
 
     def find_progress(self) -> dict[str, ScheduleProgress]:
-        """How far each schedule is, by its name."""
+        """The progress of each schedule, by its name."""
         return {name: schedule.row for name, schedule in self._served.items()}
 
     # -- when ---------------------------------------------------------------------------------------------------
 
     @property
     def earliest(self) -> int | None:
-        """When the next schedule wants attention (ms)."""
+        """When the next schedule must be attended to (ms)."""
         return min(
             (schedule.wake_at for schedule in self._served.values() if schedule.wake_at is not None), default=None
         )
 
     def wake(self) -> None:
-        """Begin to attend to every schedule that is due."""
+        """Start attending to the schedules that are due."""
         at = self._now()
         has_jumped = abs(at - self._looked) > BLIND
         self._looked = at
@@ -149,18 +150,18 @@ class Schedules:
                 schedule.task = asyncio.create_task(self._attend(schedule))
 
     async def settle(self) -> None:
-        """Wait until all that `wake` began is done."""
+        """Wait until everything that `wake` started is done."""
         if tasks := {schedule.task for schedule in self._served.values() if schedule.task}:
             await asyncio.wait(tasks)
 
     async def close(self) -> None:
-        """Attend to nothing more; what is being committed is carried out."""
+        """Attend to nothing more; a commit in progress is finished."""
         for schedule in self._served.values():
             schedule.is_gone, schedule.wake_at = True, None
         await self.settle()
 
     def _request_attention(self, schedule: ServedSchedule) -> None:
-        """It wants attention at once, or once more."""
+        """Attend to it at once, or again afterwards."""
         if schedule.is_attended:
             schedule.is_called = True
         else:
@@ -174,7 +175,7 @@ class Schedules:
     # -- what is due --------------------------------------------------------------------------------------------
 
     async def _attend(self, schedule: ServedSchedule) -> None:
-        name = schedule.planned.name
+        name = schedule.trigger.name
         try:
             schedule.wake_at = await self._advance(schedule)
             schedule.failures = 0
@@ -192,16 +193,16 @@ class Schedules:
         return self._now() + pause
 
     async def _advance(self, schedule: ServedSchedule) -> int | None:
-        """Do what is to be done, step by step; answers when to look again."""
+        """Take step after step until nothing is due; returns when to look again."""
         while not schedule.is_gone:
             schedule.is_called = False
-            if schedule.row.times != schedule.planned.spec.times:
-                schedule.row, schedule.is_stored = restart_schedule(schedule.row, schedule.planned, self._now()), False
+            if schedule.row.times != schedule.trigger.spec.times:
+                schedule.row, schedule.is_stored = restart_schedule(schedule.row, schedule.trigger, self._now()), False
             if not schedule.is_stored:
                 await self._store(schedule, schedule.row)
             is_busy = await self._is_busy(schedule)
             step = decide_next_step(
-                schedule.planned, schedule.row, Moment(self._now(), schedule.since, self._turn, is_busy)
+                schedule.trigger, schedule.row, Moment(self._now(), schedule.since, self._turn, is_busy)
             )
             match step:
                 case WaitUntil():
@@ -215,9 +216,9 @@ class Schedules:
         return None
 
     async def _is_busy(self, schedule: ServedSchedule) -> bool:
-        """Whether the run before is unfinished, where that matters; its end calls the schedule."""
+        """Whether the run before is unfinished, if that matters. Its end wakes the schedule."""
         run = schedule.row.run
-        if run is None or schedule.planned.spec.overlap == "allow":
+        if run is None or schedule.trigger.spec.overlap == "allow":
             return False
         self._waits_for[run] = schedule  # before the look, so that an end in between is not missed
         found = await self._journal.find_run(run)
@@ -231,26 +232,26 @@ class Schedules:
         schedule.row, schedule.is_stored = row, True
 
     async def _start_fire(self, schedule: ServedSchedule, step: StartFire) -> None:
-        planned, at, key = schedule.planned, self._now(), format_moment(step.fire)
-        document = build_trigger_document(key, planned.name, step.fire, type=TYPE)
+        trigger, at, key = schedule.trigger, self._now(), format_moment(step.fire)
+        document = build_trigger_document(key, trigger.name, step.fire, type=TYPE)
         try:
-            planned.check_when(document)
+            trigger.check_when(document)
         except EventFiltered as filtered:
             await self._store(schedule, replace(step.row, outcome="filtered", reason=str(filtered)))
-            metrics.count_fires(planned.name, "filtered")
+            metrics.count_fires(trigger.name, "filtered")
             return
         # The event arrives now: a run that is caught up has all of its time before it.
-        event = Event(new_id("evt", at), source=planned.name, key=key, type=TYPE, time=at)
-        claim = DedupeKey(planned.name, key, at + DEDUPE_MILLISECONDS)
+        event = Event(new_id("evt", at), source=trigger.name, key=key, type=TYPE, time=at)
+        claim = DedupeKey(trigger.name, key, at + DEDUPE_MILLISECONDS)
         admitted = await self._engine.admit(
-            event, [planned.make_start(document)], dedupe_keys=[claim], schedule=step.row
+            event, [trigger.make_start(document)], dedupe_keys=[claim], schedule=step.row
         )
         outcome: FireOutcome = "duplicate" if admitted.is_duplicate else "started"
         schedule.row, schedule.is_stored = (
             replace(step.row, run=admitted.runs[-1], outcome=outcome),
             True,
         )
-        metrics.count_fires(planned.name, outcome)
+        metrics.count_fires(trigger.name, outcome)
         if step.was_waiting:
             self._turn = at + PACE
 
@@ -267,4 +268,4 @@ def _log_fires(step: RecordFires) -> None:
 
 
 def _do_nothing() -> None:
-    """Nobody keeps the time."""
+    """Called while no alarm is started."""

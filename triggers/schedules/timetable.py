@@ -1,4 +1,4 @@
-"""Schedules as people and programs read them: when they fired, when they will, and what did not come."""
+"""Documents of schedules: when they fired last, when they fire next, and what was missed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import dropwhile, islice
@@ -10,26 +10,26 @@ from triggers.schedules.timing import format_moment
 from triggers.schedules.trigger import ScheduleTrigger
 
 SHOWN = 3
-"""Fires to come that are told."""
+"""The coming fires that are listed."""
 
 
 def describe_schedules(
-    planned: Sequence[ScheduleTrigger], rows: Mapping[str, ScheduleProgress], now: int
+    trigger: Sequence[ScheduleTrigger], rows: Mapping[str, ScheduleProgress], now: int
 ) -> list[ScheduleDocument]:
-    """Each schedule as one document, in the order of their names."""
+    """One document for each schedule, in the order of their names."""
     return [
         _describe_schedule(each, rows.get(each.name) or begin_schedule(each, now), now)
-        for each in sorted(planned, key=lambda planned: planned.name)
+        for each in sorted(trigger, key=lambda trigger: trigger.name)
     ]
 
 
-def _describe_schedule(planned: ScheduleTrigger, row: ScheduleProgress, now: int) -> ScheduleDocument:
-    spec = planned.spec
-    coming = list(islice(_find_coming_fires(planned, row, now), SHOWN))
+def _describe_schedule(trigger: ScheduleTrigger, row: ScheduleProgress, now: int) -> ScheduleDocument:
+    spec = trigger.spec
+    coming = list(islice(_find_coming_fires(trigger, row, now), SHOWN))
     return ScheduleDocument(
-        id=planned.name,
-        pipeline=planned.definition.id,
-        trigger=planned.id,
+        id=trigger.name,
+        pipeline=trigger.definition.id,
+        trigger=trigger.id,
         cron=spec.cron,
         every=spec.every,
         at=spec.at,
@@ -37,8 +37,8 @@ def _describe_schedule(planned: ScheduleTrigger, row: ScheduleProgress, now: int
         policy=PolicyDocument(spec.missed, spec.overlap, spec.window),
         last=_describe_last_fire(row),
         next=[format_moment(fire) for fire in coming],
-        due=format_moment(planned.due(coming[0])) if coming else None,
-        overdue=_find_overdue(planned, row, now),
+        due=format_moment(trigger.due(coming[0])) if coming else None,
+        overdue=_find_overdue(trigger, row, now),
         waiting=len(row.waiting),
         skipped=row.skipped,
         missed=row.missed,
@@ -46,9 +46,9 @@ def _describe_schedule(planned: ScheduleTrigger, row: ScheduleProgress, now: int
     )
 
 
-def _find_coming_fires(planned: ScheduleTrigger, row: ScheduleProgress, now: int) -> Iterator[int]:
-    fires = planned.timing.find_fires(max(row.handled, now - planned.window))
-    return dropwhile(lambda fire: planned.due(fire) <= now, fires)
+def _find_coming_fires(trigger: ScheduleTrigger, row: ScheduleProgress, now: int) -> Iterator[int]:
+    fires = trigger.timing.find_fires(max(row.handled, now - trigger.window))
+    return dropwhile(lambda fire: trigger.due(fire) <= now, fires)
 
 
 def _describe_last_fire(row: ScheduleProgress) -> FireDocument | None:
@@ -57,7 +57,7 @@ def _describe_last_fire(row: ScheduleProgress) -> FireDocument | None:
     return FireDocument(format_moment(row.fire), row.outcome, row.reason, row.run)
 
 
-def _find_overdue(planned: ScheduleTrigger, row: ScheduleProgress, now: int) -> str | None:
-    """The first fire that should have come by now and has not been dealt with."""
-    fire = next(planned.timing.find_fires(row.handled), None)
-    return format_moment(fire) if fire is not None and planned.due(fire) + JUMP < now else None
+def _find_overdue(trigger: ScheduleTrigger, row: ScheduleProgress, now: int) -> str | None:
+    """The first fire that is due and was not handled."""
+    fire = next(trigger.timing.find_fires(row.handled), None)
+    return format_moment(fire) if fire is not None and trigger.due(fire) + JUMP < now else None

@@ -1,4 +1,4 @@
-"""When a schedule fires: a cron line, an interval, or one date. All moments are milliseconds since 1970, in UTC."""
+"""When schedules fire: a cron line, an interval, or one date. Moments are milliseconds since 1970, in UTC."""
 
 import re
 from collections import deque
@@ -14,10 +14,10 @@ from durable.wording import quote, suggest
 
 
 class Timing(Protocol):
-    """What knows a schedule's fires."""
+    """What computes the fires of a schedule."""
 
     def find_fires(self, after: int) -> Iterator[int]:
-        """The fires after a moment, in their order."""
+        """The fires after a moment, in order."""
         ...
 
 
@@ -50,7 +50,7 @@ class SingleMoment:
 
     @classmethod
     def parse(cls, text: str, zone: tzinfo | None = None) -> Self:
-        """Read a date and a time of day; its own offset counts before `zone`. Raises `ValueError`."""
+        """Read a date and a time of day. Its own offset takes precedence over `zone`. Raises `ValueError`."""
         moment = _parse_moment(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone or UTC)
@@ -81,12 +81,12 @@ def _parse_moment(text: str) -> datetime:
 
 
 def format_moment(moment: int) -> str:
-    """A moment as ISO 8601 in UTC, to the second; a fire has no more."""
+    """A moment as ISO 8601 in UTC, in seconds, which is the precision of fires."""
     return datetime.fromtimestamp(moment // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def find_zone(name: str) -> ZoneInfo:
-    """A time zone of the IANA database, in any case; `Z` is UTC. Raises `ValueError`."""
+    """A time zone of the IANA database; case does not matter, and `Z` is UTC. Raises `ValueError`."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):  # looked for in any case only now: listing all zones takes 20 ms
@@ -140,12 +140,13 @@ _ABBREVIATED = {
 
 
 def find_fires_between(timing: Timing, after: int, until: int) -> Iterator[int]:
-    """The fires after `after`, up to and with `until`."""
+    """The fires after `after`, up to and including `until`."""
     return takewhile(lambda fire: fire <= until, timing.find_fires(after))
 
 
 def find_latest_between(timing: Timing, after: int, until: int, limit: int) -> list[int]:
-    """Of those the latest, `limit` at most: looked for from the end, as there may be millions before them."""
+    """The latest of these fires, at most `limit`. They are searched from the end, since there may be millions before
+    them."""
     span = limit * 1_000
     while True:
         start = max(after, until - span)

@@ -1,4 +1,4 @@
-"""A schedule as its pipeline describes it: when it fires, and what becomes of a fire that is late or meets a run."""
+"""The schedule trigger: its model in pipeline files, and its compiled form."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from triggers.schedules.timing import Interval, SingleMoment, Timing, find_fires
 from triggers.trigger import Kind, Trigger, parse_expressions
 
 SAMPLE = 1_000
-"""Fires in a row whose distances a window is compared with."""
+"""The consecutive fires whose distances a window is compared with."""
 
 YEAR = parse_duration("366d")
-"""Milliseconds in which they are looked for."""
+"""The milliseconds in which they are searched."""
 
 _SAMPLE_FROM = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000
 
@@ -112,7 +112,7 @@ class ScheduleSpec(TriggerInputs):
 
     @property
     def times(self) -> str:
-        """What its fires depend on, as text: another text is another schedule, which begins anew."""
+        """What its fires depend on, as text. If the text changes, the schedule begins anew."""
         if self.every is not None:
             return f"every {self.every}"
         return f"cron {self.cron} in {self.timezone}" if self.cron is not None else f"at {self.at} in {self.timezone}"

@@ -1,1 +1,1 @@
-"""Waits: what runs ask of people and of the world, and the ways in which they are answered."""
+"""Waits: what runs ask of people and programs, and how it is answered."""

@@ -1,6 +1,6 @@
-"""An answer as the run gets it: what a person or a program said, held against what was asked.
+"""Answers to waits: what a person or a program sent, checked against what was asked.
 
-Unfit   what was said does not fit; `misfits` say where and why, all of them
+AnswerRefused   an answer is invalid; `problems` are all of its problems
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,22 +15,22 @@ from durable.wording import quote, suggest
 
 PROBLEMS_LIMIT = 20
 DETAIL_LIMIT = 300
-"""How many misfits are told, and how many characters of each."""
+"""How many problems are reported, and the characters of each."""
 
 
 class AnswerProblem(NamedTuple):
-    """One thing that does not fit: its place, such as `fields.amount`, and why."""
+    """One problem of an answer: its place, such as `fields.amount`, and why."""
 
     name: str
     detail: str
 
 
 class AnswerRefused(ValueError):
-    """An answer does not fit what was asked."""
+    """An answer is invalid."""
 
-    def __init__(self, misfits: Sequence[AnswerProblem]) -> None:
-        super().__init__("; ".join(f"`{name}`: {detail}" for name, detail in misfits))
-        self.misfits = tuple(misfits)
+    def __init__(self, problems: Sequence[AnswerProblem]) -> None:
+        super().__init__("; ".join(f"`{name}`: {detail}" for name, detail in problems))
+        self.problems = tuple(problems)
 
 
 def build_approval(
@@ -42,7 +42,7 @@ def build_approval(
     fields: Mapping[str, JSON],
     at: int,
 ) -> dict[str, JSON]:
-    """A person's decision; raises `AnswerRefused`. Who rejects need not fill anything in."""
+    """A person's decision; raises `AnswerRefused`. To reject, no fields need to be filled in."""
     known = schemas or {}
     wrong = list(islice(_find_problems(known, fields, is_complete=approved), PROBLEMS_LIMIT))
     if wrong:
@@ -54,7 +54,7 @@ def build_approval(
 def build_webhook_answer(
     body: JSON, *, query: Mapping[str, JSON], headers: Mapping[str, JSON], method: str, at: int
 ) -> dict[str, JSON]:
-    """What came to a wait for a webhook."""
+    """The request that answered a wait for a webhook."""
     return {"body": body, "query": dict(query), "headers": dict(headers), "method": method, "at": at}
 
 
@@ -81,7 +81,7 @@ def _find_problems_in(name: str, schema: JSON, value: JSON) -> Iterator[AnswerPr
 
 
 def _compile_schema(schema: JSON) -> CompiledSchema | None:
-    """None of what is no schema: the run waits already, and somebody has to be able to answer it."""
+    """The schema, None if it is invalid: the run is already waiting, and somebody must be able to answer it."""
     if not isinstance(schema, dict | bool):
         return None
     try:

@@ -1,4 +1,4 @@
-"""A form made of the JSON Schemas of an approval, and what was filled in made JSON again."""
+"""HTML forms for the JSON Schemas of an approval, and the submitted form as JSON."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from durable.values import JSON, NotJSON, Value, decode
 Widget: TypeAlias = Literal["text", "number", "checkbox", "choice", "json"]
 
 PREFIX = "fields."
-"""What the names of its fields begin with in a form."""
+"""The prefix of its fields' names."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """One field of a form. `value` is what stands in it, and `options` are what can be chosen, as JSON texts with what
-    people read of them."""
+    """One field of a form. `value` is its content; `options` are the choices, each as JSON text and as people read
+    it."""
 
     name: str
     label: str
@@ -34,7 +34,7 @@ class FormField:
 
 
 def build_form(schemas: Mapping[str, JSON] | None, filled: Mapping[str, JSON] | None = None) -> list[FormField]:
-    """The fields for these schemas, with their defaults in them or what was `filled` in before."""
+    """The fields for these schemas, with their defaults or with what was `filled` in before."""
     return [
         _build_field(name, schema if isinstance(schema, dict) else {}, filled)
         for name, schema in (schemas or {}).items()
@@ -93,8 +93,8 @@ def _find_text(value: JSON) -> str | None:
 
 
 def read_form(schemas: Mapping[str, JSON] | None, sent: Mapping[str, JSON]) -> dict[str, JSON]:
-    """The values of a form that was sent, of the types that the schemas want as far as they are such; what was left
-    empty is absent. What the form has not is kept, to be refused by its name."""
+    """The values of a submitted form, with the types of the schemas where possible. Empty fields are left out. Unknown
+    fields are kept, so that they are refused by name."""
     known = schemas or {}
     found = {name.removeprefix(PREFIX): value for name, value in sent.items() if name.startswith(PREFIX)}
     typed = {
@@ -122,7 +122,7 @@ def _read_field(schema: JSON, sent: JSON) -> JSON:
 
 
 def _read_json(text: str) -> JSON:
-    """JSON if it is some, else the text itself."""
+    """The JSON value of a text, or else the text itself."""
     try:
         return decode(text)
     except NotJSON:

@@ -1,7 +1,7 @@
-"""Links to waits: whoever has one reads what is asked, and answers it once.
+"""Links to waits: whoever has a link can read what is asked and answer it once.
 
-A wrong proof, an unknown run and an unknown path get the same answer for the same work. Reading never answers, as mail
-scanners and chat previews open every link that they see.
+A wrong proof, an unknown run and an unknown path get the same response after the same work. Reading never answers,
+since mail scanners and chat previews open all links.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ from triggers.waits.question import Question
 from triggers.waits.wait import Standing, Wait, find_linked_wait, load_state
 
 ANSWERED_BY = "link"
-"""Who answers with a link, as far as anybody knows."""
+"""Who answers with a link, as far as that is known."""
 
 WITHHELD = CREDENTIALS | {"referer"}
-"""Headers that an answer does not keep: credentials, and where the link itself may stand."""
+"""Headers that an answer does not keep: credentials, and the one that may contain the link itself."""
 
 COMMENT_LIMIT = 1_000
 
@@ -49,7 +49,7 @@ HEADERS = {
 
 
 class WaitReply(NamedTuple):
-    """What is said of a wait that is not, or no more, to be answered: to programs and to people."""
+    """A response about a wait, for programs and for people."""
 
     status: int
     title: str
@@ -63,7 +63,7 @@ ENDED = WaitReply(410, "Nothing more to answer", "The run that asked this has en
 MISSING = WaitReply(404, "Nothing is here", "There is nothing to answer at this address.")
 TITLES = {429: "Too many requests", 503: "Not now"}
 UNREADABLE = "This cannot be read"
-"""The titles of the pages of refusals, by their status, and of any other."""
+"""The titles of the pages of refusals by their status, and the one of any other."""
 
 REPLIES: Mapping[Standing, WaitReply] = {"over": ANSWERED, "unknown": UNKNOWN, "ended": ENDED}
 
@@ -86,7 +86,7 @@ class WaitLinks:
         return [Route("/waits/{run}/{path}/{proof}", self.answer, methods=["GET", "POST"])]
 
     async def answer(self, request: Request) -> Response:
-        """Tell what is asked, or take the answer to it."""
+        """Show what is asked, or take the answer."""
         try:
             if seconds := self._addresses.take_for(request.scope):
                 raise RateExceeded("too many requests", seconds)
@@ -103,7 +103,7 @@ class WaitLinks:
             return _render_reply(request, reply, refusal.headers)
 
     async def _find(self, request: Request) -> Wait | None:
-        """The wait that the link leads to; None unless its proof is right."""
+        """The wait that a link leads to; None unless its proof is right."""
         run, path, given = (request.path_params[name] for name in ("run", "path", "proof"))
         beginning = await self._journal.read_history(run, limit=1)
         started = beginning[0][1] if beginning else None
@@ -133,13 +133,13 @@ class WaitLinks:
         sent = parse_body(body, request.headers.get("content-type"))
         try:
             data = self._build_answer(request, wait.question, sent)
-        except AnswerRefused as unfit:
-            return _render_refused(request, wait.question, sent, unfit)
+        except AnswerRefused as refused:
+            return _render_refused(request, wait.question, sent, refused)
         outcome = await self._engine.answer(request.path_params["run"], wait.step, wait.name, data)
         return _render_reply(request, {"answered": ANSWERED, "ended": ENDED}.get(outcome, TAKEN))
 
     def _build_answer(self, request: Request, question: Question, sent: JSON) -> JSON:
-        """The answer as the run gets it; raises `AnswerRefused`."""
+        """The answer in the form that the run gets; raises `AnswerRefused`."""
         at = self._now()
         if question.kind == "webhook":
             headers = collect_pairs(pair for pair in request.headers.items() if pair[0] not in WITHHELD)
@@ -155,7 +155,7 @@ class WaitLinks:
 
 
 class Decision(NamedTuple):
-    """What a person said to an approval."""
+    """A person's answer to an approval."""
 
     approved: bool
     comment: str | None
@@ -163,7 +163,7 @@ class Decision(NamedTuple):
 
 
 def _read_decision(question: Question, sent: JSON) -> Decision:
-    """A decision that was sent with the form."""
+    """The decision of a submitted form."""
     form = sent if isinstance(sent, dict) else {}
     approved = {"true": True, "false": False}.get(str(form.get("approved")))
     rest = {name: value for name, value in form.items() if not name.startswith(PREFIX)}
@@ -172,7 +172,7 @@ def _read_decision(question: Question, sent: JSON) -> Decision:
 
 
 def _check_decision(sent: JSON) -> Decision:
-    """A decision as JSON; raises `AnswerRefused`."""
+    """A decision in JSON; raises `AnswerRefused`."""
     if not isinstance(sent, dict):
         raise AnswerRefused([AnswerProblem("body", "it should be a JSON object with `approved`")])
     approved, comment, fields = sent.get("approved"), sent.get("comment"), sent.get("fields")
@@ -198,7 +198,8 @@ def _is_form(request: Request) -> bool:
 
 
 def _wants_json(request: Request) -> bool:
-    """Programs get JSON: who asks for it and for no page, and who sends something else than the page's form."""
+    """Programs get JSON: those that accept JSON and not HTML, and those that send something other than the page's
+    form."""
     accepted = request.headers.get("accept", "")
     if "text/html" in accepted:
         return False
@@ -214,15 +215,15 @@ def _render_reply(request: Request, reply: WaitReply, headers: Mapping[str, str]
     return HTMLResponse(page.render_message(reply.title, reply.text), reply.status, more)
 
 
-def _render_refused(request: Request, question: Question, sent: JSON, unfit: AnswerRefused) -> Response:
+def _render_refused(request: Request, question: Question, sent: JSON, refused: AnswerRefused) -> Response:
     if _wants_json(request):
-        errors = [{"name": name, "detail": detail} for name, detail in unfit.misfits]
-        return JSONResponse({"error": str(unfit), "errors": errors}, 422, HEADERS)
+        errors = [{"name": name, "detail": detail} for name, detail in refused.problems]
+        return JSONResponse({"error": str(refused), "errors": errors}, 422, HEADERS)
     form = sent if isinstance(sent, dict) else {}
     comment = form.get("comment")
     shown = page.render_question(
         question,
-        wrong=unfit.misfits,
+        wrong=refused.problems,
         filled=read_form(question.fields, form),
         comment=comment if isinstance(comment, str) else "",
     )

@@ -1,4 +1,4 @@
-"""The page on which a person reads what is asked and answers it; it loads nothing and runs nothing."""
+"""The page on which a person reads what is asked and answers it. It loads nothing and runs no script."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def render_question(
     filled: Mapping[str, JSON] | None = None,
     comment: str = "",
 ) -> str:
-    """What is asked, with a form. An answer that did not fit comes back as it was filled in, with what is wrong."""
+    """The question with a form. An invalid answer is shown again as it was filled in, with its problems."""
     return _templates.get_template("page.html").render(
         title=question.title or "An answer is awaited",
         said=EARLY if is_early else _explain_question(question),

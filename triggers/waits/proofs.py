@@ -1,4 +1,4 @@
-"""The proofs in links to waits, wherever a link was put: nobody reads them who may not answer."""
+"""The proofs in links to waits: removed from documents for readers who may not answer."""
 
 import re
 from collections.abc import Iterator
@@ -13,22 +13,22 @@ from durable.redactor import LAYERS, Redactor, run_slices
 from triggers.documents import Redacted, redact_document
 
 ANCESTORS_LIMIT = 20
-"""Runs of which one called the other, or sent it the event that started it: calls lead to each other 16 times."""
+"""Runs of which one called the next, or sent the event that started it. Calls are nested 16 deep at most."""
 
 _RUN = re.compile("run_[0-9a-z]{26}")
 
 STAND_IN = "exported"
-"""The key of the proofs in a history that leaves the house."""
+"""The key of the proofs in an exported history."""
 
 
 def disarm_links(scan: Scan, run: str, document: Redacted) -> Redacted:
-    """A document about a run in which no link is of use, however it is written."""
+    """A document about a run in which no link can be used, in whatever way it is written."""
     redactor = Redactor(find_tokens(scan, run), layers=LAYERS)
     return redact_document(document, lambda tree: run_slices(redactor.redact_in_slices(hide_links(tree)), scan.rest))
 
 
 def find_tokens(scan: Scan, run: str) -> set[str]:
-    """The tokens of the links that a run can know: its own, and those of the runs that set it going."""
+    """The tokens of the links that a run can know: its own, and those of the runs that started it."""
     return {make_token(links.key, each) for each, links in _find_ancestors(scan, run) if links}
 
 
@@ -56,7 +56,8 @@ def _find_sender(scan: Scan, started: RunStarted) -> str | None:
 
 
 def replace_proofs(text: bytes) -> bytes:
-    """A JSON text in which every proof is one under the stand-in's key, of the same length: equal ones stay equal."""
+    """A JSON text in which each proof is replaced by one of the same length under the stand-in's key. Equal proofs stay
+    equal."""
     return LINK.sub(_replace_proof, text.decode()).encode() if b"run_" in text else text
 
 

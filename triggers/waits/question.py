@@ -1,4 +1,4 @@
-"""What a run waits for, as it is put to those whom it asks."""
+"""Questions: what a step waits for, as it is shown to those who answer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from durable.steps.node import ActionNode
 from durable.values import JSON
 
 LINKED = frozenset({"webhook", "approval"})
-"""The kinds of waits that somebody answers."""
+"""The kinds of waits that are answered through a link."""
 
 KINDS: dict[str, AwaitKind] = {f"wait.{kind}": kind for kind in get_args(AwaitKind)}
-"""The kinds by the actions that wait so."""
+"""The kinds by the names of their actions."""
 
 ANY = "wait.any"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One thing that a step waits for. `name` is that in a `wait.any`, else empty; `due` (ms) is when the wait ends by
-    itself; `fields` are JSON Schemas by name; `type` and `match` say which event."""
+    """One thing that a step waits for. `name` is its name in a `wait.any`, or else empty; `due` (ms) is when the wait
+    ends by itself; `fields` are JSON Schemas by name; `type` and `match` describe an event."""
 
     step: str
     name: str
@@ -39,7 +39,7 @@ class Question:
 
     @property
     def path(self) -> str:
-        """What its link leads to."""
+        """The path of its link."""
         return join_path(self.step, self.name) if self.name else self.step
 
     @property
@@ -47,13 +47,13 @@ class Question:
         return self.kind in LINKED
 
     def link(self, run: str, started: RunStarted | None) -> str | None:
-        """Where it is answered, if somebody can be sent there."""
+        """Its address, if it is answered through a link."""
         links = started.links if started else None
         return make_link(links, run, self.path) if links and self.is_answered_by_somebody else None
 
 
 def find_questions(state: State) -> Iterator[Question]:
-    """What a run waits for now; the inputs of steps that wait are in memory."""
+    """What a run waits for now. The inputs of the waiting steps must have been loaded."""
     for path in find_waiting_steps(state):
         yield from _find_questions_of(path, state.steps[path])
 
@@ -72,7 +72,7 @@ def _find_questions_of(path: str, step: StepState) -> Iterator[Question]:
 
 
 def _find_input(given: JSON, name: str) -> dict[str, JSON]:
-    """What a wait is given; one inside a `wait.any` has that under its name."""
+    """The input of a wait. Inside a `wait.any` it is under the wait's name."""
     for key in ("waits", name, "with") if name else ():
         given = given.get(key) if isinstance(given, dict) else None
     return given if isinstance(given, dict) else {}
@@ -101,7 +101,7 @@ def _list_people(to: JSON) -> tuple[str, ...]:
 
 
 def find_uses(node: ActionNode) -> dict[str, str]:
-    """The waits of a step by their names; that of a wait alone is empty."""
+    """The waits of a step by their names; the name of a single wait is empty."""
     if node.step.use != ANY:
         return {"": node.step.use}
     given = node.step.input
@@ -110,8 +110,7 @@ def find_uses(node: ActionNode) -> dict[str, str]:
 
 
 def foresee_question(node: ActionNode, path: str, name: str, kind: AwaitKind) -> Question | None:
-    """What somebody will be asked there, as far as it is known before; None where it is not known what they are to fill
-    in."""
+    """What will be asked, as far as it is known before the step is reached; None if its fields are not known."""
     given = _find_input(node.step.input, name)
     if kind not in LINKED or not _is_constant(given.get("fields")):
         return None

@@ -1,4 +1,4 @@
-"""One wait of a run, and how it stands: whether it can be answered."""
+"""One wait of a run, and whether it can be answered."""
 
 import re
 from collections.abc import Iterator
@@ -22,15 +22,15 @@ from triggers.waits.question import (
 )
 
 Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
-"""It waits; it will perhaps wait, and an answer is kept until then, or cannot be taken yet; it waits no more; the run
-has ended."""
+"""`asked`: it waits. `early`: it may wait later, and an answer is kept until then. `unknown`: it may wait later, and
+cannot be answered yet. `over`: it waits no more. `ended`: the run has ended."""
 
 _PART = re.compile(r"[a-z][a-z0-9_]*(\[(0|[1-9][0-9]{0,8})\])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A wait of a run. Its `question` is known where it can be answered; `status` is that of its step."""
+    """A wait of a run. Its `question` is known if it can be answered; `status` is that of its step."""
 
     step: str
     name: str
@@ -41,12 +41,12 @@ class Wait:
 
 
 def load_state(scan: Scan, run: str) -> State:
-    """A run's state, with the inputs of the steps that wait; empty if there is no such run. Raises `RunUnreadable`."""
+    """A run's state with the inputs of its waiting steps; empty if there is no such run. Raises `RunUnreadable`."""
     return load_inputs(scan, scan.load_state(run))
 
 
 def load_inputs(scan: Scan, state: State) -> State:
-    """Bring the inputs of the steps that wait into memory."""
+    """Load the inputs of the waiting steps."""
     for path in find_waiting_steps(state):
         scan.load_value(state.steps[path].input)
         scan.rest()
@@ -54,7 +54,8 @@ def load_inputs(scan: Scan, state: State) -> State:
 
 
 def find_waits(scan: Scan, state: State, step: str) -> list[Wait]:
-    """The waits of the step at a path, reached or not; none if there is no such step, or if it is no wait."""
+    """The waits of the step at a path, whether or not it was reached; empty if there is no such step or it is no
+    wait."""
     found = state.steps.get(step)
     if found and found.awaits:
         return list(_list_reached(state, step))
@@ -63,7 +64,7 @@ def find_waits(scan: Scan, state: State, step: str) -> list[Wait]:
 
 
 def find_linked_wait(scan: Scan, state: State, path: str) -> Wait | None:
-    """The wait to which a link leads."""
+    """The wait that a link leads to."""
     frame, name = frame_of(path), path.rpartition(".")[2]
     for step, wanted in ((path, ""), (frame, name)):
         for wait in find_waits(scan, state, step) if step else ():
@@ -73,7 +74,7 @@ def find_linked_wait(scan: Scan, state: State, path: str) -> Wait | None:
 
 
 def find_action(scan: Scan, state: State, path: str) -> ActionNode | None:
-    """The action that a path of the run may name: items and turns are numbered, and nothing else is."""
+    """The action at a path of the run. Items and turns must be numbered, and nothing else may be."""
     data = scan.load_definition(state.started.version) if state.started else None
     if data is None:
         return None

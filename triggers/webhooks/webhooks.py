@@ -114,8 +114,8 @@ class Webhooks:
         self._hooks = hooks
         self._has_cors = any(hook.cors is not None for hook in hooks)
         own = [(hook.methods, hook) for hook in hooks]
-        greeting = [(hook.handshake_methods, hook) for hook in hooks if hook.handshake_methods]
-        self._routes = (*own, *greeting)
+        handshakes = [(hook.handshake_methods, hook) for hook in hooks if hook.handshake_methods]
+        self._routes = (*own, *handshakes)
         schemes = [*load_presets().values(), *(hook.verifier.scheme for hook in hooks)]
         self._credentials = frozenset[str]().union(*map(find_credential_headers, schemes))
 
@@ -167,19 +167,19 @@ class Webhooks:
                 return hook, match.groupdict()
         return None
 
-    def _answer_probe(self, received: WebhookRequest) -> WebhookResponse:
+    def _answer_probe(self, request: WebhookRequest) -> WebhookResponse:
         """Answer a HEAD or OPTIONS request, which delivers nothing: 200 to HEAD if GET or POST would be served, 204 to
         a browser's preflight request (`_add_cors_headers` adds the permissions)."""
-        if received.method == "OPTIONS":
-            asked = dict(received.headers).get("access-control-request-method", "")
-            found = self._find_webhook(received.path, asked)
+        if request.method == "OPTIONS":
+            asked = dict(request.headers).get("access-control-request-method", "")
+            found = self._find_webhook(request.path, asked)
             return (
                 responses.render_empty(204)
                 if found and found[0].cors is not None
                 else responses.render_method_not_allowed(METHODS)
             )
-        is_served = any(self._find_webhook(received.path, method) for method in ("POST", "GET"))
-        return responses.render_empty(200) if is_served else self._answer_unknown(received)
+        is_served = any(self._find_webhook(request.path, method) for method in ("POST", "GET"))
+        return responses.render_empty(200) if is_served else self._answer_unknown(request)
 
     def _add_cors_headers(self, scope: Scope, answer: WebhookResponse) -> WebhookResponse:
         """Add the headers that let a page of another origin read the response, if its webhook allows that."""
@@ -194,17 +194,17 @@ class Webhooks:
             allowed += cors.allow_request(found[0].methods, headers)
         return answer.with_headers(allowed)
 
-    def _answer_unknown(self, received: WebhookRequest) -> WebhookResponse:
+    def _answer_unknown(self, request: WebhookRequest) -> WebhookResponse:
         """Answer a request for an unknown webhook, after as much work as a bad signature takes."""
         at = self._now()
         new_id("dlv", at)
-        path = (read_path(received.path) or received.path).removeprefix(PREFIX)
-        self._unknown_paths.count(received.method, path, self._hooks, at, are_all=self._are_all)
-        withhold_headers(received.headers, self._credentials, self._hash_key)
+        path = (read_path(request.path) or request.path).removeprefix(PREFIX)
+        self._unknown_paths.count(request.method, path, self._hooks, at, are_all=self._are_all)
+        withhold_headers(request.headers, self._credentials, self._hash_key)
         with contextlib.suppress(Rejected):
-            DECOY.check(received, ["decoy"], at / 1000)
-        hmac.digest(b"decoy", received.body, "sha256")
-        hashlib.sha256(received.body).digest()
+            DECOY.check(request, ["decoy"], at / 1000)
+        hmac.digest(b"decoy", request.body, "sha256")
+        hashlib.sha256(request.body).digest()
         return self._refuse_unverified()
 
     def _refuse_unverified(self) -> WebhookResponse:
