@@ -2,11 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from durable.wording import make_printable
 
 Severity: TypeAlias = Literal["error", "warning"]
+LineColumn: TypeAlias = tuple[int, int]
+"""Line and column, both counted from 1."""
+
 Pointer: TypeAlias = tuple[str | int, ...]
 """The keys and indices of a value in data."""
 
@@ -15,8 +18,7 @@ _USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
 """The user and password in a URL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What is wrong and what to do about it, without a place."""
 
     message: str

@@ -50,7 +50,7 @@ class ConnectionChecker:
         where = (*pointer, "connection")
         if connector is None:
             problem = explain_missing(name, self._names, is_broken=self._is_broken(name))
-            self._report.add(where, problem.message, problem.hint)
+            self._report.add(where, *problem)
         elif connector != wanted:
             problem = explain_mismatch(name, connector, wanted)
-            self._report.add(where, problem.message, problem.hint)
+            self._report.add(where, *problem)

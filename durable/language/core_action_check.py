@@ -11,11 +11,10 @@ from durable.language.json_schemas import compile_schemas
 from durable.language.report import Report
 from durable.language.step_info import StepInfo
 from durable.language.validation import find_data_problems
-from durable.problem import Pointer, Problem
+from durable.problem import LineColumn, Pointer, Problem
 from durable.spec_model import Mapped, get_mapping
 from durable.values import JSON
 from durable.wording import quote, suggest
-from durable.yaml.document import LineColumn
 
 
 @dataclass(frozen=True, slots=True)

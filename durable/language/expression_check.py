@@ -10,10 +10,9 @@ from durable.language.braces import doubt_braces
 from durable.language.headers import doubt_underscore
 from durable.language.report import Report
 from durable.language.scope import Scope
-from durable.problem import Explanation, Pointer, Severity
+from durable.problem import Explanation, LineColumn, Pointer, Severity
 from durable.values import JSON
 from durable.wording import describe_value, make_printable, name_kind, quote
-from durable.yaml.document import LineColumn
 from durable.yaml.syntax import unwrap_expression
 
 DottedName: TypeAlias = tuple[str, ...]
@@ -169,7 +168,7 @@ class ExpressionCheck:
                 return
             there = expression.position_of(name)
             place = self._report.document.position_in(pointer, there.line, there.column)
-            self._report.add(pointer, problem.message, problem.hint, place=place, severity=severity)
+            self._report.add(pointer, *problem, place=place, severity=severity)
 
     def _locate(self, text: str, offset: int, pointer: Pointer) -> LineColumn:
         before = text[:offset].split("\n")

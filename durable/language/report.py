@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from durable.problem import DataProblem, Pointer, Problem, Severity
-from durable.yaml.document import LIMITS, LineColumn, YamlDocument
+from durable.problem import DataProblem, LineColumn, Pointer, Problem, Severity
+from durable.yaml.document import LIMITS, YamlDocument
 
 
 class Report:

@@ -230,7 +230,7 @@ class StepCheck:
         model = self._catalogue.input_of(use)
         if model is None:
             problem = self._catalogue.explain_unknown(use)
-            self._report.add((*pointer, "use"), problem.message, problem.hint)
+            self._report.add((*pointer, "use"), *problem)
         return model
 
     # -- blocks

@@ -8,11 +8,11 @@ keys, anchors, aliases, tags, merge keys, several documents, keys that are not t
 import re
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 import yaml
 
-from durable.problem import Pointer, Problem
+from durable.problem import LineColumn, Pointer, Problem
 from durable.values import JSON
 from durable.wording import make_printable, quote
 from durable.yaml.scalars import MisleadingScalar, is_text, parse_scalar
@@ -25,9 +25,6 @@ from durable.yaml.syntax import (
     quote_value,
     strip_comment,
 )
-
-LineColumn: TypeAlias = tuple[int, int]
-"""Line and column, both counted from 1."""
 
 FASTEST_LOADER: type = getattr(yaml, "CLoader", yaml.SafeLoader)
 
@@ -296,7 +293,7 @@ class _EventReader:
         is_braced = self.source.get_line(line)[column - 2 : column] == "{{"
         braces = explain_braces(self.source, line, column) if is_braced else None
         if braces:
-            self._refuse((braces.line, braces.column), braces.message, braces.hint)
+            self._refuse(*braces)
         else:
             self._refuse((line, column), "a list or mapping cannot be a key", "write the key as text")
 
@@ -337,7 +334,7 @@ class _EventReader:
         return place
 
     def _refuse(self, place: LineColumn, message: str, hint: str | None) -> None:
-        self.problems.append(self.source.make_problem(*place, message, hint))
+        self.problems.append(self.source.make_problem(place, message, hint))
         if len(self.problems) >= self.limits.problems:
             raise _StopReading
 

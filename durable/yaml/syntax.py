@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import yaml
 
-from durable.problem import Problem
+from durable.problem import LineColumn, Problem
 from durable.wording import make_printable, quote
 from durable.yaml.scalars import is_text
 
@@ -20,6 +21,9 @@ class Words:
 
 
 NO_WORDS = Words()
+
+_Explained: TypeAlias = tuple[LineColumn, str, str]
+"""Where a problem is, what is wrong, and what to do."""
 
 _SHOWN_LIMIT = 80
 
@@ -36,9 +40,9 @@ class Source:
         """A line, counted from 1; empty if there is none."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
-    def make_problem(self, line: int, column: int, message: str, hint: str | None = None) -> Problem:
+    def make_problem(self, place: LineColumn, message: str, hint: str | None = None) -> Problem:
         """A problem at a place of the text."""
-        return Problem(self.file, line, column, message, hint)
+        return Problem(self.file, *place, message, hint)
 
 
 def quote_value(text: str) -> str:
@@ -60,7 +64,7 @@ def unwrap_expression(value: str) -> str:
     return f"it without braces: {make_printable(inner) if is_plain else quote_value(inner)}"
 
 
-def explain_braces(source: Source, number: int, column: int) -> Problem | None:
+def explain_braces(source: Source, number: int, column: int) -> _Explained | None:
     """The problem of unquoted braces that begin a value at or before `column`: YAML reads a mapping."""
     line = source.get_line(number)
     begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\$?\{\{)", line[: column + 2])]
@@ -74,23 +78,20 @@ def explain_braces(source: Source, number: int, column: int) -> Problem | None:
         key = re.search(r"(\w+):\s+$", line[: begins[-1]])
         is_condition = key is not None and key[1] in source.words.conditions
         hint = f"write {unwrap_expression(value)}" if is_condition else f"{hint}, without the '$'"
-    return source.make_problem(number, begins[-1] + 1, "'{{' begins a mapping in YAML", hint)
+    return (number, begins[-1] + 1), "'{{' begins a mapping in YAML", hint
 
 
-def explain_syntax(error: yaml.YAMLError, source: Source, opened: tuple[int, int]) -> Problem:
+def explain_syntax(error: yaml.YAMLError, source: Source, opened: LineColumn) -> Problem:
     """The problem at which the parser stopped, inside the list or mapping that was `opened` there."""
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
-        return source.make_problem(1, 1, f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
+        return source.make_problem((1, 1), f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
     since = error.context_mark or mark
     here = (mark.line + 1, mark.column + 1)
     start = opened if error.context == "while parsing a flow node" else (since.line + 1, since.column + 1)
     stop = _Stop(error.problem or "", error.context or "", here, start, opened, source)
-    for wording in _WORDINGS:
-        problem = wording(stop)
-        if problem:
-            return problem
-    return source.make_problem(*stop.here, f"this is not YAML: {stop.problem}")
+    found = next(filter(None, (explain(stop) for explain in _EXPLANATIONS)), None)
+    return source.make_problem(*(found or (stop.here, f"this is not YAML: {stop.problem}", None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,18 @@ class _Stop:
 
     problem: str
     context: str
-    here: tuple[int, int]
-    since: tuple[int, int]
-    opened: tuple[int, int]
+    here: LineColumn
+    since: LineColumn
+    opened: LineColumn
     source: Source
 
     def line(self, number: int) -> str:
         return self.source.get_line(number)
 
-    def rest(self, place: tuple[int, int]) -> str:
+    def rest(self, place: LineColumn) -> str:
         return self.line(place[0])[place[1] - 1 :]
 
-    def value(self, place: tuple[int, int]) -> str:
+    def value(self, place: LineColumn) -> str:
         """The value that begins there, up to the end of the line or, inside brackets, of the entry."""
         value = strip_comment(self.rest(place))
         before = self.line(place[0])[: place[1] - 1]
@@ -120,44 +121,40 @@ class _Stop:
         return re.split(r",\s|[}\]]", value, maxsplit=1)[0].rstrip() if is_inside else value
 
 
-def _explain_expression(stop: _Stop) -> Problem | None:
+def _explain_expression(stop: _Stop) -> _Explained | None:
     if not stop.context.startswith(("while parsing a block", "while parsing a flow")):
         return None
     problem = explain_braces(stop.source, *stop.here)
     return problem or explain_braces(stop.source, *stop.since)
 
 
-def _explain_alias(stop: _Stop) -> Problem | None:
+def _explain_alias(stop: _Stop) -> _Explained | None:
     if stop.context not in {"while scanning an alias", "while scanning an anchor"}:
         return None
     what, value = stop.context.split()[-1], stop.value(stop.since)
-    return stop.source.make_problem(
-        *stop.since,
+    return (
+        stop.since,
         f"{quote(value[:1])} begins an {what} in YAML, which pipelines do not have",
         f"quote it: {quote_value(value)}",
     )
 
 
-def _explain_tab(stop: _Stop) -> Problem | None:
+def _explain_tab(stop: _Stop) -> _Explained | None:
     if "tab character" in stop.problem or (
         "cannot start any token" in stop.problem and stop.rest(stop.here).startswith("\t")
     ):
-        return stop.source.make_problem(*stop.here, "a tab cannot indent YAML", "use spaces, two for each level")
+        return stop.here, "a tab cannot indent YAML", "use spaces, two for each level"
     return None
 
 
-def _explain_character(stop: _Stop) -> Problem | None:
+def _explain_character(stop: _Stop) -> _Explained | None:
     if "cannot start any token" not in stop.problem:
         return None
     value = stop.value(stop.here)
-    return stop.source.make_problem(
-        *stop.here,
-        f"{quote(value[:1])} cannot begin a value in YAML",
-        f"quote it: {quote_value(value)}",
-    )
+    return (stop.here, f"{quote(value[:1])} cannot begin a value in YAML", f"quote it: {quote_value(value)}")
 
 
-def _explain_joined_quote(stop: _Stop) -> Problem | None:
+def _explain_joined_quote(stop: _Stop) -> _Explained | None:
     """A key inside braces without a blank between its colon and a quoted text."""
     is_quote = "quoted scalar" in stop.context
     if not is_quote and not stop.context.startswith("while parsing a flow"):
@@ -166,58 +163,48 @@ def _explain_joined_quote(stop: _Stop) -> Problem | None:
     line = stop.line(number)
     for token in _QUOTED_OR_JOINED.finditer(line[: column - 1] if is_quote else line):
         if token["key"]:
-            return _explain_blank(stop.source, number, token.start("key") + 1, token["key"], line[token.end() :])
+            return _explain_blank(number, token.start("key") + 1, token["key"], line[token.end() :])
     return None
 
 
-def _explain_open_quote(stop: _Stop) -> Problem | None:
+def _explain_open_quote(stop: _Stop) -> _Explained | None:
     if "quoted scalar" not in stop.context or "end of stream" not in stop.problem:
         return None
-    return stop.source.make_problem(
-        *stop.since, "the quoted text that begins here has no end", "close it with the quote that opened it"
-    )
+    return stop.since, "the quoted text that begins here has no end", "close it with the quote that opened it"
 
 
-def _explain_escape(stop: _Stop) -> Problem | None:
+def _explain_escape(stop: _Stop) -> _Explained | None:
     if "escape" not in stop.problem:
         return None
-    return stop.source.make_problem(
-        *stop.here, "an escape that YAML does not know", "double the backslash, or use single quotes for this text"
-    )
+    return stop.here, "an escape that YAML does not know", "double the backslash, or use single quotes for this text"
 
 
-def _explain_open_brackets(stop: _Stop) -> Problem | None:
+def _explain_open_brackets(stop: _Stop) -> _Explained | None:
     if not stop.context.startswith("while parsing a flow"):
         return None
     for number in range(stop.since[0], stop.here[0] + 1):
         comment = re.search(r"\s(#\w[\w-]*)", stop.line(number))
         if comment:
-            return stop.source.make_problem(
-                number,
-                comment.start(1) + 1,
+            return (
+                (number, comment.start(1) + 1),
                 "'#' begins a comment, so that the brackets before it stay open",
                 f"quote it: {quote_value(comment[1])}",
             )
     opening = stop.rest(stop.since)[:1]
     if opening in {"{", "["} and (not stop.rest(stop.here) or stop.here[0] != stop.since[0]):
-        return stop.source.make_problem(
-            *stop.since, f"the '{opening}' that begins here has no end", f"close it with '{_CLOSING[opening]}'"
-        )
-    return stop.source.make_problem(
-        *stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts"
-    )
+        return stop.since, f"the '{opening}' that begins here has no end", f"close it with '{_CLOSING[opening]}'"
+    return stop.here, "this does not go on inside the brackets", "separate the entries by commas; quote texts"
 
 
-def _explain_colon(stop: _Stop) -> Problem | None:
+def _explain_colon(stop: _Stop) -> _Explained | None:
     if "mapping values are not allowed" not in stop.problem:
         return None
     line = stop.line(stop.here[0])
     before = line[: stop.here[1] - 1]
     key = re.match(r"\s*(?:- +)*[\w.-]+: +", before)
     if key:
-        return stop.source.make_problem(
-            stop.here[0],
-            key.end() + 1,
+        return (
+            (stop.here[0], key.end() + 1),
             "a text with ': ' in it is a mapping to YAML",
             f"quote it: {quote_value(strip_comment(line[key.end() :]))}",
         )
@@ -226,19 +213,13 @@ def _explain_colon(stop: _Stop) -> Problem | None:
         return problem
     column = len(line) - len(line.lstrip()) + 1
     if "\u00a0" in line[: column - 1]:
-        return stop.source.make_problem(
-            stop.here[0], 1, "a no-break space cannot indent YAML", "use plain spaces, two for each level"
-        )
+        return (stop.here[0], 1), "a no-break space cannot indent YAML", "use plain spaces, two for each level"
     if item := re.match(r" *-(?=[^\s-])", line):
-        return stop.source.make_problem(
-            stop.here[0], item.end(), "there is no blank after the '-'", "write '- ' before the item"
-        )
-    return stop.source.make_problem(
-        stop.here[0], column, "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
-    )
+        return (stop.here[0], item.end()), "there is no blank after the '-'", "write '- ' before the item"
+    return (stop.here[0], column), "a key cannot stand here", "align this line with its neighbours; is a ':' missing?"
 
 
-def _explain_missing_steps(stop: _Stop) -> Problem | None:
+def _explain_missing_steps(stop: _Stop) -> _Explained | None:
     """A list right below the keys of a loop, without the `steps:` before it."""
     item = re.match(r" *(?=- )", stop.line(stop.here[0]))
     width, keys = _find_keys_above(stop.source, stop.here[0])
@@ -246,9 +227,7 @@ def _explain_missing_steps(stop: _Stop) -> Problem | None:
     if item is None or not loops or "steps" in keys or width > len(item[0]):
         return None
     what = f"the {min(loops)} has no 'steps' for this list"
-    return stop.source.make_problem(
-        stop.here[0], len(item[0]) + 1, what, "write 'steps:' on a line of its own before it"
-    )
+    return (stop.here[0], len(item[0]) + 1), what, "write 'steps:' on a line of its own before it"
 
 
 def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
@@ -267,36 +246,34 @@ def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
     return width, keys
 
 
-def _explain_blank_above(source: Source, number: int) -> Problem | None:
+def _explain_blank_above(source: Source, number: int) -> _Explained | None:
     """A missing blank after a colon or '-' in the line above: YAML reads a text that only fails on the next line."""
     above = next((each for each in range(number - 1, 0, -1) if source.get_line(each).strip()), 0)
     line = source.get_line(above)
     joined = re.match(r"\s*(?:- +)*(?=([A-Za-z_][\w-]*):[^\s/])", line)
     if joined:
-        return _explain_blank(source, above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
+        return _explain_blank(above, joined.end() + 1, joined[1], line[joined.end() + len(joined[1]) + 1 :])
     dash = re.match(r"\s*(?=-(\w[\w-]*):(\s|$))", line)
     if dash:
-        return source.make_problem(above, dash.end() + 1, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+        return (above, dash.end() + 1), "there is no blank after the '-'", f"write '- {dash[1]}: …'"
     return None
 
 
-def _explain_blank(source: Source, line: int, column: int, key: str, rest: str) -> Problem:
+def _explain_blank(line: int, column: int, key: str, rest: str) -> _Explained:
     rest = strip_comment(rest[: 2 * _SHOWN_LIMIT])
     value = re.match(r"\"[^\"]*\"|'[^']*'|[^,{}\[\]'\"]+", rest)
     is_shown = value is not None and len(value[0]) <= _SHOWN_LIMIT and rest[value.end() :].lstrip()[:1] in {*",}]", ""}
     hint = f"write '{key}: {make_printable(value[0].rstrip()) if value and is_shown else '…'}'"
-    return source.make_problem(line, column, f"there is no blank after the colon of {quote(key)}", hint)
+    return (line, column), f"there is no blank after the colon of {quote(key)}", hint
 
 
-def _explain_dash(stop: _Stop) -> Problem | None:
+def _explain_dash(stop: _Stop) -> _Explained | None:
     if "sequence entries are not allowed" not in stop.problem:
         return None
-    return stop.source.make_problem(
-        *stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text"
-    )
+    return stop.here, "a list cannot begin here", "put each '- ' on a line of its own, or quote the text"
 
 
-def _explain_indentation(stop: _Stop) -> Problem | None:
+def _explain_indentation(stop: _Stop) -> _Explained | None:
     if not stop.context.startswith("while parsing a block"):
         return None
     if problem := _explain_missing_steps(stop):
@@ -304,20 +281,16 @@ def _explain_indentation(stop: _Stop) -> Problem | None:
     before = stop.line(stop.here[0])[: stop.here[1] - 1]
     dash = re.match(r"-(\w[\w-]*):(\s|$)", stop.rest(stop.here))
     if dash:
-        return stop.source.make_problem(*stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'")
+        return stop.here, "there is no blank after the '-'", f"write '- {dash[1]}: …'"
     if item := _find_item_above(stop):
         hint = f"align it with the item's other keys: {item} blanks before it"
-        return stop.source.make_problem(*stop.here, f"{quote(_get_key(stop))} is indented less than its item", hint)
+        return stop.here, f"{quote(_get_key(stop))} is indented less than its item", hint
     if _is_item(stop):
         hint = f"write '- {quote(stop.rest(stop.here))[1:-1]}', or indent it below the item before it"
-        return stop.source.make_problem(*stop.here, "an item of this list has no '- '", hint)
+        return stop.here, "an item of this list has no '- '", hint
     if before.strip(" -"):
-        return stop.source.make_problem(
-            *stop.here, "the value has ended before this", "quote the whole value once, or remove the rest"
-        )
-    return stop.source.make_problem(
-        *stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows"
-    )
+        return stop.here, "the value has ended before this", "quote the whole value once, or remove the rest"
+    return stop.here, "this line fits none of the levels above", "align it with the key or '-' that it follows"
 
 
 def _is_item(stop: _Stop) -> bool:
@@ -341,15 +314,13 @@ def _get_key(stop: _Stop) -> str:
     return stop.rest(stop.here).partition(":")[0]
 
 
-def _explain_no_colon(stop: _Stop) -> Problem | None:
+def _explain_no_colon(stop: _Stop) -> _Explained | None:
     if "expected ':'" not in stop.problem:
         return None
     joined = re.match(r"([\w-]+):(?=\S)", stop.rest(stop.since))
     if joined:
-        return _explain_blank(stop.source, *stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
-    return stop.source.make_problem(
-        *stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on"
-    )
+        return _explain_blank(*stop.since, joined[1], stop.rest(stop.since)[joined.end() :])
+    return stop.since, "a key without ':'", "write 'key: value', or indent a text that goes on"
 
 
 def strip_comment(value: str) -> str:
@@ -361,7 +332,7 @@ _CLOSING = {"{": "}", "[": "]"}
 _QUOTED_OR_JOINED = re.compile(
     r"""(?<=[\s{\[:,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|[{,]\s*(?P<key>[A-Za-z_][\w-]*):(?=["'])"""
 )
-_WORDINGS: tuple[Callable[[_Stop], Problem | None], ...] = (
+_EXPLANATIONS: tuple[Callable[[_Stop], _Explained | None], ...] = (
     _explain_tab,
     _explain_expression,
     _explain_alias,
