@@ -21,18 +21,7 @@ from durable.durations import Timeout, parse_duration
 from durable.effects import Consequences, FollowUp, Perform
 from durable.expressions.expression import ExpressionError
 from durable.expressions.template import Template
-from durable.history.entries import (
-    AttemptFailed,
-    AttemptLost,
-    RetryScheduled,
-    RunPaused,
-    StepCompleted,
-    StepExhausted,
-    StepFailed,
-    StepResolved,
-    StepScheduled,
-    StepUncertain,
-)
+from durable.history import entries
 from durable.history.state import State
 from durable.history.words import Failure, SecretPlaceholder
 from durable.model_shape import get_shape
@@ -202,7 +191,7 @@ def _parse_template(tree: Any) -> Template | None:
 # -- beginning --------------------------------------------------------------------------------------------------
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled) -> Consequences:
     """The step's input is rendered: perform the first attempt, or let the core's own action begin."""
     path, at = entry.path, entry.at
     step = pipeline.actions[path].step
@@ -234,10 +223,10 @@ def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) 
 # -- the end of an attempt --------------------------------------------------------------------------------------
 
 
-def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFailed) -> Consequences:
+def _follow_failure(pipeline: CompiledPipeline, state: State, entry: entries.AttemptFailed) -> Consequences:
     step, path, at = pipeline.actions[entry.path].step, entry.path, entry.at
     if entry.output is not None:
-        return [StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
+        return [entries.StepFailed(at=at, path=path, error=entry.error, output=entry.output)], []
     if entry.ending == "unknown" and step.on_crash == "park":
         return _park_step(path, entry.attempt, entry.error, at), []
     attempts = entry.attempt - state.steps[path].crashes
@@ -246,62 +235,62 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: AttemptFail
         return _exhaust_attempts(step.on_exhausted, entry), []
     fraction = retry.compute_jitter(state.run, path, entry.attempt)
     due = at + retry.compute_delay(step.retry, attempts, fraction, entry.error.retry_after)
-    return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
+    return [entries.RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=due)], []
 
 
-def _follow_loss(pipeline: CompiledPipeline, state: State, entry: AttemptLost) -> Consequences:
+def _follow_loss(pipeline: CompiledPipeline, state: State, entry: entries.AttemptLost) -> Consequences:
     path, at = entry.path, entry.at
     match pipeline.actions[path].step.on_crash:
         case "park":
             return _park_step(path, entry.attempt, entry.error, at), []
         case "fail":
-            return [StepFailed(at=at, path=path, error=entry.error)], []
+            return [entries.StepFailed(at=at, path=path, error=entry.error)], []
         case "retry":
-            return [RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
+            return [entries.RetryScheduled(at=at, path=path, attempt=entry.attempt + 1, due=at)], []
 
 
-def _follow_retry(pipeline: CompiledPipeline, state: State, entry: RetryScheduled) -> Consequences:
+def _follow_retry(pipeline: CompiledPipeline, state: State, entry: entries.RetryScheduled) -> Consequences:
     return [], [build_attempt(pipeline, entry.path, entry.attempt, entry.due)]
 
 
-def _exhaust_attempts(choice: OnExhausted, entry: AttemptFailed) -> list[FollowUp]:
+def _exhaust_attempts(choice: OnExhausted, entry: entries.AttemptFailed) -> list[FollowUp]:
     """No attempt is left."""
     path, at = entry.path, entry.at
     if choice == "fail":
-        return [StepFailed(at=at, path=path, error=entry.error)]
+        return [entries.StepFailed(at=at, path=path, error=entry.error)]
     reason = f"step {path} failed in attempt {entry.attempt}, the last: {entry.error.message}"
     return [
-        StepExhausted(at=at, path=path, attempt=entry.attempt, error=entry.error),
-        RunPaused(at=at, path=path, reason=reason),
+        entries.StepExhausted(at=at, path=path, attempt=entry.attempt, error=entry.error),
+        entries.RunPaused(at=at, path=path, reason=reason),
     ]
 
 
 def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
     reason = f"step {path} is uncertain: nobody knows whether attempt {attempt} took effect ({failure.message})"
     return [
-        StepUncertain(at=at, path=path, attempt=attempt, error=failure),
-        RunPaused(at=at, path=path, reason=reason),
+        entries.StepUncertain(at=at, path=path, attempt=attempt, error=failure),
+        entries.RunPaused(at=at, path=path, reason=reason),
     ]
 
 
 # -- a person's decision ----------------------------------------------------------------------------------------
 
 
-def _resolve(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> Consequences:
+def _resolve(pipeline: CompiledPipeline, state: State, entry: entries.StepResolved) -> Consequences:
     path, at = entry.path, entry.at
     step = state.steps[path]
     match entry.verdict:
         case "retry":
-            return [RetryScheduled(at=at, path=path, attempt=step.attempt + 1, due=at)], []
+            return [entries.RetryScheduled(at=at, path=path, attempt=step.attempt + 1, due=at)], []
         case "failed":
             message = entry.reason or (step.error.message if step.error else "a person said so")
             failure = Failure.of(step.error.error_class if step.error else None, "resolved_failed", message, path)
-            return [StepFailed(at=at, path=path, error=failure)], []
+            return [entries.StepFailed(at=at, path=path, error=failure)], []
         case "completed":
             return [_complete(pipeline, state, entry)], []
 
 
-def _complete(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> StepCompleted:
+def _complete(pipeline: CompiledPipeline, state: State, entry: entries.StepResolved) -> entries.StepCompleted:
     """The checkpoint that a person gives. If its undo cannot be rendered, `flow.undo` reports that later."""
     path, node = entry.path, pipeline.actions[entry.path]
     undo: Value | None = None
@@ -311,7 +300,9 @@ def _complete(pipeline: CompiledPipeline, state: State, entry: StepResolved) -> 
             scope = RunScope(pipeline, state, path, output=entry.output.load())
             undo, secrets = render_undo_input(node, scope)
     attempt = state.steps[path].attempt
-    return StepCompleted(at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets)
+    return entries.StepCompleted(
+        at=entry.at, path=path, attempt=attempt, output=entry.output, undo=undo, undo_secrets=secrets
+    )
 
 
 _SYNTAX = StepSyntax(
@@ -336,10 +327,10 @@ BLOCK = Block(
     list_branches=_list_branches,
     compile=_compile,
     decisions={
-        StepScheduled: _begin,
-        RetryScheduled: _follow_retry,
-        AttemptFailed: _follow_failure,
-        AttemptLost: _follow_loss,
-        StepResolved: _resolve,
+        entries.StepScheduled: _begin,
+        entries.RetryScheduled: _follow_retry,
+        entries.AttemptFailed: _follow_failure,
+        entries.AttemptLost: _follow_loss,
+        entries.StepResolved: _resolve,
     },
 )

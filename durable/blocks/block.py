@@ -6,9 +6,10 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel
 
+from durable.blocks.endings import end_block
 from durable.blocks.syntax import PLAIN, CoreSyntax, StepSyntax
 from durable.declared import write_texts
-from durable.effects import Consequences, Effect
+from durable.effects import BeginBranch, Consequences, Effect
 from durable.history.entries import BlockStarted, BranchEnded, Entry
 from durable.history.state import BlockState, State, StepState
 from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
@@ -36,6 +37,11 @@ def compile_block(step: Any, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 def open_block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
     """The entry with which most blocks start."""
     return BlockStarted(at=at, path=path, kind=node.step.__struct_config__.tag)  # type: ignore[attr-defined]  # a struct
+
+
+def end_now(pipeline: CompiledPipeline, state: State, subject: BranchEnded | BeginBranch) -> Consequences:
+    """End the block: its one branch has ended, or does not begin."""
+    return [end_block(state.blocks[subject.path], subject.path, subject.at)], []
 
 
 def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
@@ -71,9 +77,9 @@ class Block:
     compile: Callable[[Any, Mapping[str, Any]], dict[str, AnyNode]] = compile_block
     open: Callable[[BlockNode, str, int, Mapping[str, object]], BlockStarted] = open_block
     begin: Decision | None = None
-    follow: Decision | None = None
+    follow: Decision = end_now
+    skip: Decision = end_now
     fire: Decision | None = None
-    skip: Decision | None = None
     cleanup: str | None = None
     is_loop: bool = False
     fold_end: Callable[[BlockState, BranchEnded], None] = fold_first_error

@@ -89,10 +89,6 @@ def _resolve(spec: ForeachSpec, resolver: Resolver) -> ForeachStep:
     )
 
 
-def _list_branches(step: ForeachStep) -> Iterator[tuple[str, Steps]]:
-    yield loops.LOOP, step.steps
-
-
 def _compile(step: ForeachStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     node = BlockNode(
         **common,
@@ -206,7 +202,7 @@ BLOCK = Block(
     kind="foreach",
     syntax=_SYNTAX,
     step=ForeachStep,
-    list_branches=_list_branches,
+    list_branches=loops.list_branches,
     compile=_compile,
     open=_open,
     begin=_begin,

@@ -83,10 +83,6 @@ def _resolve(spec: RepeatBlockSpec, resolver: Resolver) -> RepeatStep:
     return RepeatStep(spec.id, spec.repeat.until, steps, every, spec.repeat.max_times, spec.if_)
 
 
-def _list_branches(step: RepeatStep) -> Iterator[tuple[str, Steps]]:
-    yield loops.LOOP, step.steps
-
-
 def _compile(step: RepeatStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
     until = Expression.parse(step.until)
     return {common["path"]: BlockNode(**common, step=step, expression=until, is_loop=True, view=_view_last_turn)}
@@ -140,7 +136,7 @@ BLOCK = Block(
     kind="repeat",
     syntax=_SYNTAX,
     step=RepeatStep,
-    list_branches=_list_branches,
+    list_branches=loops.list_branches,
     compile=_compile,
     begin=_begin,
     follow=_follow,

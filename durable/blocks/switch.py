@@ -8,11 +8,11 @@ import msgspec
 from pydantic import Field
 
 from durable.blocks.block import Block
-from durable.blocks.endings import end_block, explain_failure, refuse_step
+from durable.blocks.endings import explain_failure, refuse_step
 from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
 from durable.effects import BeginBranch, Consequences
 from durable.expressions.expression import Expression, ExpressionError
-from durable.history.entries import BlockStarted, BranchEnded
+from durable.history.entries import BlockStarted
 from durable.history.state import State
 from durable.problem import Pointer
 from durable.scope import RunScope
@@ -97,10 +97,6 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Con
     return [BeginBranch(at, path, ELSE)], []
 
 
-def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:
-    return [end_block(state.blocks[entry.path], entry.path, entry.at)], []
-
-
 _SYNTAX = StepSyntax(
     kind="switch",
     model=SwitchSpec,
@@ -120,5 +116,4 @@ BLOCK = Block(
     list_branches=_list_branches,
     compile=_compile,
     begin=_begin,
-    follow=_follow,
 )

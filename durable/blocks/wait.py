@@ -9,21 +9,12 @@ from pydantic import Field, field_validator
 from durable.action import Inputs
 from durable.blocks.block import NONE, Block, CoreAction, write_inputs
 from durable.blocks.correlation import CorrelationKey
-from durable.blocks.endings import complete_step, end_block, refuse_step
+from durable.blocks.endings import complete_step, refuse_step
 from durable.blocks.syntax import CoreSyntax, Outline, hold
 from durable.durations import Duration, parse_duration, parse_moment
 from durable.effects import Abandon, BeginBranch, Consequences, Effect, FollowUp, Listen, Wake
 from durable.expressions.expression import ExpressionError
-from durable.history.entries import (
-    BlockStarted,
-    BranchEnded,
-    SignalReceived,
-    StepCompleted,
-    StepFailed,
-    StepScheduled,
-    TimerFired,
-    WaitStarted,
-)
+from durable.history import entries
 from durable.history.state import State, StepState
 from durable.history.words import Await, Failure
 from durable.known_values import KnownMapping, KnownValue, is_template
@@ -271,13 +262,13 @@ def _get_signal_key(path: str, name: str) -> str:
 # -- state ------------------------------------------------------------------------------------------------------
 
 
-def _fold_start(state: State, entry: WaitStarted) -> None:
+def _fold_start(state: State, entry: entries.WaitStarted) -> None:
     step = state.steps[entry.path]
     step.status, step.due, step.decided_at = "waiting", entry.due, entry.at
     step.awaits = entry.awaits
 
 
-def _fold_signal(state: State, entry: SignalReceived) -> None:
+def _fold_signal(state: State, entry: entries.SignalReceived) -> None:
     """Keep what arrives before the wait has begun."""
     if entry.path not in state.active:
         state.early[_get_signal_key(entry.path, entry.name)] = entry.data
@@ -286,7 +277,7 @@ def _fold_signal(state: State, entry: SignalReceived) -> None:
 # -- decisions --------------------------------------------------------------------------------------------------
 
 
-def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
+def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled) -> Consequences:
     path, at = entry.path, entry.at
     step = pipeline.actions[path].step
     try:
@@ -296,10 +287,10 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
     dues = [each.due for each in awaits if each.due is not None]
     if step.timeout is not None:
         dues.append(at + step.timeout)
-    return [WaitStarted(at=at, path=path, awaits=awaits, due=min(dues, default=None))], []
+    return [entries.WaitStarted(at=at, path=path, awaits=awaits, due=min(dues, default=None))], []
 
 
-def _follow_start(pipeline: CompiledPipeline, state: State, entry: WaitStarted) -> Consequences:
+def _follow_start(pipeline: CompiledPipeline, state: State, entry: entries.WaitStarted) -> Consequences:
     """Look at what arrived before the wait began."""
     for each in entry.awaits:
         if (data := state.early.get(_get_signal_key(entry.path, each.name))) is not None:
@@ -318,14 +309,14 @@ def owe_wait(path: str, step: StepState) -> list[Effect]:
     return _look_out(path, step.awaits, step.due)
 
 
-def _follow_signal(pipeline: CompiledPipeline, state: State, entry: SignalReceived) -> Consequences:
+def _follow_signal(pipeline: CompiledPipeline, state: State, entry: entries.SignalReceived) -> Consequences:
     """What the step waits for has arrived."""
     if entry.path not in state.active:
         return NONE
     return [_complete(pipeline, state, entry.path, entry.name, entry.data, entry.at)], [Abandon(entry.path)]
 
 
-def fire_wait(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
+def fire_wait(pipeline: CompiledPipeline, state: State, entry: entries.TimerFired) -> Consequences:
     """The wait ends by the clock: by the time it waited for, or by its timeout, whichever was due first."""
     path, at = entry.path, entry.at
     step = state.steps[path]
@@ -339,15 +330,15 @@ def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> F
     node = pipeline.actions[path]
     match node.step.times_out:
         case "steps":
-            return BlockStarted(at=at, path=path, kind=ON_TIMEOUT)
+            return entries.BlockStarted(at=at, path=path, kind=ON_TIMEOUT)
         case "value" if node.timeout_value:
             try:
                 output = Value.of(node.timeout_value.render(RunScope(pipeline, state, path))[0])
             except (ExpressionError, NotJSON) as error:
                 return refuse_step(path, at, f"on_timeout: {error}")
-            return StepCompleted(at=at, path=path, attempt=1, output=output)
+            return entries.StepCompleted(at=at, path=path, attempt=1, output=output)
     message = f"nothing came within {(node.step.timeout or 0) / 1000:g} s"
-    return StepFailed(at=at, path=path, error=Failure.of("timeout", "wait_timeout", message, path))
+    return entries.StepFailed(at=at, path=path, error=Failure.of("timeout", "wait_timeout", message, path))
 
 
 def _complete(pipeline: CompiledPipeline, state: State, path: str, name: str, data: Value, at: int) -> FollowUp:
@@ -356,15 +347,11 @@ def _complete(pipeline: CompiledPipeline, state: State, path: str, name: str, da
     return complete_step(pipeline, state, node, path, at, output)
 
 
-def _begin_steps(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:
+def _begin_steps(pipeline: CompiledPipeline, state: State, entry: entries.BlockStarted) -> Consequences:
     return [BeginBranch(entry.at, entry.path, ON_TIMEOUT)], []
 
 
-def _end_steps(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:
-    return [end_block(state.blocks[entry.path], entry.path, entry.at)], []
-
-
-TIMEOUT_BLOCK = Block(kind=ON_TIMEOUT, begin=_begin_steps, follow=_end_steps)
+TIMEOUT_BLOCK = Block(kind=ON_TIMEOUT, begin=_begin_steps)
 """The steps of `on_timeout`: the step that waited becomes a block with one branch."""
 
 
@@ -410,7 +397,7 @@ ACTIONS = (
         write=_write_waits,
         links=_find_links,
         listens=True,
-        decisions={WaitStarted: _follow_start, SignalReceived: _follow_signal},
-        folds={WaitStarted: _fold_start, SignalReceived: _fold_signal},
+        decisions={entries.WaitStarted: _follow_start, entries.SignalReceived: _follow_signal},
+        folds={entries.WaitStarted: _fold_start, entries.SignalReceived: _fold_signal},
     ),
 )

@@ -2,7 +2,7 @@
 
 from durable.blocks.block import NONE, Decision
 from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.endings import end_block, end_sequence, explain_failure, refuse_step
+from durable.blocks.endings import end_sequence, explain_failure, refuse_step
 from durable.blocks.kinds import BLOCKS
 from durable.blocks.undo import follow_inner_step
 from durable.decide.interruption import interrupt_steps
@@ -96,9 +96,7 @@ def _begin_branch(pipeline: CompiledPipeline, state: State, move: BeginBranch) -
     if state_of_block.is_stopping and move.branch != block.cleanup:
         if state_of_block.running:
             return NONE  # the end of what is under way ends the block
-        if block.skip:
-            return block.skip(pipeline, state, move)
-        return [end_block(state_of_block, path, at)], []
+        return block.skip(pipeline, state, move)
     index = state_of_block.begun if block.is_loop else None
     if index is not None and state_of_block.count and index >= state_of_block.count:
         return NONE
@@ -117,8 +115,7 @@ def _start_branch(pipeline: CompiledPipeline, state: State, entry: entries.Branc
 
 
 def _end_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchEnded) -> Consequences:
-    follow = BLOCKS[state.blocks[entry.path].kind].follow
-    return follow(pipeline, state, entry) if follow else NONE
+    return BLOCKS[state.blocks[entry.path].kind].follow(pipeline, state, entry)
 
 
 def _cancel_branches(pipeline: CompiledPipeline, state: State, entry: entries.BranchesCancelled) -> Consequences:
