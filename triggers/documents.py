@@ -18,6 +18,12 @@ from durable.units import ApiKey, Delivery, DeliveryOutcome, FireOutcome, Run
 from durable.values import JSON
 from triggers.problem_details import ProblemDetails
 
+
+def note(text: str) -> Meta:
+    """What OpenAPI says of a field."""
+    return Meta(description=text)
+
+
 Scope: TypeAlias = Literal["read", "start", "admin"]
 """What a key may do, each including those before it: read; start, cancel and answer runs; everything."""
 
@@ -28,9 +34,7 @@ PipelineStatus: TypeAlias = Literal["serving", "serving the version before", "di
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """ISO 8601, in UTC."""
 
-PageCursor: TypeAlias = Annotated[
-    str | None, Meta(description="What to ask the next page with; null if this is the last")
-]
+PageCursor: TypeAlias = Annotated[str | None, note("What to ask the next page with; null if this is the last")]
 
 COMPONENTS = "#/components/schemas"
 """Where OpenAPI has the schemas of documents. msgspec itself knows no union of two structs."""
@@ -44,12 +48,12 @@ Redacted = TypeVar("Redacted", bound=Struct)
 class FailureDocument(Struct, frozen=True):
     """Why a step or a run failed; each part may be null."""
 
-    error_class: Annotated[ErrorClass | None, Meta(description="What kind of error, as a retry policy names it")] = (
-        msgspec.field(name="class")
+    error_class: Annotated[ErrorClass | None, note("What kind of error, as a retry policy names it")] = msgspec.field(
+        name="class"
     )
-    code: Annotated[str | None, Meta(description="A word by which programs can tell it from others")]
+    code: Annotated[str | None, note("A word by which programs can tell it from others")]
     message: str | None
-    step: Annotated[str | None, Meta(description="The path of the step")]
+    step: Annotated[str | None, note("The path of the step")]
     attempt: int | None
     details: Any
 
@@ -57,14 +61,8 @@ class FailureDocument(Struct, frozen=True):
     def of(cls, failure: Failure | None) -> Self | None:
         if failure is None:
             return None
-        return cls(
-            error_class=failure.error_class,
-            code=failure.code,
-            message=failure.message,
-            step=failure.step,
-            attempt=failure.attempt,
-            details=failure.details.load(),
-        )
+        head = failure.error_class, failure.code, failure.message, failure.step, failure.attempt
+        return cls(*head, failure.details.load())
 
 
 class AttemptDocument(Struct, frozen=True):
@@ -74,8 +72,7 @@ class AttemptDocument(Struct, frozen=True):
     started_at: Time | None
     ended_at: Time | None
     ending: Annotated[
-        Ending | Literal["completed", "lost"],
-        Meta(description="How sure it is what became of it; `lost` with the process"),
+        Ending | Literal["completed", "lost"], note("How sure it is what became of it; `lost` with the process")
     ]
     error: FailureDocument | None
 
@@ -90,27 +87,36 @@ class StepDocument(Struct, frozen=True):
     attempts: int
     scheduled_at: Time | None
     finished_at: Time | None
-    due_at: Annotated[Time | None, Meta(description="When its next attempt is due, or its wait ends by itself")]
-    decision_needed: Annotated[bool, Meta(description="Whether it waits for a person to resolve it")]
+    due_at: Annotated[Time | None, note("When its next attempt is due, or its wait ends by itself")]
+    decision_needed: Annotated[bool, note("Whether it waits for a person to resolve it")]
     tries: list[AttemptDocument]
+
+
+WaitName: TypeAlias = Annotated[str | None, note("Its name in a `wait.any`")]
+WaitEnd: TypeAlias = Annotated[Time | None, note("When the wait ends by itself")]
+WaitTitle: TypeAlias = Annotated[str | None, note("What is asked")]
+Asked: TypeAlias = Annotated[list[str], note("Who is asked")]
+AskedFields: TypeAlias = Annotated[dict[str, Any] | None, note("What a person fills in: JSON Schemas by name")]
+AwaitedType: TypeAlias = Annotated[str | None, note("Of an event: its type")]
+AwaitedSubject: TypeAlias = Annotated[str | None, note("Of an event: its subject")]
+WaitLink: TypeAlias = Annotated[
+    str | None, note("Where it is answered by whoever has this address; null for a key that may not answer")
+]
 
 
 class WaitDocument(Struct, frozen=True):
     """One thing that a run waits for."""
 
     step: str
-    name: Annotated[str | None, Meta(description="Its name in a `wait.any`")]
+    name: WaitName
     kind: AwaitKind
-    due_at: Annotated[Time | None, Meta(description="When the wait ends by itself")]
-    title: Annotated[str | None, Meta(description="What is asked")]
-    to: Annotated[list[str], Meta(description="Who is asked")]
-    fields: Annotated[dict[str, Any] | None, Meta(description="What a person fills in: JSON Schemas by name")]
-    type: Annotated[str | None, Meta(description="Of an event: its type")]
-    match: Annotated[str | None, Meta(description="Of an event: its subject")]
-    link: Annotated[
-        str | None,
-        Meta(description="Where it is answered by whoever has this address; null for a key that may not answer"),
-    ]
+    due_at: WaitEnd
+    title: WaitTitle
+    to: Asked
+    fields: AskedFields
+    type: AwaitedType
+    match: AwaitedSubject
+    link: WaitLink
 
 
 class PendingDocument(Struct, frozen=True):
@@ -119,41 +125,25 @@ class PendingDocument(Struct, frozen=True):
 
     run: str
     pipeline: str
-    reason: Annotated[str | None, Meta(description="Why it is paused")]
+    reason: Annotated[str | None, note("Why it is paused")]
     step: str | None
-    name: Annotated[str | None, Meta(description="Its name in a `wait.any`")]
+    name: WaitName
     kind: AwaitKind | Literal["decision", "resume"]
-    due_at: Annotated[Time | None, Meta(description="When the wait ends by itself")]
-    title: Annotated[str | None, Meta(description="What is asked")]
-    to: Annotated[list[str], Meta(description="Who is asked")]
-    fields: Annotated[dict[str, Any] | None, Meta(description="What a person fills in: JSON Schemas by name")]
-    type: Annotated[str | None, Meta(description="Of an event: its type")]
-    match: Annotated[str | None, Meta(description="Of an event: its subject")]
-    link: Annotated[
-        str | None,
-        Meta(description="Where it is answered by whoever has this address; null for a key that may not answer"),
-    ]
+    due_at: WaitEnd
+    title: WaitTitle
+    to: Asked
+    fields: AskedFields
+    type: AwaitedType
+    match: AwaitedSubject
+    link: WaitLink
 
     @classmethod
     def make_decision(
         cls, run: str, pipeline: str, reason: str | None, step: str | None = None, due_at: str | None = None
     ) -> Self:
         """What a person must decide: on a step, or that the run goes on."""
-        return cls(
-            run=run,
-            pipeline=pipeline,
-            reason=reason,
-            step=step,
-            name=None,
-            kind="decision" if step else "resume",
-            due_at=due_at,
-            title=None,
-            to=[],
-            fields=None,
-            type=None,
-            match=None,
-            link=None,
-        )
+        kind: Literal["decision", "resume"] = "decision" if step else "resume"
+        return cls(run, pipeline, reason, step, None, kind, due_at, None, [], None, None, None, None)
 
 
 class PendingListDocument(Struct, frozen=True):
@@ -175,7 +165,7 @@ class CalledRunDocument(Struct, frozen=True):
 
     step: str
     run: str
-    status: Annotated[RunStatus | None, Meta(description="Null of a run that has not begun, or was cleared away")]
+    status: Annotated[RunStatus | None, note("Null of a run that has not begun, or was cleared away")]
 
 
 class UndoDocument(Struct, frozen=True):
@@ -192,48 +182,38 @@ class RunLineDocument(Struct, frozen=True):
     id: str
     pipeline: str
     status: RunStatus
-    reason: Annotated[str | None, Meta(description="Why it is queued or paused, or why it ended as it did")]
+    reason: Annotated[str | None, note("Why it is queued or paused, or why it ended as it did")]
     trigger: str | None
-    event: Annotated[str, Meta(description="The id of the event that started it")]
+    event: Annotated[str, note("The id of the event that started it")]
     tags: list[str]
     created_at: Time | None
     finished_at: Time | None
 
     @classmethod
     def of(cls, run: Run) -> "RunLineDocument":
-        return RunLineDocument(
-            id=run.id,
-            pipeline=run.pipeline,
-            status=run.status,
-            reason=run.reason,
-            trigger=run.trigger,
-            event=run.event,
-            tags=list(run.tags),
-            created_at=format_time(run.created_at),
-            finished_at=format_time(run.finished_at),
-        )
+        created_at, finished_at = format_time(run.created_at), format_time(run.finished_at)
+        head = run.id, run.pipeline, run.status, run.reason, run.trigger, run.event
+        return RunLineDocument(*head, list(run.tags), created_at, finished_at)
 
 
 class RunDocument(RunLineDocument, frozen=True):
     """A run, whole."""
 
-    version: Annotated[str, Meta(description="The version of the pipeline: the hash of its meaning")]
+    version: Annotated[str, note("The version of the pipeline: the hash of its meaning")]
     inputs: Any
     outputs: Any
-    answer: Annotated[
-        Any, Meta(description="What a step answered the sender of the run's event: status, headers and body")
-    ]
+    answer: Annotated[Any, note("What a step answered the sender of the run's event: status, headers and body")]
     error: FailureDocument | None
-    cleanup_error: Annotated[FailureDocument | None, Meta(description="Why `on_failure` failed itself")]
-    due_at: Annotated[Time | None, Meta(description="When something must happen to it, even if nothing arrives")]
-    not_before: Annotated[Time | None, Meta(description="When it may begin")]
-    expires_at: Annotated[Time | None, Meta(description="When it ends if it has not begun")]
+    cleanup_error: Annotated[FailureDocument | None, note("Why `on_failure` failed itself")]
+    due_at: Annotated[Time | None, note("When something must happen to it, even if nothing arrives")]
+    not_before: Annotated[Time | None, note("When it may begin")]
+    expires_at: Annotated[Time | None, note("When it ends if it has not begun")]
     priority: int
-    parent: Annotated[CallingStepDocument | None, Meta(description="The step that called it")]
-    children: Annotated[list[CalledRunDocument], Meta(description="The runs that it called")]
-    waits: Annotated[list[WaitDocument], Meta(description="What it waits for now")]
-    undo: Annotated[list[UndoDocument], Meta(description="The steps with an effect that an undo takes back")]
-    steps: Annotated[dict[str, StepDocument], Meta(description="The steps that were reached, by path")]
+    parent: Annotated[CallingStepDocument | None, note("The step that called it")]
+    children: Annotated[list[CalledRunDocument], note("The runs that it called")]
+    waits: Annotated[list[WaitDocument], note("What it waits for now")]
+    undo: Annotated[list[UndoDocument], note("The steps with an effect that an undo takes back")]
+    steps: Annotated[dict[str, StepDocument], note("The steps that were reached, by path")]
 
 
 class RunsDocument(Struct, frozen=True):
@@ -246,7 +226,7 @@ class RunsDocument(Struct, frozen=True):
 class EntryDocument(TypedDict):
     """An entry of a history; the other keys depend on its type."""
 
-    sequence: Annotated[int, Meta(description="Its number, from 1")]
+    sequence: Annotated[int, note("Its number, from 1")]
     at: Time
     type: str
 
@@ -255,15 +235,15 @@ class HistoryDocument(Struct, frozen=True):
     """A page of a run's history."""
 
     entries: list[EntryDocument]
-    after: Annotated[int | None, Meta(description="What to ask the next page with; null if this is the last")]
+    after: Annotated[int | None, note("What to ask the next page with; null if this is the last")]
 
 
 class ExportDocument(Struct, frozen=True):
     """A run's history to be replayed elsewhere; the key of its links is another one."""
 
-    definition: Annotated[Any, Meta(description="The pipeline's version, resolved")]
+    definition: Annotated[Any, note("The pipeline's version, resolved")]
     run: str
-    entries: Annotated[list[dict[str, Any]], Meta(description="As they are stored, large values inside them")]
+    entries: Annotated[list[dict[str, Any]], note("As they are stored, large values inside them")]
 
 
 class CancelledDocument(Struct, frozen=True):
@@ -279,14 +259,14 @@ class TakenDocument(CancelledDocument, frozen=True):
 
 # -- what starts runs -------------------------------------------------------------------------------------------
 
-IsDuplicate: TypeAlias = Annotated[bool, Meta(description="Whether an earlier request with the same key started it")]
+IsDuplicate: TypeAlias = Annotated[bool, note("Whether an earlier request with the same key started it")]
 
 
 class StartedDocument(Struct, frozen=True):
     """A run that is durable."""
 
     id: str
-    status: Annotated[RunStatus | None, Meta(description="Null of a duplicate whose run was cleared away meanwhile")]
+    status: Annotated[RunStatus | None, note("Null of a duplicate whose run was cleared away meanwhile")]
     duplicate: IsDuplicate
 
 
@@ -299,9 +279,9 @@ class EndedDocument(RunDocument, frozen=True):
 class EmittedDocument(Struct, frozen=True):
     """An event that is durable."""
 
-    event: Annotated[str, Meta(description="Its id")]
-    runs: Annotated[list[str], Meta(description="The runs that it started")]
-    duplicate: Annotated[bool, Meta(description="Whether an earlier request with the same key brought it")]
+    event: Annotated[str, note("Its id")]
+    runs: Annotated[list[str], note("The runs that it started")]
+    duplicate: Annotated[bool, note("Whether an earlier request with the same key brought it")]
 
 
 # -- what a service serves --------------------------------------------------------------------------------------
@@ -313,19 +293,17 @@ class PipelineLineDocument(Struct, frozen=True):
     id: str
     file: str
     status: PipelineStatus
-    version: Annotated[str | None, Meta(description="The hash of its meaning; null if nothing is served")]
-    webhooks: Annotated[list[str], Meta(description="The paths of its webhooks")]
-    schedules: Annotated[list[str], Meta(description="When its schedules fire")]
-    events: Annotated[list[str], Meta(description="The types of the events that start it")]
-    problems: Annotated[list[str], Meta(description="What is wrong with the file, each with its place")]
+    version: Annotated[str | None, note("The hash of its meaning; null if nothing is served")]
+    webhooks: Annotated[list[str], note("The paths of its webhooks")]
+    schedules: Annotated[list[str], note("When its schedules fire")]
+    events: Annotated[list[str], note("The types of the events that start it")]
+    problems: Annotated[list[str], note("What is wrong with the file, each with its place")]
 
 
 class PipelineDocument(PipelineLineDocument, frozen=True):
     """A pipeline's file, and what a run of it is given."""
 
-    inputs: Annotated[
-        dict[str, Any] | None, Meta(description="The JSON Schema of each input; null if anything is taken")
-    ]
+    inputs: Annotated[dict[str, Any] | None, note("The JSON Schema of each input; null if anything is taken")]
 
 
 class PipelinesDocument(Struct, frozen=True):
@@ -348,7 +326,7 @@ class FireDocument(Struct, frozen=True):
     fire: Time
     outcome: FireOutcome | None
     reason: str | None
-    run: Annotated[str | None, Meta(description="The run that was started last")]
+    run: Annotated[str | None, note("The run that was started last")]
 
 
 class ScheduleDocument(Struct, frozen=True):
@@ -363,10 +341,10 @@ class ScheduleDocument(Struct, frozen=True):
     timezone: str
     policy: PolicyDocument
     last: FireDocument | None
-    next: Annotated[list[Time], Meta(description="The next fires")]
-    due: Annotated[Time | None, Meta(description="When the next one starts its run, by its place in the window")]
-    overdue: Annotated[Time | None, Meta(description="The first fire that should have come by now and did not")]
-    waiting: Annotated[int, Meta(description="Fires that wait for the run before them")]
+    next: Annotated[list[Time], note("The next fires")]
+    due: Annotated[Time | None, note("When the next one starts its run, by its place in the window")]
+    overdue: Annotated[Time | None, note("The first fire that should have come by now and did not")]
+    waiting: Annotated[int, note("Fires that wait for the run before them")]
     skipped: int
     missed: int
     missed_at: Time | None
@@ -391,8 +369,8 @@ class DeliveryDocument(Struct, frozen=True):
     at: Time | None
     outcome: DeliveryOutcome
     reason: str | None
-    event: Annotated[str | None, Meta(description="The event that it brought; that of a duplicate is the first one's")]
-    size: Annotated[int, Meta(description="Bytes of its body")]
+    event: Annotated[str | None, note("The event that it brought; that of a duplicate is the first one's")]
+    size: Annotated[int, note("Bytes of its body")]
 
     @classmethod
     def of(cls, delivery: Delivery) -> Self:
@@ -440,7 +418,7 @@ class KeyDocument(Struct, frozen=True):
 class MadeKeyDocument(KeyDocument, frozen=True):
     """A key that was just made."""
 
-    key: Annotated[str, Meta(description="What its holder presents; it is shown here and never again")]
+    key: Annotated[str, note("What its holder presents; it is shown here and never again")]
 
 
 class KeyListDocument(Struct, frozen=True):
@@ -455,10 +433,9 @@ class KeyListDocument(Struct, frozen=True):
 class BatchAnswerDocument(Struct, frozen=True, omit_defaults=True):
     """What became of one item: a run, or a problem."""
 
-    code: Annotated[int, Meta(description="The status with which a request for this run alone is answered")]
+    code: Annotated[int, note("The status with which a request for this run alone is answered")]
     run: Annotated[
-        Any,
-        Meta(extra_json_schema={"anyOf": [{"$ref": f"{COMPONENTS}/{name}"} for name in ("Started", "Ended")]}),
+        Any, Meta(extra_json_schema={"anyOf": [{"$ref": f"{COMPONENTS}/{name}"} for name in ("Started", "Ended")]})
     ] = None
     problem: ProblemDetails | None = None
 

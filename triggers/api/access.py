@@ -1,4 +1,4 @@
-"""Who may ask: the key of a request, held against what it wants to do."""
+"""Access to the API: what the key of a request may do."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ ADMIN = "admin"
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Who asks: the name of their key, and what it may do."""
+    """The sender of a request: the name of their key, and its scope."""
 
     name: str
     scope: Scope
@@ -36,7 +36,7 @@ class Access:
         self._guesses = guesses
 
     def check(self, request: Request, wanted: Scope | None) -> KeyHolder | None:
-        """Who asks; raises `ApiError` or `RateExceeded` unless their key has this scope. None is open to everybody."""
+        """The sender; raises `ApiError` or `RateExceeded` unless their key has this scope. None needs no key."""
         if wanted is None:
             return None
         key = parse_bearer(request.headers.get("authorization"))

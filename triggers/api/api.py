@@ -1,4 +1,4 @@
-"""The API whole: every operation behind its key, and an error of whatever kind as problem details."""
+"""The API: a list of every operation, the routes made of it, and how a request is answered."""
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -72,7 +72,7 @@ class Api:
         return app
 
     def _route(self, path: str, operations: Sequence[Operation[Any, Any]]) -> Route:
-        """One route a path, so that a method which it has not is answered with those which it has."""
+        """One route a path, so that 405 names every method of the path."""
         by_method: dict[str, Operation[Any, Any]] = {operation.method: operation for operation in operations}
 
         async def answer(request: Request) -> Response:
@@ -88,12 +88,12 @@ class Api:
             return await operation.perform(asked)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is left to read it
-        except Exception as error:  # noqa: BLE001  # a client is told what is wrong, whatever it is
+        except Exception as error:  # noqa: BLE001  # every error becomes an answer
             return make_api_error(error).response()
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
-    """What a router refuses, as problem details."""
+    """Answer what no route takes with problem details."""
     status = error.status_code if isinstance(error, HTTPException) else 503
     headers = error.headers if isinstance(error, HTTPException) else None
     where = f"{request.method} {quote(request.url.path)}"

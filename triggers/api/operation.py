@@ -1,4 +1,4 @@
-"""What the API is made of: operations, each one method of one path, declared once for the router and the document.
+"""Operations of the API, each one method of one path, declared once for the router and the OpenAPI document.
 
 An operation's models (pydantic) read its requests, its answers are documents (`triggers.documents`), and OpenAPI
 describes it by both.
@@ -52,7 +52,7 @@ Brings = TypeVar("Brings", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest(Generic[Asks, Brings]):
-    """A request, read: its parameters and its body, and who sent it (None: anybody)."""
+    """A request that was read. `holder` is its sender, None where no key is needed."""
 
     parameters: Asks
     body: Brings
@@ -60,19 +60,19 @@ class ApiRequest(Generic[Asks, Brings]):
 
     @property
     def by(self) -> KeyHolder:
-        """Whoever asks, where nobody is let in without a key."""
+        """The sender, where a key is needed."""
         assert self.holder, "this operation is open to everybody"
         return self.holder
 
     @property
     def may_answer(self) -> bool:
-        """Whether they may answer what runs wait for."""
+        """Whether the sender may answer what runs wait for."""
         return self.by.may("start")
 
 
 @dataclass(frozen=True)
 class Operation(Generic[Asks, Brings]):
-    """One method of one path below `/api`: who may ask (None: everybody), what is asked, and what is answered.
+    """One method of one path below `/api`, with the scope that its key needs (None: no key) and its models.
 
     `problems` says what an error status means here, besides those that the shape of the operation brings.
     """
@@ -92,7 +92,7 @@ class Operation(Generic[Asks, Brings]):
 
     @property
     def description(self) -> str:
-        """What it does, for people."""
+        """What it does: the docstring of its function."""
         return inspect.getdoc(self.perform) or ""
 
     def places(self) -> dict[str, str]:

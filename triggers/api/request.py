@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound=BaseModel)
 async def read(
     operation: Operation[Asks, Brings], request: Request, bounds: BodyLimits, holder: KeyHolder | None
 ) -> ApiRequest[Asks, Brings]:
-    """What the request asks; raises `ApiError` and `Unreadable`."""
+    """Read a request by the models of its operation; raises `ApiError` and `BadRequest`."""
     parameters = read_parameters(operation, request)
     if issubclass(operation.body, Nothing):
         return ApiRequest(parameters, operation.body(), holder)
@@ -30,7 +30,7 @@ async def read(
 
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:
-    """Its parameters; what it does not know, what comes twice, or what is not UTF-8 is refused."""
+    """Read the parameters; raises `ApiError` for one that is unknown, repeated or not UTF-8."""
     places = operation.places()
     known = [name for name, place in places.items() if place == "query"]
     query = read_query(request.scope["query_string"])
@@ -47,7 +47,7 @@ def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Ask
 
 
 def read_body_of(model: type[Model], given: object) -> Model:
-    """A body by its model."""
+    """Read a body by its model; raises `ApiError`."""
     if not isinstance(given, dict):
         found = "null" if given is None else "a list" if isinstance(given, list) else "a single value"
         raise ApiError(422, f"the body must be a JSON object, not {found}; send {{}} where there is nothing to say")
