@@ -181,9 +181,9 @@ class Action:
     what follows an unknown ending unless the step says otherwise: `retry` where repeating with the same idempotency
     key is safe, `park` where a person has to decide, `fail` to give up.
 
-    An attempt first waits for a slot of its pipeline and of its target; meanwhile it has not begun, and no timeout
+    An attempt first waits for a permit of its pipeline and of its target; meanwhile it has not begun, and no timeout
     runs. `target` finds what the attempt calls; without it, that is the connector with its connection. An action that
-    `is_immediate` calls nothing outside, and takes no slot.
+    `is_immediate` calls nothing outside, and takes no permit.
     """
 
     name: str

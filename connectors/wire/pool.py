@@ -3,8 +3,8 @@
 An exchange holds two permits, one of its origin and one of all, from before its connection is made until it is over; an
 exchange that finds none waits in line. So the cost of an exchange does not grow with the number under way.
 
-Attempts whose action names its target wait for a slot before they begin, and find a permit here. Those that wait here
-are of actions that name none, or that send to several services.
+Attempts whose action names its target wait for a permit of the engine before they begin, and then find room here. Those
+that wait here are of actions that name none, or that send to several services.
 """
 
 import asyncio

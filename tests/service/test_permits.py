@@ -1,4 +1,4 @@
-"""Waiting for a slot and a connection is no attempt: nothing times out, nothing is sent, and others are served."""
+"""Waiting for a permit and a connection is no attempt: nothing times out, nothing is sent, and others are served."""
 
 import asyncio
 from collections import Counter
@@ -151,7 +151,7 @@ async def test_many_pipelines_at_one_service_leave_room_for_others(tmp_path: Pat
 ONE: dict[str, Any] = {"max_attempts_in_flight": 1}
 
 
-async def test_a_run_that_waits_for_a_slot_is_cancelled_without_an_attempt(tmp_path: Path) -> None:
+async def test_a_run_that_waits_for_a_permit_is_cancelled_without_an_attempt(tmp_path: Path) -> None:
     async with slow_service() as slow:
         async with running(tmp_path, {"p": gets(f"{slow.url}/slow", on_crash="park")}, **ONE) as service:
             first, second, third = await begin_many(service, "p", 3)
@@ -164,7 +164,7 @@ async def test_a_run_that_waits_for_a_slot_is_cancelled_without_an_attempt(tmp_p
         assert len(slow.server.requests) == 2
 
 
-async def test_a_run_that_waits_for_a_slot_ends_at_its_own_deadline(tmp_path: Path) -> None:
+async def test_a_run_that_waits_for_a_permit_ends_at_its_own_deadline(tmp_path: Path) -> None:
     async with slow_service() as slow:
         late = "timeout: 1s\n" + gets(f"{slow.url}/slow", on_crash="park")
         async with running(tmp_path, {"p": gets(f"{slow.url}/slow"), "late": late}, **ONE) as service:
@@ -202,7 +202,7 @@ async def test_runs_that_wait_when_the_service_ends_go_on_at_the_next_start_with
     assert len(slow.server.requests) == 20
 
 
-async def test_a_run_that_expires_while_all_slots_are_taken_makes_no_attempt(tmp_path: Path) -> None:
+async def test_a_run_that_expires_while_all_permits_are_taken_makes_no_attempt(tmp_path: Path) -> None:
     async with slow_service() as slow:
         async with running(tmp_path, {"p": gets(f"{slow.url}/slow")}, **ONE) as service:
             await begin(service, "p")
@@ -214,7 +214,7 @@ async def test_a_run_that_expires_while_all_slots_are_taken_makes_no_attempt(tmp
         assert len(slow.server.requests) == 1
 
 
-async def test_a_step_whose_input_is_unfit_fails_without_waiting_for_a_slot(tmp_path: Path) -> None:
+async def test_a_step_whose_input_is_unfit_fails_without_waiting_for_a_permit(tmp_path: Path) -> None:
     async with slow_service() as slow:
         pipelines = {"p": gets(f"{slow.url}/slow"), "bad": gets("{{ inputs.n }}")}
         async with running(tmp_path, pipelines, **ONE) as service:
@@ -277,7 +277,7 @@ async def test_other_pipelines_are_taken_in_and_served_while_one_fills_the_memor
         assert slow.paths["/slow"] == len(flood)
 
 
-async def test_runs_that_wait_for_a_slot_leave_memory_and_come_back_in_order(tmp_path: Path) -> None:
+async def test_runs_that_wait_for_a_permit_leave_memory_and_come_back_in_order(tmp_path: Path) -> None:
     async with slow_service() as slow:
         pipelines = {"p": TWO_STEPS.format(slow.url)}
         async with running(tmp_path, pipelines, max_live_runs=30, max_attempts_in_flight=2) as service:

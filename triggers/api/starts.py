@@ -71,7 +71,7 @@ class StartBody(Body):
         None, description="A run that has not begun so long from now ends as cancelled, with the reason `expired`"
     )
     tags: list[Tag] = Field(default_factory=list, max_length=16, description="Words to find it by")
-    priority: int = Field(0, ge=-100, le=100, description="Where attempts wait for a slot, the higher goes first")
+    priority: int = Field(0, ge=-100, le=100, description="Where attempts wait for a permit, the higher goes first")
     wait_for: WaitDuration | None = Field(
         None, description="Answer when it has ended, or after so long (60s at most) as without it"
     )
