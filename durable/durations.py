@@ -16,7 +16,7 @@ def parse_duration(text: str) -> int:
     if not re.fullmatch(_DURATION, text):
         if re.fullmatch(r"[0-9]+", text):
             raise ValueError(f"'{text}' has no unit; write {text}s for seconds, or ms, m, h, d")
-        raise ValueError(f"'{text[:40]}' is no duration; write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d")
+        raise ValueError(f"'{text[:40]}' is not a duration; write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d")
     number = text.rstrip("mshd")
     milliseconds = int(number) * _UNITS[text[len(number) :]]
     if milliseconds > _LONGEST:
@@ -35,7 +35,7 @@ def parse_moment(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"'{text[:40]}' is no time; write it as in 2027-01-31T09:00:00+01:00") from None
+        raise ValueError(f"'{text[:40]}' is not a time; write it as in 2027-01-31T09:00:00+01:00") from None
     if moment.tzinfo is None:
         raise ValueError(f"'{text[:40]}' has no zone; add Z, or an offset such as +01:00")
     return round(moment.timestamp() * 1000)
@@ -49,7 +49,7 @@ def _check_duration(value: object) -> str:
 
 def _check_positive(text: str) -> str:
     if not parse_duration(text):
-        raise ValueError(f"'{text}' is no time at all; write at least 1ms")
+        raise ValueError(f"'{text}' is too short; write at least 1ms")
     return text
 
 

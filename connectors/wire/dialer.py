@@ -56,7 +56,7 @@ class Dialer:
             tunnel.abort()
             raise
         if encrypted is None or encrypted.is_closing():
-            raise ConnectionResetError("the connection through the proxy closed at once")
+            raise ConnectionResetError("the connection through the proxy closed immediately")
         connection.connection_made(encrypted)
         return connection
 
@@ -100,7 +100,7 @@ class Dialer:
             else:
                 if not transport.is_closing():
                     return protocol
-                failure = ConnectionResetError("the server closed it at once")
+                failure = ConnectionResetError("the server closed it immediately")
         raise failure
 
     @cached_property

@@ -89,9 +89,10 @@ class Egress:
         for address in addresses:
             reason = self._reason_against(address)
             if reason:
+                where = f"{host} is" if host == str(address) else f"{host} is {address}, which is"
                 raise EgressRefused(
-                    f"{host} is {address}, which is {reason}: requests go only to public addresses, and to those that "
-                    "the setting `egress_allow` (WAYPOST_EGRESS_ALLOW) names by host or network"
+                    f"{where} {reason}: requests go only to public addresses, and to those that the setting "
+                    "`egress_allow` (WAYPOST_EGRESS_ALLOW) names by host or network"
                 )
 
     def names_network_of(self, address: Address) -> bool:

@@ -108,7 +108,7 @@ def explain_refusal(response: Response, where: str, reason: str = "") -> ActionE
     """A response that is not a success: its status is the code, and its body, of which the history keeps the beginning,
     the details. `reason` is why a redirect was not followed, or why the body is not known."""
     location = describe_location(response)
-    leads = f" and leads to {location}" if location else ""
+    leads = f" with a redirect to {location}" if location else ""
     return ActionError(
         f"{where} answered {response.status}{leads}{reason and f': {reason}'}",
         error_class=classify_response(response),

@@ -131,7 +131,7 @@ class Exchange(httpx.AsyncByteStream):
 
     def on_message_begin(self) -> None:
         if self.is_complete:
-            self._refuse("more arrived than the answer")
+            self._refuse("data follows the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_size += len(name) + len(value) + HEADER_COST
@@ -143,7 +143,7 @@ class Exchange(httpx.AsyncByteStream):
     def on_headers_complete(self) -> None:
         self.status = status = self._parser.get_status_code()
         if status == 101:
-            self._refuse("it switches to a protocol that was not asked for")
+            self._refuse("it switches to a protocol that was not requested")
         if status < 100:
             self._refuse("its status line cannot be read")
         if status < 200:
@@ -197,7 +197,7 @@ class Exchange(httpx.AsyncByteStream):
             self._waiter.set_result(None)
 
     def _expire(self) -> None:
-        self._fail(httpx.ReadTimeout(f"nothing arrived for {self._timeout} s"))
+        self._fail(httpx.ReadTimeout(f"no data arrived for {self._timeout} s"))
         self._drop_parsers()
         self._transport.abort()
         self._wake()
@@ -225,10 +225,10 @@ class Exchange(httpx.AsyncByteStream):
         """What is known of a response that ends early: the status of a refusal is enough."""
         status = None if self.has_head else read_status(self._received)
         if status is not None and status >= 300:
-            return MalformedResponse("it ends in its header", status)
+            return MalformedResponse("it ends within its headers", status)
         if reason:
             return httpx.ReadError(f"the connection broke: {reason}")
-        return httpx.RemoteProtocolError("the connection was closed before the answer was whole")
+        return httpx.RemoteProtocolError("the connection was closed before the answer was complete")
 
     def _read_leniently(self, why: str) -> None:
         """Begin anew with what llhttp refused. In the middle of a body it is too late for that; after it, only the
@@ -259,5 +259,5 @@ def _is_chunked(headers: Sequence[Header]) -> bool:
     """Whether the only transfer encoding is that; where there is another, `LenientReader` judges."""
     codings = {value.lower() for name, value in headers if name == b"transfer-encoding"}
     if len(codings) > 1 or not codings <= {b"chunked", b"identity"}:
-        raise httptools.HttpParserError("a transfer encoding that was not asked for")
+        raise httptools.HttpParserError("a transfer encoding that was not requested")
     return codings == {b"chunked"}

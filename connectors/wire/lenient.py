@@ -117,7 +117,7 @@ class LenientReader:
         assert status is not None, "the first line was looked at"
         number, headers = int(status[1]), _parse_fields(lines[1:])
         if number == 101:
-            raise self._refuse("it switches to a protocol that was not asked for")
+            raise self._refuse("it switches to a protocol that was not requested")
         try:
             is_chunked, length, headers = _read_framing(headers)
         except ValueError as error:
@@ -246,7 +246,7 @@ def _read_framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]
     others = [header for header in headers if header[0] != b"content-length"]
     if codings:
         if codings != {b"chunked"}:
-            raise ValueError("it has a transfer encoding that was not asked for")
+            raise ValueError("it has a transfer encoding that was not requested")
         return True, None, others
     if not lengths:
         return False, None, others

@@ -105,7 +105,7 @@ class Tunnel(asyncio.Protocol):
         head, end, rest = self._received.partition(b"\r\n\r\n")
         if not end:
             if len(head) > HEAD_LIMIT:
-                self._fail(OSError("the proxy's answer to CONNECT has no end"))
+                self._fail(OSError("the proxy's answer to CONNECT does not end"))
             return
         status = read_status(head)
         if status is None or rest:

@@ -83,7 +83,7 @@ def follow_redirect(
 def _read_location(response: Response, url: str) -> ParsedURL:
     locations = {each.strip() for each in response.repeated.get("location", [response.headers.get("location", "")])}
     if len(locations) > 1:
-        raise RedirectRefused("it has several Locations, and so leads nowhere")
+        raise RedirectRefused("it has several Location headers")
     [location] = locations
     if not location:
         raise RedirectRefused("it has no Location header")

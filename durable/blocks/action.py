@@ -266,7 +266,7 @@ def _exhaust_attempts(choice: OnExhausted, entry: entries.AttemptFailed) -> list
 
 
 def _park_step(path: str, attempt: int, failure: Failure, at: int) -> list[FollowUp]:
-    reason = f"step {path} is uncertain: nobody knows whether attempt {attempt} took effect ({failure.message})"
+    reason = f"step {path} is uncertain: it is not known whether attempt {attempt} took effect ({failure.message})"
     return [
         entries.StepUncertain(at=at, path=path, attempt=attempt, error=failure),
         entries.RunPaused(at=at, path=path, reason=reason),
@@ -283,7 +283,7 @@ def _resolve(pipeline: CompiledPipeline, state: State, entry: entries.StepResolv
         case "retry":
             return [entries.RetryScheduled(at=at, path=path, attempt=step.attempt + 1, due=at)], []
         case "failed":
-            message = entry.reason or (step.error.message if step.error else "a person said so")
+            message = entry.reason or (step.error.message if step.error else "a person decided so")
             failure = Failure.of(step.error.error_class if step.error else None, "resolved_failed", message, path)
             return [entries.StepFailed(at=at, path=path, error=failure)], []
         case "completed":

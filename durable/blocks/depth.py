@@ -8,5 +8,5 @@ DEPTH_LIMIT = 16
 
 
 def refuse_depth(path: str, at: int) -> StepFailed:
-    message = f"runs set each other going more than {DEPTH_LIMIT} deep; is there a circle?"
+    message = f"runs start each other more than {DEPTH_LIMIT} deep; do they form a loop?"
     return StepFailed(at=at, path=path, error=Failure.of("invalid", "too_deep", message, path))

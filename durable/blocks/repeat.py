@@ -110,7 +110,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
     except ExpressionError as error:
         return [refuse_step(path, at, f"until: {explain_failure(pipeline, state, path, error)}")], []
     if node.step.max_times is not None and block.begun >= node.step.max_times:
-        message = f"'until' did not hold after {block.begun} turns"
+        message = f"'until' was not true after {block.begun} turns"
         return [StepFailed(at=at, path=path, error=Failure.of(None, "repeat_exhausted", message, path))], []
     return loops.begin_next(state, path, at, max(at, block.branch_at + (node.step.every or 0))), []
 

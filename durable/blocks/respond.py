@@ -44,9 +44,9 @@ RESET = 205
 
 def _check_header_name(name: str) -> str:
     if not HEADER_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header")
+        raise ValueError(f"{name!r} is not a header name")
     if name.lower() in OUR_HEADERS:
-        raise ValueError(f"{name!r} is not for a pipeline to set")
+        raise ValueError(f"{name!r} cannot be set by a pipeline")
     return name
 
 

@@ -126,7 +126,7 @@ def _take_back(pipeline: CompiledPipeline, state: State, target: str, at: int) -
     if pipeline.actions[target].step.on_crash == "retry":
         path = make_again_path(target, undo.passes)
         return StepScheduled(at=at, path=path, input=step.input, secrets=step.secrets)
-    message = "nobody knows whether the step took effect, and it may not be repeated to learn that"
+    message = "it is not known whether the step took effect, and it must not be repeated to find out"
     return UndoFailed(at=at, path=target, error=Failure.of("crash", "unknown_effect", message, target))
 
 

@@ -337,7 +337,7 @@ def _time_out(pipeline: CompiledPipeline, state: State, path: str, at: int) -> F
             except (ExpressionError, NotJSON) as error:
                 return refuse_step(path, at, f"on_timeout: {error}")
             return entries.StepCompleted(at=at, path=path, attempt=1, output=output)
-    message = f"nothing came within {(node.step.timeout or 0) / 1000:g} s"
+    message = f"nothing arrived within {(node.step.timeout or 0) / 1000:g} s"
     return entries.StepFailed(at=at, path=path, error=Failure.of("timeout", "wait_timeout", message, path))
 
 

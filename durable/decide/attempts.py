@@ -84,7 +84,7 @@ def _limit_details(details: JSON) -> Value:
     try:
         value = Value.of(details)
     except NotJSON as error:
-        value = Value.of(f"the details are no JSON: {error}")
+        value = Value.of(f"the details are not JSON: {error}")
     if value.size <= DETAILS_LIMIT:
         return value
     return Value.of(bytes(value.data)[:DETAILS_LIMIT].decode(errors="ignore") + " …")

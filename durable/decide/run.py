@@ -53,12 +53,12 @@ def _enter_main(pipeline: CompiledPipeline, at: int) -> list[FollowUp]:
 
 
 def _refuse_input(pipeline: CompiledPipeline, state: State, entry: entries.InputRefused) -> Consequences:
-    reason = f"step {entry.path} cannot go on with its recorded input: {entry.reason}"
+    reason = f"step {entry.path} cannot continue with its recorded input: {entry.reason}"
     return [entries.RunPaused(at=entry.at, reason=reason)], []
 
 
 def _stop_recovery(pipeline: CompiledPipeline, state: State, entry: entries.RecoveryStopped) -> Consequences:
-    reason = f"recovered {entry.count} times without any progress: it may be what ends the process"
+    reason = f"recovered {entry.count} times without any progress: it may be what kills the process"
     return [entries.RunPaused(at=entry.at, reason=reason)], [Abandon(path) for path in state.active]
 
 
@@ -73,8 +73,10 @@ def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.Dead
     """The run's timeout announces the end of the main part; the deadline of a cleanup ends that at once."""
     at = entry.at
     if state.main is None and state.ending is None:
-        return [announce_end(at, "failed", error=Failure.of("timeout", "run_timeout", "the run's timeout is over"))], []
-    failure = Failure.of("timeout", "cleanup_timeout", "the cleanup's deadline is over")
+        return [
+            announce_end(at, "failed", error=Failure.of("timeout", "run_timeout", "the run's timeout has passed"))
+        ], []
+    failure = Failure.of("timeout", "cleanup_timeout", "the cleanup's deadline has passed")
     ends, effects = cut_off_steps(pipeline, state, at)
     if state.main is None and state.ending:
         ending = state.ending

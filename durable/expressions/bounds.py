@@ -79,7 +79,7 @@ class Evaluation:
         """Account for work; raises `EvaluationError` when it is too much."""
         self.work_left -= work
         if self.work_left < 0:
-            raise EvaluationError("this computes too much; make the data smaller first")
+            raise EvaluationError("the expression computes too much; reduce the data first")
 
 
 def to_json(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:

@@ -134,5 +134,5 @@ def _describe_outcome(admitted: Admitted) -> Params:
         return {"event": admitted.event, "outcome": "duplicate"}
     if admitted.runs or not admitted.skipped:
         return {"event": admitted.event}
-    reason = "as many runs as the pipeline's concurrency allows are under way"
+    reason = "the pipeline's concurrency limit is reached"
     return {"event": admitted.event, "outcome": "skipped", "reason": reason}

@@ -258,7 +258,7 @@ async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
         encode(error.details)  # raises NotJSON
         details = await take_turns(redact.redact_in_slices(error.details))
     except NotJSON as problem:
-        details = f"the details are no JSON: {problem}"
+        details = f"the details are not JSON: {problem}"
     return ActionError(
         redact.redact_text(str(error.message)),
         error_class=error.error_class,

@@ -57,7 +57,7 @@ class Children:
             if isinstance(admitted, Failure):
                 return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=admitted)
             if not admitted.runs:
-                reason = "as many runs as the pipeline's concurrency allows are under way"
+                reason = "the pipeline's concurrency limit is reached"
                 failure = Failure.of(None, "skipped", reason, path)
                 return ChildEnded(at=self._runtime.now(), path=path, status="failed", error=failure)
         if given.get(DETACHED):

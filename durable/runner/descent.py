@@ -34,9 +34,9 @@ class DescentBound:
         may follow."""
         pipeline = state.started.pipeline if state.started else ""
         message = (
-            f"the event {refusal.origin} has set going {refusal.count} of the {refusal.limit} runs that "
+            f"the event {refusal.origin} has started {refusal.count} of the {refusal.limit} runs that "
             f"max_runs_per_event allows, so {pipeline} starts no run of {_name_pipelines(starts)}; if they start each "
-            "other in a circle, break it, else raise the setting"
+            "other in a loop, break it, otherwise raise the setting"
         )
         if refusal.origin not in self._logged:
             self._remember(refusal.origin)

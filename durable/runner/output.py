@@ -55,7 +55,7 @@ async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redacto
             await _take_turn()
         return Output(plain, encoded, problem and redactor.redact_text(problem))
     except Exception as error:  # noqa: BLE001  # a plugin's model may raise anything; the effect has happened
-        return Output(None, NULL, redactor.redact_text(f"the action's output is no JSON: {error}"))
+        return Output(None, NULL, redactor.redact_text(f"the action's output is not JSON: {error}"))
 
 
 async def _take_turn() -> float:

@@ -149,7 +149,7 @@ async def test_a_lost_body_is_reported_as_unknown_with_its_status(client: HttpCl
     async with serve(behave) as server:
         error = await failure(client, context, server.url)
         assert outcome(error) == ("network", "answer_lost", "unknown")
-        assert f"{server.url} answered 200: the connection was closed before the answer was whole" in str(error)
+        assert f"{server.url} answered 200: the connection was closed before the answer was complete" in str(error)
 
 
 async def test_a_read_timeout_is_unknown_and_a_connect_timeout_is_not_sent(context: Context) -> None:

@@ -56,7 +56,7 @@ async def test_a_redirect_fails_the_step_and_names_its_target(context: Context, 
     async with serve(answering(OK)) as there, serve(answering(moved(status, f"{there.url}/new?token=s3"))) as server:
         error = await refusal(context, name, url=server.url)
         assert error.code == str(status)
-        assert f"answered {status} and leads to {there.url}/new…: redirects are not followed" in str(error)
+        assert f"answered {status} with a redirect to {there.url}/new…: redirects are not followed" in str(error)
         assert error.details == {"status": status, "body": "", "location": f"{there.url}/new…"}
         assert (len(server.requests), there.connections) == (1, 0)
 
@@ -100,7 +100,7 @@ async def test_a_message_shows_neither_query_nor_userinfo_of_a_location(
     context: Context, location: str, shown: str
 ) -> None:
     async with serve(answering(moved(302, location))) as server:
-        assert f"leads to {shown}: " in str(await refusal(context, "post", url=server.url))
+        assert f"a redirect to {shown}: " in str(await refusal(context, "post", url=server.url))
 
 
 # -- same_origin -------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ async def test_a_redirect_without_a_location_fails(context: Context) -> None:
 async def test_a_redirect_with_two_different_locations_fails(context: Context) -> None:
     async with serve(by_path(at_=moved(307, "/two", "/three"), two=OK)) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
-        assert "it has several Locations, and so leads nowhere" in str(error)
+        assert "it has several Location headers" in str(error)
         assert len(server.requests) == 1
 
 

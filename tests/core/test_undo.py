@@ -91,7 +91,7 @@ def test_an_uncertain_step_that_must_not_be_repeated_is_not_undone_and_stays_vis
     assert run.state.status == "failed"
     assert run.state.undos["charge"].status == "failed"
     output: JSON = run["roll_back"].output.load()
-    assert "nobody knows" in str(output)
+    assert "it is not known" in str(output)
 
 
 def test_two_simultaneous_undos_repeat_nothing_and_do_not_block_each_other() -> None:

@@ -24,7 +24,7 @@ async def test_a_run_whose_post_is_redirected_fails_and_says_where_to(tmp_path: 
         run = await service.ended((await service.start("p")).json()["id"])
         error = run["error"]
         assert (run["status"], error["class"], error["code"], error["attempt"]) == ("failed", "client", str(status), 1)
-        assert "leads to https://new.example/hooks…" in error["message"]
+        assert "a redirect to https://new.example/hooks…" in error["message"]
         assert "canary" not in str(run)
         assert len(server.requests) == 1
 

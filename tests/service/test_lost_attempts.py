@@ -78,7 +78,7 @@ async def test_lost_attempts_are_no_progress_so_that_the_recovery_limit_is_met(t
             place = dead(place)
     async with gates.serving(place, {"p": ONE % ""}, recovery_limit=2) as service:
         found = await until_status(service, run, "paused")
-        assert found["reason"] == "recovered 3 times without any progress: it may be what ends the process"
+        assert found["reason"] == "recovered 3 times without any progress: it may be what kills the process"
         assert len(await _lost(service, run)) == 3, "also the last one is told of"
         async with asyncio.timeout(60):
             while (await _step(service, run))["attempts"] != 3:  # shown once the run is released

@@ -102,10 +102,10 @@ async def test_two_pipelines_that_send_events_to_each_other_stop_at_the_bound(
         assert {each["step"] for each in errors} <= {"one", "two"}
         message = errors[0]["message"]
         assert message.startswith(
-            f"the event {event} has set going 50 of the 50 runs that max_runs_per_event allows, so p"
+            f"the event {event} has started 50 of the 50 runs that max_runs_per_event allows, so p"
         )
         assert {"ping starts no run of pong" in message, "pong starts no run of ping" in message} == {True, False}
-        assert message.endswith("; if they start each other in a circle, break it, else raise the setting")
+        assert message.endswith("; if they start each other in a loop, break it, otherwise raise the setting")
         assert first in [run for (run,) in rows(tmp_path, "select id from runs where origin is null")]
     warnings = [
         record for record in caplog.records if "max_runs_per_event" in record.message and record.levelname == "WARNING"
@@ -147,7 +147,7 @@ async def test_an_event_that_starts_two_pipelines_starts_both_or_none(tmp_path: 
         assert _descended(tmp_path) == {event: 50}
         messages = {each["message"].partition(";")[0] for each in await _refused(service)}
     assert messages <= {
-        f"the event {event} has set going 50 of the 51 runs that max_runs_per_event allows, so {name} starts no run of "
+        f"the event {event} has started 50 of the 51 runs that max_runs_per_event allows, so {name} starts no run of "
         "a and b"
         for name in "ab"
     }

@@ -189,7 +189,7 @@ def _is_signed(scheme: Signed, key: bytes, message: bytes, candidates: list[byte
 def check_time(ts: Timestamp, text: str | None, now: float) -> None:
     """Raise `Rejected` unless the time that was sent is within the tolerance of `now`, in seconds since 1970."""
     if not text or not (text.isascii() and text.isdigit()) or len(text) > 16:
-        raise Rejected("malformed_signature", f"{ts.ref.place}:{ts.ref.name} is no time in {ts.unit}")
+        raise Rejected("malformed_signature", f"{ts.ref.place}:{ts.ref.name} is not a time in {ts.unit}")
     age = now - int(text) / (1000 if ts.unit == "ms" else 1)
     if age > ts.tolerance:
         raise Rejected("stale_timestamp", f"the request was signed {age:.0f} s ago; {ts.tolerance:g} s are accepted")
