@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -14,7 +13,7 @@ from durable.blocks.block import Block
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import get_inputs, refuse_step
 from durable.blocks.policies import RetrySpec, merge_policies
-from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch
 from durable.blocks.undo import render_undo_input
 from durable.blocks.wait import ON_TIMEOUT
 from durable.durations import Timeout, parse_duration
@@ -97,8 +96,7 @@ STEP_TIMEOUT = parse_duration("30s")
 
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
-    for branch in branch_at("on_timeout", step, pointer):
-        yield replace(branch, may_be_left_out=True)
+    yield from find_branch("on_timeout", step, pointer, may_be_left_out=True)
 
 
 def _resolve_spec(spec: ActionSpec, resolver: Resolver) -> ActionStep:

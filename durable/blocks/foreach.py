@@ -1,7 +1,6 @@
 """`foreach`: perform the steps for each item of a list, several items at the same time if that is allowed."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from durable.blocks import loops
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
-from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, needs_steps
 from durable.effects import BeginBranch, Consequences
 from durable.expressions.expression import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled, StepCompleted, TimerFired
@@ -51,8 +50,7 @@ class ForeachSpec(StepSpec):
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
     name = step.get("as", "item")
     adds = ("index", name) if isinstance(name, str) else ("index",)
-    for branch in branch_at("steps", step, pointer):
-        yield replace(branch, adds=adds, is_loop=True, may_be_left_out=True)
+    yield from find_branch("steps", step, pointer, adds=adds, is_loop=True, may_be_left_out=True)
 
 
 def _check_item_name(step: Mapped, taken: Collection[str]) -> Iterator[DataProblem]:

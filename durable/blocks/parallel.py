@@ -8,7 +8,7 @@ from pydantic import Field
 
 from durable.blocks.block import NONE, Block
 from durable.blocks.endings import end_block
-from durable.blocks.syntax import EXAMPLE_STEP, Branch, Resolver, StepSpec, StepSyntax, branch_at
+from durable.blocks.syntax import EXAMPLE_STEP, Branch, Resolver, StepSpec, StepSyntax, find_branch
 from durable.effects import BeginBranch, Consequences
 from durable.history.entries import BlockStarted, BranchEnded, BranchesCancelled
 from durable.history.state import State
@@ -38,7 +38,7 @@ class ParallelSpec(StepSpec):
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
     branches = get_mapping(step.get("parallel"))
     for name in branches:
-        yield from branch_at(name, branches, (*pointer, "parallel"))
+        yield from find_branch(name, branches, (*pointer, "parallel"))
 
 
 # -- how it is stored and compiled --------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """`repeat`: perform the steps until a condition holds."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import msgspec
@@ -11,7 +10,7 @@ from pydantic import model_validator as validator
 from durable.blocks import loops
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block, explain_failure, refuse_step
-from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, needs_steps
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, needs_steps
 from durable.durations import Timeout, parse_duration
 from durable.effects import BeginBranch, Consequences
 from durable.expressions.expression import Expression, ExpressionError
@@ -58,8 +57,7 @@ class RepeatBlockSpec(StepSpec):
 
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
-    for branch in branch_at("steps", step, pointer):
-        yield replace(branch, adds=("index",), until=("repeat", "until"), is_loop=True)
+    yield from find_branch("steps", step, pointer, adds=("index",), until=("repeat", "until"), is_loop=True)
 
 
 # -- how it is stored and compiled --------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """`switch`: perform the steps of the first case that holds, or those of `else`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import explain_failure, refuse_step
-from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, list_conditional_branches
 from durable.effects import BeginBranch, Consequences
 from durable.expressions.expression import Expression, ExpressionError
 from durable.history.entries import BlockStarted
@@ -47,8 +46,7 @@ class SwitchSpec(StepSpec):
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
     yield from list_conditional_branches("switch", "case", step, pointer)
-    for branch in branch_at("else", step, pointer):
-        yield replace(branch, may_be_left_out=True)
+    yield from find_branch("else", step, pointer, may_be_left_out=True)
 
 
 # -- how it is stored and compiled --------------------------------------------------------------------------------

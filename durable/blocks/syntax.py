@@ -173,23 +173,19 @@ PLAIN = CoreSyntax()
 # -- for the kinds of steps -------------------------------------------------------------------------------------
 
 
-def branch_at(key: str, step: Mapped, pointer: Pointer) -> Iterator[Branch]:
-    """The sequence under a key of the step, if there is one."""
+def find_branch(key: str, step: Mapped, pointer: Pointer, **more: Any) -> Iterator[Branch]:
+    """The sequence under a key of the step, if there is one; `more` are fields of the branch."""
     if isinstance(step.get(key), list):
-        yield Branch(label=key, owner=step, owner_pointer=pointer, key=key)
+        yield Branch(label=key, owner=step, owner_pointer=pointer, key=key, **more)
 
 
-def list_conditional_branches(key: str, label: str, step: Mapped, pointer: Pointer) -> Iterator[Branch]:
+def list_conditional_branches(key: str, label: str, step: Mapped, pointer: Pointer, **more: Any) -> Iterator[Branch]:
     """The branches with a `when` that are listed under a key of the step."""
     for index, owner in enumerate(get_list(step.get(key))):
         if isinstance(owner, dict):
+            at, name = (*pointer, key, index), f"{label} {index + 1}"
             yield Branch(
-                label=f"{label} {index + 1}",
-                owner=owner,
-                owner_pointer=(*pointer, key, index),
-                key="steps",
-                has_when=True,
-                may_be_left_out=True,
+                label=name, owner=owner, owner_pointer=at, key="steps", has_when=True, may_be_left_out=True, **more
             )
 
 

@@ -1,7 +1,6 @@
 """`try`: catch a failure of the steps by the first handler that holds, and perform `finally` in any case."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from durable.blocks.block import Block
 from durable.blocks.endings import end_block
-from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, branch_at, list_conditional_branches
+from durable.blocks.syntax import Branch, Resolver, StepSpec, StepSyntax, find_branch, list_conditional_branches
 from durable.effects import BeginBranch, Consequences, FollowUp
 from durable.expressions.expression import Expression, ExpressionError
 from durable.history.entries import BlockStarted, BranchEnded, BranchStarted
@@ -53,14 +52,10 @@ class TrySpec(StepSpec, json_schema_extra={"anyOf": [{"required": ["catch"]}, {"
 
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
-    yield from branch_at("try", step, pointer)
-    handlers = [
-        replace(branch, adds=("error",), reads=("try",))
-        for branch in list_conditional_branches("catch", "catch", step, pointer)
-    ]
+    yield from find_branch("try", step, pointer)
+    handlers = [*list_conditional_branches("catch", "catch", step, pointer, adds=("error",), reads=("try",))]
     yield from handlers
-    for branch in branch_at("finally", step, pointer):
-        yield replace(branch, reads=("try", *(each.label for each in handlers)))
+    yield from find_branch("finally", step, pointer, reads=("try", *(each.label for each in handlers)))
 
 
 def _check_try_keys(keys: Collection[str], are_known: bool) -> Explanation | None:
