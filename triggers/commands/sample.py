@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from durable.expressions.expression import Expression
 from durable.values import JSON
-from triggers.trigger import EventFiltered
+from triggers.trigger import EventFiltered, build_trigger_document
 from triggers.webhooks.trigger import WebhookTrigger
 
 Key: TypeAlias = tuple[str, ...]
@@ -98,23 +98,22 @@ def _is_one(expression: Expression) -> bool:
 
 def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
     """Whether the sample passes the filter and fits the pipeline's inputs."""
-    arrival: JSON = {
-        "id": id,
-        "type": sample.type,
-        "time": 0,
-        "source": hook.name,
-        "subject": None,
-        "method": "POST",
-        "path": dict(_sample_path(hook.path)[1]),
-        "query": dict(sample.query),
-        "headers": {name.lower(): value for name, value in sample.headers.items()},
-        "body": sample.body,
-    }
+    document = build_trigger_document(
+        id,
+        hook.name,
+        0,
+        type=sample.type,
+        method="POST",
+        path=dict(_sample_path(hook.path)[1]),
+        query=dict(sample.query),
+        headers={name.lower(): value for name, value in sample.headers.items()},
+        body=sample.body,
+    )
     try:
-        hook.check_when(arrival)
+        hook.check_when(document)
     except EventFiltered:
         return False
-    return hook.make_start(arrival).error is None
+    return hook.make_start(document).error is None
 
 
 def sample_value(schema: JSON, name: str) -> JSON:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from durable.http_syntax import TOKEN
 
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -41,7 +43,7 @@ class MalformedHead(NamedTuple):
     detail: str
 
 
-class RequestLine(NamedTuple):
+class RequestLine(msgspec.Struct, frozen=True):
     """The first line of a request; `target` may contain bytes that are not ASCII."""
 
     method: bytes

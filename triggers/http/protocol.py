@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import deque
-from collections.abc import Callable
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from triggers.http.body import IS_WHOLE
+from triggers.http.flow import HeldFlow, LingeringTransport, Turns
 from triggers.http.framing import (
     MalformedHead,
     check_headers,
@@ -57,9 +56,6 @@ PARTS_A_TURN = 256
 """The parts of a request that are read in one turn of the event loop. A chunked body can have a part every few
 bytes."""
 
-PIPELINED_A_TURN = 4
-"""The pipelined requests that are started in one turn of the event loop."""
-
 END_OF_HEAD = b"\r\n\r\n"
 """Also ends a chunked body, with or without trailers."""
 
@@ -74,52 +70,6 @@ class Stage(Enum):
     """A later request: the current one was read, and is not answered yet."""
     END = auto()
     """Nothing: the last response was sent or is being sent."""
-
-
-class Turns:
-    """Connections that sent a further request before the last one was answered. A few of them go on in each turn of the
-    event loop. If all did, hundreds of pipelining connections would make the turns so long that nobody else would be
-    answered."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._is_scheduled = False
-
-    def wait(self, loop: asyncio.AbstractEventLoop, go_on: Callable[[], None]) -> None:
-        """Call `go_on` when its turn comes."""
-        self._waiting.append(go_on)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            loop.call_soon(self._start_some, loop)
-
-    def _start_some(self, loop: asyncio.AbstractEventLoop) -> None:
-        for _ in range(min(PIPELINED_A_TURN, len(self._waiting))):
-            loop.call_soon(self._waiting.popleft())
-        self._is_scheduled = bool(self._waiting)
-        if self._is_scheduled:
-            loop.call_soon(self._start_some, loop)
-
-
-class HeldFlow(FlowControl):
-    """uvicorn's flow control, which does not resume reading while bytes of a later request wait. uvicorn resumes
-    whenever an application asks for a body, and so would read everything that a client pipelines."""
-
-    is_held = False
-
-    def resume_reading(self) -> None:
-        if self.read_paused and not self.is_held:
-            super().resume_reading()
-
-
-class LingeringTransport:
-    """The transport that a response is written to. Closing it lets the client read the response first."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, protocol: "HttpProtocol", transport: asyncio.Transport) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self.close = protocol.close
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -143,7 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self.flow: HeldFlow = HeldFlow(transport)
-        self._lingering = LingeringTransport(self, transport)
+        self._lingering = LingeringTransport(transport, self.close)
         self._buffer = bytearray()
         self._start_head_timer()
 

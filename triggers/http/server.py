@@ -14,7 +14,8 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
-from triggers.http.protocol import HttpProtocol, Turns
+from triggers.http.flow import Turns
+from triggers.http.protocol import HttpProtocol
 
 GRACE = 5
 """Seconds for requests in progress when the server stops."""
