@@ -87,7 +87,7 @@ async def test_the_request_to_try_is_one_that_its_pipeline_takes(
     async with running(tmp_path, pipeline) as service:
         answer = await _try(_said(service, capsys))
         assert answer.status_code == 202, answer.text
-        run = await service.ended(answer.json()["runs"][0])
+        run = await service.wait_for_end(answer.json()["runs"][0])
         assert run["status"] == "completed"
         assert run["steps"]["note"]["output"] == {"given": given}
 

@@ -18,7 +18,7 @@ outputs: {sum: "{{ steps.add.output.sum }}"}
 async def outputs(folder: Path) -> object:
     async with running(folder, {"add": PIPELINE}) as world:
         started = await world.start("add", {"a": 2, "b": 3})
-        run = await world.ended(started.json()["id"])
+        run = await world.wait_for_end(started.json()["id"])
         return run["outputs"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.histories import FOLDER
-from tests.service.gates import dead, until_entry, until_status
+from tests.service.gates import copy_after_crash, until_entry, until_status
 from tests.service.running import ENVIRONMENT, Running, running
 from tests.standins.stand import Stand
 
@@ -38,7 +38,7 @@ class Stage:
 
     async def dies(self, *, has_stand: bool = True, **settings: object) -> None:
         """The process is killed, and the next one finds what was on the disk in that moment; it may lack `stand`."""
-        self._place = dead(self._place)
+        self._place = copy_after_crash(self._place)
         await self.close()
         self.stand = Stand()
         await self.open(has_stand=has_stand, **settings)
@@ -63,7 +63,7 @@ class Stage:
         await until_entry(self.service, run, kind, times)
 
     async def ends(self, run: str) -> None:
-        await self.service.ended(run)
+        await self.service.wait_for_end(run)
 
     async def says(self, run: str, what: str, **said: Any) -> None:
         answer = await self.service.client.post(f"/api/runs/{run}/{what}", json=said or None)

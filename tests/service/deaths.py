@@ -13,12 +13,12 @@ def _never(error: BaseException) -> None:
 
 
 def calling_pipeline(world: Outside) -> str:
-    """A pipeline of one step, which calls the world."""
+    """A pipeline of one step, which calls the outside server."""
     return f'steps:\n  - {{id: call, use: http.post, with: {{url: "{world.url}/x", json: {{}}}}}}\n'
 
 
 async def die(tmp_path: Path, runs: list[str], deaths: int) -> None:
-    """Leave the runs as that many processes do that die in the middle of them, one after the other."""
+    """Leave the runs as after `deaths` crashes in the middle of them, one after the other."""
     for number in range(deaths):
         journal = await Journal.open(tmp_path / "data", node=f"node-{number}", on_fatal=_never)
         for run in runs:
@@ -27,7 +27,7 @@ async def die(tmp_path: Path, runs: list[str], deaths: int) -> None:
 
 
 async def begin_calls(tmp_path: Path, world: Outside, count: int) -> list[str]:
-    """Start so many runs of that pipeline, and stop the service while the world has not answered them."""
+    """Start `count` runs of that pipeline, and stop the service before the outside server has answered."""
     world.hangs_until = gate = asyncio.Event()
     async with running(tmp_path, {"p": calling_pipeline(world)}, drain_timeout="0s") as service:
         runs = [(await service.start("p")).json()["id"] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Actions that a test holds back and counts, and data folders as a process leaves them that dies."""
+"""An action that tests block and count, and copies of data folders as a crash leaves them."""
 
 import asyncio
 import shutil
@@ -21,8 +21,8 @@ class Passing(Inputs):
 
 
 class Gates:
-    """The outside world of `gate.pass`, which returns its value: `keys` are the idempotency keys with which each gate
-    was passed, `failures` says how often passing it fails at first, `most` is how many passed at once."""
+    """Gates for the action `gate.pass`, which returns its value. `keys` holds the idempotency keys with which each gate
+    was passed, `failures` how often passing it fails at first, `most` the highest number that passed at once."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
@@ -69,14 +69,14 @@ class Gates:
         for each in what:
             self.closed.pop(each).set()
 
-    async def reached(self, what: str, times: int = 1) -> None:
-        """Return once the gate was reached so often."""
+    async def wait_until_reached(self, what: str, times: int = 1) -> None:
+        """Return once the gate was reached `times` times."""
         async with asyncio.timeout(60), self._moved:
             await self._moved.wait_for(lambda: self.begun.count(what) >= times)
 
     @asynccontextmanager
     async def serving(self, place: Path, pipelines: Mapping[str, str], **settings: object) -> AsyncIterator[Running]:
-        """A service with these gates, which a test leaves as if it died."""
+        """A service with these gates, which stops as in a crash."""
         chosen = {"drain_timeout": "0s", **settings}
         async with running(place, pipelines, ENVIRONMENT, [self.connector], **chosen) as at:
             problems = [str(problem) for file in at.service.folder.files for problem in file.problems]
@@ -84,15 +84,15 @@ class Gates:
             yield at
 
 
-def dead(place: Path) -> Path:
-    """The data folder as it is on the disk in this moment: what is found by the next process after a power cut."""
+def copy_after_crash(place: Path) -> Path:
+    """Copy the data folder as it is on disk now, which is what the next process finds after a power failure."""
     after = place.with_name(f"{place.name}-dead")
     shutil.copytree(place / "data", after / "data")
     return after
 
 
-def cut(place: Path, run: str, tag: str) -> None:
-    """Take the commit of the first entry of that kind, and all later ones, out of a run's history, as if the process
+def truncate_history(place: Path, run: str, tag: str) -> None:
+    """Remove the commit of the first entry of this kind and all later ones from a run's history, as if the process
     had died before it."""
     with closing(sqlite3.connect(place / "data" / FILE_NAME)) as database, database:
         rows = database.execute("select sequence, entries from entries where run = ? order by sequence", [run])
@@ -115,7 +115,7 @@ async def kinds(service: Running, run: str) -> list[str]:
 
 
 async def until_entry(service: Running, run: str, kind: str, times: int = 1) -> None:
-    """Return once the history has so many such entries."""
+    """Return once the history has `times` entries of this kind."""
     async with asyncio.timeout(60):
         while (await kinds(service, run)).count(kind) < times:
             await asyncio.sleep(0.005)
@@ -141,6 +141,6 @@ async def begin(service: Running, pipeline: str, **inputs: Any) -> str:
 
 
 def rows(place: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """What the database of a data folder holds."""
+    """Query the database of a data folder."""
     with closing(sqlite3.connect(place / "data" / FILE_NAME)) as database:
         return database.execute(sql, values).fetchall()

@@ -1,4 +1,4 @@
-"""A whole service on a served port, and the outside world that its steps call."""
+"""A whole service on a real port, and the outside server that its steps call."""
 
 import asyncio
 import json
@@ -29,13 +29,13 @@ ENDS = ("completed", "failed", "cancelled", "paused")
 
 @dataclass
 class Running:
-    """A service at work, and a client that has its key."""
+    """A running service, and a client with its API key."""
 
     service: Service
     client: httpx.AsyncClient
 
-    async def ended(self, run: str, *, within: float = 60) -> dict[str, Any]:
-        """The run once it has ended or is paused."""
+    async def wait_for_end(self, run: str, *, within: float = 60) -> dict[str, Any]:
+        """Return the run once it has ended or is paused."""
         async with asyncio.timeout(within):
             while True:
                 found = await self.run(run)
@@ -66,7 +66,7 @@ async def running(
     now: Any = clock.now,
     **settings: object,
 ) -> AsyncIterator[Running]:
-    """Serve these pipeline files (by id) from the data folder of `tmp_path`, with more connectors than the built-in."""
+    """Serve these pipeline files (by id) from a data folder in `tmp_path`, with additional connectors."""
     config = tmp_path / "config"
     (config / "pipelines").mkdir(parents=True, exist_ok=True)
     for name, text in pipelines.items():
@@ -86,7 +86,7 @@ async def running(
     ):
         key = (tmp_path / "data" / "api.key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}"}
-        # Plain HTTP needs no certificates, and reading those takes a quarter of what starting the service does.
+        # Plain HTTP needs no certificates, and reading them takes a quarter of the start-up time.
         ask = httpx.AsyncClient(base_url=service.url, headers=headers, trust_env=False, verify=False)
         async with ask as client:
             yield Running(service, client)
@@ -94,7 +94,7 @@ async def running(
 
 @dataclass
 class Outside:
-    """A server that stands for the services that steps call; `answers` says what it answers next, `hangs` how many
+    """A server in place of the services that steps call: `answers` are its next responses, `hangs` is how many
     requests it leaves unanswered, `delay` how long (s) it takes for the others."""
 
     url: str

@@ -1,4 +1,4 @@
-"""What runs make of the answers that services give: a redirect, and an answer that is not proper HTTP."""
+"""How runs handle responses of services: redirects, and responses that are not valid HTTP."""
 
 import base64
 from pathlib import Path
@@ -18,10 +18,10 @@ def post(url: str, more: str = "") -> str:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_run_whose_post_is_redirected_fails_and_says_where_to(tmp_path: Path, status: int) -> None:
+async def test_a_redirected_post_fails_the_run_and_names_the_target(tmp_path: Path, status: int) -> None:
     moved = answer(b"", "Location: https://new.example/hooks?token=canary", status=f"{status} Moved")
     async with serve(answering(moved)) as server, running(tmp_path, {"p": post(server.url)}) as service:
-        run = await service.ended((await service.start("p")).json()["id"])
+        run = await service.wait_for_end((await service.start("p")).json()["id"])
         error = run["error"]
         assert (run["status"], error["class"], error["code"], error["attempt"]) == ("failed", "client", str(status), 1)
         assert "a redirect to https://new.example/hooks…" in error["message"]
@@ -37,24 +37,24 @@ async def test_a_run_whose_post_is_redirected_fails_and_says_where_to(tmp_path: 
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-async def test_a_post_whose_answer_cannot_be_read_is_sent_once_and_is_not_uncertain(
+async def test_a_post_with_an_unreadable_response_is_sent_once_and_is_not_uncertain(
     tmp_path: Path, data: bytes, on_crash: str
 ) -> None:
     async with serve(answering(data)) as server:
         file = post(server.url).replace("retry:", f"on_crash: {on_crash}, retry:")
         async with running(tmp_path, {"p": file}) as service:
-            run = await service.ended((await service.start("p")).json()["id"])
+            run = await service.wait_for_end((await service.start("p")).json()["id"])
             error = run["error"]
             assert (run["status"], error["class"], error["code"]) == ("failed", "invalid", "malformed_response")
             assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [421, 423, 425])
-async def test_what_may_succeed_later_is_sent_again(tmp_path: Path, status: int) -> None:
+async def test_a_failure_that_may_be_temporary_is_retried(tmp_path: Path, status: int) -> None:
     first, then = answer(b"", status=f"{status} Later"), answer(b"")
     async with serve(answering(first, then)) as server, running(tmp_path, {"p": post(server.url)}) as service:
-        run = await service.ended((await service.start("p")).json()["id"])
-        if status == 421:  # on another connection each time, which begins with the first answer again
+        run = await service.wait_for_end((await service.start("p")).json()["id"])
+        if status == 421:  # on a new connection each time, which starts with the first response again
             assert (run["error"]["code"], len(server.requests), server.connections) == ("421", 3, 3)
         else:
             assert (run["status"], len(server.requests)) == ("completed", 2)
@@ -62,27 +62,27 @@ async def test_what_may_succeed_later_is_sent_again(tmp_path: Path, status: int)
 
 
 @pytest.mark.parametrize("before", range(0, 200, 40))
-async def test_no_part_of_a_secret_is_left_where_a_refusal_is_cut(tmp_path: Path, before: int) -> None:
-    """The body is longer than what is kept of it, and much shorter once the secret is taken out."""
+async def test_no_part_of_a_secret_is_left_where_an_error_body_is_truncated(tmp_path: Path, before: int) -> None:
+    """The body is longer than the part that is kept, and much shorter once the secret is redacted."""
     secret = "canary-" + "0123456789" * 16
     body = b"x" * before + secret.encode() * 2_000
     file = post("URL", ", headers: {authorization: 'Bearer {{ secrets.LONG }}'}")
     async with serve(answering(answer(body, status="422 No"))) as server:
         environment = ENVIRONMENT | {"WAYPOST_SECRET_LONG": secret}
         async with running(tmp_path, {"p": file.replace("URL", server.url)}, environment) as service:
-            run = await service.ended((await service.start("p")).json()["id"])
+            run = await service.wait_for_end((await service.start("p")).json()["id"])
             assert run["error"]["code"] == "422"
             assert "x" * before + "***" in str(run["error"]["details"])
             assert "0123456789" not in str(run)
 
 
-async def test_steps_call_through_the_proxy_that_the_settings_name(tmp_path: Path) -> None:
+async def test_steps_use_the_proxy_from_the_settings(tmp_path: Path) -> None:
     environment = ENVIRONMENT | {"WAYPOST_SECRET_EGRESS_PROXY": "me:canary-word", "HTTP_PROXY": "http://127.0.0.1:1"}
     async with serve(answering(answer(b"ok"))) as proxy, serve(answering(answer(b"ok"))) as local:
         files = {"p": post("http://crm.example/a"), "q": post(local.url)}
         async with running(tmp_path, files, environment, egress_proxy=proxy.url) as service:
             for pipeline in files:
-                run = await service.ended((await service.start(pipeline)).json()["id"])
+                run = await service.wait_for_end((await service.start(pipeline)).json()["id"])
                 assert run["status"] == "completed"
                 assert "canary" not in str(run)
         [request] = proxy.requests

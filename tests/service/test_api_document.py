@@ -1,4 +1,4 @@
-"""The API's own description: it holds every route, real answers fit it, and strangers who follow it break nothing."""
+"""The OpenAPI document: complete, matched by real responses, and safe against requests generated from it."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 class Conformance:
-    """Holds answers against the document; whatever the document does not say is undocumented."""
+    """Checks responses against the document; anything that it does not list is undocumented."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.paths: dict[str, Any] = document["paths"]
@@ -49,7 +49,7 @@ class Conformance:
         await answer.aread()
         if not answer.request.url.path.startswith("/api/") or answer.status_code in (404, 405):
             return
-        path, said = self._said(answer)
+        path, said = self._find_documented_response(answer)
         self.seen.add((answer.request.method, path, answer.status_code))
         media = answer.headers["content-type"].partition(";")[0]
         assert media in said["content"], f"{path} answers {answer.status_code} as {media}"
@@ -57,7 +57,7 @@ class Conformance:
             schema = said["content"][media]["schema"] | {"components": self._components}
             jsonschema_rs.Draft202012Validator(schema).validate(answer.json())
 
-    def _said(self, answer: httpx.Response) -> tuple[str, dict[str, Any]]:
+    def _find_documented_response(self, answer: httpx.Response) -> tuple[str, dict[str, Any]]:
         given = answer.request.url.path
         fitting = [path for path in self.paths if re.fullmatch(re.sub("{[a-z]+}", "[^/]+", path), given)]
         said = self.paths[fitting[0]][answer.request.method.lower()]["responses"][str(answer.status_code)]
@@ -67,7 +67,7 @@ class Conformance:
 
 
 async def _open(service: Running, path: str) -> httpx.Response:
-    """What somebody without a key is answered."""
+    """The response to a request without a key."""
     async with httpx.AsyncClient(base_url=service.service.url, trust_env=False) as client:
         return await client.get(path)
 
@@ -77,7 +77,7 @@ async def _document(service: Running) -> dict[str, Any]:
     return document
 
 
-async def test_the_document_holds_every_route_and_nothing_else(tmp_path: Path) -> None:
+async def test_the_document_lists_exactly_the_routes(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         document = await _document(service)
         [api] = [route for route in service.service.app.routes if isinstance(route, Mount) and route.path == "/api"]
@@ -92,7 +92,7 @@ async def test_the_document_holds_every_route_and_nothing_else(tmp_path: Path) -
     assert document["openapi"].startswith("3.1.")
 
 
-async def test_the_schemas_are_schemas_and_every_reference_leads_somewhere(tmp_path: Path) -> None:
+async def test_the_schemas_are_valid_and_every_reference_resolves(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         document = await _document(service)
     for schema in document["components"]["schemas"].values():
@@ -103,7 +103,7 @@ async def test_the_schemas_are_schemas_and_every_reference_leads_somewhere(tmp_p
     assert len(ids) == len(set(ids))
 
 
-async def test_real_answers_are_as_the_document_says(tmp_path: Path) -> None:
+async def test_real_responses_conform_to_the_document(tmp_path: Path) -> None:
     async with outside() as world, running(tmp_path, {**PIPELINES, "calls": _calls(world)}) as service:
         conformance = Conformance(await _document(service))
         service.client.event_hooks = {"response": [conformance.check]}
@@ -125,7 +125,7 @@ def _calls(world: Outside) -> str:
 
 
 async def _use(service: Running, world: Outside) -> None:
-    """Ask for everything that the API has, in the states that a run can have."""
+    """Request everything that the API offers, in every state that a run can have."""
     ask = service.client.request
     runs = "/api/pipelines/{}/runs".format
     world.hangs = 1
@@ -157,7 +157,7 @@ async def _use(service: Running, world: Outside) -> None:
     await ask("GET", "/api/runs?limit=0")
 
 
-async def test_the_page_says_what_the_document_says_and_loads_nothing(tmp_path: Path) -> None:
+async def test_the_page_shows_the_document_and_loads_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         document = await _document(service)
         answer = await _open(service, "/api/docs")
@@ -176,7 +176,7 @@ async def test_the_page_says_what_the_document_says_and_loads_nothing(tmp_path: 
 
 
 @pytest.mark.slow
-async def test_strangers_who_follow_the_document_break_nothing(
+async def test_random_requests_built_from_the_document_break_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with running(tmp_path, PIPELINES) as service:

@@ -1,4 +1,4 @@
-"""Keys of the API: what each may do, how long, and how often an address may guess."""
+"""API keys: scopes, revocation, and the rate limit on guesses."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ QUICK = {"p": "steps:\n  - {id: a, use: transform.set, with: {values: {}}}\n"}
 START = "/api/pipelines/p/runs"
 
 
-async def _made(service: Running, scope: str, name: str = "somebody") -> dict[str, Any]:
+async def _make_key(service: Running, scope: str, name: str = "somebody") -> dict[str, Any]:
     answer = await service.client.post("/api/keys", json={"name": name, "scope": scope})
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
@@ -37,11 +37,11 @@ async def _status(service: Running, key: str, method: str, path: str) -> int:
     ("scope", "reads", "starts", "manages"),
     [("read", 200, 403, 403), ("start", 200, 202, 403), ("admin", 200, 202, 200)],
 )
-async def test_a_key_may_do_what_its_scope_says(
+async def test_a_key_may_do_what_its_scope_allows(
     tmp_path: Path, scope: str, reads: int, starts: int, manages: int
 ) -> None:
     async with running(tmp_path, QUICK) as service:
-        key = (await _made(service, scope))["key"]
+        key = (await _make_key(service, scope))["key"]
         assert key.startswith("wp_")
         assert await _status(service, key, "GET", "/api/runs") == reads
         assert await _status(service, key, "POST", START) == starts
@@ -52,9 +52,9 @@ async def test_a_key_may_do_what_its_scope_says(
             assert "insufficient_scope" in refused.headers["www-authenticate"]
 
 
-async def test_a_key_is_kept_as_a_hash_only_and_outlives_a_restart(tmp_path: Path) -> None:
+async def test_a_key_is_stored_only_as_a_hash_and_survives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service:
-        made = await _made(service, "read", "the reader")
+        made = await _make_key(service, "read", "the reader")
         [listed] = (await service.client.get("/api/keys")).json()["keys"]
         assert listed == {name: value for name, value in made.items() if name != "key"}
     data = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file())
@@ -64,9 +64,9 @@ async def test_a_key_is_kept_as_a_hash_only_and_outlives_a_restart(tmp_path: Pat
         assert await _status(service, made["key"], "GET", "/api/runs") == 200
 
 
-async def test_a_revoked_key_is_worth_nothing_for_ever(tmp_path: Path) -> None:
+async def test_a_revoked_key_never_works_again(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service:
-        made = await _made(service, "admin")
+        made = await _make_key(service, "admin")
         for _ in range(2):
             revoked = (await service.client.delete(f"/api/keys/{made['id']}")).json()
             assert revoked["revoked_at"] is not None
@@ -77,7 +77,7 @@ async def test_a_revoked_key_is_worth_nothing_for_ever(tmp_path: Path) -> None:
         assert listed == revoked
 
 
-async def test_without_a_key_nothing_but_the_description_is_told(tmp_path: Path) -> None:
+async def test_only_the_description_is_public(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service, httpx.AsyncClient(base_url=service.service.url) as stranger:
         for path in ("/api/runs", "/api/pipelines", "/api/keys"):
             answer = await stranger.get(path)
@@ -86,7 +86,7 @@ async def test_without_a_key_nothing_but_the_description_is_told(tmp_path: Path)
             assert (await stranger.get(path)).status_code == 200
 
 
-async def test_whoever_guesses_keys_is_made_to_wait(tmp_path: Path) -> None:
+async def test_guessing_keys_is_rate_limited(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service:
         for number in range(20):
             assert await _status(service, f"wp_guess{number}", "GET", "/api/runs") == 401
@@ -99,12 +99,12 @@ async def test_whoever_guesses_keys_is_made_to_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("host", "key"), [("0.0.0.0", None), ("::", None), ("0.0.0.0", "k" * 15), ("some.host", None)])
-async def test_an_unguarded_api_is_not_opened_to_other_machines(tmp_path: Path, host: str, key: str | None) -> None:
+async def test_an_api_without_keys_is_not_exposed_to_other_machines(tmp_path: Path, host: str, key: str | None) -> None:
     async with running(tmp_path, {}) as service:
         settings = Settings.load(tmp_path / "config", {}, {"host": host, "api_key": key})
         with pytest.raises(SettingsError, match="16 characters or more"):
             ensure_guarded(settings, service.service.keys)
-        made = await _made(service, "read")
+        made = await _make_key(service, "read")
         if key is None:
             ensure_guarded(settings, service.service.keys)
         await service.client.delete(f"/api/keys/{made['id']}")
@@ -119,7 +119,7 @@ async def test_an_unguarded_api_is_not_opened_to_other_machines(tmp_path: Path, 
             ensure_guarded(Settings.load(tmp_path / "config", {}, fine), service.service.keys)
 
 
-async def test_a_service_that_is_not_guarded_does_not_serve(tmp_path: Path) -> None:
+async def test_an_exposed_service_without_keys_does_not_serve(tmp_path: Path) -> None:
     settings = Settings.load(tmp_path, {}, {"host": "0.0.0.0", "port": 0})
 
     def announced(_: object) -> None:

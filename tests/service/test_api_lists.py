@@ -1,4 +1,4 @@
-"""Lists over the API: filters, pages, and one of what they list."""
+"""Lists of the API: filters, pages and single items."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,54 +17,54 @@ PIPELINES = {
 }
 
 
-async def _ended(service: Running, pipeline: str, **body: Any) -> str:
+async def _start_and_wait(service: Running, pipeline: str, **body: Any) -> str:
     url = f"/api/pipelines/{pipeline}/runs"
     answer = await service.client.post(url, json={"wait_for": "10s", **body})
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
 
 
-async def _listed(service: Running, **query: str) -> list[str]:
+async def _list_runs(service: Running, **query: str) -> list[str]:
     answer = await service.client.get("/api/runs", params=query)
     assert answer.status_code == 200, answer.text
     return [run["id"] for run in answer.json()["runs"]]
 
 
-async def test_runs_are_filtered_by_what_they_are(tmp_path: Path) -> None:
+async def test_runs_are_filtered_by_their_attributes(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        fine = await _ended(service, "p", tags=["red", "blue", "red"])
-        failed = await _ended(service, "p", inputs={"fail": True}, tags=["red"])
-        other = await _ended(service, "q")
+        fine = await _start_and_wait(service, "p", tags=["red", "blue", "red"])
+        failed = await _start_and_wait(service, "p", inputs={"fail": True}, tags=["red"])
+        other = await _start_and_wait(service, "q")
         held = (await service.client.post("/api/pipelines/q/runs", json={"delay": "1h"})).json()["id"]
-        assert await _listed(service) == [held, other, failed, fine]
-        assert await _listed(service, pipeline="p") == [failed, fine]
-        assert await _listed(service, status="failed") == [failed]
-        assert await _listed(service, status="queued") == [held]
-        assert await _listed(service, pipeline="q", status="completed") == [other]
-        assert await _listed(service, tag="red") == [failed, fine]
-        assert await _listed(service, tag="blue", status="completed") == [fine]
-        assert await _listed(service, tag="green") == []
-        assert await _listed(service, trigger="api", limit="1") == [held]
-        assert await _listed(service, trigger="nobody") == []
+        assert await _list_runs(service) == [held, other, failed, fine]
+        assert await _list_runs(service, pipeline="p") == [failed, fine]
+        assert await _list_runs(service, status="failed") == [failed]
+        assert await _list_runs(service, status="queued") == [held]
+        assert await _list_runs(service, pipeline="q", status="completed") == [other]
+        assert await _list_runs(service, tag="red") == [failed, fine]
+        assert await _list_runs(service, tag="blue", status="completed") == [fine]
+        assert await _list_runs(service, tag="green") == []
+        assert await _list_runs(service, trigger="api", limit="1") == [held]
+        assert await _list_runs(service, trigger="nobody") == []
         assert (await service.run(fine))["tags"] == ["blue", "red"]
 
 
-async def test_runs_are_filtered_by_when_they_were_started(tmp_path: Path) -> None:
+async def test_runs_are_filtered_by_start_time(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        runs = [await _ended(service, "q") for _ in range(3)]
+        runs = [await _start_and_wait(service, "q") for _ in range(3)]
         moments = [(await service.run(run))["created_at"] for run in runs]
         assert len(set(moments)) == 3
-        assert await _listed(service, **{"from": moments[1]}) == [runs[2], runs[1]]
-        assert await _listed(service, to=moments[1]) == [runs[0]]
-        assert await _listed(service, **{"from": moments[1], "to": moments[2]}) == [runs[1]]
+        assert await _list_runs(service, **{"from": moments[1]}) == [runs[2], runs[1]]
+        assert await _list_runs(service, to=moments[1]) == [runs[0]]
+        assert await _list_runs(service, **{"from": moments[1], "to": moments[2]}) == [runs[1]]
         later = datetime.fromisoformat(moments[2]) + timedelta(hours=2, milliseconds=1)
-        assert await _listed(service, to=later.isoformat().replace("+00:00", "+02:00")) == runs[::-1]
-        assert await _listed(service, **{"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:59:59-14:00"})
+        assert await _list_runs(service, to=later.isoformat().replace("+00:00", "+02:00")) == runs[::-1]
+        assert await _list_runs(service, **{"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:59:59-14:00"})
 
 
-async def test_pages_follow_each_other_without_gaps_while_new_runs_come(tmp_path: Path) -> None:
+async def test_pages_have_no_gaps_while_new_runs_arrive(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        runs = [await _ended(service, "q", tags=["t"]) for _ in range(7)]
+        runs = [await _start_and_wait(service, "q", tags=["t"]) for _ in range(7)]
         for query in ({}, {"tag": "t"}, {"pipeline": "q"}, {"status": "completed"}):
             seen: list[str] = []
             page: dict[str, Any] = {"after": None}
@@ -72,14 +72,14 @@ async def test_pages_follow_each_other_without_gaps_while_new_runs_come(tmp_path
                 given = {**query, **({"after": page["after"]} if page["after"] else {}), "limit": "3"}
                 page = (await service.client.get("/api/runs", params=given)).json()
                 seen += [run["id"] for run in page["runs"]]
-                runs.append(await _ended(service, "q", tags=["t"]))
+                runs.append(await _start_and_wait(service, "q", tags=["t"]))
             assert seen == runs[: len(seen)][::-1]
             assert len(seen) >= 7
 
 
-async def test_a_history_is_paged_by_its_numbers(tmp_path: Path) -> None:
+async def test_a_history_is_paged_by_entry_number(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        run = await _ended(service, "q")
+        run = await _start_and_wait(service, "q")
         url = f"/api/runs/{run}/history"
         whole = (await service.client.get(url)).json()
         assert whole["after"] is None
@@ -98,7 +98,7 @@ async def test_a_history_is_paged_by_its_numbers(tmp_path: Path) -> None:
         assert (await service.client.get("/api/runs/run_nobody/history")).status_code == 404
 
 
-async def test_a_history_tells_how_its_run_was_started(tmp_path: Path) -> None:
+async def test_a_history_shows_how_its_run_was_started(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
         body = {"tags": ["b", "a"], "priority": 3, "delay": "1h", "expires_in": "2h"}
         run = (await service.client.post("/api/pipelines/q/runs", json=body)).json()["id"]
@@ -110,7 +110,7 @@ async def test_a_history_tells_how_its_run_was_started(tmp_path: Path) -> None:
     assert between == timedelta(hours=1)
 
 
-async def test_a_pipeline_is_told_with_its_inputs(tmp_path: Path) -> None:
+async def test_a_pipeline_is_described_with_its_inputs(tmp_path: Path) -> None:
     async with running(tmp_path, {**PIPELINES, "r": "steps: []\n"}) as service:
         listed = (await service.client.get("/api/pipelines")).json()["pipelines"]
         assert [(each["id"], each["status"]) for each in listed] == [

@@ -1,4 +1,4 @@
-"""Below `/api`, and where nothing is, whatever goes wrong is answered with problem details."""
+"""Every error below `/api` and on unknown paths is answered with problem details (RFC 9457)."""
 
 import sqlite3
 from pathlib import Path
@@ -37,19 +37,21 @@ def _is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
         ("POST", "/api/runs/run_nobody/cancel", 404),
         ("POST", "/api/pipelines/nobody/runs", 404),
         ("DELETE", "/api/keys/key_nobody", 404),
-        # Never a redirect: it would lead to the host that the request names, and turn many a POST into a GET.
+        # Never a redirect: it would lead to the host named in the request and could turn a POST into a GET.
         ("POST", "/hooks", 404),
         ("GET", "/api", 404),
         ("GET", "/health/", 404),
         ("GET", "/waits/run_nobody/ask/proof/", 404),
     ],
 )
-async def test_what_is_not_there_is_a_problem(tmp_path: Path, method: str, path: str, status: int) -> None:
+async def test_an_unknown_path_is_answered_with_problem_details(
+    tmp_path: Path, method: str, path: str, status: int
+) -> None:
     async with running(tmp_path, QUICK) as service:
         _is_problem(await service.client.request(method, path), status)
 
 
-async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(tmp_path: Path) -> None:
+async def test_an_unsupported_method_is_answered_with_the_allowed_ones(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service:
         answer = await service.client.put("/api/keys")
         assert {"GET", "POST"} <= {each.strip() for each in answer.headers["allow"].split(",")}
@@ -73,7 +75,7 @@ async def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(tmp_pa
         (b"{}", {"idempotency-key": "k" * 256}, 422),
     ],
 )
-async def test_a_body_that_cannot_be_taken_is_a_problem(
+async def test_an_unacceptable_body_is_answered_with_problem_details(
     tmp_path: Path, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     async with running(tmp_path, QUICK) as service:
@@ -101,14 +103,14 @@ async def test_a_body_that_cannot_be_taken_is_a_problem(
         ("/api/pipelines?x=1", "`x`"),
     ],
 )
-async def test_a_parameter_that_does_not_fit_is_named(tmp_path: Path, path: str, said: str) -> None:
+async def test_an_invalid_parameter_is_named(tmp_path: Path, path: str, said: str) -> None:
     async with running(tmp_path, QUICK) as service:
         problem = _is_problem(await service.client.get(path), 422)
         assert said in problem["detail"]
         assert problem["errors"][0]["name"] in said
 
 
-async def test_what_nobody_foresaw_is_a_503_that_tells_nothing(tmp_path: Path) -> None:
+async def test_an_unexpected_error_is_a_503_without_internal_details(tmp_path: Path) -> None:
     async with running(tmp_path, QUICK) as service:
         with sqlite3.connect(service.service.data / "journal.sqlite") as damaging:
             damaging.execute("ALTER TABLE deliveries RENAME TO gone")

@@ -1,4 +1,4 @@
-"""Starting runs over the API: held back, expiring, tagged, by priority, waited for, and many at once."""
+"""Starting runs over the API: delayed, expiring, tagged, by priority, waiting for the end, and in batches."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ async def _post(service: Running, pipeline: str = "p", **body: Any) -> httpx.Res
     return await service.client.post(f"/api/pipelines/{pipeline}/runs", json=body)
 
 
-async def _started(service: Running, pipeline: str = "p", **body: Any) -> str:
+async def _start(service: Running, pipeline: str = "p", **body: Any) -> str:
     answer = await _post(service, pipeline, **body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
@@ -38,7 +38,7 @@ def _moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-# -- held back --------------------------------------------------------------------------------------------------
+# -- delays -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_delayed_run_is_queued_and_begins_when_it_is_due(tmp_path: Path) -> None:
@@ -47,19 +47,19 @@ async def test_a_delayed_run_is_queued_and_begins_when_it_is_due(tmp_path: Path)
         assert answer.json()["status"] == "queued"
         queued = await service.run(answer.json()["id"])
         assert (queued["steps"], queued["due_at"]) == ({}, queued["not_before"])
-        ended = await service.ended(queued["id"])
+        ended = await service.wait_for_end(queued["id"])
         assert ended["status"] == "completed"
         began = _moment(ended["steps"]["a"]["scheduled_at"])
         assert 0.3 <= round(began - _moment(ended["created_at"]), 3) < 2
-        at = await service.ended(await _started(service, at=_in(0.2)))
+        at = await service.wait_for_end(await _start(service, at=_in(0.2)))
         assert _moment(at["steps"]["a"]["scheduled_at"]) >= _moment(at["not_before"])
-        past = await service.ended(await _started(service, at="2001-01-01T00:00:00+02:00"))
+        past = await service.wait_for_end(await _start(service, at="2001-01-01T00:00:00+02:00"))
         assert past["not_before"] is None
 
 
-async def test_a_run_far_off_costs_no_memory_survives_a_restart_and_can_be_cancelled(tmp_path: Path) -> None:
+async def test_a_run_in_the_far_future_uses_no_memory_survives_a_restart_and_can_be_cancelled(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": QUICK}) as service:
-        run = await _started(service, delay="2h", tags=["later"], priority=7)
+        run = await _start(service, delay="2h", tags=["later"], priority=7)
         assert not service.service.runner.runs.runs
     async with running(tmp_path, {"p": QUICK}) as service:
         found = await service.run(run)
@@ -70,21 +70,21 @@ async def test_a_run_far_off_costs_no_memory_survives_a_restart_and_can_be_cance
     assert (ended["status"], ended["reason"], ended["steps"]) == ("cancelled", "enough", {})
 
 
-async def test_what_came_due_while_nobody_was_there_begins_at_the_start(tmp_path: Path) -> None:
+async def test_a_run_that_came_due_during_downtime_begins_at_the_start(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": QUICK}) as service:
-        due = await _started(service, delay="400ms")
-        late = await _started(service, delay="400ms", expires_in="450ms")
+        due = await _start(service, delay="400ms")
+        late = await _start(service, delay="400ms", expires_in="450ms")
     await asyncio.sleep(0.6)
     async with running(tmp_path, {"p": QUICK}) as service:
-        assert (await service.ended(due))["status"] == "completed"
-        expired = await service.ended(late)
+        assert (await service.wait_for_end(due))["status"] == "completed"
+        expired = await service.wait_for_end(late)
     assert (expired["status"], expired["reason"], expired["steps"]) == ("cancelled", "expired", {})
 
 
-async def test_the_timeout_of_a_queued_run_counts(tmp_path: Path) -> None:
+async def test_the_timeout_of_a_run_includes_its_time_in_the_queue(tmp_path: Path) -> None:
     cleanup = "on_failure:\n  - {id: told, use: log.write, with: {message: late}}\n"
     async with running(tmp_path, {"p": f"timeout: 300ms\n{QUICK}{cleanup}"}) as service:
-        ended = await service.ended(await _started(service, delay="1h"))
+        ended = await service.wait_for_end(await _start(service, delay="1h"))
     assert (ended["status"], ended["error"]["code"]) == ("failed", "run_timeout")
     assert list(ended["steps"]) == ["told"]
 
@@ -96,55 +96,55 @@ async def test_a_run_that_gets_no_slot_in_time_expires_and_one_that_does_begins(
     async with outside() as world:
         world.hangs_until = gate = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_attempts_in_flight=1) as service:
-            first = await _started(service, inputs={"name": "first"})
+            first = await _start(service, inputs={"name": "first"})
             await asyncio.wait_for(world.arrived.wait(), 60)
-            patient = [await _started(service, inputs={"name": f"p{n}"}, expires_in="1m") for n in range(3)]
+            patient = [await _start(service, inputs={"name": f"p{n}"}, expires_in="1m") for n in range(3)]
             answer = await _post(service, inputs={"name": "hasty"}, expires_in="200ms")
             assert answer.json()["status"] == "queued"
-            expired = await service.ended(answer.json()["id"])
+            expired = await service.wait_for_end(answer.json()["id"])
             assert (expired["status"], expired["reason"]) == ("cancelled", "expired")
             [listed] = (await service.client.get("/api/runs?status=cancelled")).json()["runs"]
             assert (listed["id"], listed["reason"]) == (expired["id"], "expired")
             gate.set()
             for run in (first, *patient):
-                assert (await service.ended(run))["status"] == "completed"
+                assert (await service.wait_for_end(run))["status"] == "completed"
     assert [request["path"] for request in world.requests] == ["/first", "/p0", "/p1", "/p2"]
     assert world.most_at_once == 1
 
 
-async def test_a_slot_that_an_expiring_run_began_with_is_given_back(tmp_path: Path) -> None:
+async def test_a_slot_granted_to_an_expiring_run_is_released(tmp_path: Path) -> None:
     stops = "steps:\n  - {id: halt, use: flow.stop, with: {}}\n"
     async with (
         outside() as world,
         running(tmp_path, {"p": _calls(world), "s": stops}, max_attempts_in_flight=1) as service,
     ):
         for _ in range(3):
-            run = await _started(service, "s", expires_in="1m")
-            assert (await service.ended(run))["status"] == "completed"
+            run = await _start(service, "s", expires_in="1m")
+            assert (await service.wait_for_end(run))["status"] == "completed"
         for _ in range(3):
-            run = await _started(service, inputs={"name": "x"}, expires_in="1m")
-            assert (await service.ended(run))["status"] == "completed"
+            run = await _start(service, inputs={"name": "x"}, expires_in="1m")
+            assert (await service.wait_for_end(run))["status"] == "completed"
         world.hangs = 1
-        held = await _started(service, inputs={"name": "y"}, expires_in="1m")
+        held = await _start(service, inputs={"name": "y"}, expires_in="1m")
         async with asyncio.timeout(60):
             while len(world.requests) < 4:
                 await asyncio.sleep(0.01)
         await service.client.post(f"/api/runs/{held}/cancel")
-        last = await _started(service, inputs={"name": "z"})
-        assert (await service.ended(last))["status"] == "completed"
+        last = await _start(service, inputs={"name": "z"})
+        assert (await service.wait_for_end(last))["status"] == "completed"
 
 
-async def test_where_attempts_wait_for_a_slot_the_higher_priority_goes_first(tmp_path: Path) -> None:
+async def test_attempts_that_wait_for_a_slot_start_by_priority(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs_until = gate = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_attempts_in_flight=1) as service:
-            runs = [await _started(service, inputs={"name": "first"})]
+            runs = [await _start(service, inputs={"name": "first"})]
             await asyncio.wait_for(world.arrived.wait(), 60)
             for name, priority in (("low", -5), ("usual", 0), ("later", 0), ("high", 100)):
-                runs.append(await _started(service, inputs={"name": name}, priority=priority))
+                runs.append(await _start(service, inputs={"name": name}, priority=priority))
             gate.set()
             for run in runs:
-                await service.ended(run)
+                await service.wait_for_end(run)
     paths = [request["path"] for request in world.requests]
     assert paths == ["/first", "/high", "/usual", "/later", "/low"]
 
@@ -152,7 +152,7 @@ async def test_where_attempts_wait_for_a_slot_the_higher_priority_goes_first(tmp
 # -- waiting for the end ----------------------------------------------------------------------------------------
 
 
-async def test_who_waits_is_answered_with_the_whole_run_once_it_has_ended(tmp_path: Path) -> None:
+async def test_a_waiting_client_gets_the_whole_run_once_it_has_ended(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": QUICK + 'outputs: {n: "{{ inputs.n }}"}\n'}) as service:
         answer = await _post(service, inputs={"n": 5}, wait_for="10s", delay="100ms")
         assert answer.status_code == 200
@@ -166,14 +166,14 @@ async def test_who_waits_is_answered_with_the_whole_run_once_it_has_ended(tmp_pa
         assert (again["id"], again["status"], again["duplicate"]) == (first["id"], "completed", True)
 
 
-async def test_who_waits_too_short_is_answered_as_usual(tmp_path: Path) -> None:
+async def test_a_client_whose_wait_is_too_short_gets_the_usual_response(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": QUICK}) as service:
         answer = await _post(service, wait_for="100ms", delay="1h")
         assert (answer.status_code, answer.json()["status"]) == (202, "queued")
         assert answer.json().keys() == {"id", "status", "duplicate"}
 
 
-async def test_a_stopping_service_lets_nobody_wait(tmp_path: Path) -> None:
+async def test_a_stopping_service_answers_waiting_clients_at_once(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": QUICK}) as service:
         waiting = asyncio.create_task(_post(service, wait_for="60s", delay="1h"))
         async with asyncio.timeout(60):
@@ -181,11 +181,11 @@ async def test_a_stopping_service_lets_nobody_wait(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         service.service.runner.begin_draining()
-        async with asyncio.timeout(30):  # half of what it would wait
+        async with asyncio.timeout(30):  # half of the time that it would wait
             assert (await waiting).status_code == 202
 
 
-# -- what is refused --------------------------------------------------------------------------------------------
+# -- rejected starts --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ async def test_an_ill_typed_start_is_422_and_names_the_key(tmp_path: Path, body:
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 
-# -- many -------------------------------------------------------------------------------------------------------
+# -- batches -------------------------------------------------------------------------------------------------------
 
 
-async def test_each_item_of_a_batch_is_an_admission_of_its_own(tmp_path: Path) -> None:
+async def test_each_item_of_a_batch_is_admitted_separately(tmp_path: Path) -> None:
     items: list[Any] = [
         {"inputs": {"n": 1}, "idempotency_key": "one", "tags": ["b"]},
         {"inputs": {"n": "x"}},
@@ -269,7 +269,7 @@ async def test_a_thousand_runs_can_be_started_at_once_and_no_more(tmp_path: Path
         assert (await service.client.post("/api/pipelines/q/runs/batch", json={"runs": [{}]})).status_code == 404
 
 
-async def test_a_batch_of_more_runs_than_fit_into_memory_is_taken_whole(tmp_path: Path) -> None:
+async def test_a_batch_larger_than_memory_is_accepted_completely(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs_until = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_live_runs=2) as service:
@@ -279,5 +279,5 @@ async def test_a_batch_of_more_runs_than_fit_into_memory_is_taken_whole(tmp_path
             assert len(service.service.runner.runs.runs) == 2
             world.hangs_until.set()
             for each in answer.json()["answers"]:
-                assert (await service.ended(each["run"]["id"]))["status"] == "completed"
+                assert (await service.wait_for_end(each["run"]["id"]))["status"] == "completed"
     assert len(world.requests) == 30

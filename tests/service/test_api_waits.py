@@ -1,4 +1,4 @@
-"""Waits over the API: what a run document tells of them, who may answer, and what is refused."""
+"""Waits over the API: how a run document shows them, who may answer, and which answers are rejected."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from durable.links import make_link as link_to
 from durable.links import make_proof
 from durable.replay import replay_entries
 from tests.service.running import Outside, Running, outside, running
-from tests.service.waiting import PIPELINES, PROOF, asks, link, say, started, until
+from tests.service.waiting import PIPELINES, PROOF, link, post_decision, start_waiting_run, until, wait_until_waiting_at
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ steps:
 
 @asynccontextmanager
 async def holder(service: Running, scope: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody with a key of that scope, named after it."""
+    """A client with a key of this scope, named after it."""
     made = (await service.client.post("/api/keys", json={"name": f"a {scope}er", "scope": scope})).json()
     headers = {"authorization": f"Bearer {made['key']}"}
     async with httpx.AsyncClient(base_url=service.service.url, headers=headers, trust_env=False) as client:
@@ -75,13 +75,13 @@ def _is_problem(answer: httpx.Response, status: int, said: str) -> None:
     assert said in answer.json()["detail"]
 
 
-# -- what is told -----------------------------------------------------------------------------------------------
+# -- documents --------------------------------------------------------------------------------------------------
 
 
-async def test_a_run_tells_what_it_waits_for(tmp_path: Path) -> None:
+async def test_a_run_document_shows_what_the_run_waits_for(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        [asked] = (await service.run(await started(service, "approval")))["waits"]
-        waits = (await service.run(await started(service, "any")))["waits"]
+        [asked] = (await service.run(await start_waiting_run(service, "approval")))["waits"]
+        waits = (await service.run(await start_waiting_run(service, "any")))["waits"]
     assert (asked["step"], asked["name"], asked["kind"], asked["to"]) == ("ask", None, "approval", ["ops@example.com"])
     assert asked["fields"]["amount"] == {"type": "number", "minimum": 0, "title": "How much"}
     assert asked["due_at"].endswith("Z")
@@ -93,31 +93,31 @@ async def test_a_run_tells_what_it_waits_for(tmp_path: Path) -> None:
     ]
 
 
-async def test_a_run_tells_who_called_it_and_whom_it_called(tmp_path: Path) -> None:
+async def test_a_run_document_shows_its_parent_and_its_children(tmp_path: Path) -> None:
     async with running(tmp_path, {**PIPELINES, "parent": PARENT}) as service:
-        run = await started(service, "parent")
+        run = await start_waiting_run(service, "parent")
         async with asyncio.timeout(60):
             while (await service.run(run))["children"][0]["status"] != "waiting":
                 await asyncio.sleep(0.01)
         [child] = (await service.run(run))["children"]
         assert child["step"] == "child"
         assert (await service.run(child["run"]))["parent"] == {"run": run, "step": "child"}
-        assert (await say(service, child["run"], "answer", step="hook")).status_code == 202
-        assert (await service.ended(run))["children"] == [{**child, "status": "completed"}]
+        assert (await post_decision(service, child["run"], "answer", step="hook")).status_code == 202
+        assert (await service.wait_for_end(run))["children"] == [{**child, "status": "completed"}]
 
 
-async def test_a_run_tells_which_effects_were_taken_back(tmp_path: Path) -> None:
+async def test_a_run_document_shows_which_effects_were_undone(tmp_path: Path) -> None:
     async with outside() as world, running(tmp_path, {"p": UNDONE.format(url=world.url)}) as service:
-        ended = await service.ended((await service.start("p")).json()["id"])
+        ended = await service.wait_for_end((await service.start("p")).json()["id"])
         entries = (await service.client.get(f"/api/runs/{ended['id']}/history")).json()["entries"]
     assert ended["undo"] == [{"step": "hold", "status": "done", "error": None}]
     [completed] = [each for each in entries if each["type"] == "step_completed" and each["path"] == "hold"]
     assert completed["undo"]["url"] == f"{world.url}/release"
 
 
-async def test_neither_the_key_of_the_links_nor_a_proof_is_told_to_who_may_not_answer(tmp_path: Path) -> None:
+async def test_link_keys_and_proofs_are_hidden_from_keys_that_may_not_answer(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service, holder(service, "read") as reader:
-        run = await started(service, "early")
+        run = await start_waiting_run(service, "early")
         [(_, beginning)] = await service.service.journal.read_history(run, limit=1)
         assert isinstance(beginning, RunStarted)
         assert beginning.links
@@ -129,16 +129,16 @@ async def test_neither_the_key_of_the_links_nor_a_proof_is_told_to_who_may_not_a
             assert make_proof(key, run, "ask") not in read
         told = (await reader.get(f"/api/runs/{run}")).json()
         assert told["steps"]["link"]["output"]["link"].endswith(f"/waits/{run}/hook/…")
-        asking = await started(service, "callback")
+        asking = await start_waiting_run(service, "callback")
         assert (await reader.get(f"/api/runs/{asking}")).json()["waits"][0]["link"] is None
         assert "links" not in (await reader.get(f"/api/runs/{run}/history")).json()["entries"][0]
 
 
-async def test_waits_are_listed_over_all_runs_page_by_page(tmp_path: Path) -> None:
+async def test_waits_of_all_runs_are_listed_in_pages(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs = 1
         async with running(tmp_path, {**PIPELINES, "park": PARK.format(url=world.url)}) as service:
-            runs = [await started(service, pipeline) for pipeline in ("approval", "any", "callback")]
+            runs = [await start_waiting_run(service, pipeline) for pipeline in ("approval", "any", "callback")]
             parked = (await service.start("park")).json()["id"]
             await until(service, parked, "paused")
             found: list[Any] = []
@@ -166,24 +166,24 @@ async def test_waits_are_listed_over_all_runs_page_by_page(tmp_path: Path) -> No
 # -- answering --------------------------------------------------------------------------------------------------
 
 
-async def test_an_approval_is_answered_in_the_name_of_the_key(tmp_path: Path) -> None:
+async def test_an_approval_is_recorded_under_the_name_of_the_key(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service, holder(service, "start") as starter:
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         body = {"step": "ask", "approved": True, "comment": "fine", "fields": FIELDS}
         answer = await starter.post(f"/api/runs/{run}/answer", json=body)
         assert answer.status_code == 202, answer.text
         assert answer.json()["id"] == run
-        said = (await service.ended(run))["outputs"]["said"]
+        said = (await service.wait_for_end(run))["outputs"]["said"]
         assert (said["approved"], said["by"], said["comment"]) == (True, "a starter", "fine")
         assert said["fields"] == {"count": 1, "note": "", **FIELDS}
         _is_problem(await starter.post(f"/api/runs/{run}/answer", json=body), 409, "the run has ended")
 
 
-async def test_a_wait_for_a_webhook_is_given_data_as_a_request_would_bring_it(tmp_path: Path) -> None:
+async def test_an_answer_to_a_webhook_wait_has_the_shape_of_a_request(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        run = await started(service, "any")
-        assert (await say(service, run, "answer", step="first", name="shop", data=[1])).status_code == 202
-        said = (await service.ended(run))["outputs"]["said"]
+        run = await start_waiting_run(service, "any")
+        assert (await post_decision(service, run, "answer", step="first", name="shop", data=[1])).status_code == 202
+        said = (await service.wait_for_end(run))["outputs"]["said"]
     assert said["name"] == "shop"
     assert {**said["output"], "at": 0} == {"body": [1], "query": {}, "headers": {}, "method": "POST", "at": 0}
 
@@ -210,27 +210,27 @@ async def test_a_wait_for_a_webhook_is_given_data_as_a_request_would_bring_it(tm
         ("early", {"step": "link", "data": 1}, 404, "no such step"),
     ],
 )
-async def test_what_cannot_be_an_answer_is_refused_and_changes_nothing(
+async def test_an_invalid_answer_is_rejected_and_changes_nothing(
     tmp_path: Path, pipeline: str, body: dict[str, Any], status: int, said: str
 ) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        run = await started(service, pipeline)
-        _is_problem(await say(service, run, "answer", **body), status, said)
+        run = await start_waiting_run(service, pipeline)
+        _is_problem(await post_decision(service, run, "answer", **body), status, said)
         assert (await service.run(run))["status"] == "waiting"
 
 
-async def test_of_many_answers_at_once_one_is_taken(tmp_path: Path) -> None:
+async def test_only_one_of_many_simultaneous_answers_is_accepted(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
-        run = await started(service, "callback")
-        answers = await asyncio.gather(*(say(service, run, "answer", step="hook", data=n) for n in range(8)))
+        run = await start_waiting_run(service, "callback")
+        answers = await asyncio.gather(*(post_decision(service, run, "answer", step="hook", data=n) for n in range(8)))
         assert sorted(answer.status_code for answer in answers) == [202] + [409] * 7
         [taken] = [n for n, answer in enumerate(answers) if answer.status_code == 202]
-        assert (await service.ended(run))["outputs"]["said"]["body"] == taken
+        assert (await service.wait_for_end(run))["outputs"]["said"]["body"] == taken
 
 
-async def test_answers_and_decisions_take_a_key_that_may_start_runs(tmp_path: Path) -> None:
+async def test_answers_and_decisions_require_a_key_that_may_start_runs(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service, holder(service, "read") as reader:
-        run = await started(service, "callback")
+        run = await start_waiting_run(service, "callback")
         for path in (f"runs/{run}/answer", f"runs/{run}/resolve", f"runs/{run}/resume", "events"):
             _is_problem(await reader.post(f"/api/{path}", json={}), 403, "scope `start`")
         for what in ("answer", "resolve", "resume"):
@@ -258,15 +258,19 @@ async def test_an_uncertain_step_is_resolved_by_a_person(tmp_path: Path) -> None
         assert told["steps"]["pay"]["decision_needed"]
         assert "pay" in told["reason"]
         _is_problem(await service.client.post(f"/api/runs/{run}/resume"), 409, "resolve 'pay'")
-        wrong = await say(service, run, "resolve", step="pay", verdict="retry", output=1)
+        wrong = await post_decision(service, run, "resolve", step="pay", verdict="retry", output=1)
         _is_problem(wrong, 422, "`output`: it goes with `completed`")
-        _is_problem(await say(service, run, "resolve", step="pya", verdict="retry"), 404, "did you mean 'pay'")
-        _is_problem(await say(service, run, "resolve", step="pay", verdict="maybe"), 422, "`verdict`")
-        taken = await say(service, run, "resolve", step="pay", verdict="completed", output={"id": 7}, reason="seen")
+        _is_problem(
+            await post_decision(service, run, "resolve", step="pya", verdict="retry"), 404, "did you mean 'pay'"
+        )
+        _is_problem(await post_decision(service, run, "resolve", step="pay", verdict="maybe"), 422, "`verdict`")
+        taken = await post_decision(
+            service, run, "resolve", step="pay", verdict="completed", output={"id": 7}, reason="seen"
+        )
         assert taken.status_code == 202
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         entries = (await service.client.get(f"/api/runs/{run}/history")).json()["entries"]
-        again = await say(service, run, "resolve", step="pay", verdict="retry")
+        again = await post_decision(service, run, "resolve", step="pay", verdict="retry")
     assert (ended["status"], ended["outputs"]) == ("completed", {"paid": {"id": 7}})
     assert len(world.requests) == 1
     [resolved] = [each for each in entries if each["type"] == "step_resolved"]
@@ -274,41 +278,43 @@ async def test_an_uncertain_step_is_resolved_by_a_person(tmp_path: Path) -> None
     _is_problem(again, 409, "needs no decision: it is completed")
 
 
-async def test_a_step_that_did_not_happen_is_attempted_again_and_one_that_failed_fails(tmp_path: Path) -> None:
+async def test_a_step_resolved_as_not_done_is_retried_and_one_resolved_as_failed_fails(tmp_path: Path) -> None:
     async with _parked(tmp_path) as (service, world, run):
-        assert (await say(service, run, "resolve", step="pay", verdict="retry")).status_code == 202
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await post_decision(service, run, "resolve", step="pay", verdict="retry")).status_code == 202
+        assert (await service.wait_for_end(run))["status"] == "completed"
         assert len(world.requests) == 2
         world.hangs = 1
         other = (await service.start("park")).json()["id"]
         await until(service, other, "paused")
-        answer = await say(service, other, "resolve", step="pay", verdict="failed", reason="refunded by hand")
+        answer = await post_decision(service, other, "resolve", step="pay", verdict="failed", reason="refunded by hand")
         assert answer.status_code == 202
-        assert (await service.ended(other))["error"]["message"] == "refunded by hand"
-        waiting = await started(service, "callback")
-        _is_problem(await say(service, waiting, "resolve", step="hook", verdict="retry"), 409, "it is waiting")
+        assert (await service.wait_for_end(other))["error"]["message"] == "refunded by hand"
+        waiting = await start_waiting_run(service, "callback")
+        _is_problem(
+            await post_decision(service, waiting, "resolve", step="hook", verdict="retry"), 409, "it is waiting"
+        )
         _is_problem(await service.client.post(f"/api/runs/{waiting}/resume"), 409, "it is waiting")
 
 
 # -- events -----------------------------------------------------------------------------------------------------
 
 
-async def test_an_event_starts_those_who_listen_and_answers_those_who_wait(tmp_path: Path) -> None:
+async def test_an_event_starts_subscribed_pipelines_and_answers_waiting_runs(tmp_path: Path) -> None:
     async with running(tmp_path, {**PIPELINES, "listens": LISTENS}) as service:
-        waiting = await started(service, "any")
+        waiting = await start_waiting_run(service, "any")
         event = {"type": "order.paid", "subject": "7", "data": {"id": 7}}
         answer = await service.client.post("/api/events", json=event, headers={"idempotency-key": "k"})
         assert answer.status_code == 202, answer.text
         [run] = answer.json()["runs"]
-        assert (await service.ended(run))["inputs"] == {"id": 7}
-        assert (await service.ended(waiting))["outputs"]["said"]["name"] == "paid"
+        assert (await service.wait_for_end(run))["inputs"] == {"id": 7}
+        assert (await service.wait_for_end(waiting))["outputs"]["said"]["name"] == "paid"
         again = await service.client.post("/api/events", json=event, headers={"idempotency-key": "k"})
         assert (again.status_code, again.json()) == (200, {**answer.json(), "duplicate": True})
         other = await service.client.post("/api/events", json={**event, "data": 8}, headers={"idempotency-key": "k"})
         _is_problem(other, 422, "used for another event")
 
 
-async def test_an_event_without_a_type_or_with_what_nobody_knows_is_refused(tmp_path: Path) -> None:
+async def test_an_event_without_a_type_or_with_unknown_keys_is_rejected(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         for body, said in (
             ({}, "`type`: it is missing"),
@@ -321,17 +327,17 @@ async def test_an_event_without_a_type_or_with_what_nobody_knows_is_refused(tmp_
         assert (lonely.status_code, lonely.json()["runs"]) == (202, [])
 
 
-async def test_a_repeated_event_that_starts_nothing_answers_nobody_twice(tmp_path: Path) -> None:
+async def test_a_repeated_event_that_starts_nothing_answers_no_wait_twice(tmp_path: Path) -> None:
     twice = "steps:\n" + "".join(
         f"  - {{id: {id}, use: wait.event, with: {{type: tick, look_back: 1h}}, timeout: 1h, on_timeout: fail}}\n"
         for id in ("one", "two")
     )
     async with running(tmp_path, {"twice": twice}) as service:
-        run = await started(service, "twice")
+        run = await start_waiting_run(service, "twice")
         for code in (202, 200):
             answer = await service.client.post("/api/events", json={"type": "tick"}, headers={"idempotency-key": "k"})
             assert answer.status_code == code
-        await asks(service, run, "two")
+        await wait_until_waiting_at(service, run, "two")
         await asyncio.sleep(0.1)
         assert (await service.run(run))["status"] == "waiting"
 
@@ -340,9 +346,9 @@ async def test_a_repeated_event_that_starts_nothing_answers_nobody_twice(tmp_pat
 
 
 @pytest.mark.parametrize("pipeline", ["early", "long"])
-async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path, pipeline: str) -> None:
+async def test_an_export_is_the_stored_history_with_another_link_key(tmp_path: Path, pipeline: str) -> None:
     async with running(tmp_path, {**PIPELINES, "long": LONG}) as service:
-        run = await started(service, pipeline)
+        run = await start_waiting_run(service, pipeline)
         text = (await service.client.get(f"/api/runs/{run}/export")).text
         stored = await service.service.journal.read_history(run)
     exported = json.loads(text)
@@ -366,7 +372,7 @@ async def test_an_export_is_the_stored_history_under_another_key(tmp_path: Path,
             assert entry.input == type(entry.input).from_json(bytes(entry.input.data))
 
 
-async def test_a_link_of_a_paused_run_still_answers(tmp_path: Path) -> None:
+async def test_a_link_of_a_paused_run_still_accepts_an_answer(tmp_path: Path) -> None:
     text = "steps:\n  - id: both\n    parallel:\n" + (
         "      a: [{id: hook, use: wait.webhook, with: {}, timeout: 1h, on_timeout: fail}]\n"
         '      b: [{id: pay, use: http.post, with: {url: "URL/"}, timeout: 100ms, on_crash: park}]\n'
@@ -378,5 +384,7 @@ async def test_a_link_of_a_paused_run_still_answers(tmp_path: Path) -> None:
             await until(service, run, "paused")
             async with httpx.AsyncClient(trust_env=False) as somebody:
                 assert (await somebody.post(await link(service, run))).status_code == 202
-            assert (await say(service, run, "resolve", step="both.pay", verdict="completed")).status_code == 202
-            assert (await service.ended(run))["status"] == "completed"
+            assert (
+                await post_decision(service, run, "resolve", step="both.pay", verdict="completed")
+            ).status_code == 202
+            assert (await service.wait_for_end(run))["status"] == "completed"

@@ -1,4 +1,4 @@
-"""What waits and events are answered over the API is as the API's own document says."""
+"""Requests and responses about waits and events conform to the API's own document."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.service.deaths import begin_calls, calling_pipeline, die
 from tests.service.running import outside, running
 from tests.service.test_api_document import Conformance
-from tests.service.waiting import PIPELINES, say, started, until
+from tests.service.waiting import PIPELINES, post_decision, start_waiting_run, until
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ steps:
 """
 
 
-async def test_what_runs_that_wait_are_told_and_say_is_as_the_document_says(tmp_path: Path) -> None:
+async def test_requests_and_responses_about_waits_conform_to_the_api_document(tmp_path: Path) -> None:
     async with outside() as world:
         [suspect] = await begin_calls(tmp_path, world, 1)
         await die(tmp_path, [suspect], 3)
@@ -34,7 +34,7 @@ async def test_what_runs_that_wait_are_told_and_say_is_as_the_document_says(tmp_
             parked = (await service.start("park")).json()["id"]
             await until(service, parked, "paused")
             await until(service, suspect, "paused")
-            runs = [await started(service, pipeline) for pipeline in PIPELINES]
+            runs = [await start_waiting_run(service, pipeline) for pipeline in PIPELINES]
             ask = service.client.request
             await ask("GET", "/api/waits")
             await ask("GET", f"/api/waits?run={suspect}")
@@ -42,15 +42,15 @@ async def test_what_runs_that_wait_are_told_and_say_is_as_the_document_says(tmp_
             for run in (*runs, parked, suspect):
                 for path in ("", "/history", "/export"):
                     await ask("GET", f"/api/runs/{run}{path}")
-                await say(service, run, "answer", step="hook", approved=True)
-                await say(service, run, "answer", step="hook", data=1)
-                await say(service, run, "resolve", step="pay", verdict="completed", output=1)
+                await post_decision(service, run, "answer", step="hook", approved=True)
+                await post_decision(service, run, "answer", step="hook", data=1)
+                await post_decision(service, run, "resolve", step="pay", verdict="completed", output=1)
                 await ask("POST", f"/api/runs/{run}/resume")
             for _ in range(2):
                 await ask("POST", "/api/events", json={"type": "x"}, headers={"idempotency-key": "k"})
             await ask("POST", "/api/events", json={"type": ""})
-            ended = await service.ended(parked)
-            resumed = await service.ended(suspect)
+            ended = await service.wait_for_end(parked)
+            resumed = await service.wait_for_end(suspect)
     assert (ended["status"], resumed["status"]) == ("completed", "completed")
     assert [undo["status"] for undo in ended["undo"]] == ["registered"]
     seen = {(path.removeprefix("/api"), status) for _, path, status in conformance.seen}

@@ -1,4 +1,4 @@
-"""What strangers send to the port itself."""
+"""Hostile requests to the port."""
 
 import asyncio
 import contextlib
@@ -39,13 +39,13 @@ SECRET = ENVIRONMENT["WAYPOST_SECRET_HOOK"]
 
 
 def address(tmp_path: Path) -> tuple[str, int]:
-    """Where the service of this folder listens."""
+    """The address on which the service of this folder listens."""
     url = httpx.URL(json.loads((tmp_path / "data" / "service.json").read_text())["url"])
     return url.host, url.port or 80
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """The resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -70,7 +70,7 @@ async def _raw(service: Running, data: bytes, *, then: float = 5) -> bytes:
 # -- heads and framing ------------------------------------------------------------------------------------------------
 
 
-async def test_headers_over_the_limit_are_refused(tmp_path: Path) -> None:
+async def test_headers_over_the_limit_are_rejected(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         for head in (b"x: " + b"a" * 100_000, b"\r\n".join(b"x%d: %s" % (n, b"a" * 900) for n in range(100))):
             answer = await _raw(service, b"GET /health HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n\r\n")
@@ -81,7 +81,7 @@ async def test_headers_over_the_limit_are_refused(tmp_path: Path) -> None:
         assert (await service.client.get("/health")).status_code == 200
 
 
-async def test_the_body_of_one_request_is_no_head_of_the_next(tmp_path: Path) -> None:
+async def test_the_body_of_a_request_is_not_read_as_the_next_request(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         host, port = address(tmp_path)
         reader, writer = await asyncio.open_connection(host, port)
@@ -95,7 +95,7 @@ async def test_the_body_of_one_request_is_no_head_of_the_next(tmp_path: Path) ->
         assert (await service.client.options("/hooks/x")).status_code == 405
 
 
-async def test_the_server_says_whether_a_body_is_there() -> None:
+async def test_the_server_reports_whether_the_body_is_complete() -> None:
     async def tell(scope: Scope, receive: Receive, send: Send) -> None:
         told = b"whole" if IS_WHOLE in scope.get("extensions", {}) else b"begun"
         headers = [(b"x-body", told), (b"content-length", b"0")]
@@ -130,17 +130,17 @@ async def test_the_server_says_whether_a_body_is_there() -> None:
         b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n",
     ],
 )
-async def test_what_proxies_read_differently_is_refused(tmp_path: Path, request_: bytes) -> None:
+async def test_requests_that_proxies_interpret_differently_are_rejected(tmp_path: Path, request_: bytes) -> None:
     async with running(tmp_path, {}) as service:
         assert (await _raw(service, request_)).startswith(b"HTTP/1.1 400 ")
 
 
 class Hurried(HttpProtocol):
-    """The protocol, in a loop whose time runs fifty times as fast."""
+    """The protocol on an event loop whose clock runs fifty times as fast."""
 
     def __init__(self, *args: Any, **rest: Any) -> None:
         super().__init__(*args, **rest)
-        self.loop = _Fast(self.loop)  # type: ignore[assignment]  # as far as a protocol asks
+        self.loop = _Fast(self.loop)  # type: ignore[assignment]  # the part of it that a protocol uses
 
 
 class _Fast:
@@ -155,7 +155,7 @@ class _Fast:
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02], ids=["silent", "trickling"])
-async def test_half_a_head_is_not_waited_for(pause: float) -> None:
+async def test_an_incomplete_head_times_out(pause: float) -> None:
     async def fine(request: Request) -> PlainTextResponse:
         return PlainTextResponse("fine")
 
@@ -179,7 +179,7 @@ async def test_half_a_head_is_not_waited_for(pause: float) -> None:
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> bytes:
-    """What comes until the other side closes; who is still sending then gets a reset, after the answer."""
+    """The bytes until the other side closes; a side that still sends then gets a reset after the response."""
     came = b""
     with contextlib.suppress(ConnectionError):
         while chunk := await reader.read(65_536):
@@ -195,7 +195,7 @@ async def _trickle(writer: asyncio.StreamWriter, pause: float) -> None:
             await asyncio.sleep(pause)
 
 
-async def test_connections_over_the_cap_get_503_until_one_is_free(tmp_path: Path) -> None:
+async def test_connections_over_the_limit_get_503_until_one_is_free(tmp_path: Path) -> None:
     async with running(tmp_path, {}, max_connections=6) as service:
         url = service.service.url
         writers = [(await asyncio.open_connection(*address(tmp_path)))[1] for _ in range(6)]
@@ -220,7 +220,7 @@ async def _health(url: str) -> int:
 
 @pytest.mark.parametrize("pause", [0.0, 0.02], ids=["silent", "trickling"])
 @pytest.mark.parametrize("framing", [b"content-length: 1000", b"transfer-encoding: chunked"])
-async def test_half_a_body_is_not_waited_for(tmp_path: Path, framing: bytes, pause: float) -> None:
+async def test_an_incomplete_body_times_out(tmp_path: Path, framing: bytes, pause: float) -> None:
     async with running(tmp_path, {"hub": HUB}, body_timeout="200ms"):
         reader, writer = await asyncio.open_connection(*address(tmp_path))
         writer.write(b"POST /hooks/hub HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n3e8\r\n")
@@ -231,7 +231,7 @@ async def test_half_a_body_is_not_waited_for(tmp_path: Path, framing: bytes, pau
         writer.close()
 
 
-async def test_a_gigabyte_in_chunks_is_cut_off_and_costs_no_memory(tmp_path: Path) -> None:
+async def test_a_gigabyte_in_chunks_is_cut_off_in_bounded_memory(tmp_path: Path) -> None:
     chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
     async with running(tmp_path, {"hub": HUB}) as service:
         before, sent = resident(), 0
@@ -255,7 +255,7 @@ async def test_a_gigabyte_in_chunks_is_cut_off_and_costs_no_memory(tmp_path: Pat
         assert await _health(service.service.url) == 200
 
 
-async def test_a_compressed_body_is_refused(tmp_path: Path) -> None:
+async def test_a_compressed_body_is_rejected(tmp_path: Path) -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     async with running(tmp_path, {"hub": HUB}) as service:
         before = resident()
@@ -267,7 +267,7 @@ async def test_a_compressed_body_is_refused(tmp_path: Path) -> None:
 # -- signatures -------------------------------------------------------------------------------------------------------
 
 
-async def test_one_changed_blank_fails_and_two_signatures_say_nothing(tmp_path: Path) -> None:
+async def test_one_changed_space_invalidates_a_signature_and_two_signatures_are_a_bad_request(tmp_path: Path) -> None:
     body = b'{"a": 1}'
     async with running(tmp_path, {"hub": HUB}) as service:
         changed = await service.client.post("/hooks/hub", content=b'{"a":1}', headers=_signed(body))
@@ -278,7 +278,7 @@ async def test_one_changed_blank_fails_and_two_signatures_say_nothing(tmp_path: 
 
 
 @pytest.mark.parametrize("signature", ["é".encode(), b"\xff", b"sha256=\xe9", b"sha256=", b"\xed\xa0\x80"])
-async def test_a_signature_that_is_no_text_is_unauthorised(tmp_path: Path, signature: bytes) -> None:
+async def test_a_signature_that_is_not_text_is_unauthorised(tmp_path: Path, signature: bytes) -> None:
     async with running(tmp_path, {"hub": HUB}) as service:
         answer = await service.client.post("/hooks/hub", content=b"{}", headers={b"x-hub-signature-256": signature})
         assert answer.status_code == 401
@@ -300,7 +300,7 @@ async def test_an_unknown_webhook_takes_as_long_as_a_bad_signature(tmp_path: Pat
     assert 0.6 < known / unknown < 1.7
 
 
-# -- too many ---------------------------------------------------------------------------------------------------------
+# -- rates ------------------------------------------------------------------------------------------------------------
 
 
 async def test_an_address_over_its_rate_gets_429_before_its_body_is_read(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ async def test_an_address_over_its_rate_gets_429_before_its_body_is_read(tmp_pat
         assert (await service.client.get("/api/runs")).status_code == 200
 
 
-async def test_strangers_do_not_use_up_what_a_webhook_may_take(tmp_path: Path) -> None:
+async def test_unsigned_requests_do_not_use_up_the_rate_of_a_webhook(tmp_path: Path) -> None:
     async with running(tmp_path, {"hub": HUB}, webhook_rate="2/1h") as service:
         for number in range(5):
             bad = await service.client.post("/hooks/hub", content=b"{}", headers=_signed(b"x", str(number)))
@@ -364,7 +364,7 @@ def _request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
 # -- the API ----------------------------------------------------------------------------------------------------------
 
 
-async def test_below_api_every_error_is_a_problem(tmp_path: Path) -> None:
+async def test_every_error_below_api_is_answered_with_problem_details(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         for method, path in (("GET", "/api/nobody"), ("DELETE", "/api/runs"), ("GET", "/api/runs/run_nobody")):
             answer = await service.client.request(method, path)

@@ -1,4 +1,4 @@
-"""A run costs few Python calls. The count is exact, so that work which is done twice shows here and not on a clock."""
+"""The number of Python calls of a run is bounded. It is exact, so duplicated work shows here without a clock."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""A wall clock that is set while runs wait: spans of time last as long as was decided, moments come at their time."""
+"""A wall clock that is set while runs wait: durations keep their length, and absolute times stay absolute."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.gates import Gates, begin, dead, until_entry, until_out_of_memory, until_status
+from tests.service.gates import Gates, begin, copy_after_crash, until_entry, until_out_of_memory, until_status
 from tests.service.running import Running
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,7 @@ SLOW = "steps: [{id: ask, use: wait.webhook, timeout: 1h, on_timeout: fail}]"
 
 @pytest.mark.parametrize("step", BACK)
 @pytest.mark.parametrize("kind", SPANS)
-async def test_a_clock_that_is_set_back_makes_nothing_wait_longer(tmp_path: Path, kind: str, step: int) -> None:
+async def test_a_clock_set_back_prolongs_no_wait(tmp_path: Path, kind: str, step: int) -> None:
     text, waits, status = SPANS[kind]
     clock, gates = Clock(), Gates()
     gates.failures["work"] = 1
@@ -75,11 +75,11 @@ async def test_a_clock_that_is_set_back_makes_nothing_wait_longer(tmp_path: Path
         run = await begin(service, "p")
         await until_entry(service, run, waits)
         clock.offset += step
-        assert (await service.ended(run))["status"] == status
+        assert (await service.wait_for_end(run))["status"] == status
 
 
 @pytest.mark.parametrize("kind", SPANS)
-async def test_what_has_left_memory_waits_no_longer_either(tmp_path: Path, kind: str) -> None:
+async def test_a_clock_set_back_prolongs_no_wait_of_an_evicted_run(tmp_path: Path, kind: str) -> None:
     text, waits, status = SPANS[kind]
     clock, gates = Clock(), Gates()
     gates.failures["work"] = 1
@@ -89,44 +89,44 @@ async def test_what_has_left_memory_waits_no_longer_either(tmp_path: Path, kind:
         await until_entry(service, run, waits)
         clock.offset -= 2 * HOUR
         await service.service.recovery.sweep()
-        assert (await service.ended(run))["status"] == status
+        assert (await service.wait_for_end(run))["status"] == status
 
 
 @pytest.mark.parametrize("kind", SPANS)
-async def test_a_clock_that_is_set_back_while_the_service_is_down_makes_nothing_wait_longer(
-    tmp_path: Path, kind: str
-) -> None:
+async def test_a_clock_set_back_during_downtime_prolongs_no_wait(tmp_path: Path, kind: str) -> None:
     text, waits, status = SPANS[kind]
     gates = Gates()
     gates.failures["work"] = 1
     async with gates.serving(tmp_path, {"p": text, "slow": SLOW}) as service:
         run = await begin(service, "p")
         await until_entry(service, run, waits)
-        place = dead(tmp_path)
+        place = copy_after_crash(tmp_path)
     async with gates.serving(place, {"p": text, "slow": SLOW}, now=Clock(-2 * HOUR)) as service:
-        assert (await service.ended(run))["status"] == status
+        assert (await service.wait_for_end(run))["status"] == status
 
 
-async def test_a_step_that_is_reached_as_the_clock_is_set_back_begins_at_once(tmp_path: Path) -> None:
+async def test_a_step_reached_after_the_clock_is_set_back_begins_at_once(tmp_path: Path) -> None:
     clock, gates = Clock(), Gates()
     gates.close("work")
     async with gates.serving(tmp_path, {"p": WORK % ""}, now=clock) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(tmp_path)
     gates.open("work")
     async with gates.serving(place, {"p": WORK % ""}, now=Clock(-48 * HOUR)) as service:
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert (ended["status"], ended["steps"]["work"]["attempts"]) == ("completed", 2)
 
 
 @pytest.mark.parametrize("given", [{"delay": "500ms"}, {"delay": "1h", "expires_in": "500ms"}])
-async def test_a_run_that_is_held_back_for_a_time_is_held_back_no_longer(tmp_path: Path, given: dict[str, str]) -> None:
+async def test_a_clock_set_back_prolongs_neither_delay_nor_expiry_of_a_run(
+    tmp_path: Path, given: dict[str, str]
+) -> None:
     clock, gates = Clock(), Gates()
     async with gates.serving(tmp_path, {"p": WORK % ""}, now=clock) as service:
         run = (await service.client.post("/api/pipelines/p/runs", json=given)).json()["id"]
         clock.offset -= 2 * HOUR
-        assert (await service.ended(run))["status"] == ("cancelled" if "expires_in" in given else "completed")
+        assert (await service.wait_for_end(run))["status"] == ("cancelled" if "expires_in" in given else "completed")
 
 
 UNTIL = "inputs: {time: {type: string}}\nsteps: [{id: nap, use: wait.until, with: {time: '{{ inputs.time }}'}}]"
@@ -140,7 +140,7 @@ async def _until(service: Running, clock: Clock, after: int) -> str:
 
 
 @pytest.mark.parametrize("after", [20_000, HOUR])
-async def test_a_moment_comes_when_the_clock_is_set_beyond_it_and_not_before(tmp_path: Path, after: int) -> None:
+async def test_a_wait_until_a_time_ends_only_when_the_clock_passes_that_time(tmp_path: Path, after: int) -> None:
     clock, gates = Clock(), Gates()
     async with gates.serving(tmp_path, {"p": UNTIL}, now=clock) as service:
         run = await _until(service, clock, after)
@@ -149,10 +149,10 @@ async def test_a_moment_comes_when_the_clock_is_set_beyond_it_and_not_before(tmp
         await service.service.recovery.sweep()
         assert (await service.run(run))["status"] == "waiting"
         clock.offset += HOUR + after
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
 
 
-async def test_a_moment_far_away_is_looked_at_once_after_the_clock_is_set_back(tmp_path: Path) -> None:
+async def test_a_distant_wait_is_rescheduled_once_after_the_clock_is_set_back(tmp_path: Path) -> None:
     clock, gates = Clock(), Gates()
     async with gates.serving(tmp_path, {"p": UNTIL}, now=clock) as service:
         run = await _until(service, clock, HOUR)
@@ -170,7 +170,7 @@ async def test_a_moment_far_away_is_looked_at_once_after_the_clock_is_set_back(t
         assert (found.due_at or 0) > clock()
 
 
-async def test_a_delay_in_memory_does_not_end_early_when_the_clock_is_set_forward(tmp_path: Path) -> None:
+async def test_a_delay_of_a_run_in_memory_does_not_end_early_when_the_clock_is_set_forward(tmp_path: Path) -> None:
     clock, gates = Clock(), Gates()
     text = "steps: [{id: nap, use: wait.delay, with: {for: 20s}}]"
     async with gates.serving(tmp_path, {"p": text}, now=clock) as service:

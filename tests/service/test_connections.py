@@ -1,4 +1,4 @@
-"""Connections at work: what a step's request carries, what becomes of the credentials, and what is missing."""
+"""Connections in a whole service: credentials in requests, their redaction, and missing connections."""
 
 import asyncio
 import logging
@@ -44,21 +44,23 @@ def write(tmp_path: Path, text: str) -> None:
     (tmp_path / "config" / "connections.yaml").write_text(text)
 
 
-async def ended(service: Running, inputs: Mapping[str, Any] | None = None, pipeline: str = "p") -> dict[str, Any]:
+async def wait_for_end(
+    service: Running, inputs: Mapping[str, Any] | None = None, pipeline: str = "p"
+) -> dict[str, Any]:
     answer = await service.start(pipeline, inputs)
     assert answer.status_code == 202, answer.text
-    return await service.ended(answer.json()["id"])
+    return await service.wait_for_end(answer.json()["id"])
 
 
 def error_of(run: dict[str, Any]) -> tuple[object, object]:
     return run["error"]["class"], run["error"]["code"]
 
 
-async def test_a_step_and_its_undo_are_sent_with_their_connections_credentials(tmp_path: Path) -> None:
+async def test_a_step_and_its_undo_carry_the_credentials_of_their_connection(tmp_path: Path) -> None:
     async with outside() as world:
         write(tmp_path, crm(world.url))
         async with running(tmp_path, {"p": RESERVE}, WITH_CANARY) as service:
-            run = await ended(service)
+            run = await wait_for_end(service)
         assert run["status"] == "failed"
         assert run["error"]["message"] == "no"
         assert [(each["method"], each["path"]) for each in world.requests] == [
@@ -69,7 +71,7 @@ async def test_a_step_and_its_undo_are_sent_with_their_connections_credentials(t
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-async def test_what_comes_back_of_the_credentials_is_kept_nowhere(
+async def test_echoed_credentials_are_stored_nowhere(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, refuses: bool
 ) -> None:
     async with outside() as world:
@@ -78,7 +80,7 @@ async def test_what_comes_back_of_the_credentials_is_kept_nowhere(
         write(tmp_path, crm(world.url))
         with caplog.at_level(logging.DEBUG):
             async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
-                run = await ended(service)
+                run = await wait_for_end(service)
                 history = (await service.client.get(f"/api/runs/{run['id']}/history")).text
                 definition = service.service.folder.definition("p")
     assert world.requests[0]["headers"]["authorization"] == f"Bearer {CANARY}"
@@ -91,31 +93,31 @@ async def test_what_comes_back_of_the_credentials_is_kept_nowhere(
     assert b"canary" not in files
 
 
-async def test_a_url_of_the_payload_takes_the_credentials_nowhere(tmp_path: Path) -> None:
+async def test_a_url_from_the_payload_cannot_redirect_the_credentials(tmp_path: Path) -> None:
     async with outside() as world, outside() as other:
         write(tmp_path, crm(world.url))
         async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
             for where in (f"{other.url}/v2/holds", f"{world.url}/v3", "/../admin", "/%2e%2e/admin", "//127.0.0.1/v2"):
-                run = await ended(service, {"where": where})
+                run = await wait_for_end(service, {"where": where})
                 assert error_of(run) == ("invalid", "invalid_request")
                 assert run["steps"]["get"]["attempts"] == 1
-            run = await ended(service, {"where": f"{world.url}/v2/next"})
+            run = await wait_for_end(service, {"where": f"{world.url}/v2/next"})
             assert run["status"] == "completed"
         assert (len(world.requests), other.requests) == (1, [])
 
 
-async def test_new_credentials_count_from_the_next_attempt_on(tmp_path: Path) -> None:
+async def test_new_credentials_apply_from_the_next_attempt(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first-token\n")
     environment = {**ENVIRONMENT, "WAYPOST_SECRET_CRM_FILE": str(token)}
     async with outside() as world:
         write(tmp_path, crm(world.url))
         async with running(tmp_path, {"p": GET}, environment) as service:
-            version = (await ended(service))["version"]
+            version = (await wait_for_end(service))["version"]
             token.write_text("second-token\n")
-            assert (await ended(service))["version"] == version
+            assert (await wait_for_end(service))["version"] == version
             token.unlink()
-            run = await ended(service)
+            run = await wait_for_end(service)
     assert [each["headers"]["authorization"] for each in world.requests] == [
         "Bearer first-token",
         "Bearer second-token",
@@ -124,11 +126,11 @@ async def test_new_credentials_count_from_the_next_attempt_on(tmp_path: Path) ->
     assert run["steps"]["get"]["attempts"] == 1
 
 
-async def test_a_changed_connection_is_served_from_the_next_attempt_on(tmp_path: Path) -> None:
+async def test_a_changed_connection_applies_from_the_next_attempt(tmp_path: Path) -> None:
     async with outside() as world:
         write(tmp_path, crm(world.url))
         async with running(tmp_path, {"p": GET}, WITH_CANARY) as service:
-            await ended(service)
+            await wait_for_end(service)
             write(tmp_path, crm(world.url).replace("/v2", "/v3"))
             await _until(service, world, "/v3/holds")
             write(tmp_path, crm(world.url).replace("base_url", "bas_url"))
@@ -136,7 +138,7 @@ async def test_a_changed_connection_is_served_from_the_next_attempt_on(tmp_path:
             await _until(service, world, "/v3/holds")
             write(tmp_path, "")
             async with asyncio.timeout(60):
-                while (run := await ended(service))["status"] == "completed":
+                while (run := await wait_for_end(service))["status"] == "completed":
                     await asyncio.sleep(0.05)
             assert error_of(run) == ("auth", "connection_missing")
             assert run["steps"]["get"]["attempts"] == 1
@@ -147,11 +149,11 @@ async def test_a_changed_connection_is_served_from_the_next_attempt_on(tmp_path:
 
 async def _until(service: Running, world: Outside, path: str) -> None:
     async with asyncio.timeout(60):
-        while (await ended(service)) and world.requests[-1]["path"] != path:
+        while (await wait_for_end(service)) and world.requests[-1]["path"] != path:
             await asyncio.sleep(0.05)
 
 
-async def test_a_pipeline_without_its_connection_is_disabled_until_it_is_there(tmp_path: Path) -> None:
+async def test_a_pipeline_without_its_connection_is_disabled_until_it_exists(tmp_path: Path) -> None:
     async with outside() as world, running(tmp_path, {"p": GET}, WITH_CANARY) as service:
         assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": ["p.yaml"]}
         assert (await service.start("p")).status_code == 404
@@ -161,7 +163,7 @@ async def test_a_pipeline_without_its_connection_is_disabled_until_it_is_there(t
                 await asyncio.sleep(0.05)
 
 
-async def test_a_broken_connections_file_is_told_and_what_works_is_served_on(tmp_path: Path) -> None:
+async def test_a_broken_connections_file_is_reported_and_valid_connections_stay_in_service(tmp_path: Path) -> None:
     plain = "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"
     async with outside() as world:
         write(tmp_path, crm(world.url))
@@ -170,13 +172,13 @@ async def test_a_broken_connections_file_is_told_and_what_works_is_served_on(tmp
             await service.service.reload.reload()
             assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": ["connections.yaml"]}
             for pipeline in ("p", "q"):
-                assert (await ended(service, pipeline=pipeline))["status"] == "completed"
+                assert (await wait_for_end(service, pipeline=pipeline))["status"] == "completed"
             write(tmp_path, crm(world.url))
             await service.service.reload.reload()
             assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": []}
 
 
-async def test_a_pipeline_whose_connection_goes_is_told_as_one_that_became_invalid(
+async def test_a_pipeline_whose_connection_is_removed_is_reported_as_invalid(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with outside() as world:
@@ -185,10 +187,10 @@ async def test_a_pipeline_whose_connection_goes_is_told_as_one_that_became_inval
             write(tmp_path, "")
             await service.service.reload.reload()
             assert (await service.client.get("/ready")).json() == {"ready": True, "invalid": ["p.yaml"]}
-            run = await ended(service)
+            run = await wait_for_end(service)
             write(tmp_path, crm(world.url))
             await service.service.reload.reload()
-            assert (await ended(service))["status"] == "completed"
+            assert (await wait_for_end(service))["status"] == "completed"
     told = "there is no connection 'crm'; add it to connections.yaml"
     assert run["error"]["message"] == told
     assert f"p.yaml:4:42: error: {told}" in caplog.text
@@ -196,7 +198,7 @@ async def test_a_pipeline_whose_connection_goes_is_told_as_one_that_became_inval
     assert "p.yaml is served as it is now" in caplog.text
 
 
-async def test_what_is_wrong_with_connections_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_problems_of_connections_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with running(tmp_path, {"p": "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"}) as service:
         write(tmp_path, "crm: {use: http}\n")
         await service.service.reload.reload()
@@ -204,7 +206,7 @@ async def test_what_is_wrong_with_connections_is_logged_once(tmp_path: Path, cap
     assert caplog.text.count("connections.yaml:1:6: error: 'base_url' is missing") == 1
 
 
-async def test_a_rate_limit_is_retried_with_the_same_key_and_the_credentials_of_then(tmp_path: Path) -> None:
+async def test_a_rate_limited_request_is_retried_with_the_same_key_and_current_credentials(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first-token\n")
 
@@ -218,7 +220,7 @@ async def test_a_rate_limit_is_retried_with_the_same_key_and_the_credentials_of_
         write(tmp_path, crm(world.url))
         environment = {**ENVIRONMENT, "WAYPOST_SECRET_CRM_FILE": str(token)}
         async with running(tmp_path, {"p": text}, environment) as service:
-            assert (await ended(service))["status"] == "completed"
+            assert (await wait_for_end(service))["status"] == "completed"
     sent = [(each["headers"]["authorization"], each["headers"]["idempotency-key"]) for each in world.requests]
     key = sent[0][1]
     assert sent == [("Bearer first-token", key), ("Bearer second-token", key)]

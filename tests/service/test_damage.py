@@ -1,4 +1,4 @@
-"""A service whose journal is damaged or taken away says so, where operators and their tools look."""
+"""A service with a damaged or missing journal reports it where operators and their tools look."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ async def _ready(service: Running) -> tuple[int, str]:
 
 
 def _damage_entries(folder: Path) -> None:
-    """Flip the beginning of each page on which there are entries."""
+    """Flip the first bytes of each page that holds entries."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     data = bytearray((folder / FILE_NAME).read_bytes())
@@ -37,7 +37,7 @@ def _damage_entries(folder: Path) -> None:
 async def test_a_read_that_meets_damage_makes_the_service_unready(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": SET}) as service:
         run = await begin(service, "p")
-        await service.ended(run)
+        await service.wait_for_end(run)
     _damage_entries(tmp_path / "data")
     async with running(tmp_path, {"p": SET}) as service:
         assert (await _ready(service))[0] == 200, "the process before it ended cleanly"
@@ -51,7 +51,7 @@ async def test_a_read_that_meets_damage_makes_the_service_unready(tmp_path: Path
 
 async def test_a_service_that_finds_damage_after_a_kill_is_not_ready(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": SET}) as service:
-        await service.ended(await begin(service, "p"))
+        await service.wait_for_end(await begin(service, "p"))
         shutil.copytree(tmp_path / "data", tmp_path / "killed" / "data")
     shutil.rmtree(tmp_path / "data")
     (tmp_path / "killed" / "data").rename(tmp_path / "data")

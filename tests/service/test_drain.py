@@ -1,4 +1,4 @@
-"""A service that is stopped in the middle of everything: nothing is lost, and nothing of it lives on."""
+"""A service stopped with runs in every state: nothing is lost, and no task survives."""
 
 import asyncio
 import gc
@@ -41,7 +41,7 @@ steps: [{id: note, use: gate.pass, with: {what: note}}]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", ["branch_started", "child_called", "child_ended", "signal_received"])
-async def test_a_service_that_is_stopped_in_the_middle_of_everything_goes_on_from_there(
+async def test_a_service_stopped_with_runs_in_every_state_continues_them_after_a_restart(
     tmp_path: Path, after: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     strange: list[dict[str, Any]] = []
@@ -56,7 +56,7 @@ async def test_a_service_that_is_stopped_in_the_middle_of_everything_goes_on_fro
     left = {task for task in asyncio.all_tasks() - before if not task.done()}
     assert not left, left
     async with gates.serving(tmp_path, pipelines, drain_timeout="2s") as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         async with asyncio.timeout(60):
             while rows(tmp_path, "select count(*) from runs where finished_at is null") != [(0,)]:
                 await asyncio.sleep(0.02)
@@ -80,15 +80,15 @@ steps:
 CALLED = "steps: [{id: work, use: gate.pass, with: {what: work}}]"
 
 
-async def test_a_run_that_reaches_a_call_while_the_service_drains_goes_on_at_the_next_start(tmp_path: Path) -> None:
+async def test_a_run_that_reaches_a_call_during_a_drain_continues_at_the_next_start(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("before")
     async with gates.serving(tmp_path, {"calls": CALLS, "child": CALLED}, drain_timeout="5s") as service:
         run = await begin(service, "calls")
-        await gates.reached("before")
+        await gates.wait_until_reached("before")
         asyncio.get_running_loop().call_later(0.5, gates.open, "before")  # its attempt ends while the service drains
     async with gates.serving(tmp_path, {"calls": CALLS, "child": CALLED}) as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
 
 
 async def test_an_attempt_counts_as_in_flight_while_its_action_works(tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ async def test_an_attempt_counts_as_in_flight_while_its_action_works(tmp_path: P
     steps = "steps: [{id: work, use: gate.pass, with: {what: work}}]\n"
     async with gates.serving(tmp_path, {"p": steps}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
+        await gates.wait_until_reached("work")
         assert "waypost_attempts_in_flight 1.0" in (await service.client.get("/metrics")).text
         gates.open("work")
-        await service.ended(run)
+        await service.wait_for_end(run)
         assert "waypost_attempts_in_flight 0.0" in (await service.client.get("/metrics")).text

@@ -1,11 +1,11 @@
-"""Events that runs send: each once, whatever happens to the process, to waits and to pipelines that listen."""
+"""Events that runs send: each counts once, whatever happens to the process, the waits and the subscribers."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.service.gates import Gates, begin, cut, dead, kinds, rows, until_entry, until_status
+from tests.service.gates import Gates, begin, copy_after_crash, kinds, rows, truncate_history, until_entry, until_status
 from tests.service.running import Running, running
 
 pytestmark = pytest.mark.anyio
@@ -50,13 +50,13 @@ outputs: {size: "{{ steps.hear.output.data | length }}"}
 """
 
 
-async def _tells(service: Running, key: str, **event: object) -> None:
+async def _send_event(service: Running, key: str, **event: object) -> None:
     answer = await service.client.post("/api/events", json=event, headers={"Idempotency-Key": key})
     assert answer.status_code in (200, 202), answer.text
 
 
 @pytest.mark.parametrize("listeners", [{}, {"hears": LISTENS}], ids=["nobody listens", "a pipeline listens"])
-async def test_an_event_is_sent_once_though_the_process_dies_before_the_checkpoint(
+async def test_an_event_is_sent_once_even_if_the_process_dies_before_the_checkpoint(
     tmp_path: Path, listeners: dict[str, str]
 ) -> None:
     gates = Gates()
@@ -64,69 +64,69 @@ async def test_an_event_is_sent_once_though_the_process_dies_before_the_checkpoi
     pipelines = {"emits": EMITS_AND_WORKS, **listeners}
     async with gates.serving(tmp_path, pipelines) as service:
         run = await begin(service, "emits")
-        await gates.reached("after")
+        await gates.wait_until_reached("after")
         told = (await service.run(run))["steps"]["tell"]["output"]
         for each in told["runs"]:
-            await service.ended(each)
-        place = dead(tmp_path)
+            await service.wait_for_end(each)
+        place = copy_after_crash(tmp_path)
         gates.open("after")
-    cut(place, run, "step_completed")
+    truncate_history(place, run, "step_completed")
     async with gates.serving(place, pipelines) as service:
-        again = await service.ended(run)
+        again = await service.wait_for_end(run)
         assert again["outputs"] == {"told": told}, "it is the same event, and they are the same runs"
     assert rows(place, "select count(*) from events where type = 'told'") == [(1,)]
     assert gates.passed.count("note") == len(listeners)
 
 
-async def test_an_event_that_started_nothing_is_the_same_event_when_it_is_told_again(tmp_path: Path) -> None:
+async def test_a_repeated_event_that_started_nothing_counts_once(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"both": BOTH}) as service:
         run = await begin(service, "both")
         await until_status(service, run, "waiting")
-        await _tells(service, "k1", type="told")
-        await _tells(service, "k1", type="told")
+        await _send_event(service, "k1", type="told")
+        await _send_event(service, "k1", type="told")
         await until_entry(service, run, "signal_received")
         assert (await kinds(service, run)).count("signal_received") == 1
-        await _tells(service, "k2", type="told")
-        ids = (await service.ended(run))["outputs"]["ids"]
+        await _send_event(service, "k2", type="told")
+        ids = (await service.wait_for_end(run))["outputs"]["ids"]
     assert sorted(ids) == ["k1", "k2"], "two waits of a run need two events"
 
 
-async def test_two_waits_that_look_back_need_two_events(tmp_path: Path) -> None:
+async def test_two_waits_with_a_look_back_need_two_events(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"twice": TWICE}) as service:
-        await _tells(service, "before", type="told")
+        await _send_event(service, "before", type="told")
         run = await begin(service, "twice")
         await until_entry(service, run, "wait_started", 2)
         found = await service.run(run)
         assert found["steps"]["one"]["output"]["id"] == "before"
         assert found["steps"]["two"]["status"] == "waiting"
-        await _tells(service, "after", type="told")
-        assert (await service.ended(run))["steps"]["two"]["output"]["id"] == "after"
+        await _send_event(service, "after", type="told")
+        assert (await service.wait_for_end(run))["steps"]["two"]["output"]["id"] == "after"
     assert rows(tmp_path, "select * from listeners union all select run, event, '', '', '' from heard") == []
 
 
-async def test_an_event_answers_every_run_that_waits_for_it_and_starts_those_that_listen(tmp_path: Path) -> None:
+async def test_an_event_answers_every_waiting_run_and_starts_every_subscribed_pipeline(tmp_path: Path) -> None:
     gates = Gates()
     async with gates.serving(tmp_path, {"waits": WAITS, "emits": EMITS, "hears": LISTENS}) as service:
         waiting = [await begin(service, "waits") for _ in range(3)]
         for run in waiting:
             await until_status(service, run, "waiting")
-        told = (await service.ended(await begin(service, "emits")))["outputs"]["told"]
+        told = (await service.wait_for_end(await begin(service, "emits")))["outputs"]["told"]
         for run in waiting:
-            assert (await service.ended(run))["outputs"] == {"said": {"n": 1}}
+            assert (await service.wait_for_end(run))["outputs"] == {"said": {"n": 1}}
         [started] = told["runs"]
-        assert (await service.ended(started))["inputs"] == {"n": 1}
+        assert (await service.wait_for_end(started))["inputs"] == {"n": 1}
     assert gates.given == [1]
 
 
-async def test_a_run_hears_itself_in_whatever_order_it_speaks_and_listens(tmp_path: Path) -> None:
+async def test_a_run_receives_its_own_event_in_either_order_of_emit_and_wait(tmp_path: Path) -> None:
     swapped = ITSELF.replace("say:", "zzz:")
     async with Gates().serving(tmp_path, {"speaks": ITSELF, "listens": swapped}) as service:
         for pipeline in ("speaks", "listens"):
             for run in [await begin(service, pipeline, data="x" * 40_000) for _ in range(10)]:
-                assert (await service.ended(run))["outputs"] == {"size": 40_000}
+                assert (await service.wait_for_end(run))["outputs"] == {"size": 40_000}
 
 
-async def test_events_that_lead_to_each_other_come_to_an_end(tmp_path: Path) -> None:
+async def test_event_loops_end_at_a_limit(tmp_path: Path) -> None:
     ping = """
 triggers: [{id: heard, use: event, with: {type: ping}}]
 steps: [{id: again, use: flow.emit, with: {type: ping}}]
@@ -143,7 +143,7 @@ steps: [{id: again, use: flow.emit, with: {type: ping}}]
         assert len((await service.client.get("/api/runs")).json()["runs"]) == 17
 
 
-async def test_a_key_that_comes_to_null_waits_for_nobodys_event(tmp_path: Path) -> None:
+async def test_a_match_that_evaluates_to_null_fails_the_wait(tmp_path: Path) -> None:
     waits = """
 inputs: {order: {type: [string, "null"]}}
 steps:
@@ -151,12 +151,12 @@ steps:
 """
     async with running(tmp_path, {"waits": waits}) as service:
         run = (await service.start("waits", {"order": None})).json()["id"]
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert (ended["status"], ended["error"]["class"]) == ("failed", "invalid")
         assert "null" in ended["error"]["message"]
 
 
-async def test_a_wait_that_ended_as_it_began_takes_no_event_from_another(tmp_path: Path) -> None:
+async def test_a_wait_that_ends_as_it_begins_takes_no_event_from_another(tmp_path: Path) -> None:
     waits = """
 steps:
   - id: both
@@ -171,6 +171,6 @@ steps:
     async with running(tmp_path, {"waits": waits}) as service:
         run = (await service.start("waits")).json()["id"]
         await service.client.post("/api/events", json={"type": "paid", "data": 7})
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert ended["status"] == "completed"
         assert ended["steps"]["both.late"]["output"]["data"] == 7

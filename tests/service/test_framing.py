@@ -1,4 +1,4 @@
-"""One request in, one answer out: what a connection's bytes are read as, however they are cut."""
+"""HTTP framing: one response per request, however the bytes of a connection are split."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ CHUNKED = b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(HIDD
 
 
 def post(*fields: bytes, body: bytes = SIZED, line: bytes = b"POST /first HTTP/1.1", host: bytes = b"host: x") -> bytes:
-    """A request whose body holds another one."""
+    """A request whose body contains another request."""
     return b"".join(part + b"\r\n" for part in (line, host, *fields) if part) + body
 
 
@@ -45,7 +45,7 @@ UPGRADES = {
 
 @pytest.mark.parametrize("body", [SIZED, CHUNKED], ids=["sized", "chunked"])
 @pytest.mark.parametrize("fields", UPGRADES.values(), ids=UPGRADES)
-async def test_an_unwanted_upgrade_is_ignored_and_the_request_served_with_its_body(
+async def test_an_unsupported_upgrade_is_ignored_and_the_request_served_with_its_body(
     fields: list[bytes], body: bytes
 ) -> None:
     async with recording() as server:
@@ -84,7 +84,7 @@ SERVED = {
 
 
 @pytest.mark.parametrize("request_", SERVED.values(), ids=SERVED)
-async def test_it_makes_no_difference_at_which_byte_a_request_is_cut(request_: bytes) -> None:
+async def test_a_request_is_read_the_same_however_it_is_split(request_: bytes) -> None:
     stream = request_ + NEXT
     async with recording() as server:
         answers, client = await exchange(server.port, [stream])
@@ -100,7 +100,7 @@ async def test_it_makes_no_difference_at_which_byte_a_request_is_cut(request_: b
 
 
 @pytest.mark.parametrize("body", [b"transfer-encoding: chunked\r\n\r\nZZ\r\n", b"content-length: 9\r\n\r\n"])
-async def test_a_refused_request_that_expects_100_continue_gets_one_answer_and_no_traceback(
+async def test_a_rejected_request_with_100_continue_gets_one_response_and_no_traceback(
     body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with recording() as server:
@@ -109,7 +109,7 @@ async def test_a_refused_request_that_expects_100_continue_gets_one_answer_and_n
     assert not [each for each in caplog.records if each.name.startswith("uvicorn")]
 
 
-async def test_a_trailer_is_no_header() -> None:
+async def test_trailers_are_not_headers() -> None:
     async with recording() as server:
         await exchange(server.port, [SERVED["with extensions of chunks and trailers"]])
         [headers] = server.headers
@@ -183,7 +183,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
-async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(request_: bytes) -> None:
+async def test_an_ambiguous_request_is_rejected_and_ends_the_connection(request_: bytes) -> None:
     async with recording() as server:
         for stream in ([request_ + NEXT], [request_, NEXT], [NEXT + request_ + NEXT]):
             answers, _ = await exchange(server.port, stream, ends=False)
@@ -197,7 +197,7 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(r
 
 
 @pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED)
-async def test_no_cut_makes_a_request_of_what_is_refused(request_: bytes) -> None:
+async def test_a_rejected_request_stays_rejected_however_it_is_split(request_: bytes) -> None:
     async with recording() as server:
         for at in range(1, len(request_)):
             answers, _ = await exchange(server.port, [request_[:at], request_[at:] + NEXT], ends=False)
@@ -226,7 +226,7 @@ BROKEN_CHUNKS = {
 
 
 @pytest.mark.parametrize("chunks", BROKEN_CHUNKS.values(), ids=BROKEN_CHUNKS)
-async def test_a_body_whose_chunks_are_broken_is_refused_once_and_reaches_nobody(chunks: bytes) -> None:
+async def test_a_body_with_malformed_chunks_is_rejected_once_and_not_delivered(chunks: bytes) -> None:
     request = post(body=b"transfer-encoding: chunked\r\n\r\n" + chunks)
     async with recording() as server:
         for stream in ([request + NEXT], [request[:80], request[80:] + NEXT], [NEXT + request + NEXT]):
@@ -238,7 +238,7 @@ async def test_a_body_whose_chunks_are_broken_is_refused_once_and_reaches_nobody
         assert server.paths == ["/next"]
 
 
-async def test_a_request_that_is_cut_off_is_answered_400_and_not_served() -> None:
+async def test_a_truncated_request_gets_400_and_is_not_served() -> None:
     async with recording() as server:
         for request in (post(), post(body=CHUNKED)):
             for at in range(1, len(request)):
@@ -247,7 +247,7 @@ async def test_a_request_that_is_cut_off_is_answered_400_and_not_served() -> Non
         assert server.paths == []
 
 
-async def test_nothing_is_read_behind_the_last_request() -> None:
+async def test_no_request_is_read_after_the_last_one() -> None:
     async with recording() as server:
         for last in (post(b"connection: close"), post(line=b"POST /first HTTP/1.0"), post(b"connection: a, CLOSE")):
             for stream in ([last + NEXT], [last, NEXT]):
@@ -265,7 +265,7 @@ async def test_pipelined_requests_are_answered_in_order_each_once() -> None:
         assert [each.body for each in answers] == paths
 
 
-async def test_hundreds_of_pipelining_connections_let_another_request_pass() -> None:
+async def test_hundreds_of_pipelining_connections_do_not_block_another_request() -> None:
     connections, requests = 200, 100
     stream = b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n" * requests
     async with recording() as server:
@@ -283,7 +283,7 @@ async def test_hundreds_of_pipelining_connections_let_another_request_pass() -> 
     assert before < 2 * connections, "beside the first request of each connection hardly any came first"
 
 
-async def test_what_is_pipelined_waits_outside_the_process() -> None:
+async def test_pipelined_requests_wait_outside_the_process() -> None:
     async with recording() as server:
         with socket.create_connection(("127.0.0.1", server.port)) as stranger:
             stranger.sendall(post(line=b"POST /held HTTP/1.1"))
@@ -302,7 +302,7 @@ async def test_what_is_pipelined_waits_outside_the_process() -> None:
         server.gate.set()
 
 
-async def test_many_small_parts_of_a_body_let_another_request_pass() -> None:
+async def test_many_small_parts_of_a_body_do_not_block_another_request() -> None:
     content = b"\r\n\r\n" * 60_000
     async with recording() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -318,7 +318,7 @@ async def test_many_small_parts_of_a_body_let_another_request_pass() -> None:
         writer.close()
 
 
-async def test_an_interim_answer_is_sent_only_while_the_body_is_awaited() -> None:
+async def test_an_interim_response_is_sent_only_while_the_body_is_awaited() -> None:
     async with recording() as server:
         expecting = post(b"Expect: 100-Continue \t")
         head, body = expecting[: -len(HIDDEN)], expecting[-len(HIDDEN) :]
@@ -330,7 +330,7 @@ async def test_an_interim_answer_is_sent_only_while_the_body_is_awaited() -> Non
 
 
 async def _dialogue(port: int, head: bytes, body: bytes, interim: bytes) -> bytes:
-    """What comes of a head, and after the interim answer of its body."""
+    """The responses to a head and, after the interim response, to its body."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(head)
     came = await asyncio.wait_for(reader.readexactly(len(interim)), 60)
@@ -362,7 +362,7 @@ async def test_a_delivery_that_offers_an_upgrade_keeps_its_body_and_starts_one_r
             [answer], _ = await exchange(port, [request])
             assert answer.status == 202
             [run] = json.loads(answer.body)["runs"]
-            assert (await service.ended(run))["outputs"] == {"body": hidden.decode()}
+            assert (await service.wait_for_end(run))["outputs"] == {"body": hidden.decode()}
         started = (await service.client.get("/api/runs?pipeline=other")).json()
         assert started["runs"] == []
 
@@ -372,13 +372,13 @@ async def test_a_start_over_the_api_that_offers_an_upgrade_gets_its_inputs(tmp_p
         headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"}
         answer = await service.client.post("/api/pipelines/one/runs", json={"inputs": {"body": 7}}, headers=headers)
         assert answer.status_code == 202
-        assert (await service.ended(answer.json()["id"]))["outputs"] == {"body": 7}
+        assert (await service.wait_for_end(answer.json()["id"]))["outputs"] == {"body": 7}
 
 
 # -- random connections -----------------------------------------------------------------------------------------------
 
 
-async def test_random_connections_are_read_as_another_strict_reader_reads_them() -> None:
+async def test_random_connections_are_read_as_by_an_independent_strict_parser() -> None:
     tally = await compare(3_000, seed=20_261_130)
     assert not tally.disagreements
     assert tally.served > 900

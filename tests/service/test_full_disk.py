@@ -1,4 +1,4 @@
-"""A full disk under a whole service: nothing accepted is lost, no effect is repeated, and it goes on by itself."""
+"""A full disk: no accepted run is lost, no effect is repeated, and the service recovers by itself."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ steps:
 LARGE = "x" * (INLINE_LIMIT + 1)
 
 
-async def test_a_full_disk_costs_no_accepted_run_and_repeats_no_effect(tmp_path: Path) -> None:
+async def test_a_full_disk_loses_no_accepted_run_and_repeats_no_effect(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs_until = released = asyncio.Event()
         world.answers = [lambda: JSONResponse({"text": LARGE})]
@@ -30,7 +30,7 @@ async def test_a_full_disk_costs_no_accepted_run_and_repeats_no_effect(tmp_path:
             run = (await service.start("p")).json()["id"]
             await asyncio.wait_for(world.arrived.wait(), 60)
             await fill_disk(service.service.journal)
-            released.set()  # the effect has happened; its checkpoint finds no room
+            released.set()  # the effect has happened; there is no room for its checkpoint
             await asyncio.sleep(1.2)
             refused = await service.start("p", {"text": LARGE})
             assert refused.status_code == 503
@@ -39,7 +39,7 @@ async def test_a_full_disk_costs_no_accepted_run_and_repeats_no_effect(tmp_path:
             assert (await service.client.get("/health")).status_code == 200
             assert [request["path"] for request in world.requests] == ["/s1"], "no effect starts on a full disk"
             await clear_disk(service.service.journal)
-            assert (await service.ended(run))["status"] == "completed"
+            assert (await service.wait_for_end(run))["status"] == "completed"
             assert (await service.client.get("/ready")).status_code == 200
             assert (await service.start("p", {"text": LARGE})).status_code == 202
     assert [request["path"] for request in world.requests][:2] == ["/s1", "/s2"]

@@ -1,6 +1,6 @@
-"""Anything at all on a served port: never a 5xx, never a long wait, never more memory.
+"""Arbitrary input on a real port: never a 5xx, never a long wait, never more memory.
 
-`WAYPOST_FUZZ_SECONDS` says for how long (10), `WAYPOST_FUZZ_SEED` with which chance.
+`WAYPOST_FUZZ_SECONDS` sets the duration (10), `WAYPOST_FUZZ_SEED` the seed.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ steps:
 
 @dataclass
 class Tally:
-    """What came of it."""
+    """Counts of the outcomes."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
@@ -81,7 +81,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Request:
-    """Bytes to send; one that `is_whole` has to be answered."""
+    """Bytes to send; a request that `is_whole` must be answered."""
 
     data: bytes
     is_whole: bool
@@ -146,7 +146,7 @@ VALUES = (
 
 
 class Chance:
-    """Requests that are right, wrong in some of their parts, or nothing of the kind."""
+    """Generates requests that are valid, partly invalid, or noise."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -201,7 +201,7 @@ class Chance:
         if preset != "none" and self._is_right():
             path, _, query = target.partition("?")
             own = {"id": str(self._random.randrange(10**5)), "path": path, "query_string": query, "method": method}
-            with contextlib.suppress(Rejected):  # what cannot even be signed is sent unsigned
+            with contextlib.suppress(Rejected):  # input that cannot be signed is sent unsigned
                 headers |= sign_request(load_presets()[preset], SECRET, body, time.time(), public_url=PUBLIC_URL, **own)
         return [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
 
@@ -210,7 +210,7 @@ class Chance:
         return self._random.choice(NAMES).encode() + b": " + value
 
     def _framed(self, body: bytes) -> tuple[bytes, bytes, bool]:
-        """A header, what follows, and whether the one tells of the other what it should."""
+        """A framing header, the body, and whether the header describes the body correctly."""
         match 4 if self._is_right() else self._random.randrange(4):
             case 0:
                 half = len(body) // 2
@@ -241,7 +241,7 @@ class Chance:
 
 
 async def _send(host: str, port: int, request: Request) -> bytes:
-    """The answer, or nothing if none comes."""
+    """The response, or nothing if there is none."""
     reader, writer = await asyncio.open_connection(host, port)
     with contextlib.suppress(ConnectionError, TimeoutError):
         writer.write(request.data)
@@ -262,7 +262,7 @@ async def _fuzz(where: tuple[str, int], chance: Chance, tally: Tally, seconds: f
 
 
 @pytest.mark.slow
-async def test_whatever_is_sent_gets_no_5xx_in_bounded_time_and_memory(tmp_path: Path) -> None:
+async def test_any_input_is_answered_without_5xx_in_bounded_time_and_memory(tmp_path: Path) -> None:
     pipelines = {preset.replace("-", "_"): _pipeline(preset) for preset in HOOKS}
     async with running(
         tmp_path,

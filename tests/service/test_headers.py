@@ -1,4 +1,4 @@
-"""Header names match in any case: in a filter, in inputs, in a dedupe key, in steps, and in answers that steps got."""
+"""Header names match in any case: in filters, inputs, dedupe keys, steps and responses to steps."""
 
 import json
 from pathlib import Path
@@ -44,11 +44,11 @@ async def _push(service: Running, *, id: str, type: str = "push") -> dict[str, A
     return document
 
 
-async def test_a_filter_takes_a_header_by_the_name_that_its_sender_documents(tmp_path: Path) -> None:
+async def test_a_filter_reads_a_header_by_its_documented_name(tmp_path: Path) -> None:
     async with running(tmp_path, {"pushes": PUSHES.replace('outputs: "{{ steps.read.output }}"', "")}) as service:
         accepted = await _push(service, id="d-1")
         assert len(accepted["runs"]) == 1
-        run = await service.ended(accepted["runs"][0])
+        run = await service.wait_for_end(accepted["runs"][0])
         assert run["status"] == "completed"
         assert run["steps"]["read"]["output"] == {
             "direct": "push",
@@ -64,7 +64,7 @@ async def test_a_filter_takes_a_header_by_the_name_that_its_sender_documents(tmp
         assert other["runs"] == []
 
 
-async def test_an_answers_headers_match_in_any_case(tmp_path: Path) -> None:
+async def test_response_headers_match_in_any_case(tmp_path: Path) -> None:
     text = """
 steps:
   - id: fetch
@@ -76,5 +76,5 @@ outputs: {kept: "{{ steps.fetch.output.type }}", read: "{{ steps.read.output.typ
 """
     async with outside() as world, running(tmp_path, {"fetching": text}, ENVIRONMENT) as service:
         started = await service.start("fetching", {"url": f"{world.url}/anything"})
-        run = await service.ended(started.json()["id"])
+        run = await service.wait_for_end(started.json()["id"])
         assert run["outputs"] == {"kept": "application/json", "read": "application/json"}

@@ -1,4 +1,4 @@
-"""What a request on a webhook says: its path, query, headers and body, and the methods that deliver nothing."""
+"""Webhook requests: path, query, headers and body, and the methods that deliver nothing."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ FORM = "application/x-www-form-urlencoded"
 async def send(
     service: Running, target: str, body: bytes = b"", *, method: str = "POST", headers: str = ""
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Send a request as it is written, and return the answer's status, headers and body."""
+    """Send a request as written, and return the status, headers and body of the response."""
     port = service.service.url.rpartition(":")[2]
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
@@ -61,15 +61,15 @@ async def send(
     return int(status.split()[1]), {name.lower(): value for name, _, value in named}, content
 
 
-async def got(service: Running, target: str, body: bytes = b"", *, headers: str = "") -> Any:
-    """What the run of a request was given."""
+async def read_trigger(service: Running, target: str, body: bytes = b"", *, headers: str = "") -> Any:
+    """The trigger data that the run of a request got."""
     status, _, content = await send(service, target, body, headers=headers)
     assert status == 202, content
-    return (await service.ended(json.loads(content)["runs"][0]))["outputs"]["got"]
+    return (await service.wait_for_end(json.loads(content)["runs"][0]))["outputs"]["got"]
 
 
-async def recorded(service: Running, reason: str) -> bool:
-    """Whether a delivery was rejected for this reason; its sender does not wait until that is written down."""
+async def is_recorded(service: Running, reason: str) -> bool:
+    """Whether a delivery was rejected for this reason; the record may be written after the response."""
     async with asyncio.timeout(60):
         while True:
             found = (await service.client.get("/api/deliveries?outcome=rejected")).json()["deliveries"]
@@ -78,7 +78,7 @@ async def recorded(service: Running, reason: str) -> bool:
             await asyncio.sleep(0.01)
 
 
-async def test_a_part_of_a_path_is_decoded_after_it_is_matched(tmp_path: Path) -> None:
+async def test_a_path_segment_is_decoded_after_it_is_matched(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for part, store in {
             "a": "a",
@@ -94,10 +94,10 @@ async def test_a_part_of_a_path_is_decoded_after_it_is_matched(tmp_path: Path) -
             "a;b=c": "a;b=c",
             "café".encode().decode("latin-1"): "café",
         }.items():
-            assert (await got(service, f"/hooks/p/{part}/x"))[0] == store
+            assert (await read_trigger(service, f"/hooks/p/{part}/x"))[0] == store
 
 
-async def test_a_path_that_is_written_in_another_way_is_the_same_path(tmp_path: Path) -> None:
+async def test_equivalent_spellings_of_a_path_are_the_same_path(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for path in (
             "/hooks/%6Fne",
@@ -132,7 +132,7 @@ async def test_no_other_path_is_served(tmp_path: Path) -> None:
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 
-async def test_an_encoded_slash_makes_no_two_places_of_a_dedupe_key_one(tmp_path: Path) -> None:
+async def test_an_encoded_slash_keeps_two_dedupe_keys_distinct(tmp_path: Path) -> None:
     pipeline = """
 triggers:
   - id: t
@@ -147,7 +147,7 @@ steps:
             assert (await send(service, path))[0] == 200, path
 
 
-async def test_what_is_not_utf_8_in_a_path_or_query_is_refused_with_the_place_and_a_cure(tmp_path: Path) -> None:
+async def test_invalid_utf_8_in_a_path_or_query_is_rejected_with_its_position_and_a_fix(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for target, said in {
             "/hooks/p/a%E9/x": "the part 'store' of the path is not UTF-8: byte 1 (0xE9) cannot be decoded",
@@ -160,23 +160,25 @@ async def test_what_is_not_utf_8_in_a_path_or_query_is_refused_with_the_place_an
             status, _, content = await send(service, target)
             error = json.loads(content)["error"]
             assert (status, said in error, "`charset` in the webhook's trigger" in error) == (400, True, True), error
-            assert await recorded(service, error)
+            assert await is_recorded(service, error)
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 
-async def test_a_trigger_names_the_charset_of_senders_that_declare_none(tmp_path: Path) -> None:
+async def test_a_trigger_sets_the_charset_for_senders_that_declare_none(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         form = f"Content-Type: {FORM}\r\n"
-        said = await got(service, "/hooks/western/a%E9?b=%E9", b"c=%E9", headers=form)
+        said = await read_trigger(service, "/hooks/western/a%E9?b=%E9", b"c=%E9", headers=form)
         assert said == ["aé", {"b": "é"}, {"c": "é"}]
-        said = await got(service, "/hooks/western/a", b"c=%C3%A9", headers=f"Content-Type: {FORM}; charset=utf-8\r\n")
+        said = await read_trigger(
+            service, "/hooks/western/a", b"c=%C3%A9", headers=f"Content-Type: {FORM}; charset=utf-8\r\n"
+        )
         assert said[2] == {"c": "é"}
 
 
-async def test_names_that_come_several_times_are_lists(tmp_path: Path) -> None:
+async def test_repeated_names_become_lists(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         headers = f"X-A: a,b\r\nX-A: c\r\nContent-Type: {FORM}\r\n"
-        said = await got(service, "/hooks/p/s/x?a=1&a=2&b=a,b&b=c&c=&d&e=1", b"a=a,b&a=c", headers=headers)
+        said = await read_trigger(service, "/hooks/p/s/x?a=1&a=2&b=a,b&b=c&c=&d&e=1", b"a=a,b&a=c", headers=headers)
         query = {"a": ["1", "2"], "b": ["a,b", "c"], "c": "", "d": "", "e": "1"}
         assert said == ["s", query, ["a,b", "c"], {"a": ["a,b", "c"]}]
 
@@ -193,9 +195,11 @@ async def test_names_that_come_several_times_are_lists(tmp_path: Path) -> None:
         (b'{"a": 1}', FORM, {"a": 1}),
     ],
 )
-async def test_a_delivery_is_read_as_it_declares(tmp_path: Path, body: bytes, content_type: str, value: Any) -> None:
+async def test_a_delivery_is_read_in_its_declared_type_and_charset(
+    tmp_path: Path, body: bytes, content_type: str, value: Any
+) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
-        assert await got(service, "/hooks/one", body, headers=f"Content-Type: {content_type}\r\n") == value
+        assert await read_trigger(service, "/hooks/one", body, headers=f"Content-Type: {content_type}\r\n") == value
 
 
 @pytest.mark.parametrize(
@@ -206,14 +210,14 @@ async def test_a_delivery_is_read_as_it_declares(tmp_path: Path, body: bytes, co
         (b"x", "text/plain; charset=nonsense", 415, "the charset 'nonsense' is not known"),
     ],
 )
-async def test_what_cannot_be_read_is_told_and_recorded(
+async def test_an_unreadable_body_is_reported_and_recorded(
     tmp_path: Path, body: bytes, content_type: str, status: int, said: str
 ) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         answered, _, content = await send(service, "/hooks/one", body, headers=f"Content-Type: {content_type}\r\n")
         error = json.loads(content)["error"]
         assert (answered, said in error) == (status, True), error
-        assert await recorded(service, error)
+        assert await is_recorded(service, error)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +227,7 @@ async def test_what_cannot_be_read_is_told_and_recorded(
         ("application/octet-stream", "the body is read as a file because its Content-Type is 'application/octet-"),
     ],
 )
-async def test_what_an_expression_misses_in_a_body_says_what_it_was_taken_for(
+async def test_an_error_about_a_missing_body_field_says_how_the_body_was_read(
     tmp_path: Path, content_type: str, taken: str
 ) -> None:
     pipeline = """
@@ -241,7 +245,7 @@ steps:
     headers = {"content-type": content_type}
     async with running(tmp_path, {"p": pipeline}) as service:
         answer = await service.client.post("/hooks/run", content=b'{"id": 1}', headers=headers)
-        run = await service.ended(answer.json()["runs"][0])
+        run = await service.wait_for_end(answer.json()["runs"][0])
         assert taken in run["error"]["message"]
         answer = await service.client.post("/hooks/when", content=b'{"id": 1}', headers=headers)
         assert (answer.status_code, taken in answer.json()["reason"]) == (200, True)
@@ -249,7 +253,7 @@ steps:
         assert (answer.status_code, taken in answer.json()["error"]) == (400, True)
 
 
-async def test_a_head_is_answered_where_a_delivery_is_taken_and_delivers_nothing(tmp_path: Path) -> None:
+async def test_a_head_request_is_answered_and_delivers_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for path, status in {"/one": 200, "/p/a%2Fb/x": 200, "/meta": 200, "/put": 401, "/nobody": 401}.items():
             answered, _, content = await send(service, f"/hooks{path}", method="HEAD")
@@ -258,42 +262,44 @@ async def test_a_head_is_answered_where_a_delivery_is_taken_and_delivers_nothing
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 
-def asked(origin: str, method: str = "POST", names: str = "content-type, x-a") -> str:
+def make_preflight_headers(origin: str, method: str = "POST", names: str = "content-type, x-a") -> str:
     names = f"Access-Control-Request-Headers: {names}\r\n" if names else ""
     return f"Origin: {origin}\r\nAccess-Control-Request-Method: {method}\r\n{names}"
 
 
-async def test_a_browser_learns_what_a_page_of_a_listed_origin_may_send(tmp_path: Path) -> None:
+async def test_a_preflight_request_from_a_listed_origin_is_answered(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for origin in ("https://shop.example", "http://localhost:3000"):
-            status, headers, content = await send(service, "/hooks/page", method="OPTIONS", headers=asked(origin))
+            status, headers, content = await send(
+                service, "/hooks/page", method="OPTIONS", headers=make_preflight_headers(origin)
+            )
             assert (status, content) == (204, b"")
             assert headers["access-control-allow-origin"] == origin
             assert headers["access-control-allow-methods"] == "POST, PUT"
             assert headers["access-control-allow-headers"] == "content-type, x-a"
             assert headers["vary"] == "Origin"
         _, headers, _ = await send(
-            service, "/hooks/all", method="OPTIONS", headers=asked("https://a.example", names="")
+            service, "/hooks/all", method="OPTIONS", headers=make_preflight_headers("https://a.example", names="")
         )
         assert headers["access-control-allow-origin"] == "*"
         assert "access-control-allow-headers" not in headers
 
 
-async def test_a_browser_learns_nothing_of_other_webhooks_origins_and_methods(tmp_path: Path) -> None:
+async def test_a_preflight_response_reveals_no_other_webhooks_origins_or_methods(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         for path, headers in {
-            "/one": asked("https://shop.example"),
-            "/nobody": asked("https://shop.example"),
-            "/page": asked("https://shop.example.evil.example"),
-            "/page?1": asked("null"),
-            "/page?2": asked("https://shop.example", "DELETE"),
+            "/one": make_preflight_headers("https://shop.example"),
+            "/nobody": make_preflight_headers("https://shop.example"),
+            "/page": make_preflight_headers("https://shop.example.evil.example"),
+            "/page?1": make_preflight_headers("null"),
+            "/page?2": make_preflight_headers("https://shop.example", "DELETE"),
             "/page?3": "Origin: https://shop.example\r\n",
         }.items():
             _, answered, _ = await send(service, f"/hooks{path}", method="OPTIONS", headers=headers)
             assert not [name for name in answered if name.startswith("access-control")], path
 
 
-async def test_every_answer_to_a_page_can_be_read_by_it(tmp_path: Path) -> None:
+async def test_every_response_is_readable_by_a_page_of_a_listed_origin(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}, max_body_bytes=100) as service:
         origin = "Origin: https://shop.example\r\nContent-Type: application/json\r\n"
         for path, body, status in (
@@ -310,7 +316,7 @@ async def test_every_answer_to_a_page_can_be_read_by_it(tmp_path: Path) -> None:
             assert "access-control-allow-origin" not in headers
 
 
-async def test_a_path_that_nobody_serves_is_counted_and_logged_once_a_minute(
+async def test_an_unknown_path_is_counted_and_logged_once_a_minute(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
@@ -333,7 +339,9 @@ async def _unknown(service: Running) -> float:
     return float(next((line.split()[-1] for line in lines if 'deliveries_total{outcome="unknown"}' in line), 0))
 
 
-async def test_strangers_fill_neither_the_log_nor_the_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unknown_paths_fill_neither_the_log_nor_the_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         with caplog.at_level(logging.WARNING, "waypost.webhook"):
             for number in range(300):
@@ -342,7 +350,7 @@ async def test_strangers_fill_neither_the_log_nor_the_memory(tmp_path: Path, cap
         assert 101 <= len(lines) <= 202, "100 groups and the rest, in one minute or in two"
 
 
-async def test_the_api_refuses_a_query_that_is_not_utf_8_and_skips_a_byte_order_mark(tmp_path: Path) -> None:
+async def test_the_api_rejects_a_query_that_is_not_utf_8_and_skips_a_byte_order_mark(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         answer = await service.client.get("/api/deliveries?trigger=%E9")
         assert (answer.status_code, "'trigger' is not UTF-8: byte 0 (0xE9)" in answer.text) == (400, True)

@@ -1,4 +1,4 @@
-"""A large answer takes no turn of the event loop for long, whatever is in it, and becomes JSON up to a bound."""
+"""A large response never blocks the event loop for long, and is parsed as JSON up to a limit."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ MEGABYTES = 10 * 1024 * 1024
 
 
 def answers() -> dict[str, bytes]:
-    """Bodies of 10 MB, or of as many values as are decoded."""
+    """Bodies of 10 MB, or with the highest number of values that is decoded."""
     row = {"id": 12345678, "name": "a customer", "mail": "someone@example.com", "paid": True, "rate": 1.5}
     few = [row | {"token": f"Bearer {TOKEN}"}] + [row] * 20_000
     return {
@@ -38,7 +38,7 @@ def answers() -> dict[str, bytes]:
 
 @asynccontextmanager
 async def source(bodies: dict[str, bytes]) -> AsyncIterator[str]:
-    """A service that answers `/NAME` with the body of that name, as bytes that are ready."""
+    """A service that answers `/NAME` with the prepared body of that name."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -54,7 +54,7 @@ async def source(bodies: dict[str, bytes]) -> AsyncIterator[str]:
 
 
 async def _longest_turn(until: asyncio.Task[Any]) -> float:
-    """Seconds of CPU of the longest turn of the loop: those of other processes do not count."""
+    """CPU seconds of the longest turn of the event loop, without those of other processes."""
     longest = 0.0
     while not until.done():
         began = time.thread_time()
@@ -64,7 +64,7 @@ async def _longest_turn(until: asyncio.Task[Any]) -> float:
 
 
 @pytest.mark.parametrize("name", answers())
-async def test_no_turn_of_the_loop_is_long(tmp_path: Path, name: str) -> None:
+async def test_a_large_response_never_blocks_the_event_loop_for_long(tmp_path: Path, name: str) -> None:
     async with source(answers()) as url, running(tmp_path, {"p": fetch(f"{url}/{name}")}, SECRETS) as service:
         started = (await service.start("p")).json()["id"]
         ending = asyncio.create_task(service.service.runner.wait_for_end(started, 60))
@@ -75,7 +75,7 @@ async def test_no_turn_of_the_loop_is_long(tmp_path: Path, name: str) -> None:
     assert longest < 0.25, f"{longest:.3f} s"
 
 
-async def test_what_has_too_many_values_stays_text_and_what_has_not_becomes_json(tmp_path: Path) -> None:
+async def test_a_response_with_too_many_values_stays_text_and_others_become_json(tmp_path: Path) -> None:
     bodies = answers() | {
         "most": b"[" + b"1," * (VALUES_LIMIT - 2) + b"1]",
         "over": b"[" + b"1," * VALUES_LIMIT + b"1]",
@@ -84,7 +84,9 @@ async def test_what_has_too_many_values_stays_text_and_what_has_not_becomes_json
     async with source(bodies) as url:
         pipelines = {name: fetch(f"{url}/{name}") for name in names}
         async with running(tmp_path, pipelines, SECRETS) as service:
-            ended = {name: await service.ended((await service.start(name)).json()["id"], within=60) for name in names}
+            ended = {
+                name: await service.wait_for_end((await service.start(name)).json()["id"], within=60) for name in names
+            }
     outputs = {name: run["steps"]["get"]["output"] for name, run in ended.items()}
     assert {name: output["body_encoding"] for name, output in outputs.items()} == {
         **{"most": "json", "over": "text", "text": "json", "few": "json", "secrets": "json"}

@@ -1,4 +1,4 @@
-"""Links to waits: whoever has one reads what is asked and answers it once; nobody else learns anything."""
+"""Links to waits: a link shows its question and accepts one answer; without it nothing is revealed."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ import pytest
 
 from durable.clock import now
 from tests.service.running import ENVIRONMENT, Running, running
-from tests.service.waiting import PIPELINES, asks, link, say, started
+from tests.service.waiting import PIPELINES, link, post_decision, start_waiting_run, wait_until_waiting_at
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ PROGRAM = {"accept": "application/json"}
 
 @asynccontextmanager
 async def serving(tmp_path: Path, **settings: str | int) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
-    """A service, and somebody without a key."""
+    """A service, and a client without a key."""
     async with (
         running(tmp_path, PIPELINES, ENVIRONMENT, (), **settings) as service,
         httpx.AsyncClient(base_url=service.service.url, trust_env=False) as somebody,
@@ -29,9 +29,9 @@ async def serving(tmp_path: Path, **settings: str | int) -> AsyncIterator[tuple[
         yield service, somebody
 
 
-async def test_a_page_shows_what_is_asked_escaped_and_without_scripts(tmp_path: Path) -> None:
+async def test_a_page_shows_the_question_escaped_and_without_scripts(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         answer = await somebody.get(await link(service, run), headers=PERSON)
         told = await service.run(run)
     page = answer.text
@@ -52,7 +52,7 @@ async def test_a_page_shows_what_is_asked_escaped_and_without_scripts(tmp_path: 
 async def test_reading_a_link_never_answers_it(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
         for pipeline in ("approval", "callback"):
-            run = await started(service, pipeline)
+            run = await start_waiting_run(service, pipeline)
             url = await link(service, run)
             for method in ("GET", "HEAD", "GET"):
                 answer = await somebody.request(method, f"{url}?approved=true", headers=PERSON)
@@ -62,7 +62,7 @@ async def test_reading_a_link_never_answers_it(tmp_path: Path) -> None:
             assert (await service.run(run))["status"] == "waiting"
 
 
-async def test_a_form_is_typed_as_the_schemas_say(tmp_path: Path) -> None:
+async def test_form_fields_get_the_types_of_their_schemas(tmp_path: Path) -> None:
     form = {
         "approved": "true",
         "comment": "fine",
@@ -72,12 +72,12 @@ async def test_a_form_is_typed_as_the_schemas_say(tmp_path: Path) -> None:
         "fields.colour": "3",
     }
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         before = now()
         answer = await somebody.post(await link(service, run), data=form, headers=PERSON)
         assert answer.status_code == 202
         assert "The answer was taken" in answer.text
-        said = (await service.ended(run))["outputs"]["said"]
+        said = (await service.wait_for_end(run))["outputs"]["said"]
     assert before <= said.pop("at") <= now()
     fields = {"amount": 12.5, "count": 1, "urgent": True, "colour": 3, "note": ""}
     assert said == {"approved": True, "by": "link", "comment": "fine", "fields": fields}
@@ -87,24 +87,26 @@ async def test_a_form_is_typed_as_the_schemas_say(tmp_path: Path) -> None:
     ("start", "charset", "said"),
     [(b"", "windows-1252", "é"), (b"\xef\xbb\xbf", "utf-8", "Ã©"), (b"", "nonsense", None), (b"", "gbk", None)],
 )
-async def test_a_form_is_decoded_as_it_declares(tmp_path: Path, start: bytes, charset: str, said: str | None) -> None:
+async def test_a_form_is_decoded_with_its_declared_charset(
+    tmp_path: Path, start: bytes, charset: str, said: str | None
+) -> None:
     body = start + (b"approved=false&comment=" + (b"%C3%83%C2%A9" if charset == "utf-8" else b"%E9"))
     headers = PERSON | {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         answer = await somebody.post(await link(service, run), content=body, headers=headers)
         if said is None:
             assert (answer.status_code, charset in answer.text) == (415 if charset == "nonsense" else 400, True)
             assert (await service.run(run))["status"] == "waiting"
         else:
             assert answer.status_code == 202, answer.text
-            assert (await service.ended(run))["outputs"]["said"]["comment"] == said
+            assert (await service.wait_for_end(run))["outputs"]["said"]["comment"] == said
 
 
-async def test_a_form_that_does_not_fit_comes_back_as_it_was_filled_in(tmp_path: Path) -> None:
+async def test_an_invalid_form_is_shown_again_as_filled_in(tmp_path: Path) -> None:
     form = {"approved": "true", "fields.amount": "-1", "fields.count": "x", "fields.nobody": "1", "comment": "<i>"}
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         answer = await somebody.post(await link(service, run), data=form, headers=PERSON)
         assert answer.status_code == 422
         for part in ("fields.amount", "fields.count", "fields.colour: it is missing", "fields.nobody", 'value="-1"'):
@@ -116,18 +118,18 @@ async def test_a_form_that_does_not_fit_comes_back_as_it_was_filled_in(tmp_path:
         assert (await service.run(run))["status"] == "waiting"
 
 
-async def test_who_rejects_need_not_fill_anything_in(tmp_path: Path) -> None:
+async def test_a_rejection_needs_no_form_fields(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         form = {"approved": "false", "fields.amount": "", "comment": ""}
         assert (await somebody.post(await link(service, run), data=form, headers=PERSON)).status_code == 202
-        said = (await service.ended(run))["outputs"]["said"]
+        said = (await service.wait_for_end(run))["outputs"]["said"]
     assert (said["approved"], said["comment"], said["fields"]) == (False, None, {"urgent": False})
 
 
-async def test_programs_read_and_answer_in_json(tmp_path: Path) -> None:
+async def test_a_link_can_be_read_and_answered_in_json(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         url = await link(service, run)
         asked = (await somebody.get(url, headers=PROGRAM)).json()
         assert (asked["status"], asked["kind"], asked["fields"]["amount"]["minimum"]) == ("asked", "approval", 0)
@@ -144,25 +146,25 @@ async def test_programs_read_and_answer_in_json(tmp_path: Path) -> None:
         fields = {"amount": 1, "urgent": False, "colour": "red"}
         taken = await somebody.post(url, json={"approved": True, "fields": fields})
         assert (taken.status_code, taken.json()) == (202, {"status": "taken"})
-        assert (await service.ended(run))["outputs"]["said"]["fields"] == {"count": 1, "note": "", **fields}
+        assert (await service.wait_for_end(run))["outputs"]["said"]["fields"] == {"count": 1, "note": "", **fields}
 
 
-async def test_what_comes_to_a_webhook_is_kept_without_credentials(tmp_path: Path) -> None:
+async def test_a_request_to_a_webhook_wait_is_stored_without_credentials(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "callback")
+        run = await start_waiting_run(service, "callback")
         url = await link(service, run)
         headers = {"authorization": "Basic eDp5", "cookie": "a=b", "referer": url, "x-mine": "1"}
         answer = await somebody.post(f"{url}?a=1&a=2&b=", json={"ok": True}, headers=headers)
         assert answer.status_code == 202
-        said = (await service.ended(run))["outputs"]["said"]
+        said = (await service.wait_for_end(run))["outputs"]["said"]
     assert (said["body"], said["query"], said["method"]) == ({"ok": True}, {"a": ["1", "2"], "b": ""}, "POST")
     assert said["headers"]["x-mine"] == "1"
     assert not {"authorization", "cookie", "referer"} & said["headers"].keys()
 
 
-async def test_the_second_answer_is_told_that_it_is_the_second(tmp_path: Path) -> None:
+async def test_a_second_answer_is_reported_as_a_second_one(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "early")
+        run = await start_waiting_run(service, "early")
         url = (await service.run(run))["steps"]["link"]["output"]["link"]
         assert (await somebody.get(url, headers=PROGRAM)).json()["status"] == "early"
         assert "not asked yet" in (await somebody.get(url, headers=PERSON)).text
@@ -172,30 +174,30 @@ async def test_the_second_answer_is_told_that_it_is_the_second(tmp_path: Path) -
         assert "answered already" in again.text
         assert (await somebody.get(url, headers=PERSON)).status_code == 200
         assert (await service.client.post("/api/events", json={"type": "go.on"})).status_code == 202
-        await asks(service, run, "ask")
+        await wait_until_waiting_at(service, run, "ask")
 
 
 async def test_an_answer_is_kept_until_its_wait_begins(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "early")
+        run = await start_waiting_run(service, "early")
         told = (await service.run(run))["steps"]["link"]["output"]
         unknown = await somebody.post(told["other"], json={"approved": True})
         assert (unknown.status_code, "not known yet" in unknown.text) == (409, True)
         assert (await somebody.post(told["link"], json={"n": {"type": "integer"}})).status_code == 202
         await service.client.post("/api/events", json={"type": "go.on"})
-        await asks(service, run, "ask")
+        await wait_until_waiting_at(service, run, "ask")
         fields = (await somebody.get(told["other"], headers=PROGRAM)).json()["fields"]
         assert fields == {"n": {"type": "integer"}}
         assert (await somebody.post(told["other"], json={"approved": True, "fields": {"n": 1}})).status_code == 202
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
 
 
-async def test_each_wait_of_several_has_a_link_and_the_first_answer_counts(tmp_path: Path) -> None:
+async def test_each_of_several_waits_has_a_link_and_the_first_answer_counts(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "any")
+        run = await start_waiting_run(service, "any")
         boss, shop = await link(service, run, "boss"), await link(service, run, "shop")
         assert (await somebody.post(shop, json=1)).status_code == 202
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert (ended["outputs"]["said"]["name"], ended["outputs"]["said"]["output"]["body"]) == ("shop", 1)
         for method in ("GET", "POST"):
             over = await somebody.request(method, boss, headers=PERSON)
@@ -203,19 +205,19 @@ async def test_each_wait_of_several_has_a_link_and_the_first_answer_counts(tmp_p
             assert "has ended" in over.text
 
 
-async def test_an_ended_run_takes_no_answer(tmp_path: Path) -> None:
+async def test_an_ended_run_accepts_no_answer(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         url = await link(service, run)
-        await say(service, run, "cancel", reason="enough")
-        await service.ended(run)
+        await post_decision(service, run, "cancel", reason="enough")
+        await service.wait_for_end(run)
         for answer in (await somebody.get(url), await somebody.post(url, json={"approved": True})):
             assert answer.status_code == 410
 
 
-async def test_what_is_wrong_with_a_link_is_not_told(tmp_path: Path) -> None:
+async def test_the_response_to_a_bad_link_does_not_say_what_is_wrong(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         url = await link(service, run)
         *_, path, proof = url.split("/")
         base = url.rsplit("/", 3)[0]
@@ -236,9 +238,9 @@ async def test_what_is_wrong_with_a_link_is_not_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_wrong_proof_takes_as_long_as_an_unknown_run(tmp_path: Path) -> None:
+async def test_a_wrong_proof_takes_as_long_as_an_unknown_run_id(tmp_path: Path) -> None:
     async with serving(tmp_path, address_rate="none") as (service, somebody):
-        run = await started(service, "approval")
+        run = await start_waiting_run(service, "approval")
         known, unknown = f"/waits/{run}/ask/{'0' * 32}", f"/waits/run_{'0' * 26}/ask/{'0' * 32}"
         took: dict[str, list[float]] = {known: [], unknown: []}
         for _ in range(200):
@@ -250,9 +252,9 @@ async def test_a_wrong_proof_takes_as_long_as_an_unknown_run(tmp_path: Path) -> 
     assert 0.5 < ratio < 2, ratio
 
 
-async def test_bodies_are_bounded_as_those_of_webhooks(tmp_path: Path) -> None:
+async def test_bodies_have_the_same_limits_as_on_webhooks(tmp_path: Path) -> None:
     async with serving(tmp_path, max_body_bytes=1000) as (service, somebody):
-        run = await started(service, "callback")
+        run = await start_waiting_run(service, "callback")
         url = await link(service, run)
         for body, headers, status in (
             (b"x" * 1001, {}, 413),
@@ -265,7 +267,7 @@ async def test_bodies_are_bounded_as_those_of_webhooks(tmp_path: Path) -> None:
         assert (await service.run(run))["status"] == "waiting"
 
 
-async def test_an_address_that_asks_too_often_is_asked_to_wait(tmp_path: Path) -> None:
+async def test_an_address_over_its_rate_gets_429(tmp_path: Path) -> None:
     async with serving(tmp_path, address_rate="3/1h") as (_, somebody):
         answers = [(await somebody.get("/waits/a/b/c")) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [404, 404, 404, 429, 429]

@@ -1,4 +1,4 @@
-"""Attempts that a crash or a drain cuts off: each of them is counted and shown, and none counts against the policy."""
+"""Attempts interrupted by a crash or a drain: each is counted and shown, and none counts against the retry policy."""
 
 import asyncio
 from collections import Counter
@@ -10,7 +10,17 @@ import pytest
 from durable.history.entries import AttemptLost
 from durable.journal.journal import Journal
 from durable.values import NULL
-from tests.service.gates import Gates, begin, cut, dead, history, kinds, until_entry, until_out_of_memory, until_status
+from tests.service.gates import (
+    Gates,
+    begin,
+    copy_after_crash,
+    history,
+    kinds,
+    truncate_history,
+    until_entry,
+    until_out_of_memory,
+    until_status,
+)
 from tests.service.running import Running
 
 pytestmark = pytest.mark.anyio
@@ -28,16 +38,16 @@ async def _step(service: Running, run: str, path: str = "work") -> dict[str, Any
     return found
 
 
-async def test_an_attempt_that_a_crash_cut_off_is_counted_and_shown(tmp_path: Path) -> None:
+async def test_an_attempt_interrupted_by_a_crash_is_counted_and_shown(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(tmp_path)
     gates.open("work")
     async with gates.serving(place, {"p": ONE % ""}) as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         step = await _step(service, run)
         assert step["attempts"] == 2
         assert [(each["attempt"], each["ending"]) for each in step["tries"]] == [(1, "lost"), (2, "completed")]
@@ -46,36 +56,38 @@ async def test_an_attempt_that_a_crash_cut_off_is_counted_and_shown(tmp_path: Pa
     assert len(set(gates.keys["work"])) == 1, "one key for all attempts"
 
 
-async def test_a_run_that_dies_again_and_again_shows_every_attempt(tmp_path: Path) -> None:
+async def test_a_run_that_crashes_repeatedly_shows_every_attempt(tmp_path: Path) -> None:
     gates, place = Gates(), tmp_path
     gates.close("work")
     async with gates.serving(place, {"p": ONE % ", retry: {max_attempts: 1}"}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(place)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(place)
     for times in (2, 3):
         async with gates.serving(place, {"p": ONE % ""}) as service:
-            await gates.reached("work", times)
+            await gates.wait_until_reached("work", times)
             assert (await _step(service, run))["attempts"] == times
-            place = dead(place)
+            place = copy_after_crash(place)
     gates.open("work")
     async with gates.serving(place, {"p": ONE % ""}) as service:
-        assert (await service.ended(run))["status"] == "completed", "lost attempts do not count against max_attempts"
+        assert (await service.wait_for_end(run))["status"] == "completed", (
+            "lost attempts do not count against max_attempts"
+        )
         assert await _lost(service, run) == [("work", number, "crash") for number in (1, 2, 3)]
         assert (await _step(service, run))["attempts"] == 4 == gates.begun.count("work")
 
 
-async def test_lost_attempts_are_no_progress_so_that_the_recovery_limit_is_met(tmp_path: Path) -> None:
+async def test_lost_attempts_are_not_progress_so_the_recovery_limit_applies(tmp_path: Path) -> None:
     gates, place = Gates(), tmp_path
     gates.close("work")
     async with gates.serving(place, {"p": ONE % ""}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(place)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(place)
     for times in (2, 3):
         async with gates.serving(place, {"p": ONE % ""}, recovery_limit=2) as service:
-            await gates.reached("work", times)
-            place = dead(place)
+            await gates.wait_until_reached("work", times)
+            place = copy_after_crash(place)
     async with gates.serving(place, {"p": ONE % ""}, recovery_limit=2) as service:
         found = await until_status(service, run, "paused")
         assert found["reason"] == "recovered 3 times without any progress: it may be what kills the process"
@@ -85,34 +97,34 @@ async def test_lost_attempts_are_no_progress_so_that_the_recovery_limit_is_met(t
                 await asyncio.sleep(0.005)
         gates.open("work")
         await service.client.post(f"/api/runs/{run}/resume")
-        assert (await service.ended(run))["steps"]["work"]["attempts"] == 4 == gates.begun.count("work")
+        assert (await service.wait_for_end(run))["steps"]["work"]["attempts"] == 4 == gates.begun.count("work")
 
 
-async def test_a_failure_after_a_loss_has_its_attempts_left(tmp_path: Path) -> None:
+async def test_a_lost_attempt_does_not_use_up_a_retry(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     pipeline = ONE % ", retry: {max_attempts: 2, min_delay: 1ms}"
     async with gates.serving(tmp_path, {"p": pipeline}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(tmp_path)
     gates.open("work")
     gates.failures["work"] = 1
     async with gates.serving(place, {"p": pipeline}) as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         endings = [each["ending"] for each in (await _step(service, run))["tries"]]
         assert endings == ["lost", "answered", "completed"]
 
 
-async def test_an_attempt_that_a_drain_cut_off_is_written_before_the_service_ends(tmp_path: Path) -> None:
+async def test_an_attempt_interrupted_by_a_drain_is_recorded_before_the_service_ends(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
+        await gates.wait_until_reached("work")
     gates.open("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}, recovery_limit=1) as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         assert await _lost(service, run) == [("work", 1, "drain")]
         step = await _step(service, run)
         assert step["attempts"] == 2 == gates.begun.count("work")
@@ -120,49 +132,49 @@ async def test_an_attempt_that_a_drain_cut_off_is_written_before_the_service_end
         assert step["tries"][0]["started_at"]
 
 
-async def test_an_attempt_that_ends_while_the_service_drains_is_not_lost(tmp_path: Path) -> None:
+async def test_an_attempt_that_ends_during_the_drain_is_not_lost(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}, drain_timeout="5s") as service:
         run = await begin(service, "p")
-        await gates.reached("work")
+        await gates.wait_until_reached("work")
         asyncio.get_running_loop().call_later(0.2, gates.open, "work")
     async with gates.serving(tmp_path, {"p": ONE % ""}) as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         assert (await _step(service, run))["attempts"] == 1
         assert "attempt_lost" not in await kinds(service, run)
 
 
-async def test_a_drain_loses_only_what_has_begun(tmp_path: Path) -> None:
+async def test_a_drain_loses_only_started_attempts(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}, max_attempts_in_flight=1) as service:
         first = await begin(service, "p")
-        await gates.reached("work")
+        await gates.wait_until_reached("work")
         second = await begin(service, "p")
     gates.open("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}) as service:
-        assert (await service.ended(first))["steps"]["work"]["attempts"] == 2
-        assert (await service.ended(second))["steps"]["work"]["attempts"] == 1
+        assert (await service.wait_for_end(first))["steps"]["work"]["attempts"] == 2
+        assert (await service.wait_for_end(second))["steps"]["work"]["attempts"] == 1
 
 
 BACKS_OFF = ONE % ", retry: {max_attempts: 3, min_delay: 1h, max_delay: 1h, factor: 1}"
 
 
 @pytest.mark.parametrize("is_killed", [True, False])
-async def test_a_back_off_is_not_lost(tmp_path: Path, is_killed: bool) -> None:
+async def test_a_backoff_is_not_a_lost_attempt(tmp_path: Path, is_killed: bool) -> None:
     gates = Gates()
     gates.failures["work"] = 1
     async with gates.serving(tmp_path, {"p": BACKS_OFF}) as service:
         run = await begin(service, "p")
         await until_entry(service, run, "retry_scheduled")
         assert (await _step(service, run))["attempts"] == 1, "the second has not begun"
-        place = dead(tmp_path) if is_killed else tmp_path
+        place = copy_after_crash(tmp_path) if is_killed else tmp_path
     async with gates.serving(place, {"p": BACKS_OFF}) as service:
         await asyncio.sleep(0)
         assert "attempt_lost" not in await kinds(service, run)
         await service.client.post(f"/api/runs/{run}/cancel")
-        assert (await service.ended(run))["steps"]["work"]["attempts"] == 1
+        assert (await service.wait_for_end(run))["steps"]["work"]["attempts"] == 1
 
 
 EACH = """
@@ -180,11 +192,11 @@ async def test_each_item_of_a_foreach_has_its_own_attempts(tmp_path: Path) -> No
     gates.close("work")
     async with gates.serving(tmp_path, {"p": EACH}) as service:
         run = await begin(service, "p")
-        await gates.reached("work", 2)
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work", 2)
+        place = copy_after_crash(tmp_path)
     gates.open("work")
     async with gates.serving(place, {"p": EACH}) as service:
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert ended["status"] == "completed"
         assert ended["outputs"] == {"attempts": [2, 2, 1, 1]}
         assert sorted(await _lost(service, run)) == [("each[0].work", 1, "crash"), ("each[1].work", 1, "crash")]
@@ -207,11 +219,11 @@ async def test_attempts_of_an_undo_and_of_the_cleanup_are_counted(tmp_path: Path
     gates.close(closed)
     async with gates.serving(tmp_path, {"p": UNDO}) as service:
         run = await begin(service, "p")
-        await gates.reached(closed)
-        place = dead(tmp_path)
+        await gates.wait_until_reached(closed)
+        place = copy_after_crash(tmp_path)
     gates.open(closed)
     async with gates.serving(place, {"p": UNDO}) as service:
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert await _lost(service, run) == [(path, 1, "crash")]
         assert {each: step["attempts"] for each, step in ended["steps"].items()} == {
             "work": 1,
@@ -224,21 +236,19 @@ async def test_attempts_of_an_undo_and_of_the_cleanup_are_counted(tmp_path: Path
 
 
 @pytest.mark.parametrize("on_crash", ["retry", "park"])
-async def test_a_run_that_was_cancelled_as_its_process_died_shows_the_lost_attempt(
-    tmp_path: Path, on_crash: str
-) -> None:
+async def test_a_run_cancelled_as_its_process_died_shows_the_lost_attempt(tmp_path: Path, on_crash: str) -> None:
     gates = Gates()
     gates.close("work")
     pipeline = ONE % f", on_crash: {on_crash}"
     async with gates.serving(tmp_path, {"p": pipeline}) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(tmp_path)
     journal = await Journal.open(place / "data", node="another", on_fatal=_never)
     assert await journal.post(run, "cancel", NULL, 0) == "posted"
     await journal.close()
     async with gates.serving(place, {"p": pipeline}) as service:
-        await until_status(service, run, "cancelled")  # parked, it is paused before the cancel is taken
+        await until_status(service, run, "cancelled")  # parked, it is paused before the cancel is processed
         assert await _lost(service, run) == [("work", 1, "crash")]
 
 
@@ -255,15 +265,15 @@ steps:
 """
 
 
-async def test_a_paused_run_loses_what_had_begun_and_nothing_that_had_not(tmp_path: Path) -> None:
+async def test_a_paused_run_loses_only_started_attempts(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     gates.failures["other"] = 1
     async with gates.serving(tmp_path, {"p": BOTH}) as service:
         run = await begin(service, "p")
         await until_status(service, run, "paused")
-        await gates.reached("work")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(tmp_path)
     async with gates.serving(place, {"p": BOTH}) as service:
         await until_entry(service, run, "attempt_lost")
         found = await until_status(service, run, "paused")
@@ -271,7 +281,7 @@ async def test_a_paused_run_loses_what_had_begun_and_nothing_that_had_not(tmp_pa
         await until_out_of_memory(service, run)
         gates.open("work")
         await service.client.post(f"/api/runs/{run}/resolve", json={"step": "both.other", "verdict": "retry"})
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert ended["status"] == "completed"
         assert await _lost(service, run) == [("both.work", 1, "crash")]
         attempts = {path: step["attempts"] for path, step in ended["steps"].items() if "." in path}
@@ -286,20 +296,20 @@ steps:
 """
 
 
-async def test_calls_events_and_waits_are_no_attempts(tmp_path: Path) -> None:
+async def test_calls_events_and_waits_are_not_attempts(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("work")
     pipelines = {"p": CALLS, "child": ONE % ""}
     async with gates.serving(tmp_path, pipelines) as service:
         run = await begin(service, "p")
-        await gates.reached("work")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("work")
+        place = copy_after_crash(tmp_path)
     gates.open("work")
     async with gates.serving(place, pipelines) as service:
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert await _lost(service, ended["children"][0]["run"]) == [("work", 1, "crash")]
-    cut(place, run, "wait_started")
+    truncate_history(place, run, "wait_started")
     async with gates.serving(place, pipelines) as service:
-        ended = await service.ended(run)
+        ended = await service.wait_for_end(run)
         assert "attempt_lost" not in await kinds(service, run)
         assert [step["attempts"] for step in ended["steps"].values()] == [1, 1, 1]

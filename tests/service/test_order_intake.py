@@ -1,4 +1,4 @@
-"""The sample of the language's design, whole, down each branch, against stand-ins for the services that it calls."""
+"""The complete sample pipeline, down each branch, against stand-ins for the services that it calls."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ smtp: {{use: email, base_url: "{url}/smtp", {account}}}
 
 
 def sooner(**times: str) -> str:
-    """The sample, in which days are shorter: of `timeout_2d="1s"` every `timeout: 2d` is one second."""
+    """The sample with shorter times: `timeout_2d="1s"` makes every `timeout: 2d` one second."""
     text = SAMPLE
     for name, time in times.items():
         said = name.replace("_", ": ")
@@ -63,7 +63,7 @@ def sooner(**times: str) -> str:
 
 
 class Shop:
-    """The service with the sample in it, and the town around it."""
+    """The service with the sample, and the stand-in services (`town`) around it."""
 
     def __init__(self, service: Running, town: Town, place: Path) -> None:
         self.service = service
@@ -83,8 +83,8 @@ class Shop:
             return await client.post("/hooks/orders/berlin", content=body, headers=headers)
 
     async def takes(self, **order: Any) -> str:
-        """An order is delivered and accepted; its run."""
-        answer = await self.delivers(made(**order))
+        """Deliver an order that is accepted, and return its run."""
+        answer = await self.delivers(make_order(**order))
         assert answer.status_code == 202, answer.text
         return str(answer.json()["runs"][0])
 
@@ -92,13 +92,13 @@ class Shop:
         return await until_status(self.service, run, status)
 
     async def is_at(self, run: str, step: str) -> None:
-        """Return once the run waits there."""
+        """Return once the run waits at that step."""
         async with asyncio.timeout(60):
             while [wait["step"] for wait in (await self.service.run(run))["waits"]] != [step]:
                 await asyncio.sleep(0.01)
 
     async def decides(self, run: str, *, approved: bool) -> None:
-        """A person opens the link in the mail and decides."""
+        """Open the link from the e-mail and decide, as a person does."""
         await self.is_at(run, "approval")
         link = (await self.service.run(run))["waits"][0]["link"]
         async with httpx.AsyncClient(trust_env=False) as person:
@@ -111,27 +111,27 @@ class Shop:
         assert answer.status_code in (200, 202), answer.text
 
     async def arrives(self, run: str, order: str) -> dict[str, Any]:
-        """The parcel is sent once the run waits for it; the run when it has ended."""
+        """Ship the parcel once the run waits for it, and return the run when it has ended."""
         await self.is_at(run, "shipped")
         await self.ships(order)
         return await self.is_(run, "completed")
 
 
-def made(**changes: Any) -> dict[str, Any]:
+def make_order(**changes: Any) -> dict[str, Any]:
     lines = [{"sku": "apple", "qty": 1}, {"sku": "pear", "qty": 2}, {"sku": "plum", "qty": 3}]
     return {"id": "o-1", "customer_id": "ada", "kind": "goods", "total": 20, "lines": lines} | changes
 
 
 @asynccontextmanager
 async def open_shop(place: Path, text: str = SAMPLE) -> AsyncIterator[Shop]:
-    async with town() as around, opened(place, around, text) as shop:
+    async with town() as around, enter_shop(place, around, text) as shop:
         yield shop
         await _ensure_replayed(shop.service)
 
 
 @asynccontextmanager
-async def opened(place: Path, around: Town, text: str = SAMPLE) -> AsyncIterator[Shop]:
-    """The shop in a town that is there already."""
+async def enter_shop(place: Path, around: Town, text: str = SAMPLE) -> AsyncIterator[Shop]:
+    """Open the shop in an existing town."""
     environment = ENVIRONMENT | {f"WAYPOST_SECRET_{name}": value for name, value in SECRETS.items()}
     pipelines = {"order_intake": text, "issue_licence": LICENCE}
     (place / "config").mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ async def opened(place: Path, around: Town, text: str = SAMPLE) -> AsyncIterator
 
 
 async def _ensure_replayed(service: Running) -> None:
-    """The core would decide each run again as it did."""
+    """Check that the core makes the same decisions again for each run."""
     for run in (await service.client.get("/api/runs")).json()["runs"]:
         answer = await service.client.get(f"/api/runs/{run['id']}/export")
         exported = msgspec.json.decode(answer.content, type=Exported)
@@ -156,7 +156,7 @@ def _declined(effect: Effect) -> tuple[int, Any] | None:
     return 402, {"error": {"code": "card_declined", "message": "the card was declined"}}
 
 
-async def test_an_order_goes_all_the_way_with_one_key_for_each_effect_and_no_secret_in_its_history(
+async def test_an_order_completes_with_one_key_per_effect_and_no_secret_in_its_history(
     tmp_path: Path,
 ) -> None:
     async with open_shop(tmp_path) as shop:
@@ -178,7 +178,7 @@ async def test_an_order_goes_all_the_way_with_one_key_for_each_effect_and_no_sec
         assert not [value for value in SECRETS.values() if value in told]
 
 
-async def test_a_large_order_goes_on_once_a_person_approved_it(tmp_path: Path) -> None:
+async def test_a_large_order_continues_once_a_person_approves_it(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         run = await shop.takes(total=501)
         await shop.is_at(run, "approval")
@@ -189,7 +189,7 @@ async def test_a_large_order_goes_on_once_a_person_approved_it(tmp_path: Path) -
         assert shop.town.bodies("stripe") == [{"amount": 501, "currency": "eur"}]
 
 
-async def test_a_large_order_that_a_person_refuses_ends_as_cancelled_without_any_effect(tmp_path: Path) -> None:
+async def test_a_large_order_rejected_by_a_person_is_cancelled_without_effects(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         run = await shop.takes(total=501)
         await shop.decides(run, approved=False)
@@ -197,7 +197,7 @@ async def test_a_large_order_that_a_person_refuses_ends_as_cancelled_without_any
         assert not shop.town.effects
 
 
-async def test_a_large_order_that_nobody_decides_on_is_refused(tmp_path: Path) -> None:
+async def test_a_large_order_without_a_decision_is_rejected(tmp_path: Path) -> None:
     async with open_shop(tmp_path, sooner(timeout_2d="200ms")) as shop:
         run = await shop.takes(total=501)
         ended = await shop.is_(run, "cancelled")
@@ -206,7 +206,7 @@ async def test_a_large_order_that_nobody_decides_on_is_refused(tmp_path: Path) -
         assert not shop.town.effects
 
 
-async def test_a_digital_order_has_a_licence_issued_by_a_run_of_its_own(tmp_path: Path) -> None:
+async def test_the_licence_of_a_digital_order_is_issued_by_a_separate_run(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         run = await shop.takes(kind="digital", lines=[])
         done = await shop.arrives(run, "o-1")
@@ -219,7 +219,7 @@ async def test_a_digital_order_has_a_licence_issued_by_a_run_of_its_own(tmp_path
         assert "licences" in shop.town.bodies("warehouse")[0]["sql"]
 
 
-async def test_a_declined_card_releases_the_holds_last_first_and_fails_the_order_loudly(tmp_path: Path) -> None:
+async def test_a_declined_card_releases_the_holds_in_reverse_order_and_fails_the_order(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         shop.town.rules.append(_declined)
         run = await shop.takes()
@@ -237,7 +237,7 @@ async def test_a_declined_card_releases_the_holds_last_first_and_fails_the_order
         assert len({each.key for each in shop.town.effects}) == len(shop.town.effects)
 
 
-async def test_a_line_that_is_out_of_stock_is_collected_and_the_order_goes_on(tmp_path: Path) -> None:
+async def test_an_out_of_stock_line_is_collected_and_the_order_continues(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         shop.town.rules.append(lambda asked: (409, {"gone": True}) if "pear" in str(asked.body) else None)
         run = await shop.takes()
@@ -247,7 +247,7 @@ async def test_a_line_that_is_out_of_stock_is_collected_and_the_order_goes_on(tm
         assert shop.town.told("stock") == ["POST holds"] * 2
 
 
-async def test_a_payment_is_asked_for_until_it_is_settled(tmp_path: Path) -> None:
+async def test_a_payment_is_polled_until_it_is_settled(tmp_path: Path) -> None:
     async with open_shop(tmp_path, sooner(every_30s="50ms")) as shop:
         states = iter(["pending", "pending", "settled"])
         shop.town.rules.append(lambda asked: (200, {"state": next(states)}) if asked.service == "bank" else None)
@@ -257,7 +257,7 @@ async def test_a_payment_is_asked_for_until_it_is_settled(tmp_path: Path) -> Non
         assert {path for path in done["steps"] if path.endswith("status")} == {f"settled[{n}].status" for n in range(3)}
 
 
-async def test_a_parcel_that_was_shipped_before_anybody_waited_does_not_count(tmp_path: Path) -> None:
+async def test_a_parcel_shipped_before_the_wait_does_not_count(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         await shop.ships("o-1")
         run = await shop.takes()
@@ -267,7 +267,7 @@ async def test_a_parcel_that_was_shipped_before_anybody_waited_does_not_count(tm
         assert (await shop.arrives(run, "o-1"))["steps"]["shipped"]["output"]["subject"] == "o-1"
 
 
-async def test_an_order_whose_parcel_is_never_shipped_fails_loudly(tmp_path: Path) -> None:
+async def test_an_order_whose_parcel_is_never_shipped_fails_with_an_alert(tmp_path: Path) -> None:
     async with open_shop(tmp_path, sooner(timeout_7d="300ms")) as shop:
         run = await shop.takes()
         ended = await shop.is_(run, "failed")
@@ -275,7 +275,7 @@ async def test_an_order_whose_parcel_is_never_shipped_fails_loudly(tmp_path: Pat
         assert " failed at shipped: " in shop.town.bodies("slack")[-1]["text"]
 
 
-async def test_a_charge_whose_answer_is_lost_is_left_to_a_person_and_never_repeated(tmp_path: Path) -> None:
+async def test_a_charge_with_a_lost_response_is_left_to_a_person_and_never_repeated(tmp_path: Path) -> None:
     async with open_shop(tmp_path, sooner(timeout_30s="300ms")) as shop:
         shop.town.mute.add("stripe")
         run = await shop.takes()
@@ -288,31 +288,31 @@ async def test_a_charge_whose_answer_is_lost_is_left_to_a_person_and_never_repea
         assert shop.town.told("stripe") == ["POST charges"]
 
 
-async def test_a_hold_whose_answer_was_lost_with_the_process_is_asked_for_again_under_its_key(tmp_path: Path) -> None:
+async def test_a_hold_lost_in_a_crash_is_requested_again_with_the_same_key(tmp_path: Path) -> None:
     async with town() as around:
         around.mute.add("stock")
-        async with opened(tmp_path, around) as shop:
+        async with enter_shop(tmp_path, around) as shop:
             run = await shop.takes(lines=[{"sku": "apple", "qty": 1}])
             await around.until(lambda: bool(around.told("stock")))
         around.mute.clear()
-        async with opened(tmp_path, around) as shop:
+        async with enter_shop(tmp_path, around) as shop:
             await shop.arrives(run, "o-1")
         assert around.told("stock") == ["POST holds"]
         assert around.repeats == {"POST stock/holds": 1}
 
 
-async def test_what_the_shop_did_not_sign_is_refused_and_a_test_order_starts_nothing(tmp_path: Path) -> None:
+async def test_an_unsigned_order_is_rejected_and_a_test_order_starts_nothing(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
-        assert (await shop.delivers(made(), signed=False)).status_code == 401
-        filtered = await shop.delivers(made(test=True))
+        assert (await shop.delivers(make_order(), signed=False)).status_code == 401
+        filtered = await shop.delivers(make_order(test=True))
         assert (filtered.status_code, filtered.json()["runs"]) == (200, [])
         assert (await shop.service.client.get("/api/runs")).json()["runs"] == []
         assert not shop.town.effects
 
 
-async def test_an_order_that_is_delivered_twice_is_one_order(tmp_path: Path) -> None:
+async def test_an_order_delivered_twice_is_one_order(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
-        first, second = [await shop.delivers(made(), id="webhook-7") for _ in range(2)]
+        first, second = [await shop.delivers(make_order(), id="webhook-7") for _ in range(2)]
         assert (first.status_code, second.status_code) == (202, 200)
         assert second.json()["duplicate"] is True
         assert second.json()["runs"] == first.json()["runs"]
@@ -320,7 +320,7 @@ async def test_an_order_that_is_delivered_twice_is_one_order(tmp_path: Path) -> 
         assert len(shop.town.told("stripe")) == 1
 
 
-async def test_a_customers_orders_are_dealt_with_one_after_the_other(tmp_path: Path) -> None:
+async def test_orders_of_one_customer_are_processed_one_after_the_other(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         first, second = await shop.takes(), await shop.takes(id="o-2")
         other = await shop.takes(id="o-3", customer_id="bob")
@@ -331,7 +331,7 @@ async def test_a_customers_orders_are_dealt_with_one_after_the_other(tmp_path: P
         await shop.arrives(second, "o-2")
 
 
-async def test_an_order_without_what_it_needs_fails_before_its_first_step_and_is_told_of(tmp_path: Path) -> None:
+async def test_an_incomplete_order_fails_before_its_first_step_and_is_reported(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
         answer = await shop.delivers({"id": "o-1", "customer_id": "ada"})
         (run,) = answer.json()["runs"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.connectors.servers import OK, Server, Visit, serve
-from tests.service.gates import begin, dead, kinds
+from tests.service.gates import begin, copy_after_crash, kinds
 from tests.service.running import Running, running
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +22,7 @@ MOST = 112
 
 @dataclass
 class Slow:
-    """A healthy service that answers requests below /slow once it is let go, and all others at once."""
+    """A healthy service that answers requests below /slow once it is released, and all others at once."""
 
     server: Server
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,8 +63,8 @@ async def slow_service() -> AsyncIterator[Slow]:
         yield slow
 
 
-def gets(url: str, **more: str) -> str:
-    """A pipeline of one GET, with all defaults."""
+def make_get_pipeline(url: str, **more: str) -> str:
+    """A pipeline of one GET with default settings."""
     extra = "".join(f", {name}: {value}" for name, value in more.items())
     return f"inputs: {{n: {{default: 0}}}}\nsteps: [{{id: get, use: http.get, with: {{url: '{url}'}}{extra}}}]\n"
 
@@ -75,7 +75,7 @@ async def begin_many(service: Running, pipeline: str, count: int, **body: Any) -
 
 
 async def until_waiting(service: Running, run: str) -> str:
-    """Return what a run waits for, once it waits for a limit of Waypost's own."""
+    """Return what a run waits for, once it waits for one of Waypost's own limits."""
     async with asyncio.timeout(60):
         while "waits for" not in str(reason := (await service.run(run))["reason"]):
             await asyncio.sleep(0.01)
@@ -87,11 +87,11 @@ def attempts(found: dict[str, Any], step: str = "get") -> tuple[str, int]:
 
 
 @pytest.mark.parametrize("on_crash", ["retry", "park"])
-async def test_runs_that_wait_for_a_connection_make_one_attempt_each_and_send_nothing_twice(
+async def test_runs_waiting_for_a_connection_make_one_attempt_each_and_send_nothing_twice(
     tmp_path: Path, on_crash: str
 ) -> None:
     async with slow_service() as slow:
-        pipelines = {"p": gets(f"{slow.url}/slow/{{{{ run.id }}}}", on_crash=on_crash)}
+        pipelines = {"p": make_get_pipeline(f"{slow.url}/slow/{{{{ run.id }}}}", on_crash=on_crash)}
         async with running(tmp_path, pipelines) as service:
             runs = await begin_many(service, "p", 200)
             await slow.holds(MOST)
@@ -104,20 +104,20 @@ async def test_runs_that_wait_for_a_connection_make_one_attempt_each_and_send_no
             assert f"waypost_attempts_waiting {200 - MOST}.0" in metrics
             slow.released.set()
             for run in runs:
-                assert attempts(await service.ended(run)) == ("completed", 1)
+                assert attempts(await service.wait_for_end(run)) == ("completed", 1)
             assert slow.paths == {f"/slow/{run}": 1 for run in runs}
             assert slow.server.connections <= MOST
 
 
-async def test_other_pipelines_are_served_at_once_while_one_waits_everywhere(tmp_path: Path) -> None:
+async def test_other_pipelines_start_at_once_while_one_fills_every_queue(tmp_path: Path) -> None:
     async with slow_service() as slow, slow_service() as other, slow_service() as third:
         urls = ", ".join(f"'{each.url}/slow'" for each in (slow, other, third))
         pipelines = {
             "floods": f"inputs: {{urls: {{default: [{urls}]}}}}\nsteps:\n  - id: each\n    foreach: inputs.urls\n"
             "    as: url\n    max_parallel: 3\n"
             "    steps: [{id: get, use: http.get, with: {url: '{{ url }}'}}]\n",
-            "same": gets(f"{slow.url}/quick"),
-            "other": gets(f"{third.url}/quick"),
+            "same": make_get_pipeline(f"{slow.url}/quick"),
+            "other": make_get_pipeline(f"{third.url}/quick"),
             "none": "steps: [{id: get, use: transform.set, with: {values: {a: 1}}}]",
         }
         async with running(tmp_path, pipelines) as service:
@@ -127,24 +127,24 @@ async def test_other_pipelines_are_served_at_once_while_one_waits_everywhere(tmp
                     await asyncio.sleep(0.01)
             for pipeline in ("same", "other", "none"):
                 for run in [await begin(service, pipeline) for _ in range(30)]:
-                    assert attempts(await service.ended(run)) == ("completed", 1)
+                    assert attempts(await service.wait_for_end(run)) == ("completed", 1)
             answer = await service.client.get("/health")
             assert answer.status_code == 200
             for each in (slow, other, third):
                 each.released.set()
             for run in flood:
-                assert (await service.ended(run, within=60))["status"] == "completed"
+                assert (await service.wait_for_end(run, within=60))["status"] == "completed"
 
 
-async def test_many_pipelines_at_one_service_leave_room_for_others(tmp_path: Path) -> None:
+async def test_many_pipelines_that_call_one_service_leave_room_for_others(tmp_path: Path) -> None:
     async with slow_service() as slow, slow_service() as quick:
-        hang = {f"hangs{number}": gets(f"{slow.url}/slow") for number in range(12)}
-        async with running(tmp_path, {**hang, "q": gets(f"{quick.url}/quick")}) as service:
+        hang = {f"hangs{number}": make_get_pipeline(f"{slow.url}/slow") for number in range(12)}
+        async with running(tmp_path, {**hang, "q": make_get_pipeline(f"{quick.url}/quick")}) as service:
             for pipeline in hang:
                 await begin_many(service, pipeline, 50)
             await slow.holds(100)
             for _ in range(5):
-                assert attempts(await service.ended(await begin(service, "q"))) == ("completed", 1)
+                assert attempts(await service.wait_for_end(await begin(service, "q"))) == ("completed", 1)
             slow.released.set()
 
 
@@ -153,62 +153,66 @@ ONE: dict[str, Any] = {"max_attempts_in_flight": 1}
 
 async def test_a_run_that_waits_for_a_permit_is_cancelled_without_an_attempt(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        async with running(tmp_path, {"p": gets(f"{slow.url}/slow", on_crash="park")}, **ONE) as service:
+        async with running(tmp_path, {"p": make_get_pipeline(f"{slow.url}/slow", on_crash="park")}, **ONE) as service:
             first, second, third = await begin_many(service, "p", 3)
             await until_waiting(service, second)
             await service.client.post(f"/api/runs/{second}/cancel")
-            assert (await service.ended(second))["status"] == "cancelled"
+            assert (await service.wait_for_end(second))["status"] == "cancelled"
             assert "attempt_started" not in await kinds(service, second)
             slow.released.set()
-            assert attempts(await service.ended(first)) == attempts(await service.ended(third)) == ("completed", 1)
+            assert (
+                attempts(await service.wait_for_end(first))
+                == attempts(await service.wait_for_end(third))
+                == ("completed", 1)
+            )
         assert len(slow.server.requests) == 2
 
 
 async def test_a_run_that_waits_for_a_permit_ends_at_its_own_deadline(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        late = "timeout: 1s\n" + gets(f"{slow.url}/slow", on_crash="park")
-        async with running(tmp_path, {"p": gets(f"{slow.url}/slow"), "late": late}, **ONE) as service:
+        late = "timeout: 1s\n" + make_get_pipeline(f"{slow.url}/slow", on_crash="park")
+        async with running(tmp_path, {"p": make_get_pipeline(f"{slow.url}/slow"), "late": late}, **ONE) as service:
             first = await begin(service, "p")
             await slow.holds(1)
             run = await begin(service, "late")
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
             assert (found["status"], found["error"]["class"], found["steps"]["get"]["tries"]) == (
                 "failed",
                 "timeout",
                 [],
             )
             slow.released.set()
-            assert attempts(await service.ended(first)) == ("completed", 1)
+            assert attempts(await service.wait_for_end(first)) == ("completed", 1)
         assert len(slow.server.requests) == 1
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-async def test_runs_that_wait_when_the_service_ends_go_on_at_the_next_start_with_their_first_attempt(
+async def test_runs_waiting_when_the_service_stops_continue_with_their_first_attempt(
     tmp_path: Path, is_killed: bool
 ) -> None:
     async with slow_service() as slow:
-        pipelines = {"p": gets(f"{slow.url}/slow", on_crash="park")}
+        pipelines = {"p": make_get_pipeline(f"{slow.url}/slow", on_crash="park")}
         async with running(tmp_path, pipelines, drain_timeout="0s", **ONE) as service:
             first, *waiting = await begin_many(service, "p", 20)
             await slow.holds(1)
             await until_waiting(service, waiting[-1])
-            place = dead(tmp_path) if is_killed else tmp_path
+            place = copy_after_crash(tmp_path) if is_killed else tmp_path
         slow.released.set()
         async with running(place, pipelines) as service:
             for run in waiting:
-                assert attempts(await service.ended(run)) == ("completed", 1)
+                assert attempts(await service.wait_for_end(run)) == ("completed", 1)
                 assert (await kinds(service, run)).count("attempt_started") == 1
-            assert (await service.ended(first))["status"] == "paused", "only what was sent is uncertain"
+            assert (await service.wait_for_end(first))["status"] == "paused", "only what was sent is uncertain"
     assert len(slow.server.requests) == 20
 
 
 async def test_a_run_that_expires_while_all_permits_are_taken_makes_no_attempt(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        async with running(tmp_path, {"p": gets(f"{slow.url}/slow")}, **ONE) as service:
+        async with running(tmp_path, {"p": make_get_pipeline(f"{slow.url}/slow")}, **ONE) as service:
             await begin(service, "p")
             await slow.holds(1)
             answer = await service.client.post("/api/pipelines/p/runs", json={"inputs": {}, "expires_in": "500ms"})
-            found = await service.ended(answer.json()["id"])
+            found = await service.wait_for_end(answer.json()["id"])
             assert (found["status"], found["reason"], found["steps"]) == ("cancelled", "expired", {})
             slow.released.set()
         assert len(slow.server.requests) == 1
@@ -216,16 +220,16 @@ async def test_a_run_that_expires_while_all_permits_are_taken_makes_no_attempt(t
 
 async def test_a_step_whose_input_is_unfit_fails_without_waiting_for_a_permit(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        pipelines = {"p": gets(f"{slow.url}/slow"), "bad": gets("{{ inputs.n }}")}
+        pipelines = {"p": make_get_pipeline(f"{slow.url}/slow"), "bad": make_get_pipeline("{{ inputs.n }}")}
         async with running(tmp_path, pipelines, **ONE) as service:
             await begin(service, "p")
             await slow.holds(1)
-            found = await service.ended(await begin(service, "bad", n=[1]))
+            found = await service.wait_for_end(await begin(service, "bad", n=[1]))
             assert (found["status"], found["error"]["class"]) == ("failed", "invalid")
             slow.released.set()
 
 
-async def test_a_foreach_at_a_slow_service_makes_one_attempt_of_each_item_and_leaves_room_for_others(
+async def test_a_foreach_on_a_slow_service_makes_one_attempt_per_item_and_leaves_room_for_others(
     tmp_path: Path,
 ) -> None:
     async with slow_service() as slow:
@@ -233,14 +237,17 @@ async def test_a_foreach_at_a_slow_service_makes_one_attempt_of_each_item_and_le
             f"steps:\n  - id: each\n    foreach: range\n    as: n\n    max_parallel: 500\n"
             f"    steps: [{{id: get, use: http.get, with: {{url: '{slow.url}/slow/{{{{ n }}}}'}}}}]\n"
         ).replace("range", "inputs.numbers")
-        pipelines = {"each": f"inputs: {{numbers: {{type: array}}}}\n{each}", "q": gets(f"{slow.url}/quick")}
+        pipelines = {
+            "each": f"inputs: {{numbers: {{type: array}}}}\n{each}",
+            "q": make_get_pipeline(f"{slow.url}/quick"),
+        }
         async with running(tmp_path, pipelines) as service:
             run = await begin(service, "each", numbers=list(range(300)))
             await slow.holds(MOST)
-            assert attempts(await service.ended(await begin(service, "q"))) == ("completed", 1)
+            assert attempts(await service.wait_for_end(await begin(service, "q"))) == ("completed", 1)
             assert "more steps wait" in await until_waiting(service, run)
             slow.released.set()
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
             assert found["status"] == "completed"
             assert {step["attempts"] for path, step in found["steps"].items() if path.endswith(".get")} == {1}
         assert slow.paths == {"/quick": 1} | {f"/slow/{number}": 1 for number in range(300)}
@@ -261,7 +268,7 @@ async def deliver(service: Running, hook: str) -> str:
 
 
 @pytest.mark.parametrize("most", [1, 2, 5, 20])
-async def test_other_pipelines_are_taken_in_and_served_while_one_fills_the_memory(tmp_path: Path, most: int) -> None:
+async def test_other_pipelines_are_accepted_and_served_while_one_fills_the_memory(tmp_path: Path, most: int) -> None:
     async with slow_service() as slow:
         pipelines = {name: HOOK.format(name, f"{slow.url}/{name}") for name in ("slow", "quick", "third")}
         async with running(tmp_path, pipelines, max_live_runs=most) as service:
@@ -269,11 +276,11 @@ async def test_other_pipelines_are_taken_in_and_served_while_one_fills_the_memor
             await slow.holds(1)
             for _ in range(5):
                 for name in ("quick", "third"):
-                    assert attempts(await service.ended(await deliver(service, name))) == ("completed", 1)
+                    assert attempts(await service.wait_for_end(await deliver(service, name))) == ("completed", 1)
             assert len(service.service.runner.runs.runs) <= most + 2
             slow.released.set()
             for run in flood:
-                assert attempts(await service.ended(run)) == ("completed", 1)
+                assert attempts(await service.wait_for_end(run)) == ("completed", 1)
         assert slow.paths["/slow"] == len(flood)
 
 
@@ -290,7 +297,7 @@ async def test_runs_that_wait_for_a_permit_leave_memory_and_come_back_in_order(t
             assert "it waits for its turn" in (await service.run(runs[-1]))["reason"]
             slow.released.set()
             for run in runs:
-                assert attempts(await service.ended(run), "second") == ("completed", 1)
+                assert attempts(await service.wait_for_end(run), "second") == ("completed", 1)
             order = [each.line.split("run=")[1].split()[0] for each in slow.server.requests if "/slow" in each.line]
             assert all(abs(order.index(run) - turn) < 15 for turn, run in enumerate(runs)), order
         assert len(slow.server.requests) == 120
@@ -303,44 +310,44 @@ steps:
 """
 
 
-async def test_a_run_that_waits_in_the_journal_is_cancelled_and_ends_at_its_deadline(tmp_path: Path) -> None:
+async def test_a_run_waiting_in_the_journal_is_cancelled_and_ends_at_its_deadline(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        late = "timeout: 2s\n" + gets(f"{slow.url}/slow", on_crash="park")
+        late = "timeout: 2s\n" + make_get_pipeline(f"{slow.url}/slow", on_crash="park")
         settings: dict[str, Any] = {"max_live_runs": 10, "max_attempts_in_flight": 2}
-        async with running(tmp_path, {"p": gets(f"{slow.url}/slow"), "late": late}, **settings) as service:
+        async with running(tmp_path, {"p": make_get_pipeline(f"{slow.url}/slow"), "late": late}, **settings) as service:
             first = await begin(service, "p")
             await slow.holds(1)
             waiting = await begin_many(service, "p", 20)
             overdue = await begin_many(service, "late", 20)
             await service.client.post(f"/api/runs/{waiting[-1]}/cancel")
-            assert (await service.ended(waiting[-1]))["status"] == "cancelled"
+            assert (await service.wait_for_end(waiting[-1]))["status"] == "cancelled"
             for run in overdue[1:]:
-                found = await service.ended(run)
+                found = await service.wait_for_end(run)
                 assert (found["status"], found["error"]["class"]) == ("failed", "timeout")
                 assert "attempt_started" not in await kinds(service, run)
             slow.released.set()
             for run in [first, *waiting[:-1]]:
-                assert attempts(await service.ended(run)) == ("completed", 1)
+                assert attempts(await service.wait_for_end(run)) == ("completed", 1)
 
 
-async def test_a_run_that_waits_in_the_journal_is_cancelled_though_memory_is_full(tmp_path: Path) -> None:
+async def test_a_run_waiting_in_the_journal_is_cancelled_even_if_memory_is_full(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        async with running(tmp_path, {"p": gets(f"{slow.url}/slow")}, max_live_runs=2) as service:
+        async with running(tmp_path, {"p": make_get_pipeline(f"{slow.url}/slow")}, max_live_runs=2) as service:
             runs = await begin_many(service, "p", 10)
             await slow.holds(2)
             for run in runs[2:]:
                 assert (await service.client.post(f"/api/runs/{run}/cancel")).status_code == 202
             for run in runs[2:]:
-                assert (await service.ended(run))["status"] == "cancelled"
+                assert (await service.wait_for_end(run))["status"] == "cancelled"
             slow.released.set()
             for run in runs[:2]:
-                assert attempts(await service.ended(run)) == ("completed", 1)
+                assert attempts(await service.wait_for_end(run)) == ("completed", 1)
         assert len(slow.server.requests) == 2
 
 
-async def test_a_higher_priority_does_not_wait_behind_those_in_the_journal(tmp_path: Path) -> None:
+async def test_a_higher_priority_does_not_wait_behind_runs_in_the_journal(tmp_path: Path) -> None:
     async with slow_service() as slow:
-        pipelines = {"p": gets(f"{slow.url}/slow/{{{{ inputs.n }}}}")}
+        pipelines = {"p": make_get_pipeline(f"{slow.url}/slow/{{{{ inputs.n }}}}")}
         async with running(tmp_path, pipelines, max_live_runs=10, **ONE) as service:
             low = await begin_many(service, "p", 10, priority=-5, inputs={"n": -5})
             await slow.holds(1)
@@ -348,23 +355,23 @@ async def test_a_higher_priority_does_not_wait_behind_those_in_the_journal(tmp_p
             [high] = await begin_many(service, "p", 1, priority=5, inputs={"n": 5})
             slow.released.set()
             for run in (high, *usual, *low):
-                await service.ended(run)
+                await service.wait_for_end(run)
             order = [each.line.split()[1].rpartition("/")[2] for each in slow.server.requests]
             assert order[:3] == ["-5", "5", "0"]
             assert len(order) == 21
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-async def test_a_backlog_is_worked_off_after_a_restart_fairly_by_pipeline(tmp_path: Path, is_killed: bool) -> None:
+async def test_a_backlog_is_processed_fairly_by_pipeline_after_a_restart(tmp_path: Path, is_killed: bool) -> None:
     async with slow_service() as slow:
-        pipelines = {"p": gets(f"{slow.url}/slow"), "q": gets(f"{slow.url}/quick")}
+        pipelines = {"p": make_get_pipeline(f"{slow.url}/slow"), "q": make_get_pipeline(f"{slow.url}/quick")}
         async with running(tmp_path, pipelines, max_live_runs=10, drain_timeout="0s") as service:
             flood = await begin_many(service, "p", 60)
             await slow.holds(1)
-            place = dead(tmp_path) if is_killed else tmp_path
+            place = copy_after_crash(tmp_path) if is_killed else tmp_path
         async with running(place, pipelines, max_live_runs=10) as service:
-            assert attempts(await service.ended(await begin(service, "q"))) == ("completed", 1)
+            assert attempts(await service.wait_for_end(await begin(service, "q"))) == ("completed", 1)
             slow.released.set()
             for run in flood:
-                assert (await service.ended(run))["status"] == "completed"
+                assert (await service.wait_for_end(run))["status"] == "completed"
             assert not service.service.runner.runs.retries.runs

@@ -1,4 +1,4 @@
-"""The proof of a link stays with those who may answer, whatever a pipeline or a service makes of it."""
+"""The proof of a link is visible only to keys that may answer, however a pipeline or service encodes it."""
 
 import asyncio
 import base64
@@ -73,8 +73,8 @@ def spellings(secret: str) -> set[str]:
     return {secret, secret.upper(), secret[::-1], secret.encode().hex(), *cores}
 
 
-def echoed(world: Outside) -> Response:
-    """The service repeats the link, each letter escaped in its own way."""
+def echo_link(world: Outside) -> Response:
+    """The outside server echoes the link with each letter escaped in a different way."""
     body = world.requests[-1]["body"]
     link = str(body["link"])
     ways = ["".join(f"%{ord(c):02x}" for c in link), "".join(f"&#{ord(c)};" for c in link), quote(link, safe="")]
@@ -82,7 +82,7 @@ def echoed(world: Outside) -> Response:
 
 
 async def documents(client: httpx.AsyncClient) -> dict[str, str]:
-    """All that a key reads."""
+    """Every document that a key can read."""
     runs = [run["id"] for run in (await client.get("/api/runs")).json()["runs"]]
     paths = ["/api/runs", "/api/waits", "/api/deliveries", *(f"/api/waits?run={run}" for run in runs)]
     paths += [f"/api/runs/{run}{what}" for run in runs for what in ("", "/history")]
@@ -92,7 +92,7 @@ async def documents(client: httpx.AsyncClient) -> dict[str, str]:
 
 
 async def until_asked(service: Running, run: str) -> dict[str, Any]:
-    """The run when its question is asked; it waits for the run that it calls before that."""
+    """Return the run once its question is asked; before that it waits for the run that it calls."""
     while True:
         found = await until(service, run, "waiting")
         if found["steps"].get("ask", {}).get("status") == "waiting":
@@ -107,11 +107,11 @@ async def token_of(service: Running, run: str) -> str:
     return make_token(beginning.links.key, run)
 
 
-async def test_no_spelling_of_a_proof_is_read_by_who_may_not_answer(
+async def test_no_encoding_of_a_proof_is_shown_to_a_key_that_may_not_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with outside() as world:
-        world.answers += [lambda: echoed(world)]
+        world.answers += [lambda: echo_link(world)]
         pipelines = {"ask": ASK.format(url=world.url), "child": CHILD, "hears": HEARS}
         async with running(tmp_path, pipelines) as service, holder(service, "read") as reader:
             sent = (await service.client.post("/api/events", json={"type": "begin"})).json()
@@ -138,7 +138,7 @@ async def test_no_spelling_of_a_proof_is_read_by_who_may_not_answer(
     assert "go to ***" in log
 
 
-async def test_a_link_that_a_key_may_use_is_left_as_it_is(tmp_path: Path) -> None:
+async def test_a_link_that_a_key_may_use_is_shown_unchanged(tmp_path: Path) -> None:
     async with outside() as world:
         pipelines = {"ask": ASK.format(url=world.url), "child": CHILD, "hears": HEARS}
         async with running(tmp_path, pipelines) as service, holder(service, "start") as starter:

@@ -27,23 +27,23 @@ HOOKED = "triggers:\n  - {id: t, use: webhook, with: {path: /greet, verify: none
 NO_URL = "'base_url' is missing; add 'base_url: …' (an http or https URL, to which a step's `url` is joined: /holds)"
 
 
-async def _said(service: Running) -> object:
+async def _list_states(service: Running) -> object:
     answer = await service.start("p")
     if answer.status_code != 202:
         return answer.status_code
-    return (await service.ended(answer.json()["id"]))["outputs"]["said"]
+    return (await service.wait_for_end(answer.json()["id"]))["outputs"]["said"]
 
 
 async def _until(service: Running, expected: object) -> None:
     async with asyncio.timeout(60):
-        while await _said(service) != expected:
+        while await _list_states(service) != expected:
             await asyncio.sleep(0.05)
 
 
-async def test_a_valid_change_is_served_and_an_invalid_one_is_refused(tmp_path: Path) -> None:
+async def test_a_valid_change_is_put_into_service_and_an_invalid_one_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": SAYS.format("one")}) as service:
         file = tmp_path / "config" / "pipelines" / "p.yaml"
-        assert await _said(service) == "one"
+        assert await _list_states(service) == "one"
         file.write_text(SAYS.format("two"))
         await _until(service, "two")
         file.write_text("steps:\n  - {id: a, use: nobody.knows}\n")
@@ -51,7 +51,7 @@ async def test_a_valid_change_is_served_and_an_invalid_one_is_refused(tmp_path: 
             while not (ready := (await service.client.get("/ready")).json())["invalid"]:
                 await asyncio.sleep(0.05)
         assert ready == {"ready": True, "invalid": ["p.yaml"]}
-        assert await _said(service) == "two"
+        assert await _list_states(service) == "two"
         (described,) = (await service.client.get("/api/pipelines")).json()["pipelines"]
         assert described["status"] == "serving the version before"
         assert "p.yaml:2:18" in described["problems"][0]
@@ -61,7 +61,7 @@ async def test_a_valid_change_is_served_and_an_invalid_one_is_refused(tmp_path: 
         await _until(service, 404)
 
 
-async def test_a_new_file_is_served_and_a_clash_disables_the_later_one(tmp_path: Path) -> None:
+async def test_a_new_file_is_put_into_service_and_a_clash_disables_the_later_one(tmp_path: Path) -> None:
     async with running(tmp_path, {"q": "id: p\n" + SAYS.format("first")}) as service:
         pipelines = tmp_path / "config" / "pipelines"
         (pipelines / "r.yaml").write_text("id: p\n" + SAYS.format("second"))
@@ -70,10 +70,10 @@ async def test_a_new_file_is_served_and_a_clash_disables_the_later_one(tmp_path:
                 await asyncio.sleep(0.05)
         assert [each["status"] for each in found] == ["serving", "disabled"]
         assert "the id 'p' is taken by q.yaml" in found[1]["problems"][0]
-        assert await _said(service) == "first"
+        assert await _list_states(service) == "first"
 
 
-async def test_senders_come_again_while_a_file_is_broken_that_may_have_their_webhook(tmp_path: Path) -> None:
+async def test_unknown_webhooks_get_503_while_a_broken_file_may_define_them(tmp_path: Path) -> None:
     trigger = "triggers: [{{id: h, use: webhook, with: {{path: /{0}, verify: none}}}}]"
     hook = trigger + "\nsteps: [{{id: a, use: log.write, {1}}}]\n"
     whole, broken = hook.format("whole", "with: {message: x}"), hook.format("broken", "wiht: {message: x}")
@@ -90,9 +90,9 @@ async def test_senders_come_again_while_a_file_is_broken_that_may_have_their_web
         assert (await service.client.post("/hooks/unknown", json={})).status_code == 401
 
 
-async def test_a_folder_that_is_replaced_or_comes_later_is_watched(tmp_path: Path) -> None:
+async def test_a_folder_that_is_replaced_or_created_later_is_watched(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": SAYS.format("first")}) as service:
-        assert await _said(service) == "first"
+        assert await _list_states(service) == "first"
         pipelines = tmp_path / "config" / "pipelines"
         pipelines.rename(tmp_path / "config" / "before")
         await _until(service, 404)
@@ -102,12 +102,12 @@ async def test_a_folder_that_is_replaced_or_comes_later_is_watched(tmp_path: Pat
             await _until(service, said)
 
 
-# -- what is said of it -----------------------------------------------------------------------------------------
+# -- log lines --------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def _unwatched(tmp_path: Path, pipelines: dict[str, str]) -> AsyncIterator[Service]:
-    """A service that reloads only when it is told to."""
+    """A service that reloads only on request."""
     config = tmp_path / "config"
     (config / "pipelines").mkdir(parents=True)
     for name, text in pipelines.items():
@@ -118,8 +118,10 @@ async def _unwatched(tmp_path: Path, pipelines: dict[str, str]) -> AsyncIterator
         yield service
 
 
-async def _told(service: Service, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> list[tuple[str, str]]:
-    """What a reload says now, and at which level."""
+async def _reload_and_read_log(
+    service: Service, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> list[tuple[str, str]]:
+    """Reload, and return the new log lines with their levels."""
     caplog.clear()
     with caplog.at_level(logging.INFO):
         await service.reload.reload()
@@ -127,14 +129,14 @@ async def _told(service: Service, caplog: pytest.LogCaptureFixture, tmp_path: Pa
     return [(each.levelname, each.getMessage().replace(f"{tmp_path}/config/", "")) for each in said]
 
 
-async def test_a_file_that_is_gone_is_told_in_one_line_and_only_if_it_was_served(
+async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = {"p": PLAIN, "q": PLAIN, "r": PLAIN, "unfit": UNFIT, "same": f"id: p\n{PLAIN}"}
     async with _unwatched(tmp_path, files) as service:
         pipelines = tmp_path / "config" / "pipelines"
         (pipelines / "q.yaml").write_text(UNFIT)
-        assert [line for _, line in await _told(service, caplog, tmp_path)] == [
+        assert [line for _, line in await _reload_and_read_log(service, caplog, tmp_path)] == [
             "q.yaml is refused; what it said before is served on",
             "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait; "
             "a service that has an HTTP API is called with 'http.post'",
@@ -143,63 +145,67 @@ async def test_a_file_that_is_gone_is_told_in_one_line_and_only_if_it_was_served
         (pipelines / "s.yaml").write_text(f"id: r\n{PLAIN}")
         for name in ("same", "q", "unfit"):
             (pipelines / f"{name}.yaml").unlink()
-        assert await _told(service, caplog, tmp_path) == [
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [
             ("INFO", "s.yaml is served as it is now"),
             ("INFO", "q.yaml is gone: q is served no more"),
             ("INFO", "r.yaml is gone: r is another file's now"),
         ]
-        assert await _told(service, caplog, tmp_path) == []
+        assert await _reload_and_read_log(service, caplog, tmp_path) == []
 
 
-async def test_a_file_that_is_not_read_is_told_once_and_an_editors_lock_never(
+async def test_an_ignored_file_is_reported_once_and_an_editors_lock_file_never(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with _unwatched(tmp_path, {"p": PLAIN}) as service:
         for name in ("Upper.YAML", ".#p.yaml", "p.yaml~"):
             (tmp_path / "config" / "pipelines" / name).write_text(PLAIN)
-        assert await _told(service, caplog, tmp_path) == [
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [
             (
                 "WARNING",
                 "pipelines/Upper.YAML:1:1: warning: the file is not read: its name ends in .YAML; "
                 "rename it to Upper.yaml",
             )
         ]
-        assert await _told(service, caplog, tmp_path) == []
+        assert await _reload_and_read_log(service, caplog, tmp_path) == []
 
 
-async def test_a_webhook_is_told_where_it_is_served_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_url_of_a_webhook_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with _unwatched(tmp_path, {"p": PLAIN}) as service:
         file = tmp_path / "config" / "pipelines" / "p.yaml"
         for text, where in ((HOOKED, "; webhook POST /hooks/greet"), (HOOKED + "description: two\n", "")):
             file.write_text(text + PLAIN)
-            assert await _told(service, caplog, tmp_path) == [("INFO", f"p.yaml is served as it is now{where}")]
+            assert await _reload_and_read_log(service, caplog, tmp_path) == [
+                ("INFO", f"p.yaml is served as it is now{where}")
+            ]
 
 
-async def test_a_new_file_that_wants_what_another_has_is_told_as_refused(
+async def test_a_new_file_with_the_id_of_another_is_reported_as_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with _unwatched(tmp_path, {"p": PLAIN}) as service:
         (tmp_path / "config" / "pipelines" / "q.yaml").write_text(f"id: p\n{PLAIN}")
-        assert await _told(service, caplog, tmp_path) == [
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [
             ("ERROR", "q.yaml is refused"),
             ("ERROR", "pipelines/q.yaml:1:1: error: the id 'p' is taken by p.yaml; give one of them another"),
         ]
 
 
-async def test_connections_are_told_as_refused_and_as_mended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_refused_and_fixed_connections_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     crm, unfit = "crm: {use: http, base_url: https://a.b}\n", "crm: {use: http}\n"
     async with _unwatched(tmp_path, {"p": PLAIN}) as service:
         file = tmp_path / "config" / "connections.yaml"
         file.write_text(unfit)
         why = ("ERROR", f"connections.yaml:1:6: error: {NO_URL}")
-        assert await _told(service, caplog, tmp_path) == [("ERROR", "connections.yaml is refused"), why]
-        assert await _told(service, caplog, tmp_path) == []
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [("ERROR", "connections.yaml is refused"), why]
+        assert await _reload_and_read_log(service, caplog, tmp_path) == []
         file.write_text(crm)
-        assert await _told(service, caplog, tmp_path) == [("INFO", "connections.yaml counts as it is now")]
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [
+            ("INFO", "connections.yaml counts as it is now")
+        ]
         file.write_text(unfit)
         kept = ("ERROR", "connections.yaml is refused; what it said before counts on for crm")
-        assert await _told(service, caplog, tmp_path) == [kept, why]
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [kept, why]
         file.unlink()
-        assert await _told(service, caplog, tmp_path) == [
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [
             ("INFO", "connections.yaml is gone: there is no connection now")
         ]

@@ -1,4 +1,4 @@
-"""What senders are told in their own words: replies, handshakes, and addresses that are signed; over a served port."""
+"""Provider-specific responses over a real port: replies, handshakes and signed URLs."""
 
 import json
 import time
@@ -44,7 +44,7 @@ async def _send(service: Running, preset: str, body: Any, **signing: str) -> htt
 
 
 def _local(tmp_path: Path) -> str:
-    """Where the service really listens; its `url` is the public one."""
+    """The address on which the service listens; its `url` is the public one."""
     return str(json.loads((tmp_path / "data" / "service.json").read_text())["url"])
 
 
@@ -58,19 +58,19 @@ async def _deliveries(service: Running, count: int) -> list[dict[str, Any]]:
 # -- replies ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_sender_with_a_reply_of_its_own_finds_the_ids_in_headers(tmp_path: Path) -> None:
+async def test_a_sender_with_its_own_reply_format_gets_the_ids_in_headers(tmp_path: Path) -> None:
     event = {"type": "event_callback", "event_id": "Ev1", "event": {"type": "message"}}
     async with running(tmp_path, {"chat": _hook("slack")}) as service:
         first, again = [await _send(service, "slack", event) for _ in range(2)]
         assert (first.status_code, first.content) == (again.status_code, again.content) == (200, b"")
         assert first.headers["waypost-event"] == again.headers["waypost-event"]
-        run = await service.ended(first.headers["waypost-runs"])
+        run = await service.wait_for_end(first.headers["waypost-runs"])
         assert run["status"] == "completed"
         assert run["event"] == first.headers["waypost-event"]
         assert len((await service.client.get("/api/runs")).json()["runs"]) == 1
 
 
-async def test_what_is_filtered_gets_the_same_reply_without_ids(tmp_path: Path) -> None:
+async def test_a_filtered_request_gets_the_same_reply_without_ids(tmp_path: Path) -> None:
     async with running(tmp_path, {"chat": _hook("slack", when="false")}) as service:
         answer = await _send(service, "slack", {"event_id": "Ev1"})
         assert (answer.status_code, answer.content, answer.headers["waypost-runs"]) == (200, b"", "")
@@ -84,14 +84,14 @@ async def test_a_slash_command_without_an_id_runs_once_however_often_it_is_repla
     async with running(tmp_path, {"chat": _hook("slack")}) as service:
         answers = [await service.client.post("/hooks/x", content=body, headers=headers) for _ in range(3)]
         assert len({answer.headers["waypost-runs"] for answer in answers}) == 1
-        run = await service.ended(answers[0].headers["waypost-runs"])
+        run = await service.wait_for_end(answers[0].headers["waypost-runs"])
         assert run["steps"]["note"]["output"]["all"]["body"]["command"] == "/deploy"
 
 
 # -- handshakes -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_handshake_is_answered_recorded_and_starts_nothing(tmp_path: Path) -> None:
+async def test_a_handshake_is_answered_and_recorded_and_starts_nothing(tmp_path: Path) -> None:
     challenge = {"type": "url_verification", "challenge": "3eZbrw1aBm2rZgRN", "token": "deprecated"}
     async with running(tmp_path, {"chat": _hook("slack")}) as service:
         answer = await _send(service, "slack", challenge)
@@ -116,7 +116,7 @@ async def test_meta_subscribes_with_a_get_and_then_posts_events(tmp_path: Path) 
         assert answer.headers["x-content-type-options"] == "nosniff"
         posted = await _send(service, "meta", {"object": "page"})
         assert posted.status_code == 200
-        assert (await service.ended(posted.headers["waypost-runs"]))["status"] == "completed"
+        assert (await service.wait_for_end(posted.headers["waypost-runs"]))["status"] == "completed"
     kept = b"".join(path.read_bytes() for path in (tmp_path / "data").iterdir() if path.is_file())
     assert TOKEN.encode() not in kept
 
@@ -132,11 +132,11 @@ async def test_a_wrong_token_and_an_unknown_webhook_get_the_same_answer(tmp_path
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 
-# -- addresses that are signed ----------------------------------------------------------------------------------------
+# -- signed URLs ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preset", ["square", "hubspot-v3"])
-async def test_a_sender_that_signs_the_address_is_believed_for_the_public_one(tmp_path: Path, preset: str) -> None:
+async def test_a_signed_url_is_verified_against_the_public_url(tmp_path: Path, preset: str) -> None:
     body = b'{"event_id": "1"}'
     public = "https://hooks.example.com/base"
     async with running(tmp_path, {"pay": _hook(preset)}, public_url=public):
@@ -151,7 +151,7 @@ async def test_a_sender_that_signs_the_address_is_believed_for_the_public_one(tm
 
 
 @pytest.mark.parametrize("preset", ["square", "hubspot-v3"])
-async def test_without_a_public_url_such_a_file_is_refused_with_its_line(tmp_path: Path, preset: str) -> None:
+async def test_a_preset_that_signs_the_url_requires_a_public_url(tmp_path: Path, preset: str) -> None:
     async with running(tmp_path, {"pay": _hook(preset)}) as service:
         (file,) = (await service.client.get("/api/pipelines")).json()["pipelines"]
         assert file["status"] == "disabled"
@@ -164,7 +164,7 @@ async def test_without_a_public_url_such_a_file_is_refused_with_its_line(tmp_pat
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_webhook_without_its_secret_believes_nobody(tmp_path: Path) -> None:
+async def test_a_webhook_without_a_secret_value_rejects_all_requests(tmp_path: Path) -> None:
     async with running(tmp_path, {"hub": _hook("github")}, {}) as service:
         for secret in ("None", "", "null", "{{ secrets.HOOK }}"):
             headers = sign_request(load_presets()["github"], secret, b"{}", 0, id="1")
@@ -172,7 +172,7 @@ async def test_a_webhook_without_its_secret_believes_nobody(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("secret", ["written out", "{{ trigger.body.x }}", "{{ secrets.HOOK }}{{ trigger.body.x }}"])
-async def test_a_secret_that_a_file_shows_or_a_sender_chooses_is_refused(tmp_path: Path, secret: str) -> None:
+async def test_a_literal_or_sender_supplied_secret_disables_the_pipeline(tmp_path: Path, secret: str) -> None:
     text = _hook("github").replace("{{ secrets.HOOK }}", secret)
     async with running(tmp_path, {"hub": text}) as service:
         (file,) = (await service.client.get("/api/pipelines")).json()["pipelines"]
@@ -180,7 +180,7 @@ async def test_a_secret_that_a_file_shows_or_a_sender_chooses_is_refused(tmp_pat
         assert 'write "{{ secrets.NAME }}"' in file["problems"][0]
 
 
-async def test_either_secret_of_a_rotation_is_believed(tmp_path: Path) -> None:
+async def test_either_secret_during_rotation_is_accepted(tmp_path: Path) -> None:
     text = _hook("github").replace('"{{ secrets.HOOK }}"', '["{{ secrets.NEW }}", "{{ secrets.HOOK }}"]')
     async with running(tmp_path, {"hub": text}, {**ENVIRONMENT, "WAYPOST_SECRET_NEW": "new"}) as service:
         for secret, status in (("new", 202), (SECRET, 202), ("another", 401)):

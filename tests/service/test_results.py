@@ -1,4 +1,4 @@
-"""Webhooks whose sender is told what the run came to."""
+"""Webhooks that answer the sender with the result of the run."""
 
 import asyncio
 from pathlib import Path
@@ -23,7 +23,7 @@ outputs: {twice: "{{ steps.double.output.twice }}"}
 """
 
 
-async def test_the_sender_is_told_the_outputs(tmp_path: Path) -> None:
+async def test_the_sender_gets_the_outputs(tmp_path: Path) -> None:
     async with running(tmp_path, {"double": PIPELINE}) as service:
         answer = await service.client.post("/hooks/double", json={"number": 21})
 
@@ -33,7 +33,7 @@ async def test_the_sender_is_told_the_outputs(tmp_path: Path) -> None:
         assert (await service.run(told["runs"][0]))["status"] == "completed"
 
 
-async def test_the_sender_is_told_the_error(tmp_path: Path) -> None:
+async def test_the_sender_gets_the_error(tmp_path: Path) -> None:
     async with running(tmp_path, {"double": PIPELINE}) as service:
         told = (await service.client.post("/hooks/double", json={"number": "many"})).json()
 
@@ -41,7 +41,7 @@ async def test_the_sender_is_told_the_error(tmp_path: Path) -> None:
         assert "inputs.number" in told["error"]["message"]
 
 
-async def test_a_repeat_is_told_the_same_result(tmp_path: Path) -> None:
+async def test_a_repeated_request_gets_the_same_result(tmp_path: Path) -> None:
     keyed = PIPELINE.replace("respond: result", 'respond: result, dedupe: {key: "{{ trigger.body.id }}"}')
     async with running(tmp_path, {"double": keyed}) as service:
         first = (await service.client.post("/hooks/double", json={"number": 1, "id": "a"})).json()
@@ -75,7 +75,7 @@ def _asked(**body: Any) -> dict[str, Any]:
     return {"json": {"id": "a", **body}}
 
 
-async def test_a_step_answers_the_sender_while_the_run_goes_on(tmp_path: Path) -> None:
+async def test_a_step_answers_the_sender_while_the_run_continues(tmp_path: Path) -> None:
     said = {"status": 201, "headers": {"X-Total": 7, "Location": "/orders/7"}, "body": {"total": [1, "ü"]}}
     async with running(tmp_path, {"ask": ANSWERING}) as service:
         answer = await service.client.post("/hooks/ask", **_asked(answer=said))
@@ -111,7 +111,7 @@ async def test_a_step_answers_the_sender_while_the_run_goes_on(tmp_path: Path) -
     ],
     ids=["nothing", "no content", "text", "a page", "another charset", "false", "large"],
 )
-async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
+async def test_a_text_is_sent_unchanged_and_anything_else_as_json(
     tmp_path: Path, said: dict[str, Any], status: int, content: bytes, media_type: str | None
 ) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
@@ -138,7 +138,9 @@ async def test_a_text_is_sent_as_it_is_and_anything_else_as_json(
         ({"headers": {"Transfer-Encoding": "chunked"}}, "not for a pipeline to set"),
     ],
 )
-async def test_an_answer_that_http_cannot_say_fails_its_step(tmp_path: Path, said: dict[str, Any], why: str) -> None:
+async def test_an_answer_that_http_cannot_represent_fails_its_step(
+    tmp_path: Path, said: dict[str, Any], why: str
+) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
         answer = await service.client.post("/hooks/ask", **_asked(answer=said))
 
@@ -147,7 +149,7 @@ async def test_an_answer_that_http_cannot_say_fails_its_step(tmp_path: Path, sai
         assert why in answer.json()["error"]["message"]
 
 
-async def test_a_run_that_ends_without_an_answer_tells_what_it_came_to(tmp_path: Path) -> None:
+async def test_a_run_that_ends_without_an_answer_returns_its_result(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
         failed = await service.client.post("/hooks/ask", **_asked(fails=True))
         silent = await service.client.post("/hooks/ask", json={"id": "b"})
@@ -156,7 +158,7 @@ async def test_a_run_that_ends_without_an_answer_tells_what_it_came_to(tmp_path:
         assert (silent.status_code, silent.json()["status"], silent.json()["outputs"]) == (200, "completed", None)
 
 
-async def test_an_answer_outlives_the_service(tmp_path: Path) -> None:
+async def test_an_answer_survives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
         first = await service.client.post("/hooks/ask", **_asked(answer={"body": "yes"}))
     async with running(tmp_path, {"ask": ANSWERING}) as service:
@@ -166,7 +168,7 @@ async def test_an_answer_outlives_the_service(tmp_path: Path) -> None:
         assert again.headers["waypost-runs"] == first.headers["waypost-runs"]
 
 
-async def test_of_several_answers_the_first_counts(tmp_path: Path) -> None:
+async def test_the_first_of_several_answers_counts(tmp_path: Path) -> None:
     twice = """
 triggers: [{id: hook, use: webhook, with: {path: /ask, verify: none, respond: step}}]
 steps:
@@ -179,11 +181,11 @@ steps:
         answer = await service.client.post("/hooks/ask", json={})
 
         assert answer.text == "one"
-        run = await service.ended(answer.headers["waypost-runs"])
+        run = await service.wait_for_end(answer.headers["waypost-runs"])
         assert (run["status"], run["answer"]["body"]) == ("completed", "one")
 
 
-async def test_many_senders_get_each_its_own_answer(tmp_path: Path) -> None:
+async def test_each_of_many_senders_gets_its_own_answer(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
 
         async def ask(number: int) -> str:
@@ -195,7 +197,7 @@ async def test_many_senders_get_each_its_own_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_queued", [False, True], ids=["a wait", "a queue"])
-async def test_a_sender_is_told_at_once_by_a_run_that_had_left_memory(tmp_path: Path, *, is_queued: bool) -> None:
+async def test_a_sender_is_answered_at_once_by_a_run_that_was_evicted(tmp_path: Path, *, is_queued: bool) -> None:
     queue, wait = "concurrency: {limit: 1}", "  - {id: w, use: wait.webhook, timeout: 1h, on_timeout: fail}"
     text = f"""
 triggers: [{{id: hook, use: webhook, with: {{path: /ask, verify: none, respond: step}}}}]
@@ -222,7 +224,7 @@ steps:
 
 
 async def _last(service: Running, count: int) -> list[str]:
-    """The runs, the first one first, once there are so many."""
+    """The runs, oldest first, once there are `count` of them."""
     while True:
         runs = (await service.client.get("/api/runs")).json()["runs"]
         if len(runs) == count:
@@ -230,7 +232,7 @@ async def _last(service: Running, count: int) -> list[str]:
         await asyncio.sleep(0.01)
 
 
-async def test_a_service_that_stops_lets_nobody_wait(tmp_path: Path) -> None:
+async def test_a_stopping_service_answers_waiting_senders_at_once(tmp_path: Path) -> None:
     held = ANSWERING.replace("- id: told", "- {id: hold, use: wait.delay, with: {for: 1h}}\n  - id: told")
     async with running(tmp_path, {"ask": held}) as service:
         asking = asyncio.create_task(service.client.post("/hooks/ask", **_asked(answer={"body": "late"})))
@@ -243,7 +245,7 @@ async def test_a_service_that_stops_lets_nobody_wait(tmp_path: Path) -> None:
         assert len(answer.json()["runs"]) == 1
 
 
-async def test_a_run_that_was_skipped_is_told_so(tmp_path: Path) -> None:
+async def test_the_sender_of_a_skipped_run_is_informed(tmp_path: Path) -> None:
     waiting = """
 triggers: [{id: hook, use: webhook, with: {path: /wait, verify: none}}]
 concurrency: {limit: 1, overflow: skip}

@@ -1,4 +1,4 @@
-"""Runs over a served port: retries, timeouts, unknown endings, cancels, limits, and going on after a restart."""
+"""Runs over a real port: retries, timeouts, unknown endings, cancels, limits and restarts."""
 
 import asyncio
 import gc
@@ -34,10 +34,10 @@ def _calls(world: Outside, extra: str = "", *, steps: int = 1) -> str:
 async def _one(service: Running, pipeline: str = "p", **inputs: Any) -> dict[str, Any]:
     answer = await service.start(pipeline, inputs)
     assert answer.status_code == 202, answer.text
-    return await service.ended(answer.json()["id"])
+    return await service.wait_for_end(answer.json()["id"])
 
 
-async def test_a_busy_service_is_asked_again_under_the_same_key_with_the_same_body(tmp_path: Path) -> None:
+async def test_a_request_to_a_busy_service_is_retried_with_the_same_key_and_body(tmp_path: Path) -> None:
     async with outside() as world:
         world.answers = [_answer(503), _answer(429, **{"retry-after": "0"})]
         async with running(tmp_path, {"p": _calls(world)}) as service:
@@ -49,7 +49,7 @@ async def test_a_busy_service_is_asked_again_under_the_same_key_with_the_same_bo
     assert all(request["body"] == {"n": 1} for request in world.requests)
 
 
-async def test_a_refusal_is_not_repeated_and_on_failure_follows(tmp_path: Path) -> None:
+async def test_a_client_error_is_not_retried_and_runs_on_failure(tmp_path: Path) -> None:
     async with outside() as world:
         world.answers = [_answer(422)]
         told = """
@@ -65,7 +65,7 @@ on_failure:
     assert len(world.requests) == 1
 
 
-async def test_a_timeout_is_unknown_and_repeated_unless_the_step_is_parked(tmp_path: Path) -> None:
+async def test_a_timeout_is_unknown_and_retried_unless_the_step_is_parked(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs = 2
         pipelines = {
@@ -84,7 +84,7 @@ async def test_a_timeout_is_unknown_and_repeated_unless_the_step_is_parked(tmp_p
     assert len(world.requests) == 4
 
 
-async def test_a_skipped_step_and_flow_stop_end_as_they_say(tmp_path: Path) -> None:
+async def test_a_skipped_step_and_flow_stop_have_their_own_ends(tmp_path: Path) -> None:
     text = """
 inputs: {stop: {type: boolean, default: false}}
 steps:
@@ -121,7 +121,7 @@ async def test_a_cancel_ends_a_run_at_once(tmp_path: Path) -> None:
             await asyncio.wait_for(world.arrived.wait(), 60)
             answer = await service.client.post(f"/api/runs/{run}/cancel", json={"reason": "enough"})
             assert answer.status_code == 202
-            ended = await service.ended(run)
+            ended = await service.wait_for_end(run)
             assert (ended["status"], ended["reason"]) == ("cancelled", "enough")
             assert ended["steps"]["s1"]["status"] == "cancelled"
             again = await service.client.post(f"/api/runs/{run}/cancel")
@@ -140,7 +140,7 @@ async def test_a_paused_run_can_be_cancelled(tmp_path: Path) -> None:
             assert ended["steps"]["s1"]["status"] == "uncertain", "what is not known stays visible"
 
 
-async def test_a_run_out_of_time_fails_and_its_cleanup_is_performed(tmp_path: Path) -> None:
+async def test_a_run_that_times_out_fails_and_performs_its_cleanup(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs = 1
         text = (
@@ -155,7 +155,7 @@ async def test_a_run_out_of_time_fails_and_its_cleanup_is_performed(tmp_path: Pa
     assert run["steps"]["told"]["status"] == "completed"
 
 
-async def test_keep_is_what_is_checkpointed_and_its_failure_repeats_nothing(tmp_path: Path) -> None:
+async def test_keep_selects_the_checkpoint_and_its_failure_repeats_nothing(tmp_path: Path) -> None:
     async with outside() as world:
         pipelines = {
             "p": _calls(world, 'keep: {n: "{{ output.body.n }}"}'),
@@ -171,7 +171,7 @@ async def test_keep_is_what_is_checkpointed_and_its_failure_repeats_nothing(tmp_
     assert len(world.requests) == 2
 
 
-async def test_large_values_are_carried_by_reference_and_read_back(tmp_path: Path) -> None:
+async def test_large_values_are_passed_by_reference_and_read_back(tmp_path: Path) -> None:
     text = """
 inputs: {text: {type: string}}
 steps:
@@ -184,7 +184,7 @@ outputs: {length: "{{ steps.size.output.length }}", same: "{{ steps.large.output
     assert run["outputs"] == {"length": 400_000, "same": True}
 
 
-async def test_an_idempotency_key_is_one_run_and_refuses_other_inputs(tmp_path: Path) -> None:
+async def test_an_idempotency_key_starts_one_run_and_rejects_other_inputs(tmp_path: Path) -> None:
     text = "steps:\n  - {id: a, use: transform.set, with: {values: {}}}\n"
     key = {"idempotency-key": "k1"}
     async with running(tmp_path, {"p": text}) as service:
@@ -197,7 +197,7 @@ async def test_an_idempotency_key_is_one_run_and_refuses_other_inputs(tmp_path: 
     assert other.headers["content-type"] == "application/problem+json"
 
 
-async def test_more_than_fits_into_memory_is_accepted_and_waits_in_the_journal(tmp_path: Path) -> None:
+async def test_runs_beyond_memory_are_accepted_and_wait_in_the_journal(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs_until = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_live_runs=2) as service:
@@ -208,21 +208,21 @@ async def test_more_than_fits_into_memory_is_accepted_and_waits_in_the_journal(t
             assert "it waits for its turn" in (await service.run(runs[2]))["reason"]
             world.hangs_until.set()
             for run in runs:
-                assert (await service.ended(run))["status"] == "completed"
+                assert (await service.wait_for_end(run))["status"] == "completed"
     assert len(world.requests) == 5
 
 
-async def test_no_more_attempts_are_at_work_than_allowed(tmp_path: Path) -> None:
+async def test_concurrent_attempts_stay_within_the_limit(tmp_path: Path) -> None:
     async with outside() as world:
         world.delay = 0.05
         async with running(tmp_path, {"p": _calls(world)}, max_attempts_in_flight=3) as service:
             runs = [(await service.start("p")).json()["id"] for _ in range(12)]
             for run in runs:
-                assert (await service.ended(run))["status"] == "completed"
+                assert (await service.wait_for_end(run))["status"] == "completed"
     assert world.most_at_once == 3
 
 
-async def test_a_long_wait_leaves_memory_and_is_swept_up_when_due(tmp_path: Path) -> None:
+async def test_a_run_in_a_long_wait_leaves_memory_and_resumes_when_due(tmp_path: Path) -> None:
     async with outside() as world:
         world.answers = [_answer(503, **{"retry-after": "31"})]
         async with running(tmp_path, {"p": _calls(world)}) as service:
@@ -239,7 +239,7 @@ async def test_a_long_wait_leaves_memory_and_is_swept_up_when_due(tmp_path: Path
             assert (await service.run(run))["status"] == "cancelled"
 
 
-async def test_a_run_keeps_its_definition_when_the_file_is_gone(tmp_path: Path) -> None:
+async def test_a_run_keeps_its_definition_when_the_file_is_removed(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs = 1
         async with running(tmp_path, {"p": _calls(world, steps=2)}, drain_timeout="0s") as service:
@@ -248,19 +248,19 @@ async def test_a_run_keeps_its_definition_when_the_file_is_gone(tmp_path: Path) 
         (tmp_path / "config" / "pipelines" / "p.yaml").unlink()
         world.hangs = 0
         async with running(tmp_path, {}) as service:
-            ended = await service.ended(run)
+            ended = await service.wait_for_end(run)
     assert ended["status"] == "completed"
     assert list(ended["steps"]) == ["s1", "s2"]
 
 
-async def test_what_the_drain_lets_end_is_not_repeated(tmp_path: Path) -> None:
+async def test_an_attempt_that_ends_during_the_drain_is_not_repeated(tmp_path: Path) -> None:
     async with outside() as world:
         world.delay = 0.3
         async with running(tmp_path, {"p": _calls(world, steps=2)}) as service:
             run = (await service.start("p")).json()["id"]
             await asyncio.wait_for(world.arrived.wait(), 60)
         async with running(tmp_path, {}) as service:
-            ended = await service.ended(run)
+            ended = await service.wait_for_end(run)
     assert ended["status"] == "completed"
     assert [request["path"] for request in world.requests] == ["/s1", "/s2"]
 
@@ -289,7 +289,7 @@ steps:
     assert "canary" not in shown
 
 
-async def test_attempts_leave_memory_without_the_garbage_collector(tmp_path: Path) -> None:
+async def test_attempts_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
     async with outside() as world, running(tmp_path, {"p": _calls(world)}) as service:
         gc.collect()
         gc.disable()

@@ -1,4 +1,4 @@
-"""Pipelines that start each other in a circle come to an end: one event sets so many runs going, and no more."""
+"""Pipelines that start each other in a loop end at a limit on the runs that one event may start."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.gates import Gates, begin, cut, dead, rows
+from tests.service.gates import Gates, begin, copy_after_crash, rows, truncate_history
 from tests.service.running import Running
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ steps:
 """
 
 
-async def _quiet(place: Path) -> None:
+async def _wait_until_idle(place: Path) -> None:
     """Return once every run has ended."""
     async with asyncio.timeout(60):
         while rows(place, "select count(*) from runs where finished_at is null") != [(0,)]:
@@ -60,8 +60,8 @@ async def _send(service: Running, type: str, **data: Any) -> tuple[str, list[str
     return str(answer.json()["event"]), list(answer.json()["runs"])
 
 
-def _descended(place: Path) -> Counter[str]:
-    """How many runs descend from each event; their numbers have no gap."""
+def _count_descendants(place: Path) -> Counter[str]:
+    """The number of runs that descend from each event; their numbers have no gap."""
     found = rows(
         place, "select origin, count(*), max(nth), count(distinct nth) from runs where origin is not null group by 1"
     )
@@ -69,7 +69,7 @@ def _descended(place: Path) -> Counter[str]:
     return Counter({origin: count for origin, count, _, _ in found})
 
 
-async def _refused(service: Running) -> list[dict[str, Any]]:
+async def _list_refusals(service: Running) -> list[dict[str, Any]]:
     """The errors of the runs that failed."""
     found = (await service.client.get("/api/runs", params={"status": "failed", "limit": "200"})).json()["runs"]
     return [(await service.run(run["id"]))["error"] for run in found]
@@ -92,9 +92,9 @@ async def test_two_pipelines_that_send_events_to_each_other_stop_at_the_bound(
     async with Gates().serving(tmp_path, pipelines, max_runs_per_event=50) as service:
         with caplog.at_level(logging.WARNING, "waypost.run"):
             event, [first] = await _send(service, "ping")
-            await _quiet(tmp_path)
-        assert _descended(tmp_path) == {event: 50}
-        errors = await _refused(service)
+            await _wait_until_idle(tmp_path)
+        assert _count_descendants(tmp_path) == {event: 50}
+        errors = await _list_refusals(service)
         assert errors, "the runs that were refused failed"
         assert {(each["class"], each["code"], each["attempt"]) for each in errors} == {
             ("invalid", "too_many_runs", None)
@@ -129,13 +129,13 @@ async def test_two_pipelines_that_send_events_to_each_other_stop_at_the_bound(
     ],
     ids=["detached calls", "calls", "calls and events"],
 )
-async def test_calls_count_as_events_do(tmp_path: Path, pipelines: dict[str, str], bound: int) -> None:
+async def test_calls_count_like_events(tmp_path: Path, pipelines: dict[str, str], bound: int) -> None:
     async with Gates().serving(tmp_path, pipelines, max_runs_per_event=bound) as service:
         first = await begin(service, "p")
         event = (await service.run(first))["event"]
-        await _quiet(tmp_path)
-        assert _descended(tmp_path) == {event: bound}
-        assert {each["code"] for each in await _refused(service)} == {"too_many_runs"}
+        await _wait_until_idle(tmp_path)
+        assert _count_descendants(tmp_path) == {event: bound}
+        assert {each["code"] for each in await _list_refusals(service)} == {"too_many_runs"}
 
 
 async def test_an_event_that_starts_two_pipelines_starts_both_or_none(tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ async def test_an_event_that_starts_two_pipelines_starts_both_or_none(tmp_path: 
     async with Gates().serving(tmp_path, {"a": both, "b": both}, max_runs_per_event=51) as service:
         event, first = await _send(service, "ping")
         assert len(first) == 2, "what comes from outside is not counted"
-        await _quiet(tmp_path)
-        assert _descended(tmp_path) == {event: 50}
-        messages = {each["message"].partition(";")[0] for each in await _refused(service)}
+        await _wait_until_idle(tmp_path)
+        assert _count_descendants(tmp_path) == {event: 50}
+        messages = {each["message"].partition(";")[0] for each in await _list_refusals(service)}
     assert messages <= {
         f"the event {event} has started 50 of the 51 runs that max_runs_per_event allows, so {name} starts no run of "
         "a and b"
@@ -153,64 +153,64 @@ async def test_an_event_that_starts_two_pipelines_starts_both_or_none(tmp_path: 
     }
 
 
-async def test_each_event_has_a_bound_of_its_own(tmp_path: Path) -> None:
+async def test_each_event_has_its_own_bound(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, CIRCLE, max_runs_per_event=20) as service:
         events = [(await _send(service, type))[0] for type in ("ping", "pong", "ping")]
-        await _quiet(tmp_path)
-    assert _descended(tmp_path) == dict.fromkeys(events, 20)
+        await _wait_until_idle(tmp_path)
+    assert _count_descendants(tmp_path) == dict.fromkeys(events, 20)
 
 
-async def test_the_bound_is_exact_though_the_process_dies_in_the_middle(tmp_path: Path) -> None:
+async def test_the_bound_is_exact_even_if_the_process_dies_in_the_middle(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("level 3")
     async with gates.serving(tmp_path, {"p": LEVELS}, max_runs_per_event=50) as service:
         event, _ = await _send(service, "next", level=0)
-        await gates.reached("level 3", 8)
-        place = dead(tmp_path)
-    assert _descended(place) == {event: 14}
+        await gates.wait_until_reached("level 3", 8)
+        place = copy_after_crash(tmp_path)
+    assert _count_descendants(place) == {event: 14}
     gates.open("level 3")
     async with gates.serving(place, {"p": LEVELS}, max_runs_per_event=50):
-        await _quiet(place)
-    assert _descended(place) == {event: 50}
+        await _wait_until_idle(place)
+    assert _count_descendants(place) == {event: 50}
 
 
-async def test_runs_that_wait_in_the_journal_count(tmp_path: Path) -> None:
+async def test_runs_waiting_in_the_journal_count(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, CIRCLE, max_runs_per_event=50, max_live_runs=2) as service:
         event, _ = await _send(service, "ping")
-        await _quiet(tmp_path)
-    assert _descended(tmp_path) == {event: 50}
+        await _wait_until_idle(tmp_path)
+    assert _count_descendants(tmp_path) == {event: 50}
 
 
 @pytest.mark.parametrize(("count", "status"), [(20, "completed"), (21, "failed")])
 async def test_a_foreach_may_send_as_many_events_as_the_bound_allows(tmp_path: Path, count: int, status: str) -> None:
     gates = Gates()
     async with gates.serving(tmp_path, {"many": MANY, "hears": LISTENS}, max_runs_per_event=20) as service:
-        found = await service.ended(await begin(service, "many", items=list(range(count))))
-        await _quiet(tmp_path)
+        found = await service.wait_for_end(await begin(service, "many", items=list(range(count))))
+        await _wait_until_idle(tmp_path)
     assert found["status"] == status
     assert gates.passed.count("n") == 20
 
 
 async def test_events_that_start_nothing_are_not_counted(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"many": MANY}, max_runs_per_event=1) as service:
-        assert (await service.ended(await begin(service, "many", items=list(range(5)))))["status"] == "completed"
+        assert (await service.wait_for_end(await begin(service, "many", items=list(range(5)))))["status"] == "completed"
 
 
-async def test_an_event_that_was_sent_before_a_crash_is_not_refused_at_the_bound(tmp_path: Path) -> None:
+async def test_an_event_sent_before_a_crash_is_not_refused_at_the_bound(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("after")
     after = ", {id: after, use: gate.pass, with: {what: after}}]"
     tells = {"p": "steps: [{id: tell, use: flow.emit, with: {type: told}}" + after, "hears": LISTENS}
     async with gates.serving(tmp_path, tells, max_runs_per_event=1) as service:
         run = await begin(service, "p")
-        await gates.reached("after")
+        await gates.wait_until_reached("after")
         [told] = (await service.run(run))["steps"]["tell"]["output"]["runs"]
-        await service.ended(told)
-        place = dead(tmp_path)
+        await service.wait_for_end(told)
+        place = copy_after_crash(tmp_path)
     gates.open("after")
-    cut(place, run, "step_completed")
+    truncate_history(place, run, "step_completed")
     async with gates.serving(place, tells, max_runs_per_event=1) as service:
-        found = await service.ended(run)
+        found = await service.wait_for_end(run)
         assert found["status"] == "completed"
         assert found["steps"]["tell"]["output"]["runs"] == [told]
     assert gates.passed.count("n") == 1
@@ -224,7 +224,7 @@ steps:
     catch: [{steps: [{id: note, use: log.write, with: {message: "{{ error.code }} at {{ error.step }}"}}]}]
 """
     async with Gates().serving(tmp_path, {"p": text, "hears": LISTENS}, max_runs_per_event=1) as service:
-        found = await service.ended(await begin(service, "p"))
+        found = await service.wait_for_end(await begin(service, "p"))
     assert found["status"] == "completed"
     assert found["steps"]["guarded.two"]["error"]["code"] == "too_many_runs"
     assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)], "nothing of the second is kept"

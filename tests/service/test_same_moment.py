@@ -1,4 +1,4 @@
-"""What comes to a wait in the same moment: one thing ends it, and only who brought that is told that it was taken."""
+"""Simultaneous answers, events and timeouts of a wait: one ends it, and only that one is reported as accepted."""
 
 import asyncio
 import time
@@ -57,7 +57,7 @@ Road = Callable[[], Awaitable[httpx.Response]]
 
 
 class Asked:
-    """A run that waits for one of several things, and the roads on which they come."""
+    """A run that waits for one of several things, and the ways to send them."""
 
     def __init__(self, service: Running, run: str, number: int) -> None:
         self.client, self.run, self.number = service.client, run, number
@@ -81,7 +81,7 @@ class Asked:
         return await self.client.post("/api/events", json=event)
 
     def roads(self) -> dict[str, Road]:
-        """By what the run says of what came on it."""
+        """The ways to answer, by the name under which the run outputs them."""
         return {
             "link": lambda: self.by_link("shop", {"from": "link"}),
             "approval": lambda: self.by_link("boss", {"approved": True}),
@@ -90,8 +90,8 @@ class Asked:
         }
 
 
-def _said(output: Any) -> str:
-    """The road on which came what a run goes on with."""
+def _find_source(output: Any) -> str:
+    """The way by which the accepted answer came."""
     match output["name"]:
         case "boss":
             return "approval"
@@ -100,14 +100,14 @@ def _said(output: Any) -> str:
     return str(output["output"]["body"]["from"])
 
 
-async def _asked(service: Running, count: int = MANY) -> list[Asked]:
+async def _start_waiting_runs(service: Running, count: int = MANY) -> list[Asked]:
     runs = [Asked(service, await begin(service, "p", n=number), number) for number in range(count)]
     return [await asked.learn(service) for asked in runs]
 
 
-async def test_who_is_told_that_an_answer_was_taken_is_the_one_whose_answer_counts(tmp_path: Path) -> None:
+async def test_only_the_answer_that_counts_is_reported_as_accepted(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": ANY}) as service:
-        asked = await _asked(service)
+        asked = await _start_waiting_runs(service)
         sent = [(each, name, road) for each in asked for name, road in each.roads().items()]
         turned = sorted(sent, key=lambda one: (hash(one[1]) + one[0].number) % 4)
         replies = await asyncio.gather(*(road() for _, _, road in turned))
@@ -120,35 +120,35 @@ async def test_who_is_told_that_an_answer_was_taken_is_the_one_whose_answer_coun
             else:
                 assert reply.status_code in (409, 410), reply.text
         for each in asked:
-            said = _said((await service.ended(each.run))["outputs"]["said"])
+            said = _find_source((await service.wait_for_end(each.run))["outputs"]["said"])
             assert told[each.run] == ([] if said == "event" else [said])
     assert rows(tmp_path, "select * from claims") == rows(tmp_path, "select * from listeners") == []
 
 
-async def test_an_answer_that_comes_after_an_event_was_committed_is_told_so(tmp_path: Path) -> None:
+async def test_an_answer_after_a_committed_event_is_reported_as_late(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": ANY}) as service:
-        [asked] = await _asked(service, 1)
+        [asked] = await _start_waiting_runs(service, 1)
         journal, runner = service.service.journal, service.service.runner
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000), "0")
         told = journal.admit(Admission(event))
         outcome = await runner.answer(asked.run, "wait", "shop", {})
         assert (await told).notified == (asked.run,)
         assert outcome == "answered"
-        assert (await service.ended(asked.run))["outputs"]["said"]["name"] == "paid"
+        assert (await service.wait_for_end(asked.run))["outputs"]["said"]["name"] == "paid"
 
 
-async def test_an_event_that_comes_after_an_answer_was_committed_is_left_for_others(tmp_path: Path) -> None:
+async def test_an_event_after_a_committed_answer_is_left_for_others(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": ANY}) as service:
-        [asked] = await _asked(service, 1)
+        [asked] = await _start_waiting_runs(service, 1)
         answered = asyncio.create_task(service.service.runner.answer(asked.run, "wait", "shop", {"n": 1}))
         await asyncio.sleep(0)
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000), "0")
         assert (await service.service.journal.admit(Admission(event))).notified == ()
         assert await answered == "posted"
-        assert (await service.ended(asked.run))["outputs"]["said"]["name"] == "shop"
+        assert (await service.wait_for_end(asked.run))["outputs"]["said"]["name"] == "shop"
 
 
-async def test_what_comes_as_the_time_is_over_counts_or_is_told_that_it_does_not(tmp_path: Path) -> None:
+async def test_an_answer_at_the_deadline_is_either_accepted_or_reported_as_late(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": SHORT}) as service:
         runs = [await begin(service, "p", n=number) for number in range(MANY)]
         runner = service.service.runner
@@ -165,23 +165,23 @@ async def test_what_comes_as_the_time_is_over_counts_or_is_told_that_it_does_not
 
         outcomes = await asyncio.gather(*(answered(number, run) for number, run in enumerate(runs)))
         for run, outcome in zip(runs, outcomes, strict=True):
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
             name = found["outputs"]["said"]["name"] if found["status"] == "completed" else "nothing"
             assert (name == "shop") == (outcome == "posted")
 
 
-async def test_what_a_run_did_once_is_forgotten_with_it(tmp_path: Path) -> None:
+async def test_the_dedupe_keys_of_a_run_are_deleted_with_it(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("a")
     async with gates.serving(tmp_path, {"p": CALLS, "called": CALLED}) as service:
         run = await begin(service, "p")
         await until_entry(service, run, "wait_started")
         assert await service.service.runner.answer(run, "answer", "", 1) == "posted"
-        await gates.reached("a")
+        await gates.wait_until_reached("a")
         assert await service.service.runner.answer(run, "answer", "", 2) == "answered"
         assert len(rows(tmp_path, "select * from claims")) == 3
         gates.open("a")
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         assert await service.service.runner.answer(run, "answer", "", 3) == "ended"
         at = int(time.time() * 1000)
         claim = DedupeKey.of_step("flow", run, "tell", at)
@@ -191,18 +191,18 @@ async def test_what_a_run_did_once_is_forgotten_with_it(tmp_path: Path) -> None:
     assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)]
 
 
-async def test_an_event_that_was_heard_by_a_wait_which_was_just_over_is_looked_back_at(tmp_path: Path) -> None:
+async def test_an_event_matched_by_a_wait_that_just_ended_is_found_by_a_look_back(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("a")
     gates.failures["a"] = 1
     async with gates.serving(tmp_path, {"p": LOOKS_BACK}) as service:
         run = await begin(service, "p")
         await until_entry(service, run, "wait_started")
-        await gates.reached("a")
+        await gates.wait_until_reached("a")
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000))
-        # Nobody delivers it before the other branch has failed: it was heard by a wait that ends without it.
+        # It is not delivered before the other branch has failed: the wait that it matched ends without it.
         assert (await service.service.journal.admit(Admission(event))).notified == (run,)
         gates.open("a")
-        found = await service.ended(run)
+        found = await service.wait_for_end(run)
         assert found["steps"]["both.at_once.early"]["status"] == "cancelled"
         assert found["steps"]["both.late"]["output"]["id"] == "1"

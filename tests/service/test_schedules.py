@@ -1,4 +1,4 @@
-"""Schedules of a whole service: they fire by the real clock, change with their files, and are told."""
+"""Schedules of a whole service: they fire by the real clock, follow changes of their files, and are listed."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ NEVER_NOW = EVERY_SECOND.replace("* * * * * *", "0 0 29 2 *")
 
 
 async def _runs(service: Running, count: int) -> list[dict[str, Any]]:
-    """The first so many runs, once they have ended."""
+    """The first `count` runs, once they have ended."""
     async with asyncio.timeout(60):
         while True:
             found: list[dict[str, Any]] = (await service.client.get("/api/runs")).json()["runs"][::-1]
@@ -37,7 +37,7 @@ async def _schedule(service: Running) -> dict[str, Any]:
     return dict(found)
 
 
-async def test_a_schedule_fires_each_second_and_is_told(tmp_path: Path) -> None:
+async def test_a_schedule_fires_each_second_and_is_listed(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": EVERY_SECOND}) as service:
         runs = await _runs(service, 3)
         fired = [datetime.fromisoformat((await service.run(run["id"]))["outputs"]["at"]) for run in runs]
@@ -67,7 +67,7 @@ async def test_a_restart_starts_no_fire_twice(tmp_path: Path) -> None:
         assert len(set(fired)) == len(fired)
 
 
-async def test_a_reload_takes_a_schedule_on_changes_it_and_takes_it_off(tmp_path: Path) -> None:
+async def test_a_reload_adds_changes_and_removes_a_schedule(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": NEVER_NOW}) as service:
         file = tmp_path / "config" / "pipelines" / "p.yaml"
         assert (await _schedule(service))["last"] is None
@@ -78,7 +78,7 @@ async def test_a_reload_takes_a_schedule_on_changes_it_and_takes_it_off(tmp_path
             while not (ready := (await service.client.get("/ready")).json())["invalid"]:
                 await asyncio.sleep(0.05)
         assert ready["invalid"] == ["p.yaml"]
-        assert (await _schedule(service))["cron"] == "* * * * * *"  # what was valid before goes on
+        assert (await _schedule(service))["cron"] == "* * * * * *"  # the last valid version stays in service
         file.unlink()
         async with asyncio.timeout(60):
             while (await service.client.get("/api/schedules")).json()["schedules"]:
@@ -87,7 +87,7 @@ async def test_a_reload_takes_a_schedule_on_changes_it_and_takes_it_off(tmp_path
                 await asyncio.sleep(0.05)
 
 
-async def test_what_is_far_away_wants_no_attention_until_then(tmp_path: Path) -> None:
+async def test_a_distant_fire_causes_no_work_until_then(tmp_path: Path) -> None:
     many = "\n".join(f'  - {{id: t{n}, use: schedule, with: {{cron: "0 0 29 2 *"}}}}' for n in range(50))
     text = f"triggers:\n{many}\nsteps:\n  - {{id: a, use: log.write, with: {{message: x}}}}\n"
     async with running(tmp_path, {"p": text}) as service:

@@ -1,4 +1,4 @@
-"""A secret with characters that nobody sees: told at the start, by validate and doctor, and in a delivery's reason."""
+"""Secrets with invisible characters are reported at the start, by validate and doctor, and in delivery reasons."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ steps:
         (b"-----BEGIN KEY-----\nAAAA\nBBBB\n-----END KEY-----\n", []),
     ],
 )
-def test_what_a_secrets_file_has_unseen_is_found(tmp_path: Path, data: bytes | None, problems: list[str]) -> None:
+def test_invisible_problems_of_a_secret_file_are_found(tmp_path: Path, data: bytes | None, problems: list[str]) -> None:
     file = tmp_path / "hub.txt"
     if data is not None:
         file.write_bytes(data)
@@ -68,18 +68,18 @@ def test_what_a_secrets_file_has_unseen_is_found(tmp_path: Path, data: bytes | N
         ("", ["is empty"]),
     ],
 )
-def test_what_a_variable_has_unseen_is_found(value: str, problems: list[str]) -> None:
+def test_invisible_problems_of_a_secret_variable_are_found(value: str, problems: list[str]) -> None:
     assert Secrets({"WAYPOST_SECRET_HUB": value}).find_doubts("HUB") == problems
 
 
-def test_a_secret_that_is_given_twice_is_told(tmp_path: Path) -> None:
+def test_a_secret_that_is_set_twice_is_reported(tmp_path: Path) -> None:
     secrets = Secrets({"WAYPOST_SECRET_HUB": "one", "WAYPOST_SECRET_HUB_FILE": str(tmp_path / "hub")})
     assert secrets.find_doubts("HUB") == [
         "is given twice: WAYPOST_SECRET_HUB counts, and WAYPOST_SECRET_HUB_FILE does not"
     ]
 
 
-async def test_a_delivery_that_is_refused_says_what_its_secret_has_unseen(
+async def test_a_rejected_delivery_names_invisible_problems_of_its_secret(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "hub.txt"
@@ -90,7 +90,7 @@ async def test_a_delivery_that_is_refused_says_what_its_secret_has_unseen(
             body = json.dumps({"a": 1}).encode()
             headers = github(body, id="d-1", type="push", secret="hub-secret")
             assert (await service.client.post("/hooks/github", content=body, headers=headers)).status_code == 401
-            async with asyncio.timeout(60):  # a rejection is written down without making its sender wait
+            async with asyncio.timeout(60):  # a rejection is recorded after the response to its sender
                 while not (found := (await service.client.get("/api/deliveries")).json()["deliveries"]):
                     await asyncio.sleep(0.01)
             (delivery,) = found
@@ -103,7 +103,7 @@ async def test_a_delivery_that_is_refused_says_what_its_secret_has_unseen(
     assert "the secret 'HUB' begins with a byte order mark" in said
 
 
-def test_validate_and_doctor_tell_what_a_secret_has_unseen(tmp_path: Path) -> None:
+def test_validate_and_doctor_report_invisible_problems_of_a_secret(tmp_path: Path) -> None:
     (tmp_path / "config" / "pipelines").mkdir(parents=True)
     (tmp_path / "config" / "pipelines" / "pushes.yaml").write_text(HOOK)
     checked = waypost("validate", cwd=tmp_path, WAYPOST_SECRET_HUB="hub-secret\r")

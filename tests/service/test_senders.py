@@ -1,4 +1,4 @@
-"""What providers' own libraries sign is accepted over a served port, and nothing of it once a byte has changed."""
+"""Requests signed by providers' own libraries are accepted over a real port, and rejected if a byte changes."""
 
 import json
 import subprocess
@@ -115,7 +115,7 @@ async def _status(service: Running, preset: str, body: bytes, headers: dict[str,
 
 
 @pytest.mark.parametrize("library", SENDERS)
-async def test_what_a_provider_s_own_library_signs_is_accepted(tmp_path: Path, library: str) -> None:
+async def test_requests_signed_by_the_libraries_of_providers_are_accepted(tmp_path: Path, library: str) -> None:
     preset, sign = SENDERS[library]
     if library.startswith("@"):
         require_package(library)

@@ -1,4 +1,4 @@
-"""Clients that send or read slowly, in a loop whose time runs fifty times as fast."""
+"""Clients that send or read slowly, on an event loop whose clock runs fifty times as fast."""
 
 import asyncio
 import socket
@@ -58,7 +58,7 @@ async def _until_closed(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"\r\n\r\n", b"\r"], ids=["nothing", "a line", "lines", "half a line"])
 @pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"], ids=["new", "kept alive"])
-async def test_no_connection_lives_on_empty_lines(first: bytes, sent: bytes) -> None:
+async def test_empty_lines_do_not_keep_a_connection_open(first: bytes, sent: bytes) -> None:
     async with _serving() as (port, server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(first)
@@ -72,7 +72,7 @@ async def test_no_connection_lives_on_empty_lines(first: bytes, sent: bytes) -> 
 
 
 @pytest.mark.parametrize("more", [b"", b"connection: close\r\n"], ids=["kept alive", "closed"])
-async def test_who_does_not_read_an_answer_loses_the_connection(more: bytes) -> None:
+async def test_a_client_that_does_not_read_its_response_is_disconnected(more: bytes) -> None:
     async with _serving() as (port, server):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /large HTTP/1.1\r\nhost: x\r\n" + more + b"\r\n")
@@ -83,7 +83,7 @@ async def test_who_does_not_read_an_answer_loses_the_connection(more: bytes) -> 
             await _all_are_gone(server)
 
 
-async def test_who_reads_an_answer_slowly_gets_all_of_it() -> None:
+async def test_a_slow_reader_gets_the_whole_response() -> None:
     async with _serving() as (port, server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536)
         writer.write(b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
@@ -92,14 +92,14 @@ async def test_who_reads_an_answer_slowly_gets_all_of_it() -> None:
         got = 0
         while chunk := await reader.read(512 * 1024):
             got += len(chunk)
-            await asyncio.sleep(0.002)  # a tenth of a second in the server's time, so several seconds in all
+            await asyncio.sleep(0.002)  # a tenth of a second of server time, so several seconds in all
         assert got == LARGE
         writer.close()
         await _all_are_gone(server)
 
 
 @pytest.mark.parametrize("path", ["/", "/refused"])
-async def test_who_is_answered_before_the_body_was_read_gets_the_answer_and_not_a_reset(path: str) -> None:
+async def test_a_client_answered_before_its_body_was_read_gets_the_response_not_a_reset(path: str) -> None:
     async with _serving() as (port, server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         size = LINGER_LIMIT // 2
@@ -113,7 +113,7 @@ async def test_who_is_answered_before_the_body_was_read_gets_the_answer_and_not_
         await _all_are_gone(server)
 
 
-async def test_what_is_sent_without_end_behind_the_last_answer_is_cut_off() -> None:
+async def test_endless_data_after_the_last_response_is_cut_off() -> None:
     async with _serving() as (port, server):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n")

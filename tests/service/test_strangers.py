@@ -1,4 +1,4 @@
-"""What strangers without a key can cost: documents, a rate, and operations that are shared."""
+"""The cost of unauthenticated requests is bounded: cached documents, rate limits and shared work."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ steps: [{id: note, use: transform.set, with: {values: {a: 1}}}]
 
 
 @pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs"])
-async def test_whoever_has_the_description_is_not_sent_it_again(tmp_path: Path, path: str) -> None:
+async def test_the_description_is_not_sent_again_to_a_client_that_has_it(tmp_path: Path, path: str) -> None:
     async with running(tmp_path, {}) as service, httpx.AsyncClient(base_url=service.service.url) as stranger:
         first = await stranger.get(path)
         tag = first.headers["etag"]
@@ -39,7 +39,9 @@ async def test_whoever_has_the_description_is_not_sent_it_again(tmp_path: Path, 
 @pytest.mark.parametrize(
     "path", ["/api/openapi.json", "/api/docs", "/api/runs", "/waits/run_1/ask/x", "/nothing", "/", "/healthy"]
 )
-async def test_strangers_over_their_rate_get_429_and_shut_out_nobody_else(tmp_path: Path, path: str) -> None:
+async def test_unauthenticated_requests_over_the_rate_get_429_and_affect_no_other_client(
+    tmp_path: Path, path: str
+) -> None:
     async with running(tmp_path, {"open": OPEN}, keyless_rate="5/1h") as service:
         async with httpx.AsyncClient(base_url=service.service.url) as stranger:
             wrong = {"Authorization": "Bearer wp_wrong"}
@@ -57,7 +59,7 @@ async def test_strangers_over_their_rate_get_429_and_shut_out_nobody_else(tmp_pa
         assert (await service.client.get(path)).status_code in (200, 404)
 
 
-async def test_requests_behind_one_over_the_rate_are_not_read(tmp_path: Path) -> None:
+async def test_requests_pipelined_after_one_over_the_rate_are_not_read(tmp_path: Path) -> None:
     async with running(tmp_path, {}, keyless_rate="2/1h") as service:
         host, port = service.service.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -68,7 +70,7 @@ async def test_requests_behind_one_over_the_rate_are_not_read(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("blanks", [" ", "  ", "\t", " \t "])
-async def test_any_white_space_may_stand_before_a_key(tmp_path: Path, blanks: str) -> None:
+async def test_any_white_space_may_precede_a_key(tmp_path: Path, blanks: str) -> None:
     async with running(tmp_path, {}) as service:
         key = service.client.headers["authorization"].removeprefix("Bearer ")
         headers = {"Authorization": f"bearer{blanks}{key}"}
@@ -78,7 +80,7 @@ async def test_any_white_space_may_stand_before_a_key(tmp_path: Path, blanks: st
             assert answer.status_code == 401
 
 
-async def test_all_who_ask_at_once_share_work_that_begins_after_they_asked() -> None:
+async def test_simultaneous_callers_share_work_that_begins_after_their_calls() -> None:
     begun, go = 0, asyncio.Event()
 
     async def work() -> int:
@@ -93,7 +95,7 @@ async def test_all_who_ask_at_once_share_work_that_begins_after_they_asked() -> 
     while not begun:
         await asyncio.sleep(0)
     later = [asyncio.create_task(shared.result()) for _ in range(100)]
-    later[0].cancel()  # who gives up stops the work for nobody else
+    later[0].cancel()  # a cancelled caller does not stop the work for the others
     await asyncio.sleep(0)
     assert begun == 1, "one piece of it at a time"
     go.set()
@@ -101,7 +103,7 @@ async def test_all_who_ask_at_once_share_work_that_begins_after_they_asked() -> 
     assert await asyncio.gather(*later[1:]) == [2] * 99
 
 
-async def test_work_that_fails_is_begun_again() -> None:
+async def test_failed_work_is_started_again() -> None:
     results: list[int | Exception] = [OSError("full"), 7]
 
     async def work() -> int:
@@ -116,7 +118,7 @@ async def test_work_that_fails_is_begun_again() -> None:
     assert await shared.result() == 7
 
 
-async def test_work_is_not_done_more_often_than_its_pause_allows() -> None:
+async def test_work_is_repeated_only_after_its_pause() -> None:
     done = 0
 
     async def work() -> int:
@@ -141,7 +143,7 @@ async def test_work_is_not_done_more_often_than_its_pause_allows() -> None:
         ("origin", "/hooks/open"),
     ],
 )
-async def test_a_header_that_must_be_single_and_is_not_is_400_everywhere(tmp_path: Path, name: str, path: str) -> None:
+async def test_a_repeated_single_value_header_is_400_everywhere(tmp_path: Path, name: str, path: str) -> None:
     async with running(tmp_path, {"open": OPEN}) as service:
         key = service.client.headers["authorization"]
         values = {"authorization": key, "content-type": "application/json"}
@@ -166,14 +168,14 @@ outputs: {name: "{{ inputs.name }}", q: "{{ inputs.q }}"}
 """
 
 
-async def test_raw_utf_8_in_a_path_and_query_is_read_as_if_it_were_percent_encoded(tmp_path: Path) -> None:
+async def test_raw_utf_8_in_a_path_and_query_is_read_as_percent_encoded(tmp_path: Path) -> None:
     async with running(tmp_path, {"raw": RAW}) as service:
         port = int(service.service.url.rpartition(":")[2])
         for target in ("Zoë?q=日本", "Zo%C3%AB?q=%E6%97%A5%E6%9C%AC", "Zo%C3%ab?q=日%E6%9C%AC"):
             request = f"POST /hooks/raw/{target} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode()
             [answer], _ = await exchange(port, [request])
             assert answer.status == 202, target
-            run = await service.ended(json.loads(answer.body)["runs"][0])
+            run = await service.wait_for_end(json.loads(answer.body)["runs"][0])
             assert run["outputs"] == {"name": "Zoë", "q": "日本"}
         latin = [b"POST /hooks/raw/Zo\xeb?q=\xeb HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"]
         [raw], _ = await exchange(port, latin)

@@ -1,4 +1,4 @@
-"""A whole expression that gives a number, true or false is written as text where only a text is taken."""
+"""An expression that yields a number or a boolean becomes text where only text is accepted."""
 
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Note(Inputs):
 
 @action("take", input=Note)
 async def take(context: Context, input: Note) -> JSON:
-    """Give back what is given."""
+    """Return the input."""
     return input.model_dump()
 
 
@@ -78,15 +78,13 @@ CONNECTORS = [Connector("note", "Notes.", (take,))]
 @pytest.mark.parametrize(
     ("value", "text"), [(7, "7"), (1.5, "1.5"), (True, "true"), (False, "false"), (10**15, f"{10**15}")]
 )
-async def test_a_scalar_is_text_where_a_text_is_meant_and_itself_elsewhere(
-    tmp_path: Path, value: JSON, text: str
-) -> None:
+async def test_a_scalar_becomes_text_only_where_text_is_expected(tmp_path: Path, value: JSON, text: str) -> None:
     async with outside() as world:
         pipelines = {"sends": SENDS.replace("URL", world.url), "fails": FAILS, "asks": ASKS, "ask": ASK}
         async with running(tmp_path, pipelines, ENVIRONMENT, CONNECTORS) as service:
             runs = {name: (await service.start(name, {"x": value})).json()["id"] for name in pipelines}
-            sent = await service.ended(runs["sends"])
-            failed = await service.ended(runs["fails"])
+            sent = await service.wait_for_end(runs["sends"])
+            failed = await service.wait_for_end(runs["fails"])
             asked = {name: (await until(service, runs[name], "waiting"))["waits"] for name in ("asks", "ask")}
     assert (sent["status"], sent["reason"]) == ("completed", text), sent["error"]
     first, second = world.requests
@@ -101,11 +99,11 @@ async def test_a_scalar_is_text_where_a_text_is_meant_and_itself_elsewhere(
 
 
 @pytest.mark.parametrize("value", [None, [], [1], {}, {"a": 1}])
-async def test_null_and_lists_and_mappings_stay_errors(tmp_path: Path, value: JSON) -> None:
+async def test_null_lists_and_mappings_are_errors_where_text_is_expected(tmp_path: Path, value: JSON) -> None:
     header = 'steps: [{id: a, use: http.get, with: {url: "http://127.0.0.1:1/", headers: {x: "{{ inputs.x }}"}}}]\n'
     async with running(tmp_path, {"header": header, "fails": FAILS}) as service:
         for pipeline in ("header", "fails"):
-            run = await service.ended((await service.start(pipeline, {"x": value})).json()["id"])
+            run = await service.wait_for_end((await service.start(pipeline, {"x": value})).json()["id"])
             assert run["error"]["class"] == "invalid"
             assert "must be text" in run["error"]["message"]
 
@@ -124,14 +122,14 @@ class Tree(BaseModel):
         ([1, {"a": 1}], "params.p.1: must be text, a whole number, a number or true or false"),
     ],
 )
-async def test_what_may_be_of_several_kinds_is_one_problem(tmp_path: Path, value: JSON, problem: str) -> None:
+async def test_a_union_mismatch_is_one_problem(tmp_path: Path, value: JSON, problem: str) -> None:
     file = "steps: [{id: get, use: http.get, with: {url: 'http://127.0.0.1:1', params: {p: '{{ inputs.x }}'}}}]\n"
     async with running(tmp_path, {"p": file}) as service:
-        run = await service.ended((await service.start("p", {"x": value})).json()["id"])
+        run = await service.wait_for_end((await service.start("p", {"x": value})).json()["id"])
         assert run["error"]["message"] == f"input of http.get: {problem}"
 
 
-def test_every_model_is_understood_and_what_needs_no_change_is_not_copied() -> None:
+def test_every_model_is_supported_and_unchanged_values_are_not_copied() -> None:
     tree: JSON = {"name": 1, "inside": [{"name": True, "inside": [{"name": "a", "inside": None}]}]}
     assert write_texts(Tree, tree) == {
         "name": "1",

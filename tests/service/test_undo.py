@@ -1,10 +1,10 @@
-"""Undo in whole runs: effects are taken back in reverse order, each once, over retries and crashes."""
+"""Undo in a whole service: effects are undone in reverse order, each once, across retries and crashes."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.service.gates import Gates, begin, dead, until_status
+from tests.service.gates import Gates, begin, copy_after_crash, until_status
 from tests.service.running import ENVIRONMENT, outside, running
 
 pytestmark = pytest.mark.anyio
@@ -62,12 +62,12 @@ on_failure:
 
 
 @pytest.mark.parametrize("big", ["", BIG], ids=["small", "large"])
-async def test_effects_are_taken_back_in_reverse_order_and_tried_again(tmp_path: Path, big: str) -> None:
+async def test_effects_are_undone_in_reverse_order_with_retries(tmp_path: Path, big: str) -> None:
     gates = Gates()
     gates.failures["no"] = 2
     gates.failures["undo_two"] = 1
     async with gates.serving(tmp_path, {"p": FAILS}) as service:
-        run = await service.ended(await begin(service, "p", big=big))
+        run = await service.wait_for_end(await begin(service, "p", big=big))
     assert run["status"] == "failed"
     assert gates.passed == ["one", "two", "undo_two", "undo_one", "page"]
     assert gates.given[2:4] == [f"{big}2", f"{big}1"]
@@ -76,34 +76,34 @@ async def test_effects_are_taken_back_in_reverse_order_and_tried_again(tmp_path:
     assert {undo["status"] for undo in run["undo"]} == {"done"}
 
 
-async def test_an_undo_goes_on_after_a_crash_where_it_was(tmp_path: Path) -> None:
+async def test_an_undo_continues_after_a_crash(tmp_path: Path) -> None:
     gates = Gates()
     gates.failures["no"] = 2
     gates.close("undo_one")
     async with gates.serving(tmp_path, {"p": FAILS}) as service:
         run = await begin(service, "p", big=BIG)
-        await gates.reached("undo_one")
-        place = dead(tmp_path)
+        await gates.wait_until_reached("undo_one")
+        place = copy_after_crash(tmp_path)
     gates.open("undo_one")
     async with gates.serving(place, {"p": FAILS}) as service:
-        await service.ended(run)
+        await service.wait_for_end(run)
     assert gates.passed == ["one", "two", "undo_two", "undo_one", "page"]
     assert len(set(gates.keys["undo_one"])) == 1
     assert gates.given[-1]["undone"] == ["two", "one"]
 
 
-async def test_a_handler_takes_back_what_its_try_did(tmp_path: Path) -> None:
+async def test_a_handler_undoes_the_effects_of_its_try(tmp_path: Path) -> None:
     gates = Gates()
     gates.failures["no"] = 1
     async with gates.serving(tmp_path, {"p": CATCHES}) as service:
-        run = await service.ended(await begin(service, "p"))
+        run = await service.wait_for_end(await begin(service, "p"))
     assert run["status"] == "completed"
     assert gates.passed == ["one", "undo_one"]
     assert run["outputs"]["back"]["undone"] == ["guarded.one"]
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-async def test_the_output_of_a_step_that_was_cut_off_is_learnt_under_its_key(
+async def test_the_output_of_an_interrupted_step_is_fetched_again_with_its_key(
     tmp_path: Path, is_restarted: bool
 ) -> None:
     gates, place = Gates(), tmp_path
@@ -112,31 +112,31 @@ async def test_the_output_of_a_step_that_was_cut_off_is_learnt_under_its_key(
     text = LEARNS.replace("ON_CRASH", "")
     async with gates.serving(place, {"p": text}) as service:
         run = await begin(service, "p")
-        await gates.reached("slow")
+        await gates.wait_until_reached("slow")
         gates.open("no")
-        await gates.reached("slow", 2)  # it is repeated, to learn what is to be taken back
+        await gates.wait_until_reached("slow", 2)  # it is repeated to find out what has to be undone
         if is_restarted:
-            place = dead(tmp_path)
+            place = copy_after_crash(tmp_path)
         else:
             gates.open("slow")
-            await service.ended(run)
+            await service.wait_for_end(run)
     if is_restarted:
         gates.open("slow")
         async with gates.serving(place, {"p": text}) as service:
-            await service.ended(run)
+            await service.wait_for_end(run)
     assert len(set(gates.keys["slow"])) == 1
     assert gates.passed == ["slow", "undo_slow", "page"]
     assert gates.given[-2:] == ["learnt", {"undone": ["both.slow"], "not_undone": []}]
 
 
-async def test_what_cannot_be_taken_back_stays_visible(tmp_path: Path) -> None:
+async def test_an_effect_that_cannot_be_undone_stays_visible(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("slow", "no")
     gates.failures["no"] = 1
     async with gates.serving(tmp_path, {"p": LEARNS.replace("ON_CRASH", "on_crash: fail")}) as service:
         run = await begin(service, "p")
-        await gates.reached("slow")
-        await gates.reached("no")
+        await gates.wait_until_reached("slow")
+        await gates.wait_until_reached("no")
         gates.open("no")
         found = await until_status(service, run, "failed")
     assert gates.passed == ["page"]
@@ -145,7 +145,7 @@ async def test_what_cannot_be_taken_back_stays_visible(tmp_path: Path) -> None:
     assert [undo["status"] for undo in found["undo"]] == ["failed"]
 
 
-# -- attempts of which nobody knows ------------------------------------------------------------------------------------
+# -- attempts with unknown endings -------------------------------------------------------------------------------------
 
 HOLDS = """
 steps:
@@ -157,7 +157,7 @@ on_failure: [{id: back, use: flow.undo}]
 """
 
 
-async def test_an_effect_that_a_crash_cut_off_is_not_forgotten_where_its_repetition_cannot_be_sent(
+async def test_an_interrupted_effect_is_kept_when_its_repetition_cannot_be_sent(
     tmp_path: Path,
 ) -> None:
     known = ENVIRONMENT | {"WAYPOST_SECRET_TOKEN": "t"}
@@ -167,9 +167,9 @@ async def test_an_effect_that_a_crash_cut_off_is_not_forgotten_where_its_repetit
         async with running(tmp_path, pipelines, known, drain_timeout="0s") as service:
             run = (await service.start("p")).json()["id"]
             await world.arrived.wait()
-            place = dead(tmp_path)
+            place = copy_after_crash(tmp_path)
         async with running(place, pipelines) as service:
-            ended = await service.ended(run)
+            ended = await service.wait_for_end(run)
     assert ended["error"]["code"] == "secret_missing"
     assert [(undo["step"], undo["status"]) for undo in ended["undo"]] == [("hold", "failed")]
     (left,) = ended["steps"]["back"]["output"]["not_undone"]

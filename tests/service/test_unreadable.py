@@ -1,4 +1,4 @@
-"""A run that cannot be read is shown with its reason, can be cancelled, and keeps nobody else from anything."""
+"""An unreadable run is shown with its reason, can be cancelled, and does not affect other runs."""
 
 import asyncio
 import sqlite3
@@ -57,8 +57,8 @@ HARMS: dict[str, Callable[[sqlite3.Connection, str], object]] = {
 FOUND_BY_READERS = list(HARMS)[:-5]
 
 
-async def _harmed(place: Path, harm: str) -> str:
-    """A run that waits, harmed while no service works."""
+async def _damage_run(place: Path, harm: str) -> str:
+    """A waiting run that is damaged while no service runs."""
     async with running(place, PIPELINES) as service:
         run = await begin(service, "ask")
         await until_status(service, run, "waiting")
@@ -70,7 +70,7 @@ async def _harmed(place: Path, harm: str) -> str:
 async def _until_paused(service: Running, run: str) -> dict[str, Any]:
     async with asyncio.timeout(60):
         while True:
-            await service.client.get("/api/waits")  # what a reader finds, the sweep shows
+            await service.client.get("/api/waits")  # the sweep records what a reader finds
             found = await service.run(run)
             if found["status"] == "paused":
                 return found
@@ -79,10 +79,10 @@ async def _until_paused(service: Running, run: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("harm", HARMS)
 async def test_an_unreadable_run_is_paused_with_its_reason_and_can_be_cancelled(tmp_path: Path, harm: str) -> None:
-    run = await _harmed(tmp_path, harm)
-    now = PIPELINES | ({"ask": PIPELINES["quick"]} if "definition" in harm else {})  # another version, by its file
+    run = await _damage_run(tmp_path, harm)
+    now = PIPELINES | ({"ask": PIPELINES["quick"]} if "definition" in harm else {})  # another version, from its file
     async with running(tmp_path, now) as service:
-        if harm not in FOUND_BY_READERS:  # but by whoever takes the run up
+        if harm not in FOUND_BY_READERS:  # only when the run is taken over
             await service.service.runner.takeover.adopt(run)
         found = await _until_paused(service, run)
         assert "cannot be read" in found["reason"]
@@ -106,7 +106,7 @@ async def test_an_unreadable_run_is_paused_with_its_reason_and_can_be_cancelled(
 
 @pytest.mark.parametrize("harm", FOUND_BY_READERS)
 async def test_an_unreadable_run_is_named_in_the_list_of_waits_and_hides_no_other(tmp_path: Path, harm: str) -> None:
-    run = await _harmed(tmp_path, harm)
+    run = await _damage_run(tmp_path, harm)
     async with running(tmp_path, PIPELINES) as service:
         other = await begin(service, "ask")
         await until_status(service, other, "waiting")
@@ -115,10 +115,10 @@ async def test_an_unreadable_run_is_named_in_the_list_of_waits_and_hides_no_othe
         [named] = [wait for wait in waits if wait["run"] == run]
         assert "cannot be read" in named["reason"] or "newer Waypost" in named["reason"] or harm.startswith("rules")
         quick = await begin(service, "quick")
-        assert (await service.ended(quick))["status"] == "completed"
+        assert (await service.wait_for_end(quick))["status"] == "completed"
 
 
-async def test_a_run_that_is_whole_again_goes_on(tmp_path: Path) -> None:
+async def test_a_repaired_run_continues(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
         run = await begin(service, "ask")
         await until_status(service, run, "waiting")
@@ -134,10 +134,10 @@ async def test_a_run_that_is_whole_again_goes_on(tmp_path: Path) -> None:
         await until_status(service, run, "waiting")
         said = {"step": "approval", "approved": True}
         assert (await service.client.post(f"/api/runs/{run}/answer", json=said)).status_code == 202
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
 
 
-async def test_whoever_called_an_unreadable_run_is_told_of_its_end(tmp_path: Path) -> None:
+async def test_the_caller_of_an_unreadable_run_is_notified_of_its_end(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
         caller = await begin(service, "caller")
         await until_status(service, caller, "waiting")
@@ -148,10 +148,10 @@ async def test_whoever_called_an_unreadable_run_is_told_of_its_end(tmp_path: Pat
     async with running(tmp_path, PIPELINES) as service:
         await _until_paused(service, child)
         await service.client.post(f"/api/runs/{child}/cancel", json={})
-        assert (await service.ended(caller))["status"] == "failed"
+        assert (await service.wait_for_end(caller))["status"] == "failed"
 
 
-async def test_the_slot_of_an_unreadable_run_that_was_cancelled_is_free(tmp_path: Path) -> None:
+async def test_cancelling_an_unreadable_run_frees_its_slot(tmp_path: Path) -> None:
     async with running(tmp_path, PIPELINES) as service:
         held = [await begin(service, "ask") for _ in range(2)]
         queued = await begin(service, "ask")
@@ -168,7 +168,7 @@ async def test_the_slot_of_an_unreadable_run_that_was_cancelled_is_free(tmp_path
 @pytest.mark.parametrize(
     "harm", ["delete from payloads", "update payloads set data = x'22616122'", "update payloads set data = 5"]
 )
-async def test_a_run_whose_large_value_is_lost_is_paused_when_it_needs_it(tmp_path: Path, harm: str) -> None:
+async def test_a_run_with_a_lost_large_value_is_paused_when_it_needs_it(tmp_path: Path, harm: str) -> None:
     async with running(tmp_path, PIPELINES) as service:
         run = await begin(service, "ask", text=LARGE)
         await until_status(service, run, "waiting")
@@ -231,8 +231,8 @@ async def test_a_damaged_row_does_not_hide_the_others_of_its_list(tmp_path: Path
 
 
 @pytest.mark.parametrize("harm", FOUND_BY_READERS)
-async def test_doctor_names_a_run_that_cannot_be_read(tmp_path: Path, harm: str) -> None:
-    run = await _harmed(tmp_path, harm)
+async def test_doctor_names_an_unreadable_run(tmp_path: Path, harm: str) -> None:
+    run = await _damage_run(tmp_path, harm)
     findings = {
         each.check: each for each in await run_checks(Instance(tmp_path / "config", tmp_path / "data", ENVIRONMENT))
     }
@@ -255,16 +255,16 @@ ROWS = {
 
 
 @pytest.mark.parametrize("harm", ROWS)
-async def test_a_run_with_a_damaged_row_goes_on_as_its_history_says(tmp_path: Path, harm: str) -> None:
+async def test_a_run_with_a_damaged_row_continues_from_its_history(tmp_path: Path, harm: str) -> None:
     async with running(tmp_path, {"p": DELAY}) as service:
         run = await begin(service, "p")
     with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database, database:
         database.execute(ROWS[harm])
     async with running(tmp_path, {"p": DELAY}) as service:
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
 
 
-async def test_a_run_whose_handling_fails_again_and_again_is_paused_and_can_be_cancelled(tmp_path: Path) -> None:
+async def test_a_run_whose_handling_fails_repeatedly_is_paused_and_can_be_cancelled(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": DELAY}) as service:
         run = await begin(service, "p")
     with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database, database:
@@ -273,7 +273,7 @@ async def test_a_run_whose_handling_fails_again_and_again_is_paused_and_can_be_c
     async with running(tmp_path, {"p": DELAY}) as service:
         async with asyncio.timeout(60):
             while (found := await service.run(run))["status"] != "paused":
-                await service.service.runner.takeover.adopt(run)  # the sweep does so after a pause
+                await service.service.runner.takeover.adopt(run)  # the sweep retries after an interval
                 await asyncio.sleep(0.02)
         assert "its handling failed 3 times" in found["reason"]
         await service.client.post(f"/api/runs/{run}/cancel", json={})
@@ -283,7 +283,7 @@ async def test_a_run_whose_handling_fails_again_and_again_is_paused_and_can_be_c
 
 
 @pytest.mark.parametrize("harm", ["x'ff'", "'[1]'", "5", "''"])
-async def test_a_duplicate_is_one_though_the_runs_of_the_first_cannot_be_read(tmp_path: Path, harm: str) -> None:
+async def test_a_duplicate_is_recognised_even_if_the_first_runs_are_unreadable(tmp_path: Path, harm: str) -> None:
     hook = (
         "triggers:\n  - {id: w, use: webhook, with: {path: /w, verify: none, dedupe: {key: '{{ trigger.body.id }}'}}}\n"
     )

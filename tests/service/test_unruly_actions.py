@@ -1,4 +1,4 @@
-"""Actions that misbehave: what they did is not done again, and the run tells what went wrong."""
+"""Misbehaving actions: their effects are not repeated, and the run records what went wrong."""
 
 import asyncio
 import datetime
@@ -98,7 +98,7 @@ UNRULY = {
 CONNECTOR = Connector("unruly", "Misbehaves.", tuple(_unruly(name, body) for name, body in UNRULY.items()))
 
 
-async def _lives(tmp_path: Path, name: str, extra: str = "") -> dict[str, Any]:
+async def _run_to_end(tmp_path: Path, name: str, extra: str = "") -> dict[str, Any]:
     PERFORMED.clear()
     text = f"""
 defaults: {{retry: {{max_attempts: 2, min_delay: 1ms}}}}
@@ -107,19 +107,19 @@ steps:
   - {{id: b, use: log.write, with: {{message: after}}}}
 """
     async with running(tmp_path, {"p": text}, ENVIRONMENT, [CONNECTOR]) as service:
-        return await service.ended((await service.start("p")).json()["id"])
+        return await service.wait_for_end((await service.start("p")).json()["id"])
 
 
 @pytest.mark.parametrize("name", ["datetime", "depth", "surrogate", "model"])
-async def test_an_output_that_is_no_json_fails_the_step_and_repeats_nothing(tmp_path: Path, name: str) -> None:
-    run = await _lives(tmp_path, name)
+async def test_an_output_that_is_not_json_fails_the_step_and_repeats_nothing(tmp_path: Path, name: str) -> None:
+    run = await _run_to_end(tmp_path, name)
     assert run["status"] == "failed"
     assert run["error"]["class"] == "invalid"
     assert [name] == PERFORMED
 
 
-async def test_an_error_that_makes_no_sense_is_kept_as_far_as_it_does(tmp_path: Path) -> None:
-    run = await _lives(tmp_path, "odd")
+async def test_an_invalid_error_is_normalised(tmp_path: Path) -> None:
+    run = await _run_to_end(tmp_path, "odd")
     assert run["status"] == "failed"
     assert run["error"]["class"] == "internal"
     assert run["error"]["code"] == "402"
@@ -127,18 +127,18 @@ async def test_an_error_that_makes_no_sense_is_kept_as_far_as_it_does(tmp_path: 
 
 
 async def test_an_action_that_cancels_itself_has_an_unknown_ending(tmp_path: Path) -> None:
-    run = await _lives(tmp_path, "cancels")
+    run = await _run_to_end(tmp_path, "cancels")
     assert run["status"] == "failed"
     assert [attempt["ending"] for attempt in run["steps"]["a"]["tries"]] == ["unknown", "unknown"]
-    parked = await _lives(tmp_path / "parked", "cancels", ", on_crash: park")
+    parked = await _run_to_end(tmp_path / "parked", "cancels", ", on_crash: park")
     assert parked["status"] == "paused"
     assert PERFORMED == ["cancels"]
 
 
-async def test_an_attempt_that_outlives_its_timeout_can_do_nothing_and_blocks_its_successor(
+async def test_an_attempt_that_ignores_its_timeout_can_do_nothing_and_blocks_the_next(
     tmp_path: Path,
 ) -> None:
-    run = await _lives(tmp_path, "swallows", ", timeout: 100ms")
+    run = await _run_to_end(tmp_path, "swallows", ", timeout: 100ms")
     assert run["status"] == "failed"
     assert run["error"]["class"] == "timeout"
     assert PERFORMED.count("swallows") == 2

@@ -1,4 +1,4 @@
-"""What stands in an expression of a URL is one value there, and leads nowhere else: what a service is really asked."""
+"""Values in URLs: each stays one part of the URL and cannot change its target, as seen by a real server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ WITH_TOKEN = 'headers: {authorization: "Bearer {{ secrets.TOKEN }}"}'
 
 @dataclass
 class Socket:
-    """A service that keeps the request lines that it is sent, byte by byte."""
+    """A service that records the request lines that it receives, byte by byte."""
 
     url: str = ""
     lines: list[str] = field(default_factory=list)
@@ -52,12 +52,12 @@ def fetch(url: str, more: str = WITH_TOKEN) -> str:
     return f"steps:\n  - {{id: get, use: http.get, with: {{url: '{url}', {more}}}}}\n"
 
 
-async def performed(service: Running, **inputs: Any) -> dict[str, Any]:
+async def perform_step(service: Running, **inputs: Any) -> dict[str, Any]:
     started = (await service.start("p", inputs)).json()
-    return await service.ended(started["id"])
+    return await service.wait_for_end(started["id"])
 
 
-async def test_a_value_in_a_path_is_one_segment_whatever_it_holds(tmp_path: Path) -> None:
+async def test_a_value_in_a_path_is_always_one_segment(tmp_path: Path) -> None:
     values = {
         "../admin/delete-everything?x=": "..%2Fadmin%2Fdelete-everything%3Fx%3D",
         "ada+news@example.com": "ada%2Bnews%40example.com",
@@ -69,13 +69,13 @@ async def test_a_value_in_a_path_is_one_segment_whatever_it_holds(tmp_path: Path
         file = fetch(f"{world.url}/customers/{{{{ inputs.email }}}}/orders")
         async with running(tmp_path, {"p": file}, SECRETS) as service:
             for value in values:
-                run = await performed(service, email=value)
+                run = await perform_step(service, email=value)
                 assert run["status"] == "completed", run["error"]
                 assert run["steps"]["get"]["input"]["url"] == f"{world.url}{world.targets[-1]}"
         assert world.targets == [f"/customers/{encoded}/orders" for encoded in values.values()]
 
 
-async def test_what_would_lead_elsewhere_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+async def test_a_value_that_changes_the_target_is_rejected_before_sending(tmp_path: Path) -> None:
     async with socket() as world:
         port = world.url.rpartition(":")[2]
         files = {
@@ -91,7 +91,7 @@ async def test_what_would_lead_elsewhere_is_refused_before_anything_is_sent(tmp_
             for pipeline, given in values.items():
                 for value in given:
                     started = (await service.start(pipeline, {"x": value})).json()
-                    run = await service.ended(started["id"])
+                    run = await service.wait_for_end(started["id"])
                     error = run["error"]
                     assert (run["status"], error["class"], error["code"]) == ("failed", "invalid", "expression")
                     assert error["message"].startswith("inputs.x: ")
@@ -99,7 +99,7 @@ async def test_what_would_lead_elsewhere_is_refused_before_anything_is_sent(tmp_
         assert world.lines == []
 
 
-async def test_a_connection_goes_nowhere_but_below_its_base_url(tmp_path: Path) -> None:
+async def test_a_connection_only_sends_below_its_base_url(tmp_path: Path) -> None:
     async with socket() as world, socket() as other:
         (tmp_path / "config").mkdir()
         crm = f'crm: {{use: http, base_url: "{world.url}/v2", {WITH_TOKEN}}}\n'
@@ -113,16 +113,16 @@ async def test_a_connection_goes_nowhere_but_below_its_base_url(tmp_path: Path) 
         )
         base = "steps: [{id: get, use: http.get, connection: crm, with: {url: '{{ inputs.x }}'}}]\n"
         async with running(tmp_path, {"p": file, "base": base}, SECRETS) as service:
-            assert (await performed(service, x="a/b?c"))["status"] == "completed"
+            assert (await perform_step(service, x="a/b?c"))["status"] == "completed"
             assert world.targets == ["/v2/customers/a%2Fb%3Fc", "/v2/holds/a%2Fb%3Fc/1"]
             for value in (other.url, f"//{other.url[7:]}/", "/../x", f"{world.url}/v1"):
-                run = await service.ended((await service.start("base", {"x": value})).json()["id"])
+                run = await service.wait_for_end((await service.start("base", {"x": value})).json()["id"])
                 assert run["error"]["code"] == "invalid_request", value
-            assert (await performed(service, x=".."))["error"]["code"] == "expression"
+            assert (await perform_step(service, x=".."))["error"]["code"] == "expression"
         assert (len(world.lines), len(other.lines)) == (2, 0)
 
 
-async def test_a_secret_in_a_url_is_one_value_there_and_never_shown(tmp_path: Path) -> None:
+async def test_a_secret_in_a_url_is_one_value_and_never_shown(tmp_path: Path) -> None:
     async with socket() as world:
         (tmp_path / "config").mkdir()
         connections = (
@@ -137,7 +137,7 @@ async def test_a_secret_in_a_url_is_one_value_there_and_never_shown(tmp_path: Pa
             "  - {id: c, use: http.get, connection: host, with: {url: '/c/{{ inputs.x }}'}}\n"
         )
         async with running(tmp_path, {"p": file}, SECRETS) as service:
-            run = await performed(service, x="y z")
+            run = await perform_step(service, x="y z")
             assert run["status"] == "completed", run["error"]
             assert run["steps"]["a"]["input"]["url"] == url
         token = "token%2F7%2BQ%3Ax"
@@ -157,11 +157,11 @@ async def test_a_secret_in_a_url_is_one_value_there_and_never_shown(tmp_path: Pa
         ("{{ inputs.x }}{{ inputs.y }}", {"x": "http://", "y": "u:hunter2@127.0.0.1:1"}),
     ],
 )
-async def test_a_password_that_an_expression_puts_into_a_url_stands_in_no_entry(
+async def test_a_password_inserted_into_a_url_by_an_expression_is_in_no_entry(
     tmp_path: Path, url: str, inputs: dict[str, str]
 ) -> None:
     async with running(tmp_path, {"p": f"steps: [{{id: get, use: http.get, with: {{url: '{url}'}}}}]\n"}) as service:
-        run = await performed(service, **inputs)
+        run = await perform_step(service, **inputs)
         error = run["error"]
         assert (error["class"], error["code"]) == ("invalid", "expression")
         assert "the URL would contain a user or password; send an Authorization header" in error["message"]
@@ -170,10 +170,10 @@ async def test_a_password_that_an_expression_puts_into_a_url_stands_in_no_entry(
 
 
 @pytest.mark.parametrize("url", ["http://{{ secrets.TENANT }}.invalid:1/a", "http://a-{{ secrets.TENANT }}.invalid/"])
-async def test_a_secret_in_a_host_is_not_shown_in_lower_case_either(tmp_path: Path, url: str) -> None:
+async def test_a_secret_in_a_host_is_redacted_in_lower_case(tmp_path: Path, url: str) -> None:
     file = f"steps: [{{id: get, use: http.get, with: {{url: '{url}'}}, retry: {{max_attempts: 1}}}}]\n"
     async with running(tmp_path, {"p": file}, ENVIRONMENT | {"WAYPOST_SECRET_TENANT": "Quiet-Canary"}) as service:
-        run = await performed(service)
+        run = await perform_step(service)
         assert run["status"] == "failed"
         assert "can be made" in run["error"]["message"]
         assert "canary" not in str(run).lower()
@@ -190,12 +190,12 @@ async def test_a_secret_in_a_host_is_not_shown_in_lower_case_either(tmp_path: Pa
         ("localhost:8080/hook", "the URL has no scheme; write http:// or https:// before the host"),
     ],
 )
-async def test_a_malformed_url_that_an_expression_makes_fails_its_step_with_the_reason(
+async def test_a_malformed_url_from_an_expression_fails_its_step_with_the_reason(
     tmp_path: Path, url: str, reason: str
 ) -> None:
     file = "steps: [{id: get, use: http.get, with: {url: '{{ inputs.x }}'}}]\n"
     async with running(tmp_path, {"p": file}) as service:
-        error = (await performed(service, x=url))["error"]
+        error = (await perform_step(service, x=url))["error"]
         assert (error["class"], error["code"], error["attempt"]) == ("invalid", "invalid_request", 1)
         assert reason in error["message"]
 
@@ -206,6 +206,6 @@ steps: [{id: note, use: log.write, with: {message: x}}]
 outputs: {service: '{{ run.service_url }}', own: '{{ run.url }}'}
 """
     async with running(tmp_path, {"one": text}) as service:
-        run = await service.ended((await service.start("one")).json()["id"])
+        run = await service.wait_for_end((await service.start("one")).json()["id"])
 
         assert run["outputs"] == {"service": service.service.url, "own": f"{service.service.url}/api/runs/{run['id']}"}

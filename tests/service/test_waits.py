@@ -1,4 +1,4 @@
-"""Waits of whole runs: they leave memory, come back for what they wait for, and end once."""
+"""Waits in a whole service: waiting runs leave memory, return for their answers, and end once."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from durable.history.entries import SignalReceived, TimerFired
-from tests.service.gates import Gates, begin, dead, history, kinds, rows, until_entry, until_out_of_memory
+from tests.service.gates import Gates, begin, copy_after_crash, history, kinds, rows, until_entry, until_out_of_memory
 from tests.service.running import Running
 from tests.service.waiting import link
 
@@ -81,7 +81,7 @@ async def _emit(service: Running, subject: str | None = None, data: Any = None) 
 
 
 async def _answer(service: Running, run: str) -> None:
-    """Answer what the run waits for, in the way in which that is answered."""
+    """Answer the wait of a run in the way that its kind requires."""
     wait = (await service.run(run))["waits"][0]
     if wait["kind"] == "event":
         await _emit(service, "7", "x" * 50_000)
@@ -93,7 +93,7 @@ async def _answer(service: Running, run: str) -> None:
 
 @pytest.mark.parametrize("is_restarted", [False, True])
 @pytest.mark.parametrize("text", [WEBHOOK, APPROVAL, EVENT, ANY], ids=["webhook", "approval", "event", "any"])
-async def test_a_wait_leaves_memory_and_comes_back_for_its_answer(
+async def test_a_waiting_run_leaves_memory_and_returns_for_its_answer(
     tmp_path: Path, text: str, is_restarted: bool
 ) -> None:
     gates, place = Gates(), tmp_path
@@ -104,16 +104,16 @@ async def test_a_wait_leaves_memory_and_comes_back_for_its_answer(
         await until_out_of_memory(service, run)
         assert (await service.run(run))["status"] == "waiting"
         if is_restarted:
-            place = dead(tmp_path)
+            place = copy_after_crash(tmp_path)
         else:
             await _answer(service, run)
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
     if is_restarted:
         async with gates.serving(place, {"p": text}) as service:
             found = await service.run(run)
             assert found["status"] == "waiting"
             await _answer(service, run)
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
     assert found["status"] == "completed"
     assert gates.passed == ["after"]
     assert rows(place, "select * from listeners") == rows(place, "select * from heard") == []
@@ -122,20 +122,20 @@ async def test_a_wait_leaves_memory_and_comes_back_for_its_answer(
 
 @pytest.mark.parametrize("is_restarted", [False, True])
 @pytest.mark.parametrize("text", [SHORT, UNTIL, VALUE], ids=["delay", "until", "timeout"])
-async def test_a_wait_for_a_time_goes_on_at_that_time(tmp_path: Path, text: str, is_restarted: bool) -> None:
+async def test_a_wait_until_a_time_ends_at_that_time(tmp_path: Path, text: str, is_restarted: bool) -> None:
     gates, place = Gates(), tmp_path
     async with gates.serving(place, {"p": text}) as service:
         began = time.time()
         run = await begin(service, "p", moment=_sooner())
         if is_restarted:
             await until_entry(service, run, "wait_started")
-            place = dead(tmp_path)
+            place = copy_after_crash(tmp_path)
         else:
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
             assert time.time() - began >= 0.29
     if is_restarted:
         async with gates.serving(place, {"p": text}) as service:
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
     assert found["status"] == "completed"
     assert gates.passed == ["after"]
     if text == VALUE:
@@ -143,42 +143,42 @@ async def test_a_wait_for_a_time_goes_on_at_that_time(tmp_path: Path, text: str,
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-async def test_steps_are_performed_where_nothing_came_in_time(tmp_path: Path, is_restarted: bool) -> None:
+async def test_on_timeout_steps_are_performed_after_a_timeout(tmp_path: Path, is_restarted: bool) -> None:
     gates, place = Gates(), tmp_path
     gates.close("instead")
     async with gates.serving(place, {"p": STEPS}) as service:
         run = await begin(service, "p")
-        await gates.reached("instead")
+        await gates.wait_until_reached("instead")
         if is_restarted:
-            place = dead(tmp_path)
+            place = copy_after_crash(tmp_path)
         else:
             gates.open("instead")
-            assert (await service.ended(run))["status"] == "completed"
+            assert (await service.wait_for_end(run))["status"] == "completed"
     if is_restarted:
         gates.open("instead")
         async with gates.serving(place, {"p": STEPS}) as service:
-            assert (await service.ended(run))["status"] == "completed"
+            assert (await service.wait_for_end(run))["status"] == "completed"
     assert gates.passed == ["instead", "after"]
 
 
-async def test_an_answer_that_comes_before_its_wait_is_kept_for_it(tmp_path: Path) -> None:
+async def test_an_answer_before_its_wait_is_kept_for_it(tmp_path: Path) -> None:
     gates = Gates()
     gates.close("before")
     async with gates.serving(tmp_path, {"p": EARLY}) as service:
         run = await begin(service, "p")
-        await gates.reached("before")
+        await gates.wait_until_reached("before")
         found = await service.run(run)
         address = found["steps"]["before"]["input"]["value"]
         big = {"text": "x" * 50_000}
         assert (await service.client.post(address, json=big)).status_code == 202
         assert (await service.client.post(address, json=big)).status_code == 409
-        place = dead(tmp_path)
+        place = copy_after_crash(tmp_path)
     gates.open("before")
     async with gates.serving(place, {"p": EARLY}) as service:
-        assert (await service.ended(run))["outputs"] == {"said": big}
+        assert (await service.wait_for_end(run))["outputs"] == {"said": big}
 
 
-async def test_of_answers_in_the_same_moment_one_counts_and_the_others_are_told(tmp_path: Path) -> None:
+async def test_one_of_several_simultaneous_answers_counts_and_the_others_are_rejected(tmp_path: Path) -> None:
     text = ANY.replace(
         "paid: {use: wait.event, with: {type: paid}}", "boss: {use: wait.approval, with: {to: me, title: x}}"
     )
@@ -191,11 +191,11 @@ async def test_of_answers_in_the_same_moment_one_counts_and_the_others_are_told(
         assert sorted(answer.status_code for answer in answers) in ([202, 409, 409], [202, 409, 410], [202, 410, 410])
         taken = next(address for (address, _), answer in zip(sent, answers, strict=True) if answer.status_code == 202)
         name = "shop" if taken == shop else "boss"
-        assert (await service.ended(run))["outputs"]["said"]["name"] == name
+        assert (await service.wait_for_end(run))["outputs"]["said"]["name"] == name
 
 
-async def test_an_answer_that_was_taken_counts_even_if_the_time_is_over_in_that_moment(tmp_path: Path) -> None:
-    """Whoever is told that the answer was taken can rely on it."""
+async def test_an_accepted_answer_counts_even_if_the_wait_times_out_at_that_moment(tmp_path: Path) -> None:
+    """A sender that is told that its answer was accepted can rely on it."""
     async with Gates().serving(tmp_path, {"p": LATE}) as service:
         runner = service.service.runner
 
@@ -207,12 +207,12 @@ async def test_an_answer_that_was_taken_counts_even_if_the_time_is_over_in_that_
 
         answers = await asyncio.gather(*(answered(number) for number in range(20)))
         for run, outcome in answers:
-            found = await service.ended(run)
+            found = await service.wait_for_end(run)
             expected = {"posted": "completed", "answered": "failed", "ended": "failed"}
             assert found["status"] == expected[outcome]
 
 
-async def test_a_timer_that_fires_after_an_answer_was_committed_comes_too_late(tmp_path: Path) -> None:
+async def test_a_timer_after_a_committed_answer_has_no_effect(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": LATE}) as service:
         run = await begin(service, "p")
         await until_entry(service, run, "wait_started")
@@ -223,34 +223,34 @@ async def test_a_timer_that_fires_after_an_answer_was_committed_comes_too_late(t
             await asyncio.sleep(0)
         answers = asyncio.create_task(runner.answer(run, "wait", "", {"n": 1}))
         while time.time() * 1000 < due + 1:
-            pass  # nobody else comes between: the time is over before the answer was delivered
+            pass  # the deadline passes before the answer is delivered, with nothing in between
         assert await answers == "posted"
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
 
 
-async def test_many_waits_of_one_run_each_get_their_event(tmp_path: Path) -> None:
+async def test_each_of_many_waits_of_one_run_gets_its_event(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": MANY}) as service:
         run = await begin(service, "p", numbers=list(range(20)))
         await until_entry(service, run, "wait_started", 20)
         await asyncio.gather(*(_emit(service, str(number), number) for number in range(20)))
-        assert (await service.ended(run))["status"] == "completed"
+        assert (await service.wait_for_end(run))["status"] == "completed"
         facts = [entry for entry in await history(service, run) if isinstance(entry, SignalReceived | TimerFired)]
     assert len(facts) == 20
     assert rows(tmp_path, "select * from listeners") == rows(tmp_path, "select * from heard") == []
 
 
-async def test_a_cancelled_wait_hears_no_more(tmp_path: Path) -> None:
+async def test_a_cancelled_wait_receives_no_event(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": EVENT}) as service:
         run = await begin(service, "p")
         await until_out_of_memory(service, run)
         await service.service.runner.cancel(run)
-        assert (await service.ended(run))["status"] == "cancelled"
+        assert (await service.wait_for_end(run))["status"] == "cancelled"
         await _emit(service, "7")
         assert "signal_received" not in await kinds(service, run)
     assert rows(tmp_path, "select * from listeners") == rows(tmp_path, "select * from inbox") == []
 
 
-async def test_a_thousand_runs_in_memory_that_only_wait_hold_no_task(tmp_path: Path) -> None:
+async def test_a_thousand_waiting_runs_in_memory_use_no_task(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"idle": IDLE}) as service:
         tasks = len(asyncio.all_tasks())
         for _ in range(10):

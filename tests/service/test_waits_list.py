@@ -1,4 +1,4 @@
-"""The list of what runs wait for: what a page costs, and that long histories are spread over pages."""
+"""The list of waits: the cost of a page, and long histories spread over pages."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +32,7 @@ def _fail(error: BaseException) -> None:
 
 
 def _asking(number: int, steps: int, title: str = "Really") -> list[AnyEntry]:
-    """A history of so many steps, after which somebody is asked."""
+    """A history of `steps` steps that ends in a question."""
     asked: JSON = {"to": ["ops"], "title": f"{title} {number}", "fields": {"amount": {"type": "number"}}}
     done: list[AnyEntry] = []
     for step in range(steps):
@@ -54,7 +54,7 @@ async def _fill(journal: Journal, histories: Sequence[list[AnyEntry]]) -> list[s
     return [run.id for run in runs]
 
 
-async def test_a_page_costs_much_less_than_its_runs_one_by_one(journal: Journal) -> None:
+async def test_a_page_costs_much_less_than_reading_its_runs_one_by_one(journal: Journal) -> None:
     runs = await _fill(journal, [_asking(number, 2) for number in range(RUNS)])
     together, apart = [], []
     for _ in range(5):
@@ -70,7 +70,7 @@ async def test_a_page_costs_much_less_than_its_runs_one_by_one(journal: Journal)
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-async def test_long_histories_are_spread_over_pages_and_nothing_is_left_out(journal: Journal, limit: int) -> None:
+async def test_long_histories_are_spread_over_pages_without_omissions(journal: Journal, limit: int) -> None:
     lengths = [0, waits.ENTRIES_LIMIT, 1, waits.ENTRIES_LIMIT // 4, waits.ENTRIES_LIMIT // 4, 0, 2]
     runs = await _fill(journal, [_asking(number, steps) for number, steps in enumerate(lengths)])
     after, found, pages = None, [], 0
@@ -82,12 +82,12 @@ async def test_long_histories_are_spread_over_pages_and_nothing_is_left_out(jour
     assert pages >= 4, "the longest has a page of its own, and those of a quarter are not all in one"
 
 
-async def test_a_large_question_is_read_for_the_list(journal: Journal) -> None:
+async def test_a_large_question_is_loaded_for_the_list(journal: Journal) -> None:
     await _fill(journal, [_asking(number, 0, "x" * INLINE_LIMIT) for number in range(3)])
     told, after = await waits.list_waits(journal, None, 100, may_answer=False)
     assert [str(wait.title)[-1] for wait in told] == ["0", "1", "2"]
     assert after is None
 
 
-async def test_there_is_nothing_to_list_where_nothing_waits(journal: Journal) -> None:
+async def test_the_list_is_empty_when_nothing_waits(journal: Journal) -> None:
     assert await waits.list_waits(journal, None, 100, may_answer=False) == ([], None)

@@ -1,4 +1,4 @@
-"""The way of an event: from a signed request to a run, over a served port."""
+"""The path of an event from a signed request to a run, over a real port."""
 
 import asyncio
 import json
@@ -68,12 +68,12 @@ async def test_a_real_github_payload_becomes_a_completed_run(tmp_path: Path, eve
         answer = await service.client.post("/hooks/github", content=body, headers=github(body, id="1", type=event))
         assert answer.status_code == 202
         assert set(answer.json()) == {"event", "runs"}
-        run = await service.ended(answer.json()["runs"][0])
+        run = await service.wait_for_end(answer.json()["runs"][0])
         assert run["status"] == "completed"
         assert run["outputs"] == {"said": f"{event} at Codertocat/Hello-World"}
 
 
-async def test_a_repeat_answers_200_with_the_same_ids(tmp_path: Path) -> None:
+async def test_a_repeated_delivery_gets_200_with_the_same_ids(tmp_path: Path) -> None:
     body = b'{"id": 7}'
     async with running(tmp_path, {"shop": SHOP}, WITH_SHOP) as service:
         first = await service.client.post("/hooks/orders/berlin", content=body, headers=_shop(service, body, id="a"))
@@ -105,7 +105,7 @@ async def test_a_captured_request_with_a_new_unsigned_id_starts_nothing(tmp_path
         assert replayed.json()["runs"] == first.json()["runs"]
 
 
-async def test_a_bad_signature_and_an_unknown_hook_get_the_same_answer(tmp_path: Path) -> None:
+async def test_a_bad_signature_and_an_unknown_webhook_get_the_same_response(tmp_path: Path) -> None:
     body = b"{}"
     async with running(tmp_path, {"hub": GITHUB}) as service:
         bad = await service.client.post("/hooks/github", content=body, headers=github(b"x", id="1", type="push"))
@@ -116,7 +116,7 @@ async def test_a_bad_signature_and_an_unknown_hook_get_the_same_answer(tmp_path:
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 
-async def test_what_when_refuses_is_filtered_and_can_be_sent_again(tmp_path: Path) -> None:
+async def test_a_request_rejected_by_when_is_filtered_and_can_be_sent_again(tmp_path: Path) -> None:
     body = b'{"id": 7, "test": true}'
     async with running(tmp_path, {"shop": SHOP}, WITH_SHOP) as service:
         answer = await service.client.post("/hooks/orders/berlin", content=body, headers=_shop(service, body, id="a"))
@@ -128,12 +128,12 @@ async def test_what_when_refuses_is_filtered_and_can_be_sent_again(tmp_path: Pat
         assert (await service.client.post("/hooks/orders/berlin", content=mended, headers=headers)).status_code == 202
 
 
-async def test_unfit_inputs_make_a_failed_run_that_tells_why(tmp_path: Path) -> None:
+async def test_invalid_inputs_start_a_failed_run_with_the_reason(tmp_path: Path) -> None:
     body = b'{"id": "seven"}'
     async with running(tmp_path, {"shop": SHOP}, WITH_SHOP) as service:
         answer = await service.client.post("/hooks/orders/berlin", content=body, headers=_shop(service, body, id="a"))
         assert answer.status_code == 202
-        run = await service.ended(answer.json()["runs"][0])
+        run = await service.wait_for_end(answer.json()["runs"][0])
         assert run["status"] == "failed"
         assert run["error"]["class"] == "invalid"
         assert "inputs.id" in run["error"]["message"]
@@ -153,14 +153,14 @@ async def test_unfit_inputs_make_a_failed_run_that_tells_why(tmp_path: Path) -> 
         (b"x" * 3_000_000, 413),
     ],
 )
-async def test_a_body_that_cannot_be_read_gets_a_4xx(tmp_path: Path, body: bytes, status: int) -> None:
+async def test_an_unreadable_body_gets_a_4xx(tmp_path: Path, body: bytes, status: int) -> None:
     async with running(tmp_path, {"hub": GITHUB}, max_body_bytes=1_000_000) as service:
         answer = await service.client.post("/hooks/github", content=body, headers=github(body, id="1", type="push"))
         assert answer.status_code == status
         assert answer.json()["error"]
 
 
-async def test_deliveries_tell_their_outcome_and_reason(tmp_path: Path) -> None:
+async def test_deliveries_show_their_outcome_and_reason(tmp_path: Path) -> None:
     body = b'{"id": 7, "test": true}'
     async with running(tmp_path, {"shop": SHOP}, WITH_SHOP) as service:
         good = b'{"id": 1}'
@@ -179,7 +179,7 @@ async def test_deliveries_tell_their_outcome_and_reason(tmp_path: Path) -> None:
         assert "when" in deliveries[3]["reason"]
 
 
-async def test_a_client_that_hangs_up_changes_nothing(tmp_path: Path) -> None:
+async def test_a_client_that_disconnects_changes_nothing(tmp_path: Path) -> None:
     body = b'{"id": 7}'
     async with running(tmp_path, {"shop": SHOP}, WITH_SHOP) as service:
         headers = _shop(service, body, id="a")
@@ -193,10 +193,10 @@ async def test_a_client_that_hangs_up_changes_nothing(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             while not (found := (await service.client.get("/api/runs")).json()["runs"]):
                 await asyncio.sleep(0.01)
-        assert (await service.ended(found[0]["id"]))["status"] == "completed"
+        assert (await service.wait_for_end(found[0]["id"]))["status"] == "completed"
 
 
-async def test_credentials_are_taken_out_before_the_event_is_made(tmp_path: Path) -> None:
+async def test_credentials_are_removed_before_the_event_is_created(tmp_path: Path) -> None:
     text = GITHUB.replace(
         "note, use: transform.set, with: {values: {said:",
         'note, use: transform.set, with: {values: {all: "{{ trigger.headers }}", said:',
@@ -207,7 +207,7 @@ async def test_credentials_are_taken_out_before_the_event_is_made(tmp_path: Path
         client = httpx.AsyncClient(base_url=service.service.url)
         answer = await client.post("/hooks/github", content=body, headers=headers)
         await client.aclose()
-        run = await service.ended(answer.json()["runs"][0])
+        run = await service.wait_for_end(answer.json()["runs"][0])
         seen = run["steps"]["note"]["output"]["all"]
         assert "x-github-event" in seen
         assert not {"authorization", "cookie", "x-hub-signature-256"} & set(seen)
@@ -216,7 +216,7 @@ async def test_credentials_are_taken_out_before_the_event_is_made(tmp_path: Path
     assert json.dumps(headers["x-hub-signature-256"]).encode() not in kept
 
 
-async def test_a_step_calls_out_with_a_stable_key_and_its_secret(tmp_path: Path) -> None:
+async def test_a_step_sends_a_stable_key_and_its_secret(tmp_path: Path) -> None:
     async with outside() as world:
         text = f"""
 steps:
@@ -225,7 +225,7 @@ steps:
     with: {{url: "{world.url}/x", headers: {{authorization: "Bearer {{{{ secrets.HOOK }}}}"}}, json: {{a: 1}}}}
 """
         async with running(tmp_path, {"caller": text}) as service:
-            run = await service.ended((await service.start("caller")).json()["id"])
+            run = await service.wait_for_end((await service.start("caller")).json()["id"])
             assert run["status"] == "completed"
             sent = world.requests[0]["headers"]
             assert sent["authorization"] == "Bearer hook-secret-1"

@@ -1,4 +1,4 @@
-"""White space around a header's value is no part of it (RFC 9112 5.1), whichever way in the request takes."""
+"""White space around a header value is not part of it (RFC 9112 5.1), on every way in."""
 
 import json
 from pathlib import Path
@@ -30,14 +30,14 @@ async def post(service: Running, path: str, fields: list[bytes], body: bytes = b
 
 
 @pytest.mark.parametrize(("before", "after"), AROUND, ids=IDS)
-async def test_a_value_is_the_same_with_and_without_white_space_around_it(
+async def test_a_value_is_the_same_with_and_without_surrounding_white_space(
     tmp_path: Path, before: bytes, after: bytes
 ) -> None:
     async with running(tmp_path, {"one": hook("none")}) as service:
         fields = [b"x-note:%sa \t b%s" % (before, after), b"content-type:%sapplication/json%s" % (before, after)]
         answer = await post(service, "/hooks/hook", fields)
         assert answer.status == 202
-        run = await service.ended(json.loads(answer.body)["runs"][0])
+        run = await service.wait_for_end(json.loads(answer.body)["runs"][0])
         assert run["outputs"] == {"a": "a \t b"}
 
 
@@ -53,7 +53,7 @@ VERIFIED = {
 @pytest.mark.parametrize(("before", "after"), AROUND, ids=IDS)
 @pytest.mark.parametrize("secret", [SECRET, f" {SECRET}\t"], ids=["a secret", "a secret with white space around it"])
 @pytest.mark.parametrize("preset", VERIFIED)
-async def test_a_token_is_recognised_with_white_space_around_it(
+async def test_a_token_with_surrounding_white_space_is_accepted(
     tmp_path: Path, preset: str, secret: str, before: bytes, after: bytes
 ) -> None:
     verify, field = VERIFIED[preset]
@@ -66,14 +66,14 @@ async def test_a_token_is_recognised_with_white_space_around_it(
 
 
 @pytest.mark.parametrize("blanks", [b"", b" ", b"\t", b"  \t "])
-async def test_a_key_of_the_api_is_recognised_with_white_space_around_it(tmp_path: Path, blanks: bytes) -> None:
+async def test_an_api_key_with_surrounding_white_space_is_accepted(tmp_path: Path, blanks: bytes) -> None:
     async with running(tmp_path, {"one": hook("none")}) as service:
         key = service.client.headers["authorization"].encode().removeprefix(b"Bearer ")
         field = b"authorization:%sBearer %s%s%s" % (blanks, blanks, key, blanks)
         assert (await post(service, "/api/pipelines/one/runs", [field])).status == 202
 
 
-async def test_only_blanks_and_tabs_are_white_space_before_a_key(tmp_path: Path) -> None:
+async def test_only_spaces_and_tabs_are_white_space_before_a_key(tmp_path: Path) -> None:
     async with running(tmp_path, {"one": hook("none")}) as service:
         key = service.client.headers["authorization"].encode().removeprefix(b"Bearer ")
         for between in (b"\xa0", b"\x85", b" \xa0", b""):
@@ -93,7 +93,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize(("pipeline", "path", "name"), WAYS.values(), ids=WAYS)
-async def test_a_dedupe_key_is_the_same_with_and_without_white_space(
+async def test_a_dedupe_key_is_the_same_with_and_without_surrounding_white_space(
     tmp_path: Path, pipeline: str, path: str, name: bytes
 ) -> None:
     async with running(tmp_path, {"one": pipeline}) as service:

@@ -1,4 +1,4 @@
-"""Pipelines that wait, and what the tests of waits ask of a service."""
+"""Pipelines that wait, and requests about waits to a service."""
 
 import asyncio
 import re
@@ -60,8 +60,8 @@ PIPELINES = {"approval": APPROVAL, "callback": CALLBACK, "any": ANY, "early": EA
 PROOF = re.compile("[0-9a-f]{64}")
 
 
-async def started(service: Running, pipeline: str) -> str:
-    """A run, once it waits."""
+async def start_waiting_run(service: Running, pipeline: str) -> str:
+    """Start a run, and return its id once it waits."""
     run = str((await service.start(pipeline)).json()["id"])
     await until(service, run, "waiting")
     return run
@@ -76,17 +76,17 @@ async def until(service: Running, run: str, status: str) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def asks(service: Running, run: str, step: str) -> None:
-    """Return once the run waits at that step."""
+async def wait_until_waiting_at(service: Running, run: str, step: str) -> None:
+    """Return once the run waits at this step."""
     async with asyncio.timeout(60):
         while [wait["step"] for wait in (await service.run(run))["waits"]] != [step]:
             await asyncio.sleep(0.01)
 
 
 async def link(service: Running, run: str, name: str | None = None) -> str:
-    """The link of what a run waits for."""
+    """The link of a wait of a run."""
     return next(str(wait["link"]) for wait in (await service.run(run))["waits"] if wait["name"] == name)
 
 
-async def say(service: Running, run: str, what: str, **said: Any) -> httpx.Response:
+async def post_decision(service: Running, run: str, what: str, **said: Any) -> httpx.Response:
     return await service.client.post(f"/api/runs/{run}/{what}", json=said)

@@ -1,4 +1,4 @@
-"""A served port that records and echoes requests, and raw connections to it."""
+"""A server that records and echoes requests, and raw connections to it."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ TURNS = 4
 
 
 class Seen(NamedTuple):
-    """A request as the application got it."""
+    """A request as the application received it."""
 
     method: str
     target: bytes
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
 
 
 class WireAnswer(NamedTuple):
-    """An answer as the client got it."""
+    """A response as the client received it."""
 
     status: int
     headers: dict[str, str]
@@ -34,13 +34,13 @@ class WireAnswer(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """What a problem document says."""
+        """The `detail` of a problem document."""
         return str(json.loads(self.body)["detail"])
 
 
 @dataclass
 class Recorder:
-    """An application that reads each request and answers with its path; `seen` has the requests by client's port."""
+    """An application that answers each request with its path; `seen` holds the requests by client port."""
 
     port: int = 0
     seen: dict[int, list[Seen]] = field(default_factory=dict)
@@ -66,12 +66,12 @@ class Recorder:
 
     @property
     def count(self) -> int:
-        """The requests that the application got."""
+        """The number of requests that the application received."""
         return len(self.headers)
 
     @property
     def paths(self) -> list[str]:
-        """The targets of all requests, in the order in which the application got them."""
+        """The targets of all requests in the order of arrival."""
         return [each.target.decode() for requests in self.seen.values() for each in requests]
 
 
@@ -91,8 +91,8 @@ async def recording(max_connections: int = 1_000) -> AsyncIterator[Recorder]:
 
 
 async def exchange(port: int, parts: Sequence[bytes], *, ends: bool = True) -> tuple[list[WireAnswer], int]:
-    """Send the parts, each of which the server reads by itself, and return what came until the server closed, and the
-    port that they were sent from. Unless the client `ends` its side, the server must close by itself."""
+    """Send the parts, each of which the server reads separately, and return the bytes until the server closed and the
+    client's port. Unless the client `ends` its side, the server must close by itself."""
     loop = asyncio.get_running_loop()
     came = bytearray()
     with socket.socket() as client, contextlib.suppress(ConnectionError):
@@ -113,7 +113,7 @@ async def exchange(port: int, parts: Sequence[bytes], *, ends: bool = True) -> t
 
 
 def read_answers(raw: bytes) -> list[WireAnswer]:
-    """The final answers in what a server wrote; raises ValueError for anything else in it."""
+    """Parse the final responses in a server's output; raises ValueError for anything else in it."""
     answers = []
     while raw:
         head, end, raw = raw.partition(b"\r\n\r\n")
