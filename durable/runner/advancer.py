@@ -26,7 +26,7 @@ FULL_DISK_PAUSE = 0.5
 """Seconds between two tries of an append while the disk is full."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class OwnedRun:
     """A run that this node owns under `epoch`, with the state that its history folds to."""
 

@@ -1,4 +1,4 @@
-"""Draining: the service stops, and every run is let go of."""
+"""Draining: attempts under way may end, then every run is released for the next start."""
 
 import asyncio
 import logging
@@ -10,10 +10,10 @@ from durable.runner.live_runs import LiveRuns
 from durable.runner.takeover import log_loss
 
 CUT_OFF_TIMEOUT = 5.0
-"""Seconds within which a drain writes down the attempts that it has cut off; a full disk may keep it from that."""
+"""Seconds that a drain waits for the entries of attempts that it has cut off; a full disk may prevent them."""
 
 TASKS_TIMEOUT = 1.0
-"""Seconds within which whatever else is under way ends."""
+"""Seconds that a drain waits for all other tasks to end."""
 
 log = logging.getLogger("waypost.run")
 
@@ -25,30 +25,30 @@ async def drain_runs(
     timeout: float,
     list_tasks: Callable[[], Collection["asyncio.Task[None]"]],
 ) -> None:
-    """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run.
+    """Start nothing more, let the attempts under way end within `timeout` seconds, and release every run.
 
-    What is cut off then has an unknown ending, as if the process had died, but nobody is suspected for it.
+    An attempt that is cut off then has an unknown ending, as in a crash, but makes its run no suspect.
     """
     runs.begin_draining()
     under_way = {task for run in runs.runs.values() for each in run.attempts if (task := each.task)}
     if under_way:
         log.info("draining: %d attempts are under way", len(under_way))
         await asyncio.wait(under_way, timeout=timeout)
-    untold = await _cut_off(runs, now)
+    unwritten = await _cut_off(runs, now)
     owing = [run.id for run in runs.runs.values() if run.pending]
     for run in list(runs.runs.values()):
         runs.drop(run)
     if tasks := list_tasks():
         await asyncio.wait(tasks, timeout=TASKS_TIMEOUT)
     # A run whose losses are not written stays owned, so that the next start finds them. One that was cut off while it
-    # set something going is due at once: its own time may be far away.
-    await journal.release_all(kept=untold.union(runs.retries.runs), due=owing)
+    # started a run or sent an event is due at once: its own time may be far away.
+    await journal.release_all(kept=unwritten.union(runs.retries.runs), due=owing)
 
 
 async def _cut_off(runs: LiveRuns, now: Callable[[], int]) -> set[str]:
-    """End the attempts that are still under way, and write them down as lost, with whatever was reported before; the
-    runs of which that failed."""
-    await asyncio.sleep(0)  # what has timed out just now takes its turn to report that
+    """End the attempts that are still under way and append that they are lost, after all that was reported before;
+    returns the runs for which that failed."""
+    await asyncio.sleep(0)  # an attempt that timed out just now reports that first
     for run in list(runs.runs.values()):
         for attempt in run.attempts:
             lost = AttemptLost(

@@ -63,7 +63,7 @@ class StepWork:
             self.task.cancel()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class LiveRun(OwnedRun):
     """A run in memory. `works` is what the performer has under way, by the step's path, and `lines` the steps that wait
     for a permit, with what they wait for. `pending` counts the runs and events that it is starting now. A run that can

@@ -1,4 +1,4 @@
-"""The runs in memory: which there are, the room for them, who waits for their ends, and when one leaves."""
+"""The runs in memory: which there are, how many fit, when one leaves, and who waits for their ends."""
 
 import asyncio
 import logging
@@ -38,8 +38,8 @@ class RunnerLimits:
 
 
 class LiveRuns:
-    """The runs in memory that this node owns; `bring_in` is called with a pipeline of which some were left in the
-    journal, when there is room for them."""
+    """The runs in memory, all owned by this node; `bring_in` is called with a pipeline when there is room for its runs
+    that were left in the journal."""
 
     def __init__(
         self, journal: Journal, now: Callable[[], int], limits: RunnerLimits, bring_in: Callable[[str], None]
@@ -84,7 +84,7 @@ class LiveRuns:
             self.permits.give(permit)
 
     def fail(self, run: LiveRun, error: Exception) -> None:
-        """Drop a run that cannot go on now; it is taken up again later."""
+        """Drop a run that cannot go on now, and retry it later."""
         if not isinstance(error, RunUnreadable):
             log.error("the handling of a run failed; it is taken up again", exc_info=error, extra={"run": run.id})
         self.drop(run)
@@ -110,7 +110,7 @@ class LiveRuns:
             self.release(run)
 
     def release(self, run: LiveRun) -> None:
-        """Let go of a run that somebody is to take up again: who calls it, or the sweep when it is due."""
+        """Let a run leave memory that has not ended: a message or the sweep brings it back."""
         due, stored = run.due(self._now()), run.state.due
         was_set = due is not None and stored is not None and due < stored - STEP
         self.drop(run)
@@ -137,7 +137,7 @@ class LiveRuns:
     # -- what others see of them --------------------------------------------------------------------------------
 
     def announce_end(self, run: str) -> None:
-        """The run has ended: tell those who wait for that."""
+        """Tell those who wait for the end of a run."""
         self.when_ended(run)
         self.ends.notify(run)
         self.answers.notify(run)
@@ -179,11 +179,11 @@ class LiveRuns:
 
 
 def _ignore_end(run: str) -> None:
-    """Nobody waits for the end of runs."""
+    """Do nothing."""
 
 
 def _log_end(run: LiveRun) -> None:
-    """A line about the end of a run: of a failure, where and why."""
+    """Log the end of a run; of a failure, where and why."""
     fields = log_fields(run.id, run.state.started) | {"pipeline": run.definition.id}
     error = run.state.error
     if error is None:

@@ -1,4 +1,4 @@
-"""Messages to runs: each is committed to the run's inbox by anyone, and taken from there by the run itself."""
+"""Messages to runs: anyone may commit one to a run's inbox; the run itself takes it from there."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger("waypost.run")
 
 
 class Messenger:
-    """Posts messages and tells runs of them; `adopt` brings a run into memory that is not there."""
+    """Posts messages and tells runs of them; `adopt` brings a run into memory."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class Messenger:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def post(self, run: str, message: InboxMessage, wait: str | None = None) -> PostOutcome:
-        """Post a message and return when the run has taken it, if it can. Of what ends the `wait` at a path only the
-        first does."""
+        """Post a message, and return when the run has taken it if there is room for the run in memory. Of the messages
+        that end the `wait` at a path only the first is posted."""
         kind, data = encode_message(message)
         posted = await asyncio.shield(self._journal.post(run, kind, data, self._now(), wait))
         if posted == "posted":
@@ -41,8 +41,8 @@ class Messenger:
         return posted
 
     async def end_wait(self, run: LiveRun, path: str) -> None:
-        """Report that nothing came for a wait in time: through the inbox, where an answer that was taken stands before
-        it, and after which none is."""
+        """Post that the time of a wait is over. It goes through the inbox, so that an answer that was accepted before
+        counts, and none is accepted after it."""
         due = run.state.steps[path].due or 0
         kind, data = encode_message(TimerMessage(path))
         while not self._runs.is_draining:
@@ -56,7 +56,7 @@ class Messenger:
                 return
 
     def wake(self, run: str) -> None:
-        """There is a message in the inbox of a run: let it be taken soon."""
+        """Let a run take what is in its inbox soon."""
         if self._runs.is_draining:
             return
         if live := self._runs.runs.get(run):
@@ -73,8 +73,8 @@ class Messenger:
             log.exception("a message was not taken; the sweep tries again", extra={"run": run})
 
     async def deliver(self, run: str) -> None:
-        """Let a run take what is in its inbox; one for which there is no room is left to the sweep, but a cancel makes
-        room."""
+        """Let a run take what is in its inbox. One for which there is no room in memory is left to the sweep, unless it
+        is to be cancelled, which makes room."""
         if live := self._runs.runs.get(run):
             await live.put_and_wait(INBOX)
         elif self._runs.room.free or CancelMessage.kind in await self._journal.list_message_kinds(run):

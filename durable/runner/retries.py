@@ -1,4 +1,4 @@
-"""Runs that could not be handled: each is taken up again after a pause, and shown as paused if that does not help."""
+"""Runs that could not be advanced: each is retried after a pause, and shown as paused if it fails again and again."""
 
 import asyncio
 import logging
@@ -15,35 +15,34 @@ from durable.runner.unreadable import UnreadableRuns
 log = logging.getLogger("waypost.run")
 
 LASTING = 2
-"""Failures of a run's handling, one after the other, after which the next is shown as its reason."""
+"""Failures in a row after which the next failure is shown as the reason why the run is paused."""
 
 PAUSES = (1_000, 5_000, 30_000, 300_000)
-"""Milliseconds after which a run whose handling failed is taken up again: the first time, the next, and so on."""
+"""Milliseconds after which a run is retried: after its first failure, the second, and so on."""
 
 
 @dataclass(eq=False, slots=True)
 class RetryLater:
-    """A run that this node may own in the journal and does not advance: how long before it is taken up again, and
-    whether that counts as a recovery."""
+    """A run that this node may own in the journal and does not advance: how long before it is retried, and whether
+    that counts as a recovery."""
 
     pause: Countdown
     counts: bool
 
 
 class Retries:
-    """The runs that this node takes up again later; `announce_end` is called with those that are ended instead."""
+    """The runs that this node retries later; `announce_end` is called with those that are ended instead."""
 
     def __init__(self, journal: Journal, now: Callable[[], int], announce_end: Callable[[str], None]) -> None:
         self.runs: dict[str, RetryLater] = {}
         self.unreadable = UnreadableRuns(journal, now)
         self._announce_end = announce_end
         self._failures: dict[str, int] = {}
-        """How often the handling of a run has failed since its last progress."""
+        """How often a run has failed since its last progress."""
         self.tasks: set[asyncio.Task[None]] = set()
 
     def give_up(self, run: str, error: Exception, *, counts: bool = True) -> None:
-        """Take the run up again later; show one that cannot be read as paused until then, and one whose handling fails
-        again and again."""
+        """Retry the run later; show it as paused until then if it cannot be read or has failed again and again."""
         failures = self._failures.get(run, 0)
         if failures >= LASTING and not isinstance(error, (JournalError, SQLAlchemyError, OSError)):
             error = RunUnreadable(run, f"its handling failed {failures + 1} times, the last time with {error!r}")
@@ -66,7 +65,7 @@ class Retries:
             self._announce_end(run)
 
     def retry_later(self, run: str, *, counts: bool = True) -> None:
-        """Take the run up again after a pause; each time that it fails, the pause is longer."""
+        """Retry the run after a pause, which is longer after each failure."""
         failures = self._failures.get(run, 0)
         self._failures[run] = failures + 1
         pause = PAUSES[min(failures, len(PAUSES) - 1)]
@@ -78,11 +77,11 @@ class Retries:
             self._failures.pop(run, None)
 
     def note_taken(self, run: str) -> None:
-        """The run was taken up again."""
+        """Forget a run that was taken over again."""
         self.runs.pop(run, None)
         self.unreadable.forget(run)
 
     def forget(self, run: str) -> None:
-        """The run has ended."""
+        """Forget a run that has ended."""
         self.runs.pop(run, None)
         self._failures.pop(run, None)

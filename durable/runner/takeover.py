@@ -1,7 +1,7 @@
-"""Taking runs over: those that a process left behind, that are due, or that were left in the journal for want of room.
+"""Taking runs over from the journal: those that a dead process owned, that are due, or for which there was no room.
 
-Such a run first reports what its last owner lost, what is in its inbox and whether its time is over; then it performs
-what is outstanding and goes on like any other.
+Such a run is first brought up to date with what its last owner lost, what is in its inbox and whether its deadline has
+passed. Then it performs what is outstanding, and goes on like any other run.
 """
 
 import asyncio
@@ -61,8 +61,8 @@ class RunTakeover:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def adopt(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:
-        """Take over an unfinished run and perform what a restart owes it; None if it has ended, is left to others or
-        cannot be taken now: then the sweep tries again."""
+        """Take an unfinished run over and perform what is outstanding; None if it has ended, is left to others or
+        cannot be taken over now, so that the sweep tries again."""
         while run in self._adopting:
             await asyncio.wait({self._adopting[run]})
         if run in self._runs.runs:
@@ -111,7 +111,7 @@ class RunTakeover:
         return run
 
     async def _settle(self, run: LiveRun, taken: Takeover) -> None:
-        """Report what came about while nobody had the run; no effect of that is carried out yet."""
+        """Bring the run up to date with what happened while it had no owner; no effect is carried out yet."""
         loop, is_orphan = self._settling_loop, taken.was_owned and run.id not in self._settled
         # Lost attempts first: a cancel or a timeout would end a step before its lost attempt is in the history.
         for lost in find_lost_attempts(run.definition, run.state, self._now(), is_orphan=is_orphan):
@@ -127,7 +127,7 @@ class RunTakeover:
             await loop.advancer.update(run)  # it could not be read, and can be now
 
     def _publish_answers(self, run: LiveRun, effects: Sequence[Effect]) -> None:
-        """Carry out nothing else of a run that is being taken over: it is outstanding in the end."""
+        """The only effect that is carried out during a takeover: the others are outstanding at its end."""
         if any(isinstance(effect, PublishAnswer) for effect in effects):
             self._runs.answers.notify(run.id)
 
@@ -148,8 +148,8 @@ class RunTakeover:
             log.exception("runs of %s were not brought in; the sweep tries again", pipeline)
 
     async def bring_in_left(self, pipeline: str, before: int) -> None:
-        """Bring in runs of the pipeline that nobody owns and that are due before that time (ms), as many as there is
-        room for, the earliest first."""
+        """Bring in runs of the pipeline that have no owner and are due before that time (ms), as many as there is room
+        for, the earliest first."""
         if pipeline in self._bringing_in:
             return
         self._bringing_in.add(pipeline)
@@ -170,7 +170,7 @@ class RunTakeover:
 
 
 def log_loss(run: str, lost: AttemptLost) -> None:
-    """A line about an attempt of which nobody will hear."""
+    """Log an attempt whose outcome will never be known."""
     log.warning("attempt lost: %s", lost.error.message, extra={"run": run, "step": lost.path, "attempt": lost.attempt})
 
 
