@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from durable.expressions.bounds import Evaluation, EvaluationError, ensure_length
 from durable.expressions.compiler import DottedName
-from durable.expressions.expression import Expression, ExpressionError, find_end, make_error_at
+from durable.expressions.expression import Expression, find_end, make_error_at
 from durable.expressions.grammar import read_secret_name
 from durable.expressions.url import Part, find_target, write_url
 from durable.history.words import SecretName, SecretPlaceholder
@@ -30,36 +30,25 @@ EXPRESSION_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A compiled tree. `expressions` and `secret_places` say where in it what stands; `targets` are the expressions
-    that decide which service a URL leads to."""
+    """A compiled tree. `expressions` are those in it, with their pointers; `targets` are the expressions that decide
+    which service a URL leads to."""
 
     expressions: tuple[tuple[Pointer, Expression], ...]
     secrets: frozenset[str]
-    secret_places: tuple[Pointer, ...]
     targets: tuple[Expression, ...]
     _render: Renderer
 
     @classmethod
     def parse(cls, value: JSON, urls: Collection[Pointer] = ()) -> "Template":
-        """Compile a tree; `urls` are the places of URLs in it. Raises the first of its `problems`."""
+        """Compile a tree; `urls` are the pointers of URLs in it. Raises `ExpressionError`."""
         compiler = _TemplateCompiler(urls)
         render = compiler.compile(value, ())
-        if compiler.problems:
-            raise compiler.problems[0][1]
         return cls(
             tuple(compiler.expressions),
             frozenset(compiler.secrets),
-            tuple(compiler.secret_places),
             tuple(compiler.targets),
             render or (lambda _: value),
         )
-
-    @staticmethod
-    def problems(value: JSON) -> list[tuple[Pointer, ExpressionError]]:
-        """Everything in the tree that cannot be compiled, with the path to its text."""
-        compiler = _TemplateCompiler(())
-        compiler.compile(value, ())
-        return compiler.problems
 
     @property
     def names(self) -> frozenset[DottedName]:
@@ -80,10 +69,8 @@ class _TemplateCompiler:
 
     def __init__(self, urls: Collection[Pointer]) -> None:
         self._urls = urls
-        self.problems: list[tuple[Pointer, ExpressionError]] = []
         self.expressions: list[tuple[Pointer, Expression]] = []
         self.secrets: set[str] = set()
-        self.secret_places: list[Pointer] = []
         self.targets: list[Expression] = []
 
     def compile(self, value: JSON, pointer: Pointer) -> Renderer | None:
@@ -99,22 +86,15 @@ class _TemplateCompiler:
             case _:
                 return None
 
-    def _compile_text(self, text: str, pointer: Pointer) -> Renderer | None:
-        try:
-            parts = [self._compile_part(text, piece, pointer) for piece in split_text(text)]
-        except ExpressionError as error:
-            self.problems.append((pointer, error))
-            return None
-        has_secret = any(isinstance(part, SecretName) for part in parts)
-        if has_secret:
-            self.secret_places.append(pointer)
+    def _compile_text(self, text: str, pointer: Pointer) -> Renderer:
+        parts = [self._compile_part(text, piece, pointer) for piece in split_text(text)]
         match parts:
             case _ if pointer in self._urls:
                 self.targets += [target] if (target := find_target(parts)) else []
                 return partial(_render_url, pointer, parts)
             case [Expression() as expression]:
                 return expression.build_renderer()
-            case _ if has_secret:
+            case _ if any(isinstance(part, SecretName) for part in parts):
                 return partial(_render_secret_text, pointer, parts)
             case _:
                 return partial(_render_text, text, parts)
