@@ -145,12 +145,12 @@ def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: st
     return [_clean_up(pipeline, block, path, at)]
 
 
-def _skip(pipeline: CompiledPipeline, state: State, move: BeginBranch) -> Consequences:
+def _skip(pipeline: CompiledPipeline, state: State, follow_up: BeginBranch) -> Consequences:
     """Perform `finally` if the block was entered."""
-    block = state.blocks[move.path]
-    if move.branch == TRY:
-        return [end_block(block, move.path, move.at)], []
-    return [_clean_up(pipeline, block, move.path, move.at)], []
+    block = state.blocks[follow_up.path]
+    if follow_up.branch == TRY:
+        return [end_block(block, follow_up.path, follow_up.at)], []
+    return [_clean_up(pipeline, block, follow_up.path, follow_up.at)], []
 
 
 def _clean_up(pipeline: CompiledPipeline, block: BlockState, path: str, at: int) -> FollowUp:

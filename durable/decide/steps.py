@@ -18,9 +18,9 @@ from durable.values import NotJSON, Value
 # -- a step -----------------------------------------------------------------------------------------------------
 
 
-def _enter_step(pipeline: CompiledPipeline, state: State, move: EnterStep) -> Consequences:
+def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) -> Consequences:
     """Begin a step, unless the block or the part of the run that contains it has to end."""
-    path, at = move.path, move.at
+    path, at = follow_up.path, follow_up.at
     node = pipeline.nodes[path]
     if _is_to_end(state, node, path):
         return end_sequence(pipeline, state, path, at, "cancelled"), []
@@ -88,19 +88,19 @@ def _start_block(pipeline: CompiledPipeline, state: State, entry: entries.BlockS
     return begin(pipeline, state, entry) if begin else NONE
 
 
-def _begin_branch(pipeline: CompiledPipeline, state: State, move: BeginBranch) -> Consequences:
+def _begin_branch(pipeline: CompiledPipeline, state: State, follow_up: BeginBranch) -> Consequences:
     """Begin a branch, unless its block has to end."""
-    path, at = move.path, move.at
+    path, at = follow_up.path, follow_up.at
     state_of_block = state.blocks[path]
     block = BLOCKS[state_of_block.kind]
-    if state_of_block.is_stopping and move.branch != block.cleanup:
+    if state_of_block.is_stopping and follow_up.branch != block.cleanup:
         if state_of_block.running:
             return NONE  # the end of what is under way ends the block
-        return block.skip(pipeline, state, move)
+        return block.skip(pipeline, state, follow_up)
     index = state_of_block.begun if block.is_loop else None
     if index is not None and state_of_block.count and index >= state_of_block.count:
         return NONE
-    return [entries.BranchStarted(at=at, path=path, branch=move.branch, index=index)], []
+    return [entries.BranchStarted(at=at, path=path, branch=follow_up.branch, index=index)], []
 
 
 def _start_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchStarted) -> Consequences:
