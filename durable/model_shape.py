@@ -56,6 +56,7 @@ class ModelShape:
 
     def _find_alternatives(self, schemas: list[Schema]) -> list[Schema]:
         """The schemas and all their alternatives for the same value, each once: a step can hold steps of any kind."""
+        # Nested unions repeat each schema: without this, the list grows exponentially with the depth of a pointer.
         found: dict[int, Schema] = {}
         waiting = schemas[::-1]
         while waiting:

@@ -75,6 +75,7 @@ def choose_kind(value: object) -> str:
     kind."""
     if isinstance(value, StepSpec):
         return f"{KIND_TAG}{KINDS_BY_MODEL[type(value)].kind}"
+    # A key without a value has a problem of its own, and the model of its kind would add a second one.
     if not isinstance(value, dict) or any(each is None for key, each in value.items() if key != "with"):
         return MIXED_TAG
     kind = find_kind(value)
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
 else:
     AnyStep = Annotated[Union[tuple(_TAGGED)], Discriminator(choose_kind)]  # noqa: UP007
 
+# The models of the kinds refer to the union of all kinds, which exists only now.
 _models: list[Any] = [*(part for each in SYNTAXES for part in each.parts), MixedStepSpec, *KINDS_BY_MODEL]
 for _model in _models:
     _model.model_rebuild(_types_namespace={"AnyStep": AnyStep}, force=True)

@@ -125,7 +125,7 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
     value, is_union = data, False
     location = detail["loc"]
     ending = location[-1:] if detail["type"] == "missing" else ()
-    for part in location[: len(location) - len(ending)]:
+    for part in location[: len(location) - len(ending)]:  # a part that leads nowhere is the tag of a union
         match value:
             case dict() if part in value:
                 value = value[str(part)]
@@ -141,6 +141,7 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
 def _explain_all(
     errors: Sequence[_PydanticProblem], shape: ModelShape, cures: Mapping[str, str], examples: Mapping[str, str]
 ) -> Iterator[DataProblem]:
+    # Of a union, pydantic reports every alternative. The one that fails furthest inside is probably meant.
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
     expected: dict[Pointer, list[str]] = {}

@@ -332,6 +332,7 @@ _CLOSING = {"{": "}", "[": "]"}
 _QUOTED_OR_JOINED = re.compile(
     r"""(?<=[\s{\[:,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|[{,]\s*(?P<key>[A-Za-z_][\w-]*):(?=["'])"""
 )
+# The first one that knows the case counts, so special cases come before general ones.
 _EXPLANATIONS: tuple[Callable[[_Stop], _Explained | None], ...] = (
     _explain_tab,
     _explain_expression,
