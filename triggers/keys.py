@@ -1,6 +1,6 @@
 """Keys of the API: who may do what, and how often an address may guess.
 
-A key is shown once, when it is made; the journal keeps only its SHA-256. What is set as `WAYPOST_API_KEY`, or stands in
+A key is shown once, when it is made; the journal keeps only its SHA-256. What is set as `WAYPOST_API_KEY`, or is in
 the key file, is the admin key beside them.
 """
 
@@ -104,7 +104,7 @@ def ensure_guarded(settings: Settings, keys: Keys) -> None:
         raise SettingsError(f"{reach}, and the API key has {len(key)} characters: {cure}")
     if key is None and not any(each.revoked_at is None for each in keys.list_keys()):
         raise SettingsError(
-            f"{reach}, and nobody has chosen a key for the API: {cure}, or make a key with `waypost keys create NAME`"
+            f"{reach}, and no key for the API has been chosen: {cure}, or make a key with `waypost keys create NAME`"
         )
 
 

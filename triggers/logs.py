@@ -1,7 +1,7 @@
 """Logs: one JSON object a line for collectors, or a readable line for people, on the standard library's logging.
 
-`run`, `step` and `attempt` come from `extra`, as any other field does. What others could have written passes the
-redactor after it has become text, and can neither break its line nor speak to a terminal.
+`run`, `step` and `attempt` come from `extra`, as any other field does. Whatever
+a stranger may have written is redacted once it is text, and can neither break its line nor command a terminal.
 """
 
 import json
@@ -105,7 +105,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
 
 
 class LogFormatter(logging.Formatter):
-    """Makes a line of what a record says, once that is redacted."""
+    """Makes a line of a record's fields, redacted."""
 
     def __init__(self, redactor: Redactor, write: Callable[[logging.LogRecord, Fields], str]) -> None:
         super().__init__()
@@ -113,46 +113,46 @@ class LogFormatter(logging.Formatter):
         self._write = write
 
     def format(self, record: logging.LogRecord) -> str:
-        said = _to_json(_collect_fields(record))
+        fields = _to_json(_collect_fields(record))
         if isinstance(redactor := getattr(record, "redactor", None), Redactor):
-            said = {name: redactor.redact(value) for name, value in hide_links(said).items()}
-        return self._write(record, {name: self._redactor.redact(value) for name, value in said.items()})
+            fields = {name: redactor.redact(value) for name, value in hide_links(fields).items()}
+        return self._write(record, {name: self._redactor.redact(value) for name, value in fields.items()})
 
 
-def json_line(record: logging.LogRecord, said: Fields) -> str:
+def json_line(record: logging.LogRecord, fields: Fields) -> str:
     """`time level logger message`, then `run step attempt`, further fields, and `error` with the traceback."""
-    fields: Fields = {"time": _format_time(record), "level": record.levelname.lower(), "logger": record.name, **said}
+    head: Fields = {"time": _format_time(record), "level": record.levelname.lower(), "logger": record.name}
     try:
-        line = msgspec.json.encode(fields).decode()
+        line = msgspec.json.encode(head | fields).decode()
     except UnicodeEncodeError:  # a lone surrogate; NaN, which msgspec writes as null, must become that here too
-        line = json.dumps(json.loads(json.dumps(fields), parse_constant=lambda _: None))
+        line = json.dumps(json.loads(json.dumps(head | fields), parse_constant=lambda _: None))
     return _escape_controls(line)
 
 
-def text_line(record: logging.LogRecord, said: Fields) -> str:
+def text_line(record: logging.LogRecord, fields: Fields) -> str:
     """`time level logger: message`, fields as `name=value`, and a traceback indented below."""
-    head = f"{_format_time(record)} {record.levelname.lower():<8} {record.name}: {_format_value(said['message'])}"
-    fields = "".join(
-        f"  {name}={_format_value(value)}" for name, value in said.items() if name not in {"message", "error"}
+    head = f"{_format_time(record)} {record.levelname.lower():<8} {record.name}: {_format_value(fields['message'])}"
+    rest = "".join(
+        f"  {name}={_format_value(value)}" for name, value in fields.items() if name not in {"message", "error"}
     )
-    below = "".join(f"\n    {_escape_controls(line)}" for line in str(said.get("error", "")).splitlines())
-    return head + fields + below
+    below = "".join(f"\n    {_escape_controls(line)}" for line in str(fields.get("error", "")).splitlines())
+    return head + rest + below
 
 
-# -- what a record says -----------------------------------------------------------------------------------------
+# -- the fields of a record --------------------------------------------------------------------------------------
 
 
 def _collect_fields(record: logging.LogRecord) -> dict[str, object]:
     given = vars(record)
     more = {name: value for name, value in given.items() if name not in _OWN}
-    said: dict[str, object] = {"message": _format_message(record)}
+    fields: dict[str, object] = {"message": _format_message(record)}
     for name in CONTEXT:
         if (value := more.pop(name, None)) is not None:
-            said[name] = value
-    said |= more
+            fields[name] = value
+    fields |= more
     if error := _format_error(record):
-        said["error"] = error
-    return said
+        fields["error"] = error
+    return fields
 
 
 def _format_message(record: logging.LogRecord) -> str:
@@ -168,12 +168,14 @@ def _format_error(record: logging.LogRecord) -> str:
     return trace + (record.stack_info or "")
 
 
-def _to_json(said: dict[str, object]) -> Fields:
-    """As JSON; what is none is named by its text, and what has none is left out."""
+def _to_json(fields: dict[str, object]) -> Fields:
+    """As JSON. A value that is not JSON becomes its text, or the name of its type if that fails."""
     try:
-        plain: Fields = msgspec.to_builtins(said, str_keys=True, enc_hook=str)
+        plain: Fields = msgspec.to_builtins(fields, str_keys=True, enc_hook=str)
     except Exception:  # noqa: BLE001  # a field can be anything, and its text can fail in any way
-        return {name: value if isinstance(value, str) else f"<{type(value).__name__}>" for name, value in said.items()}
+        return {
+            name: value if isinstance(value, str) else f"<{type(value).__name__}>" for name, value in fields.items()
+        }
     return plain
 
 

@@ -125,7 +125,7 @@ async def test_an_exposed_service_without_keys_does_not_serve(tmp_path: Path) ->
     def announced(_: object) -> None:
         raise AssertionError("it serves")
 
-    with pytest.raises(SettingsError, match="nobody has chosen a key"):
+    with pytest.raises(SettingsError, match="no key for the API has been chosen"):
         await asyncio.wait_for(
             serve(settings, Instance(tmp_path, tmp_path / "data", ENVIRONMENT), announce=announced), 60
         )

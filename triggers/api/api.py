@@ -87,7 +87,7 @@ class Api:
             asked = await read(operation, request, self._bounds, holder)
             return await operation.perform(asked)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
+            return Response(status_code=400)  # the sender has gone
         except Exception as error:  # noqa: BLE001  # every error becomes an answer
             return make_api_error(error).response()
 

@@ -1,4 +1,4 @@
-"""A text that stays the same while the service runs, answered with its ETag (RFC 9110 8.8.3)."""
+"""Responses with a text that stays the same while the service runs, and its ETag (RFC 9110 8.8.3)."""
 
 import asyncio
 import hashlib

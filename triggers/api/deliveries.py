@@ -1,4 +1,4 @@
-"""Deliveries over the API: what arrived on webhooks, and what became of it."""
+"""The operation that lists deliveries: the requests on webhooks with their outcomes."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ class ManyDeliveries(Parameters):
 
 
 class DeliveryOperations:
-    """Answers what is asked of deliveries."""
+    """Lists deliveries."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

@@ -1,4 +1,4 @@
-"""The API described by itself: an OpenAPI 3.1 document made of the operations, and a page to read it on.
+"""The description of the API: an OpenAPI 3.1 document made of the operations, and a page that shows it.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -88,7 +88,7 @@ class DocumentOperations:
 
     @cached_property
     def _document(self) -> OpenApi:
-        """Made when somebody asks for it: it takes a tenth of a second, which every start would pay."""
+        """Made on the first request: it takes a tenth of a second, which every start would pay for."""
         return make_document(self.operations)
 
     async def get_document(self, asked: ApiRequest[DescriptionParameters, Nothing]) -> Response:
@@ -111,7 +111,7 @@ def make_document(operations: Operations) -> OpenApi:
         "paths": paths,
         "components": {
             "schemas": _describe_bodies(operations) | _describe_documents(operations),
-            "responses": {str(status): _describe_problem(status, said) for status, said in PROBLEMS.items()},
+            "responses": {str(status): _describe_problem(status, text) for status, text in PROBLEMS.items()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -179,7 +179,7 @@ def _parameters(operation: Operation[Any, Any]) -> Iterator[OpenApi]:
 
 
 def _drop_null(kind: OpenApi) -> OpenApi:
-    """The schema of a parameter where it is given: without the null that stands for its absence."""
+    """The schema of a parameter without the null that means that it is absent."""
     [given] = [each for each in kind.get("anyOf", [kind]) if each != {"type": "null"}]
     return {key: value for key, value in given.items() if key not in ("title", "description", "in")}
 
@@ -190,8 +190,8 @@ def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, OpenApi]]:
         yield str(status), {"description": HTTPStatus(status).phrase, **content}
     for status in _statuses(operation):
         yield str(status), {"$ref": f"#/components/responses/{status}"}
-    for status, said in operation.problems.items():
-        yield str(status), _describe_problem(status, said)
+    for status, text in operation.problems.items():
+        yield str(status), _describe_problem(status, text)
 
 
 def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
@@ -218,8 +218,8 @@ def _content(answer: type | tuple[type, ...] | str) -> OpenApi:
     return {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}}
 
 
-def _describe_problem(status: int, said: str) -> OpenApi:
-    described: OpenApi = {"description": said, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
+def _describe_problem(status: int, text: str) -> OpenApi:
+    described: OpenApi = {"description": text, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
     if status in HEADERS:
         described["headers"] = {HEADERS[status]: {"schema": {"type": "string"}}}
     return described

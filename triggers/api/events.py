@@ -1,4 +1,4 @@
-"""Events over the API: whatever happened elsewhere, told to the pipelines and the steps that listen for it."""
+"""The operation that takes an event for the pipelines that listen for it and the steps that wait for it."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from triggers.api.starts import DEDUPE_MILLISECONDS, IdempotencyKey
 from triggers.documents import EmittedDocument
 
 SOURCE = "api"
-"""Where an event comes from if nobody says."""
+"""The source of an event that names none."""
 
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 

@@ -1,4 +1,4 @@
-"""Keys over the API: make, list and revoke them."""
+"""Operations on keys of the API: make, list and revoke them."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ class NewKey(Body):
 
 
 class KeyOperations:
-    """Answers what is asked of keys."""
+    """Makes, lists and revokes keys."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys

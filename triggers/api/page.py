@@ -1,4 +1,4 @@
-"""The page on which people read the API: rendered from the document, without anything from elsewhere."""
+"""The HTML page of the API, rendered from the OpenAPI document. It loads nothing from other servers."""
 
 from pathlib import Path
 from typing import Any

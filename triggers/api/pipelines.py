@@ -1,4 +1,4 @@
-"""Pipelines over the API: what is served, and what is wrong with what is not."""
+"""Operations that read pipelines: what is served, and the problems of what is not."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from triggers.documents import PipelineDocument, PipelinesDocument
 
 
 class PipelineOperations:
-    """Answers what is asked of pipelines."""
+    """Lists and describes pipelines."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder

@@ -32,8 +32,8 @@ class ApiError(Exception):
     @classmethod
     def invalid(cls, mistakes: Sequence[Mistake]) -> "ApiError":
         """422: what was sent has the wrong shape."""
-        told = mistakes[:MISTAKES_LIMIT]
-        return cls(422, "; ".join(f"`{each.name}`: {each.detail}" for each in told), mistakes=told)
+        shown = mistakes[:MISTAKES_LIMIT]
+        return cls(422, "; ".join(f"`{each.name}`: {each.detail}" for each in shown), mistakes=shown)
 
     def document(self) -> ProblemDetails:
         """The problem as a document."""

@@ -1,4 +1,4 @@
-"""Runs over the API: lists, one run, its history, and asking for its end."""
+"""Operations on runs: list them, get one, its history or its export, and cancel."""
 
 from typing import Annotated, Any
 
@@ -54,7 +54,7 @@ class Cancel(Body):
 
 
 class RunOperations:
-    """Answers what is asked of runs that there are."""
+    """Reads and cancels runs."""
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
         self._engine = engine

@@ -1,4 +1,4 @@
-"""Schedules over the API: when they fired, when they will, and what did not come."""
+"""The operation that lists schedules: when they fired, when they will fire, and what they missed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from triggers.schedules.trigger import ScheduleTrigger
 
 
 class ScheduleOperations:
-    """Answers what is asked of schedules."""
+    """Lists schedules."""
 
     def __init__(self, folder: Folder, schedules: Schedules, now: Callable[[], int]) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""The kinds of values that requests hold: how each is written, how it is kept, and its schema."""
+"""The types of values in requests: how each is written, what it becomes, and its JSON Schema."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias

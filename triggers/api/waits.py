@@ -1,4 +1,4 @@
-"""Waits over the API: what runs wait for, and what a person or a program says to it."""
+"""Operations on waits: list them, answer, resolve a step, resume a run."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -41,7 +41,7 @@ class ManyWaits(Parameters):
 
 
 class AnswerBody(Body):
-    """What is said to a wait: `approved` decides on an approval, `data` comes to a webhook."""
+    """An answer to a wait: `approved` decides on an approval, `data` is the body for a webhook."""
 
     step: Path = Field(description="The path of the step that waits")
     name: str | None = Field(None, description="Which of the waits of a `wait.any`")
@@ -68,7 +68,7 @@ NO_STEP = "There is no such run, or no such step in it"
 
 
 class WaitOperations:
-    """Answers what is asked of waits, and takes what is said to them."""
+    """Lists waits, and takes answers and decisions."""
 
     def __init__(self, engine: Engine, journal: Journal, now: Callable[[], int]) -> None:
         self._engine = engine
@@ -154,12 +154,12 @@ class WaitOperations:
 
     def _answer(self, question: Question, given: AnswerBody, by: str) -> JSON:
         """The answer as the run gets it; raises `ApiError`."""
-        said = given.model_fields_set
+        given_fields = given.model_fields_set
         is_approval = question.kind == "approval"
         wrong = [
             Mistake(name=name, detail=f"it is nothing that a wait for {question.kind} takes")
             for name in (("data",) if is_approval else ("approved", "comment", "fields"))
-            if name in said
+            if name in given_fields
         ]
         if is_approval and given.approved is None:
             wrong.append(Mistake(name="approved", detail="it is missing; say true or false"))

@@ -1,4 +1,4 @@
-"""What a service says when it has started: where it listens, what it serves, and a request to try."""
+"""What `waypost serve` prints when it has started: the address, the webhooks, and a request to try."""
 
 import json
 import shlex
@@ -21,7 +21,7 @@ from triggers.webhooks.trigger import WebhookTrigger
 
 
 def announce(service: Service) -> None:
-    """Say it on standard output, and what is wrong with connections and pipelines on standard error."""
+    """Print it on standard output, and the problems of connections and pipelines on standard error."""
     out = console()
     out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.local_url, "bold")))
     if service.settings.public_url:
@@ -63,7 +63,7 @@ def _make_example(service: Service, hook: WebhookTrigger) -> str | None:
 
 
 def _make_headers(service: Service, hook: WebhookTrigger, sample: SampleDelivery, body: str, id: str) -> dict[str, str]:
-    """What the request carries, signed; raises `SecretMissing`."""
+    """The headers of the request with its signature; raises `SecretMissing`."""
     scheme = hook.verifier.scheme
     headers = {"content-type": "application/json", **sample.headers}
     if scheme is None:

@@ -61,7 +61,7 @@ SLOW_FLUSH = 20.0
 """How many are measured, and the milliseconds over which one is slow: every commit waits for one."""
 
 CLOCK_SLACK = 2_000
-"""Milliseconds by which the journal may be ahead of the clock before somebody has set it back."""
+"""Milliseconds by which the journal may be ahead of a clock that was not set back."""
 
 LONGEST_LOOK = 30.0
 """Seconds for which unfinished runs are read."""
@@ -146,7 +146,7 @@ def _check_disk(data: Path) -> Check:
     try:
         free = shutil.disk_usage(_nearest_existing(data)).free
     except OSError as error:
-        return Check("disk", "warning", f"how much is free cannot be told: {error.strerror}")
+        return Check("disk", "warning", f"the free space cannot be read: {error.strerror}")
     found = f"{free / 1e9:.1f} GB are free"
     if free < LEAST_FREE:
         return Check("disk", "warning", found, "make room: on a full disk no event is accepted")
@@ -240,8 +240,8 @@ def _check_connections(known: Connections) -> Check:
     found = f"{format_count(len(known.names), 'connection')} can be used"
     if not known.problems:
         return Check("connections", "ok", found if known.names else "there is none")
-    told = [each for each in known.problems if known.is_valid or each.severity == "error"]
-    found = f"{found}; {reword_for_shell(told[0])}" + (f", and {len(told) - 1} more" if told[1:] else "")
+    problems = [each for each in known.problems if known.is_valid or each.severity == "error"]
+    found = f"{found}; {reword_for_shell(problems[0])}" + (f", and {len(problems) - 1} more" if problems[1:] else "")
     if known.is_valid:
         return Check("connections", "warning", found, "`waypost validate` says more")
     cure = (

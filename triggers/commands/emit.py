@@ -30,6 +30,6 @@ def emit(
     if as_json:
         print_json(emitted)
         return
-    typer.echo(f"{emitted.event}{' (it was told of before)' if emitted.duplicate else ''}")
+    typer.echo(f"{emitted.event}{' (a duplicate)' if emitted.duplicate else ''}")
     for run in emitted.runs:
         typer.echo(f"started {run}")

@@ -1,4 +1,4 @@
-"""What to do next about what a run waits for: a line to read, and a command to type."""
+"""What a run waits for, and the command that goes on."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -21,24 +21,24 @@ AWAITED = {
     "delay": "its time",
     "until": "its time",
     "decision": "a decision on it",
-    "resume": "somebody who lets it go on",
+    "resume": "a person who resumes it",
 }
-"""What is waited for, in words."""
+"""What a run waits for, by the kind of wait."""
 
 
 def print_waits(out: Console, waits: Iterable[PendingDocument], here: str | None) -> None:
-    """Each thing that is waited for, with what to do next; `here` is where the running service is reached."""
+    """Print each wait with what to do next. `here` is the address of the running service."""
     found = list(waits)
     for wait in found:
         path = f"  {wait.step}" if wait.step else ""
         out.print(Text.assemble((wait.run, "bold"), f"  {wait.pipeline}{path}"), soft_wrap=True)
         print_fields(out, describe_wait(wait, wait.run, here))
     if not found:
-        out.print("nothing waits for a person, an answer or an event")
+        out.print("no run waits for a person, an answer or an event")
 
 
 def describe_wait(wait: AnyWait, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
-    """A wait as names and values."""
+    """The names and values that are printed for a wait."""
     yield "waits for", summarize_wait(wait)
     yield "to", make_printable(", ".join(wait.to)) or None
     yield "fields", ", ".join(map(make_printable, wait.fields)) if wait.fields else None
@@ -64,7 +64,7 @@ _THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def summarize_wait(wait: AnyWait) -> str:
-    """What is waited for, and until when."""
+    """What the wait is for, and until when, in a line."""
     named = f" ({wait.name})" if wait.name else ""
     what = AWAITED[wait.kind]
     about = {"event": " ".join(filter(None, (wait.type, wait.match)))}.get(wait.kind, wait.title or "")
@@ -73,7 +73,7 @@ def summarize_wait(wait: AnyWait) -> str:
 
 
 def suggest_command(wait: AnyWait, run: str) -> str | None:
-    """The command with which somebody goes on; None where only time does."""
+    """The command that answers a wait; None where only time ends it."""
     step = shlex.quote(wait.step or "")
     name = f" --name {shlex.quote(wait.name)}" if wait.name else ""
     match wait.kind:
@@ -92,7 +92,7 @@ def suggest_command(wait: AnyWait, run: str) -> str | None:
 
 
 def _to_fill_in(wait: AnyWait) -> str:
-    """The fields without which nobody can approve."""
+    """The options for the fields that an approval requires."""
     fields = wait.fields or {}
     required = [name for name, schema in fields.items() if not (isinstance(schema, dict) and "default" in schema)]
     return "".join(f" --field {shlex.quote(name)}=VALUE" for name in required)

@@ -1,4 +1,4 @@
-"""How commands print: in colour and within its width on a terminal, plain and whole in a pipe."""
+"""Printing: in colour and within the width of a terminal, plain and uncut in a pipe."""
 
 import json
 import re
@@ -20,13 +20,13 @@ GAP = 2
 """Blanks between two columns."""
 
 FLEXIBLE = 12
-"""Characters that a column keeps which is cut or folded."""
+"""The least width of a column that is cut or folded."""
 
 UNBOUNDED = 1_000_000
-"""Columns of what is no terminal: nothing need be cut or folded."""
+"""The width of a pipe or a file, in which nothing is cut or folded."""
 
 _CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What JSON leaves as it is, and a terminal or an eye may obey."""
+"""Characters that JSON does not escape, though a terminal obeys them or they reorder the text on it."""
 
 STATUS_STYLES = {
     "completed": "green",
@@ -42,7 +42,7 @@ STATUS_STYLES = {
 
 
 def console(*, err: bool = False) -> Console:
-    """Standard output or standard error; nothing in a text is taken for markup."""
+    """Standard output or standard error, without rich's markup."""
     out = Console(stderr=err, highlight=False, markup=False, emoji=False)
     if not out.file.isatty():
         out.width = UNBOUNDED
@@ -60,7 +60,7 @@ def print_value(out: Console, value: object) -> None:
 
 
 def json_text(document: object, *, indent: int | None = None) -> str:
-    """JSON that is readable in every language, and commands no terminal."""
+    """JSON without escapes for letters, and with escapes for what a terminal would obey."""
     text = json.dumps(msgspec.to_builtins(document), indent=indent, ensure_ascii=False)
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
@@ -70,20 +70,20 @@ def print_table(
 ) -> None:
     """Print rows under their columns' names. Where the terminal is too narrow the column `cut` is cut, or `fold` is
     folded; the others stay whole, and where that is too much, each row is printed as a block."""
-    told = [tuple(row) for row in rows]
-    if out.is_terminal and _width(columns, told, {cut, fold}) > out.width:
-        _print_blocks(out, columns, told)
+    cells = [tuple(row) for row in rows]
+    if out.is_terminal and _width(columns, cells, {cut, fold}) > out.width:
+        _print_blocks(out, columns, cells)
         return
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for name in columns:
         table.add_column(name, no_wrap=name not in (cut, fold), overflow="fold")
-    for row in told:
+    for row in cells:
         table.add_row(*(make_cuttable(cell) if name == cut else cell for name, cell in zip(columns, row, strict=True)))
     print_plainly(out, table)
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], flexible: set[str]) -> int:
-    """How wide a table is in which the flexible columns are as narrow as can be read."""
+    """The width of a table whose flexible columns have their least width."""
     widths = [
         FLEXIBLE if name in flexible else max(cell_len(str(text)) for text in (name, *cells))
         for name, *cells in zip(columns, *rows, strict=True)
@@ -98,7 +98,7 @@ def _print_blocks(out: Console, columns: Sequence[str], rows: Sequence[Sequence[
 
 
 def print_plainly(out: Console, table: Table) -> None:
-    """Print a table without the blanks that fill its last column, which would end every line of a pipe."""
+    """Print a table. In a pipe, its lines have no trailing blanks."""
     if out.is_terminal:
         out.print(table)
         return
@@ -108,7 +108,7 @@ def print_plainly(out: Console, table: Table) -> None:
 
 
 def is_cut(out: Console, rows: Iterable[Sequence[str | Text]]) -> bool:
-    """Whether rows under each other do not fit, so that what may be cut there is."""
+    """Whether rows are wider than the terminal, so that their cuttable cells are cut."""
     columns = list(zip(*rows, strict=True))
     wide = sum(max(cell_len(str(cell)) for cell in column) for column in columns)
     return out.is_terminal and wide + GAP * (len(columns) - 1) > out.width
@@ -155,12 +155,12 @@ def format_time(text: str | None) -> str:
 
 
 def format_span(start: str | None, end: str | None) -> str:
-    """How long it took from one time of the API to another; empty if one is not known."""
+    """The length of time between two times of the API; empty if one is not known."""
     if not start or not end:
         return ""
     return format_seconds((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def format_seconds(seconds: float) -> str:
-    """A length of time for people."""
+    """A length of time, as text for people."""
     return f"{seconds:.3f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

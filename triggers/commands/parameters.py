@@ -43,8 +43,8 @@ def _find_folder(context: typer.Context, name: str, default: Path) -> Path:
 
 def _read_id(path: Path) -> str:
     with suppress(OSError, UnicodeDecodeError):
-        if said := re.search(r"^id:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            return said[1]
+        if found := re.search(r"^id:\s*[\"']?(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            return found[1]
     return path.stem
 
 
@@ -63,7 +63,7 @@ Data = Annotated[Path, typer.Option("--data", envvar="WAYPOST_DATA", help="The d
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PipelineId = Annotated[str, typer.Argument(help="The pipeline's id.", autocompletion=complete_pipeline_ids)]
 RunId = Annotated[str, typer.Argument(help="The run's id.", autocompletion=complete_run_ids)]
-StepPath = Annotated[str, typer.Argument(help="The step's path, as `waypost show` tells it.")]
+StepPath = Annotated[str, typer.Argument(help="The step's path, as `waypost show` prints it.")]
 
 
 def parse_choice(known: Sequence[Word], given: str | None, option: str) -> Word | None:

@@ -1,4 +1,4 @@
-"""Values as a command line gives them: JSON, whole or by name."""
+"""Values typed on the command line: JSON, from a file, or by name."""
 
 import json
 import math
@@ -18,11 +18,11 @@ SHOWN = 80
 
 
 INPUT_LIMIT = 64 * 1024 * 1024
-"""Bytes of a file that is given as a value; no service takes a body that is so large."""
+"""The most bytes of a file that is given as a value. No service takes a larger body."""
 
 
 def parse_json_or_text(text: str, option: str) -> Any:
-    """JSON if it is some, else the text itself; raises `typer.BadParameter` for JSON that no command accepts."""
+    """Parse JSON, or return the text if it is not JSON. Raises `typer.BadParameter` for JSON that no service takes."""
     try:
         return _parse(text)
     except NotJSON as error:
@@ -65,8 +65,8 @@ def _read(name: str) -> str:
 
 
 def _parse(text: str) -> Any:
-    """What a JSON text says. Raises `NotJSON` for JSON that no service takes: an infinite number, half a character, too
-    deep a nesting; and another `ValueError` for what is no JSON at all."""
+    """Parse a JSON text. Raises `NotJSON` for JSON that no service takes (a number that is too large, a lone surrogate,
+    nesting that is too deep) and another `ValueError` for what is not JSON."""
     try:
         value = json.loads(text, parse_float=_parse_float, parse_constant=_reject_constant)
     except RecursionError:
@@ -86,21 +86,21 @@ def _shorten(text: str) -> str:
 
 
 def _shorten_error(error: NotJSON) -> str:
-    """What is wrong; the place of what is nested deeply is long."""
+    """The message. The place of a deeply nested value is long, so its middle is left out."""
     text = str(error)
     return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]}…{text[-SHOWN:]}"
 
 
 def check_header_value(text: str | None, option: str) -> str | None:
-    """A text that travels in a header; raises `typer.BadParameter`."""
+    """Check a text that is sent in a header; raises `typer.BadParameter`."""
     if text is not None and not re.fullmatch("[ -~]{1,255}", text):
-        what = f"{_shorten(text)} should be 1 to 255 printable ASCII characters, as it travels in a header"
+        what = f"{_shorten(text)} should be 1 to 255 printable ASCII characters, since it is sent in a header"
         raise typer.BadParameter(what, param_hint=f"'{option}'")
     return text
 
 
 def parse_json_object(text: str, option: str) -> dict[str, Any]:
-    """The same, where only an object will do."""
+    """Like `parse_json`, for an object only."""
     value = parse_json(text, option)
     if not isinstance(value, dict):
         raise typer.BadParameter("this should be a JSON object, by name", param_hint=f"'{option}'")
@@ -121,12 +121,12 @@ def parse_named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
 
 
 def wants_text(problem: str) -> bool:
-    """Whether what is wrong with a value is that it is no text."""
+    """Whether a problem says that a value should be text."""
     return " is not of type" in problem and '"string"' in problem
 
 
 def suggest_quotes(pairs: Sequence[str], option: str, names: Collection[str]) -> str | None:
-    """How to give the values of those names as texts, where they were taken for other JSON."""
+    """How to type the values of those names as texts, which were read as other JSON; None if there are none."""
     given = [(name, text) for name, _, text in (pair.partition("=") for pair in pairs) if name in names]
     shown = [f"{option} {shlex.quote(f'{name}={json.dumps(text, ensure_ascii=False)}')}" for name, text in given]
     return f"text that looks like other JSON is given in quotes: {' '.join(shown)}" if shown else None

@@ -24,7 +24,7 @@ from triggers.reading.client import connect_service
 DISABLED = "disabled"
 
 NOT_MEANING = frozenset({"id", "file", "status", "problems"})
-"""What of a description is not its meaning."""
+"""The fields that may differ without a change of the pipeline."""
 
 CHANGE_STYLES = {"new": "green", "changed": "yellow", "removed": "red", "invalid": "bold red"}
 
@@ -55,7 +55,7 @@ async def _list_served(instance: Instance) -> tuple[str | None, list[PipelineLin
 
 @dataclass(frozen=True, slots=True)
 class PipelineChange:
-    """What becomes of one pipeline; None stands for what is not known or not there."""
+    """The change of one pipeline; a version that does not exist is None."""
 
     id: str
     file: str

@@ -1,6 +1,6 @@
 """Problems of pipeline files: for people, for editors, and as annotations where GitHub checks a change.
 
-A secret that only the command lacks is told as one that is not set in this shell.
+A secret that is not set is reported as "not set in this shell", since the service may have it.
 """
 
 import os
@@ -34,15 +34,15 @@ class CheckedFile(Protocol):
 
 
 def print_problems(files: Iterable[CheckedFile], out: Console, *, is_in_shell: bool = True) -> None:
-    """Every problem with the line in question; a service's own environment is not told as that of a shell."""
+    """Print every problem with its line. Without `is_in_shell` the problems are those of the service itself."""
     for file in files:
         for problem in file.problems:
-            told = reword_for_shell(problem) if is_in_shell else problem
-            out.print(_format_problem(told, file.line(problem.line)), soft_wrap=True)
+            shown = reword_for_shell(problem) if is_in_shell else problem
+            out.print(_format_problem(shown, file.line(problem.line)), soft_wrap=True)
 
 
 def reword_for_shell(problem: Problem) -> Problem:
-    """The problem as a command tells it, whose environment need not be the service's."""
+    """The problem, worded for a command, whose environment may differ from the service's."""
     if not _UNSET.fullmatch(problem.message):
         return problem
     return replace(problem, message=f"{problem.message} in this shell")
@@ -77,7 +77,7 @@ def to_json(files: Iterable[CheckedFile]) -> list[JSON]:
 
 
 def to_annotations(files: Iterable[CheckedFile], environment: Mapping[str, str]) -> list[str]:
-    """Every problem as a workflow command of GitHub Actions.
+    """Every problem as a workflow command of GitHub Actions, which shows it beside the line in a change.
 
     https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands
     """
@@ -102,5 +102,5 @@ def _escape_property(text: str) -> str:
 
 
 def is_github_action() -> bool:
-    """Whether this is a job of GitHub Actions, which reads annotations from what is printed."""
+    """Whether this is a job of GitHub Actions, which reads annotations from the output."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

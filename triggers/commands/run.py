@@ -120,7 +120,7 @@ def _add_quotes_hint(refused: ServiceRefused, pairs: Sequence[str]) -> Exception
 def _print_left_behind(run: str, data: Path | None) -> None:
     """Print at once that the run goes on without its follower. `data` is the data folder of a service that ends now."""
     if data is None:
-        line = f"{run} goes on: `waypost show {run}` tells how far it is, `waypost cancel {run}` ends it"
+        line = f"{run} goes on: `waypost show {run}` shows its progress, `waypost cancel {run}` ends it"
     else:
         line = f"{run} goes on when a service works on {data} again; another Ctrl-C does not wait for its step"
     console(err=True).print(line, soft_wrap=True)
@@ -133,10 +133,10 @@ def _print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
     if status == "completed" and not is_quiet and run.outputs is not None:
         print_value(console(), run.outputs)
     elif status == "failed":
-        why = format_error(run.error, with_step=True) if run.error else "nobody said why"
-        err.print(f"{id} failed: {why}; `waypost show {id}` tells all of it", style="red", soft_wrap=True)
+        why = format_error(run.error, with_step=True) if run.error else "no reason was given"
+        err.print(f"{id} failed: {why}; `waypost show {id}` shows all of it", style="red", soft_wrap=True)
     elif status != "completed" and followed.is_over:
-        why = run.reason or "nobody said why"
-        err.print(f"{id} is {status}: {why}; `waypost show {id}` tells all of it", style="yellow", soft_wrap=True)
+        why = run.reason or "no reason was given"
+        err.print(f"{id} is {status}: {why}; `waypost show {id}` shows all of it", style="yellow", soft_wrap=True)
     if status != "completed":
         raise typer.Exit(FAILED)

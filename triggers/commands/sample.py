@@ -54,7 +54,7 @@ def make_sample(hook: WebhookTrigger, id: str) -> SampleDelivery | None:
 
 
 def _assemble(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDelivery:
-    """With everything that expressions read; a bare one without what only the filter asks for."""
+    """A sample with everything that expressions read; a bare one leaves out what only the filter reads."""
     path, _ = _sample_path(hook.path)
     constants = dict(hook.when.comparisons) if hook.when else {}
     read = dict(_list_names(hook, is_bare=is_bare)) | dict.fromkeys(constants)

@@ -217,5 +217,5 @@ def _is_alive(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        pass  # it is there, and somebody else's
+        pass  # it exists, and belongs to another user
     return True

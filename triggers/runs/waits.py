@@ -35,9 +35,9 @@ async def list_waits(
     found = await reads.list_unfinished(limit, after)
     page = _take_page(found)
     total = sum(each.sequence for each in page)
-    told = await reads.scan(lambda scan: _list_page(scan, page, may_answer=may_answer), total)
+    pending = await reads.scan(lambda scan: _list_page(scan, page, may_answer=may_answer), total)
     is_last = len(page) == len(found) < limit
-    return told, None if is_last else page[-1].run
+    return pending, None if is_last else page[-1].run
 
 
 def _take_page(found: Sequence[UnfinishedRun]) -> Sequence[UnfinishedRun]:
