@@ -6,7 +6,6 @@ fires the first time. Any other line counts elapsed time, so a repeated hour cou
 This is Debian's rule (https://manpages.debian.org/cron), for lines of five and of six fields.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -130,11 +129,6 @@ def _check_line(text: str) -> str:
         raise ValueError(f"a cron line has at most {LENGTH_LIMIT} characters; divide it into several triggers")
     if text.startswith("@"):
         return _resolve_alias(text)
-    if zoned := _ZONED.fullmatch(text.strip()):
-        line = " ".join(zoned[2].split()) or "0 6 * * *"
-        raise ValueError(
-            f"{quote(text)} names its zone; write 'cron: \"{line}\"' and 'timezone: {zoned[1][:40]}' beside it"
-        )
     fields = text.upper().split()
     if len(fields) not in (5, 6):
         raise ValueError(f"{quote(text)} has {_count_fields(len(fields))}; a cron line has {FORMS}")
@@ -153,9 +147,6 @@ def _check_line(text: str) -> str:
     return line
 
 
-_ZONED = re.compile(r"(?:CRON_TZ|TZ)\s*=\s*[\"']?([^\s\"']*)[\"']?(.*)", re.IGNORECASE | re.DOTALL)
-
-
 def _count_fields(fields: int) -> str:
     return "one field" if fields == 1 else f"{fields} fields"
 
@@ -163,20 +154,9 @@ def _count_fields(fields: int) -> str:
 def _resolve_alias(text: str) -> str:
     if line := ALIASES.get(text.strip().lower()):
         return line
-    if interval := re.fullmatch(r"@every\s+(\S+)\s*", text, re.IGNORECASE):
-        every = f"every: {_convert_duration(interval[1])}"
-        raise ValueError(f"{quote(text)} is no cron line; write '{every}' in the place of 'cron'")
+    if text.lower().startswith("@every"):
+        raise ValueError(f"{quote(text)} is no cron line; write such as 'every: 15m' in the place of 'cron'")
     raise ValueError(f"there is no {quote(text)}; {suggest(text.lower(), ALIASES)}")
-
-
-def _convert_duration(text: str) -> str:
-    """An interval such as Go's `1h30m`, in one unit."""
-    parts = re.findall(r"(\d{1,6})([hms])", text.lower())
-    seconds = sum(int(number) * {"h": 3_600, "m": 60, "s": 1}[unit] for number, unit in parts)
-    for unit, size in (("h", 3_600), ("m", 60), ("s", 1)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return "15m"
 
 
 def _check_field(kind: CronField, field: str, written: str) -> None:

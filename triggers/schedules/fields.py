@@ -26,11 +26,6 @@ class CronField:
             return self.least + self.names.index(word)
         return int(word) if word.isascii() and word.isdigit() and len(word) < 4 else None
 
-    def word(self, number: int, like: str) -> str:
-        """A number as a name if `like` is a name, else as digits."""
-        is_name = like in self.names
-        return self.names[(number - self.least) % len(self.names)] if is_name else str(number)
-
 
 FIELDS = (
     CronField("second", "0 to 59", 0, 59, "s"),
@@ -42,7 +37,6 @@ FIELDS = (
 )
 
 _RANGE = re.compile(r"(\w+)-(\w+)(/\w+)?")
-_LONG_NAME = re.compile(r"(MON|TUES?|WEDNES|THURS?|FRI|SATUR|SUN)DAY")
 
 
 def normalize(field: CronField, text: str) -> str:
@@ -93,29 +87,6 @@ def suggest_field(field: CronField, text: str) -> str:
         return "write * for any"
     if text.startswith("H"):
         return "write a number, and 'window: 10m' to spread the fires"
-    if re.fullmatch(r"L-\d+", text):
-        return "no line counts days back from the end; L is the last day of the month, and LW its last weekday"
-    if re.fullmatch(r"\d*W|W\d*", text):
-        return "no line asks for the weekday nearest to a day; LW is the month's last weekday"
-    if long := _LONG_NAME.search(text):
-        return f"write {long[0][:3]}"
-    if last := re.fullmatch(rf"({'|'.join(DAYS)})L", text):
-        return f"write {DAYS.index(last[1])}L for the last one of the month"
-    if (after_sunday := re.fullmatch(r"7-([1-6])", text)) is not None and field.names is DAYS:
-        return f"a range goes up; write 0-{after_sunday[1]}"
-    if (wrapped := _RANGE.fullmatch(text)) and (halves := _split_range(field, wrapped[1], wrapped[2])):
-        return f"a range goes up; write {halves}"
     if "-" in text:
         return f"a range goes up, within {field.values.partition(',')[0]}"
     return f"write {field.values}; also *, 1,15 or 1-5 or */10"
-
-
-def _split_range(field: CronField, first: str, last: str) -> str | None:
-    """A range that wraps around, as two that do not; None if it is not such a range."""
-    start, end = field.number(first), field.number(last)
-    most = 6 if field.names is DAYS else field.most
-    if start is None or end is None or not field.least <= end < start <= most:
-        return None
-    up = first if start == most else f"{first}-{field.word(most, first)}"
-    down = last if end == field.least else f"{field.word(field.least, last)}-{last}"
-    return f"{up},{down}"

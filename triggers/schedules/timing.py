@@ -1,6 +1,5 @@
 """When schedules fire: a cron line, an interval, or one date. Moments are milliseconds since 1970, in UTC."""
 
-import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,39 +103,8 @@ def _find_canonical_name(name: str) -> str:
 
 
 def _suggest_zone(name: str) -> str:
-    if offset := _OFFSET.fullmatch(name.strip()):
-        if int(offset[3] or 0) or int(offset[2]) > 12:
-            return "a zone is a place, such as Asia/Kolkata"
-        reversed_sign = "-" if offset[1] == "+" else "+"
-        return (
-            "a zone is a place, such as Europe/Berlin, whose clocks may change in summer; the same offset all year is "
-            f"Etc/GMT{reversed_sign}{int(offset[2])} (with the sign reversed)"
-        )
-    if place := _ABBREVIATED.get(name.strip().upper()):
-        return f"abbreviations mean several zones; write a place, such as {place}"
-    return suggest(name.replace(" ", "_"), available_timezones()) or "write an IANA name, such as Europe/Berlin"
-
-
-_OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?", re.IGNORECASE)
-_ABBREVIATED = {
-    **dict.fromkeys(("PST", "PDT", "PT", "PACIFIC STANDARD TIME"), "America/Los_Angeles"),
-    **dict.fromkeys(("EDT", "ET", "EASTERN STANDARD TIME"), "America/New_York"),
-    **dict.fromkeys(("CDT", "CST", "CT", "CENTRAL STANDARD TIME"), "America/Chicago"),
-    **dict.fromkeys(("MDT", "MT", "MOUNTAIN STANDARD TIME"), "America/Denver"),
-    **dict.fromkeys(("CEST", "MESZ", "MEZ", "W. EUROPE STANDARD TIME"), "Europe/Berlin"),
-    **dict.fromkeys(("BST", "GMT STANDARD TIME"), "Europe/London"),
-    "EEST": "Europe/Athens",
-    "WEST": "Europe/Lisbon",
-    "MSK": "Europe/Moscow",
-    "IST": "Asia/Kolkata",
-    "JST": "Asia/Tokyo",
-    "KST": "Asia/Seoul",
-    "SGT": "Asia/Singapore",
-    "HKT": "Asia/Hong_Kong",
-    **dict.fromkeys(("AEST", "AEDT"), "Australia/Sydney"),
-    "NZST": "Pacific/Auckland",
-    "LOCAL": "Europe/Berlin",
-}
+    near = suggest(name.replace(" ", "_"), available_timezones()) if len(name) > 5 and name.isascii() else None
+    return near or "write an IANA name, such as Europe/Berlin, or for an offset such as UTC+02:00 Etc/GMT-2"
 
 
 def find_fires_between(timing: Timing, after: int, until: int) -> Iterator[int]:
