@@ -1,4 +1,4 @@
-"""Nodes: the steps of a pipeline, compiled, each at its place in the tree; what a run's decisions look at."""
+"""Nodes: the steps of a pipeline, compiled, each with its place in the tree. Decisions work on them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +16,14 @@ Names: TypeAlias = Mapping[str, Callable[[], object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A step. `path` is that of its place in the definition, `follower` the id of what comes after it in its sequence,
-    `around` the paths of the blocks that it stands in, each with the branch, the outermost first. `firsts` are the ids
-    of the first steps in its own branches; in those that are `catching`, `error` is what they answer. What `is_inner`
-    is no step of the file: the undo of one, or its repetition."""
+    """A compiled step.
+
+    `path` is its path in the definition, without numbers; `follower` the id of the next step in its sequence; `around`
+    the paths of the blocks that contain it, each with the branch, the outermost first. `firsts` are the ids of the
+    first steps in its own branches. In the branches that are `catching`, `error` is the failure of this block. A node
+    that `is_inner` is not a step of the file, but the undo of one or its repetition. The items or turns of one that
+    `is_loop` are numbered.
+    """
 
     path: str
     part: Part
@@ -33,15 +37,15 @@ class Node:
 
     @property
     def branch(self) -> str:
-        """The branch of the block around it in which it stands."""
+        """The branch that contains it, of the innermost block around it."""
         return self.around[-1][1] if self.around else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionNode(Node):
-    """A step that uses an action. `links` are the names of the waits in it, if somebody can answer one of them by a
-    link; none if the link is that of the step itself, and None if there is no link. If it `listens`, it waits for an
-    event; if it `counts_once`, what it starts or waits for needs a dedupe key."""
+    """A step that uses an action. `links` are the names of the waits in it, if one of them can be answered by a link;
+    empty if the step itself has the link, and None if there is no link. If it `listens`, it waits for an event; if it
+    `counts_once`, what it starts or waits for needs a dedupe key."""
 
     step: ActionStep
     input: Template
@@ -54,16 +58,16 @@ class ActionNode(Node):
 
     @property
     def names(self) -> frozenset[tuple[str, ...]]:
-        """What its expressions read."""
+        """The names that its expressions read."""
         read = [self.condition, self.input, self.keep, self.undo, self.timeout_value]
         return frozenset().union(*(each.names for each in read if each))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockNode(Node):
-    """A block. `whens` are the conditions of its branches, in order (None: it always holds); `expression` is one that
-    the block itself evaluates. `view` makes the output that expressions read; `names` are those that the steps of an
-    item or a turn can read besides."""
+    """A block. `whens` are the conditions of its branches, in order (None always holds); `expression` is one that the
+    block itself evaluates. `view` makes the output that expressions read, and `names_inside` makes the names that only
+    the steps of an item or a turn can read."""
 
     step: ResolvedStep
     whens: Mapping[str, Expression | None] = field(default_factory=dict)
@@ -73,7 +77,7 @@ class BlockNode(Node):
 
     @property
     def names(self) -> frozenset[tuple[str, ...]]:
-        """What its expressions read."""
+        """The names that its expressions read."""
         read = [*self.whens.values(), self.expression, self.condition]
         return frozenset().union(*(expression.names for expression in read if expression))
 

@@ -24,7 +24,7 @@ TimesOut: TypeAlias = Literal["fail", "value", "steps"]
 
 
 class ResolvedStep(Protocol):
-    """What the resolved forms of all kinds of steps have in common; each kind's own form is in its block's file."""
+    """The part that the resolved forms of all kinds of steps have in common; each form is in the file of its kind."""
 
     @property
     def id(self) -> str: ...
@@ -34,8 +34,8 @@ class ResolvedStep(Protocol):
 
 
 class Steps(tuple[ResolvedStep, ...]):
-    """A sequence of steps. A type of its own, so that msgspec leaves its decoding to `durable.definition`, which knows
-    the kinds."""
+    """A sequence of steps. It is a type of its own, so that msgspec calls `durable.blocks.compiling.decode_steps`,
+    which knows all kinds."""
 
     __slots__ = ()
 
