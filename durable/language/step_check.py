@@ -70,7 +70,7 @@ def check_given(
     *,
     scope: Scope,
     report: Report,
-    texts: ExpressionCheck,
+    expressions: ExpressionCheck,
     is_open: Callable[[object], bool] = is_template,
     beside: Mapping[str, str] = NOTHING,
 ) -> None:
@@ -78,7 +78,7 @@ def check_given(
     type only when they are rendered; `beside` are hints for keys that belong to the owner."""
     value, where = owner.get("with"), (*pointer, "with")
     if model is None:
-        texts.check_templates(value, where, scope, anywhere)
+        expressions.check_templates(value, where, scope, anywhere)
         return
     given = {} if value is None else value
     if isinstance(given, dict):
@@ -94,7 +94,7 @@ def check_given(
             is_key = each.is_key or not each.pointer
             report.add((*where, *each.pointer), each.message, hint or each.hint, is_key=is_key)
         _doubt_json(given, where, model, report)
-    texts.check_templates(given, where, scope, get_shape(model).is_secret)
+    expressions.check_templates(given, where, scope, get_shape(model).is_secret)
     check_targets(given, where, get_shape(model), report, connection=owner.get("connection"))
 
 
@@ -141,7 +141,7 @@ class StepCheck:
         self,
         report: Report,
         catalogue: Catalogue,
-        texts: ExpressionCheck,
+        expressions: ExpressionCheck,
         infos: Mapping[Pointer, StepInfo],
         core: CoreActionCheck,
         connections: ConnectionChecker,
@@ -149,7 +149,7 @@ class StepCheck:
         self._report = report
         self._infos = infos
         self._catalogue = catalogue
-        self._texts = texts
+        self._expressions = expressions
         self._core = core
         self._connections = connections
 
@@ -165,9 +165,9 @@ class StepCheck:
         for key in chain.from_iterable(syntax.mapping_keys for syntax in SYNTAXES):
             check_filled(get_mapping(step.get(key)), (*pointer, key), self._report)
         self._report.add_all(find_key_problems(step.keys()), pointer)
-        self._texts.check_condition(step.get("if"), (*pointer, "if"), here)
+        self._expressions.check_condition(step.get("if"), (*pointer, "if"), here)
         for items in (syntax.items for syntax in SYNTAXES if syntax.items):
-            self._texts.check_items(step.get(items), (*pointer, items), here)
+            self._expressions.check_items(step.get(items), (*pointer, items), here)
         if isinstance(step.get("use"), str):
             self._check_use(step, pointer, here)
         inside = self._check_branches(step, pointer, here)
@@ -189,7 +189,7 @@ class StepCheck:
             pointer,
             scope=scope,
             report=self._report,
-            texts=self._texts,
+            expressions=self._expressions,
             beside=_BESIDE_USE | strange,
         )
         if core := CORE_ACTIONS.get(use):
@@ -197,12 +197,12 @@ class StepCheck:
         else:
             self._connections.check(step, pointer)
         with_output = scope.after(find_returned(use, get_mapping(step.get("with")), self._catalogue))
-        self._texts.check_templates(step.get("keep"), (*pointer, "keep"), with_output)
+        self._expressions.check_templates(step.get("keep"), (*pointer, "keep"), with_output)
         if isinstance(get_mapping(step.get("on_timeout")).get("steps"), list):
             what, hint = "a mapping under 'on_timeout' is the step's output", "write the list of steps itself there"
             self._report.add((*pointer, "on_timeout"), what, hint, severity="warning")
         if not isinstance(step.get("on_timeout"), list):
-            self._texts.check_templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
+            self._expressions.check_templates(step.get("on_timeout"), (*pointer, "on_timeout"), scope)
         undo = step.get("undo")
         if isinstance(undo, dict):
             self._check_undo(undo, (*pointer, "undo"), with_output)
@@ -223,7 +223,14 @@ class StepCheck:
         if use in CORE_ACTIONS:
             hint = "name the connector's action that takes the effect back"
             self._report.add((*pointer, "use"), f"{quote(use)} cannot undo a step", hint)
-        check_given(self._find_model(use, pointer), undo, pointer, scope=scope, report=self._report, texts=self._texts)
+        check_given(
+            self._find_model(use, pointer),
+            undo,
+            pointer,
+            scope=scope,
+            report=self._report,
+            expressions=self._expressions,
+        )
         self._connections.check(undo, pointer)
 
     def _find_model(self, use: str, pointer: Pointer) -> type[BaseModel] | None:
@@ -246,12 +253,14 @@ class StepCheck:
             inside = scope.branch(*branch.adds, after=set().union(*(readable.get(each, ()) for each in branch.reads)))
             if branch.has_when:
                 check_filled(branch.owner, branch.owner_pointer, self._report)
-                self._texts.check_condition(branch.owner.get("when"), (*branch.owner_pointer, "when"), inside)
+                self._expressions.check_condition(branch.owner.get("when"), (*branch.owner_pointer, "when"), inside)
             before = set(inside.visible)
             self.check_sequence(branch.steps, branch.pointer, inside)
             if branch.until:
                 block, key = branch.until
-                self._texts.check_condition(get_mapping(step.get(block)).get(key), (*pointer, *branch.until), inside)
+                self._expressions.check_condition(
+                    get_mapping(step.get(block)).get(key), (*pointer, *branch.until), inside
+                )
             if not branch.is_loop:
                 readable[branch.label] = inside.visible - before
         return set().union(*readable.values())

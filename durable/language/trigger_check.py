@@ -22,12 +22,12 @@ from durable.wording import quote, suggest
 class TriggerCheck:
     """Checks `inputs` and `triggers`."""
 
-    def __init__(self, data: Mapped, report: Report, catalogue: Catalogue, texts: ExpressionCheck) -> None:
+    def __init__(self, data: Mapped, report: Report, catalogue: Catalogue, expressions: ExpressionCheck) -> None:
         self._triggers = get_list(data.get("triggers"))
         self._declared = data.get("inputs")
         self._report = report
         self._catalogue = catalogue
-        self._texts = texts
+        self._expressions = expressions
 
     def run(self, scope: Scope) -> None:
         """Check them; `scope` is what a trigger's expressions can read."""
@@ -66,7 +66,7 @@ class TriggerCheck:
             pointer,
             scope=scope,
             report=self._report,
-            texts=self._texts,
+            expressions=self._expressions,
             is_open=lambda value: False,  # a trigger is set up before anything arrives that could be rendered
             beside={"when": BESIDE, "inputs": BESIDE},
         )
@@ -74,8 +74,8 @@ class TriggerCheck:
             self._report.add_all(model.find_doubts(given), (*pointer, "with"))
             for inner in model.identifying:
                 self._check_identifying(get_in(given, *inner), (*pointer, "with", *inner), scope)
-        self._texts.check_condition(trigger.get("when"), (*pointer, "when"), scope)
-        self._texts.check_templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
+        self._expressions.check_condition(trigger.get("when"), (*pointer, "when"), scope)
+        self._expressions.check_templates(trigger.get("inputs"), (*pointer, "inputs"), scope)
 
     def _check_identifying(self, key: JSON, pointer: Pointer, scope: Scope) -> None:
         """Doubt a constant, which all deliveries share; an empty text would reject them all."""
@@ -84,7 +84,7 @@ class TriggerCheck:
             self._report.add(pointer, f"'{pointer[-1]}' is empty", cure)
         elif isinstance(key, str) and not has_template(key):
             effect = "all deliveries count as one"
-            if not self._texts.doubt_constant(key, pointer, scope, effect):
+            if not self._expressions.doubt_constant(key, pointer, scope, effect):
                 what = f"{quote(key)} is the same for every delivery, so that {effect}"
                 self._report.add(pointer, what, cure, severity="warning")
 
