@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from durable.blocks.syntax import EXAMPLE_STEP
 from durable.language.steps import EXAMPLES, ITEM_EXAMPLES, KINDS, STEPS_KEYS
+from durable.language.validation import Hints
 
 _ORDER = "steps run in the order of the list; remove it"
 _SECRETS = "secrets are read as secrets.NAME where an input is meant to be secret; remove it"
@@ -16,7 +17,7 @@ _FIRST_DELAY = "did you mean 'min_delay', for example 'min_delay: 5s'"
 _DELAYS = "delays begin with 'min_delay' and grow by 'factor' up to 'max_delay'; remove it"
 _LOOP = "a loop is 'foreach: inputs.lines', or 'repeat: {until: …, max_times: 10}'"
 
-KEYS: Mapping[str, str] = {
+_KEYS: Mapping[str, str] = {
     **dict.fromkeys(("uses", "action", "operator", "task", "type"), "did you mean 'use'"),
     "on": "did you mean 'triggers'",
     "trigger": "did you mean 'triggers'",
@@ -60,7 +61,7 @@ KEYS: Mapping[str, str] = {
 }
 """Hints for unknown keys; `retry.x` is for `x` under `retry`."""
 
-INPUT_KEYS: Mapping[str, str] = {
+_INPUT_KEYS: Mapping[str, str] = {
     **dict.fromkeys(
         ("auth", "authentication", "credentials", "secret", "signature", "token"),
         "did you mean 'verify', for example 'verify: {preset: github, secret: \"{{ secrets.NAME }}\"}'",
@@ -132,7 +133,7 @@ def suggest_connector(known: Collection[str]) -> str:
     return f"known: {', '.join(connectors)}{f'; {_HTTP}' if 'http.post' in known else ''}"
 
 
-SHAPES: Mapping[str, str] = {
+_VALUES: Mapping[str, str] = {
     "concurrency": "{limit: 1}",
     "defaults": "{timeout: 10s, retry: {max_attempts: 5}}",
     "triggers": "[{id: shop, use: webhook, with: {path: /orders, verify: {…}}}]",
@@ -144,17 +145,21 @@ SHAPES: Mapping[str, str] = {
 }
 """Examples of values by key, for hints about values of the wrong shape."""
 
-ITEMS: Mapping[str, str] = {
+_ITEMS: Mapping[str, str] = {
     "triggers": "{id: shop, use: webhook, with: {path: /orders, verify: {…}}}",
     **dict.fromkeys(STEPS_KEYS, EXAMPLE_STEP),
     **ITEM_EXAMPLES,
 }
 """The same for the items of lists."""
 
-INPUT_SHAPES: Mapping[str, str] = {
+_INPUT_VALUES: Mapping[str, str] = {
     "verify": '{preset: github, secret: "{{ secrets.NAME }}"}',
     "dedupe": '{key: "{{ trigger.body.id }}"}',
     "cors": "[https://shop.example]",
     "waits": "{answer: {use: wait.webhook}, late: {use: wait.delay, with: {for: 1d}}}",
 }
 """The same for keys under `with`."""
+
+PIPELINE_HINTS = Hints(_KEYS, _VALUES, _ITEMS)
+INPUT_HINTS = Hints(_INPUT_KEYS, _INPUT_VALUES, {})
+"""Hints for a pipeline, and for what is under `with` in it."""

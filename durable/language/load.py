@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from durable.blocks.policies import DefaultsSpec, check_delays
 from durable.blocks.respond import ACTION
 from durable.expressions.headers import HEADERS
-from durable.language import foreign
 from durable.language.catalogue import Catalogue
 from durable.language.connections import ConnectionChecker, Find
 from durable.language.core_action_check import CoreActionCheck, PipelineCall
 from durable.language.expression_check import ExpressionCheck
+from durable.language.foreign import PIPELINE_HINTS
 from durable.language.pipeline import PipelineSpec
 from durable.language.report import Report
 from durable.language.scope import OF_A_RUN, OF_A_TRIGGER, OF_ADMISSION, Scope
@@ -69,7 +69,7 @@ def load_pipeline(
         report.add((), what, "a pipeline begins with 'steps:'; see the language's reference")
         return LoadResult(None, report.problems())
     data = _add_id(data, report)
-    for each in find_data_problems(PipelineSpec, data, cures=foreign.KEYS, examples=foreign.SHAPES):
+    for each in find_data_problems(PipelineSpec, data, hints=PIPELINE_HINTS):
         hint = _explain_misplaced_key(each.pointer) if each.is_key else None
         report.add(each.pointer, each.message, hint or each.hint, is_key=each.is_key)
     expressions = ExpressionCheck(report, secrets, examine_secret)

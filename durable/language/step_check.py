@@ -18,7 +18,7 @@ from durable.language.catalogue import Catalogue
 from durable.language.connections import ConnectionChecker
 from durable.language.core_action_check import CoreActionCheck
 from durable.language.expression_check import ExpressionCheck, anywhere
-from durable.language.foreign import INPUT_KEYS, INPUT_SHAPES
+from durable.language.foreign import INPUT_HINTS
 from durable.language.outputs import find_returned
 from durable.language.report import Report
 from durable.language.scope import RESERVED, SYNTAX, Scope
@@ -87,8 +87,7 @@ def check_given(
             given,
             is_open=is_open,
             context={"connection": owner.get("connection")},
-            cures=INPUT_KEYS,
-            examples=INPUT_SHAPES,
+            hints=INPUT_HINTS,
         ):
             hint = beside.get(str(each.pointer[0])) if each.is_key and len(each.pointer) == 1 else None
             is_key = each.is_key or not each.pointer

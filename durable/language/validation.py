@@ -3,14 +3,13 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.action import LiteralError
 from durable.language.braces import is_whole_expression
-from durable.language.foreign import ITEMS
 from durable.language.steps import SYNTAXES, WORDS
 from durable.model_shape import ModelShape, get_shape
 from durable.problem import DataProblem, Pointer
@@ -36,18 +35,28 @@ class NestedProblems(ValueError):
         self.found = found
 
 
+class Hints(NamedTuple):
+    """Hints for people who make mistakes: what to do about unknown keys, and examples of values and of list items by
+    key."""
+
+    keys: Mapping[str, str]
+    values: Mapping[str, str]
+    items: Mapping[str, str]
+
+
+NO_HINTS = Hints({}, {}, {})
+
+
 def find_data_problems(
     model: type[BaseModel],
     data: JSON,
     *,
     is_open: Callable[[object], bool] = lambda value: False,
-    cures: Mapping[str, str] | None = None,
-    examples: Mapping[str, str] | None = None,
+    hints: Hints = NO_HINTS,
     context: Mapping[str, JSON] | None = None,
 ) -> list[DataProblem]:
-    """Everything in the data that does not fit the model. The type of values that are `is_open` is not known yet.
-    `cures` are hints for unknown keys, `examples` are values to write under keys, and `context` is passed to the
-    model's validators."""
+    """Everything in the data that does not fit the model. The type of values that are `is_open` is not known yet;
+    `context` is passed to the model's validators."""
     try:
         model.model_validate(data, context=context or {})
     except ValidationError as error:
@@ -65,7 +74,7 @@ def find_data_problems(
         or (each.wants_container and each.pointer not in scalar)
     ]
     judged = [each for each in judged if not each.is_consequence]
-    return list(_explain_all(judged, get_shape(model), cures or {}, examples or {}))
+    return list(_explain_all(judged, get_shape(model), hints))
 
 
 # -- from pydantic's errors to sentences ------------------------------------------------------------------------
@@ -138,9 +147,7 @@ def _locate(data: JSON, detail: ErrorDetails) -> tuple[Pointer, JSON, bool]:
     return (*pointer, *ending), value, is_union
 
 
-def _explain_all(
-    errors: Sequence[_PydanticProblem], shape: ModelShape, cures: Mapping[str, str], examples: Mapping[str, str]
-) -> Iterator[DataProblem]:
+def _explain_all(errors: Sequence[_PydanticProblem], shape: ModelShape, hints: Hints) -> Iterator[DataProblem]:
     # Of a union, pydantic reports every alternative. The one that fails furthest inside is probably meant.
     around = {error.pointer[:end] for error in errors if error.is_union for end in range(len(error.pointer))}
     errors = [error for error in errors if not (error.is_union and error.pointer in around)]
@@ -157,21 +164,21 @@ def _explain_all(
         if isinstance(inside := error.context.get("error"), NestedProblems):
             yield from (replace(each, pointer=(*error.pointer, *each.pointer)) for each in inside.found)
         elif error.kind not in EXPECTED:
-            yield _explain_one(error, shape, cures, examples)
+            yield _explain_one(error, shape, hints)
         elif error.pointer in expected:
-            yield _explain_type(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), examples)
+            yield _explain_type(error, " or ".join(dict.fromkeys(expected.pop(error.pointer))), hints)
 
 
-def _explain_type(error: _PydanticProblem, expected: str, examples: Mapping[str, str]) -> DataProblem:
+def _explain_type(error: _PydanticProblem, expected: str, hints: Hints) -> DataProblem:
     subject = _name_subject(error.pointer)
     if error.value is None:
         return DataProblem(error.pointer, f"{subject} is empty", f"give it {expected}")
     match error.pointer:
         case (*_, str(name), int()):
-            item = f"write for example '- {ITEMS[name]}'" if name in ITEMS else None
+            item = f"write for example '- {hints.items[name]}'" if name in hints.items else None
             hint = item or _suggest_shape(error.value, expected, "", {})
         case (*_, name):
-            hint = _suggest_shape(error.value, expected, str(name), examples)
+            hint = _suggest_shape(error.value, expected, str(name), hints.values)
         case _:
             hint = None
     return DataProblem(error.pointer, f"{subject} must be {expected}, not {describe_value(error.value)}", hint)
@@ -217,9 +224,7 @@ _JOINED = re.compile(r"([A-Za-z_][\w-]*):([^\s/].*)")
 """A key and a value without a blank between them, which YAML reads as one text."""
 
 
-def _explain_one(
-    error: _PydanticProblem, shape: ModelShape, cures: Mapping[str, str], examples: Mapping[str, str]
-) -> DataProblem:
+def _explain_one(error: _PydanticProblem, shape: ModelShape, hints: Hints) -> DataProblem:
     subject, context = _name_subject(error.pointer), error.context
     match error.kind:
         case "missing":
@@ -230,7 +235,11 @@ def _explain_one(
         case "extra_forbidden":
             name = str(error.pointer[-1])
             known = shape.keys(error.pointer[:-1])
-            cure = _suggest_blank(name, known) or _suggest_foreign(error.pointer, known, cures) or suggest(name, known)
+            cure = (
+                _suggest_blank(name, known)
+                or _suggest_foreign(error.pointer, known, hints.keys)
+                or suggest(name, known)
+            )
             return DataProblem(error.pointer, f"unknown key {quote(name)}", cure, is_key=True)
         case "literal_error" | "enum":
             return _explain_choice(error, re.findall(r"'([^']*)'|(\d+)", str(context["expected"])))
@@ -242,7 +251,7 @@ def _explain_one(
             message = message if is_named else f"{subject}: {message}"
             return DataProblem(error.pointer, message, hint or None, error.is_about_key)
         case "too_short" | "string_too_short" if context["min_length"] == 1:
-            hint = _show_example(str(error.pointer[-1]), examples) or "give it a value, or remove it"
+            hint = _show_example(str(error.pointer[-1]), hints.values) or "give it a value, or remove it"
             return DataProblem(error.pointer, f"{subject} is empty", hint)
         case "string_pattern_mismatch":
             example = shape.example(error.pointer)
