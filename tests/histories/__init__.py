@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from durable.definition import Definition
-from durable.history import AnyEntry, RunStarted, RunStatus
+from durable.history.entries import AnyEntry, RunStarted
+from durable.history.words import RunStatus
 
 FOLDER = Path(__file__).parent
 
