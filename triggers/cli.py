@@ -109,7 +109,7 @@ def _print_version(is_asked: bool) -> None:
 
 
 @app.callback()
-def _root(
+def _read_options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -67,7 +67,7 @@ def configure(format: LogFormat, level: LogLevel, redactor: Redactor, stream: Te
     stream = stream or sys.stderr
     is_for_people = format == "text" or (format == "auto" and stream.isatty())
     handler = LogHandler(stream)
-    handler.setFormatter(LogFormatter(redactor, text_line if is_for_people else json_line))
+    handler.setFormatter(LogFormatter(redactor, format_text_line if is_for_people else format_json_line))
     root = logging.getLogger()
     _disable_unused_fields()
     for former in [each for each in root.handlers if isinstance(each, LogHandler)]:
@@ -119,7 +119,7 @@ class LogFormatter(logging.Formatter):
         return self._write(record, {name: self._redactor.redact(value) for name, value in fields.items()})
 
 
-def json_line(record: logging.LogRecord, fields: Fields) -> str:
+def format_json_line(record: logging.LogRecord, fields: Fields) -> str:
     """`time level logger message`, then `run step attempt`, further fields, and `error` with the traceback."""
     head: Fields = {"time": _format_time(record), "level": record.levelname.lower(), "logger": record.name}
     try:
@@ -129,7 +129,7 @@ def json_line(record: logging.LogRecord, fields: Fields) -> str:
     return _escape_controls(line)
 
 
-def text_line(record: logging.LogRecord, fields: Fields) -> str:
+def format_text_line(record: logging.LogRecord, fields: Fields) -> str:
     """`time level logger: message`, fields as `name=value`, and a traceback indented below."""
     head = f"{_format_time(record)} {record.levelname.lower():<8} {record.name}: {_format_value(fields['message'])}"
     rest = "".join(

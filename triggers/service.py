@@ -55,7 +55,7 @@ from triggers.instance import ADDRESS_FILE, Instance
 from triggers.keys import Keys, ensure_guarded
 from triggers.schedules.alarm import Alarm
 from triggers.schedules.schedules import Schedules
-from triggers.settings import Settings, api_key
+from triggers.settings import Settings, load_api_key
 from triggers.signals import watch_stop_signals
 from triggers.waits.links import WaitLinks
 from triggers.webhooks.webhooks import ANSWERED_METHODS, PREFIX, WebhookLimiters, Webhooks
@@ -231,7 +231,7 @@ async def _load_keys(
     settings: Settings, instance: Instance, journal: Journal, secrets: Secrets, now: Callable[[], int]
 ) -> tuple[Keys, str, Path | None]:
     """The API's keys; the first one, which is set or generated; and the file of one that was generated."""
-    key, file = api_key(instance.data, settings)
+    key, file = load_api_key(instance.data, settings)
     secrets.redactor.learn(key)
     keys = Keys(journal, key, now)
     await keys.load()

@@ -53,7 +53,7 @@ class SettingsError(Exception):
 # -- kinds of values --------------------------------------------------------------------------------------------
 
 
-def _milliseconds(value: object) -> int:
+def _parse_milliseconds(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
     return parse_duration(value)
@@ -63,7 +63,7 @@ def _split_list(value: object) -> object:
     return [part for part in re.split(r"[,\s]+", value) if part] if isinstance(value, str) else value
 
 
-def _destination(text: str) -> str:
+def _parse_destination(text: str) -> str:
     if re.fullmatch(r"[0-9.]+(/.*)?|[0-9a-fA-F.]*:[0-9a-fA-F:.]*(/.*)?", text):
         return str(ipaddress.ip_network(text, strict=False))
     if re.fullmatch(r"\w([\w.-]*\w)?\.?", text):
@@ -71,7 +71,7 @@ def _destination(text: str) -> str:
     raise ValueError(f"{text!r} should be a host name or a network, such as crm.internal or 10.0.0.0/8")
 
 
-def _base_url(text: str) -> str:
+def _check_base_url(text: str) -> str:
     parts = urlsplit(text)
     _ = parts.port  # raises ValueError for one that is none
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
@@ -79,7 +79,7 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _proxy_url(text: str) -> str:
+def _check_proxy_url(text: str) -> str:
     parts = urlsplit(text)
     if "@" in parts.netloc:
         raise ValueError("should hold no user or password: set WAYPOST_SECRET_EGRESS_PROXY to user:password")
@@ -94,7 +94,7 @@ def _proxy_url(text: str) -> str:
     return text
 
 
-def _host(text: str) -> str:
+def _check_host(text: str) -> str:
     try:
         text.encode("idna")
     except UnicodeError:
@@ -104,19 +104,19 @@ def _host(text: str) -> str:
     return text
 
 
-def _header_safe(secret: SecretStr) -> SecretStr:
+def _check_header_safe(secret: SecretStr) -> SecretStr:
     if not re.fullmatch("[!-~]+", secret.get_secret_value()):
         raise ValueError("should be printable ASCII without spaces, since it travels in a header")
     return secret
 
 
-def _rate(value: object) -> object:
+def _parse_rate(value: object) -> object:
     if isinstance(value, str):
         return None if value == "none" else Rate.parse(value)
     return value
 
 
-def _no_database(_: SecretStr) -> SecretStr:
+def _reject_database(_: SecretStr) -> SecretStr:
     raise ValueError("only the SQLite file in the data folder can be used so far; leave it unset")
 
 
@@ -124,20 +124,20 @@ def _lower_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-Duration: TypeAlias = Annotated[int, BeforeValidator(_milliseconds)]
+Duration: TypeAlias = Annotated[int, BeforeValidator(_parse_milliseconds)]
 """Written as text with a unit, kept as milliseconds."""
 
 Timeout: TypeAlias = Annotated[Duration, Field(gt=0)]
 Destinations: TypeAlias = Annotated[
-    tuple[Annotated[str, AfterValidator(_destination)], ...], BeforeValidator(_split_list)
+    tuple[Annotated[str, AfterValidator(_parse_destination)], ...], BeforeValidator(_split_list)
 ]
-BaseURL: TypeAlias = Annotated[str, AfterValidator(_base_url)]
-ProxyURL: TypeAlias = Annotated[str, AfterValidator(_proxy_url)]
-MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_rate)]
+BaseURL: TypeAlias = Annotated[str, AfterValidator(_check_base_url)]
+ProxyURL: TypeAlias = Annotated[str, AfterValidator(_check_proxy_url)]
+MostOften: TypeAlias = Annotated[Rate | None, BeforeValidator(_parse_rate)]
 """Written as `COUNT/DURATION` or `none`."""
 
-ApiKey: TypeAlias = Annotated[SecretStr, AfterValidator(_header_safe)]
-DatabaseURL: TypeAlias = Annotated[SecretStr, AfterValidator(_no_database)]
+ApiKeySetting: TypeAlias = Annotated[SecretStr, AfterValidator(_check_header_safe)]
+DatabaseURL: TypeAlias = Annotated[SecretStr, AfterValidator(_reject_database)]
 LogFormat: TypeAlias = Literal["auto", "text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
@@ -149,7 +149,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     """What an operator can set. Times are milliseconds here; `unknown` has a warning for every variable that looks
     like a setting and is none, and for the proxies that are not used."""
 
-    host: Annotated[str, StringConstraints(min_length=1), AfterValidator(_host)] = Field(
+    host: Annotated[str, StringConstraints(min_length=1), AfterValidator(_check_host)] = Field(
         "127.0.0.1",
         description="The address to listen on. To be reachable from other machines, put a proxy with TLS in front.",
     )
@@ -158,7 +158,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     database_url: DatabaseURL | None = Field(
         None, description="A database other than the SQLite file in the data folder; none is supported yet."
     )
-    api_key: ApiKey | None = Field(
+    api_key: ApiKeySetting | None = Field(
         None, description="The key for the API; if unset, a generated key is kept in the data folder."
     )
     egress_allow: Destinations = Field(
@@ -258,27 +258,27 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         own = [name for name in environment if name.startswith(PREFIX) and not name.startswith(SECRET_PREFIX)]
         if unreadable := [name for name in own if _is_bytes(environment[name])]:
             raise SettingsError("\n".join(f"{name}: it is not UTF-8 text" for name in sorted(unreadable)))
-        given = _from_file(config / SETTINGS_FILE) | _from_environment(environment) | _from_options(overrides)
-        problems = [_unknown_setting(name, each.where) for name, each in given.items() if name not in cls.model_fields]
+        given = _read_file(config / SETTINGS_FILE) | _read_environment(environment) | _read_options(overrides)
+        problems = [_describe_unknown(name, each.where) for name, each in given.items() if name not in cls.model_fields]
         if problems:
             raise SettingsError("\n".join(problems))
         try:
             settings = cls.model_validate({name: each.value for name, each in given.items()})
         except ValidationError as error:
-            raise SettingsError("\n".join(_problem(each, given) for each in error.errors())) from None
-        settings._unknown = (*_unknown_variables(environment), *_ignored_proxies(environment, settings))
+            raise SettingsError("\n".join(_describe_problem(each, given) for each in error.errors())) from None
+        settings._unknown = (*_list_unknown_variables(environment), *_list_ignored_proxies(environment, settings))
         settings._links = links
         return settings
 
 
-class _Given(NamedTuple):
+class SettingValue(NamedTuple):
     """A value, and where it was set."""
 
     value: object
     where: str
 
 
-def _from_file(path: Path) -> dict[str, _Given]:
+def _read_file(path: Path) -> dict[str, SettingValue]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -289,40 +289,42 @@ def _from_file(path: Path) -> dict[str, _Given]:
         raise SettingsError(f"{path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not TOML: {error}") from None
-    return {name: _Given(value, str(path)) for name, value in values.items()}
+    return {name: SettingValue(value, str(path)) for name, value in values.items()}
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
-    variables = {name: _variable(name) for name in Settings.model_fields}
+def _read_environment(environment: Mapping[str, str]) -> dict[str, SettingValue]:
+    variables = {name: _name_variable(name) for name in Settings.model_fields}
     return {
-        name: _Given(environment[variable], variable)
+        name: SettingValue(environment[variable], variable)
         for name, variable in variables.items()
         if environment.get(variable, "").strip()
     }
 
 
-def _from_options(overrides: Mapping[str, object]) -> dict[str, _Given]:
+def _read_options(overrides: Mapping[str, object]) -> dict[str, SettingValue]:
     return {
-        name: _Given(value, f"--{name.replace('_', '-')}") for name, value in overrides.items() if value is not None
+        name: SettingValue(value, f"--{name.replace('_', '-')}")
+        for name, value in overrides.items()
+        if value is not None
     }
 
 
-def _problem(error: ErrorDetails, given: Mapping[str, _Given]) -> str:
+def _describe_problem(error: ErrorDetails, given: Mapping[str, SettingValue]) -> str:
     name = str(error["loc"][0])
     value, where = given[name]
     shown = "" if name in CONFIDENTIAL else f" is {str(value)[:80]!r}"
     return f"{where}: {name}{shown}: {explain_error(error)}"
 
 
-def _unknown_setting(name: str, where: str) -> str:
+def _describe_unknown(name: str, where: str) -> str:
     return f"{where}: {name[:80]!r} is no setting{_suggest(name, str)}"
 
 
-def _unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
-    known = {_variable(name) for name in Settings.model_fields} | PLACES
+def _list_unknown_variables(environment: Mapping[str, str]) -> Iterable[str]:
+    known = {_name_variable(name) for name in Settings.model_fields} | PLACES
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and not variable.startswith(SECRET_PREFIX) and variable not in known:
-            yield f"{variable} is no setting{_suggest(variable.removeprefix(PREFIX).lower(), _variable)}"
+            yield f"{variable} is no setting{_suggest(variable.removeprefix(PREFIX).lower(), _name_variable)}"
 
 
 def _is_bytes(value: str) -> bool:
@@ -339,7 +341,7 @@ def _find_service_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in named if is_service_variable(name, environment[name]) and name not in secrets)
 
 
-def _ignored_proxies(environment: Mapping[str, str], settings: Settings) -> Iterable[str]:
+def _list_ignored_proxies(environment: Mapping[str, str], settings: Settings) -> Iterable[str]:
     """Other programs take their proxy from these; a service does only what its settings say."""
     ignored = [name for name in sorted(environment) if name.upper() in _PROXIES and environment[name].strip()]
     if ignored and settings.egress_proxy is None:
@@ -351,14 +353,14 @@ def _suggest(name: str, written: Callable[[str], str]) -> str:
     return f"; did you mean {written(near)}?" if near else ""
 
 
-def _variable(name: str) -> str:
+def _name_variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
 # -- the API key ------------------------------------------------------------------------------------------------
 
 
-def api_key(data_folder: Path, settings: Settings) -> tuple[str, Path | None]:
+def load_api_key(data_folder: Path, settings: Settings) -> tuple[str, Path | None]:
     """The key that callers of the API present, and the file that keeps it if it is not set but generated.
 
     The first call makes the file in the data folder, readable by its owner only; raises `SettingsError`.

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.running import ENVIRONMENT, Running, running
 from triggers.commands.announce import announce
-from triggers.commands.sample import sample_value
+from triggers.commands.sample import make_sample_value
 
 pytestmark = pytest.mark.anyio
 
@@ -143,4 +143,4 @@ async def test_behind_a_public_url_it_says_where_it_really_listens(
     ],
 )
 def test_a_sample_fits_its_schema(schema: Any, value: Any) -> None:
-    assert sample_value(schema, "thing" if schema is None else "text") == value
+    assert make_sample_value(schema, "thing" if schema is None else "text") == value

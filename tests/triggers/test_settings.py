@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from triggers.settings import Settings, SettingsError, api_key
+from triggers.settings import Settings, SettingsError, load_api_key
 
 SHIPPED = Path(__file__).parent.parent.parent / "config"
 
@@ -194,27 +194,27 @@ def test_the_defaults_in_the_shipped_file_are_the_actual_defaults(tmp_path: Path
 
 
 def test_a_configured_key_needs_no_file(tmp_path: Path) -> None:
-    assert api_key(tmp_path, load(tmp_path, 'api_key = "chosen"')) == ("chosen", None)
+    assert load_api_key(tmp_path, load(tmp_path, 'api_key = "chosen"')) == ("chosen", None)
     assert not (tmp_path / "api.key").exists()
 
 
 def test_a_generated_key_file_is_readable_only_by_its_owner(tmp_path: Path) -> None:
-    key, path = api_key(tmp_path, Settings())
+    key, path = load_api_key(tmp_path, Settings())
     assert path == tmp_path / "api.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(key) >= 40
     assert path.read_text() == f"{key}\n"
-    assert api_key(tmp_path, Settings()) == (key, path)
+    assert load_api_key(tmp_path, Settings()) == (key, path)
 
 
 def test_every_data_folder_has_its_own_key(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    assert api_key(tmp_path, Settings())[0] != api_key(tmp_path / "other", Settings())[0]
+    assert load_api_key(tmp_path, Settings())[0] != load_api_key(tmp_path / "other", Settings())[0]
 
 
 def test_the_error_about_an_unusable_key_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "api.key").touch()
     with pytest.raises(SettingsError, match=r"api\.key is empty: delete it"):
-        api_key(tmp_path, Settings())
+        load_api_key(tmp_path, Settings())
     with pytest.raises(SettingsError, match="cannot be used"):
-        api_key(tmp_path / "nowhere", Settings())
+        load_api_key(tmp_path / "nowhere", Settings())

@@ -41,22 +41,22 @@ class Access:
             return None
         key = parse_bearer(request.headers.get("authorization"))
         if key is None:
-            raise _unknown("send the API key as `Authorization: Bearer KEY`")
+            raise _make_unknown("send the API key as `Authorization: Bearer KEY`")
         scope = self._keys.scope(key)
         if scope is None:
             if seconds := self._guesses.take_for(request.scope):
                 raise RateExceeded("too many wrong keys came from this address", seconds, closes=False)
-            raise _unknown("this API key is not known, or was revoked")
+            raise _make_unknown("this API key is not known, or was revoked")
         if not includes_scope(scope, wanted):
             headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'}
             raise ApiError(403, f"this takes a key with the scope `{wanted}`; this one has `{scope}`", headers)
-        return KeyHolder(self._name(key), scope)
+        return KeyHolder(self._find_name(key), scope)
 
-    def _name(self, key: str) -> str:
+    def _find_name(self, key: str) -> str:
         of_key = hash_key(key)
         return next((each.name for each in self._keys.list_keys() if each.hash == of_key), ADMIN)
 
 
-def _unknown(detail: str) -> ApiError:
+def _make_unknown(detail: str) -> ApiError:
     where = "it stands in WAYPOST_API_KEY or in the file api.key of the data folder, or `waypost keys create` makes one"
     return ApiError(401, f"{detail}; {where}", {"WWW-Authenticate": "Bearer"})

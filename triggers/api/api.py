@@ -65,13 +65,13 @@ class Api:
         """Everything below `/api`."""
         by_path = groupby(sorted(self.operations, key=lambda each: each.path), key=lambda each: each.path)
         app = Starlette(
-            routes=[self._route(path, list(operations)) for path, operations in by_path],
+            routes=[self._make_route(path, list(operations)) for path, operations in by_path],
             exception_handlers={HTTPException: answer_http_exception},
         )
         app.router.redirect_slashes = False
         return app
 
-    def _route(self, path: str, operations: Sequence[Operation[Any, Any]]) -> Route:
+    def _make_route(self, path: str, operations: Sequence[Operation[Any, Any]]) -> Route:
         """One route a path, so that 405 names every method of the path."""
         by_method: dict[str, Operation[Any, Any]] = {operation.method: operation for operation in operations}
 

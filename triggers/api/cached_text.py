@@ -24,13 +24,13 @@ class CachedText:
         self._headers = {**(headers or {}), "Cache-Control": "no-cache"}
         self._making: asyncio.Task[TaggedBody] | None = None
 
-    async def response(self, if_none_match: str | None) -> Response:
+    async def respond(self, if_none_match: str | None) -> Response:
         """The text, or 304 for a client that has it already."""
         if self._making is None:
             self._making = asyncio.create_task(asyncio.to_thread(self._make_tagged))
         body, tag = await asyncio.shield(self._making)
         headers = {**self._headers, "ETag": tag}
-        if if_none_match is not None and _names(if_none_match, tag):
+        if if_none_match is not None and _has_tag(if_none_match, tag):
             return Response(status_code=304, headers=headers)
         return Response(body, headers=headers, media_type=self._media_type)
 
@@ -39,7 +39,7 @@ class CachedText:
         return TaggedBody(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _names(if_none_match: str, tag: str) -> bool:
+def _has_tag(if_none_match: str, tag: str) -> bool:
     """Whether the header names the tag; tags are compared weakly (RFC 9110 13.1.2)."""
     known = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
     return tag in known or known == ["*"]

@@ -74,15 +74,15 @@ class DocumentOperations:
     def __init__(self, described: Operations) -> None:
         self.operations: list[Operation[Any, Any]] = [
             *described,
-            self._operation("/openapi.json", self.get_document, OpenApiDocument),
-            self._operation("/docs", self.get_page, "text/html"),
+            self._make_operation("/openapi.json", self.get_document, OpenApiDocument),
+            self._make_operation("/docs", self.get_page, "text/html"),
         ]
         """All of them: those that are described, and these."""
         self._json = CachedText(lambda: msgspec.json.encode(self._document), "application/json")
         self._html = CachedText(lambda: render(self._document).encode(), "text/html", PAGE_HEADERS)
 
     @staticmethod
-    def _operation(path: str, perform: Describe, answer: Answer) -> Operation[Any, Any]:
+    def _make_operation(path: str, perform: Describe, answer: Answer) -> Operation[Any, Any]:
         answers: dict[int, Answer] = {200: answer, 304: None}
         return Operation("GET", path, perform, None, DescriptionParameters, Nothing, answers)
 
@@ -93,11 +93,11 @@ class DocumentOperations:
 
     async def get_document(self, asked: ApiRequest[DescriptionParameters, Nothing]) -> Response:
         """Describe the API for programs."""
-        return await self._json.response(asked.parameters.if_none_match)
+        return await self._json.respond(asked.parameters.if_none_match)
 
     async def get_page(self, asked: ApiRequest[DescriptionParameters, Nothing]) -> Response:
         """Describe the API for people."""
-        return await self._html.response(asked.parameters.if_none_match)
+        return await self._html.respond(asked.parameters.if_none_match)
 
 
 def make_document(operations: Operations) -> OpenApi:
@@ -151,8 +151,8 @@ def _describe_operation(operation: Operation[Any, Any]) -> OpenApi:
         "operationId": operation.id,
         "tags": [re.split("[/.]", operation.path)[1]],
         "summary": summary.rstrip("."),
-        "parameters": list(_parameters(operation)),
-        "responses": dict(_responses(operation)),
+        "parameters": list(_describe_parameters(operation)),
+        "responses": dict(_describe_responses(operation)),
     }
     if more.strip():
         described["description"] = more.strip()
@@ -161,13 +161,13 @@ def _describe_operation(operation: Operation[Any, Any]) -> OpenApi:
         described["x-scope"] = operation.scope
     if operation.body is not Nothing:
         is_required = any(info.is_required() for info in operation.body.model_fields.values())
-        described["requestBody"] = {"required": is_required, "content": _content(operation.body)}
+        described["requestBody"] = {"required": is_required, "content": _describe_content(operation.body)}
     return described
 
 
-def _parameters(operation: Operation[Any, Any]) -> Iterator[OpenApi]:
+def _describe_parameters(operation: Operation[Any, Any]) -> Iterator[OpenApi]:
     schema = operation.parameters.model_json_schema()
-    for name, place in operation.places().items():
+    for name, place in operation.find_places().items():
         kind = schema["properties"][name]
         yield {
             "name": name,
@@ -184,17 +184,17 @@ def _drop_null(kind: OpenApi) -> OpenApi:
     return {key: value for key, value in given.items() if key not in ("title", "description", "in")}
 
 
-def _responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, OpenApi]]:
+def _describe_responses(operation: Operation[Any, Any]) -> Iterator[tuple[str, OpenApi]]:
     for status, answer in operation.answers.items():
-        content = {} if answer is None else {"content": _content(answer)}
+        content = {} if answer is None else {"content": _describe_content(answer)}
         yield str(status), {"description": HTTPStatus(status).phrase, **content}
-    for status in _statuses(operation):
+    for status in _list_statuses(operation):
         yield str(status), {"$ref": f"#/components/responses/{status}"}
     for status, text in operation.problems.items():
         yield str(status), _describe_problem(status, text)
 
 
-def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
+def _list_statuses(operation: Operation[Any, Any]) -> Iterator[int]:
     """The problems that the shape of the operation brings."""
     yield 400
     if operation.scope:
@@ -209,7 +209,7 @@ def _statuses(operation: Operation[Any, Any]) -> Iterator[int]:
     yield from (422, 503)
 
 
-def _content(answer: type | tuple[type, ...] | str) -> OpenApi:
+def _describe_content(answer: type | tuple[type, ...] | str) -> OpenApi:
     if isinstance(answer, str):
         return {answer: {"schema": {"type": "string"}}}
     refs = [
@@ -219,7 +219,10 @@ def _content(answer: type | tuple[type, ...] | str) -> OpenApi:
 
 
 def _describe_problem(status: int, text: str) -> OpenApi:
-    described: OpenApi = {"description": text, "content": {MEDIA_TYPE: _content(ProblemDetails)["application/json"]}}
+    described: OpenApi = {
+        "description": text,
+        "content": {MEDIA_TYPE: _describe_content(ProblemDetails)["application/json"]},
+    }
     if status in HEADERS:
         described["headers"] = {HEADERS[status]: {"schema": {"type": "string"}}}
     return described

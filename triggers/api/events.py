@@ -69,7 +69,9 @@ class EventOperations:
             data=Value.of(given.data),
         )
         claims = (
-            [DedupeKey(f"#events/{given.source}", key, at + DEDUPE_MILLISECONDS, _fingerprint(given))] if key else []
+            [DedupeKey(f"#events/{given.source}", key, at + DEDUPE_MILLISECONDS, _compute_fingerprint(given))]
+            if key
+            else []
         )
         admitted = await self._engine.emit(event, dedupe_keys=claims)
         if admitted.is_conflict:
@@ -78,5 +80,5 @@ class EventOperations:
         return respond(emitted, 200 if admitted.is_duplicate else 202)
 
 
-def _fingerprint(given: NewEvent) -> str:
+def _compute_fingerprint(given: NewEvent) -> str:
     return hashlib.sha256(msgspec.json.encode(given.model_dump(), order="deterministic")).hexdigest()

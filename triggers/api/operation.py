@@ -95,13 +95,13 @@ class Operation(Generic[Asks, Brings]):
         """What it does: the docstring of its function."""
         return inspect.getdoc(self.perform) or ""
 
-    def places(self) -> dict[str, str]:
+    def find_places(self) -> dict[str, str]:
         """Where each parameter stands: `path`, `query` or `header`, by its name."""
         return {
-            (info.alias or name): "path" if f"{{{name}}}" in self.path else _place(info.json_schema_extra)
+            (info.alias or name): "path" if f"{{{name}}}" in self.path else _find_place(info.json_schema_extra)
             for name, info in self.parameters.model_fields.items()
         }
 
 
-def _place(extra: Any) -> str:
+def _find_place(extra: Any) -> str:
     return "header" if isinstance(extra, dict) and extra.get("in") == "header" else "query"

@@ -31,7 +31,7 @@ async def read(
 
 def read_parameters(operation: Operation[Asks, Brings], request: Request) -> Asks:
     """Read the parameters; raises `ApiError` for one that is unknown, repeated or not UTF-8."""
-    places = operation.places()
+    places = operation.find_places()
     known = [name for name, place in places.items() if place == "query"]
     query = read_query(request.scope["query_string"])
     counts = Counter(name for name, _ in query)

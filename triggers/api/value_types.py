@@ -16,19 +16,19 @@ LONGEST_WAIT = 60_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _milliseconds(value: object) -> int:
+def _parse_milliseconds(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
     return parse_duration(value)
 
 
-def _patience(milliseconds: int) -> int:
+def _check_wait(milliseconds: int) -> int:
     if milliseconds > LONGEST_WAIT:
         raise ValueError(f"should be {LONGEST_WAIT // 1_000}s at most")
     return milliseconds
 
 
-def _moment(value: object) -> int:
+def _parse_moment(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError('should be text, such as "2030-01-31T18:00:00Z"')
     text = value.upper().replace(" ", "+")  # a query turns the plus of an offset into a space
@@ -43,7 +43,7 @@ def _moment(value: object) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def _number(value: object) -> object:
+def _parse_number(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not (value.isascii() and value.isdigit() and len(value) <= 9):
@@ -53,25 +53,25 @@ def _number(value: object) -> object:
 
 Duration: TypeAlias = Annotated[
     int,
-    BeforeValidator(_milliseconds),
+    BeforeValidator(_parse_milliseconds),
     WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$", "examples": ["30s", "5m"]}),
 ]
 """Text with a unit, kept as milliseconds."""
 
 Moment: TypeAlias = Annotated[
     int,
-    BeforeValidator(_moment),
+    BeforeValidator(_parse_moment),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T18:00:00Z"]}),
 ]
 """An ISO 8601 time with its zone, kept as milliseconds."""
 
-WaitDuration: TypeAlias = Annotated[Duration, AfterValidator(_patience)]
+WaitDuration: TypeAlias = Annotated[Duration, AfterValidator(_check_wait)]
 """A duration of a minute at most."""
 
-Count: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_number)]
+Count: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_parse_number)]
 """A whole number from 0, as a query writes it."""
 
-Limit: TypeAlias = Annotated[int, Field(ge=1, le=PAGE_LIMIT), BeforeValidator(_number)]
+Limit: TypeAlias = Annotated[int, Field(ge=1, le=PAGE_LIMIT), BeforeValidator(_parse_number)]
 """How many things a page holds."""
 
 Tag: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -184,7 +184,7 @@ def _find_step(scan: Scan, state: State, path: str) -> StepState | None:
     """The step at a path, None if it was not reached; raises `ApiError` if there is none."""
     step = state.steps.get(path)
     if step is None and find_action(scan, state, path) is None:
-        raise _no_step(path, state)
+        raise _make_no_step(path, state)
     return step
 
 
@@ -192,12 +192,12 @@ def _find_wait(scan: Scan, state: State, step: str, name: str | None) -> Wait:
     """The wait that is meant; raises `ApiError`."""
     waits = find_waits(scan, state, step)
     if not waits:
-        raise _no_step(step, state)
+        raise _make_no_step(step, state)
     named = {wait.name: wait for wait in waits}
     if found := named.get(name or ""):
         return found
     if name is None:
-        raise ApiError.invalid([Mistake(name="name", detail=f"it is missing; {_one_of(list(named))}")])
+        raise ApiError.invalid([Mistake(name="name", detail=f"it is missing; {_list_names(list(named))}")])
     hint = suggest(name, named) if list(named) != [""] else "it has one wait, without a name"
     raise ApiError(404, f"step {quote(step)} has no wait {quote(name)}; {hint}")
 
@@ -215,10 +215,10 @@ def _ensure_asked(wait: Wait) -> Question:
     raise ApiError(409, f"step {quote(wait.step)} is not waiting: {why}")
 
 
-def _no_step(step: str, state: State) -> ApiError:
+def _make_no_step(step: str, state: State) -> ApiError:
     hint = suggest(step, state.steps)
     return ApiError(404, f"the run has no such step {quote(step)}" + (f"; {hint}" if hint else ""))
 
 
-def _one_of(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     return f"one of {', '.join(names)}"

@@ -11,7 +11,7 @@ from rich.text import Text
 from durable import __version__
 from durable.durations import format_duration
 from durable.secrets import SecretMissing, fill_secrets
-from triggers.commands.output import console
+from triggers.commands.output import open_console
 from triggers.commands.problems import CheckedFile, print_problems
 from triggers.commands.sample import SampleDelivery, make_sample
 from triggers.service import Service
@@ -22,7 +22,7 @@ from triggers.webhooks.trigger import WebhookTrigger
 
 def announce(service: Service) -> None:
     """Print it on standard output, and the problems of connections and pipelines on standard error."""
-    out = console()
+    out = open_console()
     out.print(Text.assemble(f"Waypost {__version__} listens on ", (service.local_url, "bold")))
     if service.settings.public_url:
         out.print(f"  public    {service.url}   (public_url: a proxy has to lead from there to here)", soft_wrap=True)
@@ -34,7 +34,7 @@ def announce(service: Service) -> None:
     out.print(f"  API key   {service.key_file or 'WAYPOST_API_KEY'}", soft_wrap=True)
     connections = [service.folder.connections] if service.folder.connections else []
     checked: list[CheckedFile] = [*connections, service.folder.unread, *service.folder.files]
-    print_problems(checked, console(err=True), is_in_shell=False)
+    print_problems(checked, open_console(err=True), is_in_shell=False)
     if example := next(filter(None, (_make_example(service, hook) for hook in hooks)), None):
         out.print(f"Try it:\n  {example}", soft_wrap=True)
     sys.stdout.flush()

@@ -18,7 +18,7 @@ from durable.secrets import Secrets
 from durable.values import JSON
 from durable.wording import suggest
 from triggers.commands.failure import CommandFailed
-from triggers.commands.output import console, print_json, print_table
+from triggers.commands.output import open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.commands.problems import print_problems
 from triggers.config.catalogue import CORE_NAMES, Connectors, InstalledConnector, find_connectors, load_connectors
@@ -32,7 +32,7 @@ Name = Annotated[str | None, typer.Argument(help="A connector, or one action of 
 
 def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = False) -> None:
     if name is None and not as_json:
-        print_installed(console(), find_connectors())
+        print_installed(open_console(), find_connectors())
         return
     loaded = load_connectors()
     found = find_offers(loaded, name)
@@ -40,11 +40,11 @@ def connectors(name: Name = None, config: Config = CONFIG, as_json: AsJson = Fal
     if as_json:
         print_json([offer.to_json() | {"connections": [*known.list_names(offer.connector)]} for offer in found])
     elif found[0].use == name:
-        print_offer(console(), found[0])
+        print_offer(open_console(), found[0])
     else:
-        print_offers(console(), found)
-        print_connections(console(), found, known)
-        print_problems([known], console(err=True))
+        print_offers(open_console(), found)
+        print_connections(open_console(), found, known)
+        print_problems([known], open_console(err=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ActionOffer:
     def connector(self) -> str:
         return self.use.partition(".")[0]
 
-    def inputs(self) -> list[dict[str, JSON]]:
+    def list_inputs(self) -> list[dict[str, JSON]]:
         """Its inputs, each with `name type required default description`."""
         schema = self.input.model_json_schema()
         known, required = schema.get("$defs", {}), schema.get("required", ())
@@ -80,7 +80,7 @@ class ActionOffer:
             "use": self.use,
             "summary": self.summary,
             "on_crash": self.on_crash,
-            "inputs": [dict(each) for each in self.inputs()],
+            "inputs": [dict(each) for each in self.list_inputs()],
         }
 
 
@@ -129,11 +129,14 @@ def print_offer(out: Console, offer: ActionOffer) -> None:
     if offer.on_crash:
         out.print(f"on_crash: {offer.on_crash}, unless the step says otherwise")
     out.print()
-    rows = ((str(each["name"]), str(each["type"]), _default(each), str(each["description"])) for each in offer.inputs())
+    rows = (
+        (str(each["name"]), str(each["type"]), _format_default(each), str(each["description"]))
+        for each in offer.list_inputs()
+    )
     print_table(out, ("INPUT", "TYPE", "DEFAULT", "DESCRIPTION"), rows, fold="DESCRIPTION")
 
 
-def _default(input: Mapping[str, JSON]) -> str:
+def _format_default(input: Mapping[str, JSON]) -> str:
     return "required" if input["required"] else json.dumps(input["default"], ensure_ascii=False)
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from durable.units import DeliveryOutcome
 from durable.wording import make_printable
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import console, format_time, print_json, print_table
+from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
 from triggers.documents import DeliveryDocument
 
@@ -28,7 +28,7 @@ def deliveries(
     wanted = parse_choice(get_args(DeliveryOutcome), outcome, "--outcome")
     filters = {"trigger": webhook, "outcome": wanted, "limit": limit}
     found = ask_reader(config, data, lambda reader: reader.list_deliveries(**filters))
-    print_json(found) if as_json else print_deliveries(console(), found)
+    print_json(found) if as_json else print_deliveries(open_console(), found)
 
 
 def print_deliveries(out: Console, found: Iterable[DeliveryDocument]) -> None:

@@ -32,7 +32,7 @@ from durable.journal.sqlite.folder import ensure_journal_kept, find_file_system,
 from durable.secrets import PREFIX, Secrets
 from durable.values import JSON
 from triggers.commands.failure import FAILED
-from triggers.commands.output import console, format_count, print_json, print_plainly
+from triggers.commands.output import format_count, open_console, print_json, print_plainly
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import reword_for_shell
 from triggers.config.catalogue import Connectors, load_connectors
@@ -88,7 +88,7 @@ def doctor(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) 
     if as_json:
         print_json([each.to_json() for each in results])
     else:
-        print_results(console(), results)
+        print_results(open_console(), results)
     if any(each.state == "wrong" for each in results):
         raise typer.Exit(FAILED)
 
@@ -144,7 +144,7 @@ def _check_sqlite() -> Check:
 
 def _check_disk(data: Path) -> Check:
     try:
-        free = shutil.disk_usage(_nearest_existing(data)).free
+        free = shutil.disk_usage(_find_nearest_existing(data)).free
     except OSError as error:
         return Check("disk", "warning", f"the free space cannot be read: {error.strerror}")
     found = f"{free / 1e9:.1f} GB are free"
@@ -153,7 +153,7 @@ def _check_disk(data: Path) -> Check:
     return Check("disk", "ok", found)
 
 
-def _nearest_existing(path: Path) -> Path:
+def _find_nearest_existing(path: Path) -> Path:
     """The path, or the nearest one above it that exists. `Path.exists` raises where a folder may not be searched."""
     return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.exists(each))
 
@@ -187,7 +187,7 @@ class RecordingSecrets(Secrets):
             self.missing.add(name)
         return found
 
-    def readable_files(self) -> dict[str, Path]:
+    def find_readable_files(self) -> dict[str, Path]:
         """The variables whose files everybody can read, and those files."""
         found: dict[str, Path] = {}
         for name in self.names():
@@ -252,7 +252,7 @@ def _check_connections(known: Connections) -> Check:
 
 
 def _check_secrets(asked: RecordingSecrets) -> Check:
-    if wide := asked.readable_files():
+    if wide := asked.find_readable_files():
         named, paths = ", ".join(wide), " ".join(map(str, wide.values()))
         return Check("secrets", "warning", f"every user of this machine can read {named}", f"chmod 600 {paths}")
     if asked.missing:
@@ -270,7 +270,7 @@ def _check_secrets(asked: RecordingSecrets) -> Check:
 
 
 def _check_data_folder(data: Path) -> Iterator[Check]:
-    if _nearest_existing(data) != data.absolute():
+    if _find_nearest_existing(data) != data.absolute():
         yield _check_future_folder(data)
         return
     try:
@@ -305,7 +305,7 @@ def _check_data_files(data: Path) -> Iterator[Check]:
 
 
 def _check_future_folder(data: Path) -> Check:
-    above = _nearest_existing(data)
+    above = _find_nearest_existing(data)
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         reason = "is not writable" if above.is_dir() else "is a file"
         cure = "let the user who runs Waypost write there, or choose another data folder with --data"
@@ -355,7 +355,7 @@ async def _check_journal(data: Path) -> AsyncIterator[Check]:
     except JournalError as error:
         yield Check("journal", "wrong", str(error))
         return
-    if _nearest_existing(data / FILE_NAME) != (data / FILE_NAME).absolute():
+    if _find_nearest_existing(data / FILE_NAME) != (data / FILE_NAME).absolute():
         yield Check("journal", "ok", "there is none yet")
         return
     try:

@@ -52,7 +52,7 @@ class LineView:
         if run.status not in ENDED:
             self._print("", f"{run.id} {run.status}")
         for path, step in run.steps.items():
-            noted = "".join(f", {note}" for note in _notes(run, path))
+            noted = "".join(f", {note}" for note in _list_notes(run, path))
             self._print(path, f"{path} {step.status}, {format_count(step.attempts, 'attempt')}{noted}")
         self._print("", f"{run.id} {run.status}")
 
@@ -84,7 +84,7 @@ class LiveView:
         steps.add_column()
         for path, step in run.steps.items():
             attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
-            note = "; ".join(_notes(run, path))
+            note = "; ".join(_list_notes(run, path))
             steps.add_row(f"  {path}", style_status(step.status), attempts, _format_duration(step), make_cuttable(note))
         yield Group(head, steps) if run.steps else head
 
@@ -97,7 +97,7 @@ def _format_duration(what: RunDocument | StepDocument) -> str:
     return format_seconds(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()))
 
 
-def _notes(run: RunDocument, path: str) -> Iterator[str]:
+def _list_notes(run: RunDocument, path: str) -> Iterator[str]:
     """What a step that has not ended waits for, why, and what to do about it."""
     step = run.steps[path]
     if step.status in ("completed", "skipped", "cancelled"):

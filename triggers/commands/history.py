@@ -11,11 +11,11 @@ from rich.text import Text
 from triggers.commands.ask import ask_reader
 from triggers.commands.output import (
     GAP,
-    console,
+    format_json,
     format_time,
     is_cut,
-    json_text,
     make_cuttable,
+    open_console,
     print_json,
     print_plainly,
 )
@@ -38,7 +38,7 @@ def history(
         typer.echo(ask_reader(config, data, lambda reader: reader.export_run(run)))
         return
     entries = ask_reader(config, data, lambda reader: reader.get_history(run))
-    print_json(entries) if as_json else print_history(console(), entries)
+    print_json(entries) if as_json else print_history(open_console(), entries)
 
 
 def print_history(out: Console, history: Iterable[EntryDocument]) -> None:
@@ -58,4 +58,4 @@ def print_history(out: Console, history: Iterable[EntryDocument]) -> None:
 def _make_row(out: Console, entry: EntryDocument) -> tuple[str | Text, ...]:
     fields = {name: value for name, value in entry.items() if name not in ("sequence", "at", "type")}
     at = format_time(entry["at"])[11:] if out.is_terminal else format_time(entry["at"])
-    return f"  {entry['sequence']}", at, entry["type"], make_cuttable(json_text(fields)) if fields else ""
+    return f"  {entry['sequence']}", at, entry["type"], make_cuttable(format_json(fields)) if fields else ""

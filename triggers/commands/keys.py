@@ -6,7 +6,7 @@ import typer
 
 from triggers.commands.ask import ask_key_store
 from triggers.commands.failure import WRONG_USE, CommandFailed
-from triggers.commands.output import console, format_time, print_json, print_table
+from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, parse_choice
 from triggers.documents import Scope
 
@@ -48,7 +48,7 @@ def list_keys(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = Fals
         )
         for each in found
     )
-    print_table(console(), ("KEY", "NAME", "SCOPE", "MADE", "REVOKED"), rows, cut="NAME")
+    print_table(open_console(), ("KEY", "NAME", "SCOPE", "MADE", "REVOKED"), rows, cut="NAME")
 
 
 @keys.command(help="Make a key worthless, at once and for ever.")

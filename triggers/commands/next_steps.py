@@ -45,11 +45,11 @@ def describe_wait(wait: AnyWait, run: str, here: str | None) -> Iterator[tuple[s
     reason = wait.reason if isinstance(wait, PendingDocument) else None
     yield "reason", make_printable(reason) if reason else None
     yield "link", wait.link
-    yield "", _lost_link(wait.link, here) if wait.link else None
+    yield "", _explain_lost_link(wait.link, here) if wait.link else None
     yield "next", suggest_command(wait, run)
 
 
-def _lost_link(link: str, here: str | None) -> str | None:
+def _explain_lost_link(link: str, here: str | None) -> str | None:
     """What to do with a link to an address of this machine where no service listens any more. A link has the address
     of the service that began its run: a `waypost run` of its own, or one on another port."""
     parts = urlsplit(link)

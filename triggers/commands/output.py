@@ -41,7 +41,7 @@ STATUS_STYLES = {
 }
 
 
-def console(*, err: bool = False) -> Console:
+def open_console(*, err: bool = False) -> Console:
     """Standard output or standard error, without rich's markup."""
     out = Console(stderr=err, highlight=False, markup=False, emoji=False)
     if not out.file.isatty():
@@ -51,15 +51,15 @@ def console(*, err: bool = False) -> Console:
 
 def print_json(document: object) -> None:
     """Print a document for programs."""
-    typer.echo(json_text(document, indent=2))
+    typer.echo(format_json(document, indent=2))
 
 
 def print_value(out: Console, value: object) -> None:
     """Print a value for people: the same JSON, in colour on a terminal."""
-    out.print(JSONHighlighter()(json_text(value, indent=2)), soft_wrap=True)
+    out.print(JSONHighlighter()(format_json(value, indent=2)), soft_wrap=True)
 
 
-def json_text(document: object, *, indent: int | None = None) -> str:
+def format_json(document: object, *, indent: int | None = None) -> str:
     """JSON without escapes for letters, and with escapes for what a terminal would obey."""
     text = json.dumps(msgspec.to_builtins(document), indent=indent, ensure_ascii=False)
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
@@ -71,7 +71,7 @@ def print_table(
     """Print rows under their columns' names. Where the terminal is too narrow the column `cut` is cut, or `fold` is
     folded; the others stay whole, and where that is too much, each row is printed as a block."""
     cells = [tuple(row) for row in rows]
-    if out.is_terminal and _width(columns, cells, {cut, fold}) > out.width:
+    if out.is_terminal and _measure_width(columns, cells, {cut, fold}) > out.width:
         _print_blocks(out, columns, cells)
         return
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -82,7 +82,7 @@ def print_table(
     print_plainly(out, table)
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], flexible: set[str]) -> int:
+def _measure_width(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], flexible: set[str]) -> int:
     """The width of a table whose flexible columns have their least width."""
     widths = [
         FLEXIBLE if name in flexible else max(cell_len(str(text)) for text in (name, *cells))

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import console, format_count, print_json, print_table
+from triggers.commands.output import format_count, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents import PipelineLineDocument
 
@@ -15,7 +15,7 @@ STYLES = {"serving": "green", "valid": "green", "disabled": "red", "serving the 
 
 def pipelines(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     found = ask_reader(config, data, lambda reader: reader.list_pipelines())
-    print_json(found) if as_json else print_pipelines(console(), found)
+    print_json(found) if as_json else print_pipelines(open_console(), found)
 
 
 def print_pipelines(out: Console, found: Sequence[PipelineLineDocument]) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from durable.values import JSON
 from triggers.commands.failure import FAILED
-from triggers.commands.output import console, format_count, print_json, print_table
+from triggers.commands.output import format_count, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.commands.problems import print_problems, reword_for_shell
 from triggers.commands.validate import check_config
@@ -38,7 +38,7 @@ def plan(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) ->
         unread = [str(problem) for problem in found.unread.problems]
         print_json({"service": url, **made.to_json(), "connections": problems, "unread": unread})
     else:
-        out = console()
+        out = open_console()
         against = f"the service at {url}" if url else f"no service, since none works on {data}: everything is new"
         out.print(f"{config} against {against}", soft_wrap=True)
         print_plan(out, made)

@@ -16,7 +16,7 @@ from triggers.commands.ask import ask_service
 from triggers.commands.event_loop import run_on_uvloop
 from triggers.commands.failure import FAILED, CommandFailed
 from triggers.commands.follow import FollowedRun, follow, open_view
-from triggers.commands.output import console, format_error, print_json, print_value
+from triggers.commands.output import format_error, open_console, print_json, print_value
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, PipelineId
 from triggers.commands.parse_values import parse_json_object, parse_named_values, suggest_quotes, wants_text
 from triggers.documents import StartedDocument
@@ -78,7 +78,7 @@ async def _start_and_follow(instance: Instance, order: RunOrder, *, is_quiet: bo
         running = await stack.enter_async_context(connect_service(instance))
         service = running if running else await stack.enter_async_context(_open_own_service(instance))
         started = await _start(service, order)
-        with open_view(Console(quiet=True) if is_quiet else console(err=True)) as view:
+        with open_view(Console(quiet=True) if is_quiet else open_console(err=True)) as view:
             followed = await follow(service, started.id, stopping, view)
         if not followed.is_over:
             _print_left_behind(started.id, None if running else instance.data)
@@ -123,15 +123,15 @@ def _print_left_behind(run: str, data: Path | None) -> None:
         line = f"{run} goes on: `waypost show {run}` shows its progress, `waypost cancel {run}` ends it"
     else:
         line = f"{run} goes on when a service works on {data} again; another Ctrl-C does not wait for its step"
-    console(err=True).print(line, soft_wrap=True)
+    open_console(err=True).print(line, soft_wrap=True)
 
 
 def _print_end(followed: FollowedRun, *, is_quiet: bool) -> None:
     """Print how the run ended, and exit with 1 unless it is completed."""
-    run, err = followed.run, console(err=True)
+    run, err = followed.run, open_console(err=True)
     id, status = run.id, run.status
     if status == "completed" and not is_quiet and run.outputs is not None:
-        print_value(console(), run.outputs)
+        print_value(open_console(), run.outputs)
     elif status == "failed":
         why = format_error(run.error, with_step=True) if run.error else "no reason was given"
         err.print(f"{id} failed: {why}; `waypost show {id}` shows all of it", style="red", soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from durable.history.words import RunStatus
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import console, format_span, format_time, print_json, print_table, style_status
+from triggers.commands.output import format_span, format_time, open_console, print_json, print_table, style_status
 from triggers.commands.parameters import (
     CONFIG,
     DATA,
@@ -37,7 +37,7 @@ def runs(
     wanted = parse_choice(get_args(RunStatus), status, "--status")
     filters = {"pipeline": pipeline, "status": wanted, "limit": limit}
     found = ask_reader(config, data, lambda reader: reader.list_runs(**filters))
-    print_json(found) if as_json else print_runs(console(), found)
+    print_json(found) if as_json else print_runs(open_console(), found)
 
 
 def print_runs(out: Console, found: Iterable[RunLineDocument]) -> None:

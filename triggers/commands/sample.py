@@ -47,15 +47,15 @@ class SampleDelivery:
 def make_sample(hook: WebhookTrigger, id: str) -> SampleDelivery | None:
     """A delivery with that id; None where none is found that starts a run."""
     for is_bare in (False, True):
-        sample = _assemble(hook, id, is_bare=is_bare)
+        sample = _make_sample(hook, id, is_bare=is_bare)
         if _is_accepted(hook, sample, id):
             return sample
     return None
 
 
-def _assemble(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDelivery:
+def _make_sample(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDelivery:
     """A sample with everything that expressions read; a bare one leaves out what only the filter reads."""
-    path, _ = _sample_path(hook.path)
+    path, _ = _make_path(hook.path)
     constants = dict(hook.when.comparisons) if hook.when else {}
     read = dict(_list_names(hook, is_bare=is_bare)) | dict.fromkeys(constants)
     parts: dict[str, dict[str, str]] = {"headers": {}, "query": {}}
@@ -65,13 +65,15 @@ def _assemble(hook: WebhookTrigger, id: str, *, is_bare: bool) -> SampleDelivery
             case ("trigger", ("headers" | "query") as part, key, *_):
                 parts[part][key] = str(constants.get(name, id))
             case ("trigger", "body", *keys):
-                value = constants[name] if name in constants else sample_value(schema, keys[-1] if keys else "body")
+                value = (
+                    constants[name] if name in constants else make_sample_value(schema, keys[-1] if keys else "body")
+                )
                 body = _put_at(body, keys, value)
     kind = constants.get(("trigger", "type"))
     return SampleDelivery(path, body, kind if isinstance(kind, str) else None, parts["query"], parts["headers"])
 
 
-def _sample_path(path: str) -> tuple[str, dict[str, str]]:
+def _make_path(path: str) -> tuple[str, dict[str, str]]:
     """A path with a value in the place of each name in braces, and those values."""
     values = {name: "1" if kind in {"int", "float"} else name for name, kind in _PARAMETER.findall(path)}
     return _PARAMETER.sub(lambda found: values[found[1]], path), values
@@ -104,7 +106,7 @@ def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
         0,
         type=sample.type,
         method="POST",
-        path=dict(_sample_path(hook.path)[1]),
+        path=dict(_make_path(hook.path)[1]),
         query=dict(sample.query),
         headers={name.lower(): value for name, value in sample.headers.items()},
         body=sample.body,
@@ -116,7 +118,7 @@ def _is_accepted(hook: WebhookTrigger, sample: SampleDelivery, id: str) -> bool:
     return hook.make_start(document).error is None
 
 
-def sample_value(schema: JSON, name: str) -> JSON:
+def make_sample_value(schema: JSON, name: str) -> JSON:
     """A value that fits a JSON Schema, as far as its plain words say; without one, a value that suits the name."""
     found: Mapping[str, JSON] = schema if isinstance(schema, dict) else {}
     for word in ("const", "default"):
@@ -130,30 +132,30 @@ def sample_value(schema: JSON, name: str) -> JSON:
         kind = next((each for each in kind if each != "null"), "null")
     match kind:
         case "object":
-            return _object(found)
+            return _make_object(found)
         case "array":
-            return [sample_value(found["items"], name)] if isinstance(found.get("items"), dict) else []
+            return [make_sample_value(found["items"], name)] if isinstance(found.get("items"), dict) else []
         case "integer":
-            return _number(found, value if isinstance(value := _WORDS.get(name), int) else 1)
+            return _make_number(found, value if isinstance(value := _WORDS.get(name), int) else 1)
         case "number":
-            return _number(found, _WORDS.get(name, 1))
+            return _make_number(found, _WORDS.get(name, 1))
         case "boolean":
             return True
         case "null":
             return None
         case "string":
-            return _text(found, name)
+            return _make_text(found, name)
     return _WORDS.get(name, f"a {name}" if name.isalpha() else "text")
 
 
-def _object(schema: Mapping[str, JSON]) -> JSON:
+def _make_object(schema: Mapping[str, JSON]) -> JSON:
     properties, required = schema.get("properties"), schema.get("required")
     known = properties if isinstance(properties, dict) else {}
     names = [*known, *(each for each in (required if isinstance(required, list) else ()) if each not in known)]
-    return {str(name): sample_value(known.get(str(name)), str(name)) for name in names}
+    return {str(name): make_sample_value(known.get(str(name)), str(name)) for name in names}
 
 
-def _number(schema: Mapping[str, JSON], usual: JSON) -> JSON:
+def _make_number(schema: Mapping[str, JSON], usual: JSON) -> JSON:
     least, most = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     value = usual if isinstance(usual, int | float) else 1
     if isinstance(least, int | float) and value <= least:
@@ -161,7 +163,7 @@ def _number(schema: Mapping[str, JSON], usual: JSON) -> JSON:
     return most if isinstance(most, int | float) and value > most else value
 
 
-def _text(schema: Mapping[str, JSON], name: str) -> str:
+def _make_text(schema: Mapping[str, JSON], name: str) -> str:
     usual = _FORMATS.get(str(schema.get("format"))) or _WORDS.get(name, "text")
     text = usual if isinstance(usual, str) else str(usual)
     least, most = schema.get("minLength", 0), schema.get("maxLength")

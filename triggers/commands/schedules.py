@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triggers.commands.ask import ask_reader
-from triggers.commands.output import console, format_time, print_json, print_table
+from triggers.commands.output import format_time, open_console, print_json, print_table
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data
 from triggers.documents import FireDocument, ScheduleDocument
 
@@ -15,7 +15,7 @@ OUTCOME_STYLES = {"started": "green", "skipped": "yellow", "missed": "red"}
 
 def schedules(config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     found = ask_reader(config, data, lambda reader: reader.list_schedules())
-    print_json(found) if as_json else print_schedules(console(), found)
+    print_json(found) if as_json else print_schedules(open_console(), found)
 
 
 def print_schedules(out: Console, found: Iterable[ScheduleDocument]) -> None:

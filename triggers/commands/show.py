@@ -11,12 +11,12 @@ from triggers.commands import next_steps
 from triggers.commands.ask import ask_reader
 from triggers.commands.history import print_history
 from triggers.commands.output import (
-    console,
     format_count,
     format_error,
+    format_json,
     format_span,
     format_time,
-    json_text,
+    open_console,
     print_fields,
     print_json,
     style_status,
@@ -28,14 +28,14 @@ from triggers.reading.reader import Reader
 LONGEST = 400
 """Characters of a value that are shown on a terminal."""
 
-OF_A_RUN = ("reason", "inputs", "outputs", "error", "cleanup_error")
-OF_A_STEP = ("input", "output", "error", "due_at")
+RUN_FIELDS = ("reason", "inputs", "outputs", "error", "cleanup_error")
+STEP_FIELDS = ("input", "output", "error", "due_at")
 
 
 def show(run: RunId, config: Config = CONFIG, data: Data = DATA, as_json: AsJson = False) -> None:
     found, entries, here = ask_reader(config, data, lambda reader: _get(reader, run))
     print_json(msgspec.to_builtins(found) | {"history": entries}) if as_json else print_run(
-        console(), found, entries, here
+        open_console(), found, entries, here
     )
 
 
@@ -47,7 +47,7 @@ def print_run(out: Console, run: RunDocument, history: Iterable[EntryDocument], 
     """A run: what it was given and gave, what happened to each step, then the history; `here` is where the running
     service is reached."""
     out.print(Text.assemble((run.id, "bold"), f"  {run.pipeline}  ", style_status(run.status)))
-    print_fields(out, _of_the_run(out, run))
+    print_fields(out, _list_run_fields(out, run))
     _print_waits(out, run, here)
     out.print(Text("\nSteps", "bold"))
     for path, step in run.steps.items():
@@ -57,7 +57,7 @@ def print_run(out: Console, run: RunDocument, history: Iterable[EntryDocument], 
     print_history(out, history)
 
 
-def _of_the_run(out: Console, run: RunDocument) -> Iterator[tuple[str, str | None]]:
+def _list_run_fields(out: Console, run: RunDocument) -> Iterator[tuple[str, str | None]]:
     yield "version", run.version[:12]
     yield "trigger", run.trigger
     yield "event", run.event
@@ -71,7 +71,7 @@ def _of_the_run(out: Console, run: RunDocument) -> Iterator[tuple[str, str | Non
         yield "called", f"{child.run} {child.status or 'not begun'} ({child.step})"
     if run.status == "queued" and run.not_before:
         yield "begins", format_time(run.not_before)
-    for name in OF_A_RUN:
+    for name in RUN_FIELDS:
         yield name, _format_value(out, getattr(run, name))
 
 
@@ -104,14 +104,14 @@ def _print_step(out: Console, path: str, step: StepDocument) -> None:
     attempts = format_count(step.attempts, "attempt") if step.attempts else ""  # a block has none
     out.print(Text.assemble("  ", (path, "bold"), "  ", style_status(step.status), f"  {attempts}  {took}".rstrip()))
     failed = [(f"attempt {each.attempt}", format_error(each.error)) for each in step.tries if each.error]
-    print_fields(out, [*((name, _format_value(out, getattr(step, name))) for name in OF_A_STEP), *failed], indent=4)
+    print_fields(out, [*((name, _format_value(out, getattr(step, name))) for name in STEP_FIELDS), *failed], indent=4)
 
 
 def _format_value(out: Console, value: object) -> str | None:
     """A value in a line; on a terminal a long one is shortened, and says where the whole of it is."""
     if value is None:
         return None
-    text = make_printable(value) if isinstance(value, str) else json_text(value)
+    text = make_printable(value) if isinstance(value, str) else format_json(value)
     if out.is_terminal and len(text) > LONGEST:
         return f"{text[:LONGEST]}… (--json prints all of it)"
     return text

@@ -14,7 +14,7 @@ from durable.language.load import load_pipeline
 from durable.language.resolve import resolve_pipeline
 from durable.secrets import Secrets
 from triggers.commands.failure import FAILED, WRONG_USE, CommandFailed
-from triggers.commands.output import console, print_json
+from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, AsJson, Config
 from triggers.commands.problems import CheckedFile, is_github_action, print_problems, to_annotations, to_json
 from triggers.config.catalogue import load_connectors
@@ -37,8 +37,8 @@ def validate(files: Files = None, config: Config = CONFIG, as_json: AsJson = Fal
             for line in to_annotations(found.files, os.environ):
                 typer.echo(line)
         else:
-            print_problems(found.files, console())
-        typer.echo(found.summary())
+            print_problems(found.files, open_console())
+        typer.echo(found.summarize())
     if not found.is_valid:
         raise typer.Exit(FAILED)
 
@@ -59,7 +59,7 @@ class ConfigCheck:
     def is_valid(self) -> bool:
         return all(each.is_valid for each in self.files)
 
-    def summary(self) -> str:
+    def summarize(self) -> str:
         """How much of it is valid; sound connections are worth a word only where nothing else was asked for."""
         valid = sum(each.is_valid for each in self.pipelines)
         counts = f"{valid} of {len(self.pipelines)} pipelines are valid"

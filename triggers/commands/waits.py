@@ -6,7 +6,7 @@ import typer
 
 from triggers.commands.ask import ask_reader
 from triggers.commands.next_steps import print_waits
-from triggers.commands.output import console, print_json
+from triggers.commands.output import open_console, print_json
 from triggers.commands.parameters import CONFIG, DATA, AsJson, Config, Data, complete_run_ids
 from triggers.documents import PendingDocument
 from triggers.reading.reader import Reader
@@ -19,7 +19,7 @@ def waits(
     as_json: AsJson = False,
 ) -> None:
     found, here = ask_reader(config, data, lambda reader: _list(reader, run))
-    print_json(found) if as_json else print_waits(console(), found, here)
+    print_json(found) if as_json else print_waits(open_console(), found, here)
 
 
 async def _list(reader: Reader, run: str | None) -> tuple[list[PendingDocument], str | None]:

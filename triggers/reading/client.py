@@ -62,7 +62,7 @@ class ServiceClient:
         return entries
 
     async def export_run(self, run: str) -> str:
-        answer = await self._client.get(_path(run, "/export"))
+        answer = await self._client.get(_make_path(run, "/export"))
         if answer.status_code == 404:
             raise RunNotFound(run)
         self._ensure_success(answer)
@@ -140,7 +140,7 @@ class ServiceClient:
     async def _send(self, run: str, what: str, body: Mapping[str, JSON]) -> documents.TakenDocument:
         """Send something to a run; a 404 is about the run or about one of its steps."""
         try:
-            return await self._ask(documents.TakenDocument, "POST", _path(run, what), json=body)
+            return await self._ask(documents.TakenDocument, "POST", _make_path(run, what), json=body)
         except ServiceRefused as refused:
             if refused.status == 404:  # raises `RunNotFound` if it is the run that is missing
                 await self._ask_of(run, dict[str, Any], "GET", "/history", params={"limit": 1})
@@ -148,7 +148,7 @@ class ServiceClient:
 
     async def _ask_of(self, run: str, document: type[Answer], method: str, what: str, **more: Any) -> Answer:
         try:
-            return await self._ask(document, method, _path(run, what), **more)
+            return await self._ask(document, method, _make_path(run, what), **more)
         except ServiceRefused as refused:
             if refused.status == 404:
                 raise RunNotFound(run) from None
@@ -169,18 +169,20 @@ class ServiceClient:
         except ValueError:
             raise self._make_stranger(answer) from None
         if answer.is_error:
-            raise ServiceRefused(str(document.get("detail", document)), answer.status_code, _invalid_fields(document))
+            raise ServiceRefused(
+                str(document.get("detail", document)), answer.status_code, _find_invalid_fields(document)
+            )
 
     def _make_stranger(self, answer: httpx.Response) -> ServiceRefused:
         what = f"{self.url} answered {answer.status_code} without JSON: is it Waypost?"
         return ServiceRefused(what, answer.status_code)
 
 
-def _path(run: str, what: str) -> str:
+def _make_path(run: str, what: str) -> str:
     return f"/api/runs/{quote(run, safe='')}{what}"
 
 
-def _invalid_fields(document: dict[str, Any]) -> list[InvalidField]:
+def _find_invalid_fields(document: dict[str, Any]) -> list[InvalidField]:
     return [InvalidField(str(each["name"]), str(each["detail"])) for each in document.get("errors", ())]
 
 
