@@ -24,7 +24,7 @@ from durable.links import log_fields
 from durable.metrics import AttemptOutcome
 from durable.path import make_key
 from durable.redactor import Redactor
-from durable.runner.output import Output, list_problems, settle, take_turns
+from durable.runner.output import Output, list_problems, settle_output, take_turns
 from durable.runner.payloads import call_with_payloads
 from durable.runner.timeout import SuspendableTimeout
 from durable.secrets import SecretMissing, Secrets, fill_secrets
@@ -214,7 +214,7 @@ class Attempt:
             self._end_call(timer, began, "cancelled")
             raise
         self._end_call(timer, began, "completed")
-        settled = await settle(self._action, output, redact)
+        settled = await settle_output(self._action, output, redact)
         try:
             return await call_with_payloads(partial(self._build_result, settled), self._runtime.payload)
         except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened

@@ -110,7 +110,7 @@ class Children:
     async def _admit(self, state: State, path: str, event: Event, starts: Sequence[Start]) -> Admitted | Failure | None:
         """Admit what a step asks for, as soon as it can be written, or say why not; None if the service drains before
         that."""
-        dedupe_keys, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.descent(state)
+        dedupe_keys, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.build_descent(state)
         while not self._intake.is_draining:
             try:
                 return await self._intake.commit(event, starts, dedupe_keys, keeps_keys=True, descent=descent)

@@ -25,7 +25,7 @@ class DescentBound:
         self._limit = limit
         self._logged: dict[str, None] = {}
 
-    def descent(self, state: State) -> Descent:
+    def build_descent(self, state: State) -> Descent:
         """The event that the runs started by this run descend from."""
         return Descent(state.origin, self._limit)
 

@@ -68,7 +68,7 @@ class Intake:
         begun = [self._choose_place(begin_run(event, start, self._addresses)) for start in starts]
         admission = Admission(
             event,
-            [run.row(event) for run in begun],
+            [run.build_row(event) for run in begun],
             dedupe_keys,
             delivery,
             schedule=schedule,

@@ -107,7 +107,7 @@ class LiveRun(OwnedRun):
         await handled
 
     @asynccontextmanager
-    async def exclusive(self) -> AsyncIterator[None]:
+    async def hold_mailbox(self) -> AsyncIterator[None]:
         """Keep the loop from starting: what comes waits in the mailbox."""
         assert self.busy is None
         self.busy = held = asyncio.get_running_loop().create_future()
@@ -146,7 +146,7 @@ class LiveRun(OwnedRun):
             self._progress = asyncio.get_running_loop().create_future()
             await self._progress
 
-    def due(self, now: int) -> int | None:
+    def compute_due(self, now: int) -> int | None:
         """When something must happen to the run even if nothing arrives, by the present wall clock (ms)."""
         state = self.state
         if state.finished:
@@ -156,9 +156,9 @@ class LiveRun(OwnedRun):
             dues[""] = state.start_due
         for path, work in self.works.items():
             if work.timer and work.timer.countdown and dues.get(path) is not None:
-                dues[path] = work.timer.countdown.due(now)
+                dues[path] = work.timer.countdown.compute_due(now)
         deadline = self.count_down_to_deadline(now)
-        ends = deadline.due(now) if deadline else None
+        ends = deadline.compute_due(now) if deadline else None
         return min((due for due in (ends, *dues.values()) if due is not None), default=None)
 
     def count_down_to_deadline(self, now: int, early: int = 0) -> Countdown | None:

@@ -111,7 +111,7 @@ class LiveRuns:
 
     def release(self, run: LiveRun) -> None:
         """Let a run leave memory that has not ended: a message or the sweep brings it back."""
-        due, stored = run.due(self._now()), run.state.due
+        due, stored = run.compute_due(self._now()), run.state.due
         was_set = due is not None and stored is not None and due < stored - STEP
         self.drop(run)
         self._journal.release([run.id], due if was_set else None).add_done_callback(partial(self._note_release, run.id))
@@ -126,7 +126,7 @@ class LiveRuns:
         if state.status not in ("waiting", "queued") or run.is_at_work:
             return False
         now = self._now()
-        due = run.due(now)
+        due = run.compute_due(now)
         if due is None or due <= now + self.evict_after:
             return False
         # Those that it called may end soon, and each end would bring it back, with its whole history.

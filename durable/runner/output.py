@@ -36,7 +36,7 @@ class Output(NamedTuple):
     problem: str | None = None
 
 
-async def settle(action: Action, returned: "BaseModel | JSON", redactor: Redactor) -> Output:
+async def settle_output(action: Action, returned: "BaseModel | JSON", redactor: Redactor) -> Output:
     """The output of an action without secrets. Of an output that is not JSON only the problem is kept."""
     until = time.perf_counter() + TURN
     try:

@@ -36,7 +36,7 @@ class BegunRun:
     queued: "BegunRun | None" = None
     is_left: bool = False
 
-    def row(self, event: Event) -> NewRun:
+    def build_row(self, event: Event) -> NewRun:
         """What the admission of the event writes for it."""
         return NewRun(
             id=self.state.run,
@@ -70,7 +70,7 @@ class RunAddresses:
     run: Callable[[str], str | None]
     waits: str
 
-    def links(self) -> Links:
+    def make_links(self) -> Links:
         return Links(self.waits, secrets.token_hex(16))
 
 
@@ -97,7 +97,7 @@ def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
         depth=start.depth,
         is_delayed=start.is_delayed,
         origin=start.origin,
-        links=addresses.links() if definition.has_links else None,
+        links=addresses.make_links() if definition.has_links else None,
     )
     if definition.pipeline.concurrency is None or start.error:
         return _begin(start, run, started)

@@ -90,7 +90,7 @@ class RunTakeover:
             return None
         run = await self._load(taken)
         self._runs.add(run)
-        async with run.exclusive():
+        async with run.hold_mailbox():
             await self._settle(run, taken)
             if run.is_gone:
                 return None

@@ -28,7 +28,7 @@ class Countdown:
         """Seconds that are left; 0 when it is over."""
         return max(0.0, self._ends - asyncio.get_running_loop().time())
 
-    def due(self, now: int) -> int:
+    def compute_due(self, now: int) -> int:
         """When it is over, by the present wall clock."""
         return now + round(self.seconds_left * 1000)
 

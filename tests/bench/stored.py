@@ -42,7 +42,7 @@ async def fill(data: Path, definition: Definition, count: int, at: int, inputs: 
             begin_run(event, Start(definition, "bench", inputs(number)), addresses)
             for number in range(first, min(first + TOGETHER, count))
         ]
-        admitted = await journal.admit(Admission(event, [run.row(event) for run in begun]))
+        admitted = await journal.admit(Admission(event, [run.build_row(event) for run in begun]))
         assert len(admitted.runs) == len(begun)
         await asyncio.sleep(0)
     await journal.release_all()

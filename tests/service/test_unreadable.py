@@ -52,7 +52,9 @@ HARMS: dict[str, Callable[[sqlite3.Connection, str], object]] = {
     "no definition": _sql("delete from definitions where pipeline = 'ask'"),
     "a definition that is no JSON": _sql("update definitions set data = x'00' where pipeline = 'ask'"),
     "a message that is no JSON": _sql("insert into inbox (run, kind, data, at) values (:run, 'answer', x'ff', 1)"),
-    "a message of a newer Waypost": _sql("insert into inbox (run, kind, data, at) values (:run, 'dream', '{}', 1)"),
+    "a message of a newer Waypost": _sql(
+        """insert into inbox (run, kind, data, at) values (:run, 'dream', '{"data":{},"size":2}', 1)"""
+    ),
 }
 FOUND_BY_READERS = list(HARMS)[:-5]
 
@@ -294,3 +296,13 @@ async def test_a_duplicate_is_recognised_even_if_the_first_runs_are_unreadable(t
         again = await service.client.post("/hooks/w", json={"id": 1})
         assert again.status_code == 200
         assert (again.json()["event"], again.json()["duplicate"]) == (first["event"], True)
+
+
+async def test_a_message_of_an_unknown_kind_stays_in_the_inbox_for_a_newer_waypost(tmp_path: Path) -> None:
+    run = await _damage_run(tmp_path, "a message of a newer Waypost")
+    async with running(tmp_path, PIPELINES) as service:
+        assert await service.service.runner.takeover.adopt(run) is None
+        found = await _until_paused(service, run)
+        assert "kind `dream`, which this Waypost does not know" in found["reason"]
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database:
+        assert database.execute("select kind from inbox where run = ?", [run]).fetchall() == [("dream",)]
