@@ -59,7 +59,7 @@ def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, s
         if problem := find_header_problem(name, value):
             raise LiteralError(problem)
     if len({name.lower() for name in headers}) < len(headers):
-        raise LiteralError("a header is given twice, in two spellings of its name; remove one")
+        raise LiteralError("a header is set twice, with different capitalisation; remove one")
     return headers
 
 
@@ -67,14 +67,14 @@ Headers: TypeAlias = Annotated[dict[str, Secret], AfterValidator(_check_headers)
 
 
 class HttpConnection(Inputs):
-    """A service's address, and what every request to it carries."""
+    """The base URL of a service, and the headers and parameters of every request to it."""
 
-    base_url: URL = Field(description="An http or https URL, to which a step's `url` is joined: /holds")
+    base_url: URL = Field(description="An http or https URL; a step's `url`, such as /holds, is appended to it")
     headers: Headers = Field(
-        default_factory=dict, description="Request headers by name, sent in UTF-8; a step's own win"
+        default_factory=dict, description="Request headers by name, sent in UTF-8; those of a step take precedence"
     )
     params: dict[str, Parameter | list[Parameter]] = Field(
-        default_factory=dict, description="Added to every URL's query; a step's own win"
+        default_factory=dict, description="Query parameters to add to every URL; those of a step take precedence"
     )
 
     @field_validator("base_url")
@@ -110,24 +110,25 @@ class HttpConnection(Inputs):
 
 
 class Target(Inputs):
-    """Where a request goes, and what counts as its success."""
+    """Where the request goes, and which statuses count as success."""
 
     url: URL = Field(
-        description="An absolute http or https URL, without user and password; with a connection, what follows its "
+        description="An absolute http or https URL without user and password; with a connection, the part after its "
         "`base_url`"
     )
     params: dict[str, Parameter | list[Parameter]] = Field(
-        default_factory=dict, description="Added to the URL's query; a list repeats its name"
+        default_factory=dict, description="Query parameters to add to the URL; a list repeats its name"
     )
     headers: Headers = Field(default_factory=dict, description="Request headers by name, sent in UTF-8")
     expect: list[Status] | None = Field(
-        default=None, min_length=1, description="The statuses that are a success; if absent, all 2xx"
+        default=None, min_length=1, description="The statuses that count as success; default: all 2xx"
     )
     redirects: RedirectPolicy = Field(
         default="refuse",
-        description="What a redirect does: `refuse` fails the step; `same_origin` follows it on the same scheme, host "
+        description="How redirects are handled: `refuse` fails the step; `same_origin` follows it on the same scheme, "
+        "host "
         "and port (a request other than GET and HEAD only after 307 and 308); `without_credentials`, for a GET only, "
-        "follows it anywhere, with no header but Accept, Accept-Language, Range and User-Agent",
+        "follows it to any host, with no headers except Accept, Accept-Language, Range and User-Agent",
     )
 
     @field_validator("url")
@@ -140,30 +141,30 @@ class Target(Inputs):
 
 
 class BodyRequest(Target):
-    """A request that may have a body: at most one of `json`, `form` and `body`."""
+    """A request that may have a body, given as one of `json`, `form` and `body`."""
 
     redirects: Literal["refuse", "same_origin"] = Field(
         default="refuse",
-        description="What a redirect does: `refuse` fails the step; `same_origin` follows 307 and 308 on the same "
+        description="How redirects are handled: `refuse` fails the step; `same_origin` follows 307 and 308 on the same "
         "scheme, host and port",
     )
-    payload: Any = Field(default=None, alias="json", description="A body to be sent as JSON")
+    payload: Any = Field(default=None, alias="json", description="A body to send as JSON")
     form: dict[str, Parameter | list[Parameter]] | None = Field(
-        default=None, description="A body to be sent as a form (application/x-www-form-urlencoded)"
+        default=None, description="A body to send as a form (application/x-www-form-urlencoded)"
     )
     body: Secret | None = Field(
-        default=None, description="A body to be sent as it is, in UTF-8; say what it is in a content-type header"
+        default=None, description="A body to send as it is, in UTF-8; set the content-type header yourself"
     )
 
     @model_validator(mode="after")
     def check_one_body(self) -> Self:
         if len({"payload", "form", "body"} & self.model_fields_set) > 1:
-            raise ValueError("a request has one body; give json, form or body")
+            raise ValueError("a request has one body; set only one of json, form and body")
         return self
 
 
 class AnyRequest(BodyRequest):
-    """A request with any method, and perhaps a body: at most one of `json`, `form` and `body`."""
+    """A request with any method and an optional body, given as one of `json`, `form` and `body`."""
 
     method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = Field(description="The HTTP method")
     redirects: RedirectPolicy = Field(  # type: ignore[assignment]  # wider again, since the method may be GET
@@ -181,14 +182,15 @@ class AnyRequest(BodyRequest):
 
 
 class HttpOutput(BaseModel):
-    """What came back. `body_encoding` says how `body` stands for it: base64 is for what is no text."""
+    """The response. `body_encoding` says how `body` represents it: binary data is base64."""
 
     status: int = Field(description="The HTTP status")
     headers: dict[str, str | list[str]] = Field(
-        description="Headers by lower-case name; one that came several times, and `set-cookie` always, is a list"
+        description="Headers by lower-case name; a header that was sent several times is a list, and `set-cookie` "
+        "always is"
     )
     body: Any = Field(description="The body: JSON of up to 200,000 values, text, or base64; null if it is empty")
-    body_encoding: BodyEncoding = Field(description="How `body` stands for the body")
+    body_encoding: BodyEncoding = Field(description="How `body` represents the response body")
 
 
 def find_origin(input: Target, connection: BaseModel | None) -> str:

@@ -15,9 +15,9 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80,
 class LogInput(Inputs):
     """The line to write."""
 
-    message: str = Field(description="The text")
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="How much it matters")
-    fields: dict[str, JsonValue] = Field(default={}, description="Values that follow the text as JSON")
+    message: str = Field(description="The message")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The log level")
+    fields: dict[str, JsonValue] = Field(default={}, description="Values to append to the message as JSON")
 
 
 @action("write", input=LogInput, is_immediate=True)

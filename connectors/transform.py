@@ -9,14 +9,14 @@ from durable.values import JSON
 
 
 class SetInput(Inputs):
-    """The values to keep."""
+    """The values to store."""
 
-    values: dict[str, Any] = Field(description="The output, by name; the values may be expressions")
+    values: dict[str, Any] = Field(description="Values by name, which become the output; they may be expressions")
 
 
 @action("set", input=SetInput, is_immediate=True)
 async def set_(context: Context, input: SetInput) -> JSON:
-    """Keep values under names of their own."""
+    """Store values under names, as the step's output."""
     return input.values
 
 

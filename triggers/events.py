@@ -17,12 +17,12 @@ log = logging.getLogger("waypost.events")
 
 
 class EventSpec(TriggerInputs):
-    """What an event trigger is given."""
+    """The settings of an event trigger."""
 
     arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"body"}
 
-    type: str = Field(description="The event's type", min_length=1)
-    source: str | None = Field(None, description="Where the event must come from; default: anywhere")
+    type: str = Field(description="The type of the event", min_length=1)
+    source: str | None = Field(None, description="The source of the event; default: any source")
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,12 @@ PROBLEMS_LIMIT = 20
 
 
 class UndoSpec(SpecModel, title="Undo"):
-    """The action that takes a step's effect back."""
+    """The action that reverses the effect of a step."""
 
-    use: str = Field(description="connector.action")
-    connection: Identifier | None = Field(None, description="Named credentials for the connector")
+    use: str = Field(description="The action, as connector.action")
+    connection: Identifier | None = Field(None, description="The name of the connection that the connector uses")
     with_: dict[str, JsonValue] | None = Field(
-        None, alias="with", description="The action's inputs; `output` is the step's"
+        None, alias="with", description="The inputs of the action; expressions read the step's output as `output`"
     )
 
 
@@ -67,24 +67,29 @@ class ActionSpec(StepSpec):
     """A step that uses an action."""
 
     use: str = Field(description="The action: connector.action, flow.… or wait.…")
-    with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The action's inputs")
-    connection: Identifier | None = Field(None, description="Named credentials for the connector")
+    with_: dict[str, JsonValue] | None = Field(None, alias="with", description="The inputs of the action")
+    connection: Identifier | None = Field(None, description="The name of the connection that the connector uses")
     retry: RetrySpec | None = Field(
-        None, description="When attempts are repeated; a key that is left out is that of `defaults.retry`"
+        None, description="The retry policy; keys that are left out come from `defaults.retry`"
     )
     timeout: Timeout | None = Field(
-        None, description="Of one attempt; of the whole wait on wait.*, of the called run on flow.call"
+        None, description="The time limit of one attempt; for wait.*, of the wait; for flow.call, of the called run"
     )
-    keep: JsonValue = Field(None, description="What is checkpointed of `output`; default: all of it")
+    keep: JsonValue = Field(None, description="What to store of `output` as the step's output; default: all of it")
     on_crash: OnCrash | None = Field(
-        None, description="What an unknown ending means: retry, park for a person, or fail; default: the action's"
+        None,
+        description="What to do after a crash when the outcome of an attempt is unknown: retry it, park the run until "
+        "a person decides, or fail the step; default: as the action declares",
     )
     on_exhausted: Literal["fail", "pause"] | None = Field(
-        None, description="When no attempt is left: the step fails (default), or the run is paused for a person"
+        None,
+        description="What happens after the last attempt: the step fails (default), or the run is paused until a "
+        "person decides",
     )
-    undo: UndoSpec | None = Field(None, description="What takes the effect back, performed by flow.undo")
+    undo: UndoSpec | None = Field(None, description="The action that reverses the step's effect; flow.undo performs it")
     on_timeout: OnTimeout | None = Field(
-        None, description="When a wait is over unanswered: fail, a value as the output, or steps"
+        None,
+        description="What happens when a wait times out: `fail`, a value to use as the output, or steps to perform",
     )
 
 

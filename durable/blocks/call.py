@@ -25,9 +25,9 @@ from durable.values import Value
 class CallInputs(Inputs, title="Call"):
     """Run another pipeline and wait for its outputs."""
 
-    pipeline: str = Field(description="The pipeline's id")
-    inputs: dict[str, Any] = Field(default_factory=dict, description="Its inputs")
-    detach: bool = Field(False, description="Go on without waiting for it")
+    pipeline: str = Field(description="The id of the pipeline")
+    inputs: dict[str, Any] = Field(default_factory=dict, description="The inputs of the called run")
+    detach: bool = Field(False, description="Continue without waiting for the called run")
 
 
 # -- state ------------------------------------------------------------------------------------------------------

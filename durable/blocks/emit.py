@@ -18,9 +18,9 @@ from durable.steps.node import CompiledPipeline
 class EmitInputs(Inputs, title="Emit"):
     """Send an event to pipelines that listen for it."""
 
-    type: str = Field(description="The event's type")
-    subject: CorrelationKey = Field(None, description="The correlation key that a waiting step matches")
-    data: Any = Field(None, description="The event's data")
+    type: str = Field(description="The type of the event")
+    subject: CorrelationKey = Field(None, description="The subject of the event, which a waiting step matches")
+    data: Any = Field(None, description="The data of the event")
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:

@@ -16,8 +16,8 @@ from durable.steps.node import CompiledPipeline
 class FailInputs(Inputs, title="Fail"):
     """End the run as failed; `on_failure` follows."""
 
-    message: str = Field(description="What went wrong, for the people who read the run")
-    code: str | None = Field(None, description="A word by which programs can tell this failure from others")
+    message: str = Field(description="What went wrong, for people who read the run")
+    code: str | None = Field(None, description="A code by which programs recognise this failure")
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:

@@ -34,17 +34,21 @@ ITEMS_LIMIT = 100_000
 
 
 class ForeachSpec(StepSpec):
-    """The steps are performed for each item of a list."""
+    """A block that performs its steps for each item of a list."""
 
-    foreach: Condition = Field(description="An expression that gives the items")
-    as_: Identifier | None = Field(None, alias="as", description="The item's name inside; default item")
+    foreach: Condition = Field(description="An expression that returns the list of items")
+    as_: Identifier | None = Field(
+        None, alias="as", description="The name by which the steps read the item; default item"
+    )
     max_parallel: Annotated[Whole, Field(ge=1, le=1_000)] | None = Field(
-        None, description="Items at work at once; default 1"
+        None, description="How many items are processed at once; default 1"
     )
     on_item_error: Literal["stop", "collect"] | None = Field(
-        None, description="Whether a failed item ends the block, or is collected; default stop"
+        None, description="Whether a failed item ends the block or is collected in its output; default stop"
     )
-    steps: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(description="The steps of a foreach or repeat")
+    steps: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(
+        description="The steps of the `foreach` or `repeat`"
+    )
 
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 
 class ParallelSpec(StepSpec):
-    """The branches are performed at the same time."""
+    """A block that performs its branches at the same time."""
 
     parallel: Annotated[dict[Identifier, "tuple[AnyStep, ...]"], Field(min_length=1)] = Field(
-        description="Branches by name, performed at the same time"
+        description="Branches by name; they are performed at the same time"
     )
     on_branch_error: Literal["cancel", "finish"] | None = Field(
-        None, description="When a branch fails: the others are cancelled (default), or come to their end first"
+        None,
+        description="What happens to the other branches when one fails: `cancel` cancels them (default), `finish` "
+        "lets them finish",
     )
 
 

@@ -16,17 +16,19 @@ from durable.values import JSON
 
 
 class RetrySpec(SpecModel, title="Retry"):
-    """How often, when and after which errors an attempt is repeated."""
+    """How often, when and after which errors an attempt is retried."""
 
-    max_attempts: Annotated[Whole, Field(ge=1, le=1_000)] = Field(3, description="Attempts in all; 1: no retry")
-    min_delay: Duration | None = Field(None, description="The first delay; default 1s")
-    max_delay: Duration | None = Field(None, description="What a delay grows to at most; default 5m")
+    max_attempts: Annotated[Whole, Field(ge=1, le=1_000)] = Field(
+        3, description="How many attempts are made in total; 1 means no retry"
+    )
+    min_delay: Duration | None = Field(None, description="The delay before the first retry; default 1s")
+    max_delay: Duration | None = Field(None, description="The longest delay between attempts; default 5m")
     factor: Annotated[float, Field(strict=True, ge=1, le=10, allow_inf_nan=False)] | None = Field(
-        None, description="By how much each delay is longer than the one before; default 2"
+        None, description="The factor by which each delay exceeds the previous one; default 2"
     )
     errors: Annotated[tuple[ErrorClass, ...], Field(min_length=1)] | None = Field(
         None,
-        description="The classes of error worth repeating; default: all but client, auth and invalid",
+        description="The error classes to retry; default: all but client, auth and invalid",
     )
 
     @validator(mode="after")
@@ -37,10 +39,10 @@ class RetrySpec(SpecModel, title="Retry"):
 
 
 class DefaultsSpec(SpecModel, title="Defaults"):
-    """What steps that use a connector's action have unless they say otherwise; `undo` has it too."""
+    """Default policies for steps that use a connector's action, and for their `undo`."""
 
-    timeout: Timeout | None = Field(None, description="Of one attempt; default 30s")
-    retry: RetrySpec | None = Field(None, description="When attempts are repeated; a step's own keys go first")
+    timeout: Timeout | None = Field(None, description="The time limit of one attempt; default 30s")
+    retry: RetrySpec | None = Field(None, description="The retry policy; keys that a step sets itself take precedence")
 
 
 def merge_policies(default: RetrySpec | None, own: RetrySpec | None) -> RetryPolicy:

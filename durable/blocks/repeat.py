@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 class RepeatSpec(
     SpecModel, title="Repeat", json_schema_extra={"anyOf": [{"required": ["every"]}, {"required": ["max_times"]}]}
 ):
-    """How often the steps of the block are performed."""
+    """How often the block's steps are performed."""
 
-    until: Condition = Field(description="An expression, evaluated after each turn")
-    every: Timeout | None = Field(None, description="From one turn to the next; default: at once")
+    until: Condition = Field(
+        description="An expression that is evaluated after each iteration; the block ends when it is true"
+    )
+    every: Timeout | None = Field(
+        None, description="The time from the start of one iteration to the start of the next; default: no delay"
+    )
     max_times: Annotated[Whole, Field(ge=1, le=100_000)] | None = Field(
-        None, description="Turns after which the step fails; needed where `every` is not given"
+        None, description="The step fails after this many iterations; required without `every`"
     )
 
     @validator(mode="after")
@@ -50,10 +54,12 @@ class RepeatSpec(
 
 
 class RepeatBlockSpec(StepSpec):
-    """The steps are performed again and again."""
+    """A block that repeats its steps until a condition is true."""
 
     repeat: RepeatSpec = Field(description="How often the block's steps are performed")
-    steps: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(description="The steps of a foreach or repeat")
+    steps: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(
+        description="The steps of the `foreach` or `repeat`"
+    )
 
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:

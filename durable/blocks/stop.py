@@ -17,8 +17,8 @@ from durable.steps.node import CompiledPipeline
 class StopInputs(Inputs, title="Stop"):
     """End the run here."""
 
-    status: Literal["completed", "cancelled"] = Field("completed", description="The status with which the run ends")
-    reason: str | None = Field(None, description="Why, for the people who read the run")
+    status: Literal["completed", "cancelled"] = Field("completed", description="The final status of the run")
+    reason: str | None = Field(None, description="The reason, for people who read the run")
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:

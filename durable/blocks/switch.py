@@ -29,19 +29,19 @@ ELSE = "else"
 
 
 class CaseSpec(SpecModel, title="Case"):
-    """One branch of a switch."""
+    """A case of a `switch`."""
 
-    when: Condition = Field(description="An expression; the first case that it holds for is performed")
-    steps: "tuple[AnyStep, ...]" = Field(description="What is then performed")
+    when: Condition = Field(description="An expression; the first case for which it is true is performed")
+    steps: "tuple[AnyStep, ...]" = Field(description="The steps of the case")
 
 
 class SwitchSpec(StepSpec):
-    """The first case that holds is performed."""
+    """A block that performs the first case whose condition is true."""
 
     switch: Annotated[tuple[CaseSpec, ...], Field(min_length=1)] = Field(
-        description="Cases, of which the first that holds is performed"
+        description="The cases; the first whose condition is true is performed"
     )
-    else_: "tuple[AnyStep, ...] | None" = Field(None, alias="else", description="Performed where no case holds")
+    else_: "tuple[AnyStep, ...] | None" = Field(None, alias="else", description="Steps to perform if no case matches")
 
 
 def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:

@@ -25,10 +25,10 @@ Shows: TypeAlias = Literal["items", "turn"]
 
 
 class StepSpec(SpecModel):
-    """One named use of an action, or one block: switch, foreach, parallel, try, repeat."""
+    """A step: it uses an action, or is a block (switch, foreach, parallel, try, repeat)."""
 
-    id: Identifier = Field(description="The step's name, unique in the file")
-    if_: Condition | None = Field(None, alias="if", description="An expression; the step is skipped if it is false")
+    id: Identifier = Field(description="The name of the step, unique in the file")
+    if_: Condition | None = Field(None, alias="if", description="An expression; if it is false, the step is skipped")
 
 
 if TYPE_CHECKING:

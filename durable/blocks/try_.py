@@ -31,23 +31,25 @@ FINALLY = "finally"
 
 
 class HandlerSpec(SpecModel, title="Handler"):
-    """One branch of a catch."""
+    """A handler of a `catch`."""
 
-    when: Condition | None = Field(None, description="An expression over `error`; default: any error")
-    steps: "tuple[AnyStep, ...]" = Field(description="What is then performed")
+    when: Condition | None = Field(
+        None, description="An expression that reads `error`; without one, the handler matches every error"
+    )
+    steps: "tuple[AnyStep, ...]" = Field(description="The steps of the handler")
 
 
 class TrySpec(StepSpec, json_schema_extra={"anyOf": [{"required": ["catch"]}, {"required": ["finally"]}]}):
-    """A failure of the steps is answered by the first handler that holds."""
+    """A block that catches a failure of its steps with the first handler that matches."""
 
     try_: Annotated["tuple[AnyStep, ...]", Field(min_length=1)] = Field(
-        alias="try", description="Steps whose failure is caught"
+        alias="try", description="The steps whose failure is caught"
     )
     catch: Annotated[tuple[HandlerSpec, ...], Field(min_length=1)] | None = Field(
-        None, description="What answers a failure; the first handler that holds is performed"
+        None, description="The handlers of a failure; the first that matches is performed"
     )
     finally_: "tuple[AnyStep, ...] | None" = Field(
-        None, alias="finally", description="Performed in any case, also after a cancel"
+        None, alias="finally", description="Steps that are always performed, even after a cancellation"
     )
 
 

@@ -28,10 +28,10 @@ from durable.wording import quote, suggest
 
 
 class UndoInputs(Inputs, title="Undo"):
-    """Perform the undo of named steps, or of all, in reverse order."""
+    """Undo the named steps, or all steps, in reverse order."""
 
     steps: list[Identifier] | None = Field(
-        None, min_length=1, description="The steps to undo, or blocks with steps in them; default: all"
+        None, min_length=1, description="The ids of the steps or blocks to undo; default: all"
     )
 
     @field_validator("steps", mode="before")

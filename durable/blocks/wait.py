@@ -36,15 +36,15 @@ ON_TIMEOUT = "on_timeout"
 
 
 class DelayInputs(Inputs, title="Delay"):
-    """Wait for a while."""
+    """Wait for a fixed time."""
 
-    duration: Duration = Field(alias="for", description="How long: 500ms, 30s, 5m, 2h, 7d")
+    duration: Duration = Field(alias="for", description="How long to wait: 500ms, 30s, 5m, 2h, 7d")
 
 
 class UntilInputs(Inputs, title="Until"):
-    """Wait for a moment."""
+    """Wait until a point in time."""
 
-    time: str = Field(description="An ISO 8601 time with its zone, such as 2027-01-31T09:00:00+01:00")
+    time: str = Field(description="An ISO 8601 time with a UTC offset, such as 2027-01-31T09:00:00+01:00")
 
     @field_validator("time")
     @classmethod
@@ -54,17 +54,19 @@ class UntilInputs(Inputs, title="Until"):
 
 
 class WebhookWaitInputs(Inputs, title="Webhook"):
-    """Wait for one request on a single-use address."""
+    """Wait for one request to a single-use URL."""
 
-    title: str | None = Field(None, description="What is asked, for the one who opens the address")
+    title: str | None = Field(None, description="The question, shown to a person who opens the URL")
 
 
 class ApprovalInputs(Inputs, title="Approval"):
     """Wait for a person's decision."""
 
-    to: str | list[str] = Field(description="Who is asked")
-    title: str = Field(description="What is asked")
-    fields: dict[str, Any] | None = Field(None, description="What the person fills in: JSON Schemas by name")
+    to: str | list[str] = Field(description="The person or people to ask")
+    title: str = Field(description="The question")
+    fields: dict[str, Any] | None = Field(
+        None, description="Fields of the form that the person fills in: JSON Schemas by name"
+    )
 
 
 class EventWaitInputs(Inputs, title="AwaitEvent"):
@@ -72,22 +74,24 @@ class EventWaitInputs(Inputs, title="AwaitEvent"):
 
     type: str = Field(description="The event's type")
     match: CorrelationKey = Field(
-        None, description="The correlation key, the event's subject; default: any event of the type"
+        None, description="The subject of the event (the correlation key); default: any event of the type"
     )
-    look_back: Duration | None = Field(None, description="How far back an earlier event counts")
+    look_back: Duration | None = Field(
+        None, description="Also accept an event that arrived up to this long before the wait began"
+    )
 
 
 class OneOfWaits(Inputs, title="Waited"):
     """One of the waits of a `wait.any`."""
 
     use: Literal["wait.delay", "wait.until", "wait.webhook", "wait.approval", "wait.event"] = Field(
-        description="What is waited for"
+        description="The wait action"
     )
-    with_: dict[str, Any] | None = Field(None, alias="with", description="The wait's inputs")
+    with_: dict[str, Any] | None = Field(None, alias="with", description="The inputs of the wait")
 
 
 class AnyInputs(Inputs, title="AwaitAny"):
-    """Wait for the first of several; the others are cancelled."""
+    """Wait for the first of several waits; the others are cancelled."""
 
     waits: dict[Identifier, OneOfWaits] = Field(min_length=1, description="The waits by name")
 

@@ -201,7 +201,7 @@ steps:
         "The words are `and`, `or` and `not`.",
     ),
     Mistake(
-        "`$json` for what arrived",
+        "`$json` for the request or event",
         """\
 steps:
   - id: note
@@ -213,7 +213,7 @@ steps:
         "What arrived is `trigger.body`, and what a step gave is `steps.ID.output`.",
     ),
     Mistake(
-        "`body` for what arrived",
+        "`body` for the request or event",
         """\
 steps:
   - id: note

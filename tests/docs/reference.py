@@ -73,9 +73,10 @@ def _part(model: type[BaseModel]) -> Iterator[str]:
 
 def _policy(policy: RetryPolicy) -> str:
     return (
-        f"Where neither the step nor `defaults` says anything: {policy.max_attempts} attempts, "
-        f"{format_duration(STEP_TIMEOUT)} for each, delays from {format_duration(policy.min_delay)} to "
-        f"{format_duration(policy.max_delay)} that grow by the factor {policy.factor:g}, and a run has "
+        f"Where neither the step nor `defaults` sets anything: {policy.max_attempts} attempts, "
+        f"{format_duration(STEP_TIMEOUT)} for each attempt, delays from {format_duration(policy.min_delay)} to "
+        f"{format_duration(policy.max_delay)} that grow by a factor of {policy.factor:g}, and a time limit for the "
+        f"run of "
         f"{format_duration(RUN_TIMEOUT)}. {words.RETRYING}"
     )
 
@@ -191,7 +192,7 @@ def _connectors() -> Iterator[str]:
         yield f"### {code(connector.name)}"
         yield f"{connector.summary.rstrip('.')}."
         yield table(
-            ("action", "what it does", "after an unknown ending"),
+            ("action", "what it does", "default `on_crash`"),
             [(_use(connector, action), action.summary, code(action.on_crash)) for action in connector.actions],
         )
         yield from _models(connector)
@@ -223,7 +224,7 @@ def _core_actions() -> Iterator[str]:
         yield summary(model)
         yield fields(model)
         for part in _parts_of(model):
-            yield f"Each of them is {summary(part)[:1].lower()}{summary(part)[1:]}"
+            yield f"Each is {summary(part)[:1].lower()}{summary(part)[1:]}"
             yield fields(part)
         yield _core_output(use)
 
@@ -245,7 +246,7 @@ def _small_things() -> Iterator[str]:
     yield table(("unit", "milliseconds"), [(code(unit), f"{size:,}") for unit, size in _units().items()])
     yield "## Error classes"
     yield words.ERRORS
-    yield table(("class", "meaning", "HTTP statuses", "repeated by default"), _error_classes())
+    yield table(("class", "meaning", "HTTP statuses", "retried by default"), _error_classes())
     yield f"`error` has {listing(sorted(FIELDS['error']), 'and')}; each may be null."
     yield "## Statuses"
     yield "Of a run:"

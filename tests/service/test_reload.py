@@ -24,7 +24,9 @@ outputs: {{said: "{{{{ steps.a.output.said }}}}"}}
 PLAIN = "steps:\n  - {id: a, use: log.write, with: {message: x}}\n"
 UNFIT = "steps:\n  - {id: a, use: nobody.knows}\n"
 HOOKED = "triggers:\n  - {id: t, use: webhook, with: {path: /greet, verify: none}}\n"
-NO_URL = "'base_url' is missing; add 'base_url: …' (an http or https URL, to which a step's `url` is joined: /holds)"
+NO_URL = (
+    "'base_url' is missing; add 'base_url: …' (an http or https URL; a step's `url`, such as /holds, is appended to it)"
+)
 
 
 async def _list_states(service: Running) -> object:

@@ -27,25 +27,30 @@ _SAMPLE_FROM = round(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000
 
 
 class ScheduleSpec(TriggerInputs):
-    """What a schedule trigger is given: one of `cron`, `every` and `at`, and how it behaves."""
+    """The settings of a schedule trigger: one of `cron`, `every` and `at`, and options."""
 
     cron: str | None = Field(
-        None, description="A cron line of five or six fields, or @hourly, @daily, @weekly, @monthly, @yearly"
+        None, description="A cron expression of five or six fields, or @hourly, @daily, @weekly, @monthly or @yearly"
     )
     every: Duration | None = Field(None, description="An interval of whole seconds, counted from 1970-01-01T00:00Z")
     at: str | None = Field(
-        None, description="One date and time of day", json_schema_extra={"examples": ["2026-12-24T18:00:00"]}
+        None, description="A single date and time", json_schema_extra={"examples": ["2026-12-24T18:00:00"]}
     )
     timezone: str = Field("UTC", description="The IANA time zone of `cron` and `at`, such as Europe/Berlin")
     window: Duration | None = Field(
-        None, description="Spread the fires evenly over this time after them, each always in the same place"
+        None,
+        description="Delay each fire by up to this long, so that schedules do not all start together; a fire always "
+        "gets the same delay",
     )
     missed: MissedPolicy = Field(
         "latest",
-        description="What is started for fires that came while the service was down: nothing, one run, or all",
+        description="What to start for fires that were missed while the service was down: no run, one for the latest, "
+        "or one for each",
     )
     overlap: OverlapPolicy = Field(
-        "allow", description="What a fire does while the run before it is unfinished: start, be skipped, or wait for it"
+        "allow",
+        description="What to do if the previous run has not finished: start a run anyway, skip the fire, or queue the "
+        "run",
     )
 
     @field_validator("cron", "every", "at", mode="before")

@@ -97,17 +97,17 @@ def _parse_seconds(value: object) -> float:
 
 
 class KeyForm(StrictModel, title="Key"):
-    """How a secret becomes the key: `strip_prefix` is taken away if it stands there, and the rest is decoded."""
+    """How the key is made from the secret: `strip_prefix` is removed if present, and the rest is decoded."""
 
     encoding: Literal["utf8", "base64", "hex"] = "utf8"
     strip_prefix: str = ""
 
 
 class Sig(StrictModel):
-    """How the signature's header is written.
+    """The format of the signature header.
 
-    `items` splits it into several, `kv` an item into name and value, of which those named `field` are signatures
-    (several while a secret is rotated); `prefix` stands before each, and the rest is `encoding`.
+    `items` splits it into items, and `kv` splits an item into name and value; items named `field` are signatures
+    (several while a secret is rotated). `prefix` is removed from each, and the rest is decoded with `encoding`.
     """
 
     header: HeaderName
@@ -120,14 +120,14 @@ class Sig(StrictModel):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if bool(self.kv) != bool(self.field):
-            raise ValueError("`kv` and `field` stand together: how an item is split, and which name is a signature")
+            raise ValueError("`kv` and `field` need each other: how an item is split, and which name is a signature")
         return self
 
 
 class Timestamp(StrictModel):
-    """Where the sender's time stands, in seconds or milliseconds, and how far it may be off, either way.
+    """Where the timestamp is, in seconds or milliseconds, and how far it may differ from the service's clock.
 
-    `tolerance` is written as a duration, and kept in seconds.
+    `tolerance` is written as a duration, and stored in seconds.
     """
 
     ref: ValueRef
@@ -136,28 +136,28 @@ class Timestamp(StrictModel):
 
 
 class PresetReply(StrictModel, title="Reply"):
-    """What a sender is answered instead of Waypost's own words: a status and no body."""
+    """A response without a body that replaces Waypost's own."""
 
     status: int = Field(200, ge=200, le=299)
 
 
 class Digest(StrictModel):
-    """HMAC-SHA256 of one value of the request in hex, under the secret that verified it."""
+    """The HMAC-SHA256 of a value of the request, in hex, with the secret that verified it."""
 
     hmac: ValueRef
 
 
 class Greeting(PresetReply, title="Greeting"):
-    """What a handshake is answered: a value of the request as text, or JSON of a few of them."""
+    """The response to a handshake: a value of the request as text, or several as JSON."""
 
     text: ValueRef | None = None
     fields: dict[str, ValueRef | Digest] = {}
 
 
 class Handshake(StrictModel):
-    """A request that brings no event and wants an answer: it starts nothing. `when` names what marks it.
+    """A request that carries no event and expects an answer. It starts no run. `when` says how it is recognised.
 
-    It is verified like any other. Only one with a `token` is not: it holds the operator's `verify_token` there.
+    It is verified like any other request, unless it has a `token`: then it must carry the `verify_token` there.
     """
 
     method: Literal["GET", "POST"] = "POST"
@@ -170,18 +170,18 @@ class Handshake(StrictModel):
         parts = [part.hmac if isinstance(part, Digest) else part for part in self.reply.fields.values()]
         read = [*self.when, self.token, self.reply.text, *parts]
         if self.token and any(ref.place in {"body", "form"} for ref in read if ref):
-            raise ValueError("with a `token` nothing of the body can be used: it is not parsed before it is verified")
+            raise ValueError("with a `token` the body cannot be read: it is not parsed before it is verified")
         if self.token and any(isinstance(part, Digest) for part in self.reply.fields.values()):
-            raise ValueError("with a `token` there is no `hmac`: no secret verified the request")
+            raise ValueError("with a `token` an `hmac` is impossible: no secret verified the request")
         return self
 
 
 class Identity(StrictModel):
-    """What a verified request tells of itself, and how its sender is answered.
+    """How a verified request is identified, and how its sender is answered.
 
-    `dedupe` is its id and `type` the kind of event. `replay` adds a hash as a second key, so that one captured request
-    starts nothing under another id: `body` of the body, for senders that sign neither their ids nor a time; `message`
-    of all that is signed, for those that sign a time and have no id.
+    `dedupe` is where its id is, and `type` where the kind of event is. `replay` adds a hash as a second key, so that a
+    captured request cannot start another run under a different id: `body` hashes the body, for senders that sign
+    neither an id nor a time; `message` hashes all that is signed, for senders that sign a time and send no id.
     """
 
     about: str = ""
@@ -193,7 +193,8 @@ class Identity(StrictModel):
 
 
 class Signed(Identity):
-    """A signature over parts of the request. `alg` is HMAC's hash; `ed25519` has a public key for a secret."""
+    """A signature over parts of the request. `alg` is the hash of the HMAC; for `ed25519` the secret is a public
+    key."""
 
     kind: Literal["hmac", "ed25519"] = "hmac"
     alg: Literal["sha1", "sha256", "sha512"] = "sha256"
@@ -205,15 +206,15 @@ class Signed(Identity):
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         if Ref("body") not in self.signed:
-            raise ValueError("`signed` must contain `body`: what is not signed can be forged")
+            raise ValueError("`signed` must contain `body`: a body that is not signed can be forged")
         if not self.sig.kv and any(ref.place == "sig" for ref in self.signed):
-            raise ValueError("`sig:` names an item of the signature's header; say with `kv` how an item is split")
+            raise ValueError("`sig:` names an item of the signature header; set `kv`, which says how an item is split")
         if self.ts is None:
             if Ref("ts") in self.signed:
-                raise ValueError("`signed` names `ts`, and there is no `ts`")
+                raise ValueError("`signed` contains `ts`, but the scheme has no `ts`; add it")
         elif self.ts.ref.place in {"body", "form"}:
             if Ref("ts") in self.signed:
-                raise ValueError("`ts` stands in the body and is signed with it; take it out of `signed`")
+                raise ValueError("`ts` is in the body and is signed with it; remove it from `signed`")
         elif not {Ref("ts"), self.ts.ref} & set(self.signed):
             raise ValueError("`ts` must be among `signed`: a time that is not signed can be forged")
         return self

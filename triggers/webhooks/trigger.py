@@ -35,42 +35,45 @@ Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class DedupeSpec(BaseModel, extra="forbid", title="Dedupe"):
-    """What makes two deliveries the same, and for how long."""
+    """Which deliveries count as duplicates, and for how long."""
 
     key: str | None = Field(
         None,
-        description="An expression of the delivery, such as `{{ trigger.headers['x-id'] }}`; default: the preset's",
+        description="An expression that identifies the delivery, such as `{{ trigger.headers['x-id'] }}`; default: "
+        "the preset's",
     )
-    for_: Duration = Field("7d", alias="for", description="How long a key stays taken")
+    for_: Duration = Field("7d", alias="for", description="How long a key is remembered")
 
 
 class WebhookSpec(TriggerInputs):
-    """What a webhook trigger is given."""
+    """The settings of a webhook trigger."""
 
     arrival: ClassVar[frozenset[str]] = TriggerInputs.arrival | {"path", "query", "headers", "body"}
     identifying: ClassVar[tuple[Pointer, ...]] = (("dedupe", "key"),)
     public_url: ClassVar[str] = ""
 
     path: str = Field(
-        description="The path below /hooks; {name} takes one part of it", json_schema_extra={"pattern": "^/"}
+        description="The path below /hooks; {name} matches one segment of it", json_schema_extra={"pattern": "^/"}
     )
-    methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that it takes")
+    methods: list[Method] = Field(["POST"], min_length=1, description="The HTTP methods that the webhook accepts")
     verify: dict[str, Any] | Literal["none"] = Field(
-        description="How a request proves who sent it: a preset and a secret, or `none`",
+        description="How senders are authenticated: a preset and a secret, or `none`",
         json_schema_extra={"properties": {"secret": {"secret": True}, "verify_token": {"secret": True}}},
     )
     dedupe: DedupeSpec | None = Field(
-        None, description="What makes two deliveries the same; default: as the preset says"
+        None, description="Which deliveries count as duplicates; default: as the preset defines"
     )
     respond: RespondWhen = Field(
-        "accepted", description="When it answers: at once, with the run's result, or as a step says (`flow.respond`)"
+        "accepted",
+        description="When to respond: immediately, with the result of the run, or when a step does (`flow.respond`)",
     )
     cors: Origins | None = Field(
         None,
-        description="Origins whose pages may call it from a browser, such as `https://shop.example`, or `*` for all",
+        description="Origins whose pages may call the webhook from a browser, such as `https://shop.example`, or `*` "
+        "for all",
         min_length=1,
     )
-    charset: str = Field(UTF_8, description="The charset of senders that declare none, such as `windows-1252`")
+    charset: str = Field(UTF_8, description="The charset of bodies that declare none, such as `windows-1252`")
 
     @field_validator("path")
     @classmethod

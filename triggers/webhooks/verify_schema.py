@@ -32,8 +32,8 @@ _HANDSHAKE = create_model(
     "Handshake", __base__=Handshake, when=dict[_PLACE, str], token=(_PLACE | None, None), reply=_GREETING
 )
 _IDENTITY: dict[str, Any] = {
-    "dedupe": (_PLACE | None, Field(None, description="Where the delivery's id stands")),
-    "type": (_PLACE | None, Field(None, description="Where the kind of event stands")),
+    "dedupe": (_PLACE | None, Field(None, description="Where the id of the delivery is")),
+    "type": (_PLACE | None, Field(None, description="Where the kind of event is")),
     "handshake": (_HANDSHAKE | None, None),
 }
 _TIMESTAMP = create_model("Timestamp", __base__=Timestamp, ref=_PLACE, tolerance=(Duration, "5m"))
@@ -45,15 +45,15 @@ _SIGNED = create_model(
     **_IDENTITY,
 )
 _TOKEN = create_model("Token", __base__=Token, **_IDENTITY)
-_OWN = Annotated[_SIGNED | _TOKEN, Field(description="Where the signature stands, what it covers, how it is written")]
+_OWN = Annotated[_SIGNED | _TOKEN, Field(description="Where the signature is, what it covers, and how it is encoded")]
 
 # -- presets, and all of it together ----------------------------------------------------------------------------
 
 _SECRETS = Annotated[
     Secret | list[Secret],
-    Field(description='The sender\'s secret, as "{{ secrets.NAME }}"; a list of them while it is rotated'),
+    Field(description='The sender\'s secret, as "{{ secrets.NAME }}"; a list of secrets while one is rotated'),
 ]
-_VERIFY_TOKEN = Annotated[Secret, Field(description="What the sender shows before it sends events")]
+_VERIFY_TOKEN = Annotated[Secret, Field(description="The token that the sender presents before it sends events")]
 
 
 def build_verify_type() -> Any:
@@ -84,7 +84,7 @@ def _make_form(name: str, base: type[BaseModel], **fields: Any) -> type[BaseMode
 def _make_choice(names: Mapping[str, str]) -> Any:
     """The name of a preset, each with a description."""
     offered = [{"const": name, "description": meaning} for name, meaning in names.items()]
-    return Annotated[str, WithJsonSchema({"type": "string", "anyOf": offered}), Field(description="How they sign")]
+    return Annotated[str, WithJsonSchema({"type": "string", "anyOf": offered}), Field(description="The preset")]
 
 
 def _describe_scheme(scheme: Scheme) -> str:
