@@ -1,4 +1,4 @@
-"""What every test can use, and how skipped tests are summarised."""
+"""Shared fixtures, and the summary of skipped tests."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -15,7 +15,7 @@ def anyio_backend() -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Give the tests that need npm one place, because the summary has a line for each place and reason."""
+    """Report one location for all tests that need npm, because the summary has a line for each location and reason."""
     report = yield
     if report.skipped and isinstance(report.longrepr, tuple) and npm.MISSING in report.longrepr[2]:
         report.longrepr = (str(Path(npm.__file__).relative_to(Path.cwd())), 1, npm.MISSING)

@@ -1,4 +1,4 @@
-"""Packages of npm that a few tests use; `.ci/run` installs them where there is an `npm`."""
+"""npm packages that a few tests use; `.ci/run` installs them where `npm` is available."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ MISSING = f"needs Node.js and npm packages: npm install --no-save --prefix {PACK
 
 
 def require_package(name: str) -> Path:
-    """The folder of packages. The test is skipped if Node.js or this package is missing, always with the same reason,
-    so that a summary has one line for all of these tests."""
+    """The folder of packages. Skips the test if Node.js or this package is missing, always with the same reason,
+    so that the summary has one line for all of these tests."""
     if not shutil.which("node") or not (PACKAGES / "node_modules" / name).is_dir():
         pytest.skip(MISSING)
     return PACKAGES

@@ -1,11 +1,11 @@
-"""Packages with connectors, as pip would install them into a folder of `sys.path`."""
+"""Packages with connectors, installed into a folder on `sys.path` as pip does."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def install(site: Path, package: str, connectors: Mapping[str, str], modules: Mapping[str, str]) -> None:
-    """Install a package: its connectors' entry points by name, and the texts of its modules."""
+    """Install a package with its entry points (by connector name) and the texts of its modules."""
     info = site / f"{package.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")

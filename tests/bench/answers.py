@@ -1,7 +1,7 @@
-"""What large answers cost others: `python -m tests.bench.answers [--runs 30] [--seconds 25]`.
+"""How large responses affect other requests: `python -m tests.bench.answers [--runs 30] [--seconds 25]`.
 
-So many runs ask a service for the same body at once, while `/health` is asked all the time; the table tells how long
-that waits for its answer, and what became of the runs. The bodies are made once, and sent by a process of their own.
+Many runs request the same body from a service at once, while `/health` is requested continuously; the table shows
+its latency and the results of the runs. The bodies are made once, and sent by a separate process.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WITH_SECRET = ', headers: {authorization: "Bearer {{ secrets.BENCH }}"}'
 
 
 def bodies() -> dict[str, bytes]:
-    """By name: about 10 MB of each kind, and rows of which there are few enough to be decoded."""
+    """Bodies by name: about 10 MB of each kind, and rows few enough to be decoded."""
     row = json.dumps(ROW).encode()
     return {
         "rows": b"[" + b",".join([row] * (SIZE // (len(row) + 1))) + b"]",
@@ -60,7 +60,7 @@ async def send() -> None:
 
 
 async def ask_health(service: Service, until: asyncio.Task[None]) -> list[float]:
-    """Milliseconds for which each request waited."""
+    """The latency of each request in milliseconds."""
     took: list[float] = []
     url = f"http://127.0.0.1:{service.port}/health"
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=120) as client:
@@ -73,7 +73,7 @@ async def ask_health(service: Service, until: asyncio.Task[None]) -> list[float]
 
 
 async def perform(service: Service, pipeline: str, runs: int, seconds: float) -> dict[str, int]:
-    """Start the runs, and wait for their ends; how many ended in which way."""
+    """Start the runs, wait for their ends, and count them by status."""
     headers = {"authorization": f"Bearer {(service.data / 'api.key').read_text().strip()}"}
     base = f"http://127.0.0.1:{service.port}/api"
     url = f"{base}/runs?limit=200&pipeline={pipeline}"

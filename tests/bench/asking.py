@@ -1,4 +1,4 @@
-"""What benches ask a service for over its API, and read in its data folder."""
+"""Requests of benches to the API of a service, and reads of its data folder."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from tests.bench.targets import Service
 
 
 async def start(service: Service, pipeline: str, **inputs: Any) -> str:
-    """Start a run; its id."""
+    """Start a run, and return its id."""
     answer = await _post(service, f"/api/pipelines/{pipeline}/runs", {"inputs": inputs})
     return str(answer["id"])
 
 
-async def happen(service: Service, **event: Any) -> None:
+async def send_event(service: Service, **event: Any) -> None:
     """Send an event."""
     await _post(service, "/api/events", event)
 

@@ -1,4 +1,4 @@
-"""What attacks on expressions come to: `python -m tests.bench.attacks`."""
+"""The cost of attacks on expressions: `python -m tests.bench.attacks`."""
 
 from tests.language.test_sandbox import BOMBS, ESCAPES, large_scope, measure
 

@@ -1,10 +1,10 @@
-"""A bare loop: what of W3 is left without everything that Waypost is. Its speed is what shares are taken of.
+"""A bare loop: the work of W3 without Waypost. Its speed is the reference for the percentages of other benches.
 
     python -m tests.bench.bare DATABASE [--sink PORT] [--client minimal|waypost|none] [--commit-ms 0]
 
-It accepts the same POST on uvicorn with httptools, makes the same three calls, and commits the same four times, through
-one writer thread with group commit to SQLite in WAL with synchronous=FULL: rows of the same sort and size, but the
-indexes that lists need. It does not verify, does not render, folds no history, logs nothing, and could not recover.
+It accepts the same POST on uvicorn with httptools, makes the same three calls, and commits four times as well, through
+one writer thread with group commit to SQLite in WAL with synchronous=FULL: rows of the same kind and size, without the
+indexes that lists need. It does not verify, render, replay histories or log, and cannot recover.
 It writes its port, and then the id of every run that has ended.
 """
 
@@ -53,7 +53,7 @@ encode = msgspec.json.encode
 
 
 class Writer:
-    """Group commit: what came while the last commit was flushed goes into the next."""
+    """Group commit: rows that arrive during a flush go into the next commit."""
 
     def __init__(self, database: Path, pause: float) -> None:
         self.commits = 0
@@ -114,7 +114,7 @@ class Bare:
         now, inputs = int(time.time() * 1000), msgspec.json.decode(body)
         number: int = inputs["number"]
         kept = encode({name.decode(): value.decode() for name, value in headers})
-        entries = [{"type": "started", "at": now, "inputs": inputs}, _scheduled("s1", number, now)]
+        entries = [{"type": "started", "at": now, "inputs": inputs}, _make_step_scheduled("s1", number, now)]
         event, delivery = f"evt{run[3:]}", f"dlv{run[3:]}"
         await self._writer.commit(
             [
@@ -132,7 +132,7 @@ class Bare:
             now = int(time.time() * 1000)
             output = {"status": 200, "headers": {"content-type": "application/json"}, "body": {"ok": True}}
             done = {"type": "completed", "at": now, "path": f"s{step}", "started_at": now, "output": output}
-            follows = _scheduled(f"s{step + 1}", number, now) if step < 3 else {"type": "finished", "at": now}
+            follows = _make_step_scheduled(f"s{step + 1}", number, now) if step < 3 else {"type": "finished", "at": now}
             await self._writer.commit(
                 [
                     (ADD_ENTRIES, (run, 2 * step + 1, encode([done, follows]))),
@@ -148,7 +148,7 @@ def _answer(waiting: list["asyncio.Future[None]"]) -> None:
             committed.set_result(None)
 
 
-def _scheduled(path: str, number: int, now: int) -> dict[str, object]:
+def _make_step_scheduled(path: str, number: int, now: int) -> dict[str, object]:
     return {"type": "scheduled", "at": now, "path": path, "input": {"json": {"number": number}, "url": "http://sink/"}}
 
 
@@ -159,7 +159,7 @@ async def _respond(send: Any, status: int, body: bytes) -> None:
 
 
 def call_of(client: str, sink: int) -> Call:
-    """How a step calls."""
+    """The function with which a step makes its call."""
     log = logging.LoggerAdapter(logging.getLogger("waypost.run"), {})
     ours, minimal = HttpClient(egress=Egress.parse("127.0.0.0/8")), MinimalClient(sink)
 

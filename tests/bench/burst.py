@@ -1,4 +1,4 @@
-"""A burst: so many webhooks at once, each on a connection of its own, and what each of them is answered."""
+"""A burst: many webhooks at once, each on its own connection, and their responses."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ CONNECTING = 400
 
 
 class Burst:
-    """`answers` counts what came, "none" where the service hung up, `accepted` holds the numbers of the accepted."""
+    """`answers` counts responses, with "none" for a closed connection; `accepted` holds the accepted numbers."""
 
     def __init__(self) -> None:
         self.answers: Counter[str] = Counter()
@@ -22,8 +22,8 @@ class Burst:
         self.began = 0.0
 
     async def send(self, service: Service, webhooks: Webhooks, count: int, connections: int) -> float:
-        """Send them over that many connections, each taking its share one after the other; returns the seconds until
-        the last was answered."""
+        """Send the webhooks over `connections` connections, each one share in sequence; returns the seconds until
+        the last response."""
         shares = [webhooks.some(count // connections) for _ in range(connections)]
         senders = [_Sender(self, service.port, share) for share in shares]
         for at in range(0, connections, CONNECTING):
@@ -35,12 +35,12 @@ class Burst:
         return self.passed()
 
     def passed(self) -> float:
-        """Seconds since the first was sent."""
+        """Seconds since the first request."""
         return time.perf_counter() - self.began
 
 
 class _Sender(asyncio.Protocol):
-    """Sends its share one after the other, over another connection where the service has closed this one."""
+    """Sends its share in sequence, reconnecting where the service has closed the connection."""
 
     def __init__(self, burst: Burst, port: int, webhooks: list[tuple[bytes, bytes]]) -> None:
         self._burst = burst

@@ -2,11 +2,11 @@
 
     python -m tests.bench.calls [--runs 30] [--most 15] [--functions]
 
-The service works in this process, with `sys.setprofile` on every one of its threads; the sink is a process of its own,
+The service runs in this process, with `sys.setprofile` on all of its threads; the sink is a separate process,
 and the thread that sends the webhooks is not counted. The runs come one at a time after a warm-up. A run's figure is
-the number of Python functions entered (a coroutine that goes on counts again) from its webhook until the service is
+the number of Python functions entered (a resumed coroutine counts again) from its webhook until the service is
 idle; the median is exact, since only the sweep and the server's tick, once a second, fall into some of the runs. The
-table lists the files, or the functions, that are entered most, per run.
+table lists the files or functions entered most often, per run.
 """
 
 import argparse
@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Calls:
-    """Counts the functions that the profiled threads enter, while `is_counting`."""
+    """Counts the functions entered by the profiled threads while `is_counting`."""
 
     def __init__(self) -> None:
         self.is_counting = False
@@ -54,7 +54,7 @@ class Calls:
 
 
 def send_webhooks(calls: Calls, port: int, runs: int, last_steps: IO[bytes]) -> list[Counter[CodeType]]:
-    """Send them one at a time on one connection, in a thread that is not counted; returns what each run entered."""
+    """Send webhooks one at a time on one connection from an uncounted thread; returns the functions entered per run."""
     sys.setprofile(None)
     webhooks = Webhooks("/hooks/http")
     counts = []
@@ -81,7 +81,7 @@ async def measure(runs: int) -> list[Counter[CodeType]]:
     with contextlib.ExitStack() as stack:
         port, last_steps = stack.enter_context(sink())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(contextlib.redirect_stderr(StringIO()))  # where the service writes its log
+        stack.enter_context(contextlib.redirect_stderr(StringIO()))  # the service's log
         threading.setprofile(calls.hook)
         sys.setprofile(calls.hook)
         texts = pipelines(port, {"http": "http"})
@@ -95,7 +95,7 @@ async def measure(runs: int) -> list[Counter[CodeType]]:
 
 @contextlib.contextmanager
 def sink() -> Iterator[tuple[int, IO[bytes]]]:
-    """The service that the steps call: its port, and the lines that it writes, one for each run's last step."""
+    """The service that the steps call: its port, and its output, one line for each run's last step."""
     with subprocess.Popen([sys.executable, "-m", "tests.bench.sink"], cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout
         try:
@@ -105,7 +105,7 @@ def sink() -> Iterator[tuple[int, IO[bytes]]]:
 
 
 def show(counts: list[Counter[CodeType]], most: int, *, functions: bool) -> None:
-    """Print the figure, and where the calls of the median run go."""
+    """Print the figure, and the distribution of the calls of the median run."""
     totals = [each.total() for each in counts]
     median = statistics.median_low(totals)
     print(f"Python calls of one run with three http.post steps: {median} (least {min(totals)}, most {max(totals)})")

@@ -1,7 +1,7 @@
-"""Runs that a run calls and waits for: `python -m tests.bench.children [--children 1000] [--pauses 0s,1s]`.
+"""The cost of called runs: `python -m tests.bench.children [--children 1000] [--pauses 0s,1s]`.
 
-A `foreach` calls a pipeline of one no-op step for each item; the last child is to cost what the first did. With a pause
-each child waits before it ends, so that its caller has nothing else to do meanwhile, and may have left memory.
+A `foreach` calls a pipeline of one no-op step for each item; the last child should cost as much as the first. With a
+pause each child waits before it ends, so that its caller is idle meanwhile and may be evicted.
 """
 
 import argparse

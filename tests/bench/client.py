@@ -1,8 +1,8 @@
-"""What a POST costs: CPU microseconds a call at 1, 16, 64 and 256 in flight, beside httpx as it comes.
+"""The cost of a POST: CPU microseconds a call at 1, 16, 64 and 256 in flight, compared with plain httpx.
 
     python -m tests.bench.client [CALLS]
 
-The server is a process of its own and is not counted.
+The server is a separate process and is not counted.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Call = Callable[[], Awaitable[object]]
 
 
 class Answering(asyncio.Protocol):
-    """Answers every request whose end it sees; the requests are small, so a whole one arrives at a time."""
+    """Answers every complete request; the requests are small, so each arrives in one piece."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
@@ -48,7 +48,7 @@ class Answering(asyncio.Protocol):
 
 
 def serve(port: Connection) -> None:
-    """Serve until killed; the port is sent through the pipe."""
+    """Serve until killed, after sending the port through the pipe."""
 
     async def forever() -> None:
         server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0, backlog=512)

@@ -1,4 +1,4 @@
-"""How a cost grows: what a process has spent by the time of each thing that it did, and the price of some of these."""
+"""How a cost grows: the CPU time of a process over time, and the cost of the events in a part of it."""
 
 import asyncio
 import bisect
@@ -14,7 +14,7 @@ PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a part of all things took: things a second, and milliseconds of CPU each."""
+    """The cost of a part of the events: events a second, and CPU milliseconds each."""
 
     rate: float
     cpu: float
@@ -24,7 +24,7 @@ class Price:
 
 
 class Curve:
-    """Looks at a process again and again while its block lasts."""
+    """Samples a process for the duration of its block."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -53,13 +53,13 @@ class Curve:
             self.peak = max(self.peak, self._process.memory)
 
     def price(self, moments: Sequence[float]) -> Price:
-        """The price of what was done at these moments (seconds of the wall clock), but for the first of them."""
+        """The price of the events at these times (wall-clock seconds), except the first."""
         count, first, last = len(moments) - 1, moments[0], moments[-1]
         cpu = self._spent_by(last) - self._spent_by(first)
         return Price(count / (last - first) if last > first else 0.0, cpu * 1000 / count)
 
     def _spent_by(self, moment: float) -> float:
-        """Between two looks, as if it were spent evenly."""
+        """CPU time spent by a time, interpolated linearly between two samples."""
         after = min(max(bisect.bisect(self._at, moment), 1), len(self._at) - 1)
         before = after - 1
         span = self._at[after] - self._at[before]

@@ -1,6 +1,6 @@
 """A `foreach` over many items: `python -m tests.bench.foreach [--items 10000] [--max-parallel 1,50]`.
 
-One run in a service of its own; its history tells when each item was done. An item is to cost the same at the end as at
+One run in a separate service; its history shows when each item completed. An item should cost as much at the end as at
 the beginning. Items have one no-op step.
 """
 
@@ -34,7 +34,7 @@ PATIENCE = 900
 
 
 def parts(moments: list[float], window: int) -> list[list[float]]:
-    """The first, the middle and the last so many."""
+    """The first, the middle and the last `window` items."""
     middle = (len(moments) - window) // 2
     return [moments[: window + 1], moments[middle : middle + window + 1], moments[-window - 1 :]]
 

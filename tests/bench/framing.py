@@ -2,11 +2,11 @@
 
     python -m tests.bench.framing [REQUESTS [SEED]]
 
-Random connections of up to six requests, many of them damaged, are cut at random and sent to a served port. What the
-application got must be what h11 reads in the same bytes, or the beginning of it where the port is stricter; each
-request must have one answer, and after a refusal nothing more may be read. h11 accepts more: lines ended by LF, folded
-lines, a length beside a coding. The only things that the port alone accepts are empty lines before a request and
-targets that are not ASCII. Prints what was counted, and every connection on which the two disagree.
+Random connections of up to six requests, many of them damaged, are split at random and sent to a real port. What the
+application receives must be what h11 reads in the same bytes, or a prefix of it where the port is stricter; each
+request must have one response, and after a rejection nothing more may be read. h11 accepts more: lines ended by LF,
+folded lines, a length together with a coding. Only the port accepts empty lines before a request and
+targets that are not ASCII. Prints the counts, and every connection on which the two disagree.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ ENDS = (b"\r\n",) * 40 + (b"\n", b"\r", b"\r\r\n", b" \r\n", b"\n\r\n")
 
 
 class Chance:
-    """Makes connections of a seed."""
+    """Generates connections from a seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -129,7 +129,7 @@ class Chance:
         return [self._request(number, damage) for number in range(self._random.randint(1, 6))]
 
     def cut(self, stream: bytes) -> list[bytes]:
-        """The parts in which it is sent."""
+        """Split a stream into the parts in which it is sent."""
         if self.is_met(0.4) or len(stream) < 2:
             return [stream]
         if self.is_met(0.02):
@@ -164,7 +164,7 @@ class Chance:
         self._random.shuffle(fields)
         end = ENDS if self.is_met(damage) else ENDS[:1]
         head = b"".join(each + self._random.choice(end) for each in (b" ".join(line), *filter(None, fields), b""))
-        return self._damaged(self._random.choice((b"", b"", b"", b"\r\n")) + head + body, damage / 3)
+        return self._damage(self._random.choice((b"", b"", b"", b"\r\n")) + head + body, damage / 3)
 
     def _content(self) -> bytes:
         hidden = b"POST /hidden HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
@@ -186,7 +186,7 @@ class Chance:
             )
         return b"".join(chunks)
 
-    def _damaged(self, request: bytes, damage: float) -> bytes:
+    def _damage(self, request: bytes, damage: float) -> bytes:
         while request and self.is_met(damage):
             at = self._random.randrange(len(request))
             request = request[:at] + self._random.choice((b"", *NOISE)) + request[at + self._random.choice((0, 1)) :]
@@ -195,7 +195,7 @@ class Chance:
 
 @dataclass
 class Tally:
-    """What was sent, and what came of it."""
+    """Counts of what was sent and of the outcomes."""
 
     connections: int = 0
     requests: int = 0
@@ -208,7 +208,7 @@ class Tally:
 
 
 def read_with_h11(stream: bytes) -> tuple[list[Seen], bool]:
-    """The requests that h11 reads in a connection's bytes, and whether it then came upon something that it refuses."""
+    """The requests that h11 reads in a connection's bytes, and whether it rejects what follows."""
     seen: list[Seen] = []
     head, body = None, b""
     connection = _connection_with(stream)
@@ -234,7 +234,7 @@ def read_with_h11(stream: bytes) -> tuple[list[Seen], bool]:
 
 
 def _connection_with(stream: bytes) -> h11.Connection:
-    """A connection that has the bytes, without the empty lines before them: h11 refuses some of those."""
+    """An h11 connection with these bytes, without leading empty lines, some of which h11 rejects."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(stream) + 1)
     connection.receive_data(re.sub(rb"^(\r\n)+", b"", stream))
     connection.receive_data(b"")
@@ -242,7 +242,7 @@ def _connection_with(stream: bytes) -> h11.Connection:
 
 
 def judge(tally: Tally, stream: bytes, got: list[Seen], answers: list[WireAnswer]) -> str | None:
-    """Why what the port made of a connection is wrong, if it is."""
+    """The reason why the port handled a connection wrongly, if it did."""
     expected, h11_refuses = read_with_h11(stream)
     finals = [answer.status for answer in answers]
     is_refused = bool(answers) and answers[-1].status != 200
@@ -273,12 +273,12 @@ def judge(tally: Tally, stream: bytes, got: list[Seen], answers: list[WireAnswer
 
 
 def _path(target: bytes) -> bytes:
-    """A target as the application gets it: an absolute one without its authority."""
+    """A target as the application receives it: an absolute one without its authority."""
     return re.sub(rb"^(?i:http)://[^/]+", b"", target)
 
 
 async def compare(requests: int, seed: int) -> Tally:
-    """Send so many requests, and judge each connection of them."""
+    """Send `requests` requests, and judge each connection."""
     tally = Tally()
     chance = Chance(seed)
 

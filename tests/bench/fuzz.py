@@ -1,10 +1,10 @@
-"""Damaged pipelines against the loader, and against all that reads what it takes.
+"""Feed damaged pipelines to the loader, and the accepted ones to everything that reads them.
 
 python -m tests.bench.fuzz [--seconds 20] [--seed 1]
 
-Most of it is data: any value in any place, keys renamed, places exchanged, things wrapped and repeated. The rest are
-bytes. What is wrong is printed with what brought it about: an exception, a problem without a place or in pydantic's
-words, a file that the loader takes and the schema for editors refuses. Tests take their damage from here as well.
+Most damage is to data: any value at any position, renamed keys, swapped, wrapped and repeated values. The rest is to
+bytes. A fault is printed with its cause: an exception, a problem without a position or in pydantic's
+words, a file that the loader accepts and the editor schema rejects. Tests use this damage as well.
 """
 
 import argparse
@@ -48,7 +48,7 @@ Place: TypeAlias = tuple[Any, Any]
 BYTES_IN = 0.1
 """The share of damage that is done to bytes."""
 
-# -- what is put in ---------------------------------------------------------------------------------------------
+# -- inserted values --------------------------------------------------------------------------------------------
 
 PIECES = [
     *(b"{{", b"}}", b"${{", b"[", b"]", b"{", b"}", b": ", b"- ", b"? ", b"\n", b"\r", b"\t", b"#", b"&a", b"*a"),
@@ -125,12 +125,12 @@ VERIFY: list[Data] = [
 ]
 
 
-# -- what is damaged --------------------------------------------------------------------------------------------
+# -- valid pipelines --------------------------------------------------------------------------------------------
 
 
 @cache
-def sound() -> tuple[Data, ...]:
-    """Pipelines that can be loaded, or nearly: those that are shipped and documented, and each of their parts alone."""
+def list_valid_pipelines() -> tuple[Data, ...]:
+    """Pipelines that load, or nearly load: shipped and documented ones, and each of their parts alone."""
     pages = [block for page in PAGES for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
     texts = [*(path.read_text("utf-8") for path in SEEDS), *pages]
     whole = [data for data in (YamlDocument.read(text, "sample.yaml").data for text in texts) if _is_pipeline(data)]
@@ -147,7 +147,7 @@ def _is_pipeline(data: Data) -> bool:
 
 
 def _parts(data: Data, uses: Collection[str], *without: str) -> Iterator[Data]:
-    """The steps or triggers in the data that use one of these, without what leads away from them."""
+    """The steps or triggers in the data that use one of these, without keys that refer to others."""
     for owner, key in places(data):
         part = owner[key]
         if isinstance(part, dict) and "id" in part and part.get("use") in uses:
@@ -162,8 +162,8 @@ def places(data: Data) -> list[Place]:
 
 @cache
 def keys() -> Sequence[str]:
-    """The keys that stand anywhere in sound data, those that may, and a few that may not."""
-    known = {key for data in sound() for _, key in places(data) if isinstance(key, str)}
+    """The keys that occur in valid data, those that are allowed, and a few that are not."""
+    known = {key for data in list_valid_pipelines() for _, key in places(data) if isinstance(key, str)}
     said = re.findall(r'"([a-z_]{2,20})": \{', json.dumps(make_pipeline_schema(CATALOGUE)["definitions"]))
     return sorted({*known, *said, *PipelineSpec.model_fields, "", "{{ x }}", "<<", "5", "null", "a-b", "é"})
 
@@ -171,9 +171,9 @@ def keys() -> Sequence[str]:
 # -- damage -----------------------------------------------------------------------------------------------------
 
 
-def damaged(chance: random.Random) -> Data:
-    """A pipeline with one to five changes in it."""
-    data = deepcopy(chance.choice(sound()))
+def make_damaged_pipeline(chance: random.Random) -> Data:
+    """A pipeline with one to five random changes."""
+    data = deepcopy(chance.choice(list_valid_pipelines()))
     for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 5])):
         if found := places(data):
             _change(chance, *chance.choice(found), found)
@@ -203,14 +203,14 @@ def _change(chance: random.Random, owner: Data, key: Data, found: Sequence[Place
 
 
 def _value(chance: random.Random, key: object, depth: int = 0) -> Data:
-    """Anything; often what stands under the same key elsewhere."""
+    """A random value, often that of the same key elsewhere."""
     kind = chance.randrange(20 if depth < 4 else 16)
     if kind < 6:
         return chance.choice(WORDS)
     if kind < 11:
         return deepcopy(chance.choice(PLAIN))
     if kind < 16:
-        found = places(chance.choice(sound()))
+        found = places(chance.choice(list_valid_pipelines()))
         owner, there = chance.choice([each for each in found if each[1] == key] or found)
         return deepcopy(owner[there])
     if kind < 18:
@@ -223,8 +223,8 @@ def _value(chance: random.Random, key: object, depth: int = 0) -> Data:
     return made
 
 
-def damaged_bytes(chance: random.Random) -> bytes:
-    """A few cuts, copies, exchanged bytes and inserted pieces; sometimes no pipeline at all."""
+def make_damaged_bytes(chance: random.Random) -> bytes:
+    """A pipeline's bytes with a few cuts, copies, changed bytes and insertions; sometimes pure noise."""
     if chance.random() < 0.1:
         return chance.randbytes(chance.randrange(4000))
     made = bytearray(chance.choice(SEEDS).read_bytes())
@@ -242,7 +242,7 @@ def damaged_bytes(chance: random.Random) -> bytes:
     return bytes(made)
 
 
-# -- what is to hold --------------------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -251,7 +251,7 @@ def _editor() -> jsonschema_rs.Draft7Validator:
 
 
 def ensure_sound(text: str | bytes) -> LoadResult:
-    """Load a text, and set up what can be set up; raises `AssertionError`, or whatever there is to find."""
+    """Load a text, and set up what can be set up; raises `AssertionError` or the exception of the fault."""
     loaded = load_pipeline(text, file="fuzz.yaml", catalogue=CATALOGUE, secrets=lambda name: name > "M")
     lines = re.split("\r\n|\r|\n", text if isinstance(text, str) else text.decode(errors="replace"))
     assert (loaded.pipeline is None) == any(each.severity == "error" for each in loaded.problems), "refused or not"
@@ -267,22 +267,26 @@ def ensure_sound(text: str | bytes) -> LoadResult:
 
 
 def _set_up(pipeline: PipelineSpec) -> None:
-    """What a folder does with a file that is loaded."""
+    """Set up a loaded pipeline as the folder does."""
     definition = resolve_pipeline(pipeline, CATALOGUE.actions.get)
     for spec in pipeline.triggers or ():
         KINDS[spec.use].compile(definition, spec)
 
 
 def main(seconds: float, seed: int) -> int:
-    """Damage and load for so much CPU time; how many kinds of faults there are."""
+    """Damage and load for `seconds` of CPU time, and return the number of kinds of faults."""
     chance = random.Random(seed)
     tried, valid, slowest, end = 0, 0, 0.0, time.process_time() + seconds
     faults: dict[str, int] = {}
     while (began := time.process_time()) < end:
-        text = damaged_bytes(chance) if chance.random() < BYTES_IN else json.dumps(damaged(chance), indent=1)
+        text = (
+            make_damaged_bytes(chance)
+            if chance.random() < BYTES_IN
+            else json.dumps(make_damaged_pipeline(chance), indent=1)
+        )
         try:
             valid += ensure_sound(text).pipeline is not None
-        except Exception as error:  # noqa: BLE001  # whatever there is to find
+        except Exception as error:  # noqa: BLE001  # any exception is a fault
             kind = re.sub(r"\d+", "N", f"{type(error).__name__}: {error}")[:200]
             faults[kind] = faults.get(kind, 0) + 1
             if faults[kind] == 1:

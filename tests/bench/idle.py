@@ -1,4 +1,4 @@
-"""What an idle service costs: `python -m tests.bench.idle [--seconds 60] [--schedules 0,200]`.
+"""The cost of an idle service: `python -m tests.bench.idle [--seconds 60] [--schedules 0,200]`.
 
 One service for each number of pipelines, each pipeline with a schedule that is due next year; they idle side by side.
 """
@@ -30,8 +30,8 @@ COLUMNS = (
 )
 
 
-def nobody(run: bytes) -> None:
-    """No run ends here."""
+def ignore_run(run: bytes) -> None:
+    """Ignore the end of a run; there are none."""
 
 
 async def main(seconds: float, counts: list[int]) -> None:
@@ -41,7 +41,7 @@ async def main(seconds: float, counts: list[int]) -> None:
         services = []
         for count in counts:
             texts = {f"p{number}": PIPELINE.format(minute=number % 60) for number in range(count)}
-            services.append(await stack.enter_async_context(Service(root / str(count), nobody, texts=texts)))
+            services.append(await stack.enter_async_context(Service(root / str(count), ignore_run, texts=texts)))
         await asyncio.sleep(SETTLING)
         before = [service.spent() for service in services]
         await asyncio.sleep(seconds)

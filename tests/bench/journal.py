@@ -1,7 +1,7 @@
-"""What a unit costs: `python -m tests.bench.journal [SECONDS]` prints units a second and CPU time a unit.
+"""The cost of a unit: `python -m tests.bench.journal [SECONDS]` prints units a second and CPU time a unit.
 
-Callers wait for their commit before they ask for the next, as runs do: 1, 16, 64 and 256 at a time. An admission
-here is an event with a claim, a delivery and one run; an append is a checkpoint with the next step's scheduling.
+Callers wait for their commit before they request the next, as runs do: 1, 16, 64 and 256 at a time. An admission
+here is an event with a dedupe key, a delivery and one run; an append is a checkpoint that schedules the next step.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def append_forever(journal: Journal, count: Callable[[], bool]) -> None:
 async def measure(
     work: Callable[[Journal, Callable[[], bool]], Awaitable[None]], waiting: int, seconds: float
 ) -> tuple[float, float]:
-    """Units a second, and CPU microseconds a unit (the loop's and the writer's together)."""
+    """Units a second, and CPU microseconds a unit (event loop and writer together)."""
     with tempfile.TemporaryDirectory() as folder:
         journal = await Journal.open(Path(folder), node="bench", on_fatal=print)
         units = 0

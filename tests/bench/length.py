@@ -1,7 +1,7 @@
-"""What an entry costs at the end of a long history: `python -m tests.bench.length [--entries 20000]`.
+"""The cost of an entry at the end of a long history: `python -m tests.bench.length [--entries 20000]`.
 
-A run of so many steps is driven through the pure core, as the runner does it, and without a journal. Advancing it is
-to cost the same at its last entries as at its first.
+A run of many steps is driven through the pure core as by the runner, without a journal. Its last
+entries should cost as much as its first.
 """
 
 import argparse
@@ -24,7 +24,7 @@ NOW = 1_700_000_000_000
 
 
 def long_pipeline(steps: int) -> Definition:
-    """Every step reads an input, and what the step before it returned."""
+    """A pipeline whose steps each read an input and the output of the previous step."""
 
     def step(number: int) -> ActionStep:
         before = f"{{{{ steps.s{number - 1}.output.n }}}}" if number else 0
@@ -35,7 +35,7 @@ def long_pipeline(steps: int) -> Definition:
 
 
 def report(definition: Definition, state: State, fact: Fact) -> int:
-    """What the runner does with a fact, but its append; how many entries it became."""
+    """Process a fact as the runner does, without the append, and return the number of entries."""
     advance = Advance(definition, state, fact)
     advance.follow()
     RunView.of(state)

@@ -1,7 +1,7 @@
-"""What lists cost among many runs: `python -m tests.bench.lists [RUNS]` prints milliseconds of whole answers.
+"""The cost of lists among many runs: `python -m tests.bench.lists [RUNS]` prints response times in milliseconds.
 
-The runs (1,000,000) have ended, and are written by SQL into a journal of their own: 20 pipelines, 1 % failed, 0.1 %
-with the tag `rare` and half of them with `usual`. Each list is asked for again and again over the API's application,
+The runs (1,000,000) have ended, and are written by SQL into a separate journal: 20 pipelines, 1 % failed, 0.1 %
+with the tag `rare` and half of them with `usual`. Each list is requested repeatedly from the API's application,
 without a socket.
 """
 
@@ -81,7 +81,7 @@ def fill(folder: Path, runs: int) -> None:
 
 
 async def measure(client: httpx.AsyncClient, query: dict[str, str]) -> tuple[float, float, int]:
-    """The median and the 99th percentile of a whole answer in milliseconds, and the runs in it."""
+    """The median and the 99th percentile of the response time in milliseconds, and the runs in the response."""
     took: list[float] = []
     found = 0
     for _ in range(ASKED):

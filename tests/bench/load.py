@@ -1,7 +1,7 @@
-"""A closed loop: so many webhooks in flight at once, each slot free again when its run is where it is waited for.
+"""A closed loop: a fixed number of webhooks in flight; a slot is free again when its run reaches a given point.
 
-What frees a slot is told from outside, as a key: the webhook's number (the sink writes it when the last step calls), or
-the run's id, which the 202 names (the service logs it when the run has ended).
+A slot is freed from outside by a key: the webhook's number (written by the sink when the last step calls), or
+the run's id from the 202 (logged by the service when the run has ended).
 """
 
 import asyncio
@@ -19,14 +19,14 @@ Key = Literal["number", "run"]
 
 @dataclass
 class Latencies:
-    """Seconds from sending a webhook to its 202, and to where its run is waited for."""
+    """Seconds from sending a webhook to its 202, and to the point that frees its slot."""
 
     accepted: list[float] = field(default_factory=list)
     finished: list[float] = field(default_factory=list)
 
 
 class Load:
-    """One after the other it can drive several loops; `freed` takes the keys for whichever is at work."""
+    """Drives several loops, one after the other; `freed` takes the keys for the current one."""
 
     def __init__(self) -> None:
         self._slots: dict[bytes, _Slot] = {}
@@ -51,9 +51,9 @@ class Load:
         seconds: float = 3600.0,
         limit: int | None = None,
     ) -> tuple[int, float]:
-        """Send for so long or until so many were sent; returns how many, and the seconds until the last was freed.
+        """Send for `seconds` or up to `limit` webhooks; returns their number, and the seconds until the last was freed.
 
-        Raises TimeoutError where some never were, and ConnectionError or RuntimeError for any answer but 202.
+        Raises TimeoutError if some never were, and ConnectionError or RuntimeError for any response but 202.
         """
         self.webhooks, self.key, self.latencies = webhooks, key, latencies
         self.sent, self.limit, self._working = 0, limit, in_flight
@@ -73,7 +73,7 @@ class Load:
         return self.sent, took
 
     def freed(self, key: bytes) -> None:
-        """The run of this key is where it is waited for."""
+        """Free the slot of the run with this key."""
         if slot := self._slots.pop(key, None):
             slot.finish()
         elif self.key == "run":
@@ -147,7 +147,7 @@ class _Slot(asyncio.Protocol):
         self._close()
 
     def _close(self) -> None:
-        """The next one is sent when this one was answered and its run is where it is waited for."""
+        """Send the next webhook once this one was answered and its slot was freed."""
         self._open -= 1
         if not self._open:
             self.send()

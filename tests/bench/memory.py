@@ -1,6 +1,6 @@
 """Whether memory grows with runs: `python -m tests.bench.memory [--runs 100000] [--in-flight 64]`.
 
-No-op runs go through a service in a closed loop; ten times on the way a line is printed, and the growth in the end.
+No-op runs go through a service in a closed loop; a line is printed ten times on the way, and the growth at the end.
 """
 
 import argparse

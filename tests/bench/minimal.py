@@ -1,4 +1,4 @@
-"""The least that an HTTP client can be: keep-alive, JSON posted and answered, one request at a time on a connection."""
+"""A minimal HTTP client: keep-alive, JSON requests and responses, one request at a time on a connection."""
 
 import asyncio
 from typing import cast
@@ -12,7 +12,7 @@ class MinimalClient:
         self._idle: list[_Connection] = []
 
     async def post(self, path: str, body: bytes, key: str) -> bytes:
-        """The whole answer, head and body."""
+        """The whole response, head and body."""
         connection = self._idle.pop() if self._idle else await self._connect()
         head = f"POST {path} HTTP/1.1\r\nhost: sink\r\ncontent-type: application/json\r\nidempotency-key: {key}\r\n"
         answer = await connection.ask(b"%bcontent-length: %d\r\n\r\n%b" % (head.encode(), len(body), body))

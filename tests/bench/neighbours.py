@@ -1,9 +1,9 @@
-"""What one pipeline costs its neighbours: `python -m tests.bench.neighbours [--seconds 12] [--runs 1000] [--slow 0]`.
+"""How a pipeline affects others: `python -m tests.bench.neighbours [--seconds 12] [--runs 1000] [--slow 0]`.
 
-Beside runs at a service that hangs, a `foreach` over 100,000 items, and a burst of 10,000 deliveries: how long runs of
-two other pipelines take, one with an HTTP step and one without, and how long `/health` does. A run that has not ended
-after a minute counts as a minute. With `--slow` seconds the service answers after that time, and what became of its
-runs is printed instead: how many failed, how many requests were sent twice, how many steps are uncertain.
+The load is runs that call a hanging service, a `foreach` over 100,000 items, or a burst of 10,000 deliveries.
+Measured are runs of two other pipelines, one with an HTTP step and one without, and `/health`. A run that has not ended
+after a minute counts as a minute. With `--slow` seconds the service answers after that time, and the results of its
+runs are printed instead: failed runs, requests sent twice and uncertain steps.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Load = Callable[[Service, httpx.AsyncClient], Coroutine[Any, Any, object]]
 
 
 @asynccontextmanager
-async def asking(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+async def open_client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": f"Bearer {(service.data / 'api.key').read_text().strip()}"}
     url = f"http://127.0.0.1:{service.port}"
     async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=LONGEST) as client:
@@ -57,7 +57,7 @@ async def begin(client: httpx.AsyncClient, pipeline: str, count: int) -> None:
 
 
 async def clock(ask: Callable[[], Awaitable[object]], end: float) -> list[float]:
-    """Milliseconds that each took."""
+    """The duration of each request in milliseconds."""
     took: list[float] = []
     while (began := time.perf_counter()) < end:
         with suppress(httpx.HTTPError):
@@ -74,7 +74,7 @@ async def run_to_end(client: httpx.AsyncClient, pipeline: str) -> None:
 
 async def measure(table: Table, name: str, seconds: float, load: Load | None, texts: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with Service(Path(folder), lambda run: None, texts=texts) as service, asking(service) as client:
+        async with Service(Path(folder), lambda run: None, texts=texts) as service, open_client(service) as client:
             loading = asyncio.create_task(load(service, client)) if load else None
             await asyncio.sleep(1)
             asked = {
@@ -98,7 +98,7 @@ async def burst(service: Service, client: httpx.AsyncClient) -> None:
     await Burst().send(service, Webhooks("/hooks/flood"), DELIVERIES, CONNECTIONS)
 
 
-async def beside(seconds: float, runs: int) -> None:
+async def measure_neighbours(seconds: float, runs: int) -> None:
     table = table_of("What one pipeline costs others", COLUMNS)
     async with Sink(lambda line: None) as quick, Sink(lambda line: None, mood="hold") as hangs:
         others = {"quick": POST.format(quick.port), "set": SET}
@@ -131,7 +131,7 @@ async def answer_late(
 
 
 async def wait_through(delay: float, runs: int) -> None:
-    """Print what became of so many runs at a service that answers late."""
+    """Print the results of `runs` runs that call a slow service."""
     table = table_of(
         f"{runs:,} runs at a service that answers after {delay:g} s",
         ("on_crash", "completed", "failed", "uncertain", "requests", "sent twice", "seconds"),
@@ -143,7 +143,7 @@ async def wait_through(delay: float, runs: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with (
                 Service(Path(folder), lambda run: None, texts={"slow": text}) as service,
-                asking(service) as client,
+                open_client(service) as client,
             ):
                 began = time.perf_counter()
                 await begin(client, "slow", runs)
@@ -167,4 +167,4 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--slow", type=float, default=0)
     given = parser.parse_args()
-    uvloop.run(wait_through(given.slow, given.runs) if given.slow else beside(given.seconds, given.runs))
+    uvloop.run(wait_through(given.slow, given.runs) if given.slow else measure_neighbours(given.seconds, given.runs))

@@ -1,11 +1,11 @@
-"""What others wait while strangers without a key pipeline requests.
+"""The latency of other clients while clients without a key pipeline requests.
 
     python -m tests.bench.pipelined [CONNECTIONS [REQUESTS [PATH]]]
 
-Strangers open CONNECTIONS (100) connections from a process of their own and write REQUESTS (100) times `GET PATH`
-(`/api/openapi.json`) into each at once. Meanwhile `/health` is asked, over a new connection each time, and webhooks
-start runs of a pipeline that has nothing to do with it and answer with the run's result. Both are measured before the
-flood too, for comparison.
+A separate process opens CONNECTIONS (100) connections and writes REQUESTS (100) times `GET PATH`
+(`/api/openapi.json`) into each at once. Meanwhile `/health` is requested, over a new connection each time, and webhooks
+start runs of an unrelated pipeline and respond with the run's result. Both are also measured before the
+flood, for comparison.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ RUN = b"POST /hooks/other HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection
 
 
 class _Stranger(asyncio.Protocol):
-    """Writes all its requests at once, and counts the statuses that come back until the connection ends."""
+    """Writes all its requests at once, and counts the response statuses until the connection ends."""
 
     def __init__(self, requests: bytes, answers: Counter[str]) -> None:
         self._requests = requests
@@ -46,7 +46,7 @@ class _Stranger(asyncio.Protocol):
         cast(asyncio.WriteTransport, transport).write(self._requests)
 
     def data_received(self, data: bytes) -> None:
-        # A status line that is split between two packets is not counted, which the totals show as missing.
+        # A status line split between two packets is not counted, which the totals show as missing.
         for part in data.split(b"HTTP/1.1 ")[1:]:
             self._answers[part[:3].decode()] += 1
 
@@ -74,7 +74,7 @@ def flood(port: int, connections: int, requests: int, path: str) -> None:
 
 
 async def _measure(port: int, request: bytes, is_over: Callable[[], bool]) -> list[float]:
-    """Milliseconds until each answer to the request was whole."""
+    """Milliseconds until each response was complete."""
     taken = []
     while not is_over():
         began = time.perf_counter()

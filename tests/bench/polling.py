@@ -1,7 +1,7 @@
-"""What readers of a long run cost webhooks: `python -m tests.bench.polling [--items 10000] [--pollers 4]`.
+"""How readers of a long run affect webhooks: `python -m tests.bench.polling [--items 10000] [--pollers 4]`.
 
-A `foreach` of so many items has ended. Then webhooks are sent one after the other, first alone and then beside clients
-that ask for the run's documents again and again; the table tells how long a webhook waits for its answer.
+A `foreach` of many items has ended. Then webhooks are sent one after the other, first alone and then next to clients
+that request the run's documents repeatedly; the table shows the latency of a webhook.
 """
 
 import argparse
@@ -45,7 +45,7 @@ async def poll(client: httpx.AsyncClient, path: str, took: list[float]) -> None:
 
 
 async def send(client: httpx.AsyncClient, seconds: float) -> list[float]:
-    """Milliseconds for which each webhook waited."""
+    """The latency of each webhook in milliseconds."""
     took: list[float] = []
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end:

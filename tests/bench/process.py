@@ -1,6 +1,6 @@
-"""A process of a bench: what it has spent so far, as `/proc` tells, and the lines that it writes.
+"""A process of a bench: its resource use, read from `/proc`, and its output lines.
 
-It is killed and reaped at the latest when its block ends.
+It is killed and reaped at the latest at block exit.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ Line = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a process has used up: seconds of CPU, bytes and calls of writing, and how often it was woken up.
+    """The resource use of a process: CPU seconds, bytes and calls of writes, and wake-ups.
 
-    `flushed` are bytes that went towards the disk, page by page; `written` went anywhere, sockets and pipes too.
+    `flushed` are bytes written to the disk, page by page; `written` includes sockets and pipes.
     """
 
     cpu: float = 0.0
@@ -43,7 +43,7 @@ class Spent:
 
 
 class _Lines(asyncio.Protocol):
-    """Cuts what comes through a pipe into lines."""
+    """Splits the output of a pipe into lines."""
 
     def __init__(self, take: Line) -> None:
         self._take = take
@@ -56,7 +56,7 @@ class _Lines(asyncio.Protocol):
 
 
 class Process:
-    """`python <program>`; `take` gets every line that it writes to standard output or error, whichever is read."""
+    """`python <program>`; `take` gets every line of its standard output or error, whichever is read."""
 
     def __init__(
         self,
@@ -91,13 +91,13 @@ class Process:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+        """Send SIGKILL, and return when the process has ended."""
         if self._popen.poll() is None:
             self._popen.send_signal(signal.SIGKILL)
         self._popen.wait()
 
     async def terminate(self) -> int:
-        """SIGTERM, and its exit code."""
+        """Send SIGTERM, and return the exit code."""
         self._popen.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(asyncio.to_thread(self._popen.wait), PATIENCE)
 
@@ -117,17 +117,17 @@ class Process:
         )
 
     def forget_peak(self) -> None:
-        """`peak` is from now on."""
+        """Reset `peak` to count from now."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     @property
     def peak(self) -> float:
-        """Megabytes of memory at most."""
+        """The peak of memory in megabytes."""
         return self._status("VmHWM")
 
     @property
     def memory(self) -> float:
-        """Megabytes of memory now."""
+        """The current memory in megabytes."""
         return self._status("VmRSS")
 
     def _status(self, name: str) -> float:
@@ -135,7 +135,7 @@ class Process:
         return int(found[1]) / 1024 if found else 0.0
 
     def _wakes(self) -> list[int]:
-        """Voluntary context switches of each thread: how often it slept and was woken up."""
+        """The voluntary context switches of all threads, which count their wake-ups."""
         files = Path(f"/proc/{self.pid}/task").glob("*/status")
         return [int(count) for file in files for count in re.findall(r"\nvoluntary\w*:\s+(\d+)", file.read_text())]
 
@@ -144,7 +144,7 @@ class Process:
 
 
 async def until(holds: Callable[[], bool], patience: float = PATIENCE, pause: float = 0.002) -> None:
-    """Look again and again; raises TimeoutError."""
+    """Poll until `holds` is true; raises TimeoutError."""
     async with asyncio.timeout(patience):
         while not holds():
             await asyncio.sleep(pause)

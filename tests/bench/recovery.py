@@ -1,10 +1,10 @@
-"""Recovery: many runs in flight, kill -9, and a new start over the same folder.
+"""Recovery: many runs in flight, kill -9, and a new start on the same folder.
 
     python -m tests.bench.recovery [--runs 10000] [--kinds slow,backoff]
 
-`slow`: their first step waits for a sink that does not answer, or for its turn to call it. `backoff`: it was refused,
-and waits for its next attempt. The sink of the second life answers at once. Nothing is lost if the last step of every
-accepted webhook calls it; runs a second are those that were taken up between `ready` and the last of them.
+`slow`: the first step waits for a sink that does not answer, or for its turn to call it. `backoff`: it was refused,
+and waits for its next attempt. After the restart the sink answers at once. Nothing is lost if the last step of every
+accepted webhook calls it; runs a second counts those recovered between `ready` and the last of them.
 """
 
 import argparse
@@ -35,12 +35,12 @@ COLUMNS = (
 )
 
 
-def nobody(line: bytes) -> None:
-    """Nobody waits for it."""
+def ignore_line(line: bytes) -> None:
+    """Ignore a line of output."""
 
 
 async def fill(service: Service, runs: int, mood: str) -> tuple[set[bytes], float]:
-    """Bring so many runs to where they wait; the numbers of what was accepted, and the peak of memory."""
+    """Start `runs` runs that wait, and return the accepted numbers and the peak of memory."""
     burst = Burst()
     await burst.send(service, Webhooks("/hooks/http"), runs, min(CONNECTIONS, runs))
     while mood == "refuse" and await service.metric("waypost_attempts_total") < len(burst.accepted):
@@ -48,8 +48,8 @@ async def fill(service: Service, runs: int, mood: str) -> tuple[set[bytes], floa
     return burst.accepted, service.peak
 
 
-def taken_up(service: Service) -> tuple[float, int]:
-    """When recovery was through, in seconds since the start, and how many runs it took up; zeros until then."""
+def read_recovery(service: Service) -> tuple[float, int]:
+    """The end of recovery in seconds since the start, and the number of recovered runs; zeros until then."""
     for at, line in service.messages:
         if found := RECOVERED.search(line):
             return at, int(found[1])
@@ -60,19 +60,19 @@ async def measure(table: Table, kind: str, runs: int) -> None:
     calls: Counter[bytes] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with Sink(nobody, mood=MOODS[kind]) as sink:
+        async with Sink(ignore_line, mood=MOODS[kind]) as sink:
             texts, port = pipelines(sink.port, {"http": "http"}, PATIENT), sink.port
-            async with Service(folder, nobody, texts=texts) as service:
+            async with Service(folder, ignore_line, texts=texts) as service:
                 accepted, filled = await fill(service, runs, MOODS[kind])
                 service.kill()
         async with (
             Sink(lambda number: calls.update([number]), port=port),
-            Service(folder, nobody) as service,
+            Service(folder, ignore_line) as service,
         ):
-            await until(lambda: bool(taken_up(service)[1]), 600)
+            await until(lambda: bool(read_recovery(service)[1]), 600)
             await until(lambda: service.ended >= len(accepted), 600)
             ended = time.perf_counter() - service.began
-            at, count = taken_up(service)
+            at, count = read_recovery(service)
             table.add_row(
                 *(kind, f"{count:,}", f"{filled:.0f}", f"{service.ready:.1f}", f"{at:.1f}"),
                 *(f"{count / (at - service.ready):,.0f}" if at > service.ready else "-", f"{ended:.1f}"),

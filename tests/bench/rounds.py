@@ -1,4 +1,4 @@
-"""Short rounds, one target after the other and again, so that a machine's moods hit all of them; and their table."""
+"""Short alternating rounds, so that fluctuations of the machine affect all targets; and the table of results."""
 
 import os
 import statistics
@@ -28,7 +28,7 @@ NOTES = (
 
 @dataclass
 class Figures:
-    """What all rounds of one target came to."""
+    """The totals of all rounds of one target."""
 
     runs: int = 0
     seconds: float = 0.0
@@ -44,11 +44,11 @@ class Figures:
 
     @property
     def cost(self) -> float:
-        """Milliseconds of CPU a run."""
+        """CPU milliseconds a run."""
         return self.spent.cpu * 1000 / (self.runs or 1)
 
     def cells(self) -> list[str]:
-        """From the latencies on."""
+        """The cells from the latencies on."""
         runs = self.runs or 1
         return [
             *(quantiles(self.latencies.accepted), quantiles(self.latencies.finished)),
@@ -59,7 +59,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Place:
-    """A target, the path that it takes webhooks on, and by what key its runs are waited for."""
+    """A target, the path of its webhook, and the key that frees a slot."""
 
     target: Target
     path: str
@@ -67,7 +67,7 @@ class Place:
 
 
 class Rounds:
-    """Drives targets with one load; `sinks` are processes of the bench itself."""
+    """Drives targets with one load; `sinks` are the bench's own processes."""
 
     def __init__(self, load: Load, sinks: Sequence[Process]) -> None:
         self._load = load
@@ -76,7 +76,7 @@ class Rounds:
     async def measure(
         self, places: Sequence[Place], in_flight: int, seconds: float, *, rounds: int = 4, size: int = 1024
     ) -> list[Figures]:
-        """So many seconds for each, in that many rounds; every other one goes the other way round."""
+        """Measure each target for `seconds` in `rounds` rounds, every other round in reverse order."""
         found = [Figures() for _ in places]
         for place in places:
             place.target.forget_peak()
@@ -125,7 +125,7 @@ def table_of(title: str, columns: Sequence[str] = COLUMNS) -> Table:
 
 
 def add_rows(table: Table, steps: str, in_flight: int, places: Sequence[Place], found: Sequence[Figures]) -> None:
-    """The first place is Waypost, and the others are what it is a share of."""
+    """Add a row per target: the first is Waypost, the others are its references."""
     service = found[0]
     for place, figures in zip(places, found, strict=True):
         share = "" if figures is service else f"{service.rate / figures.rate:.0%}, {service.cost / figures.cost:.1f}×"
@@ -134,12 +134,12 @@ def add_rows(table: Table, steps: str, in_flight: int, places: Sequence[Place], 
 
 
 def page() -> Console:
-    """Wide enough, whatever the terminal is."""
+    """A console wide enough for the tables, whatever the terminal."""
     return Console(width=200)
 
 
 def show(table: Table, *notes: str) -> None:
-    """A table of `COLUMNS`, with what they mean."""
+    """Print a table of `COLUMNS` with an explanation of the columns."""
     console = page()
     console.print(table)
     for note in (*NOTES, *notes):

@@ -1,8 +1,8 @@
-"""The service that steps call, as cheap as Python makes it, in a process of its own.
+"""The service that steps call, as cheap as possible in Python, as a separate process.
 
     python -m tests.bench.sink [--port N] [--mood answer|refuse|hold]
 
-It writes its port, and then the number of every call of a run's last step. `refuse` answers 503, `hold` never answers.
+It prints its port, then the number of every call by a run's last step. `refuse` answers 503, `hold` never answers.
 """
 
 import argparse
@@ -21,7 +21,7 @@ LAST = b"POST /s3 "
 
 
 class Reports:
-    """Lines on standard output, those of one turn of the loop in one write."""
+    """Writes lines to standard output, one write per turn of the event loop."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
@@ -39,7 +39,7 @@ class Reports:
 
 
 class Answering(asyncio.Protocol):
-    """Requests are small and not pipelined, so that one is whole where its JSON ends: `…"number":N}`."""
+    """Requests are small and not pipelined, so a request is complete at the end of its JSON: `…"number":N}`."""
 
     def __init__(self, answer: bytes | None, reports: Reports) -> None:
         self._answer = answer
@@ -71,7 +71,7 @@ async def serve(port: int, mood: str) -> None:
 
 
 class Sink(Process):
-    """The sink, as those who start it see it; `called` gets the number of every call of a last step."""
+    """The process of the sink; `called` gets the number of every call by a last step."""
 
     def __init__(self, called: Line, *, port: int = 0, mood: str = "answer") -> None:
         super().__init__(["-m", "tests.bench.sink", "--port", str(port), "--mood", mood], self._line)

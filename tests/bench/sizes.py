@@ -2,8 +2,8 @@
 
     python -m tests.bench.sizes [--seconds 4] [--pipelines 10000] [--burst 5000]
 
-A burst is sent twice: over as many connections as webhooks, and over 500 of them, which are as many as the service
-serves at once. Nothing is lost if every accepted webhook's last step has called the sink, and nobody else's.
+A burst is sent twice: over one connection per webhook, and over 500 connections, which is what the service
+serves at once. Nothing is lost if the last step of exactly the accepted webhooks has called the sink.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CONNECTIONS = 500
 
 @asynccontextmanager
 async def serving(load: Load, called: set[bytes], count: int = 1) -> AsyncIterator[tuple[Service, Sink, Path]]:
-    """A service with so many pipelines, the first of which is `http`; `called` gets what has reached the sink."""
+    """A service with `count` pipelines, the first of which is `http`; `called` collects the calls to the sink."""
 
     def freed(number: bytes) -> None:
         called.add(number)
@@ -60,8 +60,8 @@ async def payloads(table: Table, seconds: float) -> None:
             add_rows(table, f"http, {name}", in_flight, places, found)
 
 
-async def loaded(table: Table, seconds: float, counts: list[int]) -> None:
-    """One service after the other, the small one again at the end: rounds of both at once would not fit a machine."""
+async def measure_pipelines(table: Table, seconds: float, counts: list[int]) -> None:
+    """One service after the other, the small one again at the end: two at once would not fit on one machine."""
     for count in counts:
         load = Load()
         async with serving(load, set(), count) as (service, sink, _):
@@ -75,7 +75,7 @@ async def loaded(table: Table, seconds: float, counts: list[int]) -> None:
 
 
 def allow_connections(count: int) -> None:
-    """Let this process and those which it starts have so many files open; raises ValueError where nobody may."""
+    """Raise the limit on open files for this process and its children; raises ValueError if it is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
@@ -106,7 +106,7 @@ async def main(seconds: float, count: int, webhooks: int) -> None:
         f"W3 with many pipelines, {IN_FLIGHT} in flight",
         ("pipelines", "ready after s", "with CPU s", "RSS then, MB", "runs/s", "CPU ms a run", "peak MB"),
     )
-    await loaded(many, seconds, [1, count, 1])
+    await measure_pipelines(many, seconds, [1, count, 1])
     page().print(many)
     columns = (
         "webhooks at once",

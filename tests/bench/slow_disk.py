@@ -1,4 +1,4 @@
-"""W3 on slow disks: the same where every commit takes 2 ms and 8 ms longer, beside bare loops on the same disks.
+"""W3 on slow disks: every commit takes 2 ms or 8 ms longer, compared with bare loops on the same disks.
 
 python -m tests.bench.slow_disk [--seconds 4] [--in-flight 16,64,256] [--extra-ms 0,2,8]
 """
@@ -40,7 +40,7 @@ async def main(seconds: float, in_flight: Sequence[int], pauses: Sequence[float]
                     "waypost_commits_total"
                 )
                 notes.append(f"+{pause:g} ms: a commit of the service took {took * 1000:.1f} ms")
-                assert took >= pause / 1000, "the journal commits where the bench does not slow it down any more"
+                assert took >= pause / 1000, "the journal commits at a place that the bench does not slow down"
     show(table, *notes)
 
 

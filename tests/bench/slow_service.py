@@ -2,7 +2,7 @@
 
     SLOW_COMMIT_MS=8 python -m tests.bench.slow_service serve …
 
-The pause is where Python's own `sqlite3` commits, outside of everything that Waypost is made of; it lets other threads
+The pause is in the commit of Python's own `sqlite3`, outside Waypost's code; it lets other threads
 work, as a flush does.
 """
 

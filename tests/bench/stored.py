@@ -1,4 +1,4 @@
-"""A data folder as a service leaves it that was stopped while many runs waited: written through the journal itself."""
+"""Create the data folder of a service that stopped while many runs waited, through the journal itself."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,15 +24,15 @@ TOGETHER = 500
 Inputs = Callable[[int], dict[str, JSON]]
 
 
-def compiled(id: str, text: str) -> Definition:
-    """The definition that a service makes of the text."""
+def compile_definition(id: str, text: str) -> Definition:
+    """Compile a text to a definition as a service does."""
     loaded = load_pipeline(dedent(text), file=f"{id}.yaml", catalogue=Catalogue(ACTIONS, {}))
     assert loaded.pipeline, [str(problem) for problem in loaded.problems]
     return resolve_pipeline(loaded.pipeline, ACTIONS.get)
 
 
 async def fill(data: Path, definition: Definition, count: int, at: int, inputs: Inputs) -> None:
-    """Begin so many runs as of then (ms), and let all of them go; `inputs` are those of each by its number."""
+    """Begin `count` runs at a given time (ms) and release them; `inputs` returns the inputs of a run by its number."""
     journal = await Journal.open(data, node=new_id("node", at), on_fatal=_never)
     addresses = RunAddresses(lambda run: None, "http://127.0.0.1/waits")
     await journal.add_definition(definition.version, definition.id, definition.data, at)

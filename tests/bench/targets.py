@@ -1,4 +1,4 @@
-"""What is measured: a service or a bare loop, each a process that takes webhooks and tells of every run that ended."""
+"""The measured targets: a service or a bare loop, each a process that accepts webhooks and reports ended runs."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ NOOP_STEP = """
 
 
 def pipelines(sink: int, ids: Mapping[str, str], more: str = "") -> dict[str, str]:
-    """Pipelines of three steps by their ids, each `http` or `noop`; `more` are further lines of each."""
+    """Pipelines of three steps by id, each `http` or `noop`; `more` is additional YAML for each."""
     forms = {"http": HTTP_STEP, "noop": NOOP_STEP}
     return {
         id: TRIGGER.format(id=id) + more + "steps:" + "".join(forms[kind].format(n=n, sink=sink) for n in (1, 2, 3))
@@ -43,7 +43,7 @@ def pipelines(sink: int, ids: Mapping[str, str], more: str = "") -> dict[str, st
 
 
 class Target(Process):
-    """`ended` counts the runs that did, and `on_end` gets their ids; `said` is the last other line."""
+    """`ended` counts ended runs, and `on_end` gets their ids; `said` is the last other line."""
 
     def __init__(self, name: str, program: list[str], on_end: Line, **options: object) -> None:
         super().__init__(program, self._line, **options)  # type: ignore[arg-type]  # as the two below give them
@@ -61,7 +61,7 @@ class Target(Process):
         self._on_end(run)
 
     async def settle(self, ended: int) -> None:
-        """Wait until so many runs have ended."""
+        """Wait until `ended` runs have ended."""
         await until(lambda: self.ended >= ended)
 
     async def metric(self, name: str) -> float:
@@ -94,7 +94,7 @@ class Bare(Target):
 
 
 class Service(Target):
-    """`waypost serve` over a folder. Runs that end are read in its log; `messages` has the other lines of it that are
+    """`waypost serve` on a folder. The ends of runs are read from its log; `messages` has the other log lines that are
     not about a run's start, with the seconds since the process began."""
 
     def __init__(
@@ -152,6 +152,6 @@ class Service(Target):
             address = json.loads((self.data / "service.json").read_text())
         except (OSError, ValueError):
             return False
-        if address["pid"] == self.pid:  # and not its predecessor's
+        if address["pid"] == self.pid:  # not that of its predecessor
             self.port = int(address["url"].rpartition(":")[2])
         return bool(self.port)

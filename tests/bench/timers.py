@@ -1,7 +1,7 @@
-"""Timers that are all due when a service comes back: `python -m tests.bench.timers [--runs 100000]`.
+"""Timers that are all due when a service restarts: `python -m tests.bench.timers [--runs 100000]`.
 
-So many runs wait in a `wait.delay` when the service stops, and the delays are over before the next start. Each tenth of
-them is to take what the one before it took.
+Many runs wait in a `wait.delay` when the service stops, and the delays end before the next start. Each tenth of
+them should take as long as the previous one.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tests.bench.asking import size
 from tests.bench.curve import Curve, Price
 from tests.bench.process import until
 from tests.bench.rounds import page, table_of
-from tests.bench.stored import compiled, fill
+from tests.bench.stored import compile_definition, fill
 from tests.bench.targets import Service
 
 PIPELINE = """
@@ -32,7 +32,7 @@ TENTHS = 10
 async def main(runs: int) -> None:
     text = f"{runs:,} runs in a wait.delay, due at the start of the service"
     table = table_of(text, ("what", "runs/s", "CPU ms a run", "RSS MB then"))
-    definition = compiled("nap", PIPELINE)
+    definition = compile_definition("nap", PIPELINE)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "data").mkdir()

@@ -1,11 +1,11 @@
-"""W3: a signed POST of 1 KB, three HTTP steps to a sink, every checkpoint flushed; and the same with no-op steps.
+"""W3: a signed POST of 1 KB, three HTTP steps to a sink, every checkpoint flushed; also with no-op steps.
 
     python -m tests.bench.w3 [--seconds 4] [--in-flight 1,16,64,256]
 
 The service, the sink and each bare loop are processes; this one sends the webhooks, in a closed loop. A slot is free
-again when the last step of its run calls the sink; where steps are no-ops, when the run has ended, which both kinds of
-target tell anyway: the service by the line in its log that everybody's service writes (read through a pipe, each run's
-once, exactly, without a question), the bare loop by the same on its standard output.
+again when the last step of its run calls the sink, or with no-op steps when the run has ended, which both kinds of
+target report anyway: the service by its usual log line (read through a pipe, once for each run, without polling),
+the bare loop by a line on its standard output.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What many waiting runs cost that nobody needs now: `python -m tests.bench.waiting [--runs 100000]`.
+"""The cost of many idle waiting runs: `python -m tests.bench.waiting [--runs 100000]`.
 
-Each waits for an event about its own subject. A service over them is measured in alternation with one over an empty
-journal: its time to ready, its memory, its idle CPU, and W3's load (see `tests.bench.w3`) beside them; then what an
-event costs that one of them, or none, waits for.
+Each waits for an event about its own subject. A service with them is measured in alternation with one on an empty
+journal: its time to ready, its memory, its idle CPU, and W3's load (see `tests.bench.w3`); then the cost of an
+event for which one of them, or none, waits.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import uvloop
 
-from tests.bench.asking import happen, size
+from tests.bench.asking import send_event, size
 from tests.bench.curve import Curve
 from tests.bench.load import Load
 from tests.bench.process import until
 from tests.bench.rounds import Figures, Place, Rounds, page, table_of
 from tests.bench.sink import Sink
-from tests.bench.stored import compiled, fill
+from tests.bench.stored import compile_definition, fill
 from tests.bench.targets import Service, Target, pipelines
 
 PIPELINE = """
@@ -43,15 +43,15 @@ IDLE_SECONDS = 5
 
 
 class Started(NamedTuple):
-    """What a start took until the service was ready: seconds of CPU and of the clock, and megabytes."""
+    """The cost of a start until the service is ready: CPU seconds, elapsed seconds and megabytes."""
 
     cpu: float
     ready: float
     memory: float
 
 
-async def started(folders: dict[str, Path], texts: dict[str, str], load: Load) -> dict[str, Started]:
-    """The cheapest of some starts over each folder, one after the other and again."""
+async def measure_start(folders: dict[str, Path], texts: dict[str, str], load: Load) -> dict[str, Started]:
+    """The cheapest of several alternating starts on each folder."""
     found: dict[str, list[Started]] = {name: [] for name in folders}
     for _ in range(STARTS):
         for name, folder in folders.items():
@@ -62,17 +62,17 @@ async def started(folders: dict[str, Path], texts: dict[str, str], load: Load) -
 
 
 async def event_cost(service: Service, subjects: Sequence[str]) -> float:
-    """CPU milliseconds of an event; those who wait for it end."""
+    """CPU milliseconds of an event; the runs that wait for it end."""
     before, ended = service.spent().cpu, service.ended
     waited = [subject for subject in subjects if subject.isdigit()]
     for subject in subjects:
-        await happen(service, type="parcel.shipped", subject=subject)
+        await send_event(service, type="parcel.shipped", subject=subject)
     await until(lambda: service.ended >= ended + len(waited))
     return (service.spent().cpu - before) * 1000 / len(subjects)
 
 
 async def idle_cost(service: Service) -> float:
-    """CPU milliseconds a second of a service that has nothing to do."""
+    """CPU milliseconds a second of an idle service."""
     async with Curve(service) as curve:
         began = time.time()
         await until(lambda: time.time() > began + IDLE_SECONDS)
@@ -90,9 +90,11 @@ async def main(runs: int, seconds: float, in_flight: int) -> None:
         for folder in folders.values():
             (folder / "data").mkdir(parents=True)
         now = int(time.time() * 1000)
-        await fill(folders["full"] / "data", compiled("waits", PIPELINE), runs, now, lambda number: {"n": number})
+        await fill(
+            folders["full"] / "data", compile_definition("waits", PIPELINE), runs, now, lambda number: {"n": number}
+        )
         stored = {name: size(folder / "data") / 2**20 for name, folder in folders.items()}
-        starts = await started(folders, texts, load)
+        starts = await measure_start(folders, texts, load)
         services = {
             name: await stack.enter_async_context(Service(folder, load.freed, name=name, texts=texts))
             for name, folder in folders.items()
@@ -102,7 +104,7 @@ async def main(runs: int, seconds: float, in_flight: int) -> None:
         found: dict[str, list[Figures]] = {name: [] for name in services}
         for kind, key in (("noop", "run"), ("http", "number")):
             targets: list[Target] = list(services.values())
-            places = [Place(target, f"/hooks/{kind}", key) for target in targets]  # type: ignore[arg-type]  # as said
+            places = [Place(target, f"/hooks/{kind}", key) for target in targets]  # type: ignore[arg-type]  # as above
             for name, figures in zip(services, await rounds.measure(places, in_flight, seconds), strict=True):
                 found[name].append(figures)
         for name, service in services.items():

@@ -1,6 +1,6 @@
 """The webhooks that benches send: signed, numbered, of any size, and cheap to make.
 
-The number stands at the end of the body, so that the signature of all before it is computed once.
+The number is at the end of the body, so that the signature of the part before it is computed once.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class Webhooks:
         self._ensure_genuine()
 
     def next(self) -> tuple[bytes, bytes]:
-        """A number that no other webhook has, and the request that carries it."""
+        """A unique number, and the request that carries it."""
         number = b"%d" % next(_numbers)
         signature = self._signature.copy()
         signature.update(number + b"}")
@@ -36,7 +36,7 @@ class Webhooks:
         return number, b"".join((self._head, value, b"\r\n\r\n", self._body, number, b"}"))
 
     def some(self, count: int) -> list[tuple[bytes, bytes]]:
-        """So many of them, made beforehand."""
+        """Make `count` webhooks in advance."""
         return [self.next() for _ in range(count)]
 
     def _ensure_genuine(self) -> None:

@@ -35,7 +35,7 @@ ENVIRONMENT = {
 
 
 def waypost(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in pipes."""
+    """Run a command to its end, with its output in pipes."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -48,8 +48,8 @@ def waypost(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
 
 
 @contextmanager
-def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """A command under way."""
+def start_command(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A running command."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=cwd,
@@ -67,7 +67,7 @@ def started(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def serving(place: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A service of its own, and what it printed until it was ready."""
+    """A separate service, and its output until it was ready."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", *options],
         cwd=place,
@@ -90,14 +90,14 @@ def serving(place: Path, *options: str, **environment: str) -> Iterator[tuple[su
 
 
 def api(place: Path) -> httpx.Client:
-    """The API of the service that works there: what a test only prepares or waits for takes no command."""
+    """The API of the service in this folder, for preparation and waiting without commands."""
     url = json.loads((place / ".waypost" / "service.json").read_text())["url"]
     headers = {"Authorization": f"Bearer {(place / '.waypost' / 'api.key').read_text().strip()}"}
     return httpx.Client(base_url=url, headers=headers, trust_env=False)
 
 
 def until(place: Path, run: str, *statuses: str) -> dict[str, Any]:
-    """What the service tells of a run, once it has one of the statuses."""
+    """The document of a run, once it has one of the statuses."""
     deadline = time.monotonic() + 20
     with api(place) as asked:
         while time.monotonic() < deadline:
@@ -109,7 +109,7 @@ def until(place: Path, run: str, *statuses: str) -> dict[str, Any]:
 
 
 def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str]:
-    """Run a command on a terminal of so many columns; its exit code and all that the terminal was sent."""
+    """Run a command on a terminal with this many columns; returns its exit code and the terminal output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = ENVIRONMENT | {"TERM": "xterm-256color"}
@@ -118,7 +118,7 @@ def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str
     )
     os.close(theirs)
     said = b""
-    with suppress(OSError):  # Linux says so when the last who writes is gone
+    with suppress(OSError):  # Linux reports this when the last writer has closed
         while part := os.read(ours, 65536):
             said += part
     os.close(ours)
@@ -127,7 +127,7 @@ def on_terminal(*arguments: str, cwd: Path, columns: int = 80) -> tuple[int, str
 
 @dataclass
 class Gate:
-    """A server that lets no request through until it is opened."""
+    """A server that answers no request until it is opened."""
 
     url: str = ""
     arrived: threading.Event = field(default_factory=threading.Event)

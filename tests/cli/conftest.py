@@ -1,4 +1,4 @@
-"""A place to be in: a folder with a config folder."""
+"""Fixtures: a working folder with a config folder."""
 
 import shutil
 from pathlib import Path
@@ -24,25 +24,25 @@ outputs: {text: "{{ steps.text.output.text }}", times: "{{ steps.text.output.tim
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """With the pipeline `greet`."""
-    return made(tmp_path)
+    """A folder with the pipeline `greet`."""
+    return make_place(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def _used(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    used = made(tmp_path_factory.mktemp("used"))
+    used = make_place(tmp_path_factory.mktemp("used"))
     assert waypost("run", "greet", "--input", "name=Ada", cwd=used).returncode == 0
     return used
 
 
 @pytest.fixture
 def used(_used: Path, tmp_path: Path) -> Path:
-    """With the pipeline `greet`, which has run once."""
+    """A folder with the pipeline `greet`, which has run once."""
     return shutil.copytree(_used, tmp_path / "used")
 
 
-def made(place: Path) -> Path:
-    """A folder with a config folder, in which the pipeline `greet` is."""
+def make_place(place: Path) -> Path:
+    """Create a config folder with the pipeline `greet`."""
     (place / "config" / "pipelines").mkdir(parents=True)
     write(place, "greet", GREET)
     return place

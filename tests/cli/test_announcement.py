@@ -1,4 +1,4 @@
-"""What a service says at its start: where it is reached, and a request that its pipeline takes."""
+"""The announcement of a service at its start: its address, and a request that its pipeline accepts."""
 
 import shlex
 from pathlib import Path
@@ -33,14 +33,14 @@ def _hook(
     return {"tried": HOOK.format(path=path, verify=verify, rest=rest, inputs=inputs, more=more)}
 
 
-def _said(service: Running, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def _read_announcement(service: Running, capsys: pytest.CaptureFixture[str]) -> list[str]:
     capsys.readouterr()
     announce(service.service)
     return capsys.readouterr().out.splitlines()
 
 
 async def _try(lines: list[str]) -> httpx.Response:
-    """Send what the printed command sends."""
+    """Send the request of the printed command."""
     words = shlex.split(next(line for line in lines if line.strip().startswith("curl")))
     headers = dict(words[index + 1].split(": ", 1) for index, word in enumerate(words) if word == "-H")
     async with httpx.AsyncClient(trust_env=False, verify=False) as client:
@@ -81,11 +81,11 @@ async def _try(lines: list[str]) -> httpx.Response:
         (_hook(verify="none", rest='inputs: {name: "{{ trigger.body.name }}"}', inputs="{name: {}}"), {"name": "Ada"}),
     ],
 )
-async def test_the_request_to_try_is_one_that_its_pipeline_takes(
+async def test_the_suggested_request_is_accepted_by_its_pipeline(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], pipeline: dict[str, str], given: dict[str, Any]
 ) -> None:
     async with running(tmp_path, pipeline) as service:
-        answer = await _try(_said(service, capsys))
+        answer = await _try(_read_announcement(service, capsys))
         assert answer.status_code == 202, answer.text
         run = await service.wait_for_end(answer.json()["runs"][0])
         assert run["status"] == "completed"
@@ -105,24 +105,24 @@ async def test_the_request_to_try_is_one_that_its_pipeline_takes(
         ),
     ],
 )
-async def test_below_the_request_stands_what_a_second_one_is(
+async def test_the_note_below_the_request_says_what_a_second_one_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], pipeline: dict[str, str], note: str, is_duplicate: bool
 ) -> None:
     async with running(tmp_path, pipeline) as service:
-        lines = _said(service, capsys)
+        lines = _read_announcement(service, capsys)
         assert note in lines[-1]
         first, second = (await _try(lines)).json(), (await _try(lines)).json()
         assert second.get("duplicate", False) is is_duplicate
         assert (first["runs"] == second["runs"]) is is_duplicate
-        later = await _try(_said(service, capsys))
+        later = await _try(_read_announcement(service, capsys))
         assert later.status_code in {200, 202}
 
 
-async def test_behind_a_public_url_it_says_where_it_really_listens(
+async def test_with_a_public_url_the_listening_address_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with running(tmp_path, _hook(), ENVIRONMENT, public_url="https://flows.example.com") as service:
-        lines = _said(service, capsys)
+        lines = _read_announcement(service, capsys)
         local = service.service.local_url
         assert local.startswith("http://127.0.0.1:")
         assert lines[0].endswith(f" listens on {local}")
@@ -142,5 +142,5 @@ async def test_behind_a_public_url_it_says_where_it_really_listens(
         (None, "a thing"),
     ],
 )
-def test_a_sample_fits_its_schema(schema: Any, value: Any) -> None:
+def test_a_sample_matches_its_schema(schema: Any, value: Any) -> None:
     assert make_sample_value(schema, "thing" if schema is None else "text") == value

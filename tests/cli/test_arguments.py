@@ -1,4 +1,4 @@
-"""What nobody can mean on a command line: wrong use, with the place of the mistake, and never a failure of Waypost."""
+"""Invalid command lines: usage errors that name the mistake, never reported as bugs of Waypost."""
 
 import json
 import os
@@ -27,7 +27,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-def test_json_that_no_service_takes_is_wrong_use(odd: str) -> None:
+def test_json_that_no_service_accepts_is_a_usage_error(odd: str) -> None:
     for option, given in (("--input", [f"a={odd}"]), ("--field", [f"a={odd}"])):
         with pytest.raises(typer.BadParameter) as caught:
             parse_named_values(given, option)
@@ -38,24 +38,26 @@ def test_json_that_no_service_takes_is_wrong_use(odd: str) -> None:
             parse_json(text, "--value")
 
 
-def test_a_number_that_is_too_large_is_named_as_it_was_typed() -> None:
+def test_a_number_that_is_too_large_is_quoted_as_typed() -> None:
     with pytest.raises(typer.BadParameter, match=r"the number -1e999 is too large; 1\.7e308 is the limit"):
         parse_named_values(["a=[0.5, -1e999]"], "--input")
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "[1", "{", '"', "1e", "0x1", "tru", "", " ", "ü", "9.9.9", "[1,]"])
-def test_what_is_no_json_is_text(text: str) -> None:
+def test_a_value_that_is_not_json_is_text(text: str) -> None:
     assert parse_json_or_text(text, "--input") == text
 
 
-def test_a_file_is_read_as_utf_8_with_or_without_its_mark(tmp_path: Path) -> None:
+def test_a_file_is_read_as_utf_8_with_or_without_a_byte_order_mark(tmp_path: Path) -> None:
     for number, data in enumerate([b'{"a": "\xc3\xa9"}', b'\xef\xbb\xbf{"a": "\xc3\xa9"}']):
         (tmp_path / f"{number}.json").write_bytes(data)
         assert parse_json(f"@{tmp_path}/{number}.json", "--value") == {"a": "é"}
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "", "latin.json", "odd.json", "/dev/zero", "x" * 5_000])
-def test_a_file_that_cannot_be_a_value_is_wrong_use(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_a_value_is_a_usage_error(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("latin.json").write_bytes(b'"\xe9"')
     Path("odd.json").write_text("1e999")
@@ -93,7 +95,7 @@ def _run(place: Path, *arguments: str | bytes, **more: str) -> subprocess.Comple
         ("serve", "--port", "0", "--host", ""),
     ],
 )
-def test_wrong_use_ends_with_2_and_says_what(place: Path, arguments: tuple[str | bytes, ...]) -> None:
+def test_a_usage_error_exits_with_2_and_names_the_mistake(place: Path, arguments: tuple[str | bytes, ...]) -> None:
     done = _run(place, *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stderr
@@ -119,14 +121,14 @@ def test_wrong_use_ends_with_2_and_says_what(place: Path, arguments: tuple[str |
         ("WAYPOST_LOG_LEVEL", "\udcff"),
     ],
 )
-def test_a_variable_that_is_no_setting_s_value_is_wrong_use(place: Path, variable: str, value: str) -> None:
+def test_an_invalid_settings_variable_is_a_usage_error(place: Path, variable: str, value: str) -> None:
     done = _run(place, "serve", **{variable: value})
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"waypost: {variable}: ".encode())
     assert b"Traceback" not in done.stderr
 
 
-def test_texts_are_utf_8_where_the_locale_knows_only_ascii(place: Path) -> None:
+def test_texts_are_utf_8_in_an_ascii_locale(place: Path) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = _run(place, "show", "é", **ascii_only)
     assert done.returncode in (1, 3)
@@ -136,7 +138,7 @@ def test_texts_are_utf_8_where_the_locale_knows_only_ascii(place: Path) -> None:
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&-", "> /dev/full"])
-def test_a_closed_or_full_output_is_no_failure_of_waypost(used: Path, redirect: str) -> None:
+def test_a_closed_or_full_output_is_not_reported_as_a_bug(used: Path, redirect: str) -> None:
     command = shlex.join(COMMAND)
     for arguments in ("runs --json", "emit t --value @-", "run greet --input name=x", "run nothing"):
         done = subprocess.run(
@@ -167,7 +169,7 @@ def test_a_closed_or_full_output_is_no_failure_of_waypost(used: Path, redirect: 
         {"url": 5, "pid": "x"},
     ],
 )
-def test_an_address_file_of_nonsense_means_that_no_service_works_there(used: Path, noted: object) -> None:
+def test_an_invalid_address_file_means_that_no_service_is_running(used: Path, noted: object) -> None:
     (used / ".waypost" / "service.json").write_text(noted if isinstance(noted, str) else json.dumps(noted))
     done = waypost("runs", "--json", cwd=used)
     assert (done.returncode, done.stderr) == (0, "")

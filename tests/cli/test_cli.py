@@ -1,4 +1,4 @@
-"""The command as a person types it: what serves, what it says, and how it ends."""
+"""The `waypost` command: serving, messages and exit codes."""
 
 import json
 import os
@@ -10,16 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.command import COMMAND, ENVIRONMENT, ROOT, serving, started, until, waypost
+from tests.cli.command import COMMAND, ENVIRONMENT, ROOT, serving, start_command, until, waypost
 from tests.cli.conftest import GREET, write
 from triggers.cli import COMMANDS, load_command
 
 
 def test_serve_prints_a_request_that_works(place: Path) -> None:
-    with serving(place) as (_, said):
-        assert "(pipeline greet)" in said
-        assert "demo-secret" not in said
-        command = next(line.strip() for line in said.splitlines() if line.strip().startswith("curl"))
+    with serving(place) as (_, output):
+        assert "(pipeline greet)" in output
+        assert "demo-secret" not in output
+        command = next(line.strip() for line in output.splitlines() if line.strip().startswith("curl"))
         url = next(word for word in command.split() if word.startswith("http"))
         headers = dict(pair.split(": ", 1) for pair in re.findall(r"-H '([^']*)'", command))
         body = re.findall(r"-d '([^']*)'", command)[0]
@@ -27,39 +27,39 @@ def test_serve_prints_a_request_that_works(place: Path) -> None:
         assert answer.status_code == 202
         run = answer.json()["runs"][0]
         until(place, run, "completed")
-        told = json.loads(waypost("show", run, "--json", cwd=place).stdout)
-        assert told["outputs"] == {"text": "Hello Ada", "times": 1}
-        assert told["history"][0]["type"] == "run_started"
+        document = json.loads(waypost("show", run, "--json", cwd=place).stdout)
+        assert document["outputs"] == {"text": "Hello Ada", "times": 1}
+        assert document["history"][0]["type"] == "run_started"
         assert run in waypost("runs", cwd=place).stdout
         assert waypost("cancel", run, cwd=place).returncode == 1
 
 
-def test_serve_says_what_is_wrong_with_connections_and_pipelines_when_it_starts(place: Path) -> None:
+def test_serve_reports_problems_of_connections_and_pipelines_at_start(place: Path) -> None:
     (place / "config" / "connections.yaml").write_text("crm: {use: http}\n")
     write(place, "needs", "steps:\n  - {id: a, use: http.get, connection: crm, with: {url: /a}}\n")
     write(
         place, "lacks", GREET.replace("DEMO", "NOWHERE").replace("/greet", "/lacks").replace("id: greet", "id: lacks")
     )
-    with started("serve", "--port", "0", cwd=place) as process:
+    with start_command("serve", "--port", "0", cwd=place) as process:
         assert process.stderr
-        said = "".join(next(process.stderr) for _ in range(9))
-    assert "config/connections.yaml:1:6: error: 'base_url' is missing" in said
-    assert "config/pipelines/needs.yaml:2:40: error: the connection 'crm' cannot be used" in said
-    assert "warning: the secret 'NOWHERE' is not set; set" in said
+        output = "".join(next(process.stderr) for _ in range(9))
+    assert "config/connections.yaml:1:6: error: 'base_url' is missing" in output
+    assert "config/pipelines/needs.yaml:2:40: error: the connection 'crm' cannot be used" in output
+    assert "warning: the secret 'NOWHERE' is not set; set" in output
 
 
-def test_a_second_process_on_the_same_folder_exits_3_and_says_who(place: Path) -> None:
-    with serving(place) as (process, said):
+def test_a_second_process_on_the_same_folder_exits_3_and_names_the_first(place: Path) -> None:
+    with serving(place) as (process, output):
         second = waypost("serve", "--port", "0", cwd=place)
         assert second.returncode == 3
         assert str(process.pid) in second.stderr
-        port = re.findall(r"http://127.0.0.1:(\d+)", said)[0]
+        port = re.findall(r"http://127.0.0.1:(\d+)", output)[0]
         other = waypost("serve", "--port", port, "--data", "other", cwd=place)
         assert other.returncode == 3
         assert port in other.stderr
 
 
-def test_the_starter_is_written_once_and_never_over_anything(tmp_path: Path) -> None:
+def test_the_starter_files_are_written_once_and_overwrite_nothing(tmp_path: Path) -> None:
     first = waypost("init", "--config", "mine", cwd=tmp_path)
     assert first.returncode == 0
     assert (tmp_path / "mine" / "pipelines" / "hello.yaml").is_file()
@@ -71,14 +71,14 @@ def test_the_starter_is_written_once_and_never_over_anything(tmp_path: Path) -> 
     assert (tmp_path / "mine" / "settings.toml").read_text() == "port = 1\n"
 
 
-def test_a_config_folder_that_is_named_and_missing_is_not_served_as_an_empty_one(tmp_path: Path) -> None:
+def test_a_missing_config_folder_is_an_error_when_it_is_named(tmp_path: Path) -> None:
     found = waypost("serve", "--config", "nowhere", cwd=tmp_path)
     assert found.returncode == 2
     assert "waypost init --config nowhere" in found.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "expected"),
     [
         (["--version"], 0, "waypost "),
         (["version"], 0, "sqlite "),
@@ -94,23 +94,23 @@ def test_a_config_folder_that_is_named_and_missing_is_not_served_as_an_empty_one
         (["schema"], 0, '"title": "Waypost pipeline"'),
     ],
 )
-def test_what_cannot_be_done_says_why_and_exits_as_the_contract_has_it(
-    place: Path, arguments: list[str], code: int, said: str
+def test_a_command_has_its_documented_exit_code_and_message(
+    place: Path, arguments: list[str], code: int, expected: str
 ) -> None:
     found = waypost(*arguments, cwd=place)
     assert found.returncode == code
-    assert said in found.stdout + found.stderr
+    assert expected in found.stdout + found.stderr
     assert "Traceback" not in found.stderr
 
 
-def test_settings_that_cannot_be_used_are_named(place: Path) -> None:
+def test_invalid_settings_are_named(place: Path) -> None:
     found = waypost("serve", cwd=place, WAYPOST_PORT="many")
     assert found.returncode == 2
     assert "WAYPOST_PORT" in found.stderr
     assert "Traceback" not in found.stderr
 
 
-def test_an_error_of_our_own_is_a_message_too_unless_somebody_looks_for_it(place: Path) -> None:
+def test_an_internal_error_is_a_message_and_a_traceback_only_at_debug(place: Path) -> None:
     program = "from triggers.cli import app, main\n@app.command()\ndef broken():\n    {}['x']\nmain()"
     broken = [*COMMAND[:-1], program, "broken"]
     for level, is_traced in (("info", False), ("debug", True)):
@@ -127,7 +127,7 @@ def test_help_lists_every_command(place: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", ""])
-def test_help_imports_no_command_and_none_of_the_large_libraries(place: Path, arguments: str) -> None:
+def test_help_imports_no_command_and_no_large_library(place: Path, arguments: str) -> None:
     imported = waypost(*arguments.split(), cwd=place, PYTHONPROFILEIMPORTTIME="1").stderr
     assert "triggers.cli" in imported
     for heavy in ("sqlalchemy", "starlette", "httpx", "pydantic", "rich", "asyncio", "triggers.commands.show"):
@@ -135,25 +135,25 @@ def test_help_imports_no_command_and_none_of_the_large_libraries(place: Path, ar
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_is_the_function_of_its_name_in_the_module_of_its_name(name: str) -> None:
+def test_a_command_is_the_function_with_its_name_in_the_module_with_its_name(name: str) -> None:
     assert load_command(name).name == name
     assert Path(f"{ROOT}/triggers/commands/{name}.py").is_file()
 
 
 def test_a_shell_completes_commands_pipelines_and_runs(place: Path) -> None:
-    def offered(line: str) -> list[str]:
+    def list_completions(line: str) -> list[str]:
         words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
         return waypost(cwd=place, _WAYPOST_COMPLETE="complete_bash", **words).stdout.split()
 
-    assert offered("waypost hist") == ["history"]
-    assert offered("waypost run g") == ["greet"]
-    assert offered("waypost show run") == []
+    assert list_completions("waypost hist") == ["history"]
+    assert list_completions("waypost run g") == ["greet"]
+    assert list_completions("waypost show run") == []
     with serving(place):
         run = waypost("run", "greet", "--input", "name=Ada", "--detach", cwd=place).stdout.strip()
-        assert offered("waypost show run") == [run]
+        assert list_completions("waypost show run") == [run]
 
 
-def test_runs_can_be_read_where_no_service_runs_and_where_one_was_killed(place: Path) -> None:
+def test_runs_can_be_read_without_a_service_and_after_a_kill(place: Path) -> None:
     with serving(place) as (process, _):
         process.send_signal(signal.SIGKILL)
         process.wait(20)
@@ -166,7 +166,7 @@ def test_runs_can_be_read_where_no_service_runs_and_where_one_was_killed(place: 
     assert "there is no run run_nobody" in missing.stderr
 
 
-def test_output_to_a_pipe_that_closes_ends_quietly(place: Path) -> None:
+def test_output_to_a_closed_pipe_ends_quietly(place: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     found = subprocess.run(

@@ -1,4 +1,4 @@
-"""`waypost doctor`: what it finds sound, and what it finds wrong."""
+"""The findings of `waypost doctor`."""
 
 import ctypes
 import json
@@ -20,7 +20,7 @@ from tests.cli.conftest import write
 AHEAD = 3_600_000
 
 
-def _found(place: Path, *options: str, **environment: str) -> tuple[int, dict[str, dict[str, Any]]]:
+def _run_doctor(place: Path, *options: str, **environment: str) -> tuple[int, dict[str, dict[str, Any]]]:
     done = waypost("doctor", "--json", *options, cwd=place, **environment)
     assert "Traceback" not in done.stderr
     return done.returncode, {each["check"]: each for each in json.loads(done.stdout)}
@@ -28,18 +28,18 @@ def _found(place: Path, *options: str, **environment: str) -> tuple[int, dict[st
 
 @pytest.fixture
 def port() -> Iterator[str]:
-    """A port that is free, and another process's as long as the test lasts."""
+    """A port that another process occupies during the test."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield str(taken.getsockname()[1])
 
 
-def test_a_sound_place_is_found_sound_before_and_while_a_service_runs(place: Path) -> None:
+def test_a_healthy_installation_is_healthy_with_and_without_a_service(place: Path) -> None:
     shown = waypost("doctor", cwd=place, WAYPOST_PORT="0")
     assert shown.returncode == 0
     assert shown.stdout.endswith("all is well\n")
-    with serving(place) as (process, said):
-        own = re.findall(r"http://127.0.0.1:(\d+)", said)[0]
-        code, found = _found(place, WAYPOST_PORT=own)
+    with serving(place) as (process, output):
+        own = re.findall(r"http://127.0.0.1:(\d+)", output)[0]
+        code, found = _run_doctor(place, WAYPOST_PORT=own)
         assert code == 0, found
         assert str(process.pid) in found["service"]["found"]
         assert found["port"]["found"].endswith("is held by the running service")
@@ -47,12 +47,12 @@ def test_a_sound_place_is_found_sound_before_and_while_a_service_runs(place: Pat
         assert set(found) >= {"python", "sqlite", "settings", "pipelines", "secrets", "disk", "API key", "clock"}
 
 
-def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) -> None:
+def test_common_operator_mistakes_are_found_with_their_fixes(used: Path, port: str) -> None:
     write(used, "broken", "steps: 1\n")
     (used / ".waypost" / "api.key").chmod(0o644)
     (used / ".waypost").chmod(0o777)
     (used / ".waypost" / "journal.sqlite").chmod(0o644)
-    code, found = _found(used, WAYPOST_PORT=port, WAYPOST_PROT="1", WAYPOST_SECRET_DEMO="")
+    code, found = _run_doctor(used, WAYPOST_PORT=port, WAYPOST_PROT="1", WAYPOST_SECRET_DEMO="")
     assert code == 1
     assert {name for name, each in found.items() if each["state"] == "wrong"} == {"pipelines", "API key", "port"}
     assert {name for name, each in found.items() if each["state"] == "warning"} == {
@@ -71,7 +71,7 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
 
 
 @pytest.mark.parametrize(
-    ("text", "state", "said"),
+    ("text", "state", "expected"),
     [
         (None, "ok", "there is none"),
         ("crm: {use: http, base_url: https://a.b}\n", "ok", "1 connection can be used"),
@@ -88,32 +88,32 @@ def test_what_operators_get_wrong_is_found_with_its_cure(used: Path, port: str) 
         ("crm: [\n", "wrong", "config/connections.yaml:1:6: error: the '[' that begins here has no end"),
     ],
 )
-def test_what_is_wrong_with_connections_is_found(place: Path, text: str | None, state: str, said: str) -> None:
+def test_problems_of_connections_are_found(place: Path, text: str | None, state: str, expected: str) -> None:
     if text:
         (place / "config" / "connections.yaml").write_text(text)
-    code, found = _found(place, WAYPOST_PORT="0")
+    code, found = _run_doctor(place, WAYPOST_PORT="0")
     assert code == (1 if state == "wrong" else 0)
     assert found["connections"]["state"] == state
-    assert said in found["connections"]["found"]
+    assert expected in found["connections"]["found"]
     assert (found["connections"]["cure"] is None) == (state == "ok")
     assert ("goes on with what it said before" in str(found["connections"]["cure"])) == (state == "wrong")
     assert ("WAYPOST_SECRET_HOST" in str(found["secrets"]["cure"])) == (state == "warning")
 
 
-def test_settings_that_cannot_be_used_do_not_hide_the_rest(place: Path) -> None:
-    code, found = _found(place, WAYPOST_PORT="many")
+def test_invalid_settings_do_not_hide_other_findings(place: Path) -> None:
+    code, found = _run_doctor(place, WAYPOST_PORT="many")
     assert code == 1
     assert found["settings"]["state"] == "wrong"
     assert "WAYPOST_PORT" in found["settings"]["found"]
     assert found["disk"]["state"] == "ok"
 
 
-def test_a_damaged_database_is_found_and_is_a_message_to_whoever_reads_it(used: Path) -> None:
+def test_a_damaged_database_is_found_and_reported_by_commands_that_read_it(used: Path) -> None:
     path = used / ".waypost" / "journal.sqlite"
     whole = path.read_bytes()
     for damaged in (whole[:8192] + b"\xff" * 4096 + whole[12288:], b"not a database at all" * 100):
         path.write_bytes(damaged)
-        code, found = _found(used, WAYPOST_PORT="0")
+        code, found = _run_doctor(used, WAYPOST_PORT="0")
         assert code == 1
         assert found["journal"]["state"] == "wrong"
         assert "restore a backup" in found["journal"]["cure"]
@@ -122,17 +122,17 @@ def test_a_damaged_database_is_found_and_is_a_message_to_whoever_reads_it(used: 
     assert "waypost doctor" in listed.stderr
 
 
-def test_a_clock_that_was_set_back_is_found(used: Path) -> None:
+def test_a_clock_set_back_is_found(used: Path) -> None:
     with sqlite3.connect(used / ".waypost" / "journal.sqlite") as journal:
         journal.execute("UPDATE runs SET created_at = created_at + ?", (AHEAD,))
     journal.close()
-    code, found = _found(used, WAYPOST_PORT="0")
+    code, found = _run_doctor(used, WAYPOST_PORT="0")
     assert code == 1
     assert "ahead of this machine's clock" in found["clock"]["found"]
 
 
-def test_a_data_folder_that_cannot_be_made_or_written_is_found(place: Path) -> None:
-    code, found = _found(place, "--data", "config/pipelines/greet.yaml/data", WAYPOST_PORT="0")
+def test_a_data_folder_that_cannot_be_created_or_written_is_found(place: Path) -> None:
+    code, found = _run_doctor(place, "--data", "config/pipelines/greet.yaml/data", WAYPOST_PORT="0")
     assert code == 1
     assert "is a file" in found["data folder"]["found"]
     serve = waypost("serve", "--data", "config/pipelines/greet.yaml/data", "--port", "0", cwd=place)
@@ -141,7 +141,7 @@ def test_a_data_folder_that_cannot_be_made_or_written_is_found(place: Path) -> N
 
 
 def _obeying_modes(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command without what lets root write anywhere (PR_CAPBSET_DROP of CAP_DAC_OVERRIDE)."""
+    """Run a command without root's right to write anywhere (PR_CAPBSET_DROP of CAP_DAC_OVERRIDE)."""
     drop = partial(ctypes.CDLL(None).prctl, 24, 1) if os.geteuid() == 0 else None
     command = [*COMMAND, *arguments]
     return subprocess.run(

@@ -9,7 +9,7 @@ import httpx
 from tests.cli.command import serving, waypost
 
 
-def test_keys_are_made_listed_and_revoked_without_a_service(place: Path) -> None:
+def test_keys_are_created_listed_and_revoked_without_a_service(place: Path) -> None:
     made = waypost("keys", "create", "ci", "--scope", "read", cwd=place)
     assert made.returncode == 0, made.stderr
     assert re.fullmatch(r"wp_[\w-]{43}\n", made.stdout), "so that a variable can take it"
@@ -21,10 +21,10 @@ def test_keys_are_made_listed_and_revoked_without_a_service(place: Path) -> None
     assert revoked["revoked_at"]
 
 
-def test_a_key_that_is_made_while_the_service_runs_works_at_once(place: Path) -> None:
-    with serving(place) as (_, said):
+def test_a_key_created_while_the_service_runs_works_at_once(place: Path) -> None:
+    with serving(place) as (_, output):
         made = json.loads(waypost("keys", "create", "ci", "--json", cwd=place).stdout)
-        url = re.findall(r"http://127.0.0.1:\d+", said)[0]
+        url = re.findall(r"http://127.0.0.1:\d+", output)[0]
         headers = {"Authorization": f"Bearer {made['key']}"}
         assert httpx.get(f"{url}/api/runs", headers=headers, trust_env=False).status_code == 200
         assert waypost("keys", "revoke", made["id"], cwd=place).returncode == 0
@@ -32,7 +32,7 @@ def test_a_key_that_is_made_while_the_service_runs_works_at_once(place: Path) ->
         assert waypost("keys", "revoke", "key_nobody", cwd=place).returncode == 1
 
 
-def test_what_is_no_key_is_explained(place: Path) -> None:
+def test_errors_about_keys_are_explained(place: Path) -> None:
     assert waypost("keys", "create", "ci", "--scope", "all", cwd=place).returncode == 2
     assert waypost("keys", "create", "", cwd=place).returncode == 2
     missing = waypost("keys", "revoke", "key_nobody", cwd=place)
@@ -40,7 +40,7 @@ def test_what_is_no_key_is_explained(place: Path) -> None:
     assert "`waypost keys list` lists them" in missing.stderr
 
 
-def test_serving_other_machines_takes_a_key_that_was_chosen(place: Path) -> None:
+def test_serving_other_machines_requires_an_explicit_key(place: Path) -> None:
     refused = waypost("serve", "--host", "0.0.0.0", "--port", "0", cwd=place)
     assert refused.returncode == 2
     assert "WAYPOST_API_KEY" in refused.stderr
@@ -49,5 +49,5 @@ def test_serving_other_machines_takes_a_key_that_was_chosen(place: Path) -> None
     assert short.returncode == 2
     assert "kkkk" not in short.stderr
     waypost("keys", "create", "ops", "--scope", "admin", cwd=place)
-    with serving(place, "--host", "0.0.0.0") as (_, said):
-        assert "listens" in said
+    with serving(place, "--host", "0.0.0.0") as (_, output):
+        assert "listens" in output

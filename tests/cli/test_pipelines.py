@@ -1,4 +1,4 @@
-"""Commands about pipelines: what is wrong with them, what a config folder would change, what they can use."""
+"""Commands about pipelines: their problems, the plan of a config folder, and the available connectors."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def test_problems_name_file_line_and_column_and_only_errors_fail(place: Path) ->
     assert "\x1b" not in found.stdout
 
 
-def test_only_the_named_files_are_checked_and_those_of_the_folder_beside_the_others(place: Path) -> None:
+def test_only_the_named_files_are_checked_together_with_the_rest_of_the_folder(place: Path) -> None:
     write(place, "broken", BROKEN)
     apart = place / "apart.yaml"
     apart.write_text(PLAIN)
@@ -52,7 +52,7 @@ def test_only_the_named_files_are_checked_and_those_of_the_folder_beside_the_oth
     assert "the id 'greet' is taken by greet.yaml" in clash.stdout
 
 
-def test_a_call_is_checked_against_the_folder_and_against_what_is_beside_a_file(place: Path) -> None:
+def test_a_call_is_checked_against_the_folder_and_the_neighbours_of_its_file(place: Path) -> None:
     calls = "steps:\n  - {{id: a, use: flow.call, with: {{pipeline: {}}}}}\n"
     apart = place / "apart"
     apart.mkdir()
@@ -66,7 +66,7 @@ def test_a_call_is_checked_against_the_folder_and_against_what_is_beside_a_file(
     )
 
 
-def test_what_is_not_read_is_a_warning_of_validate_and_plan(place: Path) -> None:
+def test_validate_and_plan_warn_of_ignored_files(place: Path) -> None:
     shutil.copy(place / "config/pipelines/greet.yaml", place / "config/pipelines/.#greet.yaml")
     shutil.copy(place / "config/pipelines/greet.yaml", place / "config/pipelines/Greet.YAML")
     found = waypost("validate", cwd=place)
@@ -109,7 +109,7 @@ def test_github_gets_annotations_relative_to_the_workspace(place: Path) -> None:
     assert f"::error file=config/pipelines/broken.yaml,line=2,col=18::{what}\n" in found.stdout
 
 
-def test_an_annotation_cannot_be_broken_by_what_it_quotes(tmp_path: Path) -> None:
+def test_quoted_text_cannot_break_an_annotation(tmp_path: Path) -> None:
     path = tmp_path / "a,b:c%.yaml"
     problem = Problem(str(path), 1, 2, "50% of\r\nit::error file=x", severity="warning")
     lines = to_annotations([PipelineFile(path, b"", (problem,))], {"GITHUB_WORKSPACE": str(tmp_path)})
@@ -124,7 +124,7 @@ def connect(place: Path, text: str) -> None:
     (place / "config" / "connections.yaml").write_text(text)
 
 
-def test_a_broken_connection_is_told_where_it_stands_and_so_is_who_names_it(place: Path) -> None:
+def test_a_broken_connection_is_reported_with_its_position_and_its_users(place: Path) -> None:
     write(place, "needs", NEEDS_CRM)
     connect(place, NO_URL)
     found = waypost("validate", cwd=place)
@@ -133,15 +133,18 @@ def test_a_broken_connection_is_told_where_it_stands_and_so_is_who_names_it(plac
     assert "\n      use: http\n      ^\n" in found.stdout
     assert "config/pipelines/needs.yaml:2:40: error: the connection 'crm' cannot be used" in found.stdout
     assert found.stdout.endswith("1 of 2 pipelines are valid; connections.yaml is not valid\n")
-    told = json.loads(waypost("validate", "--json", cwd=place).stdout)
-    assert [(Path(each["file"]).name, each["line"]) for each in told] == [("connections.yaml", 2), ("needs.yaml", 2)]
+    document = json.loads(waypost("validate", "--json", cwd=place).stdout)
+    assert [(Path(each["file"]).name, each["line"]) for each in document] == [
+        ("connections.yaml", 2),
+        ("needs.yaml", 2),
+    ]
     planned = waypost("plan", cwd=place)
     assert planned.returncode == 1
     assert "config/connections.yaml:2:3: error: 'base_url' is missing" in planned.stdout
     assert "connections.yaml:2:3: error" in json.loads(waypost("plan", "--json", cwd=place).stdout)["connections"][0]
 
 
-def test_a_broken_connection_that_nobody_names_fails_as_well_and_can_be_checked_alone(place: Path) -> None:
+def test_an_unused_broken_connection_fails_and_can_be_checked_alone(place: Path) -> None:
     connect(place, NO_URL)
     found = waypost("validate", cwd=place)
     assert found.returncode == 1
@@ -158,7 +161,7 @@ def test_a_broken_connection_that_nobody_names_fails_as_well_and_can_be_checked_
 # -- plan and pipelines -----------------------------------------------------------------------------------------
 
 
-def test_without_a_service_everything_is_new_and_the_invalid_is_told(place: Path) -> None:
+def test_without_a_service_every_pipeline_is_new_and_invalid_ones_are_reported(place: Path) -> None:
     write(place, "broken", BROKEN)
     found = waypost("plan", cwd=place)
     assert found.returncode == 1
@@ -186,8 +189,8 @@ def test_a_folder_is_compared_with_what_the_service_serves(place: Path) -> None:
         found = waypost("plan", "--config", "other", "--json", cwd=place)
     assert found.returncode == 1
     made = json.loads(found.stdout)
-    told = {kind: [each["id"] for each in made[kind]] for kind in ("new", "changed", "removed", "invalid")}
-    assert told == {"new": ["added"], "changed": ["edited", "greet"], "removed": ["removed"], "invalid": ["spoilt"]}
+    output = {kind: [each["id"] for each in made[kind]] for kind in ("new", "changed", "removed", "invalid")}
+    assert output == {"new": ["added"], "changed": ["edited", "greet"], "removed": ["removed"], "invalid": ["spoilt"]}
     assert made["unchanged"] == 1
     edited, greet = made["changed"]
     assert edited["version"]["before"] != edited["version"]["after"]
@@ -207,12 +210,12 @@ def test_an_invalid_file_under_another_id_removes_nothing() -> None:
     assert [(change.kind, change.id) for change in made.changes] == [("invalid", "b")]
 
 
-def test_what_a_service_has_disabled_is_new_once_it_is_valid() -> None:
+def test_a_disabled_pipeline_is_new_once_it_is_valid() -> None:
     made = make_plan([_file("a")], [_file("a", "disabled", version=None)])
     assert [(change.kind, change.after) for change in made.changes] == [("new", "v1")]
 
 
-def test_a_pipeline_that_serves_its_version_before_is_compared_with_that() -> None:
+def test_a_pipeline_is_compared_with_the_version_in_service() -> None:
     made = make_plan([_file("a", version="v2")], [_file("a", "serving the version before")])
     assert [(change.kind, change.before, change.after) for change in made.changes] == [("changed", "v1", "v2")]
 
@@ -220,7 +223,7 @@ def test_a_pipeline_that_serves_its_version_before_is_compared_with_that() -> No
 # -- connectors -------------------------------------------------------------------------------------------------
 
 
-def test_connectors_tell_their_actions_and_an_action_its_inputs(place: Path) -> None:
+def test_connectors_lists_actions_and_the_inputs_of_an_action(place: Path) -> None:
     only = waypost("connectors", "http", cwd=place).stdout
     assert "http.get      Read something with a GET request." in only
     assert "log.write" not in only
@@ -237,19 +240,19 @@ def test_connectors_tell_their_actions_and_an_action_its_inputs(place: Path) -> 
     assert inputs["level"]["default"] == "info"
 
 
-def test_connectors_tell_their_connections_and_what_is_wrong_with_others(place: Path) -> None:
+def test_connectors_lists_connections_and_problems_of_others(place: Path) -> None:
     connect(place, "crm: {use: http, base_url: https://a.b}\nstock: {use: http}\n")
     shown = waypost("connectors", "http", cwd=place)
     assert shown.returncode == 0
     assert "crm         http" in shown.stdout
     assert "config/connections.yaml:2:8: error: 'base_url' is missing" in shown.stderr
     offered = json.loads(waypost("connectors", "--json", cwd=place).stdout)
-    told = {each["use"]: each["connections"] for each in offered}
-    assert (told["http.get"], told["log.write"], told["flow.stop"]) == (["crm"], [], [])
+    output = {each["use"]: each["connections"] for each in offered}
+    assert (output["http.get"], output["log.write"], output["flow.stop"]) == (["crm"], [], [])
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "expected"),
     [
         ({}, "any"),
         ({"type": "string", "secret": True}, "string, secret"),
@@ -263,12 +266,12 @@ def test_connectors_tell_their_connections_and_what_is_wrong_with_others(place: 
         ({"const": "none"}, '"none"'),
     ],
 )
-def test_a_type_is_told_in_a_few_words(schema: dict[str, Any], told: str) -> None:
-    assert describe_type(schema, {"Word": {"type": "integer"}}) == told
+def test_a_type_is_described_in_a_few_words(schema: dict[str, Any], expected: str) -> None:
+    assert describe_type(schema, {"Word": {"type": "integer"}}) == expected
 
 
 @pytest.mark.parametrize("user", ["ada:hunter2", "{{ inputs.user }}:hunter2", "a:b@hunter2"])
-def test_a_password_in_a_url_is_not_shown_with_what_is_wrong(place: Path, user: str) -> None:
+def test_a_password_in_a_url_is_not_shown_in_problems(place: Path, user: str) -> None:
     write(place, "p", f"""steps:\n  - {{id: a, use: http.get, with: {{url: "https://{user}@example.com/"}}}}\n""")
     done = waypost("validate", cwd=place)
     assert done.returncode == 1

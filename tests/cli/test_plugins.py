@@ -1,4 +1,4 @@
-"""Connectors of other packages: found by their entry points, and left out where they cannot be loaded."""
+"""Connectors of other packages: found by entry points, and skipped if they cannot be loaded."""
 
 import json
 import os
@@ -59,7 +59,7 @@ BROKEN = [
 
 @pytest.fixture
 def site(place: Path) -> Path:
-    """A folder of packages beside the pipelines `greet` and `echo`."""
+    """A folder of packages next to the pipelines `greet` and `echo`."""
     (place / "config" / "pipelines" / "echo.yaml").write_text(PIPELINE)
     return place / "site"
 
@@ -68,7 +68,7 @@ def path(site: Path) -> str:
     return f"{site}{os.pathsep}{ROOT}"
 
 
-def test_a_connector_of_another_package_is_listed_without_an_import_and_performs_steps(place: Path, site: Path) -> None:
+def test_a_connector_of_another_package_is_listed_without_an_import_and_works(place: Path, site: Path) -> None:
     install(site, "waypost-echo", {"echo": "echo:CONNECTOR"}, {"echo": ECHO})
     listed = waypost("connectors", cwd=place, PYTHONPATH=path(site)).stdout
     assert "echo       waypost-echo 1.0" in listed
@@ -121,7 +121,7 @@ def test_a_connector_that_cannot_be_loaded_disables_only_the_pipelines_that_use_
         assert service.post("/api/pipelines/greet/runs", json={"inputs": {"name": "Ada"}}).status_code == 202
 
 
-def test_a_name_that_several_packages_claim_is_refused(place: Path, site: Path) -> None:
+def test_a_name_claimed_by_several_packages_is_rejected(place: Path, site: Path) -> None:
     install(site, "waypost-echo", {"echo": "echo:CONNECTOR"}, {"echo": ECHO})
     install(site, "another-echo", {"echo": "other:CONNECTOR"}, {"other": ECHO})
     why = "several packages have a connector of this name: another-echo 1.0, waypost-echo 1.0"
@@ -135,7 +135,9 @@ def test_a_name_that_several_packages_claim_is_refused(place: Path, site: Path) 
 
 
 @pytest.mark.parametrize(("name", "why"), [("http", "several packages have"), ("flow", "Waypost itself has actions")])
-def test_no_package_replaces_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str) -> None:
+def test_no_package_replaces_a_built_in_connector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
     install(tmp_path, "waypost-echo", {name: "echo:CONNECTOR"}, {})
     monkeypatch.syspath_prepend(str(tmp_path))
     found = load_connectors()

@@ -1,4 +1,4 @@
-"""Commands about runs: start one, follow it, stop looking, and read what became of it."""
+"""Commands about runs: start, follow, stop following, and read the result."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import gate, serving, started, until, waypost
+from tests.cli.command import gate, serving, start_command, until, waypost
 from tests.cli.conftest import write
 
 HELD = """
@@ -36,7 +36,7 @@ steps:
 
 
 def _until(process: subprocess.Popen[str], line: str) -> None:
-    """Read what the command says of its progress until it says that."""
+    """Read the progress output of the command up to this line."""
     assert process.stderr
     for said in process.stderr:
         if said.startswith(line):
@@ -51,20 +51,20 @@ def test_a_run_without_a_service_is_followed_to_its_outputs(place: Path) -> None
     assert "text completed, 1 attempt" in found.stderr
     assert "\x1b" not in found.stdout + found.stderr
     run = found.stderr.split()[-2]
-    told = waypost("history", run, "--json", cwd=place)
-    assert told.returncode == 0, told.stderr
-    entries = json.loads(told.stdout)
+    output = waypost("history", run, "--json", cwd=place)
+    assert output.returncode == 0, output.stderr
+    entries = json.loads(output.stdout)
     assert [entries[0]["type"], entries[-1]["type"]] == ["run_started", "run_finished"]
     assert "step_completed" in waypost("history", run, cwd=place).stdout
 
 
-def test_a_run_over_the_running_service_takes_inputs_whole_or_one_by_one(place: Path) -> None:
+def test_a_run_on_the_running_service_takes_inputs_together_or_one_by_one(place: Path) -> None:
     (place / "inputs.json").write_text('{"name": "Ada", "times": 2}', encoding="utf-8-sig")
     with serving(place):
         found = waypost("run", "greet", "--inputs", "@inputs.json", "--input", "name=5 apples", "--json", cwd=place)
         assert found.returncode == 0, found.stderr
-        told = json.loads(found.stdout)
-        assert told["outputs"] == {"text": "Hello 5 apples", "times": 2}
+        document = json.loads(found.stdout)
+        assert document["outputs"] == {"text": "Hello 5 apples", "times": 2}
         assert found.stderr == ""
         detached = waypost("run", "greet", "--inputs", '{"name": "Bob"}', "--detach", "--json", cwd=place)
         assert json.loads(detached.stdout)["duplicate"] is False
@@ -74,22 +74,22 @@ def test_a_run_over_the_running_service_takes_inputs_whole_or_one_by_one(place: 
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "said"),
+    ("text", "code", "expected"),
     [
         (FAILS, 1, "failed: check: the amount is missing"),
         (STOPS, 1, "is cancelled: nothing to do"),
         ("steps: 1\n", 1, "the pipeline other cannot run: config/pipelines/other.yaml:1:8"),
     ],
 )
-def test_a_run_that_does_not_complete_says_why_and_exits_1(place: Path, text: str, code: int, said: str) -> None:
+def test_a_run_that_does_not_complete_says_why_and_exits_1(place: Path, text: str, code: int, expected: str) -> None:
     write(place, "other", text)
     found = waypost("run", "other", cwd=place)
     assert found.returncode == code
-    assert said in found.stderr
+    assert expected in found.stderr
     assert "Traceback" not in found.stderr
 
 
-def test_a_paused_run_says_what_it_is_paused_for(place: Path) -> None:
+def test_a_paused_run_says_why_it_is_paused(place: Path) -> None:
     with gate() as held:
         write(place, "parked", PARKED.format(url=held.url))
         found = waypost("run", "parked", cwd=place)
@@ -98,27 +98,27 @@ def test_a_paused_run_says_what_it_is_paused_for(place: Path) -> None:
     assert "pay" in found.stderr
 
 
-def test_ctrl_c_stops_looking_and_the_service_goes_on(place: Path) -> None:
+def test_ctrl_c_stops_following_and_the_service_continues(place: Path) -> None:
     with gate() as held:
         write(place, "held", HELD.format(url=held.url))
         with serving(place):
-            with started("run", "held", cwd=place) as process:
+            with start_command("run", "held", cwd=place) as process:
                 _until(process, "call running")
                 process.send_signal(signal.SIGINT)
-                said, warned = process.communicate(timeout=20)
+                output, warned = process.communicate(timeout=20)
             assert process.returncode == 1
             assert "goes on" in warned
-            assert said == ""
+            assert output == ""
             run = json.loads(waypost("runs", "--json", cwd=place).stdout)[0]["id"]
             assert run in warned
             assert waypost("cancel", run, cwd=place).returncode == 0
             assert until(place, run, "cancelled")
 
 
-def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_one(place: Path) -> None:
+def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_process(place: Path) -> None:
     with gate() as held:
         write(place, "held", HELD.format(url=held.url))
-        with started("run", "held", cwd=place) as process:
+        with start_command("run", "held", cwd=place) as process:
             _until(process, "call running")
             process.send_signal(signal.SIGINT)
             _, warned = process.communicate(timeout=20)
@@ -131,8 +131,8 @@ def test_ctrl_c_without_a_service_leaves_the_run_to_the_next_one(place: Path) ->
             assert until(place, unfinished["id"], "completed")
 
 
-def test_a_run_without_a_service_leaves_the_runs_of_others_alone(place: Path) -> None:
-    """They began with the environment of their service, and this shell's may lack what they need."""
+def test_running_without_a_service_leaves_other_runs_alone(place: Path) -> None:
+    """They began with the environment of their service; this shell may lack settings that they need."""
     with gate() as held:
         write(place, "held", HELD.format(url=held.url))
         with serving(place) as (service, _):
@@ -150,10 +150,10 @@ def test_a_run_without_a_service_leaves_the_runs_of_others_alone(place: Path) ->
             assert until(place, run, "completed")
 
 
-def test_a_service_that_goes_away_while_it_is_followed_is_no_end_of_the_run(place: Path) -> None:
+def test_losing_the_service_while_following_does_not_end_the_run(place: Path) -> None:
     with gate() as held:
         write(place, "held", HELD.format(url=held.url))
-        with serving(place) as (service, _), started("run", "held", cwd=place) as process:
+        with serving(place) as (service, _), start_command("run", "held", cwd=place) as process:
             _until(process, "call running")
             service.kill()
             _, warned = process.communicate(timeout=20)
@@ -162,7 +162,7 @@ def test_a_service_that_goes_away_while_it_is_followed_is_no_end_of_the_run(plac
 
 
 @pytest.mark.parametrize("options", [[], ["--detach"]])
-def test_a_number_where_a_text_is_wanted_says_how_a_text_is_given(place: Path, options: list[str]) -> None:
+def test_a_number_where_text_is_expected_says_how_to_quote_text(place: Path, options: list[str]) -> None:
     write(place, "order", TAKES_TEXT)
     with serving(place):
         wrong = waypost("run", "order", "--input", "order=17", "--input", "count=x", *options, cwd=place)
@@ -174,7 +174,7 @@ def test_a_number_where_a_text_is_wanted_says_how_a_text_is_given(place: Path, o
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "expected"),
     [
         (["gret"], 1, "did you mean 'greet'"),
         (["greet", "--input", "name"], 2, "NAME=VALUE"),
@@ -187,8 +187,10 @@ def test_a_number_where_a_text_is_wanted_says_how_a_text_is_given(place: Path, o
         (["greet", "--config", "nowhere"], 2, "waypost init --config nowhere"),
     ],
 )
-def test_a_run_that_cannot_be_started_says_what_to_do(place: Path, arguments: list[str], code: int, said: str) -> None:
+def test_a_run_that_cannot_be_started_says_what_to_do(
+    place: Path, arguments: list[str], code: int, expected: str
+) -> None:
     found = waypost("run", *arguments, cwd=place)
     assert found.returncode == code
-    assert said in found.stderr
+    assert expected in found.stderr
     assert "Traceback" not in found.stderr

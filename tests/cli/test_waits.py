@@ -1,4 +1,4 @@
-"""Commands about waits, as a person types them: what waits, what to do next, and doing it."""
+"""Commands about waits: list them, see what to do next, and answer."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.cli.command import api, gate, on_terminal, serving, until, waypost
-from tests.cli.conftest import made, write
+from tests.cli.conftest import make_place, write
 from tests.cli.test_terminal import CONTROL
 
 ASKS = """
@@ -62,8 +62,8 @@ steps:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where one service works for all tests that look at nothing but their own runs."""
-    place = made(tmp_path_factory.mktemp("served"))
+    """The folder of a service shared by all tests that read only their own runs."""
+    place = make_place(tmp_path_factory.mktemp("served"))
     with gate() as held:
         texts = {"asks": ASKS, "signs": SIGNS, "hooked": HOOKED, "sweep_with_a_long_name": SWEEPS}
         for name, text in texts.items():
@@ -73,8 +73,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             yield place
 
 
-class Left(NamedTuple):
-    """What a service left behind: a run that waits, as it was exported, and a delivery that was refused."""
+class Leftovers(NamedTuple):
+    """The data of a stopped service: a waiting run, as exported, and a rejected delivery."""
 
     place: Path
     delivery: str
@@ -83,16 +83,16 @@ class Left(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
-    place = made(tmp_path_factory.mktemp("left"))
+def leftovers(tmp_path_factory: pytest.TempPathFactory) -> Leftovers:
+    place = make_place(tmp_path_factory.mktemp("left"))
     write(place, "asks", ASKS)
     with serving(place):
-        delivery, run = _refused(place), _start(place, "asks", "waiting")
-        return Left(place, delivery, run, waypost("history", run, "--export", cwd=place).stdout)
+        delivery, run = _make_rejected_delivery(place), _start(place, "asks", "waiting")
+        return Leftovers(place, delivery, run, waypost("history", run, "--export", cwd=place).stdout)
 
 
 def _start(place: Path, pipeline: str, status: str) -> str:
-    """A run that has come so far."""
+    """Start a run, and wait until it has this status."""
     with api(place) as asked:
         started = asked.post(f"/api/pipelines/{pipeline}/runs", json={"inputs": {}}).raise_for_status()
     run: str = started.json()["id"]
@@ -100,8 +100,8 @@ def _start(place: Path, pipeline: str, status: str) -> str:
     return run
 
 
-def _refused(place: Path) -> str:
-    """A delivery without a signature, once it is known."""
+def _make_rejected_delivery(place: Path) -> str:
+    """Send a delivery without a signature, and wait until it is recorded."""
     deadline = time.monotonic() + 10
     with api(place) as asked:
         assert asked.post("/hooks/greet", json={}).status_code == 401
@@ -118,33 +118,38 @@ def test_a_wait_says_which_command_answers_it_and_the_command_does(place: Path) 
         run = waypost("run", "asks", "--detach", cwd=place).stdout.strip()
         until(place, run, "waiting")
         for command in (["waits"], ["waits", run], ["show", run]):
-            said = waypost(*command, cwd=place).stdout
-            assert "an approval: Ship it?, until " in said
-            assert f"waypost answer {run} ask --approve --field amount=VALUE | --reject" in said
-            assert f"/waits/{run}/ask/" in said
+            output = waypost(*command, cwd=place).stdout
+            assert "an approval: Ship it?, until " in output
+            assert f"waypost answer {run} ask --approve --field amount=VALUE | --reject" in output
+            assert f"/waits/{run}/ask/" in output
         unfit = waypost("answer", run, "ask", "--approve", "--field", "amount=x", cwd=place)
         assert (unfit.returncode, '`--field amount=VALUE`: "x" is not of type' in unfit.stderr) == (1, True)
         answered = waypost("answer", run, "ask", "--approve", "--field", "amount=5", "--comment", "ok", cwd=place)
         assert answered.returncode == 0, answered.stderr
-        said = until(place, run, "completed")["outputs"]["said"]
-        assert (said["approved"], said["fields"], said["comment"], said["by"]) == (True, {"amount": 5}, "ok", "admin")
+        output = until(place, run, "completed")["outputs"]["said"]
+        assert (output["approved"], output["fields"], output["comment"], output["by"]) == (
+            True,
+            {"amount": 5},
+            "ok",
+            "admin",
+        )
         assert "nothing waits" in waypost("waits", cwd=place).stdout
         again = waypost("answer", run, "ask", "--reject", cwd=place)
         assert (again.returncode, "the run has ended" in again.stderr) == (1, True)
 
 
-def test_an_answer_that_does_not_fit_is_told_by_the_commands_options(served: Path) -> None:
+def test_an_invalid_answer_is_explained_in_terms_of_the_commands_options(served: Path) -> None:
     run = _start(served, "signs", "waiting")
-    said = waypost("waits", run, cwd=served).stdout
-    assert f"waypost answer {run} ask --approve --field 'a b'=VALUE --field code=VALUE | --reject" in said
-    for arguments, told in (
+    output = waypost("waits", run, cwd=served).stdout
+    assert f"waypost answer {run} ask --approve --field 'a b'=VALUE --field code=VALUE | --reject" in output
+    for arguments, expected in (
         ([], "waypost: say `--approve` or `--reject`\n"),
         (["--value", "{}"], "`--value`: it is nothing that a wait for approval takes; say `--approve` or `--reject`"),
         (["--approve", "--field", "a b=c"], "`--field code=VALUE`: it is missing"),
         (["--approve", "--field", "a b=c", "--field", "code=17"], """given in quotes: --field 'code="17"'"""),
     ):
         found = waypost("answer", run, "ask", *arguments, cwd=served)
-        assert (found.returncode, told in found.stderr) == (1, True), found.stderr
+        assert (found.returncode, expected in found.stderr) == (1, True), found.stderr
     quoted = waypost("answer", run, "ask", "--approve", "--field", "a b=c", "--field", 'code="17"', cwd=served)
     assert quoted.returncode == 0, quoted.stderr
     hooked = _start(served, "hooked", "waiting")
@@ -152,7 +157,7 @@ def test_an_answer_that_does_not_fit_is_told_by_the_commands_options(served: Pat
     assert "`--approve`: it is nothing that a wait for webhook takes" in approved.stderr
 
 
-def test_a_run_that_there_is_not_is_looked_for_with_a_command(served: Path) -> None:
+def test_an_unknown_run_is_reported_with_the_command_that_lists_runs(served: Path) -> None:
     run = _start(served, "asks", "waiting")
     for command in (
         ["answer", "run_x", "ask", "--approve"],
@@ -168,11 +173,11 @@ def test_a_run_that_there_is_not_is_looked_for_with_a_command(served: Path) -> N
     assert "the run has no such step 'asj'; did you mean 'ask'" in step.stderr
 
 
-def test_one_wait_of_several_is_answered_by_its_name_and_another_by_an_event(served: Path) -> None:
+def test_one_of_several_waits_is_answered_by_name_and_another_by_an_event(served: Path) -> None:
     run = _start(served, "hooked", "waiting")
-    said = waypost("waits", cwd=served).stdout
-    assert f"waypost answer {run} pick --name call --value JSON" in said
-    assert "waypost emit 'order paid' --subject 7" in said
+    output = waypost("waits", cwd=served).stdout
+    assert f"waypost answer {run} pick --name call --value JSON" in output
+    assert "waypost emit 'order paid' --subject 7" in output
     nameless = waypost("answer", run, "pick", "--value", "1", cwd=served)
     assert "one of call, paid" in nameless.stderr
     assert waypost("answer", run, "pick", "--name", "call", "--value", '{"a": 1}', cwd=served).returncode == 0
@@ -183,7 +188,7 @@ def test_one_wait_of_several_is_answered_by_its_name_and_another_by_an_event(ser
     assert until(served, other, "completed")["outputs"]["said"]["name"] == "paid"
 
 
-def test_an_uncertain_step_is_resolved_with_the_command_that_is_shown(served: Path) -> None:
+def test_an_uncertain_step_is_resolved_with_the_suggested_command(served: Path) -> None:
     run = _start(served, "parked", "paused")
     shown = waypost("show", run, cwd=served).stdout
     assert f"waypost resolve {run} pay --completed JSON | --retry | --failed" in shown
@@ -195,7 +200,7 @@ def test_an_uncertain_step_is_resolved_with_the_command_that_is_shown(served: Pa
     assert until(served, run, "completed")["outputs"] == {"paid": {"id": 1}}
 
 
-def test_a_link_to_a_service_that_is_gone_is_told_with_the_one_that_is_there(place: Path) -> None:
+def test_a_link_to_a_stopped_service_is_reported_with_its_replacement(place: Path) -> None:
     write(place, "asks", ASKS)
     with serving(place):
         run = _start(place, "asks", "waiting")
@@ -217,21 +222,21 @@ def test_a_link_to_a_service_that_is_gone_is_told_with_the_one_that_is_there(pla
             assert [browser.get(link).status_code for link in links] == [200]
 
 
-def test_without_a_service_waits_are_told_and_answers_are_not_taken(left: Left) -> None:
-    waits = json.loads(waypost("waits", "--json", cwd=left.place).stdout)
-    assert [(wait["run"], wait["kind"]) for wait in waits] == [(left.run, "approval")]
+def test_without_a_service_waits_are_listed_and_answers_are_not_accepted(leftovers: Leftovers) -> None:
+    waits = json.loads(waypost("waits", "--json", cwd=leftovers.place).stdout)
+    assert [(wait["run"], wait["kind"]) for wait in waits] == [(leftovers.run, "approval")]
     for command in (
-        ["answer", left.run, "ask", "--approve"],
-        ["resolve", left.run, "x", "--retry"],
-        ["resume", left.run],
+        ["answer", leftovers.run, "ask", "--approve"],
+        ["resolve", leftovers.run, "x", "--retry"],
+        ["resume", leftovers.run],
         ["emit", "x"],
     ):
-        found = waypost(*command, cwd=left.place)
+        found = waypost(*command, cwd=leftovers.place)
         assert (found.returncode, "waypost serve" in found.stderr) == (3, True)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["answer", "r", "s", "--approve", "--reject"], "not both"),
         (["answer", "r", "s", "--value", "{"], "not JSON"),
@@ -241,23 +246,23 @@ def test_without_a_service_waits_are_told_and_answers_are_not_taken(left: Left) 
         (["emit", "t", "--value", "@nowhere.json"], "nowhere.json"),
     ],
 )
-def test_wrong_use_says_what_is_right(place: Path, arguments: list[str], said: str) -> None:
+def test_a_usage_error_says_what_is_right(place: Path, arguments: list[str], expected: str) -> None:
     found = waypost(*arguments, cwd=place)
     assert found.returncode == 2
-    assert said in found.stderr
+    assert expected in found.stderr
 
 
-def test_a_history_is_exported_with_and_without_a_service(left: Left) -> None:
-    exported = json.loads(left.exported)
+def test_a_history_is_exported_with_and_without_a_service(leftovers: Leftovers) -> None:
+    exported = json.loads(leftovers.exported)
     assert exported.keys() == {"definition", "run", "entries"}
     assert exported["entries"][0]["links"]["key"] == "exported"
-    assert waypost("history", left.run, "--export", cwd=left.place).stdout == left.exported
-    missing = waypost("history", "run_x", "--export", cwd=left.place)
+    assert waypost("history", leftovers.run, "--export", cwd=leftovers.place).stdout == leftovers.exported
+    missing = waypost("history", "run_x", "--export", cwd=leftovers.place)
     assert (missing.returncode, "`waypost runs` lists them" in missing.stderr) == (1, True)
 
 
 def test_deliveries_are_listed_with_their_outcome_and_reason(served: Path) -> None:
-    delivery = _refused(served)
+    delivery = _make_rejected_delivery(served)
     found = json.loads(waypost("deliveries", "--json", cwd=served).stdout)
     assert [(each["id"], each["trigger"], each["outcome"]) for each in found] == [(delivery, "greet/greet", "rejected")]
     assert "missing_signature" in waypost("deliveries", "--outcome", "rejected", cwd=served).stdout
@@ -265,17 +270,17 @@ def test_deliveries_are_listed_with_their_outcome_and_reason(served: Path) -> No
     assert (wrong.returncode, "accepted, duplicate" in wrong.stderr) == (2, True)
 
 
-def test_deliveries_are_listed_without_a_service(left: Left) -> None:
-    assert left.delivery in waypost("deliveries", "--webhook", "greet/greet", cwd=left.place).stdout
-    other = waypost("deliveries", "--webhook", "other/x", cwd=left.place).stdout
+def test_deliveries_are_listed_without_a_service(leftovers: Leftovers) -> None:
+    assert leftovers.delivery in waypost("deliveries", "--webhook", "greet/greet", cwd=leftovers.place).stdout
+    other = waypost("deliveries", "--webhook", "other/x", cwd=leftovers.place).stdout
     assert "DELIVERY" in other
-    assert left.delivery not in other
+    assert leftovers.delivery not in other
 
 
 @pytest.mark.parametrize(
     "command", ["waits", "runs", "show run_x", "pipelines", "schedules", "deliveries", "keys list"]
 )
-def test_a_running_service_is_asked_without_what_reads_the_journal(served: Path, command: str) -> None:
+def test_commands_that_ask_a_running_service_do_not_import_the_journal(served: Path, command: str) -> None:
     imported = waypost(*command.split(), cwd=served, PYTHONPROFILEIMPORTTIME="1").stderr
     assert "triggers.reading.client" in imported
     for heavy in ("sqlalchemy", "jinja2", "durable.definition", "triggers.service\n"):
@@ -296,8 +301,8 @@ def test_eighty_columns_never_cut_an_id(served: Path) -> None:
         (["waits"], [run]),
         (["show", run], [run]),
     ):
-        _, said = on_terminal(*arguments, cwd=served)
-        plain = CONTROL.sub("", said)
+        _, output = on_terminal(*arguments, cwd=served)
+        plain = CONTROL.sub("", output)
         assert all(id in plain for id in ids), plain
         assert "…" not in plain or arguments[0] == "show"
         assert re.search(r"run_[0-9a-z]{26}", plain), "a schedule's last run too"

@@ -130,7 +130,7 @@ async def test_a_relative_url_without_a_connection_is_rejected(context: Context)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"base_url": "/v2"}, "the URL has no scheme"),
         ({"base_url": "ftp://api.example.com"}, "neither http nor https"),
@@ -142,8 +142,8 @@ async def test_a_relative_url_without_a_connection_is_rejected(context: Context)
         ({}, "Field required"),
     ],
 )
-def test_an_invalid_connection_is_rejected(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_an_invalid_connection_is_rejected(given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
         HttpConnection.model_validate(given)
 
 

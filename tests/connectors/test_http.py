@@ -91,8 +91,8 @@ def test_a_get_has_no_body() -> None:
         ACTIONS["get"].input.model_validate({"url": "http://x", "json": {}})
 
 
-def nested(levels: int) -> list[object]:
-    return [nested(levels - 1)] if levels > 1 else []
+def nest(levels: int) -> list[object]:
+    return [nest(levels - 1)] if levels > 1 else []
 
 
 # -- responses ---------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def nested(levels: int) -> list[object]:
         ("application/json", b"[NaN]", "[NaN]", "text"),
         ("application/json", b"[" * 100_000, "[" * 100_000, "text"),
         ("application/json", b"[%b]" % b",".join([b"[1]"] * 1000), [[1]] * 1000, "json"),
-        ("application/json", b"[" * LEVEL_LIMIT + b"]" * LEVEL_LIMIT, nested(LEVEL_LIMIT), "json"),
+        ("application/json", b"[" * LEVEL_LIMIT + b"]" * LEVEL_LIMIT, nest(LEVEL_LIMIT), "json"),
         ("application/json", b"[" * 102 + b"]" * 102, "[" * 102 + "]" * 102, "text"),
         ("application/json", b'"\\ud800"', '"\\ud800"', "text"),
         ("application/json", b"", None, "empty"),
@@ -143,7 +143,7 @@ async def test_a_response_body_is_parsed_by_its_content_type(
 
 
 @pytest.mark.parametrize(
-    ("content_type", "body", "said"),
+    ("content_type", "body", "expected"),
     [
         ("text/plain; charset=gbk", b"a\xff", r"is kept as base64: it is not gbk: byte 1 (0xFF) cannot be decoded"),
         ("text/plain; charset=nonsense", b"\xff", r"is kept as base64: the charset 'nonsense' is not known"),
@@ -151,11 +151,11 @@ async def test_a_response_body_is_parsed_by_its_content_type(
     ],
 )
 async def test_a_body_that_contradicts_its_content_type_is_logged(
-    context: Context, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes, said: str
+    context: Context, caplog: pytest.LogCaptureFixture, content_type: str, body: bytes, expected: str
 ) -> None:
     async with serve(answering(answer(body, f"Content-Type: {content_type}"))) as server:
         await perform(context, "post", url=server.url)
-    assert said in caplog.text
+    assert expected in caplog.text
 
 
 @pytest.mark.parametrize("body", [b"%s", b'{"a": %s}', b"'%s'", b"-%s", b'{"a": "b"} %s'])
@@ -195,8 +195,8 @@ async def test_a_header_becomes_text_from_utf_8_or_latin_1(
     context: Context, value: bytes, text: str, coding: str
 ) -> None:
     body = gzip.compress(b"ok") if coding == "gzip" else b"ok"
-    said = answer(body, f"Content-Encoding: {coding}", "X-Name: NAME").replace(b"NAME", value)
-    async with serve(answering(said)) as server:
+    result = answer(body, f"Content-Encoding: {coding}", "X-Name: NAME").replace(b"NAME", value)
+    async with serve(answering(result)) as server:
         reply = await perform(context, "post", url=server.url)
         assert (reply.headers["x-name"], reply.body) == (text, "ok")
 

@@ -132,7 +132,7 @@ async def test_the_certificate_of_a_server_behind_a_tunnel_is_verified(
 
 
 @pytest.mark.parametrize(
-    ("reply", "error_class", "code", "said"),
+    ("reply", "error_class", "code", "expected"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "auth", "proxy_refused", "WAYPOST_SECRET_EGRESS_PROXY"),
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "auth", "proxy_refused", "the proxy answered 403 to CONNECT"),
@@ -149,12 +149,12 @@ async def test_the_certificate_of_a_server_behind_a_tunnel_is_verified(
     ],
 )
 async def test_a_request_that_the_proxy_refuses_is_not_sent(
-    context: Context, reply: bytes, error_class: str, code: str, said: str
+    context: Context, reply: bytes, error_class: str, code: str, expected: str
 ) -> None:
     async with tunnels(1, reply) as proxy, through(proxy.port) as client:
         error = await failure(client, context, "https://crm.example/")
         assert outcome(error) == (error_class, code, "not_sent")
-        assert said in str(error)
+        assert expected in str(error)
 
 
 async def test_an_unresponsive_proxy_is_a_timeout_before_sending(context: Context) -> None:

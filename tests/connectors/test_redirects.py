@@ -31,7 +31,7 @@ async def refusal(context: Context, name: str, **given: Any) -> ActionError:
     return caught.value
 
 
-def moved(status: int, *locations: str) -> bytes:
+def make_redirect(status: int, *locations: str) -> bytes:
     return answer(b"", *(f"Location: {location}" for location in locations), status=f"{status} Moved")
 
 
@@ -53,7 +53,10 @@ def by_path(**answers: bytes) -> Behaviour:
 @pytest.mark.parametrize("name", [*CHANGES, "get"])
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_redirect_fails_the_step_and_names_its_target(context: Context, name: str, status: int) -> None:
-    async with serve(answering(OK)) as there, serve(answering(moved(status, f"{there.url}/new?token=s3"))) as server:
+    async with (
+        serve(answering(OK)) as there,
+        serve(answering(make_redirect(status, f"{there.url}/new?token=s3"))) as server,
+    ):
         error = await refusal(context, name, url=server.url)
         assert error.code == str(status)
         assert f"answered {status} with a redirect to {there.url}/new…: redirects are not followed" in str(error)
@@ -77,7 +80,7 @@ async def test_a_304_is_the_response_to_a_conditional_get(context: Context, head
 
 @pytest.mark.parametrize("redirects", ["refuse", "same_origin"])
 async def test_an_expected_redirect_is_a_success_and_is_not_followed(context: Context, redirects: str) -> None:
-    async with serve(answering(moved(302, "/there"))) as server:
+    async with serve(answering(make_redirect(302, "/there"))) as server:
         reply = await perform(context, "post", url=server.url, expect=[302], redirects=redirects)
         assert (reply.status, reply.headers["location"]) == (302, "/there")
         assert len(server.requests) == 1
@@ -99,7 +102,7 @@ async def test_an_expected_redirect_is_a_success_and_is_not_followed(context: Co
 async def test_a_message_shows_neither_query_nor_userinfo_of_a_location(
     context: Context, location: str, shown: str
 ) -> None:
-    async with serve(answering(moved(302, location))) as server:
+    async with serve(answering(make_redirect(302, location))) as server:
         assert f"a redirect to {shown}: " in str(await refusal(context, "post", url=server.url))
 
 
@@ -111,7 +114,9 @@ async def test_a_message_shows_neither_query_nor_userinfo_of_a_location(
 async def test_a_same_origin_redirect_keeps_body_headers_and_idempotency_key(
     context: Context, name: str, status: int
 ) -> None:
-    async with serve(by_path(at_=moved(status, "/two"), two=moved(307, "three?b=2"), three=OK)) as server:
+    async with serve(
+        by_path(at_=make_redirect(status, "/two"), two=make_redirect(307, "three?b=2"), three=OK)
+    ) as server:
         reply = await perform(
             context,
             name,
@@ -132,7 +137,7 @@ async def test_a_same_origin_redirect_keeps_body_headers_and_idempotency_key(
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("status", [301, 302, 303])
 async def test_a_modifying_request_never_becomes_a_get(context: Context, name: str, status: int) -> None:
-    async with serve(by_path(at_=moved(status, "/two"), two=OK)) as server:
+    async with serve(by_path(at_=make_redirect(status, "/two"), two=OK)) as server:
         error = await refusal(context, name, url=server.url, redirects="same_origin")
         assert f"after {status} a {name.upper()} would become a GET" in str(error)
         assert len(server.requests) == 1
@@ -140,14 +145,16 @@ async def test_a_modifying_request_never_becomes_a_get(context: Context, name: s
 
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_get_follows_every_redirect_on_the_same_origin(context: Context, status: int) -> None:
-    async with serve(by_path(at_=moved(status, "/two#part"), two=OK)) as server:
+    async with serve(by_path(at_=make_redirect(status, "/two#part"), two=OK)) as server:
         headers = {"Authorization": "Bearer s3"}
         assert (await perform(context, "get", url=server.url, headers=headers, redirects="same_origin")).body == "ok"
         assert [each.headers["authorization"] for each in server.requests] == ["Bearer s3", "Bearer s3"]
 
 
 async def test_a_head_stays_a_head(context: Context) -> None:
-    async with serve(by_path(at_=moved(303, "/two"), two=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")) as server:
+    async with serve(
+        by_path(at_=make_redirect(303, "/two"), two=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    ) as server:
         await perform(context, "request", method="HEAD", url=server.url, redirects="same_origin")
         assert [each.line for each in server.requests] == ["HEAD / HTTP/1.1", "HEAD /two HTTP/1.1"]
 
@@ -156,7 +163,7 @@ async def test_a_head_stays_a_head(context: Context) -> None:
 async def test_another_origin_is_not_contacted(context: Context, name: str) -> None:
     async with serve(answering(OK)) as other:
         for location in (f"{other.url}/", f"//127.0.0.1:{other.port}/", f"http://localhost:{other.port}/"):
-            async with serve(answering(moved(307, location))) as server:
+            async with serve(answering(make_redirect(307, location))) as server:
                 error = await refusal(context, name, url=server.url, redirects="same_origin")
                 assert "it leads to another origin" in str(error)
         assert other.connections == 0
@@ -181,7 +188,7 @@ async def test_another_origin_is_not_contacted(context: Context, name: str) -> N
 async def test_a_location_that_is_not_a_url_is_not_followed(
     context: Context, location: str, reason: str, redirects: str
 ) -> None:
-    async with serve(answering(moved(307, location))) as server:
+    async with serve(answering(make_redirect(307, location))) as server:
         error = await refusal(context, "get", url=server.url, redirects=redirects)
         assert reason in str(error)
         assert ":p@" not in str(error)
@@ -189,26 +196,26 @@ async def test_a_location_that_is_not_a_url_is_not_followed(
 
 
 async def test_a_redirect_without_a_location_fails(context: Context) -> None:
-    async with serve(answering(moved(302))) as server:
+    async with serve(answering(make_redirect(302))) as server:
         assert "it has no Location" in str(await refusal(context, "get", url=server.url, redirects="same_origin"))
 
 
 async def test_a_redirect_with_two_different_locations_fails(context: Context) -> None:
-    async with serve(by_path(at_=moved(307, "/two", "/three"), two=OK)) as server:
+    async with serve(by_path(at_=make_redirect(307, "/two", "/three"), two=OK)) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
         assert "it has several Location headers" in str(error)
         assert len(server.requests) == 1
 
 
 async def test_a_repeated_identical_location_counts_once(context: Context) -> None:
-    async with serve(by_path(at_=moved(307, "/two", "/two"), two=OK)) as server:
+    async with serve(by_path(at_=make_redirect(307, "/two", "/two"), two=OK)) as server:
         assert (await perform(context, "post", url=server.url, redirects="same_origin")).status == 200
         assert server.requests[1].line == "POST /two HTTP/1.1"
 
 
 @pytest.mark.parametrize("location", ["#part", "?a=1&b=2", "/?a=1&b=2#part"])
 async def test_a_relative_location_is_resolved_against_the_url_with_its_params(context: Context, location: str) -> None:
-    async with serve(answering(moved(302, location))) as server:
+    async with serve(answering(make_redirect(302, location))) as server:
         error = await refusal(context, "get", url=f"{server.url}/?a=1", params={"b": 2}, redirects="same_origin")
         assert "redirects form a loop" in str(error)
         assert len(server.requests) == 1
@@ -216,7 +223,7 @@ async def test_a_relative_location_is_resolved_against_the_url_with_its_params(c
 
 @pytest.mark.parametrize("second", ["/", "/two"])
 async def test_a_redirect_loop_fails_at_once(context: Context, second: str) -> None:
-    async with serve(by_path(at_=moved(307, "/two"), two=moved(307, second))) as server:
+    async with serve(by_path(at_=make_redirect(307, "/two"), two=make_redirect(307, second))) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
         assert "redirects form a loop" in str(error)
         assert len(server.requests) == 2
@@ -226,7 +233,7 @@ async def test_a_long_redirect_chain_fails(context: Context) -> None:
     async def behave(visit: Visit) -> None:
         while True:
             await visit.request()
-            await visit.send(moved(308, f"/{len(visit.server.requests)}"))
+            await visit.send(make_redirect(308, f"/{len(visit.server.requests)}"))
 
     async with serve(behave) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
@@ -235,13 +242,13 @@ async def test_a_long_redirect_chain_fails(context: Context) -> None:
 
 
 async def test_the_response_after_a_redirect_is_judged_like_any_other(context: Context) -> None:
-    async with serve(by_path(at_=moved(307, "/two"), two=answer(b"no", status="409 Conflict"))) as server:
+    async with serve(by_path(at_=make_redirect(307, "/two"), two=answer(b"no", status="409 Conflict"))) as server:
         error = await refusal(context, "post", url=server.url, redirects="same_origin")
         assert (error.code, str(error)) == ("409", f"POST {server.url} answered 409")
 
 
 async def test_a_redirect_stays_below_the_base_url_of_a_connection(context: Context) -> None:
-    async with serve(by_path(v2=moved(307, "/admin"), admin=OK)) as server:
+    async with serve(by_path(v2=make_redirect(307, "/admin"), admin=OK)) as server:
         connection = HttpConnection(base_url=f"{server.url}/v2", headers={"X-Key": "s3"}, params={"key": "s4"})
         connected = dataclasses.replace(context, connection=connection)
         error = await refusal(connected, "post", url="/holds", redirects="same_origin")
@@ -254,7 +261,10 @@ async def test_a_redirect_stays_below_the_base_url_of_a_connection(context: Cont
 
 @pytest.mark.parametrize("status", STATUSES)
 async def test_a_get_follows_a_redirect_to_any_origin_without_credentials(context: Context, status: int) -> None:
-    async with serve(answering(OK)) as there, serve(answering(moved(status, f"{there.url}/file?sig=1"))) as server:
+    async with (
+        serve(answering(OK)) as there,
+        serve(answering(make_redirect(status, f"{there.url}/file?sig=1"))) as server,
+    ):
         connection = HttpConnection(base_url=server.url, headers={"X-Key": "s3"}, params={"key": "s4"})
         reply = await perform(
             dataclasses.replace(context, connection=connection),
@@ -280,7 +290,7 @@ async def test_a_get_follows_a_redirect_to_any_origin_without_credentials(contex
 
 
 async def test_a_redirect_to_a_forbidden_address_is_refused_before_sending(context: Context) -> None:
-    async with serve(answering(moved(302, "http://169.254.169.254/latest/meta-data"))) as server:
+    async with serve(answering(make_redirect(302, "http://169.254.169.254/latest/meta-data"))) as server:
         with pytest.raises(ActionError) as caught:
             await perform(context, "get", url=server.url, redirects="without_credentials")
         error = caught.value

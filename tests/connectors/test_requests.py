@@ -8,7 +8,7 @@ import pytest
 from connectors.http import CONNECTOR, HttpConnection
 from durable.action import ActionError, Context
 from tests.connectors.servers import OK, Visit, serve
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 
 pytestmark = pytest.mark.anyio
 
@@ -129,8 +129,8 @@ def test_an_invalid_header_is_rejected_when_a_file_is_loaded(headers: dict[str, 
 
     written = ", ".join(f"{quote(name)}: {quote(value + more)}" for name, value in headers.items())
     text = f"steps:\n  - id: a\n    use: http.get\n    with: {{url: 'https://x', headers: {{{written}}}}}\n"
-    said = [str(problem) for problem in loaded(text).problems if "'x'" not in problem.message]
-    assert any("orders.yaml:4:" in each and "error: 'headers': " in each and reason in each for each in said), said
+    result = [str(problem) for problem in load_text(text).problems if "'x'" not in problem.message]
+    assert any("orders.yaml:4:" in each and "error: 'headers': " in each and reason in each for each in result), result
 
 
 @pytest.mark.parametrize("given", [{"params": {"a": "\ud800"}}, {"form": {"a": "\ud800"}}])

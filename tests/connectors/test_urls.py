@@ -5,7 +5,7 @@ import pytest
 from connectors.wire.client import HttpClient
 from connectors.wire.url import MalformedURL, parse_url
 from durable.action import ActionError, Context
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 
 MALFORMED = [
     ("http://127.0.0.1:0/", "the URL's port is not a number from 1 to 65535"),
@@ -79,22 +79,22 @@ def problems(url: str, *, beside: str = "") -> list[str]:
     for code in (0x00, 0x0A, 0x85, 0x2028, 0xA0):
         quoted = quoted.replace(chr(code), f"\\u{code:04x}")
     text = f'steps:\n  - id: a\n    use: http.post\n    {beside}with: {{url: "{quoted}"}}\n'
-    return [str(problem) for problem in loaded(text).problems if problem.severity == "error"]
+    return [str(problem) for problem in load_text(text).problems if problem.severity == "error"]
 
 
 @pytest.mark.parametrize(("url", "reason"), MALFORMED)
 def test_a_malformed_url_is_rejected_with_a_reason_when_a_file_is_loaded(url: str, reason: str) -> None:
-    [said] = problems(url)
-    assert f"orders.yaml:4:17: error: 'url': {reason}" in said
-    assert "hunter2" not in said
+    [result] = problems(url)
+    assert f"orders.yaml:4:17: error: 'url': {reason}" in result
+    assert "hunter2" not in result
 
 
 @pytest.mark.parametrize(("url", "reason"), WRITTEN)
 def test_a_url_that_no_expression_can_make_valid_is_rejected_when_a_file_is_loaded(url: str, reason: str) -> None:
-    said = [each for each in problems(url) if "'url'" in each]
-    assert len(said) == 1
-    assert reason in said[0]
-    assert "hunter2" not in said[0]
+    result = [each for each in problems(url) if "'url'" in each]
+    assert len(result) == 1
+    assert reason in result[0]
+    assert "hunter2" not in result[0]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Chance:
         return cls(lambda limit: next(left, 0) % limit)
 
     @classmethod
-    def seeded(cls, seed: int) -> "Chance":
+    def from_seed(cls, seed: int) -> "Chance":
         """Choices from a random generator, the same for the same seed."""
         return cls(random.Random(seed).randrange)
 

@@ -54,14 +54,14 @@ def a_restart_has_the_outstanding_effects_of_an_uninterrupted_run(world: World) 
     in_hand -= {_plain(each) for each in desk.calls.values() if each.path in begun}
     assert owed <= in_hand, f"lost: {owed - in_hand}"
     beyond = {effect for effect in in_hand - owed if not isinstance(effect, Wake)}  # a superfluous timer has no effect
-    assert not beyond, f"in hand beyond what is owed: {beyond}"
+    assert not beyond, f"pending but not outstanding: {beyond}"
 
 
 def a_restart_finds_every_attempt_in_progress_lost(world: World) -> None:
     lost = find_lost_attempts(world.definition, replay_entries(RUN, world.restored()), world.now, is_orphan=True)
     found, desk = {(each.path, each.attempt) for each in lost}, world.desk
     begun = {(each.path, each.attempt) for each in desk.under_way.values()}
-    assert begun <= found, f"nobody would hear of {begun - found}"
+    assert begun <= found, f"these attempts would be lost unnoticed: {begun - found}"
     due = {(each.path, each.attempt) for each in desk.performs.values() if each.due <= world.now}
     paused_at = world.state.paused_at  # an attempt due in the millisecond of the pause may have begun before it
     due |= {(path, step.attempt) for path, step in world.state.steps.items() if paused_at and step.due == paused_at}
@@ -81,15 +81,17 @@ def a_run_ends_or_shows_what_it_waits_for(world: World) -> None:
         assert not state.open
         assert state.due is None
         return
-    assert state.due is not None, "an unfinished run always has a moment at which it is looked at again"
+    assert state.due is not None, "an unfinished run always has a time at which it is examined again"
     assert state.due >= 0
     undecided = {path for path in state.active if state.steps[path].needs_person}
-    assert undecided == {path for path in state.pauses if path}, "what a person must decide is why a run is paused"
+    assert undecided == {path for path in state.pauses if path}, (
+        "a run is paused for exactly the steps that a person must resolve"
+    )
     if state.pauses:
         assert state.status == "paused"
         assert state.reason
         return
-    assert state.is_queued or state.active, f"nothing is under way, and {list(state.open)} are open"
+    assert state.is_queued or state.active, f"nothing is in progress, but {list(state.open)} are open"
     if state.status == "waiting":
         steps = [state.steps[path] for path in state.active]
         assert all(step.due is not None or step.awaits or step.child for step in steps)
@@ -112,7 +114,7 @@ def a_foreach_runs_at_most_max_parallel_items(world: World) -> None:
         elif block.kind == "parallel":
             assert block.running <= len(world.definition.blocks[path].firsts)
         else:
-            assert block.running <= 1, f"{path} has {block.running} branches under way"
+            assert block.running <= 1, f"{path} has {block.running} branches in progress"
 
 
 def active_steps_and_blocks_are_inside_open_blocks(world: World) -> None:
@@ -123,7 +125,7 @@ def active_steps_and_blocks_are_inside_open_blocks(world: World) -> None:
             continue
         around = state.block_around(path)
         if around:
-            assert around[0] in state.open, f"{path} goes on, and {around[0]} is over"
+            assert around[0] in state.open, f"{path} is active, but {around[0]} has ended"
             assert state.blocks[around[0]].running > 0
 
 
@@ -191,7 +193,7 @@ def a_branch_begins_once_and_ends_once_and_before_its_block(world: World) -> Non
                 known.add((entry.path, entry.branch, entry.index))
                 under_way[entry.path].add((entry.branch, entry.index))
             case entries.BranchEnded():
-                assert (entry.branch, entry.index) in under_way[entry.path], f"{entry} of no branch under way"
+                assert (entry.branch, entry.index) in under_way[entry.path], f"{entry} is not in a branch in progress"
                 under_way[entry.path].remove((entry.branch, entry.index))
             case entries.StepCompleted() | entries.StepFailed() | entries.StepCancelled() if entry.path in under_way:
                 assert not under_way[entry.path], f"{entry.path} ends before {under_way[entry.path]}"
@@ -303,7 +305,7 @@ def a_parked_step_is_not_repeated_after_an_unknown_ending(world: World) -> None:
             case entries.StepResolved(verdict="retry"):
                 uncertain.discard(entry.path)
             case entries.AttemptStarted():
-                assert entry.path not in uncertain, f"{entry.path} is attempted again, and nobody said so"
+                assert entry.path not in uncertain, f"{entry.path} is attempted again without a decision"
     assert all(count <= tried[path] for path, count in starts.items()), "a start is recorded once"
 
 
@@ -401,7 +403,7 @@ def a_called_run_is_cancelled_when_its_caller_ends(world: World) -> None:
     for path, run in called.items():
         if path not in world.state.active and world.children[run].has_begun:
             child = world.children[run]
-            assert child.is_over or child.is_told_to_end, f"{run} goes on and nobody waits for it"
+            assert child.is_over or child.is_told_to_end, f"{run} continues although its caller has ended"
 
 
 def an_early_answer_is_used_when_its_wait_begins(world: World) -> None:
@@ -417,7 +419,7 @@ def an_early_answer_is_used_when_its_wait_begins(world: World) -> None:
             case entries.WaitStarted():
                 is_answered = any((entry.path, each.name) in early for each in entry.awaits)
                 answered = entry.path if is_answered else answered
-    assert answered is None or world.state.steps[answered].finished_at, f"{answered} was answered and goes on waiting"
+    assert answered is None or world.state.steps[answered].finished_at, f"{answered} was answered but keeps waiting"
 
 
 def a_caller_is_notified_of_the_end_once(world: World) -> None:

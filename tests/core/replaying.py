@@ -18,10 +18,10 @@ def check_decisions(definition: Definition, run: str, history: Sequence[AnyEntry
     number = 0
     while number < len(history):
         fact = history[number]
-        assert isinstance(fact, FACTS), f"entry {number + 1} is {fact}, and the core decides nothing there now"
+        assert isinstance(fact, FACTS), f"entry {number + 1} is {fact}, and the core now decides nothing there"
         advance = Advance(definition, state, fact)
         advance.follow()
-        assert advance.entries, f"entry {number + 1} is {fact}, and the core now takes it for one that came too late"
+        assert advance.entries, f"entry {number + 1} is {fact}, and the core now treats it as late"
         for decided in advance.entries:
             recorded = history[number] if number < len(history) else None
             assert recorded == decided, f"entry {number + 1} is {recorded}, and the core now decides {decided}"

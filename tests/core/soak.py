@@ -97,7 +97,7 @@ class Stuck(AssertionError):
 def live_run(chance: Chance, every: int = LOOK_EVERY, hold: list[World] | None = None) -> tuple[World, int]:
     """Perform a random run to its end, checking every invariant; returns it and its number of steps."""
     loops.BURST = BREATH
-    world = World(make_pipeline(chance), Beginning.made(chance), Watch(every), luck=chance.pick(LUCK))
+    world = World(make_pipeline(chance), Beginning.generate(chance), Watch(every), luck=chance.pick(LUCK))
     if hold is not None:
         hold.append(world)
     world.begin()
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _try(tally: Tally, seed: int) -> None:
     hold: list[World] = []
     try:
-        world, steps = live_run(Chance.seeded(seed), hold=hold)
+        world, steps = live_run(Chance.from_seed(seed), hold=hold)
         tally.count(world, steps)
     except Exception as error:  # noqa: BLE001  # any exception from the core is a violation
         tally.note(seed, error, hold)
@@ -144,7 +144,7 @@ def _try(tally: Tally, seed: int) -> None:
 def _run_seed(seed: int) -> int:
     hold: list[World] = []
     try:
-        live_run(Chance.seeded(seed), 1, hold)
+        live_run(Chance.from_seed(seed), 1, hold)
     except Exception:  # noqa: BLE001  # as above
         _print_run(hold)
         traceback.print_exc(file=sys.stdout)

@@ -16,22 +16,22 @@ pytestmark = pytest.mark.anyio
 
 
 class Visits:
-    """Named attempts that request slots; `order` is the order in which they got them."""
+    """Named attempts that request permits; `order` is the order in which they got them."""
 
     def __init__(self, number: int) -> None:
-        self.slots = AttemptPermits(number)
+        self.permits = AttemptPermits(number)
         self.order: list[str] = []
         self.lines: dict[str, PermitLine] = {}
 
     async def take(self, name: str, pipeline: str, to: str | None = None, priority: int = 0) -> None:
-        self.lines[name] = await self.slots.take(pipeline, to, priority)
+        self.lines[name] = await self.permits.take(pipeline, to, priority)
         self.order.append(name)
 
     def ask(self, name: str, pipeline: str, to: str | None = None, priority: int = 0) -> "asyncio.Task[None]":
         return asyncio.create_task(self.take(name, pipeline, to, priority))
 
     async def give(self, name: str) -> None:
-        self.slots.give(self.lines.pop(name))
+        self.permits.give(self.lines.pop(name))
         await _settle()
 
 
@@ -55,7 +55,7 @@ async def test_a_higher_priority_goes_first_and_equal_priorities_go_in_order() -
     await asyncio.gather(*waiting)
 
 
-async def test_the_pipeline_that_holds_the_fewest_slots_goes_first() -> None:
+async def test_the_pipeline_that_holds_the_fewest_permits_goes_first() -> None:
     visits = Visits(3)
     for name in ("a1", "a2", "b1"):
         await visits.take(name, name[0])
@@ -65,81 +65,81 @@ async def test_the_pipeline_that_holds_the_fewest_slots_goes_first() -> None:
     await visits.give("a2")
     await visits.give("b1")
     assert visits.order[3:] == ["c1", "a3", "b2"]
-    assert visits.slots.count_waiting("a") == 1
+    assert visits.permits.count_waiting("a") == 1
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
-    assert [visits.slots.count_waiting(pipeline) for pipeline in "abc"] == [0, 0, 0]
+    assert [visits.permits.count_waiting(pipeline) for pipeline in "abc"] == [0, 0, 0]
 
 
 async def test_a_hanging_target_does_not_block_other_targets() -> None:
     visits = Visits(256)
-    taken = [visits.slots.take_now(f"p{number % 10}", "hangs") for number in range(300)]
+    taken = [visits.permits.take_now(f"p{number % 10}", "hangs") for number in range(300)]
     assert TARGET_LIMIT * 15 // 16 <= sum(each is not None for each in taken) <= TARGET_LIMIT
     waiting = [visits.ask(f"w{number}", "p0", "hangs") for number in range(1_000)]
     await _settle()
-    assert visits.slots.take_now("p0", "other")
-    assert visits.slots.take_now("new", "other")
+    assert visits.permits.take_now("p0", "other")
+    assert visits.permits.take_now("new", "other")
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)
 
 
-async def test_a_hanging_pipeline_leaves_slots_and_connections_to_others() -> None:
-    slots = AttemptPermits(256)
-    held = [slots.take_now("greedy", f"target{number % 5}") for number in range(1_000)]
+async def test_a_hanging_pipeline_leaves_permits_and_connections_to_others() -> None:
+    permits = AttemptPermits(256)
+    held = [permits.take_now("greedy", f"target{number % 5}") for number in range(1_000)]
     assert sum(each is not None for each in held) == 224
-    assert slots.take_now("other", "target1"), "at a target at which the greedy one has what it may have, too"
-    assert slots.take_now("another", "target9")
-    slots = AttemptPermits(256)
-    assert sum(slots.take_now("greedy", "hangs") is not None for _ in range(256)) == 112
-    assert slots.take_now("other", "hangs")
+    assert permits.take_now("other", "target1"), "also at a target where the greedy pipeline is at its limit"
+    assert permits.take_now("another", "target9")
+    permits = AttemptPermits(256)
+    assert sum(permits.take_now("greedy", "hangs") is not None for _ in range(256)) == 112
+    assert permits.take_now("other", "hangs")
 
 
 @pytest.mark.parametrize("number", [4, 5, 8, 16, 100, 256, 1_000])
 @pytest.mark.parametrize("greedy", [1, 2, 3])
-async def test_a_pipeline_without_slots_gets_one_despite_greedy_pipelines(number: int, greedy: int) -> None:
-    slots = AttemptPermits(number)
+async def test_a_pipeline_without_permits_gets_one_despite_greedy_pipelines(number: int, greedy: int) -> None:
+    permits = AttemptPermits(number)
     for turn in range(3 * number):
-        slots.take_now(f"greedy{turn % greedy}", f"target{turn % 7}")
+        permits.take_now(f"greedy{turn % greedy}", f"target{turn % 7}")
     if greedy < number // 4 or greedy == 1:
-        assert slots.take_now("other", "elsewhere")
+        assert permits.take_now("other", "elsewhere")
 
 
-async def test_dozens_of_hanging_pipelines_leave_slots_to_new_pipelines() -> None:
-    slots = AttemptPermits(256)
+async def test_dozens_of_hanging_pipelines_leave_permits_to_new_pipelines() -> None:
+    permits = AttemptPermits(256)
     for turn in range(60 * 60):
-        slots.take_now(f"hangs{turn % 60}", f"target{turn % 60}")
+        permits.take_now(f"hangs{turn % 60}", f"target{turn % 60}")
     for number in range(16):
-        assert slots.take_now(f"new{number}", "elsewhere")
+        assert permits.take_now(f"new{number}", "elsewhere")
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_one_pipeline_may_hold_all_of_a_few_slots(number: int) -> None:
-    slots = AttemptPermits(number)
-    assert all(slots.take_now("p", "t") for _ in range(number))
-    assert slots.take_now("p", "t") is None
+def test_one_pipeline_may_hold_all_of_a_few_permits(number: int) -> None:
+    permits = AttemptPermits(number)
+    assert all(permits.take_now("p", "t") for _ in range(number))
+    assert permits.take_now("p", "t") is None
 
 
-async def test_an_attempt_moves_its_slot_to_a_target_with_capacity() -> None:
-    slots = AttemptPermits(256)
-    begun = slots.take_now("p", None)
+async def test_an_attempt_moves_its_permit_to_a_target_with_capacity() -> None:
+    permits = AttemptPermits(256)
+    begun = permits.take_now("p", None)
     assert begun
-    moved = slots.exchange(begun, "t")
+    moved = permits.exchange(begun, "t")
     assert moved
     assert moved.to == "t"
-    while slots.take_now("q", "full"):
+    while permits.take_now("q", "full"):
         pass
-    while slots.take_now("r", "full"):
+    while permits.take_now("r", "full"):
         pass
-    while slots.take_now("p", "full"):
+    while permits.take_now("p", "full"):
         pass
-    again = slots.exchange(moved, "full")
+    again = permits.exchange(moved, "full")
     assert again is None
-    assert slots.exchange(begun, None) is begun
+    assert permits.exchange(begun, None) is begun
 
 
-async def test_an_attempt_cancelled_while_waiting_takes_no_slot() -> None:
+async def test_an_attempt_cancelled_while_waiting_takes_no_permit() -> None:
     visits = Visits(1)
     await visits.take("holder", "p")
     gone, stays = visits.ask("gone", "p", priority=1), visits.ask("stays", "p")
@@ -149,26 +149,26 @@ async def test_an_attempt_cancelled_while_waiting_takes_no_slot() -> None:
     await stays
     assert visits.order == ["holder", "stays"]
     await visits.give("stays")
-    assert visits.slots.take_now("p", None)
+    assert visits.permits.take_now("p", None)
 
 
-async def test_a_slot_granted_to_an_attempt_as_it_is_cancelled_goes_to_the_next() -> None:
+async def test_a_permit_granted_to_an_attempt_as_it_is_cancelled_goes_to_the_next() -> None:
     visits = Visits(1)
     await visits.take("holder", "p")
     unlucky, follower = visits.ask("unlucky", "p"), visits.ask("follower", "q")
     await _settle()
-    visits.slots.give(visits.lines.pop("holder"))
+    visits.permits.give(visits.lines.pop("holder"))
     unlucky.cancel()
     await follower
     assert visits.order == ["holder", "follower"]
 
 
 @pytest.mark.parametrize("seed", range(30))
-async def test_no_slot_is_lost_and_no_eligible_attempt_waits_forever(seed: int) -> None:
+async def test_no_permit_is_lost_and_no_eligible_attempt_waits_forever(seed: int) -> None:
     chance = random.Random(seed)
     number = chance.choice([1, 2, 3, 5, 9, 20])
     target_limit = chance.choice([1, 2, 4, 128])
-    slots = AttemptPermits(number, target_limit)
+    permits = AttemptPermits(number, target_limit)
     held: Counter[str] = Counter()
     at: Counter[tuple[str, str | None]] = Counter()
     waiting: Counter[tuple[str, str | None]] = Counter()
@@ -183,7 +183,7 @@ async def test_no_slot_is_lost_and_no_eligible_attempt_waits_forever(seed: int) 
     async def visit(pipeline: str, to: str | None, priority: int) -> None:
         waiting[pipeline, to] += 1
         try:
-            line = await slots.take(pipeline, to, priority)
+            line = await permits.take(pipeline, to, priority)
         finally:
             waiting[pipeline, to] -= 1
         held[pipeline] += 1
@@ -194,14 +194,14 @@ async def test_no_slot_is_lost_and_no_eligible_attempt_waits_forever(seed: int) 
                 await asyncio.sleep(0)
                 if left and chance.random() < 0.2:
                     at[pipeline, left.to] -= 1
-                    left = slots.exchange(left, chance.choice("xyz"))
+                    left = permits.exchange(left, chance.choice("xyz"))
                     at[pipeline, left.to if left else "gone"] += 1
                     held[pipeline] -= left is None
         finally:
             if left:
                 held[pipeline] -= 1
                 at[pipeline, left.to] -= 1
-                slots.give(left)
+                permits.give(left)
 
     tasks: list[asyncio.Task[None]] = []
     for _ in range(300):
@@ -213,8 +213,8 @@ async def test_no_slot_is_lost_and_no_eligible_attempt_waits_forever(seed: int) 
         await asyncio.sleep(0)
         assert held.total() <= number
     await _wait_until_drained(tasks, lambda: [key for key, count in waiting.items() if count and may_go(*key)])
-    assert (held.total(), slots._free) == (0, number)
-    assert not any(slots.count_waiting(pipeline) for pipeline in "abcd")
+    assert (held.total(), permits._free) == (0, number)
+    assert not any(permits.count_waiting(pipeline) for pipeline in "abcd")
 
 
 async def _wait_until_drained(tasks: list["asyncio.Task[None]"], eligible: Callable[[], list[object]]) -> None:
@@ -253,7 +253,7 @@ def test_memory_reserves_room_for_every_pipeline() -> None:
 
 async def test_a_new_run_queues_behind_earlier_runs_of_its_priority() -> None:
     visits = Visits(1)
-    backlog = Backlog(Room(100), visits.slots, at_hand=2)
+    backlog = Backlog(Room(100), visits.permits, at_hand=2)
     await visits.take("holder", "p")
     assert not backlog.must_wait("p", 0)
     waiting = [visits.ask(name, "p") for name in ("first", "second")]
@@ -265,7 +265,7 @@ async def test_a_new_run_queues_behind_earlier_runs_of_its_priority() -> None:
     assert backlog.count_wanted("p") == 0
     for name in ("holder", "first"):
         await visits.give(name)
-    assert backlog.must_wait("p", 0), "those that were left come first"
+    assert backlog.must_wait("p", 0), "runs queued earlier come first"
     assert backlog.is_wanted("p")
     assert backlog.count_wanted("p") == 2
     backlog.forget("p")
@@ -274,16 +274,16 @@ async def test_a_new_run_queues_behind_earlier_runs_of_its_priority() -> None:
 
 
 async def test_empty_queues_are_removed_from_memory() -> None:
-    slots = AttemptPermits(8)
+    permits = AttemptPermits(8)
     for number in range(20 * IDLE_LINES):
-        line = slots.take_now(f"p{number % 3}", f"https://host-{number}.example.com")
+        line = permits.take_now(f"p{number % 3}", f"https://host-{number}.example.com")
         assert line
-        slots.give(line)
-    assert len(slots._lines) <= IDLE_LINES
-    assert len(slots._targets) <= IDLE_LINES
+        permits.give(line)
+    assert len(permits._lines) <= IDLE_LINES
+    assert len(permits._targets) <= IDLE_LINES
 
 
-async def test_the_cost_of_handing_over_a_slot_does_not_grow_with_the_queue() -> None:
+async def test_the_cost_of_handing_over_a_permit_does_not_grow_with_the_queue() -> None:
     async def seconds(waiting: int) -> float:
         visits = Visits(256)
         tasks = [visits.ask(str(number), f"p{number % 10}", f"t{number % 1_000}") for number in range(256 + waiting)]

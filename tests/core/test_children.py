@@ -62,9 +62,9 @@ def test_a_caller_is_notified_of_the_end_once(ending: Ending) -> None:
     run.fails("a", ending=ending)
     posts = [post for post in run.asked if isinstance(post, PostMessage)]
     assert [(post.run, post.kind) for post in posts] == [("run_caller", "child")]
-    told = posts[0].data.load()
-    assert isinstance(told, dict)
-    assert (told["path"], told["status"]) == ("licence", "failed")
+    result = posts[0].data.load()
+    assert isinstance(result, dict)
+    assert (result["path"], result["status"]) == ("licence", "failed")
 
 
 def test_no_caller_is_notified_of_the_end_of_a_detached_run() -> None:

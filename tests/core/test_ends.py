@@ -202,7 +202,9 @@ def test_a_pause_ends_when_another_branch_cancels_its_step() -> None:
 
 def test_a_cancel_does_not_hide_an_uncertain_step_of_finally() -> None:
     run = ScriptedRun(TRY % "retry").completes("pay.charge").fails("pay.audit", ending="unknown")
-    assert list(run.is_cancelled().state.pauses) == ["pay.audit"], "the cleanup goes on, and a person must still decide"
+    assert list(run.is_cancelled().state.pauses) == ["pay.audit"], (
+        "the cleanup continues, and a person must still resolve the step"
+    )
     assert run.state.status == "paused"
     assert run.is_resolved("pay.audit", "completed").new[-1] == "run_finished cancelled"
 
@@ -212,7 +214,7 @@ def test_cancelling_a_paused_run_lets_its_cleanup_continue() -> None:
     run.report(InputRefused(at=run.now, path="pay.audit", attempt=1, reason="unfit"))
     assert run.state.pauses
     assert not run.is_cancelled().state.pauses
-    assert run.asked == [Resume()], "what was not begun because of the pause is performed"
+    assert run.asked == [Resume()], "the step that the pause held back is performed"
 
 
 def test_an_attempt_with_rejected_input_was_certainly_not_performed() -> None:

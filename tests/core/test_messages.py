@@ -50,7 +50,7 @@ def test_a_stored_message_keeps_its_bytes_and_is_read_as_written(message: InboxM
 
 
 @pytest.mark.parametrize(
-    ("kind", "data", "said"),
+    ("kind", "data", "expected"),
     [
         ("dream", None, "which this Waypost does not know"),
         ("answer", "yes", "is damaged"),
@@ -60,6 +60,6 @@ def test_a_stored_message_keeps_its_bytes_and_is_read_as_written(message: InboxM
         ("cancel", {"reason": "enough"}, "is damaged"),
     ],
 )
-def test_a_message_of_an_unknown_kind_or_with_invalid_data_is_an_error(kind: str, data: JSON, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_message_of_an_unknown_kind_or_with_invalid_data_is_an_error(kind: str, data: JSON, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
         decode_message(kind, data)

@@ -36,7 +36,7 @@ def _loops_pause_soon() -> Iterator[None]:
 
 def _live_run(choices: bytes, watch: Invariant | None = None) -> World:
     chance = Chance.of(choices)
-    world = World(make_pipeline(chance), Beginning.made(chance), watch, luck=chance.pick(LUCK)).begin()
+    world = World(make_pipeline(chance), Beginning.generate(chance), watch, luck=chance.pick(LUCK)).begin()
     for _ in range(chance.below(MOVES)):
         world.go_on(chance)
     return world
@@ -66,8 +66,8 @@ def test_an_invariant_holds_for_the_whole_history(invariant: Invariant) -> None:
 @given(CHOICES)
 def test_a_run_in_which_everything_succeeds_from_now_on_ends(choices: bytes) -> None:
     world = _live_run(choices)
-    world.drive(Chance.seeded(1))
-    assert world.is_over, f"it is {world.state.status}, with {list(world.state.active)} under way"
+    world.drive(Chance.from_seed(1))
+    assert world.is_over, f"it is {world.state.status}, with {list(world.state.active)} in progress"
     invariants.no_entry_follows_the_end(world)
     invariants.replaying_a_history_gives_the_same_decisions(world)
 
@@ -116,7 +116,7 @@ def test_a_delayed_run_can_be_cancelled_and_can_time_out(
     assert world.state.main.status == ("cancelled" if fact is CancelRequested else "failed")
     before = len(world.history)
     world.let_start(late=False)
-    assert len(world.history) == before, "what came too late changes nothing"
+    assert len(world.history) == before, "a late fact changes nothing"
 
 
 def test_deciding_does_not_change_the_state() -> None:

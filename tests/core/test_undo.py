@@ -109,8 +109,12 @@ def test_two_simultaneous_undos_repeat_nothing_and_do_not_block_each_other() -> 
     run.completes("a").completes("b").fails("b.undo")
     assert run.asks(Perform) == ["a.undo"]
     run.completes("both.wait")
-    assert run["both.second"].output.load() == {"undone": [], "not_undone": []}, "all of it is the other's"
-    assert run.completes("a.undo").asks(Perform) == ["b.undo[2]"], "what failed is tried once more, when that is over"
+    assert run["both.second"].output.load() == {"undone": [], "not_undone": []}, (
+        "the first undo already covers everything"
+    )
+    assert run.completes("a.undo").asks(Perform) == ["b.undo[2]"], (
+        "the failed undo is retried once the first one has ended"
+    )
     run.completes("b.undo[2]")
     assert run["third"].output.load() == {"undone": ["b"], "not_undone": []}
 

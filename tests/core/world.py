@@ -58,7 +58,7 @@ class Beginning:
     error: Failure | None = None
 
     @classmethod
-    def made(cls, chance: Chance) -> "Beginning":
+    def generate(cls, chance: Chance) -> "Beginning":
         """Usually a run that begins at once; some are delayed, a few beyond their expiry or the timeout."""
         called = Parent("run_caller", "call", chance.pick([1, 1, 16]), is_detached=chance.once_in(4))
         return cls(
@@ -221,7 +221,7 @@ class World:
                 case EmitEvent():
                     desk.emits[effect.path] = effect
                 case PublishAnswer():
-                    assert self.state.answer is not None, "an answer is told that no step has given"
+                    assert self.state.answer is not None, "the answer of a step that has not answered"
                 case PostMessage():
                     self._post(effect)
                 case Resume():

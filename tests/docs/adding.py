@@ -1,4 +1,4 @@
-"""A service that adds two numbers with `math.add`, the README's example; run where that connector is installed."""
+"""A service that adds two numbers with `math.add`, the README's example; run where its connector is installed."""
 
 import asyncio
 import json

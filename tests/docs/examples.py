@@ -1,4 +1,4 @@
-"""An expression for every filter, test and sign of the language; the reference shows what each gives."""
+"""An expression for every filter, test and operator of the language; the reference shows their results."""
 
 from collections.abc import Callable, Mapping
 
@@ -113,12 +113,12 @@ def scope() -> str:
 
 
 def shown(expression: str) -> str:
-    """What an example gives, as JSON."""
+    """The result of an example as JSON."""
     return encode(Expression.parse(expression).evaluate({"inputs": INPUTS})).decode()
 
 
-def named(table: Mapping[str, Callable[..., object]], examples: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """All names of each thing in the table, by the name under which its example stands."""
+def group_names(table: Mapping[str, Callable[..., object]], examples: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """All names of each function in the table, by the name of its example."""
     found: dict[str, tuple[str, ...]] = {}
     for function in dict.fromkeys(table.values()):
         names = tuple(name for name in table if table[name] is function)

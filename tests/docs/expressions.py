@@ -1,4 +1,4 @@
-"""The reference's chapter on expressions: names, signs, filters, tests and limits, with what examples really give."""
+"""The reference's chapter on expressions: names, operators, filters, tests and limits, with evaluated examples."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ def _shown(expression: str) -> tuple[str, str]:
 
 
 def _functions(table: Mapping[str, Function], shown: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    for name, names in examples.named(table, shown).items():
+    for name, names in examples.group_names(table, shown).items():
         others = [code(other) for other in names if other != name]
         yield " ".join([code(f"{name}{_parameters(table[name])}"), *others]), *_shown(shown[name])
 
@@ -66,7 +66,7 @@ def _compiled_tests() -> Iterator[tuple[str, str, str]]:
 
 
 def _parameters(function: Function) -> str:
-    """What a filter's or test's parentheses hold; the first two are the evaluation and the value."""
+    """The parameters of a filter or test, without the first two (the evaluation and the value)."""
     own = list(inspect.signature(function).parameters.values())[2:]
     shown = [_parameter(each) for each in own]
     return f"({', '.join(shown)})" if shown else ""

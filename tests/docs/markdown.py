@@ -1,4 +1,4 @@
-"""Markdown made of models: a table of a model's fields, and the names and notes of constants."""
+"""Markdown generated from models: tables of fields, and the names and notes of constants."""
 
 import ast
 import inspect
@@ -43,12 +43,12 @@ def one_line(text: str | None) -> str:
 
 
 def title(model: type[BaseModel]) -> str:
-    """What a model is called: its title in a JSON Schema."""
+    """The name of a model: its title in the JSON Schema."""
     return model.model_config.get("title") or model.__name__
 
 
 def summary(thing: object) -> str:
-    """What a class says of itself; never what its parents do."""
+    """The docstring of a class itself, never that of its parents."""
     return one_line(inspect.cleandoc(vars(thing).get("__doc__") or ""))
 
 
@@ -59,8 +59,8 @@ def fields(
     is_given: bool = True,
     has_required: bool = True,
 ) -> str:
-    """A row for each field, or for those of `only`, in its order. What is not given but comes out has nothing that is
-    required."""
+    """A row for each field, or for those of `only`, in its order. The fields of an output (not `is_given`) are never
+    marked as required."""
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
     own = definitions.get(model.__name__, schema)
@@ -107,7 +107,7 @@ def _kind(schema: Schema, definitions: Schema, *, many: bool = False) -> str:
 
 
 def _of(items: Schema, definitions: Schema) -> str:
-    """What a mapping is of, where that is worth saying."""
+    """The type of a mapping's values, if it is informative."""
     words = _kind(items, definitions, many=True)
     return "" if words == "any values" or " or " in words else f" of {words}"
 
@@ -166,19 +166,19 @@ def _has_secret(schema: object) -> bool:
 
 
 def limits(modules: Mapping[ModuleType, Collection[str]]) -> str:
-    """A table of constants, each with the note that stands below it in its module."""
+    """A table of constants, each with the note below it in its module."""
     rows = []
     for module, names in modules.items():
-        notes = dict(_noted(module))
-        rows += [(_rounded(getattr(module, name)), notes[name].rstrip(".")) for name in names]
+        notes = dict(_list_constants(module))
+        rows += [(_format_number(getattr(module, name)), notes[name].rstrip(".")) for name in names]
     return table(("at most", "of what"), rows)
 
 
-def _rounded(number: int) -> str:
+def _format_number(number: int) -> str:
     return f"{number:,}" if number < 10**12 else code(f"{number:.0e}")
 
 
-def _noted(module: ModuleType) -> Iterator[tuple[str, str]]:
+def _list_constants(module: ModuleType) -> Iterator[tuple[str, str]]:
     body = ast.parse(Path(module.__file__ or "").read_text("utf-8")).body
     for statement, note in pairwise(body):
         match statement, note:

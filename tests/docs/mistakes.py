@@ -1,4 +1,4 @@
-"""Likely mistakes with what is said of them: `python -m tests.docs.mistakes` writes `docs/mistakes.md`."""
+"""Likely mistakes and their messages: `python -m tests.docs.mistakes` writes `docs/mistakes.md`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ mistake and mends it."""
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A file with a mistake. Where `wrong` is replaced by `right`, it loads; `cure` says why."""
+    """A file with a mistake. With `wrong` replaced by `right` it loads; `cure` says why."""
 
     title: str
     text: str
@@ -35,19 +35,19 @@ class Mistake:
         return self.text.replace(self.wrong, self.right)
 
     def section(self, number: int) -> str:
-        """What the page says of it."""
+        """The section of the page about it."""
         lines = self.text.splitlines()
-        said = "\n".join(problem.render(lines[problem.line - 1]) for problem in loaded(self.text).problems)
+        said = "\n".join(problem.render(lines[problem.line - 1]) for problem in load_text(self.text).problems)
         return f"## {number}. {self.title}\n\n```yaml\n{self.text}```\n\n```text\n{said}\n```\n\n{self.cure}"
 
 
-def loaded(text: str) -> LoadResult:
-    """What the service makes of a file's text; every secret is set."""
+def load_text(text: str) -> LoadResult:
+    """Load a file's text as the service does, with every secret set."""
     catalogue = Catalogue(actions=load_connectors().actions, triggers=list_models())
     return load_pipeline(text, file=FILE, catalogue=catalogue, secrets=lambda name: True)
 
 
-def written() -> str:
+def render_page() -> str:
     """The page."""
     sections = [mistake.section(number) for number, mistake in enumerate(MISTAKES, 1)]
     return "\n\n".join([BEGINNING, *sections]) + "\n"
@@ -368,4 +368,4 @@ steps:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(), encoding="utf-8")
+    PAGE.write_text(render_page(), encoding="utf-8")

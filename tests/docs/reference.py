@@ -1,4 +1,4 @@
-"""The language's reference, written from the models: `python -m tests.docs.reference` writes `docs/reference.md`."""
+"""The language reference, generated from the models: `python -m tests.docs.reference` writes `docs/reference.md`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -38,7 +38,7 @@ from triggers.webhooks.scheme import Ref, Scheme, Signed, Token
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference.md"
 
 
-def written() -> str:
+def render_page() -> str:
     """The page."""
     blocks = (
         *_file(),
@@ -230,7 +230,7 @@ def _core_actions() -> Iterator[str]:
 
 
 def _core_output(use: str) -> str:
-    """What its output holds, as the loader knows it."""
+    """The fields of its output, as the loader knows them."""
     known = find_returned(use, {"fields": None}, Catalogue({}, {}))
     if isinstance(known, KnownMapping):
         return f"Its output has {listing(sorted(known.keys), 'and')}." if known.keys else "Its output is null."
@@ -288,4 +288,4 @@ def _entries(kind: str, union: object) -> Iterator[tuple[str, str, str]]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(), encoding="utf-8")
+    PAGE.write_text(render_page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the documents say is so: pages that are written from the models are as written, examples load and run."""
+"""The documentation is correct: generated pages are current, and examples load and run."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import mistakes, reference
-from tests.docs.mistakes import MISTAKES, Mistake, loaded
+from tests.docs.mistakes import MISTAKES, Mistake, load_text
 from tests.plugins import install
 from triggers.config.catalogue import GROUP
 
@@ -24,28 +24,28 @@ def blocks(page: Path, kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
-# -- pages that are written ---------------------------------------------------------------------------------------
+# -- generated pages ----------------------------------------------------------------------------------------------
 
 
-def test_the_reference_is_what_the_models_say() -> None:
-    is_current = reference.PAGE.read_text("utf-8") == reference.written()
+def test_the_reference_matches_the_models() -> None:
+    is_current = reference.PAGE.read_text("utf-8") == reference.render_page()
 
-    assert is_current, "docs/reference.md is not what the models say: run `python -m tests.docs.reference`"
+    assert is_current, "docs/reference.md is out of date: run `python -m tests.docs.reference`"
 
 
-def test_the_mistakes_are_what_the_loader_says() -> None:
-    is_current = mistakes.PAGE.read_text("utf-8") == mistakes.written()
+def test_the_mistakes_page_matches_the_loader() -> None:
+    is_current = mistakes.PAGE.read_text("utf-8") == mistakes.render_page()
 
-    assert is_current, "docs/mistakes.md is not what the loader says: run `python -m tests.docs.mistakes`"
+    assert is_current, "docs/mistakes.md is out of date: run `python -m tests.docs.mistakes`"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.title)
-def test_a_mistake_is_refused_and_its_cure_loads(mistake: Mistake) -> None:
-    assert loaded(mistake.text).pipeline is None
-    assert loaded(mistake.mended).problems == ()
+def test_a_mistake_is_rejected_and_its_fix_loads(mistake: Mistake) -> None:
+    assert load_text(mistake.text).pipeline is None
+    assert load_text(mistake.mended).problems == ()
 
 
-def test_each_mistake_is_told_once_on_the_page() -> None:
+def test_each_mistake_is_listed_once_on_the_page() -> None:
     assert len({mistake.title for mistake in MISTAKES}) == len(MISTAKES) >= 25
 
 
@@ -58,10 +58,10 @@ def test_every_pipeline_of_a_page_loads_without_problems(page: str) -> None:
 
     assert pipelines
     for text in pipelines:
-        assert loaded(text).problems == (), text
+        assert load_text(text).problems == (), text
 
 
-def test_the_readmes_connector_works_once_its_package_is_installed(tmp_path: Path) -> None:
+def test_the_readme_connector_works_once_its_package_is_installed(tmp_path: Path) -> None:
     [connector] = blocks(ROOT / "README.md", "python")
     [project] = blocks(ROOT / "README.md", "toml")
     [(group, points)] = tomllib.loads(project)["project"]["entry-points"].items()
@@ -88,7 +88,7 @@ def test_the_readmes_connector_works_once_its_package_is_installed(tmp_path: Pat
 
 
 def links(page: Path) -> Iterator[tuple[Path, str]]:
-    """The files, and places in them, that a page points to in this repository."""
+    """The files of this repository, with anchors, that a page links to."""
     prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", prose):
         if "://" not in target:
@@ -97,14 +97,14 @@ def links(page: Path) -> Iterator[tuple[Path, str]]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The places in a page, named as GitHub names them."""
+    """The anchors of a page, named as GitHub names them."""
     prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_resolves(page: Path) -> None:
     for file, anchor in links(page):
         assert file.exists(), file
         assert not anchor or anchor in anchors(file), f"{file.name} has no place '{anchor}'"

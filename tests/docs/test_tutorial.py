@@ -1,4 +1,4 @@
-"""The tutorial, done block by block as a reader does it: files are saved, commands typed, outputs compared."""
+"""Performs the tutorial block by block as a reader does: saves files, types commands, compares outputs."""
 
 import os
 import re
@@ -22,7 +22,7 @@ BLOCK = re.compile(r"(?:`(?P<file>[^`\n]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*
 
 @dataclass(frozen=True)
 class Block:
-    """What a reader does (`sh`), sees (`text`), or saves under a name."""
+    """A block that a reader types (`sh`), sees (`text`), or saves under a name."""
 
     kind: str
     text: str
@@ -35,7 +35,7 @@ def _blocks(page: str) -> Iterator[Block]:
 
 
 def _script(blocks: list[Block]) -> str:
-    """One shell, as the reader has one; what each block of commands prints goes to a file of its own."""
+    """A script for one shell, as the reader has one; the output of each block of commands goes to its own file."""
     lines = ["set -eu"]
     for number, block in enumerate(blocks):
         if block.kind == "sh":
@@ -52,7 +52,7 @@ def _free_port() -> str:
 
 
 def _environment(tmp_path: Path, port: str) -> dict[str, str]:
-    """The reader's, with a `waypost` that is this checkout's."""
+    """The reader's environment, with `waypost` from this checkout."""
     command = tmp_path / "bin" / "waypost"
     command.parent.mkdir()
     command.write_text(
@@ -65,7 +65,7 @@ def _environment(tmp_path: Path, port: str) -> dict[str, str]:
 
 
 def _run(script: str, folder: Path, environment: dict[str, str]) -> int:
-    """The script's exit code; nothing that it started is left behind."""
+    """Run the script, and return its exit code; no process that it started survives."""
     process = subprocess.Popen(["bash", "-c", script], cwd=folder, env=environment, start_new_session=True)
     try:
         return process.wait(120)
@@ -76,9 +76,9 @@ def _run(script: str, folder: Path, environment: dict[str, str]) -> int:
 
 
 def _missing(output: str, expected: str) -> str | None:
-    """The first of the lines that does not stand in the output behind those before it.
+    """The first expected line that does not follow the previous ones in the output.
 
-    `…` stands for anything, and blanks for as many as align the columns.
+    `…` matches anything, and spaces match as many as align the columns.
     """
     end = 0
     for line in expected.splitlines():
@@ -108,7 +108,7 @@ def test_every_block_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
             assert _missing(outputs[number - 1], block.text) is None, outputs[number - 1]
 
 
-def test_every_block_of_the_tutorial_is_known() -> None:
+def test_every_block_of_the_tutorial_has_a_known_kind() -> None:
     blocks = list(_blocks((ROOT / "docs" / "tutorial.md").read_text("utf-8")))
 
     assert {block.kind for block in blocks} == {"sh", "text", "python", "yaml"}

@@ -1,4 +1,4 @@
-"""What the reference says and no model can: a few sentences, and the meaning of words that are only listed in code."""
+"""Texts of the reference that no model contains: a few sentences, and the meanings of words listed in code."""
 
 from collections.abc import Iterable, Mapping
 
@@ -128,7 +128,7 @@ FILE_LIMITS = {
 
 
 def complete(meanings: Mapping[str, str], there: Iterable[str]) -> Mapping[str, str]:
-    """The meanings, once it is sure that every word has one and no other has."""
+    """Check that exactly these words have a meaning, and return the meanings."""
     if wrong := set(meanings) ^ set(there):
         raise LookupError(f"tests/docs/words.py must explain exactly what there is: {', '.join(sorted(wrong))}")
     return meanings

@@ -17,7 +17,7 @@ SETTINGS = {"yaml": {"schemaStore": {"enable": False}, "validate": True, "hover"
 
 
 class Editor:
-    """An open folder in an editor, whose files the server knows."""
+    """A folder opened in an editor, whose files the server knows."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         assert process.stdin
@@ -34,19 +34,19 @@ class Editor:
         self._tell("initialized")
 
     async def problems(self, text: str) -> list[str]:
-        """What is wrong with a pipeline file of this text: `line: message`, lines counted from 1."""
+        """The problems of a pipeline file with this text: `line: message`, lines counted from 1."""
         uri = self._open(text)
         async with asyncio.timeout(SECONDS):
             found = await self._problems[uri]
         return [f"{each['range']['start']['line'] + 1}: {each['message']}" for each in found]
 
     async def proposals(self, text: str) -> dict[str, str]:
-        """What is offered where the text has a `|`: labels, with what is said of each."""
+        """The completions at the `|` in the text: labels with their descriptions."""
         found = await self._at("textDocument/completion", text)
         return {each["label"]: _text(each.get("documentation")) for each in found["items"]}
 
     async def hover(self, text: str) -> str:
-        """What is said of the word before which the text has a `|`."""
+        """The hover text of the word after the `|` in the text."""
         found = await self._at("textDocument/hover", text)
         return _text(found["contents"]) if found else ""
 
@@ -80,7 +80,7 @@ class Editor:
         self._to.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
     async def listen(self) -> None:
-        """Take what the server says, until it says no more."""
+        """Read the server's messages until its output ends."""
         while head := await self._from.readuntil(b"\r\n\r\n"):
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             self._take(json.loads(await self._from.readexactly(length)))
@@ -102,7 +102,7 @@ class Editor:
 
 @asynccontextmanager
 async def editor(packages: Path, folder: Path) -> AsyncIterator[Editor]:
-    """An editor with the folder open, and the language server from the packages at work."""
+    """An editor with the folder open, and the language server from the packages running."""
     process = await asyncio.create_subprocess_exec(
         "node", str(packages / SERVER), "--stdio", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -117,5 +117,5 @@ async def editor(packages: Path, folder: Path) -> AsyncIterator[Editor]:
         await process.wait()
 
 
-def _text(said: Any) -> str:
-    return said["value"] if isinstance(said, dict) else said or ""
+def _text(content: Any) -> str:
+    return content["value"] if isinstance(content, dict) else content or ""

@@ -1,4 +1,4 @@
-"""What an editor shows of a pipeline file: the schema in the hands of yaml-language-server, as VS Code runs it."""
+"""What an editor shows for a pipeline file: the schema in yaml-language-server, as VS Code runs it."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def packages() -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the schema where the documentation says to write it."""
+    """A folder with the schema at the documented location."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "config" / "pipelines").mkdir(parents=True)
     command = [sys.executable, "-c", "from triggers.cli import main; main()", "schema"]
@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def opened(packages: Path, folder: Path) -> AsyncIterator[Editor]:
-    async with editor(packages, folder) as opened:
-        yield opened
+async def open_editor(packages: Path, folder: Path) -> AsyncIterator[Editor]:
+    async with editor(packages, folder) as open_editor:
+        yield open_editor
 
 
 @pytest.mark.parametrize(
@@ -70,23 +70,23 @@ async def opened(packages: Path, folder: Path) -> AsyncIterator[Editor]:
     ],
     ids=lambda value: value.strip("|").split("\n")[-1].strip() or "top" if isinstance(value, str) else "",
 )
-async def test_what_may_stand_there_is_offered(opened: Editor, text: str, offered: set[str]) -> None:
-    found = await opened.proposals(CONNECTED + text)
+async def test_completion_offers_what_is_valid_at_a_position(open_editor: Editor, text: str, offered: set[str]) -> None:
+    found = await open_editor.proposals(CONNECTED + text)
 
     assert offered <= found.keys()
 
 
-async def test_only_what_goes_with_the_step_is_offered(opened: Editor) -> None:
-    post = await opened.proposals(f"{CONNECTED}{POST}    |")
-    loop = await opened.proposals(f"{CONNECTED}steps:\n  - id: a\n    foreach: inputs.x\n    |")
+async def test_completion_offers_only_what_fits_the_step(open_editor: Editor) -> None:
+    post = await open_editor.proposals(f"{CONNECTED}{POST}    |")
+    loop = await open_editor.proposals(f"{CONNECTED}steps:\n  - id: a\n    foreach: inputs.x\n    |")
 
     assert not {"switch", "foreach", "on_timeout", "catch"} & post.keys()
     assert {"steps", "as", "max_parallel"} <= loop.keys()
     assert not {"with", "retry"} & loop.keys()
 
 
-async def test_an_action_is_offered_with_its_summary(opened: Editor) -> None:
-    found = await opened.proposals(f"{CONNECTED}steps:\n  - id: a\n    use: |")
+async def test_an_action_is_offered_with_its_summary(open_editor: Editor) -> None:
+    found = await open_editor.proposals(f"{CONNECTED}steps:\n  - id: a\n    use: |")
 
     assert found["http.post"] == "Send something with a POST request."
 
@@ -108,15 +108,15 @@ async def test_an_action_is_offered_with_its_summary(opened: Editor) -> None:
         ("timeout: 30\nsteps: []\n", ["2: Write a whole number and one unit: 500ms, 30s, 5m, 2h or 7d"]),
     ],
 )
-async def test_a_mistake_is_underlined_once(opened: Editor, text: str, problems: list[str]) -> None:
-    found = await opened.problems(CONNECTED + text)
+async def test_a_mistake_is_underlined_once(open_editor: Editor, text: str, problems: list[str]) -> None:
+    found = await open_editor.problems(CONNECTED + text)
 
     assert [each for each in found if "too few items" not in each] == problems
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config" / "pipelines").glob("*.yaml")), ids=lambda path: path.stem)
-async def test_a_shipped_pipeline_has_no_mistake(opened: Editor, path: Path) -> None:
-    assert await opened.problems(CONNECTED + path.read_text("utf-8")) == []
+async def test_a_shipped_pipeline_has_no_mistake(open_editor: Editor, path: Path) -> None:
+    assert await open_editor.problems(CONNECTED + path.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -127,5 +127,5 @@ async def test_a_shipped_pipeline_has_no_mistake(opened: Editor, path: Path) -> 
         (f"{POST}    |timeout: 5s\n", "Of one attempt"),
     ],
 )
-async def test_a_word_is_explained(opened: Editor, text: str, words: str) -> None:
-    assert words in await opened.hover(CONNECTED + text)
+async def test_hovering_over_a_word_explains_it(open_editor: Editor, text: str, words: str) -> None:
+    assert words in await open_editor.hover(CONNECTED + text)

@@ -1,7 +1,7 @@
-"""Histories of real runs, which must be replayed for ever.
+"""Recorded histories of real runs, which must remain replayable forever.
 
-Each file is what `waypost history RUN --export` gives, with the `status` that the run had then, one entry a line. A run
-that went wrong becomes a file here. `python -m tests.histories.record` records what is missing.
+Each file is the output of `waypost history RUN --export` with the `status` of the run, one entry a line. A run
+that went wrong becomes a file here. `python -m tests.histories.record` records the missing ones.
 """
 
 from collections.abc import Iterator
@@ -46,12 +46,12 @@ class _Lines(msgspec.Struct):
 
 
 def read(name: str) -> Recorded:
-    """The history of that name."""
+    """Read the history with this name."""
     return msgspec.json.decode((FOLDER / f"{name}.json").read_bytes(), type=Recorded)
 
 
 def names() -> list[str]:
-    """All that there are."""
+    """The names of all histories."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
@@ -60,7 +60,7 @@ def is_there(name: str) -> bool:
 
 
 def write(name: str, status: str, exported: bytes) -> None:
-    """Keep an export under a name. The bytes of every value stay as they are."""
+    """Store an export under a name. The bytes of every value stay unchanged."""
     (FOLDER / f"{name}.json").write_bytes(b"\n".join(_laid_out(status, exported)) + b"\n")
 
 

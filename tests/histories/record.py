@@ -1,7 +1,7 @@
 """Record histories: `python -m tests.histories.record [--again] [NAME ...]`.
 
-Runs of the pipelines beside this file go through a whole service. What is there already is left as it is: a history
-that the core has to replay for ever is worth the more the older it is.
+Runs of the pipelines next to this file go through a whole service. Existing histories are kept: the older a history
+that the core must be able to replay, the more it is worth.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from tests.histories.stage import stage
 
 
 async def record(wanted: set[str], play: Scene) -> list[str]:
-    """Play one scene, and keep what is wanted of it."""
+    """Play one scene, and store the wanted histories."""
     with tempfile.TemporaryDirectory() as folder:
         async with stage(Path(folder) / "place") as made:
             runs = await play(made)
             for name in sorted(wanted & runs.keys()):
-                write(name, *await made.recorded(runs[name]))
+                write(name, *await made.export_run(runs[name]))
     return sorted(wanted & runs.keys())
 
 

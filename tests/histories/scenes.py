@@ -1,4 +1,4 @@
-"""What happens to the runs that are recorded. Most pipelines need nothing but a start; the others have a scene here."""
+"""What happens to the recorded runs. Most pipelines need only a start; the others have a scene here."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,17 +16,17 @@ _SCENES: dict[str, Scene] = {}
 
 
 def scene(*histories: str) -> Callable[[Scene], Scene]:
-    """A scene that records these."""
+    """Register a scene that records these histories."""
 
-    def added(play: Scene) -> Scene:
+    def register(play: Scene) -> Scene:
         _SCENES.update(dict.fromkeys(histories, play))
         return play
 
-    return added
+    return register
 
 
 def scenes() -> dict[str, Scene]:
-    """The scene of every history. A pipeline that no scene is about is started, and ends by itself."""
+    """The scene of every history. A pipeline without a scene is started, and ends by itself."""
     staged = {name.partition("-")[0] for name in _SCENES}
     return {name: _plain(name) for name in PIPELINES if name not in staged} | _SCENES
 
@@ -104,14 +104,14 @@ async def _any(stage: Stage) -> Runs:
 async def _call(stage: Stage) -> Runs:
     run = await stage.begins("call")
     await stage.ends(run)
-    return {"call": run, "called": (await stage.listed("called"))[0]}
+    return {"call": run, "called": (await stage.list_runs("called"))[0]}
 
 
 @scene("call_late", "called_long")
 async def _call_late(stage: Stage) -> Runs:
     run = await stage.begins("call_late")
     await stage.ends(run)
-    child = (await stage.listed("called_long"))[0]
+    child = (await stage.list_runs("called_long"))[0]
     await stage.ends(child)
     return {"call_late": run, "called_long": child}
 
@@ -119,7 +119,7 @@ async def _call_late(stage: Stage) -> Runs:
 @scene("event_trigger")
 async def _told(stage: Stage) -> Runs:
     await stage.ends(await stage.begins("emit"))
-    run = (await stage.listed("event_trigger"))[0]
+    run = (await stage.list_runs("event_trigger"))[0]
     await stage.ends(run)
     return {"event_trigger": run}
 
@@ -188,7 +188,7 @@ async def _held_back(stage: Stage) -> Runs:
     return {"held_back": run, "held_back-cancelled": cancelled, "held_back-expired": expired}
 
 
-# -- what a person decides --------------------------------------------------------------------------------------
+# -- decisions by a person --------------------------------------------------------------------------------------
 
 
 @scene(

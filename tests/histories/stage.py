@@ -1,4 +1,4 @@
-"""A whole service with the pipelines beside this file, and what a scene does with it."""
+"""A whole service with the pipelines next to this file, and what a scene can do with it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ PIPELINES = {path.stem: path.read_text() for path in sorted((FOLDER / "pipelines
 
 
 class Stage:
-    """One service after the other over one data folder."""
+    """One service after the other on one data folder."""
 
     def __init__(self, place: Path, pipelines: dict[str, str]) -> None:
         self._place = place
@@ -37,14 +37,14 @@ class Stage:
         await self._stack.aclose()
 
     async def dies(self, *, has_stand: bool = True, **settings: object) -> None:
-        """The process is killed, and the next one finds what was on the disk in that moment; it may lack `stand`."""
+        """Kill the process; the next one finds what was on disk at that moment. It may lack `stand`."""
         self._place = copy_after_crash(self._place)
         await self.close()
         self.stand = Stand()
         await self.open(has_stand=has_stand, **settings)
 
     async def drains(self) -> None:
-        """The service is stopped, cuts off what is under way, and the next one goes on."""
+        """Stop the service, which interrupts attempts in progress; the next one continues."""
         await self.close()
         self.stand = Stand()
         await self.open()
@@ -55,36 +55,36 @@ class Stage:
         return str(answer.json()["id"])
 
     async def is_(self, run: str, status: str) -> dict[str, Any]:
-        """The run, once it has that status."""
+        """Return the run once it has this status."""
         return await until_status(self.service, run, status)
 
     async def has(self, run: str, kind: str, times: int = 1) -> None:
-        """Return once the history has so many such entries."""
+        """Return once the history has `times` entries of this kind."""
         await until_entry(self.service, run, kind, times)
 
     async def ends(self, run: str) -> None:
         await self.service.wait_for_end(run)
 
-    async def says(self, run: str, what: str, **said: Any) -> None:
-        answer = await self.service.client.post(f"/api/runs/{run}/{what}", json=said or None)
+    async def says(self, run: str, what: str, **fields: Any) -> None:
+        answer = await self.service.client.post(f"/api/runs/{run}/{what}", json=fields or None)
         assert answer.status_code == 202, answer.text
 
-    async def follows(self, run: str, said: Any) -> None:
-        """Somebody posts to the link of the run's only wait that has one."""
+    async def follows(self, run: str, fields: Any) -> None:
+        """Post to the link of the run's only wait that has one."""
         await self.is_(run, "waiting")
         waits = (await self.service.run(run))["waits"]
         async with httpx.AsyncClient(trust_env=False) as somebody:
-            answer = await somebody.post(next(wait["link"] for wait in waits if wait["link"]), json=said)
+            answer = await somebody.post(next(wait["link"] for wait in waits if wait["link"]), json=fields)
         assert answer.status_code == 202, answer.text
 
     async def happens(self, **event: Any) -> list[str]:
-        """An event comes; the runs that it starts."""
+        """Send an event, and return the runs that it starts."""
         answer = await self.service.client.post("/api/events", json=event)
         assert answer.status_code in (200, 202), answer.text
         return list(answer.json()["runs"])
 
-    async def listed(self, pipeline: str) -> list[str]:
-        """The runs of a pipeline, the last first, once there is one."""
+    async def list_runs(self, pipeline: str) -> list[str]:
+        """The runs of a pipeline, newest first, once there is one."""
         async with asyncio.timeout(60):
             while True:
                 page = await self.service.client.get("/api/runs", params={"pipeline": pipeline})
@@ -92,8 +92,8 @@ class Stage:
                     return runs
                 await asyncio.sleep(0.01)
 
-    async def recorded(self, run: str) -> tuple[str, bytes]:
-        """The run's status and its history."""
+    async def export_run(self, run: str) -> tuple[str, bytes]:
+        """The status and the history of the run."""
         answer = await self.service.client.get(f"/api/runs/{run}/export")
         assert answer.status_code == 200, answer.text
         return (await self.service.run(run))["status"], answer.content

@@ -31,7 +31,10 @@ async def commit(journal: Journal) -> None:
             run = await samples.a_run(journal, f"{worker}-{number}")
             say(f"{run} 1")
             for after in (1, 3, 5):
-                entries: list[AnyEntry] = [samples.scheduled(), samples.completed(output=samples.LARGE)]
+                entries: list[AnyEntry] = [
+                    samples.make_step_scheduled(),
+                    samples.make_step_completed(output=samples.LARGE),
+                ]
                 await journal.append(run, 1, after, entries, samples.RUNNING)
                 say(f"{run} {after + 2}")
             number += 1

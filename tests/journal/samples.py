@@ -13,15 +13,15 @@ TOO_BIG = 2**70
 """A number that no database keeps in a column: a row with it is refused."""
 
 
-def started(at: int = 1_000, inputs: Value = NULL) -> RunStarted:
+def make_run_started(at: int = 1_000, inputs: Value = NULL) -> RunStarted:
     return RunStarted(at=at, pipeline="orders", version="v1", deadline=9_000, inputs=inputs)
 
 
-def scheduled(path: str = "reserve", at: int = 1_000) -> StepScheduled:
+def make_step_scheduled(path: str = "reserve", at: int = 1_000) -> StepScheduled:
     return StepScheduled(at=at, path=path, input=Value.of({"order": 1}))
 
 
-def completed(path: str = "reserve", at: int = 2_000, output: Value = NULL) -> StepCompleted:
+def make_step_completed(path: str = "reserve", at: int = 2_000, output: Value = NULL) -> StepCompleted:
     return StepCompleted(at=at, path=path, attempt=1, output=output)
 
 
@@ -33,7 +33,7 @@ def new_run(
     entries: Sequence[AnyEntry] | None = None,
     view: RunView = RUNNING,
 ) -> NewRun:
-    return NewRun(id, pipeline, "v1", trigger, 1_000, [started()] if entries is None else entries, view)
+    return NewRun(id, pipeline, "v1", trigger, 1_000, [make_run_started()] if entries is None else entries, view)
 
 
 def event(id: str, *, time: int = 1_000, data: Value = NULL) -> Event:

@@ -5,7 +5,7 @@ import pytest
 from durable.journal.journal import Journal
 from durable.units import Admission, Admitted, NewRun, Overflow, QueuedStart, RunView, SideEffects, SlotRequest
 from tests.journal.conftest import Place
-from tests.journal.samples import RUNNING, event, started
+from tests.journal.samples import RUNNING, event, make_run_started
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +23,9 @@ async def begin(
     is_held_back: bool = False,
 ) -> Admitted:
     new = NewRun(
-        *(run, "orders", "v1", None, 1_000, [started()], RUNNING),
+        *(run, "orders", "v1", None, 1_000, [make_run_started()], RUNNING),
         slot_request=SlotRequest(key, limit, overflow, is_held_back),
-        queued=QueuedStart([started()], QUEUED),
+        queued=QueuedStart([make_run_started()], QUEUED),
     )
     return await journal.admit(Admission(event(f"event-{run}"), [new]))
 
@@ -68,7 +68,7 @@ async def test_no_new_run_overtakes_the_queue(journal: Journal) -> None:
     await begin(journal, "r1")
     await begin(journal, "r2")
     assert (await begin(journal, "r3", limit=3)).queued == ("r3",)
-    assert await end(journal, "r1") == ("r2", "r3"), "each by the limit that it came with"
+    assert await end(journal, "r1") == ("r2", "r3"), "each run uses the limit of its own request"
 
 
 async def test_a_lower_limit_grants_no_slot_before_enough_runs_have_ended(journal: Journal) -> None:
@@ -98,9 +98,9 @@ async def test_as_many_of_the_oldest_runs_are_cancelled_as_exceed_the_limit(jour
     assert await end(journal, "r1") == ("r3",)
 
 
-async def test_a_run_that_is_held_back_requests_its_slot_later(journal: Journal) -> None:
+async def test_a_delayed_run_requests_its_slot_later(journal: Journal) -> None:
     assert (await begin(journal, "r1", is_held_back=True)).queued == ("r1",)
-    assert (await begin(journal, "r2")).queued == (), "who is held back takes no slot"
+    assert (await begin(journal, "r2")).queued == (), "a delayed run takes no slot"
     assert await ask(journal, "r1", SlotRequest("orders", 1)) == ()
     assert await end(journal, "r2") == ("r1",)
     assert await messages(journal, "r1") == ["slot"]
@@ -112,7 +112,7 @@ async def test_a_run_that_requests_a_free_slot_gets_it(journal: Journal) -> None
     assert (await begin(journal, "r2")).queued == ("r2",)
 
 
-async def test_a_run_that_ends_while_it_is_held_back_or_queued_leaves_no_row(journal: Journal) -> None:
+async def test_a_run_that_ends_while_delayed_or_queued_leaves_no_row(journal: Journal) -> None:
     await begin(journal, "r1", is_held_back=True)
     assert await end(journal, "r1") == ()
     assert (await begin(journal, "r2")).queued == ()
@@ -123,7 +123,7 @@ async def test_runs_with_different_keys_do_not_compete(journal: Journal) -> None
     assert (await begin(journal, "r2", key="b")).queued == ()
 
 
-async def test_slots_are_kept_over_a_restart(place: Place) -> None:
+async def test_slots_survive_a_restart(place: Place) -> None:
     journal = await place.open()
     await begin(journal, "r1")
     await begin(journal, "r2")

@@ -250,7 +250,7 @@ def _damage_entries(folder: Path) -> None:
     (folder / FILE_NAME).write_bytes(data)
 
 
-async def _killed(folder: Path) -> Path:
+async def _make_killed_journal(folder: Path) -> Path:
     """The folder of a journal whose process was killed."""
     journal = await Opened().open(folder)
     for number in range(200):
@@ -262,7 +262,7 @@ async def _killed(folder: Path) -> Path:
 
 @pytest.mark.parametrize("harm", [_empty(FILE_NAME), _remove(FILE_NAME)])
 async def test_a_missing_journal_is_not_replaced_by_an_empty_one(folder: Path, harm: Callable[[Path], object]) -> None:
-    for left in (folder, await _killed(folder)):
+    for left in (folder, await _make_killed_journal(folder)):
         for path in (left / WAL, left / INDEX):
             path.unlink(missing_ok=True)
         harm(left)
@@ -274,7 +274,7 @@ async def test_a_missing_journal_is_not_replaced_by_an_empty_one(folder: Path, h
 
 
 async def test_a_wal_that_is_missing_after_a_kill_is_reported(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    killed = await _killed(folder)
+    killed = await _make_killed_journal(folder)
     shutil.copytree(killed, sound := folder.with_name("sound"))
     for place, is_missing in ((sound, False), (killed, True), (folder, False)):
         caplog.clear()
@@ -305,7 +305,7 @@ FLIPS = {
 async def test_commits_lost_in_a_damaged_wal_are_reported_and_a_copy_is_kept(
     folder: Path, caplog: pytest.LogCaptureFixture, at: int | None
 ) -> None:
-    killed = await _killed(folder)
+    killed = await _make_killed_journal(folder)
     last = find_commits(killed / WAL)[-1]
     assert last > 8
     _flip(killed, last * FRAME if at is None else at)
@@ -320,7 +320,7 @@ async def test_commits_lost_in_a_damaged_wal_are_reported_and_a_copy_is_kept(
 async def test_a_wal_whose_last_transaction_was_not_committed_is_not_damaged(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    killed = await _killed(folder)
+    killed = await _make_killed_journal(folder)
     data = (killed / WAL).read_bytes()
     (killed / WAL).write_bytes(data[: len(data) - 2000])
     await (await Opened().open(killed)).close()
@@ -330,7 +330,7 @@ async def test_a_wal_whose_last_transaction_was_not_committed_is_not_damaged(
 async def test_a_reader_leaves_the_wal_of_a_killed_service_in_its_place(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    killed = await _killed(folder)
+    killed = await _make_killed_journal(folder)
     reader = await open_reader(killed)
     await reader.list_runs()
     await reader.close()
@@ -348,7 +348,7 @@ async def test_a_start_killed_before_the_journal_existed_reports_no_loss(folder:
 
 
 async def test_damage_is_checked_for_after_an_unclean_shutdown(folder: Path) -> None:
-    killed = await _killed(folder)
+    killed = await _make_killed_journal(folder)
     sound = await Opened().open(killed)
     await sound.check_after_crash()
     assert sound.damage is None
@@ -365,7 +365,7 @@ async def test_damage_is_checked_for_after_an_unclean_shutdown(folder: Path) -> 
 
 
 async def test_a_read_that_meets_damage_is_recorded(folder: Path) -> None:
-    killed = await _killed(folder)
+    killed = await _make_killed_journal(folder)
     await (await Opened().open(killed)).close()
     _damage_entries(killed)
     journal = await Opened().open(killed)

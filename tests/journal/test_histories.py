@@ -26,14 +26,14 @@ async def test_an_append_is_numbered_and_advances_the_run(journal: Journal) -> N
     run = await samples.a_run(journal)
     waiting = RunView("waiting", "a back-off", due_at=7_000)
 
-    await journal.append(run, 1, 1, [samples.scheduled(), samples.completed()], samples.RUNNING)
-    await journal.append(run, 1, 3, [samples.scheduled("pay")], waiting)
+    await journal.append(run, 1, 1, [samples.make_step_scheduled(), samples.make_step_completed()], samples.RUNNING)
+    await journal.append(run, 1, 3, [samples.make_step_scheduled("pay")], waiting)
 
     assert await journal.read_history(run) == [
-        (1, samples.started()),
-        (2, samples.scheduled()),
-        (3, samples.completed()),
-        (4, samples.scheduled("pay")),
+        (1, samples.make_run_started()),
+        (2, samples.make_step_scheduled()),
+        (3, samples.make_step_completed()),
+        (4, samples.make_step_scheduled("pay")),
     ]
     row = await journal.find_run(run)
     assert row is not None
@@ -42,17 +42,17 @@ async def test_an_append_is_numbered_and_advances_the_run(journal: Journal) -> N
 
 async def test_an_append_at_an_older_position_is_stale(journal: Journal) -> None:
     run = await samples.a_run(journal)
-    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
+    await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING)
 
     with pytest.raises(Stale, match="run-1"):
-        await journal.append(run, 1, 1, [samples.completed()], samples.RUNNING)
+        await journal.append(run, 1, 1, [samples.make_step_completed()], samples.RUNNING)
 
     assert len(await journal.read_history(run)) == 2
 
 
 async def test_an_append_to_an_unknown_run_is_stale(journal: Journal) -> None:
     with pytest.raises(Stale):
-        await journal.append("run-none", 1, 0, [samples.started()], samples.RUNNING)
+        await journal.append("run-none", 1, 0, [samples.make_run_started()], samples.RUNNING)
 
 
 async def test_only_the_unit_of_a_stale_owner_is_refused(journal: Journal) -> None:
@@ -63,8 +63,8 @@ async def test_only_the_unit_of_a_stale_owner_is_refused(journal: Journal) -> No
         "v1", "orders", b"x" * 5_000_000, 1_000
     )  # while it is written, the next ones become one batch
     refused, appended = await asyncio.gather(
-        journal.append(lost, 1, 1, [samples.scheduled()], samples.RUNNING),
-        journal.append(kept, 1, 1, [samples.scheduled()], samples.RUNNING),
+        journal.append(lost, 1, 1, [samples.make_step_scheduled()], samples.RUNNING),
+        journal.append(kept, 1, 1, [samples.make_step_scheduled()], samples.RUNNING),
         return_exceptions=True,
     )
 
@@ -80,9 +80,11 @@ async def test_a_refused_append_writes_nothing_and_affects_no_other(journal: Jou
 
     journal.add_definition("v1", "orders", b"x" * 5_000_000, 1_000)
     before, refused, after = await asyncio.gather(
-        journal.append(good, 1, 1, [samples.scheduled()], samples.RUNNING),
-        journal.append(bad, 1, 1, [samples.completed(output=samples.LARGE)], FINISHED, [message.id, samples.TOO_BIG]),
-        journal.append(good, 1, 2, [samples.completed()], samples.RUNNING),
+        journal.append(good, 1, 1, [samples.make_step_scheduled()], samples.RUNNING),
+        journal.append(
+            bad, 1, 1, [samples.make_step_completed(output=samples.LARGE)], FINISHED, [message.id, samples.TOO_BIG]
+        ),
+        journal.append(good, 1, 2, [samples.make_step_completed()], samples.RUNNING),
         return_exceptions=True,
     )
 
@@ -95,7 +97,7 @@ async def test_a_refused_append_writes_nothing_and_affects_no_other(journal: Jou
     assert await journal.list_messages(bad) == [message]
     with pytest.raises(LookupError):
         await journal.load_payload(samples.LARGE.ref or "")
-    await journal.append(bad, 1, 1, [samples.scheduled()], samples.RUNNING)
+    await journal.append(bad, 1, 1, [samples.make_step_scheduled()], samples.RUNNING)
 
 
 async def test_cancelling_a_waiter_changes_nothing(journal: Journal) -> None:
@@ -111,15 +113,17 @@ async def test_cancelling_a_waiter_changes_nothing(journal: Journal) -> None:
 
 
 async def test_a_large_value_is_stored_once_by_the_hash_of_its_bytes(journal: Journal) -> None:
-    runs = [samples.new_run(f"run-{number}", entries=[samples.started(inputs=samples.LARGE)]) for number in (1, 2)]
+    runs = [
+        samples.new_run(f"run-{number}", entries=[samples.make_run_started(inputs=samples.LARGE)]) for number in (1, 2)
+    ]
     await journal.admit(Admission(samples.event("event-1", data=samples.LARGE), runs))
-    await journal.append("run-1", 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
+    await journal.append("run-1", 1, 1, [samples.make_step_completed(output=samples.LARGE)], samples.RUNNING)
 
     assert samples.LARGE.ref is not None
     assert await journal.load_payload(samples.LARGE.ref) == bytes(samples.LARGE.data)
     [(_, started), (_, completed)] = await journal.read_history("run-1")
-    assert started == samples.started(inputs=samples.LARGE)
-    assert completed == samples.completed(output=samples.LARGE)
+    assert started == samples.make_run_started(inputs=samples.LARGE)
+    assert completed == samples.make_step_completed(output=samples.LARGE)
     event = await journal.find_event("event-1")
     assert event is not None
     assert event.data == samples.LARGE
@@ -128,17 +132,17 @@ async def test_a_large_value_is_stored_once_by_the_hash_of_its_bytes(journal: Jo
 
 async def test_a_takeover_fences_the_run_and_returns_the_end_of_its_history(journal: Journal) -> None:
     run = await samples.a_run(journal)
-    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
+    await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING)
 
     takeover = await journal.take_over(run, 2_000, count_recovery=False)
 
     assert takeover is not None
     assert (takeover.run, takeover.version, takeover.epoch, takeover.recoveries) == (run, "v1", 2, 0)
     [page] = [page async for page in journal.read_pages(run, takeover.sequence)]
-    assert page == [samples.started(), samples.scheduled()]
+    assert page == [samples.make_run_started(), samples.make_step_scheduled()]
     with pytest.raises(Stale):
-        await journal.append(run, 1, 2, [samples.completed()], samples.RUNNING)
-    await journal.append(run, 2, 2, [samples.completed()], samples.RUNNING)
+        await journal.append(run, 1, 2, [samples.make_step_completed()], samples.RUNNING)
+    await journal.append(run, 2, 2, [samples.make_step_completed()], samples.RUNNING)
 
 
 async def test_a_run_that_has_ended_or_does_not_exist_is_not_taken_over(journal: Journal) -> None:
@@ -162,7 +166,7 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
     assert counts == [1, 2, 3]
     assert [found.recoveries for found in await journal.list_unfinished(10)] == [3]
 
-    await journal.append(run, 4, 1, [samples.scheduled()], samples.RUNNING)
+    await journal.append(run, 4, 1, [samples.make_step_scheduled()], samples.RUNNING)
 
     takeover = await journal.take_over(run, 2_000, count_recovery=False)
     assert takeover is not None
@@ -187,7 +191,7 @@ async def test_due_runs_are_found_by_pipeline_without_scanning_the_backlog_of_an
     takeover = await journal.take_over("run-zoo", 6_000, count_recovery=False)
 
     assert takeover
-    assert not takeover.was_owned, "nobody lost an attempt of it"
+    assert not takeover.was_owned, "none of its attempts was lost"
     assert await journal.list_due_pipelines(5_000) == ["a", "many"]
 
 
@@ -239,10 +243,10 @@ async def test_a_message_waits_until_an_append_takes_it(journal: Journal) -> Non
     assert (mine.run, mine.kind, mine.data, mine.at) == (run, "cancel", Value.of("too late"), 1_500)
 
     with pytest.raises(Stale):
-        await journal.append(run, 7, 1, [samples.scheduled()], samples.RUNNING, [mine.id])
+        await journal.append(run, 7, 1, [samples.make_step_scheduled()], samples.RUNNING, [mine.id])
     assert len(await journal.list_messages()) == 2
 
-    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [mine.id])
+    await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING, [mine.id])
     assert [message.run for message in await journal.list_messages()] == [other]
 
 
@@ -251,7 +255,7 @@ async def test_an_append_takes_no_message_of_another_run(journal: Journal) -> No
     await journal.post(other, "cancel", Value.of(None), 1_500)
     [message] = await journal.list_messages(other)
 
-    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [message.id])
+    await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING, [message.id])
 
     assert await journal.list_messages(other) == [message]
 
@@ -260,7 +264,7 @@ async def test_the_id_of_a_message_is_never_used_again(journal: Journal) -> None
     run = await samples.a_run(journal)
     await journal.post(run, "answer", Value.of(1), 1_500)
     [first] = await journal.list_messages(run)
-    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING, [first.id])
+    await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING, [first.id])
 
     await journal.post(run, "answer", Value.of(2), 1_600)
 

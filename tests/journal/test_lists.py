@@ -15,7 +15,7 @@ FINISHED = RunView("completed", finished_at=3_000)
 KEY = ApiKey("key-1", "the reader", "read", "00ff", 1_000)
 
 
-async def _tagged(journal: Journal, name: str, *tags: str) -> NewRun:
+async def _make_tagged_run(journal: Journal, name: str, *tags: str) -> NewRun:
     run = replace(samples.new_run(f"run-{name}"), tags=tags)
     await journal.admit(Admission(samples.event(f"event-{name}"), [run]))
     return run
@@ -23,7 +23,7 @@ async def _tagged(journal: Journal, name: str, *tags: str) -> NewRun:
 
 async def test_runs_are_found_by_their_tags_and_show_them(journal: Journal) -> None:
     for name, tags in (("1", ("red", "blue")), ("2", ()), ("3", ("red",))):
-        await _tagged(journal, name, *tags)
+        await _make_tagged_run(journal, name, *tags)
 
     assert [(run.id, run.tags) for run in await journal.list_runs()] == [
         ("run-3", ("red",)),
@@ -39,8 +39,8 @@ async def test_runs_are_found_by_their_tags_and_show_them(journal: Journal) -> N
 
 
 async def test_an_ended_run_is_found_by_its_status_and_by_no_other(journal: Journal) -> None:
-    await _tagged(journal, "1", "red")
-    await _tagged(journal, "2", "red")
+    await _make_tagged_run(journal, "1", "red")
+    await _make_tagged_run(journal, "2", "red")
     await journal.append("run-1", 1, 1, [RunFinished(at=3_000, status="completed")], FINISHED)
 
     assert [run.id for run in await journal.list_runs(status="completed", tag="red")] == ["run-1"]
@@ -51,7 +51,7 @@ async def test_an_ended_run_is_found_by_its_status_and_by_no_other(journal: Jour
 
 async def test_runs_are_found_between_two_ids(journal: Journal) -> None:
     for name in "12345":
-        await _tagged(journal, name)
+        await _make_tagged_run(journal, name)
 
     assert [run.id for run in await journal.list_runs(since="run-2", before="run-5")] == ["run-4", "run-3", "run-2"]
     assert [run.id for run in await journal.list_runs(since="run-2", before="run-5", after="run-3")] == ["run-2"]
@@ -59,9 +59,13 @@ async def test_runs_are_found_between_two_ids(journal: Journal) -> None:
 
 async def test_a_history_is_read_from_the_middle_of_an_append(journal: Journal) -> None:
     run = await samples.a_run(journal)
-    first, second, third = samples.scheduled("a"), samples.completed("a"), samples.scheduled("b")
+    first, second, third = (
+        samples.make_step_scheduled("a"),
+        samples.make_step_completed("a"),
+        samples.make_step_scheduled("b"),
+    )
     await journal.append(run, 1, 1, [first, second, third], samples.RUNNING)
-    await journal.append(run, 1, 4, [samples.completed("b")], samples.RUNNING)
+    await journal.append(run, 1, 4, [samples.make_step_completed("b")], samples.RUNNING)
     whole = await journal.read_history(run)
 
     assert [number for number, _ in whole] == [1, 2, 3, 4, 5]

@@ -33,7 +33,7 @@ def schema(file: Path) -> set[str]:
     return {" ".join(sql.split()) for (sql,) in found}
 
 
-def migrated(folder: Path) -> SQLite:
+def make_migrated_database(folder: Path) -> SQLite:
     """A database after all migrations."""
     folder.mkdir()
     database = SQLite(folder)
@@ -61,13 +61,13 @@ def test_the_newest_version_is_the_last_migration() -> None:
 
 
 def test_the_migrations_create_the_tables_of_the_models(tmp_path: Path) -> None:
-    with migrated(tmp_path / "migrated").migrations().connect() as connection:
+    with make_migrated_database(tmp_path / "migrated").migrations().connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), TableRow.metadata) == []
         assert read_version(connection) == HEAD
 
 
 def test_an_empty_database_gets_the_tables_of_the_migrations(tmp_path: Path) -> None:
-    migrated(tmp_path / "migrated")
+    make_migrated_database(tmp_path / "migrated")
     migrate(SQLite(tmp_path).migrations())
 
     assert schema(tmp_path / FILE_NAME) == schema(tmp_path / "migrated" / FILE_NAME)

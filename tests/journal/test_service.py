@@ -18,7 +18,7 @@ from tests.journal.conftest import Place
 pytestmark = pytest.mark.anyio
 
 
-async def test_closing_commits_what_is_queued(place: Place) -> None:
+async def test_closing_commits_queued_units(place: Place) -> None:
     journal = await place.open()
     waiting = [journal.admit(samples.admission(f"{number:04}")) for number in range(1_500)]
 
@@ -76,7 +76,7 @@ async def test_too_many_waiting_units_refuse_new_events_but_no_append(place: Pla
         journal.admit(samples.admission("4"))
     with pytest.raises(JournalBusy):
         journal.add_delivery(samples.delivery("delivery-5"))
-    await journal.append(run, 1, 1, [samples.scheduled()], samples.RUNNING)
+    await journal.append(run, 1, 1, [samples.make_step_scheduled()], samples.RUNNING)
     await asyncio.gather(*waiting)
 
     await journal.admit(samples.admission("4"))
@@ -91,7 +91,7 @@ async def test_a_working_journal_is_writable_and_undamaged(journal: Journal) -> 
     assert await journal.check_integrity() == []
 
 
-async def test_pages_stay_stable_while_new_runs_come(journal: Journal) -> None:
+async def test_pages_stay_stable_while_new_runs_arrive(journal: Journal) -> None:
     for number in range(10, 17):
         await samples.a_run(journal, str(number))
 
@@ -125,7 +125,7 @@ async def test_lists_are_filtered(journal: Journal) -> None:
     assert await journal.list_deliveries(trigger="none") == []
 
 
-async def test_unfinished_runs_come_oldest_first_and_in_pages(journal: Journal) -> None:
+async def test_unfinished_runs_are_listed_oldest_first_in_pages(journal: Journal) -> None:
     for number in range(5):
         await samples.a_run(journal, str(number))
     await samples.a_run(journal, "9", RunView("failed", finished_at=1))

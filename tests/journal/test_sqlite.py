@@ -198,7 +198,7 @@ async def test_a_full_disk_refuses_units_until_there_is_room_again(folder: Path)
     await fill_disk(journal)
 
     with pytest.raises(JournalFull, match="disk is full"):
-        await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
+        await journal.append(run, 1, 1, [samples.make_step_completed(output=samples.LARGE)], samples.RUNNING)
     refused = await asyncio.gather(
         *(journal.add_definition(f"w{number}", "orders", b"x" * 40_000, 1_000) for number in range(20)),
         return_exceptions=True,
@@ -207,7 +207,7 @@ async def test_a_full_disk_refuses_units_until_there_is_room_again(folder: Path)
     assert len(await journal.read_history(run)) == 1
 
     await clear_disk(journal)
-    await journal.append(run, 1, 1, [samples.completed(output=samples.LARGE)], samples.RUNNING)
+    await journal.append(run, 1, 1, [samples.make_step_completed(output=samples.LARGE)], samples.RUNNING)
     assert await journal.is_writable()
     assert len(await journal.read_history(run)) == 2
     assert await journal.check_integrity() == []

@@ -21,7 +21,7 @@ from durable.units import (
 )
 from durable.values import NULL, Value
 from tests.journal.conftest import Place
-from tests.journal.samples import LARGE, RUNNING, a_run, event, new_run, started
+from tests.journal.samples import LARGE, RUNNING, a_run, event, make_run_started, new_run
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +62,7 @@ async def test_an_event_ends_the_waits_that_match_it(journal: Journal) -> None:
     assert [await list_matches(journal, run) for run in runs] == [[("wait", "e1")], [("wait", "e1")], []]
 
 
-async def test_an_event_that_came_before_the_wait_matches_within_its_look_back(journal: Journal) -> None:
+async def test_an_event_before_the_wait_matches_within_its_look_back(journal: Journal) -> None:
     run = await a_run(journal)
     await admit(journal, paid("old", time=500))
     await admit(journal, paid("new", time=1_500, data=LARGE))
@@ -101,7 +101,7 @@ async def test_a_wait_for_one_of_several_events_ends_with_the_first(journal: Jou
     assert await list_matches(journal, run) == [("wait", "e1")]
 
 
-async def test_no_event_reaches_a_wait_that_is_over_or_a_run_that_has_ended(journal: Journal) -> None:
+async def test_no_event_reaches_an_ended_wait_or_an_ended_run(journal: Journal) -> None:
     first, second = await a_run(journal, "1"), await a_run(journal, "2")
     for run in (first, second):
         await subscribe(journal, run, subscription("left"), subscription("right"))
@@ -114,7 +114,7 @@ async def test_a_run_that_waits_at_once_gets_later_events_but_not_the_one_that_s
     journal: Journal,
 ) -> None:
     run = NewRun(
-        *("run-1", "orders", "v1", None, 2_000, [started(2_000)], RUNNING),
+        *("run-1", "orders", "v1", None, 2_000, [make_run_started(2_000)], RUNNING),
         side_effects=SideEffects(subscriptions=[subscription(since=0)]),
         listens=True,
     )
@@ -128,9 +128,9 @@ async def test_a_run_that_ends_at_once_notifies_its_caller_and_keeps_no_slot(jou
     caller = await a_run(journal)
     request = SlotRequest("orders", 1)
     run = NewRun(
-        *("run-2", "orders", "v1", None, 1_000, [started()], ENDED),
+        *("run-2", "orders", "v1", None, 1_000, [make_run_started()], ENDED),
         slot_request=request,
-        queued=QueuedStart([started()], RUNNING),
+        queued=QueuedStart([make_run_started()], RUNNING),
         side_effects=SideEffects(messages=[NewMessage(caller, "child", LARGE)], freed_slot="orders", has_ended=True),
     )
     admitted = await journal.admit(Admission(event("e2"), [run]))
@@ -138,9 +138,9 @@ async def test_a_run_that_ends_at_once_notifies_its_caller_and_keeps_no_slot(jou
     [message] = await journal.list_messages(caller)
     assert await journal.load_payload(message.data.ref or "") == bytes(LARGE.data)
     next_run = NewRun(
-        *("run-3", "orders", "v1", None, 1_000, [started()], RUNNING),
+        *("run-3", "orders", "v1", None, 1_000, [make_run_started()], RUNNING),
         slot_request=request,
-        queued=QueuedStart([started()], RUNNING),
+        queued=QueuedStart([make_run_started()], RUNNING),
     )
     assert (await journal.admit(Admission(event("e3"), [next_run]))).queued == ()
 

@@ -26,7 +26,12 @@ EACH = 4
 def _entries(number: int) -> list[AnyEntry]:
     path = f"each[{number}].a"
     again = f"each[{number}].b"
-    return [samples.scheduled(path), samples.completed(path), samples.scheduled(again), samples.completed(again)]
+    return [
+        samples.make_step_scheduled(path),
+        samples.make_step_completed(path),
+        samples.make_step_scheduled(again),
+        samples.make_step_completed(again),
+    ]
 
 
 async def _a_long_run(journal: Journal, appends: int, name: str = "long") -> str:
@@ -92,7 +97,7 @@ async def test_a_history_read_in_pieces_is_the_same_history(journal: Journal, ap
 async def test_a_former_owner_appends_nothing_that_the_new_owner_does_not_read(journal: Journal) -> None:
     run = await _a_long_run(journal, PAGE + 10)
     taking_over = journal.take_over(run, 2_000, count_recovery=False)
-    late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [samples.scheduled("late")], samples.RUNNING)
+    late = journal.append(run, 1, 1 + EACH * (PAGE + 10), [samples.make_step_scheduled("late")], samples.RUNNING)
     message = journal.post(run, "cancel", NULL, 2_000)
     takeover = await taking_over
     with pytest.raises(Stale):
@@ -109,7 +114,7 @@ async def test_a_takeover_reads_no_further_than_its_own_fence(journal: Journal) 
     second = await journal.take_over(run, 2_001, count_recovery=False)
     assert first
     assert second
-    await journal.append(run, second.epoch, second.sequence, [samples.scheduled("later")], samples.RUNNING)
+    await journal.append(run, second.epoch, second.sequence, [samples.make_step_scheduled("later")], samples.RUNNING)
     assert "later" not in (await replay_history(journal, run, first.sequence)).steps
     with pytest.raises(Stale):
-        await journal.append(run, first.epoch, first.sequence, [samples.scheduled("stale")], samples.RUNNING)
+        await journal.append(run, first.epoch, first.sequence, [samples.make_step_scheduled("stale")], samples.RUNNING)

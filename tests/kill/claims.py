@@ -1,11 +1,11 @@
-"""What a kill loop with every construct proves beyond the claims that hold for any run."""
+"""The claims of a kill loop with every construct, beyond those that hold for any run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from tests.kill.constructs import CALLS, GUARDED, LIMITS, Expected, expected
+from tests.kill.constructs import CALLS, GUARDED, LIMITS, Expected, expect_end
 from tests.kill.evidence import Evidence, Figure, life, none
 from tests.kill.ledger import Line
 from tests.kill.loop import CONSTRUCTS, Record
@@ -16,12 +16,12 @@ HOLDS = ("first", "hold-0", "hold-1", "hold-2")
 
 
 def evidence_of(record: Record) -> Evidence:
-    """The evidence of a loop, by its scenario."""
+    """The evidence of a loop, chosen by its scenario."""
     return ConstructsEvidence(record) if record.scenario.name == CONSTRUCTS.name else Evidence(record)
 
 
 class ConstructsEvidence(Evidence):
-    """Each claim yields what breaks it."""
+    """Each claim yields its violations."""
 
     def __init__(self, record: Record) -> None:
         self._by_key: dict[str, list[Line]] = defaultdict(list)
@@ -32,32 +32,32 @@ class ConstructsEvidence(Evidence):
         self.problems += [f"{name}: {each}" for name, claim in self._broken.items() for each in claim]
 
     def _more_figures(self) -> Iterator[Figure]:
-        record, said = self._record, self._record.said
+        record, people = self._record, self._record.people
         runs = Counter(run["status"] for run in record.runs.values())
         yield Figure("runs in all", ", ".join(f"{number} {status}" for status, number in sorted(runs.items())))
-        yield Figure("answers taken", str(sum(map(len, said.answers_taken.values()))))
-        yield Figure("events sent", str(sum(map(len, said.events_taken.values()))))
-        yield Figure("cancels taken", str(len(said.cancels_taken)))
-        yield Figure("decisions taken", str(sum(said.verdicts_taken.values())))
+        yield Figure("answers taken", str(sum(map(len, people.answers_taken.values()))))
+        yield Figure("events sent", str(sum(map(len, people.events_taken.values()))))
+        yield Figure("cancels taken", str(len(people.cancels_taken)))
+        yield Figure("decisions taken", str(sum(people.verdicts_taken.values())))
         yield from (none(name, len(broken)) for name, broken in self._broken.items())
 
     def _claims(self) -> Iterator[tuple[str, Iterator[str]]]:
-        yield "runs that did not end as they should", self._unwell()
-        yield "runs stuck at the end", self._stuck()
-        yield "answers lost though both sides lived", self._interrupted()
-        yield "receipts that are not the ledger's", self._forged()
-        yield "waits answered but forgotten", self._forgotten()
-        yield "decisions taken but forgotten", self._undecided()
-        yield "cancels taken but not heard", self._unheard()
-        yield "events missed", self._missed()
-        yield "events written or delivered twice", self._told_twice()
-        yield "called runs doubled", self._doubled()
-        yield "called runs orphaned", self._orphaned()
-        yield "called runs that never began", self._unbegun()
-        yield "undo out of order", self._out_of_order()
-        yield "undo missing", self._not_undone()
-        yield "concurrency limit exceeded", self._crowded()
-        yield "finally missing or under two keys", self._unfinished_business()
+        yield "runs that did not end as they should", self._find_unexpected_ends()
+        yield "runs stuck at the end", self._find_stuck()
+        yield "answers lost though both sides lived", self._find_interrupted()
+        yield "receipts that are not the ledger's", self._find_forged()
+        yield "waits answered but forgotten", self._find_forgotten_answers()
+        yield "decisions taken but forgotten", self._find_forgotten_decisions()
+        yield "cancels taken but not heard", self._find_ignored_cancels()
+        yield "events missed", self._find_missed_events()
+        yield "events written or delivered twice", self._find_doubled_events()
+        yield "called runs doubled", self._find_doubled_runs()
+        yield "called runs orphaned", self._find_orphaned_runs()
+        yield "called runs that never began", self._find_unstarted_runs()
+        yield "undo out of order", self._find_unordered_undos()
+        yield "undo missing", self._find_missing_undos()
+        yield "concurrency limit exceeded", self._find_exceeded_limits()
+        yield "finally missing or under two keys", self._find_finally_faults()
 
     # -- how runs ended
 
@@ -67,16 +67,16 @@ class ConstructsEvidence(Evidence):
     def _is_well(self, id: str, run: Mapping[str, Any]) -> bool:
         return not list(self._wrong_with(run))
 
-    def _unwell(self) -> Iterator[str]:
+    def _find_unexpected_ends(self) -> Iterator[str]:
         for id, run in self._record.runs.items():
             for wrong in self._wrong_with(run):
                 yield f"{id} of {run['pipeline']} ({run['inputs'].get('event')}): {wrong}"
 
     def _wrong_with(self, run: Mapping[str, Any]) -> Iterator[str]:
         if run["status"] not in ENDED:
-            return  # it is told of as stuck
-        wanted = expected(run["pipeline"], run["inputs"])
-        done = self._performed(_event(run))
+            return  # it is reported as stuck
+        wanted = expect_end(run["pipeline"], run["inputs"])
+        done = self._find_performed_steps(_event(run))
         if more := done - wanted.must - wanted.may:
             yield f"it has done {sorted(more)}"
         if run["status"] == "cancelled":
@@ -88,8 +88,8 @@ class ConstructsEvidence(Evidence):
             yield from self._left_out(run, wanted, done)
 
     def _left_out(self, run: Mapping[str, Any], wanted: Expected, done: set[str]) -> Iterator[str]:
-        """What a run that ended by itself has not done; some steps only a person could tell it to leave."""
-        decided = {path for id, path in self._record.said.verdicts if id == run["id"]}
+        """The expected effects that a run which ended by itself lacks, except steps that a person told it to skip."""
+        decided = {path for id, path in self._record.people.verdicts if id == run["id"]}
         must = set(wanted.must)
         if run["pipeline"] == "parking":
             must |= {f"park-{i}" for i in range(2) if f"each[{i}].park" not in decided}
@@ -98,58 +98,58 @@ class ConstructsEvidence(Evidence):
         if less := must - done:
             yield f"it is {run['status']} and has not done {sorted(less)}"
 
-    def _performed(self, event: str) -> set[str]:
-        return {step for (of, step), lines in self._lines.items() if of == event and _done(lines)}
+    def _find_performed_steps(self, event: str) -> set[str]:
+        return {step for (of, step), lines in self._lines.items() if of == event and _list_performed(lines)}
 
     def _may_be_cancelled(self, run: Mapping[str, Any]) -> bool:
         parent = self._record.runs.get(run["parent"]["run"]) if run["parent"] else None
-        is_asked = run["id"] in self._record.said.cancels or run["pipeline"] == "replacing"
+        is_asked = run["id"] in self._record.people.cancels or run["pipeline"] == "replacing"
         return is_asked or (parent is not None and self._may_be_cancelled(parent))
 
-    def _stuck(self) -> Iterator[str]:
-        """Everything was answered, so that nothing has to be under way any more."""
+    def _find_stuck(self) -> Iterator[str]:
+        """Everything was answered, so no run may still be in progress."""
         for id, run in self._record.runs.items():
             if run["status"] not in ENDED:
                 waits = [wait["step"] for wait in run["waits"]]
                 yield f"{id} of {run['pipeline']} is {run['status']}: {run['reason']}, waits {waits}, {run['due_at']}"
 
-    def _forged(self) -> Iterator[str]:
+    def _find_forged(self) -> Iterator[str]:
         for id, run in self._record.runs.items():
             for path, step in run["steps"].items():
                 output = step["output"]
                 receipt = output.get("receipt") if isinstance(output, dict) else None
                 lines = self._by_key[f"{id}:{path}"]
-                if receipt and lines and receipt not in {line.position for line in _done(lines)}:
+                if receipt and lines and receipt not in {line.position for line in _list_performed(lines)}:
                     yield f"{id}: {path} has {receipt}"
 
-    def _interrupted(self) -> Iterator[str]:
-        """The ledger answers whatever it has written down, so that only a death can keep an answer back."""
+    def _find_interrupted(self) -> Iterator[str]:
+        """The ledger answers everything that it has written, so only a death can withhold an answer."""
         for id in self._record.runs:
             for entry in self._entries(id, "attempt_failed"):
                 if entry["ending"] == "unknown":
                     yield f"{id}: {entry['path']}, {entry['at']}: {entry['error']['message']}"
 
-    # -- what people said
+    # -- answers and decisions
 
-    def _forgotten(self) -> Iterator[str]:
-        said = self._record.said
-        for (id, path), words in said.answers_taken.items():
+    def _find_forgotten_answers(self) -> Iterator[str]:
+        people = self._record.people
+        for (id, path), words in people.answers_taken.items():
             run = self._record.runs.get(id)
             if len(words) > 1:
                 yield f"{id}: {path} took two answers"
             if run is not None and run["status"] == "cancelled":
                 continue
-            if run is None or _heard(run, path) != words[0]:
-                yield f"{id}: {path} was told {words[0]} and heard {run and _heard(run, path)}"
+            if run is None or _find_answer(run, path) != words[0]:
+                yield f"{id}: {path} was sent {words[0]} and recorded {run and _find_answer(run, path)}"
 
-    def _undecided(self) -> Iterator[str]:
-        for (id, path), times in self._record.said.verdicts_taken.items():
+    def _find_forgotten_decisions(self) -> Iterator[str]:
+        for (id, path), times in self._record.people.verdicts_taken.items():
             resolved = self._entries(id, "step_resolved")
             if sum(entry["path"] == path for entry in resolved) < times:
                 yield f"{id}: {path}"
 
-    def _unheard(self) -> Iterator[str]:
-        for id, at in self._record.said.cancels_taken.items():
+    def _find_ignored_cancels(self) -> Iterator[str]:
+        for id, at in self._record.people.cancels_taken.items():
             entries = self._record.histories[id]
             is_over = entries[-1]["type"] == "run_finished" and _milliseconds(entries[-1]["at"]) <= at
             if not is_over and not self._entries(id, "cancel_requested"):
@@ -157,10 +157,10 @@ class ConstructsEvidence(Evidence):
 
     # -- events
 
-    def _missed(self) -> Iterator[str]:
+    def _find_missed_events(self) -> Iterator[str]:
         runs = Counter(_event(run) for run in self._record.runs.values())
         for id, run in self._of("listening"):
-            for event in self._record.said.events_taken[_event(run)] - set(_events_heard(run)):
+            for event in self._record.people.events_taken[_event(run)] - set(_list_received_events(run)):
                 if run["status"] != "cancelled":
                     yield f"{id}: {event}"
         for id, run in self._of("echoing"):
@@ -170,7 +170,7 @@ class ConstructsEvidence(Evidence):
             if run["status"] == "completed" and not runs[_event(run).removesuffix(".t") + ".h"]:
                 yield f"{id}: nobody was started by its event"
 
-    def _told_twice(self) -> Iterator[str]:
+    def _find_doubled_events(self) -> Iterator[str]:
         yield from (
             f"{key} of {source}"
             for (source, key), times in self._record.events.items()
@@ -180,10 +180,10 @@ class ConstructsEvidence(Evidence):
             signals = Counter(entry["path"] for entry in self._entries(id, "signal_received"))
             yield from (f"{id}: {path}" for path, times in signals.items() if times > 1)
         for id, run in self._of("listening"):
-            heard = _events_heard(run)
+            heard = _list_received_events(run)
             if len(set(heard)) < len(heard):
                 yield f"{id}: heard {heard}"
-        for key, events in self._record.said.events_known.items():
+        for key, events in self._record.people.events_known.items():
             if len(events) > 1:
                 yield f"{key} is {len(events)} events"
         runs = Counter(_event(run) for _, run in self._of("hearing"))
@@ -191,11 +191,11 @@ class ConstructsEvidence(Evidence):
 
     # -- calls
 
-    def _doubled(self) -> Iterator[str]:
+    def _find_doubled_runs(self) -> Iterator[str]:
         runs = Counter(_event(run) for run in self._record.runs.values() if run["trigger"] == "call")
         yield from (f"{event}: {times} runs" for event, times in runs.items() if times > 1)
 
-    def _orphaned(self) -> Iterator[str]:
+    def _find_orphaned_runs(self) -> Iterator[str]:
         runs = self._record.runs
         called = {entry["run"]: (id, entry["path"]) for id in runs for entry in self._entries(id, "child_called")}
         for id, run in runs.items():
@@ -209,8 +209,8 @@ class ConstructsEvidence(Evidence):
             elif run["status"] in ENDED and _status(parent, run["parent"]["step"]) == "waiting":
                 yield f"{id}: it has ended, and its caller waits"
 
-    def _unbegun(self) -> Iterator[str]:
-        """What was called and is not there."""
+    def _find_unstarted_runs(self) -> Iterator[str]:
+        """Called runs that do not exist."""
         runs = self._record.runs
         for id, run in runs.items():
             for entry in self._entries(id, "child_called"):
@@ -227,35 +227,35 @@ class ConstructsEvidence(Evidence):
 
     # -- undo and finally
 
-    def _out_of_order(self) -> Iterator[str]:
+    def _find_unordered_undos(self) -> Iterator[str]:
         for id, run in (*self._of("undoing"), *self._of("reverting")):
-            undone = [_done(self._lines[_event(run), f"undo-{hold}"]) for hold in reversed(HOLDS)]
+            undone = [_list_performed(self._lines[_event(run), f"undo-{hold}"]) for hold in reversed(HOLDS)]
             first = [lines[0].position for lines in undone if lines]
             if first != sorted(first):
                 yield f"{id}: {first}"
 
-    def _not_undone(self) -> Iterator[str]:
+    def _find_missing_undos(self) -> Iterator[str]:
         for id, run in (*self._of("undoing"), *self._of("reverting")):
             for hold in HOLDS if run["status"] in ENDED else ():
-                is_held = _done(self._lines[_event(run), hold])
-                if is_held and not _done(self._lines[_event(run), f"undo-{hold}"]):
+                is_held = _list_performed(self._lines[_event(run), hold])
+                if is_held and not _list_performed(self._lines[_event(run), f"undo-{hold}"]):
                     yield f"{id}: {hold}; {run['undo']}"
 
-    def _unfinished_business(self) -> Iterator[str]:
+    def _find_finally_faults(self) -> Iterator[str]:
         for pipeline, effects in GUARDED.items():
             for id, run in self._of(pipeline):
                 is_entered = any(entry["path"] == "guard" for entry in self._entries(id, "block_started"))
                 for effect in effects if is_entered and run["status"] in ENDED else ():
-                    keys = {line.key for line in _done(self._lines[_event(run), effect])}
+                    keys = {line.key for line in _list_performed(self._lines[_event(run), effect])}
                     if len(keys) != 1:
                         yield f"{id}: {effect} was performed under {len(keys)} keys"
 
     # -- slots
 
-    def _crowded(self) -> Iterator[str]:
-        """Between its first checkpoint and its last a run held its slot: no more may overlap than may hold one.
+    def _find_exceeded_limits(self) -> Iterator[str]:
+        """A run holds its slot between its first and its last checkpoint: no more may overlap than there are slots.
 
-        A cancelled attempt may reach the ledger late; a receipt that was checkpointed did not.
+        A cancelled attempt may reach the ledger late; a checkpointed receipt did not.
         """
         for pipeline, (limit, key_of) in LIMITS.items():
             spans: dict[object, list[tuple[int, int]]] = defaultdict(list)
@@ -272,17 +272,19 @@ class ConstructsEvidence(Evidence):
         return step.startswith("park-")
 
     def _effects(self, *, parked: bool) -> list[list[Line]]:
-        """Without what was repeated as a person wanted it, or to learn the output of a step that is to be undone."""
-        return [lines[min(self._excused(lines[0]), len(lines) - 1) :] for lines in super()._effects(parked=parked)]
+        """Without repeats that a person requested, or that fetch the output of a step to be undone."""
+        return [
+            lines[min(self._count_excused(lines[0]), len(lines) - 1) :] for lines in super()._effects(parked=parked)
+        ]
 
-    def _unexplained(self) -> int:
+    def _find_unexplained_repeats(self) -> int:
         ends = [death.position for death in self._record.deaths]
         every = super()._effects(parked=False)
         in_one_life = [len(lines) - len({life(line, ends) for line in lines}) for lines in every]
-        return sum(max(0, more - self._excused(lines[0])) for more, lines in zip(in_one_life, every, strict=True))
+        return sum(max(0, more - self._count_excused(lines[0])) for more, lines in zip(in_one_life, every, strict=True))
 
-    def _excused(self, line: Line) -> int:
-        """How many repeats of this effect are as they should be."""
+    def _count_excused(self, line: Line) -> int:
+        """The number of legitimate repeats of this effect."""
         again = [entry["path"].startswith(f"{line.path}.again") for entry in self._entries(line.run, "step_scheduled")]
         resolved = [entry for entry in self._entries(line.run, "step_resolved") if entry["path"] == line.path]
         return again.count(True) + [entry["verdict"] for entry in resolved].count("retry")
@@ -300,19 +302,19 @@ def _event(run: Mapping[str, Any]) -> str:
     return str(run["inputs"]["event"])
 
 
-def _done(lines: Sequence[Line]) -> list[Line]:
+def _list_performed(lines: Sequence[Line]) -> list[Line]:
     return [line for line in lines if line.outcome != "refused"]
 
 
-def _heard(run: Mapping[str, Any], path: str) -> object:
-    """The words that a wait ended with."""
+def _find_answer(run: Mapping[str, Any], path: str) -> object:
+    """The answer that a wait ended with."""
     step, name = (path.partition(".")[0], path.partition(".")[2]) if path == "first.answer" else (path, "")
     output = run["steps"].get(step, {}).get("output") or {}
     output = output.get("output") or {} if name else output
     return output.get("comment") or (output.get("body") or {}).get("words")
 
 
-def _events_heard(run: Mapping[str, Any]) -> list[str]:
+def _list_received_events(run: Mapping[str, Any]) -> list[str]:
     one = run["steps"].get("one", {}).get("output") or {}
     two = (run["steps"].get("two", {}).get("output") or {}).get("output") or {}
     return [each["id"] for each in (one, two) if each]

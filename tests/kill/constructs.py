@@ -1,4 +1,4 @@
-"""Pipelines of every construct of the language, and what each of them has to do to the ledger.
+"""Pipelines that use every construct of the language, and the effects that each must have on the ledger.
 
 `DO(id, name)` stands for a step that has the effect `name` (by default its id). The ledger declines every effect whose
 name begins with `declined`.
@@ -338,7 +338,7 @@ TURNS = (*_SENT, *OFTEN)
 """The pipelines that webhooks start, as often as they do so in one round."""
 
 
-def _written(text: str) -> str:
+def _expand_steps(text: str) -> str:
     def do(match: re.Match[str]) -> str:
         id, name = match[1], match[2] or match[1]
         url = f'"LEDGER/effects/{{{{ inputs.event }}}}/{name}"'
@@ -352,20 +352,20 @@ def _written(text: str) -> str:
     return re.sub(r"UNDO\(([^)]*)\)", undo, re.sub(r"(?<!UN)DO\((\w+)(?:, ([^)]*))?\)", do, text))
 
 
-def _sent(name: str, text: str) -> str:
-    return _HEAD.replace("NAME", name) + _DEFAULTS + _written(text)
+def _make_pipeline(name: str, text: str) -> str:
+    return _HEAD.replace("NAME", name) + _DEFAULTS + _expand_steps(text)
 
 
 PIPELINES: Mapping[str, str] = {
-    **{name: _sent(name, text) for name, text in _SENT.items()},
-    **{name: _DEFAULTS + _written(text) for name, text in _CALLED.items()},
+    **{name: _make_pipeline(name, text) for name, text in _SENT.items()},
+    **{name: _DEFAULTS + _expand_steps(text) for name, text in _CALLED.items()},
 }
 
-# -- what each has to do ----------------------------------------------------------------------------------------
+# -- expected effects -------------------------------------------------------------------------------------------
 
 
 class Expected(NamedTuple):
-    """How a run ends that nobody cancels: its status, the effects that it must have and those that it may have."""
+    """The end of a run that is not cancelled: its status, and the effects that it must and may have."""
 
     status: frozenset[str]
     must: frozenset[str]
@@ -377,20 +377,20 @@ def _ends(status: str, must: str, may: str = "") -> Callable[[Mapping[str, Any]]
     return lambda inputs: expected
 
 
-def _chosen(inputs: Mapping[str, Any]) -> Expected:
+def _expect_choice(inputs: Mapping[str, Any]) -> Expected:
     n = inputs["n"]
     chosen = {0: ["zero"], 1: ["one", "odd" if n % 2 else "even"], 2: []}[n % 3]
     return Expected(frozenset({"completed"}), frozenset([*chosen, "after"]))
 
 
-def _helped(inputs: Mapping[str, Any]) -> Expected:
+def _expect_help(inputs: Mapping[str, Any]) -> Expected:
     return _ends("failed", "help declined")(inputs) if inputs["fails"] else _ends("completed", "help")(inputs)
 
 
 _HELD = "first hold-0 hold-1 hold-2 declined undo-first undo-hold-0 undo-hold-1 undo-hold-2"
 
 _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], Expected]] = {
-    "choosing": _chosen,
+    "choosing": _expect_choice,
     "items": _ends(
         "completed",
         "cell-0-0 cell-0-1 cell-0-2 cell-1-1 declined-1-1 cell-2-0 cell-2-1 cell-2-2 after",
@@ -407,7 +407,7 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], Expected]] = {
     "telling": _ends("completed", "telling"),
     "hearing": _ends("completed", "hearing"),
     "calling": _ends("completed", "begun caught after"),
-    "helping": _helped,
+    "helping": _expect_help,
     "undoing": _ends("failed", f"{_HELD} told"),
     "reverting": _ends("failed", f"{_HELD} cleanup"),
     "queueing": _ends("completed", "enter leave"),
@@ -419,7 +419,7 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, Any]], Expected]] = {
 }
 
 
-def expected(pipeline: str, inputs: Mapping[str, Any]) -> Expected:
+def expect_end(pipeline: str, inputs: Mapping[str, Any]) -> Expected:
     return _EXPECTED[pipeline](inputs)
 
 

@@ -1,4 +1,4 @@
-"""What a kill loop proves: each figure with the claim that it has to meet."""
+"""The evidence of a kill loop: each figure with the claim that it must meet."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,26 +47,26 @@ class Evidence:
             Figure("kills", str(len(record.deaths))),
             *(Figure(f"  {_NAMES[kind]}", str(kinds[kind])) for kind in record.scenario.kinds if kinds[kind]),
             Figure("accepted", str(len(record.answers)), bool(record.answers)),
-            none("lost", sum(1 for _ in self._lost())),
-            none("events with more than one run", self._split()),
-            none("effects after a checkpoint", sum(1 for _ in self._after_checkpoint())),
+            none("lost", sum(1 for _ in self._find_lost())),
+            none("events with more than one run", self._find_split()),
+            none("effects after a checkpoint", sum(1 for _ in self._find_effects_after_checkpoint())),
             Figure("repeats", f"{repeats} (kills × steps in flight: {in_flight})", repeats <= in_flight),
-            none("repeats without a kill between", self._unexplained()),
-            none("repeats when the ledger honours keys", self._honoured()),
-            none("differing inputs or keys", self._differing()),
-            none("repeats under park", self._repeated_under_park()),
-            none("effects beyond the attempts shown", sum(1 for _ in self._uncounted())),
+            none("repeats without a kill between", self._find_unexplained_repeats()),
+            none("repeats when the ledger honours keys", self._count_honoured_repeats()),
+            none("differing inputs or keys", self._count_differing()),
+            none("repeats under park", self._count_repeats_under_park()),
+            none("effects beyond the attempts shown", sum(1 for _ in self._find_uncounted())),
             *self._more_figures(),
             Figure("time to ready", f"{median(record.starts):.2f} s (most: {max(record.starts):.2f} s)"),
         ]
 
     def _more_figures(self) -> Iterator[Figure]:
-        """What is claimed of this scenario alone."""
+        """The figures of this scenario alone."""
         uncertain = [run for run in self._record.runs.values() if _is_uncertain(run)]
         yield Figure("park steps left uncertain", str(len(uncertain)), all(map(_is_explained, uncertain)))
 
     def table(self) -> str:
-        """The figures for people, and below them whatever else is wrong."""
+        """The figures as a table, followed by any other problems."""
         table = Table(
             title=f"kill loop of {self._record.scenario.name}, seed {self._record.seed}", title_justify="left"
         )
@@ -78,14 +78,14 @@ class Evidence:
         console = Console(width=120, color_system=None)
         with console.capture() as capture:
             console.print(table)
-            for problem in [*self.problems, *self._lost(), *self._uncounted()][:20]:
+            for problem in [*self.problems, *self._find_lost(), *self._find_uncounted()][:20]:
                 console.print(f"problem: {problem}", markup=False, highlight=False, soft_wrap=True)
         return capture.get()
 
     # -- accepted and lost
 
-    def _lost(self) -> Iterator[str]:
-        """What was accepted and is not there, or did not end as it should."""
+    def _find_lost(self) -> Iterator[str]:
+        """Accepted events without a run, or whose run did not end as expected."""
         for id, answers in self._record.answers.items():
             for run in sorted({run for answer in answers for run in answer.runs}):
                 document = self._record.runs.get(run)
@@ -100,7 +100,7 @@ class Evidence:
         return False
 
     def _is_well(self, id: str, run: Mapping[str, Any]) -> bool:
-        """Whether it ended as it should: every effect happened, and the outputs are what the ledger answered."""
+        """Whether a run ended as expected: every effect happened, and the outputs are the ledger's answers."""
         if _is_uncertain(run):
             return run["pipeline"] == "parked" and (id, "last") not in self._lines
         if run["status"] != "completed":
@@ -110,7 +110,7 @@ class Evidence:
             for step in STEPS[run["pipeline"]]
         )
 
-    def _split(self) -> int:
+    def _find_split(self) -> int:
         runs = Counter(run["inputs"]["event"] for run in self._record.runs.values())
         events = [
             {(answer.event, answer.runs) for answer in answers if answer.runs}
@@ -121,7 +121,7 @@ class Evidence:
     # -- effects
 
     def _effects(self, *, parked: bool) -> list[list[Line]]:
-        """What was performed, by place: of steps that may not be repeated, or of the others."""
+        """The effects by place: of steps that must not be repeated, or of the others."""
         found = [
             [line for line in lines if line.outcome != "refused"]
             for (_, step), lines in self._lines.items()
@@ -132,32 +132,32 @@ class Evidence:
     def _may_not_repeat(self, step: str) -> bool:
         return step == MAY_NOT_REPEAT
 
-    def _repeated_under_park(self) -> int:
+    def _count_repeats_under_park(self) -> int:
         return sum(len(effects) - 1 for effects in self._effects(parked=True))
 
-    def _after_checkpoint(self) -> Iterator[Line]:
-        """Lines beyond the position at which a dead service's journal held the checkpoint."""
+    def _find_effects_after_checkpoint(self) -> Iterator[Line]:
+        """Lines after the position at which a dead service's journal held the checkpoint."""
         for line in self._record.lines:
             known = self._record.checkpoints.get((line.run, line.path))
             if known is not None and line.position > known:
                 yield line
 
-    def _unexplained(self) -> int:
-        """Repeats that no kill explains: both effects fell into one life."""
+    def _find_unexplained_repeats(self) -> int:
+        """Repeats that no kill explains: both effects happened in one life."""
         ends = [death.position for death in self._record.deaths]
         lives = [[life(line, ends) for line in effects] for effects in self._effects(parked=False)]
         return sum(len(each) - len(set(each)) for each in lives)
 
-    def _honoured(self) -> int:
-        """Effects that a ledger which honours keys would have performed more than once."""
+    def _count_honoured_repeats(self) -> int:
+        """Effects that a ledger which honours idempotency keys would have performed more than once."""
         performed = [sum(line.outcome == "performed" for line in lines) for lines in self._lines.values()]
         return sum(max(0, times - 1) for times in performed)
 
-    def _differing(self) -> int:
+    def _count_differing(self) -> int:
         return sum(len({(line.key, line.sha256) for line in lines}) > 1 for lines in self._lines.values())
 
-    def _uncounted(self) -> Iterator[str]:
-        """Steps of which the ledger saw more attempts than their run shows. What is repeated to learn its output has
+    def _find_uncounted(self) -> Iterator[str]:
+        """Steps with more attempts in the ledger than in their run. A repeat that fetches a step's output has
         the key of its step."""
         seen = Counter((line.run, line.path) for line in self._record.lines)
         for (id, path), times in seen.items():
@@ -169,7 +169,7 @@ class Evidence:
             if times > shown:
                 yield f"{id}: {path} shows {shown} attempts, and the ledger saw {times}"
 
-    # -- whatever else must hold
+    # -- other invariants
 
     def _problems(self) -> Iterator[str]:
         known = {run["inputs"]["event"]: id for id, run in self._record.runs.items()}
@@ -220,7 +220,7 @@ def _is_explained(run: Mapping[str, Any]) -> bool:
 
 
 def _problems_of(run: str, history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A history has no gap, and one checkpoint a step."""
+    """A history has no gaps, and one checkpoint per step."""
     if [entry["sequence"] for entry in history] != list(range(1, len(history) + 1)):
         yield f"{run}: its history has gaps"
     checkpoints = Counter(entry["path"] for entry in history if entry["type"] == "step_completed")

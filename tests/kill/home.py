@@ -103,7 +103,7 @@ def _new_secret() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where one kill loop keeps everything: config, data, logs, the ledger's file."""
+    """The folder of one kill loop: config, data, logs and the ledger's file."""
 
     folder: Path
     sender_secret: bytes = field(default_factory=_new_secret, repr=False)
@@ -125,14 +125,14 @@ class Home:
         return self.folder / "service.log"
 
     def write_pipelines(self, ledger: str, pipelines: Mapping[str, str] = SEQUENCES) -> None:
-        """Write the config folder; the effects go to the ledger at that URL."""
+        """Write the config folder; effects are sent to the ledger at this URL."""
         folder = self.config / "pipelines"
         folder.mkdir(parents=True)
         for name, text in pipelines.items():
             (folder / f"{name}.yaml").write_text(text.replace("LEDGER", ledger))
 
     def environment(self) -> dict[str, str]:
-        """The settings of the service. The limit on recoveries is out of the way: here it is not the run that kills."""
+        """The settings of the service. The recovery limit is disabled, because the runs do not cause the crashes."""
         return {
             "WAYPOST_EGRESS_ALLOW": "127.0.0.0/8",
             "WAYPOST_SECRET_SENDER": f"whsec_{b64encode(self.sender_secret).decode()}",

@@ -1,17 +1,17 @@
-"""The world outside: a ledger of effects, in a process of its own, which no kill of the service touches.
+"""The ledger of effects: a separate process that stands in for the outside world and survives every kill.
 
     python -m tests.kill.ledger FILE [--refuse-every N] [--delay MS]
 
-`POST /effects/{event}/{step}` is a line of FILE, flushed to the disk before the answer. A key that was seen before is
-marked as a repeat, and a ledger that honours keys would not perform it; what stands under `tell` in the body is kept
-for the people around. Every N-th effect is refused with 503 when it
-first comes, and each takes up to MS milliseconds, some before it happens and the rest until it is answered. On a port
-of its own the ledger is told to hold answers back: what is then killed has had its effect, and will never know.
+`POST /effects/{event}/{step}` appends a line to FILE, flushed to disk before the response. A known key is
+marked as a repeat, and a ledger that honours keys would not perform it; the value of `tell` in the body is kept
+for the simulated people. Every N-th effect is refused with 503 when it
+first arrives, and each takes up to MS milliseconds, part before it happens and the rest before the response. On a
+second port the ledger accepts commands to hold back responses: a service killed then never learns of its effect.
 
-    POST /hold {"step", "after"}   hold back the answer to the n-th effect from now (of that step, if one is named)
-    GET /held                      answers once an answer is held back
-    POST /release                  let every answer go
-    GET /settled                   answers with the last line's position once no effect can be under way any more
+    POST /hold {"step", "after"}   hold back the response to the n-th effect from now (of that step, if one is named)
+    GET /held                      responds once a response is held back
+    POST /release                  release every response
+    GET /settled                   responds with the last line's position once no effect can be in progress
 """
 
 import argparse
@@ -61,7 +61,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def read_lines(file: Path) -> list[Line]:
-    """Every line that was written."""
+    """Read every line that was written."""
     return [msgspec.json.decode(line, type=Line) for line in file.read_bytes().splitlines()]
 
 
@@ -77,7 +77,7 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 
 
 class Ledger:
-    """Records effects, and holds answers back when it is told to."""
+    """Records effects, and holds back responses on command."""
 
     def __init__(self, file: Path, refuse_every: int, delay: int) -> None:
         self._file = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -132,7 +132,7 @@ class Ledger:
             key=key,
             sha256=hashlib.sha256(request.body).hexdigest(),
             outcome=self._outcome(event, step, key),
-            tell=_told(request.body),
+            tell=_read_tell(request.body),
         )
         os.write(self._file, msgspec.json.encode(line) + b"\n")
         os.fsync(self._file)
@@ -168,21 +168,21 @@ class Ledger:
                 self._holding = None
                 self._released.set()
             case "GET", "/settled":
-                # The sockets of a dead process are closed after what it had sent, so wait until all are.
+                # The sockets of a dead process close after the data that it had sent, so wait until all are closed.
                 await asyncio.sleep(SETTLE)
                 await self._unconnected.wait()
         return 200, {"position": self._position}
 
 
-def _told(body: bytes) -> dict[str, Any]:
-    """What an effect says to the people around."""
+def _read_tell(body: bytes) -> dict[str, Any]:
+    """The value of `tell` in an effect, which is addressed to the simulated people."""
     document = msgspec.json.decode(body) if body else None
     told = document.get("tell") if isinstance(document, dict) else None
     return told if isinstance(told, dict) else {}
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handle: Handler) -> None:
-    """HTTP/1.1 as far as two well-behaved clients need it."""
+    """The part of HTTP/1.1 that two well-behaved clients need."""
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             status, document = await handle(await _request(reader))

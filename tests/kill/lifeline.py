@@ -1,4 +1,4 @@
-"""A child process ends with whoever started it, however that one ended."""
+"""Ends a child process with its parent, however the parent ended."""
 
 import os
 import signal
@@ -11,6 +11,6 @@ def hold() -> None:
 
 
 def _wait() -> None:
-    while os.read(0, 1):  # not sys.stdin, whose lock a daemon thread would keep beyond the interpreter's end
+    while os.read(0, 1):  # not sys.stdin, whose lock a daemon thread would hold past the interpreter's exit
         pass
     os.kill(os.getpid(), signal.SIGKILL)

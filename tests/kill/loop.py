@@ -1,4 +1,4 @@
-"""The loop: the service lives, works and is killed, again and again, while a provider goes on sending."""
+"""The loop: the service starts, works and is killed, again and again, while a provider keeps sending."""
 
 import asyncio
 import random
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tests.kill.constructs import PIPELINES, TURNS
-from tests.kill.dead import DeadJournal
+from tests.kill.dead_journal import DeadJournal
 from tests.kill.home import SEQUENCES, Home
 from tests.kill.ledger import Line
-from tests.kill.people import People, Said
+from tests.kill.people import People, PeopleRecord
 from tests.kill.processes import Died, LedgerProcess, Service
 from tests.kill.provider import Accepted, Provider
 from tests.kill.service import PLAIN, POINTS, SPECIAL, Point
@@ -23,7 +23,7 @@ that it asks for; the others are `service`'s points."""
 
 
 class Scenario(NamedTuple):
-    """What runs while it is killed: its pipelines, the kinds of kill, who sends how often (seconds between two)."""
+    """The load during the kills: pipelines, kinds of kill, senders, and the pause between two requests (seconds)."""
 
     name: str
     pipelines: Mapping[str, str]
@@ -72,7 +72,7 @@ DELAY = 40
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """One kill: what was in flight, and where the ledger stood when nothing could come any more."""
+    """One kill: what was in flight, and the ledger's position once nothing more could arrive."""
 
     kind: Kind
     position: int
@@ -81,7 +81,7 @@ class Death:
 
 @dataclass(slots=True)
 class Record:
-    """What a kill loop leaves: everything that the claims are made of."""
+    """The record of a kill loop, from which the claims are checked."""
 
     seed: int
     scenario: Scenario = STEPS
@@ -92,14 +92,14 @@ class Record:
     lines: Sequence[Line] = ()
     runs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histories: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # how often each was written
-    said: Said = field(default_factory=Said)
+    events: Mapping[tuple[str, str], int] = field(default_factory=dict)  # the number of times each was written
+    people: PeopleRecord = field(default_factory=PeopleRecord)
     problems: list[str] = field(default_factory=list)
 
 
 def plan(kinds_of_kill: Sequence[Kind], kills: int, chance: random.Random) -> list[Kind]:
-    """Every kind once and then any, in any order, but a first recovery where there is something to recover; some of
-    the kinds, if there are less kills."""
+    """Every kind once and then random kinds, in random order, except that a recovery needs something to recover; only
+    some of the kinds if there are fewer kills."""
     if kills < len(kinds_of_kill):
         return chance.sample(kinds_of_kill, kills)
     weights = [3 if kind == "random" else 1 for kind in kinds_of_kill]
@@ -111,7 +111,7 @@ def plan(kinds_of_kill: Sequence[Kind], kills: int, chance: random.Random) -> li
 
 
 async def kill_loop(folder: Path, *, kills: int, seed: int, scenario: Scenario = STEPS, sabotage: str = "") -> Record:
-    """Kill the service that often, then let everything finish and read what became of it."""
+    """Kill the service `kills` times, then let everything finish and collect the results."""
     chance = random.Random(seed)
     home = Home(folder)
     record = Record(seed, scenario)
@@ -133,7 +133,7 @@ async def kill_loop(folder: Path, *, kills: int, seed: int, scenario: Scenario =
 
 
 class Loop:
-    """Lives one life after the other over the same home."""
+    """Runs one life of the service after the other in the same home."""
 
     def __init__(
         self,
@@ -159,16 +159,16 @@ class Loop:
         async with self._service(f"{kind}:{passings}" if kind in POINTS else "") as service:
             died_of = await self._live(service, kind, passings)
             self._provider.url = self._people.url = ""
-            code = await service.ended()
+            code = await service.wait_for_end()
         if code != -signal.SIGKILL:
             self._record.problems.append(f"a life that was to be killed ended by itself with exit code {code}")
         await self._ledger.release()
         await self._examine(died_of)
 
     async def _live(self, service: Service, kind: Kind, passings: int) -> Kind:
-        """Let it work until its kill; what it really died of."""
+        """Let the service work until its kill; returns the actual kind of death."""
         if kind == "random" and self._chance.random() < 0.25:
-            await asyncio.sleep(self._chance.uniform(0, 1.5))  # in the middle of its start, perhaps
+            await asyncio.sleep(self._chance.uniform(0, 1.5))  # possibly in the middle of its start
             service.kill()
             return kind
         try:
@@ -183,36 +183,36 @@ class Loop:
         return kind
 
     async def _begin(self, service: Service) -> None:
-        self._record.starts.append(await service.ready())
+        self._record.starts.append(await service.wait_until_ready())
         self._provider.url = self._people.url = service.url
 
     def _service(self, kill_at: str = "") -> Service:
         return Service(self._home, kill_at, self._sabotage)
 
     async def _doom(self, service: Service, kind: Kind, passings: int) -> None:
-        """Return when it is to be killed, or has been."""
+        """Return when the service should be killed or has been killed."""
         match kind:
             case "random":
                 await asyncio.sleep(self._chance.uniform(0, 1.5))
             case "effect" | "drain":
                 await self._ledger.hold(after=passings)
-                await self._ledger.held()
+                await self._ledger.wait_until_held()
                 if kind == "drain":
                     service.terminate()
                     await asyncio.sleep(self._chance.uniform(0, 0.3))
             case _:
-                await service.ended()
+                await service.wait_for_end()
 
     async def _examine(self, kind: Kind) -> None:
-        """Nothing moves now: what is completed here may have no effect beyond this position."""
-        position = await self._ledger.settled()
+        """The system is quiet: a step completed here may have no effect after this position."""
+        position = await self._ledger.wait_until_settled()
         await asyncio.to_thread(self._journal.read)
-        for step in self._journal.ended():
+        for step in self._journal.find_checkpoints():
             self._record.checkpoints.setdefault(step, position)
         self._record.deaths.append(Death(kind, position, self._journal.in_flight()))
 
     async def finish(self, sending: "asyncio.Task[None]") -> None:
-        """Let everything come to its end in a life without a kill, and read it all."""
+        """Let everything end in a life without a kill, and read the results."""
         record = self._record
         async with self._service() as service:
             await self._begin(service)
@@ -220,7 +220,7 @@ class Loop:
             async with asyncio.timeout(REST):
                 await sending
             try:
-                await service.at_rest(SHORT_REST if self._sabotage else REST, but=record.scenario.may_remain)
+                await service.wait_until_idle(SHORT_REST if self._sabotage else REST, but=record.scenario.may_remain)
             except TimeoutError:
                 record.problems.append(f"not every run came to rest within {REST:g} s")
             self._people.close()
@@ -228,10 +228,10 @@ class Loop:
             record.runs = {run["id"]: await service.ask(f"/runs/{run['id']}") for run in runs}
             record.histories = {id: await service.history(id) for id in record.runs}
             service.terminate()
-            if code := await service.ended():
+            if code := await service.wait_for_end():
                 record.problems.append(f"the last life ended with exit code {code}")
         record.events = await asyncio.to_thread(self._journal.events)
         record.answers = self._provider.answers
-        record.said = self._people.said
-        record.problems += [*self._provider.problems, *record.said.problems]
+        record.people = self._people.people
+        record.problems += [*self._provider.problems, *record.people.problems]
         record.lines = self._ledger.lines()

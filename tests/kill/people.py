@@ -1,7 +1,7 @@
-"""The people and programs around: they answer waits, send events, cancel runs and decide on steps.
+"""Simulated people and programs: they answer waits, send events, cancel runs and resolve steps.
 
-What they have to answer they learn from the ledger and from the API. Each asks again until the service has said yes or
-no, whichever life of it that is.
+They learn what to answer from the ledger and from the API. Each request is repeated until the service has accepted or
+refused it, in whichever life.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ TWICE, CANCEL_EVERY = 0.3, 4
 
 
 @dataclass(slots=True)
-class Said:
-    """What was said to runs, and what of it was accepted for certain: each `*_taken` is a part of the other."""
+class PeopleRecord:
+    """What was sent to runs, and what was certainly accepted: each `*_taken` is a subset of its counterpart."""
 
     answers: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
     answers_taken: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -49,7 +49,7 @@ class Said:
 
 
 class People:
-    """Talk to wherever `url` is at the moment, and to nobody while that is empty."""
+    """Sends to the current `url`, and nothing while it is empty."""
 
     def __init__(self, home: Home, chance: random.Random) -> None:
         self._home = home
@@ -59,10 +59,10 @@ class People:
         self._deciding: set[tuple[str, str]] = set()
         self._is_closing = False
         self.url = ""
-        self.said = Said()
+        self.people = PeopleRecord()
 
     async def work(self) -> None:
-        """Look around until `close`, and answer what is asked."""
+        """Poll until `close`, and answer what is asked."""
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._look(group))
             for line in _tail(self._home.ledger):
@@ -77,7 +77,7 @@ class People:
     def close(self) -> None:
         self._is_closing = True
 
-    # -- what the ledger tells --------------------------------------------------------------------------------------
+    # -- requests from the ledger-----------------------------------------------------------------------------------
 
     def _read(self, group: asyncio.TaskGroup, line: Line) -> None:
         for link in line.tell.get("links", ()):
@@ -98,39 +98,39 @@ class People:
             group.create_task(work())
 
     async def _answer(self, place: str) -> None:
-        """Answer a link: early or late, and sometimes again with other words."""
+        """Answer a link: early or late, and sometimes again with a different answer."""
         run, path, _ = place.split("/")
         for number in range(1 + (self._chance.random() < TWICE)):
             await asyncio.sleep(self._chance.uniform(0, 0.4))
             words = f"{run}/{path}/{number}"
-            self.said.answers[run, path].add(words)
+            self.people.answers[run, path].add(words)
             answer = await self._say(f"/waits/{place}", {"words": words})
             if answer.status_code == 202:
-                self.said.answers_taken[run, path].append(words)
+                self.people.answers_taken[run, path].append(words)
             self._expect(answer, 202, 409, 410)
 
     async def _emit(self, about: str, number: int) -> None:
         await asyncio.sleep(self._chance.uniform(0, 0.4))
         key = f"{about}#{number}"
-        self.said.events[about].add(key)
+        self.people.events[about].add(key)
         for _ in range(1 + (self._chance.random() < TWICE)):
             answer = await self._say(
                 "/api/events", {"type": "kill.said", "subject": about, "data": number}, {"idempotency-key": key}
             )
             if answer.is_success:
-                self.said.events_taken[about].add(key)
-                self.said.events_known[key].add(answer.json()["event"])
+                self.people.events_taken[about].add(key)
+                self.people.events_known[key].add(answer.json()["event"])
             self._expect(answer, 200, 202)
 
     async def _cancel(self, run: str) -> None:
         await asyncio.sleep(self._chance.uniform(0, 0.5))
-        self.said.cancels.add(run)
+        self.people.cancels.add(run)
         answer = await self._say(f"/api/runs/{run}/cancel", {})
         if answer.status_code == 202:
-            self.said.cancels_taken[run] = time.time_ns() // 1_000_000
+            self.people.cancels_taken[run] = time.time_ns() // 1_000_000
         self._expect(answer, 202, 409)
 
-    # -- what the API tells -----------------------------------------------------------------------------------------
+    # -- requests from the API--------------------------------------------------------------------------------------
 
     async def _look(self, group: asyncio.TaskGroup) -> None:
         while not self._is_closing:
@@ -144,7 +144,7 @@ class People:
             await asyncio.sleep(LOOK_PAUSE)
 
     async def _waits(self) -> list[dict[str, Any]]:
-        """What is waited for, as far as somebody says so."""
+        """The waits that the API lists."""
         found: list[dict[str, Any]] = []
         after = ""
         while True:
@@ -158,31 +158,31 @@ class People:
 
     async def _approve(self, run: str, step: str) -> None:
         words = f"{run}/{step}/approved"
-        self.said.answers[run, step].add(words)
+        self.people.answers[run, step].add(words)
         answer = await self._say(f"/api/runs/{run}/answer", {"step": step, "approved": True, "comment": words})
         if answer.status_code == 202:
-            self.said.answers_taken[run, step].append(words)
+            self.people.answers_taken[run, step].append(words)
         self._expect(answer, 202, 409)
 
     async def _decide(self, run: str, step: str) -> None:
-        """Decide on a step, after some time in which it stays paused."""
+        """Resolve a step, after some time in which it stays paused."""
         await asyncio.sleep(self._chance.uniform(0, 0.5))
         verdict = self._chance.choice(["completed", "retry", "failed"])
         output = {"output": {"receipt": 0}} if verdict == "completed" else {}
-        self.said.verdicts[run, step].append(verdict)
+        self.people.verdicts[run, step].append(verdict)
         answer = await self._say(f"/api/runs/{run}/resolve", {"step": step, "verdict": verdict, **output})
-        self.said.verdicts_taken[run, step] += answer.status_code == 202
+        self.people.verdicts_taken[run, step] += answer.status_code == 202
         self._expect(answer, 202, 409)
         self._deciding.discard((run, step))
 
-    # -- asking -----------------------------------------------------------------------------------------------------
+    # -- HTTP -------------------------------------------------------------------------------------------------------
 
     def _expect(self, answer: httpx.Response, *statuses: int) -> None:
         if answer.status_code not in statuses:
-            self.said.problems.append(f"{answer.request.url} was answered {answer.status_code}: {answer.text[:200]}")
+            self.people.problems.append(f"{answer.request.url} was answered {answer.status_code}: {answer.text[:200]}")
 
     async def _say(self, path: str, document: object, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Say it until there is an answer other than `not now`."""
+        """Send until there is a response other than "try again later"."""
         while True:
             answer = await self._try("POST", path, json=document, headers=headers or {})
             if answer is not None and answer.status_code != 503:
@@ -208,7 +208,7 @@ class People:
 
 
 def _tail(file: Path) -> Iterator[Line | None]:
-    """Every line of a file that grows, and None where there is none for now."""
+    """Every line of a growing file, and None where there is none yet."""
     with file.open("rb") as lines:
         rest = b""
         while True:

@@ -1,4 +1,4 @@
-"""The two children of the kill loop: one life of the service, and the ledger. Both are reaped when their block ends.
+"""The two child processes of the kill loop: one life of the service, and the ledger. Both are reaped at block exit.
 
 Died    the service ended before it was ready
 """
@@ -33,7 +33,7 @@ class Died(Exception):
 
 
 class Child:
-    """A process that was started here: it is killed and reaped at the latest when its block ends."""
+    """A process started here: it is killed and reaped at the latest at block exit."""
 
     def __init__(self, program: list[str], environment: Mapping[str, str], out: "int | IO[bytes]") -> None:
         own = {name: value for name, value in os.environ.items() if not name.startswith("WAYPOST_")}
@@ -46,8 +46,8 @@ class Child:
             stderr=subprocess.STDOUT if out != subprocess.PIPE else None,
         )
 
-    async def ended(self, patience: float = PATIENCE) -> int:
-        """Wait for its end: the exit code, or the signal's number as a negative one."""
+    async def wait_for_end(self, patience: float = PATIENCE) -> int:
+        """Wait for its end, and return the exit code, or the signal's number negated."""
         await _until(self._has_ended, patience)
         return self.process.returncode
 
@@ -72,7 +72,7 @@ class Child:
 
 
 class Service(Child):
-    """One life of the service over a home; `kill_at` is a point at which it kills itself, such as `append:7`."""
+    """One life of the service in a home; `kill_at` is a point at which it kills itself, such as `append:7`."""
 
     def __init__(self, home: Home, kill_at: str = "", sabotage: str = "") -> None:
         self._home = home
@@ -85,15 +85,15 @@ class Service(Child):
             )
         self._began = time.monotonic()
 
-    async def ready(self) -> float:
-        """Wait until `/ready` answers; the seconds since its start. Raises `Died`."""
+    async def wait_until_ready(self) -> float:
+        """Wait until `/ready` answers, and return the seconds since the start. Raises `Died`."""
         await _until(self._is_ready)
         return time.monotonic() - self._began
 
     async def _is_ready(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
             address = json.loads((self._home.data / "service.json").read_text())
-            if address["pid"] == self.process.pid:  # and not its predecessor's, who could not take it away
+            if address["pid"] == self.process.pid:  # not that of its predecessor, which could not remove it
                 answer = await self._client.get(f"{address['url']}/ready")
                 self.url = address["url"] if answer.status_code == 200 else ""
         if not self.url and self.process.poll() is not None:
@@ -101,7 +101,7 @@ class Service(Child):
         return bool(self.url)
 
     async def stops_listening(self) -> None:
-        """Wait until it takes no more connections."""
+        """Wait until it accepts no more connections."""
         await _until(self._is_unreachable)
 
     async def _is_unreachable(self) -> bool:
@@ -114,7 +114,7 @@ class Service(Child):
         return False
 
     async def ask(self, path: str, **query: str) -> dict[str, Any]:
-        """What the API answers."""
+        """The response of the API."""
         key = (self._home.data / "api.key").read_text().strip()
         answer = await self._client.get(
             f"{self.url}/api{path}", params=query, headers={"authorization": f"Bearer {key}"}
@@ -124,7 +124,7 @@ class Service(Child):
         return document
 
     async def runs(self, **query: str) -> list[dict[str, Any]]:
-        """Every run as lists show it, the newest first."""
+        """Every run as lists show it, newest first."""
         found: list[dict[str, Any]] = []
         page = await self.ask("/runs", limit="1000", **query)
         while page["runs"]:
@@ -142,13 +142,13 @@ class Service(Child):
             after = page["after"]
         return found
 
-    async def at_rest(self, patience: float = PATIENCE, *, but: tuple[str, ...] = ("paused",)) -> None:
-        """Wait until every run has ended, but for those of these statuses."""
+    async def wait_until_idle(self, patience: float = PATIENCE, *, but: tuple[str, ...] = ("paused",)) -> None:
+        """Wait until every run has ended, except those with these statuses."""
         statuses = [each for each in ("queued", "running", "waiting", "paused") if each not in but]
         await _until(partial(self._has_none, statuses), patience)
 
     async def _has_none(self, statuses: Sequence[str]) -> bool:
-        """Asked twice, since a run may go from one status to another between two questions."""
+        """Checked twice, since a run may change from one status to another between two requests."""
         asked = [await self.ask("/runs", status=status, limit="1") for status in (*statuses, *statuses)]
         return not any(page["runs"] for page in asked)
 
@@ -158,7 +158,7 @@ class Service(Child):
 
 
 class LedgerProcess(Child):
-    """The ledger, and what it can be told."""
+    """The ledger process, and its commands."""
 
     def __init__(self, file: Path, *, refuse_every: int = 0, delay: int = 0) -> None:
         program = ["tests.kill.ledger", str(file), "--refuse-every", str(refuse_every), "--delay", str(delay)]
@@ -168,18 +168,18 @@ class LedgerProcess(Child):
         self._client = httpx.AsyncClient(trust_env=False, timeout=None)
 
     async def hold(self, step: str | None = None, after: int = 1) -> None:
-        """Hold back the answer to the n-th effect from now."""
+        """Hold back the response to the n-th effect from now."""
         await self._client.post("/hold", json={"step": step, "after": after})
 
-    async def held(self) -> None:
-        """Wait until an effect has been written down whose answer is held back."""
+    async def wait_until_held(self) -> None:
+        """Wait until an effect is recorded whose response is held back."""
         await self._client.get("/held")
 
     async def release(self) -> None:
         await self._client.post("/release")
 
-    async def settled(self) -> int:
-        """The position of the last line, once a dead service can add none any more."""
+    async def wait_until_settled(self) -> int:
+        """The position of the last line, once a dead service can add no more."""
         answer = await self._client.get("/settled")
         return int(answer.json()["position"])
 
@@ -198,7 +198,7 @@ class LedgerProcess(Child):
 
 
 async def _until(holds: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:
-    """Ask a process of its own until it says so; raises TimeoutError."""
+    """Poll another process until `holds` is true; raises TimeoutError."""
     async with asyncio.timeout(patience):
-        while not await holds():  # another process cannot set our events
+        while not await holds():  # a separate process cannot set our events
             await asyncio.sleep(POLL)

@@ -1,4 +1,4 @@
-"""Who sends the webhooks: a provider that signs them, and delivers each under its id until it is answered with 2xx."""
+"""The provider of the webhooks: signs them, and delivers each under its id until it gets a 2xx."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ AGAIN, IMPATIENT = 0.1, 0.05
 
 
 class Webhook(NamedTuple):
-    """What happened at the provider, once, however often it is delivered."""
+    """One event at the provider, however often it is delivered."""
 
     id: str
     pipeline: str
@@ -39,7 +39,7 @@ class Webhook(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """A 2xx answer to a delivery."""
+    """A 2xx response to a delivery."""
 
     event: str | None
     runs: tuple[str, ...]
@@ -47,10 +47,10 @@ class Accepted(NamedTuple):
 
 
 class Provider:
-    """Delivers to wherever `url` is at the moment, and to nowhere while that is empty.
+    """Delivers to the current `url`, and nothing while it is empty.
 
-    `turns` are the pipelines that it sends to, one after the other; their names are in the ids then.
-    `answers` has every 2xx answer by webhook id, `problems` what no provider should ever see.
+    `turns` are the pipelines that it sends to, one after the other; their names are then part of the ids.
+    `answers` has every 2xx response by webhook id, `problems` what no provider should ever see.
     """
 
     def __init__(self, name: str, secret: bytes, chance: random.Random, turns: Sequence[str] = ()) -> None:
@@ -66,7 +66,7 @@ class Provider:
         self.problems: list[str] = []
 
     async def work(self, *, senders: int = 12, pause: float = 0.05) -> None:
-        """Send with so many at once, each pausing that many seconds on average, until `close`; then finish these."""
+        """Send with `senders` tasks, each pausing `pause` seconds on average, until `close`; then finish these."""
         async with asyncio.TaskGroup() as group:
             for _ in range(senders):
                 group.create_task(self._send(pause))
@@ -92,7 +92,7 @@ class Provider:
         return Webhook.of(f"{self._name}-{number}", pipeline, amount=number, note=note)
 
     async def deliver(self, webhook: Webhook) -> None:
-        """Deliver under the same id until a 2xx comes back, sometimes hanging up before it can."""
+        """Deliver under the same id until a 2xx comes back, sometimes disconnecting first."""
         while True:
             patience = LITTLE_PATIENCE if self._chance.random() < IMPATIENT else PATIENCE
             answer = await self._try(webhook, patience)
@@ -112,12 +112,12 @@ class Provider:
         try:
             async with asyncio.timeout(patience):
                 url = f"{self.url}/hooks/{webhook.pipeline}"
-                return await self._client.post(url, content=webhook.body, headers=self._signed(webhook))
+                return await self._client.post(url, content=webhook.body, headers=self._sign(webhook))
         except (httpx.TransportError, TimeoutError):
             return None
 
-    def _signed(self, webhook: Webhook) -> dict[str, str]:
-        """Headers after https://www.standardwebhooks.com."""
+    def _sign(self, webhook: Webhook) -> dict[str, str]:
+        """Headers according to https://www.standardwebhooks.com."""
         moment = str(int(time.time()))
         signature = hmac.digest(self._secret, f"{webhook.id}.{moment}.".encode() + webhook.body, hashlib.sha256)
         return {

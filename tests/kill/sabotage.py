@@ -1,5 +1,5 @@
-"""What can be broken in the service on purpose, to see that the evidence notices it: each breaks one place, and only in
-the process that was launched with it.
+"""Deliberate faults in the service, to check that the evidence notices them: each breaks one place, and only in
+the process that was started with it.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ EVERY = 2
 """What goes wrong does so every second time."""
 
 
-def _change(place: Any, name: str, made: Callable[[Any], Any]) -> None:
-    setattr(place, name, made(getattr(place, name)))
+def _change(place: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    setattr(place, name, wrap(getattr(place, name)))
 
 
 def _sometimes() -> Callable[[], bool]:
@@ -53,28 +53,28 @@ def a_decision_is_lost() -> None:
 def _lose(lost: str) -> None:
     is_lost = _sometimes()
 
-    def made(post: Any) -> Any:
-        def posted(self: EventSubscriptions, cursor: Any, run: str, kind: str, **rest: Any) -> Any:
+    def wrap(post: Any) -> Any:
+        def post_unless_lost(self: EventSubscriptions, cursor: Any, run: str, kind: str, **rest: Any) -> Any:
             return "posted" if kind == lost and is_lost() else post(self, cursor, run, kind, **rest)
 
-        return posted
+        return post_unless_lost
 
-    _change(EventSubscriptions, "post", made)
+    _change(EventSubscriptions, "post", wrap)
 
 
 def an_event_is_missed() -> None:
-    """An event does not find who waits for it."""
+    """An event does not find the runs that wait for it."""
     is_missed = _sometimes()
     _change(EventSubscriptions, "find_matches", lambda happened: lambda *given: [] if is_missed() else happened(*given))
 
 
 def an_event_is_heard_twice() -> None:
-    """Nobody remembers that an event has answered a wait."""
+    """It is not recorded that an event has answered a wait."""
     _change(EventSubscriptions, "_record_match", lambda heard: lambda *given: None)
 
 
 def an_event_is_sent_twice() -> None:
-    """What a run calls or sends is not claimed."""
+    """The dedupe keys of calls and sent events are not stored."""
     _change(
         children,
         "make_dedupe_key",
@@ -83,9 +83,9 @@ def an_event_is_sent_twice() -> None:
 
 
 def a_child_is_doubled() -> None:
-    """After a crash a run is called again under another name."""
+    """After a crash a run is called again under another id."""
 
-    def made(start_child: Any) -> Any:
+    def wrap(start_child: Any) -> Any:
         async def started(self: Children, run: Any, effect: StartChild, *, is_recorded: bool) -> Any:
             other = StartChild(effect.path, new_id("run", self._runtime.now())) if is_recorded else effect
             return await start_child(self, run, other, is_recorded=is_recorded)
@@ -93,110 +93,112 @@ def a_child_is_doubled() -> None:
         return started
 
     an_event_is_sent_twice()
-    _change(Children, "start_child", made)
+    _change(Children, "start_child", wrap)
 
 
 def a_child_is_forgotten() -> None:
-    """What a run calls is not called again after a crash."""
+    """A pending call is not repeated after a crash."""
 
-    def made(perform: Any) -> Any:
-        def performed(self: Performer, run: Any, effects: Sequence[Any], *, is_recorded: bool = False) -> None:
+    def wrap(perform: Any) -> Any:
+        def perform_without_calls(
+            self: Performer, run: Any, effects: Sequence[Any], *, is_recorded: bool = False
+        ) -> None:
             kept = [each for each in effects if not (is_recorded and isinstance(each, StartChild))]
             perform(self, run, kept, is_recorded=is_recorded)
 
-        return performed
+        return perform_without_calls
 
-    _change(Performer, "perform", made)
+    _change(Performer, "perform", wrap)
 
 
 def a_childs_end_is_lost() -> None:
-    """A called run does not tell that it has ended."""
+    """A called run does not report its end."""
     is_lost = _sometimes()
 
-    def made(post: Any) -> Any:
-        def posted(self: InboxWrites, cursor: Any, run: str, kind: str, *rest: Any) -> bool:
+    def wrap(post: Any) -> Any:
+        def post_unless_lost(self: InboxWrites, cursor: Any, run: str, kind: str, *rest: Any) -> bool:
             return False if kind == "child" and is_lost() else bool(post(self, cursor, run, kind, *rest))
 
-        return posted
+        return post_unless_lost
 
-    _change(InboxWrites, "post", made)
+    _change(InboxWrites, "post", wrap)
 
 
 def an_undo_is_out_of_order() -> None:
-    """Effects are taken back in the order in which they happened."""
+    """Effects are undone in the order in which they happened."""
 
-    def made(targets: Any) -> Any:
+    def wrap(targets: Any) -> Any:
         return lambda *given: reversed(list(targets(*given)))
 
-    _change(undo, "_choose_targets", made)
+    _change(undo, "_choose_targets", wrap)
 
 
 def an_undo_is_left_out() -> None:
-    """The last effect is not taken back."""
+    """The last effect is not undone."""
 
-    def made(targets: Any) -> Any:
-        def left(*given: Any) -> Iterator[str]:
+    def wrap(targets: Any) -> Any:
+        def drop_last(*given: Any) -> Iterator[str]:
             found = targets(*given)
             next(found, None)
             yield from found
 
-        return left
+        return drop_last
 
-    _change(undo, "_choose_targets", made)
+    _change(undo, "_choose_targets", wrap)
 
 
 def a_limit_is_ignored() -> None:
     """Every run gets a slot."""
 
-    def made(place: Any) -> Any:
-        def placed(self: ConcurrencyLimits, cursor: Any, run: str, wanted: Any) -> str:
+    def wrap(place: Any) -> Any:
+        def place_always(self: ConcurrencyLimits, cursor: Any, run: str, wanted: Any) -> str:
             self._add(cursor, run, wanted, is_held=True)
             return "held"
 
-        return placed
+        return place_always
 
-    _change(ConcurrencyLimits, "place", made)
+    _change(ConcurrencyLimits, "place", wrap)
 
 
 def a_grant_is_lost() -> None:
-    """A run that is granted a slot is not told."""
+    """A run that is granted a slot is not notified."""
     is_lost = _sometimes()
 
-    def made(grant: Any) -> Any:
-        def granted(*given: Any) -> list[str]:
+    def wrap(grant: Any) -> Any:
+        def grant_silently(*given: Any) -> list[str]:
             found: list[str] = grant(*given)
             return [] if found and is_lost() else found
 
-        return granted
+        return grant_silently
 
-    _change(ConcurrencyLimits, "grant", made)
+    _change(ConcurrencyLimits, "grant", wrap)
 
 
 def a_finally_is_left_out() -> None:
-    """What a `try` does in any case is not done."""
+    """The `finally` of a `try` is not performed."""
     _change(try_, "_clean_up", lambda clean_up: lambda pipeline, block, path, at: end_block(block, path, at))
 
 
 def a_doubt_is_ignored() -> None:
-    """A step that may not be repeated is repeated."""
+    """A step that must not be repeated is repeated."""
 
-    def made(uncertain: Any) -> Any:
-        def repeated(path: str, attempt: int, failure: Any, at: int) -> list[Any]:
+    def wrap(uncertain: Any) -> Any:
+        def repeat_step(path: str, attempt: int, failure: Any, at: int) -> list[Any]:
             return [RetryScheduled(at=at, path=path, attempt=attempt + 1, due=at)]
 
-        return repeated
+        return repeat_step
 
-    _change(action, "_park_step", made)
+    _change(action, "_park_step", wrap)
 
 
 _writing: list[asyncio.Future[Sequence[str]]] = []
 
 
 def nothing_waits_for_its_commit() -> None:
-    """What follows from an append is done before its commit."""
+    """The effects of an append are performed before its commit."""
 
-    def made(prepare_append: Any) -> Any:
-        def prepared(self: Advancer, *given: Any, **options: Any) -> Any:
+    def wrap(prepare_append: Any) -> Any:
+        def prepare_early(self: Advancer, *given: Any, **options: Any) -> Any:
             append = prepare_append(self, *given, **options)
 
             async def begin_append() -> Sequence[str]:
@@ -205,34 +207,34 @@ def nothing_waits_for_its_commit() -> None:
 
             return begin_append
 
-        return prepared
+        return prepare_early
 
-    _change(Advancer, "_prepare_append", made)
+    _change(Advancer, "_prepare_append", wrap)
 
 
 def a_timer_is_forgotten() -> None:
-    """After a crash nobody wakes a run whose time comes."""
+    """After a crash the timers of a run do not fire."""
 
-    def made(wake: Any) -> Any:
+    def wrap(wake: Any) -> Any:
         def woken(self: Performer, run: Any, *rest: Any) -> None:
             if run.epoch == 1:
                 wake(self, run, *rest)
 
         return woken
 
-    _change(Performer, "_wake", made)
+    _change(Performer, "_wake", wrap)
 
 
 def a_lost_attempt_is_forgotten() -> None:
-    """An attempt that may be repeated is repeated after a crash as if it had not begun."""
+    """After a crash an attempt is repeated as if it had not begun."""
 
-    def made(find: Any) -> Any:
+    def wrap(find: Any) -> Any:
         def found(*given: Any, is_orphan: bool, **options: Any) -> Any:
             return find(*given, is_orphan=False, **options)
 
         return found
 
-    _change(takeover, "find_lost_attempts", made)
+    _change(takeover, "find_lost_attempts", wrap)
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {

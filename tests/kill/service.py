@@ -1,28 +1,28 @@
-"""The real service, doomed: it kills itself with SIGKILL at the n-th passing of a named point.
+"""The real service, which kills itself with SIGKILL at the n-th passing of a named point.
 
     KILL_AT=append:7 python -m tests.kill.service serve …
 
-The points are watched where Python's own `sqlite3` connects, outside of everything that Waypost is made of: no
-program that is shipped knows of them.
+The points are observed in Python's own `sqlite3`, outside Waypost's code: no
+shipped code contains them.
 
-    accept      an event's commit is durable, and nobody has been answered yet
-    append      a commit of what runs have decided is durable, and none of its effects has begun
+    accept      an event's commit is durable, and no client has been answered yet
+    append      a commit of decisions of runs is durable, and none of their effects has begun
     statement   within a unit: the event's row is written, its run is not
     commit      the statements of a transaction are executed, and it is not committed
-    recovery    runs have been taken over from a process that died, and nothing of them has been performed
+    recovery    runs have been taken over from a dead process, and none of their effects has been performed
     call        a run has committed that it calls another, which is not admitted yet
-    child       a called run has committed its end, or a run that it cancels, and nobody knows of it yet
+    child       a called run has committed its end, or a run that it cancels, and its caller has not been notified
     event       an event is committed, with a message to a run that waits for it and has not got it yet
     answer      an answer is committed, and the run has not got it yet
     cancel      a cancel is committed, and the run has not got it yet
     resolve     a person's decision is committed, and the run has not got it yet
-    slot        a slot was freed and granted, and the run that was queued for it does not know
+    slot        a slot was freed and granted, and the run queued for it has not been notified
     emit        an event that a run sends is committed, and the run's checkpoint is not
     undo        in the middle of an undo
     burst       in the middle of a `foreach` that begins items in a burst
     paused      a run has just been paused
 
-`SABOTAGE` names what is broken in it on purpose, which the evidence has to notice.
+`SABOTAGE` names a deliberate fault, which the evidence must notice.
 """
 
 import os
@@ -60,7 +60,7 @@ BURST = 50
 
 
 class Doom:
-    """Where the process ends: at the n-th passing of a point, or nowhere."""
+    """The point at whose n-th passing the process ends, or none."""
 
     def __init__(self, wanted: str) -> None:
         self._point, _, passings = wanted.partition(":")
@@ -90,8 +90,8 @@ _of_message: Mapping[str, Point] = {
 }
 
 
-def _passed(sql: str, parameters: Any) -> Iterator[Point]:
-    """The points that a commit passes in which this was executed."""
+def _list_passed_points(sql: str, parameters: Any) -> Iterator[Point]:
+    """The points passed by a commit that contains this statement."""
     if point := _after_commit.get(sql):
         yield point
     if sql == _writes.inboxes.add_sql and (message := _of_message.get(parameters["kind"])):
@@ -99,10 +99,10 @@ def _passed(sql: str, parameters: Any) -> Iterator[Point]:
     if sql == _writes.events.add_sql and parameters["source"] == "waypost" and parameters["type"]:
         yield "emit"
     if sql == _writes.histories.add_sql:
-        yield from _decided(parameters["entries"])
+        yield from _list_decision_points(parameters["entries"])
 
 
-def _decided(entries: bytes) -> Iterator[Point]:
+def _list_decision_points(entries: bytes) -> Iterator[Point]:
     if b'"child_called"' in entries:
         yield "call"
     if b'.undo"' in entries:
@@ -114,7 +114,7 @@ def _decided(entries: bytes) -> Iterator[Point]:
 
 
 class Connection(sqlite3.Connection):
-    """Remembers what the transaction under way has done."""
+    """Records what the current transaction has done."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -123,10 +123,10 @@ class Connection(sqlite3.Connection):
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or Cursor)
 
-    def executed(self, sql: str, parameters: Any) -> None:
+    def record_statement(self, sql: str, parameters: Any) -> None:
         if sql == _writes.events.add_sql:
             _doom.passing("statement")
-        self._done.update(_passed(sql, parameters))
+        self._done.update(_list_passed_points(sql, parameters))
 
     def commit(self) -> None:
         done, self._done = self._done, set()
@@ -142,12 +142,12 @@ class Connection(sqlite3.Connection):
 
 
 class Cursor(sqlite3.Cursor):
-    """Tells its connection what it has executed."""
+    """Reports executed statements to its connection."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
         super().execute(sql, parameters)
         if isinstance(self.connection, Connection):
-            self.connection.executed(sql, parameters)
+            self.connection.record_statement(sql, parameters)
         return self
 
 

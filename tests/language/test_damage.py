@@ -1,6 +1,6 @@
-"""Damaged pipelines: nothing makes the loader raise, and what it takes can be set up and is refused by no editor.
+"""Damaged pipelines: the loader never raises, and what it accepts can be served and is valid for editors.
 
-`python -m tests.bench.fuzz` does the same for as long as it is given.
+`python -m tests.bench.fuzz` does the same for a given time.
 """
 
 import json
@@ -8,33 +8,33 @@ import random
 
 import pytest
 
-from tests.bench.fuzz import damaged, damaged_bytes, ensure_sound, sound
+from tests.bench.fuzz import ensure_sound, list_valid_pipelines, make_damaged_bytes, make_damaged_pipeline
 
 FLOW = "steps: [{id: a, use: flow.stop}]\n"
 
 
-def test_there_is_much_to_damage() -> None:
-    assert sum(ensure_sound(json.dumps(data)).pipeline is not None for data in sound()) > 40
+def test_there_are_enough_valid_pipelines_to_damage() -> None:
+    assert sum(ensure_sound(json.dumps(data)).pipeline is not None for data in list_valid_pipelines()) > 40
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_damage_to_the_data_is_too_much(seed: int) -> None:
+def test_damaged_data_never_breaks_the_loader(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(300):
-        ensure_sound(json.dumps(damaged(chance), indent=1))
+        ensure_sound(json.dumps(make_damaged_pipeline(chance), indent=1))
 
 
-def test_no_damage_to_the_bytes_is_too_much() -> None:
+def test_damaged_bytes_never_break_the_loader() -> None:
     chance = random.Random(1)
     for _ in range(200):
-        ensure_sound(damaged_bytes(chance))
+        ensure_sound(make_damaged_bytes(chance))
 
 
-# -- what was found so ------------------------------------------------------------------------------------------
+# -- regressions ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["cron", "every", "at"])
-def test_a_schedule_without_its_time_is_a_mistake_at_its_place(key: str) -> None:
+def test_a_schedule_without_a_time_is_an_error_at_its_position(key: str) -> None:
     text = f"triggers:\n- id: t\n  use: schedule\n  with:\n    {key}:\n{FLOW}"
     problems = ensure_sound(text).problems
 
@@ -50,11 +50,11 @@ def test_a_correlation_key_may_be_a_number(subject: str) -> None:
 
 
 @pytest.mark.parametrize("detach", ["yes", "'true'", "off", "'1'"])
-def test_what_is_taken_as_text_is_refused_by_no_editor(detach: str) -> None:
+def test_the_editor_schema_accepts_what_the_loader_reads_as_text(detach: str) -> None:
     assert ensure_sound(f"steps: [{{id: a, use: flow.call, with: {{pipeline: b, detach: {detach}}}}}]").pipeline
 
 
-def test_what_is_wrong_with_a_verify_is_told_where_it_stands_on_one_line() -> None:
+def test_a_problem_of_verify_is_one_line_at_its_position() -> None:
     given = "{preset: hmac, prefix: [a], kv: 1, secret: '{{ secrets.Z }}'}"
     found = ensure_sound(f"triggers:\n- id: t\n  use: webhook\n  with: {{path: /a, verify: {given}}}\n{FLOW}")
 
@@ -65,7 +65,7 @@ def test_what_is_wrong_with_a_verify_is_told_where_it_stands_on_one_line() -> No
     ]
 
 
-def test_the_hint_for_what_is_missing_is_one_line() -> None:
+def test_the_hint_for_a_missing_key_is_one_line() -> None:
     found = ensure_sound(f"triggers: [{{id: t, use: webhook, with: {{path: /a, verify: {{scheme: {{}}}}}}}}]\n{FLOW}")
 
     assert [each.hint for each in found.problems] == ["add 'sig: …' (how the signature's header is written)"]

@@ -1,4 +1,4 @@
-"""`defaults` and what a step says itself: merged key by key, and the hash of whatever does not combine them stays."""
+"""`defaults` and the settings of a step are merged key by key; other pipelines keep their version hash."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from durable.definition import Definition
 from durable.language.resolve import resolve_pipeline
 from durable.retry import RetryPolicy
 from durable.steps.resolved import ActionStep
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 from triggers.config.catalogue import load_connectors
 
 DEFAULTS = "defaults: {retry: {max_attempts: 7, min_delay: 2s, max_delay: 1m, errors: [network]}}\n"
@@ -14,7 +14,7 @@ STEP = "steps:\n  - {{id: a, use: http.get, with: {{url: 'https://a.example'}}{}
 
 
 def _definition(text: str) -> Definition:
-    result = loaded(text)
+    result = load_text(text)
     assert result.problems == ()
     assert result.pipeline is not None
     return resolve_pipeline(result.pipeline, load_connectors().actions.get)
@@ -37,15 +37,15 @@ def _step(text: str) -> ActionStep:
         (", retry: {max_attempts: 3}", RetryPolicy(3, 2_000, 60_000, errors=("network",))),
     ],
 )
-def test_a_steps_retry_is_merged_with_that_of_defaults_key_by_key(own: str, policy: RetryPolicy) -> None:
+def test_the_retry_of_a_step_is_merged_with_defaults_key_by_key(own: str, policy: RetryPolicy) -> None:
     assert _step(DEFAULTS + STEP.format(own)).retry == policy
 
 
-def test_a_steps_retry_without_defaults_is_filled_in_with_what_waypost_does() -> None:
+def test_the_retry_of_a_step_without_defaults_is_completed_with_built_in_values() -> None:
     assert _step(STEP.format(", retry: {min_delay: 2s}")).retry == RetryPolicy(min_delay=2_000)
 
 
-def test_an_undo_has_what_defaults_say_and_not_what_its_step_says() -> None:
+def test_an_undo_uses_the_defaults_and_not_the_settings_of_its_step() -> None:
     undo = ", retry: {max_attempts: 1}, timeout: 5s, undo: {use: http.delete, with: {url: 'https://a.example'}}"
     step = _step("defaults: {timeout: 20s, retry: {max_attempts: 7}}\n" + STEP.format(undo))
     assert (step.timeout, step.retry.max_attempts) == (5_000, 1)
@@ -68,13 +68,13 @@ def test_an_undo_has_what_defaults_say_and_not_what_its_step_says() -> None:
         ),
     ],
 )
-def test_delays_that_are_out_of_order_only_together_are_refused(own: str, column: int, message: str) -> None:
-    (problem,) = loaded(DEFAULTS + STEP.format(f", retry: {{{own}}}")).problems
+def test_delays_that_conflict_only_after_merging_are_rejected(own: str, column: int, message: str) -> None:
+    (problem,) = load_text(DEFAULTS + STEP.format(f", retry: {{{own}}}")).problems
     assert (problem.line, problem.column) == (3, column)
     assert f"{problem.message}; {problem.hint}" == message
 
 
-def test_the_hash_of_what_does_not_combine_them_stays() -> None:
+def test_the_version_of_a_pipeline_that_does_not_merge_defaults_is_unchanged() -> None:
     only_defaults = """\
 defaults: {timeout: 20s, retry: {max_attempts: 7, min_delay: 2s, errors: [network]}}
 steps:
@@ -104,8 +104,8 @@ steps:
 """
 
 
-def test_a_presets_key_counts_on_where_only_its_time_is_given() -> None:
-    assert loaded(HOOK.format('{preset: github, secret: "{{ secrets.HOOK }}"}')).problems == ()
-    (problem,) = loaded(HOOK.format("none")).problems
+def test_the_key_of_a_preset_stays_when_only_the_time_is_given() -> None:
+    assert load_text(HOOK.format('{preset: github, secret: "{{ secrets.HOOK }}"}')).problems == ()
+    (problem,) = load_text(HOOK.format("none")).problems
     assert problem.message == "'dedupe': the sender has no id of its own"
     assert problem.hint == "add 'key: …', such as \"{{ trigger.body.id }}\""

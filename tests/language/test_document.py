@@ -1,4 +1,4 @@
-"""YAML text becomes data with positions, and what would surprise people is refused where it stands."""
+"""YAML text becomes data with positions; constructs with surprising meanings are rejected at their positions."""
 
 import time
 
@@ -13,7 +13,7 @@ from durable.yaml import document
 from durable.yaml.document import DocumentLimits, YamlDocument
 
 WELL_KNOWN_MISTAKES = [
-    # text, line, column, part of the message, part of the cure
+    # text, line, column, part of the message, part of the fix
     ("if: {{ x }}", 1, 5, "'{{' begins a mapping", 'quote it: "{{ x }}"'),
     ("if: {{ x }} and y", 1, 5, "'{{' begins a mapping", 'quote it: "{{ x }} and y"'),
     ("- if: {{ steps.a['x'] }}", 1, 7, "'{{' begins a mapping", "quote it: \"{{ steps.a['x'] }}\""),
@@ -75,7 +75,7 @@ WELL_KNOWN_MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "line", "column", "message", "cure"), WELL_KNOWN_MISTAKES)
-def test_a_mistake_is_told_where_it_is_with_its_cure(
+def test_a_mistake_is_reported_with_its_position_and_a_fix(
     text: str | bytes, line: int, column: int, message: str, cure: str
 ) -> None:
     problems = YamlDocument.read(text, "a.yaml").problems
@@ -130,7 +130,7 @@ block: |
     }
 
 
-def test_every_value_and_key_knows_where_it_stands() -> None:
+def test_every_value_and_key_has_its_position() -> None:
     read = YamlDocument.read("a: 1\nsteps:\n  - id: x\n    with: {url: /y, 'z': [1, 2]}\n", "a.yaml")
 
     assert read.position(()) == (1, 1)
@@ -142,7 +142,7 @@ def test_every_value_and_key_knows_where_it_stands() -> None:
     assert read.source.get_line(99) == ""
 
 
-def test_what_does_not_exist_stands_at_its_nearest_ancestor() -> None:
+def test_a_missing_value_has_the_position_of_its_nearest_ancestor() -> None:
     read = YamlDocument.read("steps:\n  - id: x\n", "a.yaml")
 
     assert read.position(("steps", 0, "use", "deeper"), key=True) == (2, 5)
@@ -163,13 +163,13 @@ def test_what_does_not_exist_stands_at_its_nearest_ancestor() -> None:
         ("a: x", (5, 1), (1, 4)),
     ],
 )
-def test_a_place_inside_a_text_is_found_in_the_file_or_the_text_is(
+def test_a_position_inside_a_text_maps_to_the_file_or_to_the_start_of_the_text(
     text: str, inside: tuple[int, int], place: tuple[int, int]
 ) -> None:
     assert YamlDocument.read(text, "a.yaml").position_in(("a",), *inside) == place
 
 
-def test_many_problems_are_told_at_once() -> None:
+def test_many_problems_are_reported_at_once() -> None:
     read = YamlDocument.read("a: 007\na: &x 1\nb: !y z\n2: c\nd: [*e, {{ f }}]\ng: 'ok'\n", "a.yaml")
 
     assert [problem.line for problem in read.problems] == [1, 2, 2, 3, 4, 5, 5]
@@ -177,14 +177,14 @@ def test_many_problems_are_told_at_once() -> None:
     assert read.data == {"a": "007", "b": "z", "d": [None, {}], "g": "ok"}
 
 
-def test_what_precedes_a_syntax_error_is_told_too() -> None:
+def test_problems_before_a_syntax_error_are_reported() -> None:
     read = YamlDocument.read("a: 007\nb: [", "a.yaml")
 
     assert [problem.line for problem in read.problems] == [1, 2]
     assert not read.is_whole
 
 
-def test_problems_are_bounded() -> None:
+def test_the_number_of_problems_is_bounded() -> None:
     read = YamlDocument.read(
         "\n".join(f"a{number}: 007" for number in range(5_000)), "a.yaml", DocumentLimits(problems=7)
     )
@@ -192,13 +192,13 @@ def test_problems_are_bounded() -> None:
     assert len(read.problems) == 7
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert YamlDocument.read(b"\xef\xbb\xbfa: 1", "a.yaml").data == {"a": 1}
     assert YamlDocument.read("\ufeffa: 1", "a.yaml").position(("a",), key=True) == (1, 1)
 
 
 @pytest.mark.parametrize("text", ["[" * 30_000, "{" * 30_000, "- " * 30_000, "? " * 30_000, "[" * 100_000_000])
-def test_no_nesting_and_no_size_exhausts_anything(text: str) -> None:
+def test_deep_nesting_and_large_input_do_not_exhaust_resources(text: str) -> None:
     began = time.perf_counter()
 
     assert YamlDocument.read(text, "a.yaml").problems
@@ -207,7 +207,7 @@ def test_no_nesting_and_no_size_exhausts_anything(text: str) -> None:
 
 @given(st.binary(max_size=400))
 @settings(max_examples=400)
-def test_no_bytes_crash_it(data: bytes) -> None:
+def test_arbitrary_bytes_do_not_crash_the_reader(data: bytes) -> None:
     read = YamlDocument.read(data, "a.yaml")
 
     assert read.problems or read.is_whole
@@ -220,7 +220,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=40).map("".join))
 @settings(max_examples=1_000)
-def test_no_yaml_like_text_crashes_it_and_positions_are_in_the_text(text: str) -> None:
+def test_yaml_like_text_does_not_crash_the_reader_and_positions_are_in_the_text(text: str) -> None:
     read = YamlDocument.read(text, "a.yaml")
 
     for problem in read.problems:
@@ -231,7 +231,7 @@ def test_no_yaml_like_text_crashes_it_and_positions_are_in_the_text(text: str) -
 
 @given(st.lists(PIECES, max_size=30).map("".join))
 @settings(max_examples=300)
-def test_the_parser_without_c_reads_the_same(text: str) -> None:
+def test_the_pure_python_parser_reads_the_same(text: str) -> None:
     fast = YamlDocument.read(text, "a.yaml")
     slow = document.YamlDocument.read(text, "a.yaml", loader=yaml.SafeLoader)
 
@@ -247,14 +247,14 @@ def test_a_problem_is_shown_with_its_line_and_a_caret() -> None:
     )
 
 
-def test_a_problem_of_a_long_line_is_shown_around_its_place() -> None:
+def test_a_problem_in_a_long_line_is_shown_around_its_position() -> None:
     line, caret = Problem("a.yaml", 1, 500, "wrong").render("x" * 499 + "!" + "x" * 500).split("\n")[1:]
 
     assert line[caret.index("^")] == "!"
     assert len(line) < 150
 
 
-def test_what_a_terminal_would_obey_is_not_shown() -> None:
+def test_terminal_control_characters_are_not_shown() -> None:
     assert "\x1b" not in Problem("a.yaml", 1, 1, "wrong").render("\x1b[31m")
 
 

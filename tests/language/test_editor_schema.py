@@ -1,4 +1,4 @@
-"""The schema for editors: it takes what the loader takes, and refuses what the shape of a file shows to be wrong."""
+"""The editor schema: it accepts what the loader accepts, and rejects structural mistakes."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from durable.language.catalogue import Catalogue
 from durable.language.editor_schema import make_pipeline_schema
 from durable.values import JSON
 from durable.yaml.document import YamlDocument
-from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, loaded, nothing
+from tests.language.test_load import CATALOGUE, MISTAKES, NEARLY_EVERYTHING, SMALL, Mistake, do_nothing, load_text
 from triggers.config.catalogue import load_connectors
 from triggers.config.schema import schema_text
 from triggers.webhooks.presets import GENERIC, load_presets
@@ -36,12 +36,12 @@ def read(text: str) -> JSON:
     return YamlDocument.read(text, "sample.yaml").data
 
 
-def said(validator: jsonschema_rs.Draft7Validator, data: JSON) -> list[str]:
+def list_errors(validator: jsonschema_rs.Draft7Validator, data: JSON) -> list[str]:
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(data)]
 
 
 @pytest.mark.parametrize("schema", [INSTALLED, STAND_INS], ids=["installed", "stand-ins"])
-def test_it_is_a_schema_of_draft_7_that_refers_only_to_itself(schema: dict[str, Any]) -> None:
+def test_it_is_a_self_contained_draft_7_schema(schema: dict[str, Any]) -> None:
     jsonschema_rs.meta.validate(schema)
     named = set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema)))
 
@@ -49,7 +49,7 @@ def test_it_is_a_schema_of_draft_7_that_refers_only_to_itself(schema: dict[str, 
     assert named <= {f"#/definitions/{name}" for name in schema["definitions"]}
 
 
-def test_it_is_the_same_whatever_the_order_of_what_is_installed() -> None:
+def test_it_does_not_depend_on_the_order_of_installed_connectors() -> None:
     backwards = Catalogue(
         actions=dict(reversed([*CATALOGUE.actions.items()])),
         triggers=dict(reversed([*CATALOGUE.triggers.items()])),
@@ -58,17 +58,17 @@ def test_it_is_the_same_whatever_the_order_of_what_is_installed() -> None:
     assert json.dumps(make_pipeline_schema(backwards)) == json.dumps(STAND_INS)
 
 
-# -- what it takes ------------------------------------------------------------------------------------------------
+# -- accepted files -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_pipeline_fits(path: Path) -> None:
-    assert said(EDITOR, read(path.read_text("utf-8"))) == []
+def test_every_shipped_pipeline_is_valid(path: Path) -> None:
+    assert list_errors(EDITOR, read(path.read_text("utf-8"))) == []
 
 
 @pytest.mark.parametrize("text", [NEARLY_EVERYTHING, SMALL], ids=["nearly everything", "small"])
-def test_the_whole_language_fits(text: str) -> None:
-    assert said(STAND_IN_EDITOR, read(text)) == []
+def test_the_whole_language_is_valid(text: str) -> None:
+    assert list_errors(STAND_IN_EDITOR, read(text)) == []
 
 
 PARTS = st.sampled_from(
@@ -99,7 +99,7 @@ def places(data: Any) -> list[tuple[Any, Any]]:
 
 @given(st.sampled_from([NEARLY_EVERYTHING, SMALL]), st.data())
 @settings(max_examples=400, deadline=None)
-def test_what_the_loader_takes_is_not_refused(text: str, draw: st.DataObject) -> None:
+def test_the_schema_accepts_what_the_loader_accepts(text: str, draw: st.DataObject) -> None:
     data = read(text)
     for _ in range(draw.draw(st.integers(1, 3))):
         owner, key = draw.draw(st.sampled_from(places(data)))
@@ -111,11 +111,11 @@ def test_what_the_loader_takes_is_not_refused(text: str, draw: st.DataObject) ->
             case _:
                 owner[key] = draw.draw(PARTS)
 
-    if loaded(json.dumps(data)).pipeline:
-        assert said(STAND_IN_EDITOR, data) == []
+    if load_text(json.dumps(data)).pipeline:
+        assert list_errors(STAND_IN_EDITOR, data) == []
 
 
-# -- what it refuses ----------------------------------------------------------------------------------------------
+# -- rejected files -----------------------------------------------------------------------------------------------
 
 SHAPE = re.compile(
     "unknown key|is missing|must be |is empty|' is no (name|type|duration)|has no unit|names no action|cannot undo"
@@ -128,11 +128,11 @@ OF_SHAPE = [mistake for mistake in MISTAKES if SHAPE.search(mistake.said[0][2])]
 
 
 @pytest.mark.parametrize("mistake", OF_SHAPE, ids=lambda mistake: mistake.said[0][2])
-def test_a_mistake_that_the_shape_shows_is_refused(mistake: Mistake) -> None:
+def test_a_structural_mistake_is_rejected(mistake: Mistake) -> None:
     assert not STAND_IN_EDITOR.is_valid(read(mistake.text))
 
 
-def test_more_than_fifty_mistakes_show_in_the_shape() -> None:
+def test_more_than_fifty_mistakes_are_structural() -> None:
     print(f"\n{len(OF_SHAPE)} of {len(MISTAKES)} mistakes are refused in an editor already")
 
     assert len(OF_SHAPE) > 50
@@ -157,20 +157,20 @@ def with_verify(verify: JSON) -> JSON:
         "{scheme: {kind: token, carrier: bearer, dedupe: header:x-id}, secret: a}",
     ],
 )
-def test_every_form_of_verify_fits(verify: str) -> None:
-    assert said(EDITOR, with_verify(read(verify))) == []
+def test_every_form_of_verify_is_valid(verify: str) -> None:
+    assert list_errors(EDITOR, with_verify(read(verify))) == []
 
 
 SPELT_OUT = yaml.safe_load((ROOT / "triggers" / "webhooks" / "presets.yaml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", sorted(SPELT_OUT))
-def test_every_known_scheme_can_be_spelt_out(name: str) -> None:
-    assert said(EDITOR, with_verify({"scheme": SPELT_OUT[name], "secret": "a"})) == []
+def test_every_known_scheme_can_be_written_out(name: str) -> None:
+    assert list_errors(EDITOR, with_verify({"scheme": SPELT_OUT[name], "secret": "a"})) == []
 
 
 @pytest.mark.parametrize("name", sorted(load_presets()))
-def test_a_sender_that_shows_a_token_needs_one_and_no_other_may_have_it(name: str) -> None:
+def test_verify_token_is_required_for_its_presets_and_rejected_for_others(name: str) -> None:
     shown = load_presets()[name].handshake
     is_needed = shown is not None and shown.token is not None
 
@@ -194,11 +194,11 @@ def test_a_sender_that_shows_a_token_needs_one_and_no_other_may_have_it(name: st
         "{scheme: {kind: token, sig: {header: x-a}}, secret: a}",
     ],
 )
-def test_a_mistake_in_verify_is_refused(verify: str) -> None:
+def test_a_mistake_in_verify_is_rejected(verify: str) -> None:
     assert not EDITOR.is_valid(with_verify(read(verify)))
 
 
-# -- what is installed --------------------------------------------------------------------------------------------
+# -- installed actions --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -209,20 +209,20 @@ def test_a_mistake_in_verify_is_refused(verify: str) -> None:
         ("{b: {use: wait.until, with: {time: '{{ run.id }}'}}}", True),
     ],
 )
-def test_several_waits_need_an_ending_unless_the_clock_ends_one(waits: str, is_enough: bool) -> None:
+def test_several_waits_need_a_timeout_unless_one_is_a_delay(waits: str, is_enough: bool) -> None:
     text = f"steps: [{{id: a, use: wait.any, with: {{waits: {waits}}}END}}]"
     ended = ", timeout: 1d, on_timeout: fail"
 
     assert EDITOR.is_valid(read(text.replace("END", ""))) is is_enough
-    assert said(EDITOR, read(text.replace("END", ended))) == []
+    assert list_errors(EDITOR, read(text.replace("END", ended))) == []
 
 
-def offered(schema: dict[str, Any]) -> dict[str, str]:
+def list_offered_actions(schema: dict[str, Any]) -> dict[str, str]:
     return {each["const"]: each["description"] for each in schema["anyOf"] if "const" in each}
 
 
 def test_every_action_is_offered_with_its_summary_and_its_inputs() -> None:
-    names = offered(INSTALLED["definitions"]["Step.action"]["properties"]["use"])
+    names = list_offered_actions(INSTALLED["definitions"]["Step.action"]["properties"]["use"])
 
     assert names.keys() == {*load_connectors().actions, *CORE_INPUTS}
     assert all(names.values())
@@ -231,7 +231,7 @@ def test_every_action_is_offered_with_its_summary_and_its_inputs() -> None:
 
 
 @pytest.mark.parametrize("use", sorted(load_connectors().actions))
-def test_an_unknown_input_of_an_action_is_refused(use: str) -> None:
+def test_an_unknown_input_of_an_action_is_rejected(use: str) -> None:
     action = load_connectors().actions[use]
     given = {field.alias or name: "{{ inputs.a }}" for name, field in action.input.model_fields.items()}
 
@@ -239,9 +239,9 @@ def test_an_unknown_input_of_an_action_is_refused(use: str) -> None:
     assert not EDITOR.is_valid({"steps": [{"id": "a", "use": use, "with": {**given, "no_such_input": "a"}}]})
 
 
-def test_every_preset_is_offered_with_what_it_means() -> None:
+def test_every_preset_is_offered_with_its_description() -> None:
     found = [
-        offered(each["properties"]["preset"])
+        list_offered_actions(each["properties"]["preset"])
         for name, each in INSTALLED["definitions"].items()
         if name.startswith("webhook.") and "preset" in each["properties"]
     ]
@@ -251,7 +251,7 @@ def test_every_preset_is_offered_with_what_it_means() -> None:
     assert all(names.values())
 
 
-# -- expressions in the place of values ---------------------------------------------------------------------------
+# -- expressions in place of values -------------------------------------------------------------------------------
 
 
 class Address(Inputs):
@@ -269,7 +269,7 @@ class Parcel(Inputs):
 
 
 PARCELS = jsonschema_rs.Draft7Validator(
-    make_pipeline_schema(Catalogue({"parcel.send": Action("send", nothing, Parcel)}, {}))
+    make_pipeline_schema(Catalogue({"parcel.send": Action("send", do_nothing, Parcel)}, {}))
 )
 WHOLE: dict[str, Any] = {"weight": 5, "code": "AB", "to": {"street": "a", "number": 1}}
 HELD = "{{ inputs.x }}"
@@ -290,8 +290,8 @@ HELD = "{{ inputs.x }}"
         {"inner": {**WHOLE, "weight": HELD}},
     ],
 )
-def test_an_expression_may_stand_for_every_value_under_with(given: dict[str, Any]) -> None:
-    assert said(PARCELS, {"steps": [{"id": "a", "use": "parcel.send", "with": {**WHOLE, **given}}]}) == []
+def test_an_expression_may_replace_any_value_under_with(given: dict[str, Any]) -> None:
+    assert list_errors(PARCELS, {"steps": [{"id": "a", "use": "parcel.send", "with": {**WHOLE, **given}}]}) == []
 
 
 @pytest.mark.parametrize(
@@ -308,10 +308,10 @@ def test_an_expression_may_stand_for_every_value_under_with(given: dict[str, Any
         {"inner": {**WHOLE, "to": {"street": 5, "number": 1}}},
     ],
 )
-def test_what_is_neither_the_value_nor_an_expression_is_refused(given: dict[str, Any]) -> None:
+def test_a_value_that_is_neither_valid_nor_an_expression_is_rejected(given: dict[str, Any]) -> None:
     assert not PARCELS.is_valid({"steps": [{"id": "a", "use": "parcel.send", "with": {**WHOLE, **given}}]})
 
 
-def test_the_inputs_as_a_whole_are_written_out() -> None:
+def test_an_expression_cannot_replace_all_inputs_at_once() -> None:
     assert not PARCELS.is_valid({"steps": [{"id": "a", "use": "parcel.send", "with": HELD}]})
     assert PARCELS.is_valid({"steps": [{"id": "a", "use": "flow.stop", "with": None}]})

@@ -1,4 +1,4 @@
-"""The expression language: what it gives, what it refuses, and what it says then."""
+"""The expression language: values, rejected expressions and error messages."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from durable.values import JSON, PayloadMissing, Value
 
 
 class Lazy(Mapping[str, object]):
-    """A mapping that is no dict; an exception among its values is raised when it is read."""
+    """A mapping that is not a dict; an exception among its values is raised when it is read."""
 
     def __init__(self, **values: object) -> None:
         self._values = values
@@ -103,7 +103,7 @@ def evaluate(text: str, scope: Mapping[str, object] = SCOPE) -> JSON:
         (r"'a\n\u00e9\'\\'", "a\né'\\"),
     ],
 )
-def test_an_expression_gives_a_native_value(text: str, value: JSON) -> None:
+def test_an_expression_returns_a_native_value(text: str, value: JSON) -> None:
     result = evaluate(text)
     assert result == value
     assert type(result) is type(value)
@@ -205,7 +205,7 @@ def test_a_filter_or_test_does_what_its_name_says(text: str, value: JSON) -> Non
         ("inputs.order.id|default(missing.name)", "A-1"),
     ],
 )
-def test_a_name_may_be_missing_in_defined_and_default_only(text: str, value: JSON) -> None:
+def test_a_name_may_be_missing_only_in_defined_and_default(text: str, value: JSON) -> None:
     if value is None and "c.d)|" in text:
         with pytest.raises(UndefinedName, match=r"^c: "):
             evaluate(text)
@@ -246,7 +246,7 @@ def test_a_name_may_be_missing_in_defined_and_default_only(text: str, value: JSO
         ("1 in [] or gone in []", "gone: there is no 'gone'; known: inputs, trigger, steps, key"),
     ],
 )
-def test_an_undefined_name_is_an_error_that_says_which_and_what_was_meant(text: str, message: str) -> None:
+def test_an_undefined_name_is_an_error_with_its_name_and_a_suggestion(text: str, message: str) -> None:
     with pytest.raises(UndefinedName) as caught:
         evaluate(text)
     assert str(caught.value) == caught.value.message == message
@@ -306,14 +306,14 @@ def test_an_undefined_name_is_an_error_that_says_which_and_what_was_meant(text: 
         ("'{'|fromjson", (1, 5), "this is not JSON"),
     ],
 )
-def test_an_error_says_what_is_wrong_and_where(text: str, place: tuple[int, int], message: str) -> None:
+def test_an_error_says_what_is_wrong_and_where_it_is(text: str, place: tuple[int, int], message: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         evaluate(text)
     assert message in caught.value.message
     assert (caught.value.line, caught.value.column) == place
 
 
-def test_a_message_names_the_expression_on_one_line_and_not_at_full_length() -> None:
+def test_a_message_quotes_the_expression_shortened_to_one_line() -> None:
     with pytest.raises(ExpressionError) as caught:
         evaluate("'a'\n  + 1 " + "+ 1 " * 50)
     assert caught.value.message.startswith("'a' + 1 + 1 ")
@@ -321,7 +321,7 @@ def test_a_message_names_the_expression_on_one_line_and_not_at_full_length() -> 
     assert "…: a text and a number" in caught.value.message
 
 
-def test_holds_is_the_truth_of_the_value() -> None:
+def test_holds_returns_the_truth_of_the_value() -> None:
     texts = {"inputs.order.total > 500": True, "inputs.empty": False, "inputs.order.note": False, "steps": True}
     assert {text: Expression.parse(text).holds(SCOPE) for text in texts} == texts
 
@@ -334,7 +334,7 @@ def test_a_result_that_is_not_json_is_an_error(value: object) -> None:
 
 @pytest.mark.parametrize("text", ["x.output.a", "x.output", "x", "[x]", "x|length == 1 and x.output|d(1)", "x|tojson"])
 @pytest.mark.parametrize("error", [ExpressionError("step 'x' was skipped"), PayloadMissing(Value(ref="00", size=9))])
-def test_what_the_scope_raises_passes_through(text: str, error: Exception) -> None:
+def test_exceptions_from_the_scope_pass_through(text: str, error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         evaluate(text, {"x": Lazy(output=error)})
     assert caught.value is error
@@ -357,11 +357,11 @@ def test_what_the_scope_raises_passes_through(text: str, error: Exception) -> No
         ("a.b[1:c.d].e", {("a", "b"), ("c", "d")}),
     ],
 )
-def test_the_names_that_an_expression_reads_are_known_before_it_runs(text: str, names: set[tuple[str, ...]]) -> None:
+def test_the_names_an_expression_reads_are_known_before_it_runs(text: str, names: set[tuple[str, ...]]) -> None:
     assert Expression.parse(text).names == names
 
 
-def test_the_place_of_a_name_counts_in_the_text_that_was_compiled() -> None:
+def test_the_position_of_a_name_is_relative_to_the_whole_template() -> None:
     ((_, expression),) = Template.parse("for\n  {{ inputs.a +\n inputs.b }}").expressions
     first, second = (expression.position_of(("inputs", name)) for name in "ab")
     assert (first.line, first.column, second.line, second.column) == (2, 6, 3, 2)
@@ -408,7 +408,7 @@ def test_an_expression_knows_which_names_it_compares_with_constants(
         ("{{\r\n key\r\n}}-", "total-"),
     ],
 )
-def test_a_template_renders_its_texts_and_nothing_else(tree: JSON, value: JSON) -> None:
+def test_a_template_renders_only_its_texts(tree: JSON, value: JSON) -> None:
     rendered, slots = Template.parse(tree).render(SCOPE)
     assert rendered == value
     assert json.dumps(rendered) == json.dumps(value)
@@ -425,7 +425,7 @@ def test_a_template_knows_whether_it_is_constant_and_what_it_reads() -> None:
     assert [pointer for pointer, _ in reading.expressions] == [("a", 0), ("a", 0), ("c",)]
 
 
-def test_a_secret_becomes_a_slot_beside_the_json() -> None:
+def test_a_secret_becomes_a_placeholder_next_to_the_json() -> None:
     template = Template.parse(
         {
             "headers": {"Authorization": "Bearer {{ secrets.TOKEN }}", "plain": "{{ key }}"},
@@ -466,7 +466,7 @@ def test_a_payload_that_imitates_a_secret_stays_text() -> None:
         "{{ secrets.é }}",
     ],
 )
-def test_a_secret_within_a_larger_expression_is_refused(text: str) -> None:
+def test_a_secret_inside_a_larger_expression_is_rejected(text: str) -> None:
     with pytest.raises(ExpressionError, match="secret"):
         Template.parse(f"text {text}")
 
@@ -477,7 +477,7 @@ def test_a_tree_is_rejected_with_its_first_problem() -> None:
     assert (caught.value.line, caught.value.column) == (2, 9)
 
 
-def test_an_error_in_a_template_says_where_in_the_text() -> None:
+def test_an_error_in_a_template_has_its_position_in_the_text() -> None:
     with pytest.raises(UndefinedName) as caught:
         Template.parse({"a": "one\ntwo {{ 1 +\n  inputs.x }}"}).render(SCOPE)
     assert (caught.value.line, caught.value.column) == (3, 3)

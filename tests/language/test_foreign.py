@@ -1,20 +1,20 @@
-"""Braces and words of other languages: each mistake is told at its place, with what to write instead."""
+"""Syntax from other template languages: each mistake is reported at its position with what to write instead."""
 
 import pytest
 
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 
 MESSAGE = "steps:\n  - id: note\n    use: log.write\n    with:\n      message: |-\n        {}\n"
 CONDITION = "inputs: {{a: {{}}, x: {{}}}}\nsteps:\n  - id: note\n    use: flow.stop\n    if: |-\n      {}\n"
 
 
-def _told(file: str, text: str) -> list[tuple[int, str, str]]:
-    """Columns within the text, severities and what is said."""
+def _list_problems(file: str, text: str) -> list[tuple[int, str, str]]:
+    """The columns within the text, severities and messages of the problems."""
     written = file.format(text)
     indent = len(written.splitlines()[-1]) - len(text)
     return [
         (problem.column - indent, problem.severity, "; ".join(filter(None, (problem.message, problem.hint))))
-        for problem in loaded(written).problems
+        for problem in load_text(written).problems
     ]
 
 
@@ -22,7 +22,7 @@ ONE_BRACE = "unexpected '}'; an expression ends with two: '}}'"
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "said"),
+    ("text", "column", "expected"),
     [
         ("{{ inputs.x }", 13, ONE_BRACE),
         ("{{inputs.x}", 11, ONE_BRACE),
@@ -91,14 +91,14 @@ ONE_BRACE = "unexpected '}'; an expression ends with two: '}}'"
         ("{{ steps.look-up.output }}", 4, "'look-up' is a subtraction here; write steps.look_up"),
     ],
 )
-def test_a_mistake_in_an_expression_is_told_with_what_to_write(text: str, column: int, said: str) -> None:
-    [(found, severity, message)] = _told(MESSAGE, text)
+def test_a_mistake_in_an_expression_is_reported_with_what_to_write(text: str, column: int, expected: str) -> None:
+    [(found, severity, message)] = _list_problems(MESSAGE, text)
     assert (found, severity) == (column, "error")
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "said"),
+    ("text", "column", "expected"),
     [
         ("{ { inputs.x } }", 1, "'{ { inputs.x }' is text here; write an expression in two braces: '{{ inputs.x }}'"),
         ("Hi {inputs.x}!", 4, "'{inputs.x}' is text here; write an expression in two braces: '{{ inputs.x }}'"),
@@ -114,10 +114,10 @@ def test_a_mistake_in_an_expression_is_told_with_what_to_write(text: str, column
         ("{{ inputs.x.length }}", 4, "'length' is read as a key here; write inputs.x | length; or inputs.x['length']"),
     ],
 )
-def test_a_text_that_looks_like_an_expression_is_doubted(text: str, column: int, said: str) -> None:
-    [(found, severity, message)] = _told(MESSAGE, text)
+def test_a_text_that_looks_like_an_expression_is_a_warning(text: str, column: int, expected: str) -> None:
+    [(found, severity, message)] = _list_problems(MESSAGE, text)
     assert (found, severity) == (column, "warning")
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_a_text_that_looks_like_an_expression_is_doubted(text: str, column: int,
         "{{ None }} {{ True }}",
     ],
 )
-def test_what_only_looks_like_a_mistake_is_taken(text: str) -> None:
-    assert _told(MESSAGE, text) == []
+def test_text_that_only_looks_like_a_mistake_is_accepted(text: str) -> None:
+    assert _list_problems(MESSAGE, text) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("{ inputs.x }", "write an expression without braces here; write inputs.x"),
         ("${inputs.x}", "write an expression without braces here; write inputs.x"),
@@ -153,7 +153,7 @@ def test_what_only_looks_like_a_mistake_is_taken(text: str) -> None:
         ("{{ inputs.x }", ONE_BRACE),
     ],
 )
-def test_braces_around_a_condition_are_told_with_the_condition(text: str, said: str) -> None:
-    [(_, severity, message)] = _told(CONDITION, text)
+def test_braces_around_a_condition_are_reported_with_the_condition(text: str, expected: str) -> None:
+    [(_, severity, message)] = _list_problems(CONDITION, text)
     assert severity == "error"
-    assert said in message
+    assert expected in message

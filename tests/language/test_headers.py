@@ -1,10 +1,10 @@
-"""Header names in expressions: any case matches, and what can never match is refused when the file is loaded."""
+"""Header names in expressions: any case matches; names that can never match are rejected when a file is loaded."""
 
 import pytest
 
 from durable.expressions.expression import Expression, UndefinedName
 from durable.values import JSON
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 
 SCOPE: dict[str, JSON] = {
     "trigger": {
@@ -45,32 +45,32 @@ SCOPE: dict[str, JSON] = {
         ("trigger.headers == {'x-github-event': 'push', 'etag': '1'}", True),
     ],
 )
-def test_a_header_is_found_in_any_case(expression: str, value: JSON) -> None:
+def test_a_header_is_found_by_its_name_in_any_case(expression: str, value: JSON) -> None:
     assert Expression.parse(expression).evaluate(SCOPE) == value
 
 
-def test_a_whole_mapping_of_headers_is_plain_data() -> None:
+def test_a_mapping_of_headers_as_a_whole_is_plain_data() -> None:
     assert type(Expression.parse("trigger.headers").evaluate(SCOPE)) is dict
     assert type(Expression.parse("[trigger.headers][0]").evaluate(SCOPE)) is dict
 
 
-def test_what_a_body_calls_headers_is_data_and_matches_exactly() -> None:
+def test_headers_inside_a_body_are_data_and_match_exactly() -> None:
     assert Expression.parse("trigger.body.headers.Subject").evaluate(SCOPE) == "Hello"
     assert Expression.parse("'subject' in trigger.body.headers").evaluate(SCOPE) is False
     with pytest.raises(UndefinedName, match="did you mean 'Subject'"):
         Expression.parse("trigger.body.headers.subject").evaluate(SCOPE)
 
 
-def test_a_header_that_did_not_come_is_told_with_those_that_did() -> None:
+def test_an_error_about_a_missing_header_lists_those_that_are_present() -> None:
     with pytest.raises(UndefinedName, match=r"no 'X-Absent' in trigger\.headers; known: x-github-event, etag"):
         Expression.parse("trigger.headers['X-Absent']").evaluate(SCOPE)
 
 
-def _told(when: str, trigger: str = "") -> list[tuple[str, str]]:
-    """What is said of a webhook's `when`."""
+def _list_problems(when: str, trigger: str = "") -> list[tuple[str, str]]:
+    """The problems of a webhook's `when`."""
     kind = trigger or 'use: webhook, with: {path: /hub, verify: {preset: github, secret: "{{ secrets.HOOK }}"}}'
     text = f'triggers:\n  - {{id: hub, {kind}, when: "{when}"}}\nsteps:\n  - {{id: note, use: flow.stop}}\n'
-    return [(problem.severity, f"{problem.message}; {problem.hint}") for problem in loaded(text).problems]
+    return [(problem.severity, f"{problem.message}; {problem.hint}") for problem in load_text(text).problems]
 
 
 @pytest.mark.parametrize(
@@ -123,18 +123,18 @@ def _told(when: str, trigger: str = "") -> list[tuple[str, str]]:
         ),
     ],
 )
-def test_a_key_that_no_header_matches_is_refused(when: str, message: str) -> None:
-    assert _told(when) == [("error", message)]
+def test_a_key_that_no_header_can_match_is_rejected(when: str, message: str) -> None:
+    assert _list_problems(when) == [("error", message)]
 
 
-def test_a_header_that_is_rarely_sent_is_doubted_and_taken() -> None:
-    assert _told("trigger.headers['x_token'] == '1'") == [
+def test_a_rarely_sent_header_is_a_warning() -> None:
+    assert _list_problems("trigger.headers['x_token'] == '1'") == [
         ("warning", "headers are rarely called 'x_token', with '_'; did you mean trigger.headers['x-token']")
     ]
 
 
-def test_a_header_is_text_and_never_a_number() -> None:
-    assert _told("trigger.headers['X-Count'] == 5") == [
+def test_comparing_a_header_with_a_number_is_a_warning() -> None:
+    assert _list_problems("trigger.headers['X-Count'] == 5") == [
         ("warning", "'trigger.headers.X-Count' is a text, and never 5; write '5' in quotes")
     ]
 
@@ -149,21 +149,21 @@ def test_a_header_is_text_and_never_a_number() -> None:
         ("1 == trigger.headers", "'trigger.headers' is a mapping, and never 1; read a part: trigger.headers['name']"),
     ],
 )
-def test_what_can_never_be_equal_is_doubted(when: str, message: str) -> None:
-    assert _told(when) == [("warning", message)]
+def test_a_comparison_that_can_never_be_equal_is_a_warning(when: str, message: str) -> None:
+    assert _list_problems(when) == [("warning", message)]
 
 
-def test_headers_of_an_event_that_are_not_in_lower_case_are_doubted() -> None:
+def test_header_names_of_an_event_in_upper_case_are_a_warning() -> None:
     event = "use: event, with: {type: pushed}"
-    assert _told("trigger.body.headers['X-GitHub-Event'] == 'push'", event) == [
+    assert _list_problems("trigger.body.headers['X-GitHub-Event'] == 'push'", event) == [
         (
             "warning",
             "headers that another pipeline sends with an event are in lower case, and a body matches exactly; "
             "write trigger.body.headers['x-github-event'], unless the event has 'X-GitHub-Event'",
         )
     ]
-    assert _told("trigger.body.headers['x-github-event'] == 'push'", event) == []
-    assert _told("trigger.body.headers['X-GitHub-Event'] == 'push'") == []
+    assert _list_problems("trigger.body.headers['x-github-event'] == 'push'", event) == []
+    assert _list_problems("trigger.body.headers['X-GitHub-Event'] == 'push'") == []
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_headers_of_an_event_that_are_not_in_lower_case_are_doubted() -> None:
         "trigger.query.page == '5' and trigger.path != null",
     ],
 )
-def test_a_name_that_a_header_can_have_is_taken(when: str) -> None:
-    assert _told(when) == []
+def test_a_valid_header_name_is_accepted(when: str) -> None:
+    assert _list_problems(when) == []
 
 
 @pytest.mark.parametrize(
@@ -186,26 +186,26 @@ def test_a_name_that_a_header_can_have_is_taken(when: str) -> None:
     [("use: schedule, with: {every: 1h}", "headers"), ("use: schedule, with: {every: 1h}", "body")]
     + [("use: event, with: {type: order.paid}", part) for part in ("headers", "query", "path")],
 )
-def test_a_trigger_that_brings_no_such_part_is_told_so(trigger: str, part: str) -> None:
-    [(severity, message)] = _told(f"trigger.{part}['x'] == 'y'", trigger)
+def test_an_expression_on_a_part_that_the_trigger_lacks_is_reported(trigger: str, part: str) -> None:
+    [(severity, message)] = _list_problems(f"trigger.{part}['x'] == 'y'", trigger)
     assert severity == "error"
     assert message.startswith(f"this kind of trigger has no '{part}'; it has ")
 
 
-def test_an_answers_header_that_can_never_match_is_refused() -> None:
+def test_a_response_header_that_can_never_match_is_rejected() -> None:
     text = """\
 steps:
   - {id: fetch, use: http.get, with: {url: "https://a.example"}, keep: {type: "{{ output.headers['content type'] }}"}}
   - {id: loop, foreach: "[1]", steps: [{id: inner, use: http.get, with: {url: "https://a.example"}}]}
   - {id: read, use: log.write, with: {message: "{{ steps.loop.output[0].steps.inner.output.headers['e tag'] }}"}}
 """
-    assert [problem.message for problem in loaded(text).problems] == [
+    assert [problem.message for problem in load_text(text).problems] == [
         "no header is called 'content type'",
         "no header is called 'e tag'",
     ]
 
 
-def test_headers_that_an_input_takes_over_match_in_any_case_only_where_it_is_called_headers() -> None:
+def test_headers_copied_to_an_input_match_in_any_case_only_if_it_is_named_headers() -> None:
     text = """\
 triggers:
   - id: hub
@@ -216,7 +216,7 @@ steps:
   - {id: note, if: "inputs.headers['X-GitHub-Event'] == 'push'", use: flow.stop}
   - {id: more, use: log.write, with: {message: "{{ inputs.h['X-GitHub-Event'] }}"}}
 """
-    assert [str(problem) for problem in loaded(text).problems] == [
+    assert [str(problem) for problem in load_text(text).problems] == [
         "config/pipelines/orders.yaml:8:52: warning: the headers in 'inputs.h' are in lower case; "
         "write inputs.h['x-github-event'], or call the input 'headers', where any case matches"
     ]

@@ -1,8 +1,8 @@
-"""Data that is written inside a text: doubted where any data may stand, refused where a mapping or a list has to."""
+"""JSON inside a text: a warning where any data is allowed, an error where a mapping or a list is required."""
 
 import pytest
 
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 
 POST = "steps:\n  - id: a\n    use: http.post\n    with:\n      url: https://a.example\n      {}\n"
 HOOK = """\
@@ -16,8 +16,10 @@ steps: [{{id: a, use: flow.stop}}]
 """
 
 
-def _told(text: str) -> list[str]:
-    return [f"{each.severity}: {'; '.join(filter(None, (each.message, each.hint)))}" for each in loaded(text).problems]
+def _list_problems(text: str) -> list[str]:
+    return [
+        f"{each.severity}: {'; '.join(filter(None, (each.message, each.hint)))}" for each in load_text(text).problems
+    ]
 
 
 AS_TEXT = "is a text here, and not the data that is written in it; write it without quotes or '|'"
@@ -32,17 +34,17 @@ AS_TEXT = "is a text here, and not the data that is written in it; write it with
         'json: |\n        {"a": 1}',
     ],
 )
-def test_json_inside_a_text_is_doubted(written: str) -> None:
-    assert _told(POST.format(written)) == [f"warning: 'json' {AS_TEXT}"]
+def test_json_inside_a_text_is_a_warning(written: str) -> None:
+    assert _list_problems(POST.format(written)) == [f"warning: 'json' {AS_TEXT}"]
 
 
-def test_the_data_of_an_event_is_doubted_in_the_same_way() -> None:
+def test_json_text_as_the_data_of_an_event_is_a_warning() -> None:
     emit = "steps: [{id: a, use: flow.emit, with: {type: t, data: '{\"a\": 1}'}}]\n"
-    assert _told(emit) == [f"warning: 'data' {AS_TEXT}"]
+    assert _list_problems(emit) == [f"warning: 'data' {AS_TEXT}"]
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         (
             """headers: '{"a": "{{ inputs.x }}"}'""",
@@ -53,10 +55,10 @@ def test_the_data_of_an_event_is_doubted_in_the_same_way() -> None:
         ("expect: '[200, {{ inputs.x }}]'", "must be a list, not the text '[200, {{ inputs.x }}]'; it is JSON"),
     ],
 )
-def test_a_text_around_an_expression_is_no_mapping_and_no_list(written: str, said: str) -> None:
-    [message] = _told(POST.format(written))
+def test_a_text_around_an_expression_is_neither_a_mapping_nor_a_list(written: str, expected: str) -> None:
+    [message] = _list_problems(POST.format(written))
     assert message.startswith("error: ")
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -70,8 +72,8 @@ def test_a_text_around_an_expression_is_no_mapping_and_no_list(written: str, sai
         "params: '{{ inputs.p }}'",
     ],
 )
-def test_what_is_meant_as_text_or_as_one_value_is_taken(written: str) -> None:
-    assert _told(POST.format(written)) == []
+def test_a_text_or_a_single_expression_is_accepted(written: str) -> None:
+    assert _list_problems(POST.format(written)) == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_what_is_meant_as_text_or_as_one_value_is_taken(written: str) -> None:
         ("{}", False),
     ],
 )
-def test_a_text_that_a_trigger_gives_to_an_input_of_another_type_is_refused(schema: str, is_refused: bool) -> None:
-    told = _told(HOOK.format("'n {{ trigger.body.n }}'", schema))
-    assert ["is a text, and the input 'order' is of type" in each for each in told] == [True] * is_refused
-    assert _told(HOOK.format("'{{ trigger.body.n }}'", schema)) == []
+def test_a_text_from_a_trigger_for_an_input_of_another_type_is_rejected(schema: str, is_refused: bool) -> None:
+    result = _list_problems(HOOK.format("'n {{ trigger.body.n }}'", schema))
+    assert ["is a text, and the input 'order' is of type" in each for each in result] == [True] * is_refused
+    assert _list_problems(HOOK.format("'{{ trigger.body.n }}'", schema)) == []

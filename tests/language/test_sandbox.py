@@ -1,4 +1,4 @@
-"""Nothing breaks out of an expression, and nothing that it does is without bounds."""
+"""No expression breaks out of the sandbox, and every expression has bounded cost."""
 
 import time
 import tracemalloc
@@ -194,7 +194,7 @@ def _endless() -> list[JSON]:
     return endless
 
 
-def _nested(levels: int) -> JSON:
+def _nest(levels: int) -> JSON:
     nested: JSON = 1
     for _ in range(levels):
         nested = [nested]
@@ -207,7 +207,7 @@ def large() -> dict[str, object]:
 
 
 def large_scope() -> dict[str, object]:
-    """Data as large as an expression can meet."""
+    """Data as large as an expression can encounter."""
     return {
         "key": "total",
         "text": "a" * 2**20,
@@ -220,7 +220,7 @@ def large_scope() -> dict[str, object]:
         "rows": [{"k": str(index), "v": {"a": [index]}} for index in range(30_000)],
         "others": [{"k": str(index), "v": {"a": [index]}} for index in range(30_000)],
         "huge": 10**4000,
-        "deep": _nested(190),
+        "deep": _nest(190),
         "endless": _endless(),
     }
 
@@ -232,7 +232,7 @@ def test_nothing_breaks_out_of_the_sandbox(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BOMBS)
-def test_a_bomb_is_refused_in_bounded_time_and_memory(text: str, large: dict[str, object]) -> None:
+def test_an_expression_bomb_is_rejected_in_bounded_time_and_memory(text: str, large: dict[str, object]) -> None:
     seconds, memory, is_refused = measure(text, large)
     assert is_refused
     assert seconds < TIME_LIMIT
@@ -240,7 +240,7 @@ def test_a_bomb_is_refused_in_bounded_time_and_memory(text: str, large: dict[str
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_is_merely_large_is_done_in_bounded_time_and_memory(text: str, large: dict[str, object]) -> None:
+def test_a_merely_large_expression_is_evaluated_in_bounded_time_and_memory(text: str, large: dict[str, object]) -> None:
     seconds, memory, is_refused = measure(text, large)
     assert not is_refused
     assert seconds < TIME_LIMIT
@@ -262,7 +262,7 @@ def test_a_text_of_many_expressions_is_bounded(large: dict[str, object]) -> None
 
 
 def measure(text: str, scope: Mapping[str, object]) -> tuple[float, int, bool]:
-    """Seconds of CPU, the peak of the memory in bytes, and whether the expression was refused."""
+    """CPU seconds, peak memory in bytes, and whether the expression was rejected."""
     started = time.thread_time()
     is_refused = _is_refused(text, scope)
     seconds = time.thread_time() - started
@@ -332,7 +332,7 @@ def test_a_payload_keeps_its_type(value: JSON) -> None:
 
 
 @given(_JSON)
-def test_tojson_and_fromjson_are_each_others_reverse(value: JSON) -> None:
+def test_tojson_and_fromjson_are_inverse(value: JSON) -> None:
     assert evaluate("x|tojson|fromjson", {"x": value}) == value
 
 

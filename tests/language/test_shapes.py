@@ -1,8 +1,8 @@
-"""Keys, actions, triggers and shapes that people bring along from elsewhere, each told with what to write instead."""
+"""Keys, actions, triggers and structures from other tools: each is reported with what to write instead."""
 
 import pytest
 
-from tests.docs.mistakes import loaded
+from tests.docs.mistakes import load_text
 
 LAST = "steps: [{id: z, use: flow.stop}]\n"
 
@@ -12,7 +12,7 @@ def _step(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "expected"),
     [
         (_step("{id: a, switch: {cases: []}}"), "2:21", "write for example 'switch: [{when: inputs.total > 100, "),
         (_step("{id: a, switch: [{when: run.id, then: []}]}"), "2:37", "unknown key 'then'; did you mean 'steps'"),
@@ -79,16 +79,16 @@ def _step(text: str) -> str:
         ("steps: []\n", "1:8", "'steps' is empty; write for example 'steps: [{id: note, use: log.write, with: "),
     ],
 )
-def test_another_shape_is_told_with_an_example_of_the_right_one(text: str, place: str, said: str) -> None:
-    problems = [f"{each.line}:{each.column} {each.message}; {each.hint}" for each in loaded(text).problems]
-    assert any(each.startswith(f"{place} ") and said in each for each in problems), problems
+def test_a_foreign_structure_is_reported_with_an_example_of_the_right_one(text: str, place: str, expected: str) -> None:
+    problems = [f"{each.line}:{each.column} {each.message}; {each.hint}" for each in load_text(text).problems]
+    assert any(each.startswith(f"{place} ") and expected in each for each in problems), problems
 
 
 HOOK = "triggers: [{{id: a, use: webhook, with: {{path: {}, verify: {}}}}}]\nsteps: [{{id: z, use: flow.stop}}]\n"
 
 
 @pytest.mark.parametrize(
-    ("path", "verify", "said"),
+    ("path", "verify", "expected"),
     [
         ("orders", "none", "'path': a path begins with '/'; write 'path: /orders'"),
         ("https://a.example/hooks/x", "none", "'path': a path begins with '/'; write 'path: /x'"),
@@ -96,19 +96,19 @@ HOOK = "triggers: [{{id: a, use: webhook, with: {{path: {}, verify: {}}}}}]\nste
         ("/x", "{preset: githb}", "verify.preset: `githb` is no preset; did you mean `github`?"),
     ],
 )
-def test_what_a_webhook_is_given_is_told_once_and_in_words(path: str, verify: str, said: str) -> None:
-    (problem,) = loaded(HOOK.format(path, verify)).problems
-    assert said in f"{problem.message}; {problem.hint}"
+def test_a_wrong_value_of_a_webhook_is_reported_once_in_words(path: str, verify: str, expected: str) -> None:
+    (problem,) = load_text(HOOK.format(path, verify)).problems
+    assert expected in f"{problem.message}; {problem.hint}"
 
 
-def test_steps_in_a_mapping_under_on_timeout_are_doubted() -> None:
+def test_steps_in_a_mapping_under_on_timeout_are_a_warning() -> None:
     wait = "{id: a, use: wait.approval, with: {to: x, title: y}, timeout: 2d, on_timeout: {steps: []}}"
-    (problem,) = loaded(_step(wait)).problems
+    (problem,) = load_text(_step(wait)).problems
     assert (problem.severity, problem.hint) == ("warning", "write the list of steps itself there")
 
 
 @pytest.mark.parametrize(
-    ("given", "severity", "said"),
+    ("given", "severity", "expected"),
     [
         (
             "{path: '/a/:id', verify: none}",
@@ -139,13 +139,13 @@ def test_steps_in_a_mapping_under_on_timeout_are_doubted() -> None:
         ("{path: /a, verify: none, dedupe: {key: trigger.body.id}}", "warning", "'trigger.body.id' is text here, so"),
     ],
 )
-def test_what_a_webhook_hardly_means_is_told_with_what_to_write(given: str, severity: str, said: str) -> None:
+def test_a_likely_mistake_in_a_webhook_is_reported_with_what_to_write(given: str, severity: str, expected: str) -> None:
     text = f"triggers: [{{id: a, use: webhook, with: {given}}}]\nsteps: [{{id: z, use: flow.stop}}]\n"
-    problems = loaded(text).problems
-    assert any(each.severity == severity and said in f"{each.message}; {each.hint}" for each in problems), problems
+    problems = load_text(text).problems
+    assert any(each.severity == severity and expected in f"{each.message}; {each.hint}" for each in problems), problems
 
 
 @pytest.mark.parametrize("path", ["/a:b", "/a*", "/{id}", "/a/{id}/b", "/[a", "/v1.0/<"])
-def test_a_path_of_usual_signs_is_taken(path: str) -> None:
+def test_a_path_of_common_characters_is_accepted(path: str) -> None:
     text = f"triggers: [{{id: a, use: webhook, with: {{path: '{path}', verify: none}}}}]\n{LAST}"
-    assert loaded(text).problems == ()
+    assert load_text(text).problems == ()

@@ -1,14 +1,14 @@
-"""An expression that decides where a secret is sent is warned of when the file is loaded."""
+"""An expression that determines where a secret is sent is a warning when the file is loaded."""
 
 import pytest
 
-from tests.language.test_load import loaded
+from tests.language.test_load import load_text
 
 TOKEN = 'headers: {authorization: "Bearer {{ secrets.KEY }}"}'
 
 
 def warnings(step: str) -> list[str]:
-    problems = loaded(f"inputs: {{x: {{}}}}\nsteps: [{{id: a, {step}}}]").problems
+    problems = load_text(f"inputs: {{x: {{}}}}\nsteps: [{{id: a, {step}}}]").problems
     return [f"{each.line}:{each.column}: {each.severity}: {each.message}; {each.hint}" for each in problems]
 
 
@@ -21,21 +21,21 @@ def warnings(step: str) -> list[str]:
         ("https://api.{{ inputs.x }}:8443/a", 60),
     ],
 )
-def test_a_secret_that_is_sent_where_an_expression_says_is_a_warning(url: str, column: int) -> None:
+def test_a_secret_sent_to_a_target_from_an_expression_is_a_warning(url: str, column: int) -> None:
     hint = "write the address out: https://api.example.com/{{ … }}"
     expected = [f"2:{column}: warning: 'inputs.x' decides where a secret is sent; {hint}"]
     assert warnings(f"use: http.get, with: {{url: '{url}', {TOKEN}}}") == expected
 
 
-def test_a_secret_in_an_undo_is_looked_at_too() -> None:
+def test_a_secret_in_an_undo_is_checked() -> None:
     undo = f"use: http.delete, with: {{url: '{{{{ output.body.link }}}}', {TOKEN}}}"
-    [said] = warnings(f"use: http.get, with: {{url: https://a.example.com/}}, undo: {{{undo}}}")
-    assert "warning: 'output.body.link' decides where a secret is sent" in said
+    [result] = warnings(f"use: http.get, with: {{url: https://a.example.com/}}, undo: {{{undo}}}")
+    assert "warning: 'output.body.link' decides where a secret is sent" in result
 
 
-def test_the_credentials_of_a_connection_count() -> None:
-    [said] = warnings("use: http.get, connection: crm, with: {url: '{{ inputs.x }}/a'}")
-    assert "warning: 'inputs.x' decides what the connection's credentials are used for" in said
+def test_the_credentials_of_a_connection_count_as_a_secret() -> None:
+    [result] = warnings("use: http.get, connection: crm, with: {url: '{{ inputs.x }}/a'}")
+    assert "warning: 'inputs.x' decides what the connection's credentials are used for" in result
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_the_credentials_of_a_connection_count() -> None:
         "url: '{{ inputs.x }}', headers: {a: '{{ inputs.x }}'}",
     ],
 )
-def test_what_leads_where_the_file_says_or_carries_no_secret_is_none(given: str) -> None:
+def test_a_fixed_target_or_a_request_without_a_secret_is_not_a_warning(given: str) -> None:
     assert warnings(f"use: http.get, with: {{{given}}}") == []

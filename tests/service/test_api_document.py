@@ -191,10 +191,10 @@ async def test_random_requests_built_from_the_document_break_nothing(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), FUZZED_FOR + 40)
+        result, _ = await asyncio.wait_for(process.communicate(), FUZZED_FOR + 40)
         assert (await service.client.get("/ready")).status_code == 200
         assert (await service.client.get("/api/runs")).json()["runs"], "some of what it sent was taken"
-    text = said.decode()
+    text = result.decode()
     with capsys.disabled():
         print("\n" + "\n".join(text.splitlines()[-12:]))
     assert process.returncode == 0, text

@@ -93,9 +93,9 @@ async def test_guessing_keys_is_rate_limited(tmp_path: Path) -> None:
         answers = [await service.client.get("/api/runs", headers={"authorization": "Bearer wp_x"}) for _ in range(20)]
         answer = next(each for each in answers if each.status_code == 429)
         assert 0 < int(answer.headers["retry-after"]) <= 60
-        assert (await service.client.get("/api/runs")).status_code == 200, "a right key is shut out by nobody"
+        assert (await service.client.get("/api/runs")).status_code == 200, "a valid key is never locked out"
         async with httpx.AsyncClient(base_url=service.service.url) as stranger:
-            assert (await stranger.get("/api/runs")).status_code == 401, "who presents no key does not guess"
+            assert (await stranger.get("/api/runs")).status_code == 401, "a request without a key is not a guess"
 
 
 @pytest.mark.parametrize(("host", "key"), [("0.0.0.0", None), ("::", None), ("0.0.0.0", "k" * 15), ("some.host", None)])

@@ -118,8 +118,8 @@ async def test_a_pipeline_is_described_with_its_inputs(tmp_path: Path) -> None:
             ("q", "serving"),
             ("r", "disabled"),
         ]
-        told = (await service.client.get("/api/pipelines/p")).json()
-        assert told == listed[0] | {"inputs": {"fail": {"type": "boolean", "default": False}}}
+        document = (await service.client.get("/api/pipelines/p")).json()
+        assert document == listed[0] | {"inputs": {"fail": {"type": "boolean", "default": False}}}
         disabled = (await service.client.get("/api/pipelines/r")).json()
         assert disabled["inputs"] is None
         assert disabled["problems"]

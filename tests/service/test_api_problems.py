@@ -84,7 +84,7 @@ async def test_an_unacceptable_body_is_answered_with_problem_details(
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "expected"),
     [
         ("/api/runs?statsu=failed", "`statsu`: there is no such name; did you mean 'status'"),
         ("/api/runs?status=faild", "`status`: must be 'queued'"),
@@ -103,11 +103,11 @@ async def test_an_unacceptable_body_is_answered_with_problem_details(
         ("/api/pipelines?x=1", "`x`"),
     ],
 )
-async def test_an_invalid_parameter_is_named(tmp_path: Path, path: str, said: str) -> None:
+async def test_an_invalid_parameter_is_named(tmp_path: Path, path: str, expected: str) -> None:
     async with running(tmp_path, QUICK) as service:
         problem = _is_problem(await service.client.get(path), 422)
-        assert said in problem["detail"]
-        assert problem["errors"][0]["name"] in said
+        assert expected in problem["detail"]
+        assert problem["errors"][0]["name"] in expected
 
 
 async def test_an_unexpected_error_is_a_503_without_internal_details(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ async def test_the_timeout_of_a_run_includes_its_time_in_the_queue(tmp_path: Pat
 # -- slots ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_run_that_gets_no_slot_in_time_expires_and_one_that_does_begins(tmp_path: Path) -> None:
+async def test_a_run_without_a_slot_in_time_expires_and_one_with_a_slot_begins(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs_until = gate = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_attempts_in_flight=1) as service:
@@ -134,7 +134,7 @@ async def test_a_slot_granted_to_an_expiring_run_is_released(tmp_path: Path) -> 
         assert (await service.wait_for_end(last))["status"] == "completed"
 
 
-async def test_attempts_that_wait_for_a_slot_start_by_priority(tmp_path: Path) -> None:
+async def test_attempts_waiting_for_a_permit_start_by_priority(tmp_path: Path) -> None:
     async with outside() as world:
         world.hangs_until = gate = asyncio.Event()
         async with running(tmp_path, {"p": _calls(world)}, max_attempts_in_flight=1) as service:
@@ -189,7 +189,7 @@ async def test_a_stopping_service_answers_waiting_clients_at_once(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         ({"delai": "5m"}, "`delai`: there is no such name; did you mean 'delay'"),
         ({"input": {}}, "did you mean 'inputs'"),
@@ -215,12 +215,12 @@ async def test_a_stopping_service_answers_waiting_clients_at_once(tmp_path: Path
         ([], "the body must be a JSON object, not a list; send {} where there is nothing to say"),
     ],
 )
-async def test_an_ill_typed_start_is_422_and_names_the_key(tmp_path: Path, body: object, said: str) -> None:
+async def test_an_ill_typed_start_is_422_and_names_the_key(tmp_path: Path, body: object, expected: str) -> None:
     async with running(tmp_path, {"p": QUICK}) as service:
         answer = await service.client.post("/api/pipelines/p/runs", json=body)
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
-        assert said in answer.json()["detail"]
+        assert expected in answer.json()["detail"]
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
 

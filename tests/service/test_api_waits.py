@@ -127,8 +127,8 @@ async def test_link_keys_and_proofs_are_hidden_from_keys_that_may_not_answer(tmp
             assert key not in whole + read, path
             assert make_proof(key, run, "hook") not in read
             assert make_proof(key, run, "ask") not in read
-        told = (await reader.get(f"/api/runs/{run}")).json()
-        assert told["steps"]["link"]["output"]["link"].endswith(f"/waits/{run}/hook/…")
+        document = (await reader.get(f"/api/runs/{run}")).json()
+        assert document["steps"]["link"]["output"]["link"].endswith(f"/waits/{run}/hook/…")
         asking = await start_waiting_run(service, "callback")
         assert (await reader.get(f"/api/runs/{asking}")).json()["waits"][0]["link"] is None
         assert "links" not in (await reader.get(f"/api/runs/{run}/history")).json()["entries"][0]
@@ -173,9 +173,9 @@ async def test_an_approval_is_recorded_under_the_name_of_the_key(tmp_path: Path)
         answer = await starter.post(f"/api/runs/{run}/answer", json=body)
         assert answer.status_code == 202, answer.text
         assert answer.json()["id"] == run
-        said = (await service.wait_for_end(run))["outputs"]["said"]
-        assert (said["approved"], said["by"], said["comment"]) == (True, "a starter", "fine")
-        assert said["fields"] == {"count": 1, "note": "", **FIELDS}
+        output = (await service.wait_for_end(run))["outputs"]["said"]
+        assert (output["approved"], output["by"], output["comment"]) == (True, "a starter", "fine")
+        assert output["fields"] == {"count": 1, "note": "", **FIELDS}
         _is_problem(await starter.post(f"/api/runs/{run}/answer", json=body), 409, "the run has ended")
 
 
@@ -183,13 +183,13 @@ async def test_an_answer_to_a_webhook_wait_has_the_shape_of_a_request(tmp_path: 
     async with running(tmp_path, PIPELINES) as service:
         run = await start_waiting_run(service, "any")
         assert (await post_decision(service, run, "answer", step="first", name="shop", data=[1])).status_code == 202
-        said = (await service.wait_for_end(run))["outputs"]["said"]
-    assert said["name"] == "shop"
-    assert {**said["output"], "at": 0} == {"body": [1], "query": {}, "headers": {}, "method": "POST", "at": 0}
+        output = (await service.wait_for_end(run))["outputs"]["said"]
+    assert output["name"] == "shop"
+    assert {**output["output"], "at": 0} == {"body": [1], "query": {}, "headers": {}, "method": "POST", "at": 0}
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "body", "status", "said"),
+    ("pipeline", "body", "status", "expected"),
     [
         ("approval", {"step": "aks", "approved": True}, 404, "did you mean 'ask'"),
         ("approval", {"step": "ask[0]", "approved": True}, 404, "no such step"),
@@ -211,11 +211,11 @@ async def test_an_answer_to_a_webhook_wait_has_the_shape_of_a_request(tmp_path: 
     ],
 )
 async def test_an_invalid_answer_is_rejected_and_changes_nothing(
-    tmp_path: Path, pipeline: str, body: dict[str, Any], status: int, said: str
+    tmp_path: Path, pipeline: str, body: dict[str, Any], status: int, expected: str
 ) -> None:
     async with running(tmp_path, PIPELINES) as service:
         run = await start_waiting_run(service, pipeline)
-        _is_problem(await post_decision(service, run, "answer", **body), status, said)
+        _is_problem(await post_decision(service, run, "answer", **body), status, expected)
         assert (await service.run(run))["status"] == "waiting"
 
 
@@ -243,7 +243,7 @@ async def test_answers_and_decisions_require_a_key_that_may_start_runs(tmp_path:
 
 
 @asynccontextmanager
-async def _parked(tmp_path: Path) -> AsyncIterator[tuple[Running, Outside, str]]:
+async def _park_run(tmp_path: Path) -> AsyncIterator[tuple[Running, Outside, str]]:
     async with outside() as world:
         world.hangs = 1
         async with running(tmp_path, {"park": PARK.format(url=world.url), **PIPELINES}) as service:
@@ -253,10 +253,10 @@ async def _parked(tmp_path: Path) -> AsyncIterator[tuple[Running, Outside, str]]
 
 
 async def test_an_uncertain_step_is_resolved_by_a_person(tmp_path: Path) -> None:
-    async with _parked(tmp_path) as (service, world, run):
-        told = await service.run(run)
-        assert told["steps"]["pay"]["decision_needed"]
-        assert "pay" in told["reason"]
+    async with _park_run(tmp_path) as (service, world, run):
+        document = await service.run(run)
+        assert document["steps"]["pay"]["decision_needed"]
+        assert "pay" in document["reason"]
         _is_problem(await service.client.post(f"/api/runs/{run}/resume"), 409, "resolve 'pay'")
         wrong = await post_decision(service, run, "resolve", step="pay", verdict="retry", output=1)
         _is_problem(wrong, 422, "`output`: it goes with `completed`")
@@ -279,7 +279,7 @@ async def test_an_uncertain_step_is_resolved_by_a_person(tmp_path: Path) -> None
 
 
 async def test_a_step_resolved_as_not_done_is_retried_and_one_resolved_as_failed_fails(tmp_path: Path) -> None:
-    async with _parked(tmp_path) as (service, world, run):
+    async with _park_run(tmp_path) as (service, world, run):
         assert (await post_decision(service, run, "resolve", step="pay", verdict="retry")).status_code == 202
         assert (await service.wait_for_end(run))["status"] == "completed"
         assert len(world.requests) == 2
@@ -316,13 +316,13 @@ async def test_an_event_starts_subscribed_pipelines_and_answers_waiting_runs(tmp
 
 async def test_an_event_without_a_type_or_with_unknown_keys_is_rejected(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
-        for body, said in (
+        for body, expected in (
             ({}, "`type`: it is missing"),
             ({"type": ""}, "`type`"),
             ({"type": "a", "sbject": "x"}, "did you mean 'subject'"),
             ({"type": "a", "subject": 7}, "`subject`"),
         ):
-            _is_problem(await service.client.post("/api/events", json=body), 422, said)
+            _is_problem(await service.client.post("/api/events", json=body), 422, expected)
         lonely = await service.client.post("/api/events", json={"type": "nobody.listens"})
         assert (lonely.status_code, lonely.json()["runs"]) == (202, [])
 

@@ -50,7 +50,7 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _signed(body: bytes, id: str = "1") -> dict[str, str]:
+def _sign(body: bytes, id: str = "1") -> dict[str, str]:
     return sign_request(load_presets()["github"], SECRET, body, 0, id=id, type="push")
 
 
@@ -259,7 +259,7 @@ async def test_a_compressed_body_is_rejected(tmp_path: Path) -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     async with running(tmp_path, {"hub": HUB}) as service:
         before = resident()
-        headers = {**_signed(bomb), "content-encoding": "gzip"}
+        headers = {**_sign(bomb), "content-encoding": "gzip"}
         assert (await service.client.post("/hooks/hub", content=bomb, headers=headers)).status_code == 415
         assert resident() - before < 16 * 2**20
 
@@ -270,11 +270,11 @@ async def test_a_compressed_body_is_rejected(tmp_path: Path) -> None:
 async def test_one_changed_space_invalidates_a_signature_and_two_signatures_are_a_bad_request(tmp_path: Path) -> None:
     body = b'{"a": 1}'
     async with running(tmp_path, {"hub": HUB}) as service:
-        changed = await service.client.post("/hooks/hub", content=b'{"a":1}', headers=_signed(body))
-        twice = [*_signed(body).items(), ("X-Hub-Signature-256", "sha256=00")]
+        changed = await service.client.post("/hooks/hub", content=b'{"a":1}', headers=_sign(body))
+        twice = [*_sign(body).items(), ("X-Hub-Signature-256", "sha256=00")]
         assert changed.status_code == 401
         assert (await service.client.post("/hooks/hub", content=body, headers=twice)).status_code == 400
-        assert (await service.client.post("/hooks/hub", content=body, headers=_signed(body))).status_code == 202
+        assert (await service.client.post("/hooks/hub", content=body, headers=_sign(body))).status_code == 202
 
 
 @pytest.mark.parametrize("signature", ["é".encode(), b"\xff", b"sha256=\xe9", b"sha256=", b"\xed\xa0\x80"])
@@ -286,7 +286,7 @@ async def test_a_signature_that_is_not_text_is_unauthorised(tmp_path: Path, sign
 
 async def test_an_unknown_webhook_takes_as_long_as_a_bad_signature(tmp_path: Path) -> None:
     body = b'{"a": "' + b"x" * 2_000 + b'"}'
-    headers = _signed(b"another")
+    headers = _sign(b"another")
     async with running(tmp_path, {"hub": HUB}, log_level="error") as service:
         seconds: dict[str, list[float]] = {"/hooks/hub": [], "/hooks/nobody": []}
         for _ in range(400):
@@ -318,12 +318,12 @@ async def test_an_address_over_its_rate_gets_429_before_its_body_is_read(tmp_pat
 async def test_unsigned_requests_do_not_use_up_the_rate_of_a_webhook(tmp_path: Path) -> None:
     async with running(tmp_path, {"hub": HUB}, webhook_rate="2/1h") as service:
         for number in range(5):
-            bad = await service.client.post("/hooks/hub", content=b"{}", headers=_signed(b"x", str(number)))
+            bad = await service.client.post("/hooks/hub", content=b"{}", headers=_sign(b"x", str(number)))
             assert bad.status_code == 401
         statuses = []
         for number in range(4):
             body = b'{"n": %d}' % number
-            answer = await service.client.post("/hooks/hub", content=body, headers=_signed(body, str(number)))
+            answer = await service.client.post("/hooks/hub", content=body, headers=_sign(body, str(number)))
             statuses.append(answer.status_code)
         assert statuses == [202, 202, 429, 429]
         assert 0 < int(answer.headers["retry-after"]) <= 1_800
@@ -337,7 +337,7 @@ async def test_every_event_of_a_burst_is_acknowledged(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection(*address(tmp_path))
         for number in range(25):
             id = f"{sender}/{number}"
-            request = _request("/hooks/hub", body := id.encode(), _signed(body, id))
+            request = _request("/hooks/hub", body := id.encode(), _sign(body, id))
             began = time.perf_counter()
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")

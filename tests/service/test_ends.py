@@ -115,7 +115,7 @@ async def test_a_person_resolves_an_uncertain_step(tmp_path: Path, verdict: str,
         run = await begin(service, "p")
         found = await until_status(service, run, "paused")
         assert found["steps"]["both.risky"]["status"] == "uncertain"
-        assert run in service.service.runner.runs.runs, "the other branch is at work"
+        assert run in service.service.runner.runs.runs, "the other branch is in progress"
         gates.open("risky")
         if not is_in_memory:
             gates.open("slow")
@@ -266,7 +266,7 @@ async def test_a_run_recovered_too_often_continues_when_a_person_resumes_it(tmp_
         run = await begin(service, "p")
         await gates.wait_until_reached("main")
         place = copy_after_crash(tmp_path)
-    _recovered(place, run, 9)
+    _set_recoveries(place, run, 9)
     async with gates.serving(place, {"p": CLEANS}) as service:
         await until_status(service, run, "paused")
         gates.open("main")
@@ -277,7 +277,7 @@ async def test_a_run_recovered_too_often_continues_when_a_person_resumes_it(tmp_
     assert gates.begun.count("main") == 2
 
 
-def _recovered(place: Path, run: str, times: int) -> None:
+def _set_recoveries(place: Path, run: str, times: int) -> None:
     import sqlite3
 
     with sqlite3.connect(place / "data" / "journal.sqlite") as database:

@@ -65,15 +65,15 @@ async def test_an_event_is_sent_once_even_if_the_process_dies_before_the_checkpo
     async with gates.serving(tmp_path, pipelines) as service:
         run = await begin(service, "emits")
         await gates.wait_until_reached("after")
-        told = (await service.run(run))["steps"]["tell"]["output"]
-        for each in told["runs"]:
+        document = (await service.run(run))["steps"]["tell"]["output"]
+        for each in document["runs"]:
             await service.wait_for_end(each)
         place = copy_after_crash(tmp_path)
         gates.open("after")
     truncate_history(place, run, "step_completed")
     async with gates.serving(place, pipelines) as service:
         again = await service.wait_for_end(run)
-        assert again["outputs"] == {"told": told}, "it is the same event, and they are the same runs"
+        assert again["outputs"] == {"told": document}, "it is the same event, and they are the same runs"
     assert rows(place, "select count(*) from events where type = 'told'") == [(1,)]
     assert gates.passed.count("note") == len(listeners)
 
@@ -110,10 +110,10 @@ async def test_an_event_answers_every_waiting_run_and_starts_every_subscribed_pi
         waiting = [await begin(service, "waits") for _ in range(3)]
         for run in waiting:
             await until_status(service, run, "waiting")
-        told = (await service.wait_for_end(await begin(service, "emits")))["outputs"]["told"]
+        output = (await service.wait_for_end(await begin(service, "emits")))["outputs"]["told"]
         for run in waiting:
             assert (await service.wait_for_end(run))["outputs"] == {"said": {"n": 1}}
-        [started] = told["runs"]
+        [started] = output["runs"]
         assert (await service.wait_for_end(started))["inputs"] == {"n": 1}
     assert gates.given == [1]
 

@@ -280,7 +280,7 @@ async def test_hundreds_of_pipelining_connections_do_not_block_another_request()
             assert len(read_answers(await asyncio.wait_for(reader.read(), 60))) == requests
             writer.close()
     assert server.count == connections * requests + 1
-    assert before < 2 * connections, "beside the first request of each connection hardly any came first"
+    assert before < 2 * connections, "apart from the first request of each connection, hardly any was served earlier"
 
 
 async def test_pipelined_requests_wait_outside_the_process() -> None:
@@ -383,4 +383,4 @@ async def test_random_connections_are_read_as_by_an_independent_strict_parser() 
     assert not tally.disagreements
     assert tally.served > 900
     assert tally.refused > 450
-    assert {tally.stricter > 0, tally.wider > 0} == {True}, "the readers differ where it is known that they do"
+    assert {tally.stricter > 0, tally.wider > 0} == {True}, "the readers differ only where expected"

@@ -155,12 +155,12 @@ class Chance:
         preset = self._random.choice(HOOKS)
         method, target, body = self._one_of(METHODS), self._target(preset), self._body()
         lines = [f"{method} {target} HTTP/1.1".encode("latin-1"), b"host: x", b"connection: close"]
-        lines += self._signed(preset, method, target, body)
+        lines += self._sign(preset, method, target, body)
         more = [] if self._is_right() else [self._header() for _ in range(self._random.randrange(1, 6))]
-        framing, sent, is_framed = self._framed(body)
+        framing, sent, is_framed = self._frame(body)
         whole = b"\r\n".join([*lines, *more, framing, b"", sent])
         if not self._is_right():
-            return Request(self._mangled(whole), is_whole=False)
+            return Request(self._mangle(whole), is_whole=False)
         is_whole = is_framed and not more and method in METHODS[:6] and " " not in target and len(body) <= LIMIT
         return Request(whole, is_whole)
 
@@ -196,7 +196,7 @@ class Chance:
     def _noise(self, length: int) -> bytes:
         return self._random.randbytes(length)
 
-    def _signed(self, preset: str, method: str, target: str, body: bytes) -> list[bytes]:
+    def _sign(self, preset: str, method: str, target: str, body: bytes) -> list[bytes]:
         headers = {"content-type": self._one_of(KINDS)}
         if preset != "none" and self._is_right():
             path, _, query = target.partition("?")
@@ -209,7 +209,7 @@ class Chance:
         value = self._noise(30) if self._random.random() < 0.1 else self._random.choice(VALUES)
         return self._random.choice(NAMES).encode() + b": " + value
 
-    def _framed(self, body: bytes) -> tuple[bytes, bytes, bool]:
+    def _frame(self, body: bytes) -> tuple[bytes, bytes, bool]:
         """A framing header, the body, and whether the header describes the body correctly."""
         match 4 if self._is_right() else self._random.randrange(4):
             case 0:
@@ -227,7 +227,7 @@ class Chance:
             case _:
                 return b"content-length: %d" % len(body), body, True
 
-    def _mangled(self, request: bytes) -> bytes:
+    def _mangle(self, request: bytes) -> bytes:
         at = self._random.randrange(min(len(request), 600))
         match self._random.randrange(4):
             case 0:

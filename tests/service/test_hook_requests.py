@@ -149,7 +149,7 @@ steps:
 
 async def test_invalid_utf_8_in_a_path_or_query_is_rejected_with_its_position_and_a_fix(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
-        for target, said in {
+        for target, expected in {
             "/hooks/p/a%E9/x": "the part 'store' of the path is not UTF-8: byte 1 (0xE9) cannot be decoded",
             "/hooks/p/%C3/x": "the part 'store' of the path is not UTF-8: byte 0 (0xC3) cannot be decoded",
             "/hooks/p/a/x?name=Ren%E9": "the field 'name' is not UTF-8: byte 3 (0xE9) cannot be decoded",
@@ -159,7 +159,9 @@ async def test_invalid_utf_8_in_a_path_or_query_is_rejected_with_its_position_an
         }.items():
             status, _, content = await send(service, target)
             error = json.loads(content)["error"]
-            assert (status, said in error, "`charset` in the webhook's trigger" in error) == (400, True, True), error
+            assert (status, expected in error, "`charset` in the webhook's trigger" in error) == (400, True, True), (
+                error
+            )
             assert await is_recorded(service, error)
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 
@@ -167,20 +169,20 @@ async def test_invalid_utf_8_in_a_path_or_query_is_rejected_with_its_position_an
 async def test_a_trigger_sets_the_charset_for_senders_that_declare_none(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         form = f"Content-Type: {FORM}\r\n"
-        said = await read_trigger(service, "/hooks/western/a%E9?b=%E9", b"c=%E9", headers=form)
-        assert said == ["aé", {"b": "é"}, {"c": "é"}]
-        said = await read_trigger(
+        result = await read_trigger(service, "/hooks/western/a%E9?b=%E9", b"c=%E9", headers=form)
+        assert result == ["aé", {"b": "é"}, {"c": "é"}]
+        result = await read_trigger(
             service, "/hooks/western/a", b"c=%C3%A9", headers=f"Content-Type: {FORM}; charset=utf-8\r\n"
         )
-        assert said[2] == {"c": "é"}
+        assert result[2] == {"c": "é"}
 
 
 async def test_repeated_names_become_lists(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         headers = f"X-A: a,b\r\nX-A: c\r\nContent-Type: {FORM}\r\n"
-        said = await read_trigger(service, "/hooks/p/s/x?a=1&a=2&b=a,b&b=c&c=&d&e=1", b"a=a,b&a=c", headers=headers)
+        result = await read_trigger(service, "/hooks/p/s/x?a=1&a=2&b=a,b&b=c&c=&d&e=1", b"a=a,b&a=c", headers=headers)
         query = {"a": ["1", "2"], "b": ["a,b", "c"], "c": "", "d": "", "e": "1"}
-        assert said == ["s", query, ["a,b", "c"], {"a": ["a,b", "c"]}]
+        assert result == ["s", query, ["a,b", "c"], {"a": ["a,b", "c"]}]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ async def test_a_delivery_is_read_in_its_declared_type_and_charset(
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type", "status", "said"),
+    ("body", "content_type", "status", "expected"),
     [
         (rb'{"a": "\ud83d"}', "application/json", 400, r"\ud83d at byte 7 is a lone surrogate"),
         (b"name=Ren%E9", FORM, 400, "the field 'name' is not UTF-8: byte 3 (0xE9)"),
@@ -211,12 +213,12 @@ async def test_a_delivery_is_read_in_its_declared_type_and_charset(
     ],
 )
 async def test_an_unreadable_body_is_reported_and_recorded(
-    tmp_path: Path, body: bytes, content_type: str, status: int, said: str
+    tmp_path: Path, body: bytes, content_type: str, status: int, expected: str
 ) -> None:
     async with running(tmp_path, {"p": HOOKS}) as service:
         answered, _, content = await send(service, "/hooks/one", body, headers=f"Content-Type: {content_type}\r\n")
         error = json.loads(content)["error"]
-        assert (answered, said in error) == (status, True), error
+        assert (answered, expected in error) == (status, True), error
         assert await is_recorded(service, error)
 
 

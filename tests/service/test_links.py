@@ -33,7 +33,7 @@ async def test_a_page_shows_the_question_escaped_and_without_scripts(tmp_path: P
     async with serving(tmp_path) as (service, somebody):
         run = await start_waiting_run(service, "approval")
         answer = await somebody.get(await link(service, run), headers=PERSON)
-        told = await service.run(run)
+        document = await service.run(run)
     page = answer.text
     assert answer.status_code == 200
     assert "&lt;b&gt;Refund&lt;/b&gt; &amp; more" in page
@@ -46,7 +46,7 @@ async def test_a_page_shows_the_question_escaped_and_without_scripts(tmp_path: P
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
-    assert told["status"] == "waiting"
+    assert document["status"] == "waiting"
 
 
 async def test_reading_a_link_never_answers_it(tmp_path: Path) -> None:
@@ -77,30 +77,30 @@ async def test_form_fields_get_the_types_of_their_schemas(tmp_path: Path) -> Non
         answer = await somebody.post(await link(service, run), data=form, headers=PERSON)
         assert answer.status_code == 202
         assert "The answer was taken" in answer.text
-        said = (await service.wait_for_end(run))["outputs"]["said"]
-    assert before <= said.pop("at") <= now()
+        output = (await service.wait_for_end(run))["outputs"]["said"]
+    assert before <= output.pop("at") <= now()
     fields = {"amount": 12.5, "count": 1, "urgent": True, "colour": 3, "note": ""}
-    assert said == {"approved": True, "by": "link", "comment": "fine", "fields": fields}
+    assert output == {"approved": True, "by": "link", "comment": "fine", "fields": fields}
 
 
 @pytest.mark.parametrize(
-    ("start", "charset", "said"),
+    ("start", "charset", "expected"),
     [(b"", "windows-1252", "é"), (b"\xef\xbb\xbf", "utf-8", "Ã©"), (b"", "nonsense", None), (b"", "gbk", None)],
 )
 async def test_a_form_is_decoded_with_its_declared_charset(
-    tmp_path: Path, start: bytes, charset: str, said: str | None
+    tmp_path: Path, start: bytes, charset: str, expected: str | None
 ) -> None:
     body = start + (b"approved=false&comment=" + (b"%C3%83%C2%A9" if charset == "utf-8" else b"%E9"))
     headers = PERSON | {"content-type": f"application/x-www-form-urlencoded; charset={charset}"}
     async with serving(tmp_path) as (service, somebody):
         run = await start_waiting_run(service, "approval")
         answer = await somebody.post(await link(service, run), content=body, headers=headers)
-        if said is None:
+        if expected is None:
             assert (answer.status_code, charset in answer.text) == (415 if charset == "nonsense" else 400, True)
             assert (await service.run(run))["status"] == "waiting"
         else:
             assert answer.status_code == 202, answer.text
-            assert (await service.wait_for_end(run))["outputs"]["said"]["comment"] == said
+            assert (await service.wait_for_end(run))["outputs"]["said"]["comment"] == expected
 
 
 async def test_an_invalid_form_is_shown_again_as_filled_in(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ async def test_a_rejection_needs_no_form_fields(tmp_path: Path) -> None:
         run = await start_waiting_run(service, "approval")
         form = {"approved": "false", "fields.amount": "", "comment": ""}
         assert (await somebody.post(await link(service, run), data=form, headers=PERSON)).status_code == 202
-        said = (await service.wait_for_end(run))["outputs"]["said"]
-    assert (said["approved"], said["comment"], said["fields"]) == (False, None, {"urgent": False})
+        output = (await service.wait_for_end(run))["outputs"]["said"]
+    assert (output["approved"], output["comment"], output["fields"]) == (False, None, {"urgent": False})
 
 
 async def test_a_link_can_be_read_and_answered_in_json(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ async def test_a_link_can_be_read_and_answered_in_json(tmp_path: Path) -> None:
         url = await link(service, run)
         asked = (await somebody.get(url, headers=PROGRAM)).json()
         assert (asked["status"], asked["kind"], asked["fields"]["amount"]["minimum"]) == ("asked", "approval", 0)
-        for body, said in (
+        for body, expected in (
             ({"approved": "true"}, "approved"),
             ({"approved": True}, "fields.amount"),
             ({"approved": True, "fields": []}, "fields"),
@@ -142,7 +142,7 @@ async def test_a_link_can_be_read_and_answered_in_json(tmp_path: Path) -> None:
         ):
             unfit = await somebody.post(url, json=body)
             assert unfit.status_code == 422
-            assert said in [each["name"] for each in unfit.json()["errors"]]
+            assert expected in [each["name"] for each in unfit.json()["errors"]]
         fields = {"amount": 1, "urgent": False, "colour": "red"}
         taken = await somebody.post(url, json={"approved": True, "fields": fields})
         assert (taken.status_code, taken.json()) == (202, {"status": "taken"})
@@ -156,10 +156,10 @@ async def test_a_request_to_a_webhook_wait_is_stored_without_credentials(tmp_pat
         headers = {"authorization": "Basic eDp5", "cookie": "a=b", "referer": url, "x-mine": "1"}
         answer = await somebody.post(f"{url}?a=1&a=2&b=", json={"ok": True}, headers=headers)
         assert answer.status_code == 202
-        said = (await service.wait_for_end(run))["outputs"]["said"]
-    assert (said["body"], said["query"], said["method"]) == ({"ok": True}, {"a": ["1", "2"], "b": ""}, "POST")
-    assert said["headers"]["x-mine"] == "1"
-    assert not {"authorization", "cookie", "referer"} & said["headers"].keys()
+        output = (await service.wait_for_end(run))["outputs"]["said"]
+    assert (output["body"], output["query"], output["method"]) == ({"ok": True}, {"a": ["1", "2"], "b": ""}, "POST")
+    assert output["headers"]["x-mine"] == "1"
+    assert not {"authorization", "cookie", "referer"} & output["headers"].keys()
 
 
 async def test_a_second_answer_is_reported_as_a_second_one(tmp_path: Path) -> None:
@@ -180,15 +180,15 @@ async def test_a_second_answer_is_reported_as_a_second_one(tmp_path: Path) -> No
 async def test_an_answer_is_kept_until_its_wait_begins(tmp_path: Path) -> None:
     async with serving(tmp_path) as (service, somebody):
         run = await start_waiting_run(service, "early")
-        told = (await service.run(run))["steps"]["link"]["output"]
-        unknown = await somebody.post(told["other"], json={"approved": True})
+        document = (await service.run(run))["steps"]["link"]["output"]
+        unknown = await somebody.post(document["other"], json={"approved": True})
         assert (unknown.status_code, "not known yet" in unknown.text) == (409, True)
-        assert (await somebody.post(told["link"], json={"n": {"type": "integer"}})).status_code == 202
+        assert (await somebody.post(document["link"], json={"n": {"type": "integer"}})).status_code == 202
         await service.client.post("/api/events", json={"type": "go.on"})
         await wait_until_waiting_at(service, run, "ask")
-        fields = (await somebody.get(told["other"], headers=PROGRAM)).json()["fields"]
+        fields = (await somebody.get(document["other"], headers=PROGRAM)).json()["fields"]
         assert fields == {"n": {"type": "integer"}}
-        assert (await somebody.post(told["other"], json={"approved": True, "fields": {"n": 1}})).status_code == 202
+        assert (await somebody.post(document["other"], json={"approved": True, "fields": {"n": 1}})).status_code == 202
         assert (await service.wait_for_end(run))["status"] == "completed"
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 ONE = "steps: [{id: work, use: gate.pass, with: {what: work}%s}]"
 
 
-async def _lost(service: Running, run: str) -> list[tuple[str, int, str]]:
+async def _list_lost_attempts(service: Running, run: str) -> list[tuple[str, int, str]]:
     entries = await history(service, run)
     return [(each.path, each.attempt, each.cause) for each in entries if isinstance(each, AttemptLost)]
 
@@ -52,7 +52,7 @@ async def test_an_attempt_interrupted_by_a_crash_is_counted_and_shown(tmp_path: 
         assert step["attempts"] == 2
         assert [(each["attempt"], each["ending"]) for each in step["tries"]] == [(1, "lost"), (2, "completed")]
         assert step["tries"][0]["error"]["message"] == "the process ended during the attempt"
-        assert await _lost(service, run) == [("work", 1, "crash")]
+        assert await _list_lost_attempts(service, run) == [("work", 1, "crash")]
     assert len(set(gates.keys["work"])) == 1, "one key for all attempts"
 
 
@@ -73,7 +73,7 @@ async def test_a_run_that_crashes_repeatedly_shows_every_attempt(tmp_path: Path)
         assert (await service.wait_for_end(run))["status"] == "completed", (
             "lost attempts do not count against max_attempts"
         )
-        assert await _lost(service, run) == [("work", number, "crash") for number in (1, 2, 3)]
+        assert await _list_lost_attempts(service, run) == [("work", number, "crash") for number in (1, 2, 3)]
         assert (await _step(service, run))["attempts"] == 4 == gates.begun.count("work")
 
 
@@ -91,7 +91,7 @@ async def test_lost_attempts_are_not_progress_so_the_recovery_limit_applies(tmp_
     async with gates.serving(place, {"p": ONE % ""}, recovery_limit=2) as service:
         found = await until_status(service, run, "paused")
         assert found["reason"] == "recovered 3 times without any progress: it may be what kills the process"
-        assert len(await _lost(service, run)) == 3, "also the last one is told of"
+        assert len(await _list_lost_attempts(service, run)) == 3, "the last one is reported as well"
         async with asyncio.timeout(60):
             while (await _step(service, run))["attempts"] != 3:  # shown once the run is released
                 await asyncio.sleep(0.005)
@@ -125,7 +125,7 @@ async def test_an_attempt_interrupted_by_a_drain_is_recorded_before_the_service_
     gates.open("work")
     async with gates.serving(tmp_path, {"p": ONE % ""}, recovery_limit=1) as service:
         assert (await service.wait_for_end(run))["status"] == "completed"
-        assert await _lost(service, run) == [("work", 1, "drain")]
+        assert await _list_lost_attempts(service, run) == [("work", 1, "drain")]
         step = await _step(service, run)
         assert step["attempts"] == 2 == gates.begun.count("work")
         assert step["tries"][0]["error"]["message"] == "the service was stopped during the attempt"
@@ -199,7 +199,10 @@ async def test_each_item_of_a_foreach_has_its_own_attempts(tmp_path: Path) -> No
         ended = await service.wait_for_end(run)
         assert ended["status"] == "completed"
         assert ended["outputs"] == {"attempts": [2, 2, 1, 1]}
-        assert sorted(await _lost(service, run)) == [("each[0].work", 1, "crash"), ("each[1].work", 1, "crash")]
+        assert sorted(await _list_lost_attempts(service, run)) == [
+            ("each[0].work", 1, "crash"),
+            ("each[1].work", 1, "crash"),
+        ]
     assert all(count <= 2 for count in Counter(gates.keys["work"]).values())
 
 
@@ -224,7 +227,7 @@ async def test_attempts_of_an_undo_and_of_the_cleanup_are_counted(tmp_path: Path
     gates.open(closed)
     async with gates.serving(place, {"p": UNDO}) as service:
         ended = await service.wait_for_end(run)
-        assert await _lost(service, run) == [(path, 1, "crash")]
+        assert await _list_lost_attempts(service, run) == [(path, 1, "crash")]
         assert {each: step["attempts"] for each, step in ended["steps"].items()} == {
             "work": 1,
             "fail": 1,
@@ -249,7 +252,7 @@ async def test_a_run_cancelled_as_its_process_died_shows_the_lost_attempt(tmp_pa
     await journal.close()
     async with gates.serving(place, {"p": pipeline}) as service:
         await until_status(service, run, "cancelled")  # parked, it is paused before the cancel is processed
-        assert await _lost(service, run) == [("work", 1, "crash")]
+        assert await _list_lost_attempts(service, run) == [("work", 1, "crash")]
 
 
 def _never(error: BaseException) -> None:
@@ -283,7 +286,7 @@ async def test_a_paused_run_loses_only_started_attempts(tmp_path: Path) -> None:
         await service.client.post(f"/api/runs/{run}/resolve", json={"step": "both.other", "verdict": "retry"})
         ended = await service.wait_for_end(run)
         assert ended["status"] == "completed"
-        assert await _lost(service, run) == [("both.work", 1, "crash")]
+        assert await _list_lost_attempts(service, run) == [("both.work", 1, "crash")]
         attempts = {path: step["attempts"] for path, step in ended["steps"].items() if "." in path}
         assert attempts == {"both.work": 2, "both.next": 1, "both.other": 2}
 
@@ -307,7 +310,7 @@ async def test_calls_events_and_waits_are_not_attempts(tmp_path: Path) -> None:
     gates.open("work")
     async with gates.serving(place, pipelines) as service:
         ended = await service.wait_for_end(run)
-        assert await _lost(service, ended["children"][0]["run"]) == [("work", 1, "crash")]
+        assert await _list_lost_attempts(service, ended["children"][0]["run"]) == [("work", 1, "crash")]
     truncate_history(place, run, "wait_started")
     async with gates.serving(place, pipelines) as service:
         ended = await service.wait_for_end(run)

@@ -150,7 +150,7 @@ async def _ensure_replayed(service: Running) -> None:
         check_decisions(exported.compiled(), exported.run, exported.entries)
 
 
-def _declined(effect: Effect) -> tuple[int, Any] | None:
+def _decline_card(effect: Effect) -> tuple[int, Any] | None:
     if effect.service != "stripe":
         return None
     return 402, {"error": {"code": "card_declined", "message": "the card was declined"}}
@@ -166,7 +166,7 @@ async def test_an_order_completes_with_one_key_per_effect_and_no_secret_in_its_h
         assert done["outputs"] == {"charge": done["steps"]["pay.charge"]["output"]["id"]}
         assert done["steps"]["customer"]["output"] == {"email": "ada@example.com"}, "only what it keeps"
         assert done["steps"]["approval"]["status"] == "skipped"
-        assert town.told("stock") == ["POST holds"] * 3
+        assert town.list_effects("stock") == ["POST holds"] * 3
         assert town.bodies("stripe") == [{"amount": 20, "currency": "eur"}]
         assert town.bodies("warehouse")[0]["params"] == {"id": run}
         assert town.bodies("slack") == [{"channel": "#orders", "text": "Paid o-1"}]
@@ -215,25 +215,25 @@ async def test_the_licence_of_a_digital_order_is_issued_by_a_separate_run(tmp_pa
         child = await shop.service.run(called["run"])
         assert (child["pipeline"], child["parent"]) == ("issue_licence", {"run": run, "step": "route.licence"})
         assert done["steps"]["route.licence"]["output"] == child["outputs"]
-        assert shop.town.told("stock") == []
+        assert shop.town.list_effects("stock") == []
         assert "licences" in shop.town.bodies("warehouse")[0]["sql"]
 
 
 async def test_a_declined_card_releases_the_holds_in_reverse_order_and_fails_the_order(tmp_path: Path) -> None:
     async with open_shop(tmp_path) as shop:
-        shop.town.rules.append(_declined)
+        shop.town.rules.append(_decline_card)
         run = await shop.takes()
         ended = await shop.is_(run, "failed")
         holds = [ended["steps"][f"reserve[{n}].hold"]["output"]["body"]["id"] for n in range(3)]
-        told = shop.town.told("stock")
-        assert told[3:] == [f"DELETE holds/{hold}" for hold in reversed(holds)]
+        result = shop.town.list_effects("stock")
+        assert result[3:] == [f"DELETE holds/{hold}" for hold in reversed(holds)]
         assert (ended["error"]["step"], ended["error"]["message"]) == ("pay.halt", "the card was declined")
         assert [undo["status"] for undo in ended["undo"]] == ["done"] * 3
         assert ended["steps"]["pay.audit"]["status"] == "completed", "finally is performed in any case"
         (page,) = shop.town.bodies("slack")
         assert page["channel"] == "#oncall"
         assert page["text"] == f"{shop.service.service.url}/api/runs/{run} failed at pay.halt: the card was declined"
-        assert not shop.town.told("smtp")
+        assert not shop.town.list_effects("smtp")
         assert len({each.key for each in shop.town.effects}) == len(shop.town.effects)
 
 
@@ -244,7 +244,7 @@ async def test_an_out_of_stock_line_is_collected_and_the_order_continues(tmp_pat
         done = await shop.arrives(run, "o-1")
         statuses = [done["steps"][f"reserve[{n}].hold"]["status"] for n in range(3)]
         assert statuses == ["completed", "failed", "completed"]
-        assert shop.town.told("stock") == ["POST holds"] * 2
+        assert shop.town.list_effects("stock") == ["POST holds"] * 2
 
 
 async def test_a_payment_is_polled_until_it_is_settled(tmp_path: Path) -> None:
@@ -281,11 +281,11 @@ async def test_a_charge_with_a_lost_response_is_left_to_a_person_and_never_repea
         run = await shop.takes()
         paused = await shop.is_(run, "paused")
         assert paused["steps"]["pay.charge"]["status"] == "uncertain"
-        assert shop.town.told("stripe") == ["POST charges"]
+        assert shop.town.list_effects("stripe") == ["POST charges"]
         said = {"step": "pay.charge", "verdict": "completed", "output": {"id": "ch_seen"}}
         assert (await shop.service.client.post(f"/api/runs/{run}/resolve", json=said)).status_code == 202
         assert (await shop.arrives(run, "o-1"))["outputs"] == {"charge": "ch_seen"}
-        assert shop.town.told("stripe") == ["POST charges"]
+        assert shop.town.list_effects("stripe") == ["POST charges"]
 
 
 async def test_a_hold_lost_in_a_crash_is_requested_again_with_the_same_key(tmp_path: Path) -> None:
@@ -293,11 +293,11 @@ async def test_a_hold_lost_in_a_crash_is_requested_again_with_the_same_key(tmp_p
         around.mute.add("stock")
         async with enter_shop(tmp_path, around) as shop:
             run = await shop.takes(lines=[{"sku": "apple", "qty": 1}])
-            await around.until(lambda: bool(around.told("stock")))
+            await around.until(lambda: bool(around.list_effects("stock")))
         around.mute.clear()
         async with enter_shop(tmp_path, around) as shop:
             await shop.arrives(run, "o-1")
-        assert around.told("stock") == ["POST holds"]
+        assert around.list_effects("stock") == ["POST holds"]
         assert around.repeats == {"POST stock/holds": 1}
 
 
@@ -317,7 +317,7 @@ async def test_an_order_delivered_twice_is_one_order(tmp_path: Path) -> None:
         assert second.json()["duplicate"] is True
         assert second.json()["runs"] == first.json()["runs"]
         await shop.arrives(first.json()["runs"][0], "o-1")
-        assert len(shop.town.told("stripe")) == 1
+        assert len(shop.town.list_effects("stripe")) == 1
 
 
 async def test_orders_of_one_customer_are_processed_one_after_the_other(tmp_path: Path) -> None:
@@ -338,4 +338,4 @@ async def test_an_incomplete_order_fails_before_its_first_step_and_is_reported(t
         ended = await shop.is_(run, "failed")
         assert ended["error"]["code"] == "inputs"
         await shop.town.until(lambda: bool(shop.town.bodies("slack")))
-        assert shop.town.told("crm") == []
+        assert shop.town.list_effects("crm") == []

@@ -284,7 +284,7 @@ async def test_other_pipelines_are_accepted_and_served_while_one_fills_the_memor
         assert slow.paths["/slow"] == len(flood)
 
 
-async def test_runs_that_wait_for_a_permit_leave_memory_and_come_back_in_order(tmp_path: Path) -> None:
+async def test_runs_waiting_for_a_permit_leave_memory_and_return_in_order(tmp_path: Path) -> None:
     async with slow_service() as slow:
         pipelines = {"p": TWO_STEPS.format(slow.url)}
         async with running(tmp_path, pipelines, max_live_runs=30, max_attempts_in_flight=2) as service:

@@ -125,15 +125,15 @@ async def test_no_encoding_of_a_proof_is_shown_to_a_key_that_may_not_answer(
             answer = await service.client.post(f"/api/runs/{run}/answer", json={"step": "ask", "approved": False})
             assert answer.status_code == 202
             await until(service, run, "failed")
-            told = await documents(reader)
+            result = await documents(reader)
         log = capsys.readouterr().err
     for spelling in spellings(secret):
         assert any(spelling in text for text in whole.values()), spelling
-        for path, text in (asked | told).items():
+        for path, text in (asked | result).items():
             assert spelling not in text, (path, spelling)
         assert spelling not in log, spelling
     for name in ("twice", "backward", "capitals"):
-        for path, text in (asked | told).items():
+        for path, text in (asked | result).items():
             assert made[name] not in text, (path, name)
     assert "go to ***" in log
 

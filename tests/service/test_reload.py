@@ -108,7 +108,7 @@ async def test_a_folder_that_is_replaced_or_created_later_is_watched(tmp_path: P
 
 
 @asynccontextmanager
-async def _unwatched(tmp_path: Path, pipelines: dict[str, str]) -> AsyncIterator[Service]:
+async def _serve_unwatched(tmp_path: Path, pipelines: dict[str, str]) -> AsyncIterator[Service]:
     """A service that reloads only on request."""
     config = tmp_path / "config"
     (config / "pipelines").mkdir(parents=True)
@@ -135,7 +135,7 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = {"p": PLAIN, "q": PLAIN, "r": PLAIN, "unfit": UNFIT, "same": f"id: p\n{PLAIN}"}
-    async with _unwatched(tmp_path, files) as service:
+    async with _serve_unwatched(tmp_path, files) as service:
         pipelines = tmp_path / "config" / "pipelines"
         (pipelines / "q.yaml").write_text(UNFIT)
         assert [line for _, line in await _reload_and_read_log(service, caplog, tmp_path)] == [
@@ -158,7 +158,7 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
 async def test_an_ignored_file_is_reported_once_and_an_editors_lock_file_never(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+    async with _serve_unwatched(tmp_path, {"p": PLAIN}) as service:
         for name in ("Upper.YAML", ".#p.yaml", "p.yaml~"):
             (tmp_path / "config" / "pipelines" / name).write_text(PLAIN)
         assert await _reload_and_read_log(service, caplog, tmp_path) == [
@@ -172,7 +172,7 @@ async def test_an_ignored_file_is_reported_once_and_an_editors_lock_file_never(
 
 
 async def test_the_url_of_a_webhook_is_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+    async with _serve_unwatched(tmp_path, {"p": PLAIN}) as service:
         file = tmp_path / "config" / "pipelines" / "p.yaml"
         for text, where in ((HOOKED, "; webhook POST /hooks/greet"), (HOOKED + "description: two\n", "")):
             file.write_text(text + PLAIN)
@@ -184,7 +184,7 @@ async def test_the_url_of_a_webhook_is_reported_once(tmp_path: Path, caplog: pyt
 async def test_a_new_file_with_the_id_of_another_is_reported_as_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+    async with _serve_unwatched(tmp_path, {"p": PLAIN}) as service:
         (tmp_path / "config" / "pipelines" / "q.yaml").write_text(f"id: p\n{PLAIN}")
         assert await _reload_and_read_log(service, caplog, tmp_path) == [
             ("ERROR", "q.yaml is refused"),
@@ -194,7 +194,7 @@ async def test_a_new_file_with_the_id_of_another_is_reported_as_refused(
 
 async def test_refused_and_fixed_connections_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     crm, unfit = "crm: {use: http, base_url: https://a.b}\n", "crm: {use: http}\n"
-    async with _unwatched(tmp_path, {"p": PLAIN}) as service:
+    async with _serve_unwatched(tmp_path, {"p": PLAIN}) as service:
         file = tmp_path / "config" / "connections.yaml"
         file.write_text(unfit)
         why = ("ERROR", f"connections.yaml:1:6: error: {NO_URL}")

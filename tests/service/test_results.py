@@ -71,14 +71,14 @@ steps:
 """
 
 
-def _asked(**body: Any) -> dict[str, Any]:
+def _make_question(**body: Any) -> dict[str, Any]:
     return {"json": {"id": "a", **body}}
 
 
 async def test_a_step_answers_the_sender_while_the_run_continues(tmp_path: Path) -> None:
     said = {"status": 201, "headers": {"X-Total": 7, "Location": "/orders/7"}, "body": {"total": [1, "ü"]}}
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        answer = await service.client.post("/hooks/ask", **_asked(answer=said))
+        answer = await service.client.post("/hooks/ask", **_make_question(answer=said))
 
         assert (answer.status_code, answer.json()) == (201, {"total": [1, "ü"]})
         assert (answer.headers["x-total"], answer.headers["location"]) == ("7", "/orders/7")
@@ -115,7 +115,7 @@ async def test_a_text_is_sent_unchanged_and_anything_else_as_json(
     tmp_path: Path, said: dict[str, Any], status: int, content: bytes, media_type: str | None
 ) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        answer = await service.client.post("/hooks/ask", **_asked(answer=said))
+        answer = await service.client.post("/hooks/ask", **_make_question(answer=said))
 
         assert (answer.status_code, answer.content, answer.headers.get("content-type")) == (status, content, media_type)
         assert answer.headers["content-security-policy"] == "sandbox"
@@ -142,7 +142,7 @@ async def test_an_answer_that_http_cannot_represent_fails_its_step(
     tmp_path: Path, said: dict[str, Any], why: str
 ) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        answer = await service.client.post("/hooks/ask", **_asked(answer=said))
+        answer = await service.client.post("/hooks/ask", **_make_question(answer=said))
 
         assert answer.status_code == 500
         assert answer.json()["status"] == "failed"
@@ -151,7 +151,7 @@ async def test_an_answer_that_http_cannot_represent_fails_its_step(
 
 async def test_a_run_that_ends_without_an_answer_returns_its_result(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        failed = await service.client.post("/hooks/ask", **_asked(fails=True))
+        failed = await service.client.post("/hooks/ask", **_make_question(fails=True))
         silent = await service.client.post("/hooks/ask", json={"id": "b"})
 
         assert (failed.status_code, failed.json()["error"]["message"]) == (500, "no answer")
@@ -160,9 +160,9 @@ async def test_a_run_that_ends_without_an_answer_returns_its_result(tmp_path: Pa
 
 async def test_an_answer_survives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        first = await service.client.post("/hooks/ask", **_asked(answer={"body": "yes"}))
+        first = await service.client.post("/hooks/ask", **_make_question(answer={"body": "yes"}))
     async with running(tmp_path, {"ask": ANSWERING}) as service:
-        again = await service.client.post("/hooks/ask", **_asked(answer={"body": "no"}))
+        again = await service.client.post("/hooks/ask", **_make_question(answer={"body": "no"}))
 
         assert first.text == again.text == "yes"
         assert again.headers["waypost-runs"] == first.headers["waypost-runs"]
@@ -235,7 +235,7 @@ async def _last(service: Running, count: int) -> list[str]:
 async def test_a_stopping_service_answers_waiting_senders_at_once(tmp_path: Path) -> None:
     held = ANSWERING.replace("- id: told", "- {id: hold, use: wait.delay, with: {for: 1h}}\n  - id: told")
     async with running(tmp_path, {"ask": held}) as service:
-        asking = asyncio.create_task(service.client.post("/hooks/ask", **_asked(answer={"body": "late"})))
+        asking = asyncio.create_task(service.client.post("/hooks/ask", **_make_question(answer={"body": "late"})))
         while not (await service.client.get("/api/runs")).json()["runs"]:
             await asyncio.sleep(0.01)
         service.service.runner.begin_draining()

@@ -142,7 +142,7 @@ async def test_an_event_that_starts_two_pipelines_starts_both_or_none(tmp_path: 
     both = PING.replace("pong", "ping")
     async with Gates().serving(tmp_path, {"a": both, "b": both}, max_runs_per_event=51) as service:
         event, first = await _send(service, "ping")
-        assert len(first) == 2, "what comes from outside is not counted"
+        assert len(first) == 2, "events from outside are not counted"
         await _wait_until_idle(tmp_path)
         assert _count_descendants(tmp_path) == {event: 50}
         messages = {each["message"].partition(";")[0] for each in await _list_refusals(service)}
@@ -204,15 +204,15 @@ async def test_an_event_sent_before_a_crash_is_not_refused_at_the_bound(tmp_path
     async with gates.serving(tmp_path, tells, max_runs_per_event=1) as service:
         run = await begin(service, "p")
         await gates.wait_until_reached("after")
-        [told] = (await service.run(run))["steps"]["tell"]["output"]["runs"]
-        await service.wait_for_end(told)
+        [document] = (await service.run(run))["steps"]["tell"]["output"]["runs"]
+        await service.wait_for_end(document)
         place = copy_after_crash(tmp_path)
     gates.open("after")
     truncate_history(place, run, "step_completed")
     async with gates.serving(place, tells, max_runs_per_event=1) as service:
         found = await service.wait_for_end(run)
         assert found["status"] == "completed"
-        assert found["steps"]["tell"]["output"]["runs"] == [told]
+        assert found["steps"]["tell"]["output"]["runs"] == [document]
     assert gates.passed.count("n") == 1
 
 
@@ -227,4 +227,6 @@ steps:
         found = await service.wait_for_end(await begin(service, "p"))
     assert found["status"] == "completed"
     assert found["steps"]["guarded.two"]["error"]["code"] == "too_many_runs"
-    assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)], "nothing of the second is kept"
+    assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)], (
+        "nothing of the second run is stored"
+    )

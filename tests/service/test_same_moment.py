@@ -114,14 +114,14 @@ async def test_only_the_answer_that_counts_is_reported_as_accepted(tmp_path: Pat
         told: dict[str, list[str]] = {each.run: [] for each in asked}
         for (each, name, _), reply in zip(turned, replies, strict=True):
             if name == "event":
-                assert reply.status_code == 202, "an event is taken in, whoever waits for it"
+                assert reply.status_code == 202, "an event is accepted whether or not a run waits for it"
             elif reply.status_code == 202:
                 told[each.run].append(name)
             else:
                 assert reply.status_code in (409, 410), reply.text
         for each in asked:
-            said = _find_source((await service.wait_for_end(each.run))["outputs"]["said"])
-            assert told[each.run] == ([] if said == "event" else [said])
+            output = _find_source((await service.wait_for_end(each.run))["outputs"]["said"])
+            assert told[each.run] == ([] if output == "event" else [output])
     assert rows(tmp_path, "select * from claims") == rows(tmp_path, "select * from listeners") == []
 
 
@@ -130,9 +130,9 @@ async def test_an_answer_after_a_committed_event_is_reported_as_late(tmp_path: P
         [asked] = await _start_waiting_runs(service, 1)
         journal, runner = service.service.journal, service.service.runner
         event = Event("evt_1", "test", "1", "paid", int(time.time() * 1000), "0")
-        told = journal.admit(Admission(event))
+        result = journal.admit(Admission(event))
         outcome = await runner.answer(asked.run, "wait", "shop", {})
-        assert (await told).notified == (asked.run,)
+        assert (await result).notified == (asked.run,)
         assert outcome == "answered"
         assert (await service.wait_for_end(asked.run))["outputs"]["said"]["name"] == "paid"
 
@@ -186,7 +186,7 @@ async def test_the_dedupe_keys_of_a_run_are_deleted_with_it(tmp_path: Path) -> N
         at = int(time.time() * 1000)
         claim = DedupeKey.of_step("flow", run, "tell", at)
         late = Admission(Event("evt_2", "test", "2", "told", at), dedupe_keys=[claim], keeps_keys=True)
-        assert (await service.service.journal.admit(late)).is_duplicate, "nothing begins any more for a run that ended"
+        assert (await service.service.journal.admit(late)).is_duplicate, "nothing starts for an ended run"
     assert rows(tmp_path, "select * from claims") == []
     assert rows(tmp_path, "select count(*) from events where type = 'told'") == [(1,)]
 

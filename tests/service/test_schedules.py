@@ -44,14 +44,14 @@ async def test_a_schedule_fires_each_second_and_is_listed(tmp_path: Path) -> Non
         assert [later - fired[0] for later in fired] == [timedelta(seconds=number) for number in range(3)]
         late = [datetime.fromisoformat(run["created_at"]) - fire for run, fire in zip(runs, fired, strict=True)]
         assert all(timedelta() <= each < timedelta(seconds=0.5) for each in late), late
-        told = await _schedule(service)
-        assert told["id"] == "p/tick"
-        assert told["cron"] == "* * * * * *"
-        assert told["timezone"] == "UTC"
-        assert told["missed"] == 0
-        assert told["last"]["outcome"] == "started"
-        assert (await service.run(told["last"]["run"]))["trigger"] == "tick"
-        assert len(told["next"]) == 3
+        document = await _schedule(service)
+        assert document["id"] == "p/tick"
+        assert document["cron"] == "* * * * * *"
+        assert document["timezone"] == "UTC"
+        assert document["missed"] == 0
+        assert document["last"]["outcome"] == "started"
+        assert (await service.run(document["last"]["run"]))["trigger"] == "tick"
+        assert len(document["next"]) == 3
         (described,) = (await service.client.get("/api/pipelines")).json()["pipelines"]
         assert described["schedules"] == ["cron * * * * * * in UTC"]
         metrics = (await service.client.get("/metrics")).text

@@ -99,8 +99,8 @@ async def test_a_rejected_delivery_names_invisible_problems_of_its_secret(
             assert delivery["reason"].endswith("; the secret 'HUB' begins with a byte order mark")
             file.write_bytes(b"hub-secret\n")
             assert (await service.client.post("/hooks/github", content=body, headers=headers)).status_code == 202
-    said = [each.getMessage() for each in caplog.records if each.name == "waypost.service"]
-    assert "the secret 'HUB' begins with a byte order mark" in said
+    result = [each.getMessage() for each in caplog.records if each.name == "waypost.service"]
+    assert "the secret 'HUB' begins with a byte order mark" in result
 
 
 def test_validate_and_doctor_report_invisible_problems_of_a_secret(tmp_path: Path) -> None:

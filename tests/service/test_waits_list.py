@@ -59,13 +59,13 @@ async def test_a_page_costs_much_less_than_reading_its_runs_one_by_one(journal: 
     together, apart = [], []
     for _ in range(5):
         began = time.process_time()
-        told, after = await waits.list_waits(journal, None, RUNS, may_answer=True)
+        result, after = await waits.list_waits(journal, None, RUNS, may_answer=True)
         together.append(time.process_time() - began)
         began = time.process_time()
         each = [wait for run in runs for wait in await waits.list_waits_of(journal, run, may_answer=True)]
         apart.append(time.process_time() - began)
-        assert told == each
-        assert (len(told), after) == (RUNS, runs[-1])
+        assert result == each
+        assert (len(result), after) == (RUNS, runs[-1])
     assert min(together) < min(apart) / 4
 
 
@@ -75,8 +75,8 @@ async def test_long_histories_are_spread_over_pages_without_omissions(journal: J
     runs = await _fill(journal, [_asking(number, steps) for number, steps in enumerate(lengths)])
     after, found, pages = None, [], 0
     while pages == 0 or after:
-        told, after = await waits.list_waits(journal, after, limit, may_answer=False)
-        found += [(wait.run, wait.title) for wait in told]
+        result, after = await waits.list_waits(journal, after, limit, may_answer=False)
+        found += [(wait.run, wait.title) for wait in result]
         pages += 1
     assert found == [(run, f"Really {number}") for number, run in enumerate(runs)]
     assert pages >= 4, "the longest has a page of its own, and those of a quarter are not all in one"
@@ -84,8 +84,8 @@ async def test_long_histories_are_spread_over_pages_without_omissions(journal: J
 
 async def test_a_large_question_is_loaded_for_the_list(journal: Journal) -> None:
     await _fill(journal, [_asking(number, 0, "x" * INLINE_LIMIT) for number in range(3)])
-    told, after = await waits.list_waits(journal, None, 100, may_answer=False)
-    assert [str(wait.title)[-1] for wait in told] == ["0", "1", "2"]
+    result, after = await waits.list_waits(journal, None, 100, may_answer=False)
+    assert [str(wait.title)[-1] for wait in result] == ["0", "1", "2"]
     assert after is None
 
 

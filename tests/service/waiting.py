@@ -88,5 +88,5 @@ async def link(service: Running, run: str, name: str | None = None) -> str:
     return next(str(wait["link"]) for wait in (await service.run(run))["waits"] if wait["name"] == name)
 
 
-async def post_decision(service: Running, run: str, what: str, **said: Any) -> httpx.Response:
-    return await service.client.post(f"/api/runs/{run}/{what}", json=said)
+async def post_decision(service: Running, run: str, what: str, **fields: Any) -> httpx.Response:
+    return await service.client.post(f"/api/runs/{run}/{what}", json=fields)

@@ -1,1 +1,1 @@
-"""Stand-ins: services that steps call, as small and as real as a test needs them."""
+"""Stand-ins for the services that steps call, as small and as realistic as a test needs them."""

@@ -1,4 +1,4 @@
-"""Connectors for the services of a town, each one request to it: `stripe`, `sql`, `slack`, `email`."""
+"""Connectors for the stand-in services of `town`, each action one request: `stripe`, `sql`, `slack`, `email`."""
 
 from typing import Any
 
@@ -12,27 +12,27 @@ from durable.values import JSON
 
 
 class Account(Inputs):
-    """Where a service is, and the key to it."""
+    """The URL of a service, and its key."""
 
     base_url: str
     api_key: Secret
 
 
 class Charge(Inputs):
-    """What a card is to be charged."""
+    """The amount to charge to a card."""
 
     amount: float = Field(gt=0)
     currency: str
 
 
 class Charged(BaseModel):
-    """A charge that was made."""
+    """A completed charge."""
 
     id: str
 
 
 class Statement(Inputs):
-    """A statement of SQL, and its parameters by name."""
+    """An SQL statement, and its parameters by name."""
 
     sql: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -46,7 +46,7 @@ class Message(Inputs):
 
 
 class Letter(Inputs):
-    """A letter made of a template."""
+    """An e-mail made from a template."""
 
     to: str
     subject: str
@@ -56,25 +56,25 @@ class Letter(Inputs):
 @action("create_charge", input=Charge, output=Charged)
 async def create_charge(context: Context, input: Charge) -> Charged:
     """Charge a card."""
-    return Charged.model_validate(await _posted(context, "charges", input))
+    return Charged.model_validate(await _post(context, "charges", input))
 
 
 @action("execute", input=Statement)
 async def execute(context: Context, input: Statement) -> JSON:
     """Execute a statement."""
-    return await _posted(context, "statements", input)
+    return await _post(context, "statements", input)
 
 
 @action("post_message", input=Message)
 async def post_message(context: Context, input: Message) -> JSON:
     """Post a message."""
-    return await _posted(context, "messages", input)
+    return await _post(context, "messages", input)
 
 
 @action("send", input=Letter)
 async def send(context: Context, input: Letter) -> JSON:
     """Send a letter."""
-    return await _posted(context, "letters", input)
+    return await _post(context, "letters", input)
 
 
 SERVICES = (
@@ -85,7 +85,7 @@ SERVICES = (
 )
 
 
-async def _posted(context: Context, place: str, input: BaseModel) -> JSON:
+async def _post(context: Context, place: str, input: BaseModel) -> JSON:
     account = context.connection
     assert isinstance(account, Account)
     headers = {"authorization": f"Bearer {account.api_key}"}
@@ -98,7 +98,7 @@ async def _posted(context: Context, place: str, input: BaseModel) -> JSON:
 
 
 def _refusal(answer: Response) -> ActionError:
-    """The service's own word for it."""
+    """The service's own error code."""
     body = answer.json() if answer.media_type.is_json else None
     error: Any = body.get("error") if isinstance(body, dict) else None
     return ActionError(

@@ -1,4 +1,4 @@
-"""`stand.do` and `stand.undo`: actions whose input says how they end, so that a pipeline tells its own story."""
+"""`stand.do` and `stand.undo`: actions whose input determines how they end, so a pipeline scripts its own run."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from durable.values import JSON
 
 
 class Doing(Inputs):
-    """What the step gives back, and how its first attempts fail."""
+    """The output of the step, and how its first attempts fail."""
 
     value: Any = None
     size: int = Field(0, description="Give back a text of so many characters instead")
@@ -27,7 +27,7 @@ class Doing(Inputs):
 
 
 class Stand:
-    """The outside world of `stand.*`: `done` are the paths whose effects happened, in that order."""
+    """The service behind `stand.*`: `done` lists the paths whose effects happened, in order."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -38,17 +38,17 @@ class Stand:
         self.connector = Connector("stand", "Does as it is told.", actions)
 
     async def let_go(self) -> None:
-        """Let what is held go on, and hold nothing more."""
+        """Release every held call, and hold no more."""
         self.is_open = True
         await self._tell()
 
     async def holds(self, count: int = 1) -> None:
-        """Return once so many are held."""
+        """Return once `count` calls are held."""
         async with asyncio.timeout(60):
             await self._until(lambda: len(self.held) >= count)
 
     async def _do(self, context: Context, input: Doing, /) -> JSON:
-        """Do as the input says."""
+        """Do what the input says."""
         if input.holds and not self.is_open:
             self.held.append(context.path)
             await self._tell()

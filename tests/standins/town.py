@@ -1,6 +1,6 @@
-"""A server that stands for a whole town of services: a customer register, a stock, a bank, a chat and so on.
+"""A server in place of many services: a customer register, a stock, a bank, a chat and so on.
 
-Each takes effect once for an idempotency key, as real ones do: asked again under it, it answers as it did.
+As in real services, an idempotency key takes effect once: a repeated request gets the first response.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ Rule = Callable[["Effect"], tuple[int, Any] | None]
 
 @dataclass(frozen=True)
 class Effect:
-    """Something that a service was asked to do."""
+    """A request to one of the services."""
 
     service: str
     method: str
@@ -43,8 +43,8 @@ class Effect:
 
 @dataclass
 class Town:
-    """`effects` are what happened, in that order; `repeats` counts what was asked again under its key. `rules` come
-    before the usual answers; a service in `mute` does what it is asked, and never answers."""
+    """`effects` lists what happened, in order; `repeats` counts requests repeated under their key. `rules` apply
+    before the usual responses; a service in `mute` performs requests and never responds."""
 
     url: str
     effects: list[Effect] = field(default_factory=list)
@@ -55,15 +55,15 @@ class Town:
     _answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
     _moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def told(self, service: str) -> list[str]:
-        """What happened at one service."""
+    def list_effects(self, service: str) -> list[str]:
+        """The effects at one service."""
         return [f"{each.method} {each.place}" for each in self.effects if each.service == service]
 
     def bodies(self, service: str) -> list[Any]:
         return [each.body for each in self.effects if each.service == service]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Return once it holds, which is asked after each request."""
+        """Return once `holds` is true, which is checked after each request."""
         async with asyncio.timeout(60), self._moved:
             await self._moved.wait_for(holds)
 
@@ -112,7 +112,7 @@ def _read(asked: Effect) -> tuple[int, Any]:
 
 @asynccontextmanager
 async def town() -> AsyncIterator[Town]:
-    """A town on a port of its own; `http://…/<service>/<place>`."""
+    """A town on its own port: `http://…/<service>/<place>`."""
     with listen("127.0.0.1", 0) as listener:
         made = Town(f"http://127.0.0.1:{listener.getsockname()[1]}")
         app = Starlette(routes=[Route("/{service}/{place:path}", made.answer, methods=METHODS)])

@@ -142,7 +142,7 @@ class World:
         await self.look()
 
     async def wait_until_idle(self) -> None:
-        """Wait until no run is under way."""
+        """Wait until no run is in progress."""
         while tasks := {
             task
             for run in self.runner.runs.runs.values()

@@ -24,7 +24,7 @@ def test_every_standard_label_is_decoded_on_every_way_in_or_named_in_the_error(l
                 decode()
             assert caught.value.status == 415
         elif label in NOT_DECODED:
-            assert decode() == text, "in UTF-8, as the label says nothing"
+            assert decode() == text, "in UTF-8, since the label is unknown"
         else:
             assert decode() == text, name
 
@@ -111,7 +111,7 @@ def test_a_body_is_decoded_with_its_declared_charset(body: bytes, content_type: 
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type", "said"),
+    ("body", "content_type", "expected"),
     [
         (b"name=Ren%E9", FORM, r"the field 'name' is not UTF-8: byte 3 \(0xE9\) cannot be decoded; send UTF-8, or"),
         (b"a\xff", "text/plain", r"it is not UTF-8: byte 1 \(0xFF\) cannot be decoded; send UTF-8, or declare"),
@@ -124,8 +124,8 @@ def test_a_body_is_decoded_with_its_declared_charset(body: bytes, content_type: 
         (b"\xff\xfea", "application/json", r"it is not UTF-16-LE: byte 2"),
     ],
 )
-def test_a_decoding_error_names_the_charset_the_byte_and_a_fix(body: bytes, content_type: str, said: str) -> None:
-    with pytest.raises(BadRequest, match=said) as caught:
+def test_a_decoding_error_names_the_charset_the_byte_and_a_fix(body: bytes, content_type: str, expected: str) -> None:
+    with pytest.raises(BadRequest, match=expected) as caught:
         parse_body(body, content_type)
     assert caught.value.status == 400
 

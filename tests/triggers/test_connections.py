@@ -53,12 +53,12 @@ def test_a_connection_is_opened_with_its_secret_values(tmp_path: Path) -> None:
 
 def test_a_connection_that_cannot_be_opened_fails_with_a_reason_before_sending(tmp_path: Path) -> None:
     found = connections(tmp_path, CRM + 'odd: {use: http, base_url: "{{ secrets.CRM }}"}\n')
-    for name, use, said, error_class, code in (
+    for name, use, expected, error_class, code in (
         ("crn", "http.get", "there is no connection 'crn'; add it to connections.yaml", "auth", "connection_missing"),
         ("crm", "log.write", "is one of 'http', not of 'log'", "auth", "connection_missing"),
         ("odd", "http.get", "does not fit with its secrets filled in: base_url", "invalid", "connection_invalid"),
     ):
-        with pytest.raises(ActionError, match=said) as caught:
+        with pytest.raises(ActionError, match=expected) as caught:
             found.open(name, use)
         assert (caught.value.error_class, caught.value.code, caught.value.ending) == (error_class, code, "not_sent")
         assert "canary" not in str(caught.value)
@@ -79,7 +79,7 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "expected"),
     [
         ("- crm\n", "1:1", "the file is not a mapping"),
         ("crm: https://canary\n", "1:6", "'crm' must be a mapping"),
@@ -119,12 +119,12 @@ def test_a_secret_is_read_when_a_connection_is_opened(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_reported_with_its_position_and_defines_no_connection(
-    tmp_path: Path, text: str, place: str, said: str
+    tmp_path: Path, text: str, place: str, expected: str
 ) -> None:
     found = connections(tmp_path, text)
-    told = [str(problem) for problem in found.problems if problem.severity == "error"]
-    assert any(f"{FILE}:{place}: error: " in each and said in each for each in told), told
-    assert "canary" not in "".join(told)
+    result = [str(problem) for problem in found.problems if problem.severity == "error"]
+    assert any(f"{FILE}:{place}: error: " in each and expected in each for each in result), result
+    assert "canary" not in "".join(result)
     assert found.names == []
 
 
@@ -258,7 +258,7 @@ def test_a_connector_that_raises_on_a_file_disables_only_that_file(
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "message"),
     [
         ("use: http.get, with: {url: /a}", ["p.yaml:2:40: error: 'url': the URL is relative; name a connection"]),
         ("use: http.get, with: {url: https://a.b}, undo: {use: http.delete, with: {url: a}}", ["p.yaml:2:91: error: "]),
@@ -267,10 +267,10 @@ def test_a_connector_that_raises_on_a_file_disables_only_that_file(
         ("use: http.get, with: {url: https://a.b}", []),
     ],
 )
-def test_a_relative_url_needs_a_connection(tmp_path: Path, step: str, said: list[str]) -> None:
+def test_a_relative_url_needs_a_connection(tmp_path: Path, step: str, message: list[str]) -> None:
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "p.yaml").write_text(f"steps:\n  - {{id: a, {step}}}\n")
     (file,) = Folder(tmp_path, CONNECTORS, Secrets(SECRETS), connections=connections(tmp_path, CRM)).files
-    assert len(file.problems) == len(said)
-    for problem, expected in zip(file.problems, said, strict=True):
+    assert len(file.problems) == len(message)
+    for problem, expected in zip(file.problems, message, strict=True):
         assert expected in str(problem)

@@ -81,7 +81,7 @@ def test_a_copy_does_not_disable_the_file_named_after_the_pipeline(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         ("pipelines/Upper.YAML", "the file is not read: its name ends in .YAML; rename it to Upper.yaml"),
         ("pipelines/one.Yml", "the file is not read: its name ends in .Yml; rename it to one.yml"),
@@ -111,12 +111,12 @@ def test_a_copy_does_not_disable_the_file_named_after_the_pipeline(tmp_path: Pat
         ),
     ],
 )
-def test_a_file_that_was_probably_meant_to_be_read_is_reported(tmp_path: Path, name: str, said: str) -> None:
+def test_a_file_that_was_probably_meant_to_be_read_is_reported(tmp_path: Path, name: str, expected: str) -> None:
     write(tmp_path, "pipelines/p.yaml", name)
     folder = Folder(tmp_path, load_connectors(), Secrets({}))
 
     (problem,) = folder.unread.problems
-    assert f"{problem.message}; {problem.hint}".replace(str(tmp_path), "…") == said
+    assert f"{problem.message}; {problem.hint}".replace(str(tmp_path), "…") == expected
     assert [file.path.name for file in folder.files] == ["p.yaml"]
 
 

@@ -10,7 +10,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (rb'"\ud83d"', r"\\ud83d at byte 1 is a lone surrogate: the first half of a character"),
         (rb'{"a":"\udc00 b"}', r"\\udc00 at byte 6 is a lone surrogate: the second half"),
@@ -46,8 +46,8 @@ FORM = "application/x-www-form-urlencoded"
         (b"[" * 100_000, r"nested too deeply"),
     ],
 )
-def test_a_json_error_says_why_and_where(data: bytes, said: str) -> None:
-    with pytest.raises(NotJSON, match=said):
+def test_a_json_error_says_why_and_where(data: bytes, expected: str) -> None:
+    with pytest.raises(NotJSON, match=expected):
         decode(data)
 
 
@@ -100,7 +100,7 @@ def test_json_under_a_form_content_type_is_parsed_as_json_and_a_form_as_a_form(
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type", "said"),
+    ("body", "content_type", "expected"),
     [
         (b"{", "application/csp-report", "read as JSON because its Content-Type is 'application/csp-report'"),
         (b"{", None, "read as JSON because it has no Content-Type and looks like JSON"),
@@ -109,7 +109,7 @@ def test_json_under_a_form_content_type_is_parsed_as_json_and_a_form_as_a_form(
     ],
 )
 def test_an_unreadable_body_error_says_how_it_was_read_and_why(
-    body: bytes, content_type: str | None, said: str
+    body: bytes, content_type: str | None, expected: str
 ) -> None:
-    with pytest.raises(BadRequest, match=said):
+    with pytest.raises(BadRequest, match=expected):
         parse_body(body, content_type)

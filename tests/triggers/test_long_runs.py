@@ -91,7 +91,7 @@ async def test_the_number_of_waiting_readers_is_bounded(long_run: tuple[Journal,
     reads = [asyncio.ensure_future(journal.scan(lambda scan: scan.find_run(run))) for _ in range(WAITING_SCANS + 5)]
     outcomes = await asyncio.gather(*reads, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, JournalBusy)]
-    assert len(refused) == 5, "they are told to try again"
+    assert len(refused) == 5, "the others are refused and may retry"
 
 
 async def test_a_short_run_does_not_wait_for_the_readers_of_long_ones(long_run: tuple[Journal, str]) -> None:

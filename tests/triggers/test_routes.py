@@ -10,7 +10,7 @@ from triggers.webhooks.trigger import WebhookSpec
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"path": "/a?b=1"}, "a path ends before"),
         ({"path": "/a#b"}, "a path ends before"),
@@ -28,8 +28,8 @@ from triggers.webhooks.trigger import WebhookSpec
         ({"methods": ["HEAD"]}, "'GET'"),
     ],
 )
-def test_an_invalid_webhook_route_is_rejected_with_a_fix(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said.replace("?", r"\?")):
+def test_an_invalid_webhook_route_is_rejected_with_a_fix(given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected.replace("?", r"\?")):
         WebhookSpec.model_validate({"path": "/x", "verify": "none"} | given)
 
 

@@ -107,7 +107,7 @@ def test_an_alias_equals_its_cron_line(alias: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("0 0 31 2 *", "'0 0 31 2 *' never comes: none of its months"),
         ("0 0 30 2 */2", "never comes"),
@@ -128,10 +128,10 @@ def test_an_alias_equals_its_cron_line(alias: str, line: str) -> None:
         ("٣ * * * *", "the minute cannot be"),
     ],
 )
-def test_an_invalid_line_is_rejected_with_what_to_write(line: str, said: str) -> None:
+def test_an_invalid_line_is_rejected_with_what_to_write(line: str, expected: str) -> None:
     with pytest.raises(ValueError) as refused:
         Cron.parse(line)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
 
 
 # -- accepted variations, and rejected lines with their fixes ---------------------------------------------------------
@@ -171,7 +171,7 @@ def test_spaces_and_lower_case_change_nothing(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         ("*/90 * * * *", "goes past the end of the minute; write 'every: 90m' in the place of 'cron'"),
         ("0 */36 * * *", "write 'every: 36h' in the place of 'cron'"),
@@ -191,8 +191,8 @@ def test_spaces_and_lower_case_change_nothing(line: str) -> None:
         ("9:00", "'9:00' has one field; a cron line has five fields"),
     ],
 )
-def test_unsupported_cron_syntax_is_rejected_with_an_equivalent(line: str, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_unsupported_cron_syntax_is_rejected_with_an_equivalent(line: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
         Cron.parse(line)
 
 
@@ -218,7 +218,7 @@ def test_a_time_zone_is_found_in_any_case(name: str, zone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         ("GMT+1", "such as UTC+02:00 Etc/GMT-2"),
         ("PST", "write an IANA name, such as Europe/Berlin"),
@@ -227,6 +227,6 @@ def test_a_time_zone_is_found_in_any_case(name: str, zone: str) -> None:
         ("", "write an IANA name, such as Europe/Berlin"),
     ],
 )
-def test_an_unknown_time_zone_is_rejected_with_a_suggestion(name: str, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_an_unknown_time_zone_is_rejected_with_a_suggestion(name: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected)):
         find_zone(name)

@@ -38,7 +38,7 @@ def test_a_valid_schedule_is_loaded(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "column", "said"),
+    ("given", "column", "expected"),
     [
         ('{cron: "0 0 31 2 *"}', 18, "'0 0 31 2 *' never comes"),
         ('{cron: "0 25 * * *"}', 18, "'cron': the hour cannot be '25'; write 0 to 23"),
@@ -66,11 +66,11 @@ def test_a_valid_schedule_is_loaded(given: str) -> None:
         ('{cron: "@daily", overlap: wait}', 37, "'overlap' must be allow, skip or queue"),
     ],
 )
-def test_an_invalid_schedule_is_reported_with_its_position_and_a_fix(given: str, column: int, said: str) -> None:
+def test_an_invalid_schedule_is_reported_with_its_position_and_a_fix(given: str, column: int, expected: str) -> None:
     found = load_schedule(given)
     assert found.pipeline is None
     problem = found.problems[0]
-    assert said in str(problem)
+    assert expected in str(problem)
     assert (problem.line, problem.column) == (4, column)
 
 

@@ -136,14 +136,14 @@ def test_an_unsupported_database_is_rejected_without_showing_its_password(tmp_pa
     assert "hunter2" not in problem
 
 
-def test_no_message_and_no_representation_shows_the_api_key(tmp_path: Path) -> None:
+def test_neither_messages_nor_reprs_show_the_api_key(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "", {"WAYPOST_API_KEY": "hunter2 and spaces"})
     assert "hunter2" not in problem
     assert "hunter2" not in repr(load(tmp_path, "", {"WAYPOST_API_KEY": "hunter2"}))
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         ("http://me:hunter2@proxy.internal:3128", "should hold no user or password: set WAYPOST_SECRET_EGRESS_PROXY"),
         ("https://proxy.internal:3128", "should be an address such as http://proxy.internal:3128"),
@@ -155,10 +155,10 @@ def test_no_message_and_no_representation_shows_the_api_key(tmp_path: Path) -> N
         ("http://proxy.internal:99999", "should have a port from 1 to 65535"),
     ],
 )
-def test_an_unusable_proxy_is_reported_without_its_password(tmp_path: Path, url: str, said: str) -> None:
+def test_an_unusable_proxy_is_reported_without_its_password(tmp_path: Path, url: str, expected: str) -> None:
     (problem,) = problems(tmp_path, "", {"WAYPOST_EGRESS_PROXY": url})
     assert problem == f"WAYPOST_EGRESS_PROXY: egress_proxy: {problem.partition(': egress_proxy: ')[2]}"
-    assert said in problem
+    assert expected in problem
     assert "hunter2" not in problem
 
 

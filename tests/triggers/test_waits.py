@@ -135,10 +135,10 @@ def test_every_schema_violation_is_reported() -> None:
 
 
 def test_an_invalid_schema_accepts_anything_because_the_run_is_already_waiting() -> None:
-    said = _approval(
+    result = _approval(
         {"broken": {"type": 7}, "none": "x", "away": {"$ref": "http://x/"}}, True, broken=1, none=2, away=3
     )
-    assert said["fields"] == {"broken": 1, "none": 2, "away": 3}
+    assert result["fields"] == {"broken": 1, "none": 2, "away": 3}
 
 
 def test_defaults_fill_in_what_an_approval_omits() -> None:
@@ -157,9 +157,9 @@ def test_a_link_is_masked_wherever_it_appears(path: str, form: str) -> None:
     for written in (plain, quote(plain), quote(plain, safe="")):
         text = form.format(written)
         document: dict[str, Any] = {"a": [text, 1], "b": None}
-        told = hide_links(document)
-        assert make_proof(LINKS.key, RUN, path) not in json.dumps(told)
-        [told_again, one] = told["a"]
+        result = hide_links(document)
+        assert make_proof(LINKS.key, RUN, path) not in json.dumps(result)
+        [told_again, one] = result["a"]
         assert (one, len(str(told_again))) == (1, len(text) - 63)
         other = proofs.replace_proofs(json.dumps(text).encode())
         assert len(other) == len(json.dumps(text).encode())

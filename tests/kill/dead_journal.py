@@ -1,4 +1,4 @@
-"""What the journal says while the process is dead: the checkpoints that every later life has to honour."""
+"""Reads the journal of a dead process: the checkpoints that every later life must honour."""
 
 import shutil
 import sqlite3
@@ -15,7 +15,7 @@ from durable.replay import apply_entry
 
 
 class DeadJournal:
-    """Reads a copy, so that the next life itself finds what its predecessor left, the write-ahead log included."""
+    """Reads a copy, so that the next life finds the files untouched, including the write-ahead log."""
 
     def __init__(self, data: Path, scratch: Path) -> None:
         self._file = data / FILE_NAME
@@ -24,14 +24,14 @@ class DeadJournal:
         self.states: dict[str, State] = {}
 
     def read(self) -> None:
-        """Fold what was appended since the last death."""
+        """Replay what was appended since the last death."""
         for run, data in self._new_rows():
             state = self.states.setdefault(run, State(run=run))
             for entry in decode_entries(data):
                 apply_entry(state, entry)
 
-    def ended(self) -> set[tuple[str, str]]:
-        """Every run and step that has its checkpoint, has failed for good or was left out."""
+    def find_checkpoints(self) -> set[tuple[str, str]]:
+        """Every run and step that is checkpointed, has failed finally or was skipped."""
         return {
             (run, path)
             for run, state in self.states.items()
@@ -40,7 +40,7 @@ class DeadJournal:
         }
 
     def in_flight(self) -> int:
-        """How many attempts may have been under way: of steps that run, and of those whose next attempt was due."""
+        """The number of attempts that may have been in progress: of running steps, and of steps with an attempt due."""
         now = time.time_ns() // 1_000_000
         return sum(
             state.steps[path].may_be_attempted(now)
@@ -51,7 +51,7 @@ class DeadJournal:
         )
 
     def events(self) -> Counter[tuple[str, str]]:
-        """How often each event was written that has a type, by its source and its id there."""
+        """How often each typed event was written, by its source and its id there."""
         with self._copy() as connection:
             return Counter(connection.execute("SELECT source, key FROM events WHERE type IS NOT NULL").fetchall())
 
