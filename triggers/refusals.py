@@ -41,7 +41,7 @@ class RateExceeded(Exception):
 
 REFUSALS: Mapping[type[Exception], Callable[[Any], Refusal]] = {
     BadRequest: lambda error: Refusal(error.status, str(error), CLOSE if error.status in (408, 413) else {}),
-    ClientDisconnect: lambda error: Refusal(400, "the client hung up before its request was whole"),
+    ClientDisconnect: lambda error: Refusal(400, "the client disconnected before its request was complete"),
     RunNotFound: lambda error: Refusal(404, f"{error}; GET /api/runs lists them"),
     RunUnreadable: lambda error: Refusal(409, f"{error}; restore a backup, or cancel the run"),
     RateExceeded: lambda error: Refusal(

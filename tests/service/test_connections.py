@@ -194,8 +194,8 @@ async def test_a_pipeline_whose_connection_is_removed_is_reported_as_invalid(
     told = "there is no connection 'crm'; add it to connections.yaml"
     assert run["error"]["message"] == told
     assert f"p.yaml:4:42: error: {told}" in caplog.text
-    assert "p.yaml is refused; what it said before is served on" in caplog.text
-    assert "p.yaml is served as it is now" in caplog.text
+    assert "p.yaml is refused; its version before stays in use" in caplog.text
+    assert "p.yaml was reloaded" in caplog.text
 
 
 async def test_problems_of_connections_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

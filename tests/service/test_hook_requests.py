@@ -127,7 +127,7 @@ async def test_no_other_path_is_served(tmp_path: Path) -> None:
             status, _, content = await send(service, path)
             assert (status, json.loads(content)) == (
                 401,
-                {"error": "the signature does not fit, or there is no such webhook"},
+                {"error": "the signature is wrong, or there is no such webhook"},
             ), path
         assert (await service.client.get("/api/runs")).json()["runs"] == []
 

@@ -139,7 +139,7 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
         pipelines = tmp_path / "config" / "pipelines"
         (pipelines / "q.yaml").write_text(UNFIT)
         assert [line for _, line in await _reload_and_read_log(service, caplog, tmp_path)] == [
-            "q.yaml is refused; what it said before is served on",
+            "q.yaml is refused; its version before stays in use",
             "pipelines/q.yaml:2:18: error: there is no connector 'nobody'; known: flow, http, log, transform, wait; "
             "a service that has an HTTP API is called with 'http.post'",
         ]
@@ -148,9 +148,9 @@ async def test_a_removed_file_is_reported_once_and_only_if_it_was_in_service(
         for name in ("same", "q", "unfit"):
             (pipelines / f"{name}.yaml").unlink()
         assert await _reload_and_read_log(service, caplog, tmp_path) == [
-            ("INFO", "s.yaml is served as it is now"),
-            ("INFO", "q.yaml is gone: q is served no more"),
-            ("INFO", "r.yaml is gone: r is another file's now"),
+            ("INFO", "s.yaml was reloaded"),
+            ("INFO", "q.yaml was removed: q is no longer served"),
+            ("INFO", "r.yaml was removed: r is defined by another file now"),
         ]
         assert await _reload_and_read_log(service, caplog, tmp_path) == []
 
@@ -176,9 +176,7 @@ async def test_the_url_of_a_webhook_is_reported_once(tmp_path: Path, caplog: pyt
         file = tmp_path / "config" / "pipelines" / "p.yaml"
         for text, where in ((HOOKED, "; webhook POST /hooks/greet"), (HOOKED + "description: two\n", "")):
             file.write_text(text + PLAIN)
-            assert await _reload_and_read_log(service, caplog, tmp_path) == [
-                ("INFO", f"p.yaml is served as it is now{where}")
-            ]
+            assert await _reload_and_read_log(service, caplog, tmp_path) == [("INFO", f"p.yaml was reloaded{where}")]
 
 
 async def test_a_new_file_with_the_id_of_another_is_reported_as_refused(
@@ -201,13 +199,11 @@ async def test_refused_and_fixed_connections_are_reported(tmp_path: Path, caplog
         assert await _reload_and_read_log(service, caplog, tmp_path) == [("ERROR", "connections.yaml is refused"), why]
         assert await _reload_and_read_log(service, caplog, tmp_path) == []
         file.write_text(crm)
-        assert await _reload_and_read_log(service, caplog, tmp_path) == [
-            ("INFO", "connections.yaml counts as it is now")
-        ]
+        assert await _reload_and_read_log(service, caplog, tmp_path) == [("INFO", "connections.yaml was reloaded")]
         file.write_text(unfit)
-        kept = ("ERROR", "connections.yaml is refused; what it said before counts on for crm")
+        kept = ("ERROR", "connections.yaml is refused; its version before stays in use for crm")
         assert await _reload_and_read_log(service, caplog, tmp_path) == [kept, why]
         file.unlink()
         assert await _reload_and_read_log(service, caplog, tmp_path) == [
-            ("INFO", "connections.yaml is gone: there is no connection now")
+            ("INFO", "connections.yaml was removed: there are no connections now")
         ]

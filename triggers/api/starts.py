@@ -153,7 +153,7 @@ class StartOperations:
         start = _build_start(definition, given, at)
         event = Event(id=new_id("evt", at), source=f"api/{name}", key=key or new_id("key", at), type=None, time=at)
         start = replace(start, arrival=build_trigger_document(event.key, event.source, event.time))
-        # No file can spell this scope, so nobody's key meets a trigger's claims.
+        # A pipeline file cannot spell this scope, so no key collides with those of a trigger.
         fingerprint = _compute_fingerprint(start.inputs)
         dedupe_keys = [DedupeKey(f"#api/{name}", key, at + DEDUPE_MILLISECONDS, fingerprint)] if key else []
         admitted = await self._engine.admit(event, [start], dedupe_keys=dedupe_keys)

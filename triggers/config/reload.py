@@ -50,7 +50,7 @@ class Reloader:
         """Reload at every change, until cancelled. A folder that is created again, or later, is watched from then
         on."""
         if not self._folder.path.is_dir():
-            log.warning("there is no folder %s: no pipeline is served", self._folder.path)
+            log.warning("there is no folder %s, so no pipeline is served", self._folder.path)
         while True:
             with suppress(OSError):
                 await self._watch([_identify(path) for path in self._paths])
@@ -81,7 +81,7 @@ class Reloader:
         except Exception as error:
             if str(error) != self._trouble:
                 trace = None if isinstance(error, JournalError) else error
-                log.warning("what changed is not served yet: %s; it is tried again", error, exc_info=trace)
+                log.warning("a change could not be loaded and will be retried: %s", error, exc_info=trace)
             self._trouble = str(error)
             return False
         self._trouble = None
@@ -110,17 +110,17 @@ class Reloader:
                 self._report_removed(before)
         elif now.is_valid:
             where = _list_new_addresses(before, now)
-            log.info("%s is served as it is now%s", now.path.name, where, extra={"pipeline": now.name})
+            log.info("%s was reloaded%s", now.path.name, where, extra={"pipeline": now.name})
             _log_problems(now.problems)
         elif now.path.exists():  # one that went while it was read is told with the next reload
-            kept = "; what it said before is served on" if now.is_refused else ""
+            kept = "; its version before stays in use" if now.is_refused else ""
             log.error("%s is refused%s", now.path.name, kept)
             _log_problems(now.problems)
 
     def _report_removed(self, file: PipelineFile) -> None:
         is_elsewhere = self._folder.definition(file.name) is not None
-        what = "is another file's now" if is_elsewhere else "is served no more"
-        log.info("%s is gone: %s %s", file.path.name, file.name, what)
+        what = "is defined by another file now" if is_elsewhere else "is no longer served"
+        log.info("%s was removed: %s %s", file.path.name, file.name, what)
 
     def _report_unread(self) -> None:
         """Log which files are not read, once for each."""
@@ -164,12 +164,12 @@ def _find_problems(connections: Connections | None) -> Sequence[Problem]:
 def _report_validity(connections: Connections) -> None:
     name = connections.path.name
     if not connections.path.exists():
-        log.info("%s is gone: there is no connection now", name)
+        log.info("%s was removed: there are no connections now", name)
     elif connections.is_valid:
-        log.info("%s counts as it is now", name)
+        log.info("%s was reloaded", name)
     else:
         kept = ", ".join(each for each in connections.names if connections.is_broken(each))
-        log.error("%s is refused%s", name, f"; what it said before counts on for {kept}" if kept else "")
+        log.error("%s is refused%s", name, f"; its version before stays in use for {kept}" if kept else "")
 
 
 def _log_problems(problems: Iterable[Problem]) -> None:

@@ -58,7 +58,7 @@ def read_request_line(head: bytes) -> RequestLine | MalformedHead:
         return MalformedHead("the request line should be `METHOD /path HTTP/1.1`, with one blank between its parts")
     line = RequestLine(match[1], match[2], match[3])
     if line.version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        return MalformedHead(f"{line.version.decode()} is not spoken here; use HTTP/1.1")
+        return MalformedHead(f"{line.version.decode()} is not supported; use HTTP/1.1")
     if line.method in (b"CONNECT", b"PRI"):
         return MalformedHead(f"{line.method.decode()} is not served: this is no proxy, and speaks HTTP/1.1 only")
     if b"#" in line.target:

@@ -120,7 +120,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._stage is Stage.ANSWER:
             return True
         if self._stage is not Stage.END and (self._buffer or self._stage is not Stage.HEAD):
-            self._refuse(400, "the connection ended before the request was whole")
+            self._refuse(400, "the connection ended before the request was complete")
         return False
 
     def _advance(self) -> None:

@@ -109,7 +109,7 @@ class Schedules:
                 trigger, first, since=at, wake_at=None, is_stored=row is not None
             )
             if row is None and find_next_due(trigger, first) is None:
-                log.warning("schedule %s: its time has passed, and it starts nothing", trigger.name)
+                log.warning("schedule %s: its time has passed; it will start nothing", trigger.name)
         self._request_attention(schedule)
 
     async def _withdraw(self, name: str, *, is_forgotten: bool) -> None:
@@ -121,7 +121,7 @@ class Schedules:
             try:
                 await asyncio.shield(self._journal.forget_schedule(name))
             except JournalError as error:
-                log.warning("schedule %s is gone, and could not be forgotten: %s", name, error)
+                log.warning("the progress of the removed schedule %s could not be deleted: %s", name, error)
 
     def find_progress(self) -> dict[str, ScheduleProgress]:
         """The progress of each schedule, by its name."""
@@ -181,10 +181,10 @@ class Schedules:
             schedule.failures = 0
         except (Overloaded, JournalError) as error:
             schedule.wake_at = self._find_retry_time(schedule)
-            log.warning("schedule %s: %s; it is tried again", name, error)
+            log.warning("schedule %s: %s; it will be retried", name, error)
         except Exception:
             schedule.wake_at = self._find_retry_time(schedule)
-            log.exception("schedule %s could not be attended to; it is tried again", name)
+            log.exception("schedule %s failed; it will be retried", name)
         self.when_changed()
 
     def _find_retry_time(self, schedule: ServedSchedule) -> int:

@@ -95,7 +95,7 @@ class WaitLinks:
                 return _render_reply(request, MISSING, CLOSE)  # its body, if it has one, was not read
             return await (self._take(request, wait) if request.method == "POST" else self._show(request, wait))
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
+            return Response(status_code=400)  # the client is gone
         except (BadRequest, RateExceeded, Overloaded, JournalError) as error:
             refusal = find_refusal(error)
             text = f"{refusal.detail[:1].upper()}{refusal.detail[1:]}."

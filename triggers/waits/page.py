@@ -14,7 +14,7 @@ from triggers.waits.question import Question
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 """The page's Content-Security-Policy."""
 
-EARLY = "This is not asked yet. Whoever has this address can answer, once; the answer is kept until it is asked."
+EARLY = "This is not asked yet. Anyone with this link can answer, once; the answer is kept until it is asked."
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -52,6 +52,6 @@ def render_message(title: str, said: str) -> str:
 def _explain_question(question: Question) -> str:
     to = f"For {', '.join(question.to)}. " if question.to else ""
     if question.due is None:
-        return f"{to}Whoever has this address can answer, once."
+        return f"{to}Anyone with this link can answer, once."
     until = datetime.fromtimestamp(question.due / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"{to}Whoever has this address can answer, once, until {until}."
+    return f"{to}Anyone with this link can answer, once, until {until}."

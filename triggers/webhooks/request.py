@@ -141,7 +141,7 @@ class WebhookRequest:
         try:
             value, _ = self.read_body()
         except BadRequest:
-            return None  # whoever makes the Event meets it again, and answers for it
+            return None  # building the document meets the same error, and reports it
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None

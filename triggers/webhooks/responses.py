@@ -16,11 +16,11 @@ from triggers.refusals import Refusal
 from triggers.webhooks.handshake import HandshakeAnswer
 from triggers.webhooks.scheme import PresetReply
 
-UNVERIFIED = Refusal(401, "the signature does not fit, or there is no such webhook")
+UNVERIFIED = Refusal(401, "the signature is wrong, or there is no such webhook")
 """The response to a bad signature and to an unknown webhook alike, so that nobody learns which webhooks exist."""
 
 MAYBE_BROKEN = Refusal(
-    503, "the signature does not fit, or the webhook's pipeline is broken for now", {"Retry-After": "60"}
+    503, "the signature is wrong, or the webhook's pipeline file has errors at the moment", {"Retry-After": "60"}
 )
 """Used instead while a pipeline file has errors, since the webhook may belong to that file."""
 
@@ -106,7 +106,7 @@ def render_empty(status: int) -> WebhookResponse:
 
 def render_method_not_allowed(methods: Iterable[str]) -> WebhookResponse:
     """405, the same whether or not there is such a webhook."""
-    return _render_json(405, {"error": "a webhook is not asked with this method"}, {"allow": ", ".join(methods)})
+    return _render_json(405, {"error": "webhooks do not accept this method"}, {"allow": ", ".join(methods)})
 
 
 def render_refusal(refusal: Refusal) -> WebhookResponse:

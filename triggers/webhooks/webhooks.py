@@ -247,7 +247,7 @@ class Webhooks:
         token = "".join(self._fill_secrets(hook, [hook.verify_token])) if hook.verify_token else ""
         verified = hook.verifier.check(request, secrets, delivery.at / 1000, token)
         if not verified.answer and request.method not in hook.methods:
-            raise Rejected("wrong_method", f"{request.method} is taken for a handshake only")
+            raise Rejected("wrong_method", f"{request.method} is accepted for handshakes only")
         if seconds := self._limiters.webhooks.take(hook.name):
             raise RateExceeded(TOO_MANY, seconds, closes=False)
         return verified
@@ -325,4 +325,4 @@ def _read_result(scan: Scan, run: str, admitted: Admitted, hook: WebhookTrigger)
 
 def _log_failed_record(record: "asyncio.Future[None]") -> None:
     if not record.cancelled() and (error := record.exception()):
-        log.warning("a delivery was not written down: %s", error)
+        log.warning("a delivery could not be recorded: %s", error)
