@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LONGEST = 3_650 * _UNITS["d"]
@@ -62,3 +62,17 @@ Duration = Annotated[
 
 Timeout = Annotated[Duration, AfterValidator(_check_positive)]
 """A duration that is not zero."""
+
+
+def _parse_milliseconds(value: object) -> int:
+    if not isinstance(value, str):
+        raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
+    return parse_duration(value)
+
+
+Milliseconds = Annotated[
+    int,
+    BeforeValidator(_parse_milliseconds),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION}$", "examples": ["30s", "5m"]}),
+]
+"""A duration that is written as text and kept in milliseconds."""

@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from durable.durations import parse_duration
+from durable.durations import Milliseconds, parse_duration
 from durable.secrets import PREFIX as SECRET_PREFIX
 from durable.service_variables import describes_known_service, is_service_variable
 from durable.wording import explain_error, find_nearest
@@ -51,12 +51,6 @@ class SettingsError(Exception):
 
 
 # -- kinds of values --------------------------------------------------------------------------------------------
-
-
-def _parse_milliseconds(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
-    return parse_duration(value)
 
 
 def _split_list(value: object) -> object:
@@ -124,10 +118,7 @@ def _lower_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-Duration: TypeAlias = Annotated[int, BeforeValidator(_parse_milliseconds)]
-"""Written as text with a unit, kept as milliseconds."""
-
-Timeout: TypeAlias = Annotated[Duration, Field(gt=0)]
+Timeout: TypeAlias = Annotated[Milliseconds, Field(gt=0)]
 Destinations: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_parse_destination)], ...], BeforeValidator(_split_list)
 ]
@@ -225,7 +216,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         description="How many runs one event may start through the events and calls of its runs, so that a cycle of"
         " pipelines ends; a step that would start more fails.",
     )
-    drain_timeout: Duration = Field(
+    drain_timeout: Milliseconds = Field(
         parse_duration("30s"),
         description="How long a stopping service waits for attempts in progress; the rest continues at the next start.",
     )

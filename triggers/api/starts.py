@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from durable.clock import new_id
 from durable.definition import Definition, InputsRefused
-from durable.durations import parse_duration
+from durable.durations import Milliseconds, parse_duration
 from durable.engine import Engine, Start
 from durable.history.words import EndStatus, RunStatus
 from durable.journal.errors import JournalError
@@ -24,7 +24,7 @@ from durable.wording import quote
 from triggers.api.operation import HEADER, Answer, ApiRequest, Body, Operation, Parameters, respond
 from triggers.api.problem import ApiError, make_api_error
 from triggers.api.request import read_body_of
-from triggers.api.value_types import Duration, Moment, Tag, WaitDuration
+from triggers.api.value_types import Moment, Tag, WaitDuration
 from triggers.config.folder import Folder
 from triggers.documents import (
     BatchAnswerDocument,
@@ -65,9 +65,9 @@ class StartBody(Body):
     """A run to start."""
 
     inputs: dict[str, Any] = Field(default_factory=dict, description="The pipeline's inputs by name")
-    delay: Duration | None = Field(None, description="How long from now it begins")
+    delay: Milliseconds | None = Field(None, description="How long from now it begins")
     at: Moment | None = Field(None, description="When it begins, instead of `delay`")
-    expires_in: Duration | None = Field(
+    expires_in: Milliseconds | None = Field(
         None, description="A run that has not begun so long from now ends as cancelled, with the reason `expired`"
     )
     tags: list[Tag] = Field(default_factory=list, max_length=16, description="Words to find it by")

@@ -5,7 +5,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from durable.durations import parse_duration
+from durable.durations import Milliseconds
 
 PAGE_LIMIT = 1_000
 """What a page holds at most."""
@@ -14,12 +14,6 @@ LONGEST_WAIT = 60_000
 """Milliseconds for which an answer is held back at most."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _parse_milliseconds(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError('should be text with a unit, such as "500ms", "30s", "5m", "2h" or "7d"')
-    return parse_duration(value)
 
 
 def _check_wait(milliseconds: int) -> int:
@@ -51,13 +45,6 @@ def _parse_number(value: object) -> object:
     return int(value)
 
 
-Duration: TypeAlias = Annotated[
-    int,
-    BeforeValidator(_parse_milliseconds),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,12}(ms|s|m|h|d)$", "examples": ["30s", "5m"]}),
-]
-"""Text with a unit, kept as milliseconds."""
-
 Moment: TypeAlias = Annotated[
     int,
     BeforeValidator(_parse_moment),
@@ -65,7 +52,7 @@ Moment: TypeAlias = Annotated[
 ]
 """An ISO 8601 time with its zone, kept as milliseconds."""
 
-WaitDuration: TypeAlias = Annotated[Duration, AfterValidator(_check_wait)]
+WaitDuration: TypeAlias = Annotated[Milliseconds, AfterValidator(_check_wait)]
 """A duration of a minute at most."""
 
 Count: TypeAlias = Annotated[int, Field(ge=0), BeforeValidator(_parse_number)]
