@@ -110,11 +110,12 @@ class EnterStep(msgspec.Struct, frozen=True):
 
 
 class BeginBranch(msgspec.Struct, frozen=True):
-    """Begin a branch of a block; of a loop the next item or turn."""
+    """Begin a branch of a block; of a loop the next `count` items or turns."""
 
     at: int
     path: str
     branch: str
+    count: int = 1
 
 
 FollowUp: TypeAlias = AnyEntry | EnterStep | BeginBranch

@@ -15,7 +15,9 @@ from durable.history.state import BlockState, State, StepState, UndoState
 from durable.path import frame_of, is_repetition, is_within
 from durable.values import NULL
 
-_FACTS = frozenset(get_args(entries.Fact))
+_RESETS = frozenset(get_args(entries.Fact)) - {entries.StepCompleted}
+"""The entries that are always facts. A checkpoint may also be a decision, and is a fact for certain only if it says
+when its attempt started."""
 
 
 def replay_entries(run: str, history: Iterable[AnyEntry]) -> State:
@@ -31,7 +33,7 @@ def apply_entry(state: State, entry: AnyEntry) -> None:
     kind = type(entry)
     state.entries += 1
     state.at = entry.at
-    state.since_fact = 0 if kind in _FACTS else state.since_fact + 1
+    state.since_fact = 0 if kind in _RESETS else state.since_fact + 1
     if (fold := _FOLDS.get(kind)) is not None:
         fold(state, entry)
 
@@ -154,6 +156,8 @@ def _resolve_step(state: State, entry: entries.StepResolved) -> None:
 def _complete_step(state: State, entry: entries.StepCompleted) -> None:
     step = _end_step(state, entry.path, entry.at)
     step.status, step.output, step.error = "completed", entry.output, None
+    if entry.started_at is not None:
+        state.since_fact = 0
     if entry.is_answer and state.answer is None:
         state.answer = entry.output
     if state.undos:

@@ -158,7 +158,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Con
     if not entry.count:
         return [StepCompleted(at=entry.at, path=entry.path)], []
     width = min(entry.count, _get_step(pipeline, entry.path).max_parallel)
-    return [BeginBranch(entry.at, entry.path, loops.LOOP)] * width, []
+    return [BeginBranch(entry.at, entry.path, loops.LOOP, width)], []
 
 
 def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Consequences:
@@ -178,7 +178,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
     """Begin as many items as there is room for, after a pause."""
     room = _get_step(pipeline, entry.path).max_parallel - state.blocks[entry.path].running
-    return [BeginBranch(entry.at, entry.path, loops.LOOP)] * min(room, loops.BURST), []
+    return [BeginBranch(entry.at, entry.path, loops.LOOP, room)], []
 
 
 def _get_step(pipeline: CompiledPipeline, path: str) -> ForeachStep:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from durable.effects import BeginBranch, FollowUp
-from durable.history.entries import TimerSet
+from durable.history.entries import BranchStarted, TimerSet
 from durable.history.state import State
 from durable.steps.resolved import Steps
 
 BURST = 500
-"""How many decisions a loop takes in a row before it pauses for a moment, so that no commit grows too large."""
+"""After how many decisions in a row no loop begins an item or turn: it pauses for a moment, so that no commit grows too
+large, whatever is in its body or around it."""
 
 LOOP = "steps"
 """The label of the one branch."""
@@ -21,6 +22,21 @@ def list_branches(step: Any) -> Iterator[tuple[str, Steps]]:
 
 def begin_next(state: State, path: str, at: int, due: int) -> list[FollowUp]:
     """Begin the next item or turn, now or when it is due."""
-    if due == at and state.since_fact < BURST:
-        return [BeginBranch(at, path, LOOP)]
+    return [BeginBranch(at, path, LOOP)] if due == at else set_timer(state, path, at, due)
+
+
+def set_timer(state: State, path: str, at: int, due: int) -> list[FollowUp]:
+    """Let the loop go on when it is due, unless it waits already."""
     return [] if path in state.active else [TimerSet(at=at, path=path, due=due)]
+
+
+def begin_items(state: State, follow_up: BeginBranch) -> list[FollowUp]:
+    """Begin as many of the items or turns as there are and as may begin before the loop pauses."""
+    path, at = follow_up.path, follow_up.at
+    block = state.blocks[path]
+    wanted = min(follow_up.count, block.count - block.begun) if block.count else follow_up.count
+    count = max(0, min(wanted, BURST - state.since_fact))
+    begun: list[FollowUp] = [
+        BranchStarted(at=at, path=path, branch=follow_up.branch, index=block.begun + each) for each in range(count)
+    ]
+    return begun if count >= wanted else [*begun, *set_timer(state, path, at, at)]

@@ -93,7 +93,8 @@ def _compile(step: RepeatStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 
 
 def _view_last_turn(context: EvaluationContext, node: BlockNode, block: BlockState, path: str) -> object:
-    return view_steps(context, node, number_frame(path, block.begun - 1))
+    """The steps of the turn that began last; those of the first if none has begun, since the block paused before it."""
+    return view_steps(context, node, number_frame(path, max(0, block.begun - 1)))
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: BlockStarted) -> Consequences:

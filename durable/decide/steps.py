@@ -1,5 +1,6 @@
 """Decisions on steps and blocks of every kind: what begins, and what follows the end of each."""
 
+from durable.blocks import loops
 from durable.blocks.block import NONE, Decision
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import end_sequence, explain_failure, refuse_step
@@ -97,10 +98,9 @@ def _begin_branch(pipeline: CompiledPipeline, state: State, follow_up: BeginBran
         if state_of_block.running:
             return NONE  # the end of what is under way ends the block
         return block.skip(pipeline, state, follow_up)
-    index = state_of_block.begun if block.is_loop else None
-    if index is not None and state_of_block.count and index >= state_of_block.count:
-        return NONE
-    return [entries.BranchStarted(at=at, path=path, branch=follow_up.branch, index=index)], []
+    if block.is_loop:
+        return loops.begin_items(state, follow_up), []
+    return [entries.BranchStarted(at=at, path=path, branch=follow_up.branch)], []
 
 
 def _start_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchStarted) -> Consequences:

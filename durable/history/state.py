@@ -107,7 +107,8 @@ class State(msgspec.Struct):
     `active` are the steps under way, and the blocks that wait for a time, in the order in which they began; `open` the
     blocks that have not ended; `undos` the steps whose effect can be taken back, in the order in which they completed;
     `early` what arrived for a wait before it began; `pauses` the reasons of a pause, by the step that a person has to
-    decide on, and `paused_at` its beginning. `since_fact` counts the decisions since the last fact."""
+    decide on, and `paused_at` its beginning. `since_fact` counts the decisions since the last fact; it is
+    what bounds a loop whose body needs no fact to go on."""
 
     run: str
     entries: int = 0

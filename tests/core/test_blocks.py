@@ -13,7 +13,8 @@ from durable.history.entries import BlockStarted
 from durable.history.state import State
 from durable.replay import apply_entry
 from durable.scope import RunScope
-from tests.core.scripted import ScriptedRun
+from tests.core.replaying import check_decisions
+from tests.core.scripted import RUN, ScriptedRun
 
 
 def test_a_switch_performs_the_first_matching_case() -> None:
@@ -279,6 +280,85 @@ def test_a_long_loop_without_effects_pauses_between_commits() -> None:
         commits += 1
     assert commits > 5
     assert run["all[1999].never"].status == "skipped"
+
+
+BODIES = {
+    "switch": """[{id: s, switch: [{when: "true", steps: [{id: x, if: "false", use: test.do}]}]}]""",
+    "respond": "[{id: s, use: flow.respond}]",
+    "parallel": """[{id: s, parallel: {a: [{id: x, if: "false", use: test.do}], b: [{id: y, use: flow.respond}]}}]""",
+    "try": """[{id: s, try: [{id: x, use: flow.fail, with: {message: m}}],
+        catch: [{steps: [{id: y, use: flow.respond}]}]}]""",
+    "foreach": "[{id: s, foreach: inputs.many, as: inner, steps: [{id: x, use: flow.respond}]}]",
+    "a wide foreach": "[{id: s, foreach: inputs.many, as: i, max_parallel: 900, steps: [{id: x, use: flow.respond}]}]",
+    "repeat": """[{id: s, repeat: {until: "false", max_times: 900}, steps: [{id: x, use: flow.respond}]}]""",
+    "an empty foreach": """[{id: s, foreach: "[]", as: inner, steps: [{id: x, use: flow.respond}]}]""",
+}
+LARGEST_BODY = 13
+"""How many entries an item or turn with one of these bodies makes at most."""
+
+LOOPS = {
+    "foreach": "foreach: inputs.many",
+    "wide foreach": "foreach: inputs.many, max_parallel: 1000",
+    "repeat": """repeat: {until: "false", max_times: 100000}""",
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_no_loop_makes_a_commit_large_whatever_its_body_is(loop: str, body: str) -> None:
+    text = f"""
+        inputs: {{many: {{}}}}
+        steps: [{{id: all, {LOOPS[loop]}, steps: {BODIES[body]}}}]
+        """
+    run = ScriptedRun(text, inputs={"many": [None] * 2_000})
+    assert len(run.new) < LARGEST_BODY * BURST
+    for _ in range(6):
+        pauses = [path for path in run.state.active if path in run.state.open]
+        if not pauses:
+            break
+        run.wakes(pauses[0])
+        assert len(run.new) < LARGEST_BODY * BURST
+        assert len(run.new) < LARGEST_BODY * BURST
+    assert len(run.history) > 3 * BURST
+    assert check_decisions(run.definition, RUN, run.history) == run.state
+
+
+def test_the_pause_of_a_loop_of_core_actions_changes_nothing_else() -> None:
+    run = ScriptedRun(
+        """
+        inputs: {many: {}}
+        steps:
+          - id: all
+            foreach: inputs.many
+            max_parallel: 700
+            steps: [{id: s, switch: [{when: "index % 2 == 0", steps: [{id: x, if: "false", use: test.do}]}]}]
+        """,
+        inputs={"many": [None] * 2_000},
+    )
+    while not run.state.finished:
+        run.wakes("all")
+    assert run.state.status == "completed"
+    assert [run.state.blocks["all"].begun, run.state.blocks["all"].running] == [2_000, 0]
+    assert [path for path, step in run.state.steps.items() if path.endswith(".x")] == [
+        f"all[{index}].s.x" for index in range(0, 2_000, 2)
+    ]
+
+
+def test_a_repeat_that_paused_before_its_first_turn_shows_steps_that_were_not_performed() -> None:
+    run = ScriptedRun(
+        """
+        inputs: {many: {}}
+        steps:
+          - id: all
+            foreach: inputs.many
+            max_parallel: 1000
+            steps: [{id: again, repeat: {until: "true", max_times: 1}, steps: [{id: x, use: flow.respond}]}]
+        """,
+        inputs={"many": [None] * 600},
+    )
+    assert [run.state.blocks["all"].begun, run.state.blocks["all[0].again"].begun] == [BURST - 1, 0]
+    output = RunScope(run.definition, run.state)["steps"]["all"]["output"]  # type: ignore[index]
+    assert output[0]["steps"]["again"]["output"]["x"]["status"] == "skipped"
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------
