@@ -1,6 +1,7 @@
 """The house as `docs/architecture.md` draws it: which way imports may run between rooms, and how things are named."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -241,6 +242,19 @@ def _implementations_called(file: str) -> Iterator[str]:
     for place in set(_names_in(file).values()):
         for name in called & _implementations().get(place, {}).keys():
             yield from _implementations()[place][name]
+
+
+def test_the_page_lists_every_room_after_those_that_it_imports() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    files = _module_files()
+    for package in PACKAGES:
+        section = page.partition(f"`{package}/`\n")[2].partition("\n## ")[0]
+        rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+        places = {f"{package}/{name}": at for at, row in enumerate(rows) for name in re.findall(r"`(\w+)`", row)}
+        assert places.keys() == {_room(file) for file in _sources(package)} - {f"{package}/__init__"}
+        for file in _sources(package):
+            for room in {_room(files[name]) for name in _imports(file) if name in files} & places.keys():
+                assert places[room] <= places.get(_room(file), len(rows)), f"{file} imports {room}"
 
 
 def test_a_class_name_exists_once() -> None:
