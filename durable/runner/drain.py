@@ -30,13 +30,13 @@ async def drain_runs(
     An attempt that is cut off then has an unknown ending, as in a crash, but makes its run no suspect.
     """
     runs.begin_draining()
-    under_way = {task for run in runs.runs.values() for each in run.attempts if (task := each.task)}
+    under_way = {task for run in runs.by_id.values() for each in run.attempts if (task := each.task)}
     if under_way:
         log.info("draining: %d attempts are under way", len(under_way))
         await asyncio.wait(under_way, timeout=timeout)
     unwritten = await _cut_off(runs, now)
-    owing = [run.id for run in runs.runs.values() if run.pending]
-    for run in list(runs.runs.values()):
+    owing = [run.id for run in runs.by_id.values() if run.pending]
+    for run in list(runs.by_id.values()):
         runs.drop(run)
     if tasks := list_tasks():
         await asyncio.wait(tasks, timeout=TASKS_TIMEOUT)
@@ -49,7 +49,7 @@ async def _cut_off(runs: LiveRuns, now: Callable[[], int]) -> set[str]:
     """End the attempts that are still under way and append that they are lost, after all that was reported before;
     returns the runs for which that failed."""
     await asyncio.sleep(0)  # an attempt that timed out just now reports that first
-    for run in list(runs.runs.values()):
+    for run in list(runs.by_id.values()):
         for attempt in run.attempts:
             lost = AttemptLost(
                 at=now(), path=attempt.path, attempt=attempt.number, cause="drain", started_at=attempt.started_at
@@ -57,7 +57,7 @@ async def _cut_off(runs: LiveRuns, now: Callable[[], int]) -> set[str]:
             attempt.abandon()
             log_loss(run.id, lost)
             run.put(lost)
-    writing = {run.busy: run.id for run in runs.runs.values() if run.busy}
+    writing = {run.busy: run.id for run in runs.by_id.values() if run.busy}
     if not writing:
         return set()
     _, pending = await asyncio.wait(writing, timeout=CUT_OFF_TIMEOUT)

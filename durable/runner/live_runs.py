@@ -51,26 +51,26 @@ class LiveRuns:
         self.permits = AttemptPermits(limits.attempts_in_flight)
         self.room = Room(limits.live_runs)
         self.backlog = Backlog(self.room, self.permits, max(2, limits.live_runs // AT_HAND))
-        self.runs: dict[str, LiveRun] = {}
+        self.by_id: dict[str, LiveRun] = {}
         self.retries = Retries(journal, now, self.announce_end)
         self.ends = Waiters()
         self.answers = Waiters()
         self.is_draining = False
         self.when_ended: Callable[[str], None] = _ignore_end
-        metrics.LIVE_RUNS.set_function(lambda: len(self.runs))
+        metrics.LIVE_RUNS.set_function(lambda: len(self.by_id))
         metrics.ATTEMPTS_WAITING.set_function(self.permits.count_all_waiting)
-        metrics.ATTEMPTS_IN_FLIGHT.set_function(lambda: sum(len(run.attempts) for run in list(self.runs.values())))
+        metrics.ATTEMPTS_IN_FLIGHT.set_function(lambda: sum(len(run.attempts) for run in list(self.by_id.values())))
 
     def add(self, run: LiveRun) -> None:
         """Take a run into memory."""
-        self.runs[run.id] = run
+        self.by_id[run.id] = run
         self.room.add(run.definition.id)
 
     def drop(self, run: LiveRun) -> None:
         """Let a run leave memory."""
         pipeline = run.definition.id
-        if self.runs.get(run.id) is run:
-            del self.runs[run.id]
+        if self.by_id.get(run.id) is run:
+            del self.by_id[run.id]
             self.room.remove(pipeline)
         run.leave()
         self.give_back(run)
@@ -144,7 +144,7 @@ class LiveRuns:
 
     def explain_wait(self, run: Run) -> str | None:
         """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
-        live = self.runs.get(run.id)
+        live = self.by_id.get(run.id)
         if live is None:
             is_left = run.node is None and run.due_at is not None and run.due_at <= self._now()
             return f"it waits for its turn: other runs of {run.pipeline} come first" if is_left else None

@@ -59,7 +59,7 @@ class Messenger:
         """Let a run take what is in its inbox soon."""
         if self._runs.is_draining:
             return
-        if live := self._runs.runs.get(run):
+        if live := self._runs.by_id.get(run):
             live.put(INBOX)
             return
         task = asyncio.create_task(self._deliver_logged(run))
@@ -75,7 +75,7 @@ class Messenger:
     async def deliver(self, run: str) -> None:
         """Let a run take what is in its inbox. One for which there is no room in memory is left to the sweep, unless it
         is to be cancelled, which makes room."""
-        if live := self._runs.runs.get(run):
+        if live := self._runs.by_id.get(run):
             await live.put_and_wait(INBOX)
         elif self._runs.room.free or CancelMessage.kind in await self._journal.list_message_kinds(run):
             await self._adopt(run)

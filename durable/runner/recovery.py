@@ -101,14 +101,14 @@ class Recovery:
             return
         if (step := self._clock.take_step()) < 0:
             await self._bring_forward(-step)
-        live = list(runs.runs.values())
+        live = list(runs.by_id.values())
         await _each([run.put_and_wait(passed) for run in live if (passed := run.find_passed_deadline(now))])
         for run in live:
             runs.let_go_if_idle(run)
         retries = runs.retries
         failed = {run: each.counts for run, each in retries.runs.items() if not each.pause.seconds_left}
         called = await self._journal.list_runs_with_messages(PAGE)
-        unread = {run for run in self._journal.unreadable if run not in retries.runs and run not in runs.runs}
+        unread = {run for run in self._journal.unreadable if run not in retries.runs and run not in runs.by_id}
         self._journal.unreadable.clear()
         await _each(
             [

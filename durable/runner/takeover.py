@@ -65,8 +65,8 @@ class RunTakeover:
         cannot be taken over now, so that the sweep tries again."""
         while run in self._adopting:
             await asyncio.wait({self._adopting[run]})
-        if run in self._runs.runs:
-            return self._runs.runs[run]
+        if run in self._runs.by_id:
+            return self._runs.by_id[run]
         if run < self._first:
             return None
         self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
@@ -74,7 +74,7 @@ class RunTakeover:
             return await taking
         except Exception as error:
             log.exception("a run cannot be taken over now; the sweep tries again", extra={"run": run})
-            live = self._runs.runs.get(run)
+            live = self._runs.by_id.get(run)
             if live:
                 self._runs.drop(live)
             self._runs.retries.give_up(run, error, counts=count_recovery or live is not None)

@@ -123,7 +123,7 @@ async def until_entry(service: Running, run: str, kind: str, times: int = 1) -> 
 
 async def until_out_of_memory(service: Running, run: str) -> None:
     async with asyncio.timeout(60):
-        while run in service.service.runner.runs.runs:
+        while run in service.service.runner.runs.by_id:
             await asyncio.sleep(0.005)
 
 

@@ -60,11 +60,11 @@ async def test_a_delayed_run_is_queued_and_begins_when_it_is_due(tmp_path: Path)
 async def test_a_run_in_the_far_future_uses_no_memory_survives_a_restart_and_can_be_cancelled(tmp_path: Path) -> None:
     async with running(tmp_path, {"p": QUICK}) as service:
         run = await _start(service, delay="2h", tags=["later"], priority=7)
-        assert not service.service.runner.runs.runs
+        assert not service.service.runner.runs.by_id
     async with running(tmp_path, {"p": QUICK}) as service:
         found = await service.run(run)
         assert (found["status"], found["tags"], found["priority"]) == ("queued", ["later"], 7)
-        assert not service.service.runner.runs.runs
+        assert not service.service.runner.runs.by_id
         assert (await service.client.post(f"/api/runs/{run}/cancel", json={"reason": "enough"})).status_code == 202
         ended = await service.run(run)
     assert (ended["status"], ended["reason"], ended["steps"]) == ("cancelled", "enough", {})
@@ -276,7 +276,7 @@ async def test_a_batch_larger_than_memory_is_accepted_completely(tmp_path: Path)
             items = [{"inputs": {"name": "x"}}] * 30
             answer = await service.client.post("/api/pipelines/p/runs/batch", json={"runs": items})
             assert [each["code"] for each in answer.json()["answers"]] == [202] * 30
-            assert len(service.service.runner.runs.runs) == 2
+            assert len(service.service.runner.runs.by_id) == 2
             world.hangs_until.set()
             for each in answer.json()["answers"]:
                 assert (await service.wait_for_end(each["run"]["id"]))["status"] == "completed"

@@ -86,10 +86,10 @@ async def test_the_interval_of_a_repeat_is_kept_across_a_crash(tmp_path: Path) -
 async def test_the_cost_of_an_item_does_not_grow_over_ten_thousand_items(tmp_path: Path) -> None:
     async with Gates().serving(tmp_path, {"p": MANY}) as service:
         run = await begin(service, "p", items=list(range(10_000)))
-        live = service.service.runner.runs.runs[run]
+        live = service.service.runner.runs.by_id[run]
         marks: list[float] = []
         most = 0
-        while run in service.service.runner.runs.runs:
+        while run in service.service.runner.runs.by_id:
             done = live.state.blocks["each"].begun if "each" in live.state.blocks else 0
             while len(marks) <= done // 1_000:
                 marks.append(time.process_time())

@@ -233,12 +233,12 @@ async def test_a_run_that_ends_at_the_moment_of_its_call_leaves_nothing_behind(t
         runner_children = rows(tmp_path, "select id, status from runs where trigger = 'call'")
         for child, _ in runner_children:
             assert (await service.wait_for_end(child))["status"] == "cancelled"
-        assert not runner.runs.runs
+        assert not runner.runs.by_id
     assert "after" not in gates.begun
 
 
 async def _cancelled_at_its_call(service: Running, run: str) -> None:
-    live = service.service.runner.runs.runs[run]
+    live = service.service.runner.runs.by_id[run]
     while "call" not in live.state.steps:
         await asyncio.sleep(0)
     await service.service.runner.cancel(run)

@@ -60,7 +60,7 @@ async def test_a_service_stopped_with_runs_in_every_state_continues_them_after_a
         async with asyncio.timeout(60):
             while rows(tmp_path, "select count(*) from runs where finished_at is null") != [(0,)]:
                 await asyncio.sleep(0.02)
-        assert not service.service.runner.runs.runs
+        assert not service.service.runner.runs.by_id
         assert not service.service.runner.runs.retries.runs
     assert sorted(value for value in gates.given if value is not None) == list(range(60))
     assert gates.passed.count("note") == 60

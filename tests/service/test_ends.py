@@ -115,7 +115,7 @@ async def test_a_person_resolves_an_uncertain_step(tmp_path: Path, verdict: str,
         run = await begin(service, "p")
         found = await until_status(service, run, "paused")
         assert found["steps"]["both.risky"]["status"] == "uncertain"
-        assert run in service.service.runner.runs.runs, "the other branch is in progress"
+        assert run in service.service.runner.runs.by_id, "the other branch is in progress"
         gates.open("risky")
         if not is_in_memory:
             gates.open("slow")

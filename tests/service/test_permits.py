@@ -277,7 +277,7 @@ async def test_other_pipelines_are_accepted_and_served_while_one_fills_the_memor
             for _ in range(5):
                 for name in ("quick", "third"):
                     assert attempts(await service.wait_for_end(await deliver(service, name))) == ("completed", 1)
-            assert len(service.service.runner.runs.runs) <= most + 2
+            assert len(service.service.runner.runs.by_id) <= most + 2
             slow.released.set()
             for run in flood:
                 assert attempts(await service.wait_for_end(run)) == ("completed", 1)
@@ -290,7 +290,7 @@ async def test_runs_waiting_for_a_permit_leave_memory_and_return_in_order(tmp_pa
         async with running(tmp_path, pipelines, max_live_runs=30, max_attempts_in_flight=2) as service:
             runs = await begin_many(service, "p", 60)
             await slow.holds(2)
-            live = service.service.runner.runs.runs
+            live = service.service.runner.runs.by_id
             async with asyncio.timeout(60):
                 while len(live) > 5:
                     await asyncio.sleep(0.01)

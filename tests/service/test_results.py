@@ -212,7 +212,7 @@ steps:
             await service.client.post("/hooks/ask", json={})
         asking = asyncio.create_task(service.client.post("/hooks/ask", json={}, timeout=30))
         blocker, run = await _last(service, 2) if is_queued else (None, (await _last(service, 1))[0])
-        while run in service.service.runner.runs.runs:
+        while run in service.service.runner.runs.by_id:
             await asyncio.sleep(0.01)
         if blocker:
             await service.client.post(f"/api/runs/{blocker}/cancel", json={})

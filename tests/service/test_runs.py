@@ -204,7 +204,7 @@ async def test_runs_beyond_memory_are_accepted_and_wait_in_the_journal(tmp_path:
             answers = [await service.start("p") for _ in range(5)]
             assert [answer.status_code for answer in answers] == [202] * 5
             runs = [answer.json()["id"] for answer in answers]
-            assert list(service.service.runner.runs.runs) == runs[:2]
+            assert list(service.service.runner.runs.by_id) == runs[:2]
             assert "it waits for its turn" in (await service.run(runs[2]))["reason"]
             world.hangs_until.set()
             for run in runs:
@@ -230,7 +230,7 @@ async def test_a_run_in_a_long_wait_leaves_memory_and_resumes_when_due(tmp_path:
             async with asyncio.timeout(60):
                 while (await service.run(run))["status"] != "waiting":
                     await asyncio.sleep(0.01)
-            assert not service.service.runner.runs.runs
+            assert not service.service.runner.runs.by_id
             later = int(time.time() * 1000) + 60_000
             async with asyncio.timeout(60):
                 while await service.service.journal.list_due(later, 10) != [run]:

@@ -154,7 +154,7 @@ async def test_an_answer_at_the_deadline_is_either_accepted_or_reported_as_late(
         runner = service.service.runner
 
         async def answered(number: int, run: str) -> str:
-            due = runner.runs.runs[run].state.steps["wait"].due or 0
+            due = runner.runs.by_id[run].state.steps["wait"].due or 0
             await asyncio.sleep((due - 10 + number % 20) / 1000 - time.time())
             event = {"type": "paid", "subject": str(number)}
             outcome, _ = await asyncio.gather(

@@ -201,7 +201,7 @@ async def test_an_accepted_answer_counts_even_if_the_wait_times_out_at_that_mome
 
         async def answered(number: int) -> tuple[str, str]:
             run = await begin(service, "p")
-            due = runner.runs.runs[run].state.steps["wait"].due or 0
+            due = runner.runs.by_id[run].state.steps["wait"].due or 0
             await asyncio.sleep((due - 12 + number) / 1000 - time.time())
             return run, await runner.answer(run, "wait", "", {})
 
@@ -217,7 +217,7 @@ async def test_a_timer_after_a_committed_answer_has_no_effect(tmp_path: Path) ->
         run = await begin(service, "p")
         await until_entry(service, run, "wait_started")
         runner = service.service.runner
-        live = runner.runs.runs[run]
+        live = runner.runs.by_id[run]
         due = live.state.steps["wait"].due or 0
         while service.service.journal.waiting or time.time() * 1000 < due - 3:
             await asyncio.sleep(0)
@@ -256,7 +256,7 @@ async def test_a_thousand_waiting_runs_in_memory_use_no_task(tmp_path: Path) -> 
         for _ in range(10):
             batch: dict[str, Any] = {"runs": [{}] * 100}
             assert (await service.client.post("/api/pipelines/idle/runs/batch", json=batch)).status_code == 200
-        live = service.service.runner.runs.runs
+        live = service.service.runner.runs.by_id
         assert len(live) == 1_000
         assert {each.state.status for each in live.values()} == {"waiting"}
         async with asyncio.timeout(60):

@@ -134,7 +134,7 @@ class World:
     async def release(self) -> None:
         """Release the first held run, and wait until it has ended and its schedule has noticed."""
         (run, *_) = (run.id for run in await self.runs() if run.finished_at is None)
-        live = self.runner.runs.runs[run]
+        live = self.runner.runs.by_id[run]
         self.gate.waiting.pop(0).set()
         while not live.is_gone:
             live.has_progressed = False
@@ -145,7 +145,7 @@ class World:
         """Wait until no run is in progress."""
         while tasks := {
             task
-            for run in self.runner.runs.runs.values()
+            for run in self.runner.runs.by_id.values()
             for task in (run.busy, *(work.task for work in run.works.values()))
             if task
         }:
