@@ -40,8 +40,8 @@ from durable.runner.start import RunAddresses
 from durable.secrets import Secrets
 from durable.wording import quote
 from triggers import logs
-from triggers.api import Api, answer_http_exception
 from triggers.api.access import WRONG_KEYS
+from triggers.api.api import Api, answer_http_exception
 from triggers.config.catalogue import Connectors, load_connectors
 from triggers.config.connections import Connections
 from triggers.config.folder import Folder

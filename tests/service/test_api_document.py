@@ -92,13 +92,16 @@ async def test_the_document_lists_exactly_the_routes(tmp_path: Path) -> None:
     assert document["openapi"].startswith("3.1.")
 
 
-async def test_the_schemas_are_valid_and_every_reference_resolves(tmp_path: Path) -> None:
+async def test_the_schemas_are_valid_keep_their_names_and_every_reference_resolves(tmp_path: Path) -> None:
     async with running(tmp_path, {}) as service:
         document = await _document(service)
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
     for ref in re.findall(r'"\$ref": "#/components/(\w+)/(\w+)"', json.dumps(document)):
         assert ref[1] in document["components"][ref[0]], ref
+    names = set(document["components"]["schemas"])
+    assert {"Run", "RunLine", "Wait", "Delivery", "Schedule", "Key", "Entry", "ProblemDetails", "StartBody"} <= names
+    assert not [name for name in names if name.endswith("Document")]
     ids = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
     assert len(ids) == len(set(ids))
 

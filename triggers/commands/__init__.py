@@ -1,1 +1,1 @@
-"""The commands of `waypost`, by the noun that they are about, and what they print."""
+"""The commands of `waypost`, one file each, and what they share."""

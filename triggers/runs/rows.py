@@ -1,4 +1,4 @@
-"""Runs found in the journal, alone and as the lines of a list."""
+"""Find a run in the journal, and make the lines of lists of runs."""
 
 from collections.abc import Sequence
 
