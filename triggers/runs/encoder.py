@@ -1,4 +1,4 @@
-"""JSON texts that are made of stored values, a piece at a time, in the thread of a scan.
+"""Encode documents about a run, a piece at a time, in the thread of a scan.
 
 A stored value is JSON already: it is neither decoded nor encoded again, since either takes 50 ms of the interpreter's
 lock for what a step may return.
@@ -29,8 +29,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class DocumentEncoder:
-    """Makes texts of what a scan reads about a run; for a reader who may not answer its waits, without links to
-    them."""
+    """Encodes pieces of documents about a run. A reader who may not answer its waits gets no links to them."""
 
     def __init__(self, scan: Scan, run: str, *, may_answer: bool) -> None:
         self.may_answer = may_answer
@@ -39,13 +38,13 @@ class DocumentEncoder:
         self._scan = scan
 
     def encode(self, document: object) -> bytes:
-        """A piece of a document, which may hold raw values."""
+        """Encode a piece, which may hold raw values."""
         self._scan.rest()
         text = _encode(document)
         return text if self.may_answer else self._disarm(text)
 
     def _disarm(self, text: bytes) -> bytes:
-        """A JSON text in which no link is of use, however it is written."""
+        """Hide every link in a JSON text, however the link is written."""
         if b"run_" in text or b"\\u" in text:
             text = hide_links_in_text(text) if len(text) > LARGE else _encode(hide_links(decode(text)))
         if not run_slices(self._redactor.may_contain_secret(text.decode()), self._scan.rest):
@@ -53,11 +52,11 @@ class DocumentEncoder:
         return _encode(run_slices(self._redactor.redact_in_slices(decode(text)), self._scan.rest))
 
     def encode_piece(self, piece: Piece) -> Piece:
-        """A piece of a document encoded, in the place of the piece itself."""
+        """Encode a piece, and return its JSON with the type of the piece, to be put into a document."""
         return cast(Piece, msgspec.Raw(self.encode(piece)))
 
     def redact_links(self, document: AnyStruct) -> AnyStruct:
-        """A document of which some parts are not pieces, without links that are of use."""
+        """Hide every link in a document that is not made of pieces."""
         return document if self.may_answer else msgspec.json.decode(self.encode(document), type=type(document))
 
     def raw(self, value: Value) -> msgspec.Raw:

@@ -25,15 +25,15 @@ HIDDEN_FIELDS = {"at", "links", "secrets", "undo_secrets"}
 """The fields of entries that are shown in another way, or, as the key of links, never."""
 
 PAGE_BYTES = 8_000_000
-"""Bytes of a page of a history after which it ends, though it may have more entries."""
+"""A page ends after so many bytes, even if it has fewer entries than the limit."""
 
 
 async def encode_history(
     reads: Reads, run: str, after: int = 0, limit: int = 1_000, *, may_answer: bool = True
 ) -> tuple[bytes, int | None]:
-    """A page of a run's history after entry `after`, as a JSON array of `limit` entries, or fewer where they are large,
-    and the entry after which to go on; raises `RunNotFound`. Without `may_answer` it has no links to
-    the run's waits."""
+    """Encode a page of a run's history after entry `after`: a JSON array of `limit` entries, or fewer where they are
+    large, and the entry after which the next page begins. Raises `RunNotFound`. Without `may_answer` it has no links.
+    """
     found = await find_run(reads, run)
     return await reads.scan(
         lambda scan: _encode_history(scan, found, after, limit, DocumentEncoder(scan, run, may_answer=may_answer)),

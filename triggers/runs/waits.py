@@ -1,4 +1,4 @@
-"""What the unfinished runs of a journal wait for that is not just time: answers, events, decisions."""
+"""List what unfinished runs wait for besides time: answers, events, decisions."""
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -18,11 +18,11 @@ from triggers.waits.question import find_questions
 from triggers.waits.wait import load_inputs
 
 ENTRIES_LIMIT = 5_000
-"""Entries that are folded for one page; a run that has more has a page of its own."""
+"""The most entries that are replayed for one page; a run with more has a page of its own."""
 
 
 async def list_waits_of(reads: Reads, run: str, *, may_answer: bool) -> list[PendingDocument]:
-    """What one run waits for; raises `RunNotFound`."""
+    """List what one run waits for; raises `RunNotFound`."""
     found = await find_run(reads, run)
     return await reads.scan(lambda scan: _list_run(scan, found, may_answer=may_answer), found.sequence)
 
@@ -30,8 +30,8 @@ async def list_waits_of(reads: Reads, run: str, *, may_answer: bool) -> list[Pen
 async def list_waits(
     reads: Reads, after: str | None, limit: int, *, may_answer: bool
 ) -> tuple[list[PendingDocument], str | None]:
-    """What unfinished runs wait for, the oldest first, and after which run to go on: `limit` runs, or fewer where their
-    histories are long."""
+    """List what unfinished runs wait for, the oldest run first, and the run after which the next page begins. A page
+    has `limit` runs, or fewer where their histories are long."""
     found = await reads.list_unfinished(limit, after)
     page = _take_page(found)
     total = sum(each.sequence for each in page)
@@ -41,7 +41,7 @@ async def list_waits(
 
 
 def _take_page(found: Sequence[UnfinishedRun]) -> Sequence[UnfinishedRun]:
-    """The first of them: one at least, and no more than have so many entries together."""
+    """The first runs: at least one, and together no more entries than the limit."""
     total = accumulate(each.sequence for each in found)
     return found[: max(1, sum(entries <= ENTRIES_LIMIT for entries in total))]
 
@@ -54,7 +54,7 @@ def _list_run(scan: Scan, run: Run, *, may_answer: bool) -> list[PendingDocument
 
 
 def _list_page(scan: Scan, page: Sequence[UnfinishedRun], *, may_answer: bool) -> list[PendingDocument]:
-    """What some runs wait for: one of any length, or several short ones; one that cannot be read waits for a person."""
+    """List the waits of one run, or of several short ones. A run that cannot be read waits for a person."""
     folds = scan.replay_all(page) if len(page) > 1 else (scan.replay(each.run, each.sequence) for each in page)
     pending: list[PendingDocument] = []
     for run, (state, unreadable) in zip(page, folds, strict=True):
