@@ -1,6 +1,6 @@
-"""The values of the journal: what callers ask it to commit, what it answers, and what it stores.
+"""Data types of the journal: the arguments, results and stored records of its operations.
 
-Nothing here knows a database: a command builds and reads these values without loading SQLAlchemy.
+This module imports no database code, so commands can use these types without loading SQLAlchemy.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,12 @@ from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "handshake", "skipped"]
 FireOutcome: TypeAlias = Literal["started", "duplicate", "filtered", "skipped", "missed"]
-"""What became of a schedule's fire. `skipped`: a run was under way; `missed`: no service ran when it was due."""
+"""The result of a schedule's fire. `skipped`: a run was still unfinished; `missed`: no service was running then."""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """An immutable fact that arrived, with the attributes of CloudEvents; `key` is its `id` at the source."""
+    """An event as it was received, with the attributes of CloudEvents. `key` is its CloudEvents `id`, which its source
+    chose."""
 
     id: str
     source: str
@@ -32,8 +33,12 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One inbound request of a webhook. `headers` come without credentials, `body_hash` is SHA-256 in hex. `event` is
-    the id of the event that it brought; that of a duplicate is the first one's."""
+    """One HTTP request to a webhook.
+
+    `headers`: the request's headers, without credentials.
+    `body_hash`: SHA-256 of the body, in hex.
+    `event`: the id of the event made from the request. For a duplicate, the id of the original event.
+    """
 
     id: str
     trigger: str
@@ -50,16 +55,21 @@ class Delivery(msgspec.Struct, frozen=True):
 
 StepScope: TypeAlias = Literal["flow", "answer"]
 STEP_SCOPES: tuple[StepScope, ...] = get_args(StepScope)
-"""What a step does once: `flow` is a call or an event that it sends, `answer` is the end of its wait."""
+"""Operations that a step performs once: `flow` starts a called run or sends an event, `answer` ends a wait."""
 
 STEP_KEY_LIFETIME = parse_duration("3650d")
-"""Milliseconds: longer than any run, whose end also ends the key of its step."""
+"""In milliseconds; longer than any run. The keys of a run's steps are removed when the run ends."""
 
 
 class DedupeKey(msgspec.Struct, frozen=True):
-    """A key that only the first of several equal requests takes, within `scope` and until `until` (ms). Equal keys with
-    different fingerprints (of the inputs) are a conflict; a `fingerprint` of None never conflicts. A key `of` a run
-    ends with the run."""
+    """A deduplication key: the first request with this key is accepted, later ones are duplicates.
+
+    `scope`: keys are unique within a scope.
+    `until`: when the key expires, in ms.
+    `fingerprint`: a hash of the request's inputs. Equal keys with different fingerprints conflict; None never
+    conflicts.
+    `of`: the run that the key belongs to; the key is removed when that run ends.
+    """
 
     scope: str
     key: str
@@ -69,16 +79,17 @@ class DedupeKey(msgspec.Struct, frozen=True):
 
     @classmethod
     def of_step(cls, scope: "StepScope", run: str, path: str, at: int) -> Self:
-        """The key of what a step of a run does once."""
+        """Make the key of an operation that a step of a run performs once."""
         return cls(scope, f"{run}:{path}", at + STEP_KEY_LIFETIME, of=run)
 
 
 class ScheduleProgress(msgspec.Struct, frozen=True):
-    """Up to which time a schedule is dealt with: every fire (ms) up to `handled`, except those in `waiting`.
+    """How far a schedule has been processed: every fire up to `handled` (ms), except those in `waiting`.
 
-    `fire` is the last one that was dealt with, with its `outcome` and `reason`; `run` is the last run that was started.
-    `skipped` and `missed` count fires, and `missed_at` is the last missed one. If `times`, the schedule as written,
-    changes, the progress starts anew.
+    `times`: the schedule as written in the file. If it changes, the progress is reset.
+    `fire`, `outcome`, `reason`: the last fire that was processed, and its result.
+    `run`: the last run that the schedule started.
+    `skipped`, `missed`: how many fires had these outcomes; `missed_at` is the time of the last missed one.
     """
 
     id: str
@@ -95,7 +106,8 @@ class ScheduleProgress(msgspec.Struct, frozen=True):
 
 
 class RunView(msgspec.Struct, frozen=True):
-    """The columns of a run that change with its state: lists show them, and the sweep searches for `due_at` (ms)."""
+    """The columns of a run's row that are derived from its state: lists show them, and the sweep selects runs by
+    `due_at` (ms)."""
 
     status: RunStatus
     reason: str | None = None
@@ -108,14 +120,19 @@ class RunView(msgspec.Struct, frozen=True):
 
 
 Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
-SlotOutcome: TypeAlias = Literal["held", "queued", "skipped"]
+SlotOutcome: TypeAlias = Literal["granted", "queued", "skipped"]
 PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
-"""The message was posted; the wait that it would end is over already; the run has ended or does not exist."""
+"""`posted`: the message is in the inbox. `answered`: the wait has already ended. `ended`: there is no such unfinished
+run."""
 
 
 class SlotRequest(msgspec.Struct, frozen=True):
-    """A run's request for a slot of its pipeline's concurrency: at most `limit` unfinished runs with this `key` hold
-    one, and `overflow` says what happens to one more. A run that `is_held_back` requests its slot later."""
+    """A request for one of the concurrency slots of a pipeline.
+
+    `key`: at most `limit` unfinished runs with the same key hold a slot.
+    `overflow`: what to do with a run when no slot is free.
+    `is_held_back`: the run starts at a later time, and requests its slot then.
+    """
 
     key: str
     limit: int
@@ -124,8 +141,8 @@ class SlotRequest(msgspec.Struct, frozen=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True):
-    """A message for the inbox of another run. If that run does not exist yet, the `dedupe_key` with which it would
-    begin is taken, so that it never begins."""
+    """A message to another run's inbox. If that run does not exist yet, its `dedupe_key` is taken, so that the run can
+    never start."""
 
     run: str
     kind: str
@@ -134,8 +151,12 @@ class NewMessage(msgspec.Struct, frozen=True):
 
 
 class EventSubscription(msgspec.Struct, frozen=True):
-    """The wait of the step at `path` for an event of this type, about this subject if one is given, that came at
-    `since` (ms) or later; `name` is that of one wait of a `wait.any`."""
+    """The subscription of a waiting step to events of one type.
+
+    `name`: the name of the wait inside a `wait.any`; empty for any other wait.
+    `subject`: match only events with this subject; None matches any.
+    `since`: match events received at this time (ms) or later.
+    """
 
     path: str
     name: str
@@ -145,11 +166,14 @@ class EventSubscription(msgspec.Struct, frozen=True):
 
 
 class SideEffects(msgspec.Struct, frozen=True):
-    """What is written in the same commit as a run's entries.
+    """Changes outside a run's history that are written in the same commit as its entries.
 
-    `messages` go to other runs; `subscriptions` begin; `ended_waits` (paths) are over although nothing came for them;
-    `slot_request` asks for the slot of a run that was held back; `freed_slot` is the key of the slot that the run
-    releases with its end. `has_ended` removes the run's dedupe keys and subscriptions.
+    `messages`: messages to other runs.
+    `subscriptions`: subscriptions to add.
+    `ended_waits`: paths of waits whose subscriptions are removed, because they ended without an event.
+    `slot_request`: the slot request of a run that was held back.
+    `freed_slot`: the key of the slot that the run releases when it ends.
+    `has_ended`: the run has ended and may own dedupe keys or subscriptions, which are removed.
     """
 
     messages: Sequence[NewMessage] = ()
@@ -161,7 +185,7 @@ class SideEffects(msgspec.Struct, frozen=True):
 
 
 class QueuedStart(msgspec.Struct, frozen=True):
-    """How a new run begins if it gets no slot: its first entries, its row and its side effects."""
+    """The first entries, row and side effects of a new run that gets no slot and is queued."""
 
     entries: Sequence[AnyEntry]
     view: RunView
@@ -169,10 +193,11 @@ class QueuedStart(msgspec.Struct, frozen=True):
 
 
 class NewRun(msgspec.Struct, frozen=True):
-    """A run to begin: its first entries are written in the commit that accepts its event.
+    """A run to create. Its first entries are written in the commit that accepts its event.
 
-    If it requests a slot and gets none, it begins as `queued` says. If it `listens`, the event that started it matches
-    none of its waits. One that `is_left` has no owner yet: it is taken over when its turn comes.
+    `queued`: what is written instead of `entries`, `view` and `side_effects` if the run gets no slot and is queued.
+    `listens`: the run may wait for events. The event that starts it does not match its own waits.
+    `is_unowned`: the run is created without an owner, and is taken over later.
     """
 
     id: str
@@ -187,23 +212,25 @@ class NewRun(msgspec.Struct, frozen=True):
     queued: QueuedStart | None = None
     side_effects: SideEffects | None = None
     listens: bool = False
-    is_left: bool = False
+    is_unowned: bool = False
 
 
 class Descent(msgspec.Struct, frozen=True):
-    """The first event in a chain of runs that start each other, from which at most `limit` runs may descend."""
+    """The first event of a chain of runs that start each other. At most `limit` runs may descend from it."""
 
     origin: str
     limit: int
 
 
 class Admission(msgspec.Struct, frozen=True):
-    """An event, with the delivery that brought it, the runs that it starts and the dedupe keys that it takes.
+    """An event to commit, with its delivery, the runs that it starts and its dedupe keys.
 
-    If one of the keys is taken already, only the delivery and the schedule are written, as a duplicate. Keys are taken
-    only if a run starts, or in any case with `keeps_keys`; `at` decides whether a key has expired (None: the event's
-    own time). The `schedule` that fired gets the run's id. The event of a run has a `descent`: the admission is refused
-    with `TooManyRuns` if too many runs descend from its first event.
+    If one of the keys is already taken, only the delivery and the schedule's progress are written, as a duplicate.
+
+    `dedupe_keys`: taken only if a run starts, or always with `keeps_keys`.
+    `at`: the time (ms) at which keys are checked for expiry; None means the event's time.
+    `schedule`: the progress of the schedule that fired. The id of the started run is added to it.
+    `descent`: set for events sent by a run. `TooManyRuns` is raised if too many runs descend from its first event.
     """
 
     event: Event
@@ -217,9 +244,14 @@ class Admission(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """What an admission wrote. If it `is_duplicate`, the ids are those of the first admission, and with `is_conflict`
-    its inputs were different. `queued` runs wait for a slot; `skipped` runs were not made because there was none;
-    `notified` runs got a message."""
+    """The result of an admission.
+
+    `event`, `runs`: the ids of the event and its runs. For a duplicate, those of the original admission.
+    `is_conflict`: the admission is a duplicate whose inputs differ from the original's.
+    `queued`: runs that wait for a slot.
+    `skipped`: runs that were not created because no slot was free.
+    `notified`: runs that received the event as a message.
+    """
 
     event: str
     runs: tuple[str, ...]
@@ -231,7 +263,7 @@ class Admitted(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message in a run's inbox; `durable/messages.py` says what kinds there are and what `data` holds."""
+    """A message in a run's inbox. `durable/messages.py` defines each `kind` and its `data`."""
 
     id: int
     run: str
@@ -241,9 +273,14 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Takeover(msgspec.Struct, frozen=True):
-    """A run that was taken over: `epoch` is the fence of its new owner, the only one that can add to its `sequence`
-    entries. `recoveries` counts how often in a row it was recovered without progress; `due_at` (ms) and `status` are
-    those of its row; it `was_owned` if its owner had not released it."""
+    """A run that this node has taken over.
+
+    `epoch`: the fencing token of the new owner. Only the owner with the latest epoch can append entries.
+    `sequence`: the number of entries in the history.
+    `recoveries`: how many consecutive recoveries made no progress.
+    `due_at` (ms), `status`: columns of the run's row.
+    `was_owned`: the previous owner had not released the run.
+    """
 
     run: str
     version: str
@@ -256,8 +293,13 @@ class Takeover(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A run as lists show it. `sequence` is the number of its last entry; `node` has owned it since `claimed_at`; its
-    tags are sorted. A run that another run started is the `nth` that descends from the event `origin`."""
+    """A run as shown in lists.
+
+    `sequence`: the number of its last entry.
+    `node`: its owner since `claimed_at`.
+    `tags`: sorted.
+    `origin`, `nth`: set for a run started by another run: it is the `nth` run that descends from the event `origin`.
+    """
 
     id: str
     pipeline: str
@@ -280,7 +322,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key of the API: `scope` says what it may do, `hash` is the SHA-256 in hex of what its holder presents."""
+    """An API key. `scope` is what it permits; `hash` is the SHA-256, in hex, of the key that clients send."""
 
     id: str
     name: str
@@ -291,8 +333,7 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class UnfinishedRun(msgspec.Struct, frozen=True):
-    """A run that has not ended. `was_busy`: its owner has not released it; `sequence` is the number of its last
-    entry."""
+    """A run that has not ended. `was_busy`: its owner has not released it. `sequence`: the number of its last entry."""
 
     run: str
     pipeline: str

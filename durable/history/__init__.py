@@ -1,1 +1,1 @@
-"""The log of a run: its entries, and the state that they amount to."""
+"""The history of a run: its entries, and the state computed from them."""

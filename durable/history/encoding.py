@@ -1,4 +1,4 @@
-"""Entries as the journal stores them: JSON, with large values in rows of their own."""
+"""The stored form of entries: JSON, with large values in separate rows."""
 
 from collections.abc import Iterable
 from typing import get_args
@@ -10,14 +10,14 @@ from durable.values import Value
 
 _VALUES = frozenset({"inputs", "arrival", "input", "output", "outputs", "items", "data", "undo"})
 _FIELDS = {kind: tuple(sorted(_VALUES.intersection(kind.__struct_fields__))) for kind in get_args(AnyEntry)}
-"""Which fields of each entry are values; a table, since every entry of every append is looked at twice."""
+"""The fields of each entry type that hold values; computed once, because each append reads them twice per entry."""
 
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(list[AnyEntry])
 
 
 def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]]:
-    """Encode what one append writes: the entries as a JSON array, and the payloads that they name, by SHA-256."""
+    """Encode the entries of one append as a JSON array, with the payloads that they refer to, keyed by SHA-256."""
     payloads: dict[str, bytes] = {}
     stored: list[AnyEntry] = []
     for entry in entries:
@@ -33,18 +33,18 @@ def encode_entries(entries: Iterable[AnyEntry]) -> tuple[bytes, dict[str, bytes]
 
 
 def decode_entries(data: bytes) -> list[AnyEntry]:
-    """The entries of one append; large values come without their bytes."""
+    """Decode the entries of one append. Large values are not loaded."""
     return _decoder.decode(data)
 
 
 def list_values(entry: AnyEntry) -> dict[str, Value]:
-    """The values that an entry carries, by field."""
+    """Return the values of an entry, by field name."""
     found = {name: getattr(entry, name) for name in _FIELDS[type(entry)]}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def detach_values(entries: Iterable[AnyEntry]) -> None:
-    """Drop the bytes of large values, once they are rows of the journal."""
+    """Drop the bytes of large values from memory after they have been stored."""
     for entry in entries:
         for name in _FIELDS[type(entry)]:
             value: Value | None = getattr(entry, name)

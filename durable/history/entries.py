@@ -1,8 +1,8 @@
 """The entries of a run's history.
 
-An entry is a *fact* that the engine reports (a run started, an attempt ended, a cancel was requested) or a *decision*
-that the core takes because of one. Entries are stored for ever: tags and field names never change. Times are wall-clock
-milliseconds.
+An entry is a *fact*, reported by the engine (a run started, an attempt ended, a cancel was requested), or a *decision*,
+made by the core in response to a fact. `StepCompleted` can be either. Entries are stored permanently: their tags and
+field names never change. Times are wall-clock milliseconds.
 """
 
 from typing import TypeAlias
@@ -29,7 +29,8 @@ _LOSSES: dict[LossCause, str] = {
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One fact or decision; `at` is the time of the fact that caused it."""
+    """The base of facts and decisions. `at` is the time of the fact; a decision has the time of the fact that caused
+    it."""
 
     at: int
 
@@ -38,14 +39,19 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RunStarted(Entry, frozen=True, tag="run_started"):
-    """A run began. With an `error`, its inputs could not be made, and it fails before its first step.
+    """A run started.
 
-    `trigger` is the id of the trigger that started it, `arrival` what steps read as `trigger` (kept only if one does),
-    `url` the run's page. A run with `not_before` or `expires_at` is held back until `StartDue`; one that is
-    `queued_for` a `slot` of its pipeline's concurrency, until `SlotGranted`. Attempts of runs with a higher `priority`
-    go first. `depth` counts how many runs, each started by an event of the one before, led to this one. If it
-    `is_delayed`, `not_before` is the end of a delay, and not a moment that the caller named. `origin` is the id of the
-    first event that led to this run; it is None if that is the run's own `event`.
+    `trigger`: the id of the trigger that started it.
+    `arrival`: the value of `trigger` in expressions; kept only if a step reads it.
+    `url`: the address of the run's page.
+    `error`: why the inputs could not be computed. The run fails before its first step.
+    `not_before`, `expires_at`: the run is held back until `StartDue`.
+    `is_delayed`: `not_before` is the end of a delay, not a time that the caller chose.
+    `slot`: the key of its pipeline's concurrency.
+    `queued_for`: the key of the slot that it waits for; it is held back until `SlotGranted`.
+    `priority`: attempts of runs with a higher priority start first.
+    `depth`: how many runs, each started by an event of the previous one, led to this run.
+    `origin`: the id of the first event that led to this run; None if that is the run's own `event`.
     """
 
     pipeline: str
@@ -72,7 +78,7 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
 
     @property
     def held_until(self) -> int | None:
-        """Until when a run is held back that does not begin at once; then it begins, or has expired."""
+        """The time at which a held-back run starts or expires, whichever is first; None if the run is not held back."""
         if self.error or (self.not_before is None and self.expires_at is None):
             return None
         begins = self.at if self.not_before is None else self.not_before
@@ -80,21 +86,24 @@ class RunStarted(Entry, frozen=True, tag="run_started"):
 
 
 class StartDue(Entry, frozen=True, tag="start_due"):
-    """The time until which a run was held back is over: it begins, or has expired."""
+    """A held-back run reached its start time, or expired."""
 
 
 class AttemptStarted(Entry, frozen=True, tag="attempt_started"):
-    """An attempt is about to begin. Written only for a step that may not be repeated without asking (`on_crash: park`
-    or `fail`), and committed before its effect."""
+    """An attempt is about to start. Written only for steps that must not be repeated automatically (`on_crash: park` or
+    `fail`), and committed before the action is called.
+    """
 
     path: str
     attempt: int
 
 
 class StepCompleted(Entry, frozen=True, tag="step_completed"):
-    """The checkpoint: the step's output, which no later attempt can change. `undo` is the input of the action that
-    takes the step's effect back, if there is one. An output that `is_answer` is sent as the HTTP response to the
-    webhook."""
+    """A step completed. This is its checkpoint: no later attempt can change the output.
+
+    `undo`: the input of the action that undoes the step's effect, if it has one.
+    `is_answer`: the output is sent as the HTTP response to the webhook.
+    """
 
     path: str
     attempt: int = 0
@@ -106,7 +115,7 @@ class StepCompleted(Entry, frozen=True, tag="step_completed"):
 
 
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
-    """An attempt failed. It has an `output` if the action returned and its output is invalid."""
+    """An attempt failed. `output` is set if the action returned, but its output is invalid."""
 
     path: str
     attempt: int
@@ -117,8 +126,8 @@ class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
 
 
 class AttemptLost(Entry, frozen=True, tag="attempt_lost"):
-    """An attempt that began, or may have begun, will never report how it ended: its process died, lost the run, or cut
-    the attempt off to stop. The node that recovers the run writes it, or the one that stops."""
+    """An attempt that started, or may have started, will never report its end: its process died, lost the run, or
+    aborted the attempt on shutdown. Written by the node that recovers the run, or by the node that shuts down."""
 
     path: str
     attempt: int
@@ -133,7 +142,7 @@ class AttemptLost(Entry, frozen=True, tag="attempt_lost"):
 
 
 class InputRefused(Entry, frozen=True, tag="input_refused"):
-    """The connector is gone, or its code no longer accepts the input that is recorded for the step."""
+    """The step's connector no longer exists, or its code no longer accepts the recorded input."""
 
     path: str
     attempt: int
@@ -147,27 +156,27 @@ class CancelRequested(Entry, frozen=True, tag="cancel_requested"):
 
 
 class DeadlinePassed(Entry, frozen=True, tag="deadline_passed"):
-    """The run's timeout, or the deadline of its cleanup, is over."""
+    """The run's timeout, or the deadline of its cleanup, has passed."""
 
 
 class RecoveryStopped(Entry, frozen=True, tag="recovery_stopped"):
-    """The run was recovered `count` times without progress; perhaps it is what kills the process."""
+    """The run was recovered `count` times without progress. The run itself may be what kills the process."""
 
     count: int
 
 
 class SlotGranted(Entry, frozen=True, tag="slot_granted"):
-    """A run that was queued for a slot of its pipeline's concurrency has got it."""
+    """A queued run received a slot of its pipeline's concurrency."""
 
 
 class TimerFired(Entry, frozen=True, tag="timer_fired"):
-    """The time that a wait, a block or a call had set is due."""
+    """The timer of a wait, a block or a call fired."""
 
     path: str
 
 
 class SignalReceived(Entry, frozen=True, tag="signal_received"):
-    """An answer or an event arrived for a wait, perhaps before the wait has begun."""
+    """An answer or an event arrived for a wait, possibly before the wait started."""
 
     path: str
     name: str = ""
@@ -175,7 +184,7 @@ class SignalReceived(Entry, frozen=True, tag="signal_received"):
 
 
 class ChildEnded(Entry, frozen=True, tag="child_ended"):
-    """The run that a step called has ended, or could not begin (without a `run`)."""
+    """The run that a step called has ended. `run` is None if it could not start."""
 
     path: str
     status: EndStatus
@@ -185,8 +194,8 @@ class ChildEnded(Entry, frozen=True, tag="child_ended"):
 
 
 class StepResolved(Entry, frozen=True, tag="step_resolved"):
-    """A person decided what became of a step that was uncertain or had used up its attempts: it completed with this
-    output, it is attempted again, or it failed."""
+    """A person decided how to continue a step that is uncertain or has no attempts left: it is completed with this
+    output, attempted again, or failed."""
 
     path: str
     verdict: Verdict
@@ -205,8 +214,9 @@ class RunResumed(Entry, frozen=True, tag="run_resumed"):
 
 
 class StepScheduled(Entry, frozen=True, tag="step_scheduled"):
-    """A step's first attempt is due now, with this input; references to secrets are kept beside it in `secrets`, never
-    inside it. Whether it `has_undo` is recorded before its effect."""
+    """The first attempt of a step is due now, with this input. References to secrets are stored in `secrets`, never in
+    `input`. `has_undo` is recorded before the step has an effect.
+    """
 
     path: str
     input: Value = NULL
@@ -221,7 +231,7 @@ class StepSkipped(Entry, frozen=True, tag="step_skipped"):
 
 
 class RetryScheduled(Entry, frozen=True, tag="retry_scheduled"):
-    """Another attempt is due at `due`, with the same input under the same key."""
+    """The step is attempted again at `due`, with the same input and the same idempotency key."""
 
     path: str
     attempt: int
@@ -229,7 +239,7 @@ class RetryScheduled(Entry, frozen=True, tag="retry_scheduled"):
 
 
 class StepFailed(Entry, frozen=True, tag="step_failed"):
-    """The step failed for good."""
+    """The step failed and is not attempted again."""
 
     path: str
     error: Failure
@@ -237,7 +247,7 @@ class StepFailed(Entry, frozen=True, tag="step_failed"):
 
 
 class StepUncertain(Entry, frozen=True, tag="step_uncertain"):
-    """It is not known whether the effect happened, and it may not be repeated."""
+    """It is unknown whether the step had its effect, and the step must not be repeated automatically."""
 
     path: str
     attempt: int
@@ -245,7 +255,7 @@ class StepUncertain(Entry, frozen=True, tag="step_uncertain"):
 
 
 class StepExhausted(Entry, frozen=True, tag="step_exhausted"):
-    """The step used up its attempts, and a person has to decide (`on_exhausted: pause`)."""
+    """The step has no attempts left, and a person has to decide how to continue (`on_exhausted: pause`)."""
 
     path: str
     attempt: int
@@ -253,13 +263,13 @@ class StepExhausted(Entry, frozen=True, tag="step_exhausted"):
 
 
 class StepCancelled(Entry, frozen=True, tag="step_cancelled"):
-    """The run, or the block around the step, ended while the step was under way."""
+    """The step was interrupted by the end of the run or of a block that contains it."""
 
     path: str
 
 
 class BlockStarted(Entry, frozen=True, tag="block_started"):
-    """A block was reached. `items` are those of a block that goes over a list."""
+    """A block started. `items` is the list that a `foreach` iterates over."""
 
     path: str
     kind: str
@@ -268,7 +278,7 @@ class BlockStarted(Entry, frozen=True, tag="block_started"):
 
 
 class BranchStarted(Entry, frozen=True, tag="branch_started"):
-    """A branch of a block begins: a case, an item or turn (`index` from 0), a phase of a `try`."""
+    """A branch of a block started: a case, an item or turn (`index`, from 0), or a phase of a `try`."""
 
     path: str
     branch: str
@@ -276,7 +286,7 @@ class BranchStarted(Entry, frozen=True, tag="branch_started"):
 
 
 class BranchEnded(Entry, frozen=True, tag="branch_ended"):
-    """A branch of a block has come to its end."""
+    """A branch of a block ended."""
 
     path: str
     branch: str
@@ -286,21 +296,21 @@ class BranchEnded(Entry, frozen=True, tag="branch_ended"):
 
 
 class BranchesCancelled(Entry, frozen=True, tag="branches_cancelled"):
-    """The block begins no further branch, and the steps under way in it end; `finally` is still performed. Without a
-    path it concerns the whole cleanup."""
+    """The block starts no further branch, and its running steps are cancelled; `finally` is still performed. An empty
+    path means the whole cleanup."""
 
     path: str
 
 
 class TimerSet(Entry, frozen=True, tag="timer_set"):
-    """The block, or the call, goes on when it is `due`."""
+    """A block, or a call, continues at `due`."""
 
     path: str
     due: int
 
 
 class WaitStarted(Entry, frozen=True, tag="wait_started"):
-    """The step waits for the first of `awaits`; at `due` the wait ends by the clock."""
+    """The step waits for the first of `awaits`. At `due`, a timer ends the wait."""
 
     path: str
     awaits: tuple[Await, ...]
@@ -308,36 +318,35 @@ class WaitStarted(Entry, frozen=True, tag="wait_started"):
 
 
 class ChildCalled(Entry, frozen=True, tag="child_called"):
-    """The step calls a pipeline; `run` is the name that its run will have."""
+    """The step calls a pipeline. `run` is the id of the called run."""
 
     path: str
     run: str
 
 
 class UndoStarted(Entry, frozen=True, tag="undo_started"):
-    """A `flow.undo` takes back the effects of these steps, in this order."""
+    """A `flow.undo` undoes these steps, in this order."""
 
     path: str
     targets: tuple[str, ...]
 
 
 class UndoFailed(Entry, frozen=True, tag="undo_failed"):
-    """A step's effect could not be taken back, and may still be there."""
+    """A step's effect could not be undone and may persist."""
 
     path: str
     error: Failure
 
 
 class RunPaused(Entry, frozen=True, tag="run_paused"):
-    """The run is paused until a person decides; with a path, about that step."""
+    """The run is paused until a person decides; `path` is the step to decide on, if any."""
 
     reason: str
     path: str | None = None
 
 
 class MainEnding(Entry, frozen=True, tag="main_ending"):
-    """The main part is to end before its last step: the steps under way end, and each `finally` is performed, until
-    `deadline`."""
+    """The main part ends early: its running steps are cancelled, and each `finally` is performed, until `deadline`."""
 
     status: EndStatus
     error: Failure | None = None
@@ -346,8 +355,9 @@ class MainEnding(Entry, frozen=True, tag="main_ending"):
 
 
 class MainEnded(Entry, frozen=True, tag="main_ended"):
-    """The main part of the run ended; `on_failure` follows, until `deadline`. It has a `cleanup_error` if a `finally`
-    could not be completed."""
+    """The main part of the run ended; `on_failure` follows and must end by `deadline`. `cleanup_error` is set if a
+    `finally` failed.
+    """
 
     status: EndStatus
     outputs: Value = NULL
@@ -358,7 +368,7 @@ class MainEnded(Entry, frozen=True, tag="main_ended"):
 
 
 class RunFinished(Entry, frozen=True, tag="run_finished"):
-    """The end of the run; nothing follows it. It has a `cleanup_error` if `on_failure` failed."""
+    """The run ended; no entry follows. `cleanup_error` is set if `on_failure` failed."""
 
     status: EndStatus
     cleanup_error: Failure | None = None

@@ -1,4 +1,4 @@
-"""The values that entries consist of: statuses, failures, placeholders of secrets, what a wait waits for."""
+"""The types that entries are made of: statuses, failures, secret placeholders and awaits."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -8,9 +8,9 @@ from durable.action import ErrorClass
 from durable.values import NULL, Value
 
 SEMANTICS = 2
-"""The number of the rules by which this core decides. A history records the number under which its run began.
+"""The version of the decision rules. A history records the version under which its run started.
 
-1: steps in sequence. 2: blocks, waits, children, undo; a cancel is announced (`main_ending`) before steps end by it.
+1: steps in sequence. 2: blocks, waits, children, undo; a cancel is announced (`main_ending`) before it ends steps.
 """
 
 RunStatus: TypeAlias = Literal["queued", "running", "waiting", "paused", "completed", "failed", "cancelled"]
@@ -24,7 +24,7 @@ LossCause: TypeAlias = Literal["crash", "drain"]
 
 CODE_LIMIT = 200
 MESSAGE_LIMIT = 4_000
-"""Characters of a failure's code and message."""
+"""The maximum lengths, in characters, of a failure's code and message."""
 
 
 def _limit_text(text: object, limit: int) -> str | None:
@@ -35,7 +35,7 @@ def _limit_text(text: object, limit: int) -> str | None:
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_class": "class"}):
-    """Why a step or a run failed: its `error`. Each part may be null."""
+    """Why a step or a run failed: the `error` of expressions and the API. Each field may be null."""
 
     error_class: ErrorClass | None = None
     code: str | None = None
@@ -43,7 +43,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_cl
     step: str | None = None
     attempt: int | None = None
     details: Value = NULL
-    retry_after: int | None = None  # milliseconds that the service asked for
+    retry_after: int | None = None  # requested by the service, in ms
 
     @classmethod
     def of(
@@ -55,14 +55,14 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, rename={"error_cl
         attempt: int | None = None,
         **more: Any,
     ) -> "Failure":
-        """A failure whose code and message are text, and no longer than their limits."""
+        """Make a failure; code and message are converted to text and truncated to their limits."""
         return cls(
             error_class, _limit_text(code, CODE_LIMIT), _limit_text(message, MESSAGE_LIMIT), step, attempt, **more
         )
 
 
 class SecretName(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A reference to a secret, whose value never enters a history. If it `is_encoded`, the value is encoded for a
+    """A reference to a secret; its value is never stored in a history. `is_encoded`: the value is percent-encoded for a
     URL."""
 
     secret: str
@@ -70,7 +70,8 @@ class SecretName(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SecretPlaceholder(msgspec.Struct, frozen=True):
-    """A place in an input that contains secrets: the path to it, and the parts of its text, references among them."""
+    """A place in an input that contains secrets. `pointer` is the path to it; `parts` are its text, with references to
+    secrets."""
 
     pointer: tuple[str | int, ...]
     parts: tuple[str | SecretName, ...]
@@ -80,8 +81,12 @@ AwaitKind: TypeAlias = Literal["delay", "until", "webhook", "approval", "event"]
 
 
 class Await(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a step waits for. `name` is its name in a `wait.any`, otherwise empty; `due` (ms) is when the
-    clock ends it; `type`, `match` and `since` (ms) say which event, and from when on it counts."""
+    """One condition that a step waits for.
+
+    `name`: its name in a `wait.any`; empty for any other wait.
+    `due`: when a timer ends the wait, in ms.
+    `type`, `match`, `since` (ms): select the event: its type, its subject, and the earliest time at which it arrived.
+    """
 
     kind: AwaitKind
     name: str = ""
@@ -92,7 +97,7 @@ class Await(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """The step that called a run, and how many calls deep the run is. A detached run reports nothing back."""
+    """The step that called a run. `depth` is the number of nested calls. A detached run does not report its end."""
 
     run: str
     path: str
@@ -101,7 +106,7 @@ class Parent(msgspec.Struct, frozen=True):
 
 
 class Links(msgspec.Struct, frozen=True):
-    """The address of the links to a run's waits, and the key that makes each of them hard to guess."""
+    """The base address of the links to a run's waits, and the key from which their unguessable part is derived."""
 
     url: str
     key: str

@@ -66,7 +66,7 @@ class AdmissionWrites:
         skipped: list[str] = []
         for new, granted_start, queued_start in runs:
             request = new.slot_request
-            outcome = writes.limits.place(cursor, new.id, request) if request else "held"
+            outcome = writes.limits.place(cursor, new.id, request) if request else "granted"
             if outcome == "skipped":
                 skipped.append(new.id)
                 continue
@@ -102,7 +102,7 @@ class AdmissionWrites:
             "version": run.version,
             "event": admission.event.id,
             "trigger": run.trigger,
-            "node": None if run.is_left else self._writes.node,
+            "node": None if run.is_unowned else self._writes.node,
             "epoch": FIRST_EPOCH,
             "recoveries": 0,
             "created_at": run.created_at,

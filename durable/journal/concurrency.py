@@ -39,7 +39,7 @@ class ConcurrencyLimits:
             return "queued"
         if self._count_held(cursor, request.key) < request.limit and not self._find_next(cursor, request.key):
             self._add(cursor, run, request, is_held=True)
-            return "held"
+            return "granted"
         if request.overflow == "skip":
             return "skipped"
         self._add(cursor, run, request, is_held=False)

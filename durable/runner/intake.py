@@ -77,7 +77,7 @@ class Intake:
         )
         committed = self._journal.admit(admission)
         for run in begun:
-            if not run.is_left:
+            if not run.is_unowned:
                 self._runs.room.add(run.definition.id)
         # One turn of the loop later, so that all requests of a commit are answered before the first steps begin.
         begin_runs = partial(self._begin_runs, begun)
@@ -96,17 +96,17 @@ class Intake:
         started, backlog = begun.state.started, self._runs.backlog
         pipeline, priority = begun.definition.id, started.priority if started else 0
         if started is not None and started.expires_at is not None:
-            is_left = not self._runs.room.count_free(pipeline)
+            is_unowned = not self._runs.room.count_free(pipeline)
         else:
-            is_left = backlog.must_wait(pipeline, priority)
-        if not is_left or begun.state.finished:
+            is_unowned = backlog.must_wait(pipeline, priority)
+        if not is_unowned or begun.state.finished:
             return begun
         backlog.leave(pipeline, priority)
-        return replace(begun, is_left=True)
+        return replace(begun, is_unowned=True)
 
     def _begin_runs(self, begun: Sequence[BegunRun], committed: "asyncio.Future[Admitted]") -> None:
         for each in begun:
-            if not each.is_left:
+            if not each.is_unowned:
                 self._runs.room.remove(each.definition.id)
         if committed.cancelled() or committed.exception() or committed.result().is_duplicate:
             return
@@ -120,7 +120,7 @@ class Intake:
             pipeline = run.definition.id
             metrics.count_run_started(pipeline)
             log.debug("run started", extra={"run": run.state.run, "pipeline": pipeline})
-            if not each.is_left:
+            if not each.is_unowned:
                 self._bring_in(run)
             elif self._runs.backlog.is_wanted(pipeline):
                 self._runs.backlog.leave(pipeline, 0)  # it may have been forgotten meanwhile

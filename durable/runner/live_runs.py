@@ -146,8 +146,8 @@ class LiveRuns:
         """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
         live = self.by_id.get(run.id)
         if live is None:
-            is_left = run.node is None and run.due_at is not None and run.due_at <= self._now()
-            return f"it waits for its turn: other runs of {run.pipeline} come first" if is_left else None
+            is_unowned = run.node is None and run.due_at is not None and run.due_at <= self._now()
+            return f"it waits for its turn: other runs of {run.pipeline} come first" if is_unowned else None
         if not live.waits:
             return None
         (path, what), *others = live.waits.items()

@@ -25,7 +25,7 @@ from durable.values import NULL, Value
 @dataclass(frozen=True, slots=True)
 class BegunRun:
     """A run after its first decision: its entries are to be committed, then its effects carried out. One that needs a
-    concurrency slot begins as `queued` if it gets none. One that `is_left` does not come into memory yet."""
+    concurrency slot begins as `queued` if it gets none. One that `is_unowned` does not come into memory yet."""
 
     definition: Definition
     state: State
@@ -34,7 +34,7 @@ class BegunRun:
     trigger: str | None
     contention: SlotRequest | None = None
     queued: "BegunRun | None" = None
-    is_left: bool = False
+    is_unowned: bool = False
 
     def build_row(self, event: Event) -> NewRun:
         """What the admission of the event writes for it."""
@@ -51,7 +51,7 @@ class BegunRun:
             queued=self.queued.beginning if self.queued else None,
             side_effects=self._beside,
             listens=self.definition.listens,
-            is_left=self.is_left,
+            is_unowned=self.is_unowned,
         )
 
     @property

@@ -1,1 +1,1 @@
-"""Steps as they are stored and performed: resolved, with every default filled in, and compiled to nodes."""
+"""The stored and compiled forms of steps: resolved, with every default filled in, and compiled to nodes."""

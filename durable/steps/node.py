@@ -1,4 +1,4 @@
-"""Nodes: the steps of a pipeline, compiled, each with its place in the tree. Decisions work on them."""
+"""Nodes: the compiled steps of a pipeline, each with its position in the tree. Decisions operate on nodes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,18 +11,20 @@ from durable.path import strip_numbers
 from durable.steps.resolved import ActionStep, Part, ResolvedPipeline, ResolvedStep
 
 Names: TypeAlias = Mapping[str, Callable[[], object]]
-"""Names that an expression can read, and what makes the value of each."""
+"""Names that an expression can read, each with a function that returns its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A compiled step.
 
-    `path` is its path in the definition, without numbers; `follower` the id of the next step in its sequence; `around`
-    the paths of the blocks that contain it, each with the branch, the outermost first. `firsts` are the ids of the
-    first steps in its own branches. In the branches that are `catching`, `error` is the failure of this block. A node
-    that `is_inner` is not a step of the file, but the undo of one or its repetition. The items or turns of one that
-    `is_loop` are numbered.
+    `path`: its path in the definition, without indexes of items or turns.
+    `follower`: the id of the next step in the same sequence.
+    `around`: the blocks that contain it, outermost first, as (path, branch).
+    `firsts`: the id of the first step of each of its own branches.
+    `catching`: the branches in which `error` is the failure of this block.
+    `is_inner`: it is not a step of the file, but the undo or the repetition of one.
+    `is_loop`: its items or turns are numbered.
     """
 
     path: str
@@ -37,15 +39,18 @@ class Node:
 
     @property
     def branch(self) -> str:
-        """The branch that contains it, of the innermost block around it."""
+        """The branch that directly contains it; empty at the top level."""
         return self.around[-1][1] if self.around else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionNode(Node):
-    """A step that uses an action. `links` are the names of the waits in it, if one of them can be answered by a link;
-    empty if the step itself has the link, and None if there is no link. If it `listens`, it waits for an event; if it
-    `counts_once`, what it starts or waits for needs a dedupe key."""
+    """A step that uses an action.
+
+    `links`: the names of the waits in it that have links; empty if the step itself has the link; None if there is none.
+    `listens`: it waits for an event.
+    `counts_once`: it starts or waits for something that needs a dedupe key.
+    """
 
     step: ActionStep
     input: Template
@@ -65,9 +70,13 @@ class ActionNode(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockNode(Node):
-    """A block. `whens` are the conditions of its branches, in order (None always holds); `expression` is one that the
-    block itself evaluates. `view` makes the output that expressions read, and `names_inside` makes the names that only
-    the steps of an item or a turn can read."""
+    """A block.
+
+    `whens`: the conditions of its branches, in order; None always holds.
+    `expression`: an expression that the block itself evaluates.
+    `view`: makes the output that expressions read.
+    `names_inside`: makes the names that only the steps of an item or a turn can read.
+    """
 
     step: ResolvedStep
     whens: Mapping[str, Expression | None] = field(default_factory=dict)
@@ -87,7 +96,7 @@ KindOfNode = TypeVar("KindOfNode", ActionNode, BlockNode, AnyNode)
 
 
 class Nodes(dict[str, KindOfNode]):
-    """Nodes by the paths of a run, in which items and turns have numbers, or by those of the definition."""
+    """A mapping from paths to nodes. Lookups accept the paths of a run, with indexes, and those of the definition."""
 
     def __missing__(self, path: str) -> KindOfNode:
         place = strip_numbers(path)
@@ -97,7 +106,7 @@ class Nodes(dict[str, KindOfNode]):
 
 
 class CompiledPipeline:
-    """What decisions look at: the nodes of a pipeline version, and its outputs."""
+    """A compiled pipeline version: the nodes that decisions operate on, and its outputs."""
 
     def __init__(self, resolved: ResolvedPipeline, version: str, nodes: dict[str, AnyNode]) -> None:
         self.id = resolved.id

@@ -1,6 +1,6 @@
 """The resolved form of a pipeline: every default and policy filled in, every duration in milliseconds.
 
-It is stored whole with the runs of it, so a field here is kept for ever; a default is not written.
+It is stored with the pipeline's runs, so fields can never be removed. Default values are not written.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from durable.retry import RetryPolicy
 RUN_TIMEOUT = parse_duration("90d")
 
 Tree: TypeAlias = Any
-"""JSON; msgspec reads no recursive alias."""
+"""JSON; msgspec does not support recursive aliases."""
 
 Part: TypeAlias = Literal["main", "cleanup"]
 Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
@@ -24,7 +24,7 @@ TimesOut: TypeAlias = Literal["fail", "value", "steps"]
 
 
 class ResolvedStep(Protocol):
-    """The part that the resolved forms of all kinds of steps have in common; each form is in the file of its kind."""
+    """The fields common to the resolved forms of all kinds of steps. Each form is defined in the file of its kind."""
 
     @property
     def id(self) -> str: ...
@@ -34,14 +34,14 @@ class ResolvedStep(Protocol):
 
 
 class Steps(tuple[ResolvedStep, ...]):
-    """A sequence of steps. It is a type of its own, so that msgspec calls `durable.blocks.compiling.decode_steps`,
+    """A sequence of steps. A distinct type, so that msgspec decodes it with `durable.blocks.compiling.decode_steps`,
     which knows all kinds."""
 
     __slots__ = ()
 
 
 NO_STEPS = Steps()
-"""The one empty sequence: msgspec leaves a default out only where it is this very object."""
+"""The only empty sequence: msgspec omits a default only if it is this same object."""
 
 
 def make_steps(steps: Iterable[ResolvedStep]) -> Steps:
@@ -49,9 +49,13 @@ def make_steps(steps: Iterable[ResolvedStep]) -> Steps:
 
 
 class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", omit_defaults=True):
-    """A step that uses an action, with every policy filled in. `timeout` (ms) is of one attempt, of a whole wait, or of
-    a call. When a wait `times_out`, it fails, has the output `timeout_value`, or goes on with `timeout_steps`. `undo`
-    is the action that takes the effect back. `urls` are the places in the input where expressions stand in a URL."""
+    """A step that uses an action, with every policy filled in.
+
+    `timeout`: of one attempt, of a whole wait, or of a called run, in ms.
+    `times_out`: when a wait times out, it fails, returns `timeout_value`, or performs `timeout_steps`.
+    `undo`: the action that undoes the step's effect.
+    `urls`: the places in the input where an expression is part of a URL.
+    """
 
     id: str
     use: str
@@ -71,7 +75,7 @@ class ActionStep(msgspec.Struct, frozen=True, tag="action", tag_field="kind", om
 
 
 class ResolvedConcurrency(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many runs with the same key work at once, and what becomes of one more."""
+    """How many runs with the same key may be unfinished at the same time, and what happens to further runs."""
 
     limit: int
     key: str | None = None
@@ -79,7 +83,8 @@ class ResolvedConcurrency(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ResolvedPipeline(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The resolved pipeline. `inputs` are JSON Schemas by name, `timeout` is of the run, in milliseconds."""
+    """A pipeline with every default filled in. `inputs` are JSON Schemas by name; `timeout` is that of the run, in
+    ms."""
 
     id: str
     steps: Steps

@@ -177,8 +177,8 @@ async def test_recoveries_are_counted_until_there_is_progress(place: Place) -> N
 async def test_due_runs_are_found_by_pipeline_without_scanning_the_backlog_of_another(journal: Journal) -> None:
     many = [samples.new_run(f"many-{number:03}", pipeline="many") for number in range(300)]
     others = [samples.new_run(f"run-{name}", pipeline=name) for name in ("a", "zoo", "later")]
-    left = [replace(run, is_left=True) for run in (*many, *others[:2])]
-    later = replace(others[2], is_left=True, view=RunView("waiting", due_at=9_000))
+    left = [replace(run, is_unowned=True) for run in (*many, *others[:2])]
+    later = replace(others[2], is_unowned=True, view=RunView("waiting", due_at=9_000))
     await journal.admit(Admission(samples.event("1"), [*left, later, samples.new_run("owned", pipeline="owned")]))
 
     assert await journal.list_due_pipelines(5_000) == ["a", "many", "zoo"]

@@ -153,7 +153,7 @@ def a_limit_is_ignored() -> None:
     def wrap(place: Any) -> Any:
         def place_always(self: ConcurrencyLimits, cursor: Any, run: str, wanted: Any) -> str:
             self._add(cursor, run, wanted, is_held=True)
-            return "held"
+            return "granted"
 
         return place_always
 
