@@ -1,10 +1,10 @@
-"""The interface of a connector: its actions, what they are given, and how they fail.
+"""The interface of a connector: its actions, the context they get, and the errors they raise.
 
-    ActionError              an attempt failed, and says what is known of its effect
-    ├── AttemptEnded         the attempt is over (timeout, cancel, lost lease): its context refuses everything
-    └── ConnectionMissing    there is no such connection, or it belongs to another connector
+    ActionError              an attempt failed; says what is known about its effect
+    ├── AttemptEnded         the attempt is over (timeout, cancel, lost lease); its context refuses every call
+    └── ConnectionMissing    the connection does not exist, or belongs to another connector
 
-With any other exception an attempt ends as unknown, with the class `internal`.
+Any other exception ends the attempt with an unknown effect and the class `internal`.
 """
 
 import logging
@@ -23,7 +23,7 @@ ErrorClass: TypeAlias = Literal[
 ]
 
 Ending: TypeAlias = Literal["not_sent", "answered", "unknown"]
-"""How an attempt ended: its effect certainly did not happen, the service answered, or that is unknown."""
+"""How an attempt ended: it certainly had no effect, the service responded, or neither is known."""
 
 OnCrash: TypeAlias = Literal["retry", "park", "fail"]
 
@@ -31,23 +31,25 @@ Secret = Annotated[str, Field(json_schema_extra={"secret": True})]
 """Text that may contain `{{ secrets.NAME }}`; checked when a pipeline is loaded."""
 
 URL = Annotated[str, Field(json_schema_extra={"secret": True, "url": True})]
-"""A URL that may contain secrets. An expression in it is one percent-encoded value, so it cannot lead elsewhere."""
+"""A URL that may contain secrets. The values of its expressions are percent-encoded, so they cannot change the host."""
 
 Resource = TypeVar("Resource")
 
 FindTarget: TypeAlias = Callable[[Any, BaseModel | None], str | None]
-"""Finds what an attempt calls from the action's input and its connection: the address of a service, say
-(`https://api.example.com`). None where these do not show it."""
+"""Finds the target of an attempt, such as `https://api.example.com`, from the action's input and its connection; None
+if they do not determine it."""
 
 TARGET_LIMIT = 128
-"""How many attempts call one target at once, and connections to it."""
+"""The maximum number of concurrent attempts that call one target, and of connections to it."""
 
 
 class ActionError(Exception):
     """An attempt failed.
 
-    `error_class` is what a retry policy names; `code` is the service's own; `ending` says whether the effect certainly
-    did not happen (`not_sent`), the service answered (`answered`), or that is unknown; `retry_after` is in seconds.
+    `error_class`: what a retry policy matches.
+    `code`: the service's own error code.
+    `ending`: whether the effect did not happen (`not_sent`), the service responded (`answered`), or neither is certain.
+    `retry_after`: in seconds.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class ActionError(Exception):
 
 
 class AttemptEnded(ActionError):
-    """The attempt is over, and its context does nothing more."""
+    """The attempt is over; its context refuses every call."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -87,11 +89,12 @@ class ConnectionMissing(ActionError):
 
 @dataclass(slots=True)
 class Context:
-    """The attempt, for its action.
+    """The attempt, as its action sees it.
 
-    `key` is the step's idempotency key, the same in every attempt. `resources` are what actions share, by class (the
-    HTTP client, say); the composition root makes them. `connection` is the step's connection, an instance of the
-    connector's model with the secrets filled in; None if the step names none.
+    `key`: the step's idempotency key, the same in every attempt.
+    `resources`: objects that actions share, by class (such as the HTTP client). The composition root creates them.
+    `connection`: the step's connection, an instance of the connector's model with the secrets filled in; None if the
+    step names none.
     """
 
     run: str
@@ -106,19 +109,19 @@ class Context:
     _requests: int = 0
 
     def ensure_open(self) -> None:
-        """Raise `AttemptEnded` once the attempt is over; call it right before every effect."""
+        """Raise `AttemptEnded` if the attempt is over. Call this immediately before every effect."""
         if not self.is_open:
             raise AttemptEnded
 
     def next_key(self) -> str:
-        """The idempotency key of the attempt's next request: `key`, then `key-2`, `key-3` …"""
+        """Return the idempotency key of the attempt's next request: `key`, then `key-2`, `key-3` …"""
         if not self.is_open:
             raise AttemptEnded
         self._requests += 1
         return self.key if self._requests == 1 else f"{self.key}-{self._requests}"
 
     def resource(self, kind: type[Resource]) -> Resource:
-        """The shared instance of that class; raises `LookupError` if the service has none."""
+        """Return the shared instance of a class; raises `LookupError` if the service has none."""
         if not self.is_open:
             raise AttemptEnded
         found = self.resources.get(kind)
@@ -128,7 +131,7 @@ class Context:
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
-        """A wait for one of Waypost's own limits: the attempt's timeout is suspended, and the run shows what it waits
+        """Suspend the attempt's timeout while it waits for one of Waypost's own limits. The run shows `what` it waits
         for ("a connection to https://api.example.com")."""
         self.ensure_open()
         if self.timer is None:
@@ -141,7 +144,7 @@ class Context:
             self.timer.resume(what)
 
     def stop_timeout(self) -> None:
-        """The response is there: the rest is our own work, which no timeout interrupts."""
+        """Stop the attempt's timeout: the response is complete, and local processing is not interrupted."""
         if self.timer:
             self.timer.cancel()
 
@@ -150,7 +153,7 @@ class Context:
 
 
 class Timer(Protocol):
-    """The timeout of an attempt, which can be suspended. `waits` is what the attempt waits for meanwhile."""
+    """The timeout of an attempt, which can be suspended. `waits` lists what the attempt is waiting for."""
 
     waits: list[str]
 
@@ -159,31 +162,33 @@ class Timer(Protocol):
         ...
 
     def resume(self, what: str) -> None:
-        """Start the clock again once the attempt waits for nothing more."""
+        """Restart the clock if the attempt waits for nothing else."""
         ...
 
     def cancel(self) -> None:
-        """Stop the clock for good."""
+        """Stop the clock permanently."""
         ...
 
 
 class ActionFunction(Protocol):
-    """An action's function: takes an instance of its input model; returns JSON or an instance of its output model."""
+    """The function of an action: takes an instance of its input model, and returns JSON or an instance of its output
+    model."""
 
     def __call__(self, context: Context, input: Any, /) -> "Awaitable[BaseModel | JSON]": ...
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing that a connector does: `name` is the part of `use:` after the dot.
+    """An operation of a connector.
 
-    `input` and `output` are the models of its inputs and its output (an output of None is any JSON). `on_crash` is
-    what follows an unknown ending unless the step says otherwise: `retry` where repeating with the same idempotency
-    key is safe, `park` where a person has to decide, `fail` to give up.
+    `name`: the part of `use:` after the dot.
+    `input`, `output`: the models of its inputs and its output. An `output` of None allows any JSON.
+    `on_crash`: the default for an unknown ending: `retry` if repeating with the same idempotency key is safe, `park` to
+    ask a person, `fail` to give up.
+    `target`: finds what the attempt calls; without it, the target is the connector with its connection.
+    `is_immediate`: it calls nothing outside the process and needs no permit.
 
-    An attempt first waits for a permit of its pipeline and of its target; meanwhile it has not begun, and no timeout
-    runs. `target` finds what the attempt calls; without it, that is the connector with its connection. An action that
-    `is_immediate` calls nothing outside, and takes no permit.
+    Before an attempt starts, it waits for a permit of its pipeline and one of its target; its timeout does not run yet.
     """
 
     name: str
@@ -198,8 +203,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A service and what can be done with it: `name` is the part of `use:` before the dot. `connection` is the model of
-    its connections; None if it takes none."""
+    """A service and its actions. `name` is the part of `use:` before the dot. `connection` is the model of its
+    connections; None if it has none."""
 
     name: str
     summary: str
@@ -208,38 +213,41 @@ class Connector:
 
 
 class Inputs(BaseModel, extra="forbid"):
-    """The base of models of an action's inputs and of a connection: unknown names are errors.
+    """The base of the models of action inputs and of connections. Unknown names are errors.
 
     When a file is loaded, validators see its texts with the expressions in them, and `ValidationInfo.context` is a
-    mapping: `connection` is the name of the step's connection, or None. In an attempt the context is None. For a text
-    that contains an expression, only a `LiteralError` of a validator counts.
+    mapping: `connection` is the name of the step's connection, or None. In an attempt the context is None. If a text
+    contains an expression, only a validator's `LiteralError` is reported.
     """
 
 
 class LiteralError(ValueError):
-    """A text is wrong whatever the values of its expressions; for validators of `Inputs`."""
+    """A text is invalid whatever the values of its expressions; raised by validators of `Inputs`."""
 
 
 class TriggerInputs(Inputs):
-    """The base of models of a trigger's inputs. `arrival` are the parts of `trigger` that its events have,
-    `identifying` the inputs that tell deliveries apart. The methods take inputs that may be invalid."""
+    """The base of the models of trigger inputs. The methods take inputs that may be invalid.
+
+    `arrival`: the fields of `trigger` that its events have.
+    `identifying`: the inputs that distinguish deliveries.
+    """
 
     arrival: ClassVar[frozenset[str]] = frozenset({"id", "type", "time", "source", "subject"})
     identifying: ClassVar[tuple[Pointer, ...]] = ()
 
     @classmethod
     def withheld_headers(cls, given: Mapping[str, JSON]) -> frozenset[str]:
-        """The headers that are not stored with events, in lower case."""
+        """Return the headers that are not stored with events, in lower case."""
         return frozenset()
 
     @classmethod
     def find_path_parameters(cls, given: Mapping[str, JSON]) -> Collection[str] | None:
-        """The names that `trigger.path` has; None if they are unknown."""
+        """Return the names of the fields of `trigger.path`; None if they are unknown."""
         return None
 
     @classmethod
     def find_doubts(cls, given: Mapping[str, JSON]) -> Iterator[DataProblem]:
-        """Warnings about valid inputs that are probably mistakes."""
+        """Warn about valid inputs that are probably mistakes."""
         return iter(())
 
 
@@ -252,7 +260,7 @@ def action(
     target: FindTarget | None = None,
     is_immediate: bool = False,
 ) -> Callable[[ActionFunction], Action]:
-    """Make an action of an async function; the first line of its docstring is the summary."""
+    """Make an action from an async function. The first line of its docstring is the summary."""
 
     def make(perform: ActionFunction) -> Action:
         summary = (perform.__doc__ or "").strip().partition("\n")[0]

@@ -1,8 +1,8 @@
 """Definitions: pipeline versions, resolved and compiled.
 
-A version is named by the SHA-256 of its resolved form in canonical JSON, so that a comment or a reordered mapping
-changes nothing. The resolved form is stored whole with the first run, and `Definition.load` makes the same definition
-of it again, whatever became of the file.
+A version is identified by the SHA-256 of its resolved form in canonical JSON, so comments and the order of keys do not
+change it. The resolved form is stored with the first run; `Definition.load` restores the definition from it, even if
+the file has changed or was deleted.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from durable.values import JSON
 
 PROBLEMS_LIMIT = 20
 PROBLEM_LENGTH = 300
-"""How many problems of a run's inputs are reported, and how many characters of each."""
+"""The maximum number of reported input problems, and of characters of each."""
 
 
 class InputsRefused(ValueError):
-    """A run's inputs do not fit the pipeline's schema; `problems` say where and why."""
+    """The inputs of a run do not match the pipeline's schema; `problems` lists where and why."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -33,11 +33,11 @@ class InputsRefused(ValueError):
 
 
 class Definition(CompiledPipeline):
-    """A pipeline version that runs can be started with."""
+    """A pipeline version, from which runs can be started."""
 
     def __init__(self, pipeline: ResolvedPipeline) -> None:
         self.data = msgspec.json.encode(pipeline, order="deterministic")
-        # Taken from its stored form, so that a run renders its mappings in the same order before and after a restart.
+        # Decode the stored form, so that a run renders mappings in the same order before and after a restart.
         stored = msgspec.json.decode(self.data, type=ResolvedPipeline, dec_hook=decode_steps)
         nodes = compile_steps(stored.steps, "main") | compile_steps(stored.on_failure, "cleanup")
         super().__init__(stored, hashlib.sha256(self.data).hexdigest(), nodes)
@@ -47,32 +47,32 @@ class Definition(CompiledPipeline):
 
     @classmethod
     def load(cls, data: bytes) -> "Definition":
-        """Make a definition of its stored form."""
+        """Restore a definition from its stored form."""
         return cls(msgspec.json.decode(data, type=ResolvedPipeline, dec_hook=decode_steps))
 
     @cached_property
     def reads_arrival(self) -> bool:
-        """Whether a step reads `trigger`, so that the run must keep what arrived."""
+        """Whether an expression reads `trigger`, so that the run must store its value."""
         read = {name for node in self.nodes.values() for name in node.names}
         return any(name[0] == "trigger" for name in (read | self.outputs.names if self.outputs else read))
 
     @cached_property
     def listens(self) -> bool:
-        """Whether one of its waits is for an event."""
+        """Whether a step waits for an event."""
         return any(node.listens for node in self.actions.values())
 
     @cached_property
     def has_claims(self) -> bool:
-        """Whether one of its steps starts or waits for something that needs a dedupe key."""
+        """Whether a step starts or waits for something that needs a dedupe key."""
         return any(node.counts_once for node in self.actions.values())
 
     @cached_property
     def has_links(self) -> bool:
-        """Whether one of its waits can be answered by a link."""
+        """Whether a wait can be answered through a link."""
         return any(node.links is not None for node in self.actions.values())
 
     def accept(self, inputs: dict[str, JSON]) -> dict[str, JSON]:
-        """The inputs with defaults filled in; raises `InputsRefused`."""
+        """Validate the inputs and return them with defaults filled in; raises `InputsRefused`."""
         schemas = self.pipeline.inputs
         if schemas is None:
             return inputs

@@ -1,6 +1,6 @@
-"""The port of the engine: what the ways in see of it. They start runs, answer them, wait for their ends, and stop.
+"""The interface of the engine, as triggers and the API see it: start runs, answer waits, wait for ends, and shut down.
 
-`durable.runner` is the engine that works inside this process.
+`durable.runner` implements it in this process.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from durable.values import JSON
 
 
 class Overloaded(Exception):
-    """The service takes no more runs for now; `retry_after` is in seconds."""
+    """The service accepts no more runs for now; `retry_after` is in seconds."""
 
     def __init__(self, reason: str, retry_after: int = 1) -> None:
         super().__init__(reason)
@@ -23,11 +23,17 @@ class Overloaded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What starts a run: a definition, the trigger's id, the inputs or why they could not be made, and what steps
-    read as `trigger`. It begins at `not_before` (ms) at the earliest, and ends without having begun at `expires_at`;
-    if it `is_delayed`, the former is the end of a span of time.
-    A run that a step called has its name and its `parent` from there; `origin` is the first event (its id) that led to
-    a run that another set going."""
+    """The arguments with which a run starts.
+
+    `trigger`: the id of the trigger.
+    `inputs`, `error`: the run's inputs, or why they could not be computed.
+    `arrival`: the value of `trigger` in expressions.
+    `not_before`: the earliest time at which the run starts, in ms.
+    `is_delayed`: `not_before` is the end of a delay, not a time that the caller chose.
+    `expires_at`: when the run is cancelled if it has not started, in ms.
+    `run`, `parent`: set for a run that a step calls: its id, and the calling step.
+    `origin`: set for a run that another run started: the id of the first event that led to it.
+    """
 
     definition: Definition
     trigger: str | None
@@ -46,34 +52,34 @@ class Start:
 
 
 class ServedPipelines(Protocol):
-    """The pipelines that are served now, which the engine asks for."""
+    """The pipelines that are currently served. The engine looks them up here."""
 
     def definition(self, pipeline: str) -> Definition | None:
-        """The pipeline of that id, if it is served."""
+        """Return the definition of a pipeline; None if it is not served."""
         ...
 
     def starts(self, event: Event) -> Sequence[Start]:
-        """What an event starts."""
+        """Return what an event starts."""
         ...
 
 
 class Engine(Protocol):
-    """Runs pipelines durably. What it accepts is committed when its methods return."""
+    """Runs pipelines durably. When a method returns, what it accepted is committed."""
 
     when_ended: Callable[[str], None]
     """Called with the id of every run that has ended."""
 
     @property
     def is_draining(self) -> bool:
-        """Whether nothing is taken in any more."""
+        """Whether new work is refused."""
         ...
 
     async def offer(self, *definitions: Definition) -> None:
-        """Make definitions known, so that runs of them can begin."""
+        """Register definitions, so that runs of them can start."""
         ...
 
     def knows(self, definition: Definition) -> bool:
-        """Whether it was offered already."""
+        """Whether the definition was registered with `offer`."""
         ...
 
     async def admit(
@@ -85,53 +91,54 @@ class Engine(Protocol):
         delivery: Delivery | None = None,
         schedule: ScheduleProgress | None = None,
     ) -> Admitted:
-        """Start the runs of an event in one commit and return after it; raises `Overloaded` or a `JournalError`."""
+        """Commit an event and start its runs in the same commit; raises `Overloaded` or a `JournalError`."""
         ...
 
     async def emit(self, event: Event, *, dedupe_keys: Sequence[DedupeKey] = ()) -> Admitted:
-        """Admit an event, for those who wait for it and with the runs that it starts. It takes its dedupe keys even
-        if it starts none."""
+        """Admit an event, start the runs of its triggers and deliver it to runs that wait for it. Its dedupe keys are
+        taken even if no run starts."""
         ...
 
     async def cancel(self, run: str, reason: str | None = None) -> bool:
-        """Ask for a run's end; False if there is no such unfinished run."""
+        """Request that a run ends; False if there is no such unfinished run."""
         ...
 
     async def answer(self, run: str, path: str, name: str, data: JSON) -> PostOutcome:
-        """Answer a wait; `name` is that of one wait of a `wait.any`. What comes first ends it: an answer, an event, its
-        time."""
+        """Answer a wait. `name` is the name of a wait inside a `wait.any`. The first of an answer, an event and the
+        timer ends the wait."""
         ...
 
     async def resolve(
         self, run: str, path: str, verdict: Verdict, *, output: JSON = None, by: str | None, reason: str | None
     ) -> bool:
-        """Decide for a step that needs a person; False if there is no such unfinished run."""
+        """Decide how to continue a step that needs a person's decision; False if there is no such unfinished run."""
         ...
 
     async def resume(self, run: str, by: str | None) -> bool:
-        """Let a paused run go on; False if there is no such unfinished run."""
+        """Resume a paused run; False if there is no such unfinished run."""
         ...
 
     def explain_wait(self, run: Run) -> str | None:
-        """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
+        """Explain which of Waypost's own limits a run waits for, as text for people; None if it waits for none."""
         ...
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
-        """Return once the run has ended, the service drains, or the time is over."""
+        """Return when the run has ended, the service drains, or the timeout has passed."""
         ...
 
     async def wait_for_answer(self, run: str, seconds: float) -> None:
-        """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
+        """Return when a step of the run has answered, the run has ended, the service drains, or the timeout has
+        passed."""
         ...
 
     def count_unreadable(self) -> int:
-        """How many runs are paused because a part of them cannot be read."""
+        """Return how many runs are paused because some of their data cannot be read."""
         ...
 
     def begin_draining(self) -> None:
-        """Take in and start nothing more, and let nobody wait any longer for the end or the answer of a run."""
+        """Accept and start nothing more, and wake all callers that wait for the end or the answer of a run."""
         ...
 
     async def drain(self, timeout: float) -> None:
-        """Start nothing more, let the attempts under way end within `timeout` seconds, and let go of every run."""
+        """Start nothing more, give running attempts `timeout` seconds to end, and release every run."""
         ...

@@ -1,7 +1,7 @@
-"""Inbox messages: what others want of a run, each a struct that writes and reads what the journal stores.
+"""The messages in a run's inbox: requests and reports from outside the run.
 
-The journal keeps a message's kind and its data as JSON. Both are stable: a message may wait in an inbox while Waypost
-is updated.
+Each struct encodes and decodes what the journal stores: a kind, and data as JSON. Both are stable, because a message
+may stay in an inbox while Waypost is upgraded.
 """
 
 from typing import Any, ClassVar, TypeAlias, get_args
@@ -26,7 +26,7 @@ class SlotMessage(msgspec.Struct, frozen=True):
 
 
 class AnswerMessage(msgspec.Struct, frozen=True):
-    """An answer to the wait at `path`; `name` is that of one wait of a `wait.any`."""
+    """An answer to the wait at `path`. `name` is the name of a wait inside a `wait.any`."""
 
     kind: ClassVar = "answer"
     path: str
@@ -35,7 +35,7 @@ class AnswerMessage(msgspec.Struct, frozen=True):
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """An event (its id) that matches a wait."""
+    """The id of an event that matches a wait."""
 
     kind: ClassVar = "event"
     path: str
@@ -44,7 +44,7 @@ class EventMessage(msgspec.Struct, frozen=True):
 
 
 class TimerMessage(msgspec.Struct, frozen=True):
-    """The time of the wait at `path` is over."""
+    """The timer of the wait at `path` has fired."""
 
     kind: ClassVar = "timer"
     path: str
@@ -62,7 +62,7 @@ class ChildMessage(msgspec.Struct, frozen=True):
 
 
 class ResolveMessage(msgspec.Struct, frozen=True):
-    """What a person decided for the step at `path`."""
+    """A person's decision about the step at `path`."""
 
     kind: ClassVar = "resolve"
     path: str
@@ -73,7 +73,7 @@ class ResolveMessage(msgspec.Struct, frozen=True):
 
 
 class ResumeMessage(msgspec.Struct, frozen=True):
-    """Let the paused run go on."""
+    """Resume the paused run."""
 
     kind: ClassVar = "resume"
     by: str | None
@@ -94,7 +94,7 @@ _KINDS: dict[str, type[InboxMessage]] = {each.kind: each for each in get_args(In
 
 
 def encode_message(message: InboxMessage) -> tuple[str, Value]:
-    """A message as the journal stores it: its kind and its data. Raises `NotJSON`."""
+    """Return a message as the journal stores it: its kind and its data. Raises `NotJSON`."""
     match message:
         case CancelMessage(reason):
             return message.kind, Value.of(reason)
@@ -104,7 +104,7 @@ def encode_message(message: InboxMessage) -> tuple[str, Value]:
 
 
 def decode_message(kind: str, data: JSON) -> InboxMessage:
-    """A stored message; raises `ValueError` for a kind that is unknown and for data that do not fit it."""
+    """Decode a stored message; raises `ValueError` if the kind is unknown or the data do not match it."""
     if kind not in _KINDS:
         raise ValueError(f"is of the kind `{kind}`, which this Waypost does not know")
     fields = {"reason": data} if kind == CancelMessage.kind else data or {}

@@ -1,6 +1,6 @@
-"""Replay: fold the entries of a history into its state.
+"""Replay: compute the state of a run from its history.
 
-`apply_entry` changes the state in place, and costs the same however long the history is.
+`apply_entry` modifies the state in place, in time that does not depend on the length of the history.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ when its attempt started."""
 
 
 def replay_entries(run: str, history: Iterable[AnyEntry]) -> State:
-    """The state that a history amounts to."""
+    """Compute the state of a run from its history."""
     state = State(run=run)
     for entry in history:
         apply_entry(state, entry)
@@ -29,7 +29,7 @@ def replay_entries(run: str, history: Iterable[AnyEntry]) -> State:
 
 
 def apply_entry(state: State, entry: AnyEntry) -> None:
-    """Fold one entry into the state, in place."""
+    """Apply one entry to the state, in place."""
     kind = type(entry)
     state.entries += 1
     state.at = entry.at
@@ -91,7 +91,7 @@ def _finish_run(state: State, entry: entries.RunFinished) -> None:
 def _refuse_input(state: State, entry: entries.InputRefused) -> None:
     step = state.steps[entry.path]
     step.is_started = False
-    # The attempt has not begun, and does not before the pause that follows is over: see `_find_due`.
+    # The attempt has not started, and cannot start before the pause that follows has ended: see `_find_due`.
     step.due = max(step.due or 0, entry.at + 1)
 
 
@@ -110,8 +110,8 @@ def _schedule_step(state: State, entry: entries.StepScheduled) -> None:
 
 
 def _find_due(state: State, due: int) -> int:
-    """When an attempt is due. No attempt begins in a paused run, so it is due after the pause began: one millisecond
-    later, since `outstanding.find_lost_attempts` compares the two times."""
+    """Return when an attempt is due. No attempt starts while the run is paused, so its due time is moved to one
+    millisecond after the start of the pause; `outstanding.find_lost_attempts` compares the two times."""
     return due if state.paused_at is None else max(due, state.paused_at + 1)
 
 
@@ -183,7 +183,7 @@ def _cancel_step(state: State, entry: entries.StepCancelled) -> None:
 
 
 def _cancel_attempt(step: StepState, at: int) -> None:
-    """A cancelled attempt may have had an effect if it was due; if it was not due yet, it is not counted."""
+    """Cancel an attempt. If it was due, it may have had an effect; if it was not due yet, it is not counted."""
     if step.status != "uncertain":
         may_be_attempted, is_backing_off = step.may_be_attempted(at), step.is_backing_off(at)
         step.is_doubtful |= may_be_attempted
@@ -192,7 +192,7 @@ def _cancel_attempt(step: StepState, at: int) -> None:
 
 
 def _end_step(state: State, path: str, at: int) -> StepState:
-    """The part that all ends of a step have in common."""
+    """Record what all ends of a step have in common."""
     step = state.steps.get(path)
     if step is None:
         step = state.steps[path] = StepState("pending")
@@ -208,13 +208,12 @@ def _end_step(state: State, path: str, at: int) -> StepState:
 def _end_block(state: State, path: str) -> None:
     state.open.pop(path, None)
     state.memo.pop(path, None)
-    if not BLOCKS[state.blocks[path].kind].is_loop:  # of a loop it is the step's output
+    if not BLOCKS[state.blocks[path].kind].is_loop:  # a loop's state is needed for the step's output
         del state.blocks[path]
 
 
 def _note_undo(state: State, entry: entries.StepCompleted) -> None:
-    """A checkpoint of a step with an undo makes it the next one to undo; a checkpoint of an undo records that it is
-    done."""
+    """Record a checkpoint: a step with an undo becomes the next to undo; an undo is marked as done."""
     if undo := state.undos.get(entry.path):
         undo.input, undo.secrets = entry.undo, entry.undo_secrets
         state.undos[entry.path] = state.undos.pop(entry.path)
@@ -264,7 +263,7 @@ def _cancel_branches(state: State, entry: entries.BranchesCancelled) -> None:
 
 
 def _stop_blocks(state: State, root: str) -> None:
-    """Let nothing more begin in the blocks inside a block (or the run), except in a `finally` that is under way."""
+    """Prevent the blocks inside a block (or the run) from starting anything more, except in a running `finally`."""
     spared = state.list_cleaning(root)
     for path in state.open:
         if is_within(path, root) and not any(is_within(path, block) for block in spared):
@@ -274,7 +273,7 @@ def _stop_blocks(state: State, root: str) -> None:
 
 
 def _close_part(state: State, at: int) -> None:
-    """A part of the run ended: cancel what is still under way in it."""
+    """Cancel everything that is still running when a part of the run ends."""
     for block, index in filter(None, map(state.block_around, [*state.active, *state.open])):
         if index is not None:
             state.blocks[block].cancelled[index] = None

@@ -1,6 +1,7 @@
-"""The names that an expression can read: a lazy view of a run's state, seen from one place in it.
+"""The names that expressions can read: a lazy view of a run's state, as seen from one step.
 
-Nothing is decoded before an expression asks for it, so that a step costs what it reads and not what the run holds.
+Values are decoded only when an expression reads them, so the cost of a step depends on what it reads and not on the
+size of the run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from durable.values import JSON
 
 
 class LazyMapping(Mapping[str, object]):
-    """A mapping whose values are made when they are asked for, once."""
+    """A mapping that computes each value on first access and caches it."""
 
     def __init__(self, makers: Mapping[str, Callable[[], object]]) -> None:
         self._makers = makers
@@ -34,7 +35,7 @@ class LazyMapping(Mapping[str, object]):
 
 
 class EvaluationContext:
-    """A place in a run, given by its frame, from which an expression is evaluated."""
+    """The position in a run, given by its frame, at which expressions are evaluated."""
 
     def __init__(self, pipeline: CompiledPipeline, state: State, frame: str) -> None:
         self.pipeline = pipeline
@@ -43,7 +44,7 @@ class EvaluationContext:
         self._components = split_components(frame)
 
     def path_of(self, id: str) -> str:
-        """The path of a step, seen from here: in the same item or turn of the loops that contain both."""
+        """Return the path of a step, in the current item or turn of the loops that contain both."""
         node = self.pipeline.places[id]
         if not node.around:
             return id
@@ -54,8 +55,8 @@ class EvaluationContext:
         return self._components.get(id, id)
 
     def name_loops(self) -> Names:
-        """The names of the items and turns around the place, where the innermost hides the others; `index` is its
-        number."""
+        """Return the names of the enclosing loops' items and turns; inner names hide outer ones. `index` is that of the
+        innermost loop."""
         names: dict[str, Callable[[], object]] = {}
         frame = self.frame
         while frame:
@@ -70,7 +71,7 @@ class EvaluationContext:
 
 
 class StepViews(Mapping[str, object]):
-    """The value of `steps`: steps by their ids, whether they were reached or not."""
+    """The value of `steps` in expressions: all steps by id, whether or not they were reached."""
 
     def __init__(self, context: EvaluationContext, ids: Iterable[str] | None = None) -> None:
         self._context = context
@@ -89,8 +90,13 @@ class StepViews(Mapping[str, object]):
 
 
 class RunScope(Mapping[str, object]):
-    """What an expression of the step at `path` can read, or one inside that step's own `frame`; `more` are names of its
-    place (`output`, `error`). Most expressions read one name, so that the others are not even prepared before."""
+    """The names that expressions of the step at `path` can read.
+
+    `frame`: evaluate inside this frame of the step itself, such as one of its turns.
+    `more`: additional names (`output`, `error`).
+
+    Most expressions read a single name, so the other names are not prepared until one of them is read.
+    """
 
     def __init__(
         self, pipeline: CompiledPipeline, state: State, path: str = "", *, frame: str | None = None, **more: JSON
@@ -110,7 +116,7 @@ class RunScope(Mapping[str, object]):
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._makers | self._made)  # in this order, in which messages list them
+        return iter(self._makers | self._made)  # error messages list the names in this order
 
     def __len__(self) -> int:
         return len(self._makers | self._made)
@@ -133,7 +139,8 @@ class RunScope(Mapping[str, object]):
 
 
 def to_document(failure: Failure) -> dict[str, JSON]:
-    """A failure as people and expressions read it: `class code message step attempt details`, each possibly null."""
+    """Return a failure as the API and expressions show it: `class code message step attempt details`, each possibly
+    null."""
     return {
         "class": failure.error_class,
         "code": failure.code,
@@ -145,7 +152,7 @@ def to_document(failure: Failure) -> dict[str, JSON]:
 
 
 def _find_error(context: EvaluationContext, path: str) -> Failure | None:
-    """The failure that is being answered at a place: that of the innermost `catch` around it, or that of the run."""
+    """Return the failure that `error` names at a path: that of the innermost enclosing `catch`, or that of the run."""
     node = context.pipeline.nodes[path] if path else None
     for block, branch in reversed(node.around if node else ()):
         if branch in context.pipeline.nodes[block].catching:
@@ -159,7 +166,7 @@ def _find_error(context: EvaluationContext, path: str) -> Failure | None:
 
 
 def _view_step(context: EvaluationContext, path: str) -> LazyMapping:
-    step = context.state.steps.get(path) or StepState("skipped")  # it is in a branch that was not taken
+    step = context.state.steps.get(path) or StepState("skipped")  # in a branch that was not taken
     return LazyMapping(
         {
             "status": lambda: step.status,
@@ -179,7 +186,7 @@ def _view_output(context: EvaluationContext, path: str, step: StepState) -> obje
 
 
 def view_steps(context: EvaluationContext, loop: Node, frame: str) -> StepViews:
-    """The steps of an item or a turn of a loop, without those of the loops inside it."""
+    """Return the steps of an item or a turn of a loop, without those of nested loops."""
     nodes, depth = context.pipeline.nodes, len(loop.around) + 1
     ids = [
         id
@@ -214,13 +221,14 @@ def _view_run(context: EvaluationContext) -> LazyMapping:
 
 
 def _get_service_url(state: State) -> JSON:
-    """The address of the service: the run's own without the path that the API gives it."""
+    """The base URL of the service: the run's URL without its API path."""
     url = state.started.url if state.started else None
     return url.removesuffix(f"/api/runs/{state.run}") if url else None
 
 
 def _list_links(context: EvaluationContext) -> LazyMapping:
-    """Links to the waits that somebody can answer, by their ids; those of a `wait.any` by their names behind it."""
+    """Return the links to the run's waits, by step id. For a `wait.any`, the value is a mapping of links by wait
+    name."""
     started = context.state.started
     if started is None or started.links is None:
         return LazyMapping({})

@@ -1,6 +1,5 @@
-"""The kinds of steps: one file each, with the resolved form of a step, what it reads and shows, how its entries fold
-and what it decides.
+"""The kinds of steps, one file each: the resolved form of a step, its names in expressions, and its decisions.
 
-`durable.blocks.kinds` lists them, and nothing else knows one by its name. A decision returns values (entries, effects
-and the follow-ups of `durable.effects`); `durable.decide` carries them on.
+`durable.blocks.kinds` lists them. A decision returns values (entries, effects and the follow-ups of `durable.effects`);
+`durable.decide` applies them.
 """

@@ -1,4 +1,4 @@
-"""The plain step: it uses a connector's action, attempt by attempt, or one that the core performs itself."""
+"""The plain step: performs a connector's action in one or more attempts, or an action of the core."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from durable.blocks.syntax import AnyStep
 
 PROBLEMS_LIMIT = 20
-"""How many problems of a step's inputs its failure lists."""
+"""The maximum number of input problems that a failure lists."""
 
 
 # -- how it is written --------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class ActionSpec(StepSpec):
 
 
 OF_CONNECTORS = frozenset({"connection", "retry", "on_crash", "on_exhausted", "undo"})
-"""Keys that go with a connector's action and not with those of the core."""
+"""Keys that are valid with a connector's action, but not with an action of the core."""
 
 
 STEP_TIMEOUT = parse_duration("30s")
@@ -124,7 +124,7 @@ def _resolve_spec(spec: ActionSpec, resolver: Resolver) -> ActionStep:
 
 
 def _add_timeout(plain: ActionStep, spec: ActionSpec, resolver: Resolver) -> ActionStep:
-    """A wait says what happens when it is over."""
+    """Resolve `on_timeout`."""
     if isinstance(spec.on_timeout, tuple):
         steps = resolver.resolve_steps(spec.on_timeout)
         return msgspec.structs.replace(plain, times_out="steps", timeout_steps=steps)
@@ -178,8 +178,8 @@ def _compile(step: ActionStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 
 
 def _compile_inner(node: ActionNode, step: ActionStep, undo: ActionStep) -> dict[str, AnyNode]:
-    """The nodes of a step's undo, and of its repetition to learn its output. Their inputs are rendered in the scope of
-    the step, when they begin."""
+    """Compile the nodes of a step's undo, and of its repetition to learn its output. Their inputs are rendered in the
+    scope of the step, when they start."""
     empty = Template.parse(None)
     return {
         path: ActionNode(step=each, path=path, part=node.part, around=node.around, input=empty, is_inner=True)
@@ -195,7 +195,7 @@ def _parse_template(tree: Any) -> Template | None:
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled) -> Consequences:
-    """The step's input is rendered: perform the first attempt, or let the core's own action begin."""
+    """Perform the first attempt of a step whose input is rendered, or start the core's own action."""
     path, at = entry.path, entry.at
     step = pipeline.actions[path].step
     core = CORE_ACTIONS.get(step.use)
@@ -209,7 +209,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepSchedule
 
 
 def _explain_inputs(error: ValidationError) -> str:
-    """The problems in one text. Histories record it, so another wording would be another decision."""
+    """Join the problems into one text. Histories record it, so a different wording would be a different decision."""
     problems = error.errors(include_input=False, include_url=False)[:PROBLEMS_LIMIT]
     places = [".".join(map(str, problem["loc"])) for problem in problems]
     return "; ".join(
@@ -219,7 +219,7 @@ def _explain_inputs(error: ValidationError) -> str:
 
 
 def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) -> Perform:
-    """The effect that performs an attempt."""
+    """Make the effect that performs an attempt."""
     return Perform(path, number, due, starts_durably=pipeline.actions[path].step.on_crash != "retry")
 
 
@@ -257,7 +257,7 @@ def _follow_retry(pipeline: CompiledPipeline, state: State, entry: entries.Retry
 
 
 def _exhaust_attempts(choice: OnExhausted, entry: entries.AttemptFailed) -> list[FollowUp]:
-    """No attempt is left."""
+    """Fail the step, or pause the run, after the last attempt."""
     path, at = entry.path, entry.at
     if choice == "fail":
         return [entries.StepFailed(at=at, path=path, error=entry.error)]
@@ -294,7 +294,7 @@ def _resolve(pipeline: CompiledPipeline, state: State, entry: entries.StepResolv
 
 
 def _complete(pipeline: CompiledPipeline, state: State, entry: entries.StepResolved) -> entries.StepCompleted:
-    """The checkpoint that a person gives. If its undo cannot be rendered, `flow.undo` reports that later."""
+    """Make the checkpoint with a person's output. If its undo cannot be rendered, `flow.undo` reports that later."""
     path, node = entry.path, pipeline.actions[entry.path]
     undo: Value | None = None
     secrets: tuple[SecretPlaceholder, ...] = ()

@@ -1,4 +1,4 @@
-"""What a kind of step is to the rest of the core: its forms, and the functions that decide for it."""
+"""The interface of a kind of step to the rest of the core: its forms, and its decisions."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ from durable.steps.resolved import Steps
 from durable.values import JSON
 
 Decision: TypeAlias = Callable[[CompiledPipeline, State, Any], Consequences]
-"""What follows from an entry that was just folded into the state."""
+"""Decides what follows from an entry that was just applied to the state."""
 
 Fold: TypeAlias = Callable[[State, Any], None]
-"""How an entry changes the state, in place."""
+"""Applies an entry to the state, in place."""
 
 NONE: Consequences = ((), ())
 
@@ -30,22 +30,23 @@ def list_no_branches(step: Any) -> Iterable[tuple[str, Steps]]:
 
 
 def compile_block(step: Any, common: Mapping[str, Any]) -> dict[str, AnyNode]:
-    """The node of a block without expressions of its own."""
+    """Compile a block that has no expressions of its own."""
     return {common["path"]: BlockNode(**common, step=step)}
 
 
 def open_block(node: BlockNode, path: str, at: int, scope: Mapping[str, object]) -> BlockStarted:
-    """The entry with which most blocks start."""
+    """Return the entry with which most blocks start."""
     return BlockStarted(at=at, path=path, kind=node.step.__struct_config__.tag)  # type: ignore[attr-defined]  # a struct
 
 
 def end_now(pipeline: CompiledPipeline, state: State, subject: BranchEnded | BeginBranch) -> Consequences:
-    """End the block: its one branch has ended, or does not begin."""
+    """End the block: its only branch has ended, or does not start."""
     return [end_block(state.blocks[subject.path], subject.path, subject.at)], []
 
 
 def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
-    """Keep the first failure of a branch as that of the block; in a loop, keep that of each item or turn as well."""
+    """Keep the first failure of a branch as the block's error; in a loop, also keep the failure of each item or
+    turn."""
     if entry.status == "failed":
         if block.error is None:
             block.error = entry.error
@@ -59,15 +60,19 @@ def fold_first_error(block: BlockState, entry: BranchEnded) -> None:
 class Block:
     """A kind of step that contains steps, or the plain action.
 
-    `kind` is its tag in stored definitions and histories; `syntax` is how it is written (None if a file cannot contain
-    it); `step` is its resolved form. `list_branches` returns the sequences in a step, by label; `compile` its nodes,
-    made of the step and the fields that all nodes have; `open` the entry with which it starts, or it raises
-    `ExpressionError`.
-
-    Its decisions: `begin` when it has started, `follow` when a branch has ended, `fire` when its timer is due, `skip`
-    when a branch does not begin because the block has to end and nothing in it is under way. `cleanup` is the branch
-    that is performed even then. `fold_end` records the end of a branch in the block's state. `decisions` and `folds`
-    are for the entries that only this kind writes.
+    `kind`: its tag in stored definitions and histories.
+    `syntax`: how it is written; None if a file cannot contain it.
+    `step`: its resolved form.
+    `list_branches`: returns the sequences in a step, by label.
+    `compile`: returns its nodes, given the step and the fields common to all nodes.
+    `open`: returns the entry with which it starts; raises `ExpressionError`.
+    `begin`: decides when the block has started.
+    `follow`: decides when a branch has ended.
+    `fire`: decides when its timer is due.
+    `skip`: decides when a branch cannot start because the block is ending and none of its branches is running.
+    `cleanup`: the branch that is performed even then.
+    `fold_end`: records the end of a branch in the block's state.
+    `decisions`, `folds`: for the entries that only this kind writes.
     """
 
     kind: str
@@ -88,18 +93,23 @@ class Block:
 
 
 def write_inputs(action: "CoreAction", given: JSON) -> JSON:
-    """Rendered inputs, with numbers, true and false as texts where nothing else is taken."""
+    """Convert numbers and booleans in rendered inputs to text, where the model accepts only text."""
     return write_texts(action.input, given) if isinstance(given, dict) else given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreAction:
-    """An action that the core performs itself: it changes what happens next in the run and touches nothing outside the
-    journal. `use` is its name in pipelines, `input` the model of its inputs, `syntax` how a step with it is written.
+    """An action that the core performs itself. It changes the course of the run and nothing outside the journal.
 
-    Its decisions: `begin` when the step is reached and its inputs are valid, `complete` when it is done, `fire` when
-    its timer is due. `owe` lists the effects to ask for again after a restart. `write` adapts rendered inputs to the
-    model. `links`, `listens` and `counts_once` become those of the step's node: see `durable.steps.node.ActionNode`.
+    `use`: its name in pipelines.
+    `input`: the model of its inputs.
+    `syntax`: how a step with it is written.
+    `begin`: decides when the step is reached and its inputs are valid.
+    `complete`: decides when the step has completed.
+    `fire`: decides when its timer is due.
+    `owe`: returns the effects to request again after a restart.
+    `write`: adapts rendered inputs to the model.
+    `links`, `listens`, `counts_once`: fields of the step's node, see `durable.steps.node.ActionNode`.
     """
 
     use: str

@@ -42,7 +42,7 @@ def _fold_call(state: State, entry: ChildCalled) -> None:
 
 
 def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Consequences:
-    """Choose the id of the called run. It is derived from the step's path, so that the run is started once."""
+    """Choose the id of the called run. It is derived from the step's path, so that only one run is started."""
     path, at = entry.path, entry.at
     if state.depth >= DEPTH_LIMIT:
         return [refuse_depth(path, at)], []
@@ -56,7 +56,7 @@ def _start_child(pipeline: CompiledPipeline, state: State, entry: ChildCalled) -
 
 
 def _follow_child(pipeline: CompiledPipeline, state: State, entry: ChildEnded) -> Consequences:
-    """The step ends as the called run did: with its outputs, or its error."""
+    """End the step as the called run ended: with its outputs, or its error."""
     path, at = entry.path, entry.at
     if entry.status == "completed":
         end: FollowUp = complete_step(pipeline, state, pipeline.actions[path], path, at, entry.outputs)
@@ -75,7 +75,7 @@ def _describe_failure(entry: ChildEnded) -> Failure:
 
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
-    """The called run took too long: fail the step, and cancel that run."""
+    """Fail the step and cancel the called run, which took too long."""
     seconds = (pipeline.actions[entry.path].step.timeout or 0) / 1000
     failure = Failure.of("timeout", "call_timeout", f"the called run took longer than {seconds:g} s", entry.path)
     return [StepFailed(at=entry.at, path=entry.path, error=failure)], abandon_step(state, entry.path)
@@ -87,7 +87,7 @@ def _owe(path: str, step: StepState) -> list[Effect]:
 
 
 def _find_called(given: Mapped) -> str | None:
-    """The pipeline that is named, and not made by an expression."""
+    """Return the name of the called pipeline, unless an expression computes it."""
     called = given.get("pipeline")
     return called if isinstance(called, str) and not is_template(called) else None
 

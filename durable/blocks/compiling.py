@@ -1,4 +1,4 @@
-"""Decode the resolved steps of a pipeline, and compile them to nodes."""
+"""Decodes the resolved steps of a pipeline, and compiles them to nodes."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from durable.steps.resolved import Part, ResolvedStep, Steps, make_steps
 
 
 def decode_steps(type: type, data: Any) -> Steps:
-    """A sequence of steps from JSON; msgspec calls it for every value of the type `Steps`. Raises `ValidationError`."""
+    """Decode a sequence of steps from JSON. msgspec calls it for every value of the type `Steps`. Raises
+    `ValidationError`."""
     return make_steps(_decode_step(each) for each in msgspec.convert(data, list[dict[str, Any]]))
 
 
@@ -25,7 +26,7 @@ def _decode_step(data: dict[str, Any]) -> ResolvedStep:
 
 
 def compile_steps(steps: Steps, part: Part, around: tuple[tuple[str, str], ...] = ()) -> dict[str, AnyNode]:
-    """The nodes of a sequence and of everything inside it, by their paths."""
+    """Compile a sequence and everything inside it; returns the nodes by path."""
     frame = around[-1][0] if around else ""
     followers = [*(step.id for step in steps), None][1:]
     nodes: dict[str, AnyNode] = {}

@@ -1,4 +1,4 @@
-"""Correlation keys: how `flow.emit` and `wait.event` find each other."""
+"""Correlation keys, by which `flow.emit` finds the runs that wait in `wait.event`."""
 
 from typing import Annotated, TypeAlias
 
@@ -6,7 +6,7 @@ from pydantic import BeforeValidator
 
 
 def _read_key(value: object) -> object:
-    """A correlation key as text. Null is refused: it would fit the wait of every run."""
+    """Return a correlation key as text. Null is rejected, because it would match the waits of all runs."""
     if value is None:
         raise ValueError("it is null; leave it out where none is meant")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,10 +1,10 @@
-"""A limit on runs that start each other by `flow.call` and `flow.emit`, since they may form a loop."""
+"""Limits how many runs start each other through `flow.call` and `flow.emit`, since they may form a cycle."""
 
 from durable.history.entries import StepFailed
 from durable.history.words import Failure
 
 DEPTH_LIMIT = 16
-"""How many calls and events may lead from one run to the next."""
+"""The maximum number of calls and events in a chain of runs."""
 
 
 def refuse_depth(path: str, at: int) -> StepFailed:

@@ -1,4 +1,4 @@
-"""Entries that end a step, a block or a part of the run, for decisions of every kind."""
+"""Makes the entries that end a step, a block or a part of the run."""
 
 from durable.durations import parse_duration
 from durable.effects import Abandon, Effect, FollowUp, PostMessage
@@ -26,12 +26,12 @@ CLEANUP_TIMEOUT = parse_duration("1h")
 
 
 def refuse_step(path: str, at: int, message: str) -> StepFailed:
-    """The failure of a step whose expressions cannot be evaluated, or whose input is invalid."""
+    """Fail a step whose expressions cannot be evaluated, or whose input is invalid."""
     return StepFailed(at=at, path=path, error=Failure.of("invalid", "expression", message, path))
 
 
 def explain_failure(pipeline: CompiledPipeline, state: State, path: str, error: Exception) -> str:
-    """The error's message, and which of the steps that the expression reads were not performed."""
+    """Return the error's message, and which of the steps that the expression reads were not performed."""
     read = {name[1] for name in pipeline.nodes[path].names if name[0] == "steps" and len(name) > 1}
     context = EvaluationContext(pipeline, state, frame_of(path))
     found = {id: state.steps.get(context.path_of(id)) for id in sorted(read & pipeline.places.keys())}
@@ -46,7 +46,7 @@ def explain_failure(pipeline: CompiledPipeline, state: State, path: str, error: 
 def complete_step(
     pipeline: CompiledPipeline, state: State, node: ActionNode, path: str, at: int, output: Value
 ) -> StepCompleted | StepFailed:
-    """The end of a step that the core performs itself; `keep` is applied to its output."""
+    """End a step that the core performs itself; `keep` is applied to its output."""
     if node.keep:
         try:
             output = Value.of(node.keep.render(RunScope(pipeline, state, path, output=output.load()))[0])
@@ -56,7 +56,7 @@ def complete_step(
 
 
 def abandon_step(state: State, path: str) -> list[Effect]:
-    """The effects that stop a step under way: its attempt or wait, and the run that it called."""
+    """Return the effects that stop a running step: its attempt or wait, and the run that it called."""
     child = state.steps[path].child
     if child is None:
         return [Abandon(path)]
@@ -65,7 +65,7 @@ def abandon_step(state: State, path: str) -> list[Effect]:
 
 
 def get_inputs(state: State, path: str) -> dict[str, JSON]:
-    """The rendered inputs of a step."""
+    """Return the rendered inputs of a step."""
     given = state.steps[path].input.load()
     return given if isinstance(given, dict) else {}
 
@@ -79,7 +79,7 @@ def get_text(given: dict[str, JSON], name: str) -> str | None:
 
 
 def end_block(block: BlockState, path: str, at: int) -> FollowUp:
-    """The end of a block whose branches have ended."""
+    """End a block whose branches have ended."""
     if block.is_cancelled:
         return StepCancelled(at=at, path=path)
     if block.error is not None:
@@ -90,7 +90,7 @@ def end_block(block: BlockState, path: str, at: int) -> FollowUp:
 def end_sequence(
     pipeline: CompiledPipeline, state: State, path: str, at: int, status: EndStatus, error: Failure | None = None
 ) -> list[FollowUp]:
-    """The end of the sequence that contains a step, caused by that step."""
+    """End the sequence that contains a step, because of that step."""
     node = pipeline.nodes[path]
     if node.around:
         block, index = split_frame(frame_of(path))
@@ -106,7 +106,7 @@ def end_sequence(
 def finish_main(
     pipeline: CompiledPipeline, state: State, at: int, status: EndStatus, error: Failure | None = None
 ) -> MainEnded:
-    """The end of the main part, by its last step or as announced."""
+    """End the main part, with its last step or as announced."""
     if state.ending:
         ending = state.ending
         return end_main(pipeline, ending.status, at, error=ending.error, reason=ending.reason)
@@ -137,7 +137,7 @@ def end_main(
 
 
 def announce_end(at: int, status: EndStatus, *, error: Failure | None = None, reason: str | None = None) -> MainEnding:
-    """The announcement that the main part has to end."""
+    """Announce an early end of the main part."""
     return MainEnding(at=at, status=status, error=error, reason=reason, deadline=at + CLEANUP_TIMEOUT)
 
 
@@ -145,7 +145,7 @@ def announce_end(at: int, status: EndStatus, *, error: Failure | None = None, re
 
 
 def _finish_cleanup(state: State, at: int, status: EndStatus, error: Failure | None) -> RunFinished:
-    """The end of the run after `on_failure`, whose own failure is recorded."""
+    """End the run after `on_failure`. A failure of `on_failure` is recorded."""
     if status == "failed":
         return RunFinished(at=at, status="failed", cleanup_error=error)
     cleanup_error = state.main.cleanup_error if state.main else None

@@ -1,4 +1,4 @@
-"""`foreach`: perform the steps for each item of a list, several items at the same time if that is allowed."""
+"""`foreach`: performs the steps for each item of a list, concurrently if `max_parallel` allows it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
@@ -68,7 +68,7 @@ def _check_item_name(step: Mapped, taken: Collection[str]) -> Iterator[DataProbl
 
 
 class ForeachStep(msgspec.Struct, frozen=True, tag="foreach", tag_field="kind", omit_defaults=True):
-    """The steps are performed for each of `items`, an expression's list; each item is read as `name`."""
+    """Performs the steps for each item of a list. `items` is an expression; `name` is the name of the current item."""
 
     id: str
     items: str
@@ -111,11 +111,11 @@ def _name_item(name: str, state: State, path: str, index: int) -> Names:
 
 
 def _load_item(state: State, path: str, index: int) -> JSON:
-    """Decode one item; most expressions read only the item of their place."""
+    """Decode one item; most expressions read only the current item."""
     block = state.blocks[path]
     items: list[msgspec.Raw] | None = state.memo.get(path)
     if items is None:
-        block.items.load()  # says which payload is missing
+        block.items.load()  # raises `PayloadMissing`, which names the payload
         items = state.memo[path] = msgspec.json.decode(bytes(block.items.data), type=list[msgspec.Raw])
     value: JSON = msgspec.json.decode(items[index])
     return value
@@ -126,7 +126,7 @@ def _view_items(context: EvaluationContext, node: BlockNode, block: BlockState, 
 
 
 def _view_item(context: EvaluationContext, node: BlockNode, block: BlockState, path: str, index: int) -> LazyMapping:
-    """The status and error of an item, and its steps by their ids."""
+    """Return the status and error of an item, and its steps by id."""
     failure = block.failures.get(index)
     status = "failed" if failure else "cancelled" if index in block.cancelled else "completed"
     return LazyMapping(
@@ -176,7 +176,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
 
 
 def _fire(pipeline: CompiledPipeline, state: State, entry: TimerFired) -> Consequences:
-    """Begin as many items as there is room for, after a pause."""
+    """Start as many items as the limit allows, after a pause."""
     room = _get_step(pipeline, entry.path).max_parallel - state.blocks[entry.path].running
     return [BeginBranch(entry.at, entry.path, loops.LOOP, room)], []
 

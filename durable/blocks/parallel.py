@@ -1,4 +1,4 @@
-"""`parallel`: perform several branches at the same time."""
+"""`parallel`: performs several branches concurrently."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -47,7 +47,7 @@ def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
 
 
 class ParallelStep(msgspec.Struct, frozen=True, tag="parallel", tag_field="kind", omit_defaults=True):
-    """The branches are performed at the same time; when one fails, the others are cancelled or come to their end."""
+    """Performs the branches concurrently. When one fails, the others are cancelled or run to their end."""
 
     id: str
     branches: dict[str, Steps]

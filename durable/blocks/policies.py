@@ -46,7 +46,7 @@ class DefaultsSpec(SpecModel, title="Defaults"):
 
 
 def merge_policies(default: RetrySpec | None, own: RetrySpec | None) -> RetryPolicy:
-    """A step's own `retry` over that of `defaults`, key by key."""
+    """Merge a step's own `retry` with that of `defaults`, key by key; the step's keys win."""
     given: dict[str, Any] = {}
     for policy in filter(None, (default, own)):
         given |= policy.model_dump(exclude_unset=True, exclude_none=True)
@@ -57,7 +57,7 @@ def merge_policies(default: RetrySpec | None, own: RetrySpec | None) -> RetryPol
 
 
 def check_delays(own: Mapped, default: Mapped) -> Iterator[DataProblem]:
-    """What is wrong with the delays of a `retry` where those of `defaults` hold beside it; its model checks its own."""
+    """Check the delays of a `retry` together with those of `defaults`; the model checks each of them alone."""
     policy = {**default, **own}
     shortest, longest = (_try_parse_duration(policy.get(key)) for key in ("min_delay", "max_delay"))
     is_mixed = ("min_delay" in own) != ("max_delay" in own)
@@ -73,7 +73,7 @@ def check_delays(own: Mapped, default: Mapped) -> Iterator[DataProblem]:
 
 
 def _try_parse_duration(value: JSON) -> int | None:
-    """The milliseconds of a duration; None of anything else, which its model refuses."""
+    """Return a duration in milliseconds; None for anything else, which the model rejects."""
     try:
         return parse_duration(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""`repeat`: perform the steps until a condition holds."""
+"""`repeat`: performs the steps until a condition is true."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -70,8 +70,8 @@ def _list_written_branches(step: Mapped, pointer: Pointer) -> Iterator[Branch]:
 
 
 class RepeatStep(msgspec.Struct, frozen=True, tag="repeat", tag_field="kind", omit_defaults=True):
-    """The steps are performed until an expression holds, `max_times` at most, and a turn begins `every` (ms) after the
-    one before it."""
+    """Performs the steps until an expression is true, at most `max_times` times; each turn starts `every` ms after the
+    previous one."""
 
     id: str
     until: str

@@ -28,15 +28,15 @@ OUR_HEADERS = frozenset(
         *("content-security-policy", "set-cookie", "x-content-type-options", "waypost-event", "waypost-runs"),
     }
 )
-"""Headers that the server sets itself, and those that isolate the answer from the other pages of this origin."""
+"""Headers that the server sets itself, and headers that isolate the response from other pages of the same origin."""
 
 HEADERS_LIMIT = 50
 NAME_LIMIT = 100
 VALUE_LIMIT = 4_000
-"""How many headers an answer may have, and how many characters of each name and value."""
+"""The maximum number of headers of a response, and of characters of each name and value."""
 
 BODILESS = frozenset({204, 304})
-"""Statuses of answers that have no body: https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1"""
+"""Statuses of responses without a body: https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1"""
 
 RESET = 205
 """A status whose body is empty: https://www.rfc-editor.org/rfc/rfc9110#section-15.3.6"""
@@ -51,7 +51,7 @@ def _check_header_name(name: str) -> str:
 
 
 def _check_header_value(value: object) -> object:
-    """A header's value as text. It is one line, so that it cannot add another header."""
+    """Return a header's value as text. It must be one line, so that it cannot add another header."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str) and not (value.isprintable() and value.isascii()):
@@ -97,7 +97,7 @@ class RespondInputs(Inputs, title="Respond"):
         return self
 
     def encode_body(self) -> bytes:
-        """The body as bytes; text is encoded in the charset of its `Content-Type`. Raises `ValueError`."""
+        """Return the body as bytes; text is encoded in the charset of its `Content-Type`. Raises `ValueError`."""
         if not isinstance(self.body, str):
             return b"" if self.body is None else msgspec.json.encode(self.body)
         declared = next((text for name, text in self.headers.items() if name.lower() == "content-type"), "")

@@ -1,4 +1,4 @@
-"""`flow.stop`: end the run, or the part of it that contains the step."""
+"""`flow.stop`: ends the run, or the part of it that contains the step."""
 
 from typing import Literal
 
@@ -26,7 +26,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: StepScheduled) -> Co
 
 
 def _complete(pipeline: CompiledPipeline, state: State, entry: StepCompleted) -> Consequences:
-    """End the part of the run that contains the step; if that has to end already, only the step's sequence."""
+    """End the part of the run that contains the step; if that part is already ending, end only the step's sequence."""
     path, at = entry.path, entry.at
     node = pipeline.nodes[path]
     is_cleanup = node.part == "cleanup"

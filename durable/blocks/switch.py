@@ -1,4 +1,4 @@
-"""`switch`: perform the steps of the first case that holds, or those of `else`."""
+"""`switch`: performs the steps of the first case whose condition is true, or those of `else`."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +60,7 @@ class SwitchCase(msgspec.Struct, frozen=True):
 
 
 class SwitchStep(msgspec.Struct, frozen=True, tag="switch", tag_field="kind", omit_defaults=True):
-    """The first case that holds is performed, or `otherwise`."""
+    """Performs the first case whose condition is true, or `otherwise`."""
 
     id: str
     cases: tuple[SwitchCase, ...]

@@ -1,7 +1,7 @@
-"""How a kind of step is written: its model, the sequences of steps in it, and what the loader has to know of both.
+"""How a kind of step is written: its model, the sequences of steps in it, and what the loader needs to know about both.
 
-These are values and pure functions over the data of a file, whatever else is wrong with it; `durable.language` walks
-the file, keeps the scopes and reports the problems.
+These values and pure functions work on the data of a file even if it has errors elsewhere. `durable.language` walks the
+file, tracks the scopes and reports the problems.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,17 +32,20 @@ class StepSpec(SpecModel):
 
 
 if TYPE_CHECKING:
-    AnyStep: TypeAlias = StepSpec  # at run time the union of all kinds, see `durable.language.steps`
+    AnyStep: TypeAlias = StepSpec  # at run time, the union of all kinds: see `durable.language.steps`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """A sequence of steps inside a step, at `key` of the mapping `owner`; `label` names it in messages.
+    """A sequence of steps inside a step, under `key` of the mapping `owner`.
 
-    `adds` are the names that can be read only in it, `reads` the labels of those branches before it whose steps it can
-    read. Its owner may have a condition under `when`; `until` is where in the step (in which mapping, under which key)
-    a condition is that is evaluated after it. What is in a loop cannot be read from outside, and what `may_be_left_out`
-    is not performed in every run.
+    `label`: its name in messages.
+    `adds`: names that are available only in this branch.
+    `reads`: labels of earlier branches whose steps are visible in this one.
+    `has_when`: the owner may have a condition under `when`.
+    `until`: the mapping and the key, within the step, of a condition that is evaluated after the branch.
+    `is_loop`: the branch is repeated; its steps are not visible from outside.
+    `may_be_left_out`: the branch is not performed in every run.
     """
 
     label: str
@@ -67,15 +70,19 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Makes the resolved form of checked steps. `find_action` finds a connector's action by its name, `defaults` are
-    those of the pipeline, `kinds` the kinds of steps by their models."""
+    """Makes the resolved form of validated steps.
+
+    `find_action`: finds a connector's action by name.
+    `defaults`: those of the pipeline.
+    `kinds`: the kinds of steps, by model.
+    """
 
     find_action: Callable[[str], Action | None]
     defaults: DefaultsSpec
     kinds: Mapping[type[StepSpec], "StepSyntax"]
 
     def resolve_steps(self, steps: Sequence[StepSpec] | None) -> Steps:
-        """Every default filled in."""
+        """Resolve a sequence of steps, with every default filled in."""
         return make_steps(self.kinds[type(step)].resolve(step, self) for step in steps or ())
 
 
@@ -88,15 +95,18 @@ CheckNames: TypeAlias = Callable[[Mapped, Collection[str]], Iterator[DataProblem
 class StepSyntax:
     """How one kind of step is written.
 
-    `kind` is the key that makes a step one, `model` its keys, with the `parts` that are models of their own;
-    `resolve` makes its resolved form.
-    `list_branches` gives the sequences in a step. `check_keys` says what is missing among a step's keys (told whether
-    all of them are known), `check_names` what is wrong with the names that it adds (told which are taken). `items` is
-    the key of an expression that gives a list. A block that `shows` its steps after its end has them as its output:
-    those of each item, or of the last turn.
-    `examples` are values to write under its keys, `item_examples` those to write in lists under them. Of its keys, and
-    those inside them, `conditions` have an expression without braces, `steps_keys` a list of steps, and `mapping_keys`
-    a mapping with keys of the language.
+    `kind`: the key that identifies the kind.
+    `model`, `parts`: the model of its keys, and the models of mappings inside it.
+    `resolve`: makes the resolved form of a step.
+    `list_branches`: returns the sequences of steps in a step.
+    `check_keys`: explains which key is missing, given a step's keys and whether all of them are known.
+    `check_names`: reports problems with the names that a step adds, given the names already in use.
+    `items`: the key of an expression that returns a list.
+    `shows`: the step's output contains its inner steps: those of each item, or those of the last turn.
+    `examples`, `item_examples`: values to write under its keys, and in lists under them.
+    `conditions`: keys, at any level, that hold an expression without braces.
+    `steps_keys`: keys, at any level, that hold a list of steps.
+    `mapping_keys`: keys, at any level, that hold a mapping with keys of the language.
     """
 
     kind: str
@@ -116,7 +126,7 @@ class StepSyntax:
 
     @property
     def keys(self) -> frozenset[str]:
-        """The keys that go with `kind`."""
+        """The keys that are allowed besides `kind`."""
         common = StepSpec.model_fields
         return frozenset(each.alias or name for name, each in self.model.model_fields.items() if name not in common) - {
             self.kind
@@ -128,8 +138,13 @@ class StepSyntax:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """What the file around a step means for it: the pipeline's id, the ids of all steps, those of the steps that can be
-    undone with the blocks around them, and whether a run may end before the step or leave it out."""
+    """What a step's checks need to know about the file around it.
+
+    `pipeline`: the pipeline's id.
+    `ids`: the ids of all steps.
+    `undoable`: the ids of steps that have an undo, and of the blocks around them.
+    `may_end_before`: a run may end before it reaches the step, or skip the step.
+    """
 
     pipeline: str
     ids: Collection[str]
@@ -138,21 +153,25 @@ class Outline:
 
 
 def hold(*keys: str) -> Callable[[Mapped], KnownValue]:
-    """A mapping with these keys, whatever the action is given."""
+    """Return a function for `CoreSyntax.returns`: a mapping with these keys, whatever the inputs are."""
     held = KnownMapping(dict.fromkeys(keys))
     return lambda given: held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreSyntax:
-    """How a step is written that uses one of the core's own actions.
+    """How a step with an action of the core is written.
 
-    `keys` are those of a connector's action that go with it too. `returns` says what its output holds, by its inputs.
-    `check` finds what is wrong with a step, `list_inner` the inputs of other core actions inside its own, as pointers
-    with their `use`. `find_called` is the pipeline that its inputs call, `find_links` the names of the waits in them
-    that a link answers (none: it is answered by one itself). `schemas` is the input with JSON Schemas by name. A run
-    ends with a step that `ends_run`. A wait that `ends_by_itself` need not say what happens when nothing comes;
-    `needs_timeout` says which steps must, all or those of a JSON Schema.
+    `keys`: keys of a connector's step that are also allowed here.
+    `returns`: what is known about the output, given the inputs.
+    `check`: reports problems of a step.
+    `list_inner`: returns the inputs of core actions nested inside the step's own: a pointer, and the action's `use`.
+    `find_called`: returns the pipeline that the inputs call.
+    `find_links`: returns the names of the waits in the inputs that have links; empty if the step itself has the link.
+    `schemas`: the input that holds JSON Schemas by name.
+    `ends_run`: the run ends with the step.
+    `ends_by_itself`: the wait ends without an answer or an event, so `on_timeout` is not required.
+    `needs_timeout`: whether `on_timeout` is required: for all steps, or for those that match a JSON Schema.
     """
 
     keys: frozenset[str] = frozenset()
@@ -174,13 +193,13 @@ PLAIN = CoreSyntax()
 
 
 def find_branch(key: str, step: Mapped, pointer: Pointer, **more: Any) -> Iterator[Branch]:
-    """The sequence under a key of the step, if there is one; `more` are fields of the branch."""
+    """Return the sequence under a key of the step, if there is one; `more` are fields of the branch."""
     if isinstance(step.get(key), list):
         yield Branch(label=key, owner=step, owner_pointer=pointer, key=key, **more)
 
 
 def list_conditional_branches(key: str, label: str, step: Mapped, pointer: Pointer, **more: Any) -> Iterator[Branch]:
-    """The branches with a `when` that are listed under a key of the step."""
+    """Return the branches with a `when` that are listed under a key of the step."""
     for index, owner in enumerate(get_list(step.get(key))):
         if isinstance(owner, dict):
             at, name = (*pointer, key, index), f"{label} {index + 1}"
@@ -190,6 +209,6 @@ def list_conditional_branches(key: str, label: str, step: Mapped, pointer: Point
 
 
 def needs_steps(kind: str) -> CheckKeys:
-    """What a loop has to have."""
+    """Return a check that a loop has `steps`."""
     missing = Explanation(f"a '{kind}' needs 'steps'", "list under 'steps' what is performed each time")
     return lambda keys, are_known: None if "steps" in keys else missing

@@ -1,4 +1,4 @@
-"""`try`: catch a failure of the steps by the first handler that holds, and perform `finally` in any case."""
+"""`try`: handles a failure of its steps with the first matching handler, and always performs `finally`."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,15 +70,14 @@ def _check_try_keys(keys: Collection[str], are_known: bool) -> Explanation | Non
 
 
 class CatchHandler(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What answers a failure for which `when` holds, or any."""
+    """A handler for failures for which `when` is true; without `when`, for any failure."""
 
     steps: Steps
     when: str | None = None
 
 
 class TryStep(msgspec.Struct, frozen=True, tag="try", tag_field="kind", omit_defaults=True):
-    """A failure of the steps is answered by the first handler that holds; `cleanup` (`finally`) is performed in any
-    case."""
+    """Handles a failure of its steps with the first matching handler. `cleanup` (`finally`) is always performed."""
 
     id: str
     steps: Steps
@@ -112,7 +111,7 @@ def _compile(step: TryStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
 
 
 def _fold_end(block: BlockState, entry: BranchEnded) -> None:
-    """Keep the last failure as that of the block, until a handler completes."""
+    """Keep the last failure as the block's error, until a handler completes."""
     if entry.status == "failed":
         block.error = entry.error
     elif entry.status == "completed" and entry.branch not in (TRY, FINALLY):
@@ -134,7 +133,7 @@ def _follow(pipeline: CompiledPipeline, state: State, entry: BranchEnded) -> Con
 
 
 def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: str, at: int) -> list[FollowUp]:
-    """Begin the first handler that holds for the failure; without one, the block fails after its cleanup."""
+    """Start the first handler that matches the failure; if none does, the block fails after its cleanup."""
     scope = RunScope(pipeline, state, path, error=to_document(block.error or Failure()))
     for branch, when in pipeline.blocks[path].whens.items():
         try:
@@ -148,7 +147,7 @@ def _catch(pipeline: CompiledPipeline, state: State, block: BlockState, path: st
 
 
 def _skip(pipeline: CompiledPipeline, state: State, follow_up: BeginBranch) -> Consequences:
-    """Perform `finally` if the block was entered."""
+    """Perform `finally` if the `try` branch has started."""
     block = state.blocks[follow_up.path]
     if follow_up.branch == TRY:
         return [end_block(block, follow_up.path, follow_up.at)], []

@@ -1,8 +1,8 @@
-"""`flow.undo`: undo the effects of steps one by one, the last first.
+"""`flow.undo`: undoes the effects of steps one by one, in reverse order.
 
-The steps to undo are chosen when the `flow.undo` is reached. A step that may have had an effect but has no checkpoint
-is first repeated under its own key, if that is allowed, to learn its output. What cannot be undone is recorded, and
-stays visible in the run.
+The steps to undo are chosen when the `flow.undo` is reached. If a step may have had an effect but has no checkpoint, it
+is first repeated under its own idempotency key, where that is allowed, to learn its output. A step that cannot be
+undone is recorded, and remains visible in the run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class UndoInputs(Inputs, title="Undo"):
 def render_undo_input(
     node: ActionNode, scope: Mapping[str, object]
 ) -> tuple[Value | None, tuple[SecretPlaceholder, ...]]:
-    """The input of a step's undo; raises `ExpressionError` or `NotJSON`."""
+    """Render the input of a step's undo; raises `ExpressionError` or `NotJSON`."""
     if node.undo is None:
         return None, ()
     rendered, secrets = node.undo.render(scope)
@@ -99,7 +99,8 @@ def _follow_failure(pipeline: CompiledPipeline, state: State, entry: UndoFailed)
 
 
 def _go_on(pipeline: CompiledPipeline, state: State, by: str, at: int) -> list[FollowUp]:
-    """Undo the next effect. After the last, the `flow.undo` is done; its output lists what could not be undone."""
+    """Undo the next effect. After the last one the `flow.undo` completes; its output lists the steps that could not be
+    undone."""
     if by not in state.open:
         return []
     targets = state.blocks[by].targets
@@ -141,7 +142,7 @@ def _schedule_undo(pipeline: CompiledPipeline, state: State, target: str, output
 
 
 def follow_inner_step(pipeline: CompiledPipeline, state: State, entry: StepCompleted | StepFailed) -> Consequences:
-    """An undo ended, or the repetition of a step to learn its output."""
+    """Decide after the end of an undo, or of the repetition of a step to learn its output."""
     target = frame_of(entry.path)
     if isinstance(entry, StepFailed):
         return [UndoFailed(at=entry.at, path=target, error=entry.error)], []
@@ -154,7 +155,7 @@ BLOCK = Block(kind="undo")
 
 
 def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
-    """There is something to undo, and the steps that are named can be undone."""
+    """Check that there is something to undo, and that the named steps can be undone."""
     if not outline.undoable:
         hint = "give a step an 'undo', which says what takes its effect back"
         yield DataProblem(("use",), "no step has an 'undo', so that nothing can be undone", hint)

@@ -1,4 +1,4 @@
-"""`wait.*`: wait for the clock, an answer or an event, until a timeout."""
+"""`wait.*`: waits for a time, an answer or an event, until a timeout."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ from durable.wording import quote
 ANY = "wait.any"
 
 ON_TIMEOUT = "on_timeout"
-"""The branch that is performed when nothing arrived in time."""
+"""The branch that is performed when the wait times out."""
 
 
 # -- inputs -----------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class AnyInputs(Inputs, title="AwaitAny"):
 
 
 def _write_waits(action: CoreAction, given: JSON) -> JSON:
-    """The inputs of a `wait.any`, with those of its waits."""
+    """Adapt the inputs of a `wait.any` and those of its waits."""
     if isinstance(given, dict) and isinstance(waits := given.get("waits"), dict):
         return {**given, "waits": {name: _write_wait(wait) for name, wait in waits.items()}}
     return write_inputs(action, given)
@@ -115,7 +115,7 @@ _WRITTEN = "write it out; each wait's own inputs may be expressions"
 
 
 def _check(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
-    """The wait says what happens when nothing comes."""
+    """Check that a wait which no timer ends has `on_timeout`, and `timeout` with it."""
     use = str(step.get("use"))
     waits = get_mapping(get_in(step, "with", "waits")) if use == ANY else {}
     if "on_timeout" in step and "timeout" not in step:
@@ -133,7 +133,7 @@ def _check_any(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
     if is_template(waits):
         yield DataProblem(at, "the waits cannot be made by an expression", _WRITTEN)
     if not isinstance(waits, dict):
-        return  # the model refuses it
+        return  # the model rejects it
     if len(waits) == 1:
         what, hint = "a wait.any of one wait", "use that wait itself, or add another to 'waits'"
         yield DataProblem(at, what, hint, is_key=True, severity="warning")
@@ -141,7 +141,7 @@ def _check_any(step: Mapped, outline: Outline) -> Iterator[DataProblem]:
         yield from _check_one(each, (*at, name))
     for after in get_list(step.get("on_timeout")):
         id = get_mapping(after).get("id")
-        if isinstance(id, str) and id in waits:  # they would have one path, and so one link
+        if isinstance(id, str) and id in waits:  # they would share a path, and therefore a link
             what = f"{quote(id)} is a step of 'on_timeout' as well"
             yield DataProblem((*at, id), what, "rename one of them", is_key=True)
 
@@ -188,7 +188,7 @@ _WITHOUT_CLOCK = {
     },
     "required": ["use"],
 }
-"""A `wait.any` in which no wait is one that the clock ends."""
+"""A `wait.any` without a `wait.delay` or `wait.until`."""
 
 _SYNTAX = CoreSyntax(keys=frozenset({"timeout", "keep", "on_timeout"}), check=_check, needs_timeout=True)
 _CLOCK_SYNTAX = replace(_SYNTAX, returns=hold(), ends_by_itself=True, needs_timeout=False)
@@ -211,7 +211,7 @@ _ANY_SYNTAX = replace(
 
 
 def read_awaits(use: str, given: JSON, at: int) -> tuple[Await, ...]:
-    """What a wait waits for, by its inputs; raises `ValueError` if they are invalid."""
+    """Return what a wait waits for, given its inputs; raises `ValueError` if they are invalid."""
     given = given if isinstance(given, dict) else {}
     if use != ANY:
         return (_read_await(use, "", given, at),)
@@ -254,7 +254,7 @@ def _read_match(match: JSON) -> str | None:
 
 
 def _read_moment(time: JSON) -> int:
-    """Milliseconds of an ISO 8601 time; a number is milliseconds already."""
+    """Convert an ISO 8601 time to milliseconds; a number is already in milliseconds."""
     is_number = isinstance(time, int) and not isinstance(time, bool)
     return time if is_number else parse_moment(str(time))  # type: ignore[return-value]  # a number, by the line above
 
@@ -273,7 +273,7 @@ def _fold_start(state: State, entry: entries.WaitStarted) -> None:
 
 
 def _fold_signal(state: State, entry: entries.SignalReceived) -> None:
-    """Keep what arrives before the wait has begun."""
+    """Keep data that arrive before the wait has started."""
     if entry.path not in state.active:
         state.early[_get_signal_key(entry.path, entry.name)] = entry.data
 
@@ -295,7 +295,7 @@ def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepSchedule
 
 
 def _follow_start(pipeline: CompiledPipeline, state: State, entry: entries.WaitStarted) -> Consequences:
-    """Look at what arrived before the wait began."""
+    """Process what arrived before the wait started."""
     for each in entry.awaits:
         if (data := state.early.get(_get_signal_key(entry.path, each.name))) is not None:
             return [_complete(pipeline, state, entry.path, each.name, data, entry.at)], []
@@ -303,7 +303,7 @@ def _follow_start(pipeline: CompiledPipeline, state: State, entry: entries.WaitS
 
 
 def _look_out(path: str, awaits: tuple[Await, ...], due: int | None) -> list[Effect]:
-    """The effects that make the engine report what a wait waits for."""
+    """Return the effects that make the engine report the time or the event."""
     wake: list[Effect] = [] if due is None else [Wake(path, due)]
     events = (each for each in awaits if each.kind == "event")
     return [*wake, *(Listen(path, each.name, each.type or "", each.match, each.since or 0) for each in events)]
@@ -314,14 +314,14 @@ def owe_wait(path: str, step: StepState) -> list[Effect]:
 
 
 def _follow_signal(pipeline: CompiledPipeline, state: State, entry: entries.SignalReceived) -> Consequences:
-    """What the step waits for has arrived."""
+    """Complete the wait with what has arrived."""
     if entry.path not in state.active:
         return NONE
     return [_complete(pipeline, state, entry.path, entry.name, entry.data, entry.at)], [Abandon(entry.path)]
 
 
 def fire_wait(pipeline: CompiledPipeline, state: State, entry: entries.TimerFired) -> Consequences:
-    """The wait ends by the clock: by the time it waited for, or by its timeout, whichever was due first."""
+    """End the wait at its due time: complete it if that is the time it waited for; otherwise it times out."""
     path, at = entry.path, entry.at
     step = state.steps[path]
     for each in step.awaits:
@@ -356,7 +356,7 @@ def _begin_steps(pipeline: CompiledPipeline, state: State, entry: entries.BlockS
 
 
 TIMEOUT_BLOCK = Block(kind=ON_TIMEOUT, begin=_begin_steps)
-"""The steps of `on_timeout`: the step that waited becomes a block with one branch."""
+"""The steps of `on_timeout`: a wait that times out becomes a block with one branch."""
 
 
 # -- the actions ------------------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ def _find_own_link(given: Any) -> tuple[str, ...] | None:
 
 
 def _find_links(given: Any) -> tuple[str, ...] | None:
-    """The names of all waits of a `wait.any`, if a link can answer one of them."""
+    """Return the names of all waits of a `wait.any`, if one of them has a link."""
     waits = given.get("waits") if isinstance(given, dict) else None
     waits = waits if isinstance(waits, dict) else {}
     uses = [each.get("use") for each in waits.values() if isinstance(each, dict)]
@@ -390,7 +390,7 @@ _SINGLE = {
 }
 
 LINKED = frozenset(use for use, action in _SINGLE.items() if action.links)
-"""Waits that are answered by a link."""
+"""Waits that are answered through a link."""
 
 ACTIONS = (
     *_SINGLE.values(),

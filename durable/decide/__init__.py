@@ -1,5 +1,5 @@
-"""The pure core of a run: what happens next.
+"""The pure core of a run: decides what happens next.
 
-`advance.Advance` takes a fact in and decides what follows; `outstanding` says what a restart reports and performs;
-`attempts` makes facts of how an attempt ended.
+`advance.Advance` takes a fact and decides what follows from it. `outstanding` finds lost attempts and pending effects
+after a restart. `attempts` makes facts from the results of attempts.
 """

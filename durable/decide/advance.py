@@ -1,4 +1,4 @@
-"""The one door to the core: a fact goes in, and what follows from it comes out."""
+"""The entry point of the core: takes a fact, and returns the entries and effects that follow from it."""
 
 from collections import deque
 
@@ -22,11 +22,11 @@ for _action in CORE_ACTIONS.values():
 
 
 class Advance:
-    """A fact and everything that follows from it. Each decision is folded into the state as soon as it is made, so that
-    the next one takes it into account.
+    """Processes one fact and everything that follows from it. Each decision is applied to the state at once, so that
+    the next decision takes it into account.
 
-    `follow` raises `PayloadMissing` where an expression needs a value that is not in memory; attach its bytes and call
-    it again: it goes on where it stopped. A fact that comes too late changes nothing.
+    `follow` raises `PayloadMissing` if an expression needs a value that is not in memory. Attach its bytes and call
+    `follow` again to continue. A fact that is no longer current changes nothing.
     """
 
     def __init__(self, definition: Definition, state: State, fact: Fact) -> None:
@@ -47,7 +47,7 @@ class Advance:
             subject = self._pending[0]
             kind = type(subject)
             decide = DECISIONS.get(kind)
-            # An earlier decision may have ended the step or the block that this is about.
+            # An earlier decision may have ended the step or block that this follow-up concerns.
             needed_in = self.state.active if kind in NEED_ACTIVE else self.state.open if kind in NEED_OPEN else None
             if decide is not None and (needed_in is None or subject.path in needed_in):  # type: ignore[union-attr, operator]
                 follow_ups, effects = decide(self._definition, self.state, subject)

@@ -1,4 +1,4 @@
-"""The facts that an engine reports of an attempt: what its action returned, or how it failed."""
+"""Makes the facts that report an attempt: what its action returned, or how it failed."""
 
 import math
 from typing import get_args
@@ -14,7 +14,7 @@ from durable.steps.node import CompiledPipeline
 from durable.values import JSON, NULL, NotJSON, Value
 
 DETAILS_LIMIT = 8 * 1024
-"""Bytes of `details` that a failure keeps in the history."""
+"""The maximum size, in bytes, of a failure's `details` in the history."""
 
 RETRY_AFTER_LIMIT = 86_400 * 366
 """Seconds above which a service's `Retry-After` is ignored."""
@@ -32,9 +32,11 @@ def report_return(
     started_at: int,
     at: int,
 ) -> StepCompleted | AttemptFailed:
-    """The fact that an action returned; `encoded` is the output as JSON, if it is known. If the output is invalid
-    (`problem`, no JSON, or `keep` or `undo` fail on it), the effect is not repeated: the raw output is kept with the
-    failure."""
+    """Make the fact that an action returned. `encoded` is the output as JSON, if it was already encoded.
+
+    If the output is invalid (`problem` is set, it is not JSON, or `keep` or `undo` fails on it), the effect is not
+    repeated: the failure keeps the raw output.
+    """
     node = pipeline.actions[path]
     raw = kept = NULL
     undo: Value | None = None
@@ -61,7 +63,7 @@ def report_return(
 
 
 def report_error(path: str, attempt: int, error: ActionError, *, started_at: int, at: int) -> AttemptFailed:
-    """The fact that an attempt failed. Parts of the action's error that make no sense are replaced or left out."""
+    """Make the fact that an attempt failed. Invalid fields of the action's error are replaced or omitted."""
     failure = Failure.of(
         error.error_class if error.error_class in get_args(ErrorClass) else "internal",
         error.code,

@@ -1,4 +1,4 @@
-"""What has become pointless: facts that come too late, and follow-ups whose step or block has ended meanwhile."""
+"""Filters obsolete input: facts that arrive too late, and follow-ups whose step or block has ended in the meantime."""
 
 from durable.effects import BeginBranch
 from durable.history import entries
@@ -11,11 +11,12 @@ NEED_ACTIVE = frozenset(
 NEED_OPEN = frozenset(
     {BeginBranch, entries.BlockStarted, entries.BranchStarted, entries.BranchEnded, entries.UndoStarted}
 )
-"""Follow-ups that are dropped once their step is no longer active, or their block no longer open."""
+"""Follow-ups that are dropped if their step is no longer active, or their block is no longer open."""
 
 
 def is_current(state: State, fact: Fact) -> bool:
-    """Whether the fact still concerns the run: nothing follows the run's end, and each attempt or wait ends once."""
+    """Whether the fact still concerns the run: nothing happens after the run's end, and each attempt or wait ends
+    once."""
     if state.finished or (state.started is None) != isinstance(fact, entries.RunStarted):
         return False
     match fact:

@@ -1,4 +1,4 @@
-"""How steps under way are interrupted: by the end of their block or part of the run, or by a deadline."""
+"""Interrupts running steps, at the end of their block or part of the run, or at a deadline."""
 
 from durable.blocks.endings import abandon_step
 from durable.effects import Consequences, Effect, FollowUp
@@ -9,14 +9,14 @@ from durable.steps.node import CompiledPipeline
 
 
 def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int) -> Consequences:
-    """Cancel the steps under way inside a block or the run, except in its cleanup. A step that may have taken effect
-    and may not be repeated is marked uncertain first."""
+    """Cancel the running steps inside a block (or the run), except in its cleanup. A step that may have had its effect
+    and must not be repeated is first marked as uncertain."""
     ends: list[FollowUp] = []
     effects: list[Effect] = []
     for path in state.list_interruptible(root):
         block = state.blocks.get(path)
         if block and block.running:
-            continue  # it waits for a moment to begin its next item; those under way end it
+            continue  # its timer starts the next item; the end of its running items ends the block
         if _may_have_happened(pipeline, state, path):
             ends.append(_mark_uncertain(state, path, at))
         ends.append(StepCancelled(at=at, path=path))
@@ -25,7 +25,7 @@ def interrupt_steps(pipeline: CompiledPipeline, state: State, root: str, at: int
 
 
 def cut_off_steps(pipeline: CompiledPipeline, state: State, at: int) -> Consequences:
-    """Stop everything that is under way; the end of the part, which follows, cancels the steps."""
+    """Stop everything that is running. The end of the part, which follows, cancels the steps."""
     doubtful = [path for path in state.active if _may_have_happened(pipeline, state, path)]
     ends: list[FollowUp] = [_mark_uncertain(state, path, at) for path in doubtful]
     return ends, [effect for path in state.active for effect in abandon_step(state, path)]

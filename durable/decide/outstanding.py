@@ -1,4 +1,4 @@
-"""What a restart finds: the attempts that the last owner lost, and the effects still to be performed."""
+"""Finds, after a restart, the attempts that the previous owner lost and the effects that are still to be performed."""
 
 from durable.blocks.action import build_attempt
 from durable.blocks.core_actions import CORE_ACTIONS
@@ -12,8 +12,8 @@ from durable.steps.node import CompiledPipeline
 def find_lost_attempts(
     pipeline: CompiledPipeline, state: State, at: int, *, is_orphan: bool, cause: LossCause = "crash"
 ) -> list[AttemptLost]:
-    """The attempts that will never report their end to a new owner: those whose start is in the history and, if the run
-    `is_orphan` (its owner disappeared without releasing it), those that may have begun without an entry."""
+    """Return the attempts whose end will never be reported: those whose start is in the history and, if the run
+    `is_orphan` (its owner disappeared without releasing it), those that may have started without an entry."""
     if state.finished:
         return []
     return [
@@ -24,7 +24,7 @@ def find_lost_attempts(
 
 
 def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: StepState, at: int) -> bool:
-    """Whether an attempt may have begun that is not recorded before its end. In a paused run no attempt begins."""
+    """Whether an attempt whose start is not recorded may have started. No attempt starts while the run is paused."""
     if path in state.open or step.needs_person:
         return False
     action = pipeline.actions[path].step
@@ -36,7 +36,7 @@ def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: S
 
 
 def find_outstanding(pipeline: CompiledPipeline, state: State, at: int) -> list[Effect]:
-    """The effects to perform after a restart. The attempts that the last owner lost must be in the history already."""
+    """Return the effects to perform after a restart. Lost attempts must already be in the history."""
     if state.finished or state.pauses:
         return []
     effects: list[Effect] = []
@@ -52,7 +52,7 @@ def find_outstanding(pipeline: CompiledPipeline, state: State, at: int) -> list[
 
 
 def _find_owed(pipeline: CompiledPipeline, state: State, path: str, step: StepState, at: int) -> list[Effect]:
-    """The effects that a step under way still needs."""
+    """Return the effects that a running step still needs."""
     if path in state.open:
         return [] if step.due is None else [Wake(path, step.due)]
     core = CORE_ACTIONS.get(pipeline.actions[path].step.use)

@@ -1,7 +1,8 @@
-"""Decisions on the run as a whole: how it begins, and how it ends, by its last step, a failure, a cancel or a timeout.
+"""Decisions about the run as a whole: how it starts, and how it ends: with its last step, a failure, a cancel or a
+timeout.
 
-An early end of the main part is announced first (`MainEnding`). Then the steps under way are cancelled and each
-`finally` is performed; when all of that is done, the main part has ended. A part ends once.
+An early end of the main part is first announced (`MainEnding`). Then running steps are cancelled and each `finally` is
+performed; the main part ends when all of that is done. Each part ends once.
 """
 
 from durable.blocks.block import NONE, Decision
@@ -16,7 +17,7 @@ from durable.steps.node import CompiledPipeline
 from durable.values import JSON, Value
 
 EXPIRED = "expired"
-"""The reason of a run that was cancelled because it did not begin in time."""
+"""The reason of a run that was cancelled because it did not start in time."""
 
 # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -34,7 +35,7 @@ def _start_run(pipeline: CompiledPipeline, state: State, entry: entries.RunStart
 def _start_held_run(
     pipeline: CompiledPipeline, state: State, entry: entries.StartDue | entries.SlotGranted
 ) -> Consequences:
-    """A run that was held back may begin, unless it has expired."""
+    """Start a run that was held back, unless it has expired."""
     expires_at = state.started.expires_at if state.started else None
     if expires_at is not None and entry.at >= expires_at:
         return [end_main(pipeline, "cancelled", entry.at, reason=EXPIRED)], []
@@ -70,7 +71,7 @@ def _cancel_run(pipeline: CompiledPipeline, state: State, entry: entries.CancelR
 
 
 def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.DeadlinePassed) -> Consequences:
-    """The run's timeout announces the end of the main part; the deadline of a cleanup ends that at once."""
+    """The run's timeout announces the end of the main part; the deadline of a cleanup ends the cleanup at once."""
     at = entry.at
     if state.main is None and state.ending is None:
         return [
@@ -86,7 +87,7 @@ def _pass_deadline(pipeline: CompiledPipeline, state: State, entry: entries.Dead
 
 
 def _follow_announcement(pipeline: CompiledPipeline, state: State, entry: entries.MainEnding) -> Consequences:
-    """Cancel what is under way; if there is nothing, the main part has ended."""
+    """Cancel what is running; if nothing is, end the main part."""
     if state.main is not None:
         return NONE
     if not state.active and not state.open:
@@ -102,7 +103,7 @@ def _follow_main(pipeline: CompiledPipeline, state: State, entry: entries.MainEn
 
 
 def _report_end(pipeline: CompiledPipeline, state: State, entry: entries.RunFinished) -> Consequences:
-    """Tell the run that called this one."""
+    """Report the run's end to the run that called it."""
     parent = state.started.parent if state.started else None
     if parent is None or parent.is_detached:
         return NONE

@@ -1,4 +1,4 @@
-"""Decisions on steps and blocks of every kind: what begins, and what follows the end of each."""
+"""Decisions about steps and blocks of every kind: what starts, and what follows when it ends."""
 
 from durable.blocks import loops
 from durable.blocks.block import NONE, Decision
@@ -20,7 +20,7 @@ from durable.values import NotJSON, Value
 
 
 def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) -> Consequences:
-    """Begin a step, unless the block or the part of the run that contains it has to end."""
+    """Start a step, unless the block or the part of the run that contains it is ending."""
     path, at = follow_up.path, follow_up.at
     node = pipeline.nodes[path]
     if _is_to_end(state, node, path):
@@ -43,7 +43,7 @@ def _enter_step(pipeline: CompiledPipeline, state: State, follow_up: EnterStep) 
 
 
 def _is_to_end(state: State, node: AnyNode, path: str) -> bool:
-    """Whether the block or the part of the run that contains a step begins nothing more."""
+    """Whether the block or the part of the run that contains a step starts nothing more."""
     if not node.around:
         return state.is_stopping if node.part == "cleanup" else state.ending is not None
     around = state.block_around(path)
@@ -55,7 +55,7 @@ def _is_to_end(state: State, node: AnyNode, path: str) -> bool:
 def _follow_step(
     pipeline: CompiledPipeline, state: State, entry: entries.StepCompleted | entries.StepSkipped
 ) -> Consequences:
-    """A step completed or was skipped: the next one follows, or the end of the sequence."""
+    """After a step completed or was skipped, start the next step or end the sequence."""
     path, at = entry.path, entry.at
     node = pipeline.nodes[path]
     if isinstance(entry, entries.StepCompleted):
@@ -90,13 +90,13 @@ def _start_block(pipeline: CompiledPipeline, state: State, entry: entries.BlockS
 
 
 def _begin_branch(pipeline: CompiledPipeline, state: State, follow_up: BeginBranch) -> Consequences:
-    """Begin a branch, unless its block has to end."""
+    """Start a branch, unless its block is ending."""
     path, at = follow_up.path, follow_up.at
     state_of_block = state.blocks[path]
     block = BLOCKS[state_of_block.kind]
     if state_of_block.is_stopping and follow_up.branch != block.cleanup:
         if state_of_block.running:
-            return NONE  # the end of what is under way ends the block
+            return NONE  # the end of its running branches ends the block
         return block.skip(pipeline, state, follow_up)
     if block.is_loop:
         return loops.begin_items(state, follow_up), []
@@ -106,7 +106,7 @@ def _begin_branch(pipeline: CompiledPipeline, state: State, follow_up: BeginBran
 def _start_branch(pipeline: CompiledPipeline, state: State, entry: entries.BranchStarted) -> Consequences:
     path, at = entry.path, entry.at
     if not state.blocks[path].running:
-        return NONE  # it ended as it began: its condition cannot be evaluated
+        return NONE  # it has already ended, because its condition could not be evaluated
     first = pipeline.nodes[path].firsts.get(entry.branch)
     if first is None:
         end = entries.BranchEnded(at=at, path=path, branch=entry.branch, index=entry.index, status="completed")

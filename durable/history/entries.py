@@ -91,8 +91,7 @@ class StartDue(Entry, frozen=True, tag="start_due"):
 
 class AttemptStarted(Entry, frozen=True, tag="attempt_started"):
     """An attempt is about to start. Written only for steps that must not be repeated automatically (`on_crash: park` or
-    `fail`), and committed before the action is called.
-    """
+    `fail`), and committed before the action is called."""
 
     path: str
     attempt: int
@@ -215,8 +214,7 @@ class RunResumed(Entry, frozen=True, tag="run_resumed"):
 
 class StepScheduled(Entry, frozen=True, tag="step_scheduled"):
     """The first attempt of a step is due now, with this input. References to secrets are stored in `secrets`, never in
-    `input`. `has_undo` is recorded before the step has an effect.
-    """
+    `input`. `has_undo` is recorded before the step has an effect."""
 
     path: str
     input: Value = NULL
@@ -356,8 +354,7 @@ class MainEnding(Entry, frozen=True, tag="main_ending"):
 
 class MainEnded(Entry, frozen=True, tag="main_ended"):
     """The main part of the run ended; `on_failure` follows and must end by `deadline`. `cleanup_error` is set if a
-    `finally` failed.
-    """
+    `finally` failed."""
 
     status: EndStatus
     outputs: Value = NULL
