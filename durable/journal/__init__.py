@@ -1,8 +1,8 @@
 """The journal: the store of events, runs and their histories.
 
-`journal.py` is what callers use: its methods queue units, `writer.py` commits them, and `reads.py` reads beside it.
-Each noun has a module with its statements, what units do with them over a cursor, and its reads: `runs`, `ownership`,
+Callers use `journal.py`: its methods queue units, which `writer.py` commits; `reads.py` reads concurrently. Each noun
+has a module with its statements, the functions that units call with a cursor, and its reads: `runs`, `ownership`,
 `histories`, `events`, `deliveries`, `inbox`, `dedupe`, `concurrency`, `subscriptions`, `schedules`, `keys`, `payloads`,
-`definitions`. `admission.py`, `append.py` and `side_effects.py` are the units that change several nouns at once.
-`dialect.py` says what a database supplies, and `sqlite/` supplies it.
+`definitions`. `admission.py`, `append.py` and `side_effects.py` contain the units that change several nouns at once.
+`dialect.py` is the interface of a database, and `sqlite/` implements it.
 """

@@ -1,4 +1,4 @@
-"""Admissions: the unit that accepts an event, with its delivery, its dedupe keys and the runs that it starts."""
+"""Admissions: the unit that commits an event, with its delivery, its dedupe keys and the runs that it starts."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -17,17 +17,17 @@ EncodedStart: TypeAlias = tuple[Params, Params]
 """A run's row and the row of its first entries."""
 
 EncodedRun: TypeAlias = tuple[NewRun, EncodedStart, EncodedStart | None]
-"""A run to begin: its rows if it gets a slot, and its rows if it is queued."""
+"""A run to create: its rows if it gets a slot, and its rows if it is queued."""
 
 
 class AdmissionWrites:
-    """Makes the units that admit, for one node."""
+    """Makes the admission units of one node."""
 
     def __init__(self, writes: Writes) -> None:
         self._writes = writes
 
     def prepare(self, admission: Admission) -> Unit[Admitted]:
-        """Encode an admission in the caller's thread; the unit raises `TooManyRuns`."""
+        """Encode an admission in the caller's thread. The returned unit raises `TooManyRuns`."""
         large: Payloads = {}
         event = encode_event(admission.event, large)
         runs = [self._encode_run(run, admission, large) for run in admission.runs]
@@ -56,9 +56,9 @@ class AdmissionWrites:
         return unit
 
     def _begin_runs(self, cursor: Cursor, admission: Admission, runs: Sequence[EncodedRun]) -> Admitted:
-        """Notify the runs that wait for the event, then begin its own runs, which it does not match."""
+        """Notify the runs that wait for the event, then create its own runs, whose waits it does not match."""
         writes, event, descent = self._writes, admission.event, admission.descent
-        # First, since a unit that refuses must have written nothing.
+        # This comes first, because a unit that raises must have written nothing.
         number = writes.runs.count_descendants(cursor, descent, len(runs)) if descent and runs else None
         notified = writes.subscriptions.match_event(cursor, event) if event.type is not None else []
         begun: list[str] = []
@@ -78,7 +78,7 @@ class AdmissionWrites:
                     start, side_effects = queued_start, new.queued.side_effects
             if number is not None:
                 number += 1
-                start[0]["nth"] = number  # each time that the unit is tried
+                start[0]["nth"] = number  # set on every try of the unit
             self._begin_run(cursor, new, start, event)
             if side_effects:
                 notified += writes.side_effects.write(cursor, new.id, side_effects, event.time)
@@ -129,7 +129,7 @@ def _encode_start(row: Params, entries: Sequence[AnyEntry], view: RunView, large
 
 
 def _describe_outcome(admitted: Admitted) -> Params:
-    """What the delivery says of its event: that it was a duplicate, or that its runs were skipped."""
+    """Return the columns of a delivery that depend on its admission."""
     if admitted.is_duplicate:
         return {"event": admitted.event, "outcome": "duplicate"}
     if admitted.runs or not admitted.skipped:

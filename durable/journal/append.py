@@ -1,4 +1,5 @@
-"""Appends: the unit that continues a run's history. Only the run's owner may append, and only to the entry it knows."""
+"""Appends: the unit that continues a run's history. Only the run's owner may append, and only after the entry that it
+knows as the last."""
 
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from durable.units import RunView, SideEffects
 
 
 class AppendWrites:
-    """Makes the units that append."""
+    """Makes the append units."""
 
     def __init__(self, writes: Writes) -> None:
         self._writes = writes
@@ -28,7 +29,8 @@ class AppendWrites:
         *,
         is_progress: bool,
     ) -> Unit[tuple[str, ...]]:
-        """Encode an append in the caller's thread; the unit raises `Stale` unless the run is where the caller says."""
+        """Encode an append in the caller's thread. The returned unit raises `Stale` if the run has another owner or
+        other entries."""
         data, large = encode_entries(entries)
         row: Params = {
             "run": run,

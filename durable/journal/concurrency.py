@@ -1,6 +1,6 @@
 """Concurrency limits: which runs hold a slot of their pipeline, which are queued for one, and which is next.
 
-Slots are counted from their rows, in the transaction that changes them. A run has a row from its beginning to its end.
+Slots are counted from their rows, in the transaction that changes them. A run has a row from its start to its end.
 """
 
 from sqlalchemy import Connection, bindparam, delete, false, func, literal_column, select, true, update
@@ -13,7 +13,7 @@ from durable.units import SlotOutcome, SlotRequest
 
 
 class ConcurrencyLimits:
-    """What units read and write of slots."""
+    """Reads and writes slots, for units."""
 
     def __init__(self, sql: SQL, inboxes: InboxWrites) -> None:
         self._inboxes = inboxes
@@ -34,7 +34,8 @@ class ConcurrencyLimits:
         self._list_sql = sql.compile(select(slots.c.run).where(of_key, ~is_cancelled).order_by(slots.c.run))
 
     def place(self, cursor: Cursor, run: str, request: SlotRequest) -> SlotOutcome:
-        """Give a new run a slot, queue it or skip it. One that is held back is queued without a row: it asks later."""
+        """Grant a new run a slot, queue it or skip it. A run that is held back is queued without a row, and requests a
+        slot later."""
         if request.is_held_back:
             return "queued"
         if self._count_held(cursor, request.key) < request.limit and not self._find_next(cursor, request.key):
@@ -46,7 +47,7 @@ class ConcurrencyLimits:
         return "queued"
 
     def queue(self, cursor: Cursor, run: str, request: SlotRequest, at: int) -> list[str]:
-        """Queue a run that was held back until now; returns the runs that got a message."""
+        """Queue a run that is no longer held back; returns the runs that got a message."""
         self._add(cursor, run, request, is_held=False)
         granted = self.grant(cursor, request.key)
         return [*self.evict_oldest(cursor, request, at), *self._notify(cursor, granted, at)]
@@ -57,8 +58,8 @@ class ConcurrencyLimits:
         return self._notify(cursor, self.grant(cursor, key), at)
 
     def evict_oldest(self, cursor: Cursor, request: SlotRequest, at: int) -> list[str]:
-        """Cancel the oldest runs with the key, so that only as many as the limit stay that are not cancelled; none
-        where runs are queued or skipped instead. Returns those that got the message."""
+        """Cancel the oldest runs with the key, so that no more than the limit remain; with another overflow, cancel
+        none. Returns the runs that got the message."""
         if request.overflow != "cancel_oldest" or request.is_held_back:
             return []
         cursor.execute(self._list_sql, {"key": request.key})
@@ -68,7 +69,7 @@ class ConcurrencyLimits:
         return [run for run in evicted if self._inboxes.post(cursor, run, *message, at)]
 
     def grant(self, cursor: Cursor, key: str) -> list[str]:
-        """Give the free slots to the runs that are queued, the oldest first; returns these runs."""
+        """Grant the free slots to queued runs, oldest first; returns these runs."""
         granted: list[str] = []
         held = self._count_held(cursor, key)
         while (queued := self._find_next(cursor, key)) and held < queued[1]:
@@ -87,7 +88,7 @@ class ConcurrencyLimits:
         return int(cursor.fetchone()[0])
 
     def _find_next(self, cursor: Cursor, key: str) -> tuple[str, int] | None:
-        """The run that has been queued the longest, and how many may hold a slot."""
+        """Return the run that has been queued the longest, and how many runs may hold a slot."""
         cursor.execute(self._find_next_sql, {"key": key})
         found: tuple[str, int] | None = cursor.fetchone()
         return found
@@ -98,5 +99,5 @@ class ConcurrencyLimits:
 
 
 def find_slot_key(connection: Connection, run: str) -> str | None:
-    """The key of the slot that a run holds or is queued for."""
+    """Return the key of the slot that a run holds or is queued for."""
     return connection.scalar(select(slots.c.key).where(slots.c.run == run))

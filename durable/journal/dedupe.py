@@ -1,7 +1,7 @@
-"""Dedupe keys: the first of several equal requests wins; the others get its answer.
+"""Dedupe keys: the first of several equal requests wins; the others get its result.
 
-A key of a step (of its call, its event, the end of its wait) ends with the step's run, in the same commit. After that
-commit it cannot be taken again, because a request on behalf of a run that has ended counts as a duplicate.
+A key of a step (of its call, its event, or the end of its wait) is removed in the commit that ends the step's run. It
+cannot be taken again after that, because a request on behalf of an ended run counts as a duplicate.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _decode_ids = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class DedupeKeys:
-    """What units read and write of dedupe keys."""
+    """Reads and writes dedupe keys, for units."""
 
     def __init__(self, sql: SQL, runs: RunWrites) -> None:
         self._runs = runs
@@ -35,8 +35,8 @@ class DedupeKeys:
         self._forget_sql = sql.compile(delete(dedupe_keys).where(columns.scope == bindparam("of_scope"), *is_of_run))
 
     def find_first(self, cursor: Cursor, keys: Sequence[DedupeKey], now: int) -> Admitted | None:
-        """What the request brought that took one of these keys first; None if all are free. A key of an ended run
-        brought nothing."""
+        """Return what the first request with one of these keys admitted; None if all are free. A key of an ended run
+        counts as taken, without any runs."""
         first: Admitted | None = None
         is_conflict = False
         for key in keys:
@@ -68,7 +68,7 @@ class DedupeKeys:
         cursor.execute(self._take_sql, row)
 
     def forget_run(self, cursor: Cursor, run: str) -> None:
-        """Forget the keys of the steps of a run that has ended."""
+        """Remove the keys of the steps of a run that has ended."""
         for scope in STEP_SCOPES:
             cursor.execute(self._forget_sql, {"of_scope": scope, "first": f"{run}:", "last": f"{run};"})
 
@@ -79,8 +79,8 @@ class DedupeKeys:
 
 
 def _decode_run_ids(data: bytes) -> tuple[str, ...]:
-    """The runs of the first request; none if they cannot be read, because a sender that got an error for a duplicate
-    would send it again and again."""
+    """Return the runs of the first request; none if they cannot be decoded, because a sender that got an error for a
+    duplicate would retry for ever."""
     try:
         return _decode_ids(data)
     except DECODING_ERRORS:

@@ -1,4 +1,4 @@
-"""Definitions: each version of a pipeline, stored whole, because a run keeps the version that it began with."""
+"""Definitions: each version of a pipeline, stored completely, because a run keeps the version that it started with."""
 
 from sqlalchemy import Connection, select
 
@@ -7,13 +7,13 @@ from durable.journal.tables import definitions
 
 
 class DefinitionWrites:
-    """What units write of definitions."""
+    """Writes definitions, for units."""
 
     def __init__(self, sql: SQL) -> None:
         self._add_sql = sql.compile(sql.insert(definitions).on_conflict_do_nothing())
 
     def add(self, cursor: Cursor, version: str, pipeline: str, data: bytes, at: int) -> None:
-        """Store a version; one that is stored already stays as it is."""
+        """Store a version, unless it is already stored."""
         cursor.execute(self._add_sql, {"version": version, "pipeline": pipeline, "data": data, "created_at": at})
 
 

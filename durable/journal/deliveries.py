@@ -1,4 +1,4 @@
-"""Deliveries: the inbound requests of webhooks, with what became of them."""
+"""Deliveries: the requests that webhooks received, with their outcomes."""
 
 from typing import TypedDict, Unpack
 
@@ -12,7 +12,7 @@ from durable.values import NULL
 
 
 class DeliveryFilter(TypedDict, total=False):
-    """Which deliveries are listed: those before the id `after`, at most `limit`."""
+    """Selects deliveries to list: those before the id `after`, at most `limit`."""
 
     trigger: str | None
     outcome: DeliveryOutcome | None
@@ -21,7 +21,7 @@ class DeliveryFilter(TypedDict, total=False):
 
 
 class DeliveryWrites:
-    """What units write of deliveries."""
+    """Writes deliveries, for units."""
 
     def __init__(self, sql: SQL, payloads: PayloadWrites) -> None:
         self.add_sql = sql.compile(sql.insert(deliveries))
@@ -39,7 +39,7 @@ class DeliveryWrites:
 
 
 def encode_delivery(delivery: Delivery, large: Payloads) -> Params:
-    """A delivery's row."""
+    """Encode a delivery as a row."""
     return {
         "id": delivery.id,
         "trigger": delivery.trigger,
@@ -56,7 +56,7 @@ def encode_delivery(delivery: Delivery, large: Payloads) -> Params:
 
 
 def list_deliveries(connection: Connection, **wanted: Unpack[DeliveryFilter]) -> list[Delivery]:
-    """Deliveries, the newest first."""
+    """Return deliveries, newest first."""
     query = select(deliveries)
     if (trigger := wanted.get("trigger")) is not None:
         query = query.where(deliveries.c.trigger == trigger)
@@ -72,5 +72,5 @@ def _decode_row(row: Row[tuple[object, ...]]) -> Delivery:
     try:
         headers = decode_value(row.headers)
     except DECODING_ERRORS:
-        headers = NULL  # a list is worth more than the headers of one delivery
+        headers = NULL  # damaged headers must not hide the rest of the list
     return Delivery(**{**row._mapping, "headers": headers})

@@ -1,7 +1,7 @@
-"""What the journal needs of a database: its SQL, its connections, and what its errors mean.
+"""The interface of the journal's database: its SQL, its connections, and the meaning of its errors.
 
-SQLite (`sqlite/`) is the one that there is. A second database supplies a class with the members of `Database` and an
-`SQL` with its own dialect and `insert`; the nouns' statements and functions are the same for both.
+SQLite (`sqlite/`) is the only implementation. Another database supplies a class with the members of `Database`, and an
+`SQL` with its own dialect and `insert`; the statements and functions of the nouns are shared.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ Answer = TypeVar("Answer")
 Params: TypeAlias = dict[str, object]
 
 ErrorKind: TypeAlias = Literal["refused", "full", "busy", "broken"]
-"""What an error means: this unit's row is bad; the disk is full; another process holds the database; the database
-cannot be relied on any more."""
+"""The meaning of an error. `refused`: a row of this unit is invalid; `full`: the disk is full; `busy`: another process
+holds the database; `broken`: the database can no longer be trusted."""
 
 
 class Cursor(Protocol):
@@ -33,12 +33,12 @@ class Cursor(Protocol):
 
 
 Unit: TypeAlias = Callable[[Cursor], Answer]
-"""What the writer executes inside its transaction. A unit that raises a `JournalError` must have written nothing: the
-other units of its batch are committed, so it is not rolled back."""
+"""A function that the writer calls inside its transaction. If it raises a `JournalError`, it must not have written
+anything: it is not rolled back, because the other units of its batch are committed."""
 
 
 class WriteConnection(Protocol):
-    """The driver's connection that the writer commits on."""
+    """The driver's connection on which the writer commits."""
 
     @property
     def in_transaction(self) -> bool: ...
@@ -53,30 +53,30 @@ class WriteConnection(Protocol):
 
 
 class Database(Protocol):
-    """What differs between databases."""
+    """The operations that differ between databases."""
 
     @property
     def begin(self) -> str:
-        """The statement that begins a transaction which will write."""
+        """The statement that begins a write transaction."""
 
     def sql(self) -> "SQL": ...
 
     def open(self) -> WriteConnection:
-        """Take the database for this process, bring its tables up to date, and return the connection that writes.
-        Raises `DataFolderInUse` and `DataFolderUnusable`."""
+        """Lock the database for this process, upgrade its tables, and return the connection that writes. Raises
+        `DataFolderInUse` and `DataFolderUnusable`."""
 
     def release(self, *, is_clean: bool) -> None:
-        """Let the database go; `is_clean` says that everything was committed and the connection closed."""
+        """Release the database. `is_clean`: everything was committed and the connection was closed."""
 
     @property
     def was_left_open(self) -> bool:
-        """Whether the process before this one ended without releasing it as clean."""
+        """Whether the previous process ended without a clean release."""
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes more can be stored."""
+        """Whether this many more bytes can be stored."""
 
     def connect(self) -> WriteConnection:
-        """A new connection that writes, in place of one that is of no use any more."""
+        """Return a new connection that writes, to replace one that no longer works."""
 
     def readers(self) -> Engine:
         """An engine whose connections cannot write."""
@@ -84,31 +84,32 @@ class Database(Protocol):
     def classify_error(self, error: Exception) -> ErrorKind: ...
 
     def ensure_in_place(self, connection: WriteConnection) -> None:
-        """Raise an error that is `broken` unless what was committed is where the next process looks for it."""
+        """Raise a `broken` error unless the committed data are where the next process will look for them."""
 
     def finish(self, connection: WriteConnection) -> None:
-        """Leave the database tidy and close the connection."""
+        """Clean up the database and close the connection."""
 
     def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
-        """What a check of the whole database finds; a quick one checks less."""
+        """Check the whole database and return the problems; a quick check covers less."""
 
     def interrupt_check(self) -> None:
-        """End a check that is under way."""
+        """Interrupt a running check."""
 
     def is_undecodable(self, error: BaseException) -> bool:
         """Whether the error of a read means that a text is not in its encoding."""
 
     def decode_leniently(self, connection: Connection) -> AbstractContextManager[None]:
-        """Read such texts all the same."""
+        """Read such texts nevertheless."""
 
     def is_damage(self, error: BaseException) -> bool:
         """Whether the error of a read means that the database is damaged."""
 
 
 class SQL:
-    """Makes the text of statements for a driver; `insert` is the dialect's own, for its ON CONFLICT.
+    """Compiles statements to text for a driver. `insert` is the dialect's own, because ON CONFLICT differs.
 
-    The nouns compile their statements once: the writer executes the texts on the driver's cursor with named parameters.
+    The nouns compile their statements once; the writer executes the texts on the driver's cursor, with named
+    parameters.
     """
 
     def __init__(self, dialect: Dialect, insert: Callable[[Table], Insert]) -> None:
@@ -116,5 +117,5 @@ class SQL:
         self.insert = insert
 
     def compile(self, statement: ClauseElement, *, columns: list[str] | None = None) -> str:
-        """The text of a statement; of an insert, with these `columns` only."""
+        """Return the text of a statement; for an insert, of these `columns` only."""
         return str(statement.compile(dialect=self._dialect, column_keys=columns))

@@ -21,7 +21,7 @@ class JournalError(Exception):
 
 
 class Stale(JournalError):
-    """The run has another owner, or its history is not where the caller thinks."""
+    """The run has another owner, or its history differs from what the caller expects."""
 
 
 class TooManyRuns(JournalError):
@@ -33,7 +33,7 @@ class TooManyRuns(JournalError):
 
 
 class UnitRefused(JournalError):
-    """The database does not accept a row of the unit; nothing of it was written, and trying again would not help."""
+    """The database rejects a row of the unit. Nothing of the unit was written, and a retry would not help."""
 
 
 class JournalFull(JournalError):
@@ -53,7 +53,7 @@ class JournalBroken(JournalError):
 
 
 class FilesReplaced(JournalError):
-    """A file of the journal is not the one that was opened; `name` is the file's."""
+    """A file of the journal was replaced after it was opened; `name` is its name."""
 
     def __init__(self, name: str, what: str, cure: str) -> None:
         super().__init__(f"{name} was {what} while the service was running; {cure}")
@@ -61,11 +61,11 @@ class FilesReplaced(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """The database cannot be read; the message says what the database found, and what to do."""
+    """The database cannot be read. The message contains the database's finding, and what to do."""
 
 
 class RunUnreadable(JournalError, LookupError):
-    """A value that a run needs cannot be read; `reason` says which and why."""
+    """A value that a run needs cannot be read; `reason` says which value and why."""
 
     def __init__(self, run: str, reason: str) -> None:
         super().__init__(f"run {run} cannot be read: {reason}" if run else reason)

@@ -1,4 +1,4 @@
-"""Events: the facts that arrived, each written in the commit that accepts it."""
+"""Events, each written in the commit that accepts it."""
 
 from sqlalchemy import Connection, select
 
@@ -10,14 +10,14 @@ from durable.units import Event
 
 
 class EventWrites:
-    """What units write of events."""
+    """Writes events, for units."""
 
     def __init__(self, sql: SQL) -> None:
         self.add_sql = sql.compile(sql.insert(events))
 
 
 def encode_event(event: Event, large: Payloads) -> Params:
-    """An event's row."""
+    """Encode an event as a row."""
     return {
         "id": event.id,
         "source": event.source,
@@ -30,7 +30,7 @@ def encode_event(event: Event, large: Payloads) -> Params:
 
 
 def find_event(connection: Connection, id: str) -> Event | None:
-    """Raises `RunUnreadable` if its data are damaged."""
+    """Return an event; raises `RunUnreadable` if its data are damaged."""
     row = connection.execute(select(events).where(events.c.id == id)).first()
     try:
         return Event(**{**row._mapping, "data": decode_value(row.data)}) if row else None
@@ -39,5 +39,5 @@ def find_event(connection: Connection, id: str) -> Event | None:
 
 
 def find_event_key(connection: Connection, id: str) -> str | None:
-    """The id under which the event's source knows it."""
+    """Return the id that the event's source gave it."""
     return connection.scalar(select(events.c.key).where(events.c.id == id))

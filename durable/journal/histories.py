@@ -1,4 +1,4 @@
-"""Histories: the entries of runs. An append is one row, with its entries as a JSON array."""
+"""Histories: the entries of runs. Each append is one row, with its entries as a JSON array."""
 
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from durable.journal.tables import entries
 from durable.replay import apply_entry
 
 PAGE = 256
-"""Appends that are read and decoded in one piece: it takes about a millisecond."""
+"""The number of appends that are read and decoded at once, in about a millisecond."""
 
 LAST = 2**62
 """A sequence number that no entry reaches."""
@@ -23,7 +23,7 @@ LAST = 2**62
 _STORED = type_coerce(entries.c.entries, NullType()).label("entries")  # undecoded
 _OF_RUN = entries.c.run == bindparam("run")
 
-# Made once, because every takeover reads with it: to make it anew costs more than to execute it.
+# Built once, because every takeover uses it, and building it takes longer than executing it.
 _NEXT_PAGE = (
     select(entries.c.sequence, _STORED)
     .where(_OF_RUN, entries.c.sequence > bindparam("after"), entries.c.sequence <= bindparam("until"))
@@ -43,7 +43,7 @@ class Append(Protocol):
 
 
 class HistoryWrites:
-    """What units write of histories."""
+    """Reads and writes histories, for units."""
 
     def __init__(self, sql: SQL) -> None:
         self.add_sql = sql.compile(sql.insert(entries))
@@ -53,7 +53,8 @@ class HistoryWrites:
         )
 
     def find_last_append(self, cursor: Cursor, run: str) -> Any:
-        """The number of the first entry of a run's last append, and its entries as bytes; None without a history."""
+        """Return the number of the first entry of a run's last append, and its entries as bytes; None without a
+        history."""
         cursor.execute(self._find_last_sql, {"run": run})
         return cursor.fetchone()
 
@@ -62,14 +63,14 @@ class HistoryWrites:
 
 
 def list_appends(connection: Connection, run: str, after: int, until: int = LAST, limit: int = PAGE) -> list[Append]:
-    """A run's appends that begin after entry number `after`, up to `until`, the oldest first."""
+    """Return a run's appends that begin after entry number `after`, up to `until`, oldest first."""
     page: Any = connection.execute(_NEXT_PAGE, {"run": run, "after": after, "until": until, "appends": limit}).all()
     found: list[Append] = page
     return found
 
 
 def list_appends_of(connection: Connection, runs: list[str]) -> dict[str, list[Append]]:
-    """All appends of some runs whose histories are short, read together."""
+    """Return all appends of several runs with short histories, in one read."""
     query = select(entries.c.run, entries.c.sequence, _STORED).where(entries.c.run.in_(runs))
     found: dict[str, list[Append]] = {}
     for row in connection.execute(query.order_by(entries.c.run, entries.c.sequence)).all():
@@ -79,7 +80,7 @@ def list_appends_of(connection: Connection, runs: list[str]) -> dict[str, list[A
 
 
 def find_append_before(connection: Connection, run: str, after: int) -> int:
-    """The number of the first entry of the append that holds entry `after` + 1."""
+    """Return the number of the first entry of the append that contains entry `after` + 1."""
     query = select(func.max(entries.c.sequence)).where(entries.c.run == run, entries.c.sequence <= after + 1)
     return connection.scalar(query) or 1
 
@@ -87,7 +88,7 @@ def find_append_before(connection: Connection, run: str, after: int) -> int:
 def read_page(
     connection: Connection, run: str, after: int, expected: int, until: int
 ) -> list[tuple[int, list[AnyEntry]]]:
-    """A page of a run's appends, each with the number of its first entry; the first entry has the number `expected`.
+    """Return a page of a run's appends, each with the number of its first entry; that of the first is `expected`.
     Raises `RunUnreadable`."""
     page: list[tuple[int, list[AnyEntry]]] = []
     for row in list_appends(connection, run, after, until):
@@ -97,7 +98,7 @@ def read_page(
 
 
 def decode_append(run: str, row: Append, expected: int) -> list[AnyEntry]:
-    """The entries of an append, the first of which has the number `expected`; raises `RunUnreadable`."""
+    """Decode the entries of an append, whose first entry has the number `expected`; raises `RunUnreadable`."""
     if row.sequence != expected:
         raise RunUnreadable(run, f"entry {expected} of its history is missing")
     try:
@@ -107,13 +108,13 @@ def decode_append(run: str, row: Append, expected: int) -> list[AnyEntry]:
 
 
 def ensure_whole(run: str, entries: int, sequence: int) -> None:
-    """Raise `RunUnreadable` for a history of `entries` entries if the run's row has a higher `sequence`."""
+    """Raise `RunUnreadable` if a history has fewer entries than the `sequence` of the run's row."""
     if entries < sequence:
         raise RunUnreadable(run, f"entry {entries + 1} of its history is missing")
 
 
 def fold_entry(state: State, entry: AnyEntry) -> None:
-    """Fold one entry into the state, in place; raises `RunUnreadable` if it cannot follow what is before it."""
+    """Apply one entry to the state, in place; raises `RunUnreadable` if it cannot follow the previous entries."""
     try:
         apply_entry(state, entry)
     except (LookupError, AttributeError, TypeError, ValueError) as error:

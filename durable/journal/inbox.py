@@ -1,4 +1,4 @@
-"""Inboxes: what others want of a run. Anybody may post a message; the run's owner takes it into the history."""
+"""Inboxes: messages to runs. Any process may post a message; the run's owner adds it to the history."""
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
@@ -15,7 +15,7 @@ _MESSAGES_OF_RUN = _MESSAGES.where(inbox.c.run == bindparam("run"))
 
 
 class InboxWrites:
-    """What units write of inboxes."""
+    """Reads and writes inboxes, for units."""
 
     def __init__(self, sql: SQL, runs: RunWrites, payloads: PayloadWrites) -> None:
         self._runs = runs
@@ -29,7 +29,7 @@ class InboxWrites:
         self._empty_sql = sql.compile(delete(inbox).where(of_run))
 
     def post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int) -> bool:
-        """Post a message; False if there is no such run, or it has ended."""
+        """Post a message; False if the run does not exist or has ended."""
         if not self._runs.is_unfinished(cursor, run):
             return False
         large: Payloads = {}
@@ -39,7 +39,7 @@ class InboxWrites:
         return True
 
     def list_kind(self, cursor: Cursor, run: str, kind: str) -> list[tuple[int, bytes]]:
-        """The ids and the data of a run's messages of one kind, in the order in which they came."""
+        """Return the ids and the data of a run's messages of one kind, in the order in which they were posted."""
         cursor.execute(self._list_sql, {"of": run, "of_kind": kind})
         return cursor.fetchall()
 
@@ -54,7 +54,8 @@ class InboxWrites:
 
 
 def list_messages(connection: Connection, run: str | None = None) -> list[Message]:
-    """What waits in a run's inbox, or in all, in the order in which it came; raises `RunUnreadable`."""
+    """Return the messages in the inbox of a run, or of all runs, in the order in which they were posted; raises
+    `RunUnreadable`."""
     found = connection.execute(_MESSAGES) if run is None else connection.execute(_MESSAGES_OF_RUN, {"run": run})
     return [_decode_row(row) for row in found]
 
@@ -65,7 +66,7 @@ def list_message_kinds(connection: Connection, run: str) -> list[str]:
 
 
 def list_runs_with_messages(connection: Connection, limit: int) -> list[str]:
-    """Runs with something in their inbox, those that have waited longest first."""
+    """Return runs with messages in their inboxes; those with the oldest message come first."""
     query = select(inbox.c.run).group_by(inbox.c.run).order_by(func.min(inbox.c.id)).limit(limit)
     return list(connection.scalars(query))
 

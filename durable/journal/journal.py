@@ -1,8 +1,8 @@
-"""The journal: the store of events, runs and their histories, durable when it says so.
+"""The journal: the durable store of events, runs and their histories.
 
-A *unit* is what one caller asked to commit: whole or absent. A method that changes the journal queues a unit at once
-and returns a future, which is completed after the unit's commit; a caller that goes away changes nothing. Await such a
-future through `asyncio.shield` where the waiter can be cancelled. All times come in as wall-clock milliseconds.
+A *unit* is what a single call commits, atomically. A method that changes the journal queues a unit immediately and
+returns a future, which completes after the commit; the unit is committed even if the caller is cancelled. Await such a
+future through `asyncio.shield` where the waiter can be cancelled. All times are wall-clock milliseconds.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from durable.units import (
 from durable.values import Value
 
 PROBE_BYTES = 64 * 1024
-"""Bytes that are written to see whether a delivery could be: more than a usual one, with its event and run, takes."""
+"""The size of the probe that tests whether deliveries can be stored: more than a usual one with its event and run."""
 
 WATCH_SECONDS = 1.0
 
 
 class Journal(Reads):
-    """A node's journal; to be used from one event loop."""
+    """The journal of a node, used from a single event loop."""
 
     def __init__(self, database: Database, node: str, writer: Writer, max_waiting: int) -> None:
         super().__init__(database)
@@ -56,34 +56,34 @@ class Journal(Reads):
     async def open(
         cls, folder: Path, *, node: str, on_fatal: Callable[[BaseException], None], max_waiting: int = 20_000
     ) -> Self:
-        """Open the journal of a data folder, bringing its tables up to date.
+        """Open the journal of a data folder, and upgrade its tables.
 
-        `on_fatal` is called in the loop when writing failed for good: the process must end. With more than
-        `max_waiting` units queued nothing new is accepted. Raises `DataFolderInUse` and `DataFolderUnusable`.
+        `on_fatal` is called in the event loop when writing has failed permanently: the process must end. With more than
+        `max_waiting` units queued, new units are refused. Raises `DataFolderInUse` and `DataFolderUnusable`.
         """
         database = SQLite(folder)
         connection = await asyncio.to_thread(database.open)
         return cls(database, node, Writer(database, connection, on_fatal), max_waiting)
 
     async def close(self) -> None:
-        """Commit everything that is queued, tidy the files and let the data folder go."""
+        """Commit everything that is queued, clean up the files and release the data folder."""
         await super().close()
         await self._writer.close()
         self._database.release(is_clean=not self._writer.is_broken)
 
     @property
     def waiting(self) -> int:
-        """How many units are queued for their commit."""
+        """The number of queued units."""
         return self._writer.waiting
 
     def admit(self, admission: Admission) -> asyncio.Future[Admitted]:
-        """Accept an event: the event, its delivery, its dedupe keys and its runs. Raises `JournalBusy`; the future
-        raises `TooManyRuns`."""
+        """Commit an event with its delivery, its dedupe keys and its runs. Raises `JournalBusy`; the future raises
+        `TooManyRuns`."""
         self._ensure_room()
         return self._writer.submit(self._admissions.prepare(admission))
 
     def add_delivery(self, delivery: Delivery) -> asyncio.Future[None]:
-        """Store a delivery that brought no event (filtered, rejected). Raises `JournalBusy`."""
+        """Store a delivery without an event (filtered, rejected). Raises `JournalBusy`."""
         self._ensure_room()
         return self._writer.submit(self._writes.deliveries.prepare_add(delivery))
 
@@ -99,25 +99,28 @@ class Journal(Reads):
         *,
         is_progress: bool = True,
     ) -> asyncio.Future[tuple[str, ...]]:
-        """Continue a history that ends at entry `after`, as the owner of `epoch`; anybody else gets `Stale`.
+        """Append entries to a history that ends with entry number `after`, as the owner with this `epoch`. Raises
+        `Stale` for any other caller.
 
-        `taken` are the messages of the run's inbox that these entries answer; `side_effects` are written in the same
-        commit. Returns the runs that got a message. Progress clears a suspicion.
+        `taken` are the messages of the run's inbox that these entries process; `side_effects` are written in the same
+        commit. Returns the runs that got a message. Progress resets the count of recoveries.
         """
         return self._writer.submit(
             self._appends.prepare(run, epoch, after, entries, view, taken, side_effects, is_progress=is_progress)
         )
 
     def take_over(self, run: str, at: int, *, count_recovery: bool) -> asyncio.Future[Takeover | None]:
-        """Take an unfinished run over; its owner before can write no more. None if it has ended or does not exist.
+        """Take over an unfinished run, so that its previous owner can write no more. None if it has ended or does not
+        exist.
 
-        Its history is read afterwards (`read_pages`): that may take long, and no commit waits for it.
+        The caller reads its history afterwards (`read_pages`), which may take long; commits do not wait for it.
         """
         take_over = self._writes.ownership.take_over
         return self._writer.submit(partial(take_over, run=run, at=at, count_recovery=count_recovery))
 
     def release(self, runs: Sequence[str], due_at: int | None = None) -> asyncio.Future[None]:
-        """Release these unfinished runs of this node, so that `list_due` finds them: at their own time, or at this."""
+        """Release unfinished runs of this node, so that `list_due` returns them at their own due time, or at
+        `due_at`."""
         return self._writer.submit(partial(self._writes.ownership.release, runs=runs, due_at=due_at))
 
     def release_all(self, *, kept: Collection[str] = (), due: Collection[str] = ()) -> asyncio.Future[None]:
@@ -125,47 +128,46 @@ class Journal(Reads):
         return self._writer.submit(partial(self._writes.ownership.release_all, kept=kept, due=due))
 
     def bring_forward(self, by: int) -> asyncio.Future[None]:
-        """Make every unfinished run without an owner due earlier by this many milliseconds."""
+        """Make every unfinished run without an owner due this many milliseconds earlier."""
         return self._writer.submit(partial(self._writes.ownership.bring_forward, by=by))
 
     def mend_due_times(self) -> asyncio.Future[None]:
-        """Make unfinished runs due at once whose rows do not say when they are."""
+        """Make unfinished runs due at once if their rows have no valid due time."""
         return self._writer.submit(self._writes.ownership.mend_due_times)
 
     def pause(self, run: str, reason: str) -> asyncio.Future[None]:
-        """Show an unfinished run of this node as paused, though nothing is added to its history."""
+        """Show an unfinished run of this node as paused, without changing its history."""
         return self._writer.submit(partial(self._writes.ownership.pause, run=run, reason=reason))
 
     def post(self, run: str, kind: str, data: Value, at: int, wait: str | None = None) -> asyncio.Future[PostOutcome]:
-        """Post a message into a run's inbox, if the run has not ended. Of several that end the `wait` at a path (an
-        answer, its time, an event) only the first is posted."""
+        """Post a message to a run's inbox, if the run has not ended. If several messages end the `wait` at a path (an
+        answer, its timer, an event), only the first is posted."""
         post = self._writes.subscriptions.post
         return self._writer.submit(partial(post, run=run, kind=kind, data=data, at=at, wait=wait))
 
     def add_definition(self, version: str, pipeline: str, data: bytes, at: int) -> asyncio.Future[None]:
-        """Store a pipeline version; one that is stored already stays as it is."""
+        """Store a pipeline version, unless it is already stored."""
         add = self._writes.definitions.add
         return self._writer.submit(partial(add, version=version, pipeline=pipeline, data=data, at=at))
 
     def keep_schedule(self, schedule: ScheduleProgress) -> asyncio.Future[None]:
-        """Store how far a schedule is dealt with, where no run is started."""
+        """Store the progress of a schedule without starting a run."""
         return self._writer.submit(partial(self._writes.schedules.keep, schedule=schedule))
 
     def forget_schedule(self, id: str) -> asyncio.Future[None]:
-        """Forget a schedule that does not exist any more; should it come back, it begins anew."""
+        """Delete the progress of a schedule that no longer exists. If it is added again, it starts afresh."""
         return self._writer.submit(partial(self._writes.schedules.forget, id=id))
 
     def add_key(self, key: ApiKey) -> asyncio.Future[None]:
-        """Store a key of the API."""
+        """Store an API key."""
         return self._writer.submit(partial(self._writes.keys.add, key=key))
 
     def revoke_key(self, id: str, at: int) -> asyncio.Future[bool]:
-        """Revoke a key of the API; False if there is none of that id that is still valid."""
+        """Revoke an API key; False if there is no valid key with this id."""
         return self._writer.submit(partial(self._writes.keys.revoke, id=id, at=at))
 
     async def is_writable(self, room: int = PROBE_BYTES) -> bool:
-        """Whether a delivery can be stored now: a usual one is written, and the disk has room for one of `room`
-        bytes."""
+        """Whether deliveries can be stored: write a probe of a usual size, and check that the disk has `room` bytes."""
         try:
             await asyncio.shield(self._writer.submit(partial(self._writes.meta.probe, size=PROBE_BYTES)))
             return await asyncio.to_thread(self._database.has_room, room)
@@ -173,7 +175,7 @@ class Journal(Reads):
             return False
 
     async def watch(self, every: float = WATCH_SECONDS) -> None:
-        """Check every second whether the journal's files are still in place, even without writes, until it is
+        """Check every second whether the journal's files are still in place, even without writes, until the journal is
         closed."""
         while True:
             try:
@@ -185,10 +187,10 @@ class Journal(Reads):
             await asyncio.sleep(every)
 
     async def check_after_crash(self) -> None:
-        """Look for damage in the whole database if the process before did not close it; it is noted in `damage`."""
+        """Check the whole database if the previous process did not close it; record the findings in `damage`."""
         if not self._database.was_left_open:
             return
-        with contextlib.suppress(JournalDamaged):  # noted already: the check itself met it
+        with contextlib.suppress(JournalDamaged):  # the check has already recorded it
             if problems := await self.check_integrity(is_quick=True):
                 self.report_damage("; ".join(problems[:3]))
 
@@ -198,4 +200,4 @@ class Journal(Reads):
 
 
 def _write_nothing(cursor: Cursor) -> None:
-    """A unit for `watch`: the writer checks its files with each commit."""
+    """A unit for `watch`: the writer checks its files at each commit."""

@@ -1,4 +1,4 @@
-"""API keys: who may use the API. The journal stores only the hash of what a key's holder presents."""
+"""API keys. The journal stores only a hash of each key."""
 
 from msgspec.structs import asdict
 from sqlalchemy import Connection, bindparam, select, update
@@ -9,7 +9,7 @@ from durable.units import ApiKey
 
 
 class ApiKeyWrites:
-    """What units write of API keys."""
+    """Writes API keys, for units."""
 
     def __init__(self, sql: SQL) -> None:
         self._add_sql = sql.compile(sql.insert(api_keys))
@@ -23,11 +23,11 @@ class ApiKeyWrites:
         cursor.execute(self._add_sql, asdict(key))
 
     def revoke(self, cursor: Cursor, id: str, at: int) -> bool:
-        """Revoke a key; False if there is no such key, or it is revoked already."""
+        """Revoke a key; False if it does not exist or is already revoked."""
         cursor.execute(self._revoke_sql, {"key": id, "at": at})
         return cursor.rowcount == 1
 
 
 def list_keys(connection: Connection) -> list[ApiKey]:
-    """Every API key that was ever made, the oldest first."""
+    """Return all API keys, including revoked ones, oldest first."""
     return [ApiKey(**row._mapping) for row in connection.execute(select(api_keys).order_by(api_keys.c.id))]

@@ -1,4 +1,4 @@
-"""Facts about the journal itself, and the probe that shows whether it takes writes."""
+"""Metadata of the journal, and the probe that tests whether it can be written."""
 
 import os
 
@@ -7,7 +7,7 @@ from durable.journal.tables import meta
 
 
 class MetaWrites:
-    """What units write of the journal itself."""
+    """Writes metadata, for units."""
 
     def __init__(self, sql: SQL) -> None:
         new = sql.insert(meta)
@@ -16,5 +16,5 @@ class MetaWrites:
         )
 
     def probe(self, cursor: Cursor, size: int) -> None:
-        """Write a new value of `size` bytes over the one of the last probe."""
+        """Write a value of `size` bytes over that of the previous probe."""
         cursor.execute(self._keep_sql, {"name": "probe", "value": os.urandom(8).hex().ljust(size, "0")})

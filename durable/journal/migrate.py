@@ -1,6 +1,6 @@
-"""Brings the journal's tables to the version that this program knows, in one transaction.
+"""Upgrades the journal's tables to the version that this program uses, in one transaction.
 
-An empty database gets the tables as they are now, which are those that the migrations make; older tables are upgraded
+An empty database gets the current tables, which are equal to the result of all migrations; older tables are upgraded
 with Alembic.
 """
 
@@ -14,11 +14,12 @@ HEAD = "0006"
 """The newest of `migrations/versions`."""
 
 _version_table = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
-"""Alembic's own."""
+"""The version table of Alembic."""
 
 
 def migrate(engine: Engine) -> bool:
-    """Apply what is missing; returns whether anything was. `engine` begins transactions with the write lock."""
+    """Apply the missing migrations; returns whether there were any. The transactions of `engine` take the write
+    lock."""
     with engine.connect() as connection:
         version = read_version(connection)
     if version == HEAD:
@@ -34,14 +35,15 @@ def migrate(engine: Engine) -> bool:
 
 
 def ensure_current(connection: Connection) -> None:
-    """Raise `DataFolderUnusable` unless the tables are of this program's version; for readers, which change nothing."""
+    """Raise `DataFolderUnusable` unless the tables have this program's version; for readers, which cannot upgrade
+    them."""
     version = read_version(connection)
     if version != HEAD:
         raise DataFolderUnusable(_explain_version(version))
 
 
 def read_version(connection: Connection) -> str | None:
-    """The version that was applied last; None of an empty database."""
+    """Return the version of the last applied migration; None for an empty database."""
     if not inspect(connection).has_table(_version_table.name):
         return None
     version: str | None = connection.scalar(select(_version_table.c.version_num))

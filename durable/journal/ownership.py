@@ -1,6 +1,6 @@
-"""Ownership: which node advances a run, and which unfinished runs wait for an owner.
+"""Ownership: which node advances a run, and which unfinished runs have no owner.
 
-A takeover raises the run's epoch, so that its previous owner can append no more.
+A takeover increments the run's epoch, so that the previous owner can no longer append.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ from durable.units import Takeover
 FIRST_EPOCH = 1
 
 LATEST = 2**53
-"""Milliseconds since 1970 that no run is due after: 285,000 years."""
+"""The latest valid due time, in ms since 1970: 285,000 years."""
 
 _IS_RUN = runs.c.id == bindparam("run")
 _IS_OWNED = (runs.c.node == bindparam("owner"), IS_UNFINISHED)
@@ -28,7 +28,7 @@ _count_appended = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class OwnershipWrites:
-    """What units write of the owners of runs, for one node."""
+    """Writes the owners of runs, for units of one node."""
 
     def __init__(self, sql: SQL, node: str, histories: HistoryWrites) -> None:
         self._node = node
@@ -58,8 +58,8 @@ class OwnershipWrites:
         self._bring_forward_sql = sql.compile(
             update(runs).where(*_IS_UNOWNED).values(due_at=runs.c.due_at - bindparam("by"))
         )
-        # A due time that is no number, or none that a clock can reach, is greater than this or NULL; without the
-        # mending such a run would never be due.
+        # An invalid due time is NULL, or greater than `LATEST` (SQLite sorts texts after numbers). Unless it is
+        # mended, such a run is never due.
         self._mend_due_times_sql = sql.compile(
             update(runs)
             .where(IS_UNFINISHED, or_(runs.c.due_at.is_(None), runs.c.due_at > literal_column(str(LATEST))))
@@ -80,14 +80,14 @@ class OwnershipWrites:
         return Takeover(run, version, epoch, recoveries, sequence, due_at, was_owned=owner is not None, status=status)
 
     def _ensure_sequence(self, cursor: Cursor, run: str, sequence: Any) -> int:
-        """The number of a run's last entry: what its row says, unless its history is longer. Then the row is damaged,
-        and mended by the history, because the next append is compared with the row."""
+        """Return the number of a run's last entry. If the history is longer than the row says, the row is damaged; it
+        is mended, because the next append is compared with it."""
         is_number = isinstance(sequence, int)
         known = int(sequence) if is_number else 0
         found = self._histories.find_last_append(cursor, run)
         try:
             last: int = found[0] + len(_count_appended(found[1])) - 1
-        except (msgspec.MsgspecError, TypeError):  # reading the history finds that too, and reports it
+        except (msgspec.MsgspecError, TypeError):  # reading the history will report it
             return known
         if is_number and last <= known:
             return known
@@ -124,8 +124,8 @@ class OwnershipWrites:
 
 
 def list_due(connection: Connection, before: int, limit: int, pipeline: str | None = None) -> list[str]:
-    """Unfinished runs without an owner that are due at or before `before` (ms), the earliest first; with a `pipeline`,
-    those of it."""
+    """Return unfinished runs without an owner that are due at or before `before` (ms), earliest first; with `pipeline`,
+    only the runs of that pipeline."""
     query = select(runs.c.id).where(*_IS_UNOWNED, runs.c.due_at <= before)
     if pipeline is not None:
         query = query.where(runs.c.pipeline == pipeline)
@@ -133,12 +133,13 @@ def list_due(connection: Connection, before: int, limit: int, pipeline: str | No
 
 
 def list_due_pipelines(connection: Connection, before: int) -> list[str]:
-    """The pipelines that have such runs."""
+    """Return the pipelines that have such runs."""
     return list(connection.scalars(_DUE_PIPELINES, {"before": before}))
 
 
 def _select_due_pipelines() -> Select[Any]:
-    """From one pipeline to the next, with one look into the index for each: thousands of runs of one may be due."""
+    """Skip from one pipeline to the next with one index lookup each, because thousands of runs of one pipeline may be
+    due."""
     first = select(func.min(runs.c.pipeline).label("name")).where(*_IS_UNOWNED)
     names = first.cte("names", recursive=True)
     following = select(func.min(runs.c.pipeline)).where(*_IS_UNOWNED, runs.c.pipeline > names.c.name)

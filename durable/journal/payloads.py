@@ -12,17 +12,17 @@ from durable.journal.tables import payloads
 from durable.values import Value
 
 Payloads: TypeAlias = dict[str, bytes]
-"""The bytes of large values, by their SHA-256 in hex: the rows that a unit adds."""
+"""The payload rows that a unit adds: bytes by their SHA-256 in hex."""
 
 DECODING_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, TypeError)
-"""What decoding raises for a column that does not hold what was written."""
+"""The errors that decoding raises if a column is damaged."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Value).decode
 
 
 class PayloadWrites:
-    """What units write of payloads."""
+    """Writes payloads, for units."""
 
     def __init__(self, sql: SQL) -> None:
         self._add_sql = sql.compile(sql.insert(payloads).on_conflict_do_nothing())
@@ -33,7 +33,7 @@ class PayloadWrites:
 
 
 def encode_value(value: Value, large: Payloads) -> bytes:
-    """A value as a column stores it; a large one is added to `large`, and the column stores its reference."""
+    """Encode a value for a column. A large value is added to `large`, and the column stores a reference to it."""
     if value.ref is None:
         return _encode(value)
     if value.is_loaded:
@@ -42,12 +42,12 @@ def encode_value(value: Value, large: Payloads) -> bytes:
 
 
 def decode_value(data: bytes) -> Value:
-    """The value of a column; that of a large one comes without its bytes."""
+    """Decode the value of a column; the bytes of a large value are not loaded."""
     return _decode(data)
 
 
 def load_payload(connection: Connection, ref: str) -> bytes:
-    """The bytes of a large value; raises `RunUnreadable` if they are missing or damaged."""
+    """Load the bytes of a large value; raises `RunUnreadable` if they are missing or damaged."""
     data = connection.scalar(select(payloads.c.data).where(payloads.c.ref == ref))
     if data is None:
         raise RunUnreadable("", f"the journal holds no payload {ref}, which is a value of the run")

@@ -1,7 +1,7 @@
-"""Reads, for people and for recovery: beside the writer and never in its way.
+"""Reads, for people and for recovery, which never block the writer.
 
-Each read runs in a thread of a small pool. Lists go from the newest to the oldest, and `after` is the id of the last
-row of the page before, so that pages stay stable while new rows come.
+Each read runs in a thread of a small pool. Lists are sorted from newest to oldest. `after` is the id of the last row of
+the previous page, so that pages stay stable while rows are added.
 """
 
 import asyncio
@@ -48,17 +48,18 @@ log = logging.getLogger("waypost.journal")
 THREADS = 4
 
 SCANS = 2
-"""Threads for scans of short histories; one more is for long ones, so that no short one waits for them."""
+"""The number of threads for scans of short histories. Long ones have a thread of their own, so that short ones never
+wait for them."""
 
 LONG = 2_000
-"""Entries above which a history is long: to replay it takes some 20 ms."""
+"""A history with more entries is long; it takes about 20 ms to replay."""
 
 WAITING_SCANS = 200
-"""Scans that wait for their thread at most; what is asked for beyond them is refused."""
+"""The maximum number of waiting scans; further ones are refused."""
 
 
 class Reads:
-    """A journal to read; `close` ends it. A method that only calls the function of a noun is documented there."""
+    """A journal for reading; `close` closes it. A method that only calls a noun's function is documented there."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -79,8 +80,8 @@ class Reads:
         self._engine.dispose()
 
     async def scan(self, work: Callable[[Scan], Found], entries: int = 0) -> Found:
-        """Do work whose length the caller does not control in a thread for scans, which lets everything else go first.
-        `entries` says how long a history it reads. Raises `JournalBusy` if too many scans wait already."""
+        """Do work of unbounded length in a low-priority scan thread. `entries` is the length of the history that it
+        reads. Raises `JournalBusy` if too many scans are waiting."""
         if self._waiting_scans >= WAITING_SCANS:
             raise JournalBusy(f"{self._waiting_scans} reads wait for their turn; try again in a moment")
         threads = self._long_scans if entries > LONG else self._short_scans
@@ -91,7 +92,7 @@ class Reads:
             self._waiting_scans -= 1
 
     async def load_state(self, run: str) -> State:
-        """The state after a run's whole history; an empty one if there is no such run. Raises `RunUnreadable`."""
+        """Load a run's state; it is empty if there is no such run. Raises `RunUnreadable`."""
         found = await self.find_run(run)
         return await self.scan(lambda scan: scan.load_state(run), found.sequence) if found else State(run=run)
 
@@ -107,7 +108,7 @@ class Reads:
         return await self.read(runs.list_runs, **wanted)
 
     async def read_history(self, run: str, after: int = 0, limit: int | None = None) -> list[tuple[int, AnyEntry]]:
-        """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes."""
+        """Return a run's entries after number `after`, numbered from 1; large values are not loaded."""
 
         def read(connection: Connection) -> list[tuple[int, AnyEntry]]:
             return list(islice(Scan(connection).read_entries(run, after, min(limit or PAGE, PAGE)), limit))
@@ -115,7 +116,7 @@ class Reads:
         return await self.read(read)
 
     async def read_pages(self, run: str, until: int | None = None) -> AsyncIterator[list[AnyEntry]]:
-        """A run's entries, up to number `until`, in pieces; between two of them everybody else gets a turn."""
+        """Return a run's entries, up to number `until`, in pages; other reads can run between two pages."""
         after, expected = 0, 1
         while page := await self.read(histories.read_page, run, after, expected, until or histories.LAST):
             yield [entry for _, appended in page for entry in appended]
@@ -137,11 +138,11 @@ class Reads:
         return await self.read(keys.list_keys)
 
     async def check_integrity(self, *, is_quick: bool = False) -> list[str]:
-        """What a check of the whole database finds wrong; it reads everything. Closing the journal ends it."""
+        """Check the whole database and return the problems. Closing the journal interrupts it."""
         return await self._read_in(self._checks, partial(self._database.check_integrity, is_quick=is_quick))
 
     def report_damage(self, what: str) -> None:
-        """Note what is wrong with the file, once; it stays so until the process ends."""
+        """Record damage of the file, once; it is kept until the process ends."""
         if self.damage is None:
             self.damage = (
                 f"the journal is damaged ({what}): stop the service, keep a copy of the data folder, and restore a "
@@ -155,7 +156,7 @@ class Reads:
         return await self.read(runs.list_unfinished, limit, after)
 
     async def list_orphans(self, node: str, limit: int, after: str | None = None) -> list[UnfinishedRun]:
-        """Unfinished runs that an owner other than `node` did not release, the oldest first."""
+        """Return unfinished runs that an owner other than `node` has not released, oldest first."""
         return await self.read(runs.list_unfinished, limit, after, not_of=node)
 
     async def find_newest_start(self) -> int | None:
@@ -190,7 +191,7 @@ class Reads:
     async def read(
         self, function: Callable[Concatenate[Connection, Given], Found], *args: Given.args, **kwargs: Given.kwargs
     ) -> Found:
-        """Call a function of a noun with a connection that cannot write; raises `JournalDamaged`."""
+        """Call a function of a noun with a read-only connection; raises `JournalDamaged`."""
         return await self._read_in(self._threads, lambda connection: function(connection, *args, **kwargs))
 
     async def _read_in(self, threads: ThreadPoolExecutor, read: Callable[[Connection], Found]) -> Found:
@@ -211,9 +212,9 @@ class Reads:
 
 
 async def open_reader(folder: Path) -> Reads:
-    """A journal for a command that only reads: beside a running service or without one.
+    """Open the journal for a command that only reads, whether or not a service is running.
 
-    Raises `DataFolderUnusable` if the folder holds no journal, or one of another version.
+    Raises `DataFolderUnusable` if the folder contains no journal, or one of another version.
     """
     database = SQLite(folder)
     if not database.path.exists():

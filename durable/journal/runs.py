@@ -1,4 +1,4 @@
-"""Runs: one row each, with what lists show of it, when it is due, and the fence (`epoch`, `sequence`) of its owner."""
+"""Runs: one row each, with the columns that lists show, its due time, and its owner's fence (`epoch`, `sequence`)."""
 
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack, get_args
@@ -15,8 +15,7 @@ IS_UNFINISHED = runs.c.finished_at.is_(None)
 
 
 class RunFilter(TypedDict, total=False):
-    """Which runs are listed: those whose ids are not less than `since`, and less than `before` and `after`, at most
-    `limit`."""
+    """Selects runs to list: those with ids of at least `since` and less than `before` and `after`, at most `limit`."""
 
     pipeline: str | None
     status: RunStatus | None
@@ -30,7 +29,7 @@ class RunFilter(TypedDict, total=False):
 
 
 class RunWrites:
-    """What units write of runs, but for who owns them."""
+    """Reads and writes runs, for units; `ownership` handles their owners."""
 
     def __init__(self, sql: SQL) -> None:
         self.add_sql = sql.compile(sql.insert(runs))
@@ -51,14 +50,15 @@ class RunWrites:
         )
 
     def is_unfinished(self, cursor: Cursor, run: str) -> bool:
-        """Whether there is such a run, and it has not ended."""
+        """Whether the run exists and has not ended."""
         cursor.execute(self._find_unfinished_sql, {"run": run})
         return cursor.fetchone() is not None
 
     def count_descendants(self, cursor: Cursor, descent: Descent, more: int) -> int:
-        """The number of runs that descend from an event; raises `TooManyRuns` if `more` would exceed the limit."""
-        # The number of the youngest, which its row keeps: counting ten thousand rows would hold up every other commit.
-        # It stays right when old runs are deleted, as long as the youngest is there.
+        """Return the number of runs that descend from an event; raises `TooManyRuns` if `more` would exceed the
+        limit."""
+        # Read the number from the newest run's row: counting ten thousand rows would delay all other commits. It
+        # remains correct when old runs are deleted, as long as the newest is kept.
         cursor.execute(self.find_last_number_sql, {"origin": descent.origin})
         count: int = cursor.fetchone()[0] or 0
         if count + more > descent.limit:
@@ -75,17 +75,17 @@ def find_run(connection: Connection, id: str) -> Run | None:
 
 
 def find_statuses(connection: Connection, ids: Sequence[str]) -> dict[str, RunStatus]:
-    """The statuses of these runs; a run that does not exist is absent."""
+    """Return the statuses of these runs, without those that do not exist."""
     found = connection.execute(select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids)))
     return {row.id: row.status for row in found}
 
 
 def list_runs(connection: Connection, **wanted: Unpack[RunFilter]) -> list[Run]:
-    """Runs, the newest first."""
+    """Return runs, newest first."""
     equal = (runs.c.pipeline, runs.c.status, runs.c.trigger, runs.c.event)
     values: dict[str, Any] = dict(wanted)
     query = select(runs).where(*(column == value for column in equal if (value := values.get(column.name)) is not None))
-    if (status := wanted.get("status")) is not None:  # repeated in the terms of the partial indexes, which hold it
+    if (status := wanted.get("status")) is not None:  # repeats the partial indexes' conditions, so that they are used
         query = query.where(runs.c.finished_at.is_not(None) if status in get_args(EndStatus) else IS_UNFINISHED)
     id: ColumnElement[str] = runs.c.id
     if (tag := wanted.get("tag")) is not None:
@@ -102,7 +102,7 @@ def list_runs(connection: Connection, **wanted: Unpack[RunFilter]) -> list[Run]:
 def list_unfinished(
     connection: Connection, limit: int, after: str | None = None, *, not_of: str | None = None
 ) -> list[UnfinishedRun]:
-    """Runs that have not ended, the oldest first; with `not_of`, those that another node than this one owns."""
+    """Return runs that have not ended, oldest first; with `not_of`, only runs owned by another node."""
     columns = (runs.c.id, runs.c.pipeline, runs.c.due_at, runs.c.recoveries, runs.c.node, runs.c.sequence)
     query = select(*columns).where(IS_UNFINISHED)
     if after is not None:
@@ -116,12 +116,12 @@ def list_unfinished(
 
 
 def find_newest_start(connection: Connection) -> int | None:
-    """When the newest run began (ms); None if there is no run."""
+    """Return when the newest run was created (ms); None if there is no run."""
     return connection.scalar(select(runs.c.created_at).order_by(runs.c.id.desc()).limit(1))
 
 
 def _load_runs(connection: Connection, query: Select[Any]) -> list[Run]:
-    """The runs that a query finds, with their tags."""
+    """Return the runs that a query selects, with their tags."""
     found = connection.execute(query).mappings().all()
     of_these = tags.c.run.in_([row["id"] for row in found])
     tags_of: dict[str, list[str]] = {}

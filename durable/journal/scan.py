@@ -1,8 +1,8 @@
-"""Scans: reads whose length callers do not control (histories, replays, stored values), from one thread.
+"""Scans: reads of unbounded length (histories, replays, stored values), in one thread.
 
-A thread that computes holds the interpreter's lock for 5 ms at a time, and the event loop and the writer would pay that
-at each of their turns. So a scan pauses after each slice of work: measured beside two readers of a run of 10,000 items,
-a webhook's 99th percentile is a tenth of what it is without the pauses.
+A computing thread holds the interpreter's lock for 5 ms at a time, and would delay each turn of the event loop and the
+writer by as much. A scan therefore pauses after each slice of work: measured with two readers of a run of 10,000 items,
+the pauses reduce a webhook's 99th percentile to a tenth.
 """
 
 import time
@@ -33,11 +33,12 @@ from durable.values import Value
 
 SLICE = 0.001
 PAUSE = 0.0003
-"""Seconds of work, and of the pause after it, in which others get the interpreter's lock."""
+"""The length, in seconds, of a slice of work and of the pause after it, in which other threads get the interpreter's
+lock."""
 
 
 class Scan:
-    """A journal as one thread reads it, over one connection. `note` is called for each run that cannot be read."""
+    """A journal as read by one thread over one connection. `note` is called for each run that cannot be read."""
 
     def __init__(self, connection: Connection, note: Callable[[str], None] = lambda run: None) -> None:
         self._connection = connection
@@ -45,7 +46,7 @@ class Scan:
         self._pause_at = time.perf_counter() + SLICE
 
     def rest(self) -> None:
-        """Let others work, if this thread has worked for long enough; to be called between small pieces of work."""
+        """Pause if this thread has worked long enough; call this between small pieces of work."""
         if time.perf_counter() >= self._pause_at:
             time.sleep(PAUSE)
             self._pause_at = time.perf_counter() + SLICE
@@ -54,7 +55,7 @@ class Scan:
         return find_run(self._connection, id)
 
     def find_statuses(self, ids: Sequence[str]) -> dict[str, RunStatus]:
-        """The statuses of these runs; a run that does not exist is absent."""
+        """Return the statuses of these runs, without those that do not exist."""
         found: dict[str, RunStatus] = {}
         for start in range(0, len(ids), PAGE):
             found |= find_statuses(self._connection, ids[start : start + PAGE])
@@ -62,23 +63,23 @@ class Scan:
         return found
 
     def find_event_key(self, id: str) -> str | None:
-        """The id under which an event's source knows it."""
+        """Return the id that the event's source gave it."""
         return find_event_key(self._connection, id)
 
     def load_definition(self, version: str) -> bytes | None:
         return load_definition(self._connection, version)
 
     def load_value(self, value: Value) -> Value:
-        """The value, with its bytes in memory; raises `RunUnreadable` if the journal has lost them."""
+        """Return the value with its bytes in memory; raises `RunUnreadable` if they are missing or damaged."""
         if value.ref and not value.is_loaded:
             value.attach(load_payload(self._connection, value.ref))
         return value
 
     def read_entries(self, run: str, after: int = 0, appends: int = PAGE) -> Iterator[tuple[int, AnyEntry]]:
-        """A run's entries after number `after`, with their numbers, from 1; large values come without their bytes.
-        As many `appends` are read in one piece.
+        """Return a run's entries after number `after`, numbered from 1; large values are not loaded. Reads this many
+        `appends` at a time.
 
-        Raises `RunUnreadable` at the first entry that cannot be read or is missing.
+        Raises `RunUnreadable` at the first entry that is missing or cannot be read.
         """
         last = find_append_before(self._connection, run, after) - 1 if after else 0
         expected = last + 1
@@ -94,8 +95,8 @@ class Scan:
     def replay(
         self, run: str, sequence: int, see: Callable[[AnyEntry], None] | None = None
     ) -> tuple[State, RunUnreadable | None]:
-        """The state after a history of `sequence` entries, as far as it can be read, and why it cannot be read further.
-        `see` is called with each entry."""
+        """Replay a history of `sequence` entries as far as it can be read; returns the state, and why the rest cannot
+        be read. `see` is called with each entry."""
         state = State(run=run)
         try:
             for _, entry in self.read_entries(run):
@@ -109,7 +110,7 @@ class Scan:
         return state, None
 
     def load_state(self, run: str) -> State:
-        """The state after a run's whole history; an empty one if there is no such run. Raises `RunUnreadable`."""
+        """Load a run's state; it is empty if there is no such run. Raises `RunUnreadable`."""
         found = self.find_run(run)
         if found is None:
             return State(run=run)
@@ -119,7 +120,7 @@ class Scan:
         return state
 
     def replay_all(self, found: Sequence[UnfinishedRun]) -> Iterator[tuple[State, RunUnreadable | None]]:
-        """The states of some runs whose histories are short, read together."""
+        """Replay several runs with short histories, in one read."""
         appends = list_appends_of(self._connection, [each.run for each in found])
         for each in found:
             state, unreadable = _replay_appends(each, appends.pop(each.run, []))
@@ -129,7 +130,7 @@ class Scan:
             self.rest()
 
     def find_unreadable(self, seconds: float) -> tuple[dict[str, str], int]:
-        """Why each unfinished run that cannot be read cannot, and how many were examined in so much time."""
+        """Return why each unreadable unfinished run cannot be read, and how many runs were examined within the time."""
         found: dict[str, str] = {}
         examined = 0
         after: str | None = None

@@ -1,4 +1,4 @@
-"""Schedules: up to which time the fires of each are dealt with."""
+"""Schedules: the progress of each."""
 
 import logging
 
@@ -18,7 +18,7 @@ _decode_fires = msgspec.json.Decoder(tuple[int, ...]).decode
 
 
 class ScheduleWrites:
-    """What units write of schedules."""
+    """Writes schedules, for units."""
 
     def __init__(self, sql: SQL) -> None:
         new = sql.insert(schedules)
@@ -32,7 +32,8 @@ class ScheduleWrites:
         cursor.execute(self._keep_sql, _encode_row(schedule))
 
     def keep_fire(self, cursor: Cursor, schedule: ScheduleProgress, fire: Admitted) -> None:
-        """Keep a schedule whose fire was admitted: the run that it started, or that it had started before."""
+        """Store the progress of a schedule whose fire was admitted, with the run that the fire started, now or
+        earlier."""
         row = _encode_row(schedule)
         if fire.is_duplicate:
             row |= {"run": fire.runs[-1], "outcome": "duplicate"}

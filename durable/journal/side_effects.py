@@ -1,4 +1,4 @@
-"""Side effects: what is written in the same commit as a run's entries, for other runs and for its own waits."""
+"""Side effects: changes for other runs and for the run's own waits, written in the same commit as its entries."""
 
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.dedupe import DedupeKeys
@@ -20,7 +20,7 @@ class SideEffectWrites:
         self._limits = limits
 
     def write(self, cursor: Cursor, run: str, side_effects: SideEffects, at: int) -> tuple[str, ...]:
-        """Write them; returns the runs that got a message."""
+        """Write side effects; returns the runs that got a message."""
         notified: list[str] = []
         for message in side_effects.messages:
             if self._inboxes.post(cursor, message.run, message.kind, message.data, at):

@@ -1,9 +1,8 @@
-"""Event subscriptions: the waits for an event, and the events that match them.
+"""Event subscriptions: waits for events, and the events that match them.
 
-Neither the commit of an event nor that of a wait can miss the other, because the one writer commits both, one after the
-other: an event looks for subscriptions, and a step that subscribes looks for an event that came shortly before. An
-event matches one wait of a run, once. A wait is ended by one thing only: the event that matches it, an answer, or its
-time, whichever is committed first.
+The commits of an event and of a wait cannot miss each other, because a single writer commits both: an event searches
+for subscriptions, and a new subscription searches for a recent event. An event matches at most one wait of a run. A
+wait is ended by a matching event, an answer or its timer, whichever is committed first.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from durable.values import Value
 
 
 class Match(NamedTuple):
-    """An event (its id) that came for the wait of a run at `path`; `name` is that of one wait of a `wait.any`."""
+    """The id of an event that matched the wait of a run at `path`. `name` is the name of a wait inside a `wait.any`."""
 
     run: str
     path: str
@@ -33,7 +32,7 @@ class Match(NamedTuple):
 
 
 class SubscriptionStatements:
-    """The statements over subscriptions and matched events."""
+    """The statements on subscriptions and matched events."""
 
     def __init__(self, sql: SQL) -> None:
         of_run = subscriptions.c.run == bindparam("of")
@@ -44,7 +43,7 @@ class SubscriptionStatements:
         self.add = sql.compile(sql.insert(subscriptions).on_conflict_do_nothing())
         self.remove = sql.compile(delete(subscriptions).where(of_run, subscriptions.c.path == bindparam("place")))
         self.remove_all = sql.compile(delete(subscriptions).where(of_run))
-        # Two searches of the index: with an OR in one, all that wait for the type would be looked through.
+        # Two index lookups: a single query with OR would scan all subscriptions to the type.
         self.find = [sql.compile(wait.where(of_type, about_any)), sql.compile(wait.where(of_type, about))]
         self.find_in_run = sql.compile(
             wait.where(of_run, of_type, or_(about_any, about)).order_by(subscriptions.c.path, subscriptions.c.name)
@@ -69,7 +68,7 @@ class SubscriptionStatements:
 
 
 class EventSubscriptions:
-    """What units read and write of waits, and of events that match them."""
+    """Reads and writes waits, and events that match them, for units."""
 
     def __init__(self, sql: SQL, keys: DedupeKeys, inboxes: InboxWrites) -> None:
         self._sql = SubscriptionStatements(sql)
@@ -77,11 +76,11 @@ class EventSubscriptions:
         self._inboxes = inboxes
 
     def match_event(self, cursor: Cursor, event: Event) -> list[str]:
-        """Match an event with one wait of each run that subscribes to it; returns the runs, which got a message."""
+        """Match an event with one wait of each run that subscribes to it; returns the runs that got a message."""
         return [self._post(cursor, match, event.time) for match in self.find_matches(cursor, event)]
 
     def find_matches(self, cursor: Cursor, event: Event) -> list[Match]:
-        """The waits that an event ends: one of each run that subscribes to it."""
+        """Return the waits that an event ends, one for each run that subscribes to it."""
         found: list[tuple[str, str, str]] = []
         for find in self._sql.find:
             cursor.execute(find, {"of_type": event.type, "about": event.subject})
@@ -94,8 +93,8 @@ class EventSubscriptions:
         return list(first.values())
 
     def subscribe(self, cursor: Cursor, run: str, wanted: EventSubscription, at: int) -> list[str]:
-        """Begin to wait, unless such an event has come already, or the wait was answered before it began. Returns the
-        run if it got a message."""
+        """Add a subscription, unless a matching event has already arrived or the wait was answered before it started.
+        Returns the run if it got a message."""
         path, name = wanted.path, wanted.name
         if name and self._is_over(cursor, run, path, at):
             return []
@@ -123,7 +122,7 @@ class EventSubscriptions:
         return notified
 
     def post(self, cursor: Cursor, run: str, kind: str, data: Value, at: int, wait: str | None) -> PostOutcome:
-        """Post a message; of several that end the same `wait` (a path) only the first is posted."""
+        """Post a message. If several messages end the same `wait` (a path), only the first is posted."""
         if wait is not None and (
             self._is_over(cursor, run, wait, at) or self._inboxes.list_kind(cursor, run, CancelMessage.kind)
         ):
@@ -135,11 +134,11 @@ class EventSubscriptions:
         return "posted"
 
     def exclude_event(self, cursor: Cursor, run: str, event: str) -> None:
-        """Let the event match no wait of the run any more."""
+        """Prevent an event from matching any wait of the run."""
         cursor.execute(self._sql.add_matched, {"run": run, "event": event})
 
     def forget_run(self, cursor: Cursor, run: str) -> None:
-        """Forget the waits of a run that has ended, and what they matched."""
+        """Remove the waits of a run that has ended, and their matches."""
         cursor.execute(self._sql.remove_all, {"of": run})
         cursor.execute(self._sql.forget_matched, {"of": run})
 
@@ -149,7 +148,7 @@ class EventSubscriptions:
         return match.run
 
     def _is_over(self, cursor: Cursor, run: str, path: str, at: int) -> bool:
-        """Whether a wait has ended, or was answered before it began."""
+        """Whether a wait has ended, or was answered before it started."""
         return self._keys.is_taken(cursor, _make_end_key(run, path, at), at)
 
     def _end(self, cursor: Cursor, run: str, path: str, at: int) -> None:
@@ -157,16 +156,19 @@ class EventSubscriptions:
         cursor.execute(self._sql.remove, {"of": run, "place": path})
 
     def _list_unread(self, cursor: Cursor, run: str) -> list[tuple[int, Match]]:
-        """The matches that have not reached the run yet, with the ids of their messages."""
+        """Return the matches that have not reached the run yet, with the ids of their messages."""
         unread: list[tuple[int, Match]] = []
         for id, data in self._inboxes.list_kind(cursor, run, EventMessage.kind):
-            with contextlib.suppress(msgspec.MsgspecError, LookupError, TypeError, ValueError):  # its owner reports it
+            with contextlib.suppress(
+                msgspec.MsgspecError, LookupError, TypeError, ValueError
+            ):  # the run's owner reports it
                 each = msgspec.convert(decode_value(data).load(), EventMessage)
                 unread.append((id, Match(run, each.path, each.name, each.event)))
         return unread
 
     def _rematch(self, cursor: Cursor, match: Match, at: int) -> Match | None:
-        """Match an event again whose wait was over before it reached the run; a wait that begins later may find it."""
+        """Match an event again whose wait ended before the event reached the run. A wait that starts later may also
+        find it."""
         cursor.execute(self._sql.remove_matched, {"of": match.run, "of_event": match.event})
         cursor.execute(self._sql.find_event, {"of_event": match.event})
         of_type, about = cursor.fetchone()
@@ -180,12 +182,12 @@ class EventSubscriptions:
 
     def _record_match(self, cursor: Cursor, match: Match, at: int) -> None:
         self.exclude_event(cursor, match.run, match.event)
-        if match.name:  # among several waits another may be answered; a lone wait for an event ends by its message
+        if match.name:  # another wait of a `wait.any` may be answered; a single wait ends with its message
             self._end(cursor, match.run, match.path, at)
         else:
             cursor.execute(self._sql.remove, {"of": match.run, "place": match.path})
 
 
 def _make_end_key(run: str, path: str, at: int) -> DedupeKey:
-    """The key that the one thing takes which ends a wait; of a `wait.any`, whichever of its waits it is for."""
+    """Make the key that ends a wait; the first taker wins. All waits of a `wait.any` share one key."""
     return DedupeKey.of_step("answer", run, path, at)

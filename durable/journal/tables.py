@@ -1,8 +1,8 @@
 """The tables of the journal, one class each.
 
-Rows are narrow. The columns that change at every append (a run's status, due time, sequence) are in no index: the
-partial indexes hold only runs that have ended, that have not, or that have no owner, and an append changes none of
-them. Times are wall-clock milliseconds; ids grow with time.
+Rows are narrow. Columns that change with every append (a run's status, due time, sequence) are not indexed. The partial
+indexes contain runs that have ended, have not ended, or have no owner; an append changes none of them. Times are
+wall-clock milliseconds; ids increase with time.
 """
 
 from typing import Any, ClassVar
@@ -18,14 +18,14 @@ _TYPED = text("type IS NOT NULL")
 
 
 class TableRow(SQLModel):
-    """The base of the tables. Its metadata are its own, apart from any other user of SQLModel."""
+    """The base of the tables. It has its own metadata, separate from other users of SQLModel."""
 
     metadata: ClassVar[MetaData] = MetaData()
 
 
 class RunRow(TableRow, table=True):
-    """The mutable part of a run, and the fence of its owner (`epoch`, `sequence`). A run that another run started is
-    the `nth` that descends from the event `origin`."""
+    """The mutable data of a run, and its owner's fence (`epoch`, `sequence`). `origin`, `nth`: set for a run started by
+    another run, the `nth` that descends from the event `origin`."""
 
     __tablename__ = "runs"
     __table_args__: ClassVar[Any] = (
@@ -60,7 +60,7 @@ class RunRow(TableRow, table=True):
 
 
 class TagRow(TableRow, table=True):
-    """A word that was put on a run when it was started."""
+    """A tag given to a run when it was started."""
 
     __tablename__ = "run_tags"
     __table_args__: ClassVar[Any] = (Index("run_tags_run", "run"), {"sqlite_with_rowid": False})
@@ -70,7 +70,7 @@ class TagRow(TableRow, table=True):
 
 
 class EntriesRow(TableRow, table=True):
-    """The entries of one append as a JSON array; `sequence` is the number of the first."""
+    """The entries of one append as a JSON array. `sequence` is the number of the first entry."""
 
     __tablename__ = "entries"
 
@@ -80,7 +80,7 @@ class EntriesRow(TableRow, table=True):
 
 
 class EventRow(TableRow, table=True):
-    """An event that arrived."""
+    """An event that was received."""
 
     __tablename__ = "events"
     __table_args__: ClassVar[Any] = (
@@ -97,7 +97,7 @@ class EventRow(TableRow, table=True):
 
 
 class DeliveryRow(TableRow, table=True):
-    """An inbound request of a webhook, with its outcome."""
+    """A request to a webhook, with its outcome."""
 
     __tablename__ = "deliveries"
     __table_args__: ClassVar[Any] = (
@@ -119,7 +119,7 @@ class DeliveryRow(TableRow, table=True):
 
 
 class DedupeKeyRow(TableRow, table=True):
-    """A dedupe key that was taken, with the answer for duplicates, which stays after the runs are deleted."""
+    """A dedupe key that was taken, with the result for duplicates. It is kept when the runs are deleted."""
 
     __tablename__ = "claims"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
@@ -133,7 +133,7 @@ class DedupeKeyRow(TableRow, table=True):
 
 
 class ScheduleRow(TableRow, table=True):
-    """Up to which time a schedule's fires are dealt with; written with the run that a fire starts."""
+    """The progress of a schedule, written together with the run that a fire starts."""
 
     __tablename__ = "schedules"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
@@ -161,7 +161,7 @@ class PayloadRow(TableRow, table=True):
 
 
 class DefinitionRow(TableRow, table=True):
-    """A version of a pipeline, stored whole: a run keeps the definition that it began with."""
+    """A version of a pipeline, stored completely: a run keeps the definition that it started with."""
 
     __tablename__ = "definitions"
 
@@ -172,7 +172,7 @@ class DefinitionRow(TableRow, table=True):
 
 
 class MessageRow(TableRow, table=True):
-    """A message for a run; an id is never used twice."""
+    """A message to a run. Ids are never reused."""
 
     __tablename__ = "inbox"
     __table_args__: ClassVar[Any] = (Index("inbox_run", "run"), {"sqlite_autoincrement": True})
@@ -185,8 +185,8 @@ class MessageRow(TableRow, table=True):
 
 
 class SlotRow(TableRow, table=True):
-    """An unfinished run that holds a slot of its pipeline's concurrency, or is queued for one: at most `most` runs with
-    the same key hold one at once."""
+    """An unfinished run that holds a slot of its pipeline's concurrency, or is queued for one. At most `most` runs with
+    the same key hold a slot."""
 
     __tablename__ = "slots"
     __table_args__: ClassVar[Any] = (Index("slots_key", "key", "is_held", "run"), {"sqlite_with_rowid": False})
@@ -198,7 +198,7 @@ class SlotRow(TableRow, table=True):
 
 
 class SubscriptionRow(TableRow, table=True):
-    """A step that waits for an event of this type, and about this subject if one is given."""
+    """A step that waits for an event of this type, and with this subject if one is given."""
 
     __tablename__ = "listeners"
     __table_args__: ClassVar[Any] = (Index("listeners_type", "type", "subject"), {"sqlite_with_rowid": False})
@@ -211,7 +211,7 @@ class SubscriptionRow(TableRow, table=True):
 
 
 class MatchedEventRow(TableRow, table=True):
-    """An event that has matched a wait of an unfinished run; it matches no other wait of that run."""
+    """An event that matched a wait of an unfinished run. It matches no other wait of that run."""
 
     __tablename__ = "heard"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}
@@ -221,7 +221,7 @@ class MatchedEventRow(TableRow, table=True):
 
 
 class ApiKeyRow(TableRow, table=True):
-    """A key of the API; `hash` is the SHA-256 in hex of what its holder presents."""
+    """An API key; `hash` is the SHA-256, in hex, of the key that clients send."""
 
     __tablename__ = "api_keys"
 
@@ -234,7 +234,7 @@ class ApiKeyRow(TableRow, table=True):
 
 
 class MetaRow(TableRow, table=True):
-    """Facts about the journal itself, by name."""
+    """Metadata of the journal, by name."""
 
     __tablename__ = "meta"
 

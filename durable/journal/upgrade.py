@@ -1,6 +1,6 @@
-"""Applies the migrations that are missing, with Alembic.
+"""Applies missing migrations with Alembic.
 
-Only `migrate` loads this module, and only when it must: Alembic costs 8 MB and 240 ms, which most starts do not need.
+Only `migrate` loads this module, and only if needed: Alembic costs 8 MB and 240 ms, which most starts can save.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade(connection: Connection, version: str) -> None:
-    """Bring the tables up to `version`, in the transaction that `connection` has begun."""
+    """Upgrade the tables to `version`, in the open transaction of `connection`."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

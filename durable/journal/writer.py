@@ -1,11 +1,11 @@
-"""The writer: one thread of a node that commits all queued units in one transaction, then completes their futures.
+"""The writer: a thread that commits all queued units in one transaction, then completes their futures.
 
-There is no timer: the units that arrive while a commit is being flushed are the next batch. A single caller pays for
-one commit, a hundred callers share one. A queued unit is committed even if nobody waits for it any more.
+There is no timer: the units that arrive during a commit form the next batch. A single caller pays for one commit; a
+hundred callers share one. A queued unit is committed even if its caller no longer waits.
 
-Units are handed to the thread together, at the end of the loop's turn in which they came. One by one, the first would
-wake the thread for a commit of its own while the loop still makes the others: measured with 64 runs in flight on a
-fast disk, that is twice as many commits and a tenth more CPU a run.
+Units are passed to the thread together, at the end of the event loop's turn. Passed one by one, the first unit would
+wake the thread for a commit of its own while the loop is still making the others: measured with 64 concurrent runs on a
+fast disk, that doubles the number of commits and costs a tenth more CPU per run.
 """
 
 import asyncio
@@ -20,24 +20,23 @@ from durable.journal.dialect import Answer, Database, ErrorKind, Unit, WriteConn
 from durable.journal.errors import JournalBroken, JournalBusy, JournalClosed, JournalError, JournalFull, UnitRefused
 
 BATCH_LIMIT = 512
-"""Units in one transaction; more would make the first of them wait too long."""
+"""The maximum number of units in a transaction; with more, the first would wait too long."""
 
 CHECK_SECONDS = 0.05
-"""Seconds between two checks of the files under load. A check makes six system calls, after each of
-which the writer waits for the interpreter's lock: with 64 runs in flight, one in each commit cost a tenth of the rate
-or more."""
+"""Seconds between two checks of the files under load. A check makes six system calls, and the writer waits for the
+interpreter's lock after each: with 64 concurrent runs, checking at every commit reduced the rate by a tenth or more."""
 
 HANDFUL = 16
-"""Units that are handed over before the turn ends, so that in a long turn the thread works beside the loop."""
+"""This many units are passed on before the turn ends, so that the thread works in parallel during a long turn."""
 
 _Waiting: TypeAlias = "tuple[Unit[Any], asyncio.Future[Any]]"
 _Answered: TypeAlias = "tuple[asyncio.Future[Any], object]"
 
 
 class Writer:
-    """Commits units in the order in which they come; to be used from one event loop.
+    """Commits units in the order in which they were queued; used from a single event loop.
 
-    `on_broken` is called in that loop, once, when the database cannot be relied on any more.
+    `on_broken` is called in that loop, once, when the database can no longer be trusted.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, unit: Unit[Answer]) -> asyncio.Future[Answer]:
-        """Queue a unit; the future is completed after its commit. Cancelling the future does not cancel the unit."""
+        """Queue a unit. The future completes after the commit; cancelling the future does not cancel the unit."""
         if self._refusal:
             kind, message = self._refusal
             raise kind(message)
@@ -76,11 +75,11 @@ class Writer:
 
     @property
     def is_broken(self) -> bool:
-        """Whether writing failed for good."""
+        """Whether writing has failed permanently."""
         return self._refusal is not None and self._refusal[0] is JournalBroken
 
     async def close(self) -> None:
-        """Commit everything that is queued, then end."""
+        """Commit everything that is queued, then stop."""
         if not self._refusal:
             self._refusal = JournalClosed, "the journal is closed; nothing was written"
             self._hand_over()
@@ -93,26 +92,26 @@ class Writer:
         while batch := self._take_batch():
             try:
                 answers = self._commit(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be written after it
+            except Exception as error:  # noqa: BLE001 - after any error nothing more may be written
                 self._call(self._break, batch, error)
                 return
             self._call(self._answer, answers)
         self._database.finish(self._connection)
 
     def _take_batch(self) -> list[_Waiting]:
-        """Wait for the next batch, of at least one unit; an empty one means that the journal is closed."""
+        """Wait for the next batch of at least one unit. An empty batch means that the journal is closed."""
         batch: list[_Waiting] = []
         while not batch or (len(batch) < BATCH_LIMIT and not self._queue.empty()):
             waiting = self._queue.get()
             if waiting is None:
                 if batch:
-                    self._queue.put(None)  # commit these first; nothing comes after the end
+                    self._queue.put(None)  # commit these first; the end is always last
                 break
             batch.append(waiting)
         return batch
 
     def _commit(self, batch: list[_Waiting]) -> list[_Answered]:
-        """Commit a batch in one transaction. If it fails, each unit is tried in one of its own."""
+        """Commit a batch in one transaction. If that fails, retry each unit in a transaction of its own."""
         began = perf_counter()
         answers: list[_Answered] = []
         try:
@@ -124,10 +123,10 @@ class Writer:
                 except JournalError as refusal:
                     answers.append((future, refusal))
             self._connection.commit()
-            if len(batch) == 1 or began >= self._next_check:  # before a caller learns that it is durable
+            if len(batch) == 1 or began >= self._next_check:  # before any caller is told that its unit is durable
                 self._next_check = began + CHECK_SECONDS
                 self._database.ensure_in_place(self._connection)
-        except Exception as error:  # noqa: BLE001 - what it means is for the database to say
+        except Exception as error:  # noqa: BLE001 - the database classifies it
             return self._handle_failure(batch, error)
         metrics.count_commit(len(batch), perf_counter() - began)
         return answers
@@ -144,7 +143,7 @@ class Writer:
         return [answer for waiting in batch for answer in self._commit([waiting])]
 
     def _recover(self) -> None:
-        """Make the connection usable after an error, or take a new one."""
+        """Roll back after an error, or replace the connection."""
         try:
             if self._connection.in_transaction:
                 self._connection.rollback()
@@ -153,10 +152,10 @@ class Writer:
             self._connection = self._database.connect()
 
     def _call(self, callback: Callable[..., None], *arguments: object) -> None:
-        try:  # noqa: SIM105  # each batch comes here, and `contextlib.suppress` costs three calls
+        try:  # noqa: SIM105  # runs for every batch, and `contextlib.suppress` costs three calls
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
-            pass  # the loop was closed before the journal, so nobody waits any more
+            pass  # the loop was closed before the journal: there are no waiters
 
     # -- in the loop
 

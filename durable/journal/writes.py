@@ -1,4 +1,4 @@
-"""What units write, noun by noun: the statements and functions of a database, compiled once for a node."""
+"""The write operations of all nouns: statements and functions of a database, compiled once per node."""
 
 from durable.journal.concurrency import ConcurrencyLimits
 from durable.journal.dedupe import DedupeKeys

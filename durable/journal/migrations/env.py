@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection and in the transaction that `migrate` gives."""
+"""The Alembic environment: runs migrations on the connection, and in the transaction, of `migrate`."""
 
 from alembic import context
 

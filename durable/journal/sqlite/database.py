@@ -1,7 +1,7 @@
-"""SQLite as the journal's database: how its file is opened, and what its errors mean.
+"""SQLite as the journal's database: opens its file and classifies its errors.
 
-It is in WAL mode with `synchronous=FULL`. One connection writes; the connections of readers cannot. Transactions are
-begun explicitly, because those that the driver would begin by itself lose updates.
+The database is in WAL mode with `synchronous=FULL`. One connection writes; readers' connections are read-only.
+Transactions are begun explicitly, because the driver's implicit transactions lose updates.
 """
 
 import contextlib
@@ -46,14 +46,14 @@ from durable.journal.sqlite.wal import find_commits
 log = logging.getLogger("waypost.journal")
 
 _PRAGMAS = (
-    "auto_vacuum=INCREMENTAL",  # before the first table, or never
+    "auto_vacuum=INCREMENTAL",  # has no effect after the first table was created
     "journal_mode=WAL",
     "synchronous=FULL",  # NORMAL can lose committed units on power loss
-    "fullfsync=ON",  # macOS: an fsync that reaches the disk; elsewhere it changes nothing
+    "fullfsync=ON",  # on macOS, makes fsync reach the disk; no effect elsewhere
     "checkpoint_fullfsync=ON",
     "temp_store=MEMORY",
     "cache_size=-16000",
-    "journal_size_limit=67108864",  # the space of a long WAL is given back
+    "journal_size_limit=67108864",  # truncate a long WAL after a checkpoint
 )
 
 _BUSY_SECONDS = 5.0
@@ -90,7 +90,7 @@ class SQLite:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Its files, whether or not they exist."""
+        """The database's files, whether or not they exist."""
         file = os.path.realpath(self.path)
         return (self.path, *(Path(f"{file}{ending}") for ending in ("-wal", "-shm", "-journal")))
 
@@ -98,7 +98,7 @@ class SQLite:
         return SQL(sqlite.dialect(paramstyle="named"), sqlite.insert)
 
     def open(self) -> sqlite3.Connection:
-        """Lock the data folder, bring the journal in it up to date and return the connection that writes.
+        """Lock the data folder, upgrade its journal and return the connection that writes.
 
         Raises `DataFolderInUse` and `DataFolderUnusable`.
         """
@@ -121,35 +121,35 @@ class SQLite:
                 lock.release(is_clean=False)
                 raise
         except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-            reason = getattr(error, "orig", error)  # the driver's own words, without the statement
+            reason = getattr(error, "orig", error)  # the driver's message, without the statement
             raise DataFolderUnusable(
                 f"the data folder {folder} cannot be used: {reason}{explain_denied(folder)}; correct that, or choose "
                 "another folder with --data"
             ) from error
 
     def release(self, *, is_clean: bool) -> None:
-        """Release the data folder; `is_clean` says that the journal was closed."""
+        """Release the data folder. `is_clean`: the journal was closed."""
         if self._lock:
             self._lock.release(is_clean=is_clean)
 
     @property
     def was_left_open(self) -> bool:
-        """Whether the process before this one ended without closing the journal."""
+        """Whether the previous process ended without closing the journal."""
         return self._lock is not None and bool(self._lock.before) and not self._lock.ended_cleanly
 
     def has_room(self, size: int) -> bool:
-        """Whether the disk has room for so many bytes."""
+        """Whether the disk has room for this many bytes."""
         return shutil.disk_usage(self.path.parent).free >= size
 
     def connect(self) -> sqlite3.Connection:
-        """The connection that writes; the file is created if it does not exist."""
+        """Return a connection that writes; creates the file if it does not exist."""
         create_private(self.path)
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        connection.execute("BEGIN IMMEDIATE")  # makes the WAL and its index
+        connection.execute("BEGIN IMMEDIATE")  # creates the WAL and its index
         connection.execute("COMMIT")
         if self._open_files:
             self._open_files.close()
@@ -157,7 +157,7 @@ class SQLite:
         return connection
 
     def _recover_wal(self) -> None:
-        """Bring in what a process left in the WAL that did not close the journal, and warn of what is lost."""
+        """Recover the WAL of a process that did not close the journal, and warn about lost commits."""
         if not self.wal.exists():
             log.warning(
                 "%s is missing, although the previous process did not close the journal: the last events that it "
@@ -174,20 +174,20 @@ class SQLite:
             )
 
     def recover(self) -> int:
-        """Let SQLite recover the WAL of a process that did not close it; returns how many of its commits are lost. Then
-        a copy of the WAL is kept as `damaged_wal`, since SQLite is about to remove it."""
+        """Let SQLite recover the WAL of a process that did not close it; returns the number of lost commits. If there
+        are any, the WAL is first copied to `damaged_wal`, because SQLite will remove it."""
         commits = find_commits(self.wal)
         with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as connection:
             _, recovered, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            lost: int = sum(number > recovered >= 0 for number in commits)  # -1: SQLite could not tell
+            lost: int = sum(number > recovered >= 0 for number in commits)  # -1: unknown to SQLite
             if lost:
                 shutil.copyfile(self.wal, self.damaged_wal)
                 make_private([self.damaged_wal])
         return lost
 
     def ensure_in_place(self, connection: WriteConnection) -> None:
-        """Raise `FilesReplaced` unless the files are those that were opened. If the database itself is in place, the
-        content of its WAL is moved into it first, so that nothing that was accepted is lost."""
+        """Raise `FilesReplaced` unless the files are those that were opened. If the database file itself is in place,
+        the WAL is first checkpointed into it, so that no committed data are lost."""
         if self._open_files is None:
             return
         try:
@@ -200,13 +200,13 @@ class SQLite:
             raise
 
     def migrations(self) -> Engine:
-        """An engine whose transactions hold the write lock from the start."""
+        """An engine whose transactions take the write lock at their start."""
         engine = create_engine("sqlite://", creator=self.connect, poolclass=NullPool)
         event.listen(engine, "begin", _begin_immediate)
         return engine
 
     def readers(self) -> Engine:
-        """An engine that cannot write, and does not create the file."""
+        """A read-only engine, which does not create the file."""
         engine = create_engine(
             "sqlite://", creator=self._reader, poolclass=QueuePool, pool_size=8, isolation_level="AUTOCOMMIT"
         )
@@ -224,12 +224,12 @@ class SQLite:
         return "broken" if code & 0xFF in _BROKEN else "refused"
 
     def is_undecodable(self, error: BaseException) -> bool:
-        """Whether a text of a row is not UTF-8, which only damage or another program can cause."""
+        """Whether a text of a row is not UTF-8; only damage or another program can cause that."""
         return str(error).startswith("Could not decode to UTF-8")
 
     @contextlib.contextmanager
     def decode_leniently(self, connection: Connection) -> Iterator[None]:
-        """Read texts that are not UTF-8 with a mark in place of each byte that is wrong."""
+        """Read texts that are not UTF-8, with a replacement character for each invalid byte."""
         driver: Any = connection.connection.driver_connection
         driver.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
@@ -250,7 +250,7 @@ class SQLite:
             self._open_files.close()
 
     def check_integrity(self, connection: Connection, *, is_quick: bool = False) -> list[str]:
-        """What a check of the whole file finds; a quick one does not compare the indexes with their tables."""
+        """Check the whole file and return the problems. A quick check does not compare indexes with their tables."""
         check = "quick_check" if is_quick else "integrity_check"
         self._checking = connection.connection.driver_connection
         try:
@@ -264,8 +264,8 @@ class SQLite:
             checking.interrupt()
 
     def _reader(self) -> sqlite3.Connection:
-        # The last connection that can write removes the WAL when it closes. A command that reads what a killed service
-        # left must not: the next start would take the missing WAL for a loss.
+        # The last writable connection removes the WAL when it closes. A command that reads the journal of a killed
+        # service must not do that: the next start would report the missing WAL as a loss.
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
         )

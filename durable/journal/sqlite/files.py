@@ -1,4 +1,4 @@
-"""The files of the journal: readable by their owner only, and checked to be the ones that were opened.
+"""The files of the journal: readable only by their owner, and checked to be the files that were opened.
 
 SQLite continues to write to a file that was removed or replaced: its commits succeed, and are lost when the process
 ends.
@@ -20,14 +20,14 @@ FILE_NAME = "journal.sqlite"
 """The database's file in a data folder."""
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-"""The bits of a mode that give access to others than the owner."""
+"""The mode bits that grant access to users other than the owner."""
 
 _WAL_STARTS = (b"", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
-"""What the first four bytes of a WAL may be: nothing yet, or one of SQLite's two magic numbers."""
+"""The valid first four bytes of a WAL: it is empty, or begins with one of SQLite's two magic numbers."""
 
 
 def make_private(paths: Iterable[Path]) -> None:
-    """Remove the permissions of everybody but the owner from the files that exist, as far as this process may."""
+    """Remove the permissions of users other than the owner from existing files, as far as this process may."""
     for path in paths:
         with contextlib.suppress(OSError):
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -36,20 +36,21 @@ def make_private(paths: Iterable[Path]) -> None:
 
 
 def create_private(path: Path) -> None:
-    """Create an empty file for its owner only, unless it exists. SQLite gives its other files the same mode."""
+    """Create an empty file that only its owner can read, unless it exists. SQLite gives its other files the same
+    mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 class OpenFiles:
-    """The files of an open database, as they were when it was opened; `others` must stay too."""
+    """The files of an open database, as they were when it was opened. `others` must remain in place too."""
 
     def __init__(self, database: Path, others: Iterable[Path]) -> None:
         self._database = str(database)
-        self._file = os.path.realpath(database)  # SQLite keeps the WAL and its index beside it, if that is a link
+        self._file = os.path.realpath(database)  # if it is a link, the WAL and its index are next to its target
         self._wal = f"{self._file}-wal"
         names = (self._database, self._file, self._wal, f"{self._file}-shm", *map(os.path.realpath, others))
         self._identities = {name: identity for name in names if (identity := _identity(name))}
-        # Only the WAL may be opened beside SQLite: to close the database would give up SQLite's locks on it.
+        # Only the WAL may be opened outside of SQLite: closing the database file would release SQLite's locks on it.
         self._wal_file = os.open(self._wal, os.O_RDONLY) if self._wal in self._identities else None
 
     def close(self) -> None:
@@ -58,11 +59,11 @@ class OpenFiles:
             self._wal_file = None
 
     def ensure_in_place(self) -> None:
-        """Raise `FilesReplaced` unless every file is still the one that was opened. It takes some 10 µs."""
+        """Raise `FilesReplaced` unless every file is still the one that was opened. Takes about 10 µs."""
         size = 0
-        for name, identity in self._identities.items():  # in line, since every commit comes here
+        for name, identity in self._identities.items():  # inlined, because every commit does this
             try:
-                found = os.lstat(name)  # a link in the place of the database would have another WAL
+                found = os.lstat(name)  # not `stat`: a link in place of the database would have another WAL
             except OSError:
                 raise FilesReplaced(name, "removed", self._cure()) from None
             if (found.st_dev, found.st_ino) != identity:
@@ -94,9 +95,9 @@ class OpenFiles:
         return f"put {self._database} back, or restore a backup, before you start the service again"
 
     def holds_database(self) -> bool:
-        """Whether the database itself is still in place, so that the content of the WAL can be moved into it."""
+        """Whether the database file is still in place, so that the WAL can be checkpointed into it."""
         try:
-            found = os.stat(self._database)  # behind a link too: the next start follows it
+            found = os.stat(self._database)  # follows a link, as the next start does
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == self._identities.get(self._file) and found.st_size > 0

@@ -1,4 +1,4 @@
-"""The data folder: its lock, and the checks that a journal can be kept in it."""
+"""The data folder: its lock, and the checks that it can hold a journal."""
 
 import fcntl
 import json
@@ -40,11 +40,11 @@ _NETWORK = {
 
 _MOUNTS = Path("/proc/self/mounts")
 _OCTAL = re.compile(r"\\([0-7]{3})")
-"""How that file escapes a space and similar characters."""
+"""An escaped space or similar character in that file."""
 
 
 def prepare_folder(folder: Path) -> None:
-    """Create the folder, for its owner only, unless it exists. Raises `DataFolderUnusable` on a network file system."""
+    """Create the folder for its owner only, unless it exists. Raises `DataFolderUnusable` on a network file system."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kind = find_file_system(folder)
     if kind in _NETWORK:
@@ -55,12 +55,12 @@ def prepare_folder(folder: Path) -> None:
 
 
 def find_file_system(folder: Path) -> str | None:
-    """The kind of the file system that holds a folder; None if this system does not say."""
+    """Return the type of the file system that contains a folder; None if it is unknown."""
     return read_mounts(folder.resolve(), _MOUNTS.read_text(errors="surrogateescape")) if _MOUNTS.exists() else None
 
 
 def read_mounts(folder: Path, mounts: str) -> str | None:
-    """The kind of the file system that holds an absolute path, by the lines of /proc/self/mounts."""
+    """Return the type of the file system that contains an absolute path, given the lines of /proc/self/mounts."""
     kinds: dict[Path, str] = {}
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
@@ -75,8 +75,8 @@ def _unescape(escape: re.Match[str]) -> str:
 class FolderLock:
     """The lock of a data folder, held until it is released or the process ends.
 
-    Its file says which process holds it, whether the folder has a journal, and how the process before ended; `before`
-    is what that process wrote.
+    Its file records which process holds it, whether the folder has a journal, and how the previous process ended.
+    `before` is what the previous process wrote.
     """
 
     def __init__(self, file: IO[str], before: Mapping[str, object]) -> None:
@@ -100,20 +100,20 @@ class FolderLock:
 
     @property
     def had_journal(self) -> bool:
-        """Whether a process before this one has made a journal in the folder."""
+        """Whether a previous process created a journal in the folder."""
         return self.before.get("journal") is True
 
     @property
     def ended_cleanly(self) -> bool:
-        """Whether the process before this one closed its journal."""
+        """Whether the previous process closed its journal."""
         return "closed" in self.before
 
     def hold(self, *, has_journal: bool) -> None:
-        """Write who holds the lock."""
+        """Record the holder of the lock."""
         self._write(self._owner | {"journal": has_journal})
 
     def release(self, *, is_clean: bool) -> None:
-        """Release the folder; `is_clean` says that its journal was closed."""
+        """Release the folder. `is_clean`: the journal was closed."""
         if is_clean and not self._file.closed:
             self._write(self._owner | {"journal": True, "closed": _now()})
         self._file.close()
@@ -126,7 +126,7 @@ class FolderLock:
 
 
 def read_lock(folder: Path) -> Mapping[str, object]:
-    """What the last process wrote into a folder's lock; empty if there was none."""
+    """Return what the last process wrote into a folder's lock; empty if there was none."""
     try:
         with (folder / LOCK_NAME).open() as file:
             return _read(file)
@@ -138,7 +138,7 @@ def _read(file: IO[str]) -> Mapping[str, object]:
     file.seek(0)
     try:
         content = json.load(file)
-    except ValueError:  # it was created a moment ago
+    except ValueError:  # it was just created and is still empty
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -155,7 +155,7 @@ def _describe_owner(content: Mapping[str, object]) -> str:
 
 
 def ensure_journal_kept(folder: Path, database: Path, *, had_journal: bool) -> None:
-    """Raise `DataFolderUnusable` if the folder's lock names a journal that does not exist any more."""
+    """Raise `DataFolderUnusable` if the folder's lock names a journal that no longer exists."""
     size = database.stat().st_size if database.exists() else None
     if had_journal and not size:
         raise DataFolderUnusable(
@@ -166,7 +166,7 @@ def ensure_journal_kept(folder: Path, database: Path, *, had_journal: bool) -> N
 
 
 def explain_denied(folder: Path) -> str:
-    """Why a folder that belongs to another user cannot be used; empty for a folder of this user."""
+    """Explain why a folder that belongs to another user cannot be used; empty for a folder of this user."""
     try:
         found = (folder if folder.exists() else folder.parent).stat()
     except OSError:
@@ -180,7 +180,7 @@ def explain_denied(folder: Path) -> str:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names of new files, and of the folder itself, survive a power loss."""
+    """Flush the directory, so that the names of new files and of the folder survive a power loss."""
     for place in (folder, folder.resolve().parent):
         descriptor = os.open(place, os.O_RDONLY)
         try:

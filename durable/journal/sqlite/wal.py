@@ -1,4 +1,4 @@
-"""The commits in a WAL file, read without SQLite.
+"""Reads the commits in a WAL file without SQLite.
 
 SQLite recovers a WAL up to the first damaged frame, and drops the commits after it without an error. The format:
 https://www.sqlite.org/fileformat2.html#the_write_ahead_log
@@ -12,13 +12,13 @@ _HEADER = struct.Struct(">8I")
 """Magic, version, page size, checkpoint sequence, two salts, two checksums."""
 
 _FRAME = struct.Struct(">6I")
-"""Page number, the database's size in pages after a commit (0 within a transaction), two salts, two checksums."""
+"""Page number, database size in pages after a commit (0 within a transaction), two salts, two checksums."""
 
 
 def find_commits(wal: Path) -> list[int]:
-    """Return the numbers, from 1 on, of the frames that end a transaction. Their checksums are not verified.
+    """Return the numbers, from 1, of the frames that end a transaction. Their checksums are not verified.
 
-    Frames of earlier transactions, which were checkpointed and will be overwritten, have other salts and do not count.
+    Frames of earlier transactions, which were checkpointed and will be overwritten, have other salts and are ignored.
     If the header is damaged, its salts are unknown, and every frame counts.
     """
     with wal.open("rb") as file:
@@ -49,7 +49,7 @@ def _checksum(head: bytes) -> tuple[int, int]:
 
 
 def _guess_page_size(wal: Path) -> int:
-    """The page size in the header of the database, or SQLite's default if the database has none."""
+    """Return the page size from the header of the database, or SQLite's default if the database has none."""
     with Path(str(wal).removesuffix("-wal")).open("rb") as database:
         (size,) = struct.unpack(">H", database.read(18)[16:].rjust(2, b"\0"))
     return 65536 if size == 1 else size or 4096
