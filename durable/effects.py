@@ -1,8 +1,7 @@
-"""What the core asks of the engine, and what it still has to decide on itself.
+"""Effects and follow-ups: what the core asks the engine to do, and what it has yet to decide.
 
-An *effect* is performed after the commit of the entries that came with it; `PostMessage` and `Listen` are written in
-that same commit. A *follow-up* is looked at by the core when its turn comes: a decision taken before it may have made
-it pointless.
+The engine performs an *effect* after it has committed the entries; `PostMessage` and `Listen` are written in that same
+commit. The core processes *follow-ups* in order and drops those that an earlier decision has made obsolete.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from durable.values import Value
 
 
 class Perform(msgspec.Struct, frozen=True):
-    """Perform this attempt of a step, not before `due` (ms). If it `starts_durably`, its start is committed first."""
+    """Perform an attempt of a step, not before `due` (ms). `starts_durably`: commit `AttemptStarted` first."""
 
     path: str
     attempt: int
@@ -24,21 +23,21 @@ class Perform(msgspec.Struct, frozen=True):
 
 
 class Abandon(msgspec.Struct, frozen=True):
-    """Stop whatever is under way for a step (attempt, timer, subscription, call): its result is no longer needed."""
+    """Stop a step's attempt, timer, subscription or call: its result is no longer needed."""
 
     path: str
 
 
 class AwaitStart(msgspec.Struct, frozen=True):
-    """Report `StartDue` at `due` (ms). A run that can expire also waits for a free slot, and is reported at
-    `expires_at` in any case."""
+    """Report `StartDue` at `due` (ms). A run with `expires_at` may still wait for a slot after that; report `StartDue`
+    again when it expires."""
 
     due: int
     expires_at: int | None = None
 
 
 class AwaitSlot(msgspec.Struct, frozen=True):
-    """Report `SlotGranted` when the pipeline's concurrency lets the run begin."""
+    """Report `SlotGranted` when the run gets a slot of its pipeline's concurrency."""
 
 
 class Wake(msgspec.Struct, frozen=True):
@@ -49,7 +48,8 @@ class Wake(msgspec.Struct, frozen=True):
 
 
 class Listen(msgspec.Struct, frozen=True):
-    """Report as a signal the first event of this type since then; with `match`, only one with this subject."""
+    """Report the first event of this type since `since` (ms) as a signal. With `match`, only an event with this
+    subject."""
 
     path: str
     name: str
@@ -59,20 +59,20 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 class StartChild(msgspec.Struct, frozen=True):
-    """Start the run that a `flow.call` calls, under this id. Asked for again, it does nothing."""
+    """Start the run that a `flow.call` calls, under this id. Idempotent."""
 
     path: str
     run: str
 
 
 class EmitEvent(msgspec.Struct, frozen=True):
-    """Send the event of a `flow.emit` and report the step's checkpoint. Asked for again, it sends no second event."""
+    """Send the event of a `flow.emit`, and report the step's checkpoint. Idempotent."""
 
     path: str
 
 
 class PublishAnswer(msgspec.Struct, frozen=True):
-    """Send the run's answer to the client that sent its event, if it still waits."""
+    """Send the run's answer to the client that sent the event, if it is still waiting."""
 
 
 class PostMessage(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class PostMessage(msgspec.Struct, frozen=True):
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """The run was paused and goes on: perform what is outstanding and not under way."""
+    """A paused run was resumed: perform its outstanding effects that are not in progress."""
 
 
 Effect: TypeAlias = (
@@ -103,14 +103,14 @@ Effect: TypeAlias = (
 
 
 class EnterStep(msgspec.Struct, frozen=True):
-    """Begin a step, or skip it."""
+    """Start a step, or skip it."""
 
     at: int
     path: str
 
 
 class BeginBranch(msgspec.Struct, frozen=True):
-    """Begin a branch of a block; of a loop the next `count` items or turns."""
+    """Start a branch of a block; in a loop, the next `count` items or turns."""
 
     at: int
     path: str

@@ -1,4 +1,4 @@
-"""What `foreach` and `repeat` have in common: one branch, performed again and again, each time under a number."""
+"""The common part of `foreach` and `repeat`: a single branch, performed repeatedly, each time under an index."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ BURST = 500
 large, whatever is in its body or around it."""
 
 LOOP = "steps"
-"""The label of the one branch."""
+"""The label of the branch."""
 
 
 def list_branches(step: Any) -> Iterator[tuple[str, Steps]]:
@@ -21,7 +21,7 @@ def list_branches(step: Any) -> Iterator[tuple[str, Steps]]:
 
 
 def begin_next(state: State, path: str, at: int, due: int) -> list[FollowUp]:
-    """Begin the next item or turn, now or when it is due."""
+    """Start the next item or turn, now or when it is due."""
     return [BeginBranch(at, path, LOOP)] if due == at else set_timer(state, path, at, due)
 
 

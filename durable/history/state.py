@@ -1,4 +1,4 @@
-"""The state of a run: what its history amounts to."""
+"""The state of a run, computed from its history."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
@@ -14,7 +14,7 @@ UndoStatus: TypeAlias = Literal["registered", "chosen", "done", "failed"]
 
 
 class Memo(dict[str, Any]):
-    """Values that were decoded once and are needed again. Not part of the state, so all memos are equal."""
+    """A cache of decoded values. It is not part of the state, so all memos compare equal."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Memo)
@@ -23,8 +23,8 @@ class Memo(dict[str, Any]):
 
 
 class StepState(msgspec.Struct):
-    """The state of a step that was reached. `crashes` counts attempts that ended with the process. It `is_doubtful`
-    whether the step had an effect once the end of an attempt is unknown."""
+    """The state of a step that was reached. `crashes` counts attempts lost in a crash. `is_doubtful`: an attempt ended
+    without a known result, so the step may have had its effect."""
 
     status: StepStatus
     input: Value = NULL
@@ -46,31 +46,38 @@ class StepState(msgspec.Struct):
 
     @property
     def can_be_answered(self) -> bool:
-        """Whether it waits for more than a time."""
+        """Whether the step waits for an answer or an event, and not only for a time."""
         return any(each.due is None for each in self.awaits)
 
     @property
     def waits_for_moment(self) -> bool:
-        """Whether `due` is a moment that the pipeline names, and not the end of a delay."""
+        """Whether `due` is a time given by the pipeline, not the end of a delay."""
         return bool(self.awaits) and any(each.kind == "until" and each.due == self.due for each in self.awaits)
 
     def may_be_attempted(self, at: int) -> bool:
-        """Whether an attempt may be under way although the history has no entry for it: the first, or one that was
+        """Whether an attempt may be running that the history has no entry for: the first attempt, or a retry that was
         due."""
         is_due = self.due is not None and self.due <= at and not self.awaits and self.child is None
         return self.status == "running" or (self.status == "waiting" and is_due)
 
     def is_backing_off(self, at: int) -> bool:
-        """Whether attempt number `attempt` has not begun at that time: it is not the first, and not yet due."""
+        """Whether attempt number `attempt` is a retry that is not due yet at that time."""
         return self.status == "waiting" and self.attempt > 1 and not self.needs_person and not self.may_be_attempted(at)
 
 
 class BlockState(msgspec.Struct):
-    """The state of a block that was reached. `running` counts its branches under way, `begun` its items or turns so
-    far, of `count`; `branch` is the one that began last, at `branch_at`. `error` is the failure that ends it, or is
-    caught. Once it `is_stopping` nothing but `finally` begins in it; if it `is_cancelled` it ends so. While it
-    `is_cleaning`, that branch is under way; what `survives_cancel` comes to its own end even if the run is
-    cancelled."""
+    """The state of a block that was reached.
+
+    `items`, `count`: the list that a `foreach` iterates over, and its length.
+    `running`: how many of its branches are running.
+    `begun`: how many items or turns have started.
+    `branch`, `branch_at`: the branch that started last, and when.
+    `error`: the failure that the block ends with, or that its `catch` handles.
+    `is_stopping`: nothing more starts in the block, except `finally`.
+    `is_cancelled`: the block ends as cancelled.
+    `is_cleaning`: its `finally` is running.
+    `survives_cancel`: the block runs to its end even if the run is cancelled.
+    """
 
     kind: str
     items: Value = NULL
@@ -90,8 +97,12 @@ class BlockState(msgspec.Struct):
 
 
 class UndoState(msgspec.Struct):
-    """The state of a step's undo: its input, once there is a checkpoint; `by` is the `flow.undo` that performs it, in
-    its pass number `passes`."""
+    """The state of the undo of a step.
+
+    `input`: the input of the undo action; None until the step has a checkpoint.
+    `by`: the path of the `flow.undo` that performs it.
+    `passes`: how many times a `flow.undo` has attempted it.
+    """
 
     status: UndoStatus = "registered"
     input: Value | None = None
@@ -102,13 +113,15 @@ class UndoState(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """The fold of a history, changed in place by `durable.replay.apply_entry`.
+    """The state of a run. `durable.replay.apply_entry` modifies it in place.
 
-    `active` are the steps under way, and the blocks that wait for a time, in the order in which they began; `open` the
-    blocks that have not ended; `undos` the steps whose effect can be taken back, in the order in which they completed;
-    `early` what arrived for a wait before it began; `pauses` the reasons of a pause, by the step that a person has to
-    decide on, and `paused_at` its beginning. `since_fact` counts the decisions since the last fact; it is
-    what bounds a loop whose body needs no fact to go on."""
+    `active`: running steps, and blocks that wait for a time, in the order in which they started.
+    `open`: blocks that have not ended.
+    `undos`: steps whose effect can be undone, in the order in which they completed.
+    `early`: data that arrived for a wait before it started.
+    `pauses`: the reasons of a pause, keyed by the step that a person has to decide on; `paused_at` is when it started.
+    `since_fact`: the number of decisions since the last fact; it bounds a loop whose body needs no fact to continue.
+    """
 
     run: str
     entries: int = 0
@@ -120,13 +133,13 @@ class State(msgspec.Struct):
     undos: dict[str, UndoState] = {}
     early: dict[str, Value] = {}
     is_queued: bool = False  # held back: no step was reached yet
-    is_due: bool = False  # the time until which it was held back is over, so that only a slot is missing
+    is_due: bool = False  # its start time has passed; it waits only for a slot
     pauses: dict[str, str] = {}
     paused_at: int | None = None
-    answer: Value | None = None  # the first that a step gave
+    answer: Value | None = None  # the first answer wins
     ending: MainEnding | None = None
     main: MainEnded | None = None
-    is_stopping: bool = False  # the cleanup is to end before its last step
+    is_stopping: bool = False  # the cleanup ends before its last step
     finished: RunFinished | None = None
     at: int = 0
     since_fact: int = 0
@@ -134,7 +147,7 @@ class State(msgspec.Struct):
 
     @property
     def pause_reason(self) -> str | None:
-        """Why it is paused; None if it is not."""
+        """Why the run is paused; None if it is not paused."""
         return "; ".join(self.pauses.values()) if self.pauses else None
 
     @property
@@ -154,7 +167,7 @@ class State(msgspec.Struct):
 
     @property
     def reason(self) -> str | None:
-        """Why it is paused or queued, or why it ended as it did."""
+        """Why the run is paused, queued, or ended as it did."""
         if self.pauses:
             return self.pause_reason
         if self.is_queued and self.started and (self.is_due or self.started.held_until is None):
@@ -176,12 +189,12 @@ class State(msgspec.Struct):
 
     @property
     def origin(self) -> str:
-        """The id of the first event that led to this run; the run's own, if no event did."""
+        """The id of the first event that led to this run; the run's own id if no event did."""
         return (self.started.origin or self.started.event if self.started else None) or self.run
 
     @property
     def deadline(self) -> int | None:
-        """When the part of the run that is under way must be over."""
+        """When the current part of the run must have ended."""
         if self.main:
             return self.main.deadline
         if self.ending:
@@ -200,15 +213,14 @@ class State(msgspec.Struct):
 
     @property
     def start_due(self) -> int | None:
-        """When a run that is held back may begin, or when one that only lacks a slot expires; None for any other
-        run."""
+        """When a held-back run may start, or, if it waits only for a slot, when it expires; None for any other run."""
         if not self.started or not self.is_queued:
             return None
         return self.started.expires_at if self.is_due else self.started.held_until
 
     @property
     def due(self) -> int | None:
-        """When something must happen to this run even if nothing arrives; None once it has finished."""
+        """When the run has to be resumed even if no message arrives; None once it has finished."""
         if self.finished:
             return None
         earliest = self.deadline
@@ -223,16 +235,17 @@ class State(msgspec.Struct):
         return earliest
 
     def block_around(self, path: str) -> tuple[str, int | None] | None:
-        """The path of the block in which a step stands, and the number of its item or turn; None at the top."""
+        """Return the path of the innermost block that contains a step, and the index of its item or turn; None at the
+        top level."""
         frame = frame_of(path)
         return split_frame(frame) if frame else None
 
     def list_cleaning(self, root: str = "") -> list[str]:
-        """The blocks inside a block (or the run) that are cleaning up; the steps in them go on."""
+        """Return the blocks inside a block (or the run) whose `finally` is running; a cancel does not interrupt it."""
         return [path for path in self.open if self.blocks[path].is_cleaning and is_within(path, root)]
 
     def list_interruptible(self, root: str = "") -> Iterator[str]:
-        """The steps under way inside a block (or the run) that end when it is cancelled."""
+        """Iterate over the running steps inside a block (or the run) that a cancel interrupts."""
         spared = self.list_cleaning(root)
         for path in self.active:
             is_spared = self.is_undoing(path) or any(is_within(path, block) for block in spared)
@@ -240,6 +253,6 @@ class State(msgspec.Struct):
                 yield path
 
     def is_undoing(self, path: str) -> bool:
-        """Whether the step takes back the effect of another, or is repeated to learn the output for that."""
+        """Whether the step undoes the effect of another, or repeats it to learn the output that the undo needs."""
         undo = self.undos.get(frame_of(path))
         return undo is not None and undo.by is not None

@@ -175,7 +175,7 @@ class SQLite:
 
     def recover(self) -> int:
         """Let SQLite recover the WAL of a process that did not close it; returns the number of lost commits. If there
-        are any, the WAL is first copied to `damaged_wal`, because SQLite will remove it."""
+        are any, a copy of the WAL is kept as `damaged_wal`, because SQLite is about to remove it."""
         commits = find_commits(self.wal)
         with contextlib.closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as connection:
             _, recovered, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
