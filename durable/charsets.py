@@ -1,11 +1,11 @@
 """Charsets: finds a charset by its label, and decodes and encodes text.
 
-A label means what it means to browsers (the WHATWG Encoding Standard): `latin1` and `ascii` are windows-1252. UTF-32
-and the other charsets of Python's codecs are supported too. A byte order mark overrides any label, and is not part of
-the text.
+Labels have the same meaning as in browsers (the WHATWG Encoding Standard): `latin1` and `ascii` are windows-1252.
+UTF-32 and the other charsets of Python's codecs are also supported. A byte order mark overrides any label, and is not
+part of the text.
 
     Undecodable        the bytes are not valid in their charset
-    Unencodable        the charset does not have a character
+    Unencodable        the charset does not contain a character
     UnknownCharset     the label names no known charset
 """
 
@@ -27,7 +27,7 @@ UTF_8 = "utf-8"
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark begins this one
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -38,7 +38,7 @@ _OF_PYTHON = re.compile(
     r"(big5|cp|euc_|gb|hp_|hz|iso2022_|iso8859_|johab|koi8_|kz1048|latin_1|mac_|ptcp154|shift_jis|tis_620|utf_16|utf_32"
     r"|utf_8)\w*"
 )
-"""Codecs of Python that decode text in linear time. Others (`idna`, `zlib`, `unicode_escape`) are never looked up."""
+"""Python codecs that decode text in linear time. Other codecs (`idna`, `zlib`, `unicode_escape`) are never used."""
 
 _ASCII = b"a=%&<{?"
 _HTML_META = re.compile(rb"""<meta\s[^>]{0,200}?charset\s{0,20}=\s{0,20}["']?([A-Za-z0-9._:-]{1,60})""", re.IGNORECASE)
@@ -46,7 +46,7 @@ _XML_PROLOG = re.compile(rb"""<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}["'](
 
 
 class Undecodable(ValueError):
-    """The bytes are not valid in their charset; `offset` is the first byte that cannot be decoded."""
+    """The bytes are not valid in their charset; `offset` is that of the first invalid byte."""
 
     def __init__(self, charset: str, offset: int, data: bytes) -> None:
         self.charset = charset.upper() if charset.startswith("utf") else charset
@@ -55,7 +55,7 @@ class Undecodable(ValueError):
 
 
 class Unencodable(ValueError):
-    """The charset does not have a character."""
+    """The charset does not contain a character."""
 
     def __init__(self, charset: str, character: str) -> None:
         super().__init__(f"{charset} has no character {character!r}; send utf-8")
@@ -80,7 +80,7 @@ class Charset(NamedTuple):
     has_ascii: bool = True
 
     def decode(self, data: bytes) -> str:
-        """The text; raises `Undecodable`."""
+        """Decode bytes; raises `Undecodable`."""
         try:
             return self.codec(data)
         except UnicodeDecodeError as error:
@@ -88,7 +88,7 @@ class Charset(NamedTuple):
 
 
 def find_charset(label: str) -> Charset:
-    """The charset of a label, in any case; raises `UnknownCharset`."""
+    """Return the charset of a label, which is case-insensitive; raises `UnknownCharset`."""
     charset = _find_label(label.strip().lower()) if len(label) <= 60 else None
     if charset is None:
         raise UnknownCharset(label)
@@ -96,7 +96,8 @@ def find_charset(label: str) -> Charset:
 
 
 def decode_text(data: bytes, label: str = UTF_8) -> str:
-    """Decode bytes by a charset's label and remove a byte order mark; raises `Undecodable` and `UnknownCharset`."""
+    """Decode bytes in the charset of a label and remove a byte order mark; raises `Undecodable` and
+    `UnknownCharset`."""
     charset = find_marked(data) or find_charset(label)
     if not charset.has_ascii:
         charset = _choose_byte_order(charset, label, data)
@@ -104,7 +105,7 @@ def decode_text(data: bytes, label: str = UTF_8) -> str:
 
 
 def encode_text(text: str, label: str) -> bytes:
-    """Encode a text by a charset's label, without a byte order mark; raises `Unencodable` and `UnknownCharset`."""
+    """Encode text in the charset of a label, without a byte order mark; raises `Unencodable` and `UnknownCharset`."""
     charset = find_charset(label)
     try:
         return charset.encode(text)
@@ -113,12 +114,12 @@ def encode_text(text: str, label: str) -> bytes:
 
 
 def convert_json_to_utf_8(data: bytes, label: str = UTF_8) -> bytes:
-    """JSON in UTF-8, without a byte order mark; raises `Undecodable`.
+    """Convert JSON to UTF-8, without a byte order mark; raises `Undecodable`.
 
     The standard (RFC 8259) requires UTF-8, whatever the label says. An unknown label is ignored, and so is Latin-1,
-    which frameworks add unasked, if the bytes are UTF-8.
+    which frameworks add on their own, if the bytes are UTF-8.
     """
-    # JSON begins with two characters of ASCII, or one: all else is a byte order mark, UTF-16 or UTF-32.
+    # JSON begins with one or two ASCII characters; anything else is a byte order mark, UTF-16 or UTF-32.
     if label.lower() == UTF_8 and data[:1] < b"\x80" and 0 not in data[:2]:
         return data
     try:
@@ -132,7 +133,7 @@ def convert_json_to_utf_8(data: bytes, label: str = UTF_8) -> bytes:
 
 
 def find_marked(data: bytes) -> Charset | None:
-    """The charset of a byte order mark; None without one, or if two bytes may mean something else."""
+    """Return the charset of a byte order mark; None without one, or if its two bytes are ambiguous."""
     if data[:1] and data[0] in _MARK_BYTES and len(data) > 2:
         return next((_make_charset(name) for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
     return None
@@ -147,7 +148,8 @@ def _is_utf_8(data: bytes) -> bool:
 
 
 def guess_wide(data: bytes) -> str | None:
-    """The label of UTF-16 or UTF-32 if the zeros around the first ASCII character show it (RFC 4627, section 3)."""
+    """Return the label of UTF-16 or UTF-32 if the zeros around the first ASCII character indicate it (RFC 4627, section
+    3)."""
     first = tuple(byte != 0 for byte in data[:4])
     match first:
         case (True, False, False, False):
@@ -162,15 +164,15 @@ def guess_wide(data: bytes) -> str | None:
 
 
 def find_inner_charset(data: bytes, media: MediaType) -> str | None:
-    """The label in an XML declaration or an HTML page's `meta`; None without one. UTF-16 is recognised by its zeros: a
-    declaration that can be read as ASCII is not UTF-16, whatever it says."""
+    """Return the label in an XML declaration or an HTML page's `meta`; None without one. UTF-16 is recognised by its
+    zeros: a declaration that is readable as ASCII is not UTF-16, whatever it says."""
     if not (media.is_xml or media.kind == "text/html"):
         return None
     if wide := guess_wide(data[:4]):
         return wide
     found = _XML_PROLOG.match(data[:500].removeprefix(codecs.BOM_UTF8).lstrip()) if media.is_xml else None
     if "html" in media.kind:
-        found = found or _HTML_META.search(data[:1024])  # as far as browsers look
+        found = found or _HTML_META.search(data[:1024])  # browsers search this far
     label = found[1].decode() if found else None
     return UTF_8 if label and label.lower().startswith("utf-16") else label
 
@@ -183,22 +185,23 @@ def _make_charset(name: str) -> Charset:
 
 
 def _choose_byte_order(charset: Charset, label: str, data: bytes) -> Charset:
-    """The charset in the byte order that its zeros show, if the label does not name one."""
+    """Return the charset in the byte order that its zeros indicate, if the label does not specify one."""
     if label.strip().lower().endswith(("le", "be")) or find_marked(data):
         return charset
     guessed = guess_wide(data)
     return _make_charset(guessed) if guessed and guessed[:6] == charset.name[:6] else charset
 
 
-@cache  # of the standard's 40 names, and no other
+@cache  # bounded: called only with the standard's 40 names
 def _get_charset(encoding: str) -> Charset | None:
-    """The charset of a name in the WHATWG standard; None for the one that replaces charsets no browser decodes."""
+    """Return the charset of a name in the WHATWG standard; None for `replacement`, which stands for charsets that
+    browsers do not decode."""
     if encoding == "replacement":
         return None
     info = webencodings.lookup(encoding).codec_info
     match info.name.replace("_", "-").lower():
         case "gbk":
-            return _make_charset("gb18030")._replace(name=encoding)  # as the standard has it: a superset
+            return _make_charset("gb18030")._replace(name=encoding)  # a superset, as in the standard
         case "utf-8" | "utf-16-le" | "utf-16-be" as name:
             return _make_charset(name)
         case name if name.startswith(("cp125", "cp874")):
@@ -216,7 +219,7 @@ def _find_label(label: str) -> Charset | None:
 
 @cache
 def _list_python_labels() -> dict[str, str]:
-    """Python's codecs by their labels, with hyphens for underscores."""
+    """Return Python's codecs by label, with hyphens for underscores."""
     modules = {module for module in aliases.values() if _OF_PYTHON.fullmatch(module)}
     named = {alias: module for alias, module in aliases.items() if module in modules}
     named |= {module: module for module in modules}
@@ -226,8 +229,8 @@ def _list_python_labels() -> dict[str, str]:
 
 
 def _make_decoder(codec: str) -> Decode:
-    """A decoder for a Windows charset in which unassigned bytes from 0x80 to 0x9F are control characters, as in the
-    standard; Python's codecs refuse them."""
+    """Return a decoder for a Windows charset in which unassigned bytes from 0x80 to 0x9F are control characters, as in
+    the standard; Python's codecs reject them."""
     table = "".join(_decode_byte(byte, codec) for byte in range(256))
     return lambda data: codecs.charmap_decode(data, "strict", table)[0]
 

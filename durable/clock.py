@@ -1,4 +1,4 @@
-"""The clock, and new ids: what the core is given as arguments, since it reads neither clock nor randomness."""
+"""The clock, and new ids. The core reads neither clock nor randomness, and takes them as arguments."""
 
 import os
 import time
@@ -7,12 +7,12 @@ from durable.ids import make_id
 
 
 def now() -> int:
-    """Wall-clock milliseconds since 1970."""
+    """Return wall-clock milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 class _Order:
-    """Numbers the ids of one millisecond, so that they sort as they were made."""
+    """Numbers the ids of one millisecond, so that they sort in the order in which they were made."""
 
     at = 0
     number = 0
@@ -27,5 +27,5 @@ _order = _Order()
 
 
 def new_id(kind: str, at: int) -> str:
-    """A new id: after the time, 16 bits of order and 64 random ones."""
+    """Return a new id: the time, 16 bits of order and 64 random bits."""
     return make_id(kind, at, _order.next(at) << 64 | int.from_bytes(os.urandom(8)))

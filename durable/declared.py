@@ -1,7 +1,7 @@
-"""Converts numbers, true and false in an action's input to text where its model accepts only text.
+"""Converts numbers and booleans in an action's input to text where its model accepts only text.
 
-An expression that is a whole value keeps its type, so a header or a title can become 7; inside a text it would be "7"
-too. Null, lists and mappings are not converted, and the model rejects them.
+An expression that is a whole value keeps its type, so a header or a title can become 7; inside a text it would be "7".
+Null, lists and mappings are not converted, and the model rejects them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ from durable.values import JSON
 _Schema: TypeAlias = Mapping[str, Any]
 
 _DEPTH_LIMIT = 12
-"""Levels of a model that are read; a model can contain itself."""
+"""How many levels of a model are read; a model can contain itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class _TextPlan:
-    """What to convert to text: this value, if it is a number or a boolean, and the values in it, by key (`others` for
-    all other keys) or as `items`."""
+    """What to convert to text: this value, if it is a number or a boolean, and the values inside it, by key (`others`
+    for all other keys) or as `items`."""
 
     numbers: bool = False
     booleans: bool = False
@@ -33,7 +33,7 @@ class _TextPlan:
 
 
 def write_texts(model: type[BaseModel], value: JSON) -> JSON:
-    """The value, with texts where the model accepts only text. Unchanged parts are not copied."""
+    """Return the value, converted to text where the model accepts only text. Unchanged parts are not copied."""
     plan = _get_plan(model)
     return value if plan is None else _write(plan, value)
 
@@ -89,7 +89,7 @@ def _make_plan(schema: _Schema, definitions: _Schema, depth: int) -> _TextPlan |
 
 
 def _list_choices(schema: _Schema, definitions: _Schema, depth: int) -> Iterator[_Schema]:
-    """The alternatives of a schema."""
+    """Return the alternatives of a schema."""
     if depth > _DEPTH_LIMIT:
         return
     if "$ref" in schema:
@@ -106,7 +106,7 @@ _ANY = frozenset({"string", "number", "integer", "boolean", "null", "array", "ob
 
 
 def _list_kinds(schema: _Schema) -> frozenset[str]:
-    """The JSON types that a schema accepts, or all of them if it does not say."""
+    """Return the JSON types that a schema accepts, or all types if it does not specify any."""
     kinds = schema.get("type")
     if kinds is None and ("enum" in schema or "const" in schema):
         values = schema.get("enum", [schema.get("const")])

@@ -1,4 +1,4 @@
-"""Durations and moments as people write them: `30s`, `2027-01-31T09:00:00+01:00`."""
+"""Durations and times as people write them: `30s`, `2027-01-31T09:00:00+01:00`."""
 
 import re
 from datetime import datetime
@@ -12,7 +12,7 @@ _DURATION = r"[0-9]{1,12}(ms|s|m|h|d)"
 
 
 def parse_duration(text: str) -> int:
-    """The milliseconds of `500ms 30s 5m 2h 7d`; raises `ValueError` that says what to write instead."""
+    """Convert `500ms 30s 5m 2h 7d` to milliseconds; raises `ValueError`, which says what to write instead."""
     if not re.fullmatch(_DURATION, text):
         if re.fullmatch(r"[0-9]+", text):
             raise ValueError(f"'{text}' has no unit; write {text}s for seconds, or ms, m, h, d")
@@ -25,13 +25,13 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(milliseconds: int) -> str:
-    """A duration in the largest unit of which it is a whole number."""
+    """Format a duration in the largest unit of which it is a whole number."""
     unit, size = next((unit, size) for unit, size in reversed(_UNITS.items()) if milliseconds % size == 0)
     return f"{milliseconds // size}{unit}"
 
 
 def parse_moment(text: str) -> int:
-    """The milliseconds of an ISO 8601 time with a zone; raises `ValueError` that says what to write instead."""
+    """Convert an ISO 8601 time with a zone to milliseconds; raises `ValueError`, which says what to write instead."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -58,7 +58,7 @@ Duration = Annotated[
     BeforeValidator(_check_duration),
     Field(json_schema_extra={"pattern": f"^{_DURATION}$"}, examples=["30s", "5m"]),
 ]
-"""A duration as text: a whole number and one of the units ms, s, m, h, d."""
+"""A duration as text: an integer and one of the units ms, s, m, h, d."""
 
 Timeout = Annotated[Duration, AfterValidator(_check_positive)]
 """A duration that is not zero."""

@@ -1,7 +1,7 @@
-"""Ids of rows: text that sorts by the time at which it was made.
+"""Ids of rows: text that sorts by creation time.
 
-An id like `run_01jd…` holds 48 bits of time (ms) and 80 more, in an alphabet that sorts as the number does; the length
-is that of a ULID (https://github.com/ulid/spec), in lower case.
+An id such as `run_01jd…` contains 48 bits of time (ms) and 80 other bits, in an alphabet that preserves the order; its
+length is that of a ULID (https://github.com/ulid/spec), in lower case.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 LAST_TIME = 2**48 - 1
-"""Milliseconds that fit into an id."""
+"""The latest time, in ms, that fits into an id."""
 
 
 def make_id(kind: str, at: int, low: int) -> str:
-    """The id of that time (ms) whose other 80 bits are `low`."""
+    """Return the id with this time (ms), whose other 80 bits are `low`."""
     number = at << 80 | low
     text = f"{kind}_"
     for shift in range(120, -1, -10):
@@ -23,12 +23,13 @@ def make_id(kind: str, at: int, low: int) -> str:
 
 
 def derive_id(kind: str, at: int, *seed: str) -> str:
-    """An id that is the same for the same arguments."""
+    """Return an id that depends only on the arguments."""
     digest = hashlib.blake2b("\0".join(seed).encode(), digest_size=10).digest()
     return make_id(kind, at, int.from_bytes(digest))
 
 
 def first_id(kind: str, at: int) -> str:
-    """Text that sorts before every id of the kind made at this time (ms) or later, and after every earlier one."""
+    """Return text that sorts before every id of the kind made at this time (ms) or later, and after every earlier
+    one."""
     at = min(max(at, 0), LAST_TIME)
     return f"{kind}_" + "".join([_PAIRS[at >> shift & 1023] for shift in range(40, -1, -10)])

@@ -20,8 +20,9 @@ _EXCERPT = 20
 
 
 def explain_json_error(data: bytes, reason: str, *, quotes: bool = True) -> str:
-    """Explain why msgspec refused the bytes: what is wrong at which byte, and what to change. It `quotes` some of the
-    bytes, unless they may be part of a secret: no redactor would recognise a part."""
+    """Explain why msgspec rejected the bytes: what is wrong at which byte, and what to change. With `quotes`, the
+    message quotes some of the bytes; the caller must not allow this if they may be part of a secret, since a redactor
+    does not recognise parts."""
     if not data.strip():
         return "it is empty"
     if reason.startswith("Invalid UTF-8"):
@@ -68,7 +69,7 @@ def _explain_unended(data: bytes, reason: str) -> str:
 def _explain_malformed(data: bytes, reason: str, at: int, quotes: bool) -> str:
     what = _BYTE.sub("", reason).removeprefix("JSON is malformed: ")
     if is_followed := what == "trailing characters":
-        at -= 1  # msgspec names the byte behind the first of them
+        at -= 1  # msgspec reports the byte after the first of them
     where = f"byte {at}" + _describe_line(data, at)
     if is_followed:
         cure = "send one value; several, one in each line, are application/x-ndjson"

@@ -32,13 +32,13 @@ class KnownScalar:
 
 
 KnownValue: TypeAlias = KnownMapping | KnownList | KnownScalar | None
-"""None: nothing is known."""
+"""None means that nothing is known."""
 
 _NAMED = {"string": "a text", "number": "a number", "boolean": "true or false", "null": "null"}
 
 
 def look_up(known: KnownValue, keys: Sequence[str]) -> KnownValue:
-    """What is known about the value behind keys."""
+    """Return what is known about the value at a path of keys."""
     for key in keys:
         match known:
             case KnownMapping():
@@ -51,12 +51,12 @@ def look_up(known: KnownValue, keys: Sequence[str]) -> KnownValue:
 
 
 def explain_mismatch(known: KnownValue, name: Sequence[str], value: JSON) -> Explanation | None:
-    """Why a known value never equals a constant."""
+    """Explain why a known value never equals a constant."""
     kind = find_type(value)
     if not isinstance(known, KnownScalar) or kind is None or kind in known.types:
         return None
     if kind == "boolean" and "number" in known.types:
-        return None  # 1 is equal to true
+        return None  # 1 equals true
     never = quote(value) if isinstance(value, str) else "null" if value is None else str(value).lower()
     hint = None
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,15}", value) and "number" in known.types:
@@ -71,7 +71,7 @@ def _describe_types(known: KnownScalar) -> str:
 
 
 def find_type(value: JSON) -> str | None:
-    """The type of a scalar, named as in JSON Schema."""
+    """Return the type of a scalar, named as in JSON Schema."""
     match value:
         case None:
             return "null"
@@ -85,7 +85,7 @@ def find_type(value: JSON) -> str | None:
 
 
 def explain_missing(known: KnownValue, keys: Sequence[str], name: Sequence[str]) -> Explanation | None:
-    """Why keys cannot be read in a known value; `name` is the expression for it."""
+    """Explain why keys cannot be read in a known value; `name` is its expression."""
     name = list(name)
     for key in keys:
         match known:
@@ -109,7 +109,7 @@ def explain_missing(known: KnownValue, keys: Sequence[str], name: Sequence[str])
 
 
 def explain_list_access(name: Sequence[str], key: str) -> Explanation:
-    """The explanation for a list that is read like a mapping."""
+    """Explain that a list is read like a mapping."""
     return Explanation(
         f"{quote(format_name(name))} is a list and has no {quote(key)}", f"read an item: {format_name(name)}[0]"
     )
@@ -121,12 +121,12 @@ def is_index(key: str) -> bool:
 
 
 def format_name(name: Sequence[str]) -> str:
-    """A name as it is written in an expression."""
+    """Return a name as written in an expression."""
     return name[0] + "".join(f"[{key}]" if is_index(key) else f".{key}" for key in name[1:])
 
 
 def is_template(value: object) -> bool:
-    """Whether a value is a text with an expression in it."""
+    """Whether a value is a text that contains an expression."""
     return isinstance(value, str) and "{{" in value
 
 

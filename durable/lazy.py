@@ -17,11 +17,11 @@ OWN_PACKAGES = frozenset({"durable", "connectors", "triggers"})
 
 
 class ExtraMissing(ImportError):
-    """A library is not installed that comes with an extra; the message is for the person who runs Waypost."""
+    """A library that belongs to an extra is not installed; the message is for the person who runs Waypost."""
 
 
 class EntryPoint(Protocol):
-    """What `importlib.metadata.EntryPoint` offers: a name, and what it names, which `load_entry_point` imports."""
+    """The part of `importlib.metadata.EntryPoint` that is used; `load_entry_point` imports its value."""
 
     @property
     def name(self) -> str: ...
@@ -35,8 +35,8 @@ class EntryPoint(Protocol):
 
 
 def load_module(name: str, *, extra: str | None = None) -> ModuleType:
-    """Import a module by its full name. `extra` is the extra of Waypost that brings what the module needs; without it
-    a missing library raises `ExtraMissing`."""
+    """Import a module by its full name. `extra` is Waypost's extra that installs the module's dependencies; if one is
+    missing, `ExtraMissing` is raised."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -45,15 +45,15 @@ def load_module(name: str, *, extra: str | None = None) -> ModuleType:
 
 
 def find_entry_points(group: str) -> list[EntryPoint]:
-    """The entry points of a group in the order of their names; nothing is imported."""
-    # The module is loaded on the first call: it takes 10 ms, which `waypost --help` would pay for as well.
+    """Return the entry points of a group, sorted by name; imports nothing."""
+    # Loaded on the first call: importing it takes 10 ms, which `waypost --help` should not pay for.
     found: Iterable[EntryPoint] = import_module("importlib.metadata").entry_points(group=group)
     return sorted(found, key=lambda entry: (entry.name, entry.value))
 
 
 def load_entry_point(entry: EntryPoint) -> Any:
-    """Import what an entry point names. Raises `ExtraMissing` where it declares an extra (`name = module:object
-    [extra]`) whose library is missing, and whatever its module raises."""
+    """Import the object that an entry point names. Raises `ExtraMissing` if it declares an extra (`name = module:object
+    [extra]`) whose library is missing, and any error of its module."""
     try:
         return entry.load()
     except ModuleNotFoundError as error:
@@ -63,7 +63,7 @@ def load_entry_point(entry: EntryPoint) -> Any:
 
 
 def _raise_for_extra(error: ModuleNotFoundError, what: str, distribution: str, extra: str | None) -> None:
-    """Raise `ExtraMissing` if an extra brings the module that is missing. A missing module of our own is a bug."""
+    """Raise `ExtraMissing` if an extra installs the missing module. A missing module of our own is a bug."""
     missing = error.name or "a library"
     if extra and missing.partition(".")[0] not in OWN_PACKAGES:
         cure = f"install it with `pip install '{distribution}[{extra}]'`"

@@ -1,8 +1,8 @@
-"""Links that answer a wait: a link is the permission to answer that one wait.
+"""Links that answer a wait. Whoever has a link may answer that one wait.
 
-A link ends in run, path and a proof. The proof is the run's token, which all links of a run share, and a digest of the
-wait's path; both are BLAKE2b under the run's own key (https://www.rfc-editor.org/rfc/rfc7693). So only one text must be
-kept from readers who may not answer, however many waits a run has.
+A link ends in the run, the path and a proof. The proof is the run's token, which all links of the run share, and a
+digest of the wait's path; both are BLAKE2b under the run's own key (https://www.rfc-editor.org/rfc/rfc7693). To hide
+all links of a run from readers who may not answer, it is enough to hide the token.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ PROOF_BYTES = 2 * TOKEN_BYTES
 BLOT = "…"
 
 PATH_LIMIT = 500
-"""Characters of a path in a link, so that a text full of beginnings of links costs little."""
+"""The maximum length of a path in a link, so that a text with many beginnings of links is cheap to search."""
 
 JsonDocument = TypeVar("JsonDocument")
 
@@ -35,18 +35,18 @@ LINK = re.compile(
 
 
 def make_link(links: Links, run: str, path: str) -> str:
-    """The URL at which the wait at that path is answered."""
+    """Return the URL that answers the wait at a path."""
     return f"{links.url}/{run}/{path}/{make_proof(links.key, run, path)}"
 
 
 def make_token(key: str, run: str) -> str:
-    """The beginning of all proofs of a run, in hex; a proof without it is worthless."""
+    """Return the first part of all proofs of a run, in hex; a proof is invalid without it."""
     return _digest(key, run)
 
 
 def log_fields(run: str, started: RunStarted | None) -> dict[str, object]:
-    """The fields of a log line about a run: the run, and a redactor for its proofs, since not all readers of logs may
-    answer its waits."""
+    """Return the fields of a log line about a run: the run, and a redactor for its proofs, because not all readers of
+    logs may answer its waits."""
     links = started.links if started else None
     return {"run": run, "redactor": _redactor(make_token(links.key, run))} if links else {"run": run}
 
@@ -57,7 +57,7 @@ def _redactor(token: str) -> Redactor:
 
 
 def make_proof(key: str, run: str, path: str) -> str:
-    """The proof of the link to a wait, in hex."""
+    """Return the proof of the link to a wait, in hex."""
     return make_token(key, run) + _digest(key, f"{run}\0{path}")
 
 
@@ -66,12 +66,12 @@ def _digest(key: str, text: str) -> str:
 
 
 def is_proof(given: str, key: str, run: str, path: str) -> bool:
-    """Whether a proof is the wait's; takes the same time for every wrong one."""
+    """Whether a proof is that of the wait; takes the same time for every wrong proof."""
     return hmac.compare_digest(given.encode(errors="replace"), make_proof(key, run, path).encode())
 
 
 def hide_links(document: JsonDocument) -> JsonDocument:
-    """A copy of a JSON document in which the proofs of links are cut off."""
+    """Return a copy of a JSON document with the proofs of links cut off."""
     return cast(JsonDocument, _hide_in(cast(JSON, document)))
 
 
@@ -87,7 +87,7 @@ def _hide_in(tree: JSON) -> JSON:
 
 
 def hide_links_in_text(text: bytes) -> bytes:
-    """A JSON text in which the proofs of links are cut off. One link is searched at a time, so that no search takes
+    """Return a JSON text with the proofs of links cut off. Links are searched one at a time, so that no search takes
     long."""
     rest = text.decode()
     parts: list[str] = []

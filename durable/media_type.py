@@ -1,4 +1,4 @@
-"""Media types: what a `Content-Type` header says of a body (RFC 9110, section 8.3)."""
+"""Media types: the parts of a `Content-Type` header (RFC 9110, section 8.3)."""
 
 import re
 from functools import lru_cache
@@ -25,8 +25,11 @@ _XML = re.compile(r"(text|application)/(x-)?xml|.+\+xml")
 
 
 class MediaType(NamedTuple):
-    """A media type in lower case, without its parameters; empty if the header has none. `charset` is the parameter as
-    it was sent. If it is not `is_declared`, it was guessed from the body."""
+    """A media type in lower case, without its parameters; empty if the header has none.
+
+    `charset`: the parameter as it was sent.
+    `is_declared`: it comes from a header; otherwise it was guessed from the body.
+    """
 
     kind: str = ""
     charset: str | None = None
@@ -34,7 +37,7 @@ class MediaType(NamedTuple):
 
     @property
     def is_json(self) -> bool:
-        """Whether the body is one JSON value. `application/stream+json` is a sequence of values."""
+        """Whether the body is a single JSON value. `application/stream+json` is a sequence of values."""
         kind = self.kind
         is_named_so = kind in _JSON or kind.endswith(("+json", ".json"))
         return is_named_so and kind != "application/stream+json"
@@ -45,7 +48,7 @@ class MediaType(NamedTuple):
 
     @property
     def is_binary(self) -> bool:
-        """Whether it is declared as something other than text and JSON, without a charset."""
+        """Whether it is declared, without a charset, and neither text nor JSON."""
         return bool(self.kind) and self.charset is None and not (self.is_text or self.is_json)
 
     @property
@@ -53,10 +56,10 @@ class MediaType(NamedTuple):
         return _XML.fullmatch(self.kind) is not None
 
 
-@lru_cache(maxsize=128)  # senders write few, and a header has 64 KiB at most
+@lru_cache(maxsize=128)  # senders use few different ones, and a header has at most 64 KiB
 def parse_media_type(header: str) -> MediaType:
-    """The media type of a `Content-Type` header. A parameter's value may be in double quotes, or in single ones, which
-    some senders use. The first of several media types or charsets counts."""
+    """Parse a `Content-Type` header. A parameter's value may be in double quotes, or in single quotes, which some
+    senders use. The first of several media types or charsets wins."""
     kind = re.split("[;,]", header, maxsplit=1)[0].strip().lower()
     if not _KIND.fullmatch(kind):
         return MediaType()

@@ -1,7 +1,8 @@
-"""Metrics: what the service counts about itself, for Prometheus.
+"""Prometheus metrics of the service.
 
-To count is to add to a number in a dictionary, and the Prometheus client reads the numbers when they are scraped: its
-own counters, with a lock each, took every fifteenth Python call of a run. So a metric is counted from one thread only.
+Counting adds to a number in a dictionary, which the Prometheus client reads when it is scraped. The client's own
+counters, with a lock each, took one in fifteen of a run's Python calls. Each metric must therefore be counted from a
+single thread.
 """
 
 from bisect import bisect_left
@@ -17,20 +18,20 @@ from prometheus_client.utils import floatToGoString
 from durable.history.words import RunStatus
 
 MOST_CHILDREN = 1_000
-"""Combinations of labels that a metric counts apart; further ones count together as `other`."""
+"""The maximum number of label combinations of a metric; further ones are counted as `other`."""
 
 AttemptOutcome: TypeAlias = Literal["completed", "failed", "cancelled"]
 Labels: TypeAlias = tuple[str, ...]
 
 REGISTRY = CollectorRegistry()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""What `render_metrics` answers with."""
+"""The media type of the text that `render_metrics` returns."""
 
 ProcessCollector(registry=REGISTRY)
 
 
 class LabelledCounter(Collector):
-    """Counts by the values of its labels."""
+    """A counter with labels."""
 
     def __init__(self, name: str, help: str, labels: Sequence[str] = (), registry: CollectorRegistry = REGISTRY):
         self._name, self._help, self._labels = name, help, labels
@@ -52,7 +53,7 @@ class LabelledCounter(Collector):
 
 
 class LabelledHistogram(Collector):
-    """Counts values by size, by the values of its labels; `bounds` are the largest of each bucket."""
+    """A histogram with labels; `bounds` are the upper bounds of its buckets."""
 
     def __init__(self, name: str, help: str, bounds: Sequence[float], labels: Sequence[str] = ()) -> None:
         self._name, self._help, self._labels = name, help, labels
@@ -119,7 +120,7 @@ JOURNAL_WAITING = Gauge("waypost_journal_waiting", "Units that wait for their tr
 
 
 def count_run_started(pipeline: str) -> None:
-    """Count a run that began."""
+    """Count a run that started."""
     _RUNS_STARTED.add((pipeline,))
 
 
@@ -129,18 +130,18 @@ def count_run_finished(pipeline: str, status: RunStatus) -> None:
 
 
 def count_attempt(action: str, outcome: AttemptOutcome, seconds: float) -> None:
-    """Count an attempt that ended; it is `cancelled` if it was given up."""
+    """Count an attempt that ended; `cancelled` means that it was abandoned."""
     _ATTEMPTS.add((action, outcome))
     _ATTEMPT_SECONDS.observe(seconds, (action,))
 
 
 def count_delivery(outcome: str) -> None:
-    """Count a request on a webhook; `outcome` is one of the words of `DeliveryOutcome`, or `unknown` of no webhook."""
+    """Count a request to a webhook. `outcome` is a `DeliveryOutcome`, or `unknown` if there is no such webhook."""
     _DELIVERIES.add((outcome,))
 
 
 def count_fires(schedule: str, outcome: str, count: int = 1) -> None:
-    """Count fires of a schedule; `outcome` is one of the words of `FireOutcome`."""
+    """Count fires of a schedule; `outcome` is a `FireOutcome`."""
     _FIRES.add((schedule, outcome), count)
 
 
@@ -152,5 +153,5 @@ def count_commit(units: int, seconds: float) -> None:
 
 
 def render_metrics() -> bytes:
-    """The text exposition."""
+    """Return the metrics in Prometheus' text format."""
     return generate_latest(REGISTRY)

@@ -1,4 +1,4 @@
-"""The shape of a pydantic model's data: its JSON Schema, queried by pointer."""
+"""Queries a pydantic model's JSON Schema by pointer."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,22 +13,22 @@ Schema: TypeAlias = dict[str, Any]
 
 
 class ModelShape:
-    """Answers what a model accepts at a pointer in its data."""
+    """Describes what a model accepts at a pointer in its data."""
 
     def __init__(self, schema: Schema) -> None:
         self._definitions: Schema = schema.get("$defs", {})
         self._root = schema
 
     def keys(self, pointer: Pointer) -> set[str]:
-        """The keys that the mapping at the pointer can have."""
+        """Return the possible keys of the mapping at the pointer."""
         return {key for schema in self._at(pointer) for key in schema.get("properties", {})}
 
     def description(self, pointer: Pointer) -> str | None:
-        """The description of the value at the pointer."""
+        """Return the description of the value at the pointer."""
         return next((schema["description"] for schema in self._at(pointer) if "description" in schema), None)
 
     def example(self, pointer: Pointer) -> str | None:
-        """An example for the value at the pointer, if the model has one."""
+        """Return an example for the value at the pointer, if the model has one."""
         return next((str(schema["examples"][0]) for schema in self._at(pointer) if schema.get("examples")), None)
 
     def is_anything(self, pointer: Pointer) -> bool:
@@ -37,11 +37,11 @@ class ModelShape:
         return bool(found) and not any(_TYPING & schema.keys() for schema in found)
 
     def is_secret(self, pointer: Pointer) -> bool:
-        """Whether the value at the pointer, or one around it, is secret."""
+        """Whether the value at the pointer, or one that contains it, is secret."""
         return any(schema.get("secret") for end in range(len(pointer) + 1) for schema in self._at(pointer[:end]))
 
     def urls(self, data: JSON) -> tuple[Pointer, ...]:
-        """Where in the data expressions are part of a URL."""
+        """Return the pointers at which an expression in the data is part of a URL."""
         return tuple(
             pointer
             for pointer, value in walk_leaves(data)
@@ -55,7 +55,7 @@ class ModelShape:
         return schemas
 
     def _find_alternatives(self, schemas: list[Schema]) -> list[Schema]:
-        """The schemas and all their alternatives for the same value, each once: a step can hold steps of any kind."""
+        """Return the schemas and all their alternatives for the same value, each once."""
         # Nested unions repeat each schema: without this, the list grows exponentially with the depth of a pointer.
         found: dict[int, Schema] = {}
         waiting = schemas[::-1]
@@ -71,7 +71,7 @@ class ModelShape:
 
 
 _TYPING = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const"})
-"""Words of a schema that restrict the value."""
+"""Keywords of a schema that restrict the value."""
 
 
 def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
@@ -83,7 +83,7 @@ def _step_into(schema: Schema, part: str | int) -> Iterator[Schema]:
 
 
 def walk_leaves(value: JSON, pointer: Pointer = ()) -> Iterator[tuple[Pointer, JSON]]:
-    """The scalars in a value, each with its pointer."""
+    """Return the scalars in a value, each with its pointer."""
     match value:
         case dict():
             for key, item in value.items():

@@ -1,8 +1,8 @@
-"""Paths: how a step of a run is addressed, the same for the life of the run.
+"""Paths: the addresses of the steps of a run.
 
-A path is the enclosing ids joined by dots; an item of a `foreach` and a turn of a `repeat` add their number, from 0:
-`reserve[2].hold`. The undo of a step has the step's path and `undo` (in a second pass `undo[2]`), and the repetition of
-a step to learn its output has `again`.
+A path is the ids of the enclosing blocks and of the step, joined by dots. An item of a `foreach` and a turn of a
+`repeat` add their index, from 0: `reserve[2].hold`. The undo of a step has the step's path and `undo` (in a second pass
+`undo[2]`); the repetition of a step to learn its output has `again`.
 """
 
 import re
@@ -15,22 +15,23 @@ _NUMBER = re.compile(r"\[\d+\]")
 
 
 def join_path(frame: str, id: str) -> str:
-    """The path of a step in a frame: a block's path, perhaps with a number; empty for the run itself."""
+    """Return the path of a step in a frame. A frame is a block's path, possibly with an index; that of the run is
+    empty."""
     return f"{frame}.{id}" if frame else id
 
 
 def frame_of(path: str) -> str:
-    """The frame that contains a step."""
+    """Return the frame that contains a step."""
     return path.rpartition(".")[0]
 
 
 def number_frame(block: str, index: int | None) -> str:
-    """The frame of a block's item or turn; without a number, that of its branches."""
+    """Return the frame of a block's item or turn; without an index, that of its branches."""
     return block if index is None else f"{block}[{index}]"
 
 
 def split_frame(frame: str) -> tuple[str, int | None]:
-    """The path of the block whose frame it is, and the number of its item or turn."""
+    """Return the path of a frame's block, and the index of its item or turn."""
     if not frame.endswith("]"):
         return frame, None
     block, _, number = frame[:-1].rpartition("[")
@@ -38,22 +39,22 @@ def split_frame(frame: str) -> tuple[str, int | None]:
 
 
 def is_within(path: str, block: str) -> bool:
-    """Whether a path is inside a block; every path is inside the run, whose own path is empty."""
+    """Whether a path is inside a block. The path of the run itself is empty; every path is inside it."""
     return not block or (path.startswith(block) and path[len(block) : len(block) + 1] in {".", "["})
 
 
 def strip_numbers(path: str) -> str:
-    """The path without numbers: the step's place in the definition."""
+    """Return the path without indexes, which is the path in the definition."""
     return _NUMBER.sub("", path) if "[" in path else path
 
 
 def make_undo_path(path: str, turn: int) -> str:
-    """The path of a step's undo, in the first pass or a later one."""
+    """Return the path of a step's undo, in the first or a later pass."""
     return f"{path}.{UNDO}" if turn == 1 else f"{path}.{UNDO}[{turn}]"
 
 
 def make_again_path(path: str, turn: int) -> str:
-    """The path of a step's repetition under its own key to learn its output."""
+    """Return the path of a step's repetition, under its own idempotency key, to learn its output."""
     return f"{path}.{AGAIN}" if turn == 1 else f"{path}.{AGAIN}[{turn}]"
 
 
@@ -63,11 +64,11 @@ def is_repetition(path: str) -> bool:
 
 
 def make_key(run: str, path: str) -> str:
-    """The idempotency key of a step, the same in every attempt; a repetition has the key of its step."""
+    """Return the idempotency key of a step, the same in every attempt; a repetition has the key of its step."""
     return f"{run}:{frame_of(path) if AGAIN in path and is_repetition(path) else path}"
 
 
 @lru_cache(maxsize=4096)
 def split_components(frame: str) -> dict[str, str]:
-    """A frame's parts by their ids: of `a[1].b` they are `{"a": "a[1]", "b": "b"}`."""
+    """Return a frame's components by id: for `a[1].b`, `{"a": "a[1]", "b": "b"}`."""
     return {part.partition("[")[0]: part for part in frame.split(".")} if frame else {}

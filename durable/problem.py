@@ -11,7 +11,7 @@ LineColumn: TypeAlias = tuple[int, int]
 """Line and column, both counted from 1."""
 
 Pointer: TypeAlias = tuple[str | int, ...]
-"""The keys and indices of a value in data."""
+"""The keys and indexes that lead to a value in data."""
 
 _LINE_LIMIT = 120
 _USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
@@ -19,7 +19,7 @@ _USER = re.compile(r"""(?<=://)(?:\{\{.*?\}\}|[^\s/?"'{}])+(?=@)""")
 
 
 class Explanation(NamedTuple):
-    """What is wrong and what to do about it, without a place."""
+    """What is wrong and what to do about it, without a position."""
 
     message: str
     hint: str | None = None
@@ -27,7 +27,7 @@ class Explanation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """A problem at a pointer in data. `is_key` says that the key at the pointer is wrong, not its value."""
+    """A problem at a pointer in data. `is_key`: the key at the pointer is wrong, not its value."""
 
     pointer: Pointer
     message: str
@@ -41,7 +41,7 @@ class DataProblem:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem at a place in a file. `line` and `column` count from 1; `hint` says what to do about it."""
+    """A problem at a position in a file. `line` and `column` count from 1; `hint` says what to do about it."""
 
     file: str
     line: int
@@ -55,8 +55,8 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}: {self.severity}: {what}"
 
     def render(self, source_line: str) -> str:
-        """The problem for people: what and where, the line, and a caret under the place. An empty line is not shown.
-        What may be a password in a URL is masked, because logs show the line too."""
+        """Format the problem for people: the message, the line, and a caret under the position. An empty line is not
+        shown. Anything that may be a password in a URL is masked, because logs also show the line."""
         if not source_line.strip():
             return str(self)
         start = max(0, self.column - _LINE_LIMIT) if len(source_line) > _LINE_LIMIT else 0

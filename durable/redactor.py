@@ -19,33 +19,32 @@ import msgspec
 from durable.values import JSON
 
 MARK = "***"
-"""What is written where a secret was."""
+"""The replacement for a secret."""
 
 SHORTEST = 4
-"""Characters from which a secret is looked for inside texts; a shorter one is replaced only where it is the whole text,
-since it would tear holes into everything else."""
+"""A shorter secret is replaced only if it is the whole text, because it would match parts of many other texts."""
 
 LONG_LINE = 16
-"""Characters from which a line of a secret with several lines (a private key) is looked for by itself."""
+"""The minimum length of a line of a multi-line secret (a private key) that is searched for separately."""
 
 LONGEST_WORD = 11
-"""Characters up to which a secret is not looked for across blanks and line breaks, since it may be there by chance."""
+"""Secrets up to this length are not searched for across white space, where they may occur by chance."""
 
 LONG = 12
-"""Characters from which a secret is looked for in what base64 or hex decodes to, in any of which a shorter one may be
-by chance."""
+"""The minimum length of a secret that is searched for in decoded base64 and hex; shorter ones may occur by chance."""
 
 LEAST_RUN = 32
-"""Digits of base64 or hex from which it is decoded. `LONG` characters that were encoded twice have no fewer."""
+"""The minimum number of base64 or hex digits to decode; `LONG` characters that were encoded twice have at least as
+many."""
 
 LAYERS = 3
-"""Encodings over one another that are undone, beside the one in which a secret is found, of what pipelines encode."""
+"""How many nested encodings are undone, in addition to that of the secret itself, in text that pipelines encode."""
 
 WINDOW = 64 * 1024
-"""Characters that one slice searches: less than 30 ms, however they are escaped."""
+"""The number of characters that one slice searches, in less than 30 ms however they are escaped."""
 
 NODES = 2_000
-"""Values that one slice redacts."""
+"""The number of values that one slice redacts."""
 
 _LONGEST_ESCAPE = 16  # of one character, as a rule: three backslashes over each other, `&#x0000041;`
 _ROUNDS = 6
@@ -64,21 +63,21 @@ _ESCAPES = (
     (_ENTITY, ("&",)),
     (_NUMBERED, ("\\u", "\\x", "\\U", "\\0", "\\1", "\\2", "\\3")),
 )
-"""Each with what must be in a text for it to match, which is found out much faster."""
+"""Each pattern with texts of which it must contain one to match; searching for these is much faster."""
 _ESCAPED_BREAKS = re.compile(r"(?<!\\)\\++[nrt]")
 _BREAKS = re.compile(r"(?:\s|(?<!\\)\\++[nrt])+")
-_CONTINUATIONS = bytes(range(0x80, 0xC0))  # of a character in UTF-8, all bytes but the first
+_CONTINUATIONS = bytes(range(0x80, 0xC0))  # the bytes of a UTF-8 character after the first
 _ALIKE = str.maketrans("+\n\r\t\b\f", " nrtbf")
 _RUN = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}+=*+")
 _HEX = re.compile("[0-9a-fA-F]+")
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _STANDARD = str.maketrans("-_", "+/")
-_DIGITS = str.maketrans("+-_", "  /")  # both alphabets of base64, after '+' was read as a blank
+_DIGITS = str.maketrans("+-_", "  /")  # both alphabets of base64, after '+' was decoded as a space
 
 Result = TypeVar("Result")
 Spans = list[tuple[int, int]]
 Slices = Generator[None, None, Result]
-"""Work that pauses after each slice, so that others get their turn."""
+"""Work that pauses after each slice, so that other tasks can run."""
 
 
 class Redactor:
@@ -106,7 +105,7 @@ class Redactor:
             self.learn(value)
 
     def learn(self, value: str) -> None:
-        """Redact this value too, from now on."""
+        """Redact this value from now on."""
         if not value or value in self._known:
             return
         self.knows_any = True
@@ -119,7 +118,7 @@ class Redactor:
         self._overlap = max((_LONGEST_ESCAPE * len(needle.plain) + 64 for needle in self._needles), default=0)
 
     def redact_text(self, text: str) -> str:
-        """The text with the mark in place of every secret."""
+        """Return the text with every secret replaced."""
         if not self.knows_any:
             return text
         if len(text) > WINDOW:
@@ -130,11 +129,11 @@ class Redactor:
         return _cut_out(text, sorted(spans)) if spans else text
 
     def redact(self, value: JSON) -> JSON:
-        """The JSON with the mark in place of every secret, in its keys too; a number that is one becomes the mark."""
+        """Return the JSON with every secret replaced, including in keys; a number that is a secret becomes the mark."""
         return self.redact_text(value) if isinstance(value, str) else run_slices(self.redact_in_slices(value))
 
     def redact_text_in_slices(self, text: str) -> Slices[str]:
-        """As `redact_text`, in slices."""
+        """Like `redact_text`, in slices."""
         if text in self._known:
             return MARK
         spans: Spans = []
@@ -145,13 +144,14 @@ class Redactor:
         return _cut_out(text, sorted(spans)) if spans else text
 
     def redact_in_slices(self, value: JSON) -> Slices[JSON]:
-        """As `redact`, in slices."""
+        """Like `redact`, in slices."""
         if not self.knows_any:
             return value
         return (yield from self._walk(value, [0]))
 
     def may_contain_secret(self, encoded: str) -> Slices[bool]:
-        """Whether encoded JSON may contain a secret, in slices; if not, its values need not be searched one by one."""
+        """Whether encoded JSON may contain a secret, in slices; if not, its values need not be searched
+        individually."""
         if any(msgspec.json.encode(value).decode() in encoded for value in self._known if len(value) < SHORTEST):
             return True
         for _, piece in self._windows(encoded):
@@ -186,7 +186,7 @@ class Redactor:
                 return items
 
     def _windows(self, text: str) -> Iterator[tuple[int, str]]:
-        """The text in pieces that overlap, so that every secret is whole in one of them."""
+        """Split the text into overlapping pieces, so that every secret is complete in one of them."""
         if not self._needles:
             return
         size = max(WINDOW, 2 * self._overlap)
@@ -197,7 +197,7 @@ class Redactor:
             yield start, text[start : start + size]
 
     def _find(self, text: str) -> Spans:
-        """Where the secrets are in a text."""
+        """Return the positions of secrets in a text."""
         spans = self._find_spelled(text, self._needles)
         if not self._long_needles or len(text) < LEAST_RUN:
             return spans
@@ -210,8 +210,8 @@ class Redactor:
         return spans
 
     def _is_within(self, run: str, layers: int) -> bool:
-        """Whether a run of base64 or hex holds a secret that was encoded before it was: base64 of base64, of hex, of
-        capitals. Once encoded, it is found as it is spelled."""
+        """Whether a run of base64 or hex contains a secret that was encoded twice: base64 of base64, of hex, or of
+        upper case. A secret encoded once is found by its spelling."""
         for decoded in _decode_run(run):
             if self._find_spelled(decoded, self._long_needles):
                 return True
@@ -220,7 +220,7 @@ class Redactor:
         return False
 
     def _find_spelled(self, text: str, needles: "Sequence[_SecretNeedle]") -> Spans:
-        """Where secrets are in a text, encoded once at most, and escaped as often as may be."""
+        """Return the positions of secrets in a text that are encoded at most once, with any number of escapes."""
         lowered = text.lower() if text.isascii() else _to_lower(text)
         spans: Spans = []
         for needle in needles:
@@ -244,7 +244,7 @@ def _do_nothing() -> None:
 
 
 def run_slices(slices: Slices[Result], between: Callable[[], None] = _do_nothing) -> Result:
-    """Do all of the work; `between` is called between its slices."""
+    """Do all the work; calls `between` between two slices."""
     while True:
         try:
             next(slices)
@@ -258,7 +258,7 @@ def _spell_number(value: int | float) -> str:
 
 
 def _split_secret(value: str) -> set[str]:
-    """The texts to search for because of a secret: itself, trimmed, and each of its long lines."""
+    """Return the texts to search for: the secret itself, trimmed, and each of its long lines."""
     lines = {line.strip() for line in value.splitlines()}
     long = {line for line in lines if len(line) >= LONG_LINE and not line.startswith("-----")}
     parts = {part for part in {value, value.strip(), *long} if len(part) >= SHORTEST}
@@ -266,13 +266,13 @@ def _split_secret(value: str) -> set[str]:
 
 
 def _to_lower(text: str) -> str:
-    """The text in lower case, of the same length: `İ` would become two characters."""
+    """Return the text in lower case, with the same length: `İ` would become two characters."""
     lowered = text.lower()
     return lowered if len(lowered) == len(text) else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
 
 
 def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The text with one mark for each group of overlapping spans, which come in order."""
+    """Replace each group of overlapping spans, which are sorted, with one mark."""
     kept: list[str] = []
     end = 0
     for start, stop in spans:
@@ -283,8 +283,8 @@ def _cut_out(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def _find_broken(text: str, needles: "Sequence[_SecretNeedle]") -> Spans:
-    """Where the secrets are that blanks or line breaks cut through: base64 in a mail, a header that was folded."""
-    # This finds what `_BREAKS` finds, in half of its time.
+    """Find secrets that contain spaces or line breaks: base64 in a mail, a folded header."""
+    # Equivalent to `_BREAKS`, in half the time.
     whole = "".join((_ESCAPED_BREAKS.sub("", text) if "\\" in text else text).split())
     if len(whole) == len(text):
         return []
@@ -305,7 +305,7 @@ def _find_broken(text: str, needles: "Sequence[_SecretNeedle]") -> Spans:
 
 
 def _decode_run(run: str) -> Iterator[str]:
-    """What a run of hex or base64 may encode, as Latin-1; base64 from each digit at which it may begin."""
+    """Decode a run of hex or base64 to Latin-1; base64 from each digit at which it may begin."""
     if _HEX.fullmatch(run):
         decoded = bytes.fromhex(run[: len(run) // 2 * 2])
         if _begins_as_text(decoded):
@@ -318,7 +318,7 @@ def _decode_run(run: str) -> Iterator[str]:
 
 
 def _begins_as_text(data: bytes) -> bool:
-    """Whether bytes may be text. Nearly all that looks like base64 is an id, a hash or a file; those are skipped."""
+    """Whether bytes may be text. Most base64-like runs are ids, hashes or files, which are skipped."""
     head = data[:LEAST_RUN]
     return len(head.translate(None, _PRINTABLE)) * 4 <= len(head)
 
@@ -398,7 +398,7 @@ class _UnescapedText:
         self._origins: list[_Origins] = []
 
     def origin(self, span: tuple[int, int]) -> tuple[int, int]:
-        """Where in the text before it a part of this one comes from."""
+        """Return the span in the original text of a span in this one."""
         if not self._origins:
             self._origins = [_Origins(escape, before) for escape, before in reversed(self._steps)]
         start, end = span
@@ -411,7 +411,7 @@ class _UnescapedText:
         return start, end
 
     def _undo_all(self, text: str) -> str:
-        """Undo one kind of escape after the other until there is none."""
+        """Undo one kind of escape repeatedly until none is left."""
         for _ in range(_ROUNDS):
             before = text
             for escape, beginnings in _ESCAPES:
@@ -434,7 +434,7 @@ def _to_bytes(text: str) -> str:
 
 
 def _unescape(escape: re.Match[str]) -> str:
-    """What an escape stands for, as bytes of UTF-8."""
+    """Return the character that an escape stands for, as bytes of UTF-8."""
     kind = escape.lastgroup
     match kind:
         case None:
@@ -467,7 +467,7 @@ class _Origins:
             gone = escape.end() - end
 
     def of(self, place: int) -> int:
-        """The position in the original text."""
+        """Return the position in the original text."""
         index = bisect_right(self._starts, place) - 1
         if index < 0:
             return place

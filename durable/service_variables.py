@@ -1,5 +1,5 @@
 """Recognises environment variables that Kubernetes sets for every Service in a pod's namespace, and Docker for a linked
-container. If a Service is named `waypost` or `waypost-api`, their names begin like those of our settings.
+container. If a Service is named `waypost` or `waypost-api`, they have the same prefix as Waypost's settings.
 
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 """
@@ -24,6 +24,6 @@ def is_service_variable(name: str, value: str) -> bool:
 
 
 def describes_known_service(name: str, environment: Mapping[str, str]) -> bool:
-    """Whether another variable confirms that this one describes a Service: the Service's address."""
+    """Whether another variable, the Service's address, confirms that this variable describes a Service."""
     found = _NAME.fullmatch(name)
     return found is not None and _ADDRESS.fullmatch(environment.get(f"{found['service']}_PORT", "")) is not None

@@ -23,7 +23,7 @@ Whole = Annotated[int, Field(strict=True)]
 
 
 KIND_TAG = "kind of step: "
-"""The beginning of the tags of kinds of steps, which pydantic adds to the `loc` of errors. No data has such a key."""
+"""The prefix of the tags of kinds of steps, which pydantic adds to the `loc` of errors. Data contain no such key."""
 
 MIXED_TAG = f"{KIND_TAG}mixed"
 """The tag of steps that have no single kind: they are validated against all kinds at once."""
@@ -36,17 +36,17 @@ class SpecModel(BaseModel):
 
 
 def get_mapping(value: JSON) -> Mapped:
-    """The value if it is a mapping, or an empty one."""
+    """Return the value if it is a mapping, otherwise an empty mapping."""
     return value if isinstance(value, dict) else {}
 
 
 def get_list(value: JSON) -> list[JSON]:
-    """The value if it is a list, or an empty one."""
+    """Return the value if it is a list, otherwise an empty list."""
     return value if isinstance(value, list) else []
 
 
 def get_in(value: JSON, *keys: str | int) -> JSON:
-    """The value behind keys of nested mappings; null if there is none."""
+    """Return the value at a path of keys; null if it does not exist."""
     for key in keys:
         value = get_mapping(value).get(str(key))
     return value

@@ -1,7 +1,7 @@
 """Turns of the event loop for long work: one piece at a time, with a pause after each.
 
-Short pieces alone do not help: when 30 responses arrive at the same moment, their pieces would follow each other, and
-nothing else would be done until the last of them.
+Short pieces alone are not enough: when 30 responses arrive at once, their pieces would run back to back, and nothing
+else would run until the last of them.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 from weakref import WeakKeyDictionary
 
 PAUSE = 0.004
-"""Seconds between two pieces, in which the loop does other work."""
+"""Seconds between two pieces, in which the event loop does other work."""
 
 
 class _Line:
@@ -30,7 +30,7 @@ class _Line:
 
     def _move(self) -> None:
         while self._waiting and (turn := self._waiting.popleft()):
-            if not turn.done():  # cancelled, that is
+            if not turn.done():  # it may have been cancelled
                 turn.set_result(None)
                 self._loop.call_later(PAUSE, self._move)
                 return
@@ -41,7 +41,7 @@ _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = WeakKeyDictionary(
 
 
 async def take_turn() -> None:
-    """Wait for a turn. The piece of work that follows may take at most 50 ms, since all other work waits for it."""
+    """Wait for a turn. The piece of work that follows may take at most 50 ms, because it blocks the event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _lines:
         _lines[loop] = _Line(loop)

@@ -1,8 +1,8 @@
-"""JSON as the journal stores it: encoded once, content-addressed when large.
+"""JSON as the journal stores it: encoded once, and content-addressed if it is large.
 
-A `Value` is one JSON document. Up to `INLINE_LIMIT` bytes it is stored inside its entry; a larger one is a payload row
-named by the SHA-256 of its bytes, and the entry has only the name and the size. Its bytes may not be in memory; then
-`load` raises `PayloadMissing`, and the caller attaches them and tries again.
+A `Value` is one JSON document. Up to `INLINE_LIMIT` bytes it is stored in its entry; a larger one is a payload row
+named by the SHA-256 of its bytes, and the entry contains only this name and the size. If its bytes are not in memory,
+`load` raises `PayloadMissing`; the caller attaches them and retries.
 """
 
 import hashlib
@@ -16,23 +16,24 @@ from durable.json_errors import explain_json_error
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 INLINE_LIMIT = 32 * 1024
-"""Bytes up to which a value is stored inside its entry."""
+"""The maximum size, in bytes, of a value that is stored inside its entry."""
 
 NESTING_LIMIT = 200
-"""Levels of lists and mappings that a JSON value may have."""
+"""The maximum depth of lists and mappings in a JSON value."""
 
 VALUES_LIMIT = 200_000
-"""Values in one JSON text from outside. To decode, check and encode so many takes less than 50 ms each."""
+"""The maximum number of values in a JSON text from outside: decoding, checking and encoding take under 50 ms each."""
 
 _ABSENT = msgspec.Raw(b"")
 
 
 class NotJSON(ValueError):
-    """A value that JSON cannot express: NaN, an infinity, a lone surrogate, a key that is no text, too deep nesting."""
+    """A value that JSON cannot express: NaN, an infinity, a lone surrogate, a key that is not text, too deep
+    nesting."""
 
 
 class PayloadMissing(LookupError):
-    """The bytes of a stored value are not in memory; the caller loads `value` and tries again."""
+    """The bytes of a stored value are not in memory; the caller loads `value` and retries."""
 
     def __init__(self, value: "Value") -> None:
         super().__init__(f"payload {value.ref} is not loaded")
@@ -40,7 +41,12 @@ class PayloadMissing(LookupError):
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
-    """One JSON document: `data` its encoded bytes, `ref` its SHA-256 in hex if it is a payload row, `size` in bytes."""
+    """One JSON document.
+
+    `data`: its encoded bytes.
+    `ref`: its SHA-256 in hex if it is a payload row.
+    `size`: in bytes.
+    """
 
     data: msgspec.Raw = _ABSENT
     ref: str | None = None
@@ -53,7 +59,7 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
-        """Take bytes that are JSON already."""
+        """Wrap bytes that are already JSON."""
         ref = hashlib.sha256(data).hexdigest() if len(data) > INLINE_LIMIT else None
         return cls(data=msgspec.Raw(data), ref=ref, size=len(data))
 
@@ -62,7 +68,7 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
         return len(self.data) > 0
 
     def load(self) -> JSON:
-        """Decode it; raises `PayloadMissing` when the bytes are not in memory."""
+        """Decode the document; raises `PayloadMissing` if its bytes are not in memory."""
         if not len(self.data):
             raise PayloadMissing(self)
         value: JSON = msgspec.json.decode(self.data)
@@ -70,7 +76,7 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
 
     @property
     def text(self) -> str:
-        """Its JSON text; empty if it is not in memory."""
+        """The JSON text; empty if it is not in memory."""
         return bytes(self.data).decode()
 
     def attach(self, data: bytes) -> None:
@@ -82,7 +88,7 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, eq=False):
         msgspec.structs.force_setattr(self, "data", _ABSENT)
 
     def reference(self) -> "Value":
-        """The value without its bytes, which is what an entry stores of a payload."""
+        """Return the value without its bytes, as an entry stores a payload."""
         return Value(ref=self.ref, size=self.size)
 
     def __eq__(self, other: object) -> bool:
@@ -100,10 +106,10 @@ NULL = Value.from_json(b"null")
 
 
 def encode(value: JSON) -> bytes:
-    """Encode to JSON; raises `NotJSON`, naming the place as a pointer, where msgspec would write null or fail.
+    """Encode to JSON; raises `NotJSON`, with a pointer to the problem, where msgspec would write null or fail.
 
-    What JSON cannot express does not come back as it was: NaN as null, a date and a key that is a number as texts.
-    So the check needs no Python code for each value.
+    Values that JSON cannot express do not survive a round trip: NaN becomes null; dates and numeric keys become text.
+    So the check needs no Python code per value.
     """
     try:
         data = msgspec.json.encode(value)
@@ -111,17 +117,17 @@ def encode(value: JSON) -> bytes:
         is_deep = containers > NESTING_LIMIT and is_deeper(value, NESTING_LIMIT)
         if not is_deep and msgspec.json.decode(data) == value:
             return data
-    except (TypeError, ValueError, RecursionError):  # `_find_problem` says what and where
+    except (TypeError, ValueError, RecursionError):  # `_find_problem` explains it
         pass
     problem = _find_problem(value, 0)
     if problem:
         where, what = problem
         raise NotJSON(f"{what} at {where or 'the top'} is not JSON")
-    return msgspec.json.encode(value)  # a tuple came back as a list
+    return msgspec.json.encode(value)  # a tuple was decoded as a list
 
 
 def decode(data: bytes | str | msgspec.Raw, *, quotes: bool = True) -> JSON:
-    """Decode strict JSON; raises `NotJSON` with the reason, which `quotes` a few of the bytes."""
+    """Decode strict JSON; raises `NotJSON` with the reason. With `quotes`, the reason quotes a few of the bytes."""
     try:
         result: JSON = msgspec.json.decode(data)
     except RecursionError:
@@ -133,14 +139,14 @@ def decode(data: bytes | str | msgspec.Raw, *, quotes: bool = True) -> JSON:
 
 
 def has_too_many_values(data: bytes) -> bool:
-    """Whether a JSON text has more than `VALUES_LIMIT` values, found out without decoding it.
+    """Whether a JSON text has more than `VALUES_LIMIT` values, without decoding it.
 
-    Each value but the first of its list or mapping has a comma before it, and each list and mapping a bracket. Only
-    where texts may have brought the number about are they left out of the count.
+    Each value except the first of its list or mapping follows a comma, and each list and mapping has a bracket. Commas
+    and brackets inside texts are excluded only if they could make a difference.
     """
     if len(data) <= VALUES_LIMIT or _count_separators(data) <= VALUES_LIMIT:
         return False
-    if data.count(b'"') > 4 * VALUES_LIMIT:  # a key and a value have four
+    if data.count(b'"') > 4 * VALUES_LIMIT:  # a key and a value have four quotes
         return True
     outside = data.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]
     return _count_separators(b"".join(outside)) > VALUES_LIMIT
@@ -154,7 +160,7 @@ def is_deeper(value: JSON, levels: int) -> bool:
             item
             for container in level
             for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, (dict, list))  # a union takes twice as long, and there may be 200,000 items
+            if isinstance(item, (dict, list))  # `dict | list` takes twice as long, and there may be 200,000 items
         ]
         if not level:
             break
@@ -162,7 +168,7 @@ def is_deeper(value: JSON, levels: int) -> bool:
 
 
 def _count_separators(data: bytes) -> int:
-    return len(data) - len(data.translate(None, b",[{"))  # in one pass, whatever is in it
+    return len(data) - len(data.translate(None, b",[{"))  # a single pass, whatever the content
 
 
 def _find_problem(value: object, depth: int) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ _LISTED = 12
 
 
 def find_nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant."""
+    """Return the known word that was probably meant."""
     if len(word) > _WORD_LIMIT:
         return None
     by_shape = {name.lower().replace("-", "_"): name for name in known}
@@ -21,7 +21,7 @@ def find_nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
-    """A hint for an unknown word: the one that was probably meant, or all known words if they are few."""
+    """Return a hint for an unknown word: the word that was probably meant, or all known words if they are few."""
     names = sorted(known)
     meant = find_nearest(word, names)
     if meant:
@@ -30,18 +30,18 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
 
 
 def quote(text: str) -> str:
-    """Text from outside for a message: quoted, on one line, shortened."""
+    """Quote text from outside for a message: on one line, and shortened."""
     shown = text if len(text) <= _WORD_LIMIT else f"{text[: _WORD_LIMIT - 1]}…"
     return f"'{make_printable(shown)}'"
 
 
 def make_printable(text: str) -> str:
-    """Text without characters that a terminal would interpret."""
+    """Remove characters that a terminal would interpret."""
     return "".join(character if character.isprintable() or character == "\t" else "·" for character in text)
 
 
 def name_kind(value: object) -> str:
-    """The kind of a JSON value, such as `a list`; true and false name themselves."""
+    """Name the kind of a JSON value, such as `a list`; true and false name themselves."""
     match value:
         case None:
             return "null"
@@ -60,7 +60,7 @@ def name_kind(value: object) -> str:
 
 
 def describe_value(value: JSON) -> str:
-    """A value in a message about its type; short values are shown."""
+    """Describe a value in a message about its type; short values are shown."""
     match value:
         case None:
             return "empty"
@@ -86,7 +86,7 @@ EXPECTED: Mapping[str, str] = {
     **dict.fromkeys(("url_type", "url_parsing", "url_scheme", "url_syntax_violation"), "a URL"),
     **dict.fromkeys(("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "a date and time"),
 }
-"""What is expected, by the type of pydantic's error."""
+"""The expected kind of value, by pydantic's error type."""
 
 BOUNDS: Mapping[str, str] = {
     "greater_than_equal": "be at least {ge}",
@@ -100,11 +100,11 @@ BOUNDS: Mapping[str, str] = {
     "finite_number": "be a finite number",
     "multiple_of": "be a multiple of {multiple_of}",
 }
-"""What a value must do, by the type of pydantic's error."""
+"""The bound that a value must observe, by pydantic's error type."""
 
 
 def explain_error(error: ErrorDetails) -> str:
-    """What is wrong, as the end of a sentence that begins with the place: `must be text`."""
+    """Explain an error, as the end of a sentence that begins with the place: `must be text`."""
     kind, context = error["type"], error.get("ctx", {})
     match kind:
         case "missing":
@@ -125,7 +125,7 @@ def explain_error(error: ErrorDetails) -> str:
 
 
 class _BoundFigures(dict[str, object]):
-    """The figures of a bound; some are missing in pydantic's context."""
+    """The figures of a bound, some of which pydantic's context omits."""
 
     def __missing__(self, name: str) -> str:
         return "…"

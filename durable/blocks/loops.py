@@ -9,8 +9,8 @@ from durable.history.state import State
 from durable.steps.resolved import Steps
 
 BURST = 500
-"""After how many decisions in a row no loop begins an item or turn: it pauses for a moment, so that no commit grows too
-large, whatever is in its body or around it."""
+"""After this many decisions in a row a loop starts no further item or turn, but pauses briefly, so that no commit grows
+too large, whatever is inside or around the loop."""
 
 LOOP = "steps"
 """The label of the branch."""
@@ -26,12 +26,12 @@ def begin_next(state: State, path: str, at: int, due: int) -> list[FollowUp]:
 
 
 def set_timer(state: State, path: str, at: int, due: int) -> list[FollowUp]:
-    """Let the loop go on when it is due, unless it waits already."""
+    """Set a timer with which the loop continues, unless it is already waiting."""
     return [] if path in state.active else [TimerSet(at=at, path=path, due=due)]
 
 
 def begin_items(state: State, follow_up: BeginBranch) -> list[FollowUp]:
-    """Begin as many of the items or turns as there are and as may begin before the loop pauses."""
+    """Start the remaining items or turns, but only as many as may start before the loop pauses."""
     path, at = follow_up.path, follow_up.at
     block = state.blocks[path]
     wanted = min(follow_up.count, block.count - block.begun) if block.count else follow_up.count

@@ -1,4 +1,4 @@
-"""Checks of the arguments of filters and tests: each `require_` function returns its value or raises an error."""
+"""Checks the arguments of filters and tests: each `require_` function returns its value or raises an error."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from durable.expressions.operators import explain_missing, is_number, look_along
 from durable.wording import name_kind
 
 Function: TypeAlias = Callable[..., object]
-"""A filter or a test. It takes the evaluation, the value before it, and the arguments in parentheses."""
+"""A filter or a test. It takes the evaluation, its operand, and the arguments in parentheses."""
 
 
 def require_text(evaluation: Evaluation, value: object) -> str:
@@ -57,7 +57,7 @@ def require_integer(value: object) -> int:
 
 
 def parse_path(attribute: object) -> list[object]:
-    """The keys of a path such as `a.b.0`, which is the value of `attribute=`."""
+    """Split a path such as `a.b.0`, the value of `attribute=`, into keys."""
     if type(attribute) is int:
         return [attribute]
     if type(attribute) is not str or len(attribute) > 1_000:
@@ -70,14 +70,14 @@ def _parse_key(part: str) -> str | int:
 
 
 def find_values(evaluation: Evaluation, items: Sequence[object], attribute: object) -> list[object]:
-    """What each item has under the attribute; `ABSENT` for those that have nothing there."""
+    """Return the value of the attribute of each item; `ABSENT` for items without it."""
     keys = parse_path(attribute)
     evaluation.charge(len(items) * len(keys))
     return [look_along(item, keys) for item in items]
 
 
 def require_values(evaluation: Evaluation, items: Sequence[object], attribute: object) -> list[object]:
-    """What each item has under the attribute, which all must have."""
+    """Return the value of the attribute of each item; raises if an item does not have it."""
     found = find_values(evaluation, items, attribute)
     if ABSENT in found:
         index = found.index(ABSENT)
@@ -86,7 +86,7 @@ def require_values(evaluation: Evaluation, items: Sequence[object], attribute: o
 
 
 def find_sort_keys(evaluation: Evaluation, items: list[object], attribute: object) -> list[object]:
-    """What items are ordered by: all numbers, or all texts."""
+    """Return the values to sort items by: all numbers, or all texts."""
     keys = items if attribute is None else require_values(evaluation, items, attribute)
     if not (all(map(is_number, keys)) or all(type(key) is str for key in keys)):
         kinds = sorted({name_kind(key) for key in keys})
@@ -96,7 +96,7 @@ def find_sort_keys(evaluation: Evaluation, items: list[object], attribute: objec
 
 
 def find_function(table: Mapping[str, Function], what: str, name: object) -> Function:
-    """The filter or test of that name; raises `EvaluationError` with the nearest ones."""
+    """Return the filter or test of that name; raises `EvaluationError`, which suggests similar names."""
     if type(name) is str and name in table:
         return table[name]
     if type(name) is not str:

@@ -1,11 +1,11 @@
-"""The limits of an evaluation: what it may read, make and compute.
+"""The limits of an evaluation: how much it may read, create and compute.
 
-    EvaluationError      an operation that these values do not allow, or too much of one
-    └── MissingName      a name that does not exist
+    EvaluationError      an operation is not allowed on these values, or a limit is exceeded
+    └── MissingName      a name does not exist
 
-Both are internal: `Expression` makes an `ExpressionError` of them, which has the expression's text. One unit of work is
-an item of a list or mapping, or 32 characters of text (16 if it is not ASCII). A unit takes 100 ns at most, so that an
-evaluation never holds the event loop for more than 50 ms.
+Both are internal: `Expression` converts them to an `ExpressionError`, which has the expression's text. A unit of work
+is an item of a list or mapping, or 32 characters of text (16 if it is not ASCII). A unit takes at most 100 ns, so that
+an evaluation never blocks the event loop for more than 50 ms.
 """
 
 import math
@@ -20,23 +20,23 @@ from durable.history.words import SecretPlaceholder
 from durable.values import JSON, NESTING_LIMIT
 
 TEXT_LIMIT = 1024 * 1024
-"""Characters of a text that an expression makes or works on; a payload's text that passes through may be longer."""
+"""The maximum length of a text that an expression creates or processes; a text that passes through may be longer."""
 
 ITEM_LIMIT = 100_000
-"""Items of a list that an expression makes or works on."""
+"""The maximum number of items of a list that an expression creates or processes."""
 
 NUMBER_LIMIT = 10**30
-"""How far from zero a computed whole number may be."""
+"""The maximum absolute value of a computed integer."""
 
 WORK_LIMIT = 500_000
-"""Units of work in one evaluation."""
+"""The maximum units of work in one evaluation."""
 
-_KEY_COST = 4  # of a key of a mapping, beside what it is as a text
-_JSON_COST = 6  # of making JSON of a value, however small
+_KEY_COST = 4  # of a key of a mapping, in addition to its text
+_JSON_COST = 6  # of converting a value to JSON, in addition to its size
 
 
 class EvaluationError(Exception):
-    """`offset` is the position in the expression's text, once it is known."""
+    """An evaluation failed. `offset` is the position in the expression's text, if known."""
 
     def __init__(self, message: str, offset: int | None = None) -> None:
         super().__init__(message)
@@ -44,14 +44,14 @@ class EvaluationError(Exception):
         self.offset = offset
 
     def locate(self, offset: int) -> Self:
-        """The same error, at that offset if none is known yet."""
+        """Set the offset, unless one is already known."""
         if self.offset is None:
             self.offset = offset
         return self
 
 
 class MissingName(EvaluationError):
-    """A name that does not exist. `label` is the name as it would be written, up to the part that is missing."""
+    """A name does not exist. `label` is the name as written, up to the missing part."""
 
     def __init__(self, message: str, label: str | None = None) -> None:
         super().__init__(message)
@@ -66,7 +66,8 @@ ABSENT: Final = Absent()
 
 
 class Evaluation:
-    """The names in scope, the work that may still be done, and the placeholders of secrets that a template found."""
+    """The state of one evaluation: the names in scope, the remaining work, and the placeholders of secrets found so
+    far."""
 
     __slots__ = ("placeholders", "scope", "work_left")
 
@@ -76,17 +77,17 @@ class Evaluation:
         self.placeholders: list[SecretPlaceholder] = []
 
     def charge(self, work: int) -> None:
-        """Account for work; raises `EvaluationError` when it is too much."""
+        """Account for work; raises `EvaluationError` when the limit is exceeded."""
         self.work_left -= work
         if self.work_left < 0:
             raise EvaluationError("the expression computes too much; reduce the data first")
 
 
 def to_json(evaluation: Evaluation, value: object, depth: int = 0) -> JSON:
-    """The value as JSON, charged in full: lazy mappings become dicts, and what JSON cannot express is an
-    error.
+    """Convert a value to JSON, charging all of it: lazy mappings become dicts, and values that JSON cannot express are
+    errors.
 
-    A value that is plain already is returned itself, not copied.
+    A value that is already plain is returned itself, not copied.
     """
     kind = type(value)
     if value is None or kind is bool or kind is int:
@@ -135,7 +136,7 @@ def _mapping_to_json(evaluation: Evaluation, mapping: Mapping[object, object], d
 
 
 def cost_of(value: object) -> int:
-    """The work of going through a value once, not counting what is inside its items."""
+    """Return the work of iterating over a value once, without the contents of its items."""
     if type(value) is str:
         return 1 + len(value) // (32 if value.isascii() else 16)
     if type(value) is list or isinstance(value, dict):
@@ -150,7 +151,7 @@ def ensure_finite(number: float) -> float:
 
 
 def ensure_bounded(number: object) -> int | float:
-    """A computed number; raises if it is too large, not finite or not real."""
+    """Return a computed number; raises if it is too large, not finite or not real."""
     if type(number) is float:
         return ensure_finite(number)
     if type(number) is int:
@@ -161,19 +162,19 @@ def ensure_bounded(number: object) -> int | float:
 
 
 def ensure_length(length: int) -> None:
-    """Reject a text of that many characters, if possible before it is made."""
+    """Reject a text of this length; call it before the text is created, if possible."""
     if length > TEXT_LIMIT:
         raise EvaluationError(f"a text of more than {TEXT_LIMIT:,} characters is too long for an expression")
 
 
 def ensure_count(count: int) -> None:
-    """Reject a list of that many items, if possible before it is made."""
+    """Reject a list of this length; call it before the list is created, if possible."""
     if count > ITEM_LIMIT:
         raise EvaluationError(f"a list of more than {ITEM_LIMIT:,} items is too long for an expression")
 
 
 def to_json_text(evaluation: Evaluation, value: object) -> str:
-    """A value in JSON notation, on one line."""
+    """Return a value in JSON notation, on one line."""
     evaluation.charge(_JSON_COST)
     data = to_json(evaluation, value)
     made = msgspec.json.encode(data).decode()
@@ -182,12 +183,12 @@ def to_json_text(evaluation: Evaluation, value: object) -> str:
 
 
 def to_text(evaluation: Evaluation, value: object) -> str:
-    """The value as a part of a text: a text is unchanged, anything else is in JSON notation."""
+    """Return a value as part of a text: a text unchanged, anything else in JSON notation."""
     return value if type(value) is str else to_json_text(evaluation, value)
 
 
 def join_texts(evaluation: Evaluation, values: Iterable[object], separator: str = "") -> str:
-    """The values as one text."""
+    """Join the values into one text."""
     parts: list[str] = []
     length = -len(separator)
     for value in values:

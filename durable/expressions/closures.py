@@ -1,4 +1,4 @@
-"""Builders of the functions that expressions are compiled to: each takes an evaluation and returns a value."""
+"""Builds the functions that expressions are compiled to: each takes an evaluation and returns a value."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
@@ -13,14 +13,14 @@ _PLAIN_TYPES = frozenset({str, int, float, bool, type(None), list, dict, Headers
 
 
 def read_scope(evaluation: Evaluation) -> object:
-    """The mapping in which names are looked up."""
+    """Return the mapping in which names are looked up."""
     return evaluation.scope
 
 
 class Path:
-    """A root with keys behind it; `label` names the root in messages, and is empty where that is the scope.
+    """A root, followed by keys. `label` names the root in messages; it is empty if the root is the scope.
 
-    `find` gives `ABSENT` where a part is missing, `read` raises `MissingName`.
+    `find` returns `ABSENT` if a part is missing; `read` raises `MissingName`.
     """
 
     def __init__(self, root: Code, keys: Sequence[Code], label: str, offset: int) -> None:
@@ -48,7 +48,7 @@ class Path:
 
 
 class Name(Path):
-    """A path in the scope whose keys are all known."""
+    """A path in the scope whose keys are all constant."""
 
     def __init__(self, keys: Sequence[str | int], offset: int) -> None:
         super().__init__(read_scope, [], "", offset)
@@ -65,7 +65,7 @@ class Name(Path):
 
 
 class HeadersPath:
-    """A path that leads to headers as a whole."""
+    """A path to a mapping of headers."""
 
     __slots__ = ("_path",)
 
@@ -84,7 +84,7 @@ def _as_headers(value: object) -> object:
 
 
 def build_header_name(key: Code) -> Code:
-    """A key that is looked up among headers."""
+    """Build a key for a look-up in headers."""
 
     def code(evaluation: Evaluation) -> object:
         name = key(evaluation)
@@ -96,7 +96,7 @@ def build_header_name(key: Code) -> Code:
 def build_call(
     function: Callable[..., object], operands: Sequence[Code], named: Mapping[str, Code], offset: int
 ) -> Code:
-    """The call of an operator, a filter or a test. Its result is charged, and its errors get their offset."""
+    """Build the call of an operator, a filter or a test. Its result is charged, and its errors get the offset."""
 
     def code(evaluation: Evaluation) -> object:
         values = [_make_plain(evaluation, operand(evaluation)) for operand in operands]
@@ -119,7 +119,7 @@ def build_call(
 
 
 def _make_plain(evaluation: Evaluation, value: object) -> object:
-    """A value that can be worked on: what is lazy is made plain."""
+    """Convert lazy values to plain ones, so that operators can process them."""
     return value if type(value) in _PLAIN_TYPES else to_json(evaluation, value)
 
 

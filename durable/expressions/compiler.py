@@ -1,8 +1,8 @@
-"""The compiler of expressions: turns the nodes that Jinja parses into functions over data.
+"""The compiler of expressions: turns Jinja's syntax tree into functions over data.
 
-A node that `_Compiler` has no method for is an error. The functions look up keys in JSON, apply operators and call
-filters from a fixed table. So an expression cannot reach a Python attribute, call anything, or read a name that is not
-in scope.
+Nodes without a method of `_Compiler` are errors. The functions look up keys in JSON, apply operators and call filters
+from a fixed table, so an expression cannot reach a Python attribute, call anything else, or read a name that is not in
+scope.
 """
 
 import inspect
@@ -27,7 +27,7 @@ DottedName: TypeAlias = tuple[str, ...]
 """A path as an expression reads it, such as `("steps", "customer", "output")`."""
 
 DEPTH_LIMIT = 100
-"""Levels of operations in an expression."""
+"""The maximum depth of nested operations in an expression."""
 
 _NO_CALLS = "there are filters instead, such as '|lower'"
 _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
@@ -35,9 +35,13 @@ _EMPTY_ENDS = frozenset({"first", "last", "min", "max"})
 
 @dataclass(frozen=True, slots=True)
 class CompiledExpression:
-    """What an expression became. `names` are what it reads, with their offsets in the text; `comparisons` are names
-    with the constants that they are compared with; it `is_path` if it only looks something up and makes nothing, and
-    `is_encoded` if its last filter encodes for URLs."""
+    """The result of compiling an expression.
+
+    `names`: the names that it reads, with their offsets in the text.
+    `comparisons`: names with the constants that they are compared with.
+    `is_path`: it only looks up a value and computes nothing.
+    `is_encoded`: its last filter encodes for URLs.
+    """
 
     code: Code
     names: Mapping[DottedName, int]
@@ -47,7 +51,7 @@ class CompiledExpression:
 
 
 def compile_expression(text: str) -> CompiledExpression:
-    """Compile a bare expression; raises `EvaluationError` with the offset of what is wrong."""
+    """Compile an expression without braces; raises `EvaluationError` with the offset of the error."""
     node = parse(text)
     compiler = _Compiler()
     return CompiledExpression(
@@ -56,7 +60,7 @@ def compile_expression(text: str) -> CompiledExpression:
 
 
 class _Compiler:
-    """Makes functions of the nodes of one expression, and notes the names that they read."""
+    """Compiles the nodes of one expression, and records the names that they read."""
 
     def __init__(self) -> None:
         self.names: dict[DottedName, int] = {}
@@ -64,7 +68,7 @@ class _Compiler:
         self._depth = 0
 
     def code(self, node: nodes.Expr) -> Code:
-        """What gives the node's value; a missing name raises `Missing`."""
+        """Return a function that computes the node's value; a missing name raises `MissingName`."""
         if self._depth > DEPTH_LIMIT:
             raise EvaluationError("the expression is nested too deeply", node.lineno)
         self._depth += 1
@@ -74,7 +78,8 @@ class _Compiler:
             self._depth -= 1
 
     def compile_lookup(self, node: nodes.Expr) -> Code:
-        """Like `code`, but where the node is a name, or the end of a list, and missing, it gives `ABSENT`."""
+        """Like `code`, but returns `ABSENT` if the node is a missing name, or the first or last item of an empty
+        list."""
         if _is_subscript(node) or isinstance(node, nodes.Name):
             return self._path(node).find
         if isinstance(node, nodes.Filter) and node.name in _EMPTY_ENDS:
@@ -167,14 +172,14 @@ class _Compiler:
         return closures.Path(closures.read_scope, [_compile_key(key) for key in (root.name, *keys)], "", root.lineno)
 
     def _key(self, node: nodes.Getattr | nodes.Getitem) -> str | int | Code:
-        """The key of a look-up as a constant, if it is one."""
+        """Return the key of a look-up, as a constant if it is one."""
         if isinstance(node, nodes.Getattr):
             return node.attr
         match node.arg:
             case nodes.Const(value=bool()):
                 return self.code(node.arg)
             case nodes.Const(value=str() | int() as value):
-                self.code(node.arg)  # raises for what is not JSON
+                self.code(node.arg)  # raises if the key is not JSON
                 return value
             case nodes.Neg(node=nodes.Const(value=int() as value)):
                 return -value
@@ -251,7 +256,7 @@ class _Compiler:
         return closures.build_default(self.compile_lookup(_get_operand(node)), self.code(given["default"]), boolean)
 
     def _function(self, node: nodes.Filter | nodes.Test, table: Mapping[str, Function], what: str) -> Code:
-        """A filter or test, checked as far as it can be before there is data."""
+        """Return a filter or test, checked as far as possible without data."""
         function = _find_function(node, table, what, node.name)
         _check_arguments(node, what, node.name, function, node.args, _get_keywords(node))
         _check_on_items(node)
@@ -269,7 +274,7 @@ class _Compiler:
 
 
 def _get_operand(node: nodes.Filter | nodes.Test) -> nodes.Expr:
-    """The operand before a filter or test; an expression always has one."""
+    """Return the operand of a filter or test, which always has one inside an expression."""
     if node.node is None:
         raise EvaluationError("a filter stands behind what it is applied to", node.lineno)
     return node.node
@@ -286,26 +291,26 @@ def _is_subscript(node: nodes.Expr) -> bool:
 
 
 def _is_path(node: nodes.Expr) -> bool:
-    """Whether the node is one name with keys behind it."""
+    """Whether the node is a name followed by keys."""
     while isinstance(node, nodes.Getattr | nodes.Getitem) and _is_subscript(node):
         node = node.node
     return isinstance(node, nodes.Name)
 
 
 def _is_encoded(node: nodes.Expr | None) -> bool:
-    """Whether a filter that encodes for URLs is the last thing that happens to the value, on either side of an 'if'."""
+    """Whether the value comes from a filter that encodes for URLs, in both branches of an `if`."""
     if isinstance(node, nodes.CondExpr):
         return _is_encoded(node.expr1) and _is_encoded(node.expr2)
     return isinstance(node, nodes.Filter) and node.name in URL_FILTERS
 
 
 def _find_comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
-    """The names that are compared with constants, and the constants."""
+    """Return the names that are compared with constants, and the constants."""
     left = node.expr
     for operand in node.ops:
         for one, other in ((left, operand.expr), (operand.expr, left)):
             others: Sequence[nodes.Expr] = [other]
-            if operand.op in {"in", "notin"}:  # of a text, 'in' asks for a part; a list has all that is compared
+            if operand.op in {"in", "notin"}:  # in a text, 'in' finds a substring; in a list, an equal item
                 others = other.items if one is left and isinstance(other, nodes.List | nodes.Tuple) else []
             name = _read_constant_name(one) if others else None
             for each in others:
@@ -315,7 +320,7 @@ def _find_comparisons(node: nodes.Compare) -> Iterator[tuple[DottedName, JSON]]:
 
 
 def _find_sought_headers(node: nodes.Compare) -> Iterator[DottedName]:
-    """The names of headers for which `'name' in headers` asks."""
+    """Return the names of headers for which an expression tests `'name' in headers`."""
     left = node.expr
     for operand in node.ops:
         holder = _read_constant_name(operand.expr) if operand.op in {"in", "notin"} else None
@@ -325,7 +330,7 @@ def _find_sought_headers(node: nodes.Compare) -> Iterator[DottedName]:
 
 
 def _read_constant_name(node: nodes.Expr) -> DottedName | None:
-    """The name that a node is, if all of it is constant."""
+    """Return the name that a node reads, if all its keys are constant."""
     keys: list[str] = []
     while isinstance(node, nodes.Getattr | nodes.Getitem):
         key = node.attr if isinstance(node, nodes.Getattr) else getattr(node.arg, "value", None)
@@ -368,7 +373,7 @@ def _check_arguments(
 
 
 def _check_on_items(node: nodes.Filter | nodes.Test) -> None:
-    """`map('uper')` is as wrong at the beginning as it would be later."""
+    """Check the filter name in `map('upper')` at compile time."""
     match node.name, node.args:
         case "map", [nodes.Const(value=str(name)), *arguments]:
             table, what = FILTERS, "filter"

@@ -1,7 +1,7 @@
-"""Expressions: compiled once, evaluated often.
+"""Expressions, compiled once and evaluated often.
 
-ExpressionError          an expression cannot be compiled, or cannot be evaluated on this data
-└── UndefinedName        it reads a name that does not exist
+ExpressionError          an expression cannot be compiled, or cannot be evaluated on this data └── UndefinedName
+it reads a name that does not exist
 """
 
 import re
@@ -22,8 +22,8 @@ _Result = TypeVar("_Result")
 
 
 class ExpressionError(Exception):
-    """`message` names the expression, what is wrong with it, and the nearest name that exists. `line` and `column`
-    (from 1) are the position in the text that was compiled, if it is known."""
+    """An expression is invalid, or failed. `message` quotes the expression, explains the error, and suggests a similar
+    name. `line` and `column` (from 1) are the position in the compiled text, if known."""
 
     def __init__(
         self, message: str, *, expression: str | None = None, line: int | None = None, column: int | None = None
@@ -48,11 +48,11 @@ class Position:
 
     @classmethod
     def of(cls, text: str, offset: int) -> Self:
-        """The position of a character of the text."""
+        """Return the position of a character of the text."""
         return cls(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
     def plus(self, inner: "Position") -> "Position":
-        """The position of `inner` if the text in which it is counted begins here."""
+        """Return the position of `inner`, which is relative to a text that begins here."""
         if inner.line > 1:
             return Position(self.line + inner.line - 1, inner.column)
         return Position(self.line, self.column + inner.column - 1)
@@ -60,8 +60,12 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A compiled expression. `source` is its text without braces; `names` are the dotted paths that it reads, constant
-    subscripts included; `position` is where it begins in the text around it."""
+    """A compiled expression.
+
+    `source`: its text without braces.
+    `names`: the dotted paths that it reads, including constant subscripts.
+    `position`: where it begins in the surrounding text.
+    """
 
     source: str
     position: Position
@@ -69,7 +73,7 @@ class Expression:
 
     @classmethod
     def parse(cls, text: str) -> "Expression":
-        """Compile a bare expression; one wrapping `{{ }}` is accepted. Raises `ExpressionError`."""
+        """Compile an expression; enclosing `{{ }}` are accepted. Raises `ExpressionError`."""
         start = len(text) - len(text.lstrip())
         if not text.startswith("{{", start):
             return cls._parse_bare(text, start)
@@ -81,7 +85,7 @@ class Expression:
 
     @classmethod
     def _parse_bare(cls, text: str, start: int) -> "Expression":
-        """Compile an expression without braces; report braces that are missing or inside it."""
+        """Compile an expression without braces; report missing or nested braces."""
         try:
             return cls.parse_within(text, start, len(text))
         except ExpressionError:
@@ -107,40 +111,40 @@ class Expression:
 
     @property
     def is_encoded(self) -> bool:
-        """Whether the result of its last filter can be inserted into a URL unchanged."""
+        """Whether its last filter returns text that can be inserted into a URL unchanged."""
         return self._compiled.is_encoded
 
     @property
     def comparisons(self) -> Sequence[tuple[DottedName, JSON]]:
-        """Its names that are compared with constants, and the constants."""
+        """The names that it compares with constants, and the constants."""
         return self._compiled.comparisons
 
     def position_of(self, name: DottedName) -> Position:
-        """The position of the first occurrence of a name in the text that was compiled."""
+        """Return the position of the first occurrence of a name in the compiled text."""
         return self.position.plus(Position.of(self.source, self._compiled.names[name]))
 
     def offset_of(self, name: DottedName) -> int:
-        """The position of the first occurrence of a name in its source."""
+        """Return the offset of the first occurrence of a name in `source`."""
         return self._compiled.names[name]
 
     def evaluate(self, scope: Mapping[str, object]) -> JSON:
-        """The value, of its native type; raises `ExpressionError`, and whatever the scope raises."""
+        """Return the value with its own type; raises `ExpressionError`, and whatever the scope raises."""
         return self.convert(self._to_json, Evaluation(scope))
 
     def holds(self, scope: Mapping[str, object]) -> bool:
-        """Whether the value is true, as Python and Jinja see it: not null, false, zero or empty."""
+        """Whether the value is true, as in Python and Jinja: not null, false, zero or empty."""
         return self.convert(_is_true, Evaluation(scope))
 
     def build_renderer(self) -> Callable[[Evaluation], JSON]:
-        """A function that returns the value, as a part of a larger evaluation."""
+        """Return a function that returns the value, as part of a larger evaluation."""
         return partial(self.convert, self._to_json)
 
     def to_text(self, evaluation: Evaluation) -> str:
-        """The value as a part of a text."""
+        """Return the value as part of a text."""
         return self.convert(to_text, evaluation)
 
     def convert(self, function: Callable[[Evaluation, object], _Result], evaluation: Evaluation) -> _Result:
-        """The result of applying a function to the value; the function may raise `EvaluationError`."""
+        """Apply a function to the value; the function may raise `EvaluationError`."""
         try:
             return function(evaluation, self._compiled.code(evaluation))
         except EvaluationError as error:
@@ -155,7 +159,7 @@ class Expression:
         return _pass_path if self._compiled.is_path else to_json
 
     def make_error(self, message: str) -> ExpressionError:
-        """The error for a value that cannot be used where the expression is written."""
+        """Return the error for a value that cannot be used where the expression is written."""
         line, column = self.position.line, self.position.column
         return ExpressionError(f"{shorten(self.source)}: {message}", expression=self.source, line=line, column=column)
 
@@ -167,13 +171,13 @@ _JSON_TYPES = _PLAIN_TYPES | {str, float, list}
 
 
 def _pass_path(_: Evaluation, value: object) -> JSON:
-    """The value of a path, which costs no work. Only the scope's own mappings and lists of those are lazy; all else is
-    decoded JSON already, and to walk through it would take 2 µs a row."""
+    """Return the value of a path at no cost. Only the scope's own mappings, and lists of them, are lazy; anything else
+    is already decoded JSON, and walking it would take 2 µs a row."""
     kind = type(value)
     if kind is list:
         is_json = _JSON_TYPES.issuperset(map(type, value))  # type: ignore[call-overload]
     elif kind is str:
-        is_json = value.isascii()  # type: ignore[attr-defined]  # any other may contain a lone surrogate
+        is_json = value.isascii()  # type: ignore[attr-defined]  # other texts may contain a lone surrogate
     else:
         is_json = kind in _PLAIN_TYPES
     return value if is_json else to_json(_unmetered, value)  # type: ignore[return-value]
@@ -184,18 +188,18 @@ def _is_true(_: Evaluation, value: object) -> bool:
 
 
 def _suggest_without_braces(text: str) -> str:
-    """How to write a text with braces as one bare expression, as the end of a message."""
+    """Return how to write a text with braces as one expression without braces, as the end of a message."""
     if "{%" in text:
         return "; there are no statements: write the condition alone"
     return f"; write {shorten(re.sub(r'[$#]?[{]+ *| *[}]+', '', text))}"
 
 
 _BRACES = re.compile(r"\{\{|^\s*[$#]?\{\s*[\w%][^:]*$|^\s*\{\s+\{|^[^{]*\}\s*$")
-"""Two braces within a bare expression, or braces around it or at its end; a mapping has a colon."""
+"""Double braces inside a bare expression, or braces around it or at its end; unlike them, a mapping has a colon."""
 
 
 def find_end(text: str, start: int) -> int:
-    """The offset of the `}}` for the `{{` at `start`; raises `ExpressionError` if there is none."""
+    """Return the offset of the `}}` for the `{{` at `start`; raises `ExpressionError` if there is none."""
     if text.startswith(("{{-", "{{+"), start):
         message = "there is no whitespace control; before a sign write a space: '{{ -1 }}'"
         raise make_error_at(text, start, message, text[start:])
@@ -210,13 +214,13 @@ def find_end(text: str, start: int) -> int:
 
 
 def make_error_at(text: str, offset: int, message: str, expression: str) -> ExpressionError:
-    """An error at a position of a text that contains an expression."""
+    """Return an error at a position of a text that contains an expression."""
     at = Position.of(text, offset)
     return ExpressionError(f"{shorten(expression)}: {message}", expression=expression, line=at.line, column=at.column)
 
 
 def shorten(source: str) -> str:
-    """An expression as messages name it: on one line, and not too long."""
+    """Shorten an expression for a message, on one line."""
     line = " ".join(source.split())
     return line if len(line) <= _SHOWN_LIMIT else f"{line[: _SHOWN_LIMIT - 1]}…"
 

@@ -1,8 +1,9 @@
 """The filters of the language, as a table at the end of the file.
 
-Filters with the names of Jinja's behave like those, but are stricter: they compare texts exactly, `int` and `float`
-reject what is not a number, `default` requires its value, `urlencode` encodes `/` too. Each filter charges the
-evaluation for the data that it walks through, and rejects a result that is too large, if possible before making it.
+Filters with the names of Jinja's filters behave like them, but are stricter: they compare texts exactly, `int` and
+`float` reject values that are not numbers, `default` requires its value, and `urlencode` also encodes `/`. Each filter
+charges the evaluation for the data that it processes, and rejects a result that is too large, before creating it if
+possible.
 """
 
 import math
@@ -40,7 +41,7 @@ from durable.expressions.checks import TESTS
 from durable.expressions.operators import is_number
 from durable.wording import name_kind
 
-_CALL_COST = 8  # of a filter or test on one item, beside what it charges itself
+_CALL_COST = 8  # of a filter or test on one item, in addition to its own charges
 _IDENTITY_COST = 8  # of comparing an item with others, in addition to its length
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,31})\s*")
 _DECIMAL = re.compile(r"\s*[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?\s*")
@@ -144,8 +145,9 @@ def _drop_repeated(evaluation: Evaluation, value: object, attribute: object = No
 
 
 def _make_hashable(evaluation: Evaluation, value: object) -> object:
-    """Equal for equal JSON, and hashable. Numbers are compared by their digits: Python's hash of a number is
-    predictable, and a dictionary of 26,000 multiples of 2**61 - 1 (which all hash to 0) takes 15 s to build."""
+    """Return a hashable value that is equal for equal JSON. Numbers are compared by their digits: Python's hash of a
+    number is predictable, and a dictionary of 26,000 multiples of 2**61 - 1 (which all hash to 0) takes 15 s to
+    build."""
     match value:
         case str():
             return value
@@ -193,7 +195,7 @@ def _list_values(evaluation: Evaluation, value: object) -> list[object]:
 
 
 def _default_if_empty(_: Evaluation, value: object, default: object, boolean: object = False) -> object:
-    """`default` for a value that exists; the compiler handles a missing name."""
+    """Apply `default` to a value that exists; the compiler handles a missing name."""
     return default if boolean and not value else value
 
 
@@ -310,4 +312,4 @@ FILTERS: Mapping[str, Function] = {
 }
 
 URL_FILTERS = frozenset({"raw_path", "urlencode"})
-"""Filters whose results are inserted into URLs unchanged."""
+"""Filters whose results are inserted into URLs without further encoding."""

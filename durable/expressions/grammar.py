@@ -1,4 +1,4 @@
-"""Parses one expression with Jinja's lexer and grammar; adds positions and helpful messages."""
+"""Parses an expression with Jinja's lexer and grammar; adds positions and helpful messages."""
 
 import re
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from durable.expressions import hints
 from durable.expressions.bounds import EvaluationError
 
 SOURCE_LIMIT = 10_000
-"""Characters of an expression."""
+"""The maximum length of an expression."""
 
 _BRACKET_LIMIT = 30
 _ESCAPES = re.compile(r"""(?:[^\\]|\\(?:[\\'"abfnrtv0]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]+\}))*""")
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_environment = Environment(autoescape=False)  # for its lexer and grammar; nothing is ever rendered
+_environment = Environment(autoescape=False)  # only its lexer and grammar are used
 
 
 def parse(text: str) -> nodes.Expr:
-    """Jinja's node of a bare expression; raises `EvaluationError`."""
+    """Return Jinja's node of an expression without braces; raises `EvaluationError`."""
     if len(text) > SOURCE_LIMIT:
         raise EvaluationError(f"the expression is longer than {SOURCE_LIMIT:,} characters", 0)
     if not text.strip():
@@ -40,7 +40,7 @@ def parse(text: str) -> nodes.Expr:
 
 
 def find_closing(text: str, start: int) -> int | None:
-    """The offset of the `}}` that ends the expression at `start`; None if there is none."""
+    """Return the offset of the `}}` that ends the expression at `start`; None if there is none."""
     for offset, kind, _ in _read_tokens(text, start):
         if kind == "variable_end":
             return offset
@@ -48,7 +48,7 @@ def find_closing(text: str, start: int) -> int | None:
 
 
 def read_secret_name(text: str) -> str | None:
-    """The NAME of an expression that is `secrets.NAME` and nothing else."""
+    """Return NAME if the expression is exactly `secrets.NAME`."""
     match parse(text):
         case nodes.Getattr(node=nodes.Name(name="secrets"), attr=str(name)):
             return _check_secret_name(name)
@@ -65,9 +65,9 @@ def _check_secret_name(name: str) -> str:
 
 
 def _read_tokens(text: str, start: int) -> Iterator[tuple[int, str, str]]:
-    """Jinja's tokens of an expression, each with its offset where Jinja has the line, so that every node and every
-    error knows its position."""
-    source = text[start : start + SOURCE_LIMIT + 2].replace("\r", " ")  # a "\r\n" made "\n" would move what follows
+    """Return Jinja's tokens of an expression, with its offset in place of the line number, so that every node and error
+    has a position."""
+    source = text[start : start + SOURCE_LIMIT + 2].replace("\r", " ")  # replacing "\r\n" by "\n" would shift offsets
     offset, depth = start, 0
     try:
         for _, kind, value in _environment.lexer.tokeniter(source, None, state="variable"):
@@ -94,7 +94,7 @@ def _check_token(kind: str, value: str, offset: int, depth: int) -> None:
 
 
 def _explain_start(text: str) -> EvaluationError | None:
-    """What is wrong with how an expression begins: braces too many, or a statement."""
+    """Explain what is wrong with the beginning of an expression: extra braces, or a statement."""
     start = len(text) - len(text.lstrip())
     if statement := re.match(r"(if|for|set)\s", text[start:]):
         return EvaluationError(f"unexpected '{statement[1]}'; {hints.STATEMENTS[statement[1]]}", start)
@@ -106,7 +106,7 @@ def _explain_start(text: str) -> EvaluationError | None:
 
 
 def _explain_syntax(text: str, message: str, offset: int) -> EvaluationError:
-    """Jinja's words for what it cannot read, with a hint for those who write another language."""
+    """Convert a syntax error of Jinja's, and add a hint if the syntax is that of another language."""
     if "end of template" in message:
         return EvaluationError("the expression ends too early", len(text.rstrip()))
     if message == "expected name or number":

@@ -1,7 +1,7 @@
-"""HTTP headers in expressions: their names match in any case (RFC 9110, 5.1).
+"""HTTP headers in expressions, whose names are case-insensitive (RFC 9110, 5.1).
 
-A mapping under the key `headers` is taken for headers, except inside a `body`, which is data. Names are stored in lower
-case, and only a name that is not found as it is written is looked for again, so that the common look-up costs nothing.
+A mapping under the key `headers` is treated as headers, except inside a `body`, which is data. Names are stored in
+lower case. Only a name that is not found as written is searched for again, so the common look-up costs nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ HEADERS = "headers"
 BODY = "body"
 
 SCAN_LIMIT = 200
-"""Names in a mapping up to which they are compared one by one; a request or an answer has fewer headers."""
+"""The names of larger mappings are not compared one by one; a request or response has fewer headers."""
 
 _Key = TypeVar("_Key")
 
 
 class HeaderName(str):
-    """A key that is looked up among headers."""
+    """A key for a look-up in headers."""
 
     __slots__ = ()
 
 
 class Headers(dict[str, object]):
-    """Headers as a whole, for operators and filters."""
+    """A mapping of headers, for operators and filters."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ class Headers(dict[str, object]):
 
 
 def find_spelling(headers: Mapping[str, object], name: str) -> str | None:
-    """How a mapping spells a name; None if it does not have it."""
+    """Return a header name as the mapping spells it; None if it is missing."""
     names, lower = headers.keys(), name.lower()
     for each in (str(name), lower):  # `in` of a dict's keys does not ask `Headers.__contains__`
         if each in names:
@@ -49,12 +49,12 @@ def find_spelling(headers: Mapping[str, object], name: str) -> str | None:
 
 
 def leads_to_headers(keys: Sequence[object]) -> bool:
-    """Whether constant keys lead to headers."""
+    """Whether a path of constant keys ends at headers."""
     return keys[-1:] == [HEADERS] and BODY not in keys[:-1]
 
 
 def mark_header_names(keys: Sequence[_Key]) -> "list[_Key | HeaderName]":
-    """The keys of a path; those that are looked up among headers as `HeaderName`."""
+    """Return the keys of a path, with keys of headers as `HeaderName`."""
     marked: list[_Key | HeaderName] = []
     for key in keys:
         is_name = isinstance(key, str) and leads_to_headers(marked)

@@ -1,4 +1,4 @@
-"""Hints for syntax of other expression and template languages: what to write instead."""
+"""Hints for the syntax of other expression and template languages: what to write instead."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ SIGNS: Mapping[str, str] = {
     "$": "names have no prefix; remove it; what arrived is trigger.body, what a step made is steps.ID.output",
     "@": "names have no prefix; remove it",
 }
-"""Signs that the language does not have, or not in this position; longer signs first."""
+"""Signs that the language does not have in any position, or in this one; longer signs come first."""
 
 QUOTES = "end it with the quote that it begins with; write a text that contains ' in \""
 
@@ -118,7 +118,7 @@ FILTERS: Mapping[str, str] = {
     "where": "selectattr",
     "concat": "join",
 }
-"""Filters of other languages, and those here that do the same."""
+"""Filters of other languages, and their equivalents here."""
 
 FILTER_HINTS: Mapping[str, str] = {
     **dict.fromkeys(("slice", "substring", "substr", "left", "right"), "write a[start:end]"),
@@ -127,7 +127,7 @@ FILTER_HINTS: Mapping[str, str] = {
     **dict.fromkeys(("format", "append", "prepend"), "write a ~ b, or put expressions into a text"),
     **dict.fromkeys(("match", "regex", "regex_replace", "regex_search", "search"), _NO_PATTERNS),
 }
-"""Filters of other languages that have no like here."""
+"""Filters of other languages that have no equivalent here."""
 
 TESTS: Mapping[str, str] = {
     **dict.fromkeys(("empty", "blank"), "write 'not a', which is true of an empty text, list or mapping"),
@@ -144,7 +144,8 @@ TESTS: Mapping[str, str] = {
 
 
 def find_sign(text: str, offset: int) -> tuple[str, int] | None:
-    """The foreign sign at which a reader stopped, and where it begins: a lexer may stop at its second character."""
+    """Return the foreign sign at which the lexer stopped, and its offset; the lexer may stop at its second
+    character."""
     for sign in SIGNS:
         for start in range(offset, offset - len(sign), -1):
             if start >= 0 and text.startswith(sign, start):
@@ -153,6 +154,6 @@ def find_sign(text: str, offset: int) -> tuple[str, int] | None:
 
 
 def suggest_arguments(text: str, offset: int) -> str | None:
-    """What to write for the `:` of Liquid's `| default: 5`."""
+    """Suggest what to write for the `:` of Liquid's `| default: 5`."""
     found = re.search(r"\|\s*(\w+)\s*$", text[:offset]) if text.startswith(":", offset) else None
     return f"write the arguments of a filter in parentheses: {found[1]}(…)" if found else None

@@ -1,6 +1,6 @@
 """The operators of the language on JSON values: look-up, arithmetic, concatenation, comparison.
 
-A look-up finds a key of a mapping or an index of a list, never a Python attribute.
+A look-up returns the value of a key or the item at an index, never a Python attribute.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ _NOUNS = {"steps": "step", "inputs": "input", "secrets": "secret"}
 
 
 def look_up(value: object, key: object) -> object:
-    """The item of a mapping or a list; `ABSENT` if there is none."""
+    """Return the item of a mapping or a list; `ABSENT` if there is none."""
     if type(value) is dict and type(key) is str:
         return value.get(key, ABSENT)
     if type(value) is list:
@@ -52,7 +52,7 @@ def look_up(value: object, key: object) -> object:
 
 
 def look_along(value: object, keys: Sequence[object]) -> object:
-    """The item that a whole path leads to; `ABSENT` if a part of it is missing."""
+    """Return the item at the end of a path; `ABSENT` if a part of it is missing."""
     for key in keys:
         value = value.get(key, ABSENT) if type(value) is dict and type(key) is str else look_up(value, key)
         if value is ABSENT:
@@ -61,7 +61,7 @@ def look_along(value: object, keys: Sequence[object]) -> object:
 
 
 def explain_missing(root: object, keys: Sequence[object], label: str) -> MissingName:
-    """Say which part of a path is missing. `label` names the root; it is empty where the root is the scope."""
+    """Explain which part of a path is missing. `label` names the root; it is empty if the root is the scope."""
     value = root
     for each in keys:
         holder, value = value, look_up(value, each)
@@ -73,7 +73,7 @@ def explain_missing(root: object, keys: Sequence[object], label: str) -> Missing
 
 
 def extend_label(label: str, key: object) -> str:
-    """The label of what is found under a key."""
+    """Return the label of the value of a key."""
     if type(key) is str and key.isidentifier():
         return f"{label}.{key}" if label else key
     return f"{label}[{_quote_key(key)}]"
@@ -94,7 +94,7 @@ def _explain_absence(holder: object, key: object, label: str) -> str:
 
 
 def suggest_name(mapping: Iterable[object], name: str) -> str:
-    """The nearest of the names that exist, as the end of a message."""
+    """Suggest the most similar existing name, as the end of a message."""
     known = [key for key in islice(mapping, _CLOSEST_LIMIT) if type(key) is str and len(key) <= _KEY_LIMIT]
     close = get_close_matches(name[:_KEY_LIMIT], known, n=3)
     if close:
@@ -175,7 +175,7 @@ def _require_signed(sign: str, value: object) -> int | float:
 
 
 def concatenate(evaluation: Evaluation, *values: object) -> object:
-    """`~`: the values as one text."""
+    """`~`: concatenate the values as text."""
     return join_texts(evaluation, values)
 
 
@@ -208,7 +208,7 @@ def contains(evaluation: Evaluation, container: object, item: object) -> bool:
 
 
 def _cost_of_comparing(evaluation: Evaluation, value: object) -> int:
-    """The most work that comparing something with the value can take."""
+    """Return the maximum work of comparing something with the value."""
     if type(value) is list or isinstance(value, dict):
         before = evaluation.work_left
         to_json(evaluation, value)
@@ -253,7 +253,7 @@ COMPARISONS: Mapping[str, Operator] = {
 
 
 def chain_comparisons(operators: Sequence[Operator]) -> Callable[..., object]:
-    """`a < b <= c`: every neighbour in turn, as far as they hold."""
+    """`a < b <= c`: compare each pair of neighbours, until a comparison is false."""
 
     def operation(evaluation: Evaluation, *values: JSON) -> object:
         pairs = zip(operators, values, values[1:], strict=False)

@@ -1,9 +1,9 @@
 """Templates: JSON trees whose texts contain `{{ }}` expressions.
 
-A text that is one whole `{{ expression }}` becomes its value, of its native type; elsewhere an expression becomes
-text, null and true and lists in JSON notation. `{%` and `{#` are text, and so are the keys of mappings. A text that
-contains `{{ secrets.NAME }}` becomes null, and a `SecretPlaceholder` beside the tree says what belongs there. URLs are
-rendered by `durable.expressions.url`.
+A text that is exactly one `{{ expression }}` becomes its value, with its type. Inside other text, an expression becomes
+text, with null, booleans and lists in JSON notation. `{%`, `{#` and the keys of mappings are literal text. A text that
+contains `{{ secrets.NAME }}` becomes null, and a `SecretPlaceholder` returned with the tree says what belongs there.
+URLs are rendered by `durable.expressions.url`.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,16 +22,16 @@ from durable.values import JSON
 Pointer: TypeAlias = tuple[str | int, ...]
 
 Renderer: TypeAlias = Callable[[Evaluation], JSON]
-"""Renders a part of a tree; adds the placeholders of its secrets to the evaluation's."""
+"""Renders a part of a tree; adds the placeholders of its secrets to the evaluation."""
 
 EXPRESSION_LIMIT = 1_000
-"""Expressions in one text."""
+"""The maximum number of expressions in a text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A compiled tree. `expressions` are those in it, with their pointers; `targets` are the expressions that decide
-    which service a URL leads to."""
+    """A compiled tree. `expressions` are its expressions, with their pointers; `targets` are the expressions that
+    determine the host of a URL."""
 
     expressions: tuple[tuple[Pointer, Expression], ...]
     secrets: frozenset[str]
@@ -40,7 +40,7 @@ class Template:
 
     @classmethod
     def parse(cls, value: JSON, urls: Collection[Pointer] = ()) -> "Template":
-        """Compile a tree; `urls` are the pointers of URLs in it. Raises `ExpressionError`."""
+        """Compile a tree; `urls` are the pointers of the URLs in it. Raises `ExpressionError`."""
         compiler = _TemplateCompiler(urls)
         render = compiler.compile(value, ())
         return cls(
@@ -59,13 +59,13 @@ class Template:
         return not self.expressions and not self.secrets
 
     def render(self, scope: Mapping[str, object]) -> tuple[JSON, tuple[SecretPlaceholder, ...]]:
-        """The tree with its values, and the placeholders of its secrets; raises `ExpressionError`."""
+        """Return the rendered tree, and the placeholders of its secrets; raises `ExpressionError`."""
         evaluation = Evaluation(scope)
         return self._render(evaluation), tuple(evaluation.placeholders)
 
 
 class _TemplateCompiler:
-    """Compiles one tree, and collects what was found in it."""
+    """Compiles one tree, and collects its expressions."""
 
     def __init__(self, urls: Collection[Pointer]) -> None:
         self._urls = urls
@@ -74,7 +74,7 @@ class _TemplateCompiler:
         self.targets: list[Expression] = []
 
     def compile(self, value: JSON, pointer: Pointer) -> Renderer | None:
-        """The renderer of a part of the tree; None if it is constant."""
+        """Return the renderer of a part of the tree; None if that part is constant."""
         match value:
             case str() if "{{" in value:
                 return self._compile_text(value, pointer)
@@ -112,7 +112,7 @@ class _TemplateCompiler:
 
 
 def split_text(text: str) -> Iterator[str | tuple[int, int]]:
-    """The literal parts of a text, and where its expressions begin and end; raises `ExpressionError`."""
+    """Return the literal parts of a text, and the ranges of its expressions; raises `ExpressionError`."""
     done = count = 0
     while (start := text.find("{{", done)) >= 0:
         if start > done:
@@ -142,7 +142,7 @@ def _find_secret(text: str, start: int, end: int) -> str | None:
 def _build_container(
     container: dict[str, JSON] | list[JSON], items: Sequence[tuple[str | int, Renderer | None]]
 ) -> Renderer | None:
-    """The renderer of a mapping or a list: a copy of it in which the items that are not constant are replaced."""
+    """Return the renderer of a mapping or a list, which copies it and replaces the items that are not constant."""
     rendered = [(key, render) for key, render in items if render]
     if not rendered:
         return None

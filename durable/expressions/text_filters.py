@@ -1,4 +1,4 @@
-"""The filters that make and change texts."""
+"""The filters that create and change text."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ from durable.values import NotJSON, decode
 from durable.wording import name_kind
 
 URL_LIMIT = 65_536
-"""Characters that may be URL-encoded at once."""
+"""The maximum length of a text to URL-encode."""
 
 
 def make_text_filter(change: Callable[[str], str]) -> Function:
@@ -108,14 +108,14 @@ def encode_path(evaluation: Evaluation, value: object) -> str:
 
 
 def require_url_text(evaluation: Evaluation, value: object) -> str:
-    """The value as text; a URL can contain only texts, numbers, true and false."""
+    """Return the value as text; only texts, numbers and booleans are allowed in a URL."""
     if value is None or isinstance(value, list | Mapping):
         raise EvaluationError(f"this is {name_kind(value)}, but a URL can contain only texts and numbers", 0)
     return to_text(evaluation, value)
 
 
 def percent_encode(evaluation: Evaluation, value: object, safe: str = "") -> str:
-    """A value percent-encoded as UTF-8, all but letters, digits, `-._~` and what is safe."""
+    """Percent-encode a value as UTF-8, except letters, digits, `-._~` and the characters in `safe`."""
     text = to_text(evaluation, value)
     if len(text) > URL_LIMIT:
         raise EvaluationError(f"a text of more than {URL_LIMIT:,} characters is too long to be URL-encoded")
@@ -136,7 +136,7 @@ def from_base64(evaluation: Evaluation, value: object) -> str:
     text = require_text(evaluation, value)
     try:
         return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError):  # a UnicodeDecodeError is one of these
+    except (binascii.Error, ValueError):  # includes UnicodeDecodeError
         raise EvaluationError("this is not the base64 of a UTF-8 text") from None
 
 

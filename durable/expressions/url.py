@@ -1,9 +1,9 @@
-"""Renders URLs that contain expressions, so that a value cannot change which resource the URL names.
+"""Renders URLs that contain expressions, so that a value cannot change which resource the URL identifies.
 
-After the authority (RFC 3986, 3.2) a value is percent-encoded, `/` included, unless the last filter of its expression
-has encoded it. In the authority it may not contain what would end or move the authority. An expression at the very
-beginning is the base URL, which is used unchanged. A path segment that becomes `.` or `..` is an error, since clients
-and services resolve those; so is an empty one, since the URL would name another resource.
+After the authority (RFC 3986, 3.2), a value is percent-encoded, including `/`, unless the last filter of its expression
+has encoded it. Inside the authority, it must not contain characters that end or move the authority. An expression at
+the very beginning is the base URL, which is used unchanged. A path segment that becomes `.` or `..` is an error,
+because clients and services resolve them; so is an empty segment, because the URL would identify another resource.
 """
 
 import re
@@ -19,20 +19,20 @@ from durable.history.words import SecretName
 Part = str | Expression | SecretName
 
 DECODINGS = 3
-"""How often over a `..` may be encoded and still be found; no service decodes more often."""
+"""A `..` is detected under this many levels of encoding; no service decodes more."""
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:[/\\]{0,2}|[/\\]{2})(?P<authority>[^/?#]*)")
 _AUTHORITY_END = re.compile(r"[/?#\\:]")
 _PATH_END = re.compile(r"[?#]")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _USER = "the URL would contain a user or password; send an Authorization header"
-_STAND_IN = "s"  # for a secret's value, which is not known yet
+_STAND_IN = "s"  # for a secret, whose value is not known yet
 _UNSEEN = "".join(map(chr, range(0x21)))
 
 
 @dataclass(slots=True)
 class UrlWriter:
-    """A URL that is being written. `spans` are the positions of values after the authority."""
+    """A partially written URL. `spans` are the positions of values after the authority."""
 
     text: str = ""
     parts: list[str | SecretName] = field(default_factory=list)
@@ -47,7 +47,7 @@ class UrlWriter:
 
 
 def write_url(parts: Sequence[Part], evaluation: Evaluation) -> list[str | SecretName]:
-    """Render a URL: its text, with references to its secrets; raises `ExpressionError`."""
+    """Render a URL; returns its text, with references to its secrets. Raises `ExpressionError`."""
     writer = UrlWriter()
     for index, part in enumerate(parts):
         match part:
@@ -65,7 +65,7 @@ def write_url(parts: Sequence[Part], evaluation: Evaluation) -> list[str | Secre
 
 
 def find_target(parts: Sequence[Part]) -> Expression | None:
-    """The expression that decides which host the URL leads to, if one does."""
+    """Return the expression that determines the URL's host, if there is one."""
     text = ""
     for index, part in enumerate(parts):
         if isinstance(part, Expression):
@@ -108,12 +108,12 @@ def _ensure_length(text: str, expression: Expression) -> None:
 
 
 def _is_in_authority(text: str) -> bool:
-    """Whether the next character would be a part of the authority."""
+    """Whether the next character would be part of the authority."""
     return _AUTHORITY.fullmatch(text) is not None
 
 
 def _check_user(text: str, parts: Sequence[Part]) -> None:
-    """Reject a user or password, which no request takes from a URL, before the URL is written to the history."""
+    """Reject a user or password before the URL is written to the history; no request takes them from a URL."""
     found = _AUTHORITY.match(text)
     if found and "@" in found["authority"]:
         expression = next(part for part in parts if isinstance(part, Expression))
@@ -121,11 +121,11 @@ def _check_user(text: str, parts: Sequence[Part]) -> None:
 
 
 def _check_authority(text: str, value: str, expression: Expression, rest: Sequence[Part]) -> None:
-    """Reject a value that would end the authority or decide where it ends."""
+    """Reject a value that would end the authority, or change where it ends."""
     found = _AUTHORITY.fullmatch(text)
     before = found["authority"].rpartition("@")[2] if found else ""
     host, colon, _ = before.partition(":")
-    if "@" in value:  # and what precedes it may be a password, which no message shows
+    if "@" in value:  # the text before it may be a password, so the message omits it
         raise expression.make_error(_USER)
     if colon:
         if not (value.isascii() and value.isdecimal()):
@@ -143,7 +143,7 @@ def _check_authority(text: str, value: str, expression: Expression, rest: Sequen
 
 
 def _is_host_fixed(rest: Sequence[Part]) -> bool:
-    """Whether the text that follows ends the host with a domain of its own."""
+    """Whether the following literal text ends the host with a fixed domain."""
     for part in rest:
         if isinstance(part, str):
             host, *end = _AUTHORITY_END.split(part, maxsplit=1)
@@ -156,7 +156,7 @@ def _is_host_fixed(rest: Sequence[Part]) -> bool:
 
 
 def _check_segments(text: str, start: int, end: int, expression: Expression) -> None:
-    """Reject a value that makes its path segment name another resource."""
+    """Reject a value that makes its path segment identify another resource."""
     authority = _AUTHORITY.match(text)
     first = authority.end() if authority else 0
     last = found.start() if (found := _PATH_END.search(text, first)) else len(text)
@@ -172,7 +172,7 @@ def _check_segments(text: str, start: int, end: int, expression: Expression) -> 
 
 
 def is_dots(segment: str) -> bool:
-    """Whether a segment of a path is `.` or `..`, in any spelling that a service might take for it."""
+    """Whether a path segment is `.` or `..`, in any encoding that a service might decode."""
     for _ in range(DECODINGS + 1):
         if segment.partition(";")[0].strip(_UNSEEN) in {".", ".."}:
             return True

@@ -1,1 +1,1 @@
-"""YAML text as data with positions."""
+"""Reads YAML text as data with positions."""

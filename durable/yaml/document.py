@@ -1,8 +1,9 @@
 """Reads YAML text into data, with the position of every value.
 
-The data is built from the parser's events, so that no nesting can exhaust the stack. Scalars follow the YAML 1.2 core
-schema (`no`, `on`, `12:30`, `1_000` and dates are text). What makes YAML surprising is refused with its line: duplicate
-keys, anchors, aliases, tags, merge keys, several documents, keys that are not text, numbers with leading zeros.
+The data is built from the parser's events, so that deep nesting cannot exhaust the stack. Scalars follow the YAML 1.2
+core schema (`no`, `on`, `12:30`, `1_000` and dates are text). Surprising features are rejected with their line:
+duplicate keys, anchors, aliases, tags, merge keys, several documents, keys that are not text, numbers with leading
+zeros.
 """
 
 import re
@@ -31,7 +32,7 @@ FASTEST_LOADER: type = getattr(yaml, "CLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class DocumentLimits:
-    """The limits of a document: bytes, levels, values, and reported problems."""
+    """The maximum number of bytes, nesting levels, values and reported problems of a document."""
 
     size: int = 1024 * 1024
     depth: int = 64
@@ -44,7 +45,7 @@ LIMITS = DocumentLimits()
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """The data of a YAML text. It `is_whole` if the text could be read to its end."""
+    """The data of a YAML text. `is_whole`: the text was read to its end."""
 
     source: Source
     data: JSON
@@ -63,7 +64,7 @@ class YamlDocument:
         words: Words = NO_WORDS,
         loader: type = FASTEST_LOADER,
     ) -> "YamlDocument":
-        """Read any text or bytes. It never raises: everything that is wrong is in the problems."""
+        """Read any text or bytes. Never raises: all errors are in `problems`."""
         reading = _EventReader(Source(file, words=words), limits, loader)
         try:
             reading.read(text)
@@ -73,7 +74,7 @@ class YamlDocument:
         return cls(reading.source, reading.data, problems, reading.is_whole, reading.values, reading.keys)
 
     def position(self, pointer: Pointer, *, key: bool = False) -> LineColumn:
-        """The position of a value, or of its key; if there is none, that of the nearest ancestor."""
+        """Return the position of a value, or of its key; if it does not exist, that of its nearest ancestor."""
         while pointer:
             found = self._keys.get(pointer) if key else None
             found = found or self._values.get(pointer)
@@ -83,9 +84,9 @@ class YamlDocument:
         return self._values.get((), (1, 1))
 
     def position_in(self, pointer: Pointer, line: int, column: int) -> LineColumn:
-        """The position of a character inside a text, given by its line and column there.
+        """Return the position of a character inside a text, given its line and column there.
 
-        For a text with escapes or folded lines, it is the position of the whole text.
+        For a text with escapes or folded lines, return the position of the text itself.
         """
         start, first = self.position(pointer)
         text = self._text(pointer)
@@ -118,17 +119,17 @@ class YamlDocument:
 
 # -- from events to data ----------------------------------------------------------------------------------------
 
-# What libyaml refuses, and what it would take for the end of a line although no editor does.
+# Characters that libyaml rejects, and those that it treats as line ends although no editor does.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
 class _StopReading(Exception):
-    """The text cannot be read further; the problems say why."""
+    """The rest of the text cannot be read; the problems say why."""
 
 
 class _Frame:
-    """A list or mapping that is being read. `pointer` is None if nothing of it is kept."""
+    """A list or mapping that is being read. `pointer` is None if its contents are discarded."""
 
     __slots__ = ("container", "key", "key_place", "place", "pointer", "wants_key")
 
@@ -142,7 +143,7 @@ class _Frame:
 
 
 class _EventReader:
-    """One pass over the events of a text."""
+    """Makes one pass over the events of a text."""
 
     def __init__(self, source: Source, limits: DocumentLimits, loader: type) -> None:
         self.limits = limits
@@ -227,7 +228,7 @@ class _EventReader:
             self._refuse(_position_of(event), f"{shown} is a tag, and pipelines have none", hint)
 
     def _suggest_not(self, event: yaml.NodeEvent, tag: str) -> str | None:
-        """A hint for a condition that begins with `!`."""
+        """Return a hint for a condition that begins with `!`."""
         frame = self._stack[-1] if self._stack else None
         if frame is None or frame.wants_key or frame.key not in self.source.words.conditions or not tag.startswith("!"):
             return None
@@ -266,7 +267,7 @@ class _EventReader:
             frame.key = None
 
     def _suggest_removal(self, key: str) -> str:
-        """A hint for a duplicate key. The first key of an item may be meant to begin another item."""
+        """Return a hint for a duplicate key. The first key of an item may be meant to start another item."""
         frame = self._stack[-1]
         is_in_list = len(self._stack) > 1 and isinstance(self._stack[-2].container, list)
         is_first = next(iter(frame.container)) == key
@@ -279,7 +280,7 @@ class _EventReader:
         self._stack.append(_Frame(container, pointer, _position_of(event)))
 
     def _put_or_key(self, value: JSON, event: yaml.Event) -> Pointer | None:
-        """Put a value where it belongs. In the place of a key it is refused, and nothing of it is kept."""
+        """Attach a value. In the position of a key, a list or mapping is rejected and discarded."""
         if not self._stack or not self._stack[-1].wants_key:
             return self._put(value, event)
         frame = self._stack[-1]
@@ -298,7 +299,7 @@ class _EventReader:
             self._refuse((line, column), "a list or mapping cannot be a key", "write the key as text")
 
     def _put(self, value: JSON, event: yaml.Event) -> Pointer | None:
-        """Attach a value to its list or mapping; None if it is not kept."""
+        """Attach a value to its list or mapping; returns None if it is discarded."""
         if not self._stack:
             self.data, self.values[()] = value, _position_of(event)
             return ()
@@ -320,7 +321,7 @@ class _EventReader:
         return pointer
 
     def _locate_empty(self, frame: _Frame, event: yaml.Event) -> LineColumn:
-        """The position of an empty value: its key, or the comment in its place."""
+        """Return the position of an empty value: that of its key, or of a comment in its place."""
         line, column = _position_of(event)
         if not (isinstance(event, yaml.ScalarEvent) and event.value == ""):
             return line, column

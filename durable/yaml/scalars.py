@@ -1,4 +1,4 @@
-"""Plain scalars: the YAML 1.2 core schema, without the numbers that surprise people."""
+"""Plain scalars: the YAML 1.2 core schema, without misleading numbers."""
 
 import re
 
@@ -19,11 +19,11 @@ _DIGITS_LIMIT = 100
 
 
 class MisleadingScalar(ValueError):
-    """A scalar that means something else than people expect."""
+    """A scalar does not mean what people expect."""
 
 
 def parse_scalar(text: str) -> JSON:
-    """The value of a plain scalar; raises `MisleadingScalar`."""
+    """Return the value of a plain scalar; raises `MisleadingScalar`."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[0] not in "+-.0123456789":

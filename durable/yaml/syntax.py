@@ -1,4 +1,4 @@
-"""Explains YAML syntax errors: where they are, what is wrong, and what to write instead."""
+"""Explains YAML syntax errors: where and what the error is, and what to write instead."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class Words:
 NO_WORDS = Words()
 
 _Explained: TypeAlias = tuple[LineColumn, str, str]
-"""Where a problem is, what is wrong, and what to do."""
+"""The position, message and hint of a problem."""
 
 _SHOWN_LIMIT = 80
 
@@ -37,16 +37,16 @@ class Source:
     words: Words = NO_WORDS
 
     def get_line(self, number: int) -> str:
-        """A line, counted from 1; empty if there is none."""
+        """Return a line, counted from 1; empty if it does not exist."""
         return self.lines[number - 1] if 0 < number <= len(self.lines) else ""
 
     def make_problem(self, place: LineColumn, message: str, hint: str | None = None) -> Problem:
-        """A problem at a place of the text."""
+        """Return a problem at a position of the text."""
         return Problem(self.file, *place, message, hint)
 
 
 def quote_value(text: str) -> str:
-    """The value in quotes, of the kind that it does not contain."""
+    """Quote a value, with a kind of quotes that it does not contain."""
     shown = make_printable(text if len(text) <= 80 else f"{text[:79]}…")
     if '"' not in shown and "\\" not in shown:
         return f'"{shown}"'
@@ -54,7 +54,7 @@ def quote_value(text: str) -> str:
 
 
 def unwrap_expression(value: str) -> str:
-    """How to write a condition that is wrapped in `${{ }}`."""
+    """Return how to write a condition that is wrapped in `${{ }}`."""
     written = value.strip()
     inner = written.removeprefix("${{").removesuffix("}}").strip()
     is_whole = written.startswith("${{") and written.endswith("}}") and "}}" not in inner
@@ -65,13 +65,13 @@ def unwrap_expression(value: str) -> str:
 
 
 def explain_braces(source: Source, number: int, column: int) -> _Explained | None:
-    """The problem of unquoted braces that begin a value at or before `column`: YAML reads a mapping."""
+    """Explain unquoted braces that begin a value at or before `column`: YAML reads a mapping."""
     line = source.get_line(number)
     begins = [match.end() for match in re.finditer(r"(?:^|[:,-]\s+|[{\[]\s*)(?=\$?\{\{)", line[: column + 2])]
     if not begins:
         return None
     value = strip_comment(line[begins[-1] :])
-    if re.search(r"[{\[]", line[: begins[-1]]):  # inside brackets the value ends with its braces
+    if re.search(r"[{\[]", line[: begins[-1]]):  # inside brackets, the value ends with its braces
         value = value.partition("}}")[0] + "}}"
     hint = f"quote it: {quote_value(value.removeprefix('$'))}"
     if value.startswith("$"):
@@ -82,7 +82,7 @@ def explain_braces(source: Source, number: int, column: int) -> _Explained | Non
 
 
 def explain_syntax(error: yaml.YAMLError, source: Source, opened: LineColumn) -> Problem:
-    """The problem at which the parser stopped, inside the list or mapping that was `opened` there."""
+    """Explain the error at which the parser stopped, inside the list or mapping that begins at `opened`."""
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
         return source.make_problem((1, 1), f"this is not YAML: {make_printable(str(error).partition(chr(10))[0])}")
@@ -96,7 +96,8 @@ def explain_syntax(error: yaml.YAMLError, source: Source, opened: LineColumn) ->
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
-    """Where and why the parser stopped, what it was parsing since where, and what it was inside of."""
+    """Where and why the parser stopped, what it was parsing and where that begins, and the enclosing list or
+    mapping."""
 
     problem: str
     context: str
@@ -112,7 +113,7 @@ class _Stop:
         return self.line(place[0])[place[1] - 1 :]
 
     def value(self, place: LineColumn) -> str:
-        """The value that begins there, up to the end of the line or, inside brackets, of the entry."""
+        """Return the value that begins at a position, to the end of the line or, inside brackets, of the entry."""
         value = strip_comment(self.rest(place))
         before = self.line(place[0])[: place[1] - 1]
         is_inside = self.rest(self.opened)[:1] in _CLOSING or any(
@@ -155,7 +156,7 @@ def _explain_character(stop: _Stop) -> _Explained | None:
 
 
 def _explain_joined_quote(stop: _Stop) -> _Explained | None:
-    """A key inside braces without a blank between its colon and a quoted text."""
+    """A key inside braces without a space between its colon and a quoted text."""
     is_quote = "quoted scalar" in stop.context
     if not is_quote and not stop.context.startswith("while parsing a flow"):
         return None
@@ -220,7 +221,7 @@ def _explain_colon(stop: _Stop) -> _Explained | None:
 
 
 def _explain_missing_steps(stop: _Stop) -> _Explained | None:
-    """A list right below the keys of a loop, without the `steps:` before it."""
+    """A list directly below the keys of a loop, without the `steps:` before it."""
     item = re.match(r" *(?=- )", stop.line(stop.here[0]))
     width, keys = _find_keys_above(stop.source, stop.here[0])
     loops = keys & stop.source.words.loops
@@ -231,7 +232,7 @@ def _explain_missing_steps(stop: _Stop) -> _Explained | None:
 
 
 def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
-    """The keys with values right above a line, and how far they are indented."""
+    """Return the keys with values directly above a line, and their indentation."""
     width, keys = 0, set[str]()
     for each in range(number - 1, 0, -1):
         line = source.get_line(each)
@@ -247,7 +248,7 @@ def _find_keys_above(source: Source, number: int) -> tuple[int, set[str]]:
 
 
 def _explain_blank_above(source: Source, number: int) -> _Explained | None:
-    """A missing blank after a colon or '-' in the line above: YAML reads a text that only fails on the next line."""
+    """A missing space after a colon or '-' in the line above: YAML reads a text, which fails only on the next line."""
     above = next((each for each in range(number - 1, 0, -1) if source.get_line(each).strip()), 0)
     line = source.get_line(above)
     joined = re.match(r"\s*(?:- +)*(?=([A-Za-z_][\w-]*):[^\s/])", line)
@@ -300,7 +301,7 @@ def _is_item(stop: _Stop) -> bool:
 
 
 def _find_item_above(stop: _Stop) -> int:
-    """How far the keys of an item are indented if the key below it is indented too little; otherwise 0."""
+    """Return the indentation of an item's keys if the key below it is indented too little; otherwise 0."""
     if not _is_item(stop) or stop.here[1] <= stop.since[1]:
         return 0
     for number in range(stop.here[0] - 1, stop.since[0] - 1, -1):
@@ -324,7 +325,7 @@ def _explain_no_colon(stop: _Stop) -> _Explained | None:
 
 
 def strip_comment(value: str) -> str:
-    """The rest of a line without its comment."""
+    """Remove the comment from the rest of a line."""
     return re.split(r"\s+#", value, maxsplit=1)[0].rstrip()
 
 
@@ -332,7 +333,7 @@ _CLOSING = {"{": "}", "[": "]"}
 _QUOTED_OR_JOINED = re.compile(
     r"""(?<=[\s{\[:,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')|[{,]\s*(?P<key>[A-Za-z_][\w-]*):(?=["'])"""
 )
-# The first one that knows the case counts, so special cases come before general ones.
+# The first explanation wins, so special cases come before general ones.
 _EXPLANATIONS: tuple[Callable[[_Stop], _Explained | None], ...] = (
     _explain_tab,
     _explain_expression,
