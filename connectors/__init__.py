@@ -1,1 +1,1 @@
-"""The way out: one file a connector, found by the entry-point group `waypost.connectors`; `wire/` sends requests."""
+"""Connectors, one file each, found through the entry-point group `waypost.connectors`; `wire/` is their HTTP client."""

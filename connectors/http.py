@@ -1,12 +1,13 @@
 """HTTP requests: `http.get`, `post`, `put`, `patch`, `delete`, and `request` for any method.
 
-A status of 2xx is a success, or one that `expect` lists, and so is 304 after a conditional GET. A redirect is followed
-where `redirects` says so, and fails the step otherwise. A body that is declared as JSON and is not stays text: the
-effect has happened, and a failure to read it must not repeat it. Every request that changes something carries the
-step's idempotency key as `Idempotency-Key`, so it can be repeated after a crash. Where a service ignores that key and a
-second effect would do harm, the step says `on_crash: park`.
+A status of 2xx is a success, as is any status in `expect`, and 304 after a conditional GET. A redirect is followed if
+`redirects` allows it, and otherwise fails the step. A body that is declared as JSON but is not valid remains text: the
+effect has happened, and a failure to read the response must not repeat it. Every request that changes something carries
+the step's idempotency key as `Idempotency-Key`, so it can be repeated after a crash. If a service ignores that key and
+a second effect would do harm, use `on_crash: park`.
 
-With a connection, a step's URL is joined to the connection's `base_url`. Its headers and params are sent only there.
+With a connection, a step's URL is joined to the connection's `base_url`. The connection's headers and params are sent
+only there.
 """
 
 import base64
@@ -45,14 +46,14 @@ BodyEncoding: TypeAlias = Literal["json", "text", "base64", "empty"]
 
 
 LEVEL_LIMIT = NESTING_LIMIT // 2
-"""Levels of a body's JSON; what is deeper stays text, so that it still fits into an output and into expressions."""
+"""The maximum depth of a body's JSON. Deeper JSON remains text, so that it fits into an output and into expressions."""
 
 
 _CONDITIONAL = frozenset({"if-none-match", "if-modified-since"})
 
 
 def _check_headers(headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-    """Check headers when a file is loaded; in an attempt the client checks them before it sends."""
+    """Check headers when a file is loaded; in an attempt, the client checks them before it sends."""
     if info.context is None:
         return headers
     for name, value in headers.items():
@@ -96,7 +97,8 @@ class HttpConnection(Inputs):
         return headers
 
     def apply_to(self, target: "Target") -> "Target":
-        """The target with what the connection adds; raises `ActionError` if it leads out of `base_url`."""
+        """Return the target with the connection's URL, headers and params; raises `ActionError` if it is outside of
+        `base_url`."""
         url = join_url(self.base_url, target.url)
         own, written = {name.lower() for name in target.headers}, httpx.URL(url).params
         if "host" in own:
@@ -134,7 +136,7 @@ class Target(Inputs):
     @field_validator("url")
     @classmethod
     def check_url(cls, url: str, info: ValidationInfo) -> str:
-        """Check a URL when a file is loaded; one that an expression made is checked before it is sent."""
+        """Check a URL when a file is loaded; the client checks URLs made by expressions before it sends."""
         if info.context is not None:
             ensure_written(url, is_alone=info.context.get("connection", "") is None)
         return url
@@ -167,13 +169,13 @@ class AnyRequest(BodyRequest):
     """A request with any method and an optional body, given as one of `json`, `form` and `body`."""
 
     method: Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] = Field(description="The HTTP method")
-    redirects: RedirectPolicy = Field(  # type: ignore[assignment]  # wider again, since the method may be GET
+    redirects: RedirectPolicy = Field(  # type: ignore[assignment]  # wider than the base, because the method may be GET
         default="refuse", description=Target.model_fields["redirects"].description
     )
 
     @model_validator(mode="after")
     def check_redirects(self) -> Self:
-        has_body = bool({"payload", "form", "body"} & self.model_fields_set)  # in which a credential may be
+        has_body = bool({"payload", "form", "body"} & self.model_fields_set)  # which may contain a credential
         if self.redirects == "without_credentials" and (self.method != "GET" or has_body):
             raise ValueError(
                 "'redirects: without_credentials' goes with a GET without a body only; write same_origin or refuse"
@@ -194,7 +196,8 @@ class HttpOutput(BaseModel):
 
 
 def find_origin(input: Target, connection: BaseModel | None) -> str:
-    """The address that the request goes to; shown while an attempt waits for a connection. Raises for a wrong URL."""
+    """Return the address that the request goes to, which is shown while an attempt waits for a connection. Raises for
+    an invalid URL."""
     url = connection.base_url if isinstance(connection, HttpConnection) else input.url
     return parse_url(url).origin.address
 
@@ -246,7 +249,7 @@ CONNECTOR = Connector(
 async def _follow_redirects(
     client: HttpClient, context: Context, method: str, target: Target, response: Response
 ) -> tuple[Response, Target]:
-    """Follow redirects to a response that is not one; returns it and its target. Raises `ActionError`."""
+    """Follow redirects until a response is not one; returns that response and its target. Raises `ActionError`."""
     base_url = context.connection.base_url if isinstance(context.connection, HttpConnection) else None
     visited = {identify_url(parse_url(add_params(target.url, target.params)))}
     while not _is_expected(response, method, target) and is_redirect(response):
@@ -275,8 +278,8 @@ def _is_expected(response: Response, method: str, target: Target) -> bool:
 
 
 def _resolve_target(method: str, context: Context, target: Target) -> Target:
-    """The target with what its connection adds. Where redirects are followed it gets its idempotency key here, so that
-    each of their requests has the same: they all ask for one effect."""
+    """Return the target with the connection's additions. If redirects are followed, the idempotency key is set here, so
+    that all requests of the chain, which ask for a single effect, have the same key."""
     if isinstance(context.connection, HttpConnection):
         target = context.connection.apply_to(target)
     elif not is_absolute(target.url):
@@ -309,7 +312,7 @@ def _make_output(context: Context, response: Response) -> HttpOutput:
 
 
 def _read_body(context: Context, response: Response) -> tuple[JSON, BodyEncoding]:
-    """The body as JSON, as text where it is not valid JSON, or else as base64."""
+    """Return the body as JSON, as text if it is not valid JSON, or else as base64."""
     if not response.body:
         return None, "empty"
     media = response.media_type
@@ -327,7 +330,8 @@ def _read_body(context: Context, response: Response) -> tuple[JSON, BodyEncoding
 
 
 def _read_json(response: Response) -> JSON:
-    """The body's JSON; raises `NotJSON`, also where it is too deep. With few brackets its depth is not measured."""
+    """Return the body's JSON; raises `NotJSON`, also if it is too deep. The depth is only measured if there are many
+    brackets."""
     body = response.json()
     is_perhaps_deep = response.body.count(b"[") + response.body.count(b"{") > LEVEL_LIMIT
     if is_perhaps_deep and is_deeper(body, LEVEL_LIMIT):

@@ -9,7 +9,7 @@ from durable import values
 from durable.action import Connector, Context, Inputs, action
 
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0))} | {0x2028: " ", 0x2029: " "}
-"""Characters with which a message could look like several lines, or send commands to a terminal."""
+"""Characters that could make a message look like several lines, or send commands to a terminal."""
 
 
 class LogInput(Inputs):

@@ -22,7 +22,7 @@ class CompiledSchema:
         self._validator = jsonschema_rs.Draft202012Validator(schema, retriever=_retrieve_nothing)
 
     def find_problems(self, value: JSON) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        """Where the value does not match, and why; only the first problem of a large value.
+        """Return where the value does not match, and why; for a large value, only the first problem.
 
         The library finds all problems before it returns the first: 100,000 of them take a second.
         """

@@ -1,7 +1,7 @@
-"""Secrets: read by name from the environment, and put into an input just before it is used.
+"""Secrets: read from the environment by name, and inserted into an input immediately before it is used.
 
-No history contains a secret's value: a step's input has placeholders beside its JSON, and only `fill_secrets` replaces
-them; text in a payload that looks like a reference stays data.
+Histories never contain the value of a secret: a step's input has placeholders next to its JSON, and only `fill_secrets`
+replaces them. Text in a payload that looks like a reference remains data.
 
     SecretMissing        a secret is not set, is empty, or its file cannot be read
 """
@@ -20,11 +20,11 @@ from durable.values import JSON
 PREFIX = "WAYPOST_SECRET_"
 
 SIZE_LIMIT = 64 * 1024
-"""Bytes of a secret's file."""
+"""The maximum size, in bytes, of a secret's file."""
 
 
 class SecretMissing(LookupError):
-    """A secret that is needed cannot be read; `name` is the secret's."""
+    """A required secret cannot be read; `name` is its name."""
 
     def __init__(self, name: str, problem: str = "is not set") -> None:
         super().__init__(f"secret {name} {problem}: set {PREFIX}{name}, or {PREFIX}{name}_FILE to a file that holds it")
@@ -33,10 +33,10 @@ class SecretMissing(LookupError):
 
 
 class Secrets:
-    """The secrets of an environment: `WAYPOST_SECRET_<NAME>`, or the file that `WAYPOST_SECRET_<NAME>_FILE` names.
+    """The secrets of an environment: `WAYPOST_SECRET_<NAME>`, or the file named by `WAYPOST_SECRET_<NAME>_FILE`.
 
-    A variable whose name ends in `_FILE` always names a file. A file is read each time, so that a rotated secret counts
-    from the next attempt on. `redactor` knows every value that was ever read here.
+    A variable whose name ends in `_FILE` always names a file. A file is read each time, so that a rotated secret is
+    used from the next attempt on. `redactor` knows every value that was ever read here.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -44,15 +44,15 @@ class Secrets:
         self._variables: dict[str, str] = {}
         self.redactor = Redactor()
         for name in self.names():
-            self.has(name)  # reads it, so that the redactor knows it from the first log line on
+            self.has(name)  # reads it, so that the redactor knows it before the first log line
 
     def get(self, name: str) -> str:
-        """The current value; raises `SecretMissing`."""
+        """Return the current value; raises `SecretMissing`."""
         value = self._variables.get(name)
         return self._read(name) if value is None else value
 
     def has(self, name: str) -> bool:
-        """Whether `get` would answer."""
+        """Whether `get` would return a value."""
         try:
             self.get(name)
         except SecretMissing:
@@ -60,7 +60,7 @@ class Secrets:
         return True
 
     def find_doubts(self, name: str) -> list[str]:
-        """What is wrong with a secret, or doubtful, each as the end of a sentence that begins with its name."""
+        """Return what is wrong or doubtful about a secret, as ends of sentences that begin with its name."""
         try:
             doubts = list(check_value(self.get(name)))
         except SecretMissing as missing:
@@ -70,7 +70,7 @@ class Secrets:
         return doubts
 
     def names(self) -> tuple[str, ...]:
-        """The names that are set, in order, whether or not their files can be read."""
+        """The names that are set, sorted, whether or not their files can be read."""
         environment = self._environment
         own = [
             name for name in environment if name.startswith(PREFIX) and not describes_known_service(name, environment)
@@ -100,7 +100,8 @@ class Secrets:
 
 
 def _read_file(name: str, path: Path) -> str:
-    """A file's text without its final newline. A pipe is rejected: a second read of it would block for ever."""
+    """Return a file's text without its final newline. A pipe is rejected, because a second read of it would block for
+    ever."""
     try:
         if path.exists() and not path.is_file():
             raise SecretMissing(name, f"cannot be read ({path} is not a regular file)")
@@ -125,7 +126,7 @@ def _read_file(name: str, path: Path) -> str:
 def fill_secrets(
     value: JSON, placeholders: Sequence[SecretPlaceholder], secrets: Secrets
 ) -> tuple[JSON, frozenset[str]]:
-    """The JSON with the secrets in the place of their placeholders, and the secrets' values; raises `SecretMissing`."""
+    """Return the JSON with its placeholders replaced by secrets, and the secrets' values; raises `SecretMissing`."""
     if not placeholders:
         return value, frozenset()
     used: set[str] = set()
@@ -141,8 +142,8 @@ def fill_secrets(
 def fill_placeholders(
     value: JSON, placeholders: Sequence[SecretPlaceholder], write: Callable[[SecretName], str]
 ) -> JSON:
-    """The JSON with texts in the place of its placeholders, in which `write` replaces references to secrets. The key of
-    a placeholder may be absent; raises `LookupError` if a container on the path to it is."""
+    """Return the JSON with its placeholders replaced by text; `write` returns the text for each reference to a secret.
+    The key of a placeholder may be absent; raises `LookupError` if a container on the path to it is."""
     for placeholder in placeholders:
         text = "".join([part if isinstance(part, str) else write(part) for part in placeholder.parts])
         value = _put(value, placeholder.pointer, text)
@@ -150,7 +151,7 @@ def fill_placeholders(
 
 
 def _put(value: JSON, pointer: Sequence[str | int], text: str) -> JSON:
-    """A copy of the value with the text at that place; only the containers on the path to it are copied."""
+    """Return a copy of the value with the text at that path. Only the containers on the path are copied."""
     if not pointer:
         return text
     key, *rest = pointer

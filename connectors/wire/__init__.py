@@ -1,1 +1,1 @@
-"""The HTTP client that every connector shares: connections, requests, responses, and where they may go."""
+"""The HTTP client that connectors share: connections, requests, responses, and the egress guard."""

@@ -1,7 +1,7 @@
-"""The HTTP client: every connector sends its requests through it.
+"""The HTTP client, through which every connector sends its requests.
 
-It adds the idempotency key to what changes something, bounds what comes back, and turns every error into an
-`ActionError` that says whether the effect certainly did not happen, was answered, or is unknown.
+It adds the idempotency key to requests that change something, limits the size of responses, and converts every error to
+an `ActionError` that says whether the effect did not happen, was answered, or is unknown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ from durable.turns import take_turn
 from durable.values import JSON, NotJSON
 
 LARGE = 256 * 1024
-"""Bytes of a body from which it takes milliseconds to inflate or to read it."""
+"""The size, in bytes, from which inflating or reading a body takes milliseconds."""
 
 RESPONSE_LIMIT = 10 * 1024 * 1024
-"""Bytes of a response's body, as it comes and as it is decoded."""
+"""The maximum size, in bytes, of a response's body, before and after decoding."""
 
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _CODED_BODY_HEADERS = frozenset({"content-encoding", "content-length"})
@@ -44,7 +44,7 @@ _FORM: tuple[Header, ...] = ((b"content-type", b"application/x-www-form-urlencod
 
 
 class ResponseStream(Protocol):
-    """A response as it arrives: its head, then what arrives of its body; an empty piece is the end."""
+    """A response as it arrives: its head, then pieces of its body. An empty piece is the end."""
 
     @property
     def status(self) -> int: ...
@@ -58,7 +58,7 @@ class ResponseStream(Protocol):
 
 
 class _Sender(Protocol):
-    """What sends a request, once."""
+    """Sends a request, once."""
 
     async def exchange(self, request: Request) -> ResponseStream: ...
 
@@ -66,11 +66,12 @@ class _Sender(Protocol):
 
 
 class HttpClient:
-    """Sends requests and reads their responses; the composition root makes one and closes it.
+    """Sends requests and reads their responses. The composition root creates one and closes it.
 
-    `connect_timeout` bounds in seconds the making of a connection. Waiting for one of the `connections` has no bound of
-    its own: meanwhile the attempt's timeout stands still. How long a response may take is for the step to say;
-    `read_timeout` bounds the silence in between.
+    `connect_timeout`: limits the time to make a connection, in seconds.
+    `read_timeout`: limits the time without data, in seconds. The step's timeout limits the whole response.
+    `connections`: limits the number of connections. The wait for one is not limited, and suspends the attempt's
+    timeout.
     """
 
     def __init__(
@@ -101,9 +102,9 @@ class HttpClient:
         json: "JSON | UnsetType" = UNSET,
         form: Params | None = None,
     ) -> Response:
-        """Send one request and return its whole response, whatever its status; raises `ActionError`.
+        """Send one request and return its complete response, whatever its status; raises `ActionError`.
 
-        The body is `content`, `json` or `form`: the first that is given.
+        The body is the first of `content`, `json` and `form` that is given.
         """
         body, described_by = _encode_body(content, json, form)
         request = self._make_request(context, method.upper(), url, params, headers or {}, body, described_by)
@@ -153,7 +154,7 @@ class HttpClient:
         return Request(method, target, headers, body, self._timeouts, context.ensure_open, context.waiting)
 
     async def _read_response(self, stream: ResponseStream, context: Context) -> Response:
-        """Read the whole body; raises `ResponseTooLarge` or `InflateError`."""
+        """Read the complete body; raises `ResponseTooLarge` or `InflateError`."""
         headers, repeated = merge_headers(stream.headers)
         pieces: list[bytes] = []
         room = self._limit
@@ -177,7 +178,7 @@ def has_idempotency_key(headers: Mapping[str, str]) -> bool:
 
 
 def _replace_headers(headers: Sequence[Header], given: Mapping[str, str]) -> list[Header]:
-    """The headers with those that are given, which replace the others of their names."""
+    """Return the headers, with those of the same names replaced by `given`."""
     names = {name.lower().encode(errors="replace") for name in given}
     if len(names) < len(given):
         raise InvalidRequest("a header is given twice, in two spellings of its name; remove one")
@@ -191,7 +192,7 @@ def _replace_headers(headers: Sequence[Header], given: Mapping[str, str]) -> lis
 def _encode_body(
     content: bytes | None, json: "JSON | UnsetType", form: Params | None
 ) -> tuple[bytes, tuple[Header, ...]]:
-    """The body, and the headers that describe it."""
+    """Return the body, and the headers that describe it."""
     if content is not None:
         return content, ()
     if json is not UNSET:

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection, which carries one exchange of request and response at a time.
+"""An HTTP/1.1 connection, which carries one exchange of request and response at a time.
 
-Nothing is ever written twice: an exchange ends with its whole response or with an error, and after an error the
-connection is closed.
+Nothing is ever written twice: an exchange ends with a complete response or an error, and after an error the connection
+is closed.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from connectors.wire.exchange import Exchange
 
 
 class Connection(asyncio.Protocol):
-    """A connection to one origin, used for one exchange after the other. It calls `release` when an exchange is over
-    and another may follow, and `discard` when it is closed."""
+    """A connection to one origin, used for successive exchanges. It calls `release` when an exchange has ended and
+    another may follow, and `discard` when it is closed."""
 
     def __init__(self, release: Callable[["Connection"], None], discard: Callable[["Connection"], None]) -> None:
         self._release = release
@@ -23,16 +23,17 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
 
     def send(self, request: bytes, *, is_head: bool, timeout: float | None) -> Exchange:
-        """Send a whole request; for `timeout` seconds nothing may arrive."""
+        """Send a whole request. The exchange fails if nothing arrives for `timeout` seconds."""
         self._exchange = exchange = Exchange(self._transport, is_head=is_head, timeout=timeout)
         self._transport.write(request)
         return exchange
 
     @property
     def is_quiet(self) -> bool:
-        """Whether an idle connection can be used again: open, and without a byte or a close waiting to be read.
+        """Whether an idle connection can be used again: it is open, and neither data nor a close are waiting to be
+        read.
 
-        The event loop learns of a close only on its next turn; asking the socket closes that gap.
+        The event loop notices a close only on its next turn; polling the socket closes that gap.
         """
         return not self._transport.is_closing() and not (self._poll and self._poll.poll(0))
 
@@ -71,9 +72,9 @@ class Connection(asyncio.Protocol):
 
 
 def _poll(descriptor: int) -> "select.poll | None":
-    """What tells whether there is anything to read."""
+    """Return an object that tells whether there is anything to read."""
     if sys.platform == "win32":
-        return None  # its event loop reads ahead
+        return None  # there the event loop reads ahead
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return poll

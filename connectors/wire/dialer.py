@@ -17,7 +17,7 @@ Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 
 
 class Dialer:
-    """Connects to origins where `egress` allows, through the proxy where there is one."""
+    """Connects to origins that `egress` allows, through the proxy if there is one."""
 
     def __init__(self, egress: Egress, resolve: Resolve, tls: ssl.SSLContext | None, proxy: Proxy | None) -> None:
         self._egress = egress
@@ -27,7 +27,8 @@ class Dialer:
         self._lookups: dict[tuple[str, int], asyncio.Future[Sequence[Address]]] = {}
 
     async def connect(self, origin: Origin, make: Callable[[], Connection], timeout: float | None) -> Connection:
-        """A new connection, on which nothing was sent to the origin; raises `OSError` or `httpx.ConnectError`."""
+        """Return a new connection, on which nothing has been sent to the origin; raises `OSError` or
+        `httpx.ConnectError`."""
         if self._proxy and self._proxy.serves(origin):
             return await self._connect_by_proxy(self._proxy, origin, make, timeout)
         addresses = await self._find_addresses(origin.host, origin.port)
@@ -38,7 +39,8 @@ class Dialer:
     async def _connect_by_proxy(
         self, proxy: Proxy, origin: Origin, make: Callable[[], Connection], timeout: float | None
     ) -> Connection:
-        """The proxy resolves a host's name, and may refuse it; a host written as an address is checked here."""
+        """Connect through the proxy. The proxy resolves host names, and may refuse them; a host given as an address is
+        checked here."""
         if written := parse_any_address(normalize_host(origin.host)):
             self._egress.ensure_allowed(origin.host, [written])
         addresses = await self._find_addresses(proxy.host, proxy.port)
@@ -65,8 +67,8 @@ class Dialer:
         return [written] if written else await self._look_up(normalize_host(host), port)
 
     async def _look_up(self, host: str, port: int) -> Sequence[Address]:
-        """Resolve a host's name, once for all requests of the moment: few threads do that, and a name that is slow to
-        resolve would block the others."""
+        """Resolve a host name once for all concurrent requests: there are few resolver threads, and a slow name would
+        block the others."""
         lookup = self._lookups.get((host, port))
         if lookup is None:
             lookup = self._lookups[host, port] = asyncio.ensure_future(self._resolve(host, port))
@@ -76,7 +78,7 @@ class Dialer:
     def _finish_lookup(self, name: tuple[str, int], lookup: "asyncio.Future[Sequence[Address]]") -> None:
         del self._lookups[name]
         if not lookup.cancelled():
-            lookup.exception()  # the callers that still wait raise it
+            lookup.exception()  # marks it as retrieved; callers that still wait raise it
 
     async def _dial(
         self,
@@ -87,7 +89,7 @@ class Dialer:
         tls: ssl.SSLContext | None = None,
         host: str = "",
     ) -> Protocol:
-        """Connect to the first address that accepts; each gets its share of the time. Raises `OSError`."""
+        """Connect to the first address that accepts; each gets a share of the time. Raises `OSError`."""
         failure = OSError("the host has no address")
         for address in addresses:
             try:
@@ -105,7 +107,7 @@ class Dialer:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Trusts what the machine trusts and what browsers trust; made when first needed, since it takes a while."""
+        """Trusts the certificates that the machine and browsers trust; created on first use, because that is slow."""
         if self._given_tls is not None:
             return self._given_tls
         context = ssl.create_default_context()

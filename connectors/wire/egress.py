@@ -1,7 +1,7 @@
-"""Where requests may go: to public addresses, and to those that the operator allows.
+"""The egress guard: requests may go to public addresses, and to those that the operator allows.
 
-The guard checks addresses, not names: a host is resolved first, every address is checked, and the connection is made to
-a checked address. So neither an odd spelling nor a second result of the resolver leads elsewhere.
+It checks addresses, not names: a host is resolved first, every address is checked, and the connection is made to a
+checked address. So neither an unusual spelling nor a second result of the resolver can bypass it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[Address]]]
-"""Resolves a host to its addresses; raises `OSError` where there are none."""
+"""Resolves a host to its addresses; raises `OSError` if there are none."""
 
 _REFUSED: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), reason)
@@ -51,26 +51,27 @@ _REFUSED: tuple[tuple[Network, str], ...] = tuple(
         ("3fff::/20", "reserved for documentation"),
     )
 )
-_GLOBAL_IPV6 = IPv6Network("2000::/3")  # all that IANA has given to public use
+_GLOBAL_IPV6 = IPv6Network("2000::/3")  # all addresses that IANA has allocated for public use
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 _HOST = re.compile(r"([a-z0-9_-]{1,63}\.)*(?!\d+$)[a-z0-9_-]{1,63}")  # a last label of digits would be an address
 
 
 class EgressRefused(httpx.ConnectError):
-    """The request may not go there; nothing was sent."""
+    """The request is not allowed to go there; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """The operator's allow-list of hosts and networks. Every other address must be public."""
+    """The operator's allow-list of hosts and networks. All other addresses must be public."""
 
     hosts: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `127.0.0.0/8, ::1, crm.internal`; raises `ValueError` naming what is neither host nor network."""
+        """Parse `127.0.0.0/8, ::1, crm.internal`; raises `ValueError` for an item that is neither a host nor a
+        network."""
         hosts: set[str] = set()
         networks: list[Network] = []
         for item in re.split(r"[,\s]+", text.strip(", \t\r\n")):
@@ -83,7 +84,7 @@ class Egress:
         return cls(frozenset(hosts), tuple(networks))
 
     def ensure_allowed(self, host: str, addresses: Sequence[Address]) -> None:
-        """Raise `EgressRefused` unless every address of the host may be connected to."""
+        """Raise `EgressRefused` unless every address of the host is allowed."""
         if normalize_host(host) in self.hosts:
             return
         for address in addresses:
@@ -96,7 +97,7 @@ class Egress:
                 )
 
     def names_network_of(self, address: Address) -> bool:
-        """Whether one of the networks has the address."""
+        """Whether one of the networks contains the address."""
         meant = _unwrap(address)
         return any(_is_within(network, address) or _is_within(network, meant) for network in self.networks)
 
@@ -113,12 +114,12 @@ class Egress:
 
 
 def normalize_host(host: str) -> str:
-    """The one spelling of a host: lower case, without the dot that may end a domain name."""
+    """Return the canonical spelling of a host: lower case, without a domain name's final dot."""
     return host.lower().removesuffix(".")
 
 
 def parse_address(host: str) -> Address | None:
-    """The address of a host that is written as one; odd spellings (`0x7f.1`) are left to the resolver."""
+    """Return the address of a host written as one; unusual spellings (`0x7f.1`) are left to the resolver."""
     try:
         return ip_address(normalize_host(host))
     except ValueError:
@@ -126,7 +127,7 @@ def parse_address(host: str) -> Address | None:
 
 
 async def resolve_by_system(host: str, port: int) -> Sequence[Address]:
-    """Ask the operating system, in a thread; raises `OSError`."""
+    """Resolve through the operating system, in a thread; raises `OSError`."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # an empty label, or one of more than 63 characters
@@ -135,7 +136,7 @@ async def resolve_by_system(host: str, port: int) -> Sequence[Address]:
 
 
 def _unwrap(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for, where the network would translate it."""
+    """Return the IPv4 address that an IPv6 address stands for, if the network would translate it."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

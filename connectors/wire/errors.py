@@ -1,7 +1,6 @@
-"""What a failed request means: each error becomes an `ActionError` that says what is known of the effect.
+"""Converts the errors of requests to an `ActionError` that says what is known about the effect.
 
-ActionError
-└── InvalidRequest      a request that cannot be made; nothing was sent
+ActionError └── InvalidRequest      a request that cannot be made; nothing was sent
 """
 
 import re
@@ -23,17 +22,17 @@ _NUMBER = re.compile(r"[0-9]{1,300}(?:\.[0-9]{0,300})?")
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{5,15}(?:[Zz]|[+-][0-9:]{4,5})?"
 _DATE = r"(?:[A-Za-z]{3,9},?\s)?[^,]{1,20}\s[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\s[A-Za-z0-9+-]{1,5})?"
 _TIMES = re.compile(rf"(?:^|(?<=,))\s*({_NUMBER.pattern}|{_ISO}|{_DATE})\s*(?=,|$)")
-"""The seconds and dates of a Retry-After; a proxy may have joined several with commas."""
+"""The seconds and dates in a Retry-After; a proxy may have joined several with commas."""
 
 LOCATION_LIMIT = 200
-"""Characters of a Location in a message. It is cut between two segments of its path, since the redactor does not
-recognise half a secret."""
+"""The maximum length of a Location in a message. It is cut between two path segments, because the redactor does not
+recognise parts of secrets."""
 
 GATEWAY = frozenset({502, 504, 520, 522, 524, 598, 599})
-"""The statuses of a gateway that got no response from the service behind it; 520 to 524 are Cloudflare's."""
+"""Statuses of gateways that got no response from the service behind them; 520 to 524 are Cloudflare's."""
 
 LONGEST_WAIT = 86_400.0
-"""Seconds; where a service asks for a longer wait, the next attempt is made after a day."""
+"""In seconds; if a service asks for a longer wait, the next attempt is made after a day."""
 
 
 class InvalidRequest(ActionError):
@@ -44,16 +43,16 @@ class InvalidRequest(ActionError):
 
 
 def describe_request(method: str, url: ParsedURL) -> str:
-    """A request for a message, without path and query, which may hold a secret."""
+    """Describe a request for a message, without its path and query, which may contain a secret."""
     return f"{method} {url.origin.scheme}://{url.host.decode()}"
 
 
 def explain_transport_error(error: httpx.TransportError, where: str) -> ActionError:
-    """Only where no connection was made, a request was certainly not sent."""
+    """Convert an error of the transport. A request was certainly not sent only if no connection was made."""
     match error:
         case MalformedResponse(status=int(status)) if status >= 300:
             return explain_refusal(Response(status, {}, b""), where, str(error))
-        case MalformedResponse(status=status):  # the service has answered, so the request is not repeated
+        case MalformedResponse(status=status):  # the service has responded, so the request is not repeated
             return _invalid(f"{where}: {error}", "malformed_response", status)
         case EgressRefused():
             return ActionError(f"{where}: {error}", error_class="invalid", code="egress_refused", ending="not_sent")
@@ -73,7 +72,8 @@ def explain_transport_error(error: httpx.TransportError, where: str) -> ActionEr
 
 
 def explain_unreadable(error: Exception, head: Response, where: str) -> ActionError:
-    """A response whose body cannot be read; `head` has the rest. Its status decides whether to try again."""
+    """Explain a response whose body cannot be read; `head` is the rest of it. The status determines whether to
+    retry."""
     if not head.is_success:
         return explain_refusal(head, where, f"its body cannot be read: {error}")
     message = f"{where} answered {head.status} with a body that cannot be read: {error}"
@@ -93,7 +93,7 @@ def _invalid(message: str, code: str, status: int | None) -> ActionError:
 
 
 def explain_redirected(error: ActionError, where: str) -> ActionError:
-    """The error of a request that followed a redirect, with the address that redirected, which is the file's."""
+    """Add to the error of a request that followed a redirect the address that redirected it, which is in the file."""
     return ActionError(
         f"{error.message} ({where} redirects there)",
         error_class=error.error_class,
@@ -105,8 +105,8 @@ def explain_redirected(error: ActionError, where: str) -> ActionError:
 
 
 def explain_refusal(response: Response, where: str, reason: str = "") -> ActionError:
-    """A response that is not a success: its status is the code, and its body, of which the history keeps the beginning,
-    the details. `reason` is why a redirect was not followed, or why the body is not known."""
+    """Explain a response that is not a success: its status is the code, and its body (of which the history keeps the
+    beginning) the details. `reason` is why a redirect was not followed, or why the body is not known."""
     location = describe_location(response)
     leads = f" with a redirect to {location}" if location else ""
     return ActionError(
@@ -124,7 +124,7 @@ def explain_refusal(response: Response, where: str, reason: str = "") -> ActionE
 
 
 def describe_location(response: Response) -> str | None:
-    """A redirect's Location without user, query and fragment, which may hold a secret."""
+    """Return a redirect's Location without user, query and fragment, which may contain a secret."""
     location = response.headers.get("location", "").strip()
     if not 300 <= response.status < 400 or not location:
         return None
@@ -135,7 +135,7 @@ def describe_location(response: Response) -> str | None:
 
 
 def classify_response(response: Response) -> ErrorClass:
-    """The error class of a response. Some services send 403 for 429, with a Retry-After."""
+    """Return the error class of a response. Some services send 403, with a Retry-After, instead of 429."""
     match response.status:
         case 429:
             return "rate_limit"
@@ -154,9 +154,9 @@ def classify_response(response: Response) -> ErrorClass:
 
 
 def read_retry_after(response: Response) -> float | None:
-    """Seconds to wait before the next attempt: the longest of the Retry-After headers (RFC 9110, 10.2.3).
+    """Return the seconds to wait before the next attempt: the longest of the Retry-After headers (RFC 9110, 10.2.3).
 
-    A date is relative to the response's own Date, which the same clock made, or else to our clock.
+    A date is relative to the response's own Date, which comes from the same clock, or otherwise to our clock.
     """
     asked = response.headers.get("retry-after")
     if not asked:
@@ -173,7 +173,7 @@ def _count_seconds(time: str, date: str) -> float | None:
 
 
 def _parse_date(date: str) -> datetime | None:
-    """A date in a form of RFC 9110, 5.6.7, or of ISO 8601; without a zone, or in the zone -0000, it is in UTC."""
+    """Parse a date in a form of RFC 9110, 5.6.7, or of ISO 8601; without a zone, or in the zone -0000, it is in UTC."""
     try:
         found = datetime.fromisoformat(date) if date[4:5] == "-" else parsedate_to_datetime(date)
     except (ValueError, OverflowError, TypeError):

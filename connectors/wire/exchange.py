@@ -1,4 +1,5 @@
-"""One response as it arrives on a connection: llhttp reads it, strictly, and `LenientReader` what llhttp refuses."""
+"""An HTTP response as it arrives on a connection: parsed strictly by llhttp, or by `LenientReader` if llhttp rejects
+it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,14 +20,14 @@ from connectors.wire.lenient import (
 from connectors.wire.request import Header
 
 BUFFER_LIMIT = 256 * 1024
-"""Bytes of a body that may wait for their reader before the connection stops reading."""
+"""The connection stops reading when this many bytes of a body are waiting for their reader."""
 
 
 class Exchange(httpx.AsyncByteStream):
-    """A response whose request was sent: status and headers, then the body for one reader.
+    """The response to a request that was sent: status and headers, then the body for one reader.
 
-    `timeout` is for how many seconds nothing may arrive; `is_head` says that the response has no body, whatever its
-    headers say.
+    `timeout`: how many seconds may pass without data.
+    `is_head`: the response has no body, whatever its headers say.
     """
 
     def __init__(self, transport: asyncio.Transport, *, is_head: bool, timeout: float | None) -> None:
@@ -35,21 +36,21 @@ class Exchange(httpx.AsyncByteStream):
         self.has_head = False
         self.is_complete = False
         self.is_over = False  # complete, or failed
-        self.is_reusable = False  # its connection, for the next exchange
+        self.is_reusable = False  # the connection can be used for another exchange
         self._transport = transport
         self._is_head = is_head
         self._error: httpx.TransportError | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)  # RFC 9112, 7.1.1: bad white space
         self._lenient: LenientReader | None = None
-        self._received = b""  # until the body begins
+        self._received = b""  # the head; not extended after the body has begun
         self._head_size = 0
         self._ends_with_connection = False
-        self._may_leave_bytes = False  # that are not part of the response, and that the service may send
+        self._may_leave_bytes = False  # the service may send bytes that are not part of the response
         self._has_body_begun = False
-        self._is_in_trailer = False  # or in a chunk of which nothing arrived, which cannot be wrong yet
+        self._is_in_trailer = False  # or before the first byte of a chunk
         self._unread = 0  # bytes received since the last piece of the body
-        self._body = bytearray()  # not read yet
+        self._body = bytearray()  # the part that was not read yet
         self._is_paused = False
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
@@ -58,7 +59,8 @@ class Exchange(httpx.AsyncByteStream):
     # -- for the reader -----------------------------------------------------------------------------------------
 
     def wait_for_data(self) -> "asyncio.Future[None]":
-        """Done once the head is there, and then whenever more has arrived; raises `httpx.TransportError`."""
+        """Completes when the head has arrived, and then whenever more data have arrived; raises
+        `httpx.TransportError`."""
         if self._error is not None:
             raise self._error
         loop = asyncio.get_running_loop()
@@ -68,7 +70,8 @@ class Exchange(httpx.AsyncByteStream):
         return self._waiter
 
     async def read(self) -> bytes:
-        """What has arrived of the body since the last call, empty at its end; raises `httpx.TransportError`."""
+        """Return the data of the body that arrived since the last call; empty at its end. Raises
+        `httpx.TransportError`."""
         while not self._body:
             if self.is_complete:
                 return b""
@@ -84,14 +87,14 @@ class Exchange(httpx.AsyncByteStream):
             yield piece
 
     async def aclose(self) -> None:
-        """Give up what has not arrived, and the connection with it."""
+        """Abandon the rest of the response. The connection is closed unless the response is complete."""
         if not self.is_over:
             self._transport.abort()
 
     # -- for the connection -------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
-        """Read what has arrived, and wake up the reader."""
+        """Process arrived data, and wake the reader."""
         self._unread += len(data)
         if not self._has_body_begun:
             self._received += data
@@ -115,13 +118,13 @@ class Exchange(httpx.AsyncByteStream):
             self._wake()
 
     def end_with_connection(self) -> None:
-        """The service sends nothing more: the end of a body that has no other."""
+        """The service has closed its side; that ends a body without length or chunks."""
         if self.has_head and self._ends_with_connection and not self.is_over:
             self._complete()
             self._drop_parsers()
 
     def lose_connection(self, reason: Exception | None) -> None:
-        """The connection is closed: without the whole response the exchange fails."""
+        """The connection is closed; if the response is not complete, the exchange fails."""
         if not self.is_over:
             self._fail(self._explain_loss(reason))
             self._drop_parsers()
@@ -147,7 +150,7 @@ class Exchange(httpx.AsyncByteStream):
         if status < 100:
             self._refuse("its status line cannot be read")
         if status < 200:
-            self.headers.clear()  # an interim response; the real one follows
+            self.headers.clear()  # an interim response; the final one follows
             return
         fields = dict(self.headers)
         is_coded = b"transfer-encoding" in fields
@@ -173,7 +176,7 @@ class Exchange(httpx.AsyncByteStream):
     def on_message_complete(self) -> None:
         if self.has_head and not self._is_head:
             self.is_complete = self.is_over = True
-            is_wrong = self.status == 421  # the service says that this connection is not for that request
+            is_wrong = self.status == 421  # Misdirected Request: this connection does not serve that origin
             self.is_reusable = self._parser.should_keep_alive() and not is_wrong and not self._may_leave_bytes
 
     # -----------------------------------------------------------------------------------------------------------
@@ -182,12 +185,12 @@ class Exchange(httpx.AsyncByteStream):
         self.is_complete = self.is_over = True
 
     def _fail(self, error: httpx.TransportError) -> None:
-        """End without the whole response; the first error counts."""
+        """End without a complete response; the first error wins."""
         if not self.is_over:
             self._error, self.is_over = error, True
 
     def _drop_parsers(self) -> None:
-        """Break the circle of references through them, so that the garbage collector has no work."""
+        """Break reference cycles through the parsers, to spare the garbage collector."""
         del self._parser, self._lenient
 
     def _wake(self) -> None:
@@ -207,14 +210,14 @@ class Exchange(httpx.AsyncByteStream):
         self._transport.resume_reading()
 
     def _contradicts_itself(self, fields: Mapping[bytes, bytes]) -> bool:
-        """Whether a response that has no body announces one, or is chunked in HTTP/1.0 (RFC 9112, 6.1). Bytes that its
-        service sends all the same would be read as the next response."""
+        """Whether a response without a body announces one, or is chunked in HTTP/1.0 (RFC 9112, 6.1). If the service
+        sends a body nevertheless, it would be read as the next response."""
         if self.status in {204, 304}:
             return b"transfer-encoding" in fields or fields.get(b"content-length", b"").strip(b"0") != b""
         return self._parser.get_http_version() == "1.0"
 
     def _refuse(self, why: str) -> NoReturn:
-        """Stop llhttp. A response that was complete before stays complete."""
+        """Stop llhttp. A response that was already complete remains complete."""
         self._fail(self._explain_malformed(why))
         raise httptools.HttpParserError(why)
 
@@ -222,7 +225,7 @@ class Exchange(httpx.AsyncByteStream):
         return MalformedResponse(why, self.status) if self.has_head else explain_malformed(why, self._received)
 
     def _explain_loss(self, reason: Exception | None) -> httpx.TransportError:
-        """What is known of a response that ends early: the status of a refusal is enough."""
+        """Explain a response that ends early; for a refusal, the status is enough."""
         status = None if self.has_head else read_status(self._received)
         if status is not None and status >= 300:
             return MalformedResponse("it ends within its headers", status)
@@ -231,7 +234,7 @@ class Exchange(httpx.AsyncByteStream):
         return httpx.RemoteProtocolError("the connection was closed before the answer was complete")
 
     def _read_leniently(self, why: str) -> None:
-        """Begin anew with what llhttp refused. In the middle of a body it is too late for that; after it, only the
+        """Read from the start what llhttp rejected. In the middle of a body this is too late; after it, only the
         trailer is lost, which is not used."""
         if self.is_over:
             return
@@ -256,7 +259,7 @@ class Exchange(httpx.AsyncByteStream):
 
 
 def _is_chunked(headers: Sequence[Header]) -> bool:
-    """Whether the only transfer encoding is that; where there is another, `LenientReader` judges."""
+    """Whether `chunked` is the only transfer encoding; `LenientReader` handles others."""
     codings = {value.lower() for name, value in headers if name == b"transfer-encoding"}
     if len(codings) > 1 or not codings <= {b"chunked", b"identity"}:
         raise httptools.HttpParserError("a transfer encoding that was not requested")

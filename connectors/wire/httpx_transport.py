@@ -1,4 +1,4 @@
-"""Sends requests through one of httpx's transports: a connector's test gives the client `httpx.MockTransport`."""
+"""Adapts an httpx transport to the client: a connector's test passes `httpx.MockTransport`."""
 
 import httpx
 
@@ -7,7 +7,7 @@ from connectors.wire.transport import BEFORE_SENDING
 
 
 class HttpxResponseStream:
-    """A response from that transport, with the interface of an `Exchange`."""
+    """A response of that transport, with the interface of an `Exchange`."""
 
     def __init__(self, response: httpx.Response) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
@@ -27,7 +27,7 @@ class HttpxResponseStream:
 
 
 class HttpxTransport:
-    """Sends requests through one of httpx's transports."""
+    """Sends requests through an httpx transport."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport

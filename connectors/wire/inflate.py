@@ -1,4 +1,4 @@
-"""Decodes gzip and deflate bodies, up to a limit of bytes."""
+"""Decodes gzip and deflate bodies, up to a maximum size."""
 
 import zlib
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ CODINGS = "gzip, deflate"
 """The value of a request's Accept-Encoding."""
 
 _CODINGS_LIMIT = 3
-_MEMBERS_LIMIT = 100  # each costs a copy of what follows it
+_MEMBERS_LIMIT = 100  # each copies the rest of the body
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 class InflateError(ValueError):
-    """The body is not in the coding that its header says."""
+    """The body is not in the coding that its header names."""
 
 
 class ResponseTooLarge(ValueError):
-    """The body would become larger than the limit."""
+    """The body would exceed the limit."""
 
 
 def parse_codings(header: str) -> list[str] | None:
-    """The codings of a Content-Encoding header, in the order of encoding; None if one of them is unknown."""
+    """Return the codings of a Content-Encoding header, in the order of encoding; None if one of them is unknown."""
     named = [coding for part in header.lower().split(",") if (coding := part.strip()) not in {"", "identity"}]
     return named if set(named) <= {"gzip", "x-gzip", "deflate"} else None
 
@@ -36,14 +36,14 @@ def inflate(body: bytes, encoded: Sequence[str], limit: int) -> bytes:
 
 
 def _window(body: bytes, coding: str) -> int:
-    """Some servers send `deflate` without the zlib header that it should have (RFC 9110, 8.4.1.2)."""
+    """Return the `wbits` for zlib. Some servers send `deflate` without the required zlib header (RFC 9110, 8.4.1.2)."""
     if coding != "deflate":
         return _GZIP
     return _ZLIB if body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0 else _RAW
 
 
 def _decode(body: bytes, coding: str, limit: int) -> bytes:
-    """A gzip body may have several members, one after the other; what follows the last (padding) is ignored."""
+    """Undo one coding. A gzip body may have several members; data after the last one (padding) are ignored."""
     window = _window(body, coding)
     parts: list[bytes] = []
     room = limit

@@ -1,4 +1,4 @@
-"""Joins a step's URL to its connection's `base_url`, and never leads out of it, so that credentials stay there."""
+"""Joins a step's URL to its connection's `base_url`, and never leaves it, so that credentials stay there."""
 
 import re
 from urllib.parse import unquote
@@ -8,18 +8,18 @@ from connectors.wire.url import MalformedURL, ParsedURL, find_problem, parse_url
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]{2}")
 _ENCODINGS = 3
-"""How many times a `..` may be encoded and still be found; no service decodes more often."""
+"""A `..` is detected under this many levels of encoding; no service decodes more."""
 
 _UNSEEN = "".join(map(chr, range(0x21)))
 
 
 def is_absolute(url: str) -> bool:
-    """Whether it has a scheme or a host."""
+    """Whether the URL has a scheme or a host."""
     return _ABSOLUTE.match(url) is not None
 
 
 def join_url(base_url: str, url: str) -> str:
-    """The URL below the base; raises `ActionError` for one that leads elsewhere."""
+    """Return the URL below the base; raises `ActionError` if it is outside of it."""
     if problem := find_problem(url):
         raise InvalidRequest(problem)
     path = re.split("[?#]", url, maxsplit=1)[0]
@@ -46,7 +46,7 @@ def _is_below(base: ParsedURL, target: ParsedURL) -> bool:
 
 
 def _climbs(path: str) -> bool:
-    """Whether a part of the path is `..`, in any spelling that a service might read as one."""
+    """Whether a path segment is `..`, in any encoding that a service might decode."""
     for _ in range(_ENCODINGS + 1):
         if any(part.partition(";")[0].strip(_UNSEEN) == ".." for part in re.split(r"[/\\]", path)):
             return True

@@ -1,9 +1,9 @@
-"""Reads responses that llhttp refuses and RFC 9112 allows: folded headers, equal lengths, bare line feeds.
+"""Reads responses that llhttp rejects although RFC 9112 allows them: folded headers, equal lengths, bare line feeds.
 
-    MalformedResponse       a response that cannot be read; the service has answered, and its answer is lost
+    MalformedResponse       a response that cannot be read; the service has responded, and its response is lost
 
-llhttp is tried first. A response that it refuses before the body is read here from its first byte; then the connection
-is closed, since two readers might disagree about where such a response ends.
+llhttp is tried first. If it rejects a response before the body, the response is read here from its first byte; then the
+connection is closed, because two parsers might disagree about where such a response ends.
 """
 
 import re
@@ -15,17 +15,17 @@ from connectors.wire.request import Header
 from durable.http_syntax import TOKEN
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of a response's headers, and of anything else in it that is not its body."""
+"""The maximum size, in bytes, of a response's headers, and of everything else in it that is not its body."""
 
 HEADER_COST = 32
-"""Bytes that each header counts in addition to its own, so that many small ones are bounded too."""
+"""Added to the size of each header, in bytes, to limit the number of small headers."""
 
 OVERLONG = f"its header is over {HEAD_LIMIT // 1024} KiB"
 
 _CHUNKS = 1_000
 _LEAST_CHUNK = 32
-"""Bytes that chunks must have on average once there are more than `_CHUNKS`: 256 KiB of smaller ones would block the
-event loop for 200 ms."""
+"""The minimum average size, in bytes, of more than `_CHUNKS` chunks: 256 KiB of smaller chunks would block the event
+loop for 200 ms."""
 
 _HTTP = b"HTTP/"
 _STATUS_LINE = re.compile(rb"HTTP/[123](?:\.\d)?[ \t]+([1-9]\d\d)(?:[ \t][^\n]*)?\r*(?:\n|$)", re.IGNORECASE)
@@ -38,7 +38,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 
 class MalformedResponse(httpx.RemoteProtocolError):
-    """A response that is not valid HTTP; `status` is None where its status line cannot be read."""
+    """A response is not valid HTTP; `status` is None if its status line cannot be read."""
 
     def __init__(self, reason: str, status: int | None) -> None:
         super().__init__(f"the answer is not valid HTTP: {reason}")
@@ -46,9 +46,9 @@ class MalformedResponse(httpx.RemoteProtocolError):
 
 
 def explain_malformed(reason: str, received: bytes) -> httpx.RemoteProtocolError:
-    """The error for a response that cannot be read; `received` are its bytes up to there, its headers not complete.
+    """Return the error for a response that cannot be read; `received` are its bytes so far, its headers not complete.
 
-    Without a final status line it is unknown whether the service has answered.
+    Without a final status line it is unknown whether the service has responded.
     """
     head = _skip_interim(received)
     found = _STATUS_LINE.match(head)
@@ -60,15 +60,15 @@ def explain_malformed(reason: str, received: bytes) -> httpx.RemoteProtocolError
 
 
 def read_status(head: bytes) -> int | None:
-    """The status of a response whose head is `head`, interim ones (1xx) skipped; None without a status line."""
+    """Return the status of a response from its head, skipping interim responses (1xx); None without a status line."""
     found = _STATUS_LINE.match(_skip_interim(head))
     return int(found[1]) if found else None
 
 
 class LenientReader:
-    """Reads one response; `begin` takes its status and headers, `deliver` each piece of its body, `end` its end.
+    """Reads one response; calls `begin` with its status and headers, `deliver` with each piece of its body, and `end`.
 
-    `feed` raises `httpx.RemoteProtocolError`, which is a `MalformedResponse` once there is a status.
+    `feed` raises `httpx.RemoteProtocolError`; once the status is known, its subclass `MalformedResponse`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LenientReader:
         self._read: Callable[[], bool] = self._read_head
 
     def feed(self, data: bytes) -> None:
-        """Read what has arrived."""
+        """Process arrived data."""
         self._buffer, self._done = self._buffer[self._done :] + data, 0
         while self._read():
             pass
@@ -140,7 +140,7 @@ class LenientReader:
         return False
 
     def _read_rest(self) -> bool:
-        """A body that ends with the connection."""
+        """Read a body that ends with the connection."""
         data, self._done = self._buffer[self._done :], len(self._buffer)
         if data:
             self._deliver(data)
@@ -150,7 +150,7 @@ class LenientReader:
         return self._finish() if self._take() else False
 
     def _take(self) -> bool:
-        """Deliver what is there of the body or of the chunk; True once that is complete."""
+        """Deliver the available part of the body or chunk; True when it is complete."""
         data = self._buffer[self._done : self._done + self._room]
         self._done += len(data)
         self._room -= len(data)
@@ -198,7 +198,7 @@ class LenientReader:
         return True
 
     def _read_trailer(self) -> bool:
-        """The trailer's fields are not used."""
+        """Skip the trailer, whose fields are not used."""
         line = self._line()
         if line is None:
             return False
@@ -211,7 +211,7 @@ def _is_http(head: bytes) -> bool:
 
 
 def _skip_interim(received: bytes) -> bytes:
-    """What follows the interim responses (1xx) and the empty lines before a response."""
+    """Skip the interim responses (1xx) and the empty lines before a response."""
     received = received.lstrip(b"\r\n")
     while (status := _STATUS_LINE.match(received)) and status[1].startswith(b"1") and status[1] != b"101":
         end = _HEAD_END.search(received)
@@ -222,7 +222,8 @@ def _skip_interim(received: bytes) -> bytes:
 
 
 def _parse_fields(lines: Sequence[bytes]) -> list[Header]:
-    """The headers, unfolded (RFC 9112, 5.2), without those with invalid names; control characters become blanks."""
+    """Parse and unfold the headers (RFC 9112, 5.2), without those with invalid names; control characters become
+    spaces."""
     found: list[Header] = []
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -237,7 +238,7 @@ def _parse_fields(lines: Sequence[bytes]) -> list[Header]:
 
 
 def _read_framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]]:
-    """Whether the body is chunked, its length otherwise (None if it has none), and the headers that agree with that.
+    """Return whether the body is chunked, otherwise its length (None if unknown), and the headers consistent with that.
 
     RFC 9112, 6.3: chunks override a length, and equal lengths count once. Raises `ValueError`.
     """
@@ -260,5 +261,5 @@ def _read_framing(headers: list[Header]) -> tuple[bool, int | None, list[Header]
 
 
 def _list_members(headers: Sequence[Header], name: bytes) -> set[bytes]:
-    """The members of the list in one or more headers of that name."""
+    """Return the members of the list in all headers of that name."""
     return {part.strip(b" \t").lower() for key, value in headers if key == name for part in value.split(b",")}

@@ -8,8 +8,8 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Origin(NamedTuple):
-    """What two requests must share to share a connection. `address` is the origin as a URL, without the scheme's own
-    port."""
+    """An origin; requests to the same origin can share a connection. `address` is the origin as a URL, without the
+    scheme's default port."""
 
     scheme: str
     host: str
@@ -18,7 +18,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: httpx.URL) -> Self:
-        """Raises `httpx.UnsupportedProtocol`."""
+        """Return the origin of a URL; raises `httpx.UnsupportedProtocol`."""
         scheme, host = url.scheme, url.raw_host.decode("ascii")
         if scheme not in _PORTS or not host:
             raise httpx.UnsupportedProtocol("the URL must be absolute and begin with http:// or https://")

@@ -1,7 +1,7 @@
-"""A number of permits, and a queue of tasks that wait for one.
+"""A semaphore with a fair queue.
 
-A released permit goes straight to the first in the queue, in constant time: asyncio's semaphore scans past all waiters
-that it has already woken, so each release costs more, the more tasks wait.
+A released permit passes directly to the first waiter, in constant time: asyncio's semaphore scans past all waiters that
+it has already woken, so that releases become slower the more tasks wait.
 """
 
 import asyncio
@@ -9,14 +9,14 @@ from collections import OrderedDict
 
 
 class Permits:
-    """`free` is how many can be taken at once; while there are any, no task waits."""
+    """A number of permits. `free` is how many can be taken now; while it is positive, no task waits."""
 
     def __init__(self, count: int) -> None:
         self.free = count
         self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     async def acquire(self) -> None:
-        """Take a permit; waits in turn for one."""
+        """Take a permit, waiting in the queue if there is none."""
         if self.free:
             self.free -= 1
             return
@@ -27,12 +27,12 @@ class Permits:
         except BaseException:
             if turn.cancel() or turn.cancelled():
                 self._line.pop(turn, None)
-            else:  # the permit arrived with the cancellation
+            else:  # the permit arrived at the same time as the cancellation
                 self.release()
             raise
 
     def release(self) -> None:
-        """Give a permit back."""
+        """Return a permit."""
         while self._line:
             turn, _ = self._line.popitem(last=False)
             if not turn.done():

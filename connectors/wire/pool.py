@@ -1,10 +1,10 @@
-"""The connections that are kept open: a bounded number to each origin, and another for all of them together.
+"""The connection pool, which limits the connections to each origin and in total.
 
-An exchange holds two permits, one of its origin and one of all, from before its connection is made until it is over; an
-exchange that finds none waits in line. So the cost of an exchange does not grow with the number under way.
+An exchange holds two permits, one of its origin and one of the pool, from before its connection is made until it has
+ended; if there are none, it queues. So the cost of an exchange does not depend on the number of concurrent ones.
 
-Attempts whose action names its target wait for a permit of the engine before they begin, and then find room here. Those
-that wait here are of actions that name none, or that send to several services.
+Attempts whose action names its target wait for the engine's permit before they start, and then find room here. Only
+attempts whose action names no target, or that send to several services, wait here.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ TOTAL_LIMIT = 512
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """Connections to one origin and in total, and for how many seconds one is kept idle.
+    """The maximum number of connections to one origin and in total, and the seconds for which one is kept idle.
 
-    Widespread servers close an idle connection after 5 s (uvicorn, Node). To be the first spares an exchange from
-    meeting that close, and its step from an unknown ending.
+    Common servers close an idle connection after 5 s (uvicorn, Node). Closing it first avoids that an exchange meets
+    that close, which would leave its step with an unknown ending.
     """
 
     per_origin: int = TARGET_LIMIT
@@ -38,7 +38,7 @@ class PoolLimits:
 
 @dataclass(eq=False, slots=True)
 class _OriginConnections:
-    """The connections to one origin. `users` is how many exchanges hold a permit or wait for one."""
+    """The connections to one origin. `users` is the number of exchanges that hold or wait for a permit."""
 
     origin: Origin
     permits: Permits
@@ -56,13 +56,13 @@ class Pool:
         self._permitted = 0
         self._groups: dict[Origin, _OriginConnections] = {}
         self._in_use: dict[Connection, _OriginConnections] = {}
-        self._idle: OrderedDict[Connection, tuple[float, _OriginConnections]] = OrderedDict()  # the longest idle first
+        self._idle: OrderedDict[Connection, tuple[float, _OriginConnections]] = OrderedDict()  # longest idle first
         self._open: set[Connection] = set()
         self._emptied = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
     async def acquire(self, origin: Origin, timeouts: Timeouts, enter_wait: EnterWait) -> Connection:
-        """A connection on which nothing was sent yet in this exchange.
+        """Return a connection on which this exchange has sent nothing yet.
 
         Raises `httpx.PoolTimeout`, `httpx.ConnectTimeout` or `httpx.ConnectError`.
         """
@@ -92,7 +92,7 @@ class Pool:
         return connection
 
     def release(self, connection: Connection) -> None:
-        """Keep it for the next exchange."""
+        """Keep the connection for the next exchange."""
         group = self._in_use.pop(connection)
         loop = asyncio.get_running_loop()
         group.idle[connection] = None
@@ -102,7 +102,7 @@ class Pool:
         self._release_permits(group)
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Remove a closed connection."""
         self._open.discard(connection)
         if not self._open:
             self._emptied.set()
@@ -113,7 +113,7 @@ class Pool:
             self._remove_if_unused(group)
 
     async def close(self) -> None:
-        """Close every connection; exchanges under way end with an error."""
+        """Close every connection; running exchanges fail."""
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
@@ -150,7 +150,7 @@ class Pool:
     # -- connections --------------------------------------------------------------------------------------------
 
     def _find_idle(self, group: _OriginConnections) -> Connection | None:
-        """The connection that was used last, so that surplus ones expire."""
+        """Return the connection that was used last, so that surplus ones expire."""
         while group.idle:
             connection, _ = group.idle.popitem()
             del self._idle[connection]
@@ -160,7 +160,7 @@ class Pool:
         return None
 
     async def _connect(self, group: _OriginConnections, timeout: float | None) -> Connection:
-        """A new connection. Whatever fails here, nothing was sent."""
+        """Make a new connection. If this fails, nothing was sent."""
         if self._permitted + len(self._idle) > self._limits.total:
             self._close_idle(next(iter(self._idle)))
         origin = group.origin
@@ -188,7 +188,7 @@ class Pool:
             self._remove_if_unused(group)
 
     def _expire(self) -> None:
-        """Close what has been idle for too long, and wake up when the next is due."""
+        """Close connections that were idle for too long, and schedule the next check."""
         self._expiry = None
         loop = asyncio.get_running_loop()
         while self._idle:

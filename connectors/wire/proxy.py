@@ -1,9 +1,9 @@
-"""The HTTP proxy for outgoing requests, if the operator has set one.
+"""The HTTP proxy for outgoing requests, if the operator has configured one.
 
     ProxyRefused        the proxy refused a tunnel; nothing was sent to the service
 
-An https request goes through a tunnel (CONNECT), so that the proxy sees only its host and port; an http request is
-sent to the proxy itself, in absolute form (RFC 9112, 3.2.2 and 3.2.3).
+An https request goes through a tunnel (CONNECT), so that the proxy sees only its host and port. An http request is sent
+to the proxy itself, in absolute form (RFC 9112, 3.2.2 and 3.2.3).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from connectors.wire.url import parse_url
 
 
 class ProxyRefused(httpx.ConnectError):
-    """The proxy refused a tunnel; `status` is the status of its response."""
+    """The proxy refused a tunnel; `status` is that of its response."""
 
     def __init__(self, status: int) -> None:
         cure = ": set WAYPOST_SECRET_EGRESS_PROXY to user:password" if status == 407 else ""
@@ -34,7 +34,8 @@ class ProxyRefused(httpx.ConnectError):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where the proxy is, and what is `direct`, reached without it: hosts with sub-domains, networks, this machine.
+    """The proxy's address, and the destinations that are `direct`, without it: hosts with sub-domains, networks, and
+    this machine.
 
     `credentials` returns the current `user:password`, or None.
     """
@@ -46,12 +47,12 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str, direct: Egress, credentials: Callable[[], str | None]) -> "Proxy":
-        """Read `http://proxy.internal:3128`; raises `MalformedURL`."""
+        """Parse `http://proxy.internal:3128`; raises `MalformedURL`."""
         origin = parse_url(url).origin
         return cls(origin.host, origin.port, direct, credentials)
 
     def serves(self, origin: Origin) -> bool:
-        """Whether requests to an origin go through it."""
+        """Whether requests to an origin go through the proxy."""
         host = normalize_host(origin.host)
         address = parse_any_address(host)
         if address is not None:
@@ -77,7 +78,7 @@ class Proxy:
 
 
 def parse_any_address(host: str) -> Address | None:
-    """The address of a host written as one, in any spelling that a proxy's resolver may accept (`0x7f.1`)."""
+    """Return the address of a host written as one, in any spelling that a proxy's resolver may accept (`0x7f.1`)."""
     if address := parse_address(host):
         return address
     try:
@@ -87,7 +88,7 @@ def parse_any_address(host: str) -> Address | None:
 
 
 class Tunnel(asyncio.Protocol):
-    """A connection to a proxy until the response to CONNECT is there; `opened` then has the transport."""
+    """A connection to a proxy until the response to CONNECT has arrived; `opened` then has the transport."""
 
     def __init__(self, request: bytes) -> None:
         self.opened: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()

@@ -1,6 +1,6 @@
-"""Redirects: whether a request follows one, and where to.
+"""Redirects: whether to follow one, and with which request.
 
-    RedirectRefused     a redirect that is not followed; the message says why
+    RedirectRefused     a redirect is not followed; the message says why
 
 Credentials never follow a redirect to another origin, nor out of a connection's `base_url`: `same_origin` stays there,
 and `without_credentials` drops them. The egress guard checks each hop, as it checks every request.
@@ -23,19 +23,23 @@ READ_METHODS = frozenset({"GET", "HEAD"})
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
 _UNCHANGED = frozenset({307, 308})
-"""The statuses that keep method and body (RFC 9110, 15.4); after others a POST becomes a GET, which sends nothing."""
+"""Statuses that keep method and body (RFC 9110, 15.4); after others, a POST becomes a GET without a body."""
 
 _PORTABLE_HEADERS = frozenset({"accept", "accept-language", "range", "user-agent"})
-"""The request headers that go to another origin; any other may be a credential."""
+"""The request headers that are sent to another origin; any other header may be a credential."""
 
 
 class RedirectRefused(Exception):
-    """A redirect that is not followed; the message says why."""
+    """A redirect is not followed; the message says why."""
 
 
 class Hop(NamedTuple):
-    """One request of a chain. `url` includes the step's params; `base_url` is the connection's; `headers` are those of
-    the step and of the connection."""
+    """One request of a chain.
+
+    `url`: includes the step's params.
+    `headers`: those of the step and of the connection.
+    `base_url`: that of the connection.
+    """
 
     method: str
     url: str
@@ -48,14 +52,14 @@ def is_redirect(response: Response) -> bool:
 
 
 def identify_url(url: ParsedURL) -> tuple[Origin, bytes]:
-    """What tells places apart for a service: a redirect to the same one twice is a loop."""
+    """Return what identifies a resource to a service: a second redirect to the same one is a loop."""
     return url.origin, url.target
 
 
 def follow_redirect(
     response: Response, hop: Hop, choice: RedirectPolicy, visited: Collection[tuple[Origin, bytes]]
 ) -> Hop:
-    """The next request after a redirect; `visited` are the URLs so far, as `identify_url` gives them.
+    """Return the next request after a redirect; `visited` are the previous URLs, as returned by `identify_url`.
 
     Raises `RedirectRefused`.
     """
@@ -87,7 +91,7 @@ def _read_location(response: Response, url: str) -> ParsedURL:
     [location] = locations
     if not location:
         raise RedirectRefused("it has no Location header")
-    if problem := find_problem(location):  # which `urljoin` would drop
+    if problem := find_problem(location):  # `urljoin` would drop such characters
         raise RedirectRefused(f"its Location is not a valid URL: {problem}")
     is_absolute = split_url(location)[0] is not None
     try:

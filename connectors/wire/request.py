@@ -1,4 +1,4 @@
-"""A request, and its encoding as one HTTP/1.1 message."""
+"""An HTTP request, and its encoding as an HTTP/1.1 message."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from durable.wording import quote
 Header: TypeAlias = tuple[bytes, bytes]
 EnterWait: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # set here alone
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})  # set only here
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _TOKEN = re.compile(TOKEN.encode())
@@ -25,7 +25,7 @@ _FORBIDDEN = re.compile(rb"[\r\n\0]")
 
 class Timeouts(NamedTuple):
     """Seconds to wait for a free connection, for a new one, and for data to arrive; None means no limit. Our client
-    sets none for a free connection, since a wait for one is not the service's fault."""
+    sets no limit for a free connection, because that wait is not the service's fault."""
 
     pool: float | None = None
     connect: float | None = None
@@ -33,8 +33,11 @@ class Timeouts(NamedTuple):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What to send. `before_sending` is called once there is a connection, and may raise. `enter_wait` is a context
-    manager around the wait for a free connection; it takes a description of what is waited for."""
+    """A request.
+
+    `before_sending`: called when there is a connection; may raise.
+    `enter_wait`: a context manager around the wait for a free connection; it gets a description of what is waited for.
+    """
 
     method: str
     url: ParsedURL
@@ -45,9 +48,9 @@ class Request(msgspec.Struct, frozen=True):
     enter_wait: EnterWait = nullcontext
 
     def encode(self, *, is_absolute: bool = False, more: Sequence[Header] = ()) -> bytes:
-        """The message; raises `httpx.LocalProtocolError` where a line break or the like would make it another.
+        """Encode the message; raises `httpx.LocalProtocolError` if a line break or the like would change its meaning.
 
-        For a proxy the URL of the request line `is_absolute`, and there are `more` headers.
+        For a proxy, the request line has the absolute URL (`is_absolute`), and there are `more` headers.
         """
         method, target = self.method.encode("ascii", "replace"), self.url.target
         if not _TOKEN.fullmatch(method) or not _TARGET.fullmatch(target):
@@ -67,7 +70,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 def find_header_problem(name: str, value: str = "") -> str | None:
-    """What is wrong with a header that HTTP forbids, and what to do; without the value, which may be secret."""
+    """Return why HTTP forbids a header, and what to do; without the value, which may be secret."""
     if not _TOKEN.fullmatch(name.encode(errors="replace")) or not name.isascii():
         return f"{quote(name)} cannot be a header's name; write letters, digits and '-'"
     found = _FORBIDDEN.search(value.encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""A service's response: status, headers, and a body of bounded size."""
+"""An HTTP response: status, headers, and a body of limited size."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,10 +20,10 @@ from durable.values import JSON, NotJSON
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A response as it was received, its content coding undone.
+    """A response as received, with its content coding undone.
 
-    `headers` are by lower-case name, with the values of a repeated one joined by a comma; `repeated` has those values
-    one by one, and of Set-Cookie even if there is only one.
+    `headers`: by lower-case name; the values of a repeated header are joined by commas.
+    `repeated`: the individual values of repeated headers, and those of Set-Cookie even if there is only one.
     """
 
     status: int
@@ -33,16 +33,16 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def is_success(self) -> bool:
-        """Whether the service did what was asked (2xx); a redirect only says where it might be done."""
+        """Whether the service did what was requested (2xx); a redirect only says where it might be done."""
         return 200 <= self.status < 300
 
     @property
     def media_type(self) -> MediaType:
-        """What the header says of the body."""
+        """The media type in the Content-Type header."""
         return parse_media_type(self.headers.get("content-type", ""))
 
     def json(self) -> JSON:
-        """The body as JSON; raises `durable.values.NotJSON`, which quotes nothing of it."""
+        """Return the body as JSON; raises `durable.values.NotJSON`, which does not quote it."""
         try:
             body = convert_json_to_utf_8(self.body, self.media_type.charset or UTF_8)
         except Undecodable as error:
@@ -52,17 +52,17 @@ class Response(msgspec.Struct, frozen=True):
         return values.decode(body, quotes=False)
 
     def text(self) -> str | None:
-        """The body as text; None if it is no text."""
+        """Return the body as text; None if it is not text."""
         try:
             return self.read_text()
         except (Undecodable, UnknownCharset):
             return None
 
     def read_text(self) -> str:
-        """The body as text in the charset that the header says, or XML or HTML itself, and else in UTF-8; raises
-        `Undecodable`, and `UnknownCharset` where UTF-8 does not fit either."""
+        """Decode the body in the charset named by the header, or by the XML or HTML itself, and otherwise in UTF-8;
+        raises `Undecodable`, and `UnknownCharset` if UTF-8 does not fit either."""
         media = self.media_type
-        if media.is_binary:  # FF FE begins files that are no UTF-16, too
+        if media.is_binary:  # files that are not UTF-16 may also begin with FF FE
             return find_charset(UTF_8).decode(self.body)
         label = media.charset or find_inner_charset(self.body, media)
         try:
@@ -75,7 +75,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 def merge_headers(headers: Sequence[Header], encoding: str = "utf-8") -> tuple[dict[str, str], dict[str, list[str]]]:
-    """`headers` and `repeated` of a response, as text in UTF-8, or in Latin-1 where one of them is not UTF-8."""
+    """Return `headers` and `repeated` of a response, decoded as UTF-8, or as Latin-1 if one of them is not UTF-8."""
     merged: dict[str, str] = {}
     repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in headers:

@@ -1,10 +1,10 @@
-"""Waypost's HTTP transport: it sends a request at most once, and its errors say whether any of it was sent.
+"""Waypost's HTTP transport: sends a request at most once, and its errors say whether any of it was sent.
 
-`httpx.ConnectError`, `ConnectTimeout`, `PoolTimeout`, `UnsupportedProtocol` and `LocalProtocolError` mean that not a
-byte of the request was sent; after any other error that is unknown. The transport follows no redirect, keeps no cookie,
+`httpx.ConnectError`, `ConnectTimeout`, `PoolTimeout`, `UnsupportedProtocol` and `LocalProtocolError` mean that no byte
+of the request was sent; after any other error that is unknown. The transport follows no redirects, stores no cookies,
 reads no proxy from the environment, and never resends, whatever the method.
 
-It can serve as a transport of httpx's; `HttpClient` calls `exchange`, without httpx's objects around each request.
+It can serve as an httpx transport; `HttpClient` calls `exchange`, which needs no httpx objects for each request.
 """
 
 import ssl
@@ -24,7 +24,7 @@ BEFORE_SENDING = "before_sending"
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 to where `egress` allows, over connections that are kept for the next request."""
+    """Sends HTTP/1.1 requests to destinations that `egress` allows, over persistent connections."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Transport(httpx.AsyncBaseTransport):
         self._proxy = proxy
 
     async def exchange(self, request: Request) -> Exchange:
-        """Send a request and return once the head of its response is there; raises `httpx.TransportError`."""
+        """Send a request and return when the head of its response has arrived; raises `httpx.TransportError`."""
         origin = request.url.origin
         if self._proxy and origin.scheme == "http" and self._proxy.serves(origin):
             message = request.encode(is_absolute=True, more=self._proxy.headers())
@@ -56,7 +56,7 @@ class Transport(httpx.AsyncBaseTransport):
             while not exchange.has_head:
                 await exchange.wait_for_data()
         except BaseException:
-            await exchange.aclose()  # not the connection: if the response is complete, another exchange may have that
+            await exchange.aclose()  # not the connection, which another exchange may use if the response is complete
             raise
         return exchange
 

@@ -1,9 +1,9 @@
-"""URLs for requests: parsed strictly, with the reason where one is malformed.
+"""URLs of requests, parsed strictly, with an explanation if one is malformed.
 
     MalformedURL        a URL to which no request can be sent
 
-`httpx.URL` alone is not enough: it reads `http://host:0/` and `http://host:+80/` as port 80, and takes blanks,
-backslashes and percent signs into a host. No message repeats a part of the URL, which may hold a secret.
+`httpx.URL` alone is not enough: it reads `http://host:0/` and `http://host:+80/` as port 80, and accepts spaces,
+backslashes and percent signs in a host. No message repeats a part of the URL, which may contain a secret.
 """
 
 import math
@@ -21,7 +21,7 @@ from durable.action import LiteralError
 
 Scalar: TypeAlias = str | int | float | bool | None
 Params: TypeAlias = Mapping[str, Scalar | Sequence[Scalar]]
-"""A query's parameters or a form's fields; a sequence repeats its name."""
+"""The parameters of a query or the fields of a form; the name of a sequence is repeated."""
 
 RELATIVE = "the URL is relative; name a connection, to whose base_url it is joined, or write https://…"
 NO_SCHEME = "the URL has no scheme; write https://…"
@@ -35,7 +35,7 @@ _HOST = "the URL's host is not a host name or an IP address"
 
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)", re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([^:]*))?", re.DOTALL)
-_PORT_NUMBER = re.compile(r"0*([1-9][0-9]{0,4})?")  # empty: the scheme's own
+_PORT_NUMBER = re.compile(r"0*([1-9][0-9]{0,4})?")  # empty: the scheme's default
 _HOST_NAME = re.compile(r"(?=.{1,254}$)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -49,8 +49,8 @@ class MalformedURL(ValueError):
 
 
 class ParsedURL(NamedTuple):
-    """An absolute http or https URL as requests need it: where it leads, the value of the Host header, and the target
-    of the request line, which is path and query."""
+    """An absolute http or https URL as requests need it: its origin, the value of the Host header, and the target of
+    the request line, which is path and query."""
 
     text: str
     origin: Origin
@@ -59,7 +59,7 @@ class ParsedURL(NamedTuple):
 
     @classmethod
     def of(cls, url: httpx.URL) -> Self:
-        """Raises `httpx.UnsupportedProtocol`."""
+        """Convert an httpx URL; raises `httpx.UnsupportedProtocol`."""
         return cls(str(url), Origin.of(url), url.netloc, url.raw_path)
 
 
@@ -67,7 +67,7 @@ class ParsedURL(NamedTuple):
 def parse_url(text: str) -> ParsedURL:
     """Parse an absolute http or https URL; raises `MalformedURL`.
 
-    Parsing takes as long as sending a request does, and most steps send to the same URL again and again.
+    Results are cached: parsing takes as long as sending a request, and most steps send to the same URL repeatedly.
     """
     _ensure_characters(text)
     scheme, authority, path = split_url(text)
@@ -88,7 +88,7 @@ def parse_url(text: str) -> ParsedURL:
 
 
 def add_params(text: str, params: Params) -> str:
-    """The URL with parameters behind its own query, which stays as it is; without its fragment, which is never sent.
+    """Append parameters to the URL's own query, which is unchanged, and remove the fragment, which is never sent.
 
     Raises `TypeError` or `UnicodeError` for a value that cannot be encoded.
     """
@@ -106,21 +106,21 @@ def encode_params(params: Params) -> str:
 
 
 def _format_scalars(value: Scalar | Sequence[Scalar]) -> Scalar | Sequence[Scalar]:
-    """Numbers as expressions write them inside a text: `1e20`, where Python has `1e+20`."""
+    """Format numbers as expressions do inside text: `1e20`, where Python writes `1e+20`."""
     if isinstance(value, float) and math.isfinite(value):
         return msgspec.json.encode(value).decode()
     return [cast(Scalar, _format_scalars(each)) for each in value] if isinstance(value, list | tuple) else value
 
 
 def split_url(text: str) -> tuple[str | None, str | None, str]:
-    """Scheme, authority and path of a URL or of a relative reference; None for a part that is not there."""
+    """Return scheme, authority and path of a URL or a relative reference; None for a missing part."""
     found = _PARTS.match(text)
     assert found is not None, "every part is optional"
     return found[1], found[2], found[3]
 
 
 def find_problem(text: str) -> str | None:
-    """What is wrong with the characters of a URL or of a part of one."""
+    """Return what is wrong with the characters of a URL or of a part of one."""
     if text != text.strip():
         return _BLANK
     if found := _CONTROL.search(text):
@@ -129,13 +129,13 @@ def find_problem(text: str) -> str | None:
 
 
 def _ensure_characters(text: str) -> None:
-    """Refuse characters that no URL has; raises `MalformedURL`."""
+    """Reject characters that are not valid in URLs; raises `MalformedURL`."""
     if problem := find_problem(text):
         raise MalformedURL(problem)
 
 
 def _ensure_scheme(scheme: str | None, text: str) -> None:
-    """Refuse what is neither http nor https; raises `MalformedURL`."""
+    """Reject schemes other than http and https; raises `MalformedURL`."""
     if scheme is None:
         raise MalformedURL(NO_SCHEME)
     if scheme.lower() in {"http", "https"}:
@@ -146,7 +146,7 @@ def _ensure_scheme(scheme: str | None, text: str) -> None:
 
 
 def _ensure_authority(authority: str) -> None:
-    """Refuse user and password, and a host or port that cannot be; raises `MalformedURL`."""
+    """Reject user and password, and an invalid host or port; raises `MalformedURL`."""
     if "@" in authority:
         raise MalformedURL(USERINFO)
     if "\\" in authority:
@@ -168,7 +168,7 @@ def _ensure_authority(authority: str) -> None:
 
 
 def _ensure_port(port: str) -> None:
-    """Refuse a port that cannot be connected to; raises `MalformedURL`."""
+    """Reject a port that cannot be connected to; raises `MalformedURL`."""
     if not port:
         return
     found = _PORT_NUMBER.fullmatch(port)
@@ -187,9 +187,9 @@ def _ensure_ipv6(text: str) -> None:
 
 
 def ensure_written(text: str, *, is_alone: bool) -> None:
-    """Check a URL that has expressions, or a part of one: raises `LiteralError` if it is invalid with any values.
+    """Check a URL, or part of one, that contains expressions: raises `LiteralError` if it is invalid with any values.
 
-    `is_alone` says that no base URL precedes it.
+    `is_alone`: no base URL precedes it.
     """
     try:
         _ensure_written(_EXPRESSION.sub(_VALUE, text), is_alone=is_alone)
