@@ -34,7 +34,7 @@ def print_waits(out: Console, waits: Iterable[PendingDocument], here: str | None
         out.print(Text.assemble((wait.run, "bold"), f"  {wait.pipeline}{path}"), soft_wrap=True)
         print_fields(out, describe_wait(wait, wait.run, here))
     if not found:
-        out.print("no run waits for a person, an answer or an event")
+        out.print("nothing waits for a person, an answer or an event")
 
 
 def describe_wait(wait: AnyWait, run: str, here: str | None) -> Iterator[tuple[str, str | None]]:
