@@ -22,7 +22,7 @@ Function: TypeAlias = Callable[..., object]
 
 def require_text(evaluation: Evaluation, value: object) -> str:
     if type(value) is not str:
-        raise EvaluationError(f"this is for texts, not for {name_kind(value)}; '|string' makes a text of anything")
+        raise EvaluationError(f"expected a text, got {name_kind(value)}; '|string' converts any value to a text")
     ensure_length(len(value))
     evaluation.charge(cost_of(value))
     return value
@@ -30,7 +30,7 @@ def require_text(evaluation: Evaluation, value: object) -> str:
 
 def require_list(evaluation: Evaluation, value: object) -> list[object]:
     if type(value) is not list:
-        raise EvaluationError(f"this is for lists, not for {name_kind(value)}")
+        raise EvaluationError(f"expected a list, got {name_kind(value)}")
     ensure_count(len(value))
     evaluation.charge(cost_of(value))
     return value
@@ -38,7 +38,7 @@ def require_list(evaluation: Evaluation, value: object) -> list[object]:
 
 def require_mapping(evaluation: Evaluation, value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
-        raise EvaluationError(f"this is for mappings, not for {name_kind(value)}")
+        raise EvaluationError(f"expected a mapping, got {name_kind(value)}")
     ensure_count(len(value))
     evaluation.charge(1 + len(value))
     return value
@@ -46,13 +46,13 @@ def require_mapping(evaluation: Evaluation, value: object) -> Mapping[str, objec
 
 def require_number(value: object) -> int | float:
     if not is_number(value):
-        raise EvaluationError(f"a number is needed here, not {name_kind(value)}")
+        raise EvaluationError(f"expected a number, got {name_kind(value)}")
     return value  # type: ignore[return-value]
 
 
 def require_integer(value: object) -> int:
     if type(value) is not int:
-        raise EvaluationError(f"a whole number is needed here, not {name_kind(value)}")
+        raise EvaluationError(f"expected a whole number, got {name_kind(value)}")
     return value
 
 
@@ -100,7 +100,7 @@ def find_function(table: Mapping[str, Function], what: str, name: object) -> Fun
     if type(name) is str and name in table:
         return table[name]
     if type(name) is not str:
-        raise EvaluationError(f"the name of a {what} is needed here, not {name_kind(name)}")
+        raise EvaluationError(f"expected the name of a {what}, got {name_kind(name)}")
     raise EvaluationError(f"there is no {what} '{name[:40]}'{_suggest(table, what, name)}")
 
 

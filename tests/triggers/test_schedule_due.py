@@ -145,7 +145,7 @@ async def test_a_fire_due_just_before_the_start_is_missed(tmp_path: Path) -> Non
         await service.until("2026-05-04T12:10:00")
         assert await service.list_fire_times() == []
         assert service.describe_schedule()["last"] == {
-            "fire": NOON, "outcome": "missed", "reason": "nobody was there when it was due", "run": None,
+            "fire": NOON, "outcome": "missed", "reason": "the service was not running when it was due", "run": None,
         }  # fmt: skip
 
 
@@ -252,7 +252,7 @@ async def test_a_fire_is_skipped_while_the_previous_run_is_unfinished(tmp_path: 
         await service.until("2026-05-04T14:00:00")
         await service.wait_for_held_runs(1)
         (run,) = await service.runs()
-        why = "the run before is unfinished"
+        why = "the previous run is unfinished"
         assert service.describe_schedule()["skipped"] == 2
         assert service.describe_schedule()["last"] == {
             "fire": "2026-05-04T14:00:00Z", "outcome": "skipped", "reason": why, "run": run.id

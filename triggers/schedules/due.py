@@ -24,7 +24,7 @@ MOST_COUNTED = 5_000
 LOOK_AGAIN = 60_000
 """Milliseconds after which a queue checks again whether the run before has ended."""
 
-MISSED_REASON = "nobody was there when it was due"
+MISSED_REASON = "the service was not running when it was due"
 
 JUMP = 60_000
 """Milliseconds by which a clock must be set back to count as a jump; less is an ordinary correction."""
@@ -131,7 +131,7 @@ def _take_due(trigger: ScheduleTrigger, row: ScheduleProgress, fire: int, moment
     row = replace(row, handled=fire)
     overlap = trigger.spec.overlap
     if overlap == "skip" and moment.is_busy:
-        return _skip_fire(row, fire, "the run before is unfinished")
+        return _skip_fire(row, fire, "the previous run is unfinished")
     if overlap == "queue" and (moment.is_busy or row.waiting):
         if len(row.waiting) >= MOST_WAITING:
             return _skip_fire(row, fire, f"{MOST_WAITING} fires wait already")
@@ -144,7 +144,7 @@ def _take_waiting(trigger: ScheduleTrigger, row: ScheduleProgress, moment: Momen
     fire, *others = row.waiting
     rest = replace(row, waiting=tuple(others))
     if moment.is_busy and trigger.spec.overlap == "skip":
-        return _skip_fire(rest, fire, "the run before is unfinished")
+        return _skip_fire(rest, fire, "the previous run is unfinished")
     if moment.is_busy and trigger.spec.overlap == "queue":
         later = moment.now + LOOK_AGAIN  # the run's end calls earlier, unless another node ended it
         return WaitUntil(min(find_next_due(trigger, row) or later, later))
