@@ -18,10 +18,10 @@ from durable.schema import CompiledSchema
 from durable.steps.node import CompiledPipeline
 from durable.steps.resolved import ResolvedPipeline, Tree
 from durable.values import JSON
+from durable.wording import PROBLEMS_LIMIT
 
-PROBLEMS_LIMIT = 20
 PROBLEM_LENGTH = 300
-"""The maximum number of reported input problems, and of characters of each."""
+"""The maximum number of characters of each reported input problem."""
 
 
 class InputsRefused(ValueError):

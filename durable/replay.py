@@ -6,9 +6,8 @@
 from collections.abc import Iterable
 from typing import get_args
 
-from durable.blocks.block import Fold
-from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.kinds import BLOCKS
+from durable.blocks.block import Fold, merge_tables
+from durable.blocks.kinds import BLOCKS, EVERY_KIND
 from durable.history import entries
 from durable.history.entries import AnyEntry, Entry
 from durable.history.state import BlockState, State, StepState, UndoState
@@ -309,7 +308,7 @@ def _fire_timer(state: State, entry: entries.TimerFired) -> None:
         step.status, step.due = "running", None
 
 
-_FOLDS: dict[type[Entry], Fold] = {
+_OWN: dict[type[Entry], Fold] = {
     entries.RunStarted: _start_run,
     entries.StartDue: _start_held_run,
     entries.SlotGranted: _grant_slot,
@@ -338,7 +337,4 @@ _FOLDS: dict[type[Entry], Fold] = {
     entries.TimerSet: _set_timer,
     entries.TimerFired: _fire_timer,
 }
-for _block in BLOCKS.values():
-    _FOLDS.update(_block.folds)
-for _action in CORE_ACTIONS.values():
-    _FOLDS.update(_action.folds)
+_FOLDS = merge_tables(_OWN, *(kind.folds for kind in EVERY_KIND))

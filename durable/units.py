@@ -11,7 +11,7 @@ import msgspec
 from durable.durations import parse_duration
 from durable.history.entries import AnyEntry
 from durable.history.state import State
-from durable.history.words import RunStatus
+from durable.history.words import Overflow, RunStatus
 from durable.values import NULL, Value
 
 DeliveryOutcome: TypeAlias = Literal["accepted", "duplicate", "filtered", "rejected", "handshake", "skipped"]
@@ -119,7 +119,6 @@ class RunView(msgspec.Struct, frozen=True):
         return cls(state.status, state.reason, state.due, state.finished.at if state.finished else None)
 
 
-Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
 SlotOutcome: TypeAlias = Literal["granted", "queued", "skipped"]
 PostOutcome: TypeAlias = Literal["posted", "answered", "ended"]
 """`posted`: the message is in the inbox. `answered`: the wait has already ended. `ended`: there is no such unfinished

@@ -7,6 +7,9 @@ from pydantic_core import ErrorDetails
 
 from durable.values import JSON
 
+PROBLEMS_LIMIT = 20
+"""How many problems one message lists."""
+
 _WORD_LIMIT = 60
 _LISTED = 12
 

@@ -31,13 +31,10 @@ from durable.spec_model import Identifier, Mapped, SpecModel
 from durable.steps.node import ActionNode, AnyNode, CompiledPipeline
 from durable.steps.resolved import ActionStep, OnExhausted, Steps
 from durable.values import NotJSON, Value
-from durable.wording import explain_error
+from durable.wording import PROBLEMS_LIMIT, explain_error
 
 if TYPE_CHECKING:
     from durable.blocks.syntax import AnyStep
-
-PROBLEMS_LIMIT = 20
-"""The maximum number of input problems that a failure lists."""
 
 
 # -- how it is written --------------------------------------------------------------------------------------------
@@ -172,6 +169,7 @@ def _compile(step: ActionStep, common: Mapping[str, Any]) -> dict[str, AnyNode]:
         links=core.links(step.input) if core and core.links else None,
         listens=core is not None and core.listens,
         counts_once=core is not None and core.counts_once,
+        starts_durably=step.on_crash != "retry",
     )
     inner = _compile_inner(node, step, step.undo) if step.undo else {}
     return {node.path: node, **inner}
@@ -182,7 +180,15 @@ def _compile_inner(node: ActionNode, step: ActionStep, undo: ActionStep) -> dict
     scope of the step, when they start."""
     empty = Template.parse(None)
     return {
-        path: ActionNode(step=each, path=path, part=node.part, around=node.around, input=empty, is_inner=True)
+        path: ActionNode(
+            step=each,
+            path=path,
+            part=node.part,
+            around=node.around,
+            input=empty,
+            is_inner=True,
+            starts_durably=each.on_crash != "retry",
+        )
         for path, each in ((join_path(node.path, UNDO), undo), (join_path(node.path, AGAIN), step))
     }
 
@@ -197,10 +203,11 @@ def _parse_template(tree: Any) -> Template | None:
 def _begin(pipeline: CompiledPipeline, state: State, entry: entries.StepScheduled) -> Consequences:
     """Perform the first attempt of a step whose input is rendered, or start the core's own action."""
     path, at = entry.path, entry.at
-    step = pipeline.actions[path].step
+    node = pipeline.actions[path]
+    step = node.step
     core = CORE_ACTIONS.get(step.use)
     if core is None:
-        return [], [Perform(path, 1, at, step.on_crash != "retry")]
+        return [], [Perform(path, 1, at, node.starts_durably)]
     try:
         core.input.model_validate(get_inputs(state, path))
     except ValidationError as error:
@@ -216,11 +223,6 @@ def _explain_inputs(error: ValidationError) -> str:
         f"{place}: {explain_error(problem)}" if place else explain_error(problem)
         for place, problem in zip(places, problems, strict=True)
     )
-
-
-def build_attempt(pipeline: CompiledPipeline, path: str, number: int, due: int) -> Perform:
-    """Make the effect that performs an attempt."""
-    return Perform(path, number, due, starts_durably=pipeline.actions[path].step.on_crash != "retry")
 
 
 # -- the end of an attempt --------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def _follow_loss(pipeline: CompiledPipeline, state: State, entry: entries.Attemp
 
 
 def _follow_retry(pipeline: CompiledPipeline, state: State, entry: entries.RetryScheduled) -> Consequences:
-    return [], [build_attempt(pipeline, entry.path, entry.attempt, entry.due)]
+    return [], [Perform(entry.path, entry.attempt, entry.due, pipeline.actions[entry.path].starts_durably)]
 
 
 def _exhaust_attempts(choice: OnExhausted, entry: entries.AttemptFailed) -> list[FollowUp]:

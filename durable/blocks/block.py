@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,13 +16,25 @@ from durable.steps.node import AnyNode, BlockNode, CompiledPipeline
 from durable.steps.resolved import Steps
 from durable.values import JSON
 
-Decision: TypeAlias = Callable[[CompiledPipeline, State, Any], Consequences]
+Decide: TypeAlias = Callable[[CompiledPipeline, State, Any], Consequences]
 """Decides what follows from an entry that was just applied to the state."""
 
 Fold: TypeAlias = Callable[[State, Any], None]
 """Applies an entry to the state, in place."""
 
 NONE: Consequences = ((), ())
+
+Function = TypeVar("Function")
+
+
+def merge_tables(*tables: Mapping[type[Any], Function]) -> dict[type[Any], Function]:
+    """One table of the functions for each entry; raises `ValueError` if two have one for the same entry."""
+    merged: dict[type[Any], Function] = {}
+    for table in tables:
+        if twice := merged.keys() & table.keys():
+            raise ValueError(f"two functions for {', '.join(sorted(each.__name__ for each in twice))}")
+        merged |= table
+    return merged
 
 
 def list_no_branches(step: Any) -> Iterable[tuple[str, Steps]]:
@@ -81,14 +93,14 @@ class Block:
     list_branches: Callable[[Any], Iterable[tuple[str, Steps]]] = list_no_branches
     compile: Callable[[Any, Mapping[str, Any]], dict[str, AnyNode]] = compile_block
     open: Callable[[BlockNode, str, int, Mapping[str, object]], BlockStarted] = open_block
-    begin: Decision | None = None
-    follow: Decision = end_now
-    skip: Decision = end_now
-    fire: Decision | None = None
+    begin: Decide | None = None
+    follow: Decide = end_now
+    skip: Decide = end_now
+    fire: Decide | None = None
     cleanup: str | None = None
     is_loop: bool = False
     fold_end: Callable[[BlockState, BranchEnded], None] = fold_first_error
-    decisions: Mapping[type[Entry], Decision] = field(default_factory=dict)
+    decisions: Mapping[type[Entry], Decide] = field(default_factory=dict)
     folds: Mapping[type[Entry], Fold] = field(default_factory=dict)
 
 
@@ -106,7 +118,8 @@ class CoreAction:
     `syntax`: how a step with it is written.
     `begin`: decides when the step is reached and its inputs are valid.
     `complete`: decides when the step has completed.
-    `fire`: decides when its timer is due.
+    `fire`: decides when its timer is due; only that of a step that wrote `WaitStarted` or `ChildCalled` before, since
+        `durable.decide.current` ignores any other.
     `owe`: returns the effects to request again after a restart.
     `write`: adapts rendered inputs to the model.
     `links`, `listens`, `counts_once`: fields of the step's node, see `durable.steps.node.ActionNode`.
@@ -115,13 +128,13 @@ class CoreAction:
     use: str
     input: type[BaseModel]
     syntax: CoreSyntax = PLAIN
-    begin: Decision
-    complete: Decision | None = None
-    fire: Decision | None = None
+    begin: Decide
+    complete: Decide | None = None
+    fire: Decide | None = None
     owe: Callable[[str, StepState], list[Effect]] | None = None
     write: Callable[["CoreAction", JSON], JSON] = write_inputs
     links: Callable[[Any], tuple[str, ...] | None] | None = None
     listens: bool = False
     counts_once: bool = False
-    decisions: Mapping[type[Entry], Decision] = field(default_factory=dict)
+    decisions: Mapping[type[Entry], Decide] = field(default_factory=dict)
     folds: Mapping[type[Entry], Fold] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """The list of all kinds of steps."""
 
 from durable.blocks import action, foreach, parallel, repeat, switch, try_, undo, wait
-from durable.blocks.block import Block
+from durable.blocks.block import Block, CoreAction
+from durable.blocks.core_actions import CORE_ACTIONS
 
 BLOCKS: dict[str, Block] = {
     block.kind: block
@@ -16,3 +17,6 @@ BLOCKS: dict[str, Block] = {
         undo.BLOCK,
     )
 }
+
+EVERY_KIND: tuple[Block | CoreAction, ...] = (*BLOCKS.values(), *CORE_ACTIONS.values())
+"""Whatever decides on entries of its own, or folds them."""

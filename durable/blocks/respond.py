@@ -1,6 +1,5 @@
 """`flow.respond`: answer the sender of the webhook that started the run."""
 
-import re
 from typing import Annotated, Any, Self, TypeAlias
 
 import msgspec
@@ -14,12 +13,10 @@ from durable.charsets import UTF_8, encode_text
 from durable.effects import Consequences, PublishAnswer
 from durable.history.entries import StepCompleted, StepScheduled
 from durable.history.state import State
+from durable.http_syntax import HEADER_NAME
 from durable.media_type import parse_media_type
 from durable.steps.node import CompiledPipeline
 from durable.values import Value
-
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""https://www.rfc-editor.org/rfc/rfc9110#name-tokens"""
 
 OUR_HEADERS = frozenset(
     {

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
@@ -16,7 +16,7 @@ from durable.effects import Abandon, BeginBranch, Consequences, Effect, FollowUp
 from durable.expressions.expression import ExpressionError
 from durable.history import entries
 from durable.history.state import State, StepState
-from durable.history.words import Await, Failure
+from durable.history.words import Await, AwaitKind, Failure
 from durable.known_values import KnownMapping, KnownValue, is_template
 from durable.path import join_path
 from durable.problem import DataProblem, Pointer
@@ -27,6 +27,9 @@ from durable.values import JSON, NULL, NotJSON, Value
 from durable.wording import quote
 
 ANY = "wait.any"
+
+KINDS: dict[str, AwaitKind] = {f"wait.{kind}": kind for kind in get_args(AwaitKind)}
+"""The kinds of waits by the names of their actions."""
 
 ON_TIMEOUT = "on_timeout"
 """The branch that is performed when the wait times out."""
@@ -163,7 +166,7 @@ def _list_inner(given: Mapped) -> Iterator[tuple[Pointer, str]]:
 
 def _find_written_links(given: Mapped) -> Collection[str] | None:
     waits = get_mapping(given.get("waits"))
-    return {name for name, each in waits.items() if _get_use(each) in LINKED} or None
+    return {name for name, each in waits.items() if KINDS.get(_get_use(each)) in LINKED} or None
 
 
 def _get_use(wait: JSON) -> str:
@@ -371,7 +374,7 @@ def _find_links(given: Any) -> tuple[str, ...] | None:
     waits = given.get("waits") if isinstance(given, dict) else None
     waits = waits if isinstance(waits, dict) else {}
     uses = [each.get("use") for each in waits.values() if isinstance(each, dict)]
-    return tuple(waits) if any(use in LINKED for use in uses) else None
+    return tuple(waits) if any(KINDS.get(str(use)) in LINKED for use in uses) else None
 
 
 def _make_action(use: str, input: type[Inputs], **more: Any) -> CoreAction:
@@ -389,8 +392,8 @@ _SINGLE = {
     )
 }
 
-LINKED = frozenset(use for use, action in _SINGLE.items() if action.links)
-"""Waits that are answered through a link."""
+LINKED = frozenset(KINDS[use] for use, action in _SINGLE.items() if action.links)
+"""The kinds of waits that are answered through a link."""
 
 ACTIONS = (
     *_SINGLE.values(),

@@ -2,9 +2,8 @@
 
 from collections import deque
 
-from durable.blocks.block import Decision
-from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.kinds import BLOCKS
+from durable.blocks.block import Decide, merge_tables
+from durable.blocks.kinds import EVERY_KIND
 from durable.decide.current import NEED_ACTIVE, NEED_OPEN, is_current
 from durable.decide.run import RUN_DECISIONS
 from durable.decide.steps import STEP_DECISIONS
@@ -14,11 +13,7 @@ from durable.history.entries import AnyEntry, Fact
 from durable.history.state import State
 from durable.replay import apply_entry
 
-DECISIONS: dict[type, Decision] = {**RUN_DECISIONS, **STEP_DECISIONS}
-for _block in BLOCKS.values():
-    DECISIONS.update(_block.decisions)
-for _action in CORE_ACTIONS.values():
-    DECISIONS.update(_action.decisions)
+DECISIONS: dict[type, Decide] = merge_tables(RUN_DECISIONS, STEP_DECISIONS, *(kind.decisions for kind in EVERY_KIND))
 
 
 class Advance:

@@ -1,8 +1,7 @@
 """Finds, after a restart, the attempts that the previous owner lost and the effects that are still to be performed."""
 
-from durable.blocks.action import build_attempt
 from durable.blocks.core_actions import CORE_ACTIONS
-from durable.effects import AwaitSlot, AwaitStart, Effect, Wake
+from durable.effects import AwaitSlot, AwaitStart, Effect, Perform, Wake
 from durable.history.entries import AttemptLost
 from durable.history.state import State, StepState
 from durable.history.words import LossCause
@@ -27,8 +26,8 @@ def _may_have_begun(pipeline: CompiledPipeline, state: State, path: str, step: S
     """Whether an attempt whose start is not recorded may have started. No attempt starts while the run is paused."""
     if path in state.open or step.needs_person:
         return False
-    action = pipeline.actions[path].step
-    if action.use in CORE_ACTIONS or action.on_crash != "retry":
+    node = pipeline.actions[path]
+    if node.step.use in CORE_ACTIONS or node.starts_durably:
         return False
     if state.paused_at is None:
         return step.may_be_attempted(at) or at < state.at  # the clock was set back since the last entry
@@ -55,7 +54,8 @@ def _find_owed(pipeline: CompiledPipeline, state: State, path: str, step: StepSt
     """Return the effects that a running step still needs."""
     if path in state.open:
         return [] if step.due is None else [Wake(path, step.due)]
-    core = CORE_ACTIONS.get(pipeline.actions[path].step.use)
+    node = pipeline.actions[path]
+    core = CORE_ACTIONS.get(node.step.use)
     if core is not None:
         return core.owe(path, step) if core.owe else []
-    return [build_attempt(pipeline, path, step.attempt, step.due or at)]
+    return [Perform(path, step.attempt, step.due or at, node.starts_durably)]

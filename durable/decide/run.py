@@ -5,7 +5,7 @@ An early end of the main part is first announced (`MainEnding`). Then running st
 performed; the main part ends when all of that is done. Each part ends once.
 """
 
-from durable.blocks.block import NONE, Decision
+from durable.blocks.block import NONE, Decide
 from durable.blocks.endings import announce_end, end_main, finish_main, get_main_status
 from durable.decide.interruption import cut_off_steps, interrupt_steps
 from durable.effects import Abandon, AwaitSlot, AwaitStart, Consequences, Effect, EnterStep, FollowUp, PostMessage
@@ -114,7 +114,7 @@ def _report_end(pipeline: CompiledPipeline, state: State, entry: entries.RunFini
     return [], [message]
 
 
-RUN_DECISIONS: dict[type, Decision] = {
+RUN_DECISIONS: dict[type, Decide] = {
     entries.RunStarted: _start_run,
     entries.StartDue: _start_held_run,
     entries.SlotGranted: _start_held_run,

@@ -1,7 +1,7 @@
 """Decisions about steps and blocks of every kind: what starts, and what follows when it ends."""
 
 from durable.blocks import loops
-from durable.blocks.block import NONE, Decision
+from durable.blocks.block import NONE, Decide
 from durable.blocks.core_actions import CORE_ACTIONS
 from durable.blocks.endings import end_sequence, explain_failure, refuse_step
 from durable.blocks.kinds import BLOCKS
@@ -141,7 +141,7 @@ def _fire_timer(pipeline: CompiledPipeline, state: State, entry: entries.TimerFi
     return fire(pipeline, state, entry) if fire else NONE
 
 
-STEP_DECISIONS: dict[type, Decision] = {
+STEP_DECISIONS: dict[type, Decide] = {
     EnterStep: _enter_step,
     BeginBranch: _begin_branch,
     entries.StepCompleted: _follow_step,

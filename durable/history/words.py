@@ -20,6 +20,7 @@ StepStatus: TypeAlias = Literal[
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
 Verdict: TypeAlias = Literal["completed", "retry", "failed"]
 LossCause: TypeAlias = Literal["crash", "drain"]
+Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
 
 
 CODE_LIMIT = 200

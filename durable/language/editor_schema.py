@@ -85,12 +85,14 @@ def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
         "type": _FILLED,
         "anyOf": [{"type": "array", "items": _refer(STEP)}, {"not": {"type": "array"}}],
     }
-    waits = {use: usable for use, usable in core.items() if "on_timeout" in CORE_ACTIONS[use].syntax.keys}
+    keys = {use: CORE_ACTIONS[use].syntax.keys for use in core}
+    waits = {use: usable for use, usable in core.items() if "on_timeout" in keys[use]}
     flow = {use: usable for use, usable in core.items() if use not in waits}
-    of_core = fields.keys() - OF_CONNECTORS
+    with_keys = {use: f"Step.{use.rpartition('.')[2]}" for use in flow if keys[use]}
+    of_any = fields.keys() - OF_CONNECTORS - frozenset().union(*keys.values())
     choices = [
         (_match_use({"type": "string", "pattern": r"^wait\."}), "Step.wait"),
-        (_match_use({"const": "flow.call"}), "Step.call"),
+        *((_match_use({"const": use}), name) for use, name in with_keys.items()),
         (_match_use({"type": "string", "pattern": r"^flow\."}), "Step.flow"),
         *(({"required": [kind]}, f"Step.{kind}" if kind in steps else "Step.action") for kind in KINDS),
     ]
@@ -105,9 +107,12 @@ def _define_steps(actions: Usables, core: Usables) -> dict[str, Schema]:
             "anyOf": [{"required": [kind]} for kind in KINDS],
         },
         "Step.action": _add_cases(_select_keys(action, fields.keys() - {"on_timeout"}), actions),
-        "Step.call": _add_cases(_select_keys(action, of_core - {"on_timeout"}), flow),
-        "Step.flow": _add_cases(_select_keys(action, of_core - {"on_timeout", "timeout", "keep"}), flow),
-        "Step.wait": {**_add_cases(_select_keys(action, of_core), waits), "dependencies": {"on_timeout": ["timeout"]}},
+        **{name: _add_cases(_select_keys(action, of_any | keys[use]), flow) for use, name in with_keys.items()},
+        "Step.flow": _add_cases(_select_keys(action, of_any), flow),
+        "Step.wait": {
+            **_add_cases(_select_keys(action, of_any.union(*(keys[use] for use in waits))), waits),
+            "dependencies": {"on_timeout": ["timeout"]},
+        },
         **{f"Step.{kind}": step for kind, step in steps.items()},
     }
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 
-from durable.blocks.respond import HEADER_NAME
+from durable.http_syntax import HEADER_NAME
 from durable.problem import Explanation, Severity
 from durable.wording import quote
 

@@ -4,12 +4,13 @@ The models give the JSON Schema that editors use and the reference documentation
 needs the whole file or the installed connectors. Durations stay text here: `parse_duration` reads them.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
 from durable.blocks.policies import DefaultsSpec
 from durable.durations import Timeout
+from durable.history.words import Overflow
 from durable.language.steps import AnyStep
 from durable.spec_model import Condition, Identifier, SpecModel, Whole
 
@@ -19,7 +20,7 @@ class ConcurrencySpec(SpecModel, title="Concurrency"):
 
     key: str | None = Field(None, description="Runs with the same key share one limit; default: all runs share it")
     limit: Annotated[Whole, Field(ge=1, le=100_000)] = Field(1, description="How many runs may be active at once")
-    overflow: Literal["queue", "skip", "cancel_oldest"] = Field(
+    overflow: Overflow = Field(
         "queue", description="What happens to a run above the limit: it waits, is skipped, or cancels the oldest"
     )
 

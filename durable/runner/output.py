@@ -13,12 +13,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from durable.action import Action
-from durable.blocks.action import PROBLEMS_LIMIT
 from durable.definition import PROBLEM_LENGTH
 from durable.redactor import Redactor, Slices
 from durable.turns import take_turn
 from durable.values import JSON, NULL, Value, encode
-from durable.wording import EXPECTED, explain_error
+from durable.wording import EXPECTED, PROBLEMS_LIMIT, explain_error
 
 _KINDS = frozenset({"str", "int", "float", "bool"})
 

@@ -11,6 +11,7 @@ from durable.engine import ServedPipelines, Start
 from durable.history.encoding import detach_values
 from durable.history.words import Verdict
 from durable.journal.journal import Journal
+from durable.journal.ownership import FIRST_EPOCH
 from durable.messages import AnswerMessage, CancelMessage, ResolveMessage, ResumeMessage
 from durable.runner.advancer import Advancer, Disk
 from durable.runner.attempt import ActionRuntime
@@ -28,8 +29,6 @@ from durable.runner.takeover import RunTakeover
 from durable.runner.versions import Versions
 from durable.units import Admitted, DedupeKey, Delivery, Event, PostOutcome, Run, ScheduleProgress
 from durable.values import JSON
-
-FIRST_EPOCH = 1
 
 
 class Runner:

@@ -50,6 +50,7 @@ class ActionNode(Node):
     `links`: the names of the waits in it that have links; empty if the step itself has the link; None if there is none.
     `listens`: it waits for an event.
     `counts_once`: it starts or waits for something that needs a dedupe key.
+    `starts_durably`: an attempt may not be repeated without asking, so that its start is committed before its effect.
     """
 
     step: ActionStep
@@ -60,6 +61,7 @@ class ActionNode(Node):
     links: tuple[str, ...] | None = None
     listens: bool = False
     counts_once: bool = False
+    starts_durably: bool = False
 
     @property
     def names(self) -> frozenset[tuple[str, ...]]:

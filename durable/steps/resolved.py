@@ -10,6 +10,7 @@ import msgspec
 
 from durable.action import OnCrash
 from durable.durations import parse_duration
+from durable.history.words import Overflow
 from durable.retry import RetryPolicy
 
 RUN_TIMEOUT = parse_duration("90d")
@@ -18,7 +19,6 @@ Tree: TypeAlias = Any
 """JSON; msgspec does not support recursive aliases."""
 
 Part: TypeAlias = Literal["main", "cleanup"]
-Overflow: TypeAlias = Literal["queue", "skip", "cancel_oldest"]
 OnExhausted: TypeAlias = Literal["fail", "pause"]
 TimesOut: TypeAlias = Literal["fail", "value", "steps"]
 

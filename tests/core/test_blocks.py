@@ -3,13 +3,12 @@
 import msgspec
 import pytest
 
-from durable.blocks.block import Block, CoreAction
-from durable.blocks.core_actions import CORE_ACTIONS
-from durable.blocks.kinds import BLOCKS
+from durable.blocks.block import end_now, merge_tables
+from durable.blocks.kinds import EVERY_KIND
 from durable.blocks.loops import BURST
 from durable.definition import Definition
 from durable.effects import Abandon, Perform, Wake
-from durable.history.entries import BlockStarted
+from durable.history.entries import BlockStarted, StepResolved
 from durable.history.state import State
 from durable.replay import apply_entry
 from durable.scope import RunScope
@@ -364,11 +363,9 @@ def test_a_repeat_that_paused_before_its_first_turn_shows_steps_that_were_not_pe
 # -- kinds ------------------------------------------------------------------------------------------------------
 
 
-def test_no_entry_belongs_to_two_kinds_of_steps() -> None:
-    kinds: list[Block | CoreAction] = [*BLOCKS.values(), *CORE_ACTIONS.values()]
-    for tables in ([each.decisions for each in kinds], [each.folds for each in kinds]):
-        owned = [entry for table in tables for entry in table]
-        assert len(owned) == len(set(owned))
+def test_two_kinds_of_steps_that_decide_on_one_entry_are_refused() -> None:
+    with pytest.raises(ValueError, match="StepResolved"):
+        merge_tables(*(kind.decisions for kind in EVERY_KIND), {StepResolved: end_now})
 
 
 def test_a_history_with_a_block_of_an_unknown_kind_cannot_be_folded() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from durable.history.words import Overflow
 from durable.journal.journal import Journal
-from durable.units import Admission, Admitted, NewRun, Overflow, QueuedStart, RunView, SideEffects, SlotRequest
+from durable.units import Admission, Admitted, NewRun, QueuedStart, RunView, SideEffects, SlotRequest
 from tests.journal.conftest import Place
 from tests.journal.samples import RUNNING, event, make_run_started
 

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from durable.language.connections import FILE as CONNECTIONS_FILE
 from durable.problem import Problem
+from durable.wording import PROBLEMS_LIMIT
 from triggers.instance import SETTINGS_FILE
 
 PIPELINES = "pipelines"
 SUFFIXES = (".yaml", ".yml")
-
-PROBLEMS_LIMIT = 20
-"""The warnings about one folder."""
 
 HEAD = 65_536
 """The bytes of a file outside of the folder of pipelines that are searched for steps."""

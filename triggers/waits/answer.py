@@ -11,11 +11,10 @@ import jsonschema_rs
 
 from durable.schema import CompiledSchema
 from durable.values import JSON
-from durable.wording import quote, suggest
+from durable.wording import PROBLEMS_LIMIT, quote, suggest
 
-PROBLEMS_LIMIT = 20
 DETAIL_LIMIT = 300
-"""How many problems are reported, and the characters of each."""
+"""How many characters of each problem are reported."""
 
 
 class AnswerProblem(NamedTuple):

@@ -154,7 +154,7 @@ class WaitLinks:
 # -- reading an answer ------------------------------------------------------------------------------------------
 
 
-class Decision(NamedTuple):
+class ApprovalAnswer(NamedTuple):
     """A person's answer to an approval."""
 
     approved: bool
@@ -162,7 +162,7 @@ class Decision(NamedTuple):
     fields: Mapping[str, JSON]
 
 
-def _read_decision(question: Question, sent: JSON) -> Decision:
+def _read_decision(question: Question, sent: JSON) -> ApprovalAnswer:
     """The decision of a submitted form."""
     form = sent if isinstance(sent, dict) else {}
     approved = {"true": True, "false": False}.get(str(form.get("approved")))
@@ -171,12 +171,13 @@ def _read_decision(question: Question, sent: JSON) -> Decision:
     return _check_decision({**given, "fields": read_form(question.fields, form)})
 
 
-def _check_decision(sent: JSON) -> Decision:
+def _check_decision(sent: JSON) -> ApprovalAnswer:
     """A decision in JSON; raises `AnswerRefused`."""
     if not isinstance(sent, dict):
         raise AnswerRefused([AnswerProblem("body", "it should be a JSON object with `approved`")])
     approved, comment, fields = sent.get("approved"), sent.get("comment"), sent.get("fields")
-    wrong = [AnswerProblem(name[:60], "there is no such name") for name in sent.keys() - set(Decision._fields)][:10]
+    strange = sent.keys() - set(ApprovalAnswer._fields)
+    wrong = [AnswerProblem(name[:60], "there is no such name") for name in strange][:10]
     if not isinstance(approved, bool):
         wrong.append(AnswerProblem("approved", "say true or false"))
     if comment is not None and not (isinstance(comment, str) and len(comment) <= COMMENT_LIMIT):
@@ -185,7 +186,7 @@ def _check_decision(sent: JSON) -> Decision:
         wrong.append(AnswerProblem("fields", "it should be a JSON object, by name"))
     if wrong:
         raise AnswerRefused(wrong)
-    return Decision(
+    return ApprovalAnswer(
         bool(approved), comment if isinstance(comment, str) else None, fields if isinstance(fields, dict) else {}
     )
 

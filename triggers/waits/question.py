@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import get_args
 
+from durable.blocks.wait import ANY, LINKED
 from durable.expressions.template import Template
 from durable.history.entries import RunStarted
 from durable.history.state import State, StepState
@@ -12,14 +12,6 @@ from durable.links import make_link
 from durable.path import join_path
 from durable.steps.node import ActionNode
 from durable.values import JSON
-
-LINKED = frozenset({"webhook", "approval"})
-"""The kinds of waits that are answered through a link."""
-
-KINDS: dict[str, AwaitKind] = {f"wait.{kind}": kind for kind in get_args(AwaitKind)}
-"""The kinds by the names of their actions."""
-
-ANY = "wait.any"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from durable.blocks.wait import KINDS, LINKED
 from durable.definition import Definition
 from durable.history.state import State
 from durable.history.words import AwaitKind, StepStatus
 from durable.journal.scan import Scan
 from durable.path import frame_of, join_path, strip_numbers
 from durable.steps.node import ActionNode
-from triggers.waits.question import (
-    KINDS,
-    LINKED,
-    Question,
-    find_questions,
-    find_uses,
-    find_waiting_steps,
-    foresee_question,
-)
+from triggers.waits.question import Question, find_questions, find_uses, find_waiting_steps, foresee_question
 
 Standing: TypeAlias = Literal["asked", "early", "unknown", "over", "ended"]
 """`asked`: it waits. `early`: it may wait later, and an answer is kept until then. `unknown`: it may wait later, and

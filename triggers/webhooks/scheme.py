@@ -6,7 +6,6 @@ as it is. References name a value in a request: `header:x-id`, `sig:t` (a field 
 `query:id`, `body:event.type` and `form:id` (once verified), and whole things: `body`, `url`, `method`, `ts`.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
@@ -14,14 +13,13 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeAlias, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from durable.durations import parse_duration
-from durable.http_syntax import TOKEN
+from durable.http_syntax import HEADER_NAME
 from durable.language.validation import NestedProblems, find_data_problems
 from durable.values import JSON
 
 Encoding: TypeAlias = Literal["hex", "base64"]
 Model = TypeVar("Model", bound=BaseModel)
 
-_HEADER_NAME = re.compile(TOKEN)
 _NAMED = {"header", "sig", "query", "body", "form"}
 _WHOLE = {"body", "url", "method", "ts"}
 
@@ -34,7 +32,7 @@ class Ref(NamedTuple):
 
 
 def _check_header_name(value: object) -> str:
-    if isinstance(value, str) and _HEADER_NAME.fullmatch(value.lower()):
+    if isinstance(value, str) and HEADER_NAME.fullmatch(value.lower()):
         return value.lower()
     raise ValueError("must be the name of a header, such as `x-signature`")
 
