@@ -82,9 +82,9 @@ class LenientReader:
         self._is_head = is_head
         self._begin, self._deliver, self._end = begin, deliver, end
         self._buffer = b""
-        self._done = 0  # bytes of the buffer; cut only once a feed, since each byte of a body may be a chunk
+        self._done = 0  # processed bytes of the buffer; removed once per feed, since each byte may be a chunk
         self._status: int | None = None
-        self._room = 0  # bytes of the body, or of its chunk, that are still to come
+        self._room = 0  # missing bytes of the body, or of the current chunk
         self._chunks = self._size = 0
         self._read: Callable[[], bool] = self._read_head
 

@@ -1,7 +1,7 @@
-"""Advancing a run by one fact: decide what follows and append it in one commit.
+"""Advances a run by one fact: decides what follows, and appends it in one commit.
 
-Nothing here knows of tasks or of runs in memory, so that another driver can use it: its caller carries out what
-`advance` returns after the commit.
+This module knows nothing about tasks or runs in memory, so that another driver can use it. The caller performs the
+effects that `advance` returns after the commit.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from durable.runner.side_effects import build_side_effects
 from durable.units import RunView
 
 FULL_DISK_PAUSE = 0.5
-"""Seconds between two tries of an append while the disk is full."""
+"""Seconds between two attempts to append while the disk is full."""
 
 
 @dataclass(eq=False, slots=True)
 class OwnedRun:
-    """A run that this node owns under `epoch`, with the state that its history folds to."""
+    """A run that this node owns under `epoch`, with its current state."""
 
     id: str
     definition: Definition
@@ -37,18 +37,18 @@ class OwnedRun:
 
 
 Append: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
-"""Appends; the answer is the runs that got a message."""
+"""Appends; returns the runs that got a message."""
 
 
 class Advanced(NamedTuple):
-    """What is to be done after a commit: carry out the effects, and wake the runs that got a message."""
+    """The result of a commit: the effects to perform, and the runs that got a message and have to be notified."""
 
     effects: Sequence[Effect]
     notified: Sequence[str]
 
 
 class Disk:
-    """Whether the disk is full, as the appends have shown."""
+    """Whether the disk is full, as observed by appends."""
 
     def __init__(self) -> None:
         self.is_full = False
@@ -66,7 +66,7 @@ class Disk:
 
 
 class Advancer:
-    """Advances runs: the part of the engine that every driver shares."""
+    """Advances runs: the part of the engine that all drivers share."""
 
     def __init__(self, journal: Journal, payload: Callable[[str], Awaitable[bytes]], disk: Disk) -> None:
         self._journal = journal
@@ -74,10 +74,10 @@ class Advancer:
         self._disk = disk
 
     async def advance(self, run: OwnedRun, fact: Fact, taken: Sequence[int] = ()) -> Advanced | None:
-        """Append a fact and all that follows from it; None if it comes too late to change anything. `taken` are the
-        messages of the inbox that report it.
+        """Append a fact and everything that follows from it; None if the fact is no longer current. `taken` are the
+        inbox messages that report it.
 
-        While the disk is full the same append is tried again; what else the journal refuses is raised.
+        While the disk is full, the append is retried; other errors of the journal are raised.
         """
         advance = Advance(run.definition, run.state, fact)
         await call_with_payloads(advance.follow, self._payload)
@@ -92,7 +92,8 @@ class Advancer:
         return Advanced(advance.effects, notified)
 
     async def update(self, run: OwnedRun, taken: Sequence[int] = ()) -> None:
-        """Bring the run's row in line with its history, and take messages out of the inbox that report nothing."""
+        """Bring the run's row in line with its history, and remove the messages `taken`, which need no entry, from its
+        inbox."""
         view = RunView.of(run.state)
         await self._append_until_written(
             partial(self._journal.append, run.id, run.epoch, run.state.entries, (), view, taken)
@@ -111,7 +112,7 @@ class Advancer:
             view,
             taken,
             side_effects,
-            is_progress=is_progress,  # a lost attempt does not show that the run makes progress
+            is_progress=is_progress,  # a lost attempt is not progress
         )
 
     async def _append_until_written(self, append: Append) -> Sequence[str]:

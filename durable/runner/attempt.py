@@ -1,4 +1,4 @@
-"""One try of a step: the action is called, and how it ended becomes a fact."""
+"""An attempt of a step: calls the action, and converts the result to a fact."""
 
 import asyncio
 import logging
@@ -34,18 +34,19 @@ log = logging.getLogger("waypost.run")
 
 Clock = Callable[[], int]
 Connect = Callable[[str, str], tuple[BaseModel, frozenset[str]]]
-"""A connection for an action, both by name, and the secret values in it; raises `ActionError` or `SecretMissing`."""
+"""Returns a connection and the secret values in it, given its name and the action's; raises `ActionError` or
+`SecretMissing`."""
 
 
 def refuse_connection(name: str, use: str) -> tuple[BaseModel, frozenset[str]]:
-    """Where there are none."""
+    """Raise an error: no connections are configured."""
     raise ConnectionMissing(f"there is no connection {name!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class ActionRuntime:
-    """What every attempt needs: the actions by name, the secrets, the shared things that actions use, the bytes of a
-    stored payload by its SHA-256, the clock, the connections."""
+    """What all attempts share: the actions by name, the secrets, the resources of actions, the bytes of payloads by
+    SHA-256, the clock, and the connections."""
 
     actions: Mapping[str, Action]
     secrets: Secrets
@@ -56,17 +57,19 @@ class ActionRuntime:
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):
-    """A log whose lines carry run, step and attempt beside what a call adds, and what takes the proofs in the run's
-    links out of them."""
+    """A logger that adds run, step and attempt to each line, and a redactor for the proofs in the run's links."""
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         return msg, {**kwargs, "extra": {**(self.extra or {}), **kwargs.get("extra", {})}}
 
 
 class Attempt:
-    """An attempt, to be prepared and then performed: if it has a `target` then, once there is a permit for it. It ends
-    with one fact, which `perform` returns or, while the action may still be at work, `report_timeout` is called with;
-    or it is abandoned. Its input `is_recorded` if it was made earlier, perhaps by other code."""
+    """An attempt of a step: first `prepare` it, then `perform` it. If it has a `target`, take a permit for it in
+    between.
+
+    It ends with a single fact, which `perform` returns or, if the action may still be running, is passed to
+    `report_timeout`; or it is abandoned. `is_recorded`: its input was recorded earlier, perhaps by other code.
+    """
 
     def __init__(
         self,
@@ -105,8 +108,8 @@ class Attempt:
         )
 
     async def perform(self) -> Fact | None:
-        """Call the action and return the fact in which it ended, when nothing of it works any more; None if it was
-        abandoned, or its timeout was reported already."""
+        """Call the action and return the fact that reports its end, when none of it is running any more; None if the
+        attempt was abandoned, or its timeout was already reported."""
         try:
             fact = self._problem or await self._call_action()
         except asyncio.CancelledError:
@@ -125,7 +128,7 @@ class Attempt:
         return fact
 
     def abandon(self) -> None:
-        """End it without a fact: nobody waits for it any more."""
+        """End the attempt without a fact, because its result is no longer needed."""
         self.context.close()
         if self.task and self.task is not asyncio.current_task():
             self.task.cancel()
@@ -139,7 +142,8 @@ class Attempt:
             self.abandon()
 
     async def prepare(self) -> None:
-        """Make what the action is given; where that fails, the attempt ends without it. Nothing was sent so far."""
+        """Make the input, connection and context of the action. If this fails, the attempt ends without calling it.
+        Nothing is sent."""
         step = self._state.steps[self.path]
         try:
             input = await call_with_payloads(step.input.load, self._runtime.payload)
@@ -155,7 +159,7 @@ class Attempt:
             self._problem = self._build_failure(error)
             return
         except RunUnreadable:
-            raise  # the run is paused: the step's policies cannot help
+            raise  # the caller pauses the run, because a retry would not help
         except (LookupError, OSError, SQLAlchemyError) as problem:
             message = f"the step's input cannot be read: {problem}"
             unread = ActionError(message, error_class="internal", code="input", ending="not_sent")
@@ -175,10 +179,11 @@ class Attempt:
         self.target = None if action.is_immediate else self._find_target(action, self._input)
 
     def _find_target(self, action: Action, input: BaseModel) -> str:
-        """What the attempt is made at: if its action does not tell, the connector with the step's connection."""
+        """Return the target of the attempt; if its action does not determine one, the connector with the step's
+        connection."""
         try:
             target = action.target and action.target(input, self.context.connection)
-        except Exception:  # noqa: BLE001  # what is wrong with its input, the action says itself
+        except Exception:  # noqa: BLE001  # the action will report what is wrong with its input
             target = None
         self._is_address = target is not None
         if target:
@@ -187,18 +192,18 @@ class Attempt:
         return f"{connector} ({name})" if (name := self._node.step.connection) else connector
 
     def describe_target(self) -> str:
-        """What the attempt waits for while there is no room at its target."""
+        """Describe what the attempt waits for if its target has no room."""
         what = "a connection to" if self._is_address else "its turn at"
         return self._redact.redact_text(f"{what} {self.target}")
 
     @property
     def waits_for(self) -> str | None:
-        """What the action waits for that is a limit of Waypost's own."""
+        """Which of Waypost's own limits the action waits for."""
         timer = self.context.timer
         return self._redact.redact_text(timer.waits[0]) if timer and timer.waits else None
 
     async def _call_action(self) -> Fact:
-        """The fact in which the attempt ends. After the call nothing is repeated."""
+        """Call the action and return the fact that reports its end. After the call nothing is repeated."""
         redact, timeout = self._redact, self._node.step.timeout
         timer = self.context.timer = SuspendableTimeout(timeout / 1000 if timeout else None, self._expire)
         began = perf_counter()
@@ -207,7 +212,7 @@ class Attempt:
         except ActionError as error:
             self._end_call(timer, began, "failed")
             return self._build_failure(await _redact_error(error, redact))
-        except Exception as error:  # noqa: BLE001  # an action may raise anything; what it did is then not known
+        except Exception as error:  # noqa: BLE001  # an action may raise anything; its effect is then unknown
             self._end_call(timer, began, "failed")
             return self._build_failure(_wrap_unknown(error, redact))
         except BaseException:
@@ -217,11 +222,11 @@ class Attempt:
         settled = await settle_output(self._action, output, redact)
         try:
             return await call_with_payloads(partial(self._build_result, settled), self._runtime.payload)
-        except Exception as error:  # noqa: BLE001  # whatever fails now, the effect has happened
+        except Exception as error:  # noqa: BLE001  # the effect has happened, whatever fails now
             return self._build_result(settled._replace(problem=f"what follows the action failed: {error}"))
 
     def _end_call(self, timer: SuspendableTimeout, began: float, outcome: AttemptOutcome) -> None:
-        if not timer.is_over:  # the action may have stopped it already, when it had its response
+        if not timer.is_over:  # the action may have stopped it after the response
             timer.cancel()
         metrics.count_attempt(self._node.step.use, outcome, perf_counter() - began)
 
@@ -245,7 +250,8 @@ class Attempt:
         return InputRefused(at=self._runtime.now(), path=self.path, attempt=self.number, reason=reason)
 
     def _unfit_input(self, redact: Redactor, error: ValidationError) -> Fact:
-        """An input that its own code refuses fails the step; one that was recorded under other code pauses the run."""
+        """Report an input that the action's model rejects: it fails the step, unless it was recorded under other code;
+        then it pauses the run."""
         message = redact.redact_text(f"input of {self._node.step.use}: {list_problems(error)}")
         if self._is_recorded:
             return self._refuse_input(message)
@@ -253,7 +259,8 @@ class Attempt:
 
 
 async def _redact_error(error: ActionError, redact: Redactor) -> ActionError:
-    """The error without secrets. Its details are cut later: half a secret is not recognised any more."""
+    """Return the error without secrets. Its details are truncated only later, because part of a secret is not
+    recognised."""
     try:
         encode(error.details)  # raises NotJSON
         details = await take_turns(redact.redact_in_slices(error.details))

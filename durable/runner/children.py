@@ -1,6 +1,6 @@
-"""What steps set going outside their run: runs of other pipelines (`flow.call`) and events (`flow.emit`).
+"""Starts what steps request outside of their run: runs of other pipelines (`flow.call`) and events (`flow.emit`).
 
-Each is asked for again after a crash, and its dedupe key makes it happen once.
+Each request is repeated after a crash; its dedupe key makes it happen once.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ DETACHED = "detach"
 
 
 class Children:
-    """Starts the runs and sends the events that steps ask for, and says what fact follows for the step."""
+    """Starts the runs and sends the events that steps request, and makes the facts that report this to the step."""
 
     def __init__(
         self,
@@ -47,7 +47,8 @@ class Children:
         self._descent_bound = descent_bound
 
     async def start_child(self, run: LiveRun, effect: StartChild, *, is_recorded: bool) -> Fact | None:
-        """Start the run that a step calls; the fact if it cannot, or if the step does not wait for its end."""
+        """Start the run that a step calls. Returns a fact if that fails, or if the step does not wait for the run's
+        end."""
         path = effect.path
         given = await self._load_input(run, path)
         if not (is_recorded and await self._journal.find_run(effect.run)):
@@ -66,7 +67,7 @@ class Children:
         return None
 
     async def emit_event(self, run: LiveRun, effect: EmitEvent) -> Fact | None:
-        """Send the event of a step; the fact is its checkpoint, or why it was not sent."""
+        """Send the event of a step. The fact is the step's checkpoint, or why the event was not sent."""
         state, path, at = run.state, effect.path, self._runtime.now()
         event = _build_event(state, path, await self._load_input(run, path), at)
         starts = [replace(start, depth=state.depth + 1, origin=state.origin) for start in self._pipelines.starts(event)]
@@ -89,7 +90,7 @@ class Children:
         return await self._admit(state, path, event, [start])
 
     def _build_start(self, state: State, path: str, run: str, given: dict[str, JSON]) -> Start | Failure:
-        """The start of the run that a `flow.call` asks for, or why there can be none."""
+        """Return the start of the run that a `flow.call` requests, or why it is impossible."""
         pipeline = str(given.get("pipeline"))
         definition = self._pipelines.definition(pipeline)
         if definition is None:
@@ -108,8 +109,8 @@ class Children:
         return given if isinstance(given, dict) else {}
 
     async def _admit(self, state: State, path: str, event: Event, starts: Sequence[Start]) -> Admitted | Failure | None:
-        """Admit what a step asks for, as soon as it can be written, or say why not; None if the service drains before
-        that."""
+        """Admit a step's request as soon as it can be written, or return why it failed; None if the service drains
+        before that."""
         dedupe_keys, descent = [make_dedupe_key(state, path, event.time)], self._descent_bound.build_descent(state)
         while not self._intake.is_draining:
             try:
@@ -122,7 +123,7 @@ class Children:
 
 
 def _build_event(state: State, path: str, given: dict[str, JSON], at: int) -> Event:
-    """The event that a `flow.emit` sends."""
+    """Return the event that a `flow.emit` sends."""
     subject = given.get("subject")
     return Event(
         id=new_id("evt", at),
@@ -136,5 +137,5 @@ def _build_event(state: State, path: str, given: dict[str, JSON], at: int) -> Ev
 
 
 def _make_event_key(state: State, path: str) -> str:
-    """A step's name among those of all runs."""
+    """Return a key that is unique for the step among all runs."""
     return f"{state.run}:{path}"

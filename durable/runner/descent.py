@@ -1,4 +1,4 @@
-"""The limit on the runs that descend from one event, so that pipelines that start each other come to an end."""
+"""Limits the number of runs that descend from one event, so that pipelines that start each other come to an end."""
 
 import logging
 from collections.abc import Sequence
@@ -10,28 +10,28 @@ from durable.journal.errors import TooManyRuns
 from durable.units import Descent
 
 NAMED = 3
-"""Pipelines that a message names at most."""
+"""The maximum number of pipelines that a message names."""
 
 REMEMBERED = 1_000
-"""Events whose refusal this process remembers to have logged."""
+"""The maximum number of events for which this process remembers that it logged a refusal."""
 
 log = logging.getLogger("waypost.run")
 
 
 class DescentBound:
-    """Lets at most `limit` runs descend from one event, through events and calls of runs."""
+    """Allows at most `limit` runs to descend from one event, through events and calls of runs."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._logged: dict[str, None] = {}
 
     def build_descent(self, state: State) -> Descent:
-        """The event that the runs started by this run descend from."""
+        """Return the event from which the runs started by this run descend."""
         return Descent(state.origin, self._limit)
 
     def refuse(self, refusal: TooManyRuns, state: State, path: str, starts: Sequence[Start]) -> Failure:
-        """The failure of a step that may start nothing. Only the first refusal for an event is logged, since thousands
-        may follow."""
+        """Return the failure of a step that may not start its runs. Only the first refusal for an event is logged,
+        because there may be thousands."""
         pipeline = state.started.pipeline if state.started else ""
         message = (
             f"the event {refusal.origin} has started {refusal.count} of the {refusal.limit} runs that "
@@ -50,7 +50,7 @@ class DescentBound:
 
 
 def _name_pipelines(starts: Sequence[Start]) -> str:
-    """The pipelines whose runs were to start, as a text."""
+    """Return the names of the pipelines whose runs were to start, as text."""
     ids = sorted({start.definition.id for start in starts})
     more = [f"{len(ids) - NAMED} more"] if len(ids) > NAMED else []
     *others, last = [*ids[:NAMED], *more]

@@ -1,4 +1,4 @@
-"""Draining: attempts under way may end, then every run is released for the next start."""
+"""Drains the engine: running attempts may end, then every run is released for the next start."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from durable.runner.live_runs import LiveRuns
 from durable.runner.takeover import log_loss
 
 CUT_OFF_TIMEOUT = 5.0
-"""Seconds that a drain waits for the entries of attempts that it has cut off; a full disk may prevent them."""
+"""Seconds that a drain waits until the losses of aborted attempts are written; a full disk may prevent it."""
 
 TASKS_TIMEOUT = 1.0
 """Seconds that a drain waits for all other tasks to end."""
@@ -25,9 +25,10 @@ async def drain_runs(
     timeout: float,
     list_tasks: Callable[[], Collection["asyncio.Task[None]"]],
 ) -> None:
-    """Start nothing more, let the attempts under way end within `timeout` seconds, and release every run.
+    """Start nothing more, give running attempts `timeout` seconds to end, and release every run.
 
-    An attempt that is cut off then has an unknown ending, as in a crash, but makes its run no suspect.
+    An attempt that is then aborted has an unknown ending, as in a crash, but does not count as a recovery without
+    progress.
     """
     runs.begin_draining()
     under_way = {task for run in runs.by_id.values() for each in run.attempts if (task := each.task)}
@@ -40,15 +41,15 @@ async def drain_runs(
         runs.drop(run)
     if tasks := list_tasks():
         await asyncio.wait(tasks, timeout=TASKS_TIMEOUT)
-    # A run whose losses are not written stays owned, so that the next start finds them. One that was cut off while it
-    # started a run or sent an event is due at once: its own time may be far away.
+    # A run whose losses are not written remains owned, so that the next start finds them. A run that was interrupted
+    # while it started a run or sent an event is due at once, because its own due time may be much later.
     await journal.release_all(kept=unwritten.union(runs.retries.runs), due=owing)
 
 
 async def _cut_off(runs: LiveRuns, now: Callable[[], int]) -> set[str]:
-    """End the attempts that are still under way and append that they are lost, after all that was reported before;
-    returns the runs for which that failed."""
-    await asyncio.sleep(0)  # an attempt that timed out just now reports that first
+    """Abort the attempts that are still running, and append that they are lost, after everything that was reported
+    before; returns the runs for which that failed."""
+    await asyncio.sleep(0)  # lets an attempt that has just timed out report that first
     for run in list(runs.by_id.values()):
         for attempt in run.attempts:
             lost = AttemptLost(

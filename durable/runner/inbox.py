@@ -1,4 +1,4 @@
-"""Reading a run's inbox: the messages that others left there, as facts of its history."""
+"""Reads a run's inbox: converts its messages to facts."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,7 +38,7 @@ log = logging.getLogger("waypost.run")
 
 
 class InboxReader:
-    """Reads inboxes, with the payloads and events that their messages name."""
+    """Reads inboxes, including the payloads and events that messages refer to."""
 
     def __init__(self, journal: Journal, payload: Callable[[str], Awaitable[bytes]], now: Callable[[], int]) -> None:
         self._journal = journal
@@ -46,13 +46,13 @@ class InboxReader:
         self._now = now
 
     async def list_messages(self, run: str) -> Sequence[Message]:
-        """What is in the inbox, the oldest first."""
+        """Return the messages in a run's inbox, oldest first."""
         return await self._journal.list_messages(run)
 
     async def make_fact(self, message: Message) -> Fact | None:
-        """The fact that a message reports; None if it reports nothing any more.
+        """Return the fact that a message reports; None if it is obsolete.
 
-        Raises `RunUnreadable` for one that cannot be read: it stays in the inbox, for a newer Waypost.
+        Raises `RunUnreadable` if the message cannot be read. It remains in the inbox, for a newer Waypost.
         """
         data = await call_with_payloads(message.data.load, self._payload)
         try:
@@ -73,7 +73,7 @@ class InboxReader:
 
 
 def make_fact(message: InboxMessage, posted_at: int, event: Event | None, at: int) -> Fact:
-    """The fact that a message reports at that time (ms); `event` is that of an `EventMessage`."""
+    """Return the fact that a message reports at that time (ms); `event` is that of an `EventMessage`."""
     match message:
         case CancelMessage(reason):
             return CancelRequested(at=at, reason=reason)
@@ -99,7 +99,7 @@ def make_fact(message: InboxMessage, posted_at: int, event: Event | None, at: in
 
 
 def _describe_event(event: Event | None) -> Value:
-    """An event as a step reads it."""
+    """Return an event as steps read it."""
     assert event
     return Value.of(
         {
@@ -114,7 +114,7 @@ def _describe_event(event: Event | None) -> Value:
 
 
 def _make_failure(error: dict[str, Any] | None) -> Failure | None:
-    """The failure with which a called run ended."""
+    """Return the failure of a called run."""
     if error is None:
         return None
     details = Value.of(error.get("details"))

@@ -1,4 +1,4 @@
-"""Taking events in: each is committed with the runs that it starts, which begin in memory right after that commit."""
+"""Admits events: commits each with the runs that it starts. The runs begin in memory immediately after the commit."""
 
 import asyncio
 import logging
@@ -15,14 +15,20 @@ from durable.runner.start import BegunRun, RunAddresses, begin_run
 from durable.units import Admission, Admitted, DedupeKey, Delivery, Descent, Event, ScheduleProgress
 
 WRITE_PAUSE = 0.2
-"""Seconds after which a call, an event or the end of a wait is tried again that could not be written."""
+"""Seconds after which a failed write of a call, an event or the end of a wait is retried."""
 
 log = logging.getLogger("waypost.run")
 
 
 class Intake:
-    """Admits events. `bring_in` takes a new run into memory, `bring_in_left` looks for those of a pipeline that were
-    left in the journal, `wake` tells a run of a message; nothing is taken in while the disk is full."""
+    """Admits events.
+
+    `bring_in`: adds a new run to memory.
+    `take_over_soon`: takes over runs of a pipeline that wait in the journal.
+    `wake`: notifies a run that it has a message.
+
+    Events are refused while the disk is full.
+    """
 
     def __init__(
         self,
@@ -32,7 +38,7 @@ class Intake:
         disk: Disk,
         *,
         bring_in: Callable[[BegunRun], None],
-        bring_in_left: Callable[[str], None],
+        take_over_soon: Callable[[str], None],
         wake: Callable[[str], None],
     ) -> None:
         self._journal = journal
@@ -40,12 +46,12 @@ class Intake:
         self._addresses = addresses
         self._disk = disk
         self._bring_in = bring_in
-        self._bring_in_left = bring_in_left
+        self._take_over_soon = take_over_soon
         self._wake = wake
 
     @property
     def is_draining(self) -> bool:
-        """Whether nothing is taken in any more."""
+        """Whether new work is refused."""
         return self._runs.is_draining
 
     async def commit(
@@ -61,8 +67,8 @@ class Intake:
     ) -> Admitted:
         """Admit an event and return after its commit; raises `Overloaded` or a `JournalError`.
 
-        The commit's completion starts the runs, whether or not anybody still waits for this call. A run for which there
-        is no room in memory is left in the journal, and brought in when its turn comes.
+        The runs start when the commit completes, even if the caller no longer waits. A run for which there is no room
+        in memory remains in the journal, and is taken over later.
         """
         self._ensure_open()
         begun = [self._choose_place(begin_run(event, start, self._addresses)) for start in starts]
@@ -79,7 +85,7 @@ class Intake:
         for run in begun:
             if not run.is_unowned:
                 self._runs.room.add(run.definition.id)
-        # One turn of the loop later, so that all requests of a commit are answered before the first steps begin.
+        # One turn of the event loop later, so that all requests of a commit are answered before the first steps start.
         begin_runs = partial(self._begin_runs, begun)
         committed.add_done_callback(partial(asyncio.get_running_loop().call_soon, begin_runs))
         return await asyncio.shield(committed)
@@ -91,8 +97,8 @@ class Intake:
             raise Overloaded("the disk is full", retry_after=30)
 
     def _choose_place(self, begun: BegunRun) -> BegunRun:
-        """Decide whether a run comes into memory or is left in the journal. One that may expire does not wait there,
-        since it is not checked there when it does."""
+        """Decide whether a new run comes into memory or remains in the journal. A run that can expire always comes into
+        memory, because nothing would notice its expiry in the journal."""
         started, backlog = begun.state.started, self._runs.backlog
         pipeline, priority = begun.definition.id, started.priority if started else 0
         if started is not None and started.expires_at is not None:
@@ -101,7 +107,7 @@ class Intake:
             is_unowned = backlog.must_wait(pipeline, priority)
         if not is_unowned or begun.state.finished:
             return begun
-        backlog.leave(pipeline, priority)
+        backlog.add(pipeline, priority)
         return replace(begun, is_unowned=True)
 
     def _begin_runs(self, begun: Sequence[BegunRun], committed: "asyncio.Future[Admitted]") -> None:
@@ -123,5 +129,5 @@ class Intake:
             if not each.is_unowned:
                 self._bring_in(run)
             elif self._runs.backlog.is_wanted(pipeline):
-                self._runs.backlog.leave(pipeline, 0)  # it may have been forgotten meanwhile
-                self._bring_in_left(pipeline)
+                self._runs.backlog.add(pipeline, 0)  # it may have been forgotten meanwhile
+                self._take_over_soon(pipeline)

@@ -1,7 +1,6 @@
-"""A run in memory is an actor: what happens to it comes into its mailbox as a fact, and its loop takes one at a time.
+"""A run in memory, as an actor: facts arrive in its mailbox, and its loop processes them one at a time.
 
-The loop is a task only while something is in the mailbox. What a run waits for is a timer or a message, so a run that
-only waits has no task.
+The loop's task exists only while the mailbox is not empty. A run that waits for a timer or a message has no task.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ from durable.runner.timing import Countdown, RunTimer
 
 
 class Notice(Enum):
-    """What comes into a mailbox beside facts."""
+    """What a mailbox may contain besides facts."""
 
     INBOX = "messages wait in the run's inbox"
 
@@ -32,13 +31,13 @@ class Notice(Enum):
 INBOX = Notice.INBOX
 Mail: TypeAlias = Fact | Notice
 Done: TypeAlias = Callable[[], None]
-"""Called when what was put into a mailbox has been handled."""
+"""Called when an item of a mailbox has been processed."""
 
 
 @dataclass(eq=False, slots=True)
 class StepWork:
-    """What is under way for the step at `path`, or for the start of the run: a timer until it is due, then a task, in
-    which an attempt may be at work with its permit."""
+    """The current work of the step at `path`, or of the start of the run: a timer until it is due, then a task, which
+    may run an attempt with its permit."""
 
     path: str
     timer: RunTimer | None = None
@@ -48,13 +47,13 @@ class StepWork:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it will report something: an abandoned attempt may go on for a while, but reports nothing."""
+        """Whether it will report something. An abandoned attempt may continue for a while, but reports nothing."""
         if self.task is None:
             return True
         return not self.task.done() and (self.attempt is None or self.attempt.context.is_open)
 
     def cancel(self) -> None:
-        """Stop it, except for the task that calls this."""
+        """Stop the work, except for the current task."""
         if self.timer:
             self.timer.cancel()
         if self.attempt:
@@ -65,10 +64,15 @@ class StepWork:
 
 @dataclass(eq=False, slots=True)
 class LiveRun(OwnedRun):
-    """A run in memory. `works` is what the performer has under way, by the step's path, and `lines` the steps that wait
-    for a permit, with what they wait for. `pending` counts the runs and events that it is starting now. A run that can
-    expire holds a `permit` from its start to its first attempt. `early` is by how much (ms) it is due before the times
-    in its history, because the clock was set back before it was taken over."""
+    """A run in memory.
+
+    `early`: how much earlier (ms) it is due than its history says, because the clock was set back before it was taken
+    over.
+    `works`: the performer's current work, by step path.
+    `lines`: the steps that wait for a permit, with what they wait for.
+    `pending`: how many runs and events it is currently starting.
+    `permit`: held by a run that can expire, from its start to its first attempt.
+    """
 
     loop: "RunLoop"
     early: int = 0
@@ -81,14 +85,14 @@ class LiveRun(OwnedRun):
     deadline: tuple[int, Countdown] | None = None
     mailbox: deque[Mail] = field(default_factory=deque)
     waiting: dict[int, list[Done]] = field(default_factory=dict)
-    """What to call when something in the mailbox has been handled, by the `id` of that."""
+    """Callbacks for the end of the processing of a mailbox item, by the item's `id`."""
     busy: "asyncio.Future[None] | None" = None
-    """The loop's task; while a takeover has the run to itself, a future instead."""
+    """The loop's task; during a takeover, a future that keeps the loop from starting."""
     _progress: "asyncio.Future[None] | None" = None
 
     def put(self, mail: Mail, done: Done | None = None) -> None:
-        """Put a fact into the mailbox, or the notice that there are messages; one such notice is enough. `done` is
-        called when it has been handled (appended, and its effects begun), or when the run has left memory."""
+        """Put a fact into the mailbox, or a notice that there are messages; a second notice is dropped. `done` is
+        called when the fact is appended and its effects have started, or when the run has left memory."""
         if self.is_gone:
             if done:
                 done()
@@ -101,14 +105,14 @@ class LiveRun(OwnedRun):
             self.loop.start(self)
 
     async def put_and_wait(self, mail: Mail) -> None:
-        """Put something into the mailbox, and return when it has been handled."""
+        """Put an item into the mailbox, and return when it has been processed."""
         handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.put(mail, partial(_complete, handled))
         await handled
 
     @asynccontextmanager
     async def hold_mailbox(self) -> AsyncIterator[None]:
-        """Keep the loop from starting: what comes waits in the mailbox."""
+        """Keep the loop from starting; items remain in the mailbox."""
         assert self.busy is None
         self.busy = held = asyncio.get_running_loop().create_future()
         try:
@@ -120,8 +124,8 @@ class LiveRun(OwnedRun):
             if self.mailbox:
                 self.loop.start(self)
 
-    def leave(self) -> None:
-        """Leave memory: stop whatever is under way, and report nothing of it."""
+    def leave_memory(self) -> None:
+        """Stop all work without reporting anything."""
         self.is_gone = True
         for work in self.works.values():
             work.cancel()
@@ -135,19 +139,19 @@ class LiveRun(OwnedRun):
         self.note_progress()
 
     def note_progress(self) -> None:
-        """The run has made progress, or left memory: wake who waits for that."""
+        """Wake the tasks in `wait_for_progress`: the run has made progress, or left memory."""
         self.has_progressed = True
         if self._progress and not self._progress.done():
             self._progress.set_result(None)
 
     async def wait_for_progress(self) -> None:
-        """Return once the run has made progress since it came into memory, or has left it."""
+        """Return when the run has made progress since it came into memory, or has left it."""
         if not self.has_progressed:
             self._progress = asyncio.get_running_loop().create_future()
             await self._progress
 
     def compute_due(self, now: int) -> int | None:
-        """When something must happen to the run even if nothing arrives, by the present wall clock (ms)."""
+        """Return when the run has to be resumed even if no message arrives, by the current wall clock (ms)."""
         state = self.state
         if state.finished:
             return None
@@ -162,7 +166,7 @@ class LiveRun(OwnedRun):
         return min((due for due in (ends, *dues.values()) if due is not None), default=None)
 
     def count_down_to_deadline(self, now: int, early: int = 0) -> Countdown | None:
-        """What is left until the part of the run that is under way must be over."""
+        """Return the countdown to the deadline of the run's current part."""
         state, deadline = self.state, self.state.deadline
         if deadline is None:
             return None
@@ -171,7 +175,7 @@ class LiveRun(OwnedRun):
         return self.deadline[1]
 
     def find_passed_deadline(self, now: int) -> DeadlinePassed | None:
-        """The fact that the time of the part under way is over, if it is."""
+        """Return a fact if the deadline of the current part has passed."""
         deadline = None if self.state.finished else self.count_down_to_deadline(now)
         if deadline is None or deadline.seconds_left:
             return None
@@ -179,13 +183,13 @@ class LiveRun(OwnedRun):
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The attempts at work."""
+        """The running attempts."""
         found = (work.attempt for work in self.works.values())
         return [attempt for attempt in found if attempt and attempt.context.is_open]
 
     @property
     def has_task(self) -> bool:
-        """Whether it does more than wait for a time or a message."""
+        """Whether the run does more than wait for a time or a message."""
         for work in self.works.values():  # noqa: SIM110  # a generator would cost a call for each step
             if work.task:
                 return True
@@ -193,7 +197,7 @@ class LiveRun(OwnedRun):
 
     @property
     def is_at_work(self) -> bool:
-        """Whether something is under way that its state does not show."""
+        """Whether there is work that the run's state does not show."""
         return self.busy is not None or self.pending > 0 or bool(self.attempts)
 
     @property
@@ -208,8 +212,13 @@ class LiveRun(OwnedRun):
 
 @dataclass(frozen=True, slots=True)
 class RunLoop:
-    """The loop of every run, with what it calls: `perform` carries effects out, `wake` tells a run that a message waits
-    for it, `settle` lets an idle run leave memory, `fail` drops a run that cannot go on and retries it later."""
+    """The loop of every run.
+
+    `perform`: performs effects.
+    `wake`: notifies a run that it has a message.
+    `settle`: lets an idle run leave memory.
+    `fail`: drops a run that cannot continue, and retries it later.
+    """
 
     advancer: Advancer
     inbox: InboxReader
@@ -234,14 +243,14 @@ class RunLoop:
                 finally:
                     for done in waiting:
                         done()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
+        except Exception as error:  # noqa: BLE001  # the run is retried after any error
             self.fail(run, error)
         finally:
             run.busy = None
         self.settle(run)
 
     async def advance(self, run: LiveRun, fact: Fact, taken: Sequence[int] = ()) -> None:
-        """Advance a run by a fact and have the effects carried out."""
+        """Advance a run by a fact and perform the effects."""
         advanced = await self.advancer.advance(run, fact, taken)
         if advanced is None:
             return

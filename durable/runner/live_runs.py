@@ -1,4 +1,4 @@
-"""The runs in memory: which there are, how many fit, when one leaves, and who waits for their ends."""
+"""The runs in memory: their number, when they leave, and who waits for their ends."""
 
 import asyncio
 import logging
@@ -21,14 +21,13 @@ from durable.units import Run
 log = logging.getLogger("waypost.run")
 
 AT_HAND = 20
-"""One in so many of the runs that fit into memory may wait there for a permit, of each pipeline; the others wait in the
-journal."""
+"""Of each pipeline, the capacity divided by this may wait for a permit in memory; further runs wait in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerLimits:
-    """Bounds of one node: attempts at once, runs in memory, recoveries without progress, runs that one event sets going
-    through other runs; `evict_after` is how long (ms) a run waits before it leaves memory."""
+    """The limits of a node: concurrent attempts, runs in memory, recoveries without progress, and runs that descend
+    from one event. `evict_after`: a run that waits longer than this (ms) leaves memory."""
 
     attempts_in_flight: int = 256
     live_runs: int = 10_000
@@ -38,15 +37,15 @@ class RunnerLimits:
 
 
 class LiveRuns:
-    """The runs in memory, all owned by this node; `bring_in` is called with a pipeline when there is room for its runs
-    that were left in the journal."""
+    """The runs in memory, all owned by this node. `take_over_soon` is called with a pipeline when there is room for its
+    runs that wait in the journal."""
 
     def __init__(
-        self, journal: Journal, now: Callable[[], int], limits: RunnerLimits, bring_in: Callable[[str], None]
+        self, journal: Journal, now: Callable[[], int], limits: RunnerLimits, take_over_soon: Callable[[str], None]
     ) -> None:
         self._journal = journal
         self._now = now
-        self._bring_in = bring_in
+        self._take_over_soon = take_over_soon
         self.evict_after = limits.evict_after
         self.permits = AttemptPermits(limits.attempts_in_flight)
         self.room = Room(limits.live_runs)
@@ -62,29 +61,29 @@ class LiveRuns:
         metrics.ATTEMPTS_IN_FLIGHT.set_function(lambda: sum(len(run.attempts) for run in list(self.by_id.values())))
 
     def add(self, run: LiveRun) -> None:
-        """Take a run into memory."""
+        """Add a run to memory."""
         self.by_id[run.id] = run
         self.room.add(run.definition.id)
 
     def drop(self, run: LiveRun) -> None:
-        """Let a run leave memory."""
+        """Remove a run from memory."""
         pipeline = run.definition.id
         if self.by_id.get(run.id) is run:
             del self.by_id[run.id]
             self.room.remove(pipeline)
-        run.leave()
+        run.leave_memory()
         self.give_back(run)
-        if self.backlog.has_left(pipeline) and self.backlog.is_wanted(pipeline):
-            self._bring_in(pipeline)
+        if self.backlog.has_runs(pipeline) and self.backlog.is_wanted(pipeline):
+            self._take_over_soon(pipeline)
 
     def give_back(self, run: LiveRun) -> None:
-        """Give back the permit with which a run was to begin, if it holds one."""
+        """Return the permit of a run that has not started yet, if it holds one."""
         permit, run.permit = run.permit, None
         if permit:
             self.permits.give(permit)
 
     def fail(self, run: LiveRun, error: Exception) -> None:
-        """Drop a run that cannot go on now, and retry it later."""
+        """Drop a run that cannot continue now, and retry it later."""
         if not isinstance(error, RunUnreadable):
             log.error("the handling of a run failed; it is taken up again", exc_info=error, extra={"run": run.id})
         self.drop(run)
@@ -92,8 +91,9 @@ class LiveRuns:
 
     # -- letting go ---------------------------------------------------------------------------------------------
 
-    def let_go_if_idle(self, run: LiveRun) -> None:
-        """Drop a run that has ended, and release one that waits for long: it costs no memory until it is due."""
+    def release_if_idle(self, run: LiveRun) -> None:
+        """Drop a run that has ended, and release a run that waits for long, so that it needs no memory until it is
+        due."""
         state = run.state
         if run.is_gone or run.busy is not None:
             return
@@ -110,7 +110,7 @@ class LiveRuns:
             self.release(run)
 
     def release(self, run: LiveRun) -> None:
-        """Let a run leave memory that has not ended: a message or the sweep brings it back."""
+        """Remove an unfinished run from memory; a message or the sweep brings it back."""
         due, stored = run.compute_due(self._now()), run.state.due
         was_set = due is not None and stored is not None and due < stored - STEP
         self.drop(run)
@@ -129,7 +129,7 @@ class LiveRuns:
         due = run.compute_due(now)
         if due is None or due <= now + self.evict_after:
             return False
-        # Those that it called may end soon, and each end would bring it back, with its whole history.
+        # The end of each run that it called would load it again, with its whole history.
         is_caller = any(state.steps[path].child for path in state.active)
         has_room = self.room.count_free(run.definition.id) > 0
         return not is_caller or not has_room or now > state.at + self.evict_after
@@ -137,13 +137,13 @@ class LiveRuns:
     # -- what others see of them --------------------------------------------------------------------------------
 
     def announce_end(self, run: str) -> None:
-        """Tell those who wait for the end of a run."""
+        """Notify the tasks that wait for the end of a run."""
         self.when_ended(run)
         self.ends.notify(run)
         self.answers.notify(run)
 
     def explain_wait(self, run: Run) -> str | None:
-        """Which limit of Waypost's own a run waits for, as people read it; None if it waits for none."""
+        """Explain which of Waypost's own limits a run waits for, as text for people; None if it waits for none."""
         live = self.by_id.get(run.id)
         if live is None:
             is_unowned = run.node is None and run.due_at is not None and run.due_at <= self._now()
@@ -154,7 +154,7 @@ class LiveRuns:
         return f"step {path} waits for {what}" + (f", and {len(others)} more steps wait" if others else "")
 
     async def wait_for_end(self, run: str, seconds: float) -> None:
-        """Return once the run has ended, the service drains, or the time is over."""
+        """Return when the run has ended, the service drains, or the timeout has passed."""
 
         async def is_over() -> bool:
             found = await self._journal.find_run(run)
@@ -163,7 +163,8 @@ class LiveRuns:
         await self.ends.wait(run, seconds, is_over)
 
     async def wait_for_answer(self, run: str, seconds: float) -> None:
-        """Return once a step of the run has answered, the run has ended, the service drains, or the time is over."""
+        """Return when a step of the run has answered, the run has ended, the service drains, or the timeout has
+        passed."""
 
         async def is_over() -> bool:
             state = await self._journal.load_state(run)
@@ -172,7 +173,7 @@ class LiveRuns:
         await self.answers.wait(run, seconds, is_over)
 
     def begin_draining(self) -> None:
-        """Take in and start nothing more, and let nobody wait any longer for the end or the answer of a run."""
+        """Accept and start nothing more, and wake all tasks that wait for the end or the answer of a run."""
         self.is_draining = True
         self.ends.notify_all()
         self.answers.notify_all()
@@ -183,7 +184,7 @@ def _ignore_end(run: str) -> None:
 
 
 def _log_end(run: LiveRun) -> None:
-    """Log the end of a run; of a failure, where and why."""
+    """Log the end of a run; for a failure, where and why."""
     fields = log_fields(run.id, run.state.started) | {"pipeline": run.definition.id}
     error = run.state.error
     if error is None:

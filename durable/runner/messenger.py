@@ -1,4 +1,4 @@
-"""Messages to runs: anyone may commit one to a run's inbox; the run itself takes it from there."""
+"""Posts messages to the inboxes of runs, and notifies the runs."""
 
 import asyncio
 import logging
@@ -16,24 +16,24 @@ log = logging.getLogger("waypost.run")
 
 
 class Messenger:
-    """Posts messages and tells runs of them; `adopt` brings a run into memory."""
+    """Posts messages and notifies runs. `take_over` brings a run into memory."""
 
     def __init__(
         self,
         journal: Journal,
         runs: LiveRuns,
         now: Callable[[], int],
-        adopt: Callable[[str], Awaitable[LiveRun | None]],
+        take_over: Callable[[str], Awaitable[LiveRun | None]],
     ) -> None:
         self._journal = journal
         self._runs = runs
         self._now = now
-        self._adopt = adopt
+        self._take_over = take_over
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def post(self, run: str, message: InboxMessage, wait: str | None = None) -> PostOutcome:
-        """Post a message, and return when the run has taken it if there is room for the run in memory. Of the messages
-        that end the `wait` at a path only the first is posted."""
+        """Post a message, and return when the run has processed it, if there is room for the run in memory. If several
+        messages end the `wait` at a path, only the first is posted."""
         kind, data = encode_message(message)
         posted = await asyncio.shield(self._journal.post(run, kind, data, self._now(), wait))
         if posted == "posted":
@@ -41,8 +41,8 @@ class Messenger:
         return posted
 
     async def end_wait(self, run: LiveRun, path: str) -> None:
-        """Post that the time of a wait is over. It goes through the inbox, so that an answer that was accepted before
-        counts, and none is accepted after it."""
+        """Post that the time of a wait is over. This goes through the inbox, so that an answer accepted earlier wins,
+        and none is accepted later."""
         due = run.state.steps[path].due or 0
         kind, data = encode_message(TimerMessage(path))
         while not self._runs.is_draining:
@@ -56,7 +56,7 @@ class Messenger:
                 return
 
     def wake(self, run: str) -> None:
-        """Let a run take what is in its inbox soon."""
+        """Let a run process its inbox soon."""
         if self._runs.is_draining:
             return
         if live := self._runs.by_id.get(run):
@@ -73,9 +73,9 @@ class Messenger:
             log.exception("a message was not taken; the sweep tries again", extra={"run": run})
 
     async def deliver(self, run: str) -> None:
-        """Let a run take what is in its inbox. One for which there is no room in memory is left to the sweep, unless it
-        is to be cancelled, which makes room."""
+        """Let a run process its inbox. If there is no room for it in memory, the sweep does so later, unless the run is
+        to be cancelled, which frees memory."""
         if live := self._runs.by_id.get(run):
             await live.put_and_wait(INBOX)
         elif self._runs.room.free or CancelMessage.kind in await self._journal.list_message_kinds(run):
-            await self._adopt(run)
+            await self._take_over(run)

@@ -1,6 +1,6 @@
-"""The output of an action as it is stored: JSON, encoded once, without secrets.
+"""Converts the output of an action to its stored form: JSON, encoded once, without secrets.
 
-Between the steps of preparing a large output, other tasks get a turn. A thread would not help: each step is one call
+Other tasks can run between the steps of preparing a large output. A thread would not help: each step is a single call
 that holds the interpreter's lock.
 """
 
@@ -22,13 +22,13 @@ from durable.wording import EXPECTED, PROBLEMS_LIMIT, explain_error
 _KINDS = frozenset({"str", "int", "float", "bool"})
 
 TURN = 0.005
-"""Seconds of work after which other tasks get a turn."""
+"""Seconds of work after which other tasks can run."""
 
 Result = TypeVar("Result")
 
 
 class Output(NamedTuple):
-    """An output as JSON, the same encoded, and what is wrong with it."""
+    """An output as JSON, its encoded form, and what is wrong with it."""
 
     plain: JSON
     encoded: Value
@@ -36,7 +36,7 @@ class Output(NamedTuple):
 
 
 async def settle_output(action: Action, returned: "BaseModel | JSON", redactor: Redactor) -> Output:
-    """The output of an action without secrets. Of an output that is not JSON only the problem is kept."""
+    """Return the output of an action without secrets; if it is not JSON, only the problem."""
     until = time.perf_counter() + TURN
     try:
         plain, problem = _dump(action, returned)
@@ -64,7 +64,7 @@ async def _take_turn() -> float:
 
 
 async def take_turns(slices: Slices[Result]) -> Result:
-    """Do work in slices, between which other tasks get a turn, and return its result."""
+    """Do work in slices, with other tasks in between, and return its result."""
     until = time.perf_counter() + TURN
     while True:
         try:
@@ -93,13 +93,13 @@ def _model(model: type[BaseModel], output: "BaseModel | JSON") -> "tuple[BaseMod
 
 
 def list_problems(error: ValidationError) -> str:
-    """Every problem with its place, without the values that caused them, which may be secret."""
+    """List all problems with their places, without the values that caused them, which may be secret."""
     problems = _merge_kinds(error.errors(include_url=False))[:PROBLEMS_LIMIT]
     return "; ".join(f"{place or 'it'}: {problem}"[:PROBLEM_LENGTH] for place, problem in problems)
 
 
 def _merge_kinds(errors: Sequence[ErrorDetails]) -> list[tuple[str, str]]:
-    """Places and what is wrong there. For a union, pydantic reports an error for each of its members."""
+    """Return the places and what is wrong there. For a union, pydantic reports an error for each of its members."""
     found: dict[tuple[str, int], list[ErrorDetails]] = {}
     for error in errors:
         found.setdefault((_place(error["loc"]), id(error["input"])), []).append(error)
@@ -118,6 +118,6 @@ def _explain_kinds(errors: Sequence[ErrorDetails]) -> str:
 
 
 def _place(path: Sequence[int | str]) -> str:
-    """A place without the names of union members that pydantic adds to it."""
+    """Return a place without the names of union members that pydantic adds."""
     is_kind = bool(path) and (path[-1] in _KINDS or "[" in str(path[-1]))
     return ".".join(str(part) for part in (path[:-1] if is_kind else path) if "[" not in str(part))

@@ -1,4 +1,4 @@
-"""Stored payloads: large values whose bytes are brought into memory only where they are needed."""
+"""Loads stored payloads only where the core needs them."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 async def call_with_payloads(ask: Callable[[], Result], payload: Callable[[str], Awaitable[bytes]]) -> Result:
-    """Ask the core, bringing in the stored payloads that it misses, and letting them go again."""
+    """Call the core, load the payloads that it misses, and drop them afterwards."""
     attached: list[Value] = []
     try:
         while True:

@@ -1,7 +1,7 @@
-"""Carrying out what was decided for a run: attempts, timers, and the runs and events that it starts.
+"""Performs effects: attempts, timers, and the runs and events that a run starts.
 
-How something ended is put into the run's mailbox as a fact, and in no other way. While a step only waits for a time
-there is a timer; a task exists from when an attempt may begin until it has ended.
+Results always arrive as facts in the run's mailbox. A step that only waits for a time has a timer; a task exists only
+from when an attempt may start until it has ended.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from durable.runner.timing import Countdown, RunTimer
 Task: TypeAlias = asyncio.Task[None]
 
 START = ""
-"""The path of the start of a run that was held back, among the run's works."""
+"""The key, in `LiveRun.works`, of the start of a held-back run."""
 
 
 class Performer:
-    """Carries out effects. `end_wait` posts to a run's inbox that the time of a wait is over. Attempts wait while the
+    """Performs effects. `end_wait` posts to a run's inbox that the time of a wait is over. No attempt starts while the
     disk is full."""
 
     def __init__(
@@ -57,19 +57,19 @@ class Performer:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def perform(self, run: LiveRun, effects: Sequence[Effect], *, is_recorded: bool = False) -> None:
-        """Begin to carry out effects; `is_recorded` if they were decided some time ago, perhaps by another process."""
+        """Start to perform effects. `is_recorded`: they were decided earlier, perhaps by another process."""
         for effect in effects:
             match effect:
                 case PublishAnswer():
                     self._runs.answers.notify(run.id)
                 case _ if run.is_gone:
-                    pass  # it is outstanding when the run is taken up again
+                    pass  # it stays outstanding, and a takeover performs it
                 case Perform():
                     self._schedule_attempt(run, effect, is_recorded=is_recorded)
                 case Wake():
                     self._schedule_wake(run, effect, is_recorded=is_recorded)
                 case StartChild() | EmitEvent() if run.state.pauses:
-                    pass  # it is outstanding when the run goes on
+                    pass  # it stays outstanding, and is performed when the run is resumed
                 case StartChild():
                     self._start_outside(run, partial(self._children.start_child, run, effect, is_recorded=is_recorded))
                 case EmitEvent():
@@ -82,19 +82,19 @@ class Performer:
                     self._resume(run)
 
     def _resume(self, run: LiveRun) -> None:
-        """Perform what is outstanding of a run that was paused, except what is under way."""
+        """Perform the outstanding effects of a run that was paused, except those in progress."""
         effects = find_outstanding(run.definition, run.state, self._runtime.now())
         under_way = {path for path, work in run.works.items() if work.is_under_way}
         owed = [effect for effect in effects if getattr(effect, "path", START) not in under_way]
         self.perform(run, owed, is_recorded=True)
 
     def _abandon(self, run: LiveRun, path: str) -> None:
-        """Stop what is under way for a step: its attempt, or its waiting for a time."""
+        """Stop the work of a step: its attempt, or its timer."""
         work = run.works.get(path)
         if work is None:
             return
         work.cancel()
-        if work.attempt is None:  # else its task may go on for a while, and its successor waits for that
+        if work.attempt is None:  # otherwise its task may continue, and its successor waits for it
             del run.works[path]
 
     # -- attempts -----------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Performer:
     async def _run_attempt(
         self, run: LiveRun, effect: Perform, work: StepWork, previous: Task | None, *, is_recorded: bool
     ) -> None:
-        """Perform one attempt, once there is a permit for it and its predecessor has ended."""
+        """Perform one attempt, when there is a permit for it and its predecessor has ended."""
         try:
             if previous and not previous.done():
                 await asyncio.wait({previous})
@@ -129,10 +129,10 @@ class Performer:
             if not attempt.context.is_open or run.is_gone:
                 return
             if fact := await attempt.perform():
-                # Its permit is free when the result is in the history, so that a slow disk slows new attempts down.
+                # The permit is returned when the result is in the history, so that a slow disk delays new attempts.
                 permit, work.permit = work.permit, None
                 run.put(fact, partial(self._runs.permits.give, permit) if permit else None)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
+        except Exception as error:  # noqa: BLE001  # the run is retried after any error
             self._runs.fail(run, error)
         finally:
             self._forget(run, work)
@@ -142,7 +142,7 @@ class Performer:
     async def _prepare_attempt(
         self, run: LiveRun, effect: Perform, work: StepWork, *, is_recorded: bool
     ) -> Attempt | None:
-        """An attempt that has its input and, if it needs one, its permit; None if it is not to begin now."""
+        """Return an attempt with its input and, if it needs one, its permit; None if it must not start now."""
         permits, path, pipeline = self._runs.permits, effect.path, run.definition.id
         while True:
             if self._disk.is_full:
@@ -161,7 +161,7 @@ class Performer:
             if self._can_wait_outside(run, work):
                 self._leave_in_journal(run)
                 return None
-            # What was prepared is not kept, since thousands may wait; and secrets may change meanwhile.
+            # The prepared input is not kept: thousands may be waiting, and secrets may change in the meantime.
             run.lines[path] = attempt.describe_target()
             del attempt
             try:
@@ -175,8 +175,8 @@ class Performer:
         return effect.path in run.state.active and run.state.steps[effect.path].attempt == effect.attempt
 
     def _can_wait_outside(self, run: LiveRun, work: StepWork) -> bool:
-        """Whether a run that is to wait for a permit leaves memory: enough that come first wait here, and nothing else
-        of it is under way."""
+        """Whether a run that has to wait for a permit leaves memory: enough runs before it wait in memory, and it has
+        no other work."""
         if not self._runs.backlog.is_crowded(run.definition.id, run.priority):
             return False
         if len(run.works) - len(run.lines) > 1 or run.is_at_work:
@@ -184,7 +184,7 @@ class Performer:
         return all(path in run.lines or each is work for path, each in run.works.items())
 
     def _leave_in_journal(self, run: LiveRun) -> None:
-        self._runs.backlog.leave(run.definition.id, run.priority)
+        self._runs.backlog.add(run.definition.id, run.priority)
         self._runs.release(run)
 
     # -- what is due later --------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class Performer:
             self._begin_task(work, partial(self._guard, run, partial(self._end_wait, run, path), work))
         else:
             self._forget(run, work)
-            # The clock may have been set back; what is due comes at its time, or later.
+            # The clock may have been set back, but a timer must not fire before its due time.
             run.put(TimerFired(at=max(self._runtime.now(), effect.due), path=path))
 
     def _schedule_start(self, run: LiveRun, effect: AwaitStart, *, is_recorded: bool) -> None:
@@ -214,7 +214,7 @@ class Performer:
         self._call_when_due(work, wait, partial(self._begin_start, run, effect, work, is_recorded))
 
     def _begin_start(self, run: LiveRun, effect: AwaitStart, work: StepWork, is_recorded: bool) -> None:
-        """Let a run begin that was held back."""
+        """Start a run that was held back."""
         if not run.state.is_queued or self._runs.is_draining:
             self._forget(run, work)
         elif effect.expires_at is None:
@@ -225,25 +225,25 @@ class Performer:
             self._begin_task(work, partial(self._guard, run, start, work))
 
     async def _start_with_permit(self, run: LiveRun, effect: AwaitStart, expires_at: int, early: int) -> None:
-        """Let a run begin that can expire: it needs a permit for that, which its first attempt takes over."""
+        """Start a run that can expire. It needs a permit, which its first attempt takes over."""
         now = self._runtime.now()
         left = Countdown(expires_at, run.state.started_at, now, early).seconds_left
         run.permit = await self._take_permit_within(left, run)
         due = effect.due if run.permit else expires_at
         if not self._runs.is_draining:
             await run.put_and_wait(StartDue(at=max(self._runtime.now(), due)))
-        await asyncio.sleep(0)  # an attempt that begins now has taken the permit over when this goes on
+        await asyncio.sleep(0)  # lets the first attempt take over the permit
         self._runs.give_back(run)
 
     async def _take_permit_within(self, seconds: float, run: LiveRun) -> PermitLine | None:
-        """A permit that could be taken in that time; None once it is over."""
+        """Wait for a permit for that time; None if there was none."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 return await self._runs.permits.take(run.definition.id, None, run.priority)
         return None
 
     def _begin_wait(self, run: LiveRun, path: str, due: int, *, is_recorded: bool) -> Countdown | int | None:
-        """Begin to count the time until a step is due: the end of a span of time, a moment, or None if it is now."""
+        """Return what ends the wait of a step: a countdown, a time of the wall clock, or None if it is due now."""
         step = run.state.steps[path]
         if step.awaits and step.waits_for_moment:
             return due
@@ -263,7 +263,7 @@ class Performer:
     # -- tasks --------------------------------------------------------------------------------------------------
 
     def _start_outside(self, run: LiveRun, begin: "Callable[[], Coroutine[None, None, Fact | None]]") -> None:
-        """Start a run or send an event; the run stays in memory until that is done."""
+        """Start a run or send an event; the run remains in memory until that is done."""
         run.pending += 1
         self._begin_task(None, partial(self._guard, run, partial(self._report_result, run, begin)))
 
@@ -271,9 +271,9 @@ class Performer:
         fact = await begin()
         if fact:
             run.put(fact)
-        if not self._runs.is_draining:  # which may have cut it off: then the run is due at once at the next start
+        if not self._runs.is_draining:  # a drain may have interrupted it; the run is then due at the next start
             run.pending -= 1
-            self._runs.let_go_if_idle(run)
+            self._runs.release_if_idle(run)
 
     def _begin_task(self, work: StepWork | None, begin: Callable[[], Coroutine[None, None, None]]) -> None:
         task = asyncio.get_running_loop().create_task(begin())
@@ -287,13 +287,13 @@ class Performer:
     ) -> None:
         try:
             await begin()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the run is taken up again
+        except Exception as error:  # noqa: BLE001  # the run is retried after any error
             self._runs.fail(run, error)
         finally:
             if work:
                 self._forget(run, work)
 
     def _forget(self, run: LiveRun, work: StepWork) -> None:
-        """Nothing is under way for a step any more, unless its successor is."""
+        """Remove the work of a step, unless its successor has replaced it."""
         if run.works.get(work.path) is work:
             del run.works[work.path]

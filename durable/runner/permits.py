@@ -1,13 +1,14 @@
-"""Permits for attempts: how many work at once, shared fairly by pipeline and by target.
+"""Permits for attempts: limits how many run concurrently, shared fairly among pipelines and targets.
 
-A permit is taken together with a connection to its target (`Action.target`), so that no attempt holds the one while it
-waits for the other. Of those that wait, the pipeline that holds the fewest permits goes first; within a pipeline the
-higher priority, then each target in turn, then the order of arrival. An attempt that cannot go now holds up no other.
+A permit is taken together with a connection to its target (`Action.target`), so that no attempt holds one while it
+waits for the other. Among waiting attempts, the pipeline with the fewest permits goes first; within a pipeline the
+higher priority, then each target in turn, then the order of arrival. An attempt that cannot start delays no other.
 
 A pipeline may hold `GREED` times as many permits as it leaves free (the dynamic threshold of Choudhury and Hahne,
 1998): one that floods the service leaves an eighth of the permits, two of them leave a fifteenth. The last sixteenth is
-for pipelines that hold none, so that these find a permit beside dozens that flood the service. The same holds among the
-attempts at one target. Taking and giving cost the same however many wait.
+reserved for pipelines that hold none, so that they find a permit even if dozens flood the service. The same rule
+applies to the attempts at one target. The cost of taking and returning a permit does not depend on the number of
+waiters.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from durable.action import TARGET_LIMIT
 GREED = 7
 
 IDLE_LINES = 1_024
-"""Empty lines that are kept, because creating one costs more than taking a permit."""
+"""The number of empty lines that are kept, because creating one costs more than taking a permit."""
 
 _Turn: TypeAlias = "asyncio.Future[None]"
 _Place = TypeVar("_Place")
@@ -27,19 +28,19 @@ _Thing = TypeVar("_Thing")
 
 
 def count_takeable(held: int, free: int) -> int:
-    """How many of the `free` permits a holder of `held` may take, leaving a part of them to others."""
+    """Return how many of the `free` permits a holder of `held` may take, so that some are left for others."""
     return min(free, max(0, -((held - GREED * free) // (GREED + 1))))
 
 
 def may_take(held: int, free: int, number: int) -> bool:
-    """Whether a pipeline that holds `held` of the `number` may take one of the `free`: the last are for others. Of
-    fewer than four it may take all."""
+    """Whether a pipeline that holds `held` of `number` permits may take one of the `free`; the last ones are for
+    others. If `number` is less than four, it may take all."""
     return free > 0 and held < GREED * free and (not held or number < 4 or free > max(1, number // 16))
 
 
 @dataclass(eq=False, slots=True)
 class _Target:
-    """What attempts are made at, `limit` at once; `blocked` are the lines that wait for one of these to end."""
+    """A target, which admits `limit` concurrent attempts. `blocked` are the lines that wait for one of them to end."""
 
     limit: int
     held: int = 0
@@ -48,7 +49,8 @@ class _Target:
 
 @dataclass(eq=False, slots=True)
 class _Share:
-    """A pipeline's permits, how many of its attempts wait, and its lines that no target blocks, both by priority."""
+    """A pipeline's permits, the number of its waiting attempts, and its lines that no target blocks; the latter by
+    priority."""
 
     held: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
@@ -57,8 +59,8 @@ class _Share:
 
 @dataclass(eq=False, slots=True)
 class PermitLine:
-    """The attempts of one pipeline at one target: `held` have a permit, the others wait, by priority. An attempt
-    gives it back to its line."""
+    """The queue of one pipeline's attempts at one target: `held` have a permit, the others wait, by priority. An
+    attempt returns its permit to its line."""
 
     pipeline: str
     to: str | None
@@ -67,16 +69,16 @@ class PermitLine:
     held: int = 0
     waiting: dict[int, dict[_Turn, None]] = field(default_factory=dict)
     rank: int | None = None
-    """The priority under which the line is ready; None if it is blocked, or nothing waits in it."""
+    """The priority with which the line is ready; None if it is blocked or empty."""
 
     @property
     def has_room(self) -> bool:
-        """Whether the target has room for one more attempt of this pipeline."""
+        """Whether the target admits another attempt of this pipeline."""
         return may_take(self.held, self.target.limit - self.target.held, self.target.limit)
 
 
 class AttemptPermits:
-    """Gives out `number` permits, `target_limit` of them at one target; to be used from one event loop."""
+    """Issues `number` permits, at most `target_limit` of them for one target; used from a single event loop."""
 
     def __init__(self, number: int, target_limit: int = TARGET_LIMIT) -> None:
         self._number = number
@@ -86,10 +88,12 @@ class AttemptPermits:
         self._targets: dict[str | None, _Target] = {}
         self._lines: dict[tuple[str, str | None], PermitLine] = {}
         self._most_lines = IDLE_LINES
-        self._ready: dict[int, dict[_Share, None]] = {}  # the pipelines that have a ready line, by what they hold
+        self._ready: dict[
+            int, dict[_Share, None]
+        ] = {}  # the pipelines that have a ready line, by the number of permits that they hold
 
     def take_now(self, pipeline: str, to: str | None) -> PermitLine | None:
-        """Take a permit that is free for this pipeline and this target; None if there is none now."""
+        """Take a permit for this pipeline and target if one is free now; otherwise None."""
         line = self._lines.get((pipeline, to)) or self._add_line(pipeline, to)
         target = line.target
         is_free = may_take(line.share.held, self._free, self._number)
@@ -110,7 +114,7 @@ class AttemptPermits:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it got the permit at the moment when it was cancelled
+            if not turn.cancelled():  # it got the permit at the same time as it was cancelled
                 self.give(line)
             elif turn in line.waiting.get(priority, ()):
                 self._leave(line, priority, turn)
@@ -118,7 +122,8 @@ class AttemptPermits:
         return line
 
     def exchange(self, line: PermitLine, to: str | None) -> PermitLine | None:
-        """A permit at another target instead; None if that has no room now: then the permit is given back."""
+        """Exchange the permit for one at another target. If that has no room now, return the permit; the result is
+        None."""
         if line.to == to:
             return line
         other = self._lines.get((line.pipeline, to)) or self._add_line(line.pipeline, to)
@@ -132,7 +137,7 @@ class AttemptPermits:
         return other
 
     def give(self, line: PermitLine) -> None:
-        """Give a permit back; the next attempt that may take it gets it."""
+        """Return a permit; it passes to the next attempt that may take it."""
         self._count(line, -1)
         if line.target.blocked:
             self._unblock(line.target)
@@ -140,11 +145,11 @@ class AttemptPermits:
             self._grant()
 
     def count_all_waiting(self) -> int:
-        """How many attempts wait for a permit."""
+        """Return the number of attempts that wait for a permit."""
         return sum(sum(share.waiting.values()) for share in self._shares.values())
 
     def count_waiting(self, pipeline: str, priority: int | None = None) -> int:
-        """How many attempts of a pipeline wait for a permit, with at least this priority."""
+        """Return the number of a pipeline's attempts that wait for a permit with at least this priority."""
         share = self._shares.get(pipeline)
         if share is None or not share.waiting:
             return 0
@@ -168,8 +173,8 @@ class AttemptPermits:
         self._most_lines = max(IDLE_LINES, 2 * len(self._lines))
 
     def _place(self, line: PermitLine) -> None:
-        """Put a line where it belongs: among those ready for a permit, or to its target if that has no room, or nowhere
-        if nothing waits in it."""
+        """Put a line where it belongs: among the ready lines, to its target if that has no room, or nowhere if it is
+        empty."""
         line.target.blocked.pop(line, None)
         place = max(line.waiting) if line.waiting else None
         if place is not None and not line.has_room:
@@ -192,7 +197,7 @@ class AttemptPermits:
                 _remove(self._ready, line.share.held, line.share)
 
     def _unblock(self, target: _Target) -> None:
-        """One attempt less is made at the target: see who is blocked no longer."""
+        """After the end of an attempt at the target, find lines that are no longer blocked."""
         for line in list(target.blocked):
             self._place(line)
 
@@ -217,11 +222,11 @@ class AttemptPermits:
             self._ready.setdefault(share.held, {})[share] = None
 
     def _grant(self) -> None:
-        """Hand out what is free."""
+        """Grant the free permits."""
         while self._ready:
             share = next(iter(self._ready[min(self._ready)]))
             if not may_take(share.held, self._free, self._number):
-                return  # nor may those that hold more
+                return  # pipelines that hold more may not take one either
             line = next(iter(share.ready[max(share.ready)]))
             if not line.has_room:
                 self._place(line)
@@ -236,7 +241,7 @@ class AttemptPermits:
 
 
 def _remove(places: dict[_Place, dict[_Thing, None]], place: _Place, thing: _Thing) -> None:
-    """Take a thing out of its place, and drop a place that is empty."""
+    """Remove a thing from its place, and drop the place if it is empty."""
     del places[place][thing]
     if not places[place]:
         del places[place]

@@ -1,4 +1,4 @@
-"""Recovery of runs at a start, and the sweep, which once a second finds what is due or was missed."""
+"""Recovers runs at start-up, and sweeps: finds, once per second, runs that are due or were missed."""
 
 import asyncio
 import logging
@@ -16,22 +16,22 @@ from durable.units import UnfinishedRun
 log = logging.getLogger("waypost.recovery")
 
 ROOM_PAUSE = 0.2
-"""Seconds between two looks of the recovery for room in memory."""
+"""Seconds between two checks of the recovery for room in memory."""
 
 LOOK_AHEAD = 1_000
-"""Milliseconds before its due time at which a run is brought into memory, so that it begins on time."""
+"""How many milliseconds before its due time a run is taken over, so that it starts on time."""
 
 SUSPECT_AFTER = 2
-"""Recoveries without progress that make a run suspect; one recovery can happen to any run that was at work."""
+"""Consecutive recoveries without progress that make a run suspect; a single recovery can happen to any busy run."""
 
 SUSPECT_PATIENCE = 30.0
-"""Seconds for which the next suspect waits for progress of the one before it."""
+"""Seconds for which a suspect waits for progress of the previous suspect."""
 
 
 class Recovery:
-    """Takes over the runs that a process left behind when it died, suspects last and one at a time.
+    """Takes over the runs of a process that died; suspects come last, one at a time.
 
-    A run is suspected of having killed the process when it was recovered `SUSPECT_AFTER` times and made no progress.
+    A run is suspected of killing the process if it was recovered `SUSPECT_AFTER` times without progress.
     """
 
     def __init__(self, journal: Journal, runner: Runner, now: Callable[[], int]) -> None:
@@ -49,10 +49,10 @@ class Recovery:
         await self._notice_clock()
         try:
             await self._journal.mend_due_times()
-        except JournalError as error:  # the disk is full, say: what can be recovered all the same is
+        except JournalError as error:  # for example, the disk is full: recover the runs that can be recovered
             log.warning("runs that do not say when they are due are left to the next start: %s", error)
         suspects: list[UnfinishedRun] = []
-        others: dict[str, deque[UnfinishedRun]] = {}  # no more than fitted into memory
+        others: dict[str, deque[UnfinishedRun]] = {}  # no more than fit into memory
         after: str | None = None
         while page := await self._journal.list_orphans(self._journal.node, PAGE, after):
             after = page[-1].run
@@ -61,31 +61,31 @@ class Recovery:
                     suspects.append(run)
                 else:
                     others.setdefault(run.pipeline, deque()).append(run)
-        await asyncio.gather(*(self._adopt_all(pipeline, runs) for pipeline, runs in others.items()))
+        await asyncio.gather(*(self._take_over_all(pipeline, runs) for pipeline, runs in others.items()))
         for suspect in sorted(suspects, key=lambda run: run.recoveries):
             await self._recover_alone(suspect)
         if self.recovered:
             log.info("recovered %d runs", self.recovered)
 
-    async def _adopt_all(self, pipeline: str, runs: deque[UnfinishedRun]) -> None:
+    async def _take_over_all(self, pipeline: str, runs: deque[UnfinishedRun]) -> None:
         """Take over a pipeline's runs, as many at once as there is room for."""
         while runs:
             if room := min(self._runs.room.count_free(pipeline), PAGE, len(runs)):
-                await asyncio.gather(*(self._adopt(runs.popleft()) for _ in range(room)))
+                await asyncio.gather(*(self._take_over(runs.popleft()) for _ in range(room)))
             else:
                 await asyncio.sleep(ROOM_PAUSE)
 
-    async def _adopt(self, run: UnfinishedRun) -> None:
-        if await self._takeover.adopt(run.run, count_recovery=self._was_at_work(run)):
+    async def _take_over(self, run: UnfinishedRun) -> None:
+        if await self._takeover.take_over(run.run, count_recovery=self._was_at_work(run)):
             self.recovered += 1
 
     def _was_at_work(self, run: UnfinishedRun) -> bool:
-        """Whether the run may have killed the process: one that waited for a later time cannot."""
+        """Whether the run may have killed the process; a run that waited for a later time cannot have."""
         return run.due_at is not None and run.due_at <= self._now()
 
     async def _recover_alone(self, suspect: UnfinishedRun) -> None:
         log.warning("recovering a suspect alone", extra={"run": suspect.run, "recoveries": suspect.recoveries})
-        live = await self._takeover.adopt(suspect.run, count_recovery=True)
+        live = await self._takeover.take_over(suspect.run, count_recovery=True)
         if live is None:
             return
         self.recovered += 1
@@ -95,8 +95,9 @@ class Recovery:
             log.warning("the suspect is still at work", extra={"run": suspect.run})
 
     async def sweep(self) -> None:
-        """Bring in what is due and has no owner, retry what failed, deliver inboxes, end what is past its deadline."""
-        runs, now, adopt = self._runs, self._now(), self._takeover.adopt
+        """Take over due runs without an owner, retry failed runs, deliver inboxes, and end runs after their
+        deadline."""
+        runs, now, take_over = self._runs, self._now(), self._takeover.take_over
         if runs.is_draining:
             return
         if (step := self._clock.take_step()) < 0:
@@ -104,7 +105,7 @@ class Recovery:
         live = list(runs.by_id.values())
         await _each([run.put_and_wait(passed) for run in live if (passed := run.find_passed_deadline(now))])
         for run in live:
-            runs.let_go_if_idle(run)
+            runs.release_if_idle(run)
         retries = runs.retries
         failed = {run: each.counts for run, each in retries.runs.items() if not each.pause.seconds_left}
         called = await self._journal.list_runs_with_messages(PAGE)
@@ -112,35 +113,35 @@ class Recovery:
         self._journal.unreadable.clear()
         await _each(
             [
-                *(adopt(run, count_recovery=counts) for run, counts in failed.items()),
+                *(take_over(run, count_recovery=counts) for run, counts in failed.items()),
                 *(self._messenger.deliver(run) for run in called if run not in retries.unreadable.reasons),
-                *(adopt(run) for run in unread),  # which pauses it, if it goes on
+                *(take_over(run) for run in unread),  # pauses the run if it still cannot be read
             ]
         )
         before = now + LOOK_AHEAD
         due = await self._journal.list_due_pipelines(before)
-        await _each([self._takeover.bring_in_left(pipeline, before) for pipeline in due])
-        await _each([self._end_overdue(pipeline, now) for pipeline in due if runs.backlog.has_left(pipeline)])
+        await _each([self._takeover.take_over_due(pipeline, before) for pipeline in due])
+        await _each([self._end_overdue(pipeline, now) for pipeline in due if runs.backlog.has_runs(pipeline)])
 
     async def _notice_clock(self) -> None:
-        """Detect that the clock was set back while the service was down, by the time of the newest run."""
+        """Detect that the clock was set back while the service was down, from the start time of the newest run."""
         newest = await self._journal.find_newest_start()
         if newest is not None and (by := newest - self._now()) > STEP:
             await self._bring_forward(by)
 
     async def _bring_forward(self, by: int) -> None:
-        """Make runs that wait in the journal due earlier, so that they wait no longer than was decided."""
+        """Make the runs in the journal due earlier, so that they wait no longer than was decided."""
         log.warning("the clock was set back by %.0f s; waits for a duration are due as much earlier", by / 1000)
         await self._journal.bring_forward(by)
 
     async def _end_overdue(self, pipeline: str, now: int) -> None:
-        """Bring in the runs whose deadline passed while they waited for their turn, which ends them. The oldest come
-        first in line."""
+        """Take over runs whose deadline passed while they waited in the journal, which ends them; the oldest come
+        first."""
         timeout = self._versions.find_shortest_timeout(pipeline)
         while timeout is not None and not self._runs.is_draining:
             bound = first_id("run", now - timeout)
             overdue = [run for run in await self._journal.list_due(now, PAGE, pipeline) if run < bound]
-            await _each([self._takeover.adopt(run) for run in overdue])
+            await _each([self._takeover.take_over(run) for run in overdue])
             if len(overdue) < PAGE:
                 return
 

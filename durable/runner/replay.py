@@ -1,4 +1,4 @@
-"""The state of a run that is taken over: folded a piece at a time, so that a long history does not block other work."""
+"""Replays the history of a run that is taken over, in slices, so that a long history does not block other work."""
 
 import asyncio
 
@@ -7,11 +7,11 @@ from durable.journal.histories import ensure_whole, fold_entry
 from durable.journal.reads import Reads
 
 SLICE = 1_000
-"""Entries that are folded before everybody else gets a turn: some 5 ms."""
+"""The number of entries that are applied before other tasks can run: about 5 ms."""
 
 
 async def replay_history(reads: Reads, run: str, until: int | None = None) -> State:
-    """The fold of a run's entries up to number `until`; that of nothing if there is no such run.
+    """Return the state after a run's entries up to number `until`; it is empty if there is no such run.
 
     Raises `RunUnreadable`.
     """

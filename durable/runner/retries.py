@@ -1,4 +1,4 @@
-"""Runs that could not be advanced: each is retried after a pause, and shown as paused if it fails again and again."""
+"""Retries runs that could not be advanced, after a pause; after repeated failures they are shown as paused."""
 
 import asyncio
 import logging
@@ -15,23 +15,23 @@ from durable.runner.unreadable import UnreadableRuns
 log = logging.getLogger("waypost.run")
 
 LASTING = 2
-"""Failures in a row after which the next failure is shown as the reason why the run is paused."""
+"""After this many consecutive failures, the next failure is shown as the reason of a pause."""
 
 PAUSES = (1_000, 5_000, 30_000, 300_000)
-"""Milliseconds after which a run is retried: after its first failure, the second, and so on."""
+"""Milliseconds after which a run is retried, by the number of consecutive failures."""
 
 
 @dataclass(eq=False, slots=True)
 class RetryLater:
-    """A run that this node may own in the journal and does not advance: how long before it is retried, and whether
-    that counts as a recovery."""
+    """A run that this node may own in the journal but does not advance: when it is retried, and whether that counts as
+    a recovery."""
 
     pause: Countdown
     counts: bool
 
 
 class Retries:
-    """The runs that this node retries later; `announce_end` is called with those that are ended instead."""
+    """The runs that this node retries later. `announce_end` is called with those that are ended instead."""
 
     def __init__(self, journal: Journal, now: Callable[[], int], announce_end: Callable[[str], None]) -> None:
         self.runs: dict[str, RetryLater] = {}
@@ -42,7 +42,7 @@ class Retries:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def give_up(self, run: str, error: Exception, *, counts: bool = True) -> None:
-        """Retry the run later; show it as paused until then if it cannot be read or has failed again and again."""
+        """Retry the run later. If it cannot be read, or has failed repeatedly, show it as paused until then."""
         failures = self._failures.get(run, 0)
         if failures >= LASTING and not isinstance(error, (JournalError, SQLAlchemyError, OSError)):
             error = RunUnreadable(run, f"its handling failed {failures + 1} times, the last time with {error!r}")
@@ -65,14 +65,14 @@ class Retries:
             self._announce_end(run)
 
     def retry_later(self, run: str, *, counts: bool = True) -> None:
-        """Retry the run after a pause, which is longer after each failure."""
+        """Retry the run after a pause, which increases with each failure."""
         failures = self._failures.get(run, 0)
         self._failures[run] = failures + 1
         pause = PAUSES[min(failures, len(PAUSES) - 1)]
         self.runs[run] = RetryLater(Countdown(pause, 0, 0), counts)
 
     def note_progress(self, run: str) -> None:
-        """The run has made progress: its next failure is the first again."""
+        """Reset the failures of a run that has made progress."""
         if self._failures:
             self._failures.pop(run, None)
 

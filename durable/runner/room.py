@@ -1,14 +1,14 @@
-"""Room for runs in memory, shared by pipeline, and the runs that wait in the journal for their turn.
+"""Limits the runs in memory, shared by pipeline, and tracks pipelines with runs that wait in the journal.
 
-A run is durable before it comes into memory. One for which there is no room is therefore not refused, but left in the
-journal and brought in later. Of a pipeline of which many runs wait for a permit, `at_hand` wait in memory.
+A run is durable before it comes into memory. If there is no room for it, it is not refused, but remains in the journal
+and is taken over later. If many runs of a pipeline wait for a permit, only `at_hand` of them wait in memory.
 """
 
 from durable.runner.permits import AttemptPermits, count_takeable
 
 
 class Room:
-    """Counts the runs in memory by pipeline; `number` fit, and one more of a pipeline that has none."""
+    """Counts the runs in memory by pipeline. `number` runs fit, plus one of each pipeline that has none."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -27,17 +27,17 @@ class Room:
 
     @property
     def free(self) -> int:
-        """How many more runs fit, whatever their pipeline."""
+        """How many more runs fit, regardless of their pipeline."""
         return max(0, self._number - self._total)
 
     def count_free(self, pipeline: str) -> int:
-        """How many more runs of the pipeline may come in."""
+        """Return how many more runs of the pipeline fit."""
         held = self._held.get(pipeline, 0)
         return count_takeable(held, self.free) or (0 if held else 1)
 
 
 class Backlog:
-    """Knows of which pipelines runs are left in the journal although they are due."""
+    """The pipelines with due runs that wait in the journal."""
 
     def __init__(self, room: Room, permits: AttemptPermits, at_hand: int) -> None:
         self._room = room
@@ -46,8 +46,8 @@ class Backlog:
         self._left: dict[str, int] = {}
 
     def must_wait(self, pipeline: str, priority: int) -> bool:
-        """Whether a run of that priority is to be left in the journal: there is no room for it, or others that come
-        first wait there, or enough that come first wait in memory."""
+        """Whether a run with that priority has to wait in the journal: because there is no room, because runs that come
+        first wait there, or because enough of them wait in memory."""
         return (
             self._left.get(pipeline, priority - 1) >= priority
             or not self._room.count_free(pipeline)
@@ -55,28 +55,28 @@ class Backlog:
         )
 
     def is_crowded(self, pipeline: str, priority: int) -> bool:
-        """Whether enough runs that come before one of that priority wait in memory, so that it can wait in the
+        """Whether enough runs that come before that priority wait in memory, so that the run can wait in the
         journal."""
         return self._permits.count_waiting(pipeline, priority) >= self._at_hand
 
-    def leave(self, pipeline: str, priority: int) -> None:
-        """Note that a run of that priority is left in the journal."""
+    def add(self, pipeline: str, priority: int) -> None:
+        """Record that a run with that priority waits in the journal."""
         self._left[pipeline] = max(priority, self._left.get(pipeline, priority))
 
-    def has_left(self, pipeline: str) -> bool:
-        """Whether runs of the pipeline may be left in the journal."""
+    def has_runs(self, pipeline: str) -> bool:
+        """Whether runs of the pipeline may be waiting in the journal."""
         return pipeline in self._left
 
     def forget(self, pipeline: str) -> None:
-        """Note that no run of the pipeline is left in the journal."""
+        """Record that no run of the pipeline waits in the journal."""
         self._left.pop(pipeline, None)
 
     def count_wanted(self, pipeline: str) -> int:
-        """How many of those that were left may be brought in now."""
+        """Return how many of the waiting runs may be taken over now."""
         waiting = self._permits.count_waiting(pipeline)
         return max(0, min(self._room.count_free(pipeline), self._at_hand - waiting))
 
     def is_wanted(self, pipeline: str) -> bool:
-        """Whether so few wait in memory that some of those left in the journal should be brought in."""
+        """Whether so few runs wait in memory that some of those in the journal should be taken over."""
         is_low = self._permits.count_waiting(pipeline) <= self._at_hand // 2
         return is_low and self._room.count_free(pipeline) > 0

@@ -1,6 +1,6 @@
-"""The embedded engine: runs are advanced in this process, each by a loop of its own.
+"""The embedded engine: advances runs in this process, each in a loop of its own.
 
-A run begins in the event loop in which its event was accepted, right after that commit.
+A run starts in the event loop that accepted its event, immediately after the commit.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ from durable.values import JSON
 
 
 class Runner:
-    """Puts the parts together that take runs in and advance them; `pipelines` are what they can call, and what events
-    start. Runs whose id is less than `first` are left to others."""
+    """Connects the parts that admit events and advance runs. `pipelines` are those that runs can call and events can
+    start. Runs with ids less than `first` are left to other nodes."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Runner:
         self._journal = journal
         self._now = now = runtime.now
         self._pipelines = pipelines
-        self.runs = LiveRuns(journal, now, limits, self._bring_in_left)
+        self.runs = LiveRuns(journal, now, limits, self._take_over_soon)
         self.versions = Versions(journal)
         disk = Disk()
         advancer = Advancer(journal, runtime.payload, disk)
@@ -58,11 +58,11 @@ class Runner:
             addresses,
             disk,
             bring_in=self._bring_in,
-            bring_in_left=self._bring_in_left,
+            take_over_soon=self._take_over_soon,
             wake=self._wake,
         )
         children = Children(journal, runtime, self._intake, pipelines, DescentBound(limits.runs_per_event))
-        self.messenger = Messenger(journal, self.runs, now, self._adopt)
+        self.messenger = Messenger(journal, self.runs, now, self._take_over)
         self._performer = Performer(runtime, self.runs, children, self.messenger.end_wait, disk)
         self._loop = RunLoop(
             advancer,
@@ -70,7 +70,7 @@ class Runner:
             self.runs.retries,
             perform=self._performer.perform,
             wake=self._wake,
-            settle=self.runs.let_go_if_idle,
+            settle=self.runs.release_if_idle,
             fail=self.runs.fail,
         )
         self.takeover = RunTakeover(
@@ -107,20 +107,20 @@ class Runner:
         return await self._intake.commit(event, self._pipelines.starts(event), dedupe_keys, keeps_keys=True)
 
     def _bring_in(self, begun: BegunRun) -> None:
-        """Take a new run into memory, unless a drain releases all runs."""
+        """Add a new run to memory, unless a drain is releasing all runs."""
         if self.runs.is_draining:
             return
         run = LiveRun(begun.state.run, begun.definition, begun.state, FIRST_EPOCH, self._loop)
         detach_values(begun.entries)
         self.runs.add(run)
         self._performer.perform(run, begun.effects)
-        self.runs.let_go_if_idle(run)
+        self.runs.release_if_idle(run)
 
-    def _bring_in_left(self, pipeline: str) -> None:
-        self.takeover.bring_in_soon(pipeline)
+    def _take_over_soon(self, pipeline: str) -> None:
+        self.takeover.take_over_soon(pipeline)
 
-    async def _adopt(self, run: str) -> LiveRun | None:
-        return await self.takeover.adopt(run)
+    async def _take_over(self, run: str) -> LiveRun | None:
+        return await self.takeover.take_over(run)
 
     # -- messages -----------------------------------------------------------------------------------------------
 

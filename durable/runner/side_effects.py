@@ -1,4 +1,4 @@
-"""What is committed together with a run's entries: messages to other runs, event subscriptions, its slot."""
+"""Builds the side effects of a run's entries: messages to other runs, event subscriptions, its slot."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from durable.units import DedupeKey, EventSubscription, NewMessage, SideEffects,
 def build_side_effects(
     definition: Definition, state: State, entries: Sequence[AnyEntry], effects: Sequence[Effect]
 ) -> SideEffects | None:
-    """What is committed with these entries; None if there is nothing, as is usual."""
+    """Return what is committed with these entries; usually None."""
     has_ended = bool(entries) and isinstance(entries[-1], RunFinished)
     signalled = entries[0].path if entries and isinstance(entries[0], SignalReceived | TimerFired) else None
     messages: list[NewMessage] = []
@@ -26,7 +26,7 @@ def build_side_effects(
             case Listen(path=path) if path in state.active:
                 subscriptions.append(EventSubscription(path, effect.name, effect.type, effect.match, effect.since))
             case Abandon(path=path) if path not in state.active and path != signalled and not has_ended:
-                if state.steps[path].can_be_answered:  # those of a run that is only paused are active, and go on
+                if state.steps[path].can_be_answered:  # not for steps of a paused run, which are still active
                     ended_waits.append(path)
             case AwaitSlot():
                 slot_request = _make_slot_request(definition, state)
@@ -38,7 +38,8 @@ def build_side_effects(
 
 
 def _make_message(state: State, effects: Sequence[Effect], effect: PostMessage) -> NewMessage:
-    """A message to another run. A called run whose caller gives it up before it has begun does not begin any more."""
+    """Return a message to another run. If the caller abandons a called run before it has started, the run never
+    starts."""
     stopped = (each.path for each in effects if isinstance(each, Abandon))
     caller = next((path for path in stopped if state.steps[path].child == effect.run), None)
     dedupe_key = make_dedupe_key(state, caller, state.at) if caller else None
@@ -46,7 +47,7 @@ def _make_message(state: State, effects: Sequence[Effect], effect: PostMessage) 
 
 
 def _make_slot_request(definition: Definition, state: State) -> SlotRequest | None:
-    """The slot that a run asks for which was held back until now."""
+    """Return the slot request of a run that is no longer held back."""
     concurrency, started = definition.pipeline.concurrency, state.started
     if concurrency is None or started is None or started.slot is None:
         return None
@@ -54,5 +55,5 @@ def _make_slot_request(definition: Definition, state: State) -> SlotRequest | No
 
 
 def make_dedupe_key(state: State, path: str, at: int) -> DedupeKey:
-    """What makes a call or an event of a step happen once."""
+    """Return the key that makes a call or an event of a step happen once."""
     return DedupeKey.of_step("flow", state.run, path, at)

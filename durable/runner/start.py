@@ -1,4 +1,4 @@
-"""The first decision of a run, which is made before the commit that accepts its event."""
+"""Starts a run: makes its first decisions, before the commit that accepts its event."""
 
 import secrets
 from collections.abc import Callable
@@ -24,8 +24,11 @@ from durable.values import NULL, Value
 
 @dataclass(frozen=True, slots=True)
 class BegunRun:
-    """A run after its first decision: its entries are to be committed, then its effects carried out. One that needs a
-    concurrency slot begins as `queued` if it gets none. One that `is_unowned` does not come into memory yet."""
+    """A run after its first decisions: its entries have to be committed, then its effects performed.
+
+    `queued`: how the run begins if it needs a concurrency slot and gets none.
+    `is_unowned`: the run does not come into memory yet.
+    """
 
     definition: Definition
     state: State
@@ -37,7 +40,7 @@ class BegunRun:
     is_unowned: bool = False
 
     def build_row(self, event: Event) -> NewRun:
-        """What the admission of the event writes for it."""
+        """Return what the admission of the event writes for the run."""
         return NewRun(
             id=self.state.run,
             pipeline=self.definition.id,
@@ -65,7 +68,7 @@ class BegunRun:
 
 @dataclass(frozen=True, slots=True)
 class RunAddresses:
-    """The addresses of a run's page and of the links to its waits."""
+    """The URLs of a run's page and of the links to its waits."""
 
     run: Callable[[str], str | None]
     waits: str
@@ -75,7 +78,7 @@ class RunAddresses:
 
 
 def begin_run(event: Event, start: Start, addresses: RunAddresses) -> BegunRun:
-    """Begin a run of the event."""
+    """Start a run for an event."""
     definition, run = start.definition, start.run or new_id("run", event.time)
     started = RunStarted(
         at=event.time,
@@ -111,7 +114,7 @@ def _begin(start: Start, run: str, started: RunStarted, **more: SlotRequest | Be
 
 
 def _begin_contending(start: Start, run: str, started: RunStarted) -> BegunRun:
-    """Begin a run whose pipeline limits its concurrency; whether it gets a slot shows at its commit."""
+    """Start a run whose pipeline limits its concurrency; the commit decides whether it gets a slot."""
     try:
         contention = _build_contention(start.definition, run, started)
     except ExpressionError as error:

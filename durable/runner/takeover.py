@@ -1,7 +1,7 @@
-"""Taking runs over from the journal: those that a dead process owned, that are due, or for which there was no room.
+"""Takes over runs from the journal: those of a dead process, those that are due, and those for which there was no room.
 
-Such a run is first brought up to date with what its last owner lost, what is in its inbox and whether its deadline has
-passed. Then it performs what is outstanding, and goes on like any other run.
+Such a run is first updated with lost attempts, the messages in its inbox and a passed deadline. Then its outstanding
+effects are performed, and it continues like any other run.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from durable.runner.versions import Versions
 from durable.units import Takeover
 
 PAGE = 200
-"""Runs that are brought in together at most."""
+"""The maximum number of runs that are taken over at once."""
 
 log = logging.getLogger("waypost.run")
 
 
 class RunTakeover:
-    """Brings runs into memory. Runs whose id is less than `first` are left to others; one that was recovered more than
+    """Takes over runs. Runs with ids less than `first` are left to other nodes. A run that was recovered more than
     `most_recoveries` times without progress is paused."""
 
     def __init__(
@@ -54,22 +54,22 @@ class RunTakeover:
         self._now = now
         self._first = first
         self._most_recoveries = most_recoveries
-        self._adopting: dict[str, asyncio.Future[LiveRun | None]] = {}
+        self._in_progress: dict[str, asyncio.Future[LiveRun | None]] = {}
         self._bringing_in: set[str] = set()
         self._settled: set[str] = set()
         """Runs whose lost attempts are in their history, and of which nothing has begun since."""
         self.tasks: set[asyncio.Task[None]] = set()
 
-    async def adopt(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:
-        """Take an unfinished run over and perform what is outstanding; None if it has ended, is left to others or
-        cannot be taken over now, so that the sweep tries again."""
-        while run in self._adopting:
-            await asyncio.wait({self._adopting[run]})
+    async def take_over(self, run: str, *, count_recovery: bool = False) -> LiveRun | None:
+        """Take over an unfinished run and perform its outstanding effects; None if it has ended, is left to other
+        nodes, or cannot be taken over now; the sweep then retries."""
+        while run in self._in_progress:
+            await asyncio.wait({self._in_progress[run]})
         if run in self._runs.by_id:
             return self._runs.by_id[run]
         if run < self._first:
             return None
-        self._adopting[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
+        self._in_progress[run] = taking = asyncio.ensure_future(self._take_over(run, count_recovery=count_recovery))
         try:
             return await taking
         except Exception as error:
@@ -80,7 +80,7 @@ class RunTakeover:
             self._runs.retries.give_up(run, error, counts=count_recovery or live is not None)
             return None
         finally:
-            self._adopting.pop(run, None)
+            self._in_progress.pop(run, None)
 
     async def _take_over(self, id: str, *, count_recovery: bool) -> LiveRun | None:
         taken = await self._journal.take_over(id, self._now(), count_recovery=count_recovery)
@@ -98,7 +98,7 @@ class RunTakeover:
             self._settled.discard(id)
             outstanding = find_outstanding(run.definition, run.state, self._now())
             self._performer.perform(run, outstanding, is_recorded=True)
-        self._runs.let_go_if_idle(run)
+        self._runs.release_if_idle(run)
         return run
 
     async def _load(self, taken: Takeover) -> LiveRun:
@@ -111,7 +111,7 @@ class RunTakeover:
         return run
 
     async def _settle(self, run: LiveRun, taken: Takeover) -> None:
-        """Bring the run up to date with what happened while it had no owner; no effect is carried out yet."""
+        """Update the run with what happened while it had no owner, without performing effects."""
         loop, is_orphan = self._settling_loop, taken.was_owned and run.id not in self._settled
         # Lost attempts first: a cancel or a timeout would end a step before its lost attempt is in the history.
         for lost in find_lost_attempts(run.definition, run.state, self._now(), is_orphan=is_orphan):
@@ -124,17 +124,18 @@ class RunTakeover:
         if taken.recoveries > self._most_recoveries:
             await loop.advance(run, RecoveryStopped(at=self._now(), count=taken.recoveries))
         if taken.status == "paused" and not run.state.pauses and not run.is_gone:
-            await loop.advancer.update(run)  # it could not be read, and can be now
+            await loop.advancer.update(run)  # it was unreadable before
 
     def _publish_answers(self, run: LiveRun, effects: Sequence[Effect]) -> None:
-        """The only effect that is carried out during a takeover: the others are outstanding at its end."""
+        """Publish answers. They are the only effects performed during a takeover; the others are outstanding
+        afterwards."""
         if any(isinstance(effect, PublishAnswer) for effect in effects):
             self._runs.answers.notify(run.id)
 
     # -- the backlog --------------------------------------------------------------------------------------------
 
-    def bring_in_soon(self, pipeline: str) -> None:
-        """Bring in some of the pipeline's runs that were left in the journal."""
+    def take_over_soon(self, pipeline: str) -> None:
+        """Take over some of the pipeline's runs that wait in the journal, in a task."""
         if self._runs.is_draining or pipeline in self._bringing_in:
             return
         task = asyncio.create_task(self._bring_in_logged(pipeline))
@@ -143,46 +144,47 @@ class RunTakeover:
 
     async def _bring_in_logged(self, pipeline: str) -> None:
         try:
-            await self.bring_in_left(pipeline, self._now())
+            await self.take_over_due(pipeline, self._now())
         except Exception:
             log.exception("runs of %s were not brought in; the sweep tries again", pipeline)
 
-    async def bring_in_left(self, pipeline: str, before: int) -> None:
-        """Bring in runs of the pipeline that have no owner and are due before that time (ms), as many as there is room
-        for, the earliest first."""
+    async def take_over_due(self, pipeline: str, before: int) -> None:
+        """Take over runs of the pipeline that have no owner and are due before that time (ms), earliest first, as many
+        as there is room for."""
         if pipeline in self._bringing_in:
             return
         self._bringing_in.add(pipeline)
         backlog = self._runs.backlog
-        seen: set[str] = set()  # those that cannot be taken now are still there, the first in line
+        seen: set[str] = set()  # runs that cannot be taken over now come first again
         try:
             while not self._runs.is_draining and (wanted := min(PAGE, backlog.count_wanted(pipeline))):
                 due = await self._journal.list_due(before, wanted + len(seen), pipeline)
                 new = [run for run in due if run not in seen]
                 seen.update(new)
-                await asyncio.gather(*(self.adopt(run) for run in new))
+                await asyncio.gather(*(self.take_over(run) for run in new))
                 if len(new) < wanted:
                     backlog.forget(pipeline)
                     return
-            backlog.leave(pipeline, 0)
+            backlog.add(pipeline, 0)
         finally:
             self._bringing_in.discard(pipeline)
 
 
 def log_loss(run: str, lost: AttemptLost) -> None:
-    """Log an attempt whose outcome will never be known."""
+    """Log an attempt whose result will never be known."""
     log.warning("attempt lost: %s", lost.error.message, extra={"run": run, "step": lost.path, "attempt": lost.attempt})
 
 
 def _find_earliness(state: State, due_at: int | None) -> int:
-    """By how much the run is due before the time that its history names, as the clock was set back meanwhile (ms)."""
-    if not due_at or state.due is None:  # 0 is due at once
+    """Return how much earlier (ms) the run is due than its history says, because the clock was set back in the
+    meantime."""
+    if not due_at or state.due is None:  # 0 means due at once
         return 0
     return max(0, state.due - due_at)
 
 
 def _ensure_known(state: State) -> None:
-    """Raise `RunUnreadable` for a history of rules that this core does not know: it would decide otherwise."""
+    """Raise `RunUnreadable` if the history follows decision rules that this core does not know."""
     semantics = state.started.semantics if state.started else SEMANTICS
     if semantics > SEMANTICS:
         what = f"a newer Waypost began it (rules {semantics}, here {SEMANTICS}): update this one"

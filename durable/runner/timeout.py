@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 
 class SuspendableTimeout:
-    """Calls `expire` once, after so many seconds (None: never) in which nothing suspended it. `waits` is what suspends
-    it now: several parts of an action may wait at the same time."""
+    """Calls `expire` once, after this many seconds (None: never) that were not suspended. `waits` are the current
+    reasons of the suspension; several parts of an action may wait at the same time."""
 
     def __init__(self, seconds: float | None, expire: Callable[[], None]) -> None:
         self.waits: list[str] = []
@@ -28,7 +28,7 @@ class SuspendableTimeout:
             self._handle = asyncio.get_running_loop().call_later(self._left, self._expire)
 
     def cancel(self) -> None:
-        """Stop for good."""
+        """Stop permanently."""
         self.is_over = True
         self._expire = _do_nothing  # a reference cycle with the attempt would leave both to the garbage collector
         if self._handle:

@@ -1,5 +1,5 @@
-"""Unreadable runs: a part of them is damaged, missing or from a newer Waypost, so they cannot be advanced. They are
-shown as paused with the reason until they can be read again or are cancelled."""
+"""Unreadable runs: some of their data are damaged, missing or from a newer Waypost, so they cannot be advanced. They
+are shown as paused, with the reason, until they can be read again or are cancelled."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ log = logging.getLogger("waypost.run")
 
 
 class UnreadableRuns:
-    """The runs of this node that cannot be read, with the reasons."""
+    """The unreadable runs of this node, with the reasons."""
 
     def __init__(self, journal: Journal, now: Callable[[], int]) -> None:
         self._journal = journal
@@ -23,7 +23,8 @@ class UnreadableRuns:
         self.reasons: dict[str, str] = {}
 
     async def note(self, run: str, error: RunUnreadable) -> bool:
-        """Show a run that this node owns as paused, or end it if a cancel is in its inbox. Whether it has ended."""
+        """Show a run that this node owns as paused, or end it if its inbox contains a cancel. Returns whether it has
+        ended."""
         found = await self._journal.find_run(run)
         if found is None or found.finished_at is not None:
             self.reasons.pop(run, None)
@@ -39,7 +40,7 @@ class UnreadableRuns:
         return False
 
     def forget(self, run: str) -> None:
-        """Note that the run can be read."""
+        """Record that the run can be read."""
         self.reasons.pop(run, None)
 
     async def _end(self, run: Run, error: RunUnreadable) -> None:
@@ -56,7 +57,7 @@ class UnreadableRuns:
 
 
 def _messages(state: State) -> list[NewMessage]:
-    """The messages for its caller and the runs that it called, as far as the history names them."""
+    """Return the messages to its caller and to the runs that it called, as far as the history names them."""
     called = [step.child for path in state.active if (step := state.steps.get(path)) and step.child]
     cancel = encode_message(CancelMessage(f"{state.run}, which called it, has ended"))
     posts = [NewMessage(child, *cancel) for child in called]

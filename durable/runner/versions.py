@@ -1,4 +1,4 @@
-"""The versions of pipelines that this process knows: those that were offered, and those that its runs began with."""
+"""The pipeline versions that this process knows: those that were offered, and those of its runs."""
 
 import asyncio
 
@@ -8,25 +8,25 @@ from durable.journal.journal import Journal
 
 
 class Versions:
-    """Definitions by their version."""
+    """Definitions by version."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._definitions: dict[str, Definition] = {}
 
     async def offer(self, *definitions: Definition, at: int) -> None:
-        """Keep definitions in the journal, so that runs of them can begin."""
+        """Store definitions in the journal, so that runs of them can start."""
         await asyncio.gather(
             *(self._journal.add_definition(each.version, each.id, each.data, at) for each in definitions)
         )
         self._definitions |= {each.version: each for each in definitions}
 
     def knows(self, definition: Definition) -> bool:
-        """Whether it was offered already."""
+        """Whether the definition was offered."""
         return definition.version in self._definitions
 
     async def load_definition(self, run: str, version: str) -> Definition:
-        """The definition that a run began with; raises `RunUnreadable`."""
+        """Return the definition of a run; raises `RunUnreadable`."""
         if version not in self._definitions:
             data = await self._journal.load_definition(version)
             if data is None:
@@ -38,6 +38,6 @@ class Versions:
         return self._definitions[version]
 
     def find_shortest_timeout(self, pipeline: str) -> int | None:
-        """Milliseconds in which a run of the pipeline must have ended, of all its versions that are known here."""
+        """Return the shortest timeout, in ms, of all known versions of a pipeline."""
         timeouts = (each.pipeline.timeout for each in self._definitions.values() if each.id == pipeline)
         return min(timeouts, default=None)

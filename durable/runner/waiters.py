@@ -1,4 +1,4 @@
-"""Requests that wait for something of a run: its end or its answer."""
+"""Lets requests wait for the end or the answer of a run."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,14 +8,14 @@ Watch: TypeAlias = "asyncio.Future[None]"
 
 
 class Waiters:
-    """Those who wait, by run; to be used from one event loop."""
+    """The waiting requests, by run; used from a single event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Watch]] = {}
 
     async def wait(self, run: str, seconds: float, is_vain: Callable[[], Awaitable[bool]]) -> None:
-        """Return when that run is notified or the time is over; at once, if `is_vain` says that there is nothing to
-        wait for."""
+        """Return when the run is notified or the timeout has passed; immediately if `is_vain` says that there is
+        nothing to wait for."""
         watch: Watch = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run, set()).add(watch)
         try:
@@ -28,12 +28,12 @@ class Waiters:
                 self._waiting.pop(run, None)
 
     def notify(self, run: str) -> None:
-        """Wake everybody who waits for the run."""
+        """Wake all requests that wait for the run."""
         for watch in self._waiting.pop(run, ()):
             if not watch.done():
                 watch.set_result(None)
 
     def notify_all(self) -> None:
-        """Wake everybody."""
+        """Wake all requests."""
         for run in list(self._waiting):
             self.notify(run)

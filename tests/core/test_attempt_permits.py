@@ -261,7 +261,7 @@ async def test_a_new_run_queues_behind_earlier_runs_of_its_priority() -> None:
     assert backlog.must_wait("p", 0)
     assert not backlog.must_wait("p", 1)
     assert not backlog.must_wait("q", 0)
-    backlog.leave("p", 0)
+    backlog.add("p", 0)
     assert backlog.count_wanted("p") == 0
     for name in ("holder", "first"):
         await visits.give(name)

@@ -211,7 +211,7 @@ async def test_the_end_of_a_called_run_reaches_its_caller_in_memory_or_not(tmp_p
         runs = [await begin(service, "calls") for _ in range(20)]
         await gates.wait_until_reached("work", 20)
         gates.open("work")
-        adopted = asyncio.gather(*(service.service.runner.takeover.adopt(run) for run in runs))
+        adopted = asyncio.gather(*(service.service.runner.takeover.take_over(run) for run in runs))
         for run in runs:
             assert (await service.wait_for_end(run))["status"] == "completed"
         await adopted

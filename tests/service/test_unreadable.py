@@ -85,7 +85,7 @@ async def test_an_unreadable_run_is_paused_with_its_reason_and_can_be_cancelled(
     now = PIPELINES | ({"ask": PIPELINES["quick"]} if "definition" in harm else {})  # another version, from its file
     async with running(tmp_path, now) as service:
         if harm not in FOUND_BY_READERS:  # only when the run is taken over
-            await service.service.runner.takeover.adopt(run)
+            await service.service.runner.takeover.take_over(run)
         found = await _until_paused(service, run)
         assert "cannot be read" in found["reason"]
         [line] = (await service.client.get("/api/runs?status=paused")).json()["runs"]
@@ -275,7 +275,7 @@ async def test_a_run_whose_handling_fails_repeatedly_is_paused_and_can_be_cancel
     async with running(tmp_path, {"p": DELAY}) as service:
         async with asyncio.timeout(60):
             while (found := await service.run(run))["status"] != "paused":
-                await service.service.runner.takeover.adopt(run)  # the sweep retries after an interval
+                await service.service.runner.takeover.take_over(run)  # the sweep retries after an interval
                 await asyncio.sleep(0.02)
         assert "its handling failed 3 times" in found["reason"]
         await service.client.post(f"/api/runs/{run}/cancel", json={})
@@ -301,7 +301,7 @@ async def test_a_duplicate_is_recognised_even_if_the_first_runs_are_unreadable(t
 async def test_a_message_of_an_unknown_kind_stays_in_the_inbox_for_a_newer_waypost(tmp_path: Path) -> None:
     run = await _damage_run(tmp_path, "a message of a newer Waypost")
     async with running(tmp_path, PIPELINES) as service:
-        assert await service.service.runner.takeover.adopt(run) is None
+        assert await service.service.runner.takeover.take_over(run) is None
         found = await _until_paused(service, run)
         assert "kind `dream`, which this Waypost does not know" in found["reason"]
     with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as database:

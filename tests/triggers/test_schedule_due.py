@@ -279,7 +279,7 @@ async def test_a_queued_fire_starts_after_the_previous_run_ends_even_across_a_re
         running = (await service.runs())[-1].id
     async with world(tmp_path, "2026-05-04T15:30:00") as service:
         assert service.describe_schedule()["waiting"] == 1
-        await service.runner.takeover.adopt(running)
+        await service.runner.takeover.take_over(running)
         await service.wait_for_held_runs(1)
         await service.release()
         await service.wait_for_held_runs(1)
